@@ -1,0 +1,76 @@
+"""The user ids of a version and the rows they stand at."""
+
+import hashlib
+from collections.abc import Iterable
+from functools import cached_property
+from typing import NewType
+
+import numpy as np
+from numpy.typing import NDArray
+
+UserId = NewType("UserId", str)
+"""What the outside calls a person: 1-128 bytes of UTF-8."""
+
+Row = NewType("Row", int)
+"""The dense number of a user inside one version: 0 to n-1, in the order of the sorted ids."""
+
+
+class Vocabulary:
+    """The sorted user ids of a version in two arrays that can be memory-mapped.
+
+    `text` is (bytes,) uint8, the UTF-8 ids without a separator; `offsets` is (n + 1,) int64, where each begins.
+    Looking an id up is a binary search, so that a process holds no dictionary of all people.
+    """
+
+    def __init__(self, text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
+        self.text = text
+        self.offsets = offsets
+        self._bytes = memoryview(text)
+        self._starts = memoryview(offsets)
+
+    @classmethod
+    def from_ids(cls, user_ids: Iterable[str]) -> "Vocabulary":
+        """The vocabulary of these ids, sorted by their UTF-8 bytes; repeats count once."""
+        encoded = sorted({user_id.encode() for user_id in user_ids})
+        offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
+        np.cumsum([len(one) for one in encoded], out=offsets[1:])
+        return cls(np.frombuffer(b"".join(encoded), dtype=np.uint8), offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def user_id(self, row: int) -> UserId:
+        """The id at a row. Raises IndexError outside 0 to n-1."""
+        if not 0 <= row < len(self):
+            raise IndexError(row)
+        return UserId(bytes(self._bytes[self._starts[row] : self._starts[row + 1]]).decode())
+
+    def row(self, user_id: str) -> Row | None:
+        """The row of an id, or None where the version does not know it."""
+        wanted, text, starts = user_id.encode(), self._bytes, self._starts
+        low, high = 0, len(self)
+        while low < high:
+            middle = (low + high) // 2
+            if bytes(text[starts[middle] : starts[middle + 1]]) < wanted:
+                low = middle + 1
+            else:
+                high = middle
+        if low < len(self) and text[starts[low] : starts[low + 1]] == wanted:
+            return Row(low)
+        return None
+
+    def rows(self, user_ids: Iterable[str]) -> NDArray[np.int32]:
+        """The rows of many ids, (k,) int32; -1 where the version does not know one."""
+        found = (self.row(user_id) for user_id in user_ids)
+        return np.fromiter((-1 if row is None else row for row in found), dtype=np.int32)
+
+    def user_ids(self) -> list[UserId]:
+        """All ids in the order of their rows."""
+        return [self.user_id(row) for row in range(len(self))]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of ids and boundaries: equal exactly where every row means the same person."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.offsets, dtype="<i8"))
+        digest.update(np.ascontiguousarray(self.text))
+        return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""The nightly job: from a dataset directory to a published version."""
