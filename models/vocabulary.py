@@ -25,8 +25,8 @@ class Vocabulary:
     def __init__(self, text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
         self.text = text
         self.offsets = offsets
-        self._bytes = memoryview(text)
-        self._starts = memoryview(offsets)
+        self._bytes = text.data
+        self._starts = offsets.data
 
     @classmethod
     def from_ids(cls, user_ids: Iterable[str]) -> "Vocabulary":
@@ -71,6 +71,6 @@ class Vocabulary:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of ids and boundaries: equal exactly where every row means the same person."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.offsets, dtype="<i8"))
-        digest.update(np.ascontiguousarray(self.text))
+        digest = hashlib.sha256(np.ascontiguousarray(self.offsets, dtype="<i8").tobytes())
+        digest.update(np.ascontiguousarray(self.text).tobytes())
         return digest.hexdigest()
