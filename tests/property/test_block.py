@@ -1,0 +1,54 @@
+"""A packed block read back equals what was written; anything altered is refused."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.block import MAX_ROW, Block, quantise
+from models.errors import CorruptRecordError
+
+
+@st.composite
+def blocks(draw: st.DrawFn) -> Block:
+    m, features = draw(st.integers(0, 40)), draw(st.integers(0, 9))
+    random = np.random.default_rng(draw(st.integers(0, 2**32)))
+    values = random.normal(0, 10, (features, m)).astype(np.float32)
+    rows = random.integers(0, MAX_ROW, m, endpoint=True, dtype=np.uint32)
+    return quantise(draw(st.integers(0, MAX_ROW)), rows, random.integers(0, 256, m, dtype=np.uint8), values)
+
+
+@given(blocks())
+def test_read_back_equals_what_was_written(block: Block) -> None:
+    again = Block.unpack(block.pack())
+    assert again.viewer == block.viewer
+    for name in ("rows", "sources", "codes", "low", "high"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(block, name), err_msg=name)
+
+
+@given(blocks(), st.data())
+def test_a_truncated_or_altered_record_is_refused(block: Block, data: st.DataObject) -> None:
+    record = block.pack()
+    with pytest.raises(CorruptRecordError):
+        Block.unpack(record[: data.draw(st.integers(0, len(record) - 1))])
+    at = data.draw(st.integers(0, len(record) - 1))
+    altered = record[:at] + bytes([record[at] ^ data.draw(st.integers(1, 255))]) + record[at + 1 :]
+    with pytest.raises(CorruptRecordError):
+        Block.unpack(altered)
+
+
+def test_codes_are_within_half_a_step_of_the_values() -> None:
+    values = np.random.default_rng(0).gamma(1, 3, (8, 1000)).astype(np.float32)
+    block = quantise(1, np.arange(1000, dtype=np.uint32), np.zeros(1000, np.uint8), values)
+    assert np.all(np.abs(block.values() - values) <= block.step[:, None] * 0.5001)
+
+
+def test_a_thousand_candidates_fit_the_allocators_12_kib_class() -> None:
+    values = np.zeros((8, 1000), dtype=np.float32)
+    block = quantise(1, np.arange(1000, dtype=np.uint32), np.zeros(1000, np.uint8), values)
+    assert len(block.pack()) == 12_076
+
+
+def test_a_row_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(ValueError, match="row"):
+        quantise(1, np.array([MAX_ROW + 1], np.uint32), np.zeros(1, np.uint8), np.zeros((1, 1), np.float32)).pack()
