@@ -13,6 +13,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from models.events import FORBIDDEN_DAYS
+
 
 class Settings(BaseSettings):
     """Settings that the commands share. The environment wins over the file; defaults stand here and nowhere else."""
@@ -36,6 +38,9 @@ class Settings(BaseSettings):
 
     keys: Annotated[dict[SecretStr, frozenset[str]], NoDecode] = Field(default_factory=dict)
     """who may call: PYMK_KEYS=key:read+write,other:admin; empty: the loopback address only, without keys"""
+
+    forbidden_days: Annotated[int, Field(ge=0)] = FORBIDDEN_DAYS
+    """how long a decline or a disconnect keeps two people from being suggested to each other"""
 
     @classmethod
     def settings_customise_sources(
