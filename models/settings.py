@@ -15,6 +15,9 @@ from pydantic_settings import (
 
 from models.events import FORBIDDEN_DAYS
 
+SUPERSEDED_TTL_S = 3600.0
+"""how long the store keeps a version after another has superseded it and the one before it"""
+
 
 class Settings(BaseSettings):
     """Settings that the commands share. The environment wins over the file; defaults stand here and nowhere else."""
@@ -35,6 +38,9 @@ class Settings(BaseSettings):
 
     redis_timeout_ms: Annotated[int, Field(ge=1)] = 50
     """longest wait for the store inside a request; commands wait a hundred times as long"""
+
+    superseded_ttl_s: Annotated[float, Field(ge=60)] = SUPERSEDED_TTL_S
+    """how long the store keeps a version that is neither active nor the one before; activating it later reads its files"""
 
     keys: Annotated[dict[SecretStr, frozenset[str]], NoDecode] = Field(default_factory=dict)
     """who may call: PYMK_KEYS=key:read+write,other:admin; empty: the loopback address only, without keys"""

@@ -1,0 +1,48 @@
+"""What a command that failed says, and the status it ends with."""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from typing import Self
+
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+from models.errors import PymkError, UsageError
+
+PREFIX = "PYMK_"
+_USAGE = UsageError.exit_status
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One line for a person and an exit status."""
+
+    line: str
+    exit_status: int
+
+    @classmethod
+    def of(cls, error: Exception) -> Self:
+        """What this error comes to at the command line. No value of a setting is repeated: it may be a secret."""
+        if isinstance(error, PymkError):
+            return cls(_one_line(str(error)), error.exit_status)
+        if isinstance(error, ValidationError) and error.title.endswith("Settings"):
+            wrong = {str(one["loc"][0]) if one["loc"] else "": one for one in error.errors(include_url=False)}
+            return cls("; ".join(_setting(name, one["type"], one["msg"]) for name, one in wrong.items()), _USAGE)
+        if isinstance(error, SettingsError):
+            field = re.search(r'field "(\w+)"', str(error))
+            named = f"{PREFIX}{field.group(1).upper()}: " if field else ""
+            return cls(f"{named}cannot be parsed: {_one_line(str(error))}", _USAGE)
+        if isinstance(error, tomllib.TOMLDecodeError):
+            return cls(f"a TOML file cannot be read: {_one_line(str(error))}", _USAGE)
+        return cls(f"{type(error).__name__}: {_one_line(str(error))} (--debug shows where)", PymkError.exit_status)
+
+
+def _setting(name: str, kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return f"there is no setting {name!r}"
+    return f"{PREFIX}{name.upper()}: {message[:1].lower()}{message[1:]}" if name else message
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.split())

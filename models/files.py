@@ -1,0 +1,183 @@
+"""Files and directories that are either whole or absent, and arrays read from them."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import orjson
+from numpy.typing import DTypeLike, NDArray
+
+from models.errors import ArtefactError
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """A binary file that takes the place of `path` when the block ends, and leaves nothing when it raises.
+
+    Written aside under the same directory, synced to disk, renamed over `path`, and the directory synced.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.aside")
+    try:
+        with aside.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
+    """Writes a whole file, atomically."""
+    with writing(path) as file:
+        file.write(content)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a value as indented JSON with sorted keys, atomically."""
+    write_bytes(
+        path, orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY)
+    )
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file. Raises ArtefactError where it is missing."""
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ArtefactError(f"{path} is missing") from error
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value of a file. Raises ArtefactError where it is missing or is no JSON."""
+    try:
+        return orjson.loads(read_bytes(path))
+    except orjson.JSONDecodeError as error:
+        raise ArtefactError(f"{path} is truncated or altered: {error}") from error
+
+
+def write_array(path: Path, array: NDArray[Any]) -> None:
+    """Writes an array as .npy, little-endian and C-contiguous, atomically."""
+    with writing(path) as file:
+        np.save(file, np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")), allow_pickle=False)
+
+
+def read_array(path: Path, dtype: DTypeLike, shape: Sequence[int | None]) -> NDArray[Any]:
+    """The array of a .npy file, memory-mapped and read-only; `None` in `shape` takes any length.
+
+    The view is a plain ndarray: indexing a `numpy.memmap` costs several times as much.
+    Raises ArtefactError where the file is missing, truncated, or of another type or shape.
+    """
+    try:
+        array = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except FileNotFoundError as error:
+        raise ArtefactError(f"{path} is missing") from error
+    except (ValueError, EOFError, OSError) as error:
+        raise ArtefactError(f"{path} is truncated or altered: {error}") from error
+    wanted = np.dtype(dtype)
+    fits = array.ndim == len(shape) and all(want in (None, got) for want, got in zip(shape, array.shape, strict=True))
+    if array.dtype != wanted or not fits:
+        expected = ", ".join("any" if length is None else str(length) for length in shape)
+        raise ArtefactError(f"{path} holds {array.dtype} {array.shape}, not {wanted} ({expected})")
+    return array
+
+
+def map_bytes(path: Path, length: int) -> NDArray[np.uint8]:
+    """The bytes of a file, (length,) uint8, memory-mapped and read-only.
+
+    Raises ArtefactError where the file is missing or has another length.
+    """
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError as error:
+        raise ArtefactError(f"{path} is missing") from error
+    if size != length:
+        raise ArtefactError(f"{path} has {size} bytes, not {length}: it is truncated or altered")
+    if not length:  # an empty file cannot be mapped
+        return np.zeros(0, dtype=np.uint8)
+    return np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file in hexadecimal. Raises ArtefactError where it is missing."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError as error:
+        raise ArtefactError(f"{path} is missing") from error
+
+
+def sync_directory(directory: Path) -> None:
+    """Makes the names in a directory survive a power cut."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_tree(directory: Path) -> None:
+    """Makes every file and name below a directory survive a power cut."""
+    for path in directory.rglob("*"):
+        if path.is_dir():
+            sync_directory(path)
+        else:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    sync_directory(directory)
+
+
+def put_in_place(directory: Path, final: Path) -> None:
+    """Renames a finished directory to `final`, synced; what stood there is removed after.
+
+    Both must lie on one file system. Files of the old directory stay readable by whoever has them mapped.
+    """
+    sync_tree(directory)
+    old = final.with_name(f".{final.name}.{os.getpid()}.old")
+    if final.exists():
+        final.rename(old)
+    directory.rename(final)
+    sync_directory(final.parent)
+    remove_tree(old)
+
+
+def remove_tree(directory: Path) -> None:
+    """Removes a directory and all below it, if it exists: under a hidden name first, so that no half stays visible."""
+    if not directory.exists():
+        return
+    doomed = directory
+    if not directory.name.startswith("."):
+        doomed = directory.with_name(f".{directory.name}.{os.getpid()}.old")
+        directory.rename(doomed)
+    shutil.rmtree(doomed)
+
+
+@contextmanager
+def locked(path: Path, wait_s: float) -> Iterator[bool]:
+    """Holds an exclusive lock on a file, created where missing; yields whether it was had within `wait_s` seconds.
+
+    The kernel lets go of it when the process ends, however it ends. Two threads of one process exclude each other too.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + wait_s
+    with path.open("ab") as file:
+        while not (held := _try_lock(file)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        yield held
+
+
+def _try_lock(file: BinaryIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

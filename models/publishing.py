@@ -1,0 +1,222 @@
+"""Which version is served: publish one, activate another, go back.
+
+A version is loaded first and the pointer flipped last, so that readers of the one before never wait and never see a
+half. The pointer carries the versions that were active before it, like the undo stack of an editor: publishing and
+activating put one on top, rolling back takes it off. It never expires, nor do the keys of the version it names and of
+the one that rollback would go to.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from models.errors import ArtefactError, CorruptRecordError, VersionError
+from models.keys import Keys
+from models.lease import Lease, switching
+from models.loading import CARRIED, Loader, Progress, quiet
+from models.manifest import Manifest
+from models.settings import SUPERSEDED_TTL_S
+from models.store.protocol import SyncStore
+from models.versions import Versions
+
+DEPTH = 20
+"""how many versions back the pointer remembers"""
+
+Step = Callable[["ActivePointer | None"], "ActivePointer"]
+"""from the pointer as it is to the pointer as it shall be"""
+
+
+class ActivePointer(BaseModel):
+    """What the store says is served."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: str
+    activated_at: AwareDatetime
+    before: tuple[str, ...] = ()
+    """the versions active before, latest first; rollback goes to the first"""
+
+    @property
+    def lasting(self) -> tuple[str, ...]:
+        """The versions that the store keeps without expiry: this and the one before."""
+        return (self.version, *self.before[:1])
+
+
+def active(store: SyncStore, *, keys: Keys) -> ActivePointer | None:
+    """The pointer, or None where nothing was published. Raises CorruptRecordError where it does not read back."""
+    return decode_pointer(store.get(keys.active))
+
+
+def decode_pointer(content: bytes | None) -> ActivePointer | None:
+    """The pointer of the bytes under Keys.active. Raises CorruptRecordError where they are none."""
+    if content is None:
+        return None
+    try:
+        return ActivePointer.model_validate_json(content)
+    except ValidationError as error:
+        raise CorruptRecordError(
+            "the store's pointer to the active version does not read back; delete that key and activate a version"
+        ) from error
+
+
+def publish(
+    version_directory: Path,
+    store: SyncStore,
+    versions: Versions,
+    *,
+    keys: Keys,
+    superseded_ttl_s: float = SUPERSEDED_TTL_S,
+    progress: Progress = quiet,
+) -> ActivePointer:
+    """Makes a finished version directory the active version; run again, it completes what was cut short.
+
+    Loads and checks it, flips the pointer, lets superseded versions expire from the store and sweeps the disk.
+    Raises ArtefactError where a file is not what the manifest says, StoreError where the store does not take it,
+    VersionError where another process is switching; the active version is then untouched.
+    """
+    manifest = Manifest.read(version_directory)
+    with switching(store, versions, keys) as lease:
+        loader = Loader(store, keys)
+        pointer = _switch(loader, _pushed(manifest.version), lambda _: version_directory, _renewing(lease, progress))
+        _published(loader, manifest.version).write(version_directory)
+        _retire(loader, pointer, superseded_ttl_s, lease)
+        swept = versions.sweep((pointer.version, *pointer.before))
+    structlog.get_logger().info("published", version=pointer.version, before=pointer.before[:1], swept=swept)
+    return pointer
+
+
+def activate(
+    store: SyncStore,
+    versions: Versions,
+    version: str,
+    *,
+    keys: Keys,
+    superseded_ttl_s: float = SUPERSEDED_TTL_S,
+    progress: Progress = quiet,
+) -> ActivePointer:
+    """Makes a version active that was made before; the active one again changes nothing.
+
+    Loaded from this host's files where the store does not hold it. Raises VersionError where neither has it,
+    ArtefactError or StoreError as `publish` does; the active version is then untouched.
+    """
+    versions.path(version)  # refuses what is no version id
+    return _activated(store, versions, keys, superseded_ttl_s, progress, _pushed(version))
+
+
+def rollback(
+    store: SyncStore,
+    versions: Versions,
+    *,
+    keys: Keys,
+    superseded_ttl_s: float = SUPERSEDED_TTL_S,
+    progress: Progress = quiet,
+) -> ActivePointer:
+    """Makes the version active that was active before this one; called twice, it goes two back.
+
+    Raises VersionError where there is none before, or neither store nor disk has it any more.
+    """
+    return _activated(store, versions, keys, superseded_ttl_s, progress, _popped)
+
+
+def pull_tables(store: SyncStore, version: str, versions: Versions, *, keys: Keys) -> Path:
+    """The directory of a version whose tables and model are on this host's disk; filled from the store where not.
+
+    All files are compared with their checksums either way; a damaged copy is replaced. Raises VersionError where
+    neither has the version, ArtefactError where the store's copy is damaged.
+    """
+    if _is_usable(versions, version):
+        return versions.path(version)
+    with versions.switching(wait_s=600.0):
+        if not _is_usable(versions, version):  # another process may have filled it meanwhile
+            with versions.staging(version) as directory:
+                Loader(store, keys).fetch(version, directory)
+            pointer = active(store, keys=keys)
+            versions.sweep((*(pointer.lasting if pointer else ()), version))
+    return versions.path(version)
+
+
+def _is_usable(versions: Versions, version: str) -> bool:
+    if version not in versions.ids():
+        return False
+    try:
+        versions.manifest(version).verify(versions.path(version), CARRIED)
+    except ArtefactError as error:
+        structlog.get_logger().warning("damaged_version_replaced", version=version, error=str(error))
+        return False
+    return True
+
+
+def _activated(
+    store: SyncStore, versions: Versions, keys: Keys, superseded_ttl_s: float, progress: Progress, step: Step
+) -> ActivePointer:
+    """Switches to what the step leads to, from the store or from this host's files."""
+
+    def files_of(version: str) -> Path:
+        if not versions.is_whole(version):
+            raise VersionError(f"version {version} is neither in the store nor whole in {versions.directory}")
+        return versions.path(version)
+
+    with switching(store, versions, keys) as lease:
+        loader = Loader(store, keys)
+        pointer = _switch(loader, step, files_of, _renewing(lease, progress))
+        _retire(loader, pointer, superseded_ttl_s, lease)
+    structlog.get_logger().info("activated", version=pointer.version, before=pointer.before[:1])
+    return pointer
+
+
+def _switch(loader: Loader, step: Step, files_of: Callable[[str], Path], progress: Progress) -> ActivePointer:
+    """Takes the pointer one step: what it leads to is in the store before, and the pointer changes at once."""
+    store, key = loader.store, loader.keys.active
+    content = store.get(key)
+    pointer = step(decode_pointer(content))
+    if not loader.revive(pointer.version):
+        directory = files_of(pointer.version)
+        loader.load(directory, Manifest.read(directory).published(datetime.now(UTC)), progress)
+    if not store.compare_and_set(key, content, pointer.model_dump_json().encode()):
+        raise VersionError("another process has switched the version meanwhile; look at pymk versions and try again")
+    return pointer
+
+
+def _pushed(version: str) -> Step:
+    """The step to a version, leaving the current one to go back to."""
+
+    def step(current: ActivePointer | None) -> ActivePointer:
+        if current is not None and current.version == version:
+            return current
+        before = () if current is None else (current.version, *current.before)
+        return ActivePointer(version=version, activated_at=datetime.now(UTC), before=before[:DEPTH])
+
+    return step
+
+
+def _popped(current: ActivePointer | None) -> ActivePointer:
+    if current is None:
+        raise VersionError("nothing is published yet, so there is nothing to go back from")
+    if not current.before:
+        raise VersionError(f"no version was active before {current.version}; pymk activate VERSION takes any other")
+    return ActivePointer(version=current.before[0], activated_at=datetime.now(UTC), before=current.before[1:])
+
+
+def _published(loader: Loader, version: str) -> Manifest:
+    """The manifest that the store holds, which says since when."""
+    manifest = loader.manifest(version)
+    if manifest is None:
+        raise VersionError(f"the store has lost version {version} since it was loaded; activate it again")
+    return manifest
+
+
+def _retire(loader: Loader, pointer: ActivePointer, ttl_s: float, lease: Lease) -> None:
+    for version in sorted(loader.held() - set(pointer.lasting)):
+        lease.renew()
+        loader.retire(version, ttl_s)
+
+
+def _renewing(lease: Lease, progress: Progress) -> Progress:
+    def told(done: int, total: int) -> None:
+        lease.renew()
+        progress(done, total)
+
+    return told
