@@ -1,0 +1,171 @@
+"""The awaited face of a Redis or Valkey server, or of a cluster."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, nullcontext
+from typing import Any
+
+from redis.asyncio import Redis, RedisCluster
+
+from models.store import commands
+from models.store.commands import Command
+from models.store.failures import CLIENT_ERRORS, Place
+from models.store.protocol import StoreInfo
+
+
+class AsyncServerStore:
+    """AsyncStore over redis-py; the operations' meaning stands in SyncStore."""
+
+    def __init__(
+        self,
+        client: Redis | RedisCluster,
+        place: Place,
+        resources: AsyncExitStack,
+        *,
+        timeout_s: float,
+        connections: int,
+    ) -> None:
+        """`resources` holds what `aclose` releases, the client included.
+
+        `timeout_s` bounds every exchange as a whole: the wait for a connection, connecting, sending and reading.
+        `connections` is what the client opens at most; who comes later waits, as part of that time.
+        """
+        self._client = client
+        self._cluster = isinstance(client, RedisCluster)
+        self._place = place
+        self._resources = resources
+        self._timeout_s = timeout_s
+        # a single server's pool lets callers wait by itself, a cluster's raises
+        self._turn = asyncio.Semaphore(connections) if self._cluster else nullcontext()
+
+    async def _one(self, *command: str | bytes | int | float) -> Any:
+        try:
+            async with asyncio.timeout(self._timeout_s), self._turn:
+                return await self._client.execute_command(*command)
+        except CLIENT_ERRORS as error:
+            raise self._place.failure(error) from error
+
+    async def _all(self, batch: Sequence[Command], *, atomic: bool = False) -> list[Any]:
+        """The answers to several commands, sent together."""
+        if len(batch) == 1:
+            return [await self._one(*batch[0])]
+        try:
+            async with (
+                asyncio.timeout(self._timeout_s),
+                self._turn,
+                self._client.pipeline(transaction=atomic) as pipeline,
+            ):
+                for command in batch:
+                    pipeline.execute_command(*command)
+                return list(await pipeline.execute())
+        except CLIENT_ERRORS as error:
+            raise self._place.failure(error) from error
+
+    async def get(self, key: str) -> bytes | None:
+        value: bytes | None = await self._one("GET", key)
+        return value
+
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        if not keys:
+            return []
+        answers = await self._all(commands.read(keys, self._cluster))
+        return answers if self._cluster else answers[0]
+
+    async def set(self, key: str, value: bytes, ttl_s: float | None = None) -> None:
+        await self._one(*commands.write(key, value, ttl_s))
+
+    async def set_many(self, pairs: Iterable[tuple[str, bytes]], ttl_s: float | None = None) -> None:
+        for batch in commands.pair_batches(pairs):
+            await self._all(commands.write_all(batch, ttl_s, self._cluster), atomic=not self._cluster)
+
+    async def delete(self, keys: Iterable[str]) -> int:
+        return await self._sum_over("UNLINK", keys)
+
+    async def count(self, keys: Iterable[str]) -> int:
+        return await self._sum_over("EXISTS", keys)
+
+    async def _sum_over(self, verb: str, keys: Iterable[str]) -> int:
+        total = 0
+        for batch in commands.key_batches(keys):
+            total += sum(await self._all(commands.on_each(verb, batch, self._cluster)))
+        return total
+
+    async def expire_many(self, keys: Iterable[str], ttl_s: float | None) -> int:
+        total = 0
+        for batch in commands.key_batches(keys):
+            total += sum(map(int, await self._all([commands.expire(key, ttl_s) for key in batch])))
+        return total
+
+    async def ttl_s(self, key: str) -> float | None:
+        return commands.seconds(await self._one("PTTL", key))
+
+    async def scan(self, prefix: str) -> AsyncIterator[str]:
+        keys = self._client.scan_iter(match=commands.pattern(prefix), count=commands.BATCH_KEYS)
+        while True:
+            try:
+                async with asyncio.timeout(self._timeout_s), self._turn:
+                    key = await anext(keys)
+            except StopAsyncIteration:
+                return
+            except CLIENT_ERRORS as error:
+                raise self._place.failure(error) from error
+            yield key.decode()
+
+    async def compare_and_set(self, key: str, expected: bytes | None, value: bytes) -> bool:
+        return bool(await self._one(*commands.compare_and_set(key, expected, value)))
+
+    async def queue_add(self, key: str, members: Sequence[bytes], due_s: float) -> int:
+        return int(await self._one(*commands.queue_add(key, members, due_s))) if members else 0
+
+    async def queue_take(self, key: str, now_s: float, lease_s: float, limit: int) -> list[bytes]:
+        return list(await self._one(*commands.queue_take(key, now_s, lease_s, limit)))
+
+    async def queue_done(self, key: str, members: Sequence[bytes]) -> int:
+        return int(await self._one("ZREM", key, *members)) if members else 0
+
+    async def queue_length(self, key: str) -> int:
+        return int(await self._one("ZCARD", key))
+
+    async def list_push(self, key: str, value: bytes, keep: int) -> None:
+        await self._all(commands.list_push(key, value, keep))
+
+    async def list_read(self, key: str, limit: int) -> list[bytes]:
+        return list(await self._one("LRANGE", key, 0, limit - 1)) if limit > 0 else []
+
+    async def list_remove(self, key: str, value: bytes) -> bool:
+        return bool(await self._one("LREM", key, 1, value))
+
+    async def members_add(self, key: str, members: Sequence[bytes]) -> int:
+        return int(await self._one("SADD", key, *members)) if members else 0
+
+    async def members_remove(self, key: str, members: Sequence[bytes]) -> int:
+        return int(await self._one("SREM", key, *members)) if members else 0
+
+    async def members(self, key: str) -> frozenset[bytes]:
+        return frozenset(await self._one("SMEMBERS", key))
+
+    async def fields_set(self, key: str, fields: Mapping[str, bytes]) -> None:
+        if fields:
+            await self._one(*commands.fields_set(key, fields))
+
+    async def fields_delete(self, key: str, names: Sequence[str]) -> int:
+        return int(await self._one("HDEL", key, *names)) if names else 0
+
+    async def fields(self, key: str) -> dict[str, bytes]:
+        record = await self._one("HGETALL", key)
+        return {name.decode(): value for name, value in record.items()}
+
+    async def ping(self) -> None:
+        await self._one("PING")
+
+    async def info(self) -> StoreInfo:
+        try:
+            async with asyncio.timeout(self._timeout_s), self._turn:
+                if isinstance(self._client, RedisCluster):
+                    return commands.store_info(await self._client.info(target_nodes=RedisCluster.PRIMARIES))
+                return commands.store_info(await self._client.info())
+        except CLIENT_ERRORS as error:
+            raise self._place.failure(error) from error
+
+    async def aclose(self) -> None:
+        await self._resources.aclose()

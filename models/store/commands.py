@@ -1,0 +1,135 @@
+"""The store's operations in the words of the Redis protocol, for both faces.
+
+On a single server many keys travel in one command; on a cluster a command must keep to one slot, so each key gets its
+own, and the client library sends each node its share in one round trip.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from models.store.protocol import StoreInfo
+
+Command = tuple[str | bytes | int | float, ...]
+
+BATCH_BYTES = 1 << 20
+"""what one write carries: large enough that the sync to disk after each one does not count, small enough to keep
+readers waiting for a few milliseconds only"""
+BATCH_KEYS = 1000
+
+COMPARE_AND_SET = """
+local held = redis.call('GET', KEYS[1])
+if (ARGV[1] == 'absent' and not held) or (ARGV[1] == 'holds' and held == ARGV[2]) then
+    redis.call('SET', KEYS[1], ARGV[3])
+    return 1
+end
+return 0
+"""
+
+QUEUE_TAKE = """
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[3])
+for _, member in ipairs(due) do
+    redis.call('ZADD', KEYS[1], 'XX', ARGV[2], member)
+end
+return due
+"""
+
+
+def read(keys: Sequence[str], cluster: bool) -> list[Command]:
+    """Commands whose answers hold the values of `keys`, in one list or (cluster) one by one."""
+    return [("GET", key) for key in keys] if cluster else [("MGET", *keys)]
+
+
+def write(key: str, value: bytes, ttl_s: float | None) -> Command:
+    """The command that writes one value."""
+    return ("SET", key, value) if ttl_s is None else ("SET", key, value, "PX", milliseconds(ttl_s))
+
+
+def write_all(pairs: Sequence[tuple[str, bytes]], ttl_s: float | None, cluster: bool) -> list[Command]:
+    """Commands that write a batch."""
+    if cluster or ttl_s is not None:
+        return [write(key, value, ttl_s) for key, value in pairs]
+    return [("MSET", *(part for pair in pairs for part in pair))]
+
+
+def on_each(verb: str, keys: Sequence[str], cluster: bool) -> list[Command]:
+    """Commands that apply a verb taking any number of keys (UNLINK, EXISTS) to all of them."""
+    return [(verb, key) for key in keys] if cluster else [(verb, *keys)]
+
+
+def expire(key: str, ttl_s: float | None) -> Command:
+    """The command that sets or lifts the expiry of a key."""
+    return ("PERSIST", key) if ttl_s is None else ("PEXPIRE", key, milliseconds(ttl_s))
+
+
+def compare_and_set(key: str, expected: bytes | None, value: bytes) -> Command:
+    """The command that answers 1 where it wrote."""
+    return ("EVAL", COMPARE_AND_SET, 1, key, "absent" if expected is None else "holds", expected or b"", value)
+
+
+def queue_add(key: str, members: Sequence[bytes], due_s: float) -> Command:
+    """The command that queues members that do not wait yet."""
+    return ("ZADD", key, "NX", *(part for member in members for part in (due_s, member)))
+
+
+def queue_take(key: str, now_s: float, lease_s: float, limit: int) -> Command:
+    """The command that answers the due members and puts them off."""
+    return ("EVAL", QUEUE_TAKE, 1, key, now_s, now_s + lease_s, limit)
+
+
+def list_push(key: str, value: bytes, keep: int) -> list[Command]:
+    """Commands that put a value at the head and cut the tail; harmless where only the first is done."""
+    return [("LPUSH", key, value), ("LTRIM", key, 0, keep - 1)]
+
+
+def fields_set(key: str, fields: Mapping[str, bytes]) -> Command:
+    """The command that writes fields of a record."""
+    return ("HSET", key, *(part for field in fields.items() for part in field))
+
+
+def pattern(prefix: str) -> str:
+    """The glob that matches keys beginning with `prefix`, whatever it contains."""
+    return "".join(f"\\{letter}" if letter in "*?[]\\^-" else letter for letter in prefix) + "*"
+
+
+def milliseconds(ttl_s: float) -> int:
+    """A time to live as the protocol takes it, at least one."""
+    return max(1, round(ttl_s * 1000))
+
+
+def seconds(answer_ms: int) -> float | None:
+    """The answer to PTTL in seconds; None where the key does not expire or does not exist."""
+    return answer_ms / 1000 if answer_ms >= 0 else None
+
+
+def pair_batches(pairs: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
+    """Pairs in lists of about BATCH_BYTES and at most BATCH_KEYS."""
+    batch: list[tuple[str, bytes]] = []
+    size = 0
+    for key, value in pairs:
+        batch.append((key, value))
+        size += len(key) + len(value)
+        if size >= BATCH_BYTES or len(batch) >= BATCH_KEYS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def key_batches(keys: Iterable[str]) -> Iterator[list[str]]:
+    """Keys in lists of at most BATCH_KEYS."""
+    remaining = iter(keys)
+    while batch := list(islice(remaining, BATCH_KEYS)):
+        yield batch
+
+
+def store_info(answer: Mapping[str, Any]) -> StoreInfo:
+    """What the answer to INFO says: of one server, or of all primaries under their names."""
+    nodes: list[Mapping[str, Any]] = [answer] if "used_memory" in answer else list(answer.values())
+    limit = sum(int(node["maxmemory"]) for node in nodes)
+    return StoreInfo(
+        memory_used_bytes=sum(int(node["used_memory"]) for node in nodes),
+        memory_limit_bytes=limit or None,
+        eviction_policy=str(nodes[0]["maxmemory_policy"]),
+        append_only=all(int(node["aof_enabled"]) == 1 for node in nodes),
+    )

@@ -1,0 +1,186 @@
+"""What the product asks of a store: keys are text, values are bytes.
+
+Two faces of the same operations. `SyncStore` serves the night, the commands and the worker, `AsyncStore` the service.
+Every operation raises StoreUnavailableError where no answer comes in time and StoreRefusedError where the store
+answers and will not (full, read-only, a value of another kind); nothing of the client library below gets through.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class StoreInfo:
+    """What a store says of itself; a cluster's primaries are added up."""
+
+    memory_used_bytes: int
+    memory_limit_bytes: int | None
+    """None: no limit"""
+    eviction_policy: str
+    append_only: bool
+    """writes are appended to a file on disk, on every primary"""
+
+
+class SyncStore(Protocol):
+    """The operations, blocking."""
+
+    def get(self, key: str) -> bytes | None:
+        """The value of a key, or None."""
+        ...
+
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The values of many keys in their order, in one round trip (on a cluster: one to each node concerned)."""
+        ...
+
+    def set(self, key: str, value: bytes, ttl_s: float | None = None) -> None:
+        """Write one value; without `ttl_s` it never expires, whatever it did before."""
+        ...
+
+    def set_many(self, pairs: Iterable[tuple[str, bytes]], ttl_s: float | None = None) -> None:
+        """Write many values in batches of about a megabyte; not atomic as a whole. The way to load a version."""
+        ...
+
+    def delete(self, keys: Iterable[str]) -> int:
+        """Remove keys of any kind; how many there were."""
+        ...
+
+    def count(self, keys: Iterable[str]) -> int:
+        """How many of these keys exist."""
+        ...
+
+    def expire_many(self, keys: Iterable[str], ttl_s: float | None) -> int:
+        """Let keys expire in `ttl_s` seconds, or never (None); how many of them this changed."""
+        ...
+
+    def ttl_s(self, key: str) -> float | None:
+        """Seconds until a key expires; None where it never does or does not exist."""
+        ...
+
+    def scan(self, prefix: str) -> Iterator[str]:
+        """Keys that begin so, in no order. One written or removed meanwhile may be missed; one may come twice."""
+        ...
+
+    def compare_and_set(self, key: str, expected: bytes | None, value: bytes) -> bool:
+        """Write `value` where the key still holds `expected` (None: does not exist); whether it did."""
+        ...
+
+    def queue_add(self, key: str, members: Sequence[bytes], due_s: float) -> int:
+        """Queue members for the moment `due_s` (epoch seconds); one that waits already keeps its own. How many came."""
+        ...
+
+    def queue_take(self, key: str, now_s: float, lease_s: float, limit: int) -> list[bytes]:
+        """Up to `limit` members due at `now_s`, earliest first; they are due again at `now_s + lease_s` unless done."""
+        ...
+
+    def queue_done(self, key: str, members: Sequence[bytes]) -> int:
+        """Drop members from the queue; how many were in it."""
+        ...
+
+    def queue_length(self, key: str) -> int:
+        """How many members wait or are leased."""
+        ...
+
+    def list_push(self, key: str, value: bytes, keep: int) -> None:
+        """Put a value at the head of a list and cut the list to `keep`."""
+        ...
+
+    def list_read(self, key: str, limit: int) -> list[bytes]:
+        """The first `limit` values of a list, newest first."""
+        ...
+
+    def list_remove(self, key: str, value: bytes) -> bool:
+        """Remove the newest occurrence of a value; whether there was one."""
+        ...
+
+    def members_add(self, key: str, members: Sequence[bytes]) -> int:
+        """Add to a set; how many it did not have."""
+        ...
+
+    def members_remove(self, key: str, members: Sequence[bytes]) -> int:
+        """Remove from a set; how many it had."""
+        ...
+
+    def members(self, key: str) -> frozenset[bytes]:
+        """All members of a set."""
+        ...
+
+    def fields_set(self, key: str, fields: Mapping[str, bytes]) -> None:
+        """Write named fields of a record; the others stay."""
+        ...
+
+    def fields_delete(self, key: str, names: Sequence[str]) -> int:
+        """Remove named fields of a record; how many there were."""
+        ...
+
+    def fields(self, key: str) -> dict[str, bytes]:
+        """All fields of a record; empty where there is none."""
+        ...
+
+    def ping(self) -> None:
+        """Return once the store has answered."""
+        ...
+
+    def info(self) -> StoreInfo:
+        """Memory, eviction and persistence of the store."""
+        ...
+
+    def close(self) -> None:
+        """Release connections and, with the embedded store, the hold on its server."""
+        ...
+
+
+class AsyncStore(Protocol):
+    """The same operations with the same meaning, awaited; bound to one event loop."""
+
+    async def get(self, key: str) -> bytes | None: ...
+
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]: ...
+
+    async def set(self, key: str, value: bytes, ttl_s: float | None = None) -> None: ...
+
+    async def set_many(self, pairs: Iterable[tuple[str, bytes]], ttl_s: float | None = None) -> None: ...
+
+    async def delete(self, keys: Iterable[str]) -> int: ...
+
+    async def count(self, keys: Iterable[str]) -> int: ...
+
+    async def expire_many(self, keys: Iterable[str], ttl_s: float | None) -> int: ...
+
+    async def ttl_s(self, key: str) -> float | None: ...
+
+    def scan(self, prefix: str) -> AsyncIterator[str]: ...
+
+    async def compare_and_set(self, key: str, expected: bytes | None, value: bytes) -> bool: ...
+
+    async def queue_add(self, key: str, members: Sequence[bytes], due_s: float) -> int: ...
+
+    async def queue_take(self, key: str, now_s: float, lease_s: float, limit: int) -> list[bytes]: ...
+
+    async def queue_done(self, key: str, members: Sequence[bytes]) -> int: ...
+
+    async def queue_length(self, key: str) -> int: ...
+
+    async def list_push(self, key: str, value: bytes, keep: int) -> None: ...
+
+    async def list_read(self, key: str, limit: int) -> list[bytes]: ...
+
+    async def list_remove(self, key: str, value: bytes) -> bool: ...
+
+    async def members_add(self, key: str, members: Sequence[bytes]) -> int: ...
+
+    async def members_remove(self, key: str, members: Sequence[bytes]) -> int: ...
+
+    async def members(self, key: str) -> frozenset[bytes]: ...
+
+    async def fields_set(self, key: str, fields: Mapping[str, bytes]) -> None: ...
+
+    async def fields_delete(self, key: str, names: Sequence[str]) -> int: ...
+
+    async def fields(self, key: str) -> dict[str, bytes]: ...
+
+    async def ping(self) -> None: ...
+
+    async def info(self) -> StoreInfo: ...
+
+    async def aclose(self) -> None: ...
