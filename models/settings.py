@@ -42,6 +42,12 @@ class Settings(BaseSettings):
     superseded_ttl_s: Annotated[float, Field(ge=60)] = SUPERSEDED_TTL_S
     """how long the store keeps a version that is neither active nor the one before; activating it later reads its files"""
 
+    redis_connections: Annotated[int, Field(ge=1)] = 32
+    """most connections to the store that one process opens (on a cluster: to one node)"""
+
+    store_memory_mb: Annotated[int, Field(ge=16)] | None = None
+    """most memory of the embedded store, beyond which it drops ranked lists and superseded versions; unset: no limit"""
+
     keys: Annotated[dict[SecretStr, frozenset[str]], NoDecode] = Field(default_factory=dict)
     """who may call: PYMK_KEYS=key:read+write,other:admin; empty: the loopback address only, without keys"""
 
