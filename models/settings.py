@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -22,7 +22,7 @@ SUPERSEDED_TTL_S = 3600.0
 class Settings(BaseSettings):
     """Settings that the commands share. The environment wins over the file; defaults stand here and nowhere else."""
 
-    model_config = SettingsConfigDict(env_prefix="PYMK_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="PYMK_", extra="forbid", frozen=True, hide_input_in_errors=True)
 
     home: Path = Path(".pymk")
     """directory of versions, event archive and the embedded store's files"""
@@ -51,8 +51,46 @@ class Settings(BaseSettings):
     keys: Annotated[dict[SecretStr, frozenset[str]], NoDecode] = Field(default_factory=dict)
     """who may call: PYMK_KEYS=key:read+write,other:admin; empty: the loopback address only, without keys"""
 
+    contexts: Annotated[frozenset[Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]], NoDecode] = frozenset()
+    """surfaces that lists are made for, beside web, mobile, email and onboarding: PYMK_CONTEXTS=feed,sidebar"""
+
+    diversity_column: str = "company"
+    """column of which a page shows at most `diversity_most` people with one value; a dataset without it: off"""
+
+    diversity_most: Annotated[int, Field(ge=1)] = 5
+    """people with one value of `diversity_column` in 20 places; from 20 up: off"""
+
+    ranked_ttl_s: Annotated[float, Field(gt=0, le=86400)] = 3600.0
+    """how long a ranked list is served again"""
+
+    max_in_flight: Annotated[int, Field(ge=1)] = 256
+    """requests that one process works on at a time; the next are told to come back"""
+
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 8 << 20
+    """largest body of a request"""
+
+    log_secret: SecretStr | None = None
+    """keys the hash that stands for a user id in log lines; unset: a random one each time the service starts"""
+
     forbidden_days: Annotated[int, Field(ge=0)] = FORBIDDEN_DAYS
     """how long a decline or a disconnect keeps two people from being suggested to each other"""
+
+    @field_validator("contexts", mode="before")
+    @classmethod
+    def _split_contexts(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("keys", mode="before")
+    @classmethod
+    def _parse_keys(cls, value: object) -> object:
+        return parse_keys(value) if isinstance(value, str) else value
+
+    @field_validator("keys")
+    @classmethod
+    def _check_scopes(cls, keys: dict[SecretStr, frozenset[str]]) -> dict[SecretStr, frozenset[str]]:
+        for scopes in keys.values():
+            _check(scopes)
+        return keys
 
     @classmethod
     def settings_customise_sources(
@@ -67,3 +105,31 @@ class Settings(BaseSettings):
         file = os.environ.get("PYMK_CONFIG")
         sources = (init_settings, env_settings)
         return (*sources, TomlConfigSettingsSource(settings_cls, toml_file=Path(file))) if file else sources
+
+
+SCOPES = frozenset({"read", "write", "admin"})
+"""what a key may allow"""
+
+_KEY_FORM = "KEY:SCOPE+SCOPE, separated by commas; scopes are read, write and admin"
+
+
+def parse_keys(text: str) -> dict[SecretStr, frozenset[str]]:
+    """The keys of `key:scope+scope,...`. Raises ValueError that counts the entries and repeats none of the keys."""
+    keys: dict[SecretStr, frozenset[str]] = {}
+    entries = [entry.strip() for entry in text.split(",")] if text.strip() else []
+    for place, entry in enumerate(entries, 1):
+        key, colon, scopes = entry.rpartition(":")
+        if not colon or not key or not scopes:
+            raise ValueError(f"key {place} of {len(entries)} is not of the form {_KEY_FORM}")
+        if not key.isascii() or not key.isprintable() or " " in key:
+            raise ValueError(f"key {place} of {len(entries)} holds a character that no HTTP header can carry")
+        if SecretStr(key) in keys:
+            raise ValueError(f"key {place} of {len(entries)} stands there twice")
+        keys[SecretStr(key)] = _check(frozenset(scopes.split("+")), f"key {place} of {len(entries)}")
+    return keys
+
+
+def _check(scopes: frozenset[str], whose: str = "a key") -> frozenset[str]:
+    if not scopes or not scopes <= SCOPES:
+        raise ValueError(f"{whose} has a scope that does not exist; keys are {_KEY_FORM}")
+    return scopes

@@ -1,0 +1,78 @@
+"""The soft rule of diversity: not everybody on a page from the same company."""
+
+import heapq
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+PAGE = 20
+"""places of a page"""
+
+
+def is_diverse(codes: NDArray[np.int32], most: int) -> bool:
+    """Whether no code from 0 up stands more than `most` times on any page of (k,) codes in the order shown."""
+    pages = -(-len(codes) // PAGE)
+    if most >= PAGE or pages == 0:
+        return True
+    padded = np.full(pages * PAGE, -1, dtype=np.int32)
+    padded[: len(codes)] = codes
+    by_page = padded.reshape(pages, PAGE)
+    by_page.sort(axis=1)
+    repeated = (by_page[:, most:] == by_page[:, :-most]) & (by_page[:, most:] >= 0)
+    return not repeated.any()
+
+
+def diversified(codes: Sequence[int], places: int, most: int) -> list[int]:
+    """Positions of the candidates for the first `places` places, page by page, each page in the order of its positions.
+
+    `codes` are the candidates' values of one column, best candidate first; a code below 0 is no value and never
+    counts. A page takes the best remaining candidates, at most `most` of one value; the others wait for the next page.
+    Where everybody left is over the limit, the best of those who wait fill the page, so nothing is lost.
+    The places of a page do not depend on `places`. Takes every candidate up once and each waiting value once a page.
+    """
+    waiting: dict[int, deque[int]] = {}
+    chosen: list[int] = []
+    upcoming, total = 0, len(codes)
+    while len(chosen) < min(places, total):
+        page: list[int] = []
+        taken: dict[int, int] = {}
+        heads = [(queue[0], code) for code, queue in waiting.items() if queue]
+        heapq.heapify(heads)
+        while len(page) < PAGE:
+            if heads:
+                _, code = heapq.heappop(heads)
+                queue = waiting[code]
+                page.append(queue.popleft())
+                taken[code] = taken.get(code, 0) + 1
+                if queue and taken[code] < most:
+                    heapq.heappush(heads, (queue[0], code))
+                continue
+            if upcoming == total:
+                break
+            code = codes[upcoming]
+            if code >= 0 and taken.get(code, 0) >= most:
+                waiting.setdefault(code, deque()).append(upcoming)
+            else:
+                page.append(upcoming)
+                taken[code] = taken.get(code, 0) + 1
+            upcoming += 1
+        page += _fill(waiting, PAGE - len(page))
+        page.sort()
+        chosen += page
+    return chosen[:places]
+
+
+def _fill(waiting: dict[int, deque[int]], places: int) -> list[int]:
+    """The best positions that wait, at most `places`, taken out of their queues."""
+    best: list[int] = []
+    heads = [(queue[0], code) for code, queue in waiting.items() if queue] if places else []
+    heapq.heapify(heads)
+    while heads and len(best) < places:
+        _, code = heapq.heappop(heads)
+        queue = waiting[code]
+        best.append(queue.popleft())
+        if queue:
+            heapq.heappush(heads, (queue[0], code))
+    return best

@@ -1,0 +1,78 @@
+"""What the service counts, in the format that Prometheus reads."""
+
+import os
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
+"""prometheus-client's own variable: set before it is imported, values live in files there, shared by processes"""
+
+SECONDS = (0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
+"""bounds of the histograms of whole requests"""
+STAGE_SECONDS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05)
+"""bounds of the histograms of single stages"""
+
+
+class Metrics:
+    """One set of counters for an application, in a registry of its own.
+
+    Where prometheus-client keeps its values in the files of PROMETHEUS_MULTIPROC_DIR, `text` adds up all processes.
+    """
+
+    def __init__(self) -> None:
+        registry = CollectorRegistry()
+        self._registry = registry
+        self.requests = Counter(
+            "pymk_requests", "Requests answered, by route and status.", ["route", "status"], registry=registry
+        )
+        self.seconds = Histogram(
+            "pymk_request_seconds", "Time to answer, by route.", ["route"], buckets=SECONDS, registry=registry
+        )
+        self.served = Counter("pymk_served", "Lists answered, by how they came about.", ["served"], registry=registry)
+        self.stages = Histogram(
+            "pymk_stage_seconds", "Time in each stage of a list.", ["stage"], buckets=STAGE_SECONDS, registry=registry
+        )
+        self.drops = Counter("pymk_drops", "Candidates kept out of a list, by rule.", ["rule"], registry=registry)
+        self.degraded = Counter(
+            "pymk_degraded", "What had to be done without, by kind.", ["reason"], registry=registry
+        )
+        self.in_flight = Gauge(
+            "pymk_in_flight", "Requests in work.", registry=registry, multiprocess_mode="livesum"
+        )
+        self.switches = Counter("pymk_version_switches", "Versions taken up.", registry=registry)
+        self._outcomes: dict[str, Counter] = {}
+        self._stages: dict[str, Histogram] = {}
+        self._routes: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+
+    def listed(self, served: str, stages: Mapping[str, float], drops: Mapping[str, int]) -> None:
+        """Counts one list: how it came about, seconds of each stage, candidates dropped by rule."""
+        outcome = self._outcomes.get(served)
+        if outcome is None:
+            outcome = self._outcomes[served] = self.served.labels(served)
+        outcome.inc()
+        for stage, seconds in stages.items():
+            histogram = self._stages.get(stage)
+            if histogram is None:
+                histogram = self._stages[stage] = self.stages.labels(stage)
+            histogram.observe(seconds)
+        for rule, count in drops.items():
+            self.drops.labels(rule).inc(count)
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Counts one request."""
+        found = self._routes.get((route, status))
+        if found is None:
+            found = self.requests.labels(route, str(status)), self.seconds.labels(route)
+            self._routes[route, status] = found
+        found[0].inc()
+        found[1].observe(seconds)
+
+    def text(self) -> bytes:
+        """The exposition text."""
+        if MULTIPROCESS in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+            return generate_latest(registry)
+        return generate_latest(self._registry)

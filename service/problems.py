@@ -1,0 +1,88 @@
+"""What a request that failed is told: RFC 9457 problem documents, and which error gets which status."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+
+from models.errors import PymkError, StoreError, StoreRefusedError, StoreUnavailableError, UsageError, VersionError
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 1
+"""what a client that was turned away for load or an absent store waits"""
+
+STATUS_OF: tuple[tuple[type[PymkError], HTTPStatus], ...] = (
+    (StoreRefusedError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (StoreUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (StoreError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (VersionError, HTTPStatus.CONFLICT),
+    (UsageError, HTTPStatus.UNPROCESSABLE_ENTITY),
+)
+"""the first class that fits decides; anything else is a fault of the service: 500 without its words"""
+
+
+class Problem(PymkError):
+    """A request cannot be answered as asked; carries what the answer says.
+
+    `members` stand in the document beside the standard ones, `headers` on the answer.
+    """
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        *,
+        members: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.members = dict(members or {})
+        self.headers = dict(headers or {})
+
+    def body(self, request_id: str) -> bytes:
+        """The problem document."""
+        return orjson.dumps(
+            {
+                "type": "about:blank",
+                "title": self.status.phrase,
+                "status": self.status.value,
+                "detail": self.detail,
+                "request_id": request_id,
+                **self.members,
+            }
+        )
+
+
+def invalid(parameter: str, detail: str, place: str = "query") -> Problem:
+    """422 for one parameter: which, and what is allowed."""
+    return invalid_all([(parameter, place, detail)])
+
+
+def invalid_all(faults: Sequence[tuple[str, str, str]]) -> Problem:
+    """422 for (parameter, place, what is allowed) of every fault found."""
+    return Problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "; ".join(f"{parameter}: {detail}" if parameter else detail for parameter, _, detail in faults),
+        members={"errors": [{"parameter": name, "in": place, "detail": detail} for name, place, detail in faults]},
+    )
+
+
+def unavailable(detail: str, **members: Any) -> Problem:
+    """503 with the wait after which to try again."""
+    headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, members=members, headers=headers)
+
+
+def of_error(error: Exception) -> Problem:
+    """The problem that an error comes to; of an unexpected one only that it happened."""
+    if isinstance(error, Problem):
+        return error
+    for kind, status in STATUS_OF:
+        if isinstance(error, kind):
+            if status is HTTPStatus.SERVICE_UNAVAILABLE:
+                return unavailable(str(error))
+            return Problem(status, str(error))
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "something went wrong in the service; its log has the request id")

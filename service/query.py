@@ -1,0 +1,101 @@
+"""The parameters of GET /pymk/recommendations, read from the raw query string."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import NoReturn
+from urllib.parse import unquote_to_bytes
+
+from models.columns import user_id_fault
+from service.problems import invalid
+
+DEFAULT_LIMIT = 20
+MOST = 100
+"""largest limit, and how many may be excluded"""
+
+_KNOWN = frozenset({b"user_id", b"limit", b"context", b"exclude"})
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Whom a list is for, and which part of it is wanted."""
+
+    user_id: str
+    limit: int
+    context: str
+    excluded: tuple[str, ...] = ()
+
+
+def parse(query: bytes, contexts: Collection[str], default_context: str) -> Query:
+    """The parameters of a percent-encoded query string; parameters of other names are passed over.
+
+    `exclude` may be given several times. Its value is split at commas, and taken whole too, so that an id with a comma
+    can be excluded in an `exclude` of its own. Raises Problem 422 that names the parameter and says what is allowed.
+    """
+    given: dict[bytes, list[str]] = {}
+    for pair in query.split(b"&"):
+        name, _, value = pair.partition(b"=")
+        if b"%" in name or b"+" in name:
+            name = unquote_to_bytes(name.replace(b"+", b" "))
+        if name in _KNOWN:
+            given.setdefault(name, []).append(_decoded(name, value))
+    return Query(
+        user_id=_user_id(_only(given, b"user_id")),
+        limit=_limit(_only(given, b"limit")),
+        context=_context(_only(given, b"context"), contexts, default_context),
+        excluded=_excluded(given[b"exclude"]) if b"exclude" in given else (),
+    )
+
+
+def _decoded(name: bytes, value: bytes) -> str:
+    if b"%" in value or b"+" in value:
+        value = unquote_to_bytes(value.replace(b"+", b" "))
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        _refuse(name, "must be UTF-8, percent-encoded")
+
+
+def _only(given: dict[bytes, list[str]], name: bytes) -> str | None:
+    values = given.get(name)
+    if values is None:
+        return None
+    if len(values) > 1:
+        _refuse(name, "must be given once")
+    return values[0]
+
+
+def _user_id(value: str | None) -> str:
+    if value is None:
+        raise invalid("user_id", "is missing; it names whom the list is for")
+    if fault := user_id_fault(value):
+        raise invalid("user_id", f"{fault}; it must be 1-128 bytes without control characters")
+    return value
+
+
+def _limit(value: str | None) -> int:
+    if value is None:
+        return DEFAULT_LIMIT
+    if not (value.isascii() and value.isdigit() and len(value) <= len(str(MOST)) and 1 <= int(value) <= MOST):
+        raise invalid("limit", f"must be a whole number from 1 to {MOST}")
+    return int(value)
+
+
+def _context(value: str | None, contexts: Collection[str], default: str) -> str:
+    if value is None:
+        return default
+    if value not in contexts:
+        raise invalid("context", f"must be one of {', '.join(sorted(contexts))}")
+    return value
+
+
+def _excluded(values: list[str]) -> tuple[str, ...]:
+    ids = [part for value in values for part in value.split(",") if part]
+    if len(ids) > MOST:
+        raise invalid("exclude", f"names {len(ids)} people; at most {MOST} are allowed")
+    if any(user_id_fault(one) for one in ids):
+        raise invalid("exclude", "must be user ids of 1-128 bytes without control characters, separated by commas")
+    return tuple(dict.fromkeys([*ids, *(value for value in values if "," in value)]))
+
+
+def _refuse(name: bytes, detail: str) -> NoReturn:
+    raise invalid(name.decode(), detail)

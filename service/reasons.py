@@ -1,0 +1,142 @@
+"""Why a person is suggested, told from the tables of the version that scored them."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.columns import Flag
+from models.graph import Graph
+from models.tables import Tables
+
+EXAMPLES = 3
+"""mutual connections named at most"""
+
+_NAMEABLE = Flag.ACTIVE | Flag.CONNECTIONS_VISIBLE
+
+
+@dataclass(frozen=True, slots=True)
+class Mutuals:
+    """Mutual connections of the people shown (k)."""
+
+    counts: NDArray[np.int64]
+    """(k,)"""
+    examples: list[list[int]]
+    """by person shown, up to EXAMPLES rows, those with the fewest connections first: they say most"""
+
+
+def nameable_friends(tables: Tables, viewer: int) -> NDArray[np.int32]:
+    """Rows of the viewer's connections that may be named and counted to the viewer, ascending.
+
+    Left out are the inactive, those who hide their connections, and whoever the viewer must not be shown.
+    """
+    friends = tables.graph.neighbours(viewer)
+    nameable = (tables.flags[friends] & _NAMEABLE) == _NAMEABLE
+    forbidden = tables.forbidden.neighbours(viewer)
+    if len(forbidden):
+        nameable &= ~np.isin(friends, forbidden)
+    return friends[nameable]
+
+
+def mutual_connections(
+    graph: Graph, friends: NDArray[np.int32], shown: NDArray[np.intp], marks: NDArray[np.bool_]
+) -> Mutuals:
+    """How many of `friends` each of the people shown (k,) is connected with, and who to name.
+
+    `marks` (n,) is scratch, all false before and after; one thread at a time.
+    """
+    starts, ends = graph.indptr[shown], graph.indptr[shown + 1]
+    lengths = ends - starts
+    total = int(lengths.sum())
+    if not total or not len(friends):
+        return Mutuals(np.zeros(len(shown), dtype=np.int64), [[] for _ in range(len(shown))])
+    theirs = np.concatenate(
+        [graph.indices[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+    )
+    try:
+        marks[friends] = True
+        at = np.flatnonzero(marks[theirs])
+    finally:
+        marks[friends] = False
+    mutual = theirs[at]
+    of = np.searchsorted(np.cumsum(lengths), at, side="right")
+    counts = np.bincount(of, minlength=len(shown))
+    degrees = graph.indptr[mutual + 1] - graph.indptr[mutual]
+    ordered = mutual[np.lexsort((mutual, degrees, of))].tolist()
+    examples, first = [], 0
+    for count in counts.tolist():
+        examples.append(ordered[first : first + min(count, EXAMPLES)])
+        first += count
+    return Mutuals(counts, examples)
+
+
+class SharedAttributes:
+    """Finds the values of the reason columns that a viewer shares with the people shown.
+
+    Values carry one number each: those of the categorical reason columns first, those of the multi-valued after them.
+    """
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        told = set(tables.reason_columns)
+        self._columns = np.array(
+            [at for at, column in enumerate(tables.categorical_columns) if column in told], dtype=np.intp
+        )
+        self._categories: list[tuple[str, list[str]]] = [
+            (tables.categorical_columns[at], tables.categorical_values[at]) for at in self._columns.tolist()
+        ]
+        self._multi = frozenset(code for code, (column, _) in enumerate(tables.multi_values) if column in told)
+        self._order = {column: at for at, column in enumerate(tables.reason_columns)}
+
+    def of(self, viewer: int, shown: NDArray[np.intp]) -> list[list[tuple[str, str]]]:
+        """By person shown, the (column, value) pairs shared with the viewer, in the order of the reason columns."""
+        tables = self._tables
+        found: list[list[tuple[str, str]]] = [[] for _ in range(len(shown))]
+        if len(self._columns):
+            own = tables.categorical_codes[viewer][self._columns]
+            if (own >= 0).any():
+                theirs = tables.categorical_codes[shown][:, self._columns]
+                person, place = np.nonzero((theirs == own) & (own >= 0))
+                for at, category in zip(person.tolist(), place.tolist(), strict=True):
+                    column, values = self._categories[category]
+                    found[at].append((column, values[own[category]]))
+        if self._multi:
+            self._add_sets(viewer, shown, found)
+        return found
+
+    def _add_sets(self, viewer: int, shown: NDArray[np.intp], found: list[list[tuple[str, str]]]) -> None:
+        """Adds the shared values of the multi-valued reason columns."""
+        own = self._multi.intersection(self._codes(viewer))
+        if not own:
+            return
+        for at, row in enumerate(shown.tolist()):
+            shared = own.intersection(self._codes(row))
+            if shared:
+                found[at] += [self._tables.multi_values[code] for code in sorted(shared)]
+                found[at].sort(key=lambda pair: self._order[pair[0]])
+
+    def _codes(self, row: int) -> list[int]:
+        tables = self._tables
+        codes: list[int] = tables.multi_codes[tables.multi_indptr[row] : tables.multi_indptr[row + 1]].tolist()
+        return codes
+
+
+def mutual_text(count: int) -> str:
+    """What a person is told of mutual connections."""
+    return "1 mutual connection" if count == 1 else f"{count} mutual connections"
+
+
+_PHRASES = (
+    (re.compile(r"compan(y|ies)|employer"), "Both at {value}"),
+    (re.compile(r"school|universit(y|ies)|college"), "Both went to {value}"),
+    (re.compile(r"cit(y|ies)|town"), "Both in {value}"),
+)
+
+
+def attribute_text(column: str, value: str) -> str:
+    """What a person is told of a shared value; the column's name decides the words."""
+    for pattern, phrase in _PHRASES:
+        if any(pattern.fullmatch(word) for word in re.split(r"[^a-z]+", column.lower())):
+            return phrase.format(value=value)
+    return f"Same {column.replace('_', ' ')}: {value}"

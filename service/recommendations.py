@@ -1,0 +1,97 @@
+"""GET /pymk/recommendations as a plain ASGI application: the route that everything else is there for."""
+
+from collections.abc import Collection
+from http import HTTPStatus
+from time import perf_counter
+
+import orjson
+from starlette.types import Receive, Scope, Send
+
+from models.errors import PymkError, StoreError
+from service.access import READ, Access
+from service.lists import UNAVAILABLE
+from service.metrics import Metrics
+from service.problems import Problem, of_error, unavailable
+from service.query import parse
+from service.ranking import Trace
+from service.recommender import Recommender
+from service.requests import RECORD, Record, answer_problem
+from service.served_version import ServedVersions
+
+PATH = "/pymk/recommendations"
+CONTEXTS = ("web", "mobile", "email", "onboarding")
+"""surfaces that are known without a setting; the first is the default"""
+
+_FIXED_HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"private, no-store"))
+
+
+class Recommendations:
+    """Checks the key, reads the query, asks the recommender, joins the answer."""
+
+    def __init__(
+        self,
+        versions: ServedVersions,
+        recommender: Recommender,
+        access: Access,
+        metrics: Metrics,
+        contexts: Collection[str],
+    ) -> None:
+        self._versions = versions
+        self._recommender = recommender
+        self._access = access
+        self._metrics = metrics
+        self._contexts = frozenset({*CONTEXTS, *contexts})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request of any method; expects its Record in the scope."""
+        record: Record = scope[RECORD]
+        record.route = PATH
+        trace = Trace()
+        try:
+            body = await self._body(scope, record, trace)
+        except PymkError as error:
+            await answer_problem(self._problem(error), record, send)
+            return
+        record.status = HTTPStatus.OK
+        timing = ", ".join([f"{stage};dur={seconds * 1000:.3f}" for stage, seconds in trace.stages.items()])
+        headers = [
+            *_FIXED_HEADERS,
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", record.request_id.encode()),
+            (b"server-timing", f"{timing}, total;dur={(perf_counter() - record.started) * 1000:.3f}".lstrip(", ").encode()),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _body(self, scope: Scope, record: Record, trace: Trace) -> bytes:
+        headers = record.headers
+        if scope["method"] != "GET":
+            raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, "only GET is answered here", headers={"Allow": "GET"})
+        self._access.check(headers.get(b"authorization"), READ)
+        query = parse(scope["query_string"], self._contexts, CONTEXTS[0])
+        record.user_id = query.user_id
+        # pinned here: whatever is switched while this request waits, it is of one version
+        version, previous = self._versions.active, self._versions.previous
+        if version is None:
+            raise unavailable("no version is active yet; pymk nightly DATA publishes one", served=UNAVAILABLE)
+        fresh = b"no-cache" in headers.get(b"cache-control", b"").lower()
+        answer = await self._recommender.answer(query, version, previous, trace, fresh=fresh)
+        record.facts["served"] = answer.served
+        record.facts["version"] = answer.version
+        self._metrics.listed(answer.served, trace.stages, trace.drops)
+        return b'{"user_id":%b,"request_id":"%b","version":"%b","served":"%b","recommendations":[%b]}' % (
+            orjson.dumps(query.user_id),
+            record.request_id.encode(),
+            answer.version.encode(),
+            answer.served.encode(),
+            answer.entries,
+        )
+
+    def _problem(self, error: PymkError) -> Problem:
+        problem = of_error(error)
+        if isinstance(error, StoreError):
+            self._metrics.degraded.labels("store").inc()
+            problem.members["served"] = UNAVAILABLE
+        if problem.status is HTTPStatus.SERVICE_UNAVAILABLE:
+            self._metrics.listed(UNAVAILABLE, {}, {})
+        return problem

@@ -1,0 +1,198 @@
+"""The version a process serves: opened aside, swapped in one step, the one before kept for stale lists."""
+
+import asyncio
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from models import processes
+from models.errors import CorruptRecordError, PymkError, StoreError
+from models.keys import Keys
+from models.manifest import Manifest
+from models.publishing import ActivePointer, decode_pointer, pull_tables
+from models.store.protocol import AsyncStore, SyncStore
+from models.tables import Tables
+from models.versions import Versions
+from service.metrics import Metrics
+from service.ranking import Diversity, Ranking, Scorer
+
+POLL_S = 0.2
+"""how often the pointer is read"""
+REPORT_S = processes.TTL_S / 5
+"""how often a process says which version it serves, changes aside"""
+RETRY_S = 5.0
+"""how long a version that could not be opened is left alone"""
+_PAGE_BYTES = 4096
+
+
+class OpenScorer(Protocol):
+    """Opens the ranker of a version's `model` directory."""
+
+    def __call__(self, directory: Path) -> Scorer: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ServedVersion:
+    """A version ready to rank; as long as somebody holds it, its files stay mapped."""
+
+    version: str
+    manifest: Manifest
+    ranking: Ranking
+
+    @property
+    def tables(self) -> Tables:
+        return self.ranking.tables
+
+
+class VersionOpener:
+    """Makes a version ready, from this host's disk or else from the store. Blocking: meant for a thread."""
+
+    def __init__(
+        self, store: SyncStore, versions: Versions, keys: Keys, open_scorer: OpenScorer, diversity: Diversity
+    ) -> None:
+        self._store = store
+        self._versions = versions
+        self._keys = keys
+        self._open_scorer = open_scorer
+        self._diversity = diversity
+
+    def open(self, version: str, *, touch: bool = True) -> ServedVersion:
+        """The version, with every page of its tables read once where `touch`, so that no request waits for the disk.
+
+        Raises VersionError where neither disk nor store has it, ArtefactError where its files are damaged.
+        """
+        directory = pull_tables(self._store, version, self._versions, keys=self._keys)
+        manifest = Manifest.read(directory)
+        tables = Tables.open(directory / "tables")
+        if touch:
+            _touch(tables)
+        scorer = self._open_scorer(directory / "model")
+        return ServedVersion(version, manifest, Ranking(tables, scorer, self._diversity))
+
+    def on_disk(self, version: str) -> bool:
+        """Whether this host has the files of the version."""
+        return version in self._versions.ids()
+
+
+class ServedVersions:
+    """Follows the pointer of the store: what is served, what was served before, and whether that is what it should be.
+
+    Lives from `start` to `aclose`. A request takes `active` once and keeps it: a swap touches none in flight.
+    """
+
+    def __init__(self, store: AsyncStore, keys: Keys, opener: VersionOpener, metrics: Metrics, name: str) -> None:
+        self.active: ServedVersion | None = None
+        self.previous: ServedVersion | None = None
+        self.activated_at: str | None = None
+        self.fault: str | None = None
+        """why the version that should be served is not"""
+        self._store = store
+        self._keys = keys
+        self._opener = opener
+        self._metrics = metrics
+        self._process = keys.process(name)
+        self._reported: str | None = None
+        self._reported_at = 0.0
+        self._refused: str | None = None
+        self._retry_at = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Takes up the active version where there is one, and begins to follow."""
+        await self._follow()
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="served-version")
+
+    async def aclose(self) -> None:
+        """Stops following and takes the process off the list of the live ones."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        with suppress(StoreError):  # the report expires by itself
+            await self._store.delete([self._process])
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_S)
+            await self._follow()
+
+    async def _follow(self) -> None:
+        """Reads the pointer, switches where it moved, reports. A failure leaves what is served as it is."""
+        try:
+            pointer = decode_pointer(await self._store.get(self._keys.active))
+            if pointer is not None:
+                await self._switch(pointer)
+            await self._report()
+        except StoreError:
+            self._metrics.degraded.labels("pointer_not_read").inc()
+        except CorruptRecordError as error:
+            self._failed(str(error))
+
+    async def _switch(self, pointer: ActivePointer) -> None:
+        self.activated_at = pointer.activated_at.isoformat()
+        if self.active is not None and self.active.version == pointer.version:
+            self.fault = None
+            return
+        if self._refused == pointer.version and time.monotonic() < self._retry_at:
+            return
+        try:
+            opened = await self._opened(pointer.version)
+        except StoreError:
+            raise
+        except PymkError as error:
+            self._refused, self._retry_at = pointer.version, time.monotonic() + RETRY_S
+            self._failed(str(error))
+            return
+        before, self.active, self.fault = self.active, opened, None
+        self._metrics.switches.inc()
+        structlog.get_logger().info("version_served", version=opened.version)
+        await self._report()
+        self.previous = before or await self._from_disk(pointer.before[:1])
+
+    async def _opened(self, version: str) -> ServedVersion:
+        if self.previous is not None and self.previous.version == version:
+            return self.previous
+        return await asyncio.to_thread(self._opener.open, version)
+
+    async def _from_disk(self, before: tuple[str, ...]) -> ServedVersion | None:
+        """The version before the first one served, where this host has it whole."""
+        for version in before:
+            if await asyncio.to_thread(self._opener.on_disk, version):
+                try:
+                    return await asyncio.to_thread(lambda: self._opener.open(version, touch=False))
+                except PymkError as error:
+                    structlog.get_logger().warning("previous_version_not_opened", version=version, error=str(error))
+        return None
+
+    async def _report(self) -> None:
+        serving = self.active.version if self.active is not None else ""
+        now = time.monotonic()
+        if serving != self._reported or now - self._reported_at >= REPORT_S:
+            await self._store.set(self._process, serving.encode(), processes.TTL_S)
+            self._reported, self._reported_at = serving, now
+
+    def _failed(self, fault: str) -> None:
+        if fault != self.fault:
+            structlog.get_logger().error("version_not_served", error=fault)
+        self.fault = fault
+
+
+def _touch(tables: Tables) -> None:
+    """Reads one byte of every page of the mapped arrays that ranking uses."""
+    for array in vars(tables).values():
+        mapped = [array.indptr, array.indices] if hasattr(array, "indptr") else [array]
+        for one in mapped:
+            if isinstance(one, np.ndarray) and one.nbytes:
+                _pages(one)
+    _pages(tables.vocabulary.text)
+
+
+def _pages(array: NDArray[np.generic]) -> int:
+    flat = array.reshape(-1).view(np.uint8)
+    return int(flat[::_PAGE_BYTES].sum())
