@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import orjson
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models import files
@@ -68,7 +68,7 @@ class Tables:
     """by column, the value of each code"""
     multi_indptr: NDArray[np.int64]
     multi_codes: NDArray[np.int32]
-    """a row's values in all multi-valued columns, ascending: `multi_codes[multi_indptr[row] : multi_indptr[row + 1]]`"""
+    """a row's values in all multi-valued columns, rising: `multi_codes[multi_indptr[row] : multi_indptr[row + 1]]`"""
     multi_values: list[tuple[str, str]]
     """(column, value) of each code"""
     reason_columns: list[str]
@@ -164,7 +164,7 @@ def write_tables(
     multi_indptr, multi_codes = _joined(
         n, [(column.indptr, column.codes, len(column.values)) for column in multi.values()]
     )
-    arrays = {
+    arrays: dict[str, tuple[ArrayLike, DTypeLike, tuple[int | None, ...]]] = {
         "vocabulary_offsets": (vocabulary.offsets, np.int64, (n + 1,)),
         "indptr": (graph.indptr, np.int64, (n + 1,)),
         "indices": (graph.indices, np.int32, (None,)),
@@ -177,20 +177,22 @@ def write_tables(
         "categorical_codes": (np.stack(codes, axis=1) if codes else np.zeros((n, 0)), np.int32, (n, len(codes))),
         "multi_indptr": (multi_indptr, np.int64, (n + 1,)),
         "multi_codes": (multi_codes, np.int32, (None,)),
-        "popular": (most_connected(graph, flags), np.int32, (None,)),
         "profiles_offsets": (profile_json[1], np.int64, (n + 1,)),
     }
+    checked = {name: _shaped(name, *what, n=n) for name, what in arrays.items()}
     directory.mkdir(parents=True, exist_ok=True)
-    for name, (values, dtype, shape) in arrays.items():
-        array = np.asarray(values, dtype=dtype)
-        if array.ndim != len(shape) or any(
-            want not in (None, got) for want, got in zip(shape, array.shape, strict=True)
-        ):
-            raise ValueError(f"{name} has shape {array.shape} where {n} users need {shape}")
+    for name, array in {**checked, "popular": most_connected(graph, flags)}.items():
         files.write_array(directory / f"{name}.npy", array)
     files.write_bytes(directory / "vocabulary.bin", np.ascontiguousarray(vocabulary.text).data)
     files.write_bytes(directory / "profiles.bin", profile_json[0])
     files.write_json(directory / NAMES, names.model_dump())
+
+
+def _shaped(name: str, values: ArrayLike, dtype: DTypeLike, shape: tuple[int | None, ...], *, n: int) -> NDArray[Any]:
+    array = np.asarray(values, dtype=dtype)
+    if array.ndim != len(shape) or any(want not in (None, got) for want, got in zip(shape, array.shape, strict=True)):
+        raise ValueError(f"{name} has shape {array.shape} where {n} users need {shape}")
+    return array
 
 
 def most_connected(graph: Graph, flags: NDArray[np.uint8], count: int = POPULAR) -> NDArray[np.int32]:

@@ -1,0 +1,119 @@
+"""A version small enough to know by heart, for every room that needs one."""
+
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models import files
+from models.block import quantise
+from models.blocks import write_blocks
+from models.graph import Graph
+from models.manifest import Manifest
+from models.profiles import CategoricalColumn, MultiColumn, Profiles
+from models.tables import write_tables
+from models.vocabulary import Vocabulary
+
+PEOPLE = ("ann", "bea", "cid", "dan", "eva", "fay", "gus", "héloïse")
+"""rows 0 to 7: two cliques of four, bridged by dan and eva"""
+
+MakeVersion = Callable[..., str]
+
+
+def write_version(directory: Path, version: str) -> Manifest:
+    """Writes a whole version of PEOPLE into an empty directory.
+
+    Everybody has a block of the other clique but héloïse, who has none and is not discoverable; ann has blocked eva.
+    """
+    n = len(PEOPLE)
+    pairs = [(a, b) for clique in (range(4), range(4, 8)) for a in clique for b in clique if a < b] + [(3, 4)]
+    graph = Graph.from_pairs(n, *np.array(pairs).T)
+    flags = np.full(n, 7, dtype=np.uint8)
+    flags[7] = 6
+    stored = [
+        f'{{"name":"{name.title()}","company":"{"Acme" if row < 4 else "Bolt"}"}}'.encode()
+        for row, name in enumerate(PEOPLE)
+    ]
+    stored[7] = b""
+    profiles = Profiles(
+        n,
+        {
+            "company": CategoricalColumn(np.array([0, 0, 0, 0, 1, 1, 1, -1], np.int32), ["Acme", "Bolt"]),
+            "genres": MultiColumn(
+                np.array([0, 2, 2, 2, 2, 2, 2, 2, 3], np.int64), np.array([0, 1, 1], np.int32), ["folk", "jazz"]
+            ),
+            "schools": MultiColumn(np.array([0, 1, 1, 1, 1, 1, 1, 1, 1], np.int64), np.array([0], np.int32), ["Elm"]),
+        },
+    )
+    vectors = np.zeros((n, 4), np.float32)
+    vectors[:4, 0] = vectors[4:, 1] = 1
+    write_tables(
+        directory / "tables",
+        vocabulary=Vocabulary.from_ids(PEOPLE),
+        graph=graph,
+        forbidden=Graph.from_directed(n, [0, 4], [4, 0]),
+        flags=flags,
+        profiles=profiles,
+        profile_json=(b"".join(stored), np.cumsum([0, *map(len, stored)])),
+        reason_columns=["company"],
+        candidate_vectors=vectors,
+        tower_inputs=np.arange(n * 3).reshape(n, 3),
+        statistics=np.log1p(graph.degrees)[:, None],
+        statistic_names=["log_degree"],
+    )
+    records = []
+    for row in range(n - 1):
+        others = np.arange(4, 8) if row < 4 else np.arange(4)
+        values = np.arange(8, dtype=np.float32).reshape(2, 4)
+        records.append(quantise(row, others.astype(np.uint32), np.full(4, 1, np.uint8), values).pack())
+    write_blocks(directory / "blocks", [*records, b""])
+    files.write_json(directory / "report.json", {"recall@20": 0.5})
+    (directory / "model").mkdir()
+    files.write_json(directory / "model" / "ranker.json", {"kind": "resource_allocation", "version": version})
+    start = datetime.strptime(version[:16], "%Y%m%dT%H%M%S%z")
+    manifest = Manifest(
+        version=version,
+        created_at=start,
+        cut=start - timedelta(hours=1),
+        users=n,
+        connections=len(pairs),
+        vocabulary=Vocabulary.from_ids(PEOPLE).digest,
+        pair_features=("common_neighbours", "resource_allocation"),
+        sources=("friends_of_friends",),
+        ranker={"kind": "resource_allocation"},
+        metrics={"recall@20": 0.5, "ratio": 1.25},
+    ).with_files(directory)
+    manifest.write(directory)
+    return manifest
+
+
+@pytest.fixture(scope="session")
+def written_version(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A version of PEOPLE as this code writes it; not to be changed."""
+    directory = tmp_path_factory.mktemp("version")
+    write_version(directory, "20260101T000000Z-0a1b2c")
+    return directory
+
+
+@pytest.fixture
+def make_version(tmp_path: Path, written_version: Path) -> MakeVersion:
+    """Puts a version of PEOPLE among the versions of a home, `tmp_path` by default; returns its id.
+
+    Each is an hour younger than the one before.
+    """
+    made: list[str] = []
+
+    def make(home: Path = tmp_path, **changed: Any) -> str:
+        start = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=len(made))
+        version = f"{start:%Y%m%dT%H%M%SZ}-{len(made):06x}"
+        directory = Path(shutil.copytree(written_version, home / "versions" / version))
+        fields = {"version": version, "created_at": start, **changed}
+        (directory / "manifest.json").write_bytes(Manifest.read(directory).model_copy(update=fields).encode())
+        made.append(version)
+        return version
+
+    return make
