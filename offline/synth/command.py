@@ -1,0 +1,87 @@
+"""`pymk synth`: a synthetic dataset directory."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from offline.synth.network import Progress
+
+
+def register(app: typer.Typer) -> None:
+    """Adds `synth` to the application."""
+    app.command("synth")(synth)
+
+
+def synth(
+    users: Annotated[int, typer.Option(help="How many people.", min=1)],
+    out: Annotated[
+        Path, typer.Option(help="Directory to write; an earlier synthetic one is replaced.", metavar="DATA")
+    ],
+    mean_friends: Annotated[
+        float | None,
+        typer.Option(help="Friends of a person on average, before the cut. [default: 20, less in a tiny network]"),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed and sizes write the same bytes.", min=0)] = 0,
+) -> None:
+    """Write a made-up social network, to try everything on before there is data of your own.
+
+    People live in cities, went to schools, work at companies; they join over two years and befriend classmates,
+    colleagues and, mostly, friends of friends, as densely knit as a real Facebook network. DATA receives:
+
+    \b
+    users.csv         a profile each, with gaps, as people leave them
+    connections.csv   the friendships up to the cut, and when each began
+    interactions.csv  suggestions seen, invites, refusals and blocks of the last weeks
+    schema.toml       what each column is, and the moment of the cut
+    held_out.csv      the friendships of the four weeks after the cut: what a good list foresees
+
+    \b
+    Then:  pymk nightly DATA
+           pymk evaluate DATA --held-out DATA/held_out.csv
+    """
+    from offline.synth import directory, network
+
+    directory.check_target(out)
+    network.checked_mean(users, mean_friends)
+    origin = f"--users {users} --seed {seed}"
+    if mean_friends is not None:
+        origin += f" --mean-friends {mean_friends:g}"
+    with _reporting() as progress:
+        made = network.generate(users, mean_friends, seed, progress)
+        directory.write(made, out, origin, progress)
+    typer.echo(
+        f"{out}: {users} users, {len(made.connections)} friendships, {len(made.held_out)} held out, "
+        f"{len(made.interactions.at)} interactions"
+    )
+
+
+@contextmanager
+def _reporting() -> "Iterator[Progress]":
+    """Progress on stderr: bars on a terminal, a line for each step that is done elsewhere."""
+    import structlog
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        log = structlog.get_logger("pymk.synth")
+
+        def line(step: str, done: float) -> None:
+            if done >= 1.0:
+                log.info("step done", step=step)
+
+        yield line
+        return
+    with Bars(console=console, transient=True) as bars:
+        tasks: dict[str, object] = {}
+
+        def bar(step: str, done: float) -> None:
+            if step not in tasks:
+                tasks[step] = bars.add_task(step, total=1.0)
+            bars.update(tasks[step], completed=done)  # type: ignore[arg-type]
+
+        yield bar

@@ -1,0 +1,126 @@
+"""A synthetic network as a dataset directory: users, connections, interactions, schema.toml and held_out.csv."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from models import files
+from models.errors import UsageError
+from models.events import EventKind
+from offline.synth import people
+from offline.synth.calendar import CUT
+from offline.synth.network import Network, Progress, quiet
+
+MADE_BY = "# made by pymk synth"
+"""how the schema.toml of a synthetic dataset begins"""
+
+USERS, CONNECTIONS, INTERACTIONS = "users.csv", "connections.csv", "interactions.csv"
+HELD_OUT, SCHEMA = "held_out.csv", "schema.toml"
+FILES = frozenset({USERS, CONNECTIONS, INTERACTIONS, HELD_OUT, SCHEMA})
+
+
+def check_target(out: Path) -> Path:
+    """The directory to write, made absolute. Raises UsageError where something is there that is not ours to replace."""
+    target = out.resolve()
+    if Path.cwd().is_relative_to(target):
+        raise UsageError(f"{out} is the directory you are in, or above it; name one below it")
+    if not target.exists():
+        return target
+    if not target.is_dir():
+        raise UsageError(f"{out} is a file; name a directory")
+    found = {path.name for path in target.iterdir()}
+    if found and not (found <= FILES and _made_here(target / SCHEMA)):
+        raise UsageError(f"{out} is not empty and was not made by pymk synth; name another directory or remove it")
+    return target
+
+
+def _made_here(schema: Path) -> bool:
+    if not schema.is_file():
+        return False
+    with schema.open("rb") as file:
+        return file.read(len(MADE_BY)) == MADE_BY.encode()
+
+
+def write(network: Network, out: Path, origin: str = "", progress: Progress = quiet) -> None:
+    """Writes a network to `out`, which `check_target` accepts: all of it or nothing.
+
+    `origin` is what schema.toml says of the arguments. What a killed run left beside `out` is removed.
+    """
+    target = check_target(out)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(target, ".partial")
+    aside = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        aside.mkdir()
+        _write_files(network, aside, origin, progress)
+        files.put_in_place(aside, target)
+    except BaseException:
+        files.remove_tree(aside)
+        raise
+    _sweep(target, ".old")
+    progress("writing", 1.0)
+
+
+def _sweep(target: Path, suffix: str) -> None:
+    """Removes what runs that were killed left beside the target."""
+    prefix = f".{target.name}."
+    for path in list(target.parent.iterdir()):
+        owner = path.name.removeprefix(prefix).removesuffix(suffix)
+        if path.name == f"{prefix}{owner}{suffix}" and owner.isdigit() and not _alive(int(owner)):
+            files.remove_tree(path)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
+def _write_files(network: Network, directory: Path, origin: str, progress: Progress) -> None:
+    ids = network.users["user_id"]
+    progress("writing", 0.0)
+    network.users.write_csv(directory / USERS)
+    progress("writing", 0.2)
+    for name, friendships in ((CONNECTIONS, network.connections), (HELD_OUT, network.held_out)):
+        _pairs(ids, friendships[:, 0], friendships[:, 1]).with_columns(
+            _moments("created_at", friendships[:, 2])
+        ).write_csv(directory / name)
+    progress("writing", 0.5)
+    log = network.interactions
+    words = pl.Series([kind.word for kind in EventKind])
+    _pairs(ids, log.viewer, log.other).with_columns(
+        words.gather(log.kind).alias("kind"), _moments("at", log.at)
+    ).write_csv(directory / INTERACTIONS)
+    (directory / SCHEMA).write_text(_schema(origin), encoding="utf-8")
+
+
+def _pairs(ids: pl.Series, first: NDArray[np.integer], second: NDArray[np.integer]) -> pl.DataFrame:
+    return pl.DataFrame({"user_id": ids.gather(first), "other_id": ids.gather(second)})
+
+
+def _moments(column: str, seconds: NDArray[np.int64]) -> pl.Series:
+    """ISO 8601 in UTC."""
+    return pl.from_epoch(pl.Series(column, seconds)).dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _schema(origin: str) -> str:
+    lines = [
+        f"{MADE_BY} {origin}".rstrip(),
+        f'as_of = "{datetime.fromtimestamp(CUT, UTC):%Y-%m-%dT%H:%M:%SZ}"',
+        "",
+        "[users]",
+        *(f'{column} = "{kind.value}"' for column, kind in people.KINDS.items()),
+        "",
+        "[reasons]",
+        "columns = [" + ", ".join(f'"{column}"' for column in people.REASONS) + "]",
+        "",
+    ]
+    return "\n".join(lines)
