@@ -1,0 +1,80 @@
+"""Profiles coded for comparing two people, which is what the affinity weighs."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.affinity import CodedProfiles
+from models.features.profile import sphere, text_vectors
+from models.kernels.affinity import MISSING
+from models.profiles import (
+    CategoricalColumn,
+    LocationColumn,
+    MultiColumn,
+    NumericColumn,
+    Profiles,
+    TextColumn,
+    TimestampColumn,
+)
+
+BINS = 12
+"""quantiles in which two numbers or times are compared"""
+
+
+def coded_profiles(profiles: Profiles) -> CodedProfiles:
+    """The columns as codes, sets and points: numbers and times stand in quantiles, texts and places as vectors."""
+    codes: list[NDArray[np.int32]] = []
+    cardinality: list[int] = []
+    points: list[NDArray[np.float32]] = []
+    sets: list[MultiColumn] = []
+    for column in profiles.columns.values():
+        match column:
+            case CategoricalColumn():
+                codes.append(column.codes)
+                cardinality.append(len(column.values))
+            case NumericColumn(numbers):
+                codes.append(_quantile(numbers))
+                cardinality.append(BINS)
+            case TimestampColumn(seconds):
+                codes.append(_quantile(seconds))
+                cardinality.append(BINS)
+            case MultiColumn():
+                sets.append(column)
+            case LocationColumn(degrees):
+                points.append(sphere(degrees))
+            case TextColumn():
+                points.append(text_vectors(column))
+    n = profiles.n
+    set_indptr, set_codes, set_size = _joined_sets(n, sets)
+    spans = np.cumsum([0, *(part.shape[1] for part in points)]).astype(np.int64)
+    return CodedProfiles(
+        codes=np.stack(codes, axis=1).astype(np.int32) if codes else np.zeros((n, 0), np.int32),
+        cardinality=np.array(cardinality, dtype=np.int64),
+        set_indptr=set_indptr,
+        set_codes=set_codes,
+        set_size=set_size,
+        points=np.concatenate([np.zeros((n, 0), np.float32), *points], axis=1).astype(np.float32),
+        point_spans=spans,
+    )
+
+
+def _quantile(numbers: NDArray[np.float64]) -> NDArray[np.int32]:
+    """(n,) int32 quantile of each number, 0 to BINS - 1."""
+    known = ~np.isnan(numbers)
+    if not known.any():
+        return np.full(len(numbers), MISSING, np.int32)
+    edges = np.quantile(numbers[known], np.linspace(0, 1, BINS + 1)[1:-1])
+    return np.where(known, np.searchsorted(edges, numbers, side="right"), MISSING).astype(np.int32)
+
+
+def _joined_sets(n: int, sets: list[MultiColumn]) -> tuple[NDArray[np.int64], NDArray[np.int32], int]:
+    """All set columns as one sparse matrix whose codes run on from column to column, and how many codes there are."""
+    rows, codes, size = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], 0
+    for column in sets:
+        rows.append(np.repeat(np.arange(n), np.diff(column.indptr)))
+        codes.append(column.codes.astype(np.int64) + size)
+        size += len(column.values)
+    row, code = np.concatenate(rows), np.concatenate(codes)
+    order = np.lexsort((code, row))
+    indptr = np.zeros(n + 1, np.int64)
+    np.cumsum(np.bincount(row, minlength=n), out=indptr[1:])
+    return indptr, code[order].astype(np.int32), size

@@ -1,0 +1,83 @@
+"""What a model sees of a viewer and a candidate: the pair features that a block keeps, and what is derived of them.
+
+The candidate kernel fills the kept features, by night for everybody and in the worker for one person; `head_inputs`
+derives the rest from a block and the version's statistics, in training and in serving alike.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.features.names import LOG_DEGREE, STATISTICS
+from models.sources import Source
+
+Floats = NDArray[np.float32]
+
+PAIR_FEATURES: Final = (
+    "common_neighbours",
+    "adamic_adar",
+    "resource_allocation",
+    "three_hops",
+    "pagerank",
+    "spectral_cosine",
+    "embedding_cosine",
+    "affinity",
+)
+"""The features kept in a block, in this order, each already on the scale that is quantised:
+
+common_neighbours     ln(1 + number of mutual friends)
+adamic_adar           ln(1 + 4 x sum over mutual friends of 1 / ln(degree))
+resource_allocation   ln(1 + 1,000 x sum over mutual friends of 1 / degree)
+three_hops            ln(1 + 10,000 x degree-normalised paths of length three / sqrt(degree x degree))
+pagerank              ln(1 + 1,000,000 x personalised PageRank of the candidate from the viewer)
+spectral_cosine       cosine in the leading eigenvectors of the normalised adjacency
+embedding_cosine      cosine of the GraphSAGE embeddings
+affinity              log-odds of friendship by comparing the two profiles (models.affinity)
+"""
+
+ADAMIC_ADAR_SCALE: Final = 4.0
+ALLOCATION_SCALE: Final = 1e3
+THREE_HOPS_SCALE: Final = 1e4
+PAGERANK_SCALE: Final = 1e6
+
+COMMON, ADAMIC_ADAR, ALLOCATION, THREE_HOPS, PAGERANK, SPECTRAL, EMBEDDING, AFFINITY = range(len(PAIR_FEATURES))
+
+EXTRA_INPUTS: Final = (
+    "jaccard",
+    "log_position",
+    "candidate_log_degree",
+    "candidate_clustering",
+    "candidate_friends_log_degree",
+    "candidate_log_spectral_norm",
+    *(f"source_{source.name.lower()}" for source in Source if source.name),
+)
+"""What the head reads beside the kept features: their Jaccard similarity (1901) as ln(1 + 50 x mutual friends / friends
+of either), ln(1 + place in the block), the candidate's statistics, and one indicator a source."""
+
+JACCARD_SCALE: Final = 50.0
+
+
+def extra_inputs(
+    common_neighbours: Floats, candidate_statistics: Floats, viewer_statistics: Floats, sources: NDArray[np.uint8]
+) -> Floats:
+    """The extra inputs (..., m, len(EXTRA_INPUTS)) float32 of m candidates a viewer, in the order of the block.
+
+    `common_neighbours` (..., m) as kept, ln(1 + count); `candidate_statistics` (..., m, s) and `viewer_statistics`
+    (..., s) as models.features.statistics makes them; `sources` (..., m) source bits.
+    """
+    m = common_neighbours.shape[-1]
+    inputs = np.empty((*common_neighbours.shape, len(EXTRA_INPUTS)), dtype=np.float32)
+    mutual = np.expm1(common_neighbours)
+    friends = np.exp(candidate_statistics[..., LOG_DEGREE]) + np.exp(viewer_statistics[..., LOG_DEGREE])[..., None] - 2
+    inputs[..., 0] = np.log1p(JACCARD_SCALE * mutual / np.maximum(friends - mutual, 1))
+    inputs[..., 1] = LOG_POSITION[:m] if m <= len(LOG_POSITION) else np.log1p(np.arange(m))
+    inputs[..., 2 : 2 + len(STATISTICS)] = candidate_statistics
+    inputs[..., 2 + len(STATISTICS) :] = SOURCE_INDICATORS[sources]
+    return inputs
+
+
+LOG_POSITION: Final[Floats] = np.log1p(np.arange(2048)).astype(np.float32)
+SOURCE_INDICATORS: Final[Floats] = np.array(
+    [[bool(bits & source) for source in Source] for bits in range(256)], dtype=np.float32
+)

@@ -1,0 +1,200 @@
+"""Profiles as dense rows of numbers for the networks."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+from scipy.sparse import csr_array, hstack
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import HashingVectorizer
+
+from models import files
+from models.profiles import (
+    CategoricalColumn,
+    Column,
+    LocationColumn,
+    MultiColumn,
+    NumericColumn,
+    Profiles,
+    TextColumn,
+    TimestampColumn,
+)
+
+DIMENSIONS = 64
+"""most columns of a dense row"""
+QUANTILES = 64
+"""steps in which numbers and times are placed between the lowest and the highest"""
+HASHED_WORDS = 1 << 14
+"""buckets of the hashed words of a text"""
+
+Sparse = csr_array
+
+
+class ProfileEncoder:
+    """Turns profiles into dense rows (n, width) float32, alike for those it was fitted on and for newcomers.
+
+    A category or set value is an indicator weighted by its rarity ln(n / people), divided by the root of how many the
+    person has; a number or time its place among the quantiles, -1 to 1; a location a point on the unit sphere; a text
+    the hashed TF-IDF of its words. More than DIMENSIONS columns in all are reduced by truncated SVD (Halko and others
+    2011). What is missing, or was not there at fitting, is zero.
+    """
+
+    def __init__(self, values: dict[str, list[str]], arrays: dict[str, NDArray[Any]]) -> None:
+        self._values = values
+        """by categorical or multi column, the values in the order of their indicators"""
+        self._arrays = arrays
+        """`column/weights` of indicators or words, `column/quantiles` of numbers, and `reduction` (width, columns)"""
+
+    @classmethod
+    def fit(cls, profiles: Profiles) -> "ProfileEncoder":
+        """The encoder of these people's columns."""
+        values: dict[str, list[str]] = {}
+        arrays: dict[str, NDArray[Any]] = {}
+        for name, column in profiles.columns.items():
+            match column:
+                case CategoricalColumn() | MultiColumn():
+                    values[name] = list(column.values)
+                    codes = column.codes[column.codes >= 0]
+                    arrays[f"{name}/weights"] = _rarity(np.bincount(codes, minlength=len(column.values)), profiles.n)
+                case NumericColumn() | TimestampColumn():
+                    numbers = _numbers(column)
+                    known = numbers[~np.isnan(numbers)]
+                    steps = np.linspace(0, 1, QUANTILES)
+                    arrays[f"{name}/quantiles"] = np.quantile(known, steps) if len(known) else np.zeros(0)
+                case TextColumn():
+                    people = np.bincount(_words(column).indices, minlength=HASHED_WORDS)
+                    arrays[f"{name}/weights"] = _rarity(people, profiles.n)
+                case LocationColumn():
+                    arrays[f"{name}/sphere"] = np.ones(1, np.float32)
+        encoder = cls(values, arrays)
+        sparse = encoder._sparse(profiles)
+        if sparse.shape[1] > DIMENSIONS:
+            width = min(DIMENSIONS, profiles.n - 1)
+            if width >= 1 and sparse.nnz:
+                arrays["reduction"] = _reduction(sparse, width)
+            else:
+                arrays["reduction"] = np.zeros((1, sparse.shape[1]), np.float32)
+        return encoder
+
+    def encode(self, profiles: Profiles) -> NDArray[np.float32]:
+        """(n, width) float32 of these people; a column that was not fitted is left out."""
+        sparse = self._sparse(profiles)
+        if "reduction" in self._arrays:
+            return np.asarray(sparse @ self._arrays["reduction"].T, dtype=np.float32)
+        return np.asarray(sparse.todense(), dtype=np.float32)
+
+    @property
+    def width(self) -> int:
+        """How many columns a dense row has."""
+        if "reduction" in self._arrays:
+            return len(self._arrays["reduction"])
+        return sum(_indicators(name, array) for name, array in self._arrays.items())
+
+    def save(self, directory: Path) -> None:
+        """Writes profile_encoder.safetensors and .json."""
+        directory.mkdir(parents=True, exist_ok=True)
+        arrays = {name: np.ascontiguousarray(array) for name, array in self._arrays.items()}
+        save_file(arrays, directory / "profile_encoder.safetensors")
+        files.write_json(directory / "profile_encoder.json", {"values": self._values, "arrays": list(arrays)})
+
+    @classmethod
+    def open(cls, directory: Path) -> "ProfileEncoder":
+        """A saved encoder. Raises ArtefactError where a file is missing."""
+        written = files.read_json(directory / "profile_encoder.json")
+        arrays = load_file(directory / "profile_encoder.safetensors")
+        return cls(written["values"], {name: arrays[name] for name in written["arrays"]})
+
+    def _sparse(self, profiles: Profiles) -> Sparse:
+        """(n, columns) of every fitted column side by side, in the order of fitting."""
+        parts: list[Any] = [csr_array((profiles.n, 0), dtype=np.float32)]
+        for key, array in self._arrays.items():
+            name, _, part = key.rpartition("/")
+            if not part or key == "reduction":
+                continue
+            column = profiles.columns.get(name)
+            width = _indicators(key, array)
+            empty = csr_array((profiles.n, width), dtype=np.float32)
+            parts.append(empty if column is None else self._encode(name, column, array, profiles.n))
+        return csr_array(hstack(parts, format="csr"))
+
+    def _encode(self, name: str, column: Column, fitted: NDArray[Any], n: int) -> Sparse:
+        match column:
+            case CategoricalColumn(codes, values):
+                counts = (codes >= 0).astype(np.int64)
+                return self._indicate(name, codes[codes >= 0], counts, values, fitted)
+            case MultiColumn(indptr, codes, values):
+                return self._indicate(name, codes, np.diff(indptr), values, fitted)
+            case NumericColumn() | TimestampColumn():
+                numbers = _numbers(column)
+                place = np.searchsorted(fitted, numbers) / max(len(fitted), 1) * 2 - 1
+                return csr_array(np.where(np.isnan(numbers), 0, place)[:, None].astype(np.float32))
+            case LocationColumn(degrees):
+                return csr_array(sphere(degrees))
+            case TextColumn():
+                words = _words(column)
+                weighted = words.multiply(fitted[None, :]).tocsr()
+                length = np.sqrt(weighted.multiply(weighted).sum(axis=1))
+                return csr_array(weighted.multiply(1 / np.maximum(length, 1e-9)[:, None]))
+
+    def _indicate(
+        self, name: str, codes: NDArray[np.int32], counts: NDArray[np.int64], values: Any, weights: NDArray[Any]
+    ) -> Sparse:
+        """Weighted indicators (n, fitted values) of codes standing person by person, `counts` (n,) of each."""
+        at = {value: index for index, value in enumerate(self._values[name])}
+        place = np.array([at.get(value, -1) for value in values] or [-1], dtype=np.int64)[codes]
+        owner = np.repeat(np.arange(len(counts)), counts)
+        share = 1 / np.sqrt(counts[owner])
+        known = place >= 0
+        data = (weights[place[known]] * share[known]).astype(np.float32)
+        return csr_array((data, (owner[known], place[known])), shape=(len(counts), len(weights)))
+
+
+def sphere(degrees: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n, 3) float32 points on the unit sphere of (n, 2) latitudes and longitudes in degrees; zero where missing."""
+    latitude, longitude = np.radians(degrees.astype(np.float64)).T
+    across = np.cos(latitude)
+    points = np.stack([across * np.cos(longitude), across * np.sin(longitude), np.sin(latitude)], axis=1)
+    return np.nan_to_num(points).astype(np.float32)
+
+
+def text_vectors(column: TextColumn, dimensions: int = 32) -> NDArray[np.float32]:
+    """(n, dimensions) float32 unit vectors of texts, for comparing two people: hashed TF-IDF reduced by SVD."""
+    words = _words(column)
+    weighted = csr_array(words.multiply(_rarity(np.bincount(words.indices, minlength=HASHED_WORDS), len(column.texts))))
+    width = min(dimensions, len(column.texts) - 1)
+    if width < 1 or not weighted.nnz:
+        return np.zeros((len(column.texts), 1), np.float32)
+    dense = weighted @ _reduction(weighted, width).T
+    length = np.linalg.norm(dense, axis=1, keepdims=True)
+    unit: NDArray[np.float32] = (dense / np.where(length > 0, length, 1)).astype(np.float32)
+    return unit
+
+
+def _reduction(sparse: Sparse, width: int) -> NDArray[np.float32]:
+    components = TruncatedSVD(width, n_iter=4, random_state=0).fit(sparse).components_
+    return np.ascontiguousarray(components, dtype=np.float32)
+
+
+def _words(column: TextColumn) -> Sparse:
+    """(n, HASHED_WORDS) indicators of the words and pairs of words of each text."""
+    vectorizer = HashingVectorizer(
+        n_features=HASHED_WORDS, ngram_range=(1, 2), binary=True, norm=None, alternate_sign=False
+    )
+    return csr_array(vectorizer.transform([text or "" for text in column.texts]).astype(np.float32))
+
+
+def _rarity(people: NDArray[Any], n: int) -> NDArray[np.float32]:
+    """ln(n / people), half a person for a value that nobody has; float32."""
+    rarity: NDArray[np.float32] = np.log(max(n, 1) / np.maximum(people, 0.5)).astype(np.float32)
+    return rarity
+
+
+def _numbers(column: NumericColumn | TimestampColumn) -> NDArray[np.float64]:
+    return column.numbers if isinstance(column, NumericColumn) else column.seconds
+
+
+def _indicators(key: str, array: NDArray[Any]) -> int:
+    """How many sparse columns an array of the encoder stands for."""
+    return {"weights": len(array), "quantiles": 1, "sphere": 3}.get(key.rpartition("/")[2], 0)

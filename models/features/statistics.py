@@ -1,0 +1,53 @@
+"""What a model sees of one person's place in the graph: a few numbers each."""
+
+from typing import Final
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from models.graph import Graph
+
+LARGEST_SAMPLE: Final = 64
+"""friends, evenly spaced, looked at for the clustering of one person"""
+SHORTEST: Final = 1e-6
+"""spectral length of somebody whom the leading eigenvectors do not see"""
+
+
+def user_statistics(graph: Graph, spectral_norm: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n, len(STATISTICS)) float32 of everybody; `spectral_norm` is (n,) float32."""
+    log_degree = np.log1p(graph.degrees.astype(np.float32))
+    clustering, friends = _neighbourhoods(graph.indptr, graph.indices, log_degree, LARGEST_SAMPLE)
+    norm = np.log(np.maximum(spectral_norm, SHORTEST))
+    return np.stack([log_degree, clustering, friends, norm], axis=1).astype(np.float32)
+
+
+@njit(cache=True, nogil=True)
+def _neighbourhoods(
+    indptr: NDArray[np.int64], indices: NDArray[np.int32], values: NDArray[np.float32], sample: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Clustering of each row, and the mean of `values` over its neighbours, both (n,) float32; 0 without neighbours."""
+    n = len(indptr) - 1
+    clustering = np.zeros(n, np.float32)
+    means = np.zeros(n, np.float32)
+    is_friend = np.zeros(n, np.bool_)
+    for row in range(n):
+        friends = indices[indptr[row] : indptr[row + 1]]
+        if len(friends) == 0:
+            continue
+        means[row] = values[friends].mean()
+        stride = max(len(friends) / sample, 1.0)
+        looked = min(len(friends), sample)
+        if looked < 2:
+            continue
+        for k in range(looked):
+            is_friend[friends[int(k * stride)]] = True
+        closed = 0
+        for k in range(looked):
+            friend = friends[int(k * stride)]
+            for at in range(indptr[friend], indptr[friend + 1]):
+                closed += is_friend[indices[at]]
+        for k in range(looked):
+            is_friend[friends[int(k * stride)]] = False
+        clustering[row] = closed / (looked * (looked - 1))
+    return clustering, means

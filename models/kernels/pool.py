@@ -1,0 +1,316 @@
+"""The candidate pools of many users: gather by every source, compute the pair features, keep the best."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from models.features.pair import (
+    ADAMIC_ADAR,
+    ADAMIC_ADAR_SCALE,
+    AFFINITY,
+    ALLOCATION,
+    ALLOCATION_SCALE,
+    COMMON,
+    EMBEDDING,
+    PAGERANK,
+    PAGERANK_SCALE,
+    SPECTRAL,
+    THREE_HOPS,
+    THREE_HOPS_SCALE,
+)
+from models.kernels.affinity import AffinityTables, pair_affinity
+from models.kernels.spread import spread_three_hops, spread_two_hops, spread_walks
+from models.sources import Source
+
+BY_FRIENDS = int(Source.FRIENDS_OF_FRIENDS)
+BY_WALK = int(Source.RANDOM_WALK)
+BY_PATHS = int(Source.THREE_HOPS)
+ONE_MUTUAL = np.float32(1e6)
+"""set below everybody with two mutual friends"""
+
+
+class World(NamedTuple):
+    """What the kernel reads of everybody.
+
+    indptr, indices        friendships
+    known_indptr, known_indices   directed: never to be shown to a user
+    suggestible            (n,) bool, who may be shown to anyone
+    spectral, embeddings   (n, k) and (n, d) float32, rows of length one or zero
+    affinity               coded profiles and their weights
+    cheap                  (features + 1,) float32: what the cheap score gives each kept feature, and the candidate's
+                           ln(1 + friends)
+    """
+
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    known_indptr: NDArray[np.int64]
+    known_indices: NDArray[np.int32]
+    suggestible: NDArray[np.bool_]
+    spectral: NDArray[np.float32]
+    embeddings: NDArray[np.float32]
+    affinity: AffinityTables
+    cheap: NDArray[np.float32]
+
+
+class Reach(NamedTuple):
+    """How far the sources reach for one user."""
+
+    friends_of_friends: int
+    walks: int
+    three_hops: int
+    walk_tolerance: float
+    walk_edges: int
+    path_edges: int
+
+
+class Scratch(NamedTuple):
+    """Working arrays of one thread, all (n,), clear between users."""
+
+    common: NDArray[np.float32]
+    adamic_adar: NDArray[np.float32]
+    allocation: NDArray[np.float32]
+    lift: NDArray[np.float32]
+    paths: NDArray[np.float32]
+    pagerank: NDArray[np.float32]
+    residual: NDArray[np.float32]
+    queue: NDArray[np.int32]
+    queued: NDArray[np.bool_]
+    two: NDArray[np.int32]
+    three: NDArray[np.int32]
+    walked: NDArray[np.int32]
+    bits: NDArray[np.uint8]
+    barred: NDArray[np.bool_]
+    eligible: NDArray[np.int32]
+    ranking: NDArray[np.float32]
+    pool: NDArray[np.int32]
+
+
+@njit(cache=True, nogil=True)
+def clear_scratch(n: int) -> Scratch:
+    return Scratch(
+        np.zeros(n, np.float32),
+        np.zeros(n, np.float32),
+        np.zeros(n, np.float32),
+        np.zeros(n, np.float32),
+        np.zeros(n, np.float32),
+        np.zeros(n, np.float32),
+        np.zeros(n, np.float32),
+        np.empty(n, np.int32),
+        np.zeros(n, np.bool_),
+        np.empty(n, np.int32),
+        np.empty(n, np.int32),
+        np.empty(n, np.int32),
+        np.zeros(n, np.uint8),
+        np.zeros(n, np.bool_),
+        np.empty(n, np.int32),
+        np.empty(n, np.float32),
+        np.empty(n, np.int32),
+    )
+
+
+@njit(cache=True, nogil=True)
+def bar(world: World, scratch: Scratch, user: int, barred: bool) -> None:
+    """Mark, or unmark, whom this user must not be shown: herself, her friends and the known."""
+    scratch.barred[user] = barred
+    for at in range(world.indptr[user], world.indptr[user + 1]):
+        scratch.barred[world.indices[at]] = barred
+    for at in range(world.known_indptr[user], world.known_indptr[user + 1]):
+        scratch.barred[world.known_indices[at]] = barred
+
+
+@njit(cache=True, nogil=True)
+def gather(world: World, scratch: Scratch, reached: NDArray[np.int32], source: int, limit: int, size: int) -> int:
+    """Add the `limit` best rows that a source reached to the pool of `size`; returns its new size.
+
+    Friends of friends rank by resource allocation, two mutual friends before one; walks and three-hop paths by their
+    mass over the square root of the candidate's degree, halfway between reaching her and being reached by her.
+    """
+    eligible = 0
+    for row in reached:
+        if scratch.barred[row] or not world.suggestible[row]:
+            continue
+        root = np.sqrt(np.float32(max(world.indptr[row + 1] - world.indptr[row], 1)))
+        if source == BY_FRIENDS:
+            score = scratch.allocation[row]
+            if scratch.common[row] < 2.0:
+                score -= ONE_MUTUAL
+        elif source == BY_WALK:
+            score = scratch.pagerank[row] / root
+        else:
+            score = scratch.paths[row] / root
+        scratch.eligible[eligible] = row
+        scratch.ranking[eligible] = score
+        eligible += 1
+    if eligible > limit:
+        least = np.partition(scratch.ranking[:eligible], eligible - limit)[eligible - limit]
+    else:
+        least = np.float32(-np.inf)
+    for at in range(eligible):
+        if scratch.ranking[at] >= least:
+            row = scratch.eligible[at]
+            if scratch.bits[row] == 0:
+                scratch.pool[size] = row
+                size += 1
+            scratch.bits[row] |= np.uint8(source)
+    return size
+
+
+@njit(cache=True, nogil=True)
+def fill_features(world: World, scratch: Scratch, user: int, pool: NDArray[np.int32], out: NDArray[np.float32]) -> None:
+    """The kept pair features of the user and each row of the pool, into `out` (features, len(pool))."""
+    degree = np.float32(max(world.indptr[user + 1] - world.indptr[user], 1))
+    for at in range(len(pool)):
+        row = pool[at]
+        other = np.float32(max(world.indptr[row + 1] - world.indptr[row], 1))
+        out[COMMON, at] = np.log1p(scratch.common[row])
+        out[ADAMIC_ADAR, at] = np.log1p(np.float32(ADAMIC_ADAR_SCALE) * scratch.adamic_adar[row])
+        out[ALLOCATION, at] = np.log1p(np.float32(ALLOCATION_SCALE) * scratch.allocation[row])
+        out[THREE_HOPS, at] = np.log1p(np.float32(THREE_HOPS_SCALE) * scratch.paths[row] / np.sqrt(degree * other))
+        out[PAGERANK, at] = np.log1p(np.float32(PAGERANK_SCALE) * scratch.pagerank[row])
+        spectral = np.float32(0.0)
+        for k in range(world.spectral.shape[1]):
+            spectral += world.spectral[user, k] * world.spectral[row, k]
+        out[SPECTRAL, at] = spectral
+        embedding = np.float32(0.0)
+        for k in range(world.embeddings.shape[1]):
+            embedding += world.embeddings[user, k] * world.embeddings[row, k]
+        out[EMBEDDING, at] = embedding
+        out[AFFINITY, at] = pair_affinity(world.affinity, user, row)
+
+
+@njit(cache=True, nogil=True)
+def mixed(a: int, b: int) -> int:
+    """A hash of two rows, for ties."""
+    mask = np.uint64(0xFFFFFFFFFFFFFFFF)
+    x = (np.uint64(a) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(b) + np.uint64(1)) & mask
+    x = ((x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)) & mask
+    x = ((x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)) & mask
+    return int((x ^ (x >> np.uint64(31))) >> np.uint64(33))
+
+
+@njit(cache=True, nogil=True)
+def spread_all(world: World, reach: Reach, scratch: Scratch, user: int) -> tuple[int, int, int]:
+    """Fill the scratch with what spreads from the user; returns how many rows each of the three ways reached."""
+    two = spread_two_hops(
+        world.indptr,
+        world.indices,
+        user,
+        scratch.common,
+        scratch.adamic_adar,
+        scratch.allocation,
+        scratch.lift,
+        scratch.two,
+    )
+    three = spread_three_hops(
+        world.indptr,
+        world.indices,
+        user,
+        scratch.two[:two],
+        scratch.lift,
+        reach.path_edges,
+        scratch.paths,
+        scratch.three,
+    )
+    walked = spread_walks(
+        world.indptr,
+        world.indices,
+        user,
+        reach.walk_tolerance,
+        reach.walk_edges,
+        scratch.pagerank,
+        scratch.residual,
+        scratch.queue,
+        scratch.queued,
+        scratch.walked,
+    )
+    return two, three, walked
+
+
+@njit(cache=True, nogil=True)
+def clear(scratch: Scratch, pool: NDArray[np.int32], two: int, three: int, walked: int) -> None:
+    """Undo what `spread_all` and the gathering of `pool` wrote."""
+    for row in pool:
+        scratch.bits[row] = 0
+    for row in scratch.two[:two]:
+        scratch.common[row] = 0.0
+        scratch.adamic_adar[row] = 0.0
+        scratch.allocation[row] = 0.0
+        scratch.lift[row] = 0.0
+    for row in scratch.three[:three]:
+        scratch.paths[row] = 0.0
+    for row in scratch.walked[:walked]:
+        scratch.pagerank[row] = 0.0
+
+
+@njit(cache=True, nogil=True)
+def add(world: World, scratch: Scratch, row: int, bit: int, size: int) -> int:
+    """Add a row that another source found to the pool of `size`, unless it may not be shown; returns the new size."""
+    if scratch.barred[row] or not world.suggestible[row]:
+        return size
+    if scratch.bits[row] == 0:
+        scratch.pool[size] = row
+        size += 1
+    scratch.bits[row] |= np.uint8(bit)
+    return size
+
+
+@njit(cache=True, nogil=True)
+def best_first(world: World, user: int, pool: NDArray[np.int32], found: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The order of the pool by the cheap score, falling; equal scores stand by a hash of the two rows."""
+    features = len(found)
+    cheap = np.empty(len(pool), np.float64)
+    for at in range(len(pool)):
+        row = pool[at]
+        score = world.cheap[features] * np.log1p(np.float32(world.indptr[row + 1] - world.indptr[row]))
+        for feature in range(features):
+            score += world.cheap[feature] * found[feature, at]
+        # far below what two float32 features can tell apart
+        cheap[at] = -score + mixed(user, row) * 1e-18
+    return np.argsort(cheap)
+
+
+@njit(cache=True, nogil=True)
+def fill_pools(
+    world: World,
+    reach: Reach,
+    users: NDArray[np.int64],
+    extra_indptr: NDArray[np.int64],
+    extra_rows: NDArray[np.int32],
+    extra_bits: NDArray[np.uint8],
+    first: int,
+    stride: int,
+    rows: NDArray[np.uint32],
+    sources: NDArray[np.uint8],
+    values: NDArray[np.float32],
+    counts: NDArray[np.int64],
+) -> None:
+    """Fill the pools of users[first], users[first + stride] and so on, each best first by the cheap score.
+
+    Holds no lock, so that as many threads as wanted take a `first` each. `extra_*` lists, by position in `users`, the
+    rows that other sources found with their source bits. `rows`, `sources` (U, m), `values` (U, features, m) and
+    `counts` (U,), how many each user got, are filled; what is past a user's count is left as it was.
+    """
+    scratch = clear_scratch(len(world.indptr) - 1)
+    for at in range(first, len(users), stride):
+        user = users[at]
+        two, three, walked = spread_all(world, reach, scratch, user)
+        bar(world, scratch, user, True)
+        size = gather(world, scratch, scratch.two[:two], BY_FRIENDS, reach.friends_of_friends, 0)
+        size = gather(world, scratch, scratch.walked[:walked], BY_WALK, reach.walks, size)
+        size = gather(world, scratch, scratch.three[:three], BY_PATHS, reach.three_hops, size)
+        for extra in range(extra_indptr[at], extra_indptr[at + 1]):
+            size = add(world, scratch, extra_rows[extra], extra_bits[extra], size)
+        pool = scratch.pool[:size]
+        found = np.empty((values.shape[1], size), np.float32)
+        fill_features(world, scratch, user, pool, found)
+        order = best_first(world, user, pool, found)
+        counts[at] = min(size, rows.shape[1])
+        for k in range(counts[at]):
+            row = pool[order[k]]
+            rows[at, k] = row
+            sources[at, k] = scratch.bits[row]
+            values[at, :, k] = found[:, order[k]]
+        clear(scratch, pool, two, three, walked)
+        bar(world, scratch, user, False)
