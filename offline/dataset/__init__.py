@@ -1,0 +1,1 @@
+"""Reading a dataset directory: users, connections, interactions and schema.toml, checked before anything is written."""
