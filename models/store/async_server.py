@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from typing import Any
 
 from redis.asyncio import Redis, RedisCluster
@@ -11,6 +11,29 @@ from models.store import commands
 from models.store.commands import Command
 from models.store.failures import CLIENT_ERRORS, Place
 from models.store.protocol import StoreInfo
+
+
+class ClusterTurn(AbstractAsyncContextManager[None]):
+    """What a caller enters before it uses a cluster's client.
+
+    The client's pools raise when they are exhausted, where a single server's lets callers wait; and calls made before
+    it knows the nodes go to any of them, whose redirections then close connections that others use.
+    """
+
+    def __init__(self, client: RedisCluster, connections: int) -> None:
+        self._client = client
+        self._free = asyncio.Semaphore(connections)
+
+    async def __aenter__(self) -> None:
+        await self._free.acquire()
+        try:
+            await self._client.initialize()
+        except BaseException:
+            self._free.release()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._free.release()
 
 
 class AsyncServerStore:
@@ -35,8 +58,9 @@ class AsyncServerStore:
         self._place = place
         self._resources = resources
         self._timeout_s = timeout_s
-        # a single server's pool lets callers wait by itself, a cluster's raises
-        self._turn = asyncio.Semaphore(connections) if self._cluster else nullcontext()
+        self._turn: AbstractAsyncContextManager[None] = nullcontext()
+        if isinstance(client, RedisCluster):
+            self._turn = ClusterTurn(client, connections)
 
     async def _one(self, *command: str | bytes | int | float) -> Any:
         try:

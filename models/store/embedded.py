@@ -168,7 +168,8 @@ class EmbeddedServer:
     def _start_supervisor(self, lock: int) -> None:
         """Start a supervisor that inherits the lock and nothing else: no pipe of ours, no session, no settings."""
         log = self._directory.log
-        command = [sys.executable, "-m", "models.store.supervisor", str(self._directory.path.parent), str(lock)]
+        home = self._directory.path.parent
+        command = [sys.executable, "-P", "-m", "models.store.supervisor", str(home), str(lock)]
         if self._memory_limit_mb is not None:
             command.append(str(self._memory_limit_mb))
         try:

@@ -79,7 +79,11 @@ async def open_async(settings: Settings, progress: Progress | None = None) -> As
         else:
             place = Place(f"The store at {_without_password(settings.redis_url)}")
             if settings.redis_cluster:
-                client = redis.asyncio.RedisCluster.from_url(settings.redis_url, **options)
+                # a redirection moves its slot; reading all slots anew after five would close connections in use
+                client = redis.asyncio.RedisCluster.from_url(settings.redis_url, reinitialize_steps=0, **options)
+                # the client itself closes its connections only if the last exchange went well
+                opened.push_async_callback(client.nodes_manager.aclose, "startup_nodes")
+                opened.push_async_callback(client.nodes_manager.aclose)
             else:
                 pool = redis.asyncio.BlockingConnectionPool.from_url(settings.redis_url, timeout=None, **options)
                 client = redis.asyncio.Redis.from_pool(pool)

@@ -1,19 +1,17 @@
 """The server process of the embedded store, as its supervisor holds it."""
 
-import ctypes
 import os
 import re
 import signal
 import socket
 import subprocess
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 
 from models.store.directory import StoreDirectory
 from models.store.status import State, Status
+from models.tether import tether
 
-PR_SET_PDEATHSIG = 1
 LINES_KEPT = 8
 PROBE_TIMEOUT_S = 0.5
 MEGABYTE = 1 << 20
@@ -40,7 +38,7 @@ class ServerProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             pass_fds=(lock,),
-            preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - the supervisor has a single thread
+            preexec_fn=tether(signal.SIGKILL),  # noqa: PLW1509 - the supervisor has a single thread
         )
         assert self._process.stdout is not None  # noqa: S101 - it is a pipe
         self.output = self._process.stdout.fileno()
@@ -98,7 +96,7 @@ class ServerProcess:
         percent = re.search(rb"loading_loaded_perc:([0-9.]+)", answer)
         return Status(State.LOADING, percent=float(percent[1]) if percent else 0.0)
 
-    def stop(self, patience_s: float = 30.0) -> None:
+    def stop(self, patience_s: float = 10.0) -> None:
         """Let the server finish what it writes and end it; with force where it does not."""
         self._process.terminate()
         try:
@@ -134,14 +132,3 @@ def server_options(memory_limit_mb: int | None) -> list[str]:
         "maxmemory-policy": "volatile-lru" if memory_limit_mb else "noeviction",
     }
     return [word for name, value in options.items() for word in (f"--{name}", value)]
-
-
-def _die_with(parent: int) -> Callable[[], None]:
-    """What runs between fork and exec: ask the kernel for SIGKILL when the parent's thread ends."""
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-
-    def tie() -> None:
-        if prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0 or os.getppid() != parent:
-            os._exit(127)
-
-    return tie
