@@ -1,6 +1,7 @@
 """What an operator sets: environment variables with the prefix PYMK_, or a TOML file named by PYMK_CONFIG."""
 
 import os
+import tomllib
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from models.errors import UsageError
 from models.events import FORBIDDEN_DAYS
 
 SUPERSEDED_TTL_S = 3600.0
@@ -40,7 +42,7 @@ class Settings(BaseSettings):
     """longest wait for the store inside a request; commands wait a hundred times as long"""
 
     superseded_ttl_s: Annotated[float, Field(ge=60)] = SUPERSEDED_TTL_S
-    """how long the store keeps a version that is neither active nor the one before; activating it later reads its files"""
+    """how long the store keeps a version that is neither active nor the one before it"""
 
     redis_connections: Annotated[int, Field(ge=1)] = 32
     """most connections to the store that one process opens (on a cluster: to one node)"""
@@ -101,10 +103,17 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, then the environment, then the file."""
+        """Arguments, then the environment, then the file. Raises UsageError where the file cannot be read."""
         file = os.environ.get("PYMK_CONFIG")
         sources = (init_settings, env_settings)
-        return (*sources, TomlConfigSettingsSource(settings_cls, toml_file=Path(file))) if file else sources
+        if not file:
+            return sources
+        if not Path(file).is_file():  # the library would pass over it in silence
+            raise UsageError(f"PYMK_CONFIG names {file}, which is no file")
+        try:
+            return (*sources, TomlConfigSettingsSource(settings_cls, toml_file=Path(file)))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise UsageError(f"PYMK_CONFIG names {file}, which cannot be read: {error}") from error
 
 
 SCOPES = frozenset({"read", "write", "admin"})

@@ -1,13 +1,15 @@
 """A version small enough to know by heart, for every room that needs one."""
 
+import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import structlog
 
 from models import files
 from models.block import quantise
@@ -89,6 +91,17 @@ def write_version(directory: Path, version: str) -> Manifest:
     ).with_files(directory)
     manifest.write(directory)
     return manifest
+
+
+@pytest.fixture
+def restored_logging() -> Iterator[None]:
+    """Takes back what a command run inside the test process did to the logging of that process."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ def demo(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the service.")] = 8000,
     serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Go on to start service and worker.")] = True,
 ) -> None:
-    """Make a synthetic social network, run the nightly job on it, show recommendations, and serve them."""
+    """Make up a social network, run a night on it, and serve it."""
     from models.commands.children import Children
     from models.settings import Settings
     from models.tables import Tables

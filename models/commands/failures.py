@@ -1,7 +1,6 @@
 """What a command that failed says, and the status it ends with."""
 
 import re
-import tomllib
 from dataclasses import dataclass
 from typing import Self
 
@@ -33,15 +32,14 @@ class Failure:
             field = re.search(r'field "(\w+)"', str(error))
             named = f"{PREFIX}{field.group(1).upper()}: " if field else ""
             return cls(f"{named}cannot be parsed: {_one_line(str(error))}", _USAGE)
-        if isinstance(error, tomllib.TOMLDecodeError):
-            return cls(f"a TOML file cannot be read: {_one_line(str(error))}", _USAGE)
         return cls(f"{type(error).__name__}: {_one_line(str(error))} (--debug shows where)", PymkError.exit_status)
 
 
 def _setting(name: str, kind: str, message: str) -> str:
     if kind == "extra_forbidden":
         return f"there is no setting {name!r}"
-    return f"{PREFIX}{name.upper()}: {message[:1].lower()}{message[1:]}" if name else message
+    plain = message.removeprefix("Value error, ")
+    return f"{PREFIX}{name.upper()}: {plain[:1].lower()}{plain[1:]}" if name else plain
 
 
 def _one_line(message: str) -> str:

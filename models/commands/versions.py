@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def show(*, json: Annotated[bool, typer.Option("--json", help="One JSON array instead of a table.")] = False) -> None:
-    """Show what is published: newest first, the active version marked."""
+    """Show what is published, newest first."""
     import orjson
 
     from models.catalogue import catalogue
@@ -58,7 +58,7 @@ def activate(version: Annotated[str, typer.Argument(help="A version id of pymk v
 
 
 def rollback() -> None:
-    """Serve the version that was active before this one; twice goes two back."""
+    """Serve the version that was active before."""
     from models import publishing
     from models.commands.bar import loading_bar
 

@@ -1,0 +1,51 @@
+"""Log lines: machines get JSON, nobody gets user ids."""
+
+import json
+import logging
+
+import pytest
+import structlog
+
+from models import logs
+
+pytestmark = pytest.mark.usefixtures("restored_logging")
+
+
+def test_lines_are_json_away_from_a_terminal_and_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure()
+    structlog.get_logger().info("published", version="v", users=3)
+    structlog.get_logger().debug("too small")
+    logging.getLogger("another.library").warning("of another %s", "library")
+    logging.getLogger("another.library").info("chatter")
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    first, second = map(json.loads, printed.err.splitlines())
+    assert (first["event"], first["version"], first["users"], first["level"]) == ("published", "v", 3, "info")
+    assert first["at"].endswith("Z")
+    assert (second["event"], second["logger"], second["level"]) == ("of another library", "another.library", "warning")
+
+
+def test_an_exception_is_one_json_line(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure()
+    try:
+        raise ValueError("x")
+    except ValueError:
+        structlog.get_logger().exception("failed")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "ValueError: x" in json.loads(line)["exception"]
+
+
+def test_debug_and_the_console_can_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(debug=True, json=False)
+    structlog.get_logger().debug("small", rows=2)
+    assert "rows=2" in capsys.readouterr().err
+
+
+def test_a_user_hash_depends_on_person_and_secret() -> None:
+    one = logs.user_hash("ann", "s")
+    assert one == logs.user_hash("ann", "s")
+    assert len({one, logs.user_hash("bea", "s"), logs.user_hash("ann", "t"), logs.user_hash("ann", "s" * 100)}) == 4
+    assert len(one) == 16
+    assert "ann" not in one
+    with pytest.raises(ValueError, match="secret"):
+        logs.user_hash("ann", "")
