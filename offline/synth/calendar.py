@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 DAY = 86_400
 """seconds"""
 
-CUT = 1_790_812_800
-"""2026-10-01T00:00:00Z in epoch seconds: the moment of the export; what comes after it is held out"""
+CUT = 1_767_225_600
+"""2026-01-01T00:00:00Z in epoch seconds: the moment of the export; what comes after it is held out"""
 
 HELD_OUT_DAYS = 28
 END = CUT + HELD_OUT_DAYS * DAY

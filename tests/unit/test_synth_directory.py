@@ -42,7 +42,7 @@ def test_writes_the_files_of_a_dataset(tmp_path: Path, network: Network) -> None
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["data"]
     data = tmp_path / "deep" / "data"
     schema = tomllib.loads((data / "schema.toml").read_text())
-    assert schema["as_of"] == "2026-10-01T00:00:00Z"
+    assert schema["as_of"] == "2026-01-01T00:00:00Z"
     users = pl.read_csv(data / "users.csv")
     assert set(schema["users"]) < set(users.columns)
     assert set(schema["reasons"]["columns"]) < set(schema["users"])
