@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from pydantic import SecretStr
 
-from service.problems import Problem
+from service.problems import ProblemError
 
 READ, WRITE, ADMIN = "read", "write", "admin"
 
@@ -32,11 +32,14 @@ class Access:
         return not self._scopes
 
     def check(self, authorization: bytes | None, scope: str) -> None:
-        """Returns where the header's key has the scope. Raises Problem: 401 for no or a wrong key, 403 for its scope."""
+        """Returns where the header's key has the scope.
+
+        Raises ProblemError: 401 for no key or a wrong one, 403 where it lacks the scope.
+        """
         if not self._scopes:
             return
         if authorization is None or authorization[: len(_BEARER)].lower() != _BEARER:
-            raise Problem(
+            raise ProblemError(
                 HTTPStatus.UNAUTHORIZED,
                 "a key is needed: Authorization: Bearer KEY",
                 headers={"WWW-Authenticate": _CHALLENGE},
@@ -47,13 +50,13 @@ class Access:
             if hmac.compare_digest(digest, presented):
                 granted = scopes
         if granted is None:
-            raise Problem(
+            raise ProblemError(
                 HTTPStatus.UNAUTHORIZED,
                 "the key is not known",
                 headers={"WWW-Authenticate": f'{_CHALLENGE}, error="invalid_token"'},
             )
         if scope not in granted:
-            raise Problem(
+            raise ProblemError(
                 HTTPStatus.FORBIDDEN,
                 f"the key lacks the scope {scope}; it has {', '.join(sorted(granted))}",
                 headers={"WWW-Authenticate": f'{_CHALLENGE}, error="insufficient_scope", scope="{scope}"'},

@@ -37,7 +37,7 @@ class ColdStart:
         graph = tables.graph
         self._popular = tables.popular.astype(np.uint32)
         self._popular_shares = _network_shares(graph, tables.popular)
-        shown = Flag.DISCOVERABLE | Flag.ACTIVE
+        shown = np.uint8(Flag.DISCOVERABLE | Flag.ACTIVE)
         eligible = (tables.flags & shown) == shown
         self._groups = [
             _group(graph, np.ascontiguousarray(tables.categorical_codes[:, column]), len(values), eligible)

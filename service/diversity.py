@@ -36,32 +36,40 @@ def diversified(codes: Sequence[int], places: int, most: int) -> list[int]:
     chosen: list[int] = []
     upcoming, total = 0, len(codes)
     while len(chosen) < min(places, total):
-        page: list[int] = []
         taken: dict[int, int] = {}
-        heads = [(queue[0], code) for code, queue in waiting.items() if queue]
-        heapq.heapify(heads)
-        while len(page) < PAGE:
-            if heads:
-                _, code = heapq.heappop(heads)
-                queue = waiting[code]
-                page.append(queue.popleft())
-                taken[code] = taken.get(code, 0) + 1
-                if queue and taken[code] < most:
-                    heapq.heappush(heads, (queue[0], code))
-                continue
-            if upcoming == total:
-                break
+        page = _waited(waiting, taken, most) if waiting else []
+        room = PAGE - len(page)
+        while room and upcoming < total:
             code = codes[upcoming]
-            if code >= 0 and taken.get(code, 0) >= most:
-                waiting.setdefault(code, deque()).append(upcoming)
-            else:
+            count = taken.get(code, 0)
+            if count < most:
+                if code >= 0:
+                    taken[code] = count + 1
                 page.append(upcoming)
-                taken[code] = taken.get(code, 0) + 1
+                room -= 1
+            else:
+                waiting.setdefault(code, deque()).append(upcoming)
             upcoming += 1
-        page += _fill(waiting, PAGE - len(page))
+        if room:
+            page += _fill(waiting, room)
         page.sort()
         chosen += page
     return chosen[:places]
+
+
+def _waited(waiting: dict[int, deque[int]], taken: dict[int, int], most: int) -> list[int]:
+    """The best positions for a page of those that wait, taken out of their queues and counted in `taken`."""
+    page: list[int] = []
+    heads = [(queue[0], code) for code, queue in waiting.items() if queue]
+    heapq.heapify(heads)
+    while heads and len(page) < PAGE:
+        _, code = heapq.heappop(heads)
+        queue = waiting[code]
+        page.append(queue.popleft())
+        taken[code] = taken.get(code, 0) + 1
+        if queue and taken[code] < most:
+            heapq.heappush(heads, (queue[0], code))
+    return page
 
 
 def _fill(waiting: dict[int, deque[int]], places: int) -> list[int]:

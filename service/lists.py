@@ -19,7 +19,8 @@ RANKED, CACHE, STALE, COLD_START, EMPTY, UNAVAILABLE = "ranked", "cache", "stale
 """how a list came about, as answers say it"""
 
 _NOBODY: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
-_NAMED = Flag.ACTIVE | Flag.CONNECTIONS_VISIBLE
+_NAMED = np.uint8(Flag.ACTIVE | Flag.CONNECTIONS_VISIBLE)
+_ACTIVE = int(Flag.ACTIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def cold(query: Query, version: ServedVersion, row: int | None, trace: Trace) ->
 
 def inactive(version: ServedVersion, row: int) -> Answer | None:
     """The empty answer for a viewer who is deactivated, None for anybody else."""
-    return None if version.tables.flags[row] & Flag.ACTIVE else Answer(EMPTY, version.version, b"")
+    return None if int(version.tables.flags[row]) & _ACTIVE else Answer(EMPTY, version.version, b"")
 
 
 def _excluded(query: Query, version: ServedVersion) -> NDArray[np.int32]:

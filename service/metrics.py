@@ -35,12 +35,8 @@ class Metrics:
             "pymk_stage_seconds", "Time in each stage of a list.", ["stage"], buckets=STAGE_SECONDS, registry=registry
         )
         self.drops = Counter("pymk_drops", "Candidates kept out of a list, by rule.", ["rule"], registry=registry)
-        self.degraded = Counter(
-            "pymk_degraded", "What had to be done without, by kind.", ["reason"], registry=registry
-        )
-        self.in_flight = Gauge(
-            "pymk_in_flight", "Requests in work.", registry=registry, multiprocess_mode="livesum"
-        )
+        self.degraded = Counter("pymk_degraded", "What had to be done without, by kind.", ["reason"], registry=registry)
+        self.in_flight = Gauge("pymk_in_flight", "Requests in work.", registry=registry, multiprocess_mode="livesum")
         self.switches = Counter("pymk_version_switches", "Versions taken up.", registry=registry)
         self._outcomes: dict[str, Counter] = {}
         self._stages: dict[str, Histogram] = {}

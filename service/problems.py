@@ -22,7 +22,7 @@ STATUS_OF: tuple[tuple[type[PymkError], HTTPStatus], ...] = (
 """the first class that fits decides; anything else is a fault of the service: 500 without its words"""
 
 
-class Problem(PymkError):
+class ProblemError(PymkError):
     """A request cannot be answered as asked; carries what the answer says.
 
     `members` stand in the document beside the standard ones, `headers` on the answer.
@@ -56,33 +56,35 @@ class Problem(PymkError):
         )
 
 
-def invalid(parameter: str, detail: str, place: str = "query") -> Problem:
+def invalid(parameter: str, detail: str, place: str = "query") -> ProblemError:
     """422 for one parameter: which, and what is allowed."""
     return invalid_all([(parameter, place, detail)])
 
 
-def invalid_all(faults: Sequence[tuple[str, str, str]]) -> Problem:
+def invalid_all(faults: Sequence[tuple[str, str, str]]) -> ProblemError:
     """422 for (parameter, place, what is allowed) of every fault found."""
-    return Problem(
+    return ProblemError(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "; ".join(f"{parameter}: {detail}" if parameter else detail for parameter, _, detail in faults),
         members={"errors": [{"parameter": name, "in": place, "detail": detail} for name, place, detail in faults]},
     )
 
 
-def unavailable(detail: str, **members: Any) -> Problem:
+def unavailable(detail: str, **members: Any) -> ProblemError:
     """503 with the wait after which to try again."""
     headers = {"Retry-After": str(RETRY_AFTER_S)}
-    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, members=members, headers=headers)
+    return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, detail, members=members, headers=headers)
 
 
-def of_error(error: Exception) -> Problem:
+def of_error(error: Exception) -> ProblemError:
     """The problem that an error comes to; of an unexpected one only that it happened."""
-    if isinstance(error, Problem):
+    if isinstance(error, ProblemError):
         return error
     for kind, status in STATUS_OF:
         if isinstance(error, kind):
             if status is HTTPStatus.SERVICE_UNAVAILABLE:
                 return unavailable(str(error))
-            return Problem(status, str(error))
-    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "something went wrong in the service; its log has the request id")
+            return ProblemError(status, str(error))
+    return ProblemError(
+        HTTPStatus.INTERNAL_SERVER_ERROR, "something went wrong in the service; its log has the request id"
+    )

@@ -29,7 +29,7 @@ def parse(query: bytes, contexts: Collection[str], default_context: str) -> Quer
     """The parameters of a percent-encoded query string; parameters of other names are passed over.
 
     `exclude` may be given several times. Its value is split at commas, and taken whole too, so that an id with a comma
-    can be excluded in an `exclude` of its own. Raises Problem 422 that names the parameter and says what is allowed.
+    can be excluded in an `exclude` of its own. Raises ProblemError 422: which parameter, and what is allowed.
     """
     given: dict[bytes, list[str]] = {}
     for pair in query.split(b"&"):

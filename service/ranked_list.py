@@ -84,8 +84,8 @@ NO_ENTRIES = Entries(b"", (), ())
 class RankedList:
     """Whom one viewer is shown in one context, best first.
 
-    `viewer` is a row, None for somebody unknown; `rows` (k,) uint32; `scores` (k,) float32, 0-1, never rising; `sources` (k,) uint8 of
-    models.sources.Source bits. `entries` are the first of them as JSON.
+    `viewer` is a row, None for somebody unknown; `rows` (k,) uint32; `scores` (k,) float32, 0-1, never rising;
+    `sources` (k,) uint8 of models.sources.Source bits. `entries` are the first of them as JSON.
     """
 
     viewer: int | None

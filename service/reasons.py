@@ -13,7 +13,7 @@ from models.tables import Tables
 EXAMPLES = 3
 """mutual connections named at most"""
 
-_NAMEABLE = Flag.ACTIVE | Flag.CONNECTIONS_VISIBLE
+_NAMEABLE = np.uint8(Flag.ACTIVE | Flag.CONNECTIONS_VISIBLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,8 @@ def nameable_friends(tables: Tables, viewer: int) -> NDArray[np.int32]:
     forbidden = tables.forbidden.neighbours(viewer)
     if len(forbidden):
         nameable &= ~np.isin(friends, forbidden)
-    return friends[nameable]
+    named: NDArray[np.int32] = friends[nameable]
+    return named
 
 
 def mutual_connections(

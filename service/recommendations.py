@@ -11,7 +11,7 @@ from models.errors import PymkError, StoreError
 from service.access import READ, Access
 from service.lists import UNAVAILABLE
 from service.metrics import Metrics
-from service.problems import Problem, of_error, unavailable
+from service.problems import ProblemError, of_error, unavailable
 from service.query import parse
 from service.ranking import Trace
 from service.recommender import Recommender
@@ -53,12 +53,13 @@ class Recommendations:
             await answer_problem(self._problem(error), record, send)
             return
         record.status = HTTPStatus.OK
+        trace.stages["total"] = perf_counter() - record.started
         timing = ", ".join([f"{stage};dur={seconds * 1000:.3f}" for stage, seconds in trace.stages.items()])
         headers = [
             *_FIXED_HEADERS,
             (b"content-length", b"%d" % len(body)),
             (b"x-request-id", record.request_id.encode()),
-            (b"server-timing", f"{timing}, total;dur={(perf_counter() - record.started) * 1000:.3f}".lstrip(", ").encode()),
+            (b"server-timing", timing.encode()),
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -66,7 +67,7 @@ class Recommendations:
     async def _body(self, scope: Scope, record: Record, trace: Trace) -> bytes:
         headers = record.headers
         if scope["method"] != "GET":
-            raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, "only GET is answered here", headers={"Allow": "GET"})
+            raise ProblemError(HTTPStatus.METHOD_NOT_ALLOWED, "only GET is answered here", headers={"Allow": "GET"})
         self._access.check(headers.get(b"authorization"), READ)
         query = parse(scope["query_string"], self._contexts, CONTEXTS[0])
         record.user_id = query.user_id
@@ -87,7 +88,7 @@ class Recommendations:
             answer.entries,
         )
 
-    def _problem(self, error: PymkError) -> Problem:
+    def _problem(self, error: PymkError) -> ProblemError:
         problem = of_error(error)
         if isinstance(error, StoreError):
             self._metrics.degraded.labels("store").inc()

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models.logs import user_hash
 from service.metrics import Metrics
-from service.problems import MEDIA_TYPE, Problem, of_error, unavailable
+from service.problems import MEDIA_TYPE, ProblemError, of_error, unavailable
 
 RECORD = "pymk.record"
 """where the scope of a request holds its Record"""
@@ -128,7 +128,7 @@ class Requests:
         return f"{self._prefix}-{next(self._numbers):x}"
 
 
-async def answer_problem(problem: Problem, record: Record, send: Send) -> None:
+async def answer_problem(problem: ProblemError, record: Record, send: Send) -> None:
     """Sends a problem document; the record learns of its status."""
     record.status = problem.status.value
     body = problem.body(record.request_id)

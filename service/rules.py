@@ -1,7 +1,7 @@
 """The rules that keep people out of a list, as arithmetic on one byte a candidate.
 
-The hard rules that a version can decide, in the order in which a drop is counted under them. A candidate's verdict is the
-set of all rules that forbid it, so that whoever asks why learns every one of them.
+The hard rules that a version can decide, in the order in which a drop is counted under them. A candidate's verdict is
+the set of all rules that forbid it, so that whoever asks why learns every one of them.
 """
 
 from enum import IntFlag
@@ -39,6 +39,7 @@ def _rules_of_flags() -> NDArray[np.uint8]:
 
 
 RULES_OF_FLAGS = _rules_of_flags()
+_SELF, _CONNECTED, _FORBIDDEN = (np.uint8(rule) for rule in (Rule.SELF, Rule.CONNECTED, Rule.FORBIDDEN))
 
 
 class Verdicts:
@@ -59,9 +60,9 @@ class Verdicts:
             return verdicts
         friends, forbidden = tables.graph.neighbours(viewer), tables.forbidden.neighbours(viewer)
         try:
-            marks[friends] = Rule.CONNECTED
-            marks[forbidden] |= Rule.FORBIDDEN
-            marks[viewer] |= Rule.SELF
+            marks[friends] = _CONNECTED
+            marks[forbidden] |= _FORBIDDEN
+            marks[viewer] |= _SELF
             verdicts |= marks[rows]
         finally:
             marks[friends] = 0
@@ -72,11 +73,18 @@ class Verdicts:
 
 def drops(verdicts: NDArray[np.uint8]) -> dict[str, int]:
     """How many candidates each rule dropped; one that several forbid counts under the first of them."""
-    forbidden = verdicts[verdicts > 0]
-    first = forbidden & (~forbidden + np.uint8(1))
-    return {name_of(rule): count for rule in Rule if (count := int(np.count_nonzero(first == rule)))}
+    by_verdict = np.bincount(verdicts, minlength=len(_FIRST)).tolist()
+    dropped: dict[str, int] = {}
+    for verdict, count in enumerate(by_verdict):
+        if count and (name := _FIRST[verdict]) is not None:
+            dropped[name] = dropped.get(name, 0) + count
+    return dropped
 
 
 def name_of(rule: Rule) -> str:
     """What counters and answers call a rule."""
     return str(rule.name).lower()
+
+
+_FIRST = [None, *(name_of(next(rule for rule in Rule if rule & verdict)) for verdict in range(1, 2 * max(Rule)))]
+"""by verdict, the name of the first rule in it"""

@@ -62,16 +62,15 @@ class VersionOpener:
         self._open_scorer = open_scorer
         self._diversity = diversity
 
-    def open(self, version: str, *, touch: bool = True) -> ServedVersion:
-        """The version, with every page of its tables read once where `touch`, so that no request waits for the disk.
+    def open(self, version: str) -> ServedVersion:
+        """The version, with every page of its tables read once, so that no request waits for the disk.
 
         Raises VersionError where neither disk nor store has it, ArtefactError where its files are damaged.
         """
         directory = pull_tables(self._store, version, self._versions, keys=self._keys)
         manifest = Manifest.read(directory)
         tables = Tables.open(directory / "tables")
-        if touch:
-            _touch(tables)
+        _touch(tables)
         scorer = self._open_scorer(directory / "model")
         return ServedVersion(version, manifest, Ranking(tables, scorer, self._diversity))
 
@@ -162,13 +161,13 @@ class ServedVersions:
 
     async def _from_disk(self, before: tuple[str, ...]) -> ServedVersion | None:
         """The version before the first one served, where this host has it whole."""
-        for version in before:
-            if await asyncio.to_thread(self._opener.on_disk, version):
-                try:
-                    return await asyncio.to_thread(lambda: self._opener.open(version, touch=False))
-                except PymkError as error:
-                    structlog.get_logger().warning("previous_version_not_opened", version=version, error=str(error))
-        return None
+        if not before or not await asyncio.to_thread(self._opener.on_disk, before[0]):
+            return None
+        try:
+            return await asyncio.to_thread(self._opener.open, before[0])
+        except PymkError as error:
+            structlog.get_logger().warning("previous_version_not_opened", version=before[0], error=str(error))
+            return None
 
     async def _report(self) -> None:
         serving = self.active.version if self.active is not None else ""

@@ -59,16 +59,17 @@ class WriteBehind:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
-        await self._flush()
+        await self.flush()
 
     async def _run(self) -> None:
         while True:
             await self._some.wait()
             await asyncio.sleep(PAUSE_S)
             self._some.clear()
-            await self._flush()
+            await self.flush()
 
-    async def _flush(self) -> None:
+    async def flush(self) -> None:
+        """Writes what waits. What the store does not take is dropped, counted and logged."""
         lists, self._lists = self._lists, {}
         waiting, self._waiting = self._waiting, set()
         try:

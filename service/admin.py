@@ -1,0 +1,75 @@
+"""The routes that list versions and switch between them."""
+
+import asyncio
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from pydantic import AwareDatetime, BaseModel
+
+from models import processes, publishing
+from models.catalogue import Entry, catalogue
+from models.manifest import VERSION_PATTERN
+from models.publishing import ActivePointer
+from service.documentation import problems
+from service.guard import MAY_ADMINISTER, AppParts
+from service.parts import Parts
+from service.problems import ProblemError
+
+router = APIRouter(prefix="/admin", tags=["admin"], dependencies=[MAY_ADMINISTER])
+
+
+class VersionsAnswer(BaseModel):
+    """What is published, newest first."""
+
+    versions: list[Entry]
+
+
+class SwitchAnswer(BaseModel):
+    """What is active now, and which live processes do not serve it yet."""
+
+    version: str
+    activated_at: AwareDatetime
+    behind: dict[str, str]
+    """by process the version that it still serves, "" for none; empty once all have followed"""
+
+
+@router.get("/versions", responses=problems(401, 403, 503))
+async def versions(parts: AppParts) -> VersionsAnswer:
+    """Every version on this host's disk or in the store."""
+    found = await asyncio.to_thread(catalogue, parts.stores.threads, parts.disk, keys=parts.keys)
+    return VersionsAnswer(versions=found)
+
+
+@router.post("/versions/{version}/activate", responses=problems(401, 403, 404, 409, 422, 503))
+async def activate(version: Annotated[str, Path(pattern=VERSION_PATTERN)], parts: AppParts) -> SwitchAnswer:
+    """Serve another version. Answers once every live process serves it, or after 5 seconds with those that do not."""
+
+    def switch() -> ActivePointer:
+        store, keys = parts.stores.threads, parts.keys
+        if all(entry.version != version for entry in catalogue(store, parts.disk, keys=keys)):
+            raise ProblemError(HTTPStatus.NOT_FOUND, f"version {version} is neither on disk nor in the store")
+        return publishing.activate(
+            store, parts.disk, version, keys=keys, superseded_ttl_s=parts.settings.superseded_ttl_s
+        )
+
+    return await _followed(parts, await asyncio.to_thread(switch))
+
+
+@router.post("/rollback", responses=problems(401, 403, 409, 503))
+async def rollback(parts: AppParts) -> SwitchAnswer:
+    """Serve the version that was active before; twice goes two back. Answers as activate does."""
+
+    def switch() -> ActivePointer:
+        return publishing.rollback(
+            parts.stores.threads, parts.disk, keys=parts.keys, superseded_ttl_s=parts.settings.superseded_ttl_s
+        )
+
+    return await _followed(parts, await asyncio.to_thread(switch))
+
+
+async def _followed(parts: Parts, pointer: ActivePointer) -> SwitchAnswer:
+    behind = await asyncio.to_thread(
+        processes.wait_until_served, parts.stores.threads, pointer.version, keys=parts.keys
+    )
+    return SwitchAnswer(version=pointer.version, activated_at=pointer.activated_at, behind=behind)

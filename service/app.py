@@ -1,0 +1,91 @@
+"""The HTTP application: `create_app(settings)`."""
+
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import metadata
+from secrets import token_hex
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
+
+from models import logs
+from models.errors import PymkError
+from models.scoring import Ranker
+from models.settings import Settings
+from service import admin, documentation, health, people
+from service.handlers import answer_error, answer_http_error, answer_validation_error
+from service.parts import StoreOpener, built, opened_stores
+from service.recommendations import PATH
+from service.requests import Requests
+from service.served_version import OpenScorer
+
+
+class Service(FastAPI):
+    """A FastAPI application whose requests all pass through service.requests.Requests first."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Lifespan goes to FastAPI, HTTP to the Requests built in it."""
+        if scope["type"] == "http":
+            requests: Requests = self.state.requests
+            await requests(scope, receive, send)
+        else:
+            await self.dispatch(scope, receive, send)
+
+    async def dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What FastAPI does with a request."""
+        await super().__call__(scope, receive, send)
+
+
+def create_app(
+    settings: Settings, *, open_stores: StoreOpener = opened_stores, open_scorer: OpenScorer = Ranker.open
+) -> FastAPI:
+    """The application of these settings. Nothing is opened before it starts, and all of it is closed when it ends.
+
+    `open_stores` and `open_scorer` let another store and another ranker take their places.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with built(settings, open_stores, open_scorer) as parts:
+            app.state.parts = parts
+            secret = settings.log_secret.get_secret_value() if settings.log_secret else token_hex(16)
+            app.state.requests = Requests(
+                {PATH: parts.recommendations},
+                app.dispatch,
+                parts.metrics,
+                secret,
+                settings.max_in_flight,
+            )
+            # what stands after the start lives as long as the process: the collector need not look at it again
+            gc.collect()
+            gc.freeze()
+            yield
+
+    app = Service(
+        title="People You May Know",
+        summary="Whom may this person know?",
+        version=metadata.version("pymk"),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        max_body_size=settings.max_body_bytes,
+        exception_handlers={
+            RequestValidationError: answer_validation_error,
+            HTTPException: answer_http_error,
+            PymkError: answer_error,
+            Exception: answer_error,
+        },
+    )
+    documentation.add_recommendations(app)
+    for router in (people.router, admin.router, health.router):
+        app.include_router(router)
+    return app
+
+
+def from_environment() -> FastAPI:
+    """The application of a serving process, whose settings are in the environment."""
+    logs.configure()
+    return create_app(Settings())

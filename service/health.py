@@ -1,0 +1,71 @@
+"""The routes that machines watch: is the process alive, can it serve, what has it counted."""
+
+from fastapi import APIRouter
+from fastapi.responses import PlainTextResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel
+
+from models.errors import StoreError
+from service.documentation import problems
+from service.guard import AppParts
+from service.parts import Parts
+from service.problems import unavailable
+
+router = APIRouter(tags=["operation"])
+
+
+class Live(BaseModel):
+    """The process answers."""
+
+    status: str = "ok"
+
+
+class Part(BaseModel):
+    """One part that serving needs."""
+
+    ok: bool
+    detail: str
+
+
+class Ready(BaseModel):
+    """Every part that serving needs."""
+
+    status: str = "ready"
+    parts: dict[str, Part]
+
+
+@router.get("/health/live")
+async def live() -> Live:
+    """Whether the process answers at all: restart it where it does not."""
+    return Live()
+
+
+@router.get("/health/ready", responses=problems(503))
+async def ready(parts: AppParts) -> Ready:
+    """Whether lists can be served: the store is reachable and a version active. 503 names each part all the same."""
+    found = {"store": await _store(parts), "version": _version(parts)}
+    if all(part.ok for part in found.values()):
+        return Ready(parts=found)
+    faults = "; ".join(f"{name}: {part.detail}" for name, part in found.items() if not part.ok)
+    raise unavailable(faults, parts={name: part.model_dump() for name, part in found.items()})
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+async def metrics(parts: AppParts) -> Response:
+    """Counters and histograms for Prometheus."""
+    return Response(parts.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _store(parts: Parts) -> Part:
+    try:
+        await parts.stores.requests.ping()
+    except StoreError as error:
+        return Part(ok=False, detail=str(error))
+    return Part(ok=True, detail="answers")
+
+
+def _version(parts: Parts) -> Part:
+    served, fault = parts.versions.active, parts.versions.fault
+    if served is None:
+        return Part(ok=False, detail=fault or "none is active yet; pymk nightly DATA publishes one")
+    return Part(ok=True, detail=f"{served.version}, but a later one is not: {fault}" if fault else served.version)

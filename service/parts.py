@@ -1,0 +1,84 @@
+"""What the application is made of: built in one place when it starts, closed in reverse when it ends."""
+
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from secrets import token_hex
+
+from models.keys import Keys
+from models.settings import Settings
+from models.store.opening import open_async, open_sync
+from models.store.protocol import AsyncStore, SyncStore
+from models.versions import Versions
+from service.access import Access
+from service.metrics import Metrics
+from service.ranking import Diversity
+from service.recommendations import Recommendations
+from service.recommender import Recommender
+from service.served_version import OpenScorer, ServedVersions, VersionOpener
+from service.write_behind import WriteBehind
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The two faces of one store: awaited for requests, blocking for what runs in a thread."""
+
+    requests: AsyncStore
+    threads: SyncStore
+
+
+StoreOpener = Callable[[Settings], AbstractAsyncContextManager[Stores]]
+"""opens the store, and closes it when the context ends"""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The living parts of one application."""
+
+    settings: Settings
+    stores: Stores
+    keys: Keys
+    disk: Versions
+    access: Access
+    metrics: Metrics
+    versions: ServedVersions
+    recommendations: Recommendations
+    behind: WriteBehind
+
+
+@asynccontextmanager
+async def opened_stores(settings: Settings) -> AsyncIterator[Stores]:
+    """The store that the settings name."""
+    async with AsyncExitStack() as closing:
+        requests = await open_async(settings)
+        closing.push_async_callback(requests.aclose)
+        threads = open_sync(settings)
+        closing.callback(threads.close)
+        yield Stores(requests, threads)
+
+
+@asynccontextmanager
+async def built(settings: Settings, open_stores: StoreOpener, open_scorer: OpenScorer) -> AsyncIterator[Parts]:
+    """Every part, started; at the end of the context all are closed, the last one first.
+
+    Starts without an active version and, but for the embedded one, without a store that answers.
+    """
+    async with AsyncExitStack() as closing:
+        stores = await closing.enter_async_context(open_stores(settings))
+        keys, disk, metrics = Keys(settings.namespace), Versions(settings.home), Metrics()
+        opener = VersionOpener(
+            stores.threads, disk, keys, open_scorer, Diversity(settings.diversity_column, settings.diversity_most)
+        )
+        name = f"{socket.gethostname()}-{os.getpid()}-{token_hex(3)}"
+        versions = ServedVersions(stores.requests, keys, opener, metrics, name)
+        closing.push_async_callback(versions.aclose)
+        behind = WriteBehind(stores.requests, keys, metrics, settings.ranked_ttl_s)
+        closing.push_async_callback(behind.aclose)
+        access = Access(settings.keys)
+        recommender = Recommender(stores.requests, keys, behind, metrics)
+        recommendations = Recommendations(versions, recommender, access, metrics, settings.contexts)
+        await versions.start()
+        behind.start()
+        yield Parts(settings, stores, keys, disk, access, metrics, versions, recommendations, behind)
