@@ -6,19 +6,14 @@ from dataclasses import dataclass
 import polars as pl
 
 from models.columns import CONTROL_CHARACTERS, RESERVED_IDS, USER_ID_BYTES, Kind, user_id_fault
+from offline.dataset.moments import seconds_of
 from offline.dataset.table import RECORD, Shape, Table
 
-INTEGER = r"^[+-]?\d+$"
-MOMENT = (
-    r"^\s*(\d{4}-\d{2}-\d{2})"
-    r"(?:[Tt ](\d{2}):(\d{2})(?::(\d{2})(?:[.,]\d+)?)?\s*(?:[Zz]|([+-])(\d{2}):?(\d{2})?)?)?\s*$"
-)
-"""ISO 8601, a date and perhaps a time with an offset; groups: date, hour, minute, second, sign, hours, minutes"""
-FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799
-"""the years 1 to 9999: a number of milliseconds falls outside, and is refused instead of misread"""
-
+PLACE = pl.Struct({"lat": pl.Float64, "lon": pl.Float64})
+"""degrees"""
 _TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _BAD = "\0bad"
+_MEANING = "\0means "
 
 
 @dataclass(frozen=True)
@@ -29,9 +24,14 @@ class Cell:
     value: pl.Expr
     """what the cell means; null where it is empty or unreadable"""
     bad: pl.Expr
-    """whether it is unreadable, bool without nulls"""
+    """whether it is unreadable, bool without nulls; what the cell means is `meaning(column)` here"""
     fault: str | Callable[[str], str]
     """what is wrong with an unreadable cell, to be read after its value; or how to tell from the value"""
+
+
+def meaning(column: str) -> pl.Expr:
+    """What the cells of a column mean, once `Cell.value` is worked out."""
+    return pl.col(f"{_MEANING}{column}")
 
 
 def read_cells(table: Table, frame: pl.LazyFrame, cells: Sequence[Cell]) -> pl.DataFrame:
@@ -41,8 +41,9 @@ def read_cells(table: Table, frame: pl.LazyFrame, cells: Sequence[Cell]) -> pl.D
     """
     none = pl.lit(None, dtype=pl.UInt16)
     first_bad = pl.coalesce([none, *[pl.when(cell.bad).then(pl.lit(n, pl.UInt16)) for n, cell in enumerate(cells)]])
-    values = [cell.value.alias(cell.column) for cell in cells]
-    read = table.collect(frame.select(RECORD, *values, first_bad.alias(_BAD)))
+    valued = frame.with_columns(cell.value.alias(f"{_MEANING}{cell.column}") for cell in cells)
+    meanings = [meaning(cell.column).alias(cell.column) for cell in cells]
+    read = table.collect(valued.select(RECORD, *meanings, first_bad.alias(_BAD)))
     wrong = read.filter(pl.col(_BAD).is_not_null()).sort(RECORD).head(1)
     if wrong.height:
         cell = cells[wrong[_BAD].item()]
@@ -95,37 +96,24 @@ def number(text: pl.Expr) -> pl.Expr:
 
 
 def moment(text: pl.Expr) -> pl.Expr:
-    """Whole seconds since 1970 UTC, Int64, rounded down; null where the text is no moment of the years 1 to 9999.
-
-    A time of day without an offset is UTC.
-    """
-    whole = text.str.strip_chars().cast(pl.Int64, strict=False)
-    seconds = pl.coalesce([whole, number(text).floor().cast(pl.Int64, strict=False), iso_moment(text)])
-    return pl.when(seconds.is_between(FIRST_SECOND, LAST_SECOND)).then(seconds)
-
-
-def iso_moment(text: pl.Expr) -> pl.Expr:
-    """Whole seconds since 1970 UTC of an ISO 8601 text, Int64; null where it is none."""
-    part = text.str.extract_groups(MOMENT).struct
-    date = part.field("1").str.to_date("%Y-%m-%d", strict=False).cast(pl.Int32).cast(pl.Int64)
-    hour, minute, second, ahead, behind = (
-        part.field(name).cast(pl.Int64, strict=False).fill_null(0) for name in ("2", "3", "4", "6", "7")
-    )
-    valid = (hour < 24) & (minute < 60) & (second <= 60) & (ahead < 24) & (behind < 60)
-    offset = (ahead * 3600 + behind * 60) * pl.when(part.field("5") == "-").then(-1).otherwise(1)
-    return pl.when(valid).then(date * 86_400 + hour * 3600 + minute * 60 + second - offset)
+    """Whole seconds since 1970 UTC, Int64; null where the text is no moment."""
+    return text.map_batches(seconds_of, return_dtype=pl.Int64, is_elementwise=True)
 
 
 def location(text: pl.Expr) -> pl.Expr:
     """Struct of `lat` and `lon`, Float64 degrees; null where the text is no place on Earth."""
-    halves = text.str.extract_groups(r"^([^,]+),([^,]+)$").struct
-    lat, lon = number(halves.field("1")), number(halves.field("2"))
-    there = lat.is_between(-90, 90) & lon.is_between(-180, 180)
-    return pl.when(there).then(pl.struct(lat.alias("lat"), lon.alias("lon")))
+    return text.map_batches(_places, return_dtype=PLACE, is_elementwise=True)
+
+
+def _places(texts: pl.Series) -> pl.Series:
+    halves = texts.str.extract_groups(r"^(?<lat>[^,]+),(?<lon>[^,]+)$").struct.unnest()
+    degrees = halves.select(number(pl.col("lat")), number(pl.col("lon")))
+    there = pl.col("lat").is_between(-90, 90) & pl.col("lon").is_between(-180, 180)
+    return degrees.select(pl.when(there).then(pl.struct("lat", "lon")).alias("place"))["place"]
 
 
 def _readable(column: str, value: pl.Expr, fault: str) -> Cell:
-    return Cell(column, value, pl.col(column).is_not_null() & value.is_null(), fault)
+    return Cell(column, value, pl.col(column).is_not_null() & meaning(column).is_null(), fault)
 
 
 def _multi(column: str, shape: Shape, *, splits_sets: bool) -> Cell:

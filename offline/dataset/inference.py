@@ -1,11 +1,13 @@
 """The kind of a column that no schema names, from its name and all its values."""
 
 import re
+from collections.abc import Callable
 
 import polars as pl
 
 from models.columns import REASON_KINDS, Kind
-from offline.dataset.cells import INTEGER, MOMENT, iso_moment, location, number
+from offline.dataset.cells import location, number
+from offline.dataset.moments import iso_seconds
 from offline.dataset.table import Shape
 
 SET_SHARE = 0.05
@@ -44,12 +46,10 @@ def infer_kind(column: str, cells: pl.Series, shape: Shape, *, splits_sets: bool
         .lazy()
         .select(
             numbers=number(text).is_not_null().all(),
-            integers=text.str.contains(INTEGER).all(),
+            integers=text.str.contains(r"^[+-]?\d+$").all(),
             padded=text.str.contains(r"^0\d").any(),
             lowest=number(text).min(),
             highest=number(text).max(),
-            moments=(text.str.contains(MOMENT) & iso_moment(text).is_not_null()).all(),
-            places=location(text).is_not_null().all(),
             sets=text.str.contains("|", literal=True).mean(),
             words=(text.str.strip_chars().str.count_matches(r"\s+") + 1).mean(),
             distinct=text.n_unique(),
@@ -58,9 +58,9 @@ def infer_kind(column: str, cells: pl.Series, shape: Shape, *, splits_sets: bool
     found = measures.collect().row(0, named=True)
     if found["numbers"]:
         return _kind_of_numbers(column, found, len(filled))
-    if found["moments"]:
+    if _all(iso_seconds, filled):
         return Kind.TIMESTAMP
-    if found["places"]:
+    if _all(lambda texts: texts.to_frame("text").select(location(text))["text"], filled):
         return Kind.LOCATION
     if splits_sets and found["sets"] >= SET_SHARE:
         return Kind.MULTI
@@ -75,6 +75,11 @@ def default_reasons(kinds: dict[str, Kind]) -> list[str]:
     `city` has to be a word of the name: ethnicity is nobody's reason.
     """
     return [column for column, kind in kinds.items() if kind in REASON_KINDS and _is_reason(column)]
+
+
+def _all(parse: Callable[[pl.Series], pl.Series], texts: pl.Series) -> bool:
+    """Whether every text can be parsed; most columns are told by their first texts."""
+    return all(not parse(some).null_count() for some in (texts.head(100), texts))
 
 
 def _kind_of_numbers(column: str, found: dict[str, float], filled: int) -> Kind:

@@ -1,10 +1,12 @@
 """The tables of pairs: connections and interactions."""
 
+from dataclasses import replace
+
 import polars as pl
 
 from models.columns import CREATED_AT_COLUMN
 from models.events import EventKind
-from offline.dataset.cells import Cell, id_cell, moment_cell, read_cells
+from offline.dataset.cells import Cell, id_cell, meaning, moment_cell, read_cells
 from offline.dataset.table import RECORD, USER_ID, Table
 
 OTHER_ID, KIND, AT = "other_id", "kind", "at"
@@ -37,7 +39,6 @@ def read_interactions(table: Table) -> pl.DataFrame:
     for column in columns:
         table.require(column)
     code = pl.col(KIND).replace_strict(_CODES, default=None, return_dtype=pl.UInt8)
-    known = Cell(KIND, code, code.is_null(), f"is not a kind of event ({', '.join(_CODES)})")
-    moment = moment_cell(AT)
-    filled = Cell(AT, moment.value, moment.value.is_null(), moment.fault)
+    known = Cell(KIND, code, meaning(KIND).is_null(), f"is not a kind of event ({', '.join(_CODES)})")
+    filled = replace(moment_cell(AT), bad=meaning(AT).is_null())
     return read_cells(table, table.rows(columns), [id_cell(USER_ID), id_cell(OTHER_ID), known, filled]).drop(RECORD)

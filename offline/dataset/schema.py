@@ -10,7 +10,7 @@ from typing import Any
 
 from models.columns import CREATED_AT_COLUMN, FLAG_COLUMNS, NAME_COLUMN, Kind
 from models.errors import DatasetError
-from offline.dataset.cells import FIRST_SECOND, LAST_SECOND
+from offline.dataset.moments import FIRST_SECOND, LAST_SECOND
 from offline.dataset.table import USER_ID
 
 _OWN_KINDS = {
