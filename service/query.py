@@ -1,12 +1,12 @@
 """The parameters of GET /pymk/recommendations, read from the raw query string."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import NoReturn
 from urllib.parse import unquote_to_bytes
 
 from models.columns import user_id_fault
-from service.problems import invalid
+from service.problems import ProblemError, invalid, invalid_all
 
 DEFAULT_LIMIT = 20
 MOST = 100
@@ -38,12 +38,32 @@ def parse(query: bytes, contexts: Collection[str], default_context: str) -> Quer
             name = unquote_to_bytes(name.replace(b"+", b" "))
         if name in _KNOWN:
             given.setdefault(name, []).append(_decoded(name, value))
-    return Query(
-        user_id=_user_id(_only(given, b"user_id")),
-        limit=_limit(_only(given, b"limit")),
-        context=_context(_only(given, b"context"), contexts, default_context),
-        excluded=_excluded(given[b"exclude"]) if b"exclude" in given else (),
+    try:
+        return Query(
+            _user_id(_only(given, b"user_id")),
+            _limit(_only(given, b"limit")),
+            _context(_only(given, b"context"), contexts, default_context),
+            _excluded(given[b"exclude"]) if b"exclude" in given else (),
+        )
+    except ProblemError as first:
+        raise _every_fault(given, contexts) from first
+
+
+def _every_fault(given: dict[bytes, list[str]], contexts: Collection[str]) -> ProblemError:
+    """One problem for all that is wrong with the parameters."""
+    checks: tuple[Callable[[], object], ...] = (
+        lambda: _user_id(_only(given, b"user_id")),
+        lambda: _limit(_only(given, b"limit")),
+        lambda: _context(_only(given, b"context"), contexts, ""),
+        lambda: _excluded(given.get(b"exclude", [])),
     )
+    faults = []
+    for check in checks:
+        try:
+            check()
+        except ProblemError as problem:
+            faults += [(fault["parameter"], fault["in"], fault["detail"]) for fault in problem.members["errors"]]
+    return invalid_all(faults)
 
 
 def _decoded(name: bytes, value: bytes) -> str:

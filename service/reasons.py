@@ -80,14 +80,14 @@ class SharedAttributes:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        told = set(tables.reason_columns)
-        self._columns = np.array(
-            [at for at, column in enumerate(tables.categorical_columns) if column in told], dtype=np.intp
-        )
+        columns = tables.categorical_columns
+        self._columns = np.array([columns.index(name) for name in tables.reason_columns if name in columns], np.intp)
         self._categories: list[tuple[str, list[str]]] = [
             (tables.categorical_columns[at], tables.categorical_values[at]) for at in self._columns.tolist()
         ]
-        self._multi = frozenset(code for code, (column, _) in enumerate(tables.multi_values) if column in told)
+        self._multi = frozenset(
+            code for code, (column, _) in enumerate(tables.multi_values) if column in tables.reason_columns
+        )
         self._order = {column: at for at, column in enumerate(tables.reason_columns)}
 
     def of(self, viewer: int, shown: NDArray[np.intp]) -> list[list[tuple[str, str]]]:
@@ -129,9 +129,9 @@ def mutual_text(count: int) -> str:
 
 
 _PHRASES = (
-    (re.compile(r"compan(y|ies)|employer"), "Both at {value}"),
-    (re.compile(r"school|universit(y|ies)|college"), "Both went to {value}"),
-    (re.compile(r"cit(y|ies)|town"), "Both in {value}"),
+    (re.compile(r"compan(y|ies)|employers?"), "Both at {value}"),
+    (re.compile(r"schools?|universit(y|ies)|colleges?"), "Both went to {value}"),
+    (re.compile(r"cit(y|ies)|towns?"), "Both in {value}"),
 )
 
 

@@ -52,7 +52,7 @@ class Recommendations:
         except PymkError as error:
             await answer_problem(self._problem(error), record, send)
             return
-        record.status = HTTPStatus.OK
+        record.status = 200
         trace.stages["total"] = perf_counter() - record.started
         timing = ", ".join([f"{stage};dur={seconds * 1000:.3f}" for stage, seconds in trace.stages.items()])
         headers = [

@@ -21,6 +21,7 @@ RECORD = "pymk.record"
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _USERS = "/pymk/users/"
 _UNBOUNDED = ("/health/", "/metrics")
+_PRIVATE = (b"cache-control", b"private, no-store")
 _QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})
 
 
@@ -93,7 +94,10 @@ class Requests:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
                 record.facts["begun"] = True
-                message["headers"] = [*message["headers"], (b"x-request-id", record.request_id.encode())]
+                own = [(b"x-request-id", record.request_id.encode())]
+                if not any(name == b"cache-control" for name, _ in message["headers"]):
+                    own.append(_PRIVATE)
+                message["headers"] = [*message["headers"], *own]
             await send(message)
 
         await self._others(scope, receive, watched)
@@ -135,7 +139,7 @@ async def answer_problem(problem: ProblemError, record: Record, send: Send) -> N
     headers = [
         (b"content-type", MEDIA_TYPE.encode()),
         (b"content-length", b"%d" % len(body)),
-        (b"cache-control", b"private, no-store"),
+        _PRIVATE,
         (b"x-request-id", record.request_id.encode()),
         *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
     ]

@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from models.blocks import write_blocks
 from models.graph import Graph
 from models.manifest import Manifest
 from models.profiles import CategoricalColumn, MultiColumn, Profiles
-from models.tables import write_tables
+from models.tables import Tables, most_connected, write_tables
 from models.vocabulary import Vocabulary
 
 PEOPLE = ("ann", "bea", "cid", "dan", "eva", "fay", "gus", "héloïse")
@@ -130,3 +130,65 @@ def make_version(tmp_path: Path, written_version: Path) -> MakeVersion:
         return version
 
     return make
+
+
+def tables_in_memory(
+    people: Sequence[str],
+    pairs: Iterable[tuple[int, int]],
+    *,
+    forbidden: Iterable[tuple[int, int]] = (),
+    flags: Mapping[int, int] | None = None,
+    categories: Mapping[str, Sequence[str | None]] | None = None,
+    sets: Mapping[str, Sequence[Sequence[str]]] | None = None,
+    reasons: Sequence[str] = (),
+) -> Tables:
+    """Tables of people, given in the order of their ids, without a file: pairs, forbidden pairs and flags by row.
+
+    `categories` and `sets` are columns of a value, or of several, per person; `reasons` are the columns that are told.
+    """
+    n = len(people)
+    graph = Graph.from_pairs(n, *_ends(pairs))
+    every_flag = np.full(n, 7, dtype=np.uint8)
+    for row, flag in (flags or {}).items():
+        every_flag[row] = flag
+    columns = [(name, sorted({one for one in column if one}), column) for name, column in (categories or {}).items()]
+    codes = np.full((n, len(columns)), -1, dtype=np.int32)
+    for at, (_, values, column) in enumerate(columns):
+        codes[:, at] = [values.index(one) if one else -1 for one in column]
+    multi_values = sorted({(name, one) for name, column in (sets or {}).items() for own in column for one in own})
+    multi = [
+        sorted({multi_values.index((name, one)) for name, column in (sets or {}).items() for one in column[row]})
+        for row in range(n)
+    ]
+    return Tables(
+        directory=Path(),
+        vocabulary=Vocabulary.from_ids(people),
+        graph=graph,
+        forbidden=Graph.from_directed(n, *_ends(forbidden)),
+        flags=every_flag,
+        candidate_vectors=np.zeros((n, 1), np.float32),
+        tower_inputs=np.zeros((n, 1), np.float16),
+        statistics=np.zeros((n, 0), np.float32),
+        statistic_names=[],
+        categorical_codes=codes,
+        categorical_columns=[name for name, _, _ in columns],
+        categorical_values=[values for _, values, _ in columns],
+        multi_indptr=np.cumsum([0, *map(len, multi)]).astype(np.int64),
+        multi_codes=np.array([code for own in multi for code in own], dtype=np.int32),
+        multi_values=multi_values,
+        reason_columns=list(reasons),
+        popular=most_connected(graph, every_flag),
+        profiles=np.zeros(0, np.uint8),
+        profile_offsets=np.zeros(n + 1, np.int64),
+    )
+
+
+def _ends(pairs: Iterable[tuple[int, int]]) -> tuple[list[int], list[int]]:
+    listed = list(pairs)
+    return [a for a, _ in listed], [b for _, b in listed]
+
+
+@pytest.fixture(scope="session")
+def make_tables() -> Callable[..., Tables]:
+    """Makes tables without a file, by `tables_in_memory`."""
+    return tables_in_memory

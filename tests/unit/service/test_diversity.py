@@ -1,0 +1,65 @@
+"""The soft rule against a page full of one company."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.diversity import PAGE, diversified, is_diverse
+
+
+def test_nothing_moves_where_nobody_is_over_the_limit() -> None:
+    assert diversified([1, 2, 3, -1] * 5, 20, 5) == list(range(20))
+
+
+def test_the_sixth_waits_for_the_next_page() -> None:
+    codes = [7] * 6 + list(range(100, 140))
+    assert diversified(codes, 40, 5) == [*range(5), *range(6, 21), 5, *range(21, 40)]
+
+
+def test_what_was_put_aside_fills_a_list_that_would_be_short() -> None:
+    assert diversified([7] * 30, 30, 5) == list(range(30))
+    assert diversified([7] * 8 + [8], 20, 5) == list(range(9))
+
+
+def test_people_without_a_value_never_count() -> None:
+    assert diversified([-1] * 50, 50, 5) == list(range(50))
+
+
+CODES = st.lists(st.integers(-1, 6), max_size=120)
+
+
+@given(CODES, st.integers(0, 150), st.integers(1, 6))
+def test_properties(codes: list[int], places: int, most: int) -> None:
+    chosen = diversified(codes, places, most)
+    assert len(chosen) == min(places, len(codes)) == len(set(chosen))
+    assert chosen == diversified(codes, len(codes), most)[:places], "the first places do not depend on how many"
+    everything = diversified(codes, len(codes), most)
+    for begin in range(0, len(everything), PAGE):
+        page, rest = everything[begin : begin + PAGE], everything[begin + PAGE :]
+        assert page == sorted(page)
+        over = [code for code, count in Counter(codes[at] for at in page).items() if code >= 0 and count > most]
+        if over:  # only where nobody else is left
+            counts = Counter(codes[at] for at in page)
+            assert all(codes[at] >= 0 and counts[codes[at]] >= most for at in rest)
+
+
+@given(CODES, st.integers(1, 6))
+def test_a_diverse_list_is_left_as_it_is(codes: list[int], most: int) -> None:
+    ordered = np.array(codes, dtype=np.int32)
+    within = all(
+        count <= most
+        for begin in range(0, len(codes), PAGE)
+        for code, count in Counter(codes[begin : begin + PAGE]).items()
+        if code >= 0
+    )
+    assert is_diverse(ordered, most) == within
+    if within:
+        assert diversified(codes, len(codes), most) == list(range(len(codes)))
+
+
+@pytest.mark.parametrize("most", [20, 21, 1000])
+def test_a_limit_of_a_page_turns_it_off(most: int) -> None:
+    assert is_diverse(np.zeros(50, np.int32), most)

@@ -1,0 +1,108 @@
+"""What a person is told, on a graph that shows it at a glance."""
+
+from collections.abc import Callable
+
+import numpy as np
+import orjson
+import pytest
+
+from models.tables import Tables
+from service.entries import EntryEncoder
+from service.reasons import attribute_text, mutual_connections, nameable_friends
+
+MakeTables = Callable[..., Tables]
+
+
+def told(tables: Tables, viewer: int, *shown: int) -> list[list[dict[str, object]]]:
+    reasons = EntryEncoder(tables).reasons(viewer, np.array(shown, dtype=np.intp))
+    return [orjson.loads(b"[" + one + b"]") for one in reasons]
+
+
+def star(make_tables: MakeTables, **changed: object) -> Tables:
+    """ann and zed share bea, cid, dan, eva; each of them has one more friend than the one before."""
+    people = ["ann", "bea", "cid", "dan", "eva", "fay", "gus", "hal", "zed"]
+    pairs = [(0, 1), (0, 2), (0, 3), (0, 4), (8, 1), (8, 2), (8, 3), (8, 4)]
+    pairs += [(2, 5), (3, 5), (3, 6), (4, 5), (4, 6), (4, 7)]
+    return make_tables(people, pairs, **changed)
+
+
+def test_mutuals_are_counted_and_the_least_connected_named(make_tables: MakeTables) -> None:
+    assert told(star(make_tables), 0, 8, 7) == [
+        [
+            {
+                "code": "mutual_connections",
+                "count": 4,
+                "examples": ["bea", "cid", "dan"],
+                "text": "4 mutual connections",
+            }
+        ],
+        [{"code": "mutual_connections", "count": 1, "examples": ["eva"], "text": "1 mutual connection"}],
+    ]
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [{"flags": {1: 3}}, {"flags": {1: 5}}, {"forbidden": [(0, 1)]}],
+    ids=["hides connections", "inactive", "blocked"],
+)
+def test_the_hidden_are_neither_named_nor_counted(make_tables: MakeTables, hidden: dict[str, object]) -> None:
+    (((reason),),) = told(star(make_tables, **hidden), 0, 8)
+    assert reason["count"] == 3
+    assert reason["examples"] == ["cid", "dan", "eva"]
+
+
+def test_nobody_shared_is_no_reason(make_tables: MakeTables) -> None:
+    tables = make_tables(["ann", "bea", "cid", "dan"], [(0, 1), (2, 3)])
+    assert told(tables, 0, 2, 3) == [[], []]
+
+
+def test_scratch_is_clean_after_each_viewer(make_tables: MakeTables) -> None:
+    tables = star(make_tables)
+    marks = np.zeros(tables.n, dtype=np.bool_)
+    mutual_connections(tables.graph, nameable_friends(tables, 0), np.array([8, 7]), marks)
+    assert not marks.any()
+
+
+def test_shared_values_are_told_in_the_order_of_the_reason_columns(make_tables: MakeTables) -> None:
+    tables = make_tables(
+        ["ann", "bea", "cid"],
+        [],
+        categories={
+            "city": ["Ulm", "Ulm", "Bonn"],
+            "salary": ["high", "high", "high"],
+            "company": ["Acme", "Acme", None],
+        },
+        sets={"schools": [["Elm", "Oak"], ["Oak", "Elm"], ["Oak"]], "diagnoses": [["flu"], ["flu"], ["flu"]]},
+        reasons=["company", "schools", "city"],
+    )
+    first, second = told(tables, 0, 1, 2)
+    assert [reason["text"] for reason in first] == [
+        "Both at Acme",
+        "Both went to Elm",
+        "Both went to Oak",
+        "Both in Ulm",
+    ]
+    assert second == [
+        {"code": "same_attribute", "attribute": "schools", "value": "Oak", "text": "Both went to Oak"},
+    ]
+
+
+def test_a_missing_value_is_shared_with_nobody(make_tables: MakeTables) -> None:
+    tables = make_tables(["ann", "bea"], [], categories={"company": [None, None]}, reasons=["company"])
+    assert told(tables, 0, 1) == [[]]
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        ("company", "Both at X"),
+        ("high_school", "Both went to X"),
+        ("university", "Both went to X"),
+        ("home city", "Both in X"),
+        ("dorm", "Same dorm: X"),
+        ("schooling", "Same schooling: X"),
+        ("job_title", "Same job title: X"),
+    ],
+)
+def test_the_words_follow_the_column(column: str, text: str) -> None:
+    assert attribute_text(column, "X") == text

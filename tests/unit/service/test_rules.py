@@ -1,0 +1,60 @@
+"""Hard rules: who is kept out, and what the drop is called."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from models.tables import Tables
+from service.rules import Rule, Verdicts, drops
+
+MakeTables = Callable[..., Tables]
+
+
+@pytest.fixture
+def tables(make_tables: MakeTables) -> Tables:
+    """ann knows bea; ann must not see cid; dan is undiscoverable, eva inactive, fay both; gus is free."""
+    return make_tables(
+        ["ann", "bea", "cid", "dan", "eva", "fay", "gus"],
+        [(0, 1), (1, 6)],
+        forbidden=[(0, 2), (0, 1)],
+        flags={3: 6, 4: 5, 5: 4},
+    )
+
+
+def test_every_rule_that_forbids_is_in_the_verdict(tables: Tables) -> None:
+    verdicts = Verdicts(tables).of(0, np.arange(7))
+    assert [Rule(verdict) for verdict in verdicts.tolist()] == [
+        Rule.SELF,
+        Rule.CONNECTED | Rule.FORBIDDEN,
+        Rule.FORBIDDEN,
+        Rule.UNDISCOVERABLE,
+        Rule.INACTIVE,
+        Rule.UNDISCOVERABLE | Rule.INACTIVE,
+        Rule(0),
+    ]
+
+
+def test_forbidden_is_directed(tables: Tables) -> None:
+    assert Verdicts(tables).of(2, np.array([0]))[0] == 0
+
+
+def test_one_viewer_leaves_no_mark_on_the_next(tables: Tables) -> None:
+    verdicts = Verdicts(tables)
+    verdicts.of(0, np.arange(7))
+    assert verdicts.of(6, np.array([0, 2]))[:].tolist() == [0, 0]
+
+
+def test_a_viewer_without_a_row_meets_the_flags_alone(tables: Tables) -> None:
+    assert np.flatnonzero(Verdicts(tables).of(None, np.arange(7))).tolist() == [3, 4, 5]
+
+
+def test_a_drop_counts_under_the_first_rule(tables: Tables) -> None:
+    assert drops(Verdicts(tables).of(0, np.arange(7))) == {
+        "self": 1,
+        "connected": 1,
+        "forbidden": 1,
+        "undiscoverable": 2,
+        "inactive": 1,
+    }
+    assert drops(np.zeros(3, np.uint8)) == {}
