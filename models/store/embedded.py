@@ -1,5 +1,6 @@
 """The hold that a command has on the embedded store of its home."""
 
+import math
 import os
 import socket
 import struct
@@ -25,6 +26,8 @@ HANDOVER_S = 60.0
 """how long a command waits for a supervisor that is about to end"""
 ATTEMPTS = 3
 """how many supervisors a command starts that end at once"""
+RECENT_S = 2.0
+"""how long after its return a server's death still explains why a call failed"""
 PAUSE_S = 0.02
 LOG_LIMIT_BYTES = 1 << 20
 
@@ -43,8 +46,8 @@ class EmbeddedServer:
             raise StoreUnavailableError("The embedded store needs Linux. Set PYMK_REDIS_URL to a store elsewhere.")
         self._memory_limit_mb = memory_limit_mb
         self._closing = threading.Event()
-        self.trouble: str | None = None
-        """what is wrong with the server at this moment, as far as its supervisor has told"""
+        self._trouble: str | None = None
+        self._well_since = 0.0
         self._directory = StoreDirectory(home)
         try:
             self._connection = self._hold(progress)
@@ -64,6 +67,15 @@ class EmbeddedServer:
         """The directory with the files of the store."""
         return self._directory.path
 
+    def trouble(self, patience_s: float = 0.0) -> str | None:
+        """What is wrong with the server or was a moment ago, in words; waits up to `patience_s` to be told."""
+        deadline = time.monotonic() + patience_s
+        while self._trouble is None or time.monotonic() - self._well_since > RECENT_S:
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(PAUSE_S / 2)
+        return self._trouble
+
     def close(self) -> None:
         """End the hold; the last to do so ends the server."""
         self._closing.set()
@@ -78,19 +90,26 @@ class EmbeddedServer:
             with suppress(OSError):
                 for line in _lines(self._connection):
                     status = Status.decode(line)
-                    self.trouble = None if status.state is State.READY else str(status)
+                    if status.state is State.READY:
+                        self._well_since = time.monotonic()
+                    else:
+                        self._ail(str(status))
             if self._closing.is_set():
                 return
-            self.trouble = "The supervisor of the embedded store ended; another one is started."
+            self._ail("The supervisor of the embedded store ended; another one is started.")
             try:
                 connection = self._hold(None)
             except StoreUnavailableError as error:
-                self.trouble = str(error)
+                self._ail(str(error))
                 self._closing.wait(1.0)
                 continue
             self._connection.close()
             self._connection = connection
-            self.trouble = None
+            self._well_since = time.monotonic()
+
+    def _ail(self, trouble: str) -> None:
+        self._well_since = math.inf
+        self._trouble = trouble
 
     def _hold(self, progress: Progress | None) -> socket.socket:
         """A connection to a supervisor whose server is ready."""

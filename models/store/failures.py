@@ -22,7 +22,7 @@ class Place:
     name: str
     """without a password"""
     trouble: Callable[[], str | None] = lambda: None
-    """what is known to be wrong with it at this moment"""
+    """what is known to be wrong with it, asked where a connection fails"""
 
     def failure(self, error: Exception) -> StoreError:
         """The error to raise instead of one of CLIENT_ERRORS."""
@@ -30,5 +30,7 @@ class Place:
             return StoreRefusedError(f"{self.name} denies access: {error}. Check user and password in PYMK_REDIS_URL.")
         if isinstance(error, REFUSED) and not isinstance(error, NOT_NOW):
             return StoreRefusedError(f"{self.name} refuses: {error}.")
-        told = str(error).rstrip(".") or "no answer in time"
-        return StoreUnavailableError(" ".join(filter(None, (f"{self.name} does not answer: {told}.", self.trouble()))))
+        if isinstance(error, (TimeoutError, client.TimeoutError)):
+            return StoreUnavailableError(f"{self.name} does not answer in time.")
+        message = f"{self.name} does not answer: {str(error).rstrip('.')}."
+        return StoreUnavailableError(" ".join(filter(None, (message, self.trouble()))))

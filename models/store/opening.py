@@ -24,6 +24,8 @@ from models.store.server import ServerStore
 
 COMMAND_PATIENCE = 100
 """how many times longer than a request a command waits for the store"""
+WORD_FROM_SUPERVISOR_S = 0.2
+"""how long a command whose call failed waits to be told why the server died"""
 
 
 def open_sync(settings: Settings, progress: Progress | None = None) -> SyncStore:
@@ -41,7 +43,7 @@ def open_sync(settings: Settings, progress: Progress | None = None) -> SyncStore
         if settings.redis_url is None:
             embedded = EmbeddedServer(settings.home, settings.store_memory_mb, progress)
             opened.callback(embedded.close)
-            place = _embedded_place(embedded)
+            place = Place(_embedded_name(embedded), lambda: embedded.trouble(WORD_FROM_SUPERVISOR_S))
             options |= {"connection_class": redis.UnixDomainSocketConnection, "path": embedded.socket_path}
             pool = redis.BlockingConnectionPool(timeout=timeout_s, **options)  # type: ignore[no-untyped-call]
             client = redis.Redis.from_pool(pool)
@@ -73,7 +75,7 @@ async def open_async(settings: Settings, progress: Progress | None = None) -> As
         if settings.redis_url is None:
             embedded = await asyncio.to_thread(EmbeddedServer, settings.home, settings.store_memory_mb, progress)
             opened.push_async_callback(asyncio.to_thread, embedded.close)
-            place = _embedded_place(embedded)
+            place = Place(_embedded_name(embedded), embedded.trouble)
             options |= {"connection_class": redis.asyncio.UnixDomainSocketConnection, "path": embedded.socket_path}
             client = redis.asyncio.Redis.from_pool(redis.asyncio.BlockingConnectionPool(timeout=None, **options))
         else:
@@ -122,8 +124,8 @@ def _options(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _embedded_place(embedded: EmbeddedServer) -> Place:
-    return Place(f"The embedded store in {embedded.path}", lambda: embedded.trouble)
+def _embedded_name(embedded: EmbeddedServer) -> str:
+    return f"The embedded store in {embedded.path}"
 
 
 def _without_password(url: str) -> str:

@@ -27,7 +27,7 @@ from models.store.status import State, Status
 
 LINGER_S = 1.0
 """how long the server outlives the last command, so that one command after the other finds it running"""
-FIRST_COMMAND_S = 10.0
+FIRST_COMMAND_S = 3.0
 """how long the supervisor waits for the command that started it"""
 HEARTBEAT_S = 1.0
 """how often commands hear of a server that is not ready"""
