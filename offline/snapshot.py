@@ -219,7 +219,7 @@ def _write(dataset: Dataset, directory: Path, forbidden_days: int) -> Counts:
         forbidden=state.forbidden.height,
         without_profile=ids.height - dataset.users.frame.height,
         duplicate_users=dataset.users.duplicates,
-        duplicate_connections=ordered.height - ordered.select("a", "b").n_unique(),
+        duplicate_connections=ordered.height - _distinct_pairs(ordered),
         self_connections=loops,
         duplicate_interactions=done.height - events.height,
         self_interactions=self_interactions,
@@ -275,6 +275,11 @@ def _rows_of(pairs: pl.DataFrame, ids: pl.DataFrame, first: str, second: str) ->
     )
     rest = [column for column in pairs.columns if column not in ("user_id", "other_id")]
     return coded.select(first, second, *rest).collect(engine="streaming")
+
+
+def _distinct_pairs(pairs: pl.DataFrame) -> int:
+    """How many different (a, b) there are; as one integer each, which counts several times faster than two columns."""
+    return pairs.select(key=pl.col("a").cast(pl.Int64) * 2**32 + pl.col("b"))["key"].n_unique()
 
 
 def _without_loops(pairs: pl.DataFrame, first: str, second: str) -> tuple[pl.DataFrame, int]:

@@ -1,5 +1,6 @@
 """What the text of a cell means, by the kind of its column, as Polars expressions over whole columns."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -124,12 +125,29 @@ def _multi(column: str, shape: Shape, *, splits_sets: bool) -> Cell:
     elif splits_sets:
         values = raw.str.split("|")
     else:
-        is_list = raw.str.starts_with("[") & raw.str.ends_with("]")
-        bad = (raw.is_not_null() & ~is_list).fill_null(value=False)
-        values = pl.when(is_list).then(raw).str.json_decode(pl.List(pl.String))
+        values = raw.map_batches(_json_lists, return_dtype=pl.List(pl.String), is_elementwise=True)
+        bad = raw.is_not_null() & values.is_null()
     kept = values.list.eval(pl.element().filter(pl.element() != "").unique().sort())
     return Cell(column, pl.when(kept.list.len() > 0).then(kept), bad, "is not a list of values")
 
 
 def _unreadable_id(cell: str) -> str:
     return user_id_fault(cell) or "is no user id"
+
+
+def _json_lists(texts: pl.Series) -> pl.Series:
+    """The lists among texts, null for what is none: a JSONL column that has both comes as text.
+
+    Cell by cell, since one text that only begins like a list would make a whole column undecodable.
+    """
+    return pl.Series(texts.name, [_json_list(text) for text in texts], dtype=pl.List(pl.String))
+
+
+def _json_list(text: str | None) -> list[str] | None:
+    try:
+        values = json.loads(text or "null")
+    except ValueError:
+        return None
+    if not isinstance(values, list) or any(isinstance(value, (list, dict)) for value in values):
+        return None
+    return [value if isinstance(value, str) else json.dumps(value) for value in values if value is not None]

@@ -62,7 +62,7 @@ class CsvTable(Table):
         except csv.Error as error:
             raise DatasetError(f"{self.path}, line 1: {error}") from error
         if cells is None:
-            raise DatasetError(f"{self.path} is empty; it needs a header line that names its columns")
+            raise DatasetError(f"{self.path} is empty: it needs a header line that names its columns")
         for number, name in enumerate(cells):
             if not name:
                 raise DatasetError(f"{self.path}, line 1: column {number + 1} has no name")
