@@ -1,6 +1,9 @@
 """Publishing, activating, rolling back: the same on the store in memory and on a real server."""
 
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -378,3 +381,41 @@ def test_processes_that_do_not_follow_are_named(place: Place) -> None:
     place.store.set(place.keys.process("web-3"), b"", ttl_s=10)
     assert wait_until_served(place.store, "new", keys=place.keys, wait_s=0.1) == {"web-2": "old", "web-3": ""}
     assert served(place.store, keys=Keys("another-network")) == {}
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from models.keys import Keys
+from models.publishing import publish
+from models.settings import Settings
+from models.store.opening import open_sync
+from models.versions import Versions
+
+home, version = Path(sys.argv[1]), sys.argv[2]
+store = open_sync(Settings(home=home))
+store.count = lambda keys: os.kill(os.getpid(), signal.SIGKILL)  # all records are written, the manifest is not
+publish(Versions(home).path(version), store, Versions(home), keys=Keys("pymk"))
+"""
+
+
+def test_a_process_killed_while_it_publishes_is_followed_at_once(
+    tmp_path: Path, make_version: Callable[..., str]
+) -> None:
+    """SIGKILL, a real server, and the same home: neither the lock nor the lease of the dead stands in the way."""
+    store = open_sync(Settings(home=tmp_path))
+    try:
+        place = Place(tmp_path, store, "pymk", make_version)
+        first, killed = place.publish(), place.make()
+        died = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), killed], timeout=60, check=False)
+        assert died.returncode == -signal.SIGKILL
+        assert place.active == first
+        assert len(place.of_version(killed)) > 7
+        start = time.monotonic()
+        place.publish(version=killed)
+        assert time.monotonic() - start < 5
+        assert place.active == killed
+        assert place.never_expires(killed)
+        assert place.never_expires(first)
+    finally:
+        store.close()
