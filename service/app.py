@@ -56,8 +56,9 @@ def create_app(
                 {PATH: parts.recommendations},
                 app.dispatch,
                 parts.metrics,
-                secret,
-                settings.max_in_flight,
+                log_secret=secret,
+                max_in_flight=settings.max_in_flight,
+                max_body_bytes=settings.max_body_bytes,
             )
             # what stands after the start lives as long as the process: the collector need not look at it again
             gc.collect()

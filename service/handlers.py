@@ -7,7 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from service.problems import MEDIA_TYPE, ProblemError, invalid_all, of_error
+from service.problems import MEDIA_TYPE, ProblemError, invalid_all, of_error, too_large
 from service.requests import RECORD
 
 
@@ -23,7 +23,7 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
     detail = {
         HTTPStatus.NOT_FOUND: f"there is nothing at {request.url.path}",
         HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not answered here",
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "the body is larger than this service takes (PYMK_MAX_BODY_BYTES)",
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: too_large().detail,
     }.get(status, str(error.detail))
     return _response(request, ProblemError(status, detail, headers=error.headers))
 

@@ -76,6 +76,13 @@ def unavailable(detail: str, **members: Any) -> ProblemError:
     return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, detail, members=members, headers=headers)
 
 
+def too_large() -> ProblemError:
+    """413 with the setting that bounds a body."""
+    return ProblemError(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is larger than this service takes (PYMK_MAX_BODY_BYTES)"
+    )
+
+
 def of_error(error: Exception) -> ProblemError:
     """The problem that an error comes to; of an unexpected one only that it happened."""
     if isinstance(error, ProblemError):

@@ -13,6 +13,9 @@ from models.tables import Tables
 EXAMPLES = 3
 """mutual connections named at most"""
 
+VALUES = 3
+"""shared values of one multi-valued column told at most"""
+
 _NAMEABLE = np.uint8(Flag.ACTIVE | Flag.CONNECTIONS_VISIBLE)
 
 
@@ -88,6 +91,7 @@ class SharedAttributes:
         self._multi = frozenset(
             code for code, (column, _) in enumerate(tables.multi_values) if column in tables.reason_columns
         )
+        self._counts = np.bincount(tables.multi_codes, minlength=len(tables.multi_values)).tolist()
         self._order = {column: at for at, column in enumerate(tables.reason_columns)}
 
     def of(self, viewer: int, shown: NDArray[np.intp]) -> list[list[tuple[str, str]]]:
@@ -114,8 +118,16 @@ class SharedAttributes:
         for at, row in enumerate(shown.tolist()):
             shared = own.intersection(self._codes(row))
             if shared:
-                found[at] += [self._tables.multi_values[code] for code in sorted(shared)]
+                found[at] += self._rarest(shared)
                 found[at].sort(key=lambda pair: self._order[pair[0]])
+
+    def _rarest(self, shared: frozenset[int]) -> list[tuple[str, str]]:
+        """The (column, value) pairs of these codes, in each column the VALUES that the fewest people have."""
+        told: dict[str, list[tuple[str, str]]] = {}
+        for code in sorted(shared, key=lambda code: (self._counts[code], code)):
+            column, value = self._tables.multi_values[code]
+            told.setdefault(column, []).append((column, value))
+        return [pair for pairs in told.values() for pair in pairs[:VALUES]]
 
     def _codes(self, row: int) -> list[int]:
         tables = self._tables

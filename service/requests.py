@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models.logs import user_hash
 from service.metrics import Metrics
-from service.problems import MEDIA_TYPE, ProblemError, of_error, unavailable
+from service.problems import MEDIA_TYPE, ProblemError, of_error, too_large, unavailable
 
 RECORD = "pymk.record"
 """where the scope of a request holds its Record"""
@@ -43,13 +43,21 @@ class Requests:
     """The outermost application: hands requests to the hot route or the others and accounts for each."""
 
     def __init__(
-        self, hot: Mapping[str, ASGIApp], others: ASGIApp, metrics: Metrics, log_secret: str, max_in_flight: int
+        self,
+        hot: Mapping[str, ASGIApp],
+        others: ASGIApp,
+        metrics: Metrics,
+        *,
+        log_secret: str,
+        max_in_flight: int,
+        max_body_bytes: int,
     ) -> None:
         self._hot = hot
         self._others = others
         self._metrics = metrics
         self._secret = log_secret
         self._most = max_in_flight
+        self._max_body_bytes = max_body_bytes
         self._in_flight = 0
         self._prefix = token_hex(6)
         self._numbers = count(1)
@@ -89,6 +97,9 @@ class Requests:
         if scope["path"].startswith(_USERS):
             raw: bytes | None = scope.get("raw_path")
             scope["path"] = raw.split(b"?")[0].decode("ascii", "replace") if raw else quote(scope["path"])
+        if self._is_too_large(record.headers.get(b"content-length", b"")):
+            await answer_problem(too_large(), record, send)
+            return
 
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -102,6 +113,9 @@ class Requests:
 
         await self._others(scope, receive, watched)
         record.facts.pop("begun", None)
+
+    def _is_too_large(self, length: bytes) -> bool:
+        return length.isdigit() and int(length) > self._max_body_bytes
 
     def _account(self, scope: Scope, record: Record) -> None:
         seconds = perf_counter() - record.started

@@ -1,0 +1,135 @@
+"""The service on the store in memory, with a version of eight people or none."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+import numpy as np
+import pytest
+from fastapi import FastAPI
+from numpy.typing import NDArray
+
+from models import logs
+from models.block import Block
+from models.errors import StoreUnavailableError
+from models.keys import Keys
+from models.publishing import publish
+from models.settings import Settings
+from models.store.memory import AsyncMemoryStore, MemoryStore
+from models.tables import Tables
+from models.versions import Versions
+from service.app import create_app
+from service.parts import Parts, Stores
+
+PATIENCE_S = 5.0
+
+
+class FirstFeature:
+    """Scores a candidate by its first pair feature, which is 0 to 3 in the version of eight people."""
+
+    def scores(self, tables: Tables, block: Block, context: str) -> NDArray[np.float32]:
+        scores: NDArray[np.float32] = block.values()[0] / np.float32(4)
+        return scores
+
+
+class Unplugged(AsyncMemoryStore):
+    """A store that can be cut off."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__(store)
+        self.is_cut_off = False
+
+    async def get(self, key: str) -> bytes | None:
+        self._check()
+        return await super().get(key)
+
+    async def get_many(self, keys: Any) -> list[bytes | None]:
+        self._check()
+        return await super().get_many(keys)
+
+    async def ping(self) -> None:
+        self._check()
+
+    def _check(self) -> None:
+        if self.is_cut_off:
+            raise StoreUnavailableError("The store in memory does not answer in time.")
+
+
+@dataclass
+class Place:
+    """A running service and everything behind it."""
+
+    app: FastAPI
+    client: httpx2.AsyncClient
+    parts: Parts
+    store: MemoryStore
+    requests: Unplugged
+    home: Path
+    make_version: Callable[..., str]
+    keys: Keys = field(default_factory=lambda: Keys("pymk"))
+
+    def publish(self, **changed: Any) -> str:
+        version = self.make_version(self.home, **changed)
+        versions = Versions(self.home)
+        publish(versions.path(version), self.store, versions, keys=self.keys)
+        return version
+
+    async def serving(self, version: str) -> None:
+        """Returns once the service serves the version."""
+        deadline = time.monotonic() + PATIENCE_S
+        while (active := self.parts.versions.active) is None or active.version != version:
+            assert time.monotonic() < deadline, "the version was not taken up"
+            await anyio.sleep(0.01)
+
+    async def recommended(self, user_id: str, *, fresh: bool = False, **query: Any) -> dict[str, Any]:
+        """The body of a list; what it leaves to be written is written before this returns."""
+        headers = {"Cache-Control": "no-cache"} if fresh else {}
+        answer = await self.client.get("/pymk/recommendations", params={"user_id": user_id, **query}, headers=headers)
+        assert answer.status_code == 200, answer.text
+        await self.parts.behind.flush()
+        body: dict[str, Any] = answer.json()
+        return body
+
+
+OpenPlace = Callable[..., Any]
+
+
+@pytest.fixture
+def open_place(tmp_path: Path, make_version: Callable[..., str]) -> OpenPlace:
+    """Opens a service with these settings, something published unless told: `async with open_place() as place`."""
+
+    @asynccontextmanager
+    async def opened(*, published: bool = True, **settings: Any) -> AsyncIterator[Place]:
+        logs.configure(json=True)
+        store = MemoryStore()
+        if published:
+            versions = Versions(tmp_path)
+            publish(versions.path(make_version(tmp_path)), store, versions, keys=Keys("pymk"))
+        requests = Unplugged(store)
+
+        @asynccontextmanager
+        async def stores(_: Settings) -> AsyncIterator[Stores]:
+            yield Stores(requests, store)
+
+        app = create_app(
+            Settings(home=tmp_path, **settings), open_stores=stores, open_scorer=lambda directory: FirstFeature()
+        )
+        async with AsyncExitStack() as closing:
+            await closing.enter_async_context(app.router.lifespan_context(app))
+            client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://service")
+            await closing.enter_async_context(client)
+            yield Place(app, client, app.state.parts, store, requests, tmp_path, make_version)
+
+    return opened
+
+
+@pytest.fixture
+async def place(open_place: OpenPlace) -> AsyncIterator[Place]:
+    """A service that serves a version of eight people."""
+    async with open_place() as opened:
+        yield opened

@@ -1,0 +1,179 @@
+"""Whatever the network: nobody who must not be shown, nobody twice, no rising score, the same list always."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from models.block import Block, quantise
+from models.manifest import Manifest
+from models.tables import Tables
+from service import lists
+from service.lists import Answer
+from service.query import Query
+from service.ranked_list import RankedList
+from service.ranking import KEPT, Diversity, Ranking, Trace
+from service.served_version import ServedVersion
+
+MakeTables = Callable[..., Tables]
+VERSION = "20260101T000000Z-0a1b2c"
+
+
+class FirstFeature:
+    """Scores a candidate by its first pair feature."""
+
+    def scores(self, tables: Tables, block: Block, context: str) -> NDArray[np.float32]:
+        return block.values()[0].clip(0, 1)
+
+
+@dataclass(frozen=True)
+class World:
+    version: ServedVersion
+    block: Block
+    viewer: str
+
+    def fresh(self, **query: Any) -> tuple[Answer, RankedList]:
+        return lists.ranked(Query(**self.asked(query)), self.version, self.block, Trace())
+
+    def kept(self, listed: RankedList, **query: Any) -> Answer:
+        again = RankedList.unpack(listed.pack(KEPT), self.block.viewer)
+        return lists.kept(Query(**self.asked(query)), self.version, again, Trace())
+
+    def asked(self, query: dict[str, Any]) -> dict[str, Any]:
+        return {"user_id": self.viewer, "limit": 20, "context": "web", **query}
+
+
+def shown(answer: Answer) -> list[dict[str, Any]]:
+    return list(orjson.loads(b"[" + answer.entries + b"]"))
+
+
+IDS = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=12)
+
+
+@st.composite
+def worlds(draw: st.DrawFn, make_tables: MakeTables) -> World:
+    random = np.random.default_rng(draw(st.integers(0, 2**32)))
+    special = draw(st.lists(IDS, max_size=4))
+    n = draw(st.integers(2, 260))
+    people = sorted({*special, *(f"person/{at} ☃" for at in range(n))}, key=str.encode)
+    n = len(people)
+    edges = random.integers(0, n, (draw(st.integers(0, 3 * n)), 2)).tolist()
+    tables = make_tables(
+        people,
+        [(a, b) for a, b in edges],
+        forbidden=random.integers(0, n, (n // 2, 2)).tolist(),
+        flags=dict(random.integers(0, [[n], [8]], (2, n // 4)).T.tolist()),
+        categories={"company": [[None, "Acme", "Bolt", "Cog"][code] for code in random.integers(0, 4, n)]},
+        sets={"schools": [[f"S{code}" for code in random.integers(0, 3, 2)] for _ in range(n)]},
+        reasons=["company", "schools"],
+    )
+    levels = draw(st.sampled_from([1, 3, 256]))
+    rows = random.permutation(n).astype(np.uint32)
+    values = (random.integers(0, levels, (1, n)) / max(levels, 2)).astype(np.float32)
+    viewer = int(random.integers(0, n))
+    block = quantise(viewer, rows, random.integers(1, 128, n).astype(np.uint8), values)
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    manifest = Manifest(version=VERSION, created_at=now, cut=now, users=n)
+    ranking = Ranking(tables, FirstFeature(), Diversity("company", 5))
+    return World(ServedVersion(VERSION, manifest, ranking), block, people[viewer])
+
+
+@given(st.data())
+def test_a_list_keeps_every_promise(make_tables: MakeTables, data: st.DataObject) -> None:
+    world = data.draw(worlds(make_tables))
+    tables, viewer = world.version.tables, world.block.viewer
+    limit = data.draw(st.integers(1, 100))
+    excluded = tuple(data.draw(st.lists(st.sampled_from(tables.vocabulary.user_ids()), max_size=100, unique=True)))
+    answer, _ = world.fresh(limit=limit, excluded=excluded)
+    people = shown(answer)
+    ids = [person["user_id"] for person in people]
+    rows = tables.vocabulary.rows(ids)
+    assert len(people) <= limit
+    assert len(set(ids)) == len(ids)
+    assert world.viewer not in ids
+    assert not set(ids) & set(excluded)
+    assert not set(rows.tolist()) & set(tables.graph.neighbours(viewer).tolist())
+    assert not set(rows.tolist()) & set(tables.forbidden.neighbours(viewer).tolist())
+    assert all(flag & 3 == 3 for flag in tables.flags[rows].tolist())
+    assert [person["position"] for person in people] == list(range(1, len(people) + 1))
+    scores = [person["score"] for person in people]
+    assert scores == sorted(scores, reverse=True)
+    assert all(0 <= score <= 1 for score in scores)
+    allowed = set(range(tables.n)) - {viewer, *tables.graph.neighbours(viewer), *tables.forbidden.neighbours(viewer)}
+    allowed -= {*np.flatnonzero(tables.flags & 3 != 3), *tables.vocabulary.rows(excluded)}
+    assert len(people) == min(limit, len(allowed)), "a soft rule never shortens a list"
+
+
+@given(st.data())
+def test_a_mutual_connection_is_a_visible_friend_of_both(make_tables: MakeTables, data: st.DataObject) -> None:
+    world = data.draw(worlds(make_tables))
+    tables, viewer = world.version.tables, world.block.viewer
+    forbidden = set(tables.forbidden.neighbours(viewer).tolist())
+    own = {row for row in tables.graph.neighbours(viewer).tolist() if tables.flags[row] & 6 == 6} - forbidden
+    for person in shown(world.fresh()[0]):
+        row = tables.vocabulary.row(person["user_id"])
+        assert row is not None
+        both = own & set(tables.graph.neighbours(row).tolist())
+        told = [reason for reason in person["reasons"] if reason["code"] == "mutual_connections"]
+        assert sum(reason["count"] for reason in told) == len(both)
+        assert len(told) == bool(both)
+        for reason in told:
+            assert set(tables.vocabulary.rows(reason["examples"]).tolist()) <= both
+            assert len(reason["examples"]) == min(3, len(both))
+
+
+@given(st.data())
+def test_a_kept_list_answers_what_a_fresh_one_does(make_tables: MakeTables, data: st.DataObject) -> None:
+    world = data.draw(worlds(make_tables))
+    _, listed = world.fresh(limit=data.draw(st.integers(1, 100)))
+    people = world.version.tables.vocabulary.user_ids()
+    excluded = tuple(data.draw(st.lists(st.sampled_from(people), max_size=100, unique=True)))
+    limit = data.draw(st.integers(1, min(100, KEPT - len(excluded))))
+    fresh, _ = world.fresh(limit=limit, excluded=excluded)
+    assert world.kept(listed, limit=limit, excluded=excluded).entries == fresh.entries
+
+
+@given(st.data())
+def test_the_order_of_a_block_changes_nothing(make_tables: MakeTables, data: st.DataObject) -> None:
+    world = data.draw(worlds(make_tables))
+    block = world.block
+    order = np.random.default_rng(data.draw(st.integers(0, 2**32))).permutation(len(block))
+    turned = Block(block.viewer, block.rows[order], block.sources[order], block.codes[:, order], block.low, block.high)
+    again = World(world.version, turned, world.viewer)
+    assert again.fresh()[0].entries == world.fresh()[0].entries
+
+
+@given(st.data())
+def test_pages_never_hold_more_of_one_value_while_others_are_left(make_tables: MakeTables, data: st.DataObject) -> None:
+    world = data.draw(worlds(make_tables))
+    _, listed = world.fresh()
+    codes = world.version.tables.categorical_codes[:, 0]
+    for begin in range(0, len(listed), 20):
+        page = codes[listed.rows[begin : begin + 20]].tolist()
+        over = {code for code in page if code >= 0 and page.count(code) > 5}
+        later = codes[listed.rows[begin + 20 :]].tolist()
+        assert not over or all(code >= 0 and page.count(code) >= 5 for code in later)
+
+
+@given(st.data())
+def test_cold_lists_keep_the_promises_too(make_tables: MakeTables, data: st.DataObject) -> None:
+    world = data.draw(worlds(make_tables))
+    tables = world.version.tables
+    row = data.draw(st.sampled_from([None, world.block.viewer]))
+    query = Query(world.viewer if row is not None else "nobody at all", data.draw(st.integers(1, 100)), "web")
+    people = shown(lists.cold(query, world.version, row, Trace()))
+    ids = [person["user_id"] for person in people]
+    rows = tables.vocabulary.rows(ids)
+    assert len(set(ids)) == len(ids) <= query.limit
+    assert all(flag & 3 == 3 for flag in tables.flags[rows].tolist())
+    scores = [person["score"] for person in people]
+    assert scores == sorted(scores, reverse=True)
+    assert all(0 < score <= 1 for score in scores)
+    if row is not None:
+        assert not set(rows.tolist()) & {row, *tables.graph.neighbours(row), *tables.forbidden.neighbours(row)}
