@@ -157,6 +157,9 @@ def serving(environment: dict[str, str], port: int) -> Iterator[subprocess.Popen
         for line in running.stdout:
             if "Ctrl-C stops" in line:
                 break
+        assert _wait(lambda: {"worker", "serve"} <= set(_noted(environment))), (
+            "the worker may be slower than the service"
+        )
         yield running
         running.kill()
 
