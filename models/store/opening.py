@@ -24,7 +24,7 @@ from models.store.server import ServerStore
 
 COMMAND_PATIENCE = 100
 """how many times longer than a request a command waits for the store"""
-WORD_FROM_SUPERVISOR_S = 0.2
+WORD_FROM_SUPERVISOR_S = 1.0
 """how long a command whose call failed waits to be told why the server died"""
 
 

@@ -28,6 +28,8 @@ class ServerProcess:
         """Start the server in `directory`; raises OSError where the program cannot be run."""
         self._address = directory.server_socket
         Path(self._address).unlink(missing_ok=True)
+        for half_written in directory.path.glob("temp-*"):
+            half_written.unlink(missing_ok=True)  # by a server that was killed while it rewrote its log
         self._last_lines: deque[str] = deque(maxlen=LINES_KEPT)
         self._unfinished = b""
         self._process = subprocess.Popen(  # noqa: S603 - the program is the server this store found

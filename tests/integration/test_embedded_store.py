@@ -245,6 +245,14 @@ def test_a_home_may_lie_deep(tmp_path: Path) -> None:
     eventually(lambda: processes(home) == NOTHING)
 
 
+def test_what_a_killed_server_left_half_written_is_removed(home: Path) -> None:
+    left = home / "store" / "temp-rewriteaof-bg-1.aof"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    open_sync(Settings(home=home)).close()
+    assert not left.exists()
+
+
 def test_the_output_of_a_command_ends_with_it(home: Path, start: Start) -> None:
     first = start().ready()
     start().ready()
@@ -280,7 +288,7 @@ def test_a_memory_limit_evicts_only_what_expires(home: Path) -> None:
 
 
 def test_a_hung_server_costs_a_command_its_budget_and_no_more(home: Path) -> None:
-    store = open_sync(Settings(home=home, redis_timeout_ms=3))
+    store = open_sync(Settings(home=home, redis_timeout_ms=5))
     (server,) = processes(home)["server"]
     try:
         store.set("a", b"1")
@@ -289,7 +297,7 @@ def test_a_hung_server_costs_a_command_its_budget_and_no_more(home: Path) -> Non
             began = time.monotonic()
             with pytest.raises(StoreUnavailableError, match=r"embedded store in .* does not answer"):
                 operation()
-            assert time.monotonic() - began < 0.6
+            assert time.monotonic() - began < 0.9
         os.kill(server, signal.SIGCONT)
         assert store.get("missing") is None
     finally:
@@ -299,7 +307,7 @@ def test_a_hung_server_costs_a_command_its_budget_and_no_more(home: Path) -> Non
 
 @pytest.mark.anyio
 async def test_a_hung_server_costs_a_request_its_budget_and_no_more(home: Path) -> None:
-    store = await open_async(Settings(home=home, redis_timeout_ms=100, redis_connections=8))
+    store = await open_async(Settings(home=home, redis_timeout_ms=500, redis_connections=8))
     (server,) = processes(home)["server"]
     try:
         keys = [str(number) for number in range(40)]
@@ -308,7 +316,7 @@ async def test_a_hung_server_costs_a_request_its_budget_and_no_more(home: Path) 
         for _ in range(2):  # with connections that were open, then with those it has to open; eight for all forty
             began = time.monotonic()
             outcomes = await gather(*map(store.get, keys), return_exceptions=True)
-            assert time.monotonic() - began < 0.3
+            assert time.monotonic() - began < 0.9
             assert {type(outcome) for outcome in outcomes} == {StoreUnavailableError}
         os.kill(server, signal.SIGCONT)
         for _ in range(3):  # every connection has forgotten what it was asked before
