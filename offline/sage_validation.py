@@ -1,0 +1,71 @@
+"""How well an encoder ranks friendships that it was not trained on, cheaply enough to ask often."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch_geometric.data import Data
+from torch_geometric.loader import NodeLoader
+
+from models.graph import Graph
+from models.networks.graphsage import GraphSage
+from offline.sage_losses import known_among
+from offline.sampler import CsrNeighbourSampler
+
+
+class Validation:
+    """Ranks the friend of each held-out pair among a fixed random sample of people and the others' friends.
+
+    At most `candidates` people are drawn; a stranger with an equal score counts for half a place, so that a collapsed
+    encoder scores as chance. Embeddings come from sampled neighbourhoods, the same at every evaluation.
+    """
+
+    def __init__(
+        self,
+        table: Data,
+        sampler: CsrNeighbourSampler,
+        known: Graph,
+        pairs: tuple[NDArray[np.int64], NDArray[np.int64]],
+        *,
+        seed: int,
+        candidates: int = 5_000,
+    ) -> None:
+        left, right = pairs
+        self.pairs = len(left)
+        drawn = np.random.default_rng(seed).permutation(known.n)[:candidates]
+        self._people = np.unique(np.concatenate([left, right, drawn]))
+        self._anchors, self._friends = np.searchsorted(self._people, left), np.searchsorted(self._people, right)
+        self._known = known
+        self._loader = NodeLoader(table, sampler, input_nodes=torch.from_numpy(self._people), batch_size=2_048)
+
+    @torch.no_grad()
+    def metrics(self, model: GraphSage) -> dict[str, float]:
+        """Gain, mean reciprocal rank, recall at 20 and area under the curve, each 0-1; nothing without pairs.
+
+        The gain is the mean of 1 / log2(1 + rank): less at the mercy of a few first places than the reciprocal rank.
+        """
+        if not self.pairs:
+            return {}
+        model.eval()
+        device = next(model.parameters()).device
+        embeddings = torch.cat(
+            [
+                model(batch.x, batch.edge_index, batch.num_sampled_nodes, batch.num_sampled_edges)
+                for batch in (one.to(device) for one in self._loader)
+            ]
+        ).cpu()
+        ranks, areas = [], []
+        for start in range(0, self.pairs, 256):
+            anchors, friends = self._anchors[start : start + 256], self._friends[start : start + 256]
+            scores = (embeddings[anchors] @ embeddings.T).numpy()
+            wanted = scores[np.arange(len(anchors)), friends][:, None]
+            strangers = ~known_among(self._known, self._people[anchors], self._people)
+            above = ((scores > wanted) & strangers).sum(1) + 0.5 * ((scores == wanted) & strangers).sum(1)
+            ranks.append(1 + above)
+            areas.append(1 - above / np.maximum(strangers.sum(1), 1))
+        rank, area = np.concatenate(ranks), np.concatenate(areas)
+        return {
+            "gain": float((1 / np.log2(1 + rank)).mean()),
+            "mrr": float((1 / rank).mean()),
+            "recall_at_20": float((rank <= 20).mean()),
+            "auc": float(area.mean()),
+        }
