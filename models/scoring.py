@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from models import files
@@ -20,6 +21,8 @@ from models.features.pair import ALLOCATION, COMMON, extra_inputs
 
 WEIGHTS = "ranker.safetensors"
 DESCRIPTION = "ranker.json"
+MASS_OF = 20
+"""how many of a list's best set its level"""
 
 Floats = NDArray[np.float32]
 
@@ -38,29 +41,26 @@ class PersonTables(Protocol):
 class Ranker:
     """Scores of a block's candidates; immutable, so that threads may share it."""
 
-    def __init__(self, description: dict[str, Any], weights: dict[str, Floats]) -> None:
-        self.kind: str = description["kind"]
-        self._calibration = np.asarray(description["calibration"], dtype=np.float32)
-        if self.kind != "two_tower":
+    def __init__(self, kind: str, calibration: Floats, config: dict[str, Any], weights: dict[str, Floats]) -> None:
+        self.kind = kind
+        """"two_tower", or "resource_allocation" where there was too little to learn from"""
+        self._calibration = calibration
+        if kind != "two_tower":
             return
-        kept, extra = description["kept_features"], description["extra_inputs"]
-        product = weights["candidate_dimension"].item()
-        pair_weight = np.concatenate([weights["first.weight"], weights["past.weight"]])[:, product:] / weights["scale"]
-        pair_bias = -(pair_weight @ weights["mean"])
-        spans = np.cumsum([kept, kept, extra])
+        both = np.concatenate([weights["first.weight"], weights["past.weight"]])
+        product = config["tower"][-1]
+        pair = both[:, product:] / weights["scale"]
+        spans = np.cumsum([config["kept_features"], config["kept_features"], config["extra_inputs"]])
         self._absolute, self._relative, self._extra, self._viewer = (
-            np.ascontiguousarray(part.T) for part in np.split(pair_weight, spans, axis=1)
+            np.ascontiguousarray(part.T) for part in np.split(pair, spans, axis=1)
         )
-        every = np.concatenate([weights["first.weight"], weights["past.weight"]])[:, :product]
-        self._product = np.ascontiguousarray(every.T) * np.float32(product**0.5)
-        self._bias = pair_bias + np.append(weights["first.bias"], np.float32(0))
-        self._second = np.ascontiguousarray(weights["second.weight"].T)
-        self._second_bias = weights["second.bias"]
-        self._last = weights["last.weight"][0]
-        self._last_bias = weights["last.bias"][0]
+        self._product = np.ascontiguousarray(both[:, :product].T) * np.float32(product**0.5)
+        self._bias = np.append(weights["first.bias"], np.float32(0)) - pair @ weights["mean"]
+        self._second, self._second_bias = np.ascontiguousarray(weights["second.weight"].T), weights["second.bias"]
+        self._last, self._last_bias = weights["last.weight"][0], weights["last.bias"][0]
+        layers = sorted({int(name.split(".")[1]) for name in weights if name.startswith("query.")})
         self._tower = [
-            (np.ascontiguousarray(weights[f"query.{at}.weight"].T), weights[f"query.{at}.bias"])
-            for at in description["query_layers"]
+            (np.ascontiguousarray(weights[f"query.{at}.weight"].T), weights[f"query.{at}.bias"]) for at in layers
         ]
         self._user_mean, self._user_scale = weights["user_mean"], weights["user_scale"]
 
@@ -68,11 +68,12 @@ class Ranker:
     def open(cls, directory: Path) -> "Ranker":
         """The ranker of a version's `model` directory. Raises ArtefactError where a file is missing or altered."""
         description = files.read_json(directory / DESCRIPTION)
-        if description["kind"] != "two_tower":
-            return cls(description, {})
+        if description.get("kind") == "resource_allocation":
+            return cls("resource_allocation", np.asarray(description["calibration"], dtype=np.float32), {}, {})
         try:
-            return cls(description, load_file(directory / WEIGHTS))
-        except (KeyError, OSError, ValueError) as error:
+            weights = load_file(directory / WEIGHTS)
+            return cls("two_tower", weights["calibration"], description["config"], weights)
+        except (KeyError, OSError, ValueError, SafetensorError) as error:
             raise ArtefactError(f"{directory / WEIGHTS} is missing, truncated or altered: {error}") from error
 
     def query(self, person: Floats) -> Floats:
@@ -108,9 +109,9 @@ class Ranker:
     def scores(self, tables: PersonTables, block: Block, context: str) -> Floats:
         """(m,) float32 probabilities of friendship, 0-1, in the order of the block."""
         logits = self.logits(tables, block)
-        return self.calibrated(logits, tables.statistics[block.viewer][LOG_DEGREE])
+        return self.calibrated(logits, float(tables.statistics[block.viewer, LOG_DEGREE]))
 
-    def calibrated(self, logits: Floats, viewer_log_degree: np.float32) -> Floats:
+    def calibrated(self, logits: Floats, viewer_log_degree: float) -> Floats:
         """Probabilities of (m,) logits of one viewer: a logistic curve that never changes their order.
 
         The listwise loss leaves the level of each list free; it is set by the viewer's degree and the mass of the
@@ -119,11 +120,12 @@ class Ranker:
         if not len(logits):
             return logits
         slope, level, by_degree, by_mass = self._calibration
-        best = np.partition(logits, -min(CALIBRATION_TOP, len(logits)))[-CALIBRATION_TOP:]
-        mass = np.log(np.exp(best - best.max()).mean()) + best.max()
-        odds = slope * logits + level + by_degree * viewer_log_degree + by_mass * mass
+        odds = slope * logits + (level + by_degree * viewer_log_degree + by_mass * list_mass(logits))
         return np.asarray(1 / (1 + np.exp(-odds)), dtype=np.float32)
 
 
-CALIBRATION_TOP = 20
-"""how many of a list's best set its level"""
+def list_mass(logits: Floats) -> float:
+    """ln of the mean of exp over the MASS_OF best logits of a list."""
+    best = np.partition(logits, -min(MASS_OF, len(logits)))[-MASS_OF:]
+    highest = float(best.max())
+    return float(np.log(np.exp(best - highest).mean())) + highest

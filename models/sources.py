@@ -14,11 +14,9 @@ class Source(IntFlag):
     """a friend of a friend of a friend"""
     EMBEDDING = 8
     """near by GraphSAGE embedding"""
-    SPECTRAL = 16
-    """near in the leading eigenvectors of the graph"""
-    SAME_ATTRIBUTES = 32
-    """shares rare values of the profile"""
-    POPULAR = 64
+    SAME_ATTRIBUTES = 16
+    """shares values of the profile, rare ones first"""
+    POPULAR = 32
     """well connected, as a last resort"""
 
 

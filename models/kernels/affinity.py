@@ -77,4 +77,4 @@ def pair_affinity(tables: AffinityTables, viewer: int, candidate: int) -> float:
             there += abs(tables.points[candidate, at])
         if here > 0.0 and there > 0.0:
             total += tables.point_weights[kind, np.searchsorted(tables.point_edges[kind], cosine)]
-    return total
+    return float(total)

@@ -27,6 +27,9 @@ from models.sources import Source
 BY_FRIENDS = int(Source.FRIENDS_OF_FRIENDS)
 BY_WALK = int(Source.RANDOM_WALK)
 BY_PATHS = int(Source.THREE_HOPS)
+BY_EMBEDDING = int(Source.EMBEDDING)
+BY_GROUP = int(Source.SAME_ATTRIBUTES)
+POPULAR = int(Source.POPULAR)
 ONE_MUTUAL = np.float32(1e6)
 """set below everybody with two mutual friends"""
 
@@ -39,6 +42,9 @@ class World(NamedTuple):
     suggestible            (n,) bool, who may be shown to anyone
     spectral, embeddings   (n, k) and (n, d) float32, rows of length one or zero
     affinity               coded profiles and their weights
+    value_indptr, value_codes    by user, the values of the profile that make groups
+    group_indptr, group_rows     by value, the people who share it, best connected first
+    popular                rows of the best connected, as a last resort
     cheap                  (features + 1,) float32: what the cheap score gives each kept feature, and the candidate's
                            ln(1 + friends)
     """
@@ -51,11 +57,16 @@ class World(NamedTuple):
     spectral: NDArray[np.float32]
     embeddings: NDArray[np.float32]
     affinity: AffinityTables
+    value_indptr: NDArray[np.int64]
+    value_codes: NDArray[np.int32]
+    group_indptr: NDArray[np.int64]
+    group_rows: NDArray[np.int32]
+    popular: NDArray[np.int32]
     cheap: NDArray[np.float32]
 
 
 class Reach(NamedTuple):
-    """How far the sources reach for one user."""
+    """How far the sources reach for one user; models.candidates.CandidateConfig says what each is."""
 
     friends_of_friends: int
     walks: int
@@ -63,6 +74,10 @@ class Reach(NamedTuple):
     walk_tolerance: float
     walk_edges: int
     path_edges: int
+    rare_group: int
+    group_members: int
+    few_friends: int
+    least: int
 
 
 class Scratch(NamedTuple):
@@ -257,6 +272,19 @@ def add(world: World, scratch: Scratch, row: int, bit: int, size: int) -> int:
 
 
 @njit(cache=True, nogil=True)
+def add_groups(world: World, reach: Reach, scratch: Scratch, user: int, size: int) -> int:
+    """Add the best connected of the user's rare groups, of all her groups where she has few friends."""
+    few = world.indptr[user + 1] - world.indptr[user] < reach.few_friends
+    for at in range(world.value_indptr[user], world.value_indptr[user + 1]):
+        value = world.value_codes[at]
+        start, end = world.group_indptr[value], world.group_indptr[value + 1]
+        if few or end - start <= reach.rare_group:
+            for member in range(start, min(end, start + reach.group_members)):
+                size = add(world, scratch, world.group_rows[member], BY_GROUP, size)
+    return size
+
+
+@njit(cache=True, nogil=True)
 def best_first(world: World, user: int, pool: NDArray[np.int32], found: NDArray[np.float32]) -> NDArray[np.int64]:
     """The order of the pool by the cheap score, falling; equal scores stand by a hash of the two rows."""
     features = len(found)
@@ -276,9 +304,7 @@ def fill_pools(
     world: World,
     reach: Reach,
     users: NDArray[np.int64],
-    extra_indptr: NDArray[np.int64],
-    extra_rows: NDArray[np.int32],
-    extra_bits: NDArray[np.uint8],
+    nearest: NDArray[np.int32],
     first: int,
     stride: int,
     rows: NDArray[np.uint32],
@@ -288,8 +314,8 @@ def fill_pools(
 ) -> None:
     """Fill the pools of users[first], users[first + stride] and so on, each best first by the cheap score.
 
-    Holds no lock, so that as many threads as wanted take a `first` each. `extra_*` lists, by position in `users`, the
-    rows that other sources found with their source bits. `rows`, `sources` (U, m), `values` (U, features, m) and
+    Holds no lock, so that as many threads as wanted take a `first` each. `nearest` (U, k) are the rows nearest by
+    embedding, -1 for none. `rows`, `sources` (U, m), `values` (U, features, m) and
     `counts` (U,), how many each user got, are filled; what is past a user's count is left as it was.
     """
     scratch = clear_scratch(len(world.indptr) - 1)
@@ -300,8 +326,14 @@ def fill_pools(
         size = gather(world, scratch, scratch.two[:two], BY_FRIENDS, reach.friends_of_friends, 0)
         size = gather(world, scratch, scratch.walked[:walked], BY_WALK, reach.walks, size)
         size = gather(world, scratch, scratch.three[:three], BY_PATHS, reach.three_hops, size)
-        for extra in range(extra_indptr[at], extra_indptr[at + 1]):
-            size = add(world, scratch, extra_rows[extra], extra_bits[extra], size)
+        for row in nearest[at]:
+            if row >= 0:
+                size = add(world, scratch, row, BY_EMBEDDING, size)
+        size = add_groups(world, reach, scratch, user, size)
+        for row in world.popular:
+            if size >= reach.least:
+                break
+            size = add(world, scratch, row, POPULAR, size)
         pool = scratch.pool[:size]
         found = np.empty((values.shape[1], size), np.float32)
         fill_features(world, scratch, user, pool, found)

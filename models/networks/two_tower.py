@@ -44,12 +44,14 @@ class TwoTower(nn.Module):
     query q = normalised(MLP_q(x_viewer)), candidate c = normalised(MLP_c(x_candidate)), both (d,); the head reads
     [q * c, kept features on two scales, extra inputs, viewer's statistics], passes two ReLU layers and adds a linear
     way past them. The two scales of a kept feature are absolute, and relative to the viewer's other candidates.
+    `calibration` (4,) turns scores into probabilities (models.scoring.calibrated).
     """
 
     mean: Tensor
     scale: Tensor
     user_mean: Tensor
     user_scale: Tensor
+    calibration: Tensor
 
     def __init__(self, config: TwoTowerConfig) -> None:
         super().__init__()
@@ -62,6 +64,7 @@ class TwoTower(nn.Module):
         self.register_buffer("scale", torch.ones(pair))
         self.register_buffer("user_mean", torch.zeros(config.user_inputs))
         self.register_buffer("user_scale", torch.ones(config.user_inputs))
+        self.register_buffer("calibration", torch.tensor([1.0, 0.0, 0.0, 0.0]))
         self.first = nn.Linear(product + pair, config.hidden)
         self.second = nn.Linear(config.hidden, config.second)
         self.last = nn.Linear(config.second, 1)

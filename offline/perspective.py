@@ -1,0 +1,164 @@
+"""One graph as the learnt weights see it: statistics, spectra, embeddings, neighbours, and the landscape of candidates.
+
+A night looks at three graphs: the one that training may read, the one the gate is judged on, and the whole.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models import files
+from models.affinity import CodedProfiles, fit_affinity
+from models.candidates import CandidateConfig, CandidateMaker, Landscape
+from models.features.spectral import Spectral, spectral_embedding
+from models.features.statistics import user_statistics
+from models.graph import Graph
+from models.index import IndexConfig
+from models.index_process import build_index_in_own_process
+from models.networks.graphsage import GraphSage, embed_everybody
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class People:
+    """What is known of n people beside their friendships."""
+
+    profile: Floats
+    """(n, p) encoded profiles"""
+    coded: CodedProfiles
+    activity: Floats
+    """(n, a) standardised counts of what they lately did, up to the cut that the graph has"""
+    known: Graph
+    """directed: who is never to be shown to whom"""
+    suggestible: NDArray[np.bool_]
+    """(n,)"""
+
+    @property
+    def n(self) -> int:
+        return len(self.suggestible)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the networks read of a graph before anything is learnt of it."""
+
+    graph: Graph
+    statistics: Floats
+    """(n, s) of models.features.statistics"""
+    spectral: Spectral
+    """turned to where the networks learnt it"""
+    inputs: Floats
+    """(n, f) GraphSAGE's features: profile, activity, statistics, spectrum"""
+    structural: slice
+    """the columns of `inputs` that come from the graph"""
+
+
+def survey(graph: Graph, people: People, reference: "Reference | None" = None) -> Surroundings:
+    """Statistics, spectrum and GraphSAGE's features of a graph; the spectrum turned to the reference's."""
+    spectral = spectral_embedding(graph, None if reference is None else reference.spectral.shape[1])
+    if reference is not None:
+        spectral = spectral.aligned(reference.spectral, reference.mine, reference.theirs)
+    statistics = user_statistics(graph, spectral.norms())
+    # eigenvectors have length one over n people; brought to a variance of one they weigh as much as the rest
+    spectrum = spectral.vectors * np.sqrt(graph.n)
+    scaled = (statistics - STATISTICS_MEAN) / STATISTICS_SCALE
+    left = people.profile.shape[1] + people.activity.shape[1]
+    inputs = np.concatenate([people.profile, people.activity, scaled, spectrum], axis=1).astype(np.float32)
+    return Surroundings(graph, statistics, spectral, np.clip(inputs, -8, 8), slice(left, inputs.shape[1]))
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The spectrum that the networks learnt with, and where its people stand."""
+
+    spectral: Floats
+    """(n', k)"""
+    mine: NDArray[np.int64]
+    """(s,) rows of shared people here"""
+    theirs: NDArray[np.int64]
+    """(s,) rows of the same people in `spectral`"""
+
+    @classmethod
+    def of(cls, surroundings: Surroundings) -> "Reference":
+        """A reference for graphs of the same people."""
+        rows = np.arange(surroundings.graph.n)
+        return cls(surroundings.spectral.vectors, rows, rows)
+
+
+@dataclass(frozen=True)
+class Perspective:
+    """A graph with its embeddings and candidates."""
+
+    surroundings: Surroundings
+    embeddings: Floats
+    """(n, d) L2-normalised"""
+    tower_inputs: Floats
+    """(n, k) what the ranker's towers read, rounded as the version keeps it"""
+    landscape: Landscape
+    maker: CandidateMaker
+    """for the rows that the perspective was made for"""
+
+
+def perspective(
+    surroundings: Surroundings,
+    people: People,
+    encoder: GraphSage,
+    cheap: Floats,
+    rows: NDArray[np.int64],
+    directory: Path,
+    candidates: CandidateConfig,
+    index: IndexConfig,
+) -> Perspective:
+    """Embeds everybody, builds the index under `directory`/index, and makes ready for candidates of `rows`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    graph = surroundings.graph
+    embeddings = embed_everybody(encoder, torch.from_numpy(surroundings.inputs), graph).numpy()
+    files.write_array(directory / "embeddings.npy", embeddings)
+    nearest = directory / "nearest.npy"
+    build_index_in_own_process(
+        directory / "embeddings.npy", directory / "index", nearest, rows, candidates.nearest, index
+    )
+    landscape = Landscape(
+        graph=graph,
+        known=people.known,
+        suggestible=people.suggestible,
+        spectral=surroundings.spectral.directions(),
+        embeddings=embeddings,
+        affinity=fit_affinity(people.coded, graph),
+        cheap=cheap,
+    )
+    found = KnownNearest(rows, files.read_array(nearest, np.int32, (len(rows), candidates.nearest)), graph.n)
+    scaled = (surroundings.statistics - STATISTICS_MEAN) / STATISTICS_SCALE
+    tower = np.concatenate([embeddings, people.profile, people.activity, scaled], axis=1)
+    return Perspective(
+        surroundings=surroundings,
+        embeddings=embeddings,
+        tower_inputs=tower.astype(np.float16).astype(np.float32),
+        landscape=landscape,
+        maker=CandidateMaker(landscape, found, candidates),
+    )
+
+
+class KnownNearest:
+    """Nearest neighbours that were looked up before, for models.candidates."""
+
+    def __init__(self, rows: NDArray[np.int64], nearest: NDArray[np.int32], n: int) -> None:
+        self._at = np.full(n, -1, np.int64)
+        self._at[rows] = np.arange(len(rows))
+        self._nearest = nearest
+
+    def nearest(self, rows: NDArray[np.int64], count: int) -> NDArray[np.int32]:
+        """(u, count) int32; raises KeyError for a row that was not looked up."""
+        at = self._at[rows]
+        if (at < 0).any():
+            raise KeyError(int(rows[at < 0][0]))
+        return np.ascontiguousarray(self._nearest[at, :count])
+
+
+STATISTICS_MEAN = np.array([2.5, 0.2, 3.0, -3.0], dtype=np.float32)
+STATISTICS_SCALE = np.array([1.0, 0.2, 1.0, 1.5], dtype=np.float32)
+"""what brings STATISTICS to the order of one; fixed, so that a number means the same in every graph"""

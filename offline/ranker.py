@@ -1,0 +1,246 @@
+"""Training the two-tower ranker on candidates whose outcome is known."""
+
+import copy
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from sklearn.linear_model import LogisticRegression
+from structlog.typing import FilteringBoundLogger
+from torch import Tensor
+from torch.nn import functional
+
+from models.features.names import LOG_DEGREE
+from models.features.pair import EXTRA_INPUTS, PAIR_FEATURES
+from models.networks.two_tower import TwoTower, TwoTowerConfig
+from models.scoring import list_mass
+from offline.metrics import ndcg_of_lists
+from offline.training_lists import TrainingLists
+
+
+class RankerConfig(BaseModel):
+    """How the ranker learns."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    least_pairs: int = Field(default=1000, ge=1)
+    """known outcomes below which resource allocation ranks instead"""
+
+    users: int = Field(default=6000, ge=1)
+    """viewers learnt from, at most"""
+
+    hardest: int = Field(default=100, ge=1)
+    """candidates without friendship taken from the head of each list in a step"""
+
+    others: int = Field(default=100, ge=1)
+    """candidates taken at random from the rest of each list in a step, standing for all of it"""
+
+    batch_users: int = Field(default=32, ge=1)
+    """viewers a step"""
+
+    epochs: int = Field(default=16, ge=1)
+    """passes over the viewers, at most"""
+
+    max_seconds: float = Field(default=90.0, gt=0)
+    """seconds after which training stops with the best weights so far"""
+
+    patience: int = Field(default=4, ge=1)
+    """epochs without a better NDCG@20 of the validation viewers before training stops"""
+
+    learning_rate: float = Field(default=3e-3, gt=0)
+    """highest step of AdamW, rising and falling along one cycle"""
+
+    weight_decay: float = Field(default=1e-3, ge=0)
+    """pull of the weights towards zero"""
+
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """share of the towers' inputs and hidden units silenced"""
+
+    validation_share: float = Field(default=0.15, gt=0, lt=1)
+    """share of the viewers kept for stopping and calibration"""
+
+    seed: int = 0
+    """of weights, order and draws"""
+
+
+@dataclass(frozen=True)
+class TrainedRanker:
+    """The ranker with the best weights seen, calibrated, in evaluation mode on the CPU."""
+
+    model: TwoTower
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+def train_ranker(
+    lists: TrainingLists,
+    people: NDArray[np.float32],
+    statistics: NDArray[np.float32],
+    config: RankerConfig,
+    *,
+    log: FilteringBoundLogger,
+) -> TrainedRanker:
+    """The ranker that puts the friendships of `lists` first.
+
+    `people` (n, k) float32 are the towers' inputs of everybody, `statistics` (n, s) their statistics. The loss is the
+    softmax cross-entropy of each viewer's list, spread evenly over her friendships (ListNet's top one, Cao and others
+    2007), where randomly drawn candidates stand for those not drawn (sampled softmax, Jean and others 2015).
+    """
+    torch.manual_seed(config.seed)
+    random = np.random.default_rng(config.seed)
+    useful = np.flatnonzero(lists.outcomes.any(axis=1))
+    random.shuffle(useful)
+    held = max(int(len(useful) * config.validation_share), 1)
+    validation, training = lists.take(useful[:held]), lists.take(useful[held:])
+    shape = TwoTowerConfig(
+        user_inputs=people.shape[1],
+        kept_features=len(PAIR_FEATURES),
+        extra_inputs=len(EXTRA_INPUTS),
+        viewer_inputs=statistics.shape[1],
+        dropout=config.dropout,
+    )
+    model = TwoTower(shape)
+    run = _Run(model, training, validation, torch.from_numpy(people), statistics, config, random)
+    metrics = run.fit(log)
+    model.eval()
+    model.calibration.copy_(torch.from_numpy(run.calibration()))
+    return TrainedRanker(model, metrics)
+
+
+class _Run:
+    """One training run."""
+
+    def __init__(
+        self,
+        model: TwoTower,
+        training: TrainingLists,
+        validation: TrainingLists,
+        people: Tensor,
+        statistics: NDArray[np.float32],
+        config: RankerConfig,
+        random: np.random.Generator,
+    ) -> None:
+        self.model, self.people, self.statistics, self.config, self.random = model, people, statistics, config, random
+        self.training, self.validation = training, validation
+        sample = training.take(random.permutation(len(training))[:300])
+        inputs = sample.pair_inputs(statistics)[sample.in_use]
+        _standardise(model.mean, model.scale, inputs)
+        _standardise(model.user_mean, model.user_scale, people.numpy())
+
+    def fit(self, log: FilteringBoundLogger) -> dict[str, float]:
+        """Trains until the validation viewers' lists stop getting better; keeps the best weights."""
+        config, started = self.config, time.monotonic()
+        optimiser = torch.optim.AdamW(
+            self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        steps = config.epochs * max(-(-len(self.training) // config.batch_users), 1)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.learning_rate, total_steps=steps)
+        best, best_state, waited, epoch = -1.0, copy.deepcopy(self.model.state_dict()), 0, 0
+        for epoch in range(1, config.epochs + 1):
+            loss = self._epoch(optimiser, schedule)
+            ndcg = ndcg_of_lists(self.scores(self.validation), self.validation.outcomes, self.validation.friends_made)
+            log.info("ranker_epoch", epoch=epoch, loss=round(loss, 4), ndcg20=round(ndcg, 4))
+            waited = 0 if ndcg > best else waited + 1
+            if ndcg > best:
+                best, best_state = ndcg, copy.deepcopy(self.model.state_dict())
+            if waited >= config.patience or time.monotonic() - started > config.max_seconds:
+                break
+        self.model.load_state_dict(best_state)
+        return {"validation_ndcg20": best, "epochs": float(epoch), "viewers": float(len(self.training))}
+
+    def _epoch(self, optimiser: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler) -> float:
+        self.model.train()
+        order = self.random.permutation(len(self.training))
+        total = 0.0
+        for start in range(0, len(order), self.config.batch_users):
+            batch = self.training.take(order[start : start + self.config.batch_users])
+            loss = self._loss(batch)
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+            optimiser.step()
+            schedule.step()
+            total += float(loss.detach()) * len(batch)
+        return total / len(order)
+
+    def _loss(self, batch: TrainingLists) -> Tensor:
+        places, weights = self._drawn(batch)
+        pair = torch.from_numpy(np.take_along_axis(batch.pair_inputs(self.statistics), places[:, :, None], axis=1))
+        rows = np.take_along_axis(batch.rows, places, axis=1).astype(np.int64)
+        distinct, at = np.unique(rows, return_inverse=True)
+        candidates = self.model.candidates(self.people[distinct])[torch.from_numpy(at.reshape(rows.shape))]
+        scores = self.model(self.model.queries(self.people[batch.users]), candidates, pair)
+        outcome = torch.from_numpy(np.take_along_axis(batch.outcomes, places, axis=1) & np.isfinite(weights))
+        spread = functional.log_softmax(scores + torch.from_numpy(weights), dim=1)
+        found = outcome.float()
+        return -(torch.where(outcome, spread, 0).sum(dim=1) / found.sum(dim=1)).mean()
+
+    def _drawn(self, batch: TrainingLists) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Places (u, k) of each list to compute, and what to add to their scores, -inf for a place of no use.
+
+        Every friendship, the `hardest` first others, and `others` drawn from the rest, each standing for its share.
+        """
+        config = self.config
+        most = int(batch.outcomes.sum(axis=1).max())
+        size = most + config.hardest + config.others
+        places = np.zeros((len(batch), size), np.int64)
+        weights = np.full((len(batch), size), -np.inf, np.float32)
+        for at in range(len(batch)):
+            friends = np.flatnonzero(batch.outcomes[at])
+            rest = np.flatnonzero(~batch.outcomes[at, : batch.counts[at]])
+            hard, easy = rest[: config.hardest], rest[config.hardest :]
+            drawn = easy if len(easy) <= config.others else self.random.choice(easy, config.others, replace=False)
+            taken = np.concatenate([friends, hard, drawn])
+            places[at, : len(taken)] = taken
+            weights[at, : len(taken)] = 0
+            weights[at, len(friends) + len(hard) : len(taken)] = np.log(max(len(easy), 1) / max(len(drawn), 1))
+        return places, weights
+
+    @torch.no_grad()
+    def scores(self, lists: TrainingLists) -> NDArray[np.float32]:
+        """(U, m) float32 scores of every place; -inf where there is no candidate."""
+        self.model.eval()
+        vectors = candidate_vectors(self.model, self.people)
+        scores = np.full(lists.rows.shape, -np.inf, np.float32)
+        for start in range(0, len(lists), 64):
+            at = np.arange(start, min(start + 64, len(lists)))
+            part = lists.take(at)
+            queries = self.model.queries(self.people[part.users])
+            pair = torch.from_numpy(part.pair_inputs(self.statistics))
+            scores[at] = self.model(queries, vectors[part.rows.astype(np.int64)], pair).numpy()
+        return np.where(lists.in_use, scores, -np.inf)
+
+    def calibration(self) -> NDArray[np.float32]:
+        """Slope, level, and weights of the viewer's log degree and the list's mass, fitted on the twenty best places
+        of the validation lists by logistic regression (Platt 1999)."""
+        scores = self.scores(self.validation)
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :20]
+        shown = np.take_along_axis(scores, best, axis=1)
+        degree = self.statistics[self.validation.users, LOG_DEGREE]
+        mass = np.array([list_mass(row[np.isfinite(row)]) for row in scores])
+        inputs = np.stack(
+            [shown, np.broadcast_to(degree[:, None], shown.shape), np.broadcast_to(mass[:, None], shown.shape)], axis=2
+        )
+        used = np.isfinite(shown)
+        outcome = np.take_along_axis(self.validation.outcomes, best, axis=1)[used]
+        if outcome.all() or not outcome.any():
+            return np.array([1, 0, 0, 0], np.float32)
+        fitted = LogisticRegression(C=10.0).fit(inputs[used], outcome)
+        slope, by_degree, by_mass = fitted.coef_[0]
+        return np.array([max(slope, 1e-3), fitted.intercept_[0], by_degree, by_mass], np.float32)
+
+
+@torch.no_grad()
+def candidate_vectors(model: TwoTower, people: Tensor) -> Tensor:
+    """(n, d) float32: the candidate tower's output for everybody."""
+    model.eval()
+    return torch.cat([model.candidates(people[start : start + 65_536]) for start in range(0, len(people), 65_536)])
+
+
+def _standardise(mean: Tensor, scale: Tensor, inputs: NDArray[np.float32]) -> None:
+    """Sets the two buffers from (rows, columns) inputs; a column that never changes keeps its scale."""
+    spread = inputs.std(axis=0)
+    mean.copy_(torch.from_numpy(inputs.mean(axis=0)))
+    scale.copy_(torch.from_numpy(np.where(spread > 1e-4, spread, 1).astype(np.float32)))

@@ -1,0 +1,80 @@
+"""What the ranker learns from: the candidates of many viewers, and which of them became friends."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.candidates import CandidateMaker
+from models.features.pair import COMMON, PAIR_FEATURES, extra_inputs
+from models.graph import Graph
+
+
+@dataclass(frozen=True)
+class TrainingLists:
+    """Candidates of U viewers in the quantised form that a block keeps, so that training sees what serving sees.
+
+    `users` (U,) rows; `rows` (U, m) and `sources` (U, m); `codes` (U, F, m) uint8 with `low` and `step` (U, F);
+    `counts` (U,) candidates in use; `outcomes` (U, m) whether a candidate became a friend; `friends_made` (U,) how
+    many the viewer made in all, found or not.
+    """
+
+    users: NDArray[np.int64]
+    rows: NDArray[np.uint32]
+    sources: NDArray[np.uint8]
+    codes: NDArray[np.uint8]
+    low: NDArray[np.float32]
+    step: NDArray[np.float32]
+    counts: NDArray[np.int64]
+    outcomes: NDArray[np.bool_]
+    friends_made: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    @property
+    def in_use(self) -> NDArray[np.bool_]:
+        """(U, m) bool: places that hold a candidate."""
+        return np.arange(self.rows.shape[1])[None, :] < self.counts[:, None]
+
+    def take(self, at: NDArray[np.int64]) -> "TrainingLists":
+        """The lists at these positions."""
+        return TrainingLists(**{name: getattr(self, name)[at] for name in self.__dataclass_fields__})
+
+    def pair_inputs(self, statistics: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(U, m, p) float32 of the head's inputs past the product, in the order of TwoTower, unscaled."""
+        values = self.codes * self.step[:, :, None] + self.low[:, :, None]
+        viewer = statistics[self.users]
+        extra = extra_inputs(values[:, COMMON], statistics[self.rows], viewer, self.sources)
+        parts = [
+            values.transpose(0, 2, 1),
+            (self.codes * np.float32(1 / 255)).transpose(0, 2, 1),
+            extra,
+            np.broadcast_to(viewer[:, None, :], (*self.rows.shape, viewer.shape[1])),
+        ]
+        return np.concatenate(parts, axis=2).astype(np.float32, copy=False)
+
+
+def training_lists(maker: CandidateMaker, users: NDArray[np.int64], labels: Graph, kept: int) -> TrainingLists:
+    """The candidates of these rows, at most `kept` each, with the friendships of `labels` as outcomes."""
+    shape, features = (len(users), kept), len(PAIR_FEATURES)
+    lists = TrainingLists(
+        users=users,
+        rows=np.zeros(shape, np.uint32),
+        sources=np.zeros(shape, np.uint8),
+        codes=np.zeros((len(users), features, kept), np.uint8),
+        low=np.zeros((len(users), features), np.float32),
+        step=np.zeros((len(users), features), np.float32),
+        counts=np.zeros(len(users), np.int64),
+        outcomes=np.zeros(shape, np.bool_),
+        friends_made=labels.degrees[users].astype(np.int64),
+    )
+    at = 0
+    for pools in maker.batches(users):
+        for block in pools.blocks():
+            m = len(block)
+            lists.rows[at, :m], lists.sources[at, :m], lists.codes[at, :, :m] = block.rows, block.sources, block.codes
+            lists.low[at], lists.step[at], lists.counts[at] = block.low, block.step, m
+            lists.outcomes[at, :m] = labels.contains(block.viewer, block.rows)
+            at += 1
+    return lists
