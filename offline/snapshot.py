@@ -209,7 +209,7 @@ def _write(dataset: Dataset, directory: Path, forbidden_days: int) -> Counts:
     pairs, loops = _without_loops(connections, "a", "b")
     done, self_interactions = _without_loops(interactions, "user", "other")
     ordered = pairs.select(pl.min_horizontal("a", "b").alias("a"), pl.max_horizontal("a", "b").alias("b"), "created_at")
-    events = done.unique().sort("at", "user", "other", "kind")
+    events = done.unique()
     state = resolve(ordered, events, as_of=dataset.as_of, forbidden_days=forbidden_days)
     late = pl.col("created_at") > dataset.as_of
     counts = Counts(

@@ -13,6 +13,7 @@ import pytest
 import structlog
 
 from models.columns import Kind
+from models.errors import ArtefactError
 from models.profiles import CategoricalColumn, MultiColumn, Profiles
 from offline.dataset.inference import default_reasons, infer_kind
 from offline.dataset.moments import seconds_of
@@ -159,6 +160,24 @@ def test_every_kind_in_every_format(tmp_path: Path, suffix: str) -> None:
 
 def test_formats_of_equal_content_give_equal_snapshots(tmp_path: Path) -> None:
     assert len({in_format(tmp_path / suffix, suffix).digest for suffix in FORMATS}) == 1
+
+
+def test_order_of_columns_changes_nothing(tmp_path: Path) -> None:
+    one = snapshot(tmp_path / "one", users__csv="user_id,town,likes\na,Oslo,x\n")
+    other = snapshot(tmp_path / "other", users__csv="likes,user_id,town\nx,a,Oslo\n")
+    assert one.digest == other.digest
+
+
+def test_saved_profiles_open_as_they_were(tmp_path: Path) -> None:
+    read = in_format(tmp_path / "csv", "csv")
+    read.profiles.save(tmp_path / "saved")
+    assert str(Profiles.open(tmp_path / "saved")) == str(read.profiles)
+    (tmp_path / "saved" / "0_codes.npy").unlink()
+    with pytest.raises(ArtefactError, match=r"0_codes\.npy is missing"):
+        Profiles.open(tmp_path / "saved")
+    (tmp_path / "saved" / "profiles.json").write_text('{"n": 4}')
+    with pytest.raises(ArtefactError, match=r"profiles\.json is truncated or altered"):
+        Profiles.open(tmp_path / "saved")
 
 
 def test_csv_as_spreadsheets_write_it(tmp_path: Path) -> None:
@@ -320,7 +339,4 @@ def test_coded_profiles(tmp_path: Path) -> None:
     assert (town.codes.tolist(), town.values) == ([0, 1, 1], ["Bern", "Oslo"])
     assert isinstance(likes, MultiColumn)
     assert (likes.indptr.tolist(), likes.codes.tolist(), likes.values) == ([0, 0, 1, 3], [1, 0, 1], ["a", "b"])
-    read.profiles.save(tmp_path / "saved")
-    opened = Profiles.open(tmp_path / "saved")
-    assert list(opened.columns) == ["likes", "town", "\u00e9"]
-    assert str(opened) == str(read.profiles)
+    assert list(read.profiles.columns) == ["likes", "town", "\u00e9"]

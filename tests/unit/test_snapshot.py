@@ -62,6 +62,7 @@ STATES = {
     "a pending invite": ("", "a,b,invite,999", {}, BOTH),
     "withdraw lifts": ("", "a,b,invite,3 a,b,withdraw,2", {}, set()),
     "the invited cannot withdraw": ("", "a,b,invite,3 b,a,withdraw,2", {}, BOTH),
+    "withdrawn on the same day": ("", "a,b,withdraw,3 a,b,invite,3", {}, set()),
     "invited again": ("", "a,b,invite,3 a,b,withdraw,2 a,b,invite,1", {}, BOTH),
     "accept connects": ("", "a,b,invite,3 b,a,accept,2", {"a-b": 2}, set()),
     "accept on the same day": ("", "b,a,accept,3 a,b,invite,3", {"a-b": 3}, set()),
