@@ -1,0 +1,42 @@
+"""The quality gate: whether a version may be published."""
+
+from models.errors import GateRefusedError
+from offline.evaluation.bootstrap import Interval
+from offline.evaluation.report import Ratio, Report
+
+LEAST_USERS = 50
+"""judged users below which no difference can be told from noise"""
+
+
+def check(report: Report, previous: Ratio | None = None) -> str:
+    """Lets a version through and says on what grounds, in one line.
+
+    `previous` is the ratio of the active version. Raises GateRefusedError where recall@20 or NDCG@20 is clearly below
+    resource allocation's (the ratio's interval ends below 1) or its ratio clearly below the active version's (its
+    interval ends where that one's has not begun).
+    """
+    if report.users < LEAST_USERS:
+        return f"too few users to judge by: {report.users} have a held-out friendship, {LEAST_USERS} are needed"
+    if report.ratio is None:
+        return "nothing to compare with: resource allocation found none of the held-out friendships"
+    told = []
+    for metric, ratio, before in _metrics(report.ratio, previous):
+        if ratio.high < 1:
+            raise GateRefusedError(
+                f"the quality gate refused to publish: {metric} is {ratio} times that of resource allocation, "
+                f"over {report.users} users; publish it all the same with --force"
+            )
+        if before is not None and ratio.high < before.low:
+            raise GateRefusedError(
+                f"the quality gate refused to publish: {metric} is {ratio} times that of resource allocation where "
+                f"the active version had {before}, over {report.users} users; publish it all the same with --force"
+            )
+        told.append(f"{metric} {ratio}" + ("" if before is None else f" after {before}"))
+    return f"times resource allocation over {report.users} users: {', '.join(told)}"
+
+
+def _metrics(ratio: Ratio, previous: Ratio | None) -> list[tuple[str, Interval, Interval | None]]:
+    return [
+        ("recall@20", ratio.recall, None if previous is None else previous.recall),
+        ("NDCG@20", ratio.ndcg, None if previous is None else previous.ndcg),
+    ]

@@ -1,0 +1,139 @@
+"""The report of one evaluation: lists judged against held-out friendships, method beside method."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from models import files
+from models.errors import ArtefactError
+from models.graph import Graph
+from offline import metrics
+from offline.evaluation.baselines import RESOURCE_ALLOCATION
+from offline.evaluation.bootstrap import RESAMPLES, Interval, interval, ratio_interval, resampled_means
+
+FILE_NAME = "report.json"
+SYSTEM = "system"
+LIMITS = (5, 20, 50)
+RATIO_LIMIT = 20
+_METRICS = {"recall": metrics.recall, "ndcg": metrics.ndcg, "mrr": metrics.mrr, "hit": metrics.hit_rate}
+
+
+class Quality(BaseModel):
+    """Means over users of one method's lists, cut at one limit."""
+
+    model_config = ConfigDict(frozen=True)
+
+    recall: Interval
+    ndcg: Interval
+    mrr: Interval
+    hit: Interval
+
+
+class Ratio(BaseModel):
+    """The system's mean over resource allocation's, at 20 places."""
+
+    model_config = ConfigDict(frozen=True)
+
+    recall: Interval
+    ndcg: Interval
+
+
+class Report(BaseModel):
+    """report.json of a version."""
+
+    model_config = ConfigDict(frozen=True)
+
+    users: int = Field(ge=0)
+    """judged: those with a held-out friendship"""
+
+    held_out: int = Field(ge=0)
+    """friendships of theirs that were held out, counted once for each of the judged"""
+
+    resamples: int = RESAMPLES
+    """of the bootstrap behind every interval"""
+
+    methods: dict[str, dict[int, Quality]]
+    """by method and limit; empty where nobody could be judged"""
+
+    ratio: Ratio | None = None
+    """None where the system or resource allocation was not judged at 20, or resource allocation found nothing"""
+
+    @classmethod
+    def read(cls, directory: Path) -> "Report":
+        """The report of a version directory. Raises ArtefactError where it is missing or no report."""
+        path = directory / FILE_NAME
+        try:
+            return cls.model_validate_json(files.read_bytes(path))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            raise ArtefactError(f"{path} is no evaluation report: {first['loc']}: {first['msg']}") from error
+
+    def write(self, directory: Path) -> None:
+        """Writes report.json, atomically."""
+        files.write_bytes(directory / FILE_NAME, self.model_dump_json(indent=2).encode() + b"\n")
+
+    def summary(self) -> dict[str, float]:
+        """The few figures that a manifest repeats: the system's at 20 places, and its ratio to resource allocation."""
+        found = {"judged_users": float(self.users)}
+        quality = self.methods.get(SYSTEM, {}).get(RATIO_LIMIT)
+        if quality is not None:
+            found |= {"recall@20": quality.recall.value, "ndcg@20": quality.ndcg.value}
+        if self.ratio is not None:
+            found |= {"ratio": self.ratio.recall.value, "ratio_ndcg": self.ratio.ndcg.value}
+        return {name: round(value, 6) for name, value in found.items()}
+
+
+def hits_of(held_out: Graph, users: NDArray[np.int64], lists: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Whether each place of the lists (U, k) holds a held-out friend of its user (U,); -1 is an empty place."""
+    return (lists >= 0) & held_out.contains(users[:, None], lists)
+
+
+def judge_lists(
+    held_out: Graph,
+    users: NDArray[np.int64],
+    lists: dict[str, NDArray[np.int32]],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Report:
+    """Every method's quality at 5, 20 and 50 places, as far as its lists reach.
+
+    `users` (U,) rows, of whom those with a held-out friendship are judged; each of `lists` (U, k) int32, best first,
+    -1 where a place is empty. Every interval comes from the same resamples of users, so the ratio's is paired.
+    """
+    judged = held_out.degrees[users] > 0
+    friends_made = held_out.degrees[users[judged]].astype(np.int64)
+    if not judged.any():
+        return Report(users=0, held_out=0, resamples=resamples, methods={})
+    columns: list[tuple[str, int, str]] = []
+    values: list[NDArray[np.float64]] = []
+    for name, rows in lists.items():
+        hits = hits_of(held_out, users[judged], rows[judged])
+        for limit in (limit for limit in LIMITS if limit <= rows.shape[1]):
+            for metric, per_user in _METRICS.items():
+                columns.append((name, limit, metric))
+                values.append(per_user(hits, friends_made, limit))
+    table = np.stack(values, axis=1) if values else np.zeros((len(friends_made), 0))
+    means, resampled = table.mean(axis=0), resampled_means(table, resamples, seed)
+    at = {column: place for place, column in enumerate(columns)}
+
+    def ratio(metric: str) -> Interval | None:
+        one, base = at.get((SYSTEM, RATIO_LIMIT, metric)), at.get((RESOURCE_ALLOCATION, RATIO_LIMIT, metric))
+        if one is None or base is None:
+            return None
+        return ratio_interval(float(means[one]), float(means[base]), resampled[:, one], resampled[:, base])
+
+    intervals = {column: interval(float(means[place]), resampled[:, place]) for column, place in at.items()}
+    methods: dict[str, dict[int, Quality]] = {name: {} for name in lists}
+    for name, limit in dict.fromkeys((name, limit) for name, limit, _ in columns):
+        methods[name][limit] = Quality(**{metric: intervals[name, limit, metric] for metric in _METRICS})
+    recall, ndcg = ratio("recall"), ratio("ndcg")
+    return Report(
+        users=len(friends_made),
+        held_out=int(friends_made.sum()),
+        resamples=resamples,
+        methods=methods,
+        ratio=None if recall is None or ndcg is None else Ratio(recall=recall, ndcg=ndcg),
+    )
