@@ -34,13 +34,13 @@ def mrr(hits: Hits, friends_made: NDArray[np.integer], limit: int) -> PerUser:
     first = hits[:, :limit]
     if not first.shape[1]:
         return np.zeros(len(hits))
-    reciprocal: PerUser = first.any(axis=1) / (first.argmax(axis=1) + 1.0)
-    return reciprocal
+    place = first.argmax(axis=1) + 1
+    return hit_rate(hits, friends_made, limit) / place
 
 
 def hit_rate(hits: Hits, friends_made: NDArray[np.integer], limit: int) -> PerUser:
     """1 where any of the first `limit` places holds a friendship."""
-    return hits[:, :limit].any(axis=1).astype(np.float64)
+    return np.asarray(hits[:, :limit].any(axis=1), dtype=np.float64)
 
 
 def ndcg_of_lists(

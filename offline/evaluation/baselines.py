@@ -69,7 +69,7 @@ class _Field:
         self.graph, self.known, self.limit = graph, known, limit
         self.shown = np.ones(graph.n, bool) if suggestible is None else suggestible.copy()
         order = np.argsort(-graph.degrees, kind="stable").astype(np.int32)
-        self.by_degree = order[self.shown[order]]
+        self.by_degree: Lists = order[self.shown[order]]
         self.falling = -graph.degrees[self.by_degree].astype(np.int64)
 
     def popular(self, user: int) -> Lists:
@@ -77,10 +77,10 @@ class _Field:
         taken = 1 + len(self.graph.neighbours(user)) + (0 if self.known is None else len(self.known.neighbours(user)))
         least = min(taken + self.limit, len(self.by_degree))
         if not least:
-            return self.by_degree
+            return self.by_degree[:0]
         # all who tie with the last one needed take part, so that the hash decides among them
         rows = self.by_degree[: np.searchsorted(self.falling, self.falling[least - 1], side="right")]
-        return self.best(user, rows, self.graph.degrees[rows] + 1.0)
+        return self.best(user, rows, (self.graph.degrees[rows] + 1).astype(np.float64))
 
     def best(self, user: int, rows: NDArray[np.int32], scores: NDArray[np.float64]) -> Lists:
         """The best of these rows, at most `limit`, for a user."""
