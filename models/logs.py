@@ -4,6 +4,7 @@ import hashlib
 import logging
 import sys
 
+import orjson
 import structlog
 
 
@@ -21,7 +22,7 @@ def configure(*, debug: bool = False, json: bool | None = None) -> None:
         structlog.processors.StackInfoRenderer(),
     ]
     last: list[structlog.typing.Processor] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_encoded)]
         if as_json
         else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), timestamp_key="at")]
     )
@@ -41,6 +42,11 @@ def configure(*, debug: bool = False, json: bool | None = None) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.DEBUG if debug else logging.WARNING)
+
+
+def _encoded(line: object, **_: object) -> str:
+    """JSON of a log line; what JSON does not know stands as its repr."""
+    return orjson.dumps(line, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def user_hash(user_id: str, secret: str) -> str:

@@ -1,6 +1,7 @@
 """The HTTP application: `create_app(settings)`."""
 
 import gc
+import multiprocessing
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import metadata
@@ -15,6 +16,7 @@ from models import logs
 from models.errors import PymkError
 from models.scoring import Ranker
 from models.settings import Settings
+from models.tether import tie
 from service import admin, documentation, health, people
 from service.handlers import answer_error, answer_http_error, answer_validation_error
 from service.parts import StoreOpener, built, opened_stores
@@ -87,6 +89,9 @@ def create_app(
 
 
 def from_environment() -> FastAPI:
-    """The application of a serving process, whose settings are in the environment."""
+    """The application of a serving process, whose settings are in the environment; it does not outlive its parent."""
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.pid is not None:
+        tie(parent.pid)
     logs.configure()
     return create_app(Settings())

@@ -131,7 +131,7 @@ class ServedVersions:
         except StoreError:
             self._metrics.degraded.labels("pointer_not_read").inc()
         except CorruptRecordError as error:
-            self._failed(str(error))
+            self._failed(error)
 
     async def _switch(self, pointer: ActivePointer) -> None:
         self.activated_at = pointer.activated_at.isoformat()
@@ -144,9 +144,9 @@ class ServedVersions:
             opened = await self._opened(pointer.version)
         except StoreError:
             raise
-        except PymkError as error:
+        except Exception as error:  # whatever is wrong with a version, the one before goes on being served
             self._refused, self._retry_at = pointer.version, time.monotonic() + RETRY_S
-            self._failed(str(error))
+            self._failed(error)
             return
         before, self.active, self.fault = self.active, opened, None
         self._metrics.switches.inc()
@@ -176,9 +176,11 @@ class ServedVersions:
             await self._store.set(self._process, serving.encode(), processes.TTL_S)
             self._reported, self._reported_at = serving, now
 
-    def _failed(self, fault: str) -> None:
+    def _failed(self, error: Exception) -> None:
+        """Remembers why the version that should be served is not; says so once."""
+        fault = str(error) if isinstance(error, PymkError) else f"{type(error).__name__}: {error}"
         if fault != self.fault:
-            structlog.get_logger().error("version_not_served", error=fault)
+            structlog.get_logger().error("version_not_served", error=fault, exc_info=not isinstance(error, PymkError))
         self.fault = fault
 
 

@@ -181,9 +181,9 @@ class Worker:
 
 def open_maker(directory: Path) -> BlockMaker:
     """The maker of a version directory; loads the numeric libraries that the service does without."""
-    from models.candidates import Maker
+    from models.candidates import CandidateMaker
 
-    return Maker.open(directory)
+    return CandidateMaker.open(directory)
 
 
 def work(settings: Settings) -> None:

@@ -66,7 +66,10 @@ class WriteBehind:
             await self._some.wait()
             await asyncio.sleep(PAUSE_S)
             self._some.clear()
-            await self.flush()
+            try:
+                await self.flush()
+            except Exception as error:  # the next write must find the task alive
+                structlog.get_logger().error("write_behind_failed", exc_info=error)
 
     async def flush(self) -> None:
         """Writes what waits. What the store does not take is dropped, counted and logged."""

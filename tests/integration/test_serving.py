@@ -1,0 +1,233 @@
+"""`pymk serve`, `worker` and `recommend` as a shell sees them, on the embedded store."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models import files
+from models.block import quantise
+from models.blocks import write_blocks
+from models.features.pair import PAIR_FEATURES
+from models.keys import Keys
+from models.processes import served
+from models.publishing import publish
+from models.settings import Settings
+from models.store.opening import open_sync
+from models.store.protocol import SyncStore
+from models.versions import Versions
+
+PATIENCE_S = 30.0
+CALIBRATED = {"kind": "resource_allocation", "calibration": [1.0, 0.0, 0.0, 0.0]}
+
+
+def pymk(home: Path, *arguments: str, **settings: str) -> list[str]:
+    return [sys.executable, "-m", "models.commands", "--home", str(home), *arguments]
+
+
+def environment(settings: dict[str, str]) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYMK_")}
+    return {**kept, **settings}
+
+
+def run(home: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        pymk(home, *arguments),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        env=environment(settings),
+    )
+
+
+@contextmanager
+def started(home: Path, *arguments: str, **settings: str) -> Iterator[None]:
+    """A command in the background; stopped by SIGTERM at the end, and its status is 0."""
+    log = home / "stderr"
+    with log.open("w") as stderr:
+        process = subprocess.Popen(pymk(home, *arguments), stderr=stderr, env=environment(settings))
+    try:
+        yield
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_S) == 0, log.read_text()
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def opened(home: Path) -> Iterator[SyncStore]:
+    store = open_sync(Settings(home=home))
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def get(port: int, path: str) -> tuple[int, Any]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+    except OSError:
+        return 0, None
+
+
+def until(test: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + PATIENCE_S
+    while not (found := test()):
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.05)
+    return found
+
+
+@pytest.fixture
+def home(tmp_path: Path, make_version: Callable[..., str]) -> Path:
+    """A home with a version of eight people that is not published yet."""
+    version = make_version(tmp_path)
+    directory = Versions(tmp_path).path(version)
+    files.write_json(directory / "model" / "ranker.json", CALIBRATED)
+    write_blocks(directory / "blocks", [_of_the_other_clique(row) for row in range(7)] + [b""])
+    manifest = Versions(tmp_path).manifest(version)
+    manifest.with_files(directory).write(directory)
+    return tmp_path
+
+
+def _of_the_other_clique(row: int) -> bytes:
+    """A block with every pair feature."""
+    others = np.arange(4, 8) if row < 4 else np.arange(4)
+    values = np.tile(np.arange(4, dtype=np.float32), (len(PAIR_FEATURES), 1))
+    return quantise(row, others.astype(np.uint32), np.full(4, 1, np.uint8), values).pack()
+
+
+def publish_in(home: Path) -> str:
+    versions = Versions(home)
+    (version,) = versions.ids()
+    with opened(home) as store:
+        publish(versions.path(version), store, versions, keys=Keys("pymk"))
+    return version
+
+
+def test_it_starts_before_anything_is_published_and_takes_a_version_up(home: Path) -> None:
+    port = free_port()
+    with started(home, "serve", "--port", str(port)):
+        status, body = until(lambda: (found := get(port, "/health/ready"))[0] and found)
+        assert status == 503
+        assert body["parts"]["store"]["ok"] is True
+        assert get(port, "/pymk/recommendations?user_id=cid")[0] == 503
+        version = publish_in(home)
+        until(lambda: get(port, "/health/ready")[0] == 200)
+        status, body = get(port, "/pymk/recommendations?user_id=cid")
+        assert (status, body["version"], body["served"]) == (200, version, "ranked")
+        assert get(port, "/pymk/users/h%C3%A9lo%C3%AFse") == (200, {})
+        assert until(lambda: get(port, "/pymk/recommendations?user_id=cid")[1]["served"] == "cache")
+        taken = run(home, "serve", "--port", str(port))
+        assert taken.returncode == 1
+        assert taken.stderr.count("\n") == 1
+        assert f"port {port} of 127.0.0.1 is taken" in taken.stderr
+        single = json.loads(run(home, "recommend", "--users", "/dev/null").stdout or "{}")
+        assert single == {}
+        (home / "ids").write_text("cid\nnobody\n")
+        bulk = run(home, "recommend", "--users", str(home / "ids"))
+        first, second = map(json.loads, bulk.stdout.splitlines())
+        assert first["recommendations"] == body["recommendations"]
+        assert second["served"] == "cold_start"
+    with opened(home) as store:
+        assert served(store, keys=Keys("pymk")) == {}, "a process that stopped is no live one"
+
+
+def test_two_workers_answer_and_count_together(home: Path) -> None:
+    port = free_port()
+    publish_in(home)
+    with started(home, "serve", "--port", str(port), "--workers", "2"):
+        until(lambda: get(port, "/health/ready")[0] == 200)
+        with opened(home) as store:
+            until(lambda: len(served(store, keys=Keys("pymk"))) == 2)
+        for _ in range(20):
+            assert get(port, "/pymk/recommendations?user_id=cid")[0] == 200
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+        counted = [
+            line for line in text.splitlines() if line.startswith('pymk_requests_total{route="/pymk/recommendations"')
+        ]
+        assert sum(float(line.rpartition(" ")[2]) for line in counted) == 20
+
+
+def test_workers_do_not_outlive_a_killed_parent(home: Path) -> None:
+    port = free_port()
+    publish_in(home)
+    process = subprocess.Popen(
+        pymk(home, "serve", "--port", str(port), "--workers", "2"), stderr=subprocess.DEVNULL, env=environment({})
+    )
+    try:
+        until(lambda: get(port, "/health/ready")[0] == 200)
+    finally:
+        process.kill()
+        process.wait()
+    until(lambda: get(port, "/health/live")[0] == 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("serve", "--host", "0.0.0.0"), "without keys the service answers on the loopback address only"),  # noqa: S104
+        (("serve", "--host", "no.such.host.invalid"), "is no address of this machine"),
+        (("recommend",), "either --users FILE or --all"),
+        (("recommend", "--all", "--users", "ids"), "either --users FILE or --all"),
+        (("recommend", "--users", "missing"), "cannot be read"),
+        (("recommend", "--all", "--context", "radio"), "--context must be one of email, mobile, onboarding, web"),
+        (("recommend", "--all", "--limit", "101"), "'--limit': Input should be less than or equal to 100"),
+    ],
+)
+def test_wrong_usage_is_status_2_and_one_line(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    done = run(tmp_path, *arguments)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_recommend_without_a_version_is_status_1(tmp_path: Path) -> None:
+    done = run(tmp_path, "recommend", "--all")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "no version is active" in done.stderr
+
+
+def test_a_worker_stops_when_it_is_told(home: Path) -> None:
+    with started(home, "worker"), opened(home) as store:
+        until(lambda: served(store, keys=Keys("pymk")))
+
+
+HEAVY = ("torch", "torch_geometric", "faiss", "polars", "pyspark", "numba", "sklearn", "scipy", "pandas", "pyarrow")
+
+
+def test_the_service_starts_light() -> None:
+    code = f"import sys, service.app; print([name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_commands_register_without_numeric_libraries() -> None:
+    code = "import sys, service.commands; print('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -1,0 +1,143 @@
+"""Lists in bulk: the same lists, one document a line, and files as people write them."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+from numpy.typing import NDArray
+
+from models.block import Block
+from models.errors import UsageError, VersionError
+from models.keys import Keys
+from models.publishing import publish
+from models.store.memory import MemoryStore
+from models.tables import Tables
+from models.versions import Versions
+from service import lists
+from service.query import Query
+from service.ranking import Diversity, Trace
+from service.recommend import BatchRecommender, read_user_ids
+from service.served_version import VersionOpener
+
+KEYS = Keys("pymk")
+DIVERSITY = Diversity("company", 5)
+
+
+class FirstFeature:
+    def scores(self, tables: Tables, block: Block, context: str) -> NDArray[np.float32]:
+        scores: NDArray[np.float32] = block.values()[0] / np.float32(4)
+        return scores
+
+
+def open_scorer(directory: Path) -> FirstFeature:
+    return FirstFeature()
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def versions(tmp_path: Path) -> Versions:
+    return Versions(tmp_path)
+
+
+@pytest.fixture
+def published(store: MemoryStore, versions: Versions, make_version: Callable[..., str]) -> str:
+    version = make_version()
+    publish(versions.path(version), store, versions, keys=KEYS)
+    return version
+
+
+def recommender(store: MemoryStore, versions: Versions) -> BatchRecommender:
+    return BatchRecommender(store, versions, KEYS, open_scorer, DIVERSITY)
+
+
+def test_a_batch_answers_what_singles_answer(
+    store: MemoryStore, versions: Versions, published: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.recommend.BATCH", 3)
+    asked = ["ann", "nobody", "cid", "héloïse", "cid", "gus", "eva"]
+    documents = [orjson.loads(one) for one in recommender(store, versions).answers(asked, "web", 2)]
+    assert [one["user_id"] for one in documents] == asked
+    served = VersionOpener(store, versions, KEYS, open_scorer, DIVERSITY).open(published)
+    for document in documents:
+        row = served.tables.vocabulary.row(document["user_id"])
+        record = store.get(KEYS.block(published, row)) if row is not None else None
+        query = Query(document["user_id"], 2, "web")
+        if record is None or row is None:
+            single = lists.cold(query, served, row, Trace())
+        else:
+            single, _ = lists.ranked(query, served, lists.read_block(record, row), Trace())
+        assert document["served"] == single.served
+        assert document["version"] == published
+        assert document["recommendations"] == orjson.loads(b"[" + single.entries + b"]")
+
+
+def test_who_has_no_block_is_queued(store: MemoryStore, versions: Versions, published: str) -> None:
+    assert len(list(recommender(store, versions).answers(["ann", "héloïse", "nobody"], "web", 5))) == 3
+    assert store.queue_take(KEYS.refresh, time.time() + 1, 1, 10) == ["héloïse".encode()]
+
+
+def test_a_missing_block_is_stale_where_the_version_before_has_it(
+    store: MemoryStore, versions: Versions, published: str, make_version: Callable[..., str]
+) -> None:
+    later = make_version()
+    publish(versions.path(later), store, versions, keys=KEYS)
+    store.delete([KEYS.block(later, 2)])
+    (document,) = map(orjson.loads, recommender(store, versions).answers(["cid"], "web", 5))
+    assert (document["served"], document["version"]) == ("stale", published)
+
+
+def test_a_damaged_block_counts_as_none(store: MemoryStore, versions: Versions, published: str) -> None:
+    store.set(KEYS.block(published, 0), b"damaged")
+    (document,) = map(orjson.loads, recommender(store, versions).answers(["ann"], "web", 5))
+    assert document["served"] == "cold_start"
+
+
+def test_everybody_is_everybody_active(store: MemoryStore, versions: Versions, published: str) -> None:
+    assert list(recommender(store, versions).everybody) == ["ann", "bea", "cid", "dan", "eva", "fay", "gus", "héloïse"]
+
+
+def test_nobody_asked_is_nothing_said(store: MemoryStore, versions: Versions, published: str) -> None:
+    assert list(recommender(store, versions).answers([], "web", 5)) == []
+
+
+def test_without_a_version_there_is_nothing_to_rank_with(store: MemoryStore, versions: Versions) -> None:
+    with pytest.raises(VersionError, match="no version is active"):
+        recommender(store, versions)
+
+
+@pytest.mark.parametrize(
+    ("content", "ids"),
+    [
+        (b"", []),
+        (b"\n \n\n", []),
+        (b"ann\n\nb/e a\n", ["ann", "b/e a"]),
+        (b"ann\r\nbea\r\n", ["ann", "bea"]),
+        (b"\xef\xbb\xbfann\nann", ["ann", "ann"]),
+        ("🦊\n".encode(), ["🦊"]),
+    ],
+)
+def test_a_file_of_ids(tmp_path: Path, content: bytes, ids: list[str]) -> None:
+    (tmp_path / "ids").write_bytes(content)
+    assert read_user_ids(tmp_path / "ids") == ids
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"ann\n" + b"x" * 129, "line 2"), (b"ann\n\n\xff", "line 3"), (b"a\x00b", "control character")],
+)
+def test_a_line_that_is_no_id_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "ids").write_bytes(content)
+    with pytest.raises(UsageError, match=said):
+        read_user_ids(tmp_path / "ids")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read: No such file"):
+        read_user_ids(tmp_path / "ids")
