@@ -12,9 +12,9 @@
     F x m x uint8   feature codes, feature by feature
     4 bytes         CRC-32 of all before
 
-1,000 candidates with 8 features take 12,076 bytes, within the allocator's 12 KiB class. Candidates stand in the order in
-which the night would show them, best first. A code c stands for low + c / 255 x (high - low); c / 255 is the value
-relative to this viewer's other candidates.
+1,000 candidates with 8 features take 12,076 bytes, within the allocator's 12 KiB class. Candidates stand in the order
+of the night's cheap score, best first. A code c stands for low + c / 255 x (high - low); c / 255 is the value relative
+to this viewer's other candidates.
 """
 
 import struct

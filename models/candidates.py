@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from models import files
 from models.affinity import CodedProfiles
 from models.block import Block, quantise
+from models.columns import Flag
 from models.features.pair import PAIR_FEATURES
 from models.graph import Graph
 from models.kernels.affinity import MISSING, AffinityTables
 from models.kernels.pool import Reach, World, fill_pools
+from models.tables import Tables
 
+if TYPE_CHECKING:
+    from models.index import VectorIndex
+
+CONFIG = "config.json"
 BATCH = 1024
 """users whose pools are held at once"""
 
@@ -186,6 +192,18 @@ class Landscape:
         )
 
 
+class IndexNearest:
+    """Nearest neighbours asked of the index."""
+
+    def __init__(self, index: "VectorIndex", embeddings: NDArray[np.float32]) -> None:
+        self._index = index
+        self._embeddings = embeddings
+
+    def nearest(self, rows: NDArray[np.int64], count: int) -> NDArray[np.int32]:
+        """(u, count) int32 of the rows nearest to each of `rows` but itself, -1 for none."""
+        return self._index.nearest_others(self._embeddings, rows, count)
+
+
 class CandidateMaker:
     """Makes candidates in a landscape; threads may share it."""
 
@@ -194,6 +212,21 @@ class CandidateMaker:
         self._nearest = nearest
         self._config = config
         self._threads = threads or os.cpu_count() or 1
+
+    @classmethod
+    def open(cls, version: Path) -> "CandidateMaker":
+        """The maker of a version directory, for whom it did not make candidates for or whose were lost.
+
+        Raises ArtefactError where a file is missing or altered.
+        """
+        from models.index import open_index
+
+        tables = Tables.open(version / "tables")
+        shown = np.uint8(Flag.DISCOVERABLE | Flag.ACTIVE)
+        suggestible = (tables.flags & shown) == shown
+        landscape = Landscape.open(version / "candidates", tables.graph, tables.forbidden, suggestible)
+        config = CandidateConfig.model_validate(files.read_json(version / "candidates" / CONFIG))
+        return cls(landscape, IndexNearest(open_index(version / "index"), landscape.embeddings), config)
 
     def pools(self, users: NDArray[np.int64]) -> Pools:
         """Candidates of these rows, best first by the cheap score, at most `config.kept` each."""

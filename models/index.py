@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from models.errors import ArtefactError, GateRefusedError
 from models.files import put_in_place, read_json, remove_tree, sha256, write_json
 
+_BATCH = 4_096
+"""rows searched at once"""
 _INDEX_FILE, _MANIFEST_FILE = "index.faiss", "index.json"
 _AS_NEAR = 1e-6
 _COPY_OFFSET = 5e-4
@@ -95,6 +97,16 @@ class VectorIndex:
         return np.pad(rows.astype(np.int32), short, constant_values=-1), np.pad(
             products, short, constant_values=-np.inf
         )
+
+    def nearest_others(self, embeddings: NDArray[np.float32], rows: NDArray[np.int64], k: int) -> NDArray[np.int32]:
+        """The k nearest of each of `rows` (u,) but themselves, (u, k) int32, nearest first, -1 for none."""
+        nearest = np.full((len(rows), k), -1, dtype=np.int32)
+        for start in range(0, len(rows), _BATCH):
+            asked = rows[start : start + _BATCH]
+            found, _ = self.search(embeddings[asked], k + 1)
+            others = np.argsort(found == asked[:, None], axis=1, kind="stable")[:, :k]
+            nearest[start : start + _BATCH] = np.take_along_axis(found, others, axis=1)
+        return nearest
 
 
 def build_index(embeddings: NDArray[np.float32], config: IndexConfig) -> VectorIndex:

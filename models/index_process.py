@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 
 from models.errors import PymkError
 from models.files import read_array, write_array
-from models.index import IndexConfig, IndexManifest, VectorIndex, build_index, save_index
-
-_BLOCK = 4_096
+from models.index import IndexConfig, IndexManifest, build_index, save_index
 
 
 def build_index_in_own_process(
@@ -37,25 +35,12 @@ def build_index_in_own_process(
             ) from error
 
 
-def nearest_others(
-    index: VectorIndex, embeddings: NDArray[np.float32], rows: NDArray[np.int64], k: int
-) -> NDArray[np.int32]:
-    """The k nearest of each of `rows` (u,) but themselves, (u, k) int32, nearest first, -1 where there are fewer."""
-    nearest = np.full((len(rows), k), -1, dtype=np.int32)
-    for start in range(0, len(rows), _BLOCK):
-        asked = rows[start : start + _BLOCK]
-        found, _ = index.search(embeddings[asked], k + 1)
-        others = np.argsort(found == asked[:, None], axis=1, kind="stable")[:, :k]
-        nearest[start : start + _BLOCK] = np.take_along_axis(found, others, axis=1)
-    return nearest
-
-
 def _build(
     embeddings: Path, directory: Path, neighbours: Path, rows: NDArray[np.int64], k: int, config: IndexConfig
 ) -> IndexManifest:
     table: NDArray[np.float32] = read_array(embeddings, np.float32, (None, None))
     index = build_index(table, config)
-    write_array(neighbours, nearest_others(index, table, rows, k))
+    write_array(neighbours, index.nearest_others(table, rows, k))
     return save_index(index, directory)
 
 

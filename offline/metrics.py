@@ -34,8 +34,8 @@ def mrr(hits: Hits, friends_made: NDArray[np.integer], limit: int) -> PerUser:
     first = hits[:, :limit]
     if not first.shape[1]:
         return np.zeros(len(hits))
-    place = first.argmax(axis=1) + 1
-    return hit_rate(hits, friends_made, limit) / place
+    reciprocal: PerUser = hit_rate(hits, friends_made, limit) / (first.argmax(axis=1) + 1)
+    return reciprocal
 
 
 def hit_rate(hits: Hits, friends_made: NDArray[np.integer], limit: int) -> PerUser:

@@ -32,10 +32,10 @@ class RankerConfig(BaseModel):
     users: int = Field(default=6000, ge=1)
     """viewers learnt from, at most"""
 
-    hardest: int = Field(default=100, ge=1)
+    hardest: int = Field(default=64, ge=1)
     """candidates without friendship taken from the head of each list in a step"""
 
-    others: int = Field(default=100, ge=1)
+    others: int = Field(default=64, ge=1)
     """candidates taken at random from the rest of each list in a step, standing for all of it"""
 
     batch_users: int = Field(default=32, ge=1)
@@ -57,7 +57,7 @@ class RankerConfig(BaseModel):
     """pull of the weights towards zero"""
 
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    """share of the towers' inputs and hidden units silenced"""
+    """share of the towers' inputs silenced"""
 
     validation_share: float = Field(default=0.15, gt=0, lt=1)
     """share of the viewers kept for stopping and calibration"""
@@ -158,7 +158,7 @@ class _Run:
             batch = self.training.take(order[start : start + self.config.batch_users])
             loss = self._loss(batch)
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
             optimiser.step()
             schedule.step()

@@ -17,7 +17,7 @@ from torch_geometric.loader import LinkLoader
 from torch_geometric.sampler import NegativeSampling
 
 from models.graph import Graph
-from models.networks.graphsage import GraphSage, GraphSageConfig
+from models.networks.graphsage import GraphSage, GraphSageConfig, with_positions_of_the_placed
 from offline.sage_losses import in_batch_loss, log_inclusion, random_negatives_loss
 from offline.sage_validation import Validation
 from offline.sampler import CsrNeighbourSampler
@@ -70,7 +70,7 @@ class SageTrainingConfig(BaseModel):
     max_epochs: int = Field(default=100, ge=1)
     """passes over the friendships"""
 
-    max_steps: int = Field(default=400, ge=1)
+    max_steps: int = Field(default=300, ge=1)
     """steps, whatever the epochs"""
 
     max_seconds: float | None = Field(default=None, gt=0)
@@ -80,7 +80,7 @@ class SageTrainingConfig(BaseModel):
     evaluations: int = Field(default=20, ge=1)
     """times the validation pairs are ranked over the whole run"""
 
-    patience: int = Field(default=5, ge=1)
+    patience: int = Field(default=8, ge=1)
     """evaluations without a better gain (see `Validation`) before training stops"""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -127,6 +127,7 @@ def train_graphsage(
         outputs=config.outputs,
         layers=len(config.fan_outs),
         dropout=config.dropout,
+        structural_columns=(structural_columns.start, structural_columns.stop),
         carried_columns=(carried.start, carried.stop),
     )
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -135,7 +136,7 @@ def train_graphsage(
         if not len(left):
             log.warning("sage_untrained", reason="no friendship to learn from")
             return TrainedSage(model.cpu().eval())
-        return _Run(features, message_graph, left, right, model, config, structural_columns, log).finished()
+        return _Run(features, message_graph, left, right, model, config, log).finished()
 
 
 def refuse_leaks(message_graph: Graph, left: NDArray[np.int64], right: NDArray[np.int64]) -> None:
@@ -167,22 +168,24 @@ class _Run:
         right: NDArray[np.int64],
         model: GraphSage,
         config: SageTrainingConfig,
-        structural_columns: slice,
         log: FilteringBoundLogger,
     ) -> None:
         self.model, self.config, self.log = model, config, log
         self.device = next(model.parameters()).device
-        self.structural_columns = structural_columns
-        self.known = Graph.from_pairs(
-            message_graph.n, *(np.concatenate(both) for both in zip(message_graph.pairs(), (left, right), strict=True))
-        )
+        self.structural_columns = slice(*model.config.structural_columns)
         order = np.random.default_rng(config.seed).permutation(len(left))
-        kept = min(round(len(left) * config.validation_share), 2_000)
+        kept = min(round(len(left) * config.validation_share), 2_000, len(left) - 1)
         self.left, self.right = left[order[kept:]], right[order[kept:]]
+        # pairs kept for validation count as strangers, like every friendship to come: spared as known, they would rise
+        self.known = _joined(message_graph, self.left, self.right)
         self.sampler = CsrNeighbourSampler(message_graph, config.fan_outs, seed=config.seed)
-        self.table = Data(x=torch.from_numpy(features), edge_index=torch.empty((2, 0), dtype=torch.long))
+        placed = with_positions_of_the_placed(
+            torch.from_numpy(features), message_graph, model.config.structural_columns
+        )
+        self.table = Data(x=placed, edge_index=torch.empty((2, 0), dtype=torch.long))
         held_out = (left[order[:kept]], right[order[:kept]])
-        self.validation = Validation(self.table, self.sampler, self.known, held_out, seed=config.seed)
+        everything = _joined(message_graph, left, right)
+        self.validation = Validation(self.table, self.sampler, everything, held_out, seed=config.seed)
         batch = min(config.batch_pairs, len(self.left))
         self.steps = min(config.max_steps, config.max_epochs * math.ceil(len(self.left) / batch))
         self.log_inclusion = log_inclusion(self.left, self.right, message_graph.n, batch).to(self.device)
@@ -275,3 +278,9 @@ class _Run:
         kept[:first] = ~chosen[batch.edge_index[1, :first]]
         batch.edge_index = batch.edge_index[:, kept]
         batch.num_sampled_edges = [int(kept[:first].sum()), *batch.num_sampled_edges[1:]]
+
+
+def _joined(graph: Graph, left: NDArray[np.int64], right: NDArray[np.int64]) -> Graph:
+    """The graph with these pairs added."""
+    first, second = graph.pairs()
+    return Graph.from_pairs(graph.n, np.concatenate([first, left]), np.concatenate([second, right]))

@@ -13,9 +13,10 @@ from offline.sampler import CsrNeighbourSampler
 
 
 class Validation:
-    """Ranks the friend of each held-out pair among a fixed random sample of people and the others' friends.
+    """Ranks each end of every held-out pair for the other, among a fixed random sample of people.
 
-    At most `candidates` people are drawn; a stranger with an equal score counts for half a place, so that a collapsed
+    People count alike, however many friendships they have, as in the quality that a user meets. At most `candidates`
+    are drawn beside the ends of the pairs; a stranger with an equal score counts for half a place, so that a collapsed
     encoder scores as chance. Embeddings come from sampled neighbourhoods, the same at every evaluation.
     """
 
@@ -29,8 +30,9 @@ class Validation:
         seed: int,
         candidates: int = 5_000,
     ) -> None:
-        left, right = pairs
-        self.pairs = len(left)
+        left, right = np.concatenate(pairs), np.concatenate(pairs[::-1])
+        self.pairs = len(pairs[0])
+        self._shares = 1.0 / np.maximum(known.degrees[left], 1)
         drawn = np.random.default_rng(seed).permutation(known.n)[:candidates]
         self._people = np.unique(np.concatenate([left, right, drawn]))
         self._anchors, self._friends = np.searchsorted(self._people, left), np.searchsorted(self._people, right)
@@ -54,7 +56,7 @@ class Validation:
             ]
         ).cpu()
         ranks, areas = [], []
-        for start in range(0, self.pairs, 256):
+        for start in range(0, len(self._anchors), 256):
             anchors, friends = self._anchors[start : start + 256], self._friends[start : start + 256]
             scores = (embeddings[anchors] @ embeddings.T).numpy()
             wanted = scores[np.arange(len(anchors)), friends][:, None]
@@ -63,9 +65,5 @@ class Validation:
             ranks.append(1 + above)
             areas.append(1 - above / np.maximum(strangers.sum(1), 1))
         rank, area = np.concatenate(ranks), np.concatenate(areas)
-        return {
-            "gain": float((1 / np.log2(1 + rank)).mean()),
-            "mrr": float((1 / rank).mean()),
-            "recall_at_20": float((rank <= 20).mean()),
-            "auc": float(area.mean()),
-        }
+        measured = {"gain": 1 / np.log2(1 + rank), "mrr": 1 / rank, "recall_at_20": rank <= 20, "auc": area}
+        return {name: float(np.average(values, weights=self._shares)) for name, values in measured.items()}

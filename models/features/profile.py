@@ -156,7 +156,7 @@ def sphere(degrees: NDArray[np.float32]) -> NDArray[np.float32]:
     latitude, longitude = np.radians(degrees.astype(np.float64)).T
     across = np.cos(latitude)
     points = np.stack([across * np.cos(longitude), across * np.sin(longitude), np.sin(latitude)], axis=1)
-    return np.nan_to_num(points).astype(np.float32)
+    return np.asarray(np.nan_to_num(points), dtype=np.float32)
 
 
 def text_vectors(column: TextColumn, dimensions: int = 32) -> NDArray[np.float32]:

@@ -31,7 +31,8 @@ class Spectral:
 
     def norms(self) -> NDArray[np.float32]:
         """(n,) float32: length of each row weighted by the roots of the eigenvalues."""
-        return np.linalg.norm(self.vectors * np.sqrt(np.maximum(self.values, 0)), axis=1).astype(np.float32)
+        weighted = self.vectors * np.sqrt(np.maximum(self.values, 0))
+        return np.asarray(np.linalg.norm(weighted, axis=1), dtype=np.float32)
 
     def aligned(self, other: NDArray[np.float32], mine: NDArray[np.int64], theirs: NDArray[np.int64]) -> "Spectral":
         """These eigenvectors turned to lie as near as can be to those of another graph on shared people.

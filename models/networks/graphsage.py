@@ -35,6 +35,9 @@ class GraphSageConfig(BaseModel):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """share of hidden units silenced in a training step"""
 
+    structural_columns: tuple[int, int] = (0, 0)
+    """first and one past the last of the input columns that come from the graph: zero for people without friends"""
+
     carried_columns: tuple[int, int] = (0, 0)
     """first and one past the last of the input columns that the embedding begins as, before any training: coordinates
     of the graph, the most telling first; cut at `outputs`"""
@@ -102,6 +105,14 @@ class GraphSage(nn.Module):
         return functional.normalize(self.head(torch.cat(heard, dim=1)), dim=1)
 
 
+def with_positions_of_the_placed(features: Tensor, graph: Graph, structural_columns: tuple[int, int]) -> Tensor:
+    """The features (n, f) with zeros in the structural columns of people without friends: they have no position."""
+    placed = features.clone()
+    start, end = structural_columns
+    placed[torch.from_numpy(graph.degrees == 0).to(features.device), start:end] = 0
+    return placed
+
+
 def neighbour_matrix(edge_index: Tensor, targets: int, sources: int) -> Tensor:
     """The edges source → target (2, m) int64 as a CSR matrix of ones, (targets, sources).
 
@@ -121,12 +132,13 @@ def embed_everybody(model: GraphSage, features: Tensor, graph: Graph, *, batch: 
     """Embeddings (n, outputs) float32 of everybody from all their friends, on the CPU, rows L2-normalised.
 
     Layer by layer over the whole graph, `batch` people at a time, so that memory is bounded by three states of
-    (n, hidden) and nothing is computed twice. Equals `forward` over the whole graph.
+    (n, hidden) and nothing is computed twice. Equals `forward` over the whole graph of features in which people
+    without friends have zeros in the structural columns, whatever `features` says there.
     """
     device = next(model.parameters()).device
     model.eval()
     indptr, indices = torch.from_numpy(graph.indptr), torch.from_numpy(graph.indices)
-    states = [features.to(device)]
+    states = [with_positions_of_the_placed(features, graph, model.config.structural_columns).to(device)]
     starts = range(0, graph.n, batch)
     for layer in range(model.config.layers):
         state = states[-1]

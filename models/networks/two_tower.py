@@ -35,7 +35,7 @@ class TwoTowerConfig(BaseModel):
     """second width of the head"""
 
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    """share of the towers' inputs and hidden units silenced in training"""
+    """share of the towers' inputs silenced in training"""
 
 
 class TwoTower(nn.Module):
@@ -94,5 +94,5 @@ def _tower(config: TwoTowerConfig) -> nn.Sequential:
     for at, (width, following) in enumerate(pairwise(widths)):
         layers.append(nn.Linear(width, following))
         if at < len(config.tower) - 1:
-            layers += [nn.ReLU(), nn.Dropout(config.dropout)]
+            layers.append(nn.ReLU())
     return nn.Sequential(*layers)

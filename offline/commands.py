@@ -1,0 +1,12 @@
+"""The commands of the night, for the `pymk` application."""
+
+import typer
+
+from offline import nightly_command
+from offline.synth import command as synth_command
+
+
+def register(app: typer.Typer) -> None:
+    """Adds every command of this package."""
+    nightly_command.register(app)
+    synth_command.register(app)

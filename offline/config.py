@@ -1,0 +1,75 @@
+"""The dials of a night, read from a TOML file whose tables are named like the fields."""
+
+import tomllib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from models.candidates import CandidateConfig
+from models.errors import UsageError
+from models.events import FORBIDDEN_DAYS
+from models.index import IndexConfig
+from offline.ranker import RankerConfig
+from offline.sage_training import SageTrainingConfig
+
+
+class SplitConfig(BaseModel):
+    """Which friendships are hidden from training, to learn from and to be judged on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    judged_share: float = Field(default=0.05, gt=0, lt=0.5)
+    """friendships kept for the gate: the last ones where they have dates, random ones where not"""
+
+    label_share: float = Field(default=0.1, gt=0, lt=0.4)
+    """friendships of what remains that the ranker learns from, and as many again for the embeddings"""
+
+    least_labels: int = Field(default=2000, ge=0)
+    """a small graph hides more than its share to reach this many"""
+
+    most_label_share: float = Field(default=0.2, gt=0, lt=0.4)
+    """but never more than this share"""
+
+    judged_users: int = Field(default=1000, ge=1)
+    """people whose lists the gate looks at"""
+
+    seed: int = 0
+    """of the random choices"""
+
+    def labels_of(self, friendships: int) -> float:
+        """The share of this many friendships to learn from."""
+        return min(max(self.label_share, self.least_labels / max(friendships, 1)), self.most_label_share)
+
+
+class NightConfig(BaseModel):
+    """Everything that can be set of a night; the defaults are meant for any graph."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    split: SplitConfig = SplitConfig()
+    sage: SageTrainingConfig = SageTrainingConfig()
+    index: IndexConfig = IndexConfig()
+    candidates: CandidateConfig = CandidateConfig()
+    ranker: RankerConfig = RankerConfig()
+
+    forbidden_days: int = Field(default=FORBIDDEN_DAYS, ge=0)
+    """how long a decline or a disconnect keeps two people apart"""
+
+    retrain_after_days: float = Field(default=7.0, ge=0)
+    """age of the learnt weights at which `--retrain auto` trains anew"""
+
+    retrain_after_growth: float = Field(default=0.2, ge=0)
+    """growth of users or friendships since training at which `--retrain auto` trains anew"""
+
+    @classmethod
+    def read(cls, path: Path | None) -> "NightConfig":
+        """The configuration in a TOML file, or the defaults. Raises UsageError naming what is wrong."""
+        if path is None:
+            return cls()
+        try:
+            return cls.model_validate(tomllib.loads(path.read_text("utf-8")))
+        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UsageError(f"{path} cannot be read: {error}") from error
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            raise UsageError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error

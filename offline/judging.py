@@ -1,0 +1,80 @@
+"""The evaluation step of a night: the lists that the service would show, on friendships that nothing has seen."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.candidates import CandidateMaker
+from models.graph import Graph
+from models.scoring import Ranker
+from offline.config import NightConfig
+from offline.evaluation.baselines import baseline_lists
+from offline.evaluation.report import Report, judge_lists
+from offline.learnt import Learnt
+from offline.perspective import People, Perspective, Reference, perspective, survey
+from offline.ranker import candidate_vectors
+
+LONGEST = 50
+"""people of a list that are judged"""
+
+
+@dataclass(frozen=True)
+class JudgedTables:
+    """What scoring reads of everybody, before it is a version's tables."""
+
+    candidate_vectors: NDArray[np.float32]
+    tower_inputs: NDArray[np.float16]
+    statistics: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, learnt: Learnt, view: Perspective) -> "JudgedTables":
+        """The candidate tower's output beside what it read."""
+        n = view.surroundings.graph.n
+        if learnt.ranker is None:
+            vectors = np.zeros((n, 1), np.float32)
+        else:
+            vectors = candidate_vectors(learnt.ranker, torch.from_numpy(view.tower_inputs)).numpy()
+        return cls(vectors, view.tower_inputs.astype(np.float16), view.surroundings.statistics)
+
+
+def best_of(maker: CandidateMaker, ranker: Ranker, tables: JudgedTables, users: NDArray[np.int64]) -> NDArray[np.int32]:
+    """The best LONGEST of each user's candidates, (u, LONGEST) int32, -1 where there are fewer."""
+    best = np.full((len(users), LONGEST), -1, np.int32)
+    at = 0
+    for pools in maker.batches(users):
+        for block in pools.blocks():
+            order = np.argsort(-ranker.logits(tables, block), kind="stable")[:LONGEST]
+            best[at, : len(order)] = block.rows[order]
+            at += 1
+    return best
+
+
+def judge(
+    graph: Graph,
+    held_out: Graph,
+    people: People,
+    learnt: Learnt,
+    reference: Reference,
+    users: NDArray[np.int64],
+    model_directory: Path,
+    directory: Path,
+    config: NightConfig,
+) -> Report:
+    """The report on `users` (u,), who have friendships in `held_out`, when `graph` is all that is known."""
+    view = perspective(
+        survey(graph, people, reference),
+        people,
+        learnt.sage,
+        learnt.cheap,
+        users,
+        directory,
+        config.candidates,
+        config.index,
+    )
+    tables = JudgedTables.of(learnt, view)
+    lists = {"system": best_of(view.maker, Ranker.open(model_directory), tables, users)}
+    lists |= baseline_lists(graph, users, LONGEST, known=people.known, suggestible=people.suggestible)
+    return judge_lists(held_out, users, lists)

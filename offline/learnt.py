@@ -1,0 +1,112 @@
+"""What a night learns and later nights may use again: encoder, ranker, and what they were learnt with."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from models import files
+from models.errors import ArtefactError
+from models.features.profile import ProfileEncoder
+from models.networks.graphsage import GraphSage
+from models.networks.two_tower import TwoTower
+from models.scoring import DESCRIPTION
+from models.vocabulary import Vocabulary
+from offline import checkpoints
+from offline.perspective import Reference
+
+FALLBACK_CALIBRATION = (1.0, -9.0, 0.0, 0.0)
+"""slope and level by which a resource allocation becomes a probability where nothing was learnt: one mutual friend who
+has ten friends, whose kept feature is ln(101), gives 0.012; ten of them, ln(1,001), 0.11"""
+
+
+class Training(BaseModel):
+    """training.json: when and on how much."""
+
+    model_config = ConfigDict(frozen=True)
+
+    trained_at: AwareDatetime
+    users: int
+    connections: int
+    metrics: dict[str, float] = {}
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """The `model` and `learnt` directories of a version: what the service reads, and what only later nights do."""
+
+    encoder: ProfileEncoder
+    sage: GraphSage
+    ranker: TwoTower | None
+    """None where there was too little to learn from, and resource allocation ranks"""
+    cheap: NDArray[np.float32]
+    """weights of the cheap score that chooses the candidates"""
+    spectral: NDArray[np.float32]
+    """(n, k) eigenvectors that the networks learnt with"""
+    vocabulary: Vocabulary
+    """whose rows those are"""
+    training: Training
+
+    def reference(self, vocabulary: Vocabulary) -> Reference:
+        """Where the people of another night stand in the spectrum learnt with."""
+        if vocabulary.digest == self.vocabulary.digest:
+            rows = np.arange(len(vocabulary))
+            return Reference(self.spectral, rows, rows)
+        theirs = self.vocabulary.rows(vocabulary.user_ids()).astype(np.int64)
+        return Reference(self.spectral, np.flatnonzero(theirs >= 0), theirs[theirs >= 0])
+
+    def save(self, directory: Path) -> None:
+        """Writes both directories below this one, made where missing."""
+        model, learnt = directory / "model", directory / "learnt"
+        model.mkdir(parents=True, exist_ok=True)
+        self.encoder.save(learnt)
+        metrics = self.training.metrics
+        checkpoints.save(learnt / "graphsage", self.sage, self.sage.config, metrics)
+        if self.ranker is None:
+            calibration = list(FALLBACK_CALIBRATION)
+            files.write_json(model / DESCRIPTION, {"kind": "resource_allocation", "calibration": calibration})
+        else:
+            checkpoints.save(model / "ranker", self.ranker, self.ranker.config, metrics)
+        files.write_array(learnt / "cheap.npy", self.cheap)
+        files.write_array(learnt / "spectral.npy", self.spectral)
+        files.write_array(learnt / "vocabulary_offsets.npy", self.vocabulary.offsets)
+        files.write_bytes(learnt / "vocabulary.bin", self.vocabulary.text.tobytes())
+        files.write_bytes(learnt / "training.json", self.training.model_dump_json(indent=2).encode())
+
+    @classmethod
+    def open(cls, directory: Path) -> "Learnt":
+        """What `save` wrote. Raises ArtefactError naming a file that is missing, truncated or altered."""
+        model, learnt = directory / "model", directory / "learnt"
+        fallback = files.read_json(model / DESCRIPTION).get("kind") == "resource_allocation"
+        offsets = files.read_array(learnt / "vocabulary_offsets.npy", np.int64, (None,))
+        text = files.map_bytes(learnt / "vocabulary.bin", int(offsets[-1]))
+        try:
+            training = Training.model_validate_json(files.read_bytes(learnt / "training.json"))
+        except ValueError as error:
+            raise ArtefactError(f"{learnt / 'training.json'} is truncated or altered: {error}") from error
+        return cls(
+            encoder=ProfileEncoder.open(learnt),
+            sage=cast("GraphSage", checkpoints.load(learnt / "graphsage").model),
+            ranker=None if fallback else cast("TwoTower", checkpoints.load(model / "ranker").model),
+            cheap=files.read_array(learnt / "cheap.npy", np.float32, (None,)),
+            spectral=files.read_array(learnt / "spectral.npy", np.float32, (len(offsets) - 1, None)),
+            vocabulary=Vocabulary(text, offsets),
+            training=training,
+        )
+
+    def is_due(self, now: datetime, users: int, connections: int, days: float, growth: float) -> str | None:
+        """Why these weights should be learnt anew, or None where they are good for another night."""
+        age = (now - self.training.trained_at).total_seconds() / 86_400
+        if age >= days:
+            return f"the weights are {age:.1f} days old"
+        for what, then, today in (
+            ("users", self.training.users, users),
+            ("friendships", self.training.connections, connections),
+        ):
+            if today > then * (1 + growth):
+                return f"{what} grew from {then} to {today}"
+        return None

@@ -1,0 +1,69 @@
+"""The last steps of a night: everything again from the whole graph, written as a version."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from models import files
+from models.blocks import write_blocks
+from models.candidates import CONFIG, CandidateMaker
+from models.columns import Flag
+from models.features.names import STATISTICS
+from models.tables import write_tables
+from offline.config import NightConfig
+from offline.judging import JudgedTables
+from offline.learnt import Learnt
+from offline.perspective import People, perspective, survey
+from offline.population import Friendships
+from offline.snapshot import Snapshot
+
+log = structlog.get_logger(__name__)
+
+
+def make_version(
+    snapshot: Snapshot, friendships: Friendships, people: People, learnt: Learnt, directory: Path, config: NightConfig
+) -> None:
+    """Writes tables, blocks, index and landscape of the whole graph into `directory`; the model is there already."""
+    active = np.flatnonzero(snapshot.flags & np.uint8(Flag.ACTIVE)).astype(np.int64)
+    surroundings = survey(friendships.graph, people, learnt.reference(snapshot.vocabulary))
+    scratch = directory / "candidates"
+    view = perspective(
+        surroundings, people, learnt.sage, learnt.cheap, active, scratch, config.candidates, config.index
+    )
+    (scratch / "index").rename(directory / "index")
+    view.landscape.save(scratch)
+    files.write_json(scratch / CONFIG, config.candidates.model_dump())
+    tables = JudgedTables.of(learnt, view)
+    content, offsets = snapshot.profile_json()
+    write_tables(
+        directory / "tables",
+        vocabulary=snapshot.vocabulary,
+        graph=friendships.graph,
+        forbidden=people.known,
+        flags=snapshot.flags,
+        profiles=snapshot.profiles,
+        profile_json=(content.tobytes(), offsets),
+        reason_columns=snapshot.reason_columns,
+        candidate_vectors=tables.candidate_vectors,
+        tower_inputs=tables.tower_inputs,
+        statistics=tables.statistics,
+        statistic_names=STATISTICS,
+    )
+    write_blocks(directory / "blocks", _records(view.maker, active, snapshot.n))
+    (scratch / "nearest.npy").unlink()
+
+
+def _records(maker: CandidateMaker, active: NDArray[np.int64], n: int) -> Iterator[bytes]:
+    """The packed block of every row, empty for the inactive."""
+    at, made = 0, 0
+    for pools in maker.batches(active):
+        for block in pools.blocks():
+            yield from (b"" for _ in range(at, block.viewer))
+            yield block.pack()
+            at = block.viewer + 1
+        made += len(pools.users)
+        log.info("candidates_made", users=made, of=len(active))
+    yield from (b"" for _ in range(at, n))
