@@ -80,7 +80,7 @@ class SageTrainingConfig(BaseModel):
     evaluations: int = Field(default=20, ge=1)
     """times the validation pairs are ranked over the whole run"""
 
-    patience: int = Field(default=8, ge=1)
+    patience: int = Field(default=10, ge=1)
     """evaluations without a better gain (see `Validation`) before training stops"""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -88,6 +88,16 @@ def test_people_without_friends_and_nobody_at_all_are_embedded(encoder: GraphSag
     assert torch.isfinite(embeddings).all()
 
 
+def test_somebody_without_friends_has_no_position_whatever_the_features_say() -> None:
+    encoder = GraphSage(GraphSageConfig(inputs=6, hidden=10, outputs=4, structural_columns=(2, 6)))
+    graph, features = Graph.from_pairs(4, [0], [1]), torch.from_numpy(noise(4, 6))
+    features[3, :2] = features[2, :2]
+    embeddings = embed_everybody(encoder, features, graph)
+    torch.testing.assert_close(embeddings[2], embeddings[3])
+    features[1, 5] += 1
+    assert not torch.allclose(embed_everybody(encoder, features, graph)[1], embeddings[1])
+
+
 def test_an_untrained_encoder_begins_near_the_carried_columns() -> None:
     torch.manual_seed(0)
     encoder = GraphSage(GraphSageConfig(inputs=12, hidden=8, outputs=6, carried_columns=(4, 10)))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from models.errors import ArtefactError, GateRefusedError
 from models.files import read_array, write_array
 from models.index import IndexConfig, build_index, open_index, recall_by_distance, save_index
-from models.index_process import build_index_in_own_process, nearest_others
+from models.index_process import build_index_in_own_process
 
 QUICK = IndexConfig(threads=1, recall_sample=300)
 
@@ -81,14 +81,14 @@ def test_more_neighbours_than_users_are_filled_with_nobody(n: int) -> None:
     rows, products = index.search(points(2, seed=1), 8)
     assert ((rows >= 0).sum(axis=1) == n).all()
     assert np.isneginf(products[rows < 0]).all()
-    assert nearest_others(index, vectors, np.arange(n), 3).shape == (n, 3)
+    assert index.nearest_others(vectors, np.arange(n), 3).shape == (n, 3)
 
 
 def test_nobody_is_their_own_neighbour() -> None:
     vectors = points(300)
     vectors[100:200] = vectors[100]
     asked = np.arange(300)
-    nearest = nearest_others(build_index(vectors, QUICK), vectors, asked, 20)
+    nearest = build_index(vectors, QUICK).nearest_others(vectors, asked, 20)
     assert (nearest != asked[:, None]).all()
     assert (nearest >= 0).all()
     exact = vectors @ vectors.T
@@ -159,7 +159,7 @@ def test_another_process_builds_it_and_finds_the_nearest_of_those_asked_for(tmp_
     index = open_index(tmp_path / "index")
     assert index.manifest == manifest
     nearest = read_array(tmp_path / "nearest.npy", np.int32, (3, 30))
-    np.testing.assert_array_equal(nearest, nearest_others(index, vectors, asked, 30))
+    np.testing.assert_array_equal(nearest, index.nearest_others(vectors, asked, 30))
 
 
 def test_what_another_process_refuses_is_refused_here(tmp_path: Path) -> None:
