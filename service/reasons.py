@@ -37,8 +37,9 @@ def nameable_friends(tables: Tables, viewer: int) -> NDArray[np.int32]:
     friends = tables.graph.neighbours(viewer)
     nameable = (tables.flags[friends] & _NAMEABLE) == _NAMEABLE
     forbidden = tables.forbidden.neighbours(viewer)
-    if len(forbidden):
-        nameable &= ~np.isin(friends, forbidden)
+    if len(forbidden) and len(friends):
+        at = np.minimum(np.searchsorted(friends, forbidden), len(friends) - 1)
+        nameable[at[friends[at] == forbidden]] = False
     named: NDArray[np.int32] = friends[nameable]
     return named
 
@@ -112,11 +113,13 @@ class SharedAttributes:
 
     def _add_sets(self, viewer: int, shown: NDArray[np.intp], found: list[list[tuple[str, str]]]) -> None:
         """Adds the shared values of the multi-valued reason columns."""
-        own = self._multi.intersection(self._codes(viewer))
+        indptr, codes = self._tables.multi_indptr, self._tables.multi_codes
+        own = self._multi.intersection(codes[indptr[viewer] : indptr[viewer + 1]].tolist())
         if not own:
             return
-        for at, row in enumerate(shown.tolist()):
-            shared = own.intersection(self._codes(row))
+        bounds = zip(indptr[shown].tolist(), indptr[shown + 1].tolist(), strict=True)
+        for at, (start, end) in enumerate(bounds):
+            shared = own.intersection(codes[start:end].tolist())
             if shared:
                 found[at] += self._rarest(shared)
                 found[at].sort(key=lambda pair: self._order[pair[0]])
@@ -128,11 +131,6 @@ class SharedAttributes:
             column, value = self._tables.multi_values[code]
             told.setdefault(column, []).append((column, value))
         return [pair for pairs in told.values() for pair in pairs[:VALUES]]
-
-    def _codes(self, row: int) -> list[int]:
-        tables = self._tables
-        codes: list[int] = tables.multi_codes[tables.multi_indptr[row] : tables.multi_indptr[row + 1]].tolist()
-        return codes
 
 
 def mutual_text(count: int) -> str:

@@ -28,7 +28,7 @@ TAKEN_AT_ONCE = 16
 IDLE_S = 0.2
 """pause when nobody waits"""
 STORE_PAUSE_S = 1.0
-"""pause after the store did not answer"""
+"""pause after the store did not answer or a version could not be opened"""
 HEARTBEAT_S = processes.TTL_S / 5
 
 
@@ -102,8 +102,8 @@ class Worker:
             while not self._stop.is_set():
                 try:
                     busy = self.turn(time.time())
-                except StoreError as error:
-                    self._log.warning("store_not_answering", error=str(error))
+                except PymkError as error:  # the store is away, or a version cannot be opened: both may pass
+                    self._log.warning("worker_waits", error=str(error))
                     self._stop.wait(STORE_PAUSE_S)
                     continue
                 if not busy:
@@ -136,8 +136,7 @@ class Worker:
         else:
             try:
                 record = working.maker.block(row).pack()
-            except (PymkError, ValueError) as error:
-                # left in the queue: due again when the lease ends
+            except Exception as error:  # one person's failure is not the others'; due again when the lease ends
                 self.tally.failed += 1
                 self._log.error("block_not_made", row=row, version=working.version, exc_info=error)
                 return
