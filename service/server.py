@@ -22,6 +22,8 @@ from service.metrics import MULTIPROCESS
 APPLICATION = "service.app:from_environment"
 GRACE_S = 10
 """how long requests in work may take after the service was told to stop"""
+KEEP_ALIVE_S = 65
+"""how long an idle connection stays open: longer than the minute after which load balancers let go of theirs"""
 _BACKLOG = 2048
 
 
@@ -49,6 +51,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
             log_config=None,
             server_header=False,
             proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=GRACE_S,
         )
         server = uvicorn.Server(config)

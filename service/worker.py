@@ -16,6 +16,7 @@ from models import processes, publishing
 from models.block import Block
 from models.errors import PymkError, StoreError
 from models.keys import Keys
+from models.manifest import Manifest
 from models.settings import Settings
 from models.store.opening import open_sync
 from models.store.protocol import SyncStore
@@ -179,10 +180,16 @@ class Worker:
 
 
 def open_maker(directory: Path) -> BlockMaker:
-    """The maker of a version directory; loads the numeric libraries that the service does without."""
+    """The maker of a version directory; loads the numeric libraries that the service does without.
+
+    Makes one block in advance, so that what is compiled on first use is compiled before anybody waits for it.
+    """
     from models.candidates import CandidateMaker
 
-    return CandidateMaker.open(directory)
+    maker = CandidateMaker.open(directory)
+    if Manifest.read(directory).users:
+        maker.block(0)
+    return maker
 
 
 def work(settings: Settings) -> None:
