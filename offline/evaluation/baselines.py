@@ -3,12 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy import sparse
 
 from models.graph import Graph
-from models.kernels.pool import mixed
+from offline.evaluation.full_ranking import FullRanking
 
 RESTART = 0.15
 STEPS = 12
@@ -26,6 +25,7 @@ PAGERANK = "personalised_pagerank"
 BASELINES = (POPULARITY, COMMON_NEIGHBOURS, ADAMIC_ADAR, RESOURCE_ALLOCATION, JACCARD, PAGERANK)
 
 Lists = NDArray[np.int32]
+Floats = NDArray[np.float64]
 Scored = Iterator[tuple[NDArray[np.int32], NDArray[np.float64]]]
 """for each user of a batch the rows that have a score, and the scores"""
 
@@ -41,75 +41,41 @@ def baseline_lists(
 ) -> dict[str, Lists]:
     """By method the best `limit` rows for each of `users` (U,): (U, limit) int32, -1 where there are fewer.
 
-    Never the user, her friends, her pairs in `known` (directed), nor who is not `suggestible` (n,). Rows whose score
-    is 0 are not ranked, except by popularity. Scores equal as float32 stand by degree, higher first, then by a hash of
-    the two rows. Holds BATCH_CELLS scores at once, whatever the number of users.
+    Who is left out and how ties are broken is in FullRanking. Rows whose score is 0 are not ranked, except by
+    popularity. Holds BATCH_CELLS scores at once, whatever the number of users.
     """
-    field = _Field(graph, known, suggestible, limit)
+    ranking = FullRanking(graph, known, suggestible, limit)
     lists = {method: np.full((len(users), limit), -1, np.int32) for method in methods}
-    size = int(np.clip(BATCH_CELLS // max(graph.n, 1), 1, MOST_AT_ONCE))
     scorers = _scorers(graph)
-    for start in range(0, len(users), size):
-        batch = users[start : start + size]
+    for start, batch in batches(users, graph.n):
         for method in methods:
             if method == POPULARITY:
-                best = (field.popular(int(user)) for user in batch)
+                best = (ranking.popular(int(user)) for user in batch)
             else:
                 scored = scorers[method](batch)
-                best = (field.best(int(user), *row) for user, row in zip(batch, scored, strict=True))
+                best = (ranking.best(int(user), *row) for user, row in zip(batch, scored, strict=True))
             for at, rows in enumerate(best, start):
                 lists[method][at, : len(rows)] = rows
     return lists
 
 
-class _Field:
-    """Who may be suggested to whom, and the order of equal scores. Works on one user at a time."""
-
-    def __init__(self, graph: Graph, known: Graph | None, suggestible: NDArray[np.bool_] | None, limit: int) -> None:
-        self.graph, self.known, self.limit = graph, known, limit
-        self.shown = np.ones(graph.n, bool) if suggestible is None else suggestible.copy()
-        order = np.argsort(-graph.degrees, kind="stable").astype(np.int32)
-        self.by_degree: Lists = order[self.shown[order]]
-        self.falling = -graph.degrees[self.by_degree].astype(np.int64)
-
-    def popular(self, user: int) -> Lists:
-        """The best connected rows for a user."""
-        taken = 1 + len(self.graph.neighbours(user)) + (0 if self.known is None else len(self.known.neighbours(user)))
-        least = min(taken + self.limit, len(self.by_degree))
-        if not least:
-            return self.by_degree[:0]
-        # all who tie with the last one needed take part, so that the hash decides among them
-        rows = self.by_degree[: np.searchsorted(self.falling, self.falling[least - 1], side="right")]
-        return self.best(user, rows, (self.graph.degrees[rows] + 1).astype(np.float64))
-
-    def best(self, user: int, rows: NDArray[np.int32], scores: NDArray[np.float64]) -> Lists:
-        """The best of these rows, at most `limit`, for a user."""
-        rounded = scores.astype(np.float32)
-        others = [np.array([user]), self.graph.neighbours(user)]
-        if self.known is not None:
-            others.append(self.known.neighbours(user))
-        hidden = np.concatenate(others)
-        before = self.shown[hidden]
-        self.shown[hidden] = False
-        usable = self.shown[rows] & (rounded > 0)
-        self.shown[hidden] = before
-        rows, rounded = rows[usable], rounded[usable]
-        if len(rows) > self.limit:
-            worst = np.partition(rounded, -self.limit)[-self.limit]
-            near = rounded >= worst
-            rows, rounded = rows[near], rounded[near]
-        order = np.lexsort((_hashes(user, rows), -self.graph.degrees[rows], -rounded))
-        ranked: Lists = rows[order[: self.limit]]
-        return ranked
+def baseline_scores(graph: Graph, users: NDArray[np.int64], others: NDArray[np.int32], method: str) -> Floats:
+    """Scores (U, c) of each user (U,) with each of her `others` (U, c) by one method but popularity; 0 for row -1."""
+    scores, scorer = np.zeros(others.shape), _scorers(graph)[method]
+    of_row = np.zeros(graph.n + 1)
+    for start, batch in batches(users, graph.n):
+        for at, (rows, found) in enumerate(scorer(batch), start):
+            of_row[rows] = found
+            scores[at] = of_row[others[at]]  # row -1 reads the last place, which nobody has
+            of_row[rows] = 0
+    return scores
 
 
-@njit(cache=True)
-def _hashes(user: int, rows: NDArray[np.int32]) -> NDArray[np.int64]:
-    """(m,) int64: the order of equals."""
-    hashes = np.empty(len(rows), np.int64)
-    for at in range(len(rows)):
-        hashes[at] = mixed(user, rows[at])
-    return hashes
+def batches(users: NDArray[np.int64], n: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Users in batches whose scores with everybody stay within BATCH_CELLS, each with where it starts."""
+    size = int(np.clip(BATCH_CELLS // max(n, 1), 1, MOST_AT_ONCE))
+    for start in range(0, len(users), size):
+        yield start, users[start : start + size]
 
 
 def _scorers(graph: Graph) -> dict[str, Callable[[NDArray[np.int64]], Scored]]:

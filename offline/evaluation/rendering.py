@@ -1,5 +1,7 @@
 """A report as tables for people."""
 
+from collections.abc import Iterable, Iterator
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -26,25 +28,89 @@ def render(report: Report, console: Console | None = None) -> None:
     if RATIO_LIMIT in limits:
         others = [limit for limit in limits if limit != RATIO_LIMIT]
         limits = [RATIO_LIMIT, *(others if console.width >= WHOLE_WIDTH else [])]
-    console.print(_quality_table(report, limits, console.is_terminal))
+    style = box.SIMPLE_HEAD if console.is_terminal else box.ASCII2
+    tables = [_quality_table(report, limits), *_few_friends(report), *_negatives(report), *_exposure(report)]
+    for table in tables:
+        table.box = style
+        console.print(table)
+    for line in _lines(report):
+        console.print(line, markup=False)
+
+
+def _lines(report: Report) -> Iterator[str]:
     if report.ratio is not None:
-        console.print(
+        yield (
             f"Times resource allocation: recall@{RATIO_LIMIT} {report.ratio.recall}, "
-            f"NDCG@{RATIO_LIMIT} {report.ratio.ndcg}",
-            markup=False,
+            f"NDCG@{RATIO_LIMIT} {report.ratio.ndcg}"
         )
+    if report.pool is not None:
+        yield f"Candidates: {report.pool.size:,.0f} a user hold {report.pool.recall} of the held-out friendships"
+    if report.calibration is not None:
+        told = report.calibration
+        yield (
+            f"Probabilities: {told.error:.4f} off on the mean, Brier {told.brier:.4f}; "
+            f"{told.base_brier:.4f} by the base rate {told.base_rate:.4f}"
+        )
+    for method, reason in report.absent.items():
+        yield f"{_named(method)} was left out: {reason}"
 
 
-def _quality_table(report: Report, limits: list[int], terminal: bool) -> Table:
-    columns = [(metric, limit) for limit in limits for metric in METRICS]
-    table = Table(
-        title=f"Full ranking, {report.users:,} users, {report.held_out:,} held-out friendships; {BEST} best",
-        box=box.SIMPLE_HEAD if terminal else box.ASCII2,
-        title_justify="left",
-    )
+def _named(method: str) -> str:
+    return method.replace("_", " ")
+
+
+def _table(title: str, columns: list[str]) -> Table:
+    table = Table(title=title, title_justify="left")
     table.add_column("method")
-    for metric, limit in columns:
-        table.add_column(f"{metric}@{limit}", justify="right")
+    for column in columns:
+        table.add_column(column, justify="right")
+    return table
+
+
+def _ordered(methods: Iterable[str]) -> list[str]:
+    """The system first, the others as they come."""
+    return sorted(methods, key=lambda method: method != SYSTEM)
+
+
+def _few_friends(report: Report) -> Iterator[Table]:
+    for kind, found in report.slices.items():
+        if found.users:
+            table = _table(f"Users with {kind}: {found.users:,}", [f"recall@{RATIO_LIMIT}", f"ndcg@{RATIO_LIMIT}"])
+            for method in _ordered(found.methods):
+                quality = found.methods[method]
+                table.add_row(_named(method), _escaped(quality.recall), _escaped(quality.ndcg))
+            yield table
+
+
+def _negatives(report: Report) -> Iterator[Table]:
+    kinds = [kind for kind, methods in report.negatives.items() if methods]
+    if kinds:
+        columns = [f"{metric} {kind}" for kind in kinds for metric in ("AUC", "MRR")]
+        table = _table("Held-out friendships against sampled strangers", columns)
+        for method in _ordered(dict.fromkeys(method for kind in kinds for method in report.negatives[kind])):
+            found = [report.negatives[kind].get(method) for kind in kinds]
+            figures = [figure for one in found for figure in ((one.auc, one.mrr) if one else (None, None))]
+            table.add_row(_named(method), *("" if figure is None else f"{figure:.3f}" for figure in figures))
+        yield table
+
+
+def _exposure(report: Report) -> Iterator[Table]:
+    if report.exposure:
+        table = _table(f"Who is shown in {RATIO_LIMIT} places", ["coverage", "Gini", "mean friends"])
+        for method in _ordered(report.exposure):
+            found = report.exposure[method]
+            table.add_row(_named(method), f"{found.coverage:.3f}", f"{found.gini:.3f}", f"{found.mean_degree:,.1f}")
+        yield table
+
+
+def _escaped(figure: object) -> str:
+    return str(figure).replace("[", "\\[")
+
+
+def _quality_table(report: Report, limits: list[int]) -> Table:
+    columns = [(metric, limit) for limit in limits for metric in METRICS]
+    title = f"Full ranking, {report.users:,} users, {report.held_out:,} held-out friendships; {BEST} best"
+    table = _table(title, [f"{metric}@{limit}" for metric, limit in columns])
     figures = {
         (name, metric, limit): getattr(quality, metric)
         for name, at in report.methods.items()
@@ -54,7 +120,7 @@ def _quality_table(report: Report, limits: list[int], terminal: bool) -> Table:
     best = {
         column: max(figure.value for (_, *of), figure in figures.items() if tuple(of) == column) for column in columns
     }
-    for name in sorted(report.methods, key=lambda name: name != SYSTEM):
+    for name in _ordered(report.methods):
         cells = []
         for metric, limit in columns:
             figure = figures.get((name, metric, limit))
@@ -62,7 +128,7 @@ def _quality_table(report: Report, limits: list[int], terminal: bool) -> Table:
                 cells.append("")
                 continue
             wide = limit == RATIO_LIMIT and metric in ("recall", "ndcg")
-            text = str(figure).replace("[", "\\[") if wide else f"{figure.value:.3f}"
+            text = _escaped(figure) if wide else f"{figure.value:.3f}"
             cells.append(f"[bold]{text}{BEST}[/bold]" if figure.value == best[metric, limit] else f"{text} ")
-        table.add_row(name.replace("_", " "), *cells)
+        table.add_row(_named(name), *cells)
     return table

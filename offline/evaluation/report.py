@@ -12,6 +12,9 @@ from models.graph import Graph
 from offline import metrics
 from offline.evaluation.baselines import RESOURCE_ALLOCATION
 from offline.evaluation.bootstrap import RESAMPLES, Interval, interval, ratio_interval, resampled_means
+from offline.evaluation.calibration import Calibration
+from offline.evaluation.exposure import Exposure
+from offline.evaluation.negatives import PairQuality
 
 FILE_NAME = "report.json"
 SYSTEM = "system"
@@ -40,6 +43,28 @@ class Ratio(BaseModel):
     ndcg: Interval
 
 
+class Pool(BaseModel):
+    """The candidates that the system ranks."""
+
+    model_config = ConfigDict(frozen=True)
+
+    recall: Interval
+    """mean over users of the share of held-out friendships that are among them"""
+
+    size: float
+    """candidates of a user, on the mean"""
+
+
+class Slice(BaseModel):
+    """The judged users of one kind, at 20 places."""
+
+    model_config = ConfigDict(frozen=True)
+
+    users: int
+    methods: dict[str, Quality]
+    """empty where there is no such user"""
+
+
 class Report(BaseModel):
     """report.json of a version."""
 
@@ -59,6 +84,24 @@ class Report(BaseModel):
 
     ratio: Ratio | None = None
     """None where the system or resource allocation was not judged at 20, or resource allocation found nothing"""
+
+    pool: Pool | None = None
+    """None where lists alone were judged, as in all that follows"""
+
+    exposure: dict[str, Exposure] = {}
+    """by method, at 20 places"""
+
+    slices: dict[str, Slice] = {}
+    """of users with few friends"""
+
+    negatives: dict[str, dict[str, PairQuality]] = {}
+    """by kind of negatives and method"""
+
+    calibration: Calibration | None = None
+    """of the system's probabilities at 20 places"""
+
+    absent: dict[str, str] = {}
+    """methods that could not be run, and why"""
 
     @classmethod
     def read(cls, directory: Path) -> "Report":

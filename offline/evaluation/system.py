@@ -1,0 +1,47 @@
+"""The system's own rankings: every candidate of a user, by the probability that the service would tell."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.candidates import CandidateMaker
+from models.scoring import PersonTables, Ranker
+
+CONTEXT = "web"
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Candidates of U users, best first; rules of the service are not applied.
+
+    `rows` (U, m) int32, -1 past the last candidate; `scores` (U, m) float32 probabilities, -inf there.
+    """
+
+    rows: NDArray[np.int32]
+    scores: NDArray[np.float32]
+
+    def scores_of(self, others: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Scores (U, c) of each user's `others` (U, c): -inf for who is no candidate of hers, and for row -1."""
+        found = np.full(others.shape, -np.inf, np.float32)
+        for at in range(len(others)):
+            order = np.argsort(self.rows[at])
+            rows = self.rows[at][order]
+            place = np.minimum(np.searchsorted(rows, others[at]), len(rows) - 1)
+            same = (rows[place] == others[at]) & (others[at] >= 0)
+            found[at, same] = self.scores[at][order][place[same]]
+        return found
+
+
+def rank(maker: CandidateMaker, ranker: Ranker, tables: PersonTables, users: NDArray[np.int64], kept: int) -> Ranked:
+    """The `kept` first candidates of `users` (U,) by score; equal scores stay in the order of the block."""
+    rows = np.full((len(users), kept), -1, np.int32)
+    scores = np.full((len(users), kept), -np.inf, np.float32)
+    at = 0
+    for pools in maker.batches(users):
+        for block in pools.blocks():
+            told = ranker.scores(tables, block, CONTEXT)
+            order = np.argsort(-told, kind="stable")[:kept]
+            rows[at, : len(order)], scores[at, : len(order)] = block.rows[order], told[order]
+            at += 1
+    return Ranked(rows, scores)
