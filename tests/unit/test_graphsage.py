@@ -1,5 +1,7 @@
 """The encoder: shapes, length one, layer-wise inference, and training on two cliques and a bridge."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 import structlog
@@ -185,6 +187,48 @@ def test_no_message_ever_runs_along_a_label(monkeypatch: pytest.MonkeyPatch) -> 
     config = QUICK.model_copy(update={"max_steps": 6})
     train_graphsage(noise(40, 12), graph, (left, right), config, structural_columns=slice(4, 12), log=LOG)
     assert sum(seen) > 0
+
+
+def test_each_step_starts_from_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, left, right = two_cliques()
+    lengths: list[float] = []
+    shorten = torch.nn.utils.clip_grad_norm_
+
+    def watched(parameters: Iterable[torch.nn.Parameter], longest: float) -> torch.Tensor:
+        length = shorten(parameters, longest)
+        lengths.append(length.item())
+        return length
+
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", watched)
+    # weights that hardly move, all pairs in every batch and all friends of everybody: the same gradient at each step
+    same = {"learning_rate": 1e-12, "batch_pairs": 1_000, "fan_outs": (-1, -1), "newcomer_share": 0.0, "max_steps": 6}
+    config = QUICK.model_copy(update=same)
+    train_graphsage(noise(40, 12), graph, (left, right), config, structural_columns=slice(4, 12), log=LOG)
+    assert lengths == pytest.approx([lengths[0]] * 6, rel=1e-3)
+
+
+def test_newcomers_of_a_step_have_neither_friends_nor_position(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, left, right = two_cliques()
+    features = np.abs(noise(40, 12)) + np.float32(0.1)
+    shares: list[float] = []
+    forward = GraphSage.forward
+
+    def watched(
+        self: GraphSage, rows: torch.Tensor, edges: torch.Tensor, nodes: list[int], hops: list[int]
+    ) -> torch.Tensor:
+        if self.training:
+            friends = torch.bincount(edges[1, : hops[0]], minlength=nodes[0])[: nodes[0]]
+            without_position = (rows[: nodes[0], 4:] == 0).all(dim=1)
+            assert torch.equal(friends == 0, without_position)
+            assert sum(hops) == edges.shape[1]
+            assert (rows[:, :4] > 0).all()
+            shares.append(without_position.float().mean().item())
+        return forward(self, rows, edges, nodes, hops)
+
+    monkeypatch.setattr(GraphSage, "forward", watched)
+    config = QUICK.model_copy(update={"newcomer_share": 0.4, "max_steps": 20})
+    train_graphsage(features, graph, (left, right), config, structural_columns=slice(4, 12), log=LOG)
+    assert np.mean(shares) == pytest.approx(0.4, abs=0.1)
 
 
 def test_without_labels_the_encoder_stays_as_it_begins() -> None:

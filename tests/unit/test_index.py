@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from models.files import read_array, write_array
 from models.index import IndexConfig, build_index, open_index, recall_by_distance, save_index
 from models.index_process import build_index_in_own_process
 
+Answer = TypeVar("Answer")
 QUICK = IndexConfig(threads=1, recall_sample=300)
 
 
@@ -25,7 +28,7 @@ def points(n: int, dimensions: int = 16, seed: int = 0) -> NDArray[np.float32]:
     random = np.random.default_rng(seed)
     centres = random.standard_normal((10, dimensions))
     vectors = centres[random.integers(10, size=n)] + 0.5 * random.standard_normal((n, dimensions))
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
 
 
 def test_below_a_thousand_users_brute_force_answers() -> None:
@@ -173,36 +176,60 @@ def test_what_another_process_refuses_is_refused_here(tmp_path: Path) -> None:
 
 
 _PARENT = """
-import multiprocessing, pathlib, sys, time
-from concurrent.futures import ProcessPoolExecutor
-from models.index_process import _end_with_parent
+import pathlib, sys
+import numpy
+from models.index import IndexConfig
+from models.index_process import build_index_in_own_process
 if __name__ == "__main__":
-    pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent)
-    pool.submit(time.sleep, 60)
-    while not pool._processes:
-        time.sleep(0.01)
-    print(*pool._processes, flush=True)
-    time.sleep(60)
+    home = pathlib.Path(sys.argv[1])
+    slow = IndexConfig(threads=1, ef_construction=2000, links=64)
+    build_index_in_own_process(home / "embeddings.npy", home / "index", home / "nearest.npy", numpy.arange(1), 1, slow)
 """
 
 
+def children(parent: int) -> list[int]:
+    """The processes below one that are at work."""
+    at_work = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            state, above = (directory / "stat").read_text().rpartition(")")[2].split()[:2]
+            building = b"spawn_main" in (directory / "cmdline").read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(above) == parent and state != "Z" and building:
+            at_work.append(int(directory.name))
+    return at_work
+
+
 def test_the_building_process_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+    random = np.random.default_rng(0).standard_normal((40_000, 64), dtype=np.float32)
+    write_array(tmp_path / "embeddings.npy", random)
     script = tmp_path / "parent.py"
     script.write_text(_PARENT)
-    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as parent:
-        assert parent.stdout is not None
-        child = int(parent.stdout.readline())
-        time.sleep(1.5)  # for the child to import what it needs and to start its watch
+    with subprocess.Popen([sys.executable, script, tmp_path]) as parent:
+        building = wait_for(lambda: children(parent.pid))
+        file = tmp_path / "embeddings.npy"
+        wait_for(lambda: str(file) in Path(f"/proc/{building[0]}/maps").read_text())
         os.kill(parent.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            os.kill(child, 0)
-        except ProcessLookupError:
-            return
-        state = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0]
-        if state == "Z":  # dead; whoever adopted it has not looked yet
-            return
-        time.sleep(0.05)
-    os.kill(child, signal.SIGKILL)
-    pytest.fail("the child outlived its parent")
+    try:
+        wait_for(lambda: not at_work(building[0]))
+    finally:
+        if at_work(building[0]):
+            os.kill(building[0], signal.SIGKILL)
+
+
+def at_work(process: int) -> bool:
+    """Whether a process is there and not merely unburied."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_for(ask: Callable[[], Answer]) -> Answer:
+    """The first answer that is true, within 15 seconds."""
+    deadline = time.monotonic() + 15
+    while not (answer := ask()):
+        assert time.monotonic() < deadline, "it did not happen in 15 s"
+        time.sleep(0.02)
+    return answer
