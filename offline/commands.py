@@ -2,11 +2,12 @@
 
 import typer
 
-from offline import nightly_command
+from offline import evaluate_command, nightly_command
 from offline.synth import command as synth_command
 
 
 def register(app: typer.Typer) -> None:
     """Adds every command of this package."""
     nightly_command.register(app)
+    evaluate_command.register(app)
     synth_command.register(app)

@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.candidates import CandidateMaker
 from models.graph import Graph
 from models.scoring import Ranker
 from offline.config import NightConfig
 from offline.evaluation.baselines import baseline_lists
-from offline.evaluation.report import Report, judge_lists
+from offline.evaluation.report import SYSTEM, Report, judge_lists
+from offline.evaluation.system import Ranked, rank
 from offline.learnt import Learnt
 from offline.perspective import People, Perspective, Reference, perspective, survey
 from offline.ranker import candidate_vectors
@@ -40,16 +40,29 @@ class JudgedTables:
         return cls(vectors, view.tower_inputs.astype(np.float16), view.surroundings.statistics)
 
 
-def best_of(maker: CandidateMaker, ranker: Ranker, tables: JudgedTables, users: NDArray[np.int64]) -> NDArray[np.int32]:
-    """The best LONGEST of each user's candidates, (u, LONGEST) int32, -1 where there are fewer."""
-    best = np.full((len(users), LONGEST), -1, np.int32)
-    at = 0
-    for pools in maker.batches(users):
-        for block in pools.blocks():
-            order = np.argsort(-ranker.logits(tables, block), kind="stable")[:LONGEST]
-            best[at, : len(order)] = block.rows[order]
-            at += 1
-    return best
+def ranked(
+    graph: Graph,
+    people: People,
+    learnt: Learnt,
+    reference: Reference,
+    users: NDArray[np.int64],
+    model_directory: Path,
+    directory: Path,
+    config: NightConfig,
+    kept: int,
+) -> Ranked:
+    """The `kept` best candidates of `users` (u,) when `graph` is all that is known; `directory` holds what it takes."""
+    view = perspective(
+        survey(graph, people, reference),
+        people,
+        learnt.sage,
+        learnt.cheap,
+        users,
+        directory,
+        config.candidates,
+        config.index,
+    )
+    return rank(view.maker, Ranker.open(model_directory), JudgedTables.of(learnt, view), users, kept)
 
 
 def judge(
@@ -64,17 +77,7 @@ def judge(
     config: NightConfig,
 ) -> Report:
     """The report on `users` (u,), who have friendships in `held_out`, when `graph` is all that is known."""
-    view = perspective(
-        survey(graph, people, reference),
-        people,
-        learnt.sage,
-        learnt.cheap,
-        users,
-        directory,
-        config.candidates,
-        config.index,
-    )
-    tables = JudgedTables.of(learnt, view)
-    lists = {"system": best_of(view.maker, Ranker.open(model_directory), tables, users)}
+    system = ranked(graph, people, learnt, reference, users, model_directory, directory, config, LONGEST)
+    lists = {SYSTEM: system.rows}
     lists |= baseline_lists(graph, users, LONGEST, known=people.known, suggestible=people.suggestible)
     return judge_lists(held_out, users, lists)

@@ -1,0 +1,104 @@
+"""A trial of the whole job: what a night would serve on the friendships it knows, judged on those it does not."""
+
+import random
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from models.columns import Flag
+from models.errors import DatasetError
+from models.features.profile import ProfileEncoder
+from models.graph import Graph
+from models.vocabulary import Vocabulary
+from offline.config import NightConfig
+from offline.dataset.pairs import read_connections
+from offline.dataset.reading import open_table
+from offline.evaluation.report import Report
+from offline.evaluation.study import study
+from offline.judging import ranked
+from offline.population import Friendships, friendships, population
+from offline.snapshot import Snapshot, write_snapshot
+from offline.training import train
+
+HIDDEN_SHARE = 0.1
+"""of the friendships, where none are held out beforehand"""
+MOST_USERS = 3000
+log = structlog.get_logger(__name__)
+
+
+def trial(data: Path, held_out: Path | None, home: Path, config: NightConfig, users: int = MOST_USERS) -> Report:
+    """Learns from a dataset directory as a night does, and judges at most `users` people's candidates.
+
+    The friendships in the file `held_out` are to be found; without it the last of the dataset's own, or a random part
+    where they have no dates, are hidden from everything and are to be found. `home` is an empty directory that takes
+    what is made on the way. Raises DatasetError where the dataset or the file cannot be used.
+    """
+    started = datetime.now(UTC)
+    snapshot = write_snapshot(data, home / "snapshot", started_at=started, forbidden_days=config.forbidden_days)
+    known, hidden, moment = _parts(snapshot, held_out, config.split.seed)
+    encoder = ProfileEncoder.fit(snapshot.profiles)
+    everybody = population(snapshot, encoder)
+    # a night keeps a part of what it knows from training, for its gate
+    gate = known.parted(config.split.judged_share, config.split.seed)
+    learnt = train(
+        snapshot, encoder, everybody, gate.kept, gate.cut or moment, config, home / "training", trained_at=started
+    )
+    learnt.save(home / "learnt")
+    people = everybody.before(moment, known)
+    asked = sample(np.flatnonzero((hidden.degrees > 0) & (snapshot.flags & np.uint8(Flag.ACTIVE) != 0)), users)
+    log.info("judging", users=len(asked), held_out=len(hidden.indices) // 2, known=known.count)
+    system = ranked(
+        known.graph,
+        people,
+        learnt,
+        learnt.reference(snapshot.vocabulary),
+        asked,
+        home / "learnt" / "model",
+        home / "candidates",
+        config,
+        config.candidates.kept,
+    )
+    return study(
+        hidden, known.graph, asked, system, known=people.known, suggestible=people.suggestible, seed=config.split.seed
+    )
+
+
+def sample(rows: NDArray[np.integer], most: int, seed: int = 0) -> NDArray[np.int64]:
+    """At most `most` of the rows, ascending.
+
+    Drawn by the standard library from the sorted ids, so that another program can draw the same people.
+    """
+    listed = rows.tolist()
+    if len(listed) > most:
+        listed = sorted(random.Random(seed).sample(listed, most))  # noqa: S311 - nothing secret about it
+    return np.array(listed, dtype=np.int64)
+
+
+def read_held_out(path: Path, vocabulary: Vocabulary, known: Graph) -> Graph:
+    """The friendships of a file with the columns user_id and other_id, without those already known.
+
+    People whom the dataset does not have are left out; what was left out is counted and logged. Raises DatasetError
+    about the file, or where nothing is left.
+    """
+    pairs = read_connections(open_table(path))
+    a, b = vocabulary.rows(pairs["user_id"].to_list()), vocabulary.rows(pairs["other_id"].to_list())
+    met = (a >= 0) & (b >= 0)
+    old = np.zeros(len(a), bool)
+    old[met] = known.contains(a[met], b[met])
+    log.info("held_out_read", pairs=len(a), of_unknown_people=int((~met).sum()), already_known=int(old.sum()))
+    hidden = Graph.from_pairs(known.n, a[met & ~old], b[met & ~old])
+    if not len(hidden.indices):
+        raise DatasetError(f"{path} holds no friendship of two people of the dataset who are not friends in it")
+    return hidden
+
+
+def _parts(snapshot: Snapshot, held_out: Path | None, seed: int) -> tuple[Friendships, Graph, int]:
+    """What is known, what is to be found, and the first moment that nothing may look at."""
+    whole = friendships(snapshot)
+    if held_out is not None:
+        return whole, read_held_out(held_out, snapshot.vocabulary, whole.graph), snapshot.cut + 1
+    parted = whole.parted(HIDDEN_SHARE, seed)
+    return parted.kept, parted.hidden, parted.cut or snapshot.cut + 1
