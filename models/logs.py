@@ -11,8 +11,8 @@ import structlog
 def configure(*, debug: bool = False, json: bool | None = None) -> None:
     """Sends structlog and the standard library's logging to stderr; commands call it once, before anything else.
 
-    `json` None: JSON unless stderr is a terminal. Without `debug`, lines below INFO are dropped, and lines of other
-    libraries below WARNING.
+    `json` None: JSON unless stderr is a terminal. Without `debug`, lines below INFO are dropped; lines of other
+    libraries below WARNING always are, since some write thousands.
     """
     as_json = not sys.stderr.isatty() if json is None else json
     shared: list[structlog.typing.Processor] = [
@@ -41,7 +41,7 @@ def configure(*, debug: bool = False, json: bool | None = None) -> None:
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(logging.DEBUG if debug else logging.WARNING)
+    root.setLevel(logging.WARNING)
 
 
 def _encoded(line: object, **_: object) -> str:

@@ -68,7 +68,9 @@ class NightConfig(BaseModel):
             return cls()
         try:
             return cls.model_validate(tomllib.loads(path.read_text("utf-8")))
-        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"{path} cannot be read: {error}") from error
         except ValidationError as error:
             first = error.errors(include_url=False)[0]

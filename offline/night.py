@@ -3,6 +3,7 @@
 import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +11,7 @@ import numpy as np
 import structlog
 
 from models import files, publishing
-from models.errors import ArtefactError, GateRefusedError, UsageError, VersionError
+from models.errors import ArtefactError, DatasetError, GateRefusedError, UsageError, VersionError
 from models.features.pair import PAIR_FEATURES
 from models.features.profile import ProfileEncoder
 from models.graph import Graph
@@ -56,7 +57,8 @@ class Night:
         Finished steps of a killed run with the same data and settings are taken over. Raises DatasetError,
         GateRefusedError and what publishing raises; the active version is then untouched.
         """
-        marks = fingerprint(self.data, self.config.model_dump_json(), self.retrain)
+        release = metadata.version("pymk")
+        marks = fingerprint(self.data, self.config.model_dump_json(), self.retrain, release)
         with workspace(self.home, marks) as work:
             return _Steps(self, work).run()
 
@@ -73,6 +75,7 @@ class _Steps:
         if version not in self.versions.ids() or not self.versions.is_whole(version):
             self._make()
         self.night.store.ping()
+        log.info("step_begins", step="publish", version=version)
         publishing.publish(
             self.versions.path(version),
             self.night.store,
@@ -84,9 +87,9 @@ class _Steps:
         return version, Report.read(self.versions.path(version))
 
     def _make(self) -> None:
+        former = self._former()
         snapshot = self._snapshot()
         whole = friendships(snapshot)
-        former = self._former()
         reason = self._why_train(snapshot, whole, former)
         encoder = former.encoder if former is not None and reason is None else ProfileEncoder.fit(snapshot.profiles)
         everybody = population(snapshot, encoder)
@@ -108,24 +111,30 @@ class _Steps:
                 started_at=started,
                 forbidden_days=self.config.forbidden_days,
             )
-        return Snapshot.open(self.work.step("snapshot"))
+        snapshot = Snapshot.open(self.work.step("snapshot"))
+        if not snapshot.n:
+            raise DatasetError(f"{self.night.data} names nobody: its users and connections files have no rows")
+        return snapshot
 
     def _former(self) -> Learnt | None:
-        """What the active version was made with, where this host has it and this release can read it."""
+        """What the active version was made with, where this host has it and this release can read it.
+
+        Raises UsageError where there is no such thing and the night may not train.
+        """
+        former = None
         pointer = publishing.active(self.night.store, keys=self.night.keys)
-        if pointer is None:
-            return None
-        try:
-            return Learnt.open(self.versions.path(pointer.version))
-        except (ArtefactError, VersionError) as error:
-            log.warning("former_weights_unreadable", version=pointer.version, error=str(error))
-            return None
+        if pointer is not None:
+            try:
+                former = Learnt.open(self.versions.path(pointer.version))
+            except (ArtefactError, VersionError) as error:
+                log.warning("former_weights_unreadable", version=pointer.version, error=str(error))
+        if former is None and self.night.retrain == "never":
+            raise UsageError("--retrain never needs an active version to take the weights from; there is none")
+        return former
 
     def _why_train(self, snapshot: Snapshot, whole: Friendships, former: Learnt | None) -> str | None:
         """Why this night trains, or None where it takes the former weights."""
         if self.night.retrain == "never":
-            if former is None:
-                raise UsageError("--retrain never needs an active version to take the weights from; there is none")
             return None
         if former is None:
             return "nothing was learnt before"

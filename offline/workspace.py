@@ -10,7 +10,7 @@ import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from models import files
-from models.errors import ArtefactError, PymkError
+from models.errors import ArtefactError, PymkError, UsageError
 from models.versions import new_id
 
 RUN = "run.json"
@@ -25,7 +25,7 @@ class Run(BaseModel):
     version: str
     started_at: AwareDatetime
     fingerprint: str
-    """of the dataset's files, the configuration and the flags: another run of the same goes on with this one"""
+    """of the dataset's files, configuration, flags and release: another run of the same goes on with this one"""
 
 
 class Workspace:
@@ -63,7 +63,8 @@ class Workspace:
 def workspace(home: Path, fingerprint: str) -> Iterator[Workspace]:
     """The workspace of a run with this fingerprint, taken up where an earlier one was killed.
 
-    One night at a time works in a home. What another run left is removed. Raises PymkError while another is at work.
+    One night at a time works in a home. What another run left is removed. Nothing is kept of a run that its input or a
+    damaged file ended: going on with it would end the same way. Raises PymkError while another is at work.
     """
     directory = home / "night"
     with files.locked(home / ".night.lock", 1.0) as held:
@@ -80,7 +81,11 @@ def workspace(home: Path, fingerprint: str) -> Iterator[Workspace]:
             started = datetime.now(UTC)
             run = Run(version=new_id(started), started_at=started, fingerprint=fingerprint)
             files.write_bytes(directory / RUN, run.model_dump_json().encode())
-        yield Workspace(directory, run)
+        try:
+            yield Workspace(directory, run)
+        except (UsageError, ArtefactError):
+            files.remove_tree(directory)
+            raise
         files.remove_tree(directory)
 
 

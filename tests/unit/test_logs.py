@@ -38,7 +38,10 @@ def test_an_exception_is_one_json_line(capsys: pytest.CaptureFixture[str]) -> No
 def test_debug_and_the_console_can_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(debug=True, json=False)
     structlog.get_logger().debug("small", rows=2)
-    assert "rows=2" in capsys.readouterr().err
+    logging.getLogger("another.library").debug("chatter")
+    printed = capsys.readouterr().err
+    assert "rows=2" in printed
+    assert "chatter" not in printed
 
 
 def test_a_user_hash_depends_on_person_and_secret() -> None:
