@@ -10,7 +10,7 @@ from models.events import EventKind
 from models.features.comparison import coded_profiles
 from models.features.profile import ProfileEncoder
 from models.graph import Graph
-from offline.evaluation.splits import hide
+from offline.evaluation.splits import dates_of, hide, window_start
 from offline.perspective import People
 from offline.snapshot import Snapshot
 
@@ -37,10 +37,9 @@ class Friendships:
         kept, hidden = hide(self.graph, self.dates, share, seed)
         if self.dates is None:
             return Parted(Friendships(kept, None), hidden, None)
-        a, b = self.graph.pairs()
-        later = self.dates[hidden.contains(a, b)]
-        cut = int(later.min()) if len(later) else None
-        return Parted(Friendships(kept, self.dates[kept.contains(a, b)]), hidden, cut)
+        return Parted(
+            Friendships(kept, dates_of(kept, self.graph, self.dates)), hidden, window_start(self.dates, share)
+        )
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Parted:
     kept: Friendships
     hidden: Graph
     cut: int | None
-    """when the first hidden friendship was made, seconds since 1970; None without dates"""
+    """where the window of the hidden friendships begins, seconds since 1970; None where a random part was hidden"""
 
 
 def friendships(snapshot: Snapshot) -> Friendships:
