@@ -44,13 +44,16 @@ class RankerConfig(BaseModel):
     epochs: int = Field(default=16, ge=1)
     """passes over the viewers, at most"""
 
-    max_seconds: float = Field(default=90.0, gt=0)
-    """seconds after which training stops with the best weights so far"""
+    max_steps: int = Field(default=1200, ge=1)
+    """steps, whatever the epochs"""
+
+    max_seconds: float = Field(default=240.0, gt=0)
+    """seconds after which training stops with the best weights so far, however slow the machine"""
 
     patience: int = Field(default=4, ge=1)
     """epochs without a better NDCG@20 of the validation viewers before training stops"""
 
-    learning_rate: float = Field(default=3e-3, gt=0)
+    learning_rate: float = Field(default=2e-3, gt=0)
     """highest step of AdamW, rising and falling along one cycle"""
 
     weight_decay: float = Field(default=1e-3, ge=0)
@@ -61,6 +64,9 @@ class RankerConfig(BaseModel):
 
     validation_share: float = Field(default=0.15, gt=0, lt=1)
     """share of the viewers kept for stopping and calibration"""
+
+    validation_users: int = Field(default=500, ge=1)
+    """but no more than this many"""
 
     seed: int = 0
     """of weights, order and draws"""
@@ -78,13 +84,15 @@ def train_ranker(
     lists: TrainingLists,
     people: NDArray[np.float32],
     statistics: NDArray[np.float32],
+    prior: NDArray[np.float32],
     config: RankerConfig,
     *,
     log: FilteringBoundLogger,
 ) -> TrainedRanker:
     """The ranker that puts the friendships of `lists` first.
 
-    `people` (n, k) float32 are the towers' inputs of everybody, `statistics` (n, s) their statistics. The loss is the
+    `people` (n, k) float32 are the towers' inputs of everybody, `statistics` (n, s) their statistics. Training begins
+    at `prior`, the weights of the cheap score, and learns what to change of it. The loss is the
     softmax cross-entropy of each viewer's list, spread evenly over her friendships (ListNet's top one, Cao and others
     2007), where randomly drawn candidates stand for those not drawn (sampled softmax, Jean and others 2015).
     """
@@ -92,7 +100,7 @@ def train_ranker(
     random = np.random.default_rng(config.seed)
     useful = np.flatnonzero(lists.outcomes.any(axis=1))
     random.shuffle(useful)
-    held = max(int(len(useful) * config.validation_share), 1)
+    held = max(min(int(len(useful) * config.validation_share), config.validation_users), 1)
     validation, training = lists.take(useful[:held]), lists.take(useful[held:])
     shape = TwoTowerConfig(
         user_inputs=people.shape[1],
@@ -102,7 +110,7 @@ def train_ranker(
         dropout=config.dropout,
     )
     model = TwoTower(shape)
-    run = _Run(model, training, validation, torch.from_numpy(people), statistics, config, random)
+    run = _Run(model, training, validation, torch.from_numpy(people), statistics, prior, config, random)
     metrics = run.fit(log)
     model.eval()
     model.calibration.copy_(torch.from_numpy(run.calibration()))
@@ -119,6 +127,7 @@ class _Run:
         validation: TrainingLists,
         people: Tensor,
         statistics: NDArray[np.float32],
+        prior: NDArray[np.float32],
         config: RankerConfig,
         random: np.random.Generator,
     ) -> None:
@@ -128,19 +137,25 @@ class _Run:
         inputs = sample.pair_inputs(statistics)[sample.in_use]
         _standardise(model.mean, model.scale, inputs)
         _standardise(model.user_mean, model.user_scale, people.numpy())
+        _begin_with(model, prior)
 
     def fit(self, log: FilteringBoundLogger) -> dict[str, float]:
         """Trains until the validation viewers' lists stop getting better; keeps the best weights."""
         config, started = self.config, time.monotonic()
         optimiser = torch.optim.AdamW(
-            self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+            self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
-        steps = config.epochs * max(-(-len(self.training) // config.batch_users), 1)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.learning_rate, total_steps=steps)
-        best, best_state, waited, epoch = -1.0, copy.deepcopy(self.model.state_dict()), 0, 0
-        for epoch in range(1, config.epochs + 1):
+        an_epoch = max(-(-len(self.training) // config.batch_users), 1)
+        epochs = max(min(config.epochs, config.max_steps // an_epoch), 1)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, config.learning_rate, total_steps=epochs * an_epoch, pct_start=0.15
+        )
+        best, best_state, waited, epoch = self._ndcg(), copy.deepcopy(self.model.state_dict()), 0, 0
+        log.info("ranker_begins", viewers=len(self.training), epochs=epochs, ndcg20=round(best, 4))
+        begun = best
+        for epoch in range(1, epochs + 1):
             loss = self._epoch(optimiser, schedule)
-            ndcg = ndcg_of_lists(self.scores(self.validation), self.validation.outcomes, self.validation.friends_made)
+            ndcg = self._ndcg()
             log.info("ranker_epoch", epoch=epoch, loss=round(loss, 4), ndcg20=round(ndcg, 4))
             waited = 0 if ndcg > best else waited + 1
             if ndcg > best:
@@ -148,7 +163,11 @@ class _Run:
             if waited >= config.patience or time.monotonic() - started > config.max_seconds:
                 break
         self.model.load_state_dict(best_state)
-        return {"validation_ndcg20": best, "epochs": float(epoch), "viewers": float(len(self.training))}
+        return {"prior_ndcg20": begun, "ndcg20": best, "epochs": float(epoch), "viewers": float(len(self.training))}
+
+    def _ndcg(self) -> float:
+        """NDCG@20 of the validation viewers' lists."""
+        return ndcg_of_lists(self.scores(self.validation), self.validation.outcomes, self.validation.friends_made)
 
     def _epoch(self, optimiser: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler) -> float:
         self.model.train()
@@ -167,7 +186,7 @@ class _Run:
 
     def _loss(self, batch: TrainingLists) -> Tensor:
         places, weights = self._drawn(batch)
-        pair = torch.from_numpy(np.take_along_axis(batch.pair_inputs(self.statistics), places[:, :, None], axis=1))
+        pair = torch.from_numpy(batch.pair_inputs(self.statistics, places))
         rows = np.take_along_axis(batch.rows, places, axis=1).astype(np.int64)
         distinct, at = np.unique(rows, return_inverse=True)
         candidates = self.model.candidates(self.people[distinct])[torch.from_numpy(at.reshape(rows.shape))]
@@ -237,6 +256,20 @@ def candidate_vectors(model: TwoTower, people: Tensor) -> Tensor:
     """(n, d) float32: the candidate tower's output for everybody."""
     model.eval()
     return torch.cat([model.candidates(people[start : start + 65_536]) for start in range(0, len(people), 65_536)])
+
+
+@torch.no_grad()
+def _begin_with(model: TwoTower, prior: NDArray[np.float32]) -> None:
+    """Makes an untrained model score by the cheap score alone, `prior` weighing the kept features and the degree."""
+    product, kept = model.config.tower[-1], model.config.kept_features
+    degree = 2 * kept + EXTRA_INPUTS.index("candidate_log_degree")
+    weights = torch.zeros_like(model.scale)
+    weights[:kept] = torch.from_numpy(prior[:kept])
+    weights[degree] = float(prior[kept])
+    model.past.weight.zero_()
+    model.past.weight[0, product:] = weights * model.scale
+    model.last.weight.zero_()
+    model.last.bias.zero_()
 
 
 def _standardise(mean: Tensor, scale: Tensor, inputs: NDArray[np.float32]) -> None:

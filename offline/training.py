@@ -67,7 +67,7 @@ def train(
     metrics = {f"sage_{name}": value for name, value in sage.metrics.items()}
     ranker = None
     if found >= config.ranker.least_pairs:
-        trained = train_ranker(lists, view.tower_inputs, surroundings.statistics, config.ranker, log=log)
+        trained = train_ranker(lists, view.tower_inputs, surroundings.statistics, CHEAP_DEFAULT, config.ranker, log=log)
         ranker = trained.model
         metrics |= {f"ranker_{name}": value for name, value in trained.metrics.items()}
     else:

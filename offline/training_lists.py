@@ -41,16 +41,24 @@ class TrainingLists:
         """The lists at these positions."""
         return TrainingLists(**{name: getattr(self, name)[at] for name in self.__dataclass_fields__})
 
-    def pair_inputs(self, statistics: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(U, m, p) float32 of the head's inputs past the product, in the order of TwoTower, unscaled."""
-        values = self.codes * self.step[:, :, None] + self.low[:, :, None]
+    def pair_inputs(
+        self, statistics: NDArray[np.float32], places: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
+        """(U, m, p) float32 of the head's inputs past the product, in the order of TwoTower, unscaled.
+
+        Of all places, or of `places` (U, k) alone.
+        """
+        rows, sources, codes = self.rows, self.sources, self.codes
+        if places is not None:
+            rows, sources = (np.take_along_axis(part, places, axis=1) for part in (rows, sources))
+            codes = np.take_along_axis(codes, places[:, None, :], axis=2)
+        values = codes * self.step[:, :, None] + self.low[:, :, None]
         viewer = statistics[self.users]
-        extra = extra_inputs(values[:, COMMON], statistics[self.rows], viewer, self.sources)
         parts = [
             values.transpose(0, 2, 1),
-            (self.codes * np.float32(1 / 255)).transpose(0, 2, 1),
-            extra,
-            np.broadcast_to(viewer[:, None, :], (*self.rows.shape, viewer.shape[1])),
+            (codes * np.float32(1 / 255)).transpose(0, 2, 1),
+            extra_inputs(values[:, COMMON], statistics[rows], viewer, sources, places),
+            np.broadcast_to(viewer[:, None, :], (*rows.shape, viewer.shape[1])),
         ]
         return np.concatenate(parts, axis=2).astype(np.float32, copy=False)
 

@@ -59,25 +59,30 @@ JACCARD_SCALE: Final = 50.0
 
 
 def extra_inputs(
-    common_neighbours: Floats, candidate_statistics: Floats, viewer_statistics: Floats, sources: NDArray[np.uint8]
+    common_neighbours: Floats,
+    candidate_statistics: Floats,
+    viewer_statistics: Floats,
+    sources: NDArray[np.uint8],
+    places: NDArray[np.int64] | None = None,
 ) -> Floats:
     """The extra inputs (..., m, len(EXTRA_INPUTS)) float32 of m candidates a viewer, in the order of the block.
 
     `common_neighbours` (..., m) as kept, ln(1 + count); `candidate_statistics` (..., m, s) and `viewer_statistics`
-    (..., s) as models.features.statistics makes them; `sources` (..., m) source bits.
+    (..., s) as models.features.statistics makes them; `sources` (..., m) source bits; `places` (..., m) where in the
+    block each stands, None for the whole block in its order.
     """
     m = common_neighbours.shape[-1]
     inputs = np.empty((*common_neighbours.shape, len(EXTRA_INPUTS)), dtype=np.float32)
     mutual = np.expm1(common_neighbours)
     friends = np.exp(candidate_statistics[..., LOG_DEGREE]) + np.exp(viewer_statistics[..., LOG_DEGREE])[..., None] - 2
     inputs[..., 0] = np.log1p(JACCARD_SCALE * mutual / np.maximum(friends - mutual, 1))
-    inputs[..., 1] = LOG_POSITION[:m] if m <= len(LOG_POSITION) else np.log1p(np.arange(m))
+    inputs[..., 1] = LOG_POSITION[:m] if places is None else LOG_POSITION[places]
     inputs[..., 2 : 2 + len(STATISTICS)] = candidate_statistics
     inputs[..., 2 + len(STATISTICS) :] = SOURCE_INDICATORS[sources]
     return inputs
 
 
-LOG_POSITION: Final[Floats] = np.log1p(np.arange(2048)).astype(np.float32)
+LOG_POSITION: Final[Floats] = np.log1p(np.arange(1 << 16)).astype(np.float32)
 SOURCE_INDICATORS: Final[Floats] = np.array(
     [[bool(bits & source) for source in Source] for bits in range(256)], dtype=np.float32
 )
