@@ -7,6 +7,7 @@ import sys
 import time
 from asyncio import gather, sleep
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -90,7 +91,8 @@ def kill(home: Path, *kinds: str) -> None:
     alive = processes(home)
     for kind in kinds:
         (pid,) = alive[kind]
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # a server may have followed its supervisor already
+            os.kill(pid, signal.SIGKILL)
 
 
 def replaced(before: dict[str, list[int]], after: dict[str, list[int]], *kinds: str) -> bool:
