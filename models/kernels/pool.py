@@ -30,8 +30,6 @@ BY_PATHS = int(Source.THREE_HOPS)
 BY_EMBEDDING = int(Source.EMBEDDING)
 BY_GROUP = int(Source.SAME_ATTRIBUTES)
 POPULAR = int(Source.POPULAR)
-ONE_MUTUAL = np.float32(1e6)
-"""set below everybody with two mutual friends"""
 
 
 class World(NamedTuple):
@@ -136,7 +134,60 @@ def bar(world: World, scratch: Scratch, user: int, barred: bool) -> None:
 
 
 @njit(cache=True, nogil=True)
-def gather(world: World, scratch: Scratch, reached: NDArray[np.int32], source: int, limit: int, size: int) -> int:
+def add(world: World, scratch: Scratch, row: int, bit: int, size: int) -> int:
+    """Add a row that another source found to the pool of `size`, unless it may not be shown; returns the new size."""
+    if scratch.barred[row] or not world.suggestible[row]:
+        return size
+    if scratch.bits[row] == 0:
+        scratch.pool[size] = row
+        size += 1
+    scratch.bits[row] |= np.uint8(bit)
+    return size
+
+
+@njit(cache=True, nogil=True)
+def mixed(a: int, b: int) -> int:
+    """A hash of two rows, for ties, 0 to 2^31 - 1."""
+    mask = np.uint64(0xFFFFFFFFFFFFFFFF)
+    x = (np.uint64(a) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(b) + np.uint64(1)) & mask
+    x = ((x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)) & mask
+    x = ((x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)) & mask
+    return int((x ^ (x >> np.uint64(31))) >> np.uint64(33))
+
+
+@njit(cache=True, nogil=True)
+def keep_best(scratch: Scratch, user: int, eligible: int, limit: int) -> int:
+    """Move the `limit` best of the first `eligible` rows to the front of `scratch.eligible`; returns how many they are.
+
+    Of equal rankings those with the lowest hash stay.
+    """
+    if eligible <= limit:
+        return eligible
+    if limit == 0:
+        return 0
+    least = np.partition(scratch.ranking[:eligible], eligible - limit)[eligible - limit]
+    tied = np.flatnonzero(scratch.ranking[:eligible] == least)
+    hashes = np.empty(len(tied), np.int64)
+    for at in range(len(tied)):
+        hashes[at] = mixed(user, scratch.eligible[tied[at]])
+    tied = tied[np.argsort(hashes)]
+    above = 0
+    for at in range(eligible):
+        above += scratch.ranking[at] > least
+    for at in tied[: limit - above]:
+        scratch.ranking[at] = np.inf
+    kept = 0
+    for at in range(eligible):
+        if scratch.ranking[at] > least:
+            scratch.eligible[kept] = scratch.eligible[at]
+            kept += 1
+    return kept
+
+
+@njit(cache=True, nogil=True)
+def gather(
+    world: World, scratch: Scratch, user: int, reached: NDArray[np.int32], source: int, limit: int, size: int
+) -> int:
     """Add the `limit` best rows that a source reached to the pool of `size`; returns its new size.
 
     Friends of friends rank by resource allocation, two mutual friends before one; walks and three-hop paths by their
@@ -150,7 +201,7 @@ def gather(world: World, scratch: Scratch, reached: NDArray[np.int32], source: i
         if source == BY_FRIENDS:
             score = scratch.allocation[row]
             if scratch.common[row] < 2.0:
-                score -= ONE_MUTUAL
+                score = -1 / score  # below zero, and in the same order
         elif source == BY_WALK:
             score = scratch.pagerank[row] / root
         else:
@@ -158,17 +209,11 @@ def gather(world: World, scratch: Scratch, reached: NDArray[np.int32], source: i
         scratch.eligible[eligible] = row
         scratch.ranking[eligible] = score
         eligible += 1
-    if eligible > limit:
-        least = np.partition(scratch.ranking[:eligible], eligible - limit)[eligible - limit]
-    else:
-        least = np.float32(-np.inf)
-    for at in range(eligible):
-        if scratch.ranking[at] >= least:
-            row = scratch.eligible[at]
-            if scratch.bits[row] == 0:
-                scratch.pool[size] = row
-                size += 1
-            scratch.bits[row] |= np.uint8(source)
+    for row in scratch.eligible[: keep_best(scratch, user, eligible, limit)]:
+        if scratch.bits[row] == 0:
+            scratch.pool[size] = row
+            size += 1
+        scratch.bits[row] |= np.uint8(source)
     return size
 
 
@@ -193,16 +238,6 @@ def fill_features(world: World, scratch: Scratch, user: int, pool: NDArray[np.in
             embedding += world.embeddings[user, k] * world.embeddings[row, k]
         out[EMBEDDING, at] = embedding
         out[AFFINITY, at] = pair_affinity(world.affinity, user, row)
-
-
-@njit(cache=True, nogil=True)
-def mixed(a: int, b: int) -> int:
-    """A hash of two rows, for ties."""
-    mask = np.uint64(0xFFFFFFFFFFFFFFFF)
-    x = (np.uint64(a) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(b) + np.uint64(1)) & mask
-    x = ((x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)) & mask
-    x = ((x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)) & mask
-    return int((x ^ (x >> np.uint64(31))) >> np.uint64(33))
 
 
 @njit(cache=True, nogil=True)
@@ -260,18 +295,6 @@ def clear(scratch: Scratch, pool: NDArray[np.int32], two: int, three: int, walke
 
 
 @njit(cache=True, nogil=True)
-def add(world: World, scratch: Scratch, row: int, bit: int, size: int) -> int:
-    """Add a row that another source found to the pool of `size`, unless it may not be shown; returns the new size."""
-    if scratch.barred[row] or not world.suggestible[row]:
-        return size
-    if scratch.bits[row] == 0:
-        scratch.pool[size] = row
-        size += 1
-    scratch.bits[row] |= np.uint8(bit)
-    return size
-
-
-@njit(cache=True, nogil=True)
 def add_groups(world: World, reach: Reach, scratch: Scratch, user: int, size: int) -> int:
     """Add the best connected of the user's rare groups, of all her groups where she has few friends."""
     few = world.indptr[user + 1] - world.indptr[user] < reach.few_friends
@@ -316,16 +339,17 @@ def fill_pools(
 
     Holds no lock, so that as many threads as wanted take a `first` each. `nearest` (U, k) are the rows nearest by
     embedding, -1 for none. `rows`, `sources` (U, m), `values` (U, features, m) and
-    `counts` (U,), how many each user got, are filled; what is past a user's count is left as it was.
+    `counts` (U,), how many each user got, are filled; what is past a user's count is left as it was. Popular people are
+    added to who was found otherwise, and their bit stands for nobody else.
     """
     scratch = clear_scratch(len(world.indptr) - 1)
     for at in range(first, len(users), stride):
         user = users[at]
         two, three, walked = spread_all(world, reach, scratch, user)
         bar(world, scratch, user, True)
-        size = gather(world, scratch, scratch.two[:two], BY_FRIENDS, reach.friends_of_friends, 0)
-        size = gather(world, scratch, scratch.walked[:walked], BY_WALK, reach.walks, size)
-        size = gather(world, scratch, scratch.three[:three], BY_PATHS, reach.three_hops, size)
+        size = gather(world, scratch, user, scratch.two[:two], BY_FRIENDS, reach.friends_of_friends, 0)
+        size = gather(world, scratch, user, scratch.walked[:walked], BY_WALK, reach.walks, size)
+        size = gather(world, scratch, user, scratch.three[:three], BY_PATHS, reach.three_hops, size)
         for row in nearest[at]:
             if row >= 0:
                 size = add(world, scratch, row, BY_EMBEDDING, size)
@@ -333,7 +357,8 @@ def fill_pools(
         for row in world.popular:
             if size >= reach.least:
                 break
-            size = add(world, scratch, row, POPULAR, size)
+            if scratch.bits[row] == 0:
+                size = add(world, scratch, row, POPULAR, size)
         pool = scratch.pool[:size]
         found = np.empty((values.shape[1], size), np.float32)
         fill_features(world, scratch, user, pool, found)
