@@ -38,7 +38,7 @@ class Settings(BaseSettings):
     redis_cluster: bool = False
     """the store is a Redis Cluster"""
 
-    redis_timeout_ms: Annotated[int, Field(ge=1)] = 50
+    redis_timeout_ms: Annotated[int, Field(ge=1)] = 200
     """longest wait for the store inside a request; commands wait a hundred times as long"""
 
     superseded_ttl_s: Annotated[float, Field(ge=60)] = SUPERSEDED_TTL_S

@@ -28,7 +28,7 @@ class Recommender:
     ) -> Answer:
         """The list for a query, of `version` throughout or, where that holds no block for her, of `previous`.
 
-        `fresh` passes the kept list over. Raises StoreUnavailableError where the store does not answer in time.
+        `fresh` neither reads nor keeps a ranked list: a store that syncs each write spends more on keeping one. Raises StoreUnavailableError where the store does not answer in time.
         """
         row = version.tables.vocabulary.row(query.user_id)
         if row is None:
@@ -42,7 +42,8 @@ class Recommender:
         block = await self._block(version, row, trace)
         if block is not None:
             answer, listed = lists.ranked(query, version, block, trace)
-            self._behind.keep(self._keys.ranked(version.version, row, query.context), listed.pack(KEPT))
+            if not fresh:
+                self._behind.keep(self._keys.ranked(version.version, row, query.context), listed.pack(KEPT))
             return answer
         self._behind.queue(query.user_id)
         if previous is not None and (older := previous.tables.vocabulary.row(query.user_id)) is not None:
