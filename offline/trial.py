@@ -1,6 +1,7 @@
 """A trial of the whole job: what a night would serve on the friendships it knows, judged on those it does not."""
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,13 +13,18 @@ from models.columns import Flag
 from models.errors import DatasetError
 from models.features.profile import ProfileEncoder
 from models.graph import Graph
+from models.profiles import CategoricalColumn
 from models.vocabulary import Vocabulary
 from offline.config import NightConfig
 from offline.dataset.pairs import read_connections
 from offline.dataset.reading import open_table
-from offline.evaluation.report import Report
+from offline.evaluation.baselines import POPULARITY, baseline_lists, popular_of_group
+from offline.evaluation.report import RATIO_LIMIT, SYSTEM, Report, Slice, judge_lists
+from offline.evaluation.splits import hide_people
 from offline.evaluation.study import study
 from offline.judging import ranked
+from offline.learnt import Learnt
+from offline.perspective import People
 from offline.population import Friendships, friendships, population
 from offline.snapshot import Snapshot, write_snapshot
 from offline.training import train
@@ -26,6 +32,9 @@ from offline.training import train
 HIDDEN_SHARE = 0.1
 """of the friendships, where none are held out beforehand"""
 MOST_USERS = 3000
+NEWCOMERS = "a profile alone, as if they came tomorrow"
+NEWCOMER_SHARE = 0.05
+"""of the people"""
 log = structlog.get_logger(__name__)
 
 
@@ -48,7 +57,7 @@ def trial(data: Path, held_out: Path | None, home: Path, config: NightConfig, us
     )
     learnt.save(home / "learnt")
     people = everybody.before(moment, known)
-    asked = sample(np.flatnonzero((hidden.degrees > 0) & (snapshot.flags & np.uint8(Flag.ACTIVE) != 0)), users)
+    asked = sample(np.flatnonzero((hidden.degrees > 0) & _active(snapshot)), users)
     log.info("judging", users=len(asked), held_out=len(hidden.indices) // 2, known=known.count)
     system = ranked(
         known.graph,
@@ -61,9 +70,60 @@ def trial(data: Path, held_out: Path | None, home: Path, config: NightConfig, us
         config,
         config.candidates.kept,
     )
-    return study(
+    report = study(
         hidden, known.graph, asked, system, known=people.known, suggestible=people.suggestible, seed=config.split.seed
     )
+    coming = judge_newcomers(known.graph, people, learnt, snapshot, home, config, users)
+    return report.model_copy(update={"slices": report.slices | {NEWCOMERS: coming}})
+
+
+def judge_newcomers(
+    graph: Graph, people: People, learnt: Learnt, snapshot: Snapshot, home: Path, config: NightConfig, most: int
+) -> Slice:
+    """People ranked for as if they came tomorrow with a profile and no friends, by the friendships they have with
+    those who stay.
+
+    Beside the most popular of all and of the same value, by the profile column that does best. What was learnt has
+    seen their friendships among all the others; embeddings, affinities and candidates have not.
+    """
+    kept, hidden, drawn = hide_people(graph, NEWCOMER_SHARE, config.split.seed)
+    asked = sample(drawn[(hidden.degrees[drawn] > 0) & _active(snapshot)[drawn]], most)
+    if not len(asked):
+        return Slice(users=0, methods={})
+    activity = people.activity.copy()
+    activity[drawn] = 0
+    log.info("judging_newcomers", users=len(asked), held_out=len(hidden.indices) // 2)
+    reference = learnt.reference(snapshot.vocabulary)
+    system = ranked(
+        kept,
+        replace(people, activity=activity),
+        learnt,
+        reference,
+        asked,
+        home / "learnt" / "model",
+        home / "newcomers",
+        config,
+        RATIO_LIMIT,
+    )
+    lists = {SYSTEM: system.rows}
+    lists |= baseline_lists(
+        kept, asked, RATIO_LIMIT, known=people.known, suggestible=people.suggestible, methods=[POPULARITY]
+    )
+    groups = {
+        f"popular of the same {name}": popular_of_group(
+            kept, asked, RATIO_LIMIT, column.codes, known=people.known, suggestible=people.suggestible
+        )
+        for name, column in snapshot.profiles.columns.items()
+        if isinstance(column, CategoricalColumn)
+    }
+    report = judge_lists(hidden, asked, lists | groups, seed=config.split.seed)
+    methods = {name: at[RATIO_LIMIT] for name, at in report.methods.items()}
+    best = sorted(groups, key=lambda name: methods[name].recall.value)[-1:]
+    return Slice(users=report.users, methods={name: methods[name] for name in (*lists, *best)})
+
+
+def _active(snapshot: Snapshot) -> NDArray[np.bool_]:
+    return np.asarray(snapshot.flags & np.uint8(Flag.ACTIVE), dtype=np.bool_)
 
 
 def sample(rows: NDArray[np.integer], most: int, seed: int = 0) -> NDArray[np.int64]:

@@ -59,6 +59,32 @@ def baseline_lists(
     return lists
 
 
+def popular_of_group(
+    graph: Graph,
+    users: NDArray[np.int64],
+    limit: int,
+    groups: NDArray[np.int32],
+    *,
+    known: Graph | None = None,
+    suggestible: NDArray[np.bool_] | None = None,
+) -> Lists:
+    """The best connected of each user's own group: (U, limit) int32, -1 where there are fewer.
+
+    `groups` (n,) are codes from 0, -1 for nobody's group. Who has no friend is not ranked.
+    """
+    ranking = FullRanking(graph, known, suggestible, limit)
+    order = np.argsort(groups, kind="stable").astype(np.int32)
+    starts = np.searchsorted(groups[order], np.arange(groups.max(initial=-1) + 2))
+    lists = np.full((len(users), limit), -1, np.int32)
+    for at, user in enumerate(users):
+        group = groups[user]
+        if group >= 0:
+            members = order[starts[group] : starts[group + 1]]
+            best = ranking.best(int(user), members, graph.degrees[members].astype(np.float64))
+            lists[at, : len(best)] = best
+    return lists
+
+
 def baseline_scores(graph: Graph, users: NDArray[np.int64], others: NDArray[np.int32], method: str) -> Floats:
     """Scores (U, c) of each user (U,) with each of her `others` (U, c) by one method but popularity; 0 for row -1."""
     scores, scorer = np.zeros(others.shape), _scorers(graph)[method]

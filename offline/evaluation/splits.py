@@ -31,6 +31,22 @@ def hide(graph: Graph, created_at: NDArray[np.int64] | None, share: float, seed:
     return kept, Graph.from_pairs(graph.n, a[both], b[both])
 
 
+def hide_people(graph: Graph, share: float, seed: int = 0) -> tuple[Graph, Graph, NDArray[np.int64]]:
+    """(kept, hidden, newcomers): the graph as if a share of its connected people, drawn at random, came tomorrow.
+
+    `newcomers` (k,) are their rows, ascending. The kept graph lacks all their friendships; hidden are those with people
+    who stay, and those between two newcomers are in neither.
+    """
+    connected = np.flatnonzero(graph.degrees > 0)
+    drawn = np.random.default_rng(seed).permutation(connected)[: round(share * len(connected))]
+    coming = np.zeros(graph.n, bool)
+    coming[drawn] = True
+    a, b = graph.pairs()
+    stay, to_find = ~coming[a] & ~coming[b], coming[a] != coming[b]
+    kept, hidden = (Graph.from_pairs(graph.n, a[among], b[among]) for among in (stay, to_find))
+    return kept, hidden, np.sort(drawn).astype(np.int64)
+
+
 def window_start(created_at: NDArray[np.int64], share: float) -> int | None:
     """The first moment of the window of the last `share` of friendships; what has the same date is in it together.
 

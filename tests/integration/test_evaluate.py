@@ -10,7 +10,7 @@ import pytest
 from offline.config import NightConfig
 from offline.evaluation.baselines import BASELINES
 from offline.evaluation.report import Report
-from offline.trial import trial
+from offline.trial import NEWCOMERS, trial
 
 QUICK = """
 [sage]
@@ -60,6 +60,9 @@ def check(report: Report) -> None:
     assert report.methods["system"][20].recall.value > report.methods["popularity"][20].recall.value
     assert report.pool is not None
     assert report.pool.recall.value > 0.5
+    newcomers = report.slices[NEWCOMERS]
+    assert newcomers.users > 5
+    assert len(newcomers.methods) == 3
 
 
 def test_a_held_out_file_that_is_not_there_is_bad_input(network: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from models.graph import Graph
 from offline.evaluation import baselines
-from offline.evaluation.baselines import BASELINES, PAGERANK, POPULARITY, baseline_lists
+from offline.evaluation.baselines import BASELINES, PAGERANK, POPULARITY, baseline_lists, popular_of_group
 
 NEIGHBOURHOOD = [method for method in BASELINES if method not in (POPULARITY, PAGERANK)]
 
@@ -163,3 +163,11 @@ def test_order_of_users_and_of_pairs_changes_no_list() -> None:
     first, second = baseline_lists(graph, np.arange(60), 10), baseline_lists(turned, users, 10)
     for method in BASELINES:
         assert (first[method][users] == second[method]).all()
+
+
+def test_the_best_connected_of_ones_own_group_come_first() -> None:
+    graph = graph_of(9, (0, 1), (0, 2), (0, 3), (1, 2), (5, 0), (5, 6))
+    groups = np.array([0, 0, 1, 1, 0, 1, -1, -1, 0], np.int32)
+    lists = popular_of_group(graph, np.array([4, 8, 6, 2]), 2, groups)
+    assert lists.tolist() == [[0, 1], [0, 1], [-1, -1], [5, 3]]
+    assert popular_of_group(graph, np.array([4]), 2, np.full(9, -1, np.int32)).tolist() == [[-1, -1]]

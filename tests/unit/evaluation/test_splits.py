@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.graph import Graph
-from offline.evaluation.splits import dates_of, hide, window_start
+from offline.evaluation.splits import dates_of, hide, hide_people, window_start
 from offline.snapshot import UNDATED
 
 
@@ -88,3 +88,17 @@ def test_dates_of_a_part_are_those_it_had_in_the_whole() -> None:
     for stranger in ([0], [3]), ([2], [0]):
         with pytest.raises(ValueError, match="whole does not"):
             dates_of(Graph.from_pairs(4, *stranger), graph, dates)
+
+
+def test_hidden_people_keep_no_friend_and_are_sought_by_those_who_stay() -> None:
+    a, b = np.triu_indices(20, 1)
+    crowd = Graph.from_pairs(21, a, b)
+    kept, hidden, newcomers = hide_people(crowd, 0.2, seed=1)
+    assert len(newcomers) == 4
+    assert 20 not in newcomers
+    stay = np.setdiff1d(np.arange(20), newcomers)
+    assert (kept.degrees[newcomers] == 0).all()
+    assert (kept.degrees[stay] == 15).all()
+    assert (hidden.degrees[newcomers] == 16).all()
+    assert (hidden.degrees[stay] == 4).all()
+    assert hide_people(crowd, 0.2, seed=1)[2].tolist() == newcomers.tolist()
