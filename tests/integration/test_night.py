@@ -1,0 +1,242 @@
+"""Whole nights on a small network: what is published, what is taken over, what the gate refuses."""
+
+import random
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models import publishing
+from models.block import Block
+from models.blocks import Blocks
+from models.columns import Flag
+from models.errors import UsageError
+from models.index import open_index
+from models.keys import Keys
+from models.manifest import FILE_NAME, Manifest
+from models.store.memory import MemoryStore
+from models.tables import Tables
+from models.versions import Versions
+from offline.config import NightConfig
+from offline.evaluation.report import SYSTEM, Report
+from offline.learnt import Learnt
+from offline.night import Night, Retrain
+
+KEYS = Keys("pymk")
+WEIGHTS = ("model/ranker.safetensors", "learnt/graphsage.safetensors", "learnt/cheap.npy")
+
+
+@dataclass(frozen=True)
+class First:
+    """The first night of a home, by the command."""
+
+    home: Any
+    version: str
+    printed: str
+    said: str
+
+    @property
+    def directory(self) -> Path:
+        return self.home.versions.path(self.version)
+
+    @property
+    def manifest(self) -> Manifest:
+        return Manifest.read(self.directory)
+
+
+@pytest.fixture(scope="module")
+def first(
+    tmp_path_factory: pytest.TempPathFactory, at_home: Callable[[Path], Any], small_network: Path, small_night: Path
+) -> First:
+    home = at_home(tmp_path_factory.mktemp("home"))
+    ran = home.run("nightly", str(small_network), "--config", str(small_night))
+    assert ran.returncode == 0, ran.stderr
+    return First(home, ran.stdout.rstrip("\n"), ran.stdout, ran.stderr)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A home whose active version is a copy of the first night's, with a store in memory."""
+
+    home: Path
+    data: Path
+    config: NightConfig
+    store: MemoryStore
+
+    def night(self, retrain: Retrain = "auto", **changed: Any) -> Manifest:
+        """The manifest of the version that a night makes."""
+        config = self.config.model_copy(update=changed)
+        night = Night(data=self.data, home=self.home, store=self.store, keys=KEYS, config=config, retrain=retrain)
+        version, _ = night.run()
+        return Versions(self.home).manifest(version)
+
+    @property
+    def active(self) -> str | None:
+        pointer = publishing.active(self.store, keys=KEYS)
+        return pointer and pointer.version
+
+
+@pytest.fixture
+def place(first: First, tmp_path: Path, small_network: Path, small_night: Path) -> Place:
+    versions, store = Versions(tmp_path), MemoryStore()
+    shutil.copytree(first.directory, versions.path(first.version))
+    publishing.publish(versions.path(first.version), store, versions, keys=KEYS)
+    return Place(tmp_path, small_network, NightConfig.read(small_night), store)
+
+
+def test_stdout_is_the_version_and_everything_else_goes_to_stderr(first: First) -> None:
+    assert first.printed == f"{first.version}\n"
+    assert first.home.active() == first.version
+    for step in ("snapshot", "training", "evaluation", "version", "publish"):
+        assert f'"step":"{step}"' in first.said
+    assert "Times resource allocation: recall@20" in first.said
+    assert "Traceback" not in first.said
+
+
+def test_every_file_is_in_the_manifest_and_as_it_says(first: First) -> None:
+    manifest, directory = first.manifest, first.directory
+    manifest.verify(directory)
+    there = {path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()}
+    assert there == {FILE_NAME, *manifest.files}
+    rooms = {name.partition("/")[0] for name in manifest.files}
+    assert rooms == {"blocks", "candidates", "index", "learnt", "model", "report.json", "tables"}
+    assert open_index(directory / "index").manifest.users == manifest.users
+    assert Learnt.open(directory).training.users == manifest.users
+
+
+def test_the_manifest_says_what_the_version_is_made_of(first: First, small_network: Path) -> None:
+    manifest = first.manifest
+    assert (manifest.version, manifest.users, manifest.forced) == (first.version, 250, False)
+    assert manifest.connections == len((small_network / "connections.csv").read_text().splitlines()) - 1
+    assert f'as_of = "{manifest.cut:%Y-%m-%dT%H:%M:%SZ}"' in (small_network / "schema.toml").read_text()
+    assert manifest.published_at is not None
+    assert manifest.created_at < manifest.published_at < datetime.now(UTC)
+    assert manifest.ranker["kind"] == "two_tower"
+    assert manifest.dataset["directory"] == str(small_network)
+    assert manifest.vocabulary == Tables.open(first.directory / "tables").vocabulary.digest
+
+
+def test_the_report_holds_the_system_and_every_baseline(first: First) -> None:
+    report = Report.read(first.directory)
+    assert report.users == 80
+    assert report.ratio is not None
+    assert set(report.methods) == {
+        SYSTEM,
+        "popularity",
+        "common_neighbours",
+        "adamic_adar",
+        "resource_allocation",
+        "jaccard",
+        "personalised_pagerank",
+    }
+    assert first.manifest.metrics == report.summary()
+
+
+def test_nothing_but_the_version_is_left(first: First) -> None:
+    assert not (first.home.path / "night").exists()
+    assert [path.name for path in first.home.versions.directory.iterdir() if path.is_dir()] == [first.version]
+    with first.home.opened() as store:
+        version = set(store.scan(KEYS.version(first.version)))
+        assert set(store.scan("pymk:")) - version == {KEYS.active, KEYS.versions, KEYS.lease}
+        assert all(store.ttl_s(key) is None for key in version)
+
+
+def test_everybody_active_has_candidates_and_nobody_who_may_not_be_shown(first: First) -> None:
+    tables = Tables.open(first.directory / "tables")
+    blocks = Blocks.open(first.directory / "blocks", tables.n)
+    active = np.flatnonzero(tables.flags & Flag.ACTIVE)
+    assert blocks.rows().tolist() == active.tolist()
+    shown = np.uint8(Flag.DISCOVERABLE | Flag.ACTIVE)
+    for row in active.tolist():
+        block = Block.unpack(blocks.record(row))
+        others = block.rows.astype(np.int64)
+        assert block.viewer == row
+        assert 0 < len(set(others.tolist())) == len(others) <= 60
+        assert row not in others
+        assert not tables.graph.contains(row, others).any()
+        assert not tables.forbidden.contains(row, others).any()
+        assert ((tables.flags[others] & shown) == shown).all()
+
+
+@pytest.mark.parametrize(
+    ("retrain", "after_days", "anew"),
+    [("auto", 7.0, False), ("auto", 0.0, True), ("always", 7.0, True), ("never", 0.0, False)],
+)
+def test_another_night_takes_the_weights_over_or_learns_anew(
+    place: Place, first: First, retrain: Retrain, after_days: float, anew: bool
+) -> None:
+    made = place.night(retrain, retrain_after_days=after_days)
+    assert place.active == made.version > first.version
+    assert (made.ranker["trained_at"] != first.manifest.ranker["trained_at"]) is anew
+    # the same friendships teach the same weights: what differs is when they were learnt
+    assert all(made.files[name] == first.manifest.files[name] for name in WEIGHTS)
+    assert made.files["blocks/blocks.bin"] == first.manifest.files["blocks/blocks.bin"]
+    made.verify(Versions(place.home).path(made.version))
+    assert not (place.home / "night").exists()
+
+
+def test_weights_are_due_when_they_are_old_or_the_graph_grew(first: First) -> None:
+    learnt = Learnt.open(first.directory)
+    then, users, friends = learnt.training.trained_at, learnt.training.users, learnt.training.connections
+    assert learnt.is_due(then + timedelta(days=6), users, friends, 7, 0.2) is None
+    assert learnt.is_due(then + timedelta(days=7), users, friends, 7, 0.2) == "the weights are 7.0 days old"
+    assert learnt.is_due(then, users * 2, friends, 7, 0.2) == f"users grew from {users} to {users * 2}"
+    assert learnt.is_due(then, users, friends * 2, 7, 0.2) == f"friendships grew from {friends} to {friends * 2}"
+
+
+def test_without_a_version_there_are_no_weights_to_take(tmp_path: Path, small_network: Path) -> None:
+    place = Place(tmp_path, small_network, NightConfig(), MemoryStore())
+    with pytest.raises(UsageError, match="--retrain never needs an active version to take the weights from"):
+        place.night("never")
+    assert not (tmp_path / "night").exists()
+
+
+def test_the_gate_refuses_and_force_overrides(first: First, small_network: Path, tmp_path: Path) -> None:
+    worse = tmp_path / "worse.toml"
+    worse.write_text("[candidates]\nkept = 1\nnearest = 30\n[split]\njudged_users = 80\n")
+    night = ("nightly", str(small_network), "--config", str(worse))
+    refused = first.home.run(*night)
+    assert (refused.returncode, refused.stdout) == (3, ""), refused.stderr
+    assert refused.stderr.splitlines()[-1].startswith("pymk: the quality gate refused to publish: recall@20 is 0.")
+    assert "publish it all the same with --force" in refused.stderr
+    assert first.home.active() == first.version
+    assert first.home.versions.ids() == [first.version]
+
+    forced = first.home.run(*night, "--force")
+    assert forced.returncode == 0, forced.stderr
+    assert "gate_overridden" in forced.stderr
+    version = forced.stdout.rstrip("\n")
+    assert first.home.active() == version
+    assert first.home.versions.manifest(version).forced
+    assert f"{version}\t" in (listed := first.home.run("versions").stdout)
+    assert listed.splitlines()[1].endswith("\tforced")
+    assert first.home.run("rollback").stdout == f"{first.version}\n"
+
+
+def test_the_order_of_rows_changes_nothing(
+    first: First, small_network: Path, small_night: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "DATA"
+    data.mkdir()
+    chance = random.Random(5)
+    for path in small_network.iterdir():
+        head, *rows = path.read_text().splitlines()
+        if path.suffix == ".csv":
+            chance.shuffle(rows)
+        if path.name == "connections.csv":
+            cells = (row.split(",") for row in rows)
+            rows = [
+                ",".join([b, a, *rest]) if chance.random() < 0.5 else ",".join([a, b, *rest]) for a, b, *rest in cells
+            ]
+        (data / path.name).write_text("\n".join([head, *rows, ""]))
+    made = Place(tmp_path / "home", data, NightConfig.read(small_night), MemoryStore()).night()
+    assert made.dataset["digest"] == first.manifest.dataset["digest"]
+    same = {"blocks/blocks.bin", "blocks/blocks_offsets.npy", *WEIGHTS}
+    same |= {name for name in made.files if name.startswith("tables/")}
+    differing = {name for name in same if made.files[name] != first.manifest.files[name]}
+    assert not differing
