@@ -19,6 +19,8 @@ SHRINKAGE = 20.0
 """how many expected friendships the column's own vote counts for"""
 LARGEST = 6.0
 """no vote is stronger than this, either way"""
+PAIRS_AT_ONCE = 1 << 18
+"""friendships whose sets or points are held at once"""
 POINT_EDGES = np.array([0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.97, 0.99, 0.999, 0.9999, 0.99999], dtype=np.float32)
 
 
@@ -139,8 +141,8 @@ def _set_votes(
     has = Graph.from_directed(n + coded.set_size, owner, coded.set_codes.astype(np.int64) + n)
     observed = np.zeros(coded.set_size)
     sizes = np.diff(coded.set_indptr)
-    for start in range(0, len(a), 1 << 18):
-        first, second = a[start : start + (1 << 18)], b[start : start + (1 << 18)]
+    for start in range(0, len(a), PAIRS_AT_ONCE):
+        first, second = a[start : start + PAIRS_AT_ONCE], b[start : start + PAIRS_AT_ONCE]
         counts = sizes[first]
         pair = np.repeat(np.arange(len(first)), counts)
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -159,20 +161,27 @@ def _point_votes(
     b: NDArray[np.int32],
     degrees: NDArray[np.float64],
 ) -> NDArray[np.float32]:
-    """The vote of each bin of cosine; strangers are 200,000 pairs drawn by degree."""
+    """The vote of each bin of cosine; strangers are up to 200,000 pairs of different people drawn by degree."""
     known = np.abs(points).sum(axis=1) > 0
     bins = len(edges) + 1
-    random = np.random.default_rng(0)
     weight = degrees * known
     if weight.sum() == 0:
         return np.zeros(bins, np.float32)
-    drawn = random.choice(len(points), size=(2, 200_000), p=weight / weight.sum())
-    both = known[a] & known[b]
-
-    def histogram(x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.float64]:
-        cosine = np.einsum("ij,ij->i", points[x], points[y])
-        return np.bincount(np.searchsorted(edges, cosine), minlength=bins).astype(np.float64)
-
-    observed = histogram(a[both].astype(np.int64), b[both].astype(np.int64))
-    expected = histogram(drawn[0], drawn[1]) * observed.sum() / drawn.shape[1]
+    drawn = np.random.default_rng(0).choice(len(points), size=(2, 200_000), p=weight / weight.sum())
+    both, apart = known[a] & known[b], drawn[0] != drawn[1]
+    observed = _histogram(points, edges, a[both], b[both])
+    strangers = _histogram(points, edges, drawn[0, apart], drawn[1, apart])
+    expected = strangers * observed.sum() / max(strangers.sum(), 1.0)
     return _votes(observed, expected, 1.0)
+
+
+def _histogram(
+    points: NDArray[np.float32], edges: NDArray[np.float32], x: NDArray[np.integer], y: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """How many of the pairs (x, y) have their cosine in each bin; holds PAIRS_AT_ONCE pairs of points."""
+    counts = np.zeros(len(edges) + 1)
+    for start in range(0, len(x), PAIRS_AT_ONCE):
+        first, second = x[start : start + PAIRS_AT_ONCE], y[start : start + PAIRS_AT_ONCE]
+        cosine = np.einsum("ij,ij->i", points[first], points[second])
+        counts += np.bincount(np.searchsorted(edges, cosine), minlength=len(counts))
+    return counts

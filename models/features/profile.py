@@ -1,16 +1,19 @@
 """Profiles as dense rows of numbers for the networks."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 from scipy.sparse import csr_array, hstack
-from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.utils.extmath import randomized_svd
 
 from models import files
+from models.errors import ArtefactError
 from models.profiles import (
     CategoricalColumn,
     Column,
@@ -29,6 +32,9 @@ QUANTILES = 64
 HASHED_WORDS = 1 << 14
 """buckets of the hashed words of a text"""
 
+ARRAYS = "profile_encoder.safetensors"
+DESCRIPTION = "profile_encoder.json"
+
 Sparse = csr_array
 
 
@@ -45,7 +51,8 @@ class ProfileEncoder:
         self._values = values
         """by categorical or multi column, the values in the order of their indicators"""
         self._arrays = arrays
-        """`column/weights` of indicators or words, `column/quantiles` of numbers, and `reduction` (width, columns)"""
+        """by `column/part`, `weights` of indicators, of `words`, `quantiles` of numbers, the `sphere` of places; and
+        `reduction` (width, columns)"""
 
     @classmethod
     def fit(cls, profiles: Profiles) -> "ProfileEncoder":
@@ -65,7 +72,7 @@ class ProfileEncoder:
                     arrays[f"{name}/quantiles"] = np.quantile(known, steps) if len(known) else np.zeros(0)
                 case TextColumn():
                     people = np.bincount(_words(column).indices, minlength=HASHED_WORDS)
-                    arrays[f"{name}/weights"] = _rarity(people, profiles.n)
+                    arrays[f"{name}/words"] = _rarity(people, profiles.n)
                 case LocationColumn():
                     arrays[f"{name}/sphere"] = np.ones(1, np.float32)
         encoder = cls(values, arrays)
@@ -79,7 +86,7 @@ class ProfileEncoder:
         return encoder
 
     def encode(self, profiles: Profiles) -> NDArray[np.float32]:
-        """(n, width) float32 of these people; a column that was not fitted is left out."""
+        """(n, width) float32 of these people; a column not fitted, or of another kind then, is left out."""
         sparse = self._sparse(profiles)
         if "reduction" in self._arrays:
             return np.asarray(sparse @ self._arrays["reduction"].T, dtype=np.float32)
@@ -95,31 +102,41 @@ class ProfileEncoder:
     def save(self, directory: Path) -> None:
         """Writes profile_encoder.safetensors and .json."""
         directory.mkdir(parents=True, exist_ok=True)
-        arrays = {name: np.ascontiguousarray(array) for name, array in self._arrays.items()}
-        save_file(arrays, directory / "profile_encoder.safetensors")
-        files.write_json(directory / "profile_encoder.json", {"values": self._values, "arrays": list(arrays)})
+        content = save({name: np.ascontiguousarray(array) for name, array in self._arrays.items()})
+        digest = hashlib.sha256(content).hexdigest()
+        files.write_bytes(directory / ARRAYS, content)
+        files.write_json(
+            directory / DESCRIPTION, {"values": self._values, "arrays": list(self._arrays), "sha256": digest}
+        )
 
     @classmethod
     def open(cls, directory: Path) -> "ProfileEncoder":
-        """A saved encoder. Raises ArtefactError where a file is missing."""
-        written = files.read_json(directory / "profile_encoder.json")
-        arrays = load_file(directory / "profile_encoder.safetensors")
-        return cls(written["values"], {name: arrays[name] for name in written["arrays"]})
+        """A saved encoder. Raises ArtefactError naming a file that is missing, truncated or altered."""
+        path = directory / DESCRIPTION
+        written, content = files.read_json(path), files.read_bytes(directory / ARRAYS)
+        try:
+            if hashlib.sha256(content).hexdigest() != written["sha256"]:
+                raise ArtefactError(f"{directory / ARRAYS} is truncated or altered: its digest is not that of {path}")
+            arrays = load(content)
+            return cls(written["values"], {name: arrays[name] for name in written["arrays"]})
+        except (KeyError, TypeError, SafetensorError) as error:
+            raise ArtefactError(f"{path} is truncated or altered: {error!r}") from error
 
     def _sparse(self, profiles: Profiles) -> Sparse:
         """(n, columns) of every fitted column side by side, in the order of fitting."""
         parts: list[Any] = [csr_array((profiles.n, 0), dtype=np.float32)]
         for key, array in self._arrays.items():
             name, _, part = key.rpartition("/")
-            if not part or key == "reduction":
+            if key == "reduction":
                 continue
             column = profiles.columns.get(name)
-            width = _indicators(key, array)
-            empty = csr_array((profiles.n, width), dtype=np.float32)
-            parts.append(empty if column is None else self._encode(name, column, array, profiles.n))
+            if column is None or _part(column) != part:
+                parts.append(csr_array((profiles.n, _indicators(key, array)), dtype=np.float32))
+            else:
+                parts.append(self._encode(name, column, array))
         return csr_array(hstack(parts, format="csr"))
 
-    def _encode(self, name: str, column: Column, fitted: NDArray[Any], n: int) -> Sparse:
+    def _encode(self, name: str, column: Column, fitted: NDArray[Any]) -> Sparse:
         match column:
             case CategoricalColumn(codes, values):
                 counts = (codes >= 0).astype(np.int64)
@@ -129,7 +146,8 @@ class ProfileEncoder:
             case NumericColumn() | TimestampColumn():
                 numbers = _numbers(column)
                 place = np.searchsorted(fitted, numbers) / max(len(fitted), 1) * 2 - 1
-                return csr_array(np.where(np.isnan(numbers), 0, place)[:, None].astype(np.float32))
+                placed = ~np.isnan(numbers) & (len(fitted) > 0)
+                return csr_array(np.where(placed, place, 0)[:, None].astype(np.float32))
             case LocationColumn(degrees):
                 return csr_array(sphere(degrees))
             case TextColumn():
@@ -173,12 +191,14 @@ def text_vectors(column: TextColumn, dimensions: int = 32) -> NDArray[np.float32
 
 
 def _reduction(sparse: Sparse, width: int) -> NDArray[np.float32]:
-    components = TruncatedSVD(width, n_iter=4, random_state=0).fit(sparse).components_
+    _, _, components = randomized_svd(sparse, width, n_iter=4, random_state=0)
     return np.ascontiguousarray(components, dtype=np.float32)
 
 
 def _words(column: TextColumn) -> Sparse:
     """(n, HASHED_WORDS) indicators of the words and pairs of words of each text."""
+    if not len(column.texts):
+        return csr_array(np.zeros((0, HASHED_WORDS), np.float32))
     vectorizer = HashingVectorizer(
         n_features=HASHED_WORDS, ngram_range=(1, 2), binary=True, norm=None, alternate_sign=False
     )
@@ -195,6 +215,19 @@ def _numbers(column: NumericColumn | TimestampColumn) -> NDArray[np.float64]:
     return column.numbers if isinstance(column, NumericColumn) else column.seconds
 
 
+def _part(column: Column) -> str:
+    """What an array fitted on such a column is called."""
+    match column:
+        case CategoricalColumn() | MultiColumn():
+            return "weights"
+        case TextColumn():
+            return "words"
+        case LocationColumn():
+            return "sphere"
+        case NumericColumn() | TimestampColumn():
+            return "quantiles"
+
+
 def _indicators(key: str, array: NDArray[Any]) -> int:
     """How many sparse columns an array of the encoder stands for."""
-    return {"weights": len(array), "quantiles": 1, "sphere": 3}.get(key.rpartition("/")[2], 0)
+    return {"weights": len(array), "words": len(array), "quantiles": 1, "sphere": 3}.get(key.rpartition("/")[2], 0)

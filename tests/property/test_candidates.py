@@ -1,0 +1,132 @@
+"""Candidates of random networks: who may never be among them, and what must change nothing."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.affinity import fit_affinity
+from models.candidates import CHEAP_DEFAULT, CandidateConfig, CandidateMaker, Landscape, Pools
+from models.features.comparison import coded_profiles
+from models.graph import Graph
+from models.profiles import CategoricalColumn, MultiColumn, NumericColumn, Profiles
+from models.sources import Source
+
+SMALL = CandidateConfig(
+    kept=12,
+    friends_of_friends=6,
+    walks=6,
+    three_hops=4,
+    nearest=5,
+    group_members=3,
+    rare_group=6,
+    few_friends=2,
+    least=9,
+)
+
+
+class RandomNearest:
+    """Names rows as near, herself, friends and repeats of nobody among them; -1 now and then."""
+
+    def __init__(self, n: int, seed: int) -> None:
+        random = np.random.default_rng(seed)
+        self._table = np.stack([random.permutation(np.arange(-1, n))[:5] for _ in range(n)]).astype(np.int32)
+        self._table = np.concatenate([self._table, np.full((n, 5), -1, np.int32)], axis=1)
+
+    def nearest(self, rows: np.ndarray, count: int) -> np.ndarray:
+        return np.ascontiguousarray(self._table[rows, :count])
+
+
+def random_landscape(seed: int) -> tuple[Landscape, RandomNearest]:
+    """A network of 1 to 40 people with profiles, embeddings, forbidden pairs and some who may not be shown."""
+    random = np.random.default_rng(seed)
+    n = int(random.integers(1, 41))
+    m = int(random.integers(0, 3 * n))
+    graph = Graph.from_pairs(n, random.integers(n, size=m), random.integers(n, size=m))
+    sets = [np.sort(random.permutation(5)[: random.integers(0, 4)]) for _ in range(n)]
+    profiles = Profiles(
+        n,
+        {
+            "age": NumericColumn(np.where(random.random(n) < 0.2, np.nan, random.normal(size=n))),
+            "clubs": MultiColumn(
+                np.cumsum([0, *map(len, sets)]).astype(np.int64), np.concatenate(sets).astype(np.int32), list("abcde")
+            ),
+            "team": CategoricalColumn(random.integers(-1, 4, n).astype(np.int32), list("wxyz")),
+        },
+    )
+    vectors = random.normal(size=(2, n, 3)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
+    land = Landscape(
+        graph=graph,
+        known=Graph.from_directed(n, random.integers(n, size=n), random.integers(n, size=n)),
+        suggestible=random.random(n) < 0.8,
+        spectral=vectors[0],
+        embeddings=vectors[1],
+        affinity=fit_affinity(coded_profiles(profiles), graph),
+        cheap=CHEAP_DEFAULT,
+    )
+    return land, RandomNearest(n, seed)
+
+
+def same(first: Pools, second: Pools) -> None:
+    """Both hold the same, up to each user's count."""
+    np.testing.assert_array_equal(first.users, second.users)
+    np.testing.assert_array_equal(first.counts, second.counts)
+    for at, count in enumerate(first.counts):
+        for name in ("rows", "sources", "values"):
+            one, other = (getattr(pools, name)[at, ..., :count] for pools in (first, second))
+            np.testing.assert_array_equal(one, other, err_msg=name)
+
+
+def reordered(pools: Pools, order: np.ndarray) -> Pools:
+    return Pools(**{name: getattr(pools, name)[order] for name in pools.__dataclass_fields__})
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 2**32))
+def test_nobody_is_shown_who_must_not_be(seed: int) -> None:
+    land, nearest = random_landscape(seed)
+    pools = CandidateMaker(land, nearest, SMALL, 1).pools(np.arange(land.graph.n))
+    for user, rows, sources, count in zip(pools.users, pools.rows, pools.sources, pools.counts, strict=True):
+        shown = rows[:count]
+        assert count <= SMALL.kept
+        assert user not in shown
+        assert len(np.unique(shown)) == count
+        assert not land.graph.contains(user, shown).any()
+        assert not land.known.contains(user, shown).any()
+        assert land.suggestible[shown].all()
+        assert sources[:count].all()
+        for source, limit in ((Source.FRIENDS_OF_FRIENDS, 6), (Source.RANDOM_WALK, 6), (Source.THREE_HOPS, 4)):
+            assert np.count_nonzero(sources[:count] & source) <= limit
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32))
+def test_many_users_in_one_thread_equal_each_alone(seed: int) -> None:
+    land, nearest = random_landscape(seed)
+    maker = CandidateMaker(land, nearest, SMALL, 1)
+    everybody = np.arange(land.graph.n)
+    whole = maker.pools(everybody)
+    same(whole, maker.pools(everybody))
+    for row in everybody:
+        same(reordered(whole, np.array([row])), maker.pools(np.array([row])))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.integers(2, 5))
+def test_threads_and_the_order_of_users_change_nothing(seed: int, threads: int) -> None:
+    land, nearest = random_landscape(seed)
+    everybody = np.arange(land.graph.n)
+    whole = CandidateMaker(land, nearest, SMALL, 1).pools(everybody)
+    same(whole, CandidateMaker(land, nearest, SMALL, threads).pools(everybody))
+    order = np.random.default_rng(seed).permutation(everybody)
+    same(reordered(whole, order), CandidateMaker(land, nearest, SMALL, threads).pools(order))
+
+
+def test_small_budgets_leave_nothing_behind_for_the_next_user() -> None:
+    hasty = SMALL.model_copy(update={"walk_edges": 3, "path_edges": 5})
+    for seed in range(40):
+        land, nearest = random_landscape(seed)
+        maker = CandidateMaker(land, nearest, hasty, 1)
+        whole = maker.pools(np.arange(land.graph.n))
+        for row in range(land.graph.n):
+            same(reordered(whole, np.array([row])), maker.pools(np.array([row])))
