@@ -59,6 +59,9 @@ class RankerConfig(BaseModel):
     weight_decay: float = Field(default=1e-3, ge=0)
     """pull of the weights towards zero"""
 
+    tower: tuple[int, ...] = (256, 128, 64)
+    """widths of both towers; the last is the dimension of their product"""
+
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """share of the towers' inputs silenced"""
 
@@ -107,6 +110,7 @@ def train_ranker(
         kept_features=len(PAIR_FEATURES),
         extra_inputs=len(EXTRA_INPUTS),
         viewer_inputs=statistics.shape[1],
+        tower=config.tower,
         dropout=config.dropout,
     )
     model = TwoTower(shape)
