@@ -31,7 +31,7 @@ class People:
     """(n, p) encoded profiles"""
     coded: CodedProfiles
     activity: Floats
-    """(n, a) standardised counts of what they lately did, up to the cut that the graph has"""
+    """(n, a) logarithms of counts of what they lately did, up to the cut that the graph has"""
     known: Graph
     """directed: who is never to be shown to whom"""
     suggestible: NDArray[np.bool_]
@@ -50,7 +50,8 @@ class Surroundings:
     statistics: Floats
     """(n, s) of models.features.statistics"""
     spectral: Spectral
-    """turned to where the networks learnt it"""
+    positions: Floats
+    """(n, k) the eigenvectors, turned to where the networks learnt them"""
     inputs: Floats
     """(n, f) GraphSAGE's features: profile, activity, statistics, spectrum"""
     structural: slice
@@ -60,15 +61,16 @@ class Surroundings:
 def survey(graph: Graph, people: People, reference: "Reference | None" = None) -> Surroundings:
     """Statistics, spectrum and GraphSAGE's features of a graph; the spectrum turned to the reference's."""
     spectral = spectral_embedding(graph, None if reference is None else reference.spectral.shape[1])
+    positions = spectral.vectors
     if reference is not None:
-        spectral = spectral.aligned(reference.spectral, reference.mine, reference.theirs)
+        positions = spectral.aligned(reference.spectral, reference.mine, reference.theirs)
     statistics = user_statistics(graph, spectral.norms())
     # eigenvectors have length one over n people; brought to a variance of one they weigh as much as the rest
-    spectrum = spectral.vectors * np.sqrt(graph.n)
+    spectrum = positions * np.sqrt(graph.n)
     scaled = (statistics - STATISTICS_MEAN) / STATISTICS_SCALE
     left = people.profile.shape[1] + people.activity.shape[1]
     inputs = np.concatenate([people.profile, people.activity, scaled, spectrum], axis=1).astype(np.float32)
-    return Surroundings(graph, statistics, spectral, np.clip(inputs, -8, 8), slice(left, inputs.shape[1]))
+    return Surroundings(graph, statistics, spectral, positions, np.clip(inputs, -8, 8), slice(left, inputs.shape[1]))
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Reference:
     def of(cls, surroundings: Surroundings) -> "Reference":
         """A reference for graphs of the same people."""
         rows = np.arange(surroundings.graph.n)
-        return cls(surroundings.spectral.vectors, rows, rows)
+        return cls(surroundings.positions, rows, rows)
 
 
 @dataclass(frozen=True)

@@ -34,19 +34,21 @@ class Spectral:
         weighted = self.vectors * np.sqrt(np.maximum(self.values, 0))
         return np.asarray(np.linalg.norm(weighted, axis=1), dtype=np.float32)
 
-    def aligned(self, other: NDArray[np.float32], mine: NDArray[np.int64], theirs: NDArray[np.int64]) -> "Spectral":
-        """These eigenvectors turned to lie as near as can be to those of another graph on shared people.
+    def aligned(
+        self, other: NDArray[np.float32], mine: NDArray[np.int64], theirs: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """The vectors (n, k') float32, turned to lie as near as can be to those of another graph on shared people.
 
-        `other` is (n', k'), `mine` and `theirs` (s,) the rows of the same people here and there. Eigenvectors have no
-        sign, and near-equal ones no order; a network that reads them needs them the way it learnt them. Orthogonal
-        Procrustes (Schonemann 1966); the values stay in their order, which near-equal ones make harmless.
+        `other` is (n', k'), `mine` and `theirs` (s,) the rows of the same people here and there; without any, all is
+        zero. Eigenvectors have no sign, and near-equal ones no order; a network that reads them needs them the way it
+        learnt them. A turned column mixes eigenvectors, so that no eigenvalue belongs to it. Orthogonal Procrustes
+        (Schonemann 1966).
         """
-        if not len(mine):
-            return self
-        k = other.shape[1]
-        left, _, right = svd(self.vectors[mine].T.astype(np.float64) @ other[theirs], full_matrices=False)
-        turned = self.vectors @ (left @ right)
-        return Spectral(np.resize(self.values, k), turned.astype(np.float32))
+        overlap = self.vectors[mine].T @ other[theirs]
+        if not overlap.any():
+            return np.zeros((len(self.vectors), other.shape[1]), np.float32)
+        left, _, right = svd(overlap.astype(np.float64), full_matrices=False)
+        return np.asarray(self.vectors @ (left @ right).astype(np.float32), dtype=np.float32)
 
 
 def spectral_embedding(graph: Graph, dimensions: int | None = None) -> Spectral:
