@@ -25,8 +25,14 @@ class Graph:
 
     @classmethod
     def from_directed(cls, n: int, source: ArrayLike, target: ArrayLike) -> "Graph":
-        """The directed graph on n rows of the pairs source → target; loops and repeats are dropped."""
+        """The directed graph on n rows of the pairs source → target; loops and repeats are dropped.
+
+        Raises ValueError for a row outside 0 to n-1.
+        """
         start, end = np.asarray(source, dtype=np.int64), np.asarray(target, dtype=np.int64)
+        for rows in (start, end):
+            if len(rows) and not 0 <= rows.min() <= rows.max() < n:
+                raise ValueError(f"rows run from {rows.min()} to {rows.max()} in a graph of {n}")
         keys = np.unique((start * n + end)[start != end])
         indptr = np.zeros(n + 1, dtype=np.int64)
         if n:
@@ -53,12 +59,14 @@ class Graph:
         return source[once], self.indices[once]
 
     def contains(self, a: ArrayLike, b: ArrayLike) -> NDArray[np.bool_]:
-        """Whether each a → b is an edge, (m,) bool."""
+        """Whether each a → b is an edge, (m,) bool; a row outside 0 to n-1, such as -1 for nobody, has none."""
         start, end = np.broadcast_arrays(np.asarray(a, dtype=np.int64), np.asarray(b, dtype=np.int64))
-        wanted = start * self.n + end
         keys = self._keys
-        at = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))
-        return keys[at] == wanted if len(keys) else np.zeros(wanted.shape, dtype=bool)
+        if not len(keys):
+            return np.zeros(start.shape, dtype=bool)
+        wanted = start * self.n + end
+        at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        return (keys[at] == wanted) & (end >= 0) & (end < self.n)
 
     def without(self, a: ArrayLike, b: ArrayLike) -> "Graph":
         """This undirected graph less the pairs (a, b)."""
