@@ -199,15 +199,17 @@ class _Run:
         )
 
     def finished(self) -> TrainedSage:
-        """The run to its end: the best weights, one line of history per evaluation, the best one's metrics."""
+        """The run to its end: the best weights, one line of history per evaluation, the best one's metrics.
+
+        History begins with the encoder as it starts, which is never the one returned: it may rank the placed well, but
+        knows nothing of newcomers.
+        """
         begun, every = time.monotonic(), max(1, self.steps // self.config.evaluations)
         allowed = self.config.max_seconds or min(45 + 0.005 * self.known.n, 1_800.0)
-        best = copy.deepcopy(self.model.state_dict())
-        metrics = {"step": 0.0, "seconds": 0.0, **self.validation.metrics(self.model)}
-        history, losses, since_best = [metrics], list[float](), 0
-        self.log.info(
-            "sage_training_begins", steps=self.steps, pairs=len(self.left), allowed_s=round(allowed), **metrics
-        )
+        start = {"step": 0.0, "seconds": 0.0, **self.validation.metrics(self.model)}
+        best, metrics = self.model.state_dict(), start
+        history, losses, since_best = [start], list[float](), 0
+        self.log.info("sage_training_begins", steps=self.steps, pairs=len(self.left), allowed_s=round(allowed), **start)
         for step, batch in enumerate(self._batches(), start=1):
             losses.append(self._step(batch))
             late = time.monotonic() - begun > allowed
@@ -219,7 +221,7 @@ class _Run:
             losses.clear()
             self.log.info("sage_training", **{name: round(one, 4) for name, one in line.items()})
             since_best += 1
-            if not self.validation.pairs or line["gain"] > metrics["gain"]:
+            if metrics is start or not self.validation.pairs or line["gain"] > metrics["gain"]:
                 best, metrics, since_best = copy.deepcopy(self.model.state_dict()), line, 0
             if step >= self.steps or late or since_best >= self.config.patience:
                 break
