@@ -45,10 +45,10 @@ def hit_rate(hits: Hits, friends_made: NDArray[np.integer], limit: int) -> PerUs
 
 def ndcg_of_lists(
     scores: NDArray[np.float32], outcomes: NDArray[np.bool_], friends_made: NDArray[np.int64], limit: int = 20
-) -> float:
-    """Mean NDCG at `limit` of U scored lists (U, m), -inf where a place is empty.
+) -> NDArray[np.float64]:
+    """NDCG at `limit` of each of U scored lists (U, m), -inf where a place is empty; (U,).
 
     Equal scores stay in the order of the list.
     """
     best = np.argsort(-scores, axis=1, kind="stable")[:, :limit]
-    return float(ndcg(np.take_along_axis(outcomes, best, axis=1), friends_made, limit).mean())
+    return ndcg(np.take_along_axis(outcomes, best, axis=1), friends_made, limit)

@@ -47,14 +47,23 @@ class RankerConfig(BaseModel):
     max_steps: int = Field(default=1200, ge=1)
     """steps, whatever the epochs"""
 
-    max_seconds: float = Field(default=240.0, gt=0)
-    """seconds after which training stops with the best weights so far, however slow the machine"""
+    max_seconds: float = Field(default=120.0, gt=0)
+    """seconds after which either stage stops with the best weights so far, however slow the machine"""
 
     patience: int = Field(default=4, ge=1)
     """epochs without a better NDCG@20 of the validation viewers before training stops"""
 
-    learning_rate: float = Field(default=2e-3, gt=0)
+    learning_rate: float = Field(default=1.5e-3, gt=0)
     """highest step of AdamW, rising and falling along one cycle"""
+
+    tower_learning_rate: float = Field(default=5e-4, gt=0)
+    """the same once the towers learn too"""
+
+    tower_patience: int = Field(default=2, ge=1)
+    """the same patience once the towers learn too"""
+
+    tower_errors: float = Field(default=2.0, ge=0)
+    """standard errors by which the towers must raise the validation viewers' mean NDCG@20 to be used"""
 
     weight_decay: float = Field(default=1e-3, ge=0)
     """pull of the weights towards zero"""
@@ -144,42 +153,67 @@ class _Run:
         _begin_with(model, prior)
 
     def fit(self, log: FilteringBoundLogger) -> dict[str, float]:
-        """Trains until the validation viewers' lists stop getting better; keeps the best weights."""
+        """Trains the head on the pair inputs alone, then with the towers; keeps the best weights of the validation.
+
+        Towers that do not raise the validation viewers' NDCG@20 beyond chance stay out: their product keeps no weight.
+        """
+        begun = float(self._ndcg(towers=False).mean())
+        log.info("ranker_begins", viewers=len(self.training), ndcg20=round(begun, 4))
+        head, epochs = self._stage(begun, self.config.learning_rate, towers=False, log=log)
+        without, by_head = copy.deepcopy(self.model.state_dict()), self._ndcg(towers=False)
+        full, more = self._stage(head, self.config.tower_learning_rate, towers=True, log=log)
+        gain = self._ndcg(towers=True) - by_head
+        useful = bool(gain.mean() > self.config.tower_errors * gain.std() / len(gain) ** 0.5)
+        if not useful:
+            self.model.load_state_dict(without)
+        log.info("ranker_ends", prior=round(begun, 4), head=round(head, 4), towers=round(full, 4), kept=useful)
+        return {
+            "prior_ndcg20": begun,
+            "head_ndcg20": head,
+            "towers_ndcg20": full,
+            "towers_kept": float(useful),
+            "epochs": float(epochs + more),
+            "viewers": float(len(self.training)),
+        }
+
+    def _stage(self, best: float, rate: float, *, towers: bool, log: FilteringBoundLogger) -> tuple[float, int]:
+        """Trains from the weights as they are, whose NDCG is `best`; leaves the best, returns its NDCG and the epochs."""
         config, started = self.config, time.monotonic()
-        optimiser = torch.optim.AdamW(
-            self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-        )
+        patience = config.tower_patience if towers else config.patience
+        parameters = [
+            one for name, one in self.model.named_parameters() if towers or not name.startswith(("query", "candidate"))
+        ]
+        optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=config.weight_decay, fused=True)
         an_epoch = max(-(-len(self.training) // config.batch_users), 1)
         epochs = max(min(config.epochs, config.max_steps // an_epoch), 1)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, config.learning_rate, total_steps=epochs * an_epoch, pct_start=0.15
-        )
-        best, best_state, waited, epoch = self._ndcg(), copy.deepcopy(self.model.state_dict()), 0, 0
-        log.info("ranker_begins", viewers=len(self.training), epochs=epochs, ndcg20=round(best, 4))
-        begun = best
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=epochs * an_epoch, pct_start=0.15)
+        state, waited, epoch = copy.deepcopy(self.model.state_dict()), 0, 0
         for epoch in range(1, epochs + 1):
-            loss = self._epoch(optimiser, schedule)
-            ndcg = self._ndcg()
-            log.info("ranker_epoch", epoch=epoch, loss=round(loss, 4), ndcg20=round(ndcg, 4))
+            loss = self._epoch(optimiser, schedule, towers=towers)
+            ndcg = float(self._ndcg(towers=towers).mean())
+            log.info("ranker_epoch", towers=towers, epoch=epoch, loss=round(loss, 4), ndcg20=round(ndcg, 4))
             waited = 0 if ndcg > best else waited + 1
             if ndcg > best:
-                best, best_state = ndcg, copy.deepcopy(self.model.state_dict())
-            if waited >= config.patience or time.monotonic() - started > config.max_seconds:
+                best, state = ndcg, copy.deepcopy(self.model.state_dict())
+            if waited >= patience or time.monotonic() - started > config.max_seconds:
                 break
-        self.model.load_state_dict(best_state)
-        return {"prior_ndcg20": begun, "ndcg20": best, "epochs": float(epoch), "viewers": float(len(self.training))}
+        self.model.load_state_dict(state)
+        return best, epoch
 
-    def _ndcg(self) -> float:
-        """NDCG@20 of the validation viewers' lists."""
-        return ndcg_of_lists(self.scores(self.validation), self.validation.outcomes, self.validation.friends_made)
+    def _ndcg(self, *, towers: bool) -> NDArray[np.float64]:
+        """NDCG@20 of each validation viewer's list."""
+        scores = self.scores(self.validation, towers=towers)
+        return ndcg_of_lists(scores, self.validation.outcomes, self.validation.friends_made)
 
-    def _epoch(self, optimiser: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler) -> float:
+    def _epoch(
+        self, optimiser: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler, *, towers: bool
+    ) -> float:
         self.model.train()
         order = self.random.permutation(len(self.training))
         total = 0.0
         for start in range(0, len(order), self.config.batch_users):
             batch = self.training.take(order[start : start + self.config.batch_users])
-            loss = self._loss(batch)
+            loss = self._loss(batch, towers=towers)
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -188,17 +222,19 @@ class _Run:
             total += float(loss.detach()) * len(batch)
         return total / len(order)
 
-    def _loss(self, batch: TrainingLists) -> Tensor:
+    def _loss(self, batch: TrainingLists, *, towers: bool) -> Tensor:
         places, weights = self._drawn(batch)
         pair = torch.from_numpy(batch.pair_inputs(self.statistics, places))
-        rows = np.take_along_axis(batch.rows, places, axis=1).astype(np.int64)
-        distinct, at = np.unique(rows, return_inverse=True)
-        candidates = self.model.candidates(self.people[distinct])[torch.from_numpy(at.reshape(rows.shape))]
-        scores = self.model(self.model.queries(self.people[batch.users]), candidates, pair)
+        queries = candidates = None
+        if towers:
+            rows = np.take_along_axis(batch.rows, places, axis=1).astype(np.int64)
+            distinct, at = np.unique(rows, return_inverse=True)
+            candidates = self.model.candidates(self.people[distinct])[torch.from_numpy(at.reshape(rows.shape))]
+            queries = self.model.queries(self.people[batch.users])
+        scores = self.model(queries, candidates, pair)
         outcome = torch.from_numpy(np.take_along_axis(batch.outcomes, places, axis=1) & np.isfinite(weights))
         spread = functional.log_softmax(scores + torch.from_numpy(weights), dim=1)
-        found = outcome.float()
-        return -(torch.where(outcome, spread, 0).sum(dim=1) / found.sum(dim=1)).mean()
+        return -(torch.where(outcome, spread, 0).sum(dim=1) / outcome.sum(dim=1)).mean()
 
     def _drawn(self, batch: TrainingLists) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Places (u, k) of each list to compute, and what to add to their scores, -inf for a place of no use.
@@ -222,17 +258,18 @@ class _Run:
         return places, weights
 
     @torch.no_grad()
-    def scores(self, lists: TrainingLists) -> NDArray[np.float32]:
+    def scores(self, lists: TrainingLists, *, towers: bool = True) -> NDArray[np.float32]:
         """(U, m) float32 scores of every place; -inf where there is no candidate."""
         self.model.eval()
-        vectors = candidate_vectors(self.model, self.people)
+        vectors = candidate_vectors(self.model, self.people) if towers else None
         scores = np.full(lists.rows.shape, -np.inf, np.float32)
         for start in range(0, len(lists), 64):
             at = np.arange(start, min(start + 64, len(lists)))
             part = lists.take(at)
-            queries = self.model.queries(self.people[part.users])
             pair = torch.from_numpy(part.pair_inputs(self.statistics))
-            scores[at] = self.model(queries, vectors[part.rows.astype(np.int64)], pair).numpy()
+            queries = None if vectors is None else self.model.queries(self.people[part.users])
+            candidates = None if vectors is None else vectors[part.rows.astype(np.int64)]
+            scores[at] = self.model(queries, candidates, pair).numpy()
         return np.where(lists.in_use, scores, -np.inf)
 
     def calibration(self) -> NDArray[np.float32]:
@@ -270,6 +307,7 @@ def _begin_with(model: TwoTower, prior: NDArray[np.float32]) -> None:
     weights = torch.zeros_like(model.scale)
     weights[:kept] = torch.from_numpy(prior[:kept])
     weights[degree] = float(prior[kept])
+    model.first.weight[:, :product].zero_()
     model.past.weight.zero_()
     model.past.weight[0, product:] = weights * model.scale
     model.last.weight.zero_()

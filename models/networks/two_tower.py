@@ -78,9 +78,15 @@ class TwoTower(nn.Module):
         """(u, inputs) rows of candidates → (u, d), L2-normalised."""
         return functional.normalize(self.candidate((users - self.user_mean) / self.user_scale), dim=-1)
 
-    def forward(self, queries: Tensor, candidates: Tensor, pair: Tensor) -> Tensor:
-        """Scores (u, m) of queries (u, d), candidates (u, m, d) and pair inputs (u, m, p) in the order above."""
-        product = queries[:, None, :] * candidates * (candidates.shape[-1] ** 0.5)
+    def forward(self, queries: Tensor | None, candidates: Tensor | None, pair: Tensor) -> Tensor:
+        """Scores (u, m) of queries (u, d), candidates (u, m, d) and pair inputs (u, m, p) in the order above.
+
+        Without queries and candidates the product is zero throughout.
+        """
+        if queries is None or candidates is None:
+            product = pair.new_zeros((*pair.shape[:-1], self.config.tower[-1]))
+        else:
+            product = queries[:, None, :] * candidates * (candidates.shape[-1] ** 0.5)
         inputs = torch.cat([product, (pair - self.mean) / self.scale], dim=-1)
         hidden = functional.relu(self.first(inputs))
         hidden = functional.relu(self.second(hidden))
