@@ -65,6 +65,11 @@ def read_json(path: Path) -> Any:
         raise ArtefactError(f"{path} is truncated or altered: {error}") from error
 
 
+def json_digest(value: Any) -> str:
+    """The SHA-256 in hexadecimal of a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
 def write_array(path: Path, array: NDArray[Any]) -> None:
     """Writes an array as .npy, little-endian and C-contiguous, atomically."""
     with writing(path) as file:

@@ -5,22 +5,29 @@ the ranges of the block's codes are multiplied into the head's first layer, so t
 inputs and candidate vectors gives its hidden units.
 """
 
+import hashlib
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors.numpy import load
 
 from models import files
 from models.block import Block
 from models.errors import ArtefactError
-from models.features.names import LOG_DEGREE
-from models.features.pair import ALLOCATION, COMMON, extra_inputs
+from models.features.names import LOG_DEGREE, STATISTICS
+from models.features.pair import ALLOCATION, COMMON, EXTRA_INPUTS, PAIR_FEATURES, extra_inputs
 
 WEIGHTS = "ranker.safetensors"
 DESCRIPTION = "ranker.json"
+FALLBACK = "resource_allocation"
+"""the kind of ranker that nothing was learnt for"""
+READ = {"kept_features": len(PAIR_FEATURES), "extra_inputs": len(EXTRA_INPUTS), "viewer_inputs": len(STATISTICS)}
+"""how many of each the head reads"""
+LOWEST_ODDS = np.float32(80)
+"""logarithm of the longest odds against that float32 can turn into a probability"""
 MASS_OF = 20
 """how many of a list's best set its level"""
 
@@ -43,7 +50,7 @@ class Ranker:
 
     def __init__(self, kind: str, calibration: Floats, config: dict[str, Any], weights: dict[str, Floats]) -> None:
         self.kind = kind
-        """"two_tower", or "resource_allocation" where there was too little to learn from"""
+        """"two_tower", or FALLBACK where there was too little to learn from"""
         self._calibration = calibration
         if kind != "two_tower":
             return
@@ -66,15 +73,27 @@ class Ranker:
 
     @classmethod
     def open(cls, directory: Path) -> "Ranker":
-        """The ranker of a version's `model` directory. Raises ArtefactError where a file is missing or altered."""
-        description = files.read_json(directory / DESCRIPTION)
-        if description.get("kind") == "resource_allocation":
-            return cls("resource_allocation", np.asarray(description["calibration"], dtype=np.float32), {}, {})
+        """The ranker of a version's `model` directory.
+
+        Raises ArtefactError naming a file that is missing, truncated or altered.
+        """
+        path, weights_path = directory / DESCRIPTION, directory / WEIGHTS
+        description = files.read_json(path)
         try:
-            weights = load_file(directory / WEIGHTS)
-            return cls("two_tower", weights["calibration"], description["config"], weights)
-        except (KeyError, OSError, ValueError, SafetensorError) as error:
-            raise ArtefactError(f"{directory / WEIGHTS} is missing, truncated or altered: {error}") from error
+            if description.get("kind") == FALLBACK:
+                return cls(FALLBACK, np.asarray(description["calibration"], dtype=np.float32).reshape(4), {}, {})
+            digest = description.pop("digest")
+            if files.json_digest(description) != digest:
+                raise ArtefactError(f"{path} is truncated or altered: its digest does not fit")
+            content = files.read_bytes(weights_path)
+            if hashlib.sha256(content).hexdigest() != description["weights_sha256"]:
+                raise ArtefactError(f"{weights_path} is truncated or altered: its digest is not that of {path}")
+            config, weights = description["config"], load(content)
+            if tuple(config[name] for name in READ) != tuple(READ.values()):
+                raise ArtefactError(f"{path} was learnt on other features than this release computes")
+            return cls("two_tower", weights["calibration"], config, weights)
+        except (AttributeError, KeyError, TypeError, ValueError, SafetensorError) as error:
+            raise ArtefactError(f"{path} is truncated or altered: {error!r}") from error
 
     def query(self, person: Floats) -> Floats:
         """(d,) float32, L2-normalised: the query tower's output for a row of tower inputs."""
@@ -121,7 +140,7 @@ class Ranker:
             return logits
         slope, level, by_degree, by_mass = self._calibration
         odds = slope * logits + (level + by_degree * viewer_log_degree + by_mass * list_mass(logits))
-        return np.asarray(1 / (1 + np.exp(-odds)), dtype=np.float32)
+        return np.asarray(1 / (1 + np.exp(np.minimum(-odds, LOWEST_ODDS))), dtype=np.float32)
 
 
 def list_mass(logits: Floats) -> float:

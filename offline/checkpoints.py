@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as tensors_of
@@ -15,7 +14,7 @@ from safetensors.torch import save as bytes_of
 from torch import nn
 
 from models.errors import ArtefactError
-from models.files import read_bytes, read_json, write_bytes, write_json
+from models.files import json_digest, read_bytes, read_json, write_bytes, write_json
 
 _NETWORKS = "models.networks."
 
@@ -48,8 +47,7 @@ class _Description(BaseModel):
 
     def sealed(self) -> "_Description":
         """The description with its digest."""
-        rest = orjson.dumps(self.model_dump(mode="json", exclude={"digest"}), option=orjson.OPT_SORT_KEYS)
-        return self.model_copy(update={"digest": hashlib.sha256(rest).hexdigest()})
+        return self.model_copy(update={"digest": json_digest(self.model_dump(mode="json", exclude={"digest"}))})
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from models import files
 from models.errors import ArtefactError
+from models.features.pair import PAIR_FEATURES
 from models.features.profile import ProfileEncoder
 from models.networks.graphsage import GraphSage
 from models.networks.two_tower import TwoTower
-from models.scoring import DESCRIPTION
+from models.scoring import DESCRIPTION, FALLBACK, Ranker
 from models.vocabulary import Vocabulary
 from offline import checkpoints
 from offline.perspective import Reference
@@ -68,7 +69,7 @@ class Learnt:
         checkpoints.save(learnt / "graphsage", self.sage, self.sage.config, metrics)
         if self.ranker is None:
             calibration = list(FALLBACK_CALIBRATION)
-            files.write_json(model / DESCRIPTION, {"kind": "resource_allocation", "calibration": calibration})
+            files.write_json(model / DESCRIPTION, {"kind": FALLBACK, "calibration": calibration})
         else:
             checkpoints.save(model / "ranker", self.ranker, self.ranker.config, metrics)
         files.write_array(learnt / "cheap.npy", self.cheap)
@@ -81,8 +82,10 @@ class Learnt:
     def open(cls, directory: Path) -> "Learnt":
         """What `save` wrote. Raises ArtefactError naming a file that is missing, truncated or altered."""
         model, learnt = directory / "model", directory / "learnt"
-        fallback = files.read_json(model / DESCRIPTION).get("kind") == "resource_allocation"
+        ranker = None if Ranker.open(model).kind == FALLBACK else checkpoints.load(model / "ranker").model
         offsets = files.read_array(learnt / "vocabulary_offsets.npy", np.int64, (None,))
+        if not len(offsets):
+            raise ArtefactError(f"{learnt / 'vocabulary_offsets.npy'} is altered: it holds no boundary")
         text = files.map_bytes(learnt / "vocabulary.bin", int(offsets[-1]))
         try:
             training = Training.model_validate_json(files.read_bytes(learnt / "training.json"))
@@ -91,8 +94,8 @@ class Learnt:
         return cls(
             encoder=ProfileEncoder.open(learnt),
             sage=cast("GraphSage", checkpoints.load(learnt / "graphsage").model),
-            ranker=None if fallback else cast("TwoTower", checkpoints.load(model / "ranker").model),
-            cheap=files.read_array(learnt / "cheap.npy", np.float32, (None,)),
+            ranker=cast("TwoTower | None", ranker),
+            cheap=files.read_array(learnt / "cheap.npy", np.float32, (len(PAIR_FEATURES) + 1,)),
             spectral=files.read_array(learnt / "spectral.npy", np.float32, (len(offsets) - 1, None)),
             vocabulary=Vocabulary(text, offsets),
             training=training,
