@@ -177,7 +177,7 @@ class _Run:
         }
 
     def _stage(self, best: float, rate: float, *, towers: bool, log: FilteringBoundLogger) -> tuple[float, int]:
-        """Trains from the weights as they are, whose NDCG is `best`; leaves the best, returns its NDCG and the epochs."""
+        """Trains from the weights as they are, whose NDCG is `best`; leaves the best, returns its NDCG and epochs."""
         config, started = self.config, time.monotonic()
         patience = config.tower_patience if towers else config.patience
         parameters = [

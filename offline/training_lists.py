@@ -50,7 +50,8 @@ class TrainingLists:
         """
         rows, sources, codes = self.rows, self.sources, self.codes
         if places is not None:
-            rows, sources = (np.take_along_axis(part, places, axis=1) for part in (rows, sources))
+            rows = np.take_along_axis(rows, places, axis=1)
+            sources = np.take_along_axis(sources, places, axis=1)
             codes = np.take_along_axis(codes, places[:, None, :], axis=2)
         values = codes * self.step[:, :, None] + self.low[:, :, None]
         viewer = statistics[self.users]
