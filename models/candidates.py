@@ -75,7 +75,7 @@ class CandidateConfig(BaseModel):
         return Reach(**{name: getattr(self, name) for name in Reach._fields})
 
 
-CHEAP_DEFAULT = np.array([0.0, 0.0, 0.5, 0.3, 1.0, 1.0, 1.0, 0.5, -0.3], dtype=np.float32)
+CHEAP_DEFAULT = np.array([0.0, 0.0, 0.5, 0.3, 1.0, 0.5, 0.5, 0.5, -0.4], dtype=np.float32)
 """The cheap score before one is learnt: weights of PAIR_FEATURES, then of the candidate's ln(1 + friends)"""
 
 
@@ -132,7 +132,7 @@ class Landscape:
     suggestible: NDArray[np.bool_]
     """(n,) who may be shown to anyone"""
     spectral: NDArray[np.float32]
-    """(n, k) directions in the leading eigenvectors"""
+    """(n, k) coordinates in the leading eigenvectors"""
     embeddings: NDArray[np.float32]
     """(n, d) L2-normalised"""
     affinity: AffinityTables

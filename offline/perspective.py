@@ -51,26 +51,28 @@ class Surroundings:
     """(n, s) of models.features.statistics"""
     spectral: Spectral
     positions: Floats
-    """(n, k) the eigenvectors, turned to where the networks learnt them"""
+    """(n, k) the weighted eigenvectors, turned to where the networks learnt them"""
     inputs: Floats
     """(n, f) GraphSAGE's features: profile, activity, statistics, spectrum"""
     structural: slice
     """the columns of `inputs` that come from the graph"""
+    carried: slice
+    """the columns of `inputs` that embeddings begin as"""
 
 
 def survey(graph: Graph, people: People, reference: "Reference | None" = None) -> Surroundings:
     """Statistics, spectrum and GraphSAGE's features of a graph; the spectrum turned to the reference's."""
     spectral = spectral_embedding(graph, None if reference is None else reference.spectral.shape[1])
-    positions = spectral.vectors
+    positions = spectral.positions()
     if reference is not None:
         positions = spectral.aligned(reference.spectral, reference.mine, reference.theirs)
     statistics = user_statistics(graph, spectral.norms())
-    # eigenvectors have length one over n people; brought to a variance of one they weigh as much as the rest
-    spectrum = positions * np.sqrt(graph.n)
     scaled = (statistics - STATISTICS_MEAN) / STATISTICS_SCALE
     left = people.profile.shape[1] + people.activity.shape[1]
-    inputs = np.concatenate([people.profile, people.activity, scaled, spectrum], axis=1).astype(np.float32)
-    return Surroundings(graph, statistics, spectral, positions, np.clip(inputs, -8, 8), slice(left, inputs.shape[1]))
+    inputs = np.concatenate([people.profile, people.activity, scaled, positions], axis=1).astype(np.float32)
+    width = inputs.shape[1]
+    structural, carried = slice(left, width), slice(width - positions.shape[1], width)
+    return Surroundings(graph, statistics, spectral, positions, np.clip(inputs, -8, 8), structural, carried)
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def perspective(
         graph=graph,
         known=people.known,
         suggestible=people.suggestible,
-        spectral=surroundings.spectral.directions(),
+        spectral=surroundings.spectral.coordinates(),
         embeddings=embeddings,
         affinity=fit_affinity(people.coded, graph),
         cheap=cheap,
@@ -161,6 +163,6 @@ class KnownNearest:
         return np.ascontiguousarray(self._nearest[at, :count])
 
 
-STATISTICS_MEAN = np.array([2.5, 0.2, 3.0, -3.0], dtype=np.float32)
-STATISTICS_SCALE = np.array([1.0, 0.2, 1.0, 1.5], dtype=np.float32)
+STATISTICS_MEAN = np.array([2.5, 0.2, 3.0, 0.5], dtype=np.float32)
+STATISTICS_SCALE = np.array([1.0, 0.2, 1.0, 1.0], dtype=np.float32)
 """what brings STATISTICS to the order of one; fixed, so that a number means the same in every graph"""

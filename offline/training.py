@@ -52,7 +52,13 @@ def train(
     early = survey(messages.graph, population.before(labels.cut or moment, messages))
     a, b = labels.hidden.pairs()
     sage = train_graphsage(
-        early.inputs, messages.graph, (a, b), config.sage, structural_columns=early.structural, log=log
+        early.inputs,
+        messages.graph,
+        (a, b),
+        config.sage,
+        structural_columns=early.structural,
+        carried_columns=early.carried,
+        log=log,
     )
     reference = Reference.of(early)
 
@@ -77,7 +83,7 @@ def train(
         sage=sage.model,
         ranker=ranker,
         cheap=CHEAP_DEFAULT,
-        spectral=early.spectral.vectors,
+        spectral=early.positions,
         vocabulary=snapshot.vocabulary,
         training=Training(trained_at=trained_at, users=snapshot.n, connections=readable.count, metrics=metrics),
     )

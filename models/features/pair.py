@@ -20,7 +20,7 @@ PAIR_FEATURES: Final = (
     "resource_allocation",
     "three_hops",
     "pagerank",
-    "spectral_cosine",
+    "spectral",
     "embedding_cosine",
     "affinity",
 )
@@ -31,7 +31,7 @@ adamic_adar           ln(1 + 4 x sum over mutual friends of 1 / ln(degree))
 resource_allocation   ln(1 + 1,000 x sum over mutual friends of 1 / degree)
 three_hops            ln(1 + 10,000 x degree-normalised paths of length three / sqrt(degree x degree))
 pagerank              ln(1 + 1,000,000 x personalised PageRank of the candidate from the viewer)
-spectral_cosine       cosine in the leading eigenvectors of the normalised adjacency
+spectral              s ln(1 + 100 |x|), s the sign of x, the friendship as estimated by a matrix of low rank
 embedding_cosine      cosine of the GraphSAGE embeddings
 affinity              log-odds of friendship by comparing the two profiles (models.affinity)
 """
@@ -40,6 +40,7 @@ ADAMIC_ADAR_SCALE: Final = 4.0
 ALLOCATION_SCALE: Final = 1e3
 THREE_HOPS_SCALE: Final = 1e4
 PAGERANK_SCALE: Final = 1e6
+SPECTRAL_SCALE: Final = 1e2
 
 COMMON, ADAMIC_ADAR, ALLOCATION, THREE_HOPS, PAGERANK, SPECTRAL, EMBEDDING, AFFINITY = range(len(PAIR_FEATURES))
 

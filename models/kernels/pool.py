@@ -17,6 +17,7 @@ from models.features.pair import (
     PAGERANK,
     PAGERANK_SCALE,
     SPECTRAL,
+    SPECTRAL_SCALE,
     THREE_HOPS,
     THREE_HOPS_SCALE,
 )
@@ -38,7 +39,8 @@ class World(NamedTuple):
     indptr, indices        friendships
     known_indptr, known_indices   directed: never to be shown to a user
     suggestible            (n,) bool, who may be shown to anyone
-    spectral, embeddings   (n, k) and (n, d) float32, rows of length one or zero
+    spectral               (n, k) float32, inner products estimate friendships
+    embeddings             (n, d) float32, rows of length one or zero
     affinity               coded profiles and their weights
     value_indptr, value_codes    by user, the values of the profile that make groups
     group_indptr, group_rows     by value, the people who share it, best connected first
@@ -232,7 +234,7 @@ def fill_features(world: World, scratch: Scratch, user: int, pool: NDArray[np.in
         spectral = np.float32(0.0)
         for k in range(world.spectral.shape[1]):
             spectral += world.spectral[user, k] * world.spectral[row, k]
-        out[SPECTRAL, at] = spectral
+        out[SPECTRAL, at] = np.sign(spectral) * np.log1p(np.float32(SPECTRAL_SCALE) * np.abs(spectral))
         embedding = np.float32(0.0)
         for k in range(world.embeddings.shape[1]):
             embedding += world.embeddings[user, k] * world.embeddings[row, k]
