@@ -66,7 +66,7 @@ class Graph:
             return np.zeros(start.shape, dtype=bool)
         wanted = start * self.n + end
         at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        return (keys[at] == wanted) & (end >= 0) & (end < self.n)
+        return np.asarray((keys[at] == wanted) & (end >= 0) & (end < self.n))
 
     def without(self, a: ArrayLike, b: ArrayLike) -> "Graph":
         """This undirected graph less the pairs (a, b)."""
