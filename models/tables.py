@@ -14,7 +14,7 @@ from models import files
 from models.columns import Flag
 from models.errors import ArtefactError
 from models.graph import Graph
-from models.profiles import CategoricalColumn, MultiColumn, Profiles
+from models.profiles import CategoricalColumn, MultiColumn, Profiles, joined_sets
 from models.vocabulary import Vocabulary
 
 NAMES = "tables.json"
@@ -161,9 +161,7 @@ def write_tables(
         reason_columns=list(reason_columns),
     )
     codes = [column.codes for column in categorical.values()]
-    multi_indptr, multi_codes = _joined(
-        n, [(column.indptr, column.codes, len(column.values)) for column in multi.values()]
-    )
+    multi_indptr, multi_codes = joined_sets(n, list(multi.values()))
     arrays: dict[str, tuple[ArrayLike, DTypeLike, tuple[int | None, ...]]] = {
         "vocabulary_offsets": (vocabulary.offsets, np.int64, (n + 1,)),
         "indptr": (graph.indptr, np.int64, (n + 1,)),
@@ -203,22 +201,6 @@ def most_connected(graph: Graph, flags: NDArray[np.uint8], count: int = POPULAR)
     shown = Flag.DISCOVERABLE | Flag.ACTIVE
     rows = np.flatnonzero(((flags & shown) == shown) & (graph.degrees > 0))
     return rows[np.argsort(-graph.degrees[rows], kind="stable")][:count].astype(np.int32)
-
-
-def _joined(
-    n: int, columns: Sequence[tuple[NDArray[np.int64], NDArray[np.int32], int]]
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Several sparse columns (indptr, codes, how many values) as one; codes run on from column to column."""
-    rows, codes, first = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], 0
-    for indptr, own, values in columns:
-        rows.append(np.repeat(np.arange(n), np.diff(indptr)))
-        codes.append(own.astype(np.int64) + first)
-        first += values
-    row, code = np.concatenate(rows), np.concatenate(codes)
-    order = np.lexsort((code, row))
-    indptr = np.zeros(n + 1, dtype=np.int64)
-    np.cumsum(np.bincount(row, minlength=n), out=indptr[1:])
-    return indptr, code[order].astype(np.int32)
 
 
 def _read_names(path: Path) -> _Names:

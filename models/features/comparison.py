@@ -14,6 +14,7 @@ from models.profiles import (
     Profiles,
     TextColumn,
     TimestampColumn,
+    joined_sets,
 )
 
 BINS = 12
@@ -44,14 +45,14 @@ def coded_profiles(profiles: Profiles) -> CodedProfiles:
             case TextColumn():
                 points.append(text_vectors(column))
     n = profiles.n
-    set_indptr, set_codes, set_size = _joined_sets(n, sets)
+    set_indptr, set_codes = joined_sets(n, sets)
     spans = np.cumsum([0, *(part.shape[1] for part in points)]).astype(np.int64)
     return CodedProfiles(
         codes=np.stack(codes, axis=1).astype(np.int32) if codes else np.zeros((n, 0), np.int32),
         cardinality=np.array(cardinality, dtype=np.int64),
         set_indptr=set_indptr,
         set_codes=set_codes,
-        set_size=set_size,
+        set_size=sum(len(column.values) for column in sets),
         points=np.concatenate([np.zeros((n, 0), np.float32), *points], axis=1).astype(np.float32),
         point_spans=spans,
     )
@@ -64,17 +65,3 @@ def _quantile(numbers: NDArray[np.float64]) -> NDArray[np.int32]:
         return np.full(len(numbers), MISSING, np.int32)
     edges = np.quantile(numbers[known], np.linspace(0, 1, BINS + 1)[1:-1])
     return np.where(known, np.searchsorted(edges, numbers, side="right"), MISSING).astype(np.int32)
-
-
-def _joined_sets(n: int, sets: list[MultiColumn]) -> tuple[NDArray[np.int64], NDArray[np.int32], int]:
-    """All set columns as one sparse matrix whose codes run on from column to column, and how many codes there are."""
-    rows, codes, size = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], 0
-    for column in sets:
-        rows.append(np.repeat(np.arange(n), np.diff(column.indptr)))
-        codes.append(column.codes.astype(np.int64) + size)
-        size += len(column.values)
-    row, code = np.concatenate(rows), np.concatenate(codes)
-    order = np.lexsort((code, row))
-    indptr = np.zeros(n + 1, np.int64)
-    np.cumsum(np.bincount(row, minlength=n), out=indptr[1:])
-    return indptr, code[order].astype(np.int32), size
