@@ -14,6 +14,7 @@ import pytest
 from models import publishing
 from models.block import Block
 from models.blocks import Blocks
+from models.candidates import CandidateMaker
 from models.columns import Flag
 from models.errors import UsageError
 from models.index import open_index
@@ -135,6 +136,13 @@ def test_the_report_holds_the_system_and_every_baseline(first: First) -> None:
         "personalised_pagerank",
     }
     assert first.manifest.metrics == report.summary()
+
+
+def test_the_worker_makes_the_blocks_that_the_night_made(first: First) -> None:
+    maker, blocks = CandidateMaker.open(first.directory), Blocks.open(first.directory / "blocks", 250)
+    assert len(blocks.rows()) > 200
+    for row in blocks.rows().tolist():
+        assert maker.block(row).pack() == blocks.record(row)
 
 
 def test_nothing_but_the_version_is_left(first: First) -> None:

@@ -1,0 +1,122 @@
+"""What training may see: on a network of chance nothing can be learnt, unless an answer leaks."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from structlog.testing import capture_logs
+
+from models.features.profile import ProfileEncoder
+from offline.config import NightConfig
+from offline.learnt import Learnt
+from offline.population import Friendships, friendships, population
+from offline.snapshot import Snapshot, write_snapshot
+from offline.training import train
+
+PEOPLE = 220
+STARTED = datetime(2026, 1, 1, tzinfo=UTC)
+CONFIG = NightConfig.model_validate(
+    {
+        "sage": {"hidden": 16, "outputs": 16, "fan_outs": [5, 3], "batch_pairs": 256, "max_steps": 10, "device": "cpu"},
+        "ranker": {"epochs": 4, "least_pairs": 50, "tower": [16, 8], "learning_rate": 5e-3},
+        "candidates": {"kept": 200},
+        "index": {"threads": 1},
+    }
+)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What one training step came to, and what it said."""
+
+    learnt: Learnt
+    readable: Friendships
+    said: dict[str, Any]
+
+
+def snapshot_of(directory: Path, **tables: str) -> Snapshot:
+    data = directory / "DATA"
+    data.mkdir()
+    for name, content in tables.items():
+        (data / f"{name}.csv").write_text(content)
+    return write_snapshot(data, directory / "snapshot", started_at=STARTED)
+
+
+def chance_network(directory: Path) -> Snapshot:
+    """1,600 friendships between people drawn without regard to anything."""
+    random = np.random.default_rng(0)
+    pairs = {(min(a, b), max(a, b)) for a, b in random.integers(PEOPLE, size=(1700, 2)).tolist() if a != b}
+    users = "user_id\n" + "".join(f"u{row:03}\n" for row in range(PEOPLE))
+    connections = "user_id,other_id\n" + "".join(f"u{a:03},u{b:03}\n" for a, b in sorted(pairs))
+    return snapshot_of(directory, users=users, connections=connections)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    directory = tmp_path_factory.mktemp("chance")
+    snapshot = chance_network(directory)
+    encoder = ProfileEncoder.fit(snapshot.profiles)
+    everybody, readable = population(snapshot, encoder), friendships(snapshot)
+    with capture_logs() as lines:
+        learnt = train(
+            snapshot, encoder, everybody, readable, snapshot.cut, CONFIG, directory / "work", trained_at=STARTED
+        )
+    said = next(line for line in lines if line["event"] == "training_split")
+    return Trained(learnt, readable, said)
+
+
+def test_no_friendship_is_both_read_and_asked_for(trained: Trained) -> None:
+    said = trained.said
+    assert said["messages"] + said["encoder_labels"] + said["ranker_labels"] == trained.readable.count
+    assert min(said["encoder_labels"], said["ranker_labels"]) > 200
+
+
+def test_on_a_network_of_chance_the_ranker_finds_next_to_nothing(trained: Trained) -> None:
+    # statistics and spectra of a graph that still has the outcomes reach 0.9
+    assert trained.learnt.ranker is not None
+    assert trained.learnt.training.metrics["ranker_head_ndcg20"] < 0.2
+    assert trained.learnt.training.metrics["ranker_towers_ndcg20"] < 0.2
+
+
+def test_on_a_network_of_chance_the_encoder_is_no_better_than_chance(trained: Trained) -> None:
+    assert trained.learnt.training.metrics["sage_auc"] < 0.6
+
+
+def test_activity_counts_the_thirty_days_before_a_moment_and_nothing_at_it(tmp_path: Path) -> None:
+    day = 86_400
+    moment = int(STARTED.timestamp()) - 50 * day
+    events = [
+        ("ann", "bea", "view", moment - 1),
+        ("ann", "bea", "click", moment - 30 * day),
+        ("ann", "bea", "view", moment - 30 * day - 1),  # too long ago
+        ("ann", "bea", "view", moment),  # not before it
+        ("bea", "cid", "impression", moment + day),
+        ("cid", "ann", "dismiss", moment - 5 * day),
+        ("cid", "bea", "invite", moment - 5 * day),  # what would tell of friendships does not count
+        ("bea", "cid", "accept", moment - 4 * day),
+        ("ann", "dan", "connect", moment - 3 * day),
+        ("ann", "dan", "disconnect", moment - 2 * day),
+    ]
+    snapshot = snapshot_of(
+        tmp_path,
+        users="user_id\nann\nbea\ncid\ndan\n",
+        connections=f"""user_id,other_id,created_at
+ann,bea,{moment - 1}
+ann,cid,{moment}
+bea,dan,{moment - 31 * day}
+""",
+        interactions="user_id,other_id,kind,at\n" + "".join(",".join(map(str, event)) + "\n" for event in events),
+    )
+    everybody, made = population(snapshot, ProfileEncoder.fit(snapshot.profiles)), friendships(snapshot)
+    people = everybody.before(moment, made)
+    # did, received, friendships made (the accepted invitation among them)
+    counts = np.rint(np.expm1(people.activity)).astype(int).tolist()
+    assert counts == [[2, 1, 1], [0, 2, 2], [1, 0, 1], [0, 0, 0]]
+    later = np.rint(np.expm1(everybody.before(moment + 1, made).activity)).astype(int)
+    assert later[0].tolist() == [2, 1, 2]  # the click fell out, the view at the moment came in, and cid
+    undated = everybody.before(moment, Friendships(made.graph, None))
+    assert not undated.activity[:, 2].any()
+    np.testing.assert_array_equal(undated.activity[:, :2], people.activity[:, :2])
