@@ -72,9 +72,8 @@ def workspace(home: Path, fingerprint: str) -> Iterator[Workspace]:
             raise PymkError(f"another pymk nightly is at work in {home}; wait for it, or give this one a --home")
         run = _unfinished(directory)
         if run is not None and run.fingerprint == fingerprint:
-            log.info(
-                "run_resumed", version=run.version, done=sorted(one.name for one in directory.iterdir() if one.is_dir())
-            )
+            done = sorted(one.name for one in directory.iterdir() if one.is_dir() and not one.name.startswith("."))
+            log.info("run_resumed", version=run.version, done=done)
         else:
             files.remove_tree(directory)
             directory.mkdir(parents=True)
