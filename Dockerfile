@@ -5,19 +5,21 @@
 
 FROM python:3.11-slim-bookworm AS build
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+ENV PIP_CACHE_DIR=/var/cache/pip PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 # without pip: nothing is installed into the environment later
 RUN python -m venv --without-pip /opt/pymk
 COPY constraints.txt ./
 # torch is most of the image and changes least, so it has a layer of its own; what it needs comes with the next
-RUN --mount=type=cache,target=/root/.cache/pip \
+# hadolint ignore=DL3042 # the cache is a mount: the builder keeps it, the image does not
+RUN --mount=type=cache,target=/var/cache/pip \
     pip --python /opt/pymk/bin/python install --no-deps -c constraints.txt ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch
 COPY pyproject.toml README.md LICENSE ./
 COPY models models
 COPY offline offline
 COPY service service
-RUN --mount=type=cache,target=/root/.cache/pip \
+# hadolint ignore=DL3042 # the cache is a mount: the builder keeps it, the image does not
+RUN --mount=type=cache,target=/var/cache/pip \
     pip --python /opt/pymk/bin/python install -c constraints.txt .
 
 FROM python:3.11-slim-bookworm
