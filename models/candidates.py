@@ -18,7 +18,8 @@ from models.columns import Flag
 from models.features.pair import PAIR_FEATURES
 from models.graph import Graph
 from models.kernels.affinity import MISSING, AffinityTables
-from models.kernels.pool import Reach, World, fill_pools
+from models.kernels.pool import fill_pools
+from models.kernels.world import Reach, World
 from models.tables import Tables
 
 if TYPE_CHECKING:
@@ -97,6 +98,9 @@ AFFINITY_ARRAYS: dict[str, tuple[type[np.generic], int]] = {
 }
 """type and dimensions of each array of AffinityTables on disk"""
 
+BY_PERSON = {"codes": 0, "points": 0, "set_indptr": 1}
+"""those of them that have a place for each person, and how many places more"""
+
 
 class Nearest(Protocol):
     """Finds who is near by embedding."""
@@ -174,21 +178,24 @@ class Landscape:
     def open(cls, directory: Path, graph: Graph, known: Graph, suggestible: NDArray[np.bool_]) -> "Landscape":
         """A saved landscape with the graph of the version's tables; arrays are memory-mapped.
 
-        Raises ArtefactError where a file is missing or altered.
+        Raises ArtefactError where a file is missing, cut short, or of another number of people or features.
         """
 
-        def array(name: str, dtype: type[np.generic], dimensions: int) -> NDArray[Any]:
-            return files.read_array(directory / f"{name}.npy", dtype, (None,) * dimensions)
+        def array(name: str, dtype: type[np.generic], *shape: int | None) -> NDArray[Any]:
+            return files.read_array(directory / f"{name}.npy", dtype, shape)
 
-        affinity = {name: array(f"affinity_{name}", *stored) for name, stored in AFFINITY_ARRAYS.items()}
+        affinity = {}
+        for name, (dtype, dimensions) in AFFINITY_ARRAYS.items():
+            length = graph.n + BY_PERSON[name] if name in BY_PERSON else None
+            affinity[name] = array(f"affinity_{name}", dtype, length, *(None,) * (dimensions - 1))
         return cls(
             graph=graph,
             known=known,
             suggestible=suggestible,
-            spectral=array("spectral", np.float32, 2),
-            embeddings=array("embeddings", np.float32, 2),
+            spectral=array("spectral", np.float32, graph.n, None),
+            embeddings=array("embeddings", np.float32, graph.n, None),
             affinity=AffinityTables(**affinity),
-            cheap=array("cheap", np.float32, 1),
+            cheap=array("cheap", np.float32, len(PAIR_FEATURES) + 1),
         )
 
 

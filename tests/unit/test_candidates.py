@@ -1,6 +1,7 @@
 """Candidates on graphs whose lists are obvious: rows, sources and order, and everybody whom a limit leaves out."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from models.affinity import fit_affinity
 from models.block import Block
 from models.candidates import CHEAP_DEFAULT, CandidateConfig, CandidateMaker, Landscape
+from models.errors import ArtefactError
 from models.features.comparison import coded_profiles
 from models.features.pair import COMMON, EMBEDDING, PAIR_FEATURES, SPECTRAL
 from models.graph import Graph
@@ -259,3 +261,32 @@ def test_features_say_what_they_are_called() -> None:
     assert values["three_hops"][0] == pytest.approx(np.log1p(1e4 * 2 / np.sqrt(3 * 4) / np.sqrt(3 * 4)), rel=1e-5)
     assert (values["common_neighbours"][1:] == 0).all()
     assert (block.values()[[SPECTRAL, EMBEDDING]] == 0).all()
+
+
+def test_a_landscape_that_was_kept_makes_the_same_candidates(tmp_path: Path) -> None:
+    team = CategoricalColumn(np.arange(8, dtype=np.int32) % 3, ["a", "b", "c"])
+    clubs = MultiColumn(np.arange(9), np.arange(8, dtype=np.int32) % 2, ["chess", "golf"])
+    vectors = np.random.default_rng(0).random((8, 3)).astype(np.float32)
+    land = landscape(two_cliques(), columns={"clubs": clubs, "team": team}, embeddings=vectors)
+    land.save(tmp_path)
+    opened = Landscape.open(tmp_path, land.graph, land.known, land.suggestible)
+    assert [one.pack() for one in blocks(opened)] == [one.pack() for one in blocks(land)]
+    paths = sorted(tmp_path.iterdir())
+    assert len(paths) == 3 + len(land.affinity)
+    for path in paths:
+        content = path.read_bytes()
+        for damaged in (content[:-1], content[: len(content) // 2], b"", None):
+            path.unlink() if damaged is None else path.write_bytes(damaged)
+            with pytest.raises(ArtefactError, match=path.name.replace(".", r"\.")):
+                Landscape.open(tmp_path, land.graph, land.known, land.suggestible)
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["spectral", "embeddings", "affinity_codes", "affinity_points", "affinity_set_indptr"])
+def test_a_landscape_of_other_people_is_refused(tmp_path: Path, name: str) -> None:
+    land = landscape(two_cliques())
+    land.save(tmp_path)
+    path = tmp_path / f"{name}.npy"
+    np.save(path, np.load(path)[:-1])
+    with pytest.raises(ArtefactError, match=name):
+        Landscape.open(tmp_path, land.graph, land.known, land.suggestible)
