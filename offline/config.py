@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.candidates import CandidateConfig
 from models.errors import UsageError
-from models.events import FORBIDDEN_DAYS
 from models.index import IndexConfig
 from offline.ranker import RankerConfig
 from offline.sage_training import SageTrainingConfig
@@ -52,8 +51,8 @@ class NightConfig(BaseModel):
     candidates: CandidateConfig = CandidateConfig()
     ranker: RankerConfig = RankerConfig()
 
-    forbidden_days: int = Field(default=FORBIDDEN_DAYS, ge=0)
-    """how long a decline or a disconnect keeps two people apart"""
+    text_model: str | None = None
+    """name or directory of a sentence-transformers model for text columns (extra `text`); None: hashed TF-IDF"""
 
     retrain_after_days: float = Field(default=7.0, ge=0)
     """age of the learnt weights at which `--retrain auto` trains anew"""

@@ -12,6 +12,7 @@ import structlog
 
 from models import files, publishing
 from models.errors import ArtefactError, DatasetError, GateRefusedError, UsageError, VersionError
+from models.events import FORBIDDEN_DAYS
 from models.features.pair import PAIR_FEATURES
 from models.features.profile import ProfileEncoder
 from models.graph import Graph
@@ -48,6 +49,7 @@ class Night:
     config: NightConfig
     retrain: Retrain = "auto"
     force: bool = False
+    forbidden_days: int = FORBIDDEN_DAYS
     superseded_ttl_s: float = SUPERSEDED_TTL_S
     progress: Progress = quiet
 
@@ -91,7 +93,10 @@ class _Steps:
         snapshot = self._snapshot()
         whole = friendships(snapshot)
         reason = self._why_train(snapshot, whole, former)
-        encoder = former.encoder if former is not None and reason is None else ProfileEncoder.fit(snapshot.profiles)
+        if former is not None and reason is None:
+            encoder = former.encoder
+        else:
+            encoder = ProfileEncoder.fit(snapshot.profiles, self.config.text_model)
         everybody = population(snapshot, encoder)
         judged = whole.parted(self.config.split.judged_share, self.config.split.seed)
         readable = judged.kept
@@ -109,7 +114,7 @@ class _Steps:
                 self.night.data,
                 self.work.step("snapshot"),
                 started_at=started,
-                forbidden_days=self.config.forbidden_days,
+                forbidden_days=self.night.forbidden_days,
             )
         snapshot = Snapshot.open(self.work.step("snapshot"))
         if not snapshot.n:

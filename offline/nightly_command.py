@@ -72,6 +72,7 @@ def nightly(
             config=night_config,
             retrain=retrain.value,
             force=force,
+            forbidden_days=settings.forbidden_days,
             superseded_ttl_s=settings.superseded_ttl_s,
             progress=bar,
         )

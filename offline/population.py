@@ -67,7 +67,7 @@ def population(snapshot: Snapshot, encoder: ProfileEncoder) -> "Population":
         profile=encoder.encode(snapshot.profiles),
         people=People(
             profile=np.zeros((snapshot.n, 0), np.float32),
-            coded=coded_profiles(snapshot.profiles),
+            coded=coded_profiles(snapshot.profiles, encoder.text_model),
             activity=np.zeros((snapshot.n, 0), np.float32),
             known=Graph.from_directed(snapshot.n, *snapshot.forbidden()),
             suggestible=(snapshot.flags & shown) == shown,

@@ -46,9 +46,9 @@ def trial(data: Path, held_out: Path | None, home: Path, config: NightConfig, us
     what is made on the way. Raises DatasetError where the dataset or the file cannot be used.
     """
     started = datetime.now(UTC)
-    snapshot = write_snapshot(data, home / "snapshot", started_at=started, forbidden_days=config.forbidden_days)
+    snapshot = write_snapshot(data, home / "snapshot", started_at=started)
     known, hidden, moment = _parts(snapshot, held_out, config.split.seed)
-    encoder = ProfileEncoder.fit(snapshot.profiles)
+    encoder = ProfileEncoder.fit(snapshot.profiles, config.text_model)
     everybody = population(snapshot, encoder)
     # a night keeps a part of what it knows from training, for its gate
     gate = known.parted(config.split.judged_share, config.split.seed)

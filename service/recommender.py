@@ -28,7 +28,8 @@ class Recommender:
     ) -> Answer:
         """The list for a query, of `version` throughout or, where that holds no block for her, of `previous`.
 
-        `fresh` neither reads nor keeps a ranked list: a store that syncs each write spends more on keeping one. Raises StoreUnavailableError where the store does not answer in time.
+        `fresh` neither reads nor keeps a ranked list: a store that syncs each write spends more on keeping one.
+        Raises StoreUnavailableError where the store does not answer in time.
         """
         row = version.tables.vocabulary.row(query.user_id)
         if row is None:

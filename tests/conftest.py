@@ -1,5 +1,11 @@
 """A version small enough to know by heart, for every room that needs one."""
 
+import os
+
+# Sums in another order differ in their last digits: what has to come out alike twice runs on one thread.
+for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")
+
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -19,10 +19,15 @@ from models.profiles import (
 
 BINS = 12
 """quantiles in which two numbers or times are compared"""
+CELL_DEGREES = 0.1
+"""side of the cells that places are grouped by, about 11 km from north to south"""
 
 
-def coded_profiles(profiles: Profiles) -> CodedProfiles:
-    """The columns as codes, sets and points: numbers and times stand in quantiles, texts and places as vectors."""
+def coded_profiles(profiles: Profiles, text_model: str | None = None) -> CodedProfiles:
+    """The columns as codes, sets and points: numbers and times stand in quantiles, texts and places as vectors.
+
+    A place is also a code, its cell of CELL_DEGREES, so that people nearby are a group.
+    """
     codes: list[NDArray[np.int32]] = []
     cardinality: list[int] = []
     points: list[NDArray[np.float32]] = []
@@ -42,8 +47,11 @@ def coded_profiles(profiles: Profiles) -> CodedProfiles:
                 sets.append(column)
             case LocationColumn(degrees):
                 points.append(sphere(degrees))
+                cells = _cells(degrees)
+                codes.append(cells)
+                cardinality.append(int(cells.max(initial=MISSING)) + 1)
             case TextColumn():
-                points.append(text_vectors(column))
+                points.append(text_vectors(column, text_model))
     n = profiles.n
     set_indptr, set_codes = joined_sets(n, sets)
     spans = np.cumsum([0, *(part.shape[1] for part in points)]).astype(np.int64)
@@ -65,3 +73,12 @@ def _quantile(numbers: NDArray[np.float64]) -> NDArray[np.int32]:
         return np.full(len(numbers), MISSING, np.int32)
     edges = np.quantile(numbers[known], np.linspace(0, 1, BINS + 1)[1:-1])
     return np.where(known, np.searchsorted(edges, numbers, side="right"), MISSING).astype(np.int32)
+
+
+def _cells(degrees: NDArray[np.float32]) -> NDArray[np.int32]:
+    """(n,) int32 code of the cell of each (latitude, longitude), numbered from 0 in the order of the cells."""
+    known = ~np.isnan(degrees).any(axis=1)
+    codes = np.full(len(degrees), MISSING, np.int32)
+    cells = np.floor(degrees[known].astype(np.float64) / CELL_DEGREES).astype(np.int64)
+    codes[known] = np.unique(cells, axis=0, return_inverse=True)[1].ravel()
+    return codes

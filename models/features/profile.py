@@ -14,6 +14,7 @@ from sklearn.utils.extmath import randomized_svd
 
 from models import files
 from models.errors import ArtefactError
+from models.features.text import sentence_vectors
 from models.profiles import (
     CategoricalColumn,
     Column,
@@ -43,20 +44,24 @@ class ProfileEncoder:
 
     A category or set value is an indicator weighted by its rarity ln(n / people), divided by the root of how many the
     person has; a number or time its place among the quantiles, -1 to 1; a location a point on the unit sphere; a text
-    the hashed TF-IDF of its words. More than DIMENSIONS columns in all are reduced by truncated SVD (Halko and others
-    2011). What is missing, or was not there at fitting, is zero.
+    the hashed TF-IDF of its words, or its vector by the sentence-transformers model `text_model`. More than DIMENSIONS
+    columns in all are reduced by truncated SVD (Halko and others 2011). What is missing, or was not there at fitting,
+    is zero.
     """
 
-    def __init__(self, values: dict[str, list[str]], arrays: dict[str, NDArray[Any]]) -> None:
+    def __init__(
+        self, values: dict[str, list[str]], arrays: dict[str, NDArray[Any]], text_model: str | None = None
+    ) -> None:
+        self.text_model = text_model
         self._values = values
         """by categorical or multi column, the values in the order of their indicators"""
         self._arrays = arrays
-        """by `column/part`, `weights` of indicators, of `words`, `quantiles` of numbers, the `sphere` of places; and
-        `reduction` (width, columns)"""
+        """by `column/part`, `weights` of indicators, of `words` or `sentences`, `quantiles` of numbers, the `sphere` of
+        places; and `reduction` (width, columns)"""
 
     @classmethod
-    def fit(cls, profiles: Profiles) -> "ProfileEncoder":
-        """The encoder of these people's columns."""
+    def fit(cls, profiles: Profiles, text_model: str | None = None) -> "ProfileEncoder":
+        """The encoder of these people's columns. Raises UsageError where a text model is named and cannot be had."""
         values: dict[str, list[str]] = {}
         arrays: dict[str, NDArray[Any]] = {}
         for name, column in profiles.columns.items():
@@ -70,12 +75,14 @@ class ProfileEncoder:
                     known = numbers[~np.isnan(numbers)]
                     steps = np.linspace(0, 1, QUANTILES)
                     arrays[f"{name}/quantiles"] = np.quantile(known, steps) if len(known) else np.zeros(0)
+                case TextColumn() if text_model is not None:
+                    arrays[f"{name}/sentences"] = np.ones(sentence_vectors([None], text_model).shape[1], np.float32)
                 case TextColumn():
                     people = np.bincount(_words(column).indices, minlength=HASHED_WORDS)
                     arrays[f"{name}/words"] = _rarity(people, profiles.n)
                 case LocationColumn():
                     arrays[f"{name}/sphere"] = np.ones(1, np.float32)
-        encoder = cls(values, arrays)
+        encoder = cls(values, arrays, text_model)
         sparse = encoder._sparse(profiles)
         if sparse.shape[1] > DIMENSIONS:
             width = min(DIMENSIONS, profiles.n - 1)
@@ -106,7 +113,8 @@ class ProfileEncoder:
         digest = hashlib.sha256(content).hexdigest()
         files.write_bytes(directory / ARRAYS, content)
         files.write_json(
-            directory / DESCRIPTION, {"values": self._values, "arrays": list(self._arrays), "sha256": digest}
+            directory / DESCRIPTION,
+            {"values": self._values, "arrays": list(self._arrays), "text_model": self.text_model, "sha256": digest},
         )
 
     @classmethod
@@ -118,7 +126,7 @@ class ProfileEncoder:
             if hashlib.sha256(content).hexdigest() != written["sha256"]:
                 raise ArtefactError(f"{directory / ARRAYS} is truncated or altered: its digest is not that of {path}")
             arrays = load(content)
-            return cls(written["values"], {name: arrays[name] for name in written["arrays"]})
+            return cls(written["values"], {name: arrays[name] for name in written["arrays"]}, written["text_model"])
         except (KeyError, TypeError, SafetensorError) as error:
             raise ArtefactError(f"{path} is truncated or altered: {error!r}") from error
 
@@ -130,7 +138,7 @@ class ProfileEncoder:
             if key == "reduction":
                 continue
             column = profiles.columns.get(name)
-            if column is None or _part(column) != part:
+            if column is None or _part(column, self.text_model) != part:
                 parts.append(csr_array((profiles.n, _indicators(key, array)), dtype=np.float32))
             else:
                 parts.append(self._encode(name, column, array))
@@ -150,6 +158,8 @@ class ProfileEncoder:
                 return csr_array(np.where(placed, place, 0)[:, None].astype(np.float32))
             case LocationColumn(degrees):
                 return csr_array(sphere(degrees))
+            case TextColumn(texts) if self.text_model is not None:
+                return csr_array(sentence_vectors(texts, self.text_model))
             case TextColumn():
                 words = _words(column)
                 weighted = words.multiply(fitted[None, :]).tocsr()
@@ -177,8 +187,11 @@ def sphere(degrees: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.nan_to_num(points), dtype=np.float32)
 
 
-def text_vectors(column: TextColumn, dimensions: int = 32) -> NDArray[np.float32]:
-    """(n, dimensions) float32 unit vectors of texts, for comparing two people: hashed TF-IDF reduced by SVD."""
+def text_vectors(column: TextColumn, text_model: str | None = None, dimensions: int = 32) -> NDArray[np.float32]:
+    """(n, d) float32 unit vectors of texts, for comparing two people: by the model, or hashed TF-IDF reduced by SVD to
+    `dimensions`."""
+    if text_model is not None:
+        return sentence_vectors(column.texts, text_model)
     words = _words(column)
     weighted = csr_array(words.multiply(_rarity(np.bincount(words.indices, minlength=HASHED_WORDS), len(column.texts))))
     width = min(dimensions, len(column.texts) - 1)
@@ -215,13 +228,13 @@ def _numbers(column: NumericColumn | TimestampColumn) -> NDArray[np.float64]:
     return column.numbers if isinstance(column, NumericColumn) else column.seconds
 
 
-def _part(column: Column) -> str:
+def _part(column: Column, text_model: str | None) -> str:
     """What an array fitted on such a column is called."""
     match column:
         case CategoricalColumn() | MultiColumn():
             return "weights"
         case TextColumn():
-            return "words"
+            return "words" if text_model is None else "sentences"
         case LocationColumn():
             return "sphere"
         case NumericColumn() | TimestampColumn():
@@ -230,4 +243,5 @@ def _part(column: Column) -> str:
 
 def _indicators(key: str, array: NDArray[Any]) -> int:
     """How many sparse columns an array of the encoder stands for."""
-    return {"weights": len(array), "words": len(array), "quantiles": 1, "sphere": 3}.get(key.rpartition("/")[2], 0)
+    part = key.rpartition("/")[2]
+    return {"quantiles": 1, "sphere": 3, "reduction": 0}.get(part, len(array))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from models.errors import ArtefactError
+from models.features.comparison import coded_profiles
 from models.features.profile import DIMENSIONS, ProfileEncoder, sphere, text_vectors
 from models.profiles import (
     CategoricalColumn,
@@ -206,3 +207,10 @@ def test_missing_truncated_and_altered_files_are_refused_by_name(tmp_path: Path,
     path.unlink()
     with pytest.raises(ArtefactError, match=name):
         ProfileEncoder.open(tmp_path)
+
+
+def test_people_nearby_share_a_cell_and_the_placeless_none() -> None:
+    places = np.array([[52.51, 13.41], [52.58, 13.49], [52.61, 13.41], [np.nan, np.nan]], np.float32)
+    coded = coded_profiles(Profiles(4, {"home": LocationColumn(places)}))
+    assert coded.codes[:, 0].tolist() == [0, 0, 1, -1]
+    assert coded.cardinality.tolist() == [2]
