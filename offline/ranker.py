@@ -106,11 +106,14 @@ def train_ranker(
     `people` (n, k) float32 are the towers' inputs of everybody, `statistics` (n, s) their statistics. Training begins
     at `prior`, the weights of the cheap score, and learns what to change of it. The loss is the
     softmax cross-entropy of each viewer's list, spread evenly over her friendships (ListNet's top one, Cao and others
-    2007), where randomly drawn candidates stand for those not drawn (sampled softmax, Jean and others 2015).
+    2007), where randomly drawn candidates stand for those not drawn (sampled softmax, Jean and others 2015). Raises
+    ValueError where fewer than two lists hold a friendship: one to learn from and one to stop by.
     """
     torch.manual_seed(config.seed)
     random = np.random.default_rng(config.seed)
     useful = np.flatnonzero(lists.outcomes.any(axis=1))
+    if len(useful) < 2:
+        raise ValueError(f"a ranker learns from two lists that hold a friendship or more, not from {len(useful)}")
     random.shuffle(useful)
     held = max(min(int(len(useful) * config.validation_share), config.validation_users), 1)
     validation, training = lists.take(useful[:held]), lists.take(useful[held:])

@@ -69,10 +69,10 @@ def train(
         surroundings, people, sage.model, CHEAP_DEFAULT, viewers, directory / "ranker", config.candidates, config.index
     )
     lists = training_lists(view.maker, viewers, outcomes.hidden, config.candidates.kept)
-    found = int(lists.outcomes.sum())
+    found, learners = int(lists.outcomes.sum()), np.count_nonzero(lists.outcomes.any(axis=1))
     metrics = {f"sage_{name}": value for name, value in sage.metrics.items()}
     ranker = None
-    if found >= config.ranker.least_pairs:
+    if found >= config.ranker.least_pairs and learners > 1:
         trained = train_ranker(lists, view.tower_inputs, surroundings.statistics, CHEAP_DEFAULT, config.ranker, log=log)
         ranker = trained.model
         metrics |= {f"ranker_{name}": value for name, value in trained.metrics.items()}

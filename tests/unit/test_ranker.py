@@ -139,6 +139,13 @@ def test_one_seed_gives_one_ranker() -> None:
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
+def test_one_list_is_not_enough_and_two_are() -> None:
+    few = lists(40, by_affinity)
+    with pytest.raises(ValueError, match="not from 1"):
+        trained(few.take(np.array([0])))
+    assert np.isfinite(scored(trained(few.take(np.array([0, 1]))), few)[few.in_use]).all()
+
+
 def test_training_begins_at_the_cheap_score() -> None:
     prior = NO_PRIOR.copy()
     prior[SPECTRAL], prior[COMMON], prior[-1] = 2.0, -1.0, 0.3
