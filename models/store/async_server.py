@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
 from redis.asyncio import Redis, RedisCluster
@@ -10,6 +10,7 @@ from redis.asyncio import Redis, RedisCluster
 from models.store import commands
 from models.store.commands import Command
 from models.store.failures import CLIENT_ERRORS, Place
+from models.store.patience import Patience
 from models.store.protocol import StoreInfo
 
 
@@ -50,7 +51,8 @@ class AsyncServerStore:
     ) -> None:
         """`resources` holds what `aclose` releases, the client included.
 
-        `timeout_s` bounds every exchange as a whole: the wait for a connection, connecting, sending and reading.
+        `timeout_s` bounds every exchange as a whole: the wait for a connection, connecting, sending and reading, but
+        for what the loop itself was busy (see Patience).
         `connections` is what the client opens at most; who comes later waits, as part of that time.
         """
         self._client = client
@@ -58,13 +60,14 @@ class AsyncServerStore:
         self._place = place
         self._resources = resources
         self._timeout_s = timeout_s
-        self._turn: AbstractAsyncContextManager[None] = nullcontext()
+        # whoever comes first is served first: the library's own waiting for a connection lets later ones pass earlier
+        self._turn: AbstractAsyncContextManager[None] = asyncio.Semaphore(connections)
         if isinstance(client, RedisCluster):
             self._turn = ClusterTurn(client, connections)
 
     async def _one(self, *command: str | bytes | int | float) -> Any:
         try:
-            async with asyncio.timeout(self._timeout_s), self._turn:
+            async with Patience(self._timeout_s), self._turn:
                 return await self._client.execute_command(*command)
         except CLIENT_ERRORS as error:
             raise self._place.failure(error) from error
@@ -75,7 +78,7 @@ class AsyncServerStore:
             return [await self._one(*batch[0])]
         try:
             async with (
-                asyncio.timeout(self._timeout_s),
+                Patience(self._timeout_s),
                 self._turn,
                 self._client.pipeline(transaction=atomic) as pipeline,
             ):
@@ -127,7 +130,7 @@ class AsyncServerStore:
         keys = self._client.scan_iter(match=commands.pattern(prefix), count=commands.BATCH_KEYS)
         while True:
             try:
-                async with asyncio.timeout(self._timeout_s), self._turn:
+                async with Patience(self._timeout_s), self._turn:
                     key = await anext(keys)
             except StopAsyncIteration:
                 return
@@ -184,7 +187,7 @@ class AsyncServerStore:
 
     async def info(self) -> StoreInfo:
         try:
-            async with asyncio.timeout(self._timeout_s), self._turn:
+            async with Patience(self._timeout_s), self._turn:
                 if isinstance(self._client, RedisCluster):
                     return commands.store_info(await self._client.info(target_nodes=RedisCluster.PRIMARIES))
                 return commands.store_info(await self._client.info())

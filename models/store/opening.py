@@ -77,7 +77,7 @@ async def open_async(settings: Settings, progress: Progress | None = None) -> As
             opened.push_async_callback(asyncio.to_thread, embedded.close)
             place = Place(_embedded_name(embedded), embedded.trouble)
             options |= {"connection_class": redis.asyncio.UnixDomainSocketConnection, "path": embedded.socket_path}
-            client = redis.asyncio.Redis.from_pool(redis.asyncio.BlockingConnectionPool(timeout=None, **options))
+            client = redis.asyncio.Redis.from_pool(redis.asyncio.ConnectionPool(**options))
         else:
             place = Place(f"The store at {_without_password(settings.redis_url)}")
             if settings.redis_cluster:
@@ -87,7 +87,7 @@ async def open_async(settings: Settings, progress: Progress | None = None) -> As
                 opened.push_async_callback(client.nodes_manager.aclose, "startup_nodes")
                 opened.push_async_callback(client.nodes_manager.aclose)
             else:
-                pool = redis.asyncio.BlockingConnectionPool.from_url(settings.redis_url, timeout=None, **options)
+                pool = redis.asyncio.ConnectionPool.from_url(settings.redis_url, **options)
                 client = redis.asyncio.Redis.from_pool(pool)
         opened.push_async_callback(client.aclose)
         return AsyncServerStore(
