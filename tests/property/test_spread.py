@@ -131,6 +131,14 @@ def test_walks_come_within_the_tolerance_of_pagerank(graph: Graph, tolerance: fl
     assert not spread.queued.any()
 
 
+def test_what_is_not_pushed_stays_where_it_is() -> None:
+    # at so wide a tolerance only the user herself is pushed: 0.15 stays, the rest is shared among her friends
+    clique = Graph.from_pairs(5, *np.triu_indices(5, 1))
+    spread = Spread(5)
+    assert sorted(spread.walks(clique, 2, tolerance=1.0)) == [0, 1, 2, 3, 4]
+    np.testing.assert_allclose(spread.pagerank, np.where(np.arange(5) == 2, 0.15, 0.15 * 0.85 / 4), rtol=1e-6)
+
+
 def test_a_walk_stays_within_its_edges() -> None:
     ring = Graph.from_pairs(1000, np.arange(1000), (np.arange(1000) + 1) % 1000)
     for edges, rows in ((2, 3), (10, 11), (40, 41)):  # each push crosses two edges and reaches two rows at most

@@ -174,6 +174,17 @@ def test_people_near_each_other_are_likelier_friends() -> None:
     assert np.abs(fitted.point_weights).max() <= LARGEST
 
 
+def test_people_without_a_place_do_not_count_as_far_apart() -> None:
+    random = np.random.default_rng(6)
+    places = (np.stack([GROUP * 15, GROUP * 15], axis=1) + random.normal(0, 0.05, (N, 2))).astype(np.float32)
+    a, b = GRAPH.pairs()
+    placed = random.random(N) < 0.5
+    both = placed[a] & placed[b]
+    some = tables(LocationColumn(np.where(placed[:, None], places, np.nan)))
+    alone = tables(LocationColumn(np.where(placed[:, None], places, np.nan)), Graph.from_pairs(N, a[both], b[both]))
+    np.testing.assert_allclose(some.point_weights, alone.point_weights, atol=0.25)
+
+
 def test_texts_of_the_same_words_vote_for_friendship() -> None:
     words = ["rowing boats river", "chess openings endgames", "bread ovens flour"]
     words += ["trains timetables models", "jazz trumpet records", "orchids greenhouse soil"]

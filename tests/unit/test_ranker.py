@@ -158,21 +158,16 @@ def test_training_begins_at_the_cheap_score() -> None:
     assert difference.std() < 1e-3  # a constant changes no order
 
 
+def run_of(asked: TrainingLists, config: RankerConfig) -> _Run:
+    """A run over these lists that has learnt nothing."""
+    model = trained(asked, QUICK.model_copy(update={"epochs": 1}))
+    random = np.random.default_rng(0)
+    return _Run(model, asked, asked, torch.from_numpy(people()), statistics(), NO_PRIOR, config, random)
+
+
 def test_all_of_a_list_stand_in_for_those_not_drawn() -> None:
     asked = lists(40, by_affinity)
-    config = QUICK.model_copy(update={"hardest": 5, "others": 3})
-    shape = trained(asked, QUICK.model_copy(update={"epochs": 1}))
-    run = _Run(
-        shape,
-        asked,
-        asked,
-        torch.from_numpy(people()),
-        statistics(),
-        NO_PRIOR,
-        config,
-        np.random.default_rng(0),
-    )
-    places, weights = run._drawn(asked)
+    places, weights = run_of(asked, QUICK.model_copy(update={"hardest": 5, "others": 3}))._drawn(asked)
     for at, count in enumerate(asked.counts):
         used = np.isfinite(weights[at])
         taken = places[at, used]
@@ -183,6 +178,32 @@ def test_all_of_a_list_stand_in_for_those_not_drawn() -> None:
         strangers = ~asked.outcomes[at, taken]
         assert np.exp(weights[at, used][strangers]).sum() == pytest.approx(len(rest), rel=1e-5)
         assert (weights[at, used][~strangers] == 0).all()
+
+
+class Recording(torch.optim.SGD):
+    """Changes no weight and keeps every gradient that it was given."""
+
+    def __init__(self, model: TwoTower) -> None:
+        super().__init__(model.parameters(), lr=0.0)
+        self.seen: list[torch.Tensor] = []
+
+    def step(self, closure: None = None) -> None:
+        gradients = [one.grad for group in self.param_groups for one in group["params"] if one.grad is not None]
+        self.seen.append(torch.cat([one.flatten() for one in gradients]))
+
+
+def test_a_step_follows_the_gradient_of_its_own_batch_alone() -> None:
+    batch = lists(16, by_affinity)
+    several = batch.take(np.tile(np.arange(len(batch)), 4))
+    run = run_of(several, QUICK.model_copy(update={"batch_users": len(batch), "hardest": M}))
+    order = np.arange(len(several))
+    run.random = type("InOrder", (), {"permutation": lambda self, n: order[:n]})()
+    optimiser = Recording(run.model)
+    run._epoch(optimiser, torch.optim.lr_scheduler.ConstantLR(optimiser), towers=True)
+    assert len(optimiser.seen) == 4
+    assert optimiser.seen[0].norm() > 0.01
+    for other in optimiser.seen[1:]:
+        torch.testing.assert_close(other, optimiser.seen[0], rtol=1e-4, atol=1e-6)
 
 
 def by_logistic_curve(drawn: TrainingLists, _: np.random.Generator) -> np.ndarray:
