@@ -2,10 +2,12 @@
 
 import multiprocessing
 import os
+import signal
 import threading
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 import numpy as np
@@ -22,17 +24,58 @@ def build_index_in_own_process(
     """Builds the index of `embeddings`, an .npy (n, d) float32, in a child process and writes it to `directory`.
 
     Also writes `neighbours`, an .npy (len(rows), k) int32: the k nearest of each of `rows` but themselves, nearest
-    first, -1 where there are fewer. The child ends when this process does, however it ends. Raises what `build_index`
-    raises, and PymkError where the child was killed.
+    first, -1 where there are fewer. The child ends when this process does, however it ends, and with this call. Raises
+    what `build_index` raises, and PymkError where the child was killed.
     """
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent) as pool:
+    context = multiprocessing.get_context("spawn")
+    receiving, sending = context.Pipe(duplex=False)
+    child = context.Process(target=_run, args=(sending, embeddings, directory, neighbours, rows, k, config))
+    with receiving:
+        with _without_interrupts():
+            child.start()
+        sending.close()
         try:
-            return pool.submit(_build, embeddings, directory, neighbours, rows, k, config).result()
-        except BrokenProcessPool as error:
+            outcome: IndexManifest | Exception = receiving.recv()
+        except EOFError as error:
             raise PymkError(
                 "the process that builds the index was killed, most likely for want of memory: "
                 "give the night more, or lower the index's links"
             ) from error
+        finally:
+            child.kill()
+            child.join()
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Starts processes that Ctrl-C does not reach: it goes to all of a terminal's, and the parent ends its own."""
+    resource_tracker.ensure_running()  # which would let the signal through again when it starts itself
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _run(
+    sending: Connection,
+    embeddings: Path,
+    directory: Path,
+    neighbours: Path,
+    rows: NDArray[np.int64],
+    k: int,
+    config: IndexConfig,
+) -> None:
+    """What the child does; sends what came of it."""
+    _end_with_parent()
+    try:
+        outcome: IndexManifest | Exception = _build(embeddings, directory, neighbours, rows, k, config)
+    except Exception as error:  # raised again by the parent
+        outcome = error
+    sending.send(outcome)
 
 
 def _build(

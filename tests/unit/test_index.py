@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -201,21 +201,42 @@ def children(parent: int) -> list[int]:
     return at_work
 
 
-def test_the_building_process_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+@pytest.fixture
+def building(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A process, in a group of its own, and its child that is building an index for long."""
     random = np.random.default_rng(0).standard_normal((40_000, 64), dtype=np.float32)
-    write_array(tmp_path / "embeddings.npy", random)
+    write_array(file := tmp_path / "embeddings.npy", random)
     script = tmp_path / "parent.py"
     script.write_text(_PARENT)
-    with subprocess.Popen([sys.executable, script, tmp_path]) as parent:
-        building = wait_for(lambda: children(parent.pid))
-        file = tmp_path / "embeddings.npy"
-        wait_for(lambda: str(file) in Path(f"/proc/{building[0]}/maps").read_text())
-        os.kill(parent.pid, signal.SIGKILL)
-    try:
-        wait_for(lambda: not at_work(building[0]))
-    finally:
-        if at_work(building[0]):
-            os.kill(building[0], signal.SIGKILL)
+    command = [sys.executable, str(script), str(tmp_path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as parent:
+        (child,) = wait_for(lambda: children(parent.pid))
+        wait_for(lambda: str(file) in Path(f"/proc/{child}/maps").read_text())
+        yield parent, child
+        parent.kill()
+        if at_work(child):
+            os.kill(child, signal.SIGKILL)
+
+
+def test_the_building_process_ends_when_its_parent_is_killed(building: tuple[subprocess.Popen[str], int]) -> None:
+    parent, child = building
+    parent.kill()
+    wait_for(lambda: not at_work(child))
+
+
+def test_ctrl_c_ends_both_and_the_child_says_nothing(building: tuple[subprocess.Popen[str], int]) -> None:
+    parent, child = building
+    os.killpg(parent.pid, signal.SIGINT)
+    _, said = parent.communicate(timeout=15)
+    assert (parent.returncode, said.count("Traceback"), said.count("KeyboardInterrupt")) == (-signal.SIGINT, 1, 1)
+    assert not at_work(child)
+
+
+def test_a_child_that_is_killed_is_told_from_one_that_refuses(building: tuple[subprocess.Popen[str], int]) -> None:
+    parent, child = building
+    os.kill(child, signal.SIGKILL)
+    _, said = parent.communicate(timeout=15)
+    assert "PymkError: the process that builds the index was killed, most likely for want of memory" in said
 
 
 def at_work(process: int) -> bool:
