@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from models import files
-from models.affinity import CodedProfiles
 from models.block import Block, quantise
 from models.columns import Flag
 from models.features.pair import PAIR_FEATURES
@@ -264,12 +263,6 @@ class CandidateMaker:
     def block(self, row: int) -> Block:
         """The block of one row."""
         return next(self.pools(np.array([row], dtype=np.int64)).blocks())
-
-
-def comparable(coded: CodedProfiles, tables: AffinityTables) -> AffinityTables:
-    """The learnt weights of `tables` over the profiles of `coded`, which has the same columns and values."""
-    own = {field.name: getattr(coded, field.name) for field in fields(coded) if field.name in AffinityTables._fields}
-    return tables._replace(**own)
 
 
 def _values(tables: AffinityTables) -> tuple[NDArray[np.int64], NDArray[np.int32], int]:

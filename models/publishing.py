@@ -133,9 +133,21 @@ def pull_tables(store: SyncStore, version: str, versions: Versions, *, keys: Key
         if not _is_usable(versions, version):  # another process may have filled it meanwhile
             with versions.staging(version) as directory:
                 Loader(store, keys).fetch(version, directory)
+                _keep_rooms(versions.path(version), directory)
             pointer = active(store, keys=keys)
             versions.sweep((*(pointer.lasting if pointer else ()), version))
     return versions.path(version)
+
+
+def _keep_rooms(old: Path, directory: Path) -> None:
+    """Links what the store does not carry from a damaged copy of a version into the one that replaces it."""
+    if not old.is_dir():
+        return
+    for path in old.rglob("*"):
+        name = path.relative_to(old)
+        if path.is_file() and name.parts[0] not in CARRIED and not (directory / name).exists():
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
+            (directory / name).hardlink_to(path)
 
 
 def _is_usable(versions: Versions, version: str) -> bool:

@@ -1,5 +1,6 @@
 """The dials of a night, read from a TOML file whose tables are named like the fields."""
 
+import hashlib
 import tomllib
 from pathlib import Path
 
@@ -59,6 +60,11 @@ class NightConfig(BaseModel):
 
     retrain_after_growth: float = Field(default=0.2, ge=0)
     """growth of users or friendships since training at which `--retrain auto` trains anew"""
+
+    def learning(self) -> str:
+        """A digest of all that decides what is learnt: weights of another digest are learnt anew."""
+        learning = self.model_dump_json(include={"split", "sage", "candidates", "ranker", "text_model"})
+        return hashlib.sha256(learning.encode()).hexdigest()
 
     @classmethod
     def read(cls, path: Path | None) -> "NightConfig":

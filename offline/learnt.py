@@ -33,6 +33,8 @@ class Training(BaseModel):
     trained_at: AwareDatetime
     users: int
     connections: int
+    configuration: str = ""
+    """NightConfig.learning of the run"""
     metrics: dict[str, float] = {}
 
 

@@ -60,7 +60,7 @@ class Night:
         GateRefusedError and what publishing raises; the active version is then untouched.
         """
         release = metadata.version("pymk")
-        marks = fingerprint(self.data, self.config.model_dump_json(), self.retrain, release)
+        marks = fingerprint(self.data, self.config.model_dump_json(), self.retrain, str(self.forbidden_days), release)
         with workspace(self.home, marks) as work:
             return _Steps(self, work).run()
 
@@ -93,15 +93,17 @@ class _Steps:
         snapshot = self._snapshot()
         whole = friendships(snapshot)
         reason = self._why_train(snapshot, whole, former)
-        if former is not None and reason is None:
+        if self.work.is_done("training"):
+            encoder = Learnt.open(self.work.step("training")).encoder
+        elif former is not None and reason is None:
             encoder = former.encoder
         else:
             encoder = ProfileEncoder.fit(snapshot.profiles, self.config.text_model)
         everybody = population(snapshot, encoder)
         judged = whole.parted(self.config.split.judged_share, self.config.split.seed)
         readable = judged.kept
-        moment = judged.cut or snapshot.cut
-        learnt = self._learnt(snapshot, everybody, readable, moment, encoder, former, reason)
+        moment = judged.moment(snapshot.cut)
+        learnt = self._learnt(snapshot, everybody, readable, whole.count, moment, encoder, former, reason)
         report = self._report(everybody, readable, judged.hidden, moment, learnt, snapshot)
         forced = self._gate(report)
         self._version(snapshot, whole, everybody, learnt, report, forced)
@@ -145,6 +147,8 @@ class _Steps:
             return "nothing was learnt before"
         if self.night.retrain == "always":
             return "--retrain always"
+        if former.training.configuration != self.config.learning():
+            return "the configuration of what is learnt changed"
         days, growth = self.config.retrain_after_days, self.config.retrain_after_growth
         return former.is_due(self.work.run.started_at, snapshot.n, whole.count, days, growth)
 
@@ -153,6 +157,7 @@ class _Steps:
         snapshot: Snapshot,
         everybody: Population,
         readable: Friendships,
+        whole: int,
         moment: int,
         encoder: ProfileEncoder,
         former: Learnt | None,
@@ -166,7 +171,7 @@ class _Steps:
                 else:
                     started, scratch = self.work.run.started_at, aside / "scratch"
                     learnt = train(
-                        snapshot, encoder, everybody, readable, moment, self.config, scratch, trained_at=started
+                        snapshot, encoder, everybody, readable, whole, moment, self.config, scratch, trained_at=started
                     )
                     learnt.save(aside)
                     files.remove_tree(scratch)

@@ -51,6 +51,10 @@ class Parted:
     cut: int | None
     """where the window of the hidden friendships begins, seconds since 1970; None where a random part was hidden"""
 
+    def moment(self, otherwise: int) -> int:
+        """The cut, or another moment where there is none."""
+        return otherwise if self.cut is None else self.cut
+
 
 def friendships(snapshot: Snapshot) -> Friendships:
     """All friendships of a snapshot."""

@@ -26,12 +26,13 @@ def train(
     encoder: ProfileEncoder,
     population: Population,
     readable: Friendships,
+    whole: int,
     moment: int,
     config: NightConfig,
     directory: Path,
     trained_at: datetime,
 ) -> Learnt:
-    """Learns from the friendships that training may read, all made before `moment`.
+    """Learns from the friendships that training may read, all made before `moment`; there are `whole` in all.
 
     Two parts of them are hidden one after the other: the ranker's outcomes, and, of what remains, the encoder's. The
     encoder passes messages over neither; the ranker's graph lacks only its own outcomes, so that the embeddings it
@@ -49,7 +50,7 @@ def train(
         ranker_labels=len(outcomes.hidden.indices) // 2,
     )
 
-    early = survey(messages.graph, population.before(labels.cut or moment, messages))
+    early = survey(messages.graph, population.before(labels.moment(moment), messages))
     a, b = labels.hidden.pairs()
     sage = train_graphsage(
         early.inputs,
@@ -62,7 +63,7 @@ def train(
     )
     reference = Reference.of(early)
 
-    people = population.before(outcomes.cut or moment, seen)
+    people = population.before(outcomes.moment(moment), seen)
     surroundings = survey(seen.graph, people, reference)
     viewers = _viewers(outcomes, people.suggestible, config)
     view = perspective(
@@ -85,7 +86,13 @@ def train(
         cheap=CHEAP_DEFAULT,
         spectral=early.positions,
         vocabulary=snapshot.vocabulary,
-        training=Training(trained_at=trained_at, users=snapshot.n, connections=readable.count, metrics=metrics),
+        training=Training(
+            trained_at=trained_at,
+            users=snapshot.n,
+            connections=whole,
+            configuration=config.learning(),
+            metrics=metrics,
+        ),
     )
 
 

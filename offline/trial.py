@@ -53,7 +53,15 @@ def trial(data: Path, held_out: Path | None, home: Path, config: NightConfig, us
     # a night keeps a part of what it knows from training, for its gate
     gate = known.parted(config.split.judged_share, config.split.seed)
     learnt = train(
-        snapshot, encoder, everybody, gate.kept, gate.cut or moment, config, home / "training", trained_at=started
+        snapshot,
+        encoder,
+        everybody,
+        gate.kept,
+        known.count,
+        gate.moment(moment),
+        config,
+        home / "training",
+        trained_at=started,
     )
     learnt.save(home / "learnt")
     people = everybody.before(moment, known)
@@ -161,4 +169,4 @@ def _parts(snapshot: Snapshot, held_out: Path | None, seed: int) -> tuple[Friend
     if held_out is not None:
         return whole, read_held_out(held_out, snapshot.vocabulary, whole.graph), snapshot.cut + 1
     parted = whole.parted(HIDDEN_SHARE, seed)
-    return parted.kept, parted.hidden, parted.cut or snapshot.cut + 1
+    return parted.kept, parted.hidden, parted.moment(snapshot.cut + 1)

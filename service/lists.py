@@ -19,7 +19,6 @@ RANKED, CACHE, STALE, COLD_START, EMPTY, UNAVAILABLE = "ranked", "cache", "stale
 """how a list came about, as answers say it"""
 
 _NOBODY: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
-_NAMED = np.uint8(Flag.ACTIVE | Flag.CONNECTIONS_VISIBLE)
 _ACTIVE = int(Flag.ACTIVE)
 
 
@@ -52,11 +51,13 @@ def kept(query: Query, version: ServedVersion, listed: RankedList, trace: Trace)
     return Answer(CACHE if len(listed) else EMPTY, version.version, entries)
 
 
-def ranked(query: Query, version: ServedVersion, block: Block, trace: Trace) -> tuple[Answer, RankedList]:
-    """The answer ranked from a block, and the list to keep."""
+def ranked(
+    query: Query, version: ServedVersion, block: Block, trace: Trace, *, kept: bool = True
+) -> tuple[Answer, RankedList]:
+    """The answer ranked from a block, and the list, with more people encoded where it is to be kept."""
     ranking = version.ranking
     listed = ranking.ranked(block, query.context, DEEPEST if is_deep(query) else KEPT, trace)
-    listed = ranking.encoded(listed, max(query.limit, DEFAULT_LIMIT), trace)
+    listed = ranking.encoded(listed, max(query.limit, DEFAULT_LIMIT) if kept else query.limit, trace)
     entries = ranking.cut(listed, _excluded(query, version), query.limit, trace)
     trace.stage("encode")
     return Answer(RANKED if len(listed) else EMPTY, version.version, entries), listed
@@ -75,8 +76,8 @@ def stale(query: Query, version: ServedVersion, previous: ServedVersion, block: 
         return None
     listed = RankedList(block.viewer, listed.rows[allowed], listed.scores[allowed], listed.sources[allowed])
     friends = nameable_friends(previous.tables, block.viewer)
-    flags = version.tables.flags
-    friends = friends[_passing(friends, previous, version, lambda rows: (flags[rows] & _NAMED) == _NAMED)]
+    named = nameable_friends(version.tables, viewer) if viewer is not None else _NOBODY
+    friends = friends[_passing(friends, previous, version, lambda rows: np.isin(rows, named))]
     entries = previous.ranking.cut(listed, _excluded(query, previous), query.limit, trace, friends)
     trace.stage("encode")
     return Answer(STALE, previous.version, entries)

@@ -71,7 +71,7 @@ class BatchRecommender:
             elif (nothing := lists.inactive(version, row)) is not None:
                 answers[at] = nothing
             elif (block := _block(found[at], row)) is not None:
-                answers[at], _ = lists.ranked(query, version, block, Trace())
+                answers[at], _ = lists.ranked(query, version, block, Trace(), kept=False)
             else:
                 missing.append(at)
         if missing:

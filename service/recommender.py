@@ -42,7 +42,7 @@ class Recommender:
                 return lists.kept(query, version, found, trace)
         block = await self._block(version, row, trace)
         if block is not None:
-            answer, listed = lists.ranked(query, version, block, trace)
+            answer, listed = lists.ranked(query, version, block, trace, kept=not fresh)
             if not fresh:
                 self._behind.keep(self._keys.ranked(version.version, row, query.context), listed.pack(KEPT))
             return answer

@@ -119,7 +119,10 @@ class ServedVersions:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(POLL_S)
-            await self._follow()
+            try:
+                await self._follow()
+            except Exception as error:  # whatever it was, the next turn may do better; without turns nothing switches
+                self._failed(error)
 
     async def _follow(self) -> None:
         """Reads the pointer, switches where it moved, reports. A failure leaves what is served as it is."""
@@ -151,8 +154,9 @@ class ServedVersions:
         before, self.active, self.fault = self.active, opened, None
         self._metrics.switches.inc()
         structlog.get_logger().info("version_served", version=opened.version)
+        older = pointer.before[:1]
+        self.previous = before if before is not None and (before.version,) == older else await self._from_disk(older)
         await self._report()
-        self.previous = before or await self._from_disk(pointer.before[:1])
 
     async def _opened(self, version: str) -> ServedVersion:
         if self.previous is not None and self.previous.version == version:

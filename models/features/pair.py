@@ -1,6 +1,6 @@
 """What a model sees of a viewer and a candidate: the pair features that a block keeps, and what is derived of them.
 
-The candidate kernel fills the kept features, by night for everybody and in the worker for one person; `head_inputs`
+The candidate kernel fills the kept features, by night for everybody and in the worker for one person; `extra_inputs`
 derives the rest from a block and the version's statistics, in training and in serving alike.
 """
 

@@ -3,8 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from models.kernels.compiling import compiled
 
 MISSING = -1
 
@@ -43,7 +44,7 @@ class AffinityTables(NamedTuple):
     point_weights: NDArray[np.float32]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def pair_affinity(tables: AffinityTables, viewer: int, candidate: int) -> float:
     """Sum of the log-odds over all columns; a missing value says nothing."""
     total = np.float32(0.0)

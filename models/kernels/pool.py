@@ -1,7 +1,6 @@
 """The candidate pools of many users: gather by every source, compute the pair features, keep the best."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from models.features.pair import (
@@ -20,6 +19,7 @@ from models.features.pair import (
     THREE_HOPS_SCALE,
 )
 from models.kernels.affinity import pair_affinity
+from models.kernels.compiling import compiled
 from models.kernels.spread import spread_three_hops, spread_two_hops, spread_walks
 from models.kernels.world import Reach, Scratch, World, clear_scratch
 from models.sources import Source
@@ -32,7 +32,7 @@ BY_GROUP = int(Source.SAME_ATTRIBUTES)
 POPULAR = int(Source.POPULAR)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def bar(world: World, scratch: Scratch, user: int, barred: bool) -> None:
     """Mark, or unmark, whom this user must not be shown: herself, her friends and the known."""
     scratch.barred[user] = barred
@@ -42,7 +42,7 @@ def bar(world: World, scratch: Scratch, user: int, barred: bool) -> None:
         scratch.barred[world.known_indices[at]] = barred
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def add(world: World, scratch: Scratch, row: int, bit: int, size: int) -> int:
     """Add a row that another source found to the pool of `size`, unless it may not be shown; returns the new size."""
     if scratch.barred[row] or not world.suggestible[row]:
@@ -54,7 +54,7 @@ def add(world: World, scratch: Scratch, row: int, bit: int, size: int) -> int:
     return size
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def mixed(a: int, b: int) -> int:
     """A hash of two rows, for ties, 0 to 2^31 - 1."""
     mask = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -64,7 +64,7 @@ def mixed(a: int, b: int) -> int:
     return int((x ^ (x >> np.uint64(31))) >> np.uint64(33))
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def keep_best(scratch: Scratch, user: int, eligible: int, limit: int) -> int:
     """Move the `limit` best of the first `eligible` rows to the front of `scratch.eligible`; returns how many they are.
 
@@ -93,7 +93,7 @@ def keep_best(scratch: Scratch, user: int, eligible: int, limit: int) -> int:
     return kept
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def gather(
     world: World, scratch: Scratch, user: int, reached: NDArray[np.int32], source: int, limit: int, size: int
 ) -> int:
@@ -126,7 +126,7 @@ def gather(
     return size
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def fill_features(world: World, scratch: Scratch, user: int, pool: NDArray[np.int32], out: NDArray[np.float32]) -> None:
     """The kept pair features of the user and each row of the pool, into `out` (features, len(pool))."""
     degree = np.float32(max(world.indptr[user + 1] - world.indptr[user], 1))
@@ -149,7 +149,7 @@ def fill_features(world: World, scratch: Scratch, user: int, pool: NDArray[np.in
         out[AFFINITY, at] = pair_affinity(world.affinity, user, row)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def spread_all(world: World, reach: Reach, scratch: Scratch, user: int) -> tuple[int, int, int]:
     """Fill the scratch with what spreads from the user; returns how many rows each of the three ways reached."""
     two = spread_two_hops(
@@ -187,7 +187,7 @@ def spread_all(world: World, reach: Reach, scratch: Scratch, user: int) -> tuple
     return two, three, walked
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def clear(scratch: Scratch, pool: NDArray[np.int32], two: int, three: int, walked: int) -> None:
     """Undo what `spread_all` and the gathering of `pool` wrote."""
     for row in pool:
@@ -203,7 +203,7 @@ def clear(scratch: Scratch, pool: NDArray[np.int32], two: int, three: int, walke
         scratch.pagerank[row] = 0.0
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def add_groups(world: World, reach: Reach, scratch: Scratch, user: int, size: int) -> int:
     """Add the best connected of the user's rare groups, of all her groups where she has few friends."""
     few = world.indptr[user + 1] - world.indptr[user] < reach.few_friends
@@ -216,7 +216,7 @@ def add_groups(world: World, reach: Reach, scratch: Scratch, user: int, size: in
     return size
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def best_first(world: World, user: int, pool: NDArray[np.int32], found: NDArray[np.float32]) -> NDArray[np.int64]:
     """The order of the pool by the cheap score, falling; equal scores stand by a hash of the two rows."""
     features = len(found)
@@ -231,7 +231,7 @@ def best_first(world: World, user: int, pool: NDArray[np.int32], found: NDArray[
     return np.argsort(cheap)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def fill_pools(
     world: World,
     reach: Reach,

@@ -5,8 +5,9 @@ of touched rows, so that a thread serves any number of users with one allocation
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from models.kernels.compiling import compiled
 
 RESTART = 0.15
 """restart probability of personalised PageRank"""
@@ -14,7 +15,7 @@ RESTART = 0.15
 Scores = NDArray[np.float32]
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@compiled(fastmath=True)
 def spread_two_hops(
     indptr: NDArray[np.int64],
     indices: NDArray[np.int32],
@@ -50,7 +51,7 @@ def spread_two_hops(
     return count
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@compiled(fastmath=True)
 def spread_three_hops(
     indptr: NDArray[np.int64],
     indices: NDArray[np.int32],
@@ -64,7 +65,8 @@ def spread_three_hops(
     """Paths user - a - b - candidate, each worth 1 / sqrt(degree(a) degree(b)) (Kovacs and others 2019, L3).
 
     `reached` are the rows b two steps away; the user herself does not count as one. They are followed in the order
-    given until `max_edges` edges were crossed. Fills `touched` with the rows three steps away and returns how many.
+    given, those passed over with whom more than `max_edges` edges would be crossed. Fills `touched` with the rows
+    three steps away and returns how many.
     """
     count = 0
     edges = 0
@@ -73,9 +75,9 @@ def spread_three_hops(
         if middle == user:
             continue
         degree = indptr[middle + 1] - indptr[middle]
+        if edges + degree > max_edges:
+            continue
         edges += degree
-        if edges > max_edges:
-            break
         mass = lift[middle] / np.float32(np.sqrt(degree))
         for other_at in range(indptr[middle], indptr[middle + 1]):
             other = indices[other_at]
@@ -86,7 +88,7 @@ def spread_three_hops(
     return count
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@compiled(fastmath=True)
 def spread_walks(
     indptr: NDArray[np.int64],
     indices: NDArray[np.int32],

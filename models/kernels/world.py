@@ -3,10 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from models.kernels.affinity import AffinityTables
+from models.kernels.compiling import compiled
 
 
 class World(NamedTuple):
@@ -78,7 +78,7 @@ class Scratch(NamedTuple):
     pool: NDArray[np.int32]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def clear_scratch(n: int) -> Scratch:
     return Scratch(
         np.zeros(n, np.float32),

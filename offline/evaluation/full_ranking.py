@@ -1,10 +1,10 @@
 """Full ranking: the best of everybody for one user, by a stated order of equals."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from models.graph import Graph
+from models.kernels.compiling import compiled
 from models.kernels.pool import mixed
 
 Rows = NDArray[np.int32]
@@ -56,7 +56,7 @@ class FullRanking:
         return ranked
 
 
-@njit(cache=True)
+@compiled()
 def _hashes(user: int, rows: NDArray[np.int32]) -> NDArray[np.int64]:
     """(m,) int64: the order of equals."""
     hashes = np.empty(len(rows), np.int64)

@@ -62,7 +62,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     everybody, readable = population(snapshot, encoder), friendships(snapshot)
     with capture_logs() as lines:
         learnt = train(
-            snapshot, encoder, everybody, readable, snapshot.cut, CONFIG, directory / "work", trained_at=STARTED
+            snapshot,
+            encoder,
+            everybody,
+            readable,
+            readable.count,
+            snapshot.cut,
+            CONFIG,
+            directory / "work",
+            trained_at=STARTED,
         )
     said = next(line for line in lines if line["event"] == "training_split")
     return Trained(learnt, readable, said)

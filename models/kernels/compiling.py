@@ -1,0 +1,49 @@
+"""Compilation of the kernels, kept on disk until any of their sources changes."""
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from numba import njit
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+
+from models import sources
+from models.features import pair
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def compiled(*, fastmath: bool = False) -> Callable[[F], F]:
+    """A decorator: `numba.njit(nogil=True)` with a cache that knows what a kernel is made of.
+
+    Numba's own cache looks at the file of the function alone. The functions it calls and the constants it reads stand
+    in other files, and machine code of their former state would run on, unseen, after an upgrade in place.
+    """
+
+    def compile_lazily(function: F) -> F:
+        kernel: Any = njit(nogil=True, fastmath=fastmath)(function)
+        kernel._cache = _KernelCache(function)  # noqa: SLF001  what njit(cache=True) does, with another cache
+        return kernel  # type: ignore[no-any-return]
+
+    return compile_lazily
+
+
+class _KernelCache(FunctionCache):
+    """A cache on disk that is also marked by the sources of all kernels."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        stamp = (self._impl.locator.get_source_stamp(), _sources_digest())
+        self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, stamp)
+
+
+@cache
+def _sources_digest() -> str:
+    """SHA-256 of every file that a kernel calls into or takes a constant from."""
+    elsewhere = [Path(module.__file__) for module in (pair, sources) if module.__file__]
+    digest = hashlib.sha256()
+    for path in [*sorted(Path(__file__).parent.glob("*.py")), *elsewhere]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
