@@ -7,6 +7,7 @@ import anyio
 import pytest
 
 from models.block import Block
+from models.graph import Graph
 from models.versions import Versions
 
 pytestmark = pytest.mark.anyio
@@ -131,6 +132,18 @@ async def test_a_stale_list_leaves_out_whom_the_active_version_forbids(place: An
     body = await place.recommended("cid")
     assert (body["served"], ids(body)) == ("stale", ["fay", "eva"])
     assert body["recommendations"][1]["reasons"] == []
+
+
+async def test_a_stale_list_counts_nobody_whom_the_active_version_forbids_the_viewer(place: Any) -> None:
+    version = place.publish()
+    await place.serving(version)
+    place.store.delete([place.keys.block(version, 2)])
+    before = {entry["user_id"]: entry["reasons"] for entry in (await place.recommended("cid"))["recommendations"]}
+    assert before["eva"][0]["examples"] == ["dan"]
+    blocked = Graph.from_directed(8, [2, 3], [3, 2])  # cid and dan, who were friends, have blocked each other
+    object.__setattr__(place.parts.versions.active.tables, "forbidden", blocked)
+    after = {entry["user_id"]: entry["reasons"] for entry in (await place.recommended("cid"))["recommendations"]}
+    assert all(reason["code"] != "mutual_connections" for reason in after["eva"])
 
 
 @pytest.mark.parametrize("damaged", [b"", b"\x01", b"x" * 100])

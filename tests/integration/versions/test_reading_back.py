@@ -31,6 +31,15 @@ def test_a_host_without_the_files_fills_them_from_the_store(place) -> None:
     assert Tables.open(directory / "tables").flags[7] == 6, "a damaged copy is replaced"
 
 
+def test_replacing_a_damaged_table_keeps_what_the_store_does_not_carry(place) -> None:
+    version = place.publish()
+    directory = place.versions.path(version)
+    (directory / "tables" / "flags.npy").write_bytes(b"?")
+    pull_tables(place.store, version, place.versions, keys=place.keys)
+    assert place.versions.is_whole(version)
+    assert Tables.open(directory / "tables").flags[7] == 6
+
+
 def test_a_damaged_piece_in_the_store_is_refused_and_leaves_nothing(place) -> None:
     version = place.publish()
     elsewhere = Versions(place.versions.home / "elsewhere")
