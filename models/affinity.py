@@ -30,6 +30,8 @@ class CodedProfiles:
 
     codes: NDArray[np.int32]
     cardinality: NDArray[np.int64]
+    votes: NDArray[np.bool_]
+    """(C,) which columns of codes are compared; the others only make groups"""
     set_indptr: NDArray[np.int64]
     set_codes: NDArray[np.int32]
     set_size: int
@@ -49,7 +51,10 @@ def fit_affinity(coded: CodedProfiles, graph: Graph) -> AffinityTables:
     for column in range(columns):
         size = int(coded.cardinality[column])
         codes = coded.codes[:, column]
-        if size <= MATRIX_UP_TO:
+        if not coded.votes[column]:
+            same_at[column] = sum(len(one) for one in same)
+            same.append(np.zeros(size, np.float32))
+        elif size <= MATRIX_UP_TO:
             matrix_at[column] = sum(len(one) for one in matrices)
             matrices.append(_matrix_votes(codes, size, a, b, degrees))
         else:

@@ -26,10 +26,11 @@ CELL_DEGREES = 0.1
 def coded_profiles(profiles: Profiles, text_model: str | None = None) -> CodedProfiles:
     """The columns as codes, sets and points: numbers and times stand in quantiles, texts and places as vectors.
 
-    A place is also a code, its cell of CELL_DEGREES, so that people nearby are a group.
+    A place is also a code, its cell of CELL_DEGREES, so that people nearby are a group; only its point votes.
     """
     codes: list[NDArray[np.int32]] = []
     cardinality: list[int] = []
+    votes: list[bool] = []
     points: list[NDArray[np.float32]] = []
     sets: list[MultiColumn] = []
     for column in profiles.columns.values():
@@ -37,12 +38,15 @@ def coded_profiles(profiles: Profiles, text_model: str | None = None) -> CodedPr
             case CategoricalColumn():
                 codes.append(column.codes)
                 cardinality.append(len(column.values))
+                votes.append(True)
             case NumericColumn(numbers):
                 codes.append(_quantile(numbers))
                 cardinality.append(BINS)
+                votes.append(True)
             case TimestampColumn(seconds):
                 codes.append(_quantile(seconds))
                 cardinality.append(BINS)
+                votes.append(True)
             case MultiColumn():
                 sets.append(column)
             case LocationColumn(degrees):
@@ -50,6 +54,7 @@ def coded_profiles(profiles: Profiles, text_model: str | None = None) -> CodedPr
                 cells = _cells(degrees)
                 codes.append(cells)
                 cardinality.append(int(cells.max(initial=MISSING)) + 1)
+                votes.append(False)
             case TextColumn():
                 points.append(text_vectors(column, text_model))
     n = profiles.n
@@ -58,6 +63,7 @@ def coded_profiles(profiles: Profiles, text_model: str | None = None) -> CodedPr
     return CodedProfiles(
         codes=np.stack(codes, axis=1).astype(np.int32) if codes else np.zeros((n, 0), np.int32),
         cardinality=np.array(cardinality, dtype=np.int64),
+        votes=np.array(votes, dtype=np.bool_),
         set_indptr=set_indptr,
         set_codes=set_codes,
         set_size=sum(len(column.values) for column in sets),

@@ -174,6 +174,17 @@ def test_people_near_each_other_are_likelier_friends() -> None:
     assert np.abs(fitted.point_weights).max() <= LARGEST
 
 
+def test_a_place_votes_once_though_it_also_makes_groups() -> None:
+    centres = np.random.default_rng(8).uniform(-50, 50, (GROUPS, 2))
+    places = (centres[GROUP] + np.random.default_rng(9).normal(0, 0.01, (N, 2))).astype(np.float32)
+    coded = coded_profiles(Profiles(N, {"home": LocationColumn(places)}))
+    assert (coded.codes >= 0).all()
+    assert coded.cardinality[0] >= GROUPS
+    fitted = fit_affinity(coded, GRAPH)
+    # of friends 92% share the place, of strangers a sixth
+    assert pair_affinity(fitted, 0, 6) == pytest.approx(np.log(0.917 * 6), abs=0.2)
+
+
 def test_people_without_a_place_do_not_count_as_far_apart() -> None:
     random = np.random.default_rng(6)
     places = (np.stack([GROUP * 15, GROUP * 15], axis=1) + random.normal(0, 0.05, (N, 2))).astype(np.float32)
