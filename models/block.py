@@ -29,6 +29,7 @@ from models.errors import CorruptRecordError
 LAYOUT = 1
 MAX_ROW = (1 << 24) - 1
 MAX_CANDIDATES = (1 << 16) - 1
+NARROWEST = 1e-30
 _HEADER = struct.Struct("<BBHI")
 _CHECKSUM = struct.Struct("<I")
 _BYTES_PER_CANDIDATE = 4
@@ -115,11 +116,14 @@ class Block:
 
 
 def quantise(viewer: int, rows: NDArray[np.uint32], sources: NDArray[np.uint8], values: NDArray[np.float32]) -> Block:
-    """The block of (F, m) float32 feature values, each feature on 256 levels between its extremes in this block."""
+    """The block of (F, m) float32 feature values, each feature on 256 levels between its extremes in this block.
+
+    A feature that varies by less than NARROWEST is constant: 255 over its width would not be a float32.
+    """
     if values.shape[1] == 0:
         nothing = np.zeros(len(values), dtype=np.float32)
         return Block(viewer, rows, sources, values.astype(np.uint8), nothing, nothing)
     low, high = values.min(axis=1), values.max(axis=1)
-    width = np.where(high > low, high - low, np.float32(1))
+    width = np.where(high - low > NARROWEST, high - low, np.float32(1))
     codes = np.rint((values - low[:, None]) * (np.float32(255) / width)[:, None])
     return Block(viewer, rows, sources, codes.astype(np.uint8), low, high)

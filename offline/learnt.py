@@ -49,7 +49,7 @@ class Learnt:
     cheap: NDArray[np.float32]
     """weights of the cheap score that chooses the candidates"""
     spectral: NDArray[np.float32]
-    """(n, k) eigenvectors that the networks learnt with"""
+    """(n, k) positions in the spectrum that the networks learnt with"""
     vocabulary: Vocabulary
     """whose rows those are"""
     training: Training

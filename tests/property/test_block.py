@@ -43,6 +43,21 @@ def test_codes_are_within_half_a_step_of_the_values() -> None:
     assert np.all(np.abs(block.values() - values) <= block.step[:, None] * 0.5001)
 
 
+@given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=30))
+def test_whatever_the_values_codes_come_within_a_step(numbers: list[float]) -> None:
+    values = np.array([numbers], np.float32)
+    m = len(numbers)
+    block = quantise(1, np.arange(m, dtype=np.uint32), np.zeros(m, np.uint8), values)
+    tolerance = block.step[:, None] * 0.501 + 1e-30 + np.abs(values).max() * 1e-6
+    assert (np.abs(block.values() - values) <= tolerance).all()
+
+
+def test_values_that_differ_by_next_to_nothing_are_equal() -> None:
+    values = np.array([[0, 1e-40, 3e-41]], np.float32)
+    block = quantise(1, np.arange(3, dtype=np.uint32), np.zeros(3, np.uint8), values)
+    assert block.codes.tolist() == [[0, 0, 0]]
+
+
 def test_a_thousand_candidates_fit_the_allocators_12_kib_class() -> None:
     values = np.zeros((8, 1000), dtype=np.float32)
     block = quantise(1, np.arange(1000, dtype=np.uint32), np.zeros(1000, np.uint8), values)
