@@ -183,7 +183,7 @@ def _serve(children: "Children", port: int, tables: "Tables") -> None:
             raise PymkError(f"the service does not become ready on port {port} within {_READY_S:g} seconds")
         time.sleep(0.2)
     base = f"http://{_HOST}:{port}"
-    typer.echo(f"console  {base}/")
+    typer.echo(f"service  {base}/docs")
     for row in _examples(tables)[:1]:
         from urllib.parse import quote
 
