@@ -136,7 +136,7 @@ class _Steps:
             except (ArtefactError, VersionError) as error:
                 log.warning("former_weights_unreadable", version=pointer.version, error=str(error))
         if former is None and self.night.retrain == "never":
-            raise UsageError("--retrain never needs an active version to take the weights from; there is none")
+            raise UsageError("--retrain never needs an active version whose weights this host has; there is none")
         return former
 
     def _why_train(self, snapshot: Snapshot, whole: Friendships, former: Learnt | None) -> str | None:

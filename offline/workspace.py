@@ -71,8 +71,8 @@ def workspace(home: Path, fingerprint: str) -> Iterator[Workspace]:
         if not held:
             raise PymkError(f"another pymk nightly is at work in {home}; wait for it, or give this one a --home")
         run = _unfinished(directory)
-        if run is not None and run.fingerprint == fingerprint:
-            done = sorted(one.name for one in directory.iterdir() if one.is_dir() and not one.name.startswith("."))
+        done = sorted(one.name for one in directory.glob("[!.]*") if one.is_dir())
+        if run is not None and run.fingerprint == fingerprint and done:  # one that did nothing yet begins now
             log.info("run_resumed", version=run.version, done=done)
         else:
             files.remove_tree(directory)

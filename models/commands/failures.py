@@ -1,5 +1,6 @@
 """What a command that failed says, and the status it ends with."""
 
+import errno
 import re
 from dataclasses import dataclass
 from typing import Self
@@ -11,6 +12,7 @@ from models.errors import PymkError, UsageError
 
 PREFIX = "PYMK_"
 _USAGE = UsageError.exit_status
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,10 @@ class Failure:
             field = re.search(r'field "(\w+)"', str(error))
             named = f"{PREFIX}{field.group(1).upper()}: " if field else ""
             return cls(f"{named}cannot be parsed: {_one_line(str(error))}", _USAGE)
+        if isinstance(error, OSError) and error.strerror:
+            where = f"{error.filename}: " if error.filename else ""
+            mending = "make room and run it again" if error.errno in _FULL else "--debug shows where"
+            return cls(f"{where}{_one_line(error.strerror)} ({mending})", PymkError.exit_status)
         return cls(f"{type(error).__name__}: {_one_line(str(error))} (--debug shows where)", PymkError.exit_status)
 
 

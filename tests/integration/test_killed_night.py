@@ -25,7 +25,7 @@ class Blow:
     step: str
     event: str
     done: list[str] | None
-    """None for the first, which takes nothing up"""
+    """None where it took nothing up"""
     awaited: Callable[[int, SyncStore], object] = lambda night, store: True
     """what has to come about after the line, of the night's process and the store, before the blow"""
 
@@ -42,7 +42,7 @@ def is_loading(night: int, store: SyncStore) -> bool:
 
 BLOWS = (
     Blow("snapshot", "step_begins", None),
-    Blow("training", "sage_training_begins", []),
+    Blow("training", "sage_training_begins", None),
     Blow("training", "ranker_epoch", ["snapshot"]),
     Blow("evaluation", "step_begins", ["snapshot"], has_child),
     Blow("version", "candidates_made", ["snapshot", "training"]),

@@ -199,7 +199,7 @@ def test_weights_are_due_when_they_are_old_or_the_graph_grew(first: First) -> No
 
 def test_without_a_version_there_are_no_weights_to_take(tmp_path: Path, small_network: Path) -> None:
     place = Place(tmp_path, small_network, NightConfig(), MemoryStore())
-    with pytest.raises(UsageError, match="--retrain never needs an active version to take the weights from"):
+    with pytest.raises(UsageError, match="--retrain never needs an active version whose weights this host has"):
         place.night("never")
     assert not (tmp_path / "night").exists()
 

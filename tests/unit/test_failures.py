@@ -1,5 +1,7 @@
 """What a person is told when a command fails."""
 
+import errno
+
 import pytest
 from pydantic import BaseModel, ValidationError
 
@@ -25,6 +27,13 @@ def test_each_kind_has_its_status(error: Exception, status: int) -> None:
 def test_a_message_is_one_line() -> None:
     assert Failure.of(PymkError("the store\n  said no")).line == "the store said no"
     assert Failure.of(KeyError("row")).line == "KeyError: 'row' (--debug shows where)"
+
+
+def test_the_operating_system_is_quoted_with_the_path() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert Failure.of(full).line == "No space left on device (make room and run it again)"
+    locked = PermissionError(errno.EACCES, "Permission denied", "/data/users.csv")
+    assert Failure.of(locked).line == "/data/users.csv: Permission denied (--debug shows where)"
 
 
 def _error_of(**settings: object) -> Exception:
