@@ -74,11 +74,15 @@ def find_table(directory: Path, name: str) -> Table | None:
 
 
 def open_table(path: Path) -> Table:
-    """The table of a file, by its suffix. Raises DatasetError where it is no file or has another suffix."""
+    """The table of a file, by its suffix. Raises DatasetError where it cannot be read or has another suffix."""
     if path.suffix not in FORMATS:
         raise DatasetError(f"{path}: a table is one of {', '.join(FORMATS)}")
     if not path.is_file():
         raise DatasetError(f"{path} is not a file")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
     return FORMATS[path.suffix](path)
 
 

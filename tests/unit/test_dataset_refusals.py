@@ -1,6 +1,7 @@
 """Every bad input stops the run before anything is written, with the file, the line, the column and the value."""
 
 import datetime as dt
+import os
 from pathlib import Path
 
 import polars as pl
@@ -271,3 +272,12 @@ def test_parquet_with_a_type_that_no_kind_reads(tmp_path: Path) -> None:
 def test_parquet_that_is_none(tmp_path: Path) -> None:
     message = refusal(tmp_path, users__csv=b"absent", users__parquet=b"PAR1 but not really PAR1")
     assert message.startswith("users.parquet cannot be read as Parquet: ")
+
+
+def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
+    for name, content in (("users.csv", USERS), ("connections.csv", CONNECTIONS)):
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "users.csv").chmod(0)
+    if os.access(tmp_path / "users.csv", os.R_OK):
+        pytest.skip("this user may read every file")
+    assert refused(tmp_path) == "users.csv cannot be read: Permission denied"
