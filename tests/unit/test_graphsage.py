@@ -1,6 +1,10 @@
 """The encoder: shapes, length one, layer-wise inference, and training on two cliques and a bridge."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -290,3 +294,9 @@ def test_a_collapsed_encoder_is_judged_as_chance() -> None:
     metrics = Validation(table, CsrNeighbourSampler(graph, [3, 3]), known, held_out, seed=0).metrics(Constant())  # type: ignore[arg-type]
     assert metrics["auc"] == pytest.approx(0.5)
     assert metrics["mrr"] < 0.15
+
+
+def test_an_encoder_leaves_nothing_in_the_temporary_directory(tmp_path: Path) -> None:
+    code = "from models.networks.graphsage import GraphSage, GraphSageConfig; GraphSage(GraphSageConfig(inputs=4))"
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(tmp_path)}, check=True)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
