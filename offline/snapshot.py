@@ -198,7 +198,7 @@ def write_snapshot(data: Path, out: Path, *, started_at: dt.datetime, forbidden_
     finally:
         files.remove_tree(aside)
     changed = {name: count for name, count in counts if count and "_" in name}
-    log.info("snapshot written", users=counts.users, connections=counts.connections, **changed)
+    log.info("snapshot_written", users=counts.users, connections=counts.connections, **changed)
     return Snapshot.open(out)
 
 

@@ -60,8 +60,8 @@ def read_dataset(directory: Path, *, started_at: dt.datetime) -> Dataset:
     connections = read_connections(pairs)
     interactions = read_interactions(events) if events else _no_interactions()
     if users.inferred:
-        log.info("kinds inferred", columns={column: str(kind) for column, kind in users.inferred.items()})
-    log.info("reason columns", columns=reasons, chosen_by="schema.toml" if schema.reasons is not None else "name")
+        log.info("kinds_inferred", columns={column: str(kind) for column, kind in users.inferred.items()})
+    log.info("reason_columns", columns=reasons, chosen_by="schema.toml" if schema.reasons is not None else "name")
     return Dataset(users, connections, interactions, _as_of(schema, started_at), reasons)
 
 
@@ -89,7 +89,7 @@ def open_table(path: Path) -> Table:
 def _as_of(schema: Schema, started_at: dt.datetime) -> int:
     start = int(started_at.timestamp() // 1)
     if schema.as_of is not None and schema.as_of > start:
-        log.warning("as_of lies after the start of the run, taken instead", as_of=schema.as_of, started_at=start)
+        log.warning("as_of_after_start", taken="the start of the run", as_of=schema.as_of, started_at=start)
     return start if schema.as_of is None else min(schema.as_of, start)
 
 

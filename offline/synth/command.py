@@ -72,7 +72,7 @@ def _reporting() -> "Iterator[Progress]":
 
         def line(step: str, done: float) -> None:
             if done >= 1.0:
-                log.info("step done", step=step)
+                log.info("step_done", step=step)
 
         yield line
         return
