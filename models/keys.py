@@ -1,9 +1,22 @@
-"""The names of everything the store holds."""
+"""The names of everything the store holds.
 
+What is live stands in SHARDS parts. Their keys carry the shard in braces, a Redis Cluster's hash tag, so that all keys
+of one shard share a slot and can be written together. No namespace has braces (models.settings).
+"""
+
+import hashlib
 from dataclasses import dataclass
 
 CHUNK_BYTES = 1 << 20
 """files of a version stand in the store in pieces of this size"""
+
+SHARDS = 16
+"""parts of the live state; fixed, since every stored key and archived event stands in the shard of its person"""
+
+
+def shard_of(user_id: str) -> int:
+    """The shard of a person's live state, 0 to SHARDS-1."""
+    return hashlib.blake2b(user_id.encode(), digest_size=1).digest()[0] % SHARDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +80,65 @@ class Keys:
     def ranked(self, version: str, row: int, context: str) -> str:
         """The ranked list of a viewer in a context. Always expires."""
         return f"{self.ranked_lists(version)}{row}:{context}"
+
+    def shard(self, shard: int) -> str:
+        """What all keys of a shard begin with."""
+        return f"{self.namespace}:{{{shard}}}:"
+
+    def live(self, user_id: str) -> str:
+        """The live record of a person (models.live.record). Never expires."""
+        return f"{self.shard(shard_of(user_id))}u:{user_id}"
+
+    def seen(self, user_id: str) -> str:
+        """The events of a viewer that were acknowledged lately (models.live.seen). Expires after 48 hours."""
+        return f"{self.shard(shard_of(user_id))}seen:{user_id}"
+
+    def live_profile(self, user_id: str) -> str:
+        """The profile columns that were put since the floor (models.live.profile). Never expires."""
+        return f"{self.shard(shard_of(user_id))}p:{user_id}"
+
+    def log(self, shard: int) -> str:
+        """The event log of a shard, a stream of models.live.log.Entry."""
+        return f"{self.shard(shard)}log"
+
+    def archived(self, shard: int) -> str:
+        """The stream id up to which the log of a shard is archived and wholly applied."""
+        return f"{self.shard(shard)}archived"
+
+    @property
+    def hidden_log(self) -> str:
+        """The changes of flags in their order, a stream of models.live.hidden.FlagChange."""
+        return f"{self.namespace}:{{hidden}}:log"
+
+    @property
+    def hidden_epoch(self) -> str:
+        """How many changes of flags there were, in decimal; absent before the first. Written with the log."""
+        return f"{self.namespace}:{{hidden}}:epoch"
+
+    @property
+    def touched(self) -> str:
+        """People by the stamp of their last change that calls for another block (SyncStore.stamps_raise)."""
+        return f"{self.namespace}:touched"
+
+    @property
+    def exposure(self) -> str:
+        """The people who were shown more often than they should be within a day, packed."""
+        return f"{self.namespace}:exposure"
+
+    def erasure(self, receipt: str) -> str:
+        """The state of an erasure."""
+        return f"{self.namespace}:erasure:{receipt}"
+
+    @property
+    def erased(self) -> str:
+        """Record of keyed hashes of erased people's ids (models.live.erased)."""
+        return f"{self.namespace}:erased"
+
+    @property
+    def erased_key(self) -> str:
+        """The key of those hashes, made once."""
+        return f"{self.namespace}:erased:key"
+
+    def newcomer(self, version: str, user_id: str) -> str:
+        """What a version has of a person whom its tables do not know."""
+        return f"{self.version(version)}n:{user_id}"
