@@ -1,1 +1,1 @@
-"""What people did since the versions that are published: records, log, archive. NumPy and the standard library alone."""
+"""What people did since the versions that are published: records, log, archive. Needs no library but NumPy."""

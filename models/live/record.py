@@ -4,7 +4,7 @@
     bytes 1-8       revision, uint64: rises with every write; these nine bytes are what a conditional write compares
     5 x int64       last stamp; stamp of the last change of the profile; of the erasure; of the last change of the
                     friendships; floor (0: never)
-    3 x int64       by flag of models.columns.Flag, twice the stamp of its last change, plus 1 where it was set (0: never)
+    3 x int64       by flag of models.columns.Flag, twice the stamp of its last change, plus 1 where it was set
     3 x uint32      people named, n; marks, m; people shown, s
     (n + 1) x uint32    where the id of each begins
     bytes           the ids, UTF-8
@@ -19,6 +19,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -47,7 +48,7 @@ class Shown(NamedTuple):
 
     last: int
     """epoch seconds, by the order of acknowledgement"""
-    count: int
+    times: int
     """since the viewer last did anything else with the person"""
 
 
@@ -89,8 +90,8 @@ class LiveRecord:
 
     def show(self, other_id: str, stamp: int) -> None:
         """Counts one showing of a person."""
-        count = self.shown[other_id].count if other_id in self.shown else 0
-        self.shown[other_id] = Shown(stamp // MICROSECONDS, min(count + 1, MOST_SHOWINGS))
+        times = self.shown[other_id].times if other_id in self.shown else 0
+        self.shown[other_id] = Shown(stamp // MICROSECONDS, min(times + 1, MOST_SHOWINGS))
         if len(self.shown) > MOST_SHOWN:
             del self.shown[min(self.shown, key=lambda shown: (self.shown[shown], shown))]
 
@@ -167,7 +168,7 @@ class LiveRecord:
         starts = np.zeros(len(people) + 1, dtype="<u4")
         np.cumsum([len(one) for one in encoded], out=starts[1:])
         marks = sorted((place[person], one, at) for person, own in self.ties.items() for one, at in own.items())
-        shown = sorted((place[person], one.count, one.last) for person, one in self.shown.items())
+        shown = sorted((place[person], one.times, one.last) for person, one in self.shown.items())
         flags = [self.flags.get(flag, (0, False)) for flag in FLAGS]
         body = b"".join(
             [
@@ -215,7 +216,7 @@ class LiveRecord:
         at += starts[-1]
         if at + m * 13 + s * _SHOWN.size != end:
             raise CorruptRecordError(f"live record of {len(packed)} bytes; its counts want another length")
-        people = [text[begin:stop].decode() for begin, stop in zip(starts, starts[1:], strict=False)]
+        people = [text[begin:stop].decode() for begin, stop in pairwise(starts)]
         record = cls(revision, last, profile, erased, reshaped, floor)
         record.flags = {
             flag: (value >> 1, bool(value & 1)) for flag, value in zip(FLAGS, packed_flags, strict=True) if value
@@ -225,7 +226,7 @@ class LiveRecord:
             record.ties.setdefault(people[person], {})[number] = stamp
         whose, counts, lasts = _read_columns(packed, at + m * 13, s, ("<u4", "<u2", "<u4"))
         record.shown = {
-            people[person]: Shown(when, count) for person, count, when in zip(whose, counts, lasts, strict=True)
+            people[person]: Shown(when, times) for person, times, when in zip(whose, counts, lasts, strict=True)
         }
         return record
 
@@ -241,7 +242,7 @@ class LiveRecord:
 
 
 def revision_of(packed: bytes | None) -> int:
-    """The revision of a packed record without unpacking the rest; 0 where there is none. May raise CorruptRecordError."""
+    """The revision of a packed record without the rest; 0 where there is none. Raises CorruptRecordError."""
     if packed is None:
         return 0
     if len(packed) < _BEGINNING.size or packed[0] != LAYOUT:

@@ -76,10 +76,9 @@ def derive(
         ended = np.maximum(done(inviter, EventKind.WITHDRAW), done(invited, EventKind.ACCEPT, EventKind.DECLINE))
         ended = np.maximum(ended, settled)
         known = (base & np.uint8(bit)) != 0
-        return np.where(np.maximum(asked, ended) > 0, asked > ended, known) & ~connected
+        return np.asarray(np.where(np.maximum(asked, ended) > 0, asked > ended, known) & ~connected)
 
-    refused = by_either(EventKind.DECLINE, EventKind.DISCONNECT) > refused_after
-    refused &= by_either(EventKind.DECLINE, EventKind.DISCONNECT) > 0
+    refused = by_either(EventKind.DECLINE, EventKind.DISCONNECT) > max(refused_after, 0)
     holds = {
         PairBit.CONNECTED: connected,
         PairBit.BLOCKED_BY_VIEWER: standing(

@@ -9,6 +9,7 @@ from redis.asyncio import Redis, RedisCluster
 
 from models.store import commands
 from models.store.commands import Command
+from models.store.commit import Commit
 from models.store.failures import CLIENT_ERRORS, Place
 from models.store.patience import Patience
 from models.store.protocol import StoreInfo
@@ -181,6 +182,37 @@ class AsyncServerStore:
     async def fields(self, key: str) -> dict[str, bytes]:
         record = await self._one("HGETALL", key)
         return {name.decode(): value for name, value in record.items()}
+
+    async def commit(self, commits: Sequence[Commit]) -> list[bool]:
+        made: list[bool] = []
+        for batch in commands.commit_batches(commits):
+            made += map(bool, await self._all(batch))
+        return made
+
+    async def stream_read(self, key: str, after: str, limit: int) -> list[tuple[str, bytes]]:
+        return commands.stream_entries(await self._one(*commands.stream_read(key, after, limit))) if limit > 0 else []
+
+    async def stream_trim(self, key: str, upto: str) -> int:
+        return int(await self._one(*commands.stream_trim(key, upto)))
+
+    async def stream_delete(self, key: str, positions: Sequence[str]) -> int:
+        return int(await self._one("XDEL", key, *positions)) if positions else 0
+
+    async def stream_length(self, key: str) -> int:
+        return int(await self._one("XLEN", key))
+
+    async def stamps_raise(self, key: str, stamps: Mapping[str, int]) -> None:
+        if stamps:
+            await self._one(*commands.stamps_raise(key, stamps))
+
+    async def stamps_after(self, key: str, stamp: int, limit: int) -> list[tuple[str, int]]:
+        return commands.stamped(await self._one(*commands.stamps_after(key, stamp, limit))) if limit > 0 else []
+
+    async def stamps_drop(self, key: str, upto: int) -> int:
+        return int(await self._one("ZREMRANGEBYSCORE", key, "-inf", upto))
+
+    async def stamps_remove(self, key: str, names: Sequence[str]) -> int:
+        return int(await self._one("ZREM", key, *names)) if names else 0
 
     async def ping(self) -> None:
         await self._one("PING")

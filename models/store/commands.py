@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from models.store.commit import Commit
 from models.store.protocol import StoreInfo
 
 Command = tuple[str | bytes | int | float, ...]
@@ -32,6 +33,36 @@ for _, member in ipairs(due) do
     redis.call('ZADD', KEYS[1], 'XX', ARGV[2], member)
 end
 return due
+"""
+
+COMMIT = """
+local guards, writes, deletes = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+for i = 1, guards do
+    local wanted = ARGV[3 + i]
+    if wanted == '' then
+        if redis.call('EXISTS', KEYS[i]) == 1 then return 0 end
+    elseif redis.call('GETRANGE', KEYS[i], 0, #wanted - 1) ~= wanted then
+        return 0
+    end
+end
+local at = 3 + guards
+for i = 1, writes do
+    local value, ttl_ms = ARGV[at + 2 * i - 1], ARGV[at + 2 * i]
+    if ttl_ms == '' then
+        redis.call('SET', KEYS[guards + i], value)
+    else
+        redis.call('SET', KEYS[guards + i], value, 'PX', ttl_ms)
+    end
+end
+at = at + 2 * writes
+for i = guards + writes + 1, guards + writes + deletes do
+    redis.call('UNLINK', KEYS[i])
+end
+for i = guards + writes + deletes + 1, #KEYS do
+    at = at + 1
+    redis.call('XADD', KEYS[i], '*', 'e', ARGV[at])
+end
+return 1
 """
 
 
@@ -75,6 +106,63 @@ def queue_add(key: str, members: Sequence[bytes], due_s: float) -> Command:
 def queue_take(key: str, now_s: float, lease_s: float, limit: int) -> Command:
     """The command that answers the due members and puts them off."""
     return ("EVAL", QUEUE_TAKE, 1, key, now_s, now_s + lease_s, limit)
+
+
+def commit(wanted: Commit) -> Command:
+    """The command that answers 1 where the guards held and all was written."""
+    keys = wanted.keys
+    arguments: list[str | bytes | int | float] = [len(wanted.guards), len(wanted.writes), len(wanted.deletes)]
+    arguments += [guard.beginning or b"" for guard in wanted.guards]
+    for write in wanted.writes:
+        arguments += [write.value, "" if write.ttl_s is None else milliseconds(write.ttl_s)]
+    arguments += [append.entry for append in wanted.appends]
+    return ("EVAL", COMMIT, len(keys), *keys, *arguments)
+
+
+def commit_batches(commits: Sequence[Commit]) -> Iterator[list[Command]]:
+    """The commands of commits in lists of about BATCH_BYTES and at most BATCH_KEYS."""
+    batch: list[Command] = []
+    size = 0
+    for one in commits:
+        batch.append(commit(one))
+        size += len(COMMIT) + sum(len(part) for part in batch[-1] if isinstance(part, (str, bytes)))
+        if size >= BATCH_BYTES or len(batch) >= BATCH_KEYS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def stream_read(key: str, after: str, limit: int) -> Command:
+    """The command that answers entries with their positions."""
+    return ("XRANGE", key, f"({after}", "+", "COUNT", limit)
+
+
+def stream_entries(answer: Sequence[Any]) -> list[tuple[str, bytes]]:
+    """Positions and entries in the answer to `stream_read`."""
+    return [(position.decode(), bytes(fields[1])) for position, fields in answer]
+
+
+def stream_trim(key: str, upto: str) -> Command:
+    """The command that drops the entries up to a position, itself included."""
+    milliseconds_part, _, number = upto.partition("-")
+    return ("XTRIM", key, "MINID", f"{milliseconds_part}-{int(number) + 1}")
+
+
+def stamps_raise(key: str, stamps: Mapping[str, int]) -> Command:
+    """The command that notes stamps that are later than what stands there."""
+    return ("ZADD", key, "GT", *(part for name, stamp in stamps.items() for part in (stamp, name)))
+
+
+def stamps_after(key: str, stamp: int, limit: int) -> Command:
+    """The command that answers names and stamps, alternating."""
+    return ("ZRANGE", key, f"({stamp}", "+inf", "BYSCORE", "LIMIT", 0, limit, "WITHSCORES")
+
+
+def stamped(answer: Sequence[Any]) -> list[tuple[str, int]]:
+    """Names and stamps in the answer to `stamps_after`, in pairs or flat."""
+    flat = [part for pair in answer for part in pair] if answer and isinstance(answer[0], (list, tuple)) else answer
+    return [(name.decode(), round(float(stamp))) for name, stamp in zip(flat[::2], flat[1::2], strict=True)]
 
 
 def list_push(key: str, value: bytes, keep: int) -> list[Command]:

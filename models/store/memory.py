@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from models.errors import StoreRefusedError
+from models.store.commit import Commit
 from models.store.protocol import StoreInfo
 
-Value = bytes | list[bytes] | set[bytes] | dict[str, bytes] | dict[bytes, float]
-V = TypeVar("V", bytes, list[bytes], set[bytes], dict[str, bytes], dict[bytes, float])
+Stream = list[tuple[tuple[int, int], bytes]]
+"""entries after their positions"""
+Value = bytes | list[bytes] | set[bytes] | dict[str, bytes] | dict[bytes, float] | dict[str, int] | Stream
+V = TypeVar("V", bytes, list[bytes], set[bytes], dict[str, bytes], dict[bytes, float], dict[str, int], Stream)
 Members = set[bytes]
 """by another name, since `set` is an operation of the store"""
 
@@ -29,6 +32,7 @@ class MemoryStore:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._held: dict[str, Held] = {}
+        self._appended = 0
 
     def _alive(self, key: str) -> Held | None:
         held = self._held.get(key)
@@ -162,6 +166,61 @@ class MemoryStore:
     def fields(self, key: str) -> dict[str, bytes]:
         return dict(self._of_kind(key, "record", dict[str, bytes]()))
 
+    def commit(self, commits: Sequence[Commit]) -> list[bool]:
+        return [self._commit(one) for one in commits]
+
+    def _commit(self, commit: Commit) -> bool:
+        for key, beginning in commit.guards:
+            value = self.get(key)
+            if (value is None) != (beginning is None) or (beginning and not (value or b"").startswith(beginning)):
+                return False
+        for key, value, ttl_s in commit.writes:
+            self.set(key, value, ttl_s)
+        self.delete(commit.deletes)
+        for key, entry in commit.appends:
+            self._appended += 1
+            self._keep(key, "stream", [*self._of_kind(key, "stream", Stream()), ((self._appended, 0), entry)])
+        return True
+
+    def stream_read(self, key: str, after: str, limit: int) -> list[tuple[str, bytes]]:
+        later = [(at, entry) for at, entry in self._of_kind(key, "stream", Stream()) if at > _position(after)]
+        return [(f"{at[0]}-{at[1]}", entry) for at, entry in later[: max(0, limit)]]
+
+    def stream_trim(self, key: str, upto: str) -> int:
+        entries = self._of_kind(key, "stream", Stream())
+        return self._stream_keep(key, [one for one in entries if one[0] > _position(upto)])
+
+    def stream_delete(self, key: str, positions: Sequence[str]) -> int:
+        doomed = {_position(one) for one in positions}
+        return self._stream_keep(key, [one for one in self._of_kind(key, "stream", Stream()) if one[0] not in doomed])
+
+    def _stream_keep(self, key: str, left: Stream) -> int:
+        dropped = self.stream_length(key) - len(left)
+        self._keep(key, "stream", left)
+        return dropped
+
+    def stream_length(self, key: str) -> int:
+        return len(self._of_kind(key, "stream", Stream()))
+
+    def stamps_raise(self, key: str, stamps: Mapping[str, int]) -> None:
+        held = self._of_kind(key, "stamps", dict[str, int]())
+        self._keep(key, "stamps", held | {name: max(at, held.get(name, at)) for name, at in stamps.items()})
+
+    def stamps_after(self, key: str, stamp: int, limit: int) -> list[tuple[str, int]]:
+        held = self._of_kind(key, "stamps", dict[str, int]())
+        later = sorted((at, name) for name, at in held.items() if at > stamp)
+        return [(name, at) for at, name in later[: max(0, limit)]]
+
+    def stamps_drop(self, key: str, upto: int) -> int:
+        held = self._of_kind(key, "stamps", dict[str, int]())
+        return self.stamps_remove(key, [name for name, at in held.items() if at <= upto])
+
+    def stamps_remove(self, key: str, names: Sequence[str]) -> int:
+        held = self._of_kind(key, "stamps", dict[str, int]())
+        left = {name: at for name, at in held.items() if name not in names}
+        self._keep(key, "stamps", left)
+        return len(held) - len(left)
+
     def ping(self) -> None:
         return None
 
@@ -250,6 +309,33 @@ class AsyncMemoryStore:
     async def fields(self, key: str) -> dict[str, bytes]:
         return self._store.fields(key)
 
+    async def commit(self, commits: Sequence[Commit]) -> list[bool]:
+        return self._store.commit(commits)
+
+    async def stream_read(self, key: str, after: str, limit: int) -> list[tuple[str, bytes]]:
+        return self._store.stream_read(key, after, limit)
+
+    async def stream_trim(self, key: str, upto: str) -> int:
+        return self._store.stream_trim(key, upto)
+
+    async def stream_delete(self, key: str, positions: Sequence[str]) -> int:
+        return self._store.stream_delete(key, positions)
+
+    async def stream_length(self, key: str) -> int:
+        return self._store.stream_length(key)
+
+    async def stamps_raise(self, key: str, stamps: Mapping[str, int]) -> None:
+        self._store.stamps_raise(key, stamps)
+
+    async def stamps_after(self, key: str, stamp: int, limit: int) -> list[tuple[str, int]]:
+        return self._store.stamps_after(key, stamp, limit)
+
+    async def stamps_drop(self, key: str, upto: int) -> int:
+        return self._store.stamps_drop(key, upto)
+
+    async def stamps_remove(self, key: str, names: Sequence[str]) -> int:
+        return self._store.stamps_remove(key, names)
+
     async def ping(self) -> None:
         self._store.ping()
 
@@ -258,3 +344,9 @@ class AsyncMemoryStore:
 
     async def aclose(self) -> None:
         self._store.close()
+
+
+def _position(text: str) -> tuple[int, int]:
+    """A position of a stream, which sorts as numbers and not as text."""
+    milliseconds, _, number = text.partition("-")
+    return int(milliseconds), int(number)

@@ -9,6 +9,11 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from models.store.commit import Commit
+
+BEGINNING = "0-0"
+"""the position before the first entry of a stream"""
+
 
 @dataclass(frozen=True, slots=True)
 class StoreInfo:
@@ -117,6 +122,47 @@ class SyncStore(Protocol):
         """All fields of a record; empty where there is none."""
         ...
 
+    def commit(self, commits: Sequence[Commit]) -> list[bool]:
+        """Make each of these commits whose guards hold, each by itself atomic; which were made, in their order.
+
+        All that one does is done before anybody else reads or writes any of its keys, or none of it is. Guards and
+        writes of a kind other than a value, and appends to anything but a stream, raise StoreRefusedError; some of the
+        other commits may then have been made.
+        """
+        ...
+
+    def stream_read(self, key: str, after: str, limit: int) -> list[tuple[str, bytes]]:
+        """Up to `limit` entries of a stream after a position, oldest first, each with its own position."""
+        ...
+
+    def stream_trim(self, key: str, upto: str) -> int:
+        """Drop the entries of a stream up to a position, itself included; how many."""
+        ...
+
+    def stream_delete(self, key: str, positions: Sequence[str]) -> int:
+        """Drop single entries of a stream; how many there were."""
+        ...
+
+    def stream_length(self, key: str) -> int:
+        """How many entries a stream has."""
+        ...
+
+    def stamps_raise(self, key: str, stamps: Mapping[str, int]) -> None:
+        """Note stamps (below 2^53) under names; one that stands there already stays if it is later."""
+        ...
+
+    def stamps_after(self, key: str, stamp: int, limit: int) -> list[tuple[str, int]]:
+        """Up to `limit` names whose stamps are later than this, earliest first, with their stamps."""
+        ...
+
+    def stamps_drop(self, key: str, upto: int) -> int:
+        """Forget the names whose stamps are not later than this; how many."""
+        ...
+
+    def stamps_remove(self, key: str, names: Sequence[str]) -> int:
+        """Forget names, whatever their stamps; how many there were."""
+        ...
+
     def ping(self) -> None:
         """Return once the store has answered."""
         ...
@@ -178,6 +224,24 @@ class AsyncStore(Protocol):
     async def fields_delete(self, key: str, names: Sequence[str]) -> int: ...
 
     async def fields(self, key: str) -> dict[str, bytes]: ...
+
+    async def commit(self, commits: Sequence[Commit]) -> list[bool]: ...
+
+    async def stream_read(self, key: str, after: str, limit: int) -> list[tuple[str, bytes]]: ...
+
+    async def stream_trim(self, key: str, upto: str) -> int: ...
+
+    async def stream_delete(self, key: str, positions: Sequence[str]) -> int: ...
+
+    async def stream_length(self, key: str) -> int: ...
+
+    async def stamps_raise(self, key: str, stamps: Mapping[str, int]) -> None: ...
+
+    async def stamps_after(self, key: str, stamp: int, limit: int) -> list[tuple[str, int]]: ...
+
+    async def stamps_drop(self, key: str, upto: int) -> int: ...
+
+    async def stamps_remove(self, key: str, names: Sequence[str]) -> int: ...
 
     async def ping(self) -> None: ...
 

@@ -8,6 +8,7 @@ from redis import Redis, RedisCluster
 
 from models.store import commands
 from models.store.commands import Command
+from models.store.commit import Commit
 from models.store.failures import CLIENT_ERRORS, Place
 from models.store.protocol import StoreInfo
 
@@ -127,6 +128,37 @@ class ServerStore:
 
     def fields(self, key: str) -> dict[str, bytes]:
         return {name.decode(): value for name, value in self._one("HGETALL", key).items()}
+
+    def commit(self, commits: Sequence[Commit]) -> list[bool]:
+        made: list[bool] = []
+        for batch in commands.commit_batches(commits):
+            made += map(bool, self._all(batch))
+        return made
+
+    def stream_read(self, key: str, after: str, limit: int) -> list[tuple[str, bytes]]:
+        return commands.stream_entries(self._one(*commands.stream_read(key, after, limit))) if limit > 0 else []
+
+    def stream_trim(self, key: str, upto: str) -> int:
+        return int(self._one(*commands.stream_trim(key, upto)))
+
+    def stream_delete(self, key: str, positions: Sequence[str]) -> int:
+        return int(self._one("XDEL", key, *positions)) if positions else 0
+
+    def stream_length(self, key: str) -> int:
+        return int(self._one("XLEN", key))
+
+    def stamps_raise(self, key: str, stamps: Mapping[str, int]) -> None:
+        if stamps:
+            self._one(*commands.stamps_raise(key, stamps))
+
+    def stamps_after(self, key: str, stamp: int, limit: int) -> list[tuple[str, int]]:
+        return commands.stamped(self._one(*commands.stamps_after(key, stamp, limit))) if limit > 0 else []
+
+    def stamps_drop(self, key: str, upto: int) -> int:
+        return int(self._one("ZREMRANGEBYSCORE", key, "-inf", upto))
+
+    def stamps_remove(self, key: str, names: Sequence[str]) -> int:
+        return int(self._one("ZREM", key, *names)) if names else 0
 
     def ping(self) -> None:
         self._one("PING")

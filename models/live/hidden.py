@@ -1,0 +1,133 @@
+"""Who is hidden, and whose connections are: the changes of flags in their order, and the set that a process keeps.
+
+Flags of a version stand in its tables. What changed since stands in one stream for all people, with an epoch that
+rises with every change: a process that has followed up to an epoch reads nothing as long as the epoch stays.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import orjson
+
+from models.columns import Flag
+from models.errors import CorruptRecordError, StoreUnavailableError
+from models.keys import Keys
+from models.store.commit import Append, Commit, Guard, Write
+from models.store.protocol import BEGINNING, AsyncStore, SyncStore
+
+READ_AT_ONCE = 1000
+ATTEMPTS = 50
+"""how often a change is put behind somebody else's before the store counts as unavailable"""
+
+
+@dataclass(frozen=True, slots=True)
+class FlagChange:
+    """What one acknowledged write did to a person's flags."""
+
+    user_id: str
+    stamp: int
+    """microseconds"""
+    flags: Mapping[Flag, bool] = field(default_factory=dict)
+    """the flags that were changed, and to what"""
+    erased: bool = False
+    """the person is to be shown to nobody, whatever the flags say, in versions whose cut is before the stamp"""
+
+    def encode(self, epoch: int) -> bytes:
+        """The change as it stands in the stream."""
+        flags = {str(flag.name): value for flag, value in self.flags.items()}
+        said = {"epoch": epoch, "user_id": self.user_id, "stamp": self.stamp, "flags": flags, "erased": self.erased}
+        return orjson.dumps(said)
+
+    @classmethod
+    def decode(cls, entry: bytes) -> tuple[int, "FlagChange"]:
+        """The epoch and the change of an entry of the stream. Raises CorruptRecordError where it is none."""
+        try:
+            said = orjson.loads(entry)
+            flags = {Flag[name]: bool(value) for name, value in said["flags"].items()}
+            change = cls(str(said["user_id"]), int(said["stamp"]), flags, bool(said["erased"]))
+            return int(said["epoch"]), change
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CorruptRecordError(f"a change of flags does not read back: {error!r}") from error
+
+
+class HiddenSet:
+    """All changes of flags up to an epoch; one thread or loop at a time."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        """how far it has followed"""
+        self.position = BEGINNING
+        """of the last entry read"""
+        self._flags: dict[str, dict[Flag, tuple[int, bool]]] = {}
+        self._erased: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len({*self._flags, *self._erased})
+
+    def take(self, entries: Iterable[tuple[str, bytes]]) -> list[FlagChange]:
+        """Takes in entries of the stream; the changes in them. The later stamp stands, whatever the order."""
+        changes = []
+        for position, entry in entries:
+            epoch, change = FlagChange.decode(entry)
+            self._take(change)
+            self.epoch, self.position = max(self.epoch, epoch), position
+            changes.append(change)
+        return changes
+
+    def _take(self, change: FlagChange) -> None:
+        if change.erased:
+            self._erased[change.user_id] = max(change.stamp, self._erased.get(change.user_id, 0))
+        own = self._flags.setdefault(change.user_id, {}) if change.flags else {}
+        for flag, value in change.flags.items():
+            stamp, held = own.get(flag, (0, True))
+            if (change.stamp, not value) > (stamp, not held):
+                own[flag] = (change.stamp, value)
+
+    def knows(self, change: FlagChange) -> bool:
+        """Whether this change, or a later one of the same flags, is in the set."""
+        own = self._flags.get(change.user_id, {})
+        told = all(own.get(flag, (0, True))[0] >= change.stamp for flag in change.flags)
+        return told and (not change.erased or self._erased.get(change.user_id, 0) >= change.stamp)
+
+    def over(self, user_id: str, base: int, cut: int) -> Flag:
+        """The flags of a person who has `base` in a version with this cut; none for the erased.
+
+        Someone who came back after the erasure has the flags that were put since, all set where nothing was said.
+        """
+        gone = self._erased.get(user_id, 0)
+        flags = Flag(base)
+        if gone > cut:
+            flags = Flag(0)
+        for flag, (stamp, value) in self._flags.get(user_id, {}).items():
+            if stamp > max(cut, gone):
+                flags = flags | flag if value else flags & ~flag
+        return flags
+
+    def people(self, cut: int) -> list[str]:
+        """Everybody whose flags may differ from those of a version with this cut, sorted."""
+        changed = {one for one, own in self._flags.items() if any(stamp > cut for stamp, _ in own.values())}
+        return sorted(changed | {one for one, stamp in self._erased.items() if stamp > cut})
+
+    def is_erased(self, user_id: str) -> bool:
+        """Whether the person was erased, be it long ago."""
+        return user_id in self._erased
+
+    def erased(self) -> dict[str, int]:
+        """Everybody in the set who was erased, and when, microseconds."""
+        return dict(self._erased)
+
+
+def epoch_of(value: bytes | None) -> int:
+    """The epoch that the value of Keys.hidden_epoch stands for."""
+    return 0 if value is None else int(value)
+
+
+def _appended(keys: Keys, held: bytes | None, change: FlagChange) -> Commit:
+    """Puts a change behind the epoch `held`."""
+    epoch = epoch_of(held) + 1
+    value = str(epoch).encode() + b";"  # ends, so that no epoch is the beginning of another
+    return Commit(
+        guards=[Guard(keys.hidden_epoch, held)],
+        writes=[Write(keys.hidden_epoch, value)],
+        appends=[Append(keys.hidden_log, change.encode(epoch))],
+    )
