@@ -4,7 +4,7 @@ Flags of a version stand in its tables. What changed since stands in one stream 
 rises with every change: a process that has followed up to an epoch reads nothing as long as the epoch stays.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import orjson
@@ -61,6 +61,16 @@ class HiddenSet:
         self._flags: dict[str, dict[Flag, tuple[int, bool]]] = {}
         self._erased: dict[str, int] = {}
 
+    def expect(self, epoch: int) -> None:
+        """Begins anew where the store's epoch is behind: it lost what the set had followed."""
+        if epoch < self.epoch:
+            self.epoch, self.position, self._flags, self._erased = 0, BEGINNING, {}, {}
+
+    def read_up_to(self, epoch: int, at_end: bool) -> None:
+        """Notes that the stream was read up to an epoch, where its end was reached: the last changes may be dropped."""
+        if at_end:
+            self.epoch = max(self.epoch, epoch)
+
     def __len__(self) -> int:
         return len({*self._flags, *self._erased})
 
@@ -90,16 +100,15 @@ class HiddenSet:
         return told and (not change.erased or self._erased.get(change.user_id, 0) >= change.stamp)
 
     def over(self, user_id: str, base: int, cut: int) -> Flag:
-        """The flags of a person who has `base` in a version with this cut; none for the erased.
+        """The flags of a person who has `base` in a version with this cut.
 
-        Someone who came back after the erasure has the flags that were put since, all set where nothing was said.
+        None where the person was erased since: whoever came back is another person, whom that version does not know.
         """
-        gone = self._erased.get(user_id, 0)
+        if self.is_erased(user_id, cut):
+            return Flag(0)
         flags = Flag(base)
-        if gone > cut:
-            flags = Flag(0)
         for flag, (stamp, value) in self._flags.get(user_id, {}).items():
-            if stamp > max(cut, gone):
+            if stamp > cut:
                 flags = flags | flag if value else flags & ~flag
         return flags
 
@@ -108,9 +117,9 @@ class HiddenSet:
         changed = {one for one, own in self._flags.items() if any(stamp > cut for stamp, _ in own.values())}
         return sorted(changed | {one for one, stamp in self._erased.items() if stamp > cut})
 
-    def is_erased(self, user_id: str) -> bool:
-        """Whether the person was erased, be it long ago."""
-        return user_id in self._erased
+    def is_erased(self, user_id: str, cut: int) -> bool:
+        """Whether the person was erased after a cut, so that a version with it must not show what it has of them."""
+        return self._erased.get(user_id, 0) > cut
 
     def erased(self) -> dict[str, int]:
         """Everybody in the set who was erased, and when, microseconds."""
@@ -122,12 +131,75 @@ def epoch_of(value: bytes | None) -> int:
     return 0 if value is None else int(value)
 
 
+async def append_change(store: AsyncStore, keys: Keys, change: FlagChange) -> int:
+    """Writes a change for everybody to follow; the epoch from which on it is known.
+
+    Harmless where it was written before. Raises StoreUnavailableError where others keep coming in between.
+    """
+    for _ in range(ATTEMPTS):
+        held = await store.get(keys.hidden_epoch)
+        if (await store.commit([_appended(keys, held, change)]))[0]:
+            return epoch_of(held) + 1
+    raise StoreUnavailableError(_CROWDED)
+
+
+def append_change_blocking(store: SyncStore, keys: Keys, change: FlagChange) -> int:
+    """The same as `append_change` for the worker."""
+    for _ in range(ATTEMPTS):
+        held = store.get(keys.hidden_epoch)
+        if store.commit([_appended(keys, held, change)])[0]:
+            return epoch_of(held) + 1
+    raise StoreUnavailableError(_CROWDED)
+
+
+async def follow(store: AsyncStore, keys: Keys, hidden: HiddenSet, epoch: int) -> list[FlagChange]:
+    """Brings a set to an epoch that was read in the store; the changes that this took, which may be repeats.
+
+    An epoch that is behind the set's is that of a store that lost its data: the set is then read anew.
+    """
+    hidden.expect(epoch)
+    changes: list[FlagChange] = []
+    while hidden.epoch < epoch:
+        entries = await store.stream_read(keys.hidden_log, hidden.position, READ_AT_ONCE)
+        changes += hidden.take(entries)
+        hidden.read_up_to(epoch, len(entries) < READ_AT_ONCE)
+    return changes
+
+
+def follow_blocking(store: SyncStore, keys: Keys, hidden: HiddenSet) -> list[FlagChange]:
+    """The same as `follow` for the worker and the night, up to the epoch that the store has."""
+    epoch = epoch_of(store.get(keys.hidden_epoch))
+    hidden.expect(epoch)
+    changes: list[FlagChange] = []
+    while hidden.epoch < epoch:
+        entries = store.stream_read(keys.hidden_log, hidden.position, READ_AT_ONCE)
+        changes += hidden.take(entries)
+        hidden.read_up_to(epoch, len(entries) < READ_AT_ONCE)
+    return changes
+
+
+def forget_blocking(store: SyncStore, keys: Keys, upto: int, erased: Container[str] = ()) -> int:
+    """Drops the changes up to a stamp that the cut of every version has reached, and all that name `erased` people.
+
+    How many were dropped. Call it only once no version is left whose cut is before the stamp.
+    """
+    dropped, position = 0, BEGINNING
+    while entries := store.stream_read(keys.hidden_log, position, READ_AT_ONCE):
+        position = entries[-1][0]
+        changes = [(at, FlagChange.decode(entry)[1]) for at, entry in entries]
+        doomed = [at for at, change in changes if change.stamp <= upto or change.user_id in erased]
+        dropped += store.stream_delete(keys.hidden_log, doomed)
+    return dropped
+
+
+_CROWDED = "The store takes too many changes of flags at a time; try again."
+
+
 def _appended(keys: Keys, held: bytes | None, change: FlagChange) -> Commit:
-    """Puts a change behind the epoch `held`."""
+    """Puts a change behind the epoch `held`, whose digits are always as many: no epoch is the beginning of another."""
     epoch = epoch_of(held) + 1
-    value = str(epoch).encode() + b";"  # ends, so that no epoch is the beginning of another
     return Commit(
         guards=[Guard(keys.hidden_epoch, held)],
-        writes=[Write(keys.hidden_epoch, value)],
+        writes=[Write(keys.hidden_epoch, b"%020d" % epoch)],
         appends=[Append(keys.hidden_log, change.encode(epoch))],
     )

@@ -41,9 +41,7 @@ def mark(direction: Direction, kind: EventKind) -> int:
     return direction | kind
 
 
-def derive(
-    base: NDArray[np.uint8], stamps: NDArray[np.int64], *, cut: int, refused_after: int
-) -> NDArray[np.uint8]:
+def derive(base: NDArray[np.uint8], stamps: NDArray[np.int64], *, cut: int, refused_after: int) -> NDArray[np.uint8]:
     """(k,) uint8 of PairBit: what holds between one person and k others.
 
     `base` (k,) uint8 of PairBit is what the version knows; `stamps` (k, MARKS) int64 microseconds by mark, 0 where

@@ -1,0 +1,62 @@
+"""What remains of erased people: a keyed hash of the id, so that an old export does not bring them back."""
+
+import hashlib
+import secrets
+from collections.abc import Iterable
+
+from models.keys import Keys
+from models.store.protocol import AsyncStore, SyncStore
+
+_KEY_BYTES = 32
+
+
+class ErasedPeople:
+    """The hashes and what was noted with each, as read once. Knows whether an id is among them, and no id."""
+
+    def __init__(self, key: bytes, stamps: dict[str, int]) -> None:
+        self._key = key
+        self._stamps = stamps
+
+    @classmethod
+    def nobody(cls) -> "ErasedPeople":
+        """Where no live state is read."""
+        return cls(b"", {})
+
+    def __len__(self) -> int:
+        return len(self._stamps)
+
+    def stamp(self, user_id: str) -> int:
+        """When the person was erased, microseconds; 0: never. What is older is of the erased person."""
+        return self._stamps.get(_hash(self._key, user_id), 0) if self._stamps else 0
+
+    def among(self, user_ids: Iterable[str]) -> set[str]:
+        """Those of the ids who were erased."""
+        return {user_id for user_id in user_ids if self.stamp(user_id)} if self._stamps else set()
+
+
+async def note_erased(store: AsyncStore, keys: Keys, user_id: str, stamp: int) -> None:
+    """Notes that a person was erased. Never undone; one who comes back is known by what is later than the stamp."""
+    key = await store.get(keys.erased_key)
+    if key is None:
+        await store.compare_and_set(keys.erased_key, None, secrets.token_bytes(_KEY_BYTES))
+        key = await store.get(keys.erased_key)
+    await store.fields_set(keys.erased, {_hash(key or b"", user_id): str(stamp).encode()})
+
+
+def note_erased_blocking(store: SyncStore, keys: Keys, user_id: str, stamp: int) -> None:
+    """The same as `note_erased` for the worker."""
+    key = store.get(keys.erased_key)
+    if key is None:
+        store.compare_and_set(keys.erased_key, None, secrets.token_bytes(_KEY_BYTES))
+        key = store.get(keys.erased_key)
+    store.fields_set(keys.erased, {_hash(key or b"", user_id): str(stamp).encode()})
+
+
+def read_erased(store: SyncStore, keys: Keys) -> ErasedPeople:
+    """Everybody who was erased, for the night."""
+    fields = store.fields(keys.erased)
+    return ErasedPeople(store.get(keys.erased_key) or b"", {name: int(stamp) for name, stamp in fields.items()})
+
+
+def _hash(key: bytes, user_id: str) -> str:
+    return hashlib.blake2b(user_id.encode(), key=key, digest_size=16).hexdigest()
