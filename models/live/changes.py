@@ -1,0 +1,100 @@
+"""Writing what changes a person rather than a pair: profile columns, flags, and erasure."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from models.columns import FLAG_COLUMNS
+from models.errors import StoreUnavailableError
+from models.keys import Keys, shard_of
+from models.live.erased import note_erased
+from models.live.halves import commit_of
+from models.live.hidden import FlagChange, append_change
+from models.live.log import ERASE, PROFILE, Entry
+from models.live.profile import LiveProfile
+from models.live.record import LiveRecord
+from models.live.stamps import next_stamp, now_us
+from models.live.writing import ATTEMPTS, PAUSE_S
+from models.store.commit import Append, Commit, Write
+from models.store.protocol import AsyncStore
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """A profile change that is written."""
+
+    stamp: int
+    epoch: int | None
+    """of the hidden set, where a flag was changed: from then on everybody knows"""
+
+
+async def write_profile(
+    store: AsyncStore,
+    keys: Keys,
+    user_id: str,
+    columns: Mapping[str, Any],
+    *,
+    floor: int = 0,
+    clock: Callable[[], int] = now_us,
+) -> Put:
+    """Writes checked columns of a profile: record, live profile and log together, then the flags for everybody.
+
+    None clears a column; a flag that is cleared is set, as where nothing is said. Raises StoreError where it is not
+    written, or only in part; the same columns may be put again.
+    """
+    live, profile_key = keys.live(user_id), keys.live_profile(user_id)
+    for attempt in range(ATTEMPTS):
+        packed, stored = await store.get_many([live, profile_key])
+        record, profile = LiveRecord.unpack(packed), LiveProfile.unpack(stored)
+        beginning, now = record.beginning, clock()
+        stamp = next_stamp(now, [record.last])
+        change = flags_changed(user_id, columns, stamp)
+        profile.put(columns, stamp)
+        profile.drop_before(floor)
+        record.last = record.profile = stamp
+        for flag, value in change.flags.items():
+            record.set_flag(flag, value, stamp)
+        commit = commit_of(keys, user_id, record, beginning, floor=floor, now=now)
+        entry = Entry(PROFILE, user_id, stamp, columns=dict(columns))
+        writes = [*commit.writes, Write(profile_key, profile.pack())]
+        if await _made(store, replace(commit, writes=writes, appends=[_append(keys, entry)])):
+            return Put(stamp, await append_change(store, keys, change) if change.flags else None)
+        await asyncio.sleep(attempt * PAUSE_S)
+    raise StoreUnavailableError("The record of this person is written too often at a time; try again.")
+
+
+async def write_erasure(store: AsyncStore, keys: Keys, user_id: str, *, clock: Callable[[], int] = now_us) -> int:
+    """Erases what is live of a person but for the stamp of it, and hides them from everybody; returns the stamp.
+
+    What other people's records, the log, the archive and the versions have of the person is the worker's and the
+    night's to take out. Raises StoreError where it is not done, or only in part; it may be asked for again.
+    """
+    for attempt in range(ATTEMPTS):
+        record = LiveRecord.unpack(await store.get(keys.live(user_id)))
+        now = clock()
+        stamp = next_stamp(now, [record.last])
+        left = LiveRecord(revision=record.revision, last=stamp, erased=stamp)
+        commit = commit_of(keys, user_id, left, record.beginning, floor=record.floor, now=now)
+        entry = Entry(ERASE, user_id, stamp)
+        deletes = [keys.live_profile(user_id), keys.seen(user_id)]
+        if await _made(store, replace(commit, deletes=deletes, appends=[_append(keys, entry)])):
+            await append_change(store, keys, FlagChange(user_id, stamp, erased=True))
+            await note_erased(store, keys, user_id, stamp)
+            return stamp
+        await asyncio.sleep(attempt * PAUSE_S)
+    raise StoreUnavailableError("The record of this person is written too often at a time; try again.")
+
+
+def flags_changed(user_id: str, columns: Mapping[str, Any], stamp: int) -> FlagChange:
+    """What a change of columns does to the person's flags."""
+    put = {FLAG_COLUMNS[column]: value for column, value in columns.items() if column in FLAG_COLUMNS}
+    return FlagChange(user_id, stamp, {flag: value is None or bool(value) for flag, value in put.items()})
+
+
+def _append(keys: Keys, entry: Entry) -> Append:
+    return Append(keys.log(shard_of(entry.user_id)), entry.encode())
+
+
+async def _made(store: AsyncStore, commit: Commit) -> bool:
+    return (await store.commit([commit]))[0]
