@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from models import files
+from models.attribution import Explanation, Head
 from models.block import Block
 from models.errors import ArtefactError
 from models.features.names import LOG_DEGREE, STATISTICS
@@ -28,6 +29,8 @@ READ = {"kept_features": len(PAIR_FEATURES), "extra_inputs": len(EXTRA_INPUTS), 
 """how many of each the head reads"""
 LOWEST_ODDS = np.float32(80)
 """logarithm of the longest odds against that float32 can turn into a probability"""
+TOWER_PRODUCT = "tower_product"
+"""what an explanation calls the product of the towers among the inputs"""
 MASS_OF = 20
 """how many of a list's best set its level"""
 
@@ -138,9 +141,70 @@ class Ranker:
         """
         if not len(logits):
             return logits
-        slope, level, by_degree, by_mass = self._calibration
-        odds = slope * logits + (level + by_degree * viewer_log_degree + by_mass * list_mass(logits))
+        odds = self._calibration[0] * logits + self._level(logits, viewer_log_degree)
         return np.asarray(1 / (1 + np.exp(np.minimum(-odds, LOWEST_ODDS))), dtype=np.float32)
+
+    def _level(self, logits: Floats, viewer_log_degree: float) -> float:
+        """What calibration adds to every logit of a list."""
+        _, level, by_degree, by_mass = self._calibration
+        return float(level + by_degree * viewer_log_degree + by_mass * list_mass(logits))
+
+    def explained(self, tables: PersonTables, block: Block, place: int, context: str) -> Explanation:
+        """What made the score of the candidate at a place of the block (models.attribution)."""
+        logits = self.logits(tables, block)
+        degree = float(tables.statistics[block.viewer, LOG_DEGREE])
+        slope, level = float(self._calibration[0]), self._level(logits, degree)
+        names, read, contributions, start, product = self._attributed(tables, block, place)
+        logit, starting_point = float(logits[place]), slope * start + level
+        shares = {name: slope * share for name, share in zip(names, contributions, strict=True)}
+        log_odds = slope * logit + level
+        return Explanation(
+            logit=logit,
+            log_odds=log_odds,
+            probability=float(self.calibrated(logits, degree)[place]),
+            starting_point=starting_point,
+            inputs=dict(zip(names, read, strict=True)),
+            contributions=shares,
+            residual=log_odds - starting_point - sum(shares.values()),
+            tower_product=product,
+        )
+
+    def _attributed(
+        self, tables: PersonTables, block: Block, place: int
+    ) -> tuple[list[str], list[float], list[float], float, float | None]:
+        """Names of the inputs, their values, their shares of the logit, the logit of the mean inputs, the product."""
+        values = block.values().T.astype(np.float64)
+        if self.kind != "two_tower":
+            mean = float(values[:, ALLOCATION].mean())
+            shares = np.zeros(values.shape[1])
+            shares[ALLOCATION] = values[place, ALLOCATION] - mean
+            return list(PAIR_FEATURES), values[place].tolist(), shares.tolist(), mean, None
+        viewer = tables.statistics[block.viewer]
+        product = (
+            self.query(tables.tower_inputs[block.viewer].astype(np.float32)) * tables.candidate_vectors[block.rows]
+        )
+        extra = extra_inputs(block.values()[COMMON], tables.statistics[block.rows], viewer, block.sources)
+        first = np.concatenate([self._product, self._absolute, self._relative, self._extra]).astype(np.float64)
+        bias = (self._bias + viewer @ self._viewer).astype(np.float64)
+        head = Head(
+            first[:, :-1],
+            bias[:-1],
+            self._second.astype(np.float64),
+            self._second_bias.astype(np.float64),
+            self._last.astype(np.float64),
+            float(self._last_bias + bias[-1]),
+            first[:, -1],
+        )
+        inputs = np.concatenate([product, values, block.codes.T / 255, extra], axis=1, dtype=np.float64)
+        start = inputs.mean(axis=0)
+        own = np.arange(len(PAIR_FEATURES))
+        of = [own, own, len(own) + np.arange(len(EXTRA_INPUTS))]
+        named = np.concatenate([np.full(product.shape[1], len(own) + len(EXTRA_INPUTS)), *of])
+        summed = np.bincount(named, head.shares(start, inputs[place]))
+        cosine = float(product[place].sum())
+        names = [*PAIR_FEATURES, *EXTRA_INPUTS, TOWER_PRODUCT]
+        read = [*values[place].tolist(), *extra[place].tolist(), cosine]
+        return names, read, summed.tolist(), head.score(start), cosine
 
 
 def list_mass(logits: Floats) -> float:

@@ -62,14 +62,27 @@ async def _path_user(
     request: Request, user_id: Annotated[str, Path(description="A user id, percent-encoded, `/` included.")]
 ) -> str:
     """The id of one encoded path segment."""
+    record_of(request).user_id = decoded = _decoded("user_id", user_id)
+    return decoded
+
+
+async def _path_other(
+    other_id: Annotated[str, Path(description="Another user's id, percent-encoded, `/` included.")],
+) -> str:
+    """The id of the segment that names the other of a pair."""
+    return _decoded("other_id", other_id)
+
+
+def _decoded(parameter: str, segment: str) -> str:
+    """The id that a segment of a path encodes. Raises ProblemError 422 where it can be none."""
     try:
-        decoded = unquote_to_bytes(user_id).decode()
+        decoded = unquote_to_bytes(segment).decode()
     except UnicodeDecodeError as error:
-        raise invalid("user_id", "must be UTF-8, percent-encoded", "path") from error
+        raise invalid(parameter, "must be UTF-8, percent-encoded", "path") from error
     if fault := user_id_fault(decoded):
-        raise invalid("user_id", f"{fault}; it must be 1-128 bytes without control characters", "path")
-    record_of(request).user_id = decoded
+        raise invalid(parameter, f"{fault}; it must be 1-128 bytes without control characters", "path")
     return decoded
 
 
 PathUser = Annotated[str, Depends(_path_user)]
+PathOther = Annotated[str, Depends(_path_other)]

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from models.attribution import Explanation
 from models.block import Block
 from models.tables import Tables
 from models.vocabulary import Vocabulary
@@ -28,6 +29,10 @@ class Scorer(Protocol):
 
     def scores(self, tables: Tables, block: Block, context: str) -> NDArray[np.float32]:
         """(m,) float32, 0-1; each candidate's is its own, whoever else is in the block."""
+        ...
+
+    def explained(self, tables: Tables, block: Block, place: int, context: str) -> Explanation:
+        """What made the score of the candidate at a place of the block."""
         ...
 
 
@@ -85,6 +90,14 @@ class Ranking:
         listed = self._listed(block.viewer, int(self._hashes[block.viewer]), rows, scores, bits, depth)
         trace.stage("rules")
         return listed
+
+    def scores(self, block: Block, context: str) -> NDArray[np.float32]:
+        """(m,) float32, 0-1: the scores of a block before any rule."""
+        return self._scorer.scores(self.tables, block, context)
+
+    def explained(self, block: Block, place: int, context: str) -> Explanation:
+        """What made the score of the candidate at a place of a block."""
+        return self._scorer.explained(self.tables, block, place, context)
 
     def cold(self, viewer: int | None, user_id: str, depth: int, trace: Trace) -> RankedList:
         """The best `depth` of the popular in the viewer's groups and the network; no row: of the network."""

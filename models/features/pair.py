@@ -4,6 +4,8 @@ The candidate kernel fills the kept features, by night for everybody and in the 
 derives the rest from a block and the version's statistics, in training and in serving alike.
 """
 
+import math
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -41,6 +43,21 @@ ALLOCATION_SCALE: Final = 1e3
 THREE_HOPS_SCALE: Final = 1e4
 PAGERANK_SCALE: Final = 1e6
 SPECTRAL_SCALE: Final = 1e2
+JACCARD_SCALE: Final = 50.0
+
+MEASURES: Final[dict[str, Callable[[float], float]]] = {
+    "common_neighbours": math.expm1,
+    "adamic_adar": lambda kept: math.expm1(kept) / ADAMIC_ADAR_SCALE,
+    "resource_allocation": lambda kept: math.expm1(kept) / ALLOCATION_SCALE,
+    "three_hops": lambda kept: math.expm1(kept) / THREE_HOPS_SCALE,
+    "pagerank": lambda kept: math.expm1(kept) / PAGERANK_SCALE,
+    "spectral": lambda kept: math.copysign(math.expm1(abs(kept)) / SPECTRAL_SCALE, kept),
+    "jaccard": lambda read: math.expm1(read) / JACCARD_SCALE,
+    "log_position": math.expm1,
+    "candidate_log_degree": math.expm1,
+    "candidate_friends_log_degree": math.expm1,
+}
+"""by feature that is read on a scale of logarithms, what gives back the quantity itself"""
 
 COMMON, ADAMIC_ADAR, ALLOCATION, THREE_HOPS, PAGERANK, SPECTRAL, EMBEDDING, AFFINITY = range(len(PAIR_FEATURES))
 
@@ -55,8 +72,6 @@ EXTRA_INPUTS: Final = (
 )
 """What the head reads beside the kept features: their Jaccard similarity (1901) as ln(1 + 50 x mutual friends / friends
 of either), ln(1 + place in the block), the candidate's statistics, and one indicator a source."""
-
-JACCARD_SCALE: Final = 50.0
 
 
 def extra_inputs(

@@ -14,7 +14,7 @@ from models.errors import ArtefactError
 from models.features.names import LOG_DEGREE, STATISTICS
 from models.features.pair import ALLOCATION, EXTRA_INPUTS, PAIR_FEATURES, extra_inputs
 from models.networks.two_tower import TwoTower, TwoTowerConfig
-from models.scoring import Ranker, list_mass
+from models.scoring import TOWER_PRODUCT, Ranker, list_mass
 from models.sources import Source, names
 from offline import checkpoints
 from offline.training_lists import TrainingLists
@@ -254,3 +254,31 @@ def test_a_whole_description_of_other_weights_is_refused(tmp_path: Path) -> None
     (tmp_path / "1" / "ranker.json").write_bytes((tmp_path / "0" / "ranker.json").read_bytes())
     with pytest.raises(ArtefactError, match=r"ranker\.safetensors"):
         Ranker.open(tmp_path / "1")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_explanation_adds_up_to_the_score_that_is_served(tmp_path: Path, seed: int) -> None:
+    model = network(seed)
+    ranker, tables, asked = Ranker.open(saved(model, tmp_path)), people(model, seed), block(seed)
+    scores = ranker.scores(tables, asked, "web")
+    for place in (0, 7, 29):
+        told = ranker.explained(tables, asked, place, "web")
+        assert told.probability == scores[place]
+        assert told.starting_point + sum(told.contributions.values()) + told.residual == pytest.approx(told.log_odds)
+        assert abs(told.residual) < 0.02
+        assert 1 / (1 + np.exp(-told.log_odds)) == pytest.approx(told.probability, rel=1e-4)
+        assert list(told.inputs) == list(told.contributions) == [*PAIR_FEATURES, *EXTRA_INPUTS, TOWER_PRODUCT]
+        assert told.inputs["resource_allocation"] == pytest.approx(asked.values()[ALLOCATION, place])
+        query = ranker.query(tables.tower_inputs[asked.viewer].astype(np.float32))
+        assert told.tower_product == pytest.approx(float(query @ tables.candidate_vectors[asked.rows[place]]))
+
+
+def test_the_fallback_is_explained_by_resource_allocation_alone(tmp_path: Path) -> None:
+    model = network(1)
+    tables, asked = people(model, 1), block(1)
+    ranker = Ranker("resource_allocation", np.array([0.5, -2.0, 0.1, 0.2], np.float32), {}, {})
+    told = ranker.explained(tables, asked, 3, "web")
+    assert told.probability == ranker.scores(tables, asked, "web")[3]
+    assert [name for name, share in told.contributions.items() if share] == ["resource_allocation"]
+    assert abs(told.residual) < 1e-5
+    assert told.tower_product is None

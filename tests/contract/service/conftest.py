@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from numpy.typing import NDArray
 
 from models import logs
+from models.attribution import Explanation
 from models.block import Block
 from models.errors import StoreUnavailableError
 from models.keys import Keys
@@ -35,6 +36,13 @@ class FirstFeature:
     def scores(self, tables: Tables, block: Block, context: str) -> NDArray[np.float32]:
         scores: NDArray[np.float32] = block.values()[0] / np.float32(4)
         return scores
+
+    def explained(self, tables: Tables, block: Block, place: int, context: str) -> Explanation:
+        scores = self.scores(tables, block, context)
+        log_odds, mean = (float(np.log(one / (1 - one))) for one in (max(scores[place], 1e-6), scores.mean()))
+        read = {"common_neighbours": float(block.values()[0, place])}
+        moved = {"common_neighbours": log_odds - mean}
+        return Explanation(log_odds, log_odds, float(scores[place]), mean, read, moved, 0.0, None)
 
 
 class Unplugged(AsyncMemoryStore):

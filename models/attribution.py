@@ -1,0 +1,75 @@
+"""Which inputs made a candidate's score: integrated gradients through the head.
+
+Method: Sundararajan, Taly, Yan: Axiomatic Attribution for Deep Networks (ICML 2017). The gradient of the head is
+averaged along the straight line from the mean of the viewer's candidates to the candidate, and multiplied by the way
+gone in each input. The sum of all shares is the difference of the two scores, but for the steps of the average.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+STEPS = 1024
+"""points of the line at which the gradient is taken: of tens of kinks each shifts a share by a thousandth at most"""
+
+Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What made one candidate's score. `starting_point` + all `contributions` + `residual` = `log_odds`.
+
+    Contributions are in units of the logarithm of the odds, as the calibration leaves it.
+    """
+
+    logit: float
+    """the ranker's score before calibration"""
+    log_odds: float
+    probability: float
+    """1 / (1 + exp(-log_odds)): the score that is shown"""
+    starting_point: float
+    """log-odds of a candidate who is the mean of the viewer's candidates in every input"""
+    inputs: dict[str, float]
+    """what the ranker read of the pair, by name"""
+    contributions: dict[str, float]
+    """by name of an input, how much of the log-odds came from its difference to that mean"""
+    residual: float
+    """what numbers of finite length and steps leave over"""
+    tower_product: float | None
+    """cosine of the query tower's output for the viewer and the candidate tower's for the other, -1 to 1"""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """score = last · relu(second · relu(first · x + b1) + b2) + b3 + past · x, x one pair's inputs (p,)."""
+
+    first: Doubles
+    """(p, h)"""
+    first_bias: Doubles
+    """(h,)"""
+    second: Doubles
+    """(h, g)"""
+    second_bias: Doubles
+    """(g,)"""
+    last: Doubles
+    """(g,)"""
+    last_bias: float
+    past: Doubles
+    """(p,)"""
+
+    def score(self, inputs: Doubles) -> float:
+        """The score of one pair's inputs (p,)."""
+        hidden = np.maximum(inputs @ self.first + self.first_bias, 0)
+        second = np.maximum(hidden @ self.second + self.second_bias, 0)
+        return float(second @ self.last + self.last_bias + inputs @ self.past)
+
+    def shares(self, start: Doubles, end: Doubles) -> Doubles:
+        """(p,) what each input contributed to score(end) - score(start), by integrated gradients."""
+        along = ((np.arange(STEPS) + 0.5) / STEPS)[:, None]
+        from_start, from_end = start @ self.first + self.first_bias, end @ self.first + self.first_bias
+        hidden = from_start + along * (from_end - from_start)
+        second = np.maximum(hidden, 0) @ self.second + self.second_bias
+        gradients = ((second > 0) * self.last) @ self.second.T * (hidden > 0)
+        shares: Doubles = (end - start) * (self.first @ gradients.mean(axis=0) + self.past)
+        return shares

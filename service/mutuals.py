@@ -1,0 +1,40 @@
+"""The mutual connections of two people as a small graph, less those who may not be named."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.tables import Tables
+from service.reasons import nameable_friends
+from service.why_answer import MutualPerson, Mutuals
+
+DRAWN = 24
+"""mutual connections of a drawing"""
+
+
+def mutuals(tables: Tables, viewer: int, other: int) -> Mutuals:
+    """The mutual connections of two rows who may be named to the viewer, and who of them know each other."""
+    graph = tables.graph
+    found = np.intersect1d(nameable_friends(tables, viewer), graph.neighbours(other), assume_unique=True)
+    degrees = graph.indptr[found + 1] - graph.indptr[found]
+    drawn = found[np.lexsort((found, degrees))][:DRAWN]
+    people = [_person(tables, row) for row in drawn.tolist()]
+    return Mutuals(count=len(found), people=people, ties=_ties(tables, drawn))
+
+
+def _person(tables: Tables, row: int) -> MutualPerson:
+    name = tables.profile(row).get("name")
+    return MutualPerson(
+        user_id=tables.vocabulary.user_id(row),
+        name=None if name is None else str(name),
+        connections=len(tables.graph.neighbours(row)),
+    )
+
+
+def _ties(tables: Tables, drawn: NDArray[np.int32]) -> list[tuple[int, int]]:
+    """Places in `drawn` (k,) of two who are connected, each pair once."""
+    places = {row: at for at, row in enumerate(drawn.tolist())}
+    ties: list[tuple[int, int]] = []
+    for row, at in places.items():
+        friends = np.intersect1d(tables.graph.neighbours(row), drawn, assume_unique=True).tolist()
+        ties += [(at, places[friend]) for friend in friends if at < places[friend]]
+    return ties
