@@ -56,6 +56,9 @@ class Manifest(BaseModel):
     cut: AwareDatetime
     """the last event it knows"""
 
+    live_cut: Annotated[int, Field(ge=0)] | None = None
+    """the stamp up to which it knows every live event, microseconds since 1970 UTC; None: it was made without any"""
+
     users: Annotated[int, Field(ge=0)]
     """n, rows 0 to n-1"""
 
@@ -91,6 +94,11 @@ class Manifest(BaseModel):
 
     files: dict[Annotated[str, AfterValidator(_inside)], FileRecord] = Field(default_factory=dict)
     """every file but this one, by its path inside the version"""
+
+    @property
+    def cut_us(self) -> int:
+        """The stamp after which live events are news to this version, microseconds since 1970 UTC."""
+        return int(self.cut.timestamp()) * 1_000_000 if self.live_cut is None else self.live_cut
 
     @classmethod
     def read(cls, directory: Path) -> Self:

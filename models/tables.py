@@ -14,6 +14,7 @@ from models import files
 from models.columns import Flag
 from models.errors import ArtefactError
 from models.graph import Graph
+from models.pair_bits import NEVER_LIFTED
 from models.profiles import CategoricalColumn, MultiColumn, Profiles, joined_sets
 from models.vocabulary import Vocabulary
 
@@ -36,6 +37,8 @@ class _Names(BaseModel):
     """column and its values; codes run on from column to column"""
     statistics: list[str]
     reason_columns: list[str]
+    forbidden_kinds: bool = False
+    """whether it is written why pairs are forbidden"""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class Tables:
     """friendships, undirected"""
     forbidden: Graph
     """viewer → other, directed: never to be shown, whatever its score"""
+    forbidden_kinds: NDArray[np.uint8]
+    """why, by edge of `forbidden`: models.pair_bits.PairBit but CONNECTED"""
     flags: NDArray[np.uint8]
     """(n,) uint8 of models.columns.Flag bits"""
     candidate_vectors: NDArray[np.float32]
@@ -92,11 +97,13 @@ class Tables:
         starts = _read_boundaries(directory / "vocabulary_offsets.npy", n)
         multi_indptr, multi_codes = _read_sparse(directory, ("multi_indptr", "multi_codes"), n)
         stored = _read_boundaries(directory / "profiles_offsets.npy", n)
+        forbidden = Graph(*_read_sparse(directory, ("forbidden_indptr", "forbidden_indices"), n))
         return cls(
             directory=directory,
             vocabulary=Vocabulary(files.map_bytes(directory / "vocabulary.bin", int(starts[-1])), starts),
             graph=Graph(*_read_sparse(directory, ("indptr", "indices"), n)),
-            forbidden=Graph(*_read_sparse(directory, ("forbidden_indptr", "forbidden_indices"), n)),
+            forbidden=forbidden,
+            forbidden_kinds=_read_kinds(directory, len(forbidden.indices), names),
             flags=files.read_array(directory / "flags.npy", np.uint8, (n,)),
             candidate_vectors=files.read_array(directory / "candidate_vectors.npy", np.float32, (n, None)),
             tower_inputs=files.read_array(directory / "tower_inputs.npy", np.float16, (n, None)),
@@ -144,13 +151,16 @@ def write_tables(
     tower_inputs: ArrayLike,
     statistics: ArrayLike,
     statistic_names: Sequence[str],
+    forbidden_kinds: ArrayLike | None = None,
 ) -> None:
     """Writes the tables of n users into a directory, made where missing.
 
     `flags` (n,) uint8; `profile_json` the concatenated JSON and (n + 1,) offsets; `candidate_vectors` (n, d),
-    `tower_inputs` (n, k) and `statistics` (n, s) of any float. Raises ValueError where a length is not n.
+    `tower_inputs` (n, k) and `statistics` (n, s) of any float; `forbidden_kinds` by edge of `forbidden` the bits
+    of PairBit that forbid it, without which nothing lifts it. Raises ValueError where a length is not n.
     """
     n = len(vocabulary)
+    kinds = _unexplained(len(forbidden.indices)) if forbidden_kinds is None else forbidden_kinds
     categorical = {name: one for name, one in profiles.columns.items() if isinstance(one, CategoricalColumn)}
     multi = {name: one for name, one in profiles.columns.items() if isinstance(one, MultiColumn)}
     names = _Names(
@@ -159,6 +169,7 @@ def write_tables(
         multi=[(name, list(column.values)) for name, column in multi.items()],
         statistics=list(statistic_names),
         reason_columns=list(reason_columns),
+        forbidden_kinds=True,
     )
     codes = [column.codes for column in categorical.values()]
     multi_indptr, multi_codes = joined_sets(n, list(multi.values()))
@@ -168,6 +179,7 @@ def write_tables(
         "indices": (graph.indices, np.int32, (None,)),
         "forbidden_indptr": (forbidden.indptr, np.int64, (n + 1,)),
         "forbidden_indices": (forbidden.indices, np.int32, (None,)),
+        "forbidden_kinds": (kinds, np.uint8, (len(forbidden.indices),)),
         "flags": (flags, np.uint8, (n,)),
         "candidate_vectors": (candidate_vectors, np.float32, (n, None)),
         "tower_inputs": (tower_inputs, np.float16, (n, None)),
@@ -209,6 +221,18 @@ def _read_names(path: Path) -> _Names:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise ArtefactError(f"{path} cannot be read: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def _unexplained(pairs: int) -> NDArray[np.uint8]:
+    """(pairs,) uint8: what forbidden pairs count as where nobody says why they are forbidden."""
+    return np.full(pairs, NEVER_LIFTED, dtype=np.uint8)
+
+
+def _read_kinds(directory: Path, pairs: int, names: _Names) -> NDArray[np.uint8]:
+    """(pairs,) uint8; a version that does not say why its pairs are forbidden gives reasons that nothing lifts."""
+    if not names.forbidden_kinds:
+        return _unexplained(pairs)
+    return files.read_array(directory / "forbidden_kinds.npy", np.uint8, (pairs,))
 
 
 def _read_boundaries(path: Path, n: int) -> NDArray[np.int64]:

@@ -43,6 +43,7 @@ def make_version(
         vocabulary=snapshot.vocabulary,
         graph=friendships.graph,
         forbidden=people.known,
+        forbidden_kinds=snapshot.forbidden_kinds(),
         flags=snapshot.flags,
         profiles=snapshot.profiles,
         profile_json=(content.tobytes(), offsets),

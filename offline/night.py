@@ -17,6 +17,7 @@ from models.features.pair import PAIR_FEATURES
 from models.features.profile import ProfileEncoder
 from models.graph import Graph
 from models.keys import Keys
+from models.live.stamps import MICROSECONDS, SETTLE_US
 from models.loading import Progress, quiet
 from models.manifest import Manifest
 from models.settings import SUPERSEDED_TTL_S
@@ -28,6 +29,7 @@ from offline.evaluation.gate import check
 from offline.evaluation.report import Ratio, Report
 from offline.judging import judge
 from offline.learnt import Learnt
+from offline.live_events import LiveEvents, read_live_events
 from offline.making import make_version
 from offline.population import Friendships, Population, friendships, population
 from offline.snapshot import Snapshot, write_snapshot
@@ -117,11 +119,19 @@ class _Steps:
                 self.work.step("snapshot"),
                 started_at=started,
                 forbidden_days=self.night.forbidden_days,
+                live=self._live(),
             )
         snapshot = Snapshot.open(self.work.step("snapshot"))
         if not snapshot.n:
             raise DatasetError(f"{self.night.data} names nobody: its users and connections files have no rows")
         return snapshot
+
+    def _live(self) -> LiveEvents:
+        """What was acknowledged before the run, less the time in which it may still be on its way to the log."""
+        cut = int(self.work.run.started_at.timestamp() * MICROSECONDS) - SETTLE_US
+        live = read_live_events(self.night.home, self.night.store, self.night.keys, cut=cut)
+        log.info("live_events_read", events=live.events.height, profiles=len(live.profiles), cut=cut)
+        return live
 
     def _former(self) -> Learnt | None:
         """What the active version was made with, where this host has it and this release can read it.
@@ -250,6 +260,7 @@ class _Steps:
                 version=version,
                 created_at=self.work.run.started_at,
                 cut=datetime.fromtimestamp(snapshot.cut, UTC),
+                live_cut=snapshot.live_cut,
                 users=snapshot.n,
                 connections=whole.count,
                 git_commit=_git_commit(),

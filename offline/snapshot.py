@@ -1,7 +1,6 @@
 """The immutable picture of a dataset that one night works from."""
 
 import datetime as dt
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +19,8 @@ from models.events import FORBIDDEN_DAYS, EventKind
 from models.profiles import Profiles
 from models.vocabulary import Vocabulary
 from offline.dataset.reading import Dataset, read_dataset
+from offline.live_events import LiveEvents
+from offline.merging import Merged, with_live
 from offline.pair_state import resolve
 from offline.stored_profiles import code_profiles, concatenated, profile_json
 
@@ -51,6 +52,8 @@ class Counts(BaseModel):
     """friendships dated after the cut, kept and dated at it"""
     interactions_after_cut: int
     """interactions dated after the cut, kept and dated at it"""
+    live_events: int = 0
+    """interactions that come from the event log"""
 
 
 class Description(BaseModel):
@@ -61,6 +64,8 @@ class Description(BaseModel):
     layout: Annotated[int, Field(ge=1, le=LAYOUT)] = LAYOUT
     cut: int
     """the last moment the snapshot knows of, seconds since 1970 UTC"""
+    live_cut: int | None = None
+    """the stamp up to which it knows every live event, microseconds since 1970 UTC; None: it was made without any"""
     forbidden_days: int
     vocabulary: str
     """digest of the vocabulary"""
@@ -117,6 +122,11 @@ class Snapshot:
         return self.description.cut
 
     @property
+    def live_cut(self) -> int | None:
+        """The stamp up to which it knows every live event, microseconds; None: it was made without any."""
+        return self.description.live_cut
+
+    @property
     def reason_columns(self) -> list[str]:
         """The columns that may be told as a reason, by name."""
         return list(self.description.reason_columns)
@@ -124,7 +134,7 @@ class Snapshot:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over all there is: equal for equal content, whatever the format and order of the rows."""
-        return hashlib.sha256(files.read_bytes(self.directory / DESCRIPTION)).hexdigest()
+        return files.json_digest(self.description.model_dump(mode="json", exclude={"live_cut"}))
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -166,6 +176,10 @@ class Snapshot:
         pairs = pl.read_parquet(self.directory / "forbidden.parquet")
         return pairs["viewer"].to_numpy(), pairs["other"].to_numpy()
 
+    def forbidden_kinds(self) -> NDArray[np.uint8]:
+        """(k,) uint8 of models.pair_bits.PairBit: why, in the order of `forbidden`."""
+        return pl.read_parquet(self.directory / "forbidden.parquet", columns=["kinds"])["kinds"].to_numpy()
+
     def interactions(self) -> Interactions:
         """All that people did, as signal."""
         done = pl.read_parquet(self.directory / "interactions.parquet")
@@ -181,11 +195,19 @@ class Snapshot:
         return pl.read_parquet(self.directory / "users.parquet", columns=columns)
 
 
-def write_snapshot(data: Path, out: Path, *, started_at: dt.datetime, forbidden_days: int = FORBIDDEN_DAYS) -> Snapshot:
+def write_snapshot(
+    data: Path,
+    out: Path,
+    *,
+    started_at: dt.datetime,
+    forbidden_days: int = FORBIDDEN_DAYS,
+    live: LiveEvents | None = None,
+) -> Snapshot:
     """Reads a dataset directory, checks it, and puts its snapshot in place at `out`, whole or not at all.
 
     `started_at` is the start of the run, with a time zone. A decline or a disconnect forbids for `forbidden_days`
-    before the cut. What was dropped is counted and logged. Raises DatasetError before anything is written.
+    before the cut. `live` is what was acknowledged since; None: the dataset alone. What was dropped is counted and
+    logged. Raises DatasetError before anything is written.
     """
     dataset = read_dataset(data, started_at=started_at)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -193,7 +215,7 @@ def write_snapshot(data: Path, out: Path, *, started_at: dt.datetime, forbidden_
     files.remove_tree(aside)
     aside.mkdir()
     try:
-        counts = _write(dataset, aside, forbidden_days)
+        counts = _write(dataset, live, aside, forbidden_days)
         files.put_in_place(aside, out)
     finally:
         files.remove_tree(aside)
@@ -202,45 +224,48 @@ def write_snapshot(data: Path, out: Path, *, started_at: dt.datetime, forbidden_
     return Snapshot.open(out)
 
 
-def _write(dataset: Dataset, directory: Path, forbidden_days: int) -> Counts:
-    ids = _ids(dataset)
-    connections = _rows_of(dataset.connections, ids, "a", "b")
-    interactions = _rows_of(dataset.interactions, ids, "user", "other")
+def _write(dataset: Dataset, live: LiveEvents | None, directory: Path, forbidden_days: int) -> Counts:
+    merged = with_live(dataset, live or LiveEvents(0))
+    ids = _ids(merged)
+    connections = _rows_of(merged.connections, ids, "a", "b")
+    interactions = _rows_of(merged.interactions, ids, "user", "other")
     pairs, loops = _without_loops(connections, "a", "b")
     done, self_interactions = _without_loops(interactions, "user", "other")
     ordered = pairs.select(pl.min_horizontal("a", "b").alias("a"), pl.max_horizontal("a", "b").alias("b"), "created_at")
     events = done.unique()
-    state = resolve(ordered, events, as_of=dataset.as_of, forbidden_days=forbidden_days)
-    late = pl.col("created_at") > dataset.as_of
+    state = resolve(ordered, events, as_of=dataset.as_of, forbidden_days=forbidden_days, until=merged.until)
+    late = pl.col("created_at") > merged.until
     counts = Counts(
         users=ids.height,
         connections=state.connections.height,
         interactions=events.height,
         forbidden=state.forbidden.height,
-        without_profile=ids.height - dataset.users.frame.height,
+        without_profile=ids.height - merged.users.height,
         duplicate_users=dataset.users.duplicates,
         duplicate_connections=ordered.height - _distinct_pairs(ordered),
         self_connections=loops,
         duplicate_interactions=done.height - events.height,
         self_interactions=self_interactions,
         connections_after_cut=state.connections.filter(late).height,
-        interactions_after_cut=events.filter(pl.col("at") > dataset.as_of).height,
+        interactions_after_cut=events.filter(pl.col("at") > merged.until).height,
+        live_events=0 if live is None else live.events.height,
     )
-    cut = pl.lit(dataset.as_of, dtype=pl.Int64)
+    cut = pl.lit(merged.until, dtype=pl.Int64)
     tables = {
-        "users": ids.select("user_id").join(dataset.users.frame, on="user_id", how="left", maintain_order="left"),
+        "users": ids.select("user_id").join(merged.users, on="user_id", how="left", maintain_order="left"),
         "connections": state.connections.with_columns(
             pl.when(late).then(cut).otherwise("created_at").alias("created_at")
         ),
-        "interactions": events.with_columns(pl.min_horizontal("at", cut).alias("at")).sort(
-            "at", "user", "other", "kind"
-        ),
+        "interactions": events.drop("order")
+        .with_columns(pl.min_horizontal("at", cut).alias("at"))
+        .sort("at", "user", "other", "kind"),
         "forbidden": state.forbidden,
     }
     for name, frame in tables.items():
         frame.write_parquet(directory / f"{name}.parquet", mkdir=False)
     description = Description(
-        cut=dataset.as_of,
+        cut=merged.until,
+        live_cut=None if live is None else live.cut,
         forbidden_days=forbidden_days,
         vocabulary=Vocabulary(*concatenated(ids["user_id"])).digest,
         kinds=dict(dataset.users.kinds),
@@ -253,14 +278,14 @@ def _write(dataset: Dataset, directory: Path, forbidden_days: int) -> Counts:
     return counts
 
 
-def _ids(dataset: Dataset) -> pl.DataFrame:
+def _ids(dataset: Merged) -> pl.DataFrame:
     """Every id that stands anywhere, sorted by its UTF-8 bytes, and its `row` Int32."""
     pairs = [
         frame.lazy().select(pl.col(column).alias("user_id"))
         for frame in (dataset.connections, dataset.interactions)
         for column in ("user_id", "other_id")
     ]
-    every = pl.concat([dataset.users.frame.lazy().select("user_id"), *pairs])
+    every = pl.concat([dataset.users.lazy().select("user_id"), *pairs])
     ids = every.unique().sort("user_id").collect(engine="streaming")
     return ids.with_columns(pl.int_range(pl.len(), dtype=pl.Int32).alias("row"))
 

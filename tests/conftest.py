@@ -22,6 +22,7 @@ from models.block import quantise
 from models.blocks import write_blocks
 from models.graph import Graph
 from models.manifest import Manifest
+from models.pair_bits import PairBit
 from models.profiles import CategoricalColumn, MultiColumn, Profiles
 from models.tables import Tables, most_connected, write_tables
 from models.vocabulary import Vocabulary
@@ -64,6 +65,7 @@ def write_version(directory: Path, version: str) -> Manifest:
         vocabulary=Vocabulary.from_ids(PEOPLE),
         graph=graph,
         forbidden=Graph.from_directed(n, [0, 4], [4, 0]),
+        forbidden_kinds=[PairBit.BLOCKED_BY_VIEWER, PairBit.BLOCKED_BY_OTHER],
         flags=flags,
         profiles=profiles,
         profile_json=(b"".join(stored), np.cumsum([0, *map(len, stored)])),
@@ -154,6 +156,7 @@ def tables_in_memory(
     """
     n = len(people)
     graph = Graph.from_pairs(n, *_ends(pairs))
+    kept_apart = Graph.from_directed(n, *_ends(forbidden))
     every_flag = np.full(n, 7, dtype=np.uint8)
     for row, flag in (flags or {}).items():
         every_flag[row] = flag
@@ -170,7 +173,8 @@ def tables_in_memory(
         directory=Path(),
         vocabulary=Vocabulary.from_ids(people),
         graph=graph,
-        forbidden=Graph.from_directed(n, *_ends(forbidden)),
+        forbidden=kept_apart,
+        forbidden_kinds=np.full(len(kept_apart.indices), PairBit.REPORTED, np.uint8),
         flags=every_flag,
         candidate_vectors=np.zeros((n, 1), np.float32),
         tower_inputs=np.zeros((n, 1), np.float16),

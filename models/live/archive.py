@@ -74,8 +74,8 @@ class Archive:
             self._tails[shard] = _Tail(segment, tail.size + len(lines), new[-1][0], _state(segment))
         return len(new)
 
-    def read(self, shard: int, acknowledged: str = BEGINNING) -> Iterator[tuple[str, Entry]]:
-        """The entries of a shard with their positions, in their order.
+    def read(self, shard: int, acknowledged: str = BEGINNING) -> Iterator[tuple[str, Entry | None]]:
+        """The entries of a shard with their positions, in their order; None where one was taken out.
 
         `acknowledged` is the position in the store, read before. Raises ArtefactError where a line up to it is missing
         or unreadable; what is half-written behind it is passed over.
@@ -85,8 +85,7 @@ class Archive:
         for segment in segments:
             for line in _lines(segment, is_last=segment == segments[-1]):
                 last = line.position
-                if line.entry is not None:
-                    yield line.position, line.entry
+                yield line.position, line.entry
         self._check(shard, last, acknowledged)
 
     def last(self, shard: int) -> str:

@@ -15,7 +15,7 @@ from models.live.log import ERASE, PROFILE, Entry
 from models.live.profile import LiveProfile
 from models.live.record import LiveRecord
 from models.live.stamps import next_stamp, now_us
-from models.live.writing import ATTEMPTS, PAUSE_S
+from models.live.writing import ATTEMPTS, CROWDED, PAUSE_S
 from models.store.commit import Append, Commit, Write
 from models.store.protocol import AsyncStore
 
@@ -61,7 +61,7 @@ async def write_profile(
         if await _made(store, replace(commit, writes=writes, appends=[_append(keys, entry)])):
             return Put(stamp, await append_change(store, keys, change) if change.flags else None)
         await asyncio.sleep(attempt * PAUSE_S)
-    raise StoreUnavailableError("The record of this person is written too often at a time; try again.")
+    raise StoreUnavailableError(CROWDED)
 
 
 async def write_erasure(store: AsyncStore, keys: Keys, user_id: str, *, clock: Callable[[], int] = now_us) -> int:
@@ -74,8 +74,8 @@ async def write_erasure(store: AsyncStore, keys: Keys, user_id: str, *, clock: C
         record = LiveRecord.unpack(await store.get(keys.live(user_id)))
         now = clock()
         stamp = next_stamp(now, [record.last])
-        left = LiveRecord(revision=record.revision, last=stamp, erased=stamp)
-        commit = commit_of(keys, user_id, left, record.beginning, floor=record.floor, now=now)
+        left = LiveRecord(revision=record.revision, last=stamp, erased=stamp, floor=stamp)
+        commit = commit_of(keys, user_id, left, record.beginning, floor=stamp, now=now)
         entry = Entry(ERASE, user_id, stamp)
         deletes = [keys.live_profile(user_id), keys.seen(user_id)]
         if await _made(store, replace(commit, deletes=deletes, appends=[_append(keys, entry)])):
@@ -83,7 +83,7 @@ async def write_erasure(store: AsyncStore, keys: Keys, user_id: str, *, clock: C
             await note_erased(store, keys, user_id, stamp)
             return stamp
         await asyncio.sleep(attempt * PAUSE_S)
-    raise StoreUnavailableError("The record of this person is written too often at a time; try again.")
+    raise StoreUnavailableError(CROWDED)
 
 
 def flags_changed(user_id: str, columns: Mapping[str, Any], stamp: int) -> FlagChange:

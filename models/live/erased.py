@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from models.keys import Keys
 from models.store.protocol import AsyncStore, SyncStore
@@ -28,6 +28,11 @@ class ErasedPeople:
     def stamp(self, user_id: str) -> int:
         """When the person was erased, microseconds; 0: never. What is older is of the erased person."""
         return self._stamps.get(_hash(self._key, user_id), 0) if self._stamps else 0
+
+    def joined(self, others: Mapping[str, int]) -> "ErasedPeople":
+        """These and others, by id and stamp."""
+        more = {_hash(self._key, user_id): max(stamp, self.stamp(user_id)) for user_id, stamp in others.items()}
+        return ErasedPeople(self._key, self._stamps | more)
 
     def among(self, user_ids: Iterable[str]) -> set[str]:
         """Those of the ids who were erased."""

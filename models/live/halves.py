@@ -1,4 +1,4 @@
-"""The other person's half of an event: written after the viewer's, by the service, and again by the worker that mends."""
+"""The other person's half of an event: written after the viewer's by the service, and again by the mending worker."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple

@@ -89,11 +89,9 @@ class LiveRecord:
         return True
 
     def show(self, other_id: str, stamp: int) -> None:
-        """Counts one showing of a person."""
+        """Counts one showing of a person. Who is too many goes when the record is packed."""
         times = self.shown[other_id].times if other_id in self.shown else 0
         self.shown[other_id] = Shown(stamp // MICROSECONDS, min(times + 1, MOST_SHOWINGS))
-        if len(self.shown) > MOST_SHOWN:
-            del self.shown[min(self.shown, key=lambda shown: (self.shown[shown], shown))]
 
     def act(self, other_id: str) -> None:
         """Begins counting the showings of a person anew: the viewer did something with them."""
@@ -162,6 +160,7 @@ class LiveRecord:
 
     def pack(self) -> bytes:
         """The record, with people in the order of their ids: equal records are equal bytes."""
+        self.shown = _latest(self.shown)
         people = sorted({*self.ties, *self.shown})
         place = {person: at for at, person in enumerate(people)}
         encoded = [person.encode() for person in people]
@@ -252,6 +251,8 @@ def revision_of(packed: bytes | None) -> int:
 
 def _latest(shown: Mapping[str, Shown]) -> dict[str, Shown]:
     """The MOST_SHOWN that were shown last."""
+    if len(shown) <= MOST_SHOWN:
+        return dict(shown)
     kept = sorted(shown, key=lambda person: (shown[person], person), reverse=True)[:MOST_SHOWN]
     return {person: shown[person] for person in kept}
 

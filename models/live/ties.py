@@ -106,6 +106,5 @@ def derive_one(base: int, marks: Mapping[int, int], *, cut: int, refused_after: 
 
 
 def forbids(bits: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """(k,) bool: where the bits of a pair keep the other out of the viewer's lists, for whatever reason but
-    a friendship."""
-    return (bits & np.uint8(FORBIDS)) != 0
+    """(k,) bool: where the bits of a pair keep the other out of the viewer's lists, be they friends or not."""
+    return np.asarray((bits & np.uint8(FORBIDS)) != 0)

@@ -23,7 +23,9 @@ ATTEMPTS = 12
 """how often a record that others write meanwhile is read again"""
 PAUSE_S = 0.002
 """longer by this before every further attempt"""
-READ_AT_ONCE = 2000
+EVENTS_AT_ONCE = 500
+"""of a batch, so that other requests get their turn in between"""
+CROWDED = "The live records of these people are written too often at a time; try again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,25 +68,14 @@ async def write_events(
 
     `floor` is the cut of the oldest version that can still be activated, microseconds: what records keep from before it
     is dropped. `gone` are erased people who did not come back. Stamps rise over the batch; several batches at once are
-    ordered as their commits are. Raises StoreRefusedError or StoreUnavailableError: nothing is acknowledged then, though
-    a part may have been written, and the same events may be sent again.
+    ordered as their commits are. Raises StoreRefusedError or StoreUnavailableError: nothing is acknowledged then, but a
+    part may have been written, and the same events may be sent again.
     """
     present = [event for event in events if event.user_id not in gone and event.other_id not in gone]
-    waiting: dict[str, list[Event]] = {}
-    for event in present:
-        waiting.setdefault(event.user_id, []).append(event)
     batch = _Batch(store, keys, floor, clock)
     turns: list[_Turn] = []
-    for attempt in range(ATTEMPTS):
-        made = await batch.commit(waiting)
-        turns += made.values()
-        waiting = {viewer: own for viewer, own in waiting.items() if viewer not in made}
-        if not waiting:
-            break
-        await asyncio.sleep(attempt * PAUSE_S)
-    else:
-        raise StoreUnavailableError("The records of these people are written too often at a time; try again.")
-    await batch.write_halves([half for turn in turns for half in turn.halves])
+    for at in range(0, len(present), EVENTS_AT_ONCE):
+        turns += await batch.write(present[at : at + EVENTS_AT_ONCE])
     return Written(
         accepted=sum(turn.accepted for turn in turns),
         duplicates=sum(turn.duplicates for turn in turns),
@@ -97,15 +88,8 @@ async def write_events(
 async def read_records(store: AsyncStore, keys: Keys, people: Iterable[str]) -> dict[str, LiveRecord]:
     """The live records of people, empty for those who have none. Raises CorruptRecordError."""
     asked = list(dict.fromkeys(people))
-    packed = await _read(store, [keys.live(person) for person in asked])
+    packed = await store.get_many([keys.live(person) for person in asked])
     return {person: LiveRecord.unpack(one) for person, one in zip(asked, packed, strict=True)}
-
-
-async def _read(store: AsyncStore, wanted: Sequence[str]) -> list[bytes | None]:
-    values: list[bytes | None] = []
-    for at in range(0, len(wanted), READ_AT_ONCE):
-        values += await store.get_many(wanted[at : at + READ_AT_ONCE])
-    return values
 
 
 class _Batch:
@@ -117,13 +101,29 @@ class _Batch:
         self._others: dict[str, LiveRecord] = {}
         """records of others as they were read and not written since"""
 
+    async def write(self, events: Sequence[Event]) -> list[_Turn]:
+        """Writes some of the events, both halves of each."""
+        waiting: dict[str, list[Event]] = {}
+        for event in events:
+            waiting.setdefault(event.user_id, []).append(event)
+        turns: list[_Turn] = []
+        for attempt in range(ATTEMPTS):
+            made = await self.commit(waiting)
+            turns += made.values()
+            waiting = {viewer: own for viewer, own in waiting.items() if viewer not in made}
+            if not waiting:
+                await self.write_halves([half for turn in turns for half in turn.halves])
+                return turns
+            await asyncio.sleep(attempt * PAUSE_S)
+        raise StoreUnavailableError(CROWDED)
+
     async def commit(self, waiting: dict[str, list[Event]]) -> dict[str, _Turn]:
         """Writes log and viewers' records; by viewer those that nobody else wrote meanwhile."""
         keys = self._keys
         hashed = [viewer for viewer, own in waiting.items() if any(event.hash is not None for event in own)]
         others = {event.other_id for own in waiting.values() for event in own if event.kind in TWO_SIDED}
         people = [*waiting, *sorted(others - waiting.keys())]
-        values = await _read(self._store, [*map(keys.live, people), *map(keys.seen, hashed)])
+        values = await self._store.get_many([*map(keys.live, people), *map(keys.seen, hashed)])
         packed = dict(zip(people, values, strict=False))
         seen = dict(zip(hashed, values[len(people) :], strict=True))
         self._others = {person: LiveRecord.unpack(packed[person]) for person in others}
@@ -151,7 +151,7 @@ class _Batch:
         beginning = record.beginning
         turn = _Turn(Commit())
         entries: list[Entry] = []
-        hashes: list[bytes] = []
+        hashes: set[bytes] = set()
         for event in events:
             event_hash = event.hash
             if event_hash is not None and (event_hash in seen or event_hash in hashes):
@@ -163,7 +163,7 @@ class _Batch:
             _apply(record, event, stamp)
             self._latest = stamp
             if event_hash is not None:
-                hashes.append(event_hash)
+                hashes.add(event_hash)
             turn.accepted += 1
             turn.clamped += moved
             entries.append(Entry.of(event, stamp, at))
@@ -176,7 +176,7 @@ class _Batch:
             commit = commit_of(self._keys, viewer, record, beginning, floor=self._floor, now=now)
             writes = list(commit.writes)
             if hashes:
-                seen.add(hashes, now // MICROSECONDS)
+                seen.add(sorted(hashes), now // MICROSECONDS)
                 writes.append(Write(self._keys.seen(viewer), seen.pack(), KEPT_S))
             log = self._keys.log(shard_of(viewer))
             turn.commit = replace(commit, writes=writes, appends=[Append(log, entry.encode()) for entry in entries])
@@ -196,7 +196,7 @@ class _Batch:
                 return
             waiting, known = {person: waiting[person] for person in conflicting}, {}
             await asyncio.sleep(attempt * PAUSE_S)
-        raise StoreUnavailableError("The records of these people are written too often at a time; try again.")
+        raise StoreUnavailableError(CROWDED)
 
 
 def _apply(record: LiveRecord, event: Event, stamp: int) -> None:

@@ -1,0 +1,94 @@
+"""What happened since the dataset: the event log, archived and not yet archived, up to the cut of a night."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from models.keys import SHARDS, Keys
+from models.live.archive import Archive, order
+from models.live.erased import ErasedPeople, read_erased
+from models.live.log import ERASE, PROFILE, Entry
+from models.live.profile import LiveProfile
+from models.live.stamps import MICROSECONDS
+from models.store.protocol import BEGINNING, SyncStore
+
+READ_AT_ONCE = 1000
+SCHEMA = {"user_id": pl.String, "other_id": pl.String, "kind": pl.UInt8, "at": pl.Int64, "order": pl.Int64}
+
+
+@dataclass(frozen=True)
+class LiveEvents:
+    """All that was acknowledged up to a cut, less what the erased did and what was done to them."""
+
+    cut: int
+    """microseconds: everything up to this stamp is in it, nothing later"""
+    events: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=SCHEMA))
+    """`user_id`, `other_id` String, `kind` UInt8 code of EventKind, `at` Int64 epoch seconds as the client says within
+    bounds, `order` Int64 the stamp in microseconds"""
+    profiles: dict[str, LiveProfile] = field(default_factory=dict)
+    """by person the columns that were put"""
+    erased: ErasedPeople = field(default_factory=ErasedPeople.nobody)
+    """people whom nothing may bring back, those included who were erased after the cut"""
+
+    @property
+    def last(self) -> int:
+        """The latest stamp in it, microseconds; 0 where nothing happened."""
+        put = [stamp for profile in self.profiles.values() for stamp, _ in profile.columns.values()]
+        latest = self.events["order"].max() if self.events.height else 0
+        return max([int(str(latest)), *put])
+
+
+def read_live_events(home: Path, store: SyncStore, keys: Keys, *, cut: int) -> LiveEvents:
+    """The live events of a store and the archive of its home, up to `cut` (microseconds).
+
+    Raises ArtefactError where the archive lacks what was archived, StoreError where the store does not answer.
+    """
+    erased = read_erased(store, keys)
+    entries = list(_entries(Archive(home), store, keys, cut))
+    gone: dict[str, int] = {}
+    for entry in entries:
+        if entry.kind == ERASE:
+            gone[entry.user_id] = max(entry.stamp, gone.get(entry.user_id, 0))
+
+    def erased_at(user_id: str) -> int:
+        return max(gone.get(user_id, 0), erased.stamp(user_id))
+
+    profiles: dict[str, LiveProfile] = {}
+    rows: list[tuple[str, str, int, int, int]] = []
+    for entry in entries:
+        if entry.stamp <= erased_at(entry.user_id):
+            continue
+        if entry.kind == PROFILE and entry.columns is not None:
+            profiles.setdefault(entry.user_id, LiveProfile()).put(entry.columns, entry.stamp)
+        kind, other = entry.event_kind, entry.other_id
+        if kind is None or other is None or entry.stamp <= erased_at(other):
+            continue
+        at = entry.stamp if entry.at is None else entry.at
+        rows.append((entry.user_id, other, int(kind), at // MICROSECONDS, entry.stamp))
+    return LiveEvents(cut, pl.DataFrame(rows, schema=SCHEMA, orient="row"), profiles, erased.joined(gone))
+
+
+def _entries(archive: Archive, store: SyncStore, keys: Keys, cut: int) -> Iterator[Entry]:
+    """Every entry up to the cut, once; each person's in the order of acknowledgement."""
+    for shard in range(SHARDS):
+        held = store.get(keys.archived(shard))
+        # what leaves the log while it is read here is in the archive by the time that is read
+        waiting = list(_waiting(store, keys.log(shard)))
+        last = BEGINNING
+        for position, entry in archive.read(shard, BEGINNING if held is None else held.decode()):
+            last = position
+            if entry is not None and entry.stamp <= cut:
+                yield entry
+        for position, entry in waiting:
+            if order(position) > order(last) and entry.stamp <= cut:
+                yield entry
+
+
+def _waiting(store: SyncStore, log: str) -> Iterator[tuple[str, Entry]]:
+    """All that is in a log."""
+    position = BEGINNING
+    while read := store.stream_read(log, position, READ_AT_ONCE):
+        for position, entry in read:
+            yield position, Entry.decode(entry)

@@ -1,0 +1,119 @@
+"""Live state says what the night will say, in whatever order and however often its halves arrive."""
+
+import numpy as np
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.columns import Flag
+from models.events import EventKind
+from models.live.record import LiveRecord
+from models.live.ties import PAIR_KINDS, TWO_SIDED, Direction, derive, derive_one
+from models.pair_bits import PairBit
+from offline.pair_state import resolve
+
+PEOPLE = ("ann", "bea", "cid")
+START = 1_790_000_000
+DAYS = 90
+
+steps = st.tuples(st.integers(0, 2), st.integers(1, 2), st.sampled_from(sorted(PAIR_KINDS)))
+"""who, how many further round the circle the other stands, and what is done"""
+
+
+def events_of(drawn: list[tuple[int, int, EventKind]]) -> list[tuple[int, int, EventKind, int]]:
+    """Viewer, other, kind and stamp in microseconds; several fall into one second."""
+    return [(who, (who + on) % 3, kind, START * 10**6 + at * 300_000) for at, (who, on, kind) in enumerate(drawn)]
+
+
+def base_of(known: list[tuple[int, int, EventKind, int]], connected: bool, now_s: int) -> dict[tuple[int, int], int]:
+    """What a night with these events knows, bits by (viewer, other); `connected`: ann and bea were friends before."""
+    claims = pl.DataFrame(
+        {"a": [0], "b": [1], "created_at": [START - 1000]} if connected else {"a": [], "b": [], "created_at": []},
+        schema={"a": pl.Int32, "b": pl.Int32, "created_at": pl.Int64},
+    )
+    events = pl.DataFrame(
+        {
+            "user": [event[0] for event in known],
+            "other": [event[1] for event in known],
+            "kind": [int(event[2]) for event in known],
+            "at": [event[3] // 10**6 for event in known],
+            "order": [event[3] for event in known],
+        },
+        schema={"user": pl.Int32, "other": pl.Int32, "kind": pl.UInt8, "at": pl.Int64, "order": pl.Int64},
+    )
+    state = resolve(claims, events, as_of=now_s, forbidden_days=DAYS)
+    bits = {(viewer, other): kinds for viewer, other, kinds in state.forbidden.iter_rows()}
+    for a, b in state.connections.select("a", "b").iter_rows():
+        for pair in ((a, b), (b, a)):
+            bits[pair] = bits.get(pair, 0) | PairBit.CONNECTED
+    return bits
+
+
+@given(st.lists(steps, max_size=25), st.floats(0, 1), st.booleans())
+@settings(max_examples=300, deadline=None)
+def test_a_version_and_what_came_after_it_say_what_the_next_version_will(
+    drawn: list[tuple[int, int, EventKind]], share: float, connected: bool
+) -> None:
+    events = events_of(drawn)
+    split = round(share * len(events))
+    now_s = START + 100
+    cut = events[split - 1][3] if split else START * 10**6 - 1
+    base, whole = base_of(events[:split], connected, now_s), base_of(events, connected, now_s)
+    for viewer in range(3):
+        record = LiveRecord()
+        for who, other, kind, stamp in events:  # those before the cut too: the record goes back further than the base
+            if who == viewer:
+                record.apply(PEOPLE[other], Direction.OUT, kind, stamp)
+            elif other == viewer and kind in TWO_SIDED:
+                record.apply(PEOPLE[who], Direction.IN, kind, stamp)
+        others = [other for other in range(3) if other != viewer]
+        known = np.array([base.get((viewer, other), 0) for other in others], np.uint8)
+        after = (now_s - DAYS * 86_400) * 10**6
+        stamps = record.stamps(PEOPLE[other] for other in others)
+        bits = derive(known, stamps, cut=cut, refused_after=after)
+        assert bits.tolist() == [whole.get((viewer, other), 0) for other in others]
+        one = derive_one(int(known[0]), record.ties.get(PEOPLE[others[0]], {}), cut=cut, refused_after=after)
+        assert int(one) == bits[0]
+
+
+halves = st.tuples(
+    st.sampled_from(PEOPLE), st.sampled_from(Direction), st.sampled_from(sorted(PAIR_KINDS)), st.integers(1, 20)
+)
+
+
+def record_of(applied: list[tuple[str, Direction, EventKind, int]]) -> LiveRecord:
+    record = LiveRecord()
+    for half in applied:
+        record.apply(*half)
+    return record
+
+
+@given(st.lists(halves, max_size=20), st.data())
+@settings(max_examples=200, deadline=None)
+def test_halves_may_come_in_any_order_and_more_than_once(
+    applied: list[tuple[str, Direction, EventKind, int]], data: st.DataObject
+) -> None:
+    again = data.draw(st.permutations(applied + data.draw(st.lists(st.sampled_from(applied or [None]), max_size=5))))
+    assert record_of([half for half in again if half is not None]).pack() == record_of(applied).pack()
+
+
+@st.composite
+def records(draw: st.DrawFn) -> LiveRecord:
+    record = record_of(draw(st.lists(halves, max_size=8)))
+    for person, stamp in draw(st.lists(st.tuples(st.sampled_from(PEOPLE), st.integers(0, 5)), max_size=5)):
+        record.show(person, stamp * 10**6)
+    for flag, value, stamp in draw(
+        st.lists(st.tuples(st.sampled_from(list(Flag)), st.booleans(), st.integers(1, 9)), max_size=4)
+    ):
+        record.set_flag(flag, value, stamp)
+    record.drop_before(draw(st.integers(0, 6)))
+    return record
+
+
+@given(records(), records(), records())
+@settings(max_examples=200, deadline=None)
+def test_merging_copies_knows_no_order_and_no_number(a: LiveRecord, b: LiveRecord, c: LiveRecord) -> None:
+    assert a.merged(b).pack() == b.merged(a).pack()
+    assert a.merged(b).merged(c).pack() == a.merged(b.merged(c)).pack()
+    assert a.merged(b).merged(b).pack() == a.merged(b).pack()
+    assert LiveRecord.unpack(a.pack()).pack() == a.pack()
