@@ -17,6 +17,8 @@ BATCH_BYTES = 1 << 20
 """what one write carries: large enough that the sync to disk after each one does not count, small enough to keep
 readers waiting for a few milliseconds only"""
 BATCH_KEYS = 1000
+FIELD = b"e"
+"""what the one field of a stream's entries is called"""
 
 COMPARE_AND_SET = """
 local held = redis.call('GET', KEYS[1])
@@ -140,7 +142,7 @@ def stream_read(key: str, after: str, limit: int) -> Command:
 
 def stream_entries(answer: Sequence[Any]) -> list[tuple[str, bytes]]:
     """Positions and entries in the answer to `stream_read`."""
-    return [(position.decode(), bytes(fields[1])) for position, fields in answer]
+    return [(position.decode(), fields[FIELD]) for position, fields in answer]
 
 
 def stream_trim(key: str, upto: str) -> Command:

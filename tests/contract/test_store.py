@@ -6,7 +6,8 @@ from asyncio import gather, sleep
 import pytest
 
 from models.errors import StoreRefusedError
-from models.store.protocol import AsyncStore
+from models.store.commit import Append, Commit, Guard, Write
+from models.store.protocol import BEGINNING, AsyncStore
 
 pytestmark = pytest.mark.anyio
 
@@ -161,6 +162,85 @@ class TestStore:
         assert await store.fields_delete(prefix, ["a", "b"]) == 1
         assert await store.fields(prefix) == {"ö": EVERY_BYTE}
 
+    async def test_a_commit_writes_all_or_nothing(self, store: AsyncStore, prefix: str) -> None:
+        a, b, gone, log = (f"{prefix}{{1}}:{name}" for name in ("a", "b", "gone", "log"))
+        await store.set(gone, b"x")
+        first = Commit(
+            guards=[Guard(a, None)],
+            writes=[Write(a, b"1" + EVERY_BYTE), Write(b, b"", 60)],
+            deletes=[gone],
+            appends=[Append(log, b"one"), Append(log, EVERY_BYTE)],
+        )
+        assert await store.commit([first]) == [True]
+        assert await store.get_many([a, b, gone]) == [b"1" + EVERY_BYTE, b"", None]
+        assert await store.ttl_s(a) is None
+        left = await store.ttl_s(b)
+        assert left is not None
+        assert 50 < left <= 60
+        again = Commit(guards=[Guard(a, None)], writes=[Write(b, b"2")], deletes=[a], appends=[Append(log, b"no")])
+        assert await store.commit([again]) == [False]
+        assert await store.get_many([a, b]) == [b"1" + EVERY_BYTE, b""]
+        assert [entry for _, entry in await store.stream_read(log, BEGINNING, 9)] == [b"one", EVERY_BYTE]
+
+    async def test_a_guard_compares_the_beginning(self, store: AsyncStore, prefix: str) -> None:
+        a, b = prefix + "{1}a", prefix + "{1}b"
+        await store.set(a, b"\x00\xffrest")
+        for beginning, holds in ((b"\x00\xff", True), (b"\x00\xfe", False), (b"\x00\xffrests", False), (None, False)):
+            commit = Commit(guards=[Guard(a, beginning), Guard(b, None)], writes=[Write(a, b"\x00\xffrest")])
+            assert await store.commit([commit]) == [holds], beginning
+        missing = Commit(guards=[Guard(a, b"\x00"), Guard(b, b"\x00")], writes=[Write(a, b"changed")])
+        assert await store.commit([missing]) == [False]
+        with pytest.raises(ValueError, match="at least one byte"):
+            Commit(guards=[Guard(a, b"")])
+
+    async def test_commits_are_each_for_themselves(self, store: AsyncStore, prefix: str) -> None:
+        keys = [f"{prefix}{{{number}}}" for number in range(300)]
+        await store.set_many((key, b"") for key in keys[::3])
+        commits = [Commit(guards=[Guard(key, None)], writes=[Write(key, key.encode())]) for key in keys]
+        assert await store.commit(commits) == [number % 3 != 0 for number in range(300)]
+        assert await store.get_many(keys[:3]) == [b"", keys[1].encode(), keys[2].encode()]
+        assert await store.commit([]) == []
+        assert await store.commit([Commit()]) == [True]
+
+    async def test_of_many_that_commit_over_the_same_one_wins(self, store: AsyncStore, prefix: str) -> None:
+        commits = [Commit([Guard(prefix, None)], [Write(prefix, str(turn).encode())]) for turn in range(20)]
+        won = await gather(*(store.commit([commit]) for commit in commits))
+        assert sum(made for (made,) in won) == 1
+        assert await store.get(prefix) == str(won.index([True])).encode()
+
+    async def test_a_stream_is_read_from_a_position_and_cut(self, store: AsyncStore, prefix: str) -> None:
+        assert await store.stream_read(prefix, BEGINNING, 9) == []
+        assert await store.stream_length(prefix) == 0
+        for batch in ((b"0", b"1", b"2"), (b"3", b"4")):
+            await store.commit([Commit(appends=[Append(prefix, entry) for entry in batch])])
+        entries = await store.stream_read(prefix, BEGINNING, 9)
+        assert [entry for _, entry in entries] == [b"0", b"1", b"2", b"3", b"4"]
+        positions = [position for position, _ in entries]
+        assert await store.stream_read(prefix, positions[1], 2) == entries[2:4]
+        assert await store.stream_read(prefix, positions[4], 2) == await store.stream_read(prefix, BEGINNING, 0) == []
+        assert await store.stream_delete(prefix, [positions[3], positions[3]]) == 1
+        assert await store.stream_delete(prefix, []) == 0
+        assert await store.stream_trim(prefix, positions[1]) == 2
+        assert await store.stream_read(prefix, BEGINNING, 9) == [entries[2], entries[4]]
+        assert await store.stream_trim(prefix, positions[4]) == 2
+        assert await store.stream_length(prefix) == 0
+        await store.commit([Commit(appends=[Append(prefix, b"5")])])
+        ((position, entry),) = await store.stream_read(prefix, positions[4], 9)
+        assert (entry, position in positions) == (b"5", False)
+
+    async def test_stamps_only_rise(self, store: AsyncStore, prefix: str) -> None:
+        now = 1_790_000_000_000_001
+        await store.stamps_raise(prefix, {"ann": now, "bea": now + 1, "héloïse": now + 2})
+        await store.stamps_raise(prefix, {"ann": now - 1, "bea": now + 5})
+        await store.stamps_raise(prefix, {})
+        whole = [("ann", now), ("héloïse", now + 2), ("bea", now + 5)]
+        assert await store.stamps_after(prefix, 0, 9) == whole
+        assert await store.stamps_after(prefix, now, 1) == whole[1:2]
+        assert await store.stamps_after(prefix, now, 0) == []
+        assert await store.stamps_drop(prefix, now) == 1
+        assert await store.stamps_remove(prefix, ["bea", "nobody"]) == 1
+        assert await store.stamps_after(prefix, 0, 9) == whole[1:2]
+
     async def test_an_emptied_collection_is_gone(self, store: AsyncStore, prefix: str) -> None:
         await store.members_add(prefix, [b"a"])
         await store.members_remove(prefix, [b"a"])
@@ -174,6 +254,12 @@ class TestStore:
             await store.queue_add(prefix, [b"a"], 1)
         with pytest.raises(StoreRefusedError):
             await store.compare_and_set(prefix, None, b"")
+        with pytest.raises(StoreRefusedError):
+            await store.commit([Commit(guards=[Guard(prefix, b"a")], writes=[Write(prefix, b"b")])])
+        with pytest.raises(StoreRefusedError):
+            await store.commit([Commit(appends=[Append(prefix, b"b")])])
+        with pytest.raises(StoreRefusedError):
+            await store.stream_read(prefix, BEGINNING, 1)
         await store.set(prefix, b"replaced")
         assert await store.get(prefix) == b"replaced"
 
