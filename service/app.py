@@ -18,9 +18,10 @@ from models.scoring import Ranker
 from models.settings import Settings
 from models.tether import tie
 from service import admin, documentation, health, people
+from service.console.pages import console
 from service.handlers import answer_error, answer_http_error, answer_validation_error
 from service.parts import StoreOpener, built, opened_stores
-from service.recommendations import PATH
+from service.recommendations import CONTEXTS, PATH
 from service.requests import Requests
 from service.served_version import OpenScorer
 
@@ -83,7 +84,8 @@ def create_app(
         },
     )
     documentation.add_recommendations(app)
-    for router in (people.router, admin.router, health.router):
+    contexts = [*CONTEXTS, *sorted(settings.contexts.difference(CONTEXTS))]
+    for router in (people.router, admin.router, health.router, console(contexts)):
         app.include_router(router)
     return app
 

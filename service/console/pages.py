@@ -1,0 +1,88 @@
+"""The route of the console's page, and those of the style sheet and scripts it is made of."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from http import HTTPStatus
+from importlib.resources import files
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, Response
+
+from service.problems import ProblemError
+
+PAGE = "index.html"
+_CONTEXTS = b"<!-- contexts -->"
+_TYPES = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+
+POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    ]
+)
+"""Content-Security-Policy of the page: nothing from another host, nothing inline, no text ever read as markup"""
+
+_HEADERS = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    content: bytes
+    media_type: str
+    tag: str
+
+    def response(self, request: Request) -> Response:
+        """The file, or 304 where the caller has it."""
+        headers = {**_HEADERS, "ETag": self.tag}
+        if self.tag in request.headers.get("if-none-match", ""):
+            return Response(None, HTTPStatus.NOT_MODIFIED, headers)
+        return Response(self.content, HTTPStatus.OK, headers, self.media_type)
+
+
+def console(contexts: list[str]) -> APIRouter:
+    """The routes of the console, whose page offers these contexts, the first as the default."""
+    options = "".join(f"<option>{context}</option>" for context in contexts).encode()
+    found = {name: _file(name, content.replace(_CONTEXTS, options)) for name, content in _contents().items()}
+    router = APIRouter(tags=["console"])
+
+    @router.get("/", response_class=HTMLResponse)
+    async def page(request: Request) -> Response:
+        """The console: a page without data, which asks for a key where keys are configured."""
+        return found[PAGE].response(request)
+
+    @router.get("/console/{name}", include_in_schema=False)
+    async def asset(name: str, request: Request) -> Response:
+        if name not in found:
+            raise ProblemError(HTTPStatus.NOT_FOUND, f"the console has no file {name}")
+        return found[name].response(request)
+
+    return router
+
+
+def _contents() -> dict[str, bytes]:
+    """Every file of the page by name."""
+    directory = files("service.console") / "page"
+    return {one.name: one.read_bytes() for one in directory.iterdir() if one.name.rpartition(".")[2] in _TYPES}
+
+
+def _file(name: str, content: bytes) -> _File:
+    return _File(content, _TYPES[name.rpartition(".")[2]], f'"{sha256(content).hexdigest()[:20]}"')
