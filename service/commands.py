@@ -1,4 +1,4 @@
-"""The commands of the service: `pymk serve`, `pymk worker`, `pymk recommend`."""
+"""The commands of the service: `pymk serve`, `pymk worker`, `pymk recommend`, `pymk loadtest`."""
 
 import os
 from pathlib import Path
@@ -6,14 +6,17 @@ from typing import Annotated
 
 import typer
 
+from service.loadtest.command import loadtest
+
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the three commands."""
+    """Adds the four commands."""
     app.command("serve")(serve)
     app.command("worker")(worker)
     app.command("recommend")(recommend)
+    app.command("loadtest")(loadtest)
 
 
 def serve(
