@@ -73,3 +73,10 @@ def test_a_cut_off_manifest_is_refused_by_name(version: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ArtefactError, match=r"manifest\.json cannot be read"):
         Manifest.read(version)
+
+
+def test_the_cut_of_live_events_is_the_one_of_the_dataset_where_there_were_none() -> None:
+    manifest = Manifest.read(GOLDEN)
+    assert manifest.live_cut is None
+    assert manifest.cut_us == int(manifest.cut.timestamp()) * 10**6
+    assert manifest.model_copy(update={"live_cut": 17}).cut_us == 17

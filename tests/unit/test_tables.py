@@ -13,6 +13,7 @@ from models.columns import Flag
 from models.errors import ArtefactError
 from models.graph import Graph
 from models.manifest import Manifest
+from models.pair_bits import PairBit
 from models.profiles import Profiles
 from models.tables import Tables, most_connected, write_tables
 from models.vocabulary import Vocabulary
@@ -22,6 +23,19 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 def test_what_is_written_is_read_back(written_version: Path) -> None:
     _check_people(written_version)
+    blocked = [PairBit.BLOCKED_BY_VIEWER, PairBit.BLOCKED_BY_OTHER]
+    assert Tables.open(written_version / "tables").forbidden_kinds.tolist() == blocked
+
+
+def test_a_version_that_does_not_say_why_pairs_are_forbidden_gives_a_reason_that_nothing_lifts() -> None:
+    assert Tables.open(GOLDEN / "version-1" / "tables").forbidden_kinds.tolist() == [PairBit.REPORTED] * 2
+
+
+def test_reasons_that_were_written_may_not_be_missing(written_version: Path, tmp_path: Path) -> None:
+    directory = Path(shutil.copytree(written_version / "tables", tmp_path / "tables"))
+    (directory / "forbidden_kinds.npy").unlink()
+    with pytest.raises(ArtefactError, match="forbidden_kinds"):
+        Tables.open(directory)
 
 
 @pytest.mark.parametrize("version", sorted(GOLDEN.iterdir()), ids=lambda path: path.name)

@@ -1,0 +1,168 @@
+"""Live state on a real server: a writer that is killed between two people, and a night that knows what happened."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import numpy as np
+import pytest
+
+from models.events import EventKind
+from models.keys import SHARDS, Keys, shard_of
+from models.live.archive import Archive
+from models.live.log import Event
+from models.live.mending import Mender
+from models.live.record import LiveRecord
+from models.live.stamps import SETTLE_US, now_us
+from models.live.ties import Direction, mark
+from models.live.writing import write_events
+from models.manifest import Manifest
+from models.pair_bits import PairBit
+from models.settings import Settings
+from models.store.memory import AsyncMemoryStore, MemoryStore
+from models.store.opening import open_async, open_sync
+from models.store.protocol import BEGINNING, SyncStore
+from models.tables import Tables
+from models.versions import Versions
+from offline.config import NightConfig
+from offline.night import Night
+
+KEYS = Keys("pymk")
+PEOPLE = 8
+
+WRITER = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from models.events import EventKind
+from models.keys import Keys
+from models.live.log import Event
+from models.live.writing import write_events
+from models.settings import Settings
+from models.store.opening import open_async
+
+class Killed:
+    def __init__(self, store):
+        self._store, self._commits = store, 0
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    async def commit(self, commits):
+        self._commits += 1
+        if self._commits == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return await self._store.commit(commits)
+
+async def main():
+    store = await open_async(Settings(home=Path(sys.argv[1]), redis_timeout_ms=5000))
+    await write_events(Killed(store), Keys("pymk"), [Event(EventKind.BLOCK, "ann", "bea", event_id="1")])
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SyncStore]:
+    opened = open_sync(Settings(home=tmp_path))
+    yield opened
+    opened.close()
+
+
+def record(store: SyncStore, person: str) -> LiveRecord:
+    return LiveRecord.unpack(store.get(KEYS.live(person)))
+
+
+def test_what_a_killed_writer_left_is_mended_and_archived(store: SyncStore, tmp_path: Path) -> None:
+    ran = subprocess.run([sys.executable, "-P", "-c", WRITER, str(tmp_path)], check=False, env={**os.environ})
+    assert ran.returncode == -9
+    assert record(store, "bea").ties == {}
+    stamp = record(store, "ann").ties["bea"][mark(Direction.OUT, EventKind.BLOCK)]
+    archive = Archive(tmp_path)
+    mender = Mender(store, KEYS, archive)
+    assert sum(mender.turn(shard) for shard in range(SHARDS)) == 1
+    assert record(store, "bea").ties == {"ann": {mark(Direction.IN, EventKind.BLOCK): stamp}}
+    ((position, entry),) = archive.read(shard_of("ann"), (store.get(KEYS.archived(shard_of("ann"))) or b"").decode())
+    assert entry is not None
+    assert (entry.stamp, store.stream_read(KEYS.log(shard_of("ann")), BEGINNING, 9)) == (stamp, [])
+    assert store.get(KEYS.archived(shard_of("ann"))) == position.encode()
+
+
+def test_writers_at_the_same_time_lose_nothing(store: SyncStore, tmp_path: Path) -> None:
+    """Eight people connect with each other at once, everybody with everybody, each pair from both sides."""
+
+    async def write() -> None:
+        opened = await open_async(Settings(home=tmp_path, redis_timeout_ms=5000))
+
+        async def one(who: int) -> None:
+            for on in range(1, PEOPLE):
+                event = Event(EventKind.CONNECT, f"u{who}", f"u{(who + on) % PEOPLE}")
+                assert (await write_events(opened, KEYS, [event])).accepted == 1
+
+        async with anyio.create_task_group() as group:
+            for who in range(PEOPLE):
+                group.start_soon(one, who)
+        await opened.aclose()
+
+    anyio.run(write)
+    both = {mark(direction, EventKind.CONNECT) for direction in Direction}
+    entries = sum(store.stream_length(KEYS.log(shard)) for shard in range(SHARDS))
+    assert entries == PEOPLE * (PEOPLE - 1)
+    for who in range(PEOPLE):
+        ties = record(store, f"u{who}").ties
+        assert {person: set(marks) for person, marks in ties.items()} == {
+            f"u{other}": both for other in range(PEOPLE) if other != who
+        }
+    mirrored: dict[tuple[str, str], int] = {}
+    for who in range(PEOPLE):
+        for other, marks in record(store, f"u{who}").ties.items():
+            mirrored[f"u{who}", other] = marks[mark(Direction.OUT, EventKind.CONNECT)]
+    for (one, other), stamp in mirrored.items():
+        assert record(store, other).ties[one][mark(Direction.IN, EventKind.CONNECT)] == stamp
+
+
+def test_a_night_knows_what_happened_before_it_and_says_up_to_when(tmp_path: Path) -> None:
+    data, home, memory = tmp_path / "data", tmp_path / "home", MemoryStore()
+    data.mkdir()
+    people = [f"u{number:02d}" for number in range(24)]
+    (data / "users.csv").write_text("".join(f"{line}\n" for line in ["user_id", *people]))
+    pairs = [(one, other) for one in range(24) for other in range(one) if one // 8 == other // 8 and (one + other) % 7]
+    lines = ["user_id,other_id", *(f"{people[one]},{people[other]}" for one, other in pairs)]
+    (data / "connections.csv").write_text("".join(f"{line}\n" for line in lines))
+
+    def write(*events: Event, at: int) -> None:
+        async def run() -> None:
+            await write_events(AsyncMemoryStore(memory), KEYS, events, clock=lambda: at)
+
+        anyio.run(run)
+
+    before = now_us() - 60_000_000
+    write(Event(EventKind.CONNECT, "u00", "u23"), Event(EventKind.INVITE, "u01", "u22"), at=before)
+    mender = Mender(memory, KEYS, Archive(home))
+    for shard in range(SHARDS):
+        mender.turn(shard)
+    write(Event(EventKind.DISMISS, "u02", "u21"), at=before)
+    write(Event(EventKind.BLOCK, "u03", "u20"), at=now_us() + 60_000_000)  # after the cut
+    started = time.time()
+    version, _ = Night(data=data, home=home, store=memory, keys=KEYS, config=NightConfig()).run()
+    directory = Versions(home).path(version)
+    manifest, tables = Manifest.read(directory), Tables.open(directory / "tables")
+    assert manifest.cut_us == manifest.live_cut
+    assert abs(manifest.cut_us - (started * 10**6 - SETTLE_US)) < 5_000_000
+    assert tables.graph.contains(0, 23).all()
+    kinds = bits_of(tables)
+    assert kinds == {
+        (1, 22): PairBit.INVITED_BY_VIEWER,
+        (22, 1): PairBit.INVITED_BY_OTHER,
+        (2, 21): PairBit.DISMISSED,
+    }
+
+
+def bits_of(tables: Tables) -> dict[tuple[int, int], Any]:
+    viewers = np.repeat(np.arange(tables.n), tables.forbidden.degrees).tolist()
+    edges = zip(viewers, tables.forbidden.indices.tolist(), tables.forbidden_kinds.tolist(), strict=True)
+    return {(viewer, other): PairBit(kinds) for viewer, other, kinds in edges}
