@@ -93,11 +93,11 @@ class Campaign:
         """One run. Raises PymkError where it is nothing to be content with."""
         judgement = self.measure(self.options.rate)
         run = self.runs[-1]
-        self._keep(run)
+        self._keep(run, run)
         if judgement.bottleneck:
-            self._say(_harness(run))
+            typer.echo(_harness(run))
             raise PymkError(f"no result: {'; '.join(judgement.bottleneck)}; use more --processes or another machine")
-        self._say(text(run))
+        typer.echo(text(run))
         if self.interrupted:
             return
         if judgement.faults:
@@ -114,11 +114,11 @@ class Campaign:
             found = None
         best = found.rate if found else max((run["load"]["rate_per_s"] for run in self.runs if _good(run)), default=0.0)
         result = {"highest_rate_per_s": best, "partial": found is None, "slo": vars(self.slo), "steps": self.runs}
-        self._keep(result)
+        shown = next((run for run in self.runs if run["load"]["rate_per_s"] == best), self.runs[-1])
+        self._keep(result, shown)
         if best:
-            self._say(text(next(run for run in self.runs if run["load"]["rate_per_s"] == best)))
-            self._say("")
-        self._say(_summary(best, found))
+            typer.echo(f"{text(shown)}\n")
+        typer.echo(_summary(best, found))
         if found is None:
             return
         if faults := self.checker.checks.faults:
@@ -147,14 +147,11 @@ class Campaign:
         )
         return held
 
-    def _keep(self, result: dict[str, Any]) -> None:
+    def _keep(self, result: dict[str, Any], shown: dict[str, Any]) -> None:
         if self.options.json is not None:
             files.write_json(self.options.json, result)
         if self.options.plot is not None:
-            draw(self.options.plot, self.runs, self.slo.p99_ms)
-
-    def _say(self, lines: str) -> None:
-        typer.echo(lines)
+            draw(self.options.plot, shown, self.runs, self.slo.p99_ms)
 
 
 class _InterruptedError(Exception):

@@ -23,14 +23,13 @@ def check_matplotlib(path: Path) -> None:
         raise UsageError("--plot needs matplotlib, which is not installed: pip install 'pymk[plot]'") from error
 
 
-def draw(path: Path, runs: Sequence[dict[str, Any]], p99_ms: float | None) -> None:
-    """Writes a PNG: latency by share of requests and along the last run; of several, latency by rate as well."""
+def draw(path: Path, run: dict[str, Any], runs: Sequence[dict[str, Any]], p99_ms: float | None) -> None:
+    """Writes a PNG: latency by share of requests and along a run; beside several, latency by their rates as well."""
     from matplotlib.figure import Figure
 
     several = len(runs) > 1
     figure = Figure(figsize=(16 if several else 11, 4.8), layout="constrained")
     panels = figure.subplots(1, 3 if several else 2)
-    run = runs[-1]
     load = run["load"]
     mark = "PARTIAL: " if run["partial"] else ""
     figure.suptitle(f"{mark}{run['url']}, {load['rate_per_s']:.0f} requests/s, {load['duration_s']:.0f} s")
