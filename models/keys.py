@@ -106,6 +106,12 @@ class Keys:
         return f"{self.shard(shard)}archived"
 
     @property
+    def floor(self) -> str:
+        """The stamp up to which live records were dropped, in decimal: no version with an earlier cut can be
+        activated."""
+        return f"{self.namespace}:floor"
+
+    @property
     def hidden_log(self) -> str:
         """The changes of flags in their order, a stream of models.live.hidden.FlagChange."""
         return f"{self.namespace}:{{hidden}}:log"

@@ -53,6 +53,8 @@ class Night:
     force: bool = False
     forbidden_days: int = FORBIDDEN_DAYS
     superseded_ttl_s: float = SUPERSEDED_TTL_S
+    settle_us: int = SETTLE_US
+    """how far before its start the night cuts the live events, in which they reach the log"""
     progress: Progress = quiet
 
     def run(self) -> tuple[str, Report]:
@@ -128,7 +130,7 @@ class _Steps:
 
     def _live(self) -> LiveEvents:
         """What was acknowledged before the run, less the time in which it may still be on its way to the log."""
-        cut = int(self.work.run.started_at.timestamp() * MICROSECONDS) - SETTLE_US
+        cut = int(self.work.run.started_at.timestamp() * MICROSECONDS) - self.night.settle_us
         live = read_live_events(self.night.home, self.night.store, self.night.keys, cut=cut)
         log.info("live_events_read", events=live.events.height, profiles=len(live.profiles), cut=cut)
         return live

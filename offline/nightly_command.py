@@ -52,6 +52,7 @@ def nightly(
     from models.commands.bar import loading_bar
     from models.errors import UsageError
     from models.keys import Keys
+    from models.live.stamps import SETTLE_US
     from models.settings import Settings
     from models.store.opening import open_sync
     from offline.config import NightConfig
@@ -74,6 +75,7 @@ def nightly(
             force=force,
             forbidden_days=settings.forbidden_days,
             superseded_ttl_s=settings.superseded_ttl_s,
+            settle_us=max(SETTLE_US, 10 * settings.redis_timeout_ms * 1000),
             progress=bar,
         )
         version, report = night.run()

@@ -121,10 +121,18 @@ class LiveRecord:
         self.ties = {other: marks for other, marks in left.items() if marks}
         self.flags = {flag: change for flag, change in self.flags.items() if change[0] > floor}
 
-    def forget(self, other_id: str) -> bool:
-        """Drops all that names a person; whether anything did."""
-        tie, shown = self.ties.pop(other_id, None), self.shown.pop(other_id, None)
-        return tie is not None or shown is not None
+    def forget(self, other_id: str, upto: int) -> bool:
+        """Drops all up to a stamp that names a person; whether anything did."""
+        marks, shown = self.ties.get(other_id, {}), self.shown.get(other_id)
+        left = {number: stamp for number, stamp in marks.items() if stamp > upto}
+        old = shown is not None and shown.last <= upto // MICROSECONDS
+        if left:
+            self.ties[other_id] = left
+        else:
+            self.ties.pop(other_id, None)
+        if old:
+            self.shown.pop(other_id, None)
+        return old or len(left) < len(marks)
 
     def merged(self, other: "LiveRecord") -> "LiveRecord":
         """What both copies of one person's record know: associative, commutative, and idempotent."""

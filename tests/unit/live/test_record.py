@@ -90,8 +90,12 @@ class TestLiveRecord:
         assert record.flags_over(everything & ~Flag.DISCOVERABLE, NOW - 5) == everything & ~Flag.ACTIVE
         assert record.flags_over(everything, NOW - 4) == everything
 
-    def test_nothing_is_left_of_who_is_forgotten(self) -> None:
+    def test_nothing_is_left_of_who_is_forgotten_but_what_came_later(self) -> None:
         record = a_record()
-        assert record.forget("bob")
-        assert not record.forget("bob")
+        record.apply("bob", Direction.IN, EventKind.BLOCK, NOW + 5)
+        assert record.forget("bob", NOW)
+        assert record.ties["bob"] == {mark(Direction.IN, EventKind.BLOCK): NOW + 5}
+        assert "bob" not in record.shown
+        assert not record.forget("bob", NOW)
+        assert record.forget("bob", NOW + 5)
         assert b"bob" not in record.pack()

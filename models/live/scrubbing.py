@@ -1,0 +1,50 @@
+"""Taking an erased person out of what others' live records hold."""
+
+from collections.abc import Sequence
+from itertools import islice
+
+from models.errors import StoreUnavailableError
+from models.keys import SHARDS, Keys
+from models.live.halves import commit_of
+from models.live.record import LiveRecord
+from models.live.stamps import now_us
+from models.store.protocol import SyncStore
+
+READ_AT_ONCE = 500
+ATTEMPTS = 20
+"""how often a record that others write meanwhile is read again"""
+
+
+def scrub(store: SyncStore, keys: Keys, user_id: str, upto: int) -> int:
+    """Drops what the live records of all people say of one up to a stamp, the erasure's; how many records did.
+
+    Reads every record once. What is written meanwhile by those who do not yet know of the erasure may be missed: do it
+    again once all of them do.
+    """
+    changed = 0
+    for shard in range(SHARDS):
+        found = store.scan(f"{keys.shard(shard)}u:")
+        while names := list(islice(found, READ_AT_ONCE)):
+            changed += _scrub(store, keys, names, user_id, upto)
+    return changed
+
+
+def _scrub(store: SyncStore, keys: Keys, names: Sequence[str], user_id: str, upto: int) -> int:
+    changed = 0
+    waiting = list(names)
+    for _ in range(ATTEMPTS):
+        commits = {}
+        for name, packed in zip(waiting, store.get_many(waiting), strict=True):
+            if packed is None or user_id.encode() not in packed:
+                continue
+            record = LiveRecord.unpack(packed)
+            beginning = record.beginning
+            if record.forget(user_id, upto):
+                person = name.split(":u:", 1)[1]
+                commits[name] = commit_of(keys, person, record, beginning, floor=record.floor, now=now_us())
+        made = store.commit(list(commits.values()))
+        changed += sum(made)
+        waiting = [name for name, one in zip(commits, made, strict=True) if not one]
+        if not waiting:
+            return changed
+    raise StoreUnavailableError("The live records that are scrubbed are written by others all the time.")

@@ -1,0 +1,133 @@
+"""Whatever happens in whatever order, a version and the live records say together what all that happened amounts to."""
+
+import datetime as dt
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.errors import StoreUnavailableError
+from models.events import EventKind
+from models.keys import SHARDS, Keys
+from models.live.archive import Archive
+from models.live.log import Event
+from models.live.mending import Mender
+from models.live.record import LiveRecord
+from models.live.ties import PAIR_KINDS, derive
+from models.live.writing import write_events
+from models.pair_bits import PairBit
+from models.store.commit import Commit
+from models.store.memory import AsyncMemoryStore, MemoryStore
+from offline.live_events import read_live_events
+from offline.snapshot import Snapshot, write_snapshot
+
+KEYS = Keys("t")
+PEOPLE = ("ann", "bea", "cid")
+AS_OF = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
+START = int(AS_OF.timestamp()) * 10**6
+DAYS = 90
+Bits = dict[tuple[str, str], int]
+
+events = st.tuples(
+    st.just("event"), st.sampled_from(PEOPLE), st.integers(1, 2), st.sampled_from(sorted(PAIR_KINDS)), st.booleans()
+)
+"""the last: whether the writer dies before the other person's half"""
+steps = st.one_of(events, events, events, st.just(("mend",)), st.just(("night",)), st.just(("floor",)))
+
+
+class Dying(AsyncMemoryStore):
+    """A client that dies before its second write."""
+
+    commits = 0
+
+    async def commit(self, commits: Sequence[Commit]) -> list[bool]:
+        self.commits += 1
+        if self.commits == 2:
+            raise StoreUnavailableError("dead")
+        return await super().commit(commits)
+
+
+class World:
+    """A dataset of one friendship, ann's and bea's, and all that happens to it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.memory, self.now, self.floor = home, MemoryStore(), START, 0
+        (home / "users.csv").write_text("".join(f"{line}\n" for line in ("user_id", *PEOPLE)))
+        (home / "connections.csv").write_text("user_id,other_id,created_at\nann,bea,2026-10-01\n")
+        (home / "schema.toml").write_text('as_of = "2026-11-01T00:00:00Z"\n')
+        self.cut, self.base = self.night()
+
+    def step(self, step: tuple[Any, ...]) -> None:
+        self.now += 400_000
+        match step:
+            case ("event", viewer, on, kind, dies):
+                other = PEOPLE[(PEOPLE.index(viewer) + on) % 3]
+                store = Dying(self.memory) if dies else AsyncMemoryStore(self.memory)
+
+                async def write() -> None:
+                    event = Event(kind, viewer, other)
+                    await write_events(store, KEYS, [event], floor=self.floor, clock=lambda: self.now)
+
+                try:
+                    anyio.run(write)
+                except StoreUnavailableError:
+                    self.mend()
+            case ("mend",):
+                self.mend()
+            case ("night",):
+                self.cut, self.base = self.night()
+            case ("floor",):
+                self.floor = self.cut
+
+    def mend(self) -> None:
+        mender = Mender(self.memory, KEYS, Archive(self.home, segment_bytes=300), clock=lambda: self.now)
+        for shard in range(SHARDS):
+            mender.turn(shard, floor=self.floor)
+
+    def night(self) -> tuple[int, Bits]:
+        """Cut and bits of a version made of the dataset and what was acknowledged a second ago and before."""
+        cut = self.now - 1_000_000
+        return cut, bits_of(self.snapshot(cut))
+
+    def snapshot(self, cut: int) -> Snapshot:
+        live = read_live_events(self.home, self.memory, KEYS, cut=cut)
+        started = AS_OF + dt.timedelta(days=1)
+        return write_snapshot(self.home, self.home / "snapshot", started_at=started, live=live, forbidden_days=DAYS)
+
+    def served(self) -> Bits:
+        """What the version and the live records say of every pair."""
+        bits: Bits = {}
+        for viewer in PEOPLE:
+            others = [other for other in PEOPLE if other != viewer]
+            record = LiveRecord.unpack(self.memory.get(KEYS.live(viewer)))
+            base = np.array([self.base.get((viewer, other), 0) for other in others], np.uint8)
+            after = self.now - DAYS * 86_400 * 10**6
+            held = derive(base, record.stamps(others), cut=self.cut, refused_after=after)
+            bits |= {(viewer, other): int(one) for other, one in zip(others, held, strict=True) if one}
+        return bits
+
+
+def bits_of(snapshot: Snapshot) -> Bits:
+    names = snapshot.vocabulary.user_ids()
+    forbidden = zip(*(rows.tolist() for rows in (*snapshot.forbidden(), snapshot.forbidden_kinds())), strict=True)
+    bits = {(names[viewer], names[other]): kinds for viewer, other, kinds in forbidden}
+    a, b, _ = snapshot.connections()
+    for one, other in (*zip(a, b, strict=True), *zip(b, a, strict=True)):
+        pair = (names[one], names[other])
+        bits[pair] = bits.get(pair, 0) | PairBit.CONNECTED
+    return bits
+
+
+@given(st.lists(steps, max_size=30))
+@settings(max_examples=40, deadline=None)
+def test_served_at_any_moment_is_what_a_night_that_knows_all_would_publish(taken: Iterable[tuple[Any, ...]]) -> None:
+    with tempfile.TemporaryDirectory() as home:
+        world = World(Path(home))
+        for step in taken:
+            world.step(step)
+        assert world.served() == bits_of(world.snapshot(world.now + 10**9))
