@@ -183,13 +183,13 @@ def _serve(children: "Children", port: int, tables: "Tables") -> None:
             raise PymkError(f"the service does not become ready on port {port} within {_READY_S:g} seconds")
         time.sleep(0.2)
     base = f"http://{_HOST}:{port}"
-    typer.echo(f"service  {base}/docs")
+    typer.echo(f"console  {base}/")
     for row in _examples(tables)[:1]:
         from urllib.parse import quote
 
-        typer.echo(
-            f"try      curl '{base}/pymk/recommendations?user_id={quote(tables.vocabulary.user_id(row), safe='')}'"
-        )
+        example = quote(tables.vocabulary.user_id(row), safe="")
+        typer.echo(f"try      {base}/#user={example}")
+        typer.echo(f"         curl '{base}/pymk/recommendations?user_id={example}'")
     typer.echo("Ctrl-C stops service, worker and store")
     sys.stdout.flush()
     children.wait()

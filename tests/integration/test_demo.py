@@ -154,9 +154,12 @@ def serving(environment: dict[str, str], port: int) -> Iterator[subprocess.Popen
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
     with running:
         assert running.stdout is not None
+        told = []
         for line in running.stdout:
+            told.append(line)
             if "Ctrl-C stops" in line:
                 break
+        assert f"console  http://127.0.0.1:{port}/\n" in told
         assert _wait(lambda: {"worker", "serve"} <= set(_noted(environment))), (
             "the worker may be slower than the service"
         )

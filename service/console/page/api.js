@@ -53,7 +53,7 @@ export class Api {
       const sent = this.key;
       const headers = { ...options.headers, ...(sent ? { Authorization: `Bearer ${sent}` } : {}) };
       const began = performance.now();
-      const response = await reached(path, { ...options, headers, cache: "no-store" });
+      const response = await reached(path, { ...options, headers });
       if (response.ok) {
         const body = await response.json();
         return { body, timing: stages(response.headers.get("Server-Timing")), ms: performance.now() - began };

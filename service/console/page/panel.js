@@ -45,7 +45,7 @@ export class Panel {
     byId("why-title").focus({ preventScroll: true });
   }
 
-  /** Closes it, and gives the focus back to the card; says whether it was open. */
+  /** Closes it, which gives the focus back to where it was; says whether it was open. */
   close() {
     this.controller.abort();
     const wasOpen = this.node.open;
@@ -56,10 +56,9 @@ export class Panel {
 
   closed() {
     const card = this.card();
-    const hadFocus = this.node.contains(document.activeElement) || document.activeElement === document.body;
     this.other = null;
     this.mark();
-    if (card && hadFocus) card.focus();
+    if (document.activeElement === document.body) card?.focus();
   }
 
   /** Marks the card that the panel speaks of. */
