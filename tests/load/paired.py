@@ -234,7 +234,8 @@ def loadtest(bench: Bench, *options: str, beside: Callable[[], None] | None = No
     """Exit status and document of a `pymk loadtest`, with something done beside it."""
     out = bench.home / "load" / "run.json"
     command = [sys.executable, "-m", "models.commands", "loadtest", f"http://127.0.0.1:{bench.port}"]
-    process = subprocess.Popen([*command, *options, "--json", str(out)], env=environment(bench.home), stdout=subprocess.DEVNULL)
+    command += [*options, "--json", str(out)]
+    process = subprocess.Popen(command, env=environment(bench.home), stdout=subprocess.DEVNULL)
     try:
         if beside is not None:
             beside()

@@ -1,0 +1,87 @@
+"""One version of full shape that every benchmark reads, and its parts.
+
+    pytest tests/benchmarks --benchmark-enable --benchmark-columns=median,iqr,rounds --benchmark-group-by=group
+
+measures; a plain `pytest` runs each once and looks at what comes out alone. PYMK_BENCHMARK_HOME names a home made by
+tests/load/make_version.py, as large as it may be; without it a small one with blocks of 1,000 is made.
+"""
+
+import os
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.block import Block
+from models.blocks import Blocks
+from models.keys import Keys
+from models.publishing import active
+from models.scoring import Ranker
+from models.settings import Settings
+from models.store.opening import open_sync
+from models.tables import Tables
+from models.versions import Versions
+
+LOAD = Path(__file__).parents[1] / "load"
+SMALL = ("--users", "1200")
+SAMPLE = 64
+"""viewers that are asked for in turn: enough that no cache of the processor holds what they need"""
+
+
+@dataclass(frozen=True)
+class World:
+    """A published version and some of its viewers."""
+
+    home: Path
+    directory: Path
+    tables: Tables
+    ranker: Ranker
+    records: list[bytes]
+    """packed blocks of the viewers"""
+
+    @property
+    def blocks(self) -> list[Block]:
+        """The viewers' blocks."""
+        return [Block.unpack(record) for record in self.records]
+
+    def ids(self) -> list[str]:
+        """The viewers' ids."""
+        return [self.tables.vocabulary.user_id(block.viewer) for block in self.blocks]
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a version, published in its embedded store."""
+    if named := os.environ.get("PYMK_BENCHMARK_HOME"):
+        return Path(named)
+    path = tmp_path_factory.mktemp("benchmarks") / "home"
+    command = [sys.executable, str(LOAD / "make_version.py"), "--home", str(path), *SMALL]
+    made = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert made.returncode == 0, made.stderr
+    return path
+
+
+@pytest.fixture(scope="session")
+def world(home: Path) -> World:
+    """What that version holds."""
+    settings = Settings(home=home)
+    with closing(open_sync(settings)) as store:
+        pointer = active(store, keys=Keys(settings.namespace))
+    assert pointer is not None
+    directory = Versions(home).path(pointer.version)
+    tables = Tables.open(directory / "tables")
+    blocks = Blocks.open(directory / "blocks", tables.n)
+    rows = np.random.default_rng(0).choice(blocks.rows(), SAMPLE, replace=False).tolist()
+    records = [blocks.record(row) for row in rows]
+    return World(home, directory, tables, Ranker.open(directory / "model"), records)
+
+
+@pytest.fixture
+def each_block(world: World) -> "cycle[Block]":
+    """The viewers' blocks in turn, without end."""
+    return cycle(world.blocks)

@@ -1,0 +1,116 @@
+"""The steps between a block and the JSON of a list, each measured alone and held to a plainer way to the same end."""
+
+import json
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from models.block import Block
+from models.columns import Flag
+from models.features.pair import COMMON, extra_inputs
+from offline import checkpoints
+from service.ranking import Diversity, Ranking, Trace
+from service.rules import Rule, Verdicts, drops, name_of
+
+TOLERANCE = 2e-4
+"""of a logit: the order of the sums differs"""
+
+
+@torch.no_grad()
+def of_network(world: Any, block: Block) -> np.ndarray:
+    """(m,) logits by the trained network itself, from what training would give it."""
+    model: Any = checkpoints.load(world.directory / "model" / "ranker").model
+    tables, rows = world.tables, block.rows.astype(np.int64)
+    values, viewer = block.values(), tables.statistics[block.viewer]
+    extra = extra_inputs(values[COMMON], tables.statistics[rows], viewer, block.sources)
+    own = np.tile(viewer, (len(block), 1))
+    pair = np.concatenate([values.T, block.codes.T / np.float32(255), extra, own], axis=1)
+    inputs = torch.from_numpy(tables.tower_inputs[[block.viewer]].astype(np.float32))
+    vectors = torch.from_numpy(tables.candidate_vectors[rows])
+    return model(model.queries(inputs), vectors[None], torch.from_numpy(pair)[None])[0].numpy()
+
+
+@pytest.mark.benchmark(group="steps")
+def test_ranking(benchmark: Any, world: Any, each_block: "cycle[Block]") -> None:
+    scores = benchmark(lambda: world.ranker.scores(world.tables, next(each_block), "web"))
+    assert len(scores) == 1000
+    for block in world.blocks[:8]:
+        mine, theirs = world.ranker.logits(world.tables, block), of_network(world, block)
+        assert mine == pytest.approx(theirs, abs=TOLERANCE, rel=1e-4)
+        best = np.argsort(-theirs)[:20]
+        apart = np.append(np.diff(theirs[best]) < -2 * TOLERANCE, True)
+        if apart.all():
+            assert np.argsort(-mine)[:20].tolist() == best.tolist()
+
+
+@pytest.mark.benchmark(group="steps")
+def test_rules(benchmark: Any, world: Any, each_block: "cycle[Block]") -> None:
+    verdicts = Verdicts(world.tables)
+    # the service turns rows into indices once, for all that needs them
+    prepared = cycle([(block.viewer, block.rows.astype(np.intp)) for block in world.blocks])
+
+    def judged() -> dict[str, int]:
+        return drops(verdicts.of(*next(prepared)))
+
+    benchmark(judged)
+    tables, dropped = world.tables, 0
+    for block in world.blocks:
+        friends = set(tables.graph.neighbours(block.viewer).tolist())
+        never = set(tables.forbidden.neighbours(block.viewer).tolist())
+        for row, verdict in zip(
+            block.rows.tolist(), verdicts.of(block.viewer, block.rows.astype(np.intp)), strict=True
+        ):
+            flags = int(tables.flags[row])
+            wanted = Rule.CONNECTED * (row in friends) | Rule.FORBIDDEN * (row in never)
+            wanted |= Rule.SELF * (row == block.viewer)
+            wanted |= Rule.UNDISCOVERABLE * (not flags & Flag.DISCOVERABLE)
+            wanted |= Rule.INACTIVE * (not flags & Flag.ACTIVE)
+            assert int(verdict) == wanted
+            dropped += bool(wanted)
+    assert dropped > len(world.blocks), "there is something to drop in most blocks"
+    assert name_of(Rule.CONNECTED) == "connected"
+
+
+@pytest.mark.benchmark(group="steps")
+def test_block(benchmark: Any, world: Any) -> None:
+    records = cycle(world.records)
+    block = benchmark(lambda: Block.unpack(next(records)))
+    assert len(block) == 1000
+    assert all(Block.unpack(record).pack() == record for record in world.records)
+
+
+@pytest.mark.benchmark(group="steps")
+def test_json(benchmark: Any, world: Any) -> None:
+    ranking = Ranking(world.tables, world.ranker, Diversity("company", 5))
+    lists = [ranking.ranked(block, "web", 20, Trace()) for block in world.blocks]
+    turn = cycle(lists)
+    benchmark(lambda: ranking.encoded(next(turn), 20, Trace()).entries.first(20))
+    vocabulary = world.tables.vocabulary
+    for listed in lists:
+        shown = json.loads(b"[%b]" % ranking.encoded(listed, 20, Trace()).entries.first(20))
+        assert [one["user_id"] for one in shown] == [vocabulary.user_id(row) for row in listed.rows.tolist()]
+        assert [one["score"] for one in shown] == pytest.approx(listed.scores.tolist(), abs=1e-4)
+        assert [one["position"] for one in shown] == list(range(1, 21))
+        for one, row in zip(shown, listed.rows.tolist(), strict=True):
+            mutual = np.intersect1d(world.tables.graph.neighbours(listed.viewer), world.tables.graph.neighbours(row))
+            told = [reason for reason in one["reasons"] if reason["code"] == "mutual_connections"]
+            shown_count = told[0]["count"] if told else 0
+            visible = (world.tables.flags[mutual] & (Flag.ACTIVE | Flag.CONNECTIONS_VISIBLE)) == (
+                Flag.ACTIVE | Flag.CONNECTIONS_VISIBLE
+            )
+            assert shown_count <= int(visible.sum())
+
+
+@pytest.mark.benchmark(group="steps")
+def test_from_block_to_json(benchmark: Any, world: Any) -> None:
+    ranking, records = Ranking(world.tables, world.ranker, Diversity("company", 5)), cycle(world.records)
+
+    def ranked() -> bytes:
+        block = Block.unpack(next(records))
+        trace = Trace()
+        return ranking.encoded(ranking.ranked(block, "web", 20, trace), 20, trace).entries.first(20)
+
+    assert len(json.loads(b"[%b]" % benchmark(ranked))) == 20
