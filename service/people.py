@@ -74,7 +74,7 @@ async def why_of(
     if viewer is None or other is None:
         parameter = "user_id" if viewer is None else "other_id"
         raise ProblemError(
-            HTTPStatus.NOT_FOUND, f"no user of this {parameter} is known", members={"parameter": parameter}
+            HTTPStatus.NOT_FOUND, f"no user of this id is known ({parameter})", members={"parameter": parameter}
         )
     block = await _block(parts, served, viewer)
     return why(served, Pair(user_id, other_id, viewer, other), block, context, record_of(request).request_id)

@@ -157,8 +157,9 @@ def service(serve: Callable[..., Any]) -> Iterator[Service]:
         yield serving
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Chromium, for one module: an event loop runs in this thread as long as it is open, and others want their own."""
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=_chromium(), args=["--no-sandbox"])
         yield opened

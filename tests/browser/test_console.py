@@ -86,7 +86,7 @@ def test_the_why_of_somebody_who_is_not_in_the_list(tab: Any, service: Any) -> N
     expect(tab.page.locator("#why .rules")).to_contain_text("already connected")
     tab.page.get_by_label("Why is somebody shown, or not?").fill("nobody")
     tab.page.get_by_role("button", name="Ask").click()
-    expect(tab.page.locator("#why .problem")).to_have_text("No user of this other_id is known.")
+    expect(tab.page.locator("#why .problem")).to_have_text("No user of this id is known (other_id).")
 
 
 def test_the_mutual_connections_lead_on(tab: Any) -> None:

@@ -156,7 +156,6 @@ function fail(error) {
   const id = error.requestId ? h("span", { class: "small" }, ` Request ${error.requestId}`) : null;
   problem.replaceChildren(error.message, id ?? "");
   problem.hidden = false;
-  problem.scrollIntoView({ block: "nearest" });
 }
 
 function focusedCard() {

@@ -18,7 +18,7 @@ export function graph(viewer, other, mutuals, lookUp) {
     x: WIDTH / 2 + (all.length > 3 ? (at % 2 ? OFFSET : -OFFSET) : 0),
     y: 34 + at * (all.length > 3 ? STEP * 0.8 : STEP),
   }));
-  const height = Math.max(150, (shown.at(-1)?.y ?? 0) + 44);
+  const height = Math.max(150, (shown.at(-1)?.y ?? 0) + 34);
   const ends = [
     { ...viewer, x: SIDE, y: height / 2 - 8, end: true },
     { ...other, x: WIDTH - SIDE, y: height / 2 - 8, end: true },

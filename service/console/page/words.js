@@ -4,7 +4,7 @@ export const SERVED = {
   ranked: ["Ranked", "from this version's candidates, just now"],
   cache: ["Kept", "ranked before, cut by what is forbidden now"],
   stale: ["Stale", "an older version's list while a new one is made"],
-  cold_start: ["Cold start", "popular people, as there are no candidates of this person's own yet"],
+  cold_start: ["Cold start", "the popular, as there are no candidates of this person's own yet"],
   empty: ["Empty", "nobody may be shown to this person"],
 };
 
