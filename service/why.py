@@ -166,7 +166,7 @@ def _verdict(
     elif source is Source.POPULAR:
         at = np.flatnonzero(tables.popular == pair.other)
         evidence = f"number {int(at[0]) + 1} of the best connected" if len(at) else "not among the best connected"
-    elif explanation is not None:
+    elif explanation is not None and source in _EVIDENCE:
         name, phrase = _EVIDENCE[source]
         if name in explanation.inputs:
             value = explanation.inputs[name]
