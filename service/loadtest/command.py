@@ -56,7 +56,7 @@ def loadtest(
     max_lateness_ms: Annotated[
         float,
         typer.Option(help="Lateness of the harness itself, at p99, beyond which it vouches for nothing.", min=0.01),
-    ] = 1.0,
+    ] = 2.0,
     check: Annotated[bool, typer.Option("--check/--no-check", help="Look closely at a few answers.")] = True,
     seed: Annotated[int, typer.Option(help="The same seed asks for the same people at the same moments.", min=0)] = 0,
     json: Annotated[Path | None, typer.Option(help="Write everything measured there.", metavar="FILE")] = None,

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from service.loadtest.fleet import Finished
 from service.loadtest.histogram import Histogram, merged
 
-MAX_LATENESS_MS = 1.0
-"""99th percentile of the harness's own lateness that a result may rest on"""
 LATENESS_SHARE = 0.1
 """or this share of the latency it was measured with, where that is more: a service that takes seconds is not measured
 wrong by milliseconds"""

@@ -15,6 +15,8 @@ from offline import checkpoints
 from service.ranking import Diversity, Ranking, Trace
 from service.rules import Rule, Verdicts, drops, name_of
 
+pytestmark = pytest.mark.benchmark(group="steps", warmup=True, min_rounds=1000)
+
 TOLERANCE = 2e-4
 """of a logit: the order of the sums differs"""
 
@@ -33,7 +35,6 @@ def of_network(world: Any, block: Block) -> np.ndarray:
     return model(model.queries(inputs), vectors[None], torch.from_numpy(pair)[None])[0].numpy()
 
 
-@pytest.mark.benchmark(group="steps")
 def test_ranking(benchmark: Any, world: Any, each_block: "cycle[Block]") -> None:
     scores = benchmark(lambda: world.ranker.scores(world.tables, next(each_block), "web"))
     assert len(scores) == 1000
@@ -46,7 +47,6 @@ def test_ranking(benchmark: Any, world: Any, each_block: "cycle[Block]") -> None
             assert np.argsort(-mine)[:20].tolist() == best.tolist()
 
 
-@pytest.mark.benchmark(group="steps")
 def test_rules(benchmark: Any, world: Any, each_block: "cycle[Block]") -> None:
     verdicts = Verdicts(world.tables)
     # the service turns rows into indices once, for all that needs them
@@ -74,7 +74,6 @@ def test_rules(benchmark: Any, world: Any, each_block: "cycle[Block]") -> None:
     assert name_of(Rule.CONNECTED) == "connected"
 
 
-@pytest.mark.benchmark(group="steps")
 def test_block(benchmark: Any, world: Any) -> None:
     records = cycle(world.records)
     block = benchmark(lambda: Block.unpack(next(records)))
@@ -82,7 +81,6 @@ def test_block(benchmark: Any, world: Any) -> None:
     assert all(Block.unpack(record).pack() == record for record in world.records)
 
 
-@pytest.mark.benchmark(group="steps")
 def test_json(benchmark: Any, world: Any) -> None:
     ranking = Ranking(world.tables, world.ranker, Diversity("company", 5))
     lists = [ranking.ranked(block, "web", 20, Trace()) for block in world.blocks]
@@ -104,7 +102,6 @@ def test_json(benchmark: Any, world: Any) -> None:
             assert shown_count <= int(visible.sum())
 
 
-@pytest.mark.benchmark(group="steps")
 def test_from_block_to_json(benchmark: Any, world: Any) -> None:
     ranking, records = Ranking(world.tables, world.ranker, Diversity("company", 5)), cycle(world.records)
 

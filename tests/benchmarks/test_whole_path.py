@@ -104,7 +104,7 @@ def in_process(home: Path) -> Iterator[Callable[..., bytes]]:
             runner.run(living.__aexit__(None, None, None))
 
 
-@pytest.mark.benchmark(group="in process")
+@pytest.mark.benchmark(group="in process", warmup=True, min_rounds=500)
 def test_full_ranking_in_process(benchmark: Any, world: Any, in_process: Callable[..., bytes]) -> None:
     fresh = (b"cache-control", b"no-cache")
     ids = cycle(world.ids())
@@ -113,7 +113,7 @@ def test_full_ranking_in_process(benchmark: Any, world: Any, in_process: Callabl
         assert shown(in_process(user_id, fresh)) == listed
 
 
-@pytest.mark.benchmark(group="in process")
+@pytest.mark.benchmark(group="in process", warmup=True, min_rounds=500)
 def test_cached_answer_in_process(benchmark: Any, world: Any, in_process: Callable[..., bytes]) -> None:
     for user_id in world.ids():
         until_cached(lambda user_id=user_id: in_process(user_id))
@@ -205,13 +205,13 @@ def requests(world: Any, *headers: str) -> dict[str, bytes]:
     return {one: request(f"/pymk/recommendations?{target(one)}", key, *headers) for one in world.ids()}
 
 
-@pytest.mark.benchmark(group="over HTTP, one connection")
+@pytest.mark.benchmark(group="over HTTP, one connection", warmup=True, min_rounds=500)
 def test_empty_route_over_http(benchmark: Any, empty_route: Client) -> None:
     asked = request("/")
     assert benchmark(lambda: empty_route.ask(asked)) == b"{}"
 
 
-@pytest.mark.benchmark(group="over HTTP, one connection")
+@pytest.mark.benchmark(group="over HTTP, one connection", warmup=True, min_rounds=500)
 def test_full_ranking_over_http(benchmark: Any, world: Any, served: Client) -> None:
     asked = requests(world, "Cache-Control: no-cache")
     turn = cycle(asked.values())
@@ -220,7 +220,7 @@ def test_full_ranking_over_http(benchmark: Any, world: Any, served: Client) -> N
         assert shown(served.ask(asked[user_id])) == listed
 
 
-@pytest.mark.benchmark(group="over HTTP, one connection")
+@pytest.mark.benchmark(group="over HTTP, one connection", warmup=True, min_rounds=500)
 def test_cached_answer_over_http(benchmark: Any, world: Any, served: Client) -> None:
     asked = requests(world)
     for one in asked.values():

@@ -11,30 +11,22 @@ what is shown is the median over the rounds, of ratios as of figures. Exit statu
 import json
 import os
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 import typer
+from servers import HERE, KEY, Bench, bench, environment, loadtest
 
-HERE = Path(__file__).parent
-KEY = "measuring"
 ROWS = ("ready", "cached", "no-cache", "one", "open", "ranking", "store", "memory", "swap")
 HOT = 500
 """people whose lists are kept before the cached answers are measured"""
-PATIENCE_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -72,107 +64,6 @@ class Rounds:
     def p50_ratio(self) -> float:
         """Median of the rounds' ratios of p50."""
         return median(mine["p50_ms"] / theirs["p50_ms"] for mine, theirs in zip(self.service, self.empty, strict=True))
-
-
-@dataclass
-class Bench:
-    """The two servers, and how to ask them."""
-
-    home: Path
-    port: int
-    empty_port: int
-    process: subprocess.Popen[bytes]
-    ready_s: float
-    seconds: float
-
-    def get(self, path: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:
-        """Status and body of one request to the service."""
-        request = urllib.request.Request(  # our own server
-            f"http://127.0.0.1:{self.port}{path}", method=method, headers={"Authorization": f"Bearer {KEY}", **headers}
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-                return answer.status, answer.read()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read()
-
-    def wrk(self, port: int, connections: int, paths: Path, *headers: str) -> dict[str, float]:
-        """One run of wrk on one thread, with its latencies in milliseconds."""
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{self.seconds:g}s", "-s", str(HERE / "requests.lua")]
-        command += [f"http://127.0.0.1:{port}", "--", str(paths), *headers]
-        printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        found: dict[str, float] = json.loads(printed.splitlines()[-1])
-        if found["errors"]:
-            raise SystemExit(f"{found['errors']} requests failed: {printed}")
-        return found
-
-    def served(self, how: str) -> float:
-        """The service's own count of lists that came about so."""
-        text = self.get("/metrics")[1].decode()
-        lines = [line for line in text.splitlines() if line.startswith(f'pymk_served_total{{served="{how}"}}')]
-        return float(lines[0].rpartition(" ")[2]) if lines else 0.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def answers(port: int, path: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
-            return answer.status == 200
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-def await_answer(process: subprocess.Popen[bytes], port: int, path: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not answers(port, path):
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise SystemExit(f"what should listen on port {port} does not answer; its log is beside the version")
-        time.sleep(0.02)
-
-
-def environment(home: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYMK_")}
-    one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    own = {"PYMK_HOME": str(home), "PYMK_KEYS": f"{KEY}:read+write+admin", "PYMK_LOADTEST_KEY": KEY}
-    return {**kept, **one_thread, **own}
-
-
-@contextmanager
-def running(command: list[str], home: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that ends with the block."""
-    with log.open("wb") as stderr:
-        process = subprocess.Popen(command, stderr=stderr, stdout=subprocess.DEVNULL, env=environment(home))
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-@contextmanager
-def bench(home: Path, seconds: float, workers: int) -> Iterator[Bench]:
-    """Both servers, up. The store is held open before, so that its start is not counted as the service's."""
-    from models.settings import Settings
-    from models.store.opening import open_sync
-
-    port, empty_port, place = free_port(), free_port(), home / "load"
-    serve = [sys.executable, "-m", "models.commands", "serve", "--port", str(port), "--workers", str(workers)]
-    empty = [sys.executable, str(HERE / "empty_route.py"), str(empty_port)]
-    with closing(open_sync(Settings(home=home))), running(empty, home, place / "empty.log") as other:
-        await_answer(other, empty_port, "/")
-        started = time.monotonic()
-        with running(serve, home, place / "service.log") as process:
-            await_answer(process, port, "/health/ready")
-            yield Bench(home, port, empty_port, process, time.monotonic() - started, seconds)
 
 
 def paths_of(home: Path) -> tuple[Path, Path, Path]:
@@ -228,21 +119,6 @@ def throughput(bench: Bench, rounds: int, wanted: set[str]) -> tuple[list[Row], 
         rows.append(Row("full ranking, 1 connection, p50", *cells, kept))
     peak = found["no-cache"]
     return rows, peak.rate(peak.service) if peak.service else 0.0
-
-
-def loadtest(bench: Bench, *options: str, beside: Callable[[], None] | None = None) -> tuple[int, dict[str, Any]]:
-    """Exit status and document of a `pymk loadtest`, with something done beside it."""
-    out = bench.home / "load" / "run.json"
-    command = [sys.executable, "-m", "models.commands", "loadtest", f"http://127.0.0.1:{bench.port}"]
-    command += [*options, "--json", str(out)]
-    process = subprocess.Popen(command, env=environment(bench.home), stdout=subprocess.DEVNULL)
-    try:
-        if beside is not None:
-            beside()
-        status = process.wait()
-    finally:
-        process.kill()
-    return status, json.loads(out.read_bytes())
 
 
 def open_loop(bench: Bench, rate: float, seconds: float) -> Row:
