@@ -51,6 +51,11 @@ def test_any_id_is_looked_up_and_linked_to(tab: Any, service: Any, encoded: Call
     expect(linked.locator("#viewer code")).to_have_text(user_id)
     tab.page.locator(".card").first.get_by_role("button", name="Why").click()
     expect(tab.page.locator(".verdict")).to_contain_text("Position 1")
+    tab.look_up("bob")
+    tab.page.get_by_label("Why is somebody shown, or not?").fill(user_id)
+    tab.page.get_by_role("button", name="Ask").click()
+    expect(tab.page.locator("#why .pair code")).to_have_text(user_id)
+    expect(tab.page.locator("#why .verdict")).to_be_visible()
 
 
 def test_somebody_new_is_shown_the_popular(tab: Any) -> None:

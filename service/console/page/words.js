@@ -52,6 +52,7 @@ const FEATURES = {
   three_hops: ["Paths of three steps", few],
   pagerank: ["Random walk from the viewer", few],
   spectral: ["Same communities", few],
+  spectral_smooth: ["Communities in common, smoothed", few],
   embedding_cosine: ["Embedding similarity", few],
   affinity: ["Alike profiles", few],
   jaccard: ["Share of friends in common", (number) => `${(number * 100).toFixed(1)}%`],
