@@ -94,6 +94,8 @@ def loadtest(
     tenth of the latency's p99, or it did not get round to 99% of the schedule, it was the bottleneck: it says so,
     vouches for nothing and exits with 1. More --processes or another machine help. A timeout is an error, and its
     latency what was waited; a 503 with Retry-After is a refusal, counted apart; both count towards --slo-error-share.
+    To see what a service does beyond its rate, give it more --connections than it takes requests at a time
+    (PYMK_MAX_IN_FLIGHT): requests that wait for a connection wait here, not there.
 
     A few answers are looked at closely, before the load and under it: shape, order of scores, nobody twice and, by
     what the version or the dataset knows, nobody connected or hidden. Any host may be loaded; where it is not this
