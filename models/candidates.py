@@ -75,7 +75,7 @@ class CandidateConfig(BaseModel):
         return Reach(**{name: getattr(self, name) for name in Reach._fields})
 
 
-CHEAP_DEFAULT = np.array([0.0, 0.0, 0.5, 0.3, 1.0, 0.5, 0.5, 0.5, -0.4], dtype=np.float32)
+CHEAP_DEFAULT = np.array([0.0, 0.5, 0.3, 1.0, 0.5, 0.0, 0.5, 0.5, -0.4], dtype=np.float32)
 """The cheap score before one is learnt: weights of PAIR_FEATURES, then of the candidate's ln(1 + friends)"""
 
 
@@ -136,6 +136,8 @@ class Landscape:
     """(n,) who may be shown to anyone"""
     spectral: NDArray[np.float32]
     """(n, k) coordinates in the leading eigenvectors"""
+    smoothing: NDArray[np.float32]
+    """(k,) weights of their products for a smoother estimate"""
     embeddings: NDArray[np.float32]
     """(n, d) L2-normalised"""
     affinity: AffinityTables
@@ -155,6 +157,7 @@ class Landscape:
             known_indices=self.known.indices,
             suggestible=self.suggestible,
             spectral=self.spectral,
+            smoothing=self.smoothing,
             embeddings=self.embeddings,
             affinity=self.affinity,
             value_indptr=value_indptr,
@@ -168,7 +171,7 @@ class Landscape:
     def save(self, directory: Path) -> None:
         """Writes what the version's tables do not hold."""
         directory.mkdir(parents=True, exist_ok=True)
-        for name in ("spectral", "embeddings", "cheap"):
+        for name in ("spectral", "smoothing", "embeddings", "cheap"):
             files.write_array(directory / f"{name}.npy", getattr(self, name))
         for name, array in self.affinity._asdict().items():
             files.write_array(directory / f"affinity_{name}.npy", array)
@@ -192,6 +195,7 @@ class Landscape:
             known=known,
             suggestible=suggestible,
             spectral=array("spectral", np.float32, graph.n, None),
+            smoothing=array("smoothing", np.float32, None),
             embeddings=array("embeddings", np.float32, graph.n, None),
             affinity=AffinityTables(**affinity),
             cheap=array("cheap", np.float32, len(PAIR_FEATURES) + 1),

@@ -25,8 +25,8 @@ WEIGHTS = "ranker.safetensors"
 DESCRIPTION = "ranker.json"
 FALLBACK = "resource_allocation"
 """the kind of ranker that nothing was learnt for"""
-READ = {"kept_features": len(PAIR_FEATURES), "extra_inputs": len(EXTRA_INPUTS), "viewer_inputs": len(STATISTICS)}
-"""how many of each the head reads"""
+READ = {"pair_features": list(PAIR_FEATURES), "extra_inputs": len(EXTRA_INPUTS), "viewer_inputs": len(STATISTICS)}
+"""what the head reads, by name or how many"""
 LOWEST_ODDS = np.float32(80)
 """logarithm of the longest odds against that float32 can turn into a probability"""
 TOWER_PRODUCT = "tower_product"
@@ -60,7 +60,7 @@ class Ranker:
         both = np.concatenate([weights["first.weight"], weights["past.weight"]])
         product = config["tower"][-1]
         pair = both[:, product:] / weights["scale"]
-        spans = np.cumsum([config["kept_features"], config["kept_features"], config["extra_inputs"]])
+        spans = np.cumsum([len(PAIR_FEATURES), len(PAIR_FEATURES), config["extra_inputs"]])
         self._absolute, self._relative, self._extra, self._viewer = (
             np.ascontiguousarray(part.T) for part in np.split(pair, spans, axis=1)
         )

@@ -62,7 +62,7 @@ class Surroundings:
 
 def survey(graph: Graph, people: People, reference: "Reference | None" = None) -> Surroundings:
     """Statistics, spectrum and GraphSAGE's features of a graph; the spectrum turned to the reference's."""
-    spectral = spectral_embedding(graph, None if reference is None else reference.spectral.shape[1])
+    spectral = spectral_embedding(graph)
     positions = spectral.positions()
     if reference is not None:
         positions = spectral.aligned(reference.spectral, reference.mine, reference.theirs)
@@ -131,6 +131,7 @@ def perspective(
         known=people.known,
         suggestible=people.suggestible,
         spectral=surroundings.spectral.coordinates(),
+        smoothing=surroundings.spectral.smoothing(),
         embeddings=embeddings,
         affinity=fit_affinity(people.coded, graph),
         cheap=cheap,

@@ -29,8 +29,11 @@ class RankerConfig(BaseModel):
     least_pairs: int = Field(default=1000, ge=1)
     """known outcomes below which resource allocation ranks instead"""
 
-    users: int = Field(default=6000, ge=1)
-    """viewers learnt from, at most"""
+    lists: int = Field(default=9000, ge=1)
+    """lists learnt from, at most"""
+
+    rounds: int = Field(default=6, ge=1)
+    """times that friendships are hidden anew, at most, until there are as many lists; once where they have dates"""
 
     hardest: int = Field(default=64, ge=1)
     """candidates without friendship taken from the head of each list in a step"""
@@ -75,10 +78,10 @@ class RankerConfig(BaseModel):
     """share of the towers' inputs silenced"""
 
     validation_share: float = Field(default=0.15, gt=0, lt=1)
-    """share of the viewers kept for stopping and calibration"""
+    """share of the viewers whose lists are kept for stopping and calibration"""
 
-    validation_users: int = Field(default=500, ge=1)
-    """but no more than this many"""
+    validation_lists: int = Field(default=1000, ge=1)
+    """but no more lists than about this many"""
 
     seed: int = 0
     """of weights, order and draws"""
@@ -103,7 +106,8 @@ def train_ranker(
 ) -> TrainedRanker:
     """The ranker that puts the friendships of `lists` first.
 
-    `people` (n, k) float32 are the towers' inputs of everybody, `statistics` (n, s) their statistics. Training begins
+    `people` (g n, k) float32 are the towers' inputs of everybody in each of the g graphs that lists were made in,
+    `statistics` (g n, s) their statistics. Viewers kept for validation are so in every graph. Training begins
     at `prior`, the weights of the cheap score, and learns what to change of it. The loss is the
     softmax cross-entropy of each viewer's list, spread evenly over her friendships (ListNet's top one, Cao and others
     2007), where randomly drawn candidates stand for those not drawn (sampled softmax, Jean and others 2015). Raises
@@ -114,12 +118,10 @@ def train_ranker(
     useful = np.flatnonzero(lists.outcomes.any(axis=1))
     if len(useful) < 2:
         raise ValueError(f"a ranker learns from two lists that hold a friendship or more, not from {len(useful)}")
-    random.shuffle(useful)
-    held = max(min(int(len(useful) * config.validation_share), config.validation_users), 1)
-    validation, training = lists.take(useful[:held]), lists.take(useful[held:])
+    validation, training = _split(lists, useful, config, random)
     shape = TwoTowerConfig(
         user_inputs=people.shape[1],
-        kept_features=len(PAIR_FEATURES),
+        pair_features=PAIR_FEATURES,
         extra_inputs=len(EXTRA_INPUTS),
         viewer_inputs=statistics.shape[1],
         tower=config.tower,
@@ -131,6 +133,18 @@ def train_ranker(
     model.eval()
     model.calibration.copy_(torch.from_numpy(run.calibration()))
     return TrainedRanker(model, metrics)
+
+
+def _split(
+    lists: TrainingLists, useful: NDArray[np.int64], config: RankerConfig, random: np.random.Generator
+) -> tuple[TrainingLists, TrainingLists]:
+    """The lists at `useful` to validate with and to learn from; a viewer's lists stay together."""
+    viewers = random.permutation(np.unique(lists.users[useful]))
+    if len(viewers) == 1:
+        return lists.take(useful[:1]), lists.take(useful[1:])
+    share = min(config.validation_share, config.validation_lists / len(useful))
+    held = np.isin(lists.users[useful], viewers[: max(int(len(viewers) * share), 1)])
+    return lists.take(useful[held]), lists.take(random.permutation(useful[~held]))
 
 
 class _Run:
@@ -230,10 +244,10 @@ class _Run:
         pair = torch.from_numpy(batch.pair_inputs(self.statistics, places))
         queries = candidates = None
         if towers:
-            rows = np.take_along_axis(batch.rows, places, axis=1).astype(np.int64)
+            rows = batch.at_candidates(places)
             distinct, at = np.unique(rows, return_inverse=True)
             candidates = self.model.candidates(self.people[distinct])[torch.from_numpy(at.reshape(rows.shape))]
-            queries = self.model.queries(self.people[batch.users])
+            queries = self.model.queries(self.people[batch.at_viewers])
         scores = self.model(queries, candidates, pair)
         outcome = torch.from_numpy(np.take_along_axis(batch.outcomes, places, axis=1) & np.isfinite(weights))
         spread = functional.log_softmax(scores + torch.from_numpy(weights), dim=1)
@@ -244,20 +258,25 @@ class _Run:
 
         Every friendship, the `hardest` first others, and `others` drawn from the rest, each standing for its share.
         """
-        config = self.config
-        most = int(batch.outcomes.sum(axis=1).max())
-        size = most + config.hardest + config.others
-        places = np.zeros((len(batch), size), np.int64)
-        weights = np.full((len(batch), size), -np.inf, np.float32)
-        for at in range(len(batch)):
-            friends = np.flatnonzero(batch.outcomes[at])
-            rest = np.flatnonzero(~batch.outcomes[at, : batch.counts[at]])
-            hard, easy = rest[: config.hardest], rest[config.hardest :]
-            drawn = easy if len(easy) <= config.others else self.random.choice(easy, config.others, replace=False)
-            taken = np.concatenate([friends, hard, drawn])
-            places[at, : len(taken)] = taken
-            weights[at, : len(taken)] = 0
-            weights[at, len(friends) + len(hard) : len(taken)] = np.log(max(len(easy), 1) / max(len(drawn), 1))
+        config, m = self.config, batch.rows.shape[1]
+        other = batch.in_use & ~batch.outcomes
+        rank = np.cumsum(other, axis=1)  # of each candidate without friendship, from 1
+        hard = other & (rank <= config.hardest)
+        easy = other & ~hard
+        # a friendship first, then the hardest, then the others in an order drawn anew each time
+        order = np.where(easy, 2 + self.random.random(other.shape, dtype=np.float32), np.float32(3))
+        order[hard], order[batch.outcomes] = 1, 0
+        size = min(int(batch.outcomes.sum(axis=1).max()) + config.hardest + config.others, m)
+        places = np.argpartition(order, size - 1, axis=1)[:, :size]
+        taken = np.take_along_axis(order, places, axis=1)
+        rest = easy.sum(axis=1)
+        among = np.take_along_axis(easy, places, axis=1)
+        drawn = np.minimum(rest, config.others)
+        # more of the others than wanted stand where a list has few friendships: the last of them are of no use
+        surplus = among & (_rank_in_rows(taken, among) >= drawn[:, None])
+        weight = np.log(np.maximum(rest, 1) / np.maximum(drawn, 1)).astype(np.float32)
+        weights = np.where(among, weight[:, None], np.float32(0))
+        weights[(taken >= 3) | surplus] = -np.inf
         return places, weights
 
     @torch.no_grad()
@@ -270,8 +289,8 @@ class _Run:
             at = np.arange(start, min(start + 64, len(lists)))
             part = lists.take(at)
             pair = torch.from_numpy(part.pair_inputs(self.statistics))
-            queries = None if vectors is None else self.model.queries(self.people[part.users])
-            candidates = None if vectors is None else vectors[part.rows.astype(np.int64)]
+            queries = None if vectors is None else self.model.queries(self.people[part.at_viewers])
+            candidates = None if vectors is None else vectors[part.at_candidates()]
             scores[at] = self.model(queries, candidates, pair).numpy()
         return np.where(lists.in_use, scores, -np.inf)
 
@@ -281,7 +300,7 @@ class _Run:
         scores = self.scores(self.validation)
         best = np.argsort(-scores, axis=1, kind="stable")[:, :20]
         shown = np.take_along_axis(scores, best, axis=1)
-        degree = self.statistics[self.validation.users, LOG_DEGREE]
+        degree = self.statistics[self.validation.at_viewers, LOG_DEGREE]
         mass = np.array([list_mass(row[np.isfinite(row)]) for row in scores])
         inputs = np.stack(
             [shown, np.broadcast_to(degree[:, None], shown.shape), np.broadcast_to(mass[:, None], shown.shape)], axis=2
@@ -295,6 +314,11 @@ class _Run:
         return np.array([max(slope, 1e-3), fitted.intercept_[0], by_degree, by_mass], np.float32)
 
 
+def _rank_in_rows(values: NDArray[np.float32], among: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(U, k) place of each value in its row's rising order of those `among`; of no meaning elsewhere."""
+    return np.argsort(np.argsort(np.where(among, values, np.inf), axis=1), axis=1)
+
+
 @torch.no_grad()
 def candidate_vectors(model: TwoTower, people: Tensor) -> Tensor:
     """(n, d) float32: the candidate tower's output for everybody."""
@@ -305,7 +329,7 @@ def candidate_vectors(model: TwoTower, people: Tensor) -> Tensor:
 @torch.no_grad()
 def _begin_with(model: TwoTower, prior: NDArray[np.float32]) -> None:
     """Makes an untrained model score by the cheap score alone, `prior` weighing the kept features and the degree."""
-    product, kept = model.config.tower[-1], model.config.kept_features
+    product, kept = model.config.tower[-1], len(model.config.pair_features)
     degree = 2 * kept + EXTRA_INPUTS.index("candidate_log_degree")
     weights = torch.zeros_like(model.scale)
     weights[:kept] = torch.from_numpy(prior[:kept])

@@ -1,5 +1,6 @@
 """The training step of a night: embeddings and ranker, from friendships hidden from what they read."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from offline.population import Friendships, Parted, Population
 from offline.ranker import train_ranker
 from offline.sage_training import train_graphsage
 from offline.snapshot import Snapshot
-from offline.training_lists import training_lists
+from offline.training_lists import TrainingLists, training_lists
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +37,8 @@ def train(
 
     Two parts of them are hidden one after the other: the ranker's outcomes, and, of what remains, the encoder's. The
     encoder passes messages over neither; the ranker's graph lacks only its own outcomes, so that the embeddings it
-    reads say no more of them than they will of the future.
+    reads say no more of them than they will of the future. Where one such part makes few lists, more are hidden, each
+    alone and from all that is read.
     """
     split = config.split
     outcomes = readable.parted(split.labels_of(readable.count), split.seed + 1)
@@ -63,18 +65,34 @@ def train(
     )
     reference = Reference.of(early)
 
-    people = population.before(outcomes.moment(moment), seen)
-    surroundings = survey(seen.graph, people, reference)
-    viewers = _viewers(outcomes, people.suggestible, config)
-    view = perspective(
-        surroundings, people, sage.model, CHEAP_DEFAULT, viewers, directory / "ranker", config.candidates, config.index
-    )
-    lists = training_lists(view.maker, viewers, outcomes.hidden, config.candidates.kept)
-    found, learners = int(lists.outcomes.sum()), np.count_nonzero(lists.outcomes.any(axis=1))
+    hidings = [outcomes, *_more_hidings(readable, messages, outcomes, config)]
+    lists, people, statistics = [], [], []
+    for at, hiding in enumerate(hidings):
+        around = population.before(hiding.moment(moment), hiding.kept)
+        surroundings = survey(hiding.kept.graph, around, reference)
+        viewers = _viewers(hiding, around.suggestible, config, -(-config.ranker.lists // len(hidings)))
+        view = perspective(
+            surroundings,
+            around,
+            sage.model,
+            CHEAP_DEFAULT,
+            viewers,
+            directory / f"ranker-{at}",
+            config.candidates,
+            config.index,
+        )
+        lists.append(training_lists(view.maker, viewers, hiding.hidden, config.candidates.kept))
+        people.append(view.tower_inputs)
+        statistics.append(surroundings.statistics)
+        log.info("training_lists_made", round=at + 1, of=len(hidings), viewers=len(viewers))
+    joined = TrainingLists.stacked(lists, snapshot.n)
+    found, learners = int(joined.outcomes.sum()), len(np.unique(joined.users[joined.outcomes.any(axis=1)]))
     metrics = {f"sage_{name}": value for name, value in sage.metrics.items()}
     ranker = None
     if found >= config.ranker.least_pairs and learners > 1:
-        trained = train_ranker(lists, view.tower_inputs, surroundings.statistics, CHEAP_DEFAULT, config.ranker, log=log)
+        trained = train_ranker(
+            joined, np.concatenate(people), np.concatenate(statistics), CHEAP_DEFAULT, config.ranker, log=log
+        )
         ranker = trained.model
         metrics |= {f"ranker_{name}": value for name, value in trained.metrics.items()}
     else:
@@ -96,8 +114,24 @@ def train(
     )
 
 
-def _viewers(outcomes: Parted, active: NDArray[np.bool_], config: NightConfig) -> NDArray[np.int64]:
-    """Active people with an outcome to learn from, at most as many as the ranker reads, ascending."""
+def _more_hidings(readable: Friendships, messages: Friendships, first: Parted, config: NightConfig) -> Iterator[Parted]:
+    """More parts to hide from the ranker, one at a time, until there are as many lists as it reads.
+
+    The friendships that the encoder was asked for are in none of them: its embeddings know these better than they will
+    know the future. Where friendships have dates only the last ones are hidden, and once: the future is not like a
+    random part of the past.
+    """
+    viewers = int(np.count_nonzero(first.hidden.degrees))
+    if first.cut is not None or not viewers:
+        return
+    for round_ in range(1, min(config.ranker.rounds, -(-config.ranker.lists // viewers))):
+        share = len(first.hidden.indices) / max(len(messages.graph.indices), 1)
+        hidden = messages.parted(min(share, 0.5), config.split.seed + 2 + round_).hidden
+        yield Parted(Friendships(readable.graph.without(*hidden.pairs()), None), hidden, None)
+
+
+def _viewers(outcomes: Parted, active: NDArray[np.bool_], config: NightConfig, most: int) -> NDArray[np.int64]:
+    """Active people with an outcome to learn from, `most` at most, ascending."""
     viewers = np.flatnonzero((outcomes.hidden.degrees > 0) & active)
-    drawn = np.random.default_rng(config.split.seed).permutation(viewers)[: config.ranker.users]
+    drawn = np.random.default_rng(config.split.seed).permutation(viewers)[:most]
     return np.sort(drawn).astype(np.int64)

@@ -1,5 +1,6 @@
 """What the ranker learns from: the candidates of many viewers, and which of them became friends."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,8 @@ class TrainingLists:
 
     `users` (U,) rows; `rows` (U, m) and `sources` (U, m); `codes` (U, F, m) uint8 with `low` and `step` (U, F);
     `counts` (U,) candidates in use; `outcomes` (U, m) whether a candidate became a friend; `friends_made` (U,) how
-    many the viewer made in all, found or not.
+    many the viewer made in all, found or not; `offset` (U,) where the people of a list's graph begin in the tables of
+    all graphs stacked, which is what `at_viewers` and `at_candidates` index.
     """
 
     users: NDArray[np.int64]
@@ -28,6 +30,7 @@ class TrainingLists:
     counts: NDArray[np.int64]
     outcomes: NDArray[np.bool_]
     friends_made: NDArray[np.int64]
+    offset: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.users)
@@ -37,24 +40,40 @@ class TrainingLists:
         """(U, m) bool: places that hold a candidate."""
         return np.arange(self.rows.shape[1])[None, :] < self.counts[:, None]
 
+    @property
+    def at_viewers(self) -> NDArray[np.int64]:
+        """(U,) where each viewer stands in the stacked tables."""
+        return self.users + self.offset
+
+    def at_candidates(self, places: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """(U, m) where the candidates stand in the stacked tables; of `places` (U, k) alone where given."""
+        rows = self.rows if places is None else np.take_along_axis(self.rows, places, axis=1)
+        return rows.astype(np.int64) + self.offset[:, None]
+
     def take(self, at: NDArray[np.int64]) -> "TrainingLists":
         """The lists at these positions."""
         return TrainingLists(**{name: getattr(self, name)[at] for name in self.__dataclass_fields__})
+
+    @classmethod
+    def stacked(cls, parts: Sequence["TrainingLists"], n: int) -> "TrainingLists":
+        """The lists of several graphs of n people each, whose tables are stacked in the same order."""
+        joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__}
+        joined["offset"] = np.concatenate([part.offset + at * n for at, part in enumerate(parts)])
+        return cls(**joined)
 
     def pair_inputs(
         self, statistics: NDArray[np.float32], places: NDArray[np.int64] | None = None
     ) -> NDArray[np.float32]:
         """(U, m, p) float32 of the head's inputs past the product, in the order of TwoTower, unscaled.
 
-        Of all places, or of `places` (U, k) alone.
+        Of all places, or of `places` (U, k) alone. `statistics` are those of all graphs stacked.
         """
-        rows, sources, codes = self.rows, self.sources, self.codes
+        rows, sources, codes = self.at_candidates(places), self.sources, self.codes
         if places is not None:
-            rows = np.take_along_axis(rows, places, axis=1)
             sources = np.take_along_axis(sources, places, axis=1)
             codes = np.take_along_axis(codes, places[:, None, :], axis=2)
         values = codes * self.step[:, :, None] + self.low[:, :, None]
-        viewer = statistics[self.users]
+        viewer = statistics[self.at_viewers]
         parts = [
             values.transpose(0, 2, 1),
             (codes * np.float32(1 / 255)).transpose(0, 2, 1),
@@ -77,6 +96,7 @@ def training_lists(maker: CandidateMaker, users: NDArray[np.int64], labels: Grap
         counts=np.zeros(len(users), np.int64),
         outcomes=np.zeros(shape, np.bool_),
         friends_made=labels.degrees[users].astype(np.int64),
+        offset=np.zeros(len(users), np.int64),
     )
     at = 0
     for pools in maker.batches(users):

@@ -18,40 +18,40 @@ Floats = NDArray[np.float32]
 
 PAIR_FEATURES: Final = (
     "common_neighbours",
-    "adamic_adar",
     "resource_allocation",
     "three_hops",
     "pagerank",
     "spectral",
+    "spectral_smooth",
     "embedding_cosine",
     "affinity",
 )
 """The features kept in a block, in this order, each already on the scale that is quantised:
 
 common_neighbours     ln(1 + number of mutual friends)
-adamic_adar           ln(1 + 4 x sum over mutual friends of 1 / ln(degree))
 resource_allocation   ln(1 + 1,000 x sum over mutual friends of 1 / degree)
 three_hops            ln(1 + 10,000 x degree-normalised paths of length three / sqrt(degree x degree))
 pagerank              ln(1 + 1,000,000 x personalised PageRank of the candidate from the viewer)
 spectral              s ln(1 + 100 |x|), s the sign of x, the friendship as estimated by a matrix of low rank
+spectral_smooth       the same of x, the paths of length two as estimated so, and 500
 embedding_cosine      cosine of the GraphSAGE embeddings
 affinity              log-odds of friendship by comparing the two profiles (models.affinity)
 """
 
-ADAMIC_ADAR_SCALE: Final = 4.0
 ALLOCATION_SCALE: Final = 1e3
 THREE_HOPS_SCALE: Final = 1e4
 PAGERANK_SCALE: Final = 1e6
 SPECTRAL_SCALE: Final = 1e2
+SMOOTH_SCALE: Final = 5e2
 JACCARD_SCALE: Final = 50.0
 
 MEASURES: Final[dict[str, Callable[[float], float]]] = {
     "common_neighbours": math.expm1,
-    "adamic_adar": lambda kept: math.expm1(kept) / ADAMIC_ADAR_SCALE,
     "resource_allocation": lambda kept: math.expm1(kept) / ALLOCATION_SCALE,
     "three_hops": lambda kept: math.expm1(kept) / THREE_HOPS_SCALE,
     "pagerank": lambda kept: math.expm1(kept) / PAGERANK_SCALE,
     "spectral": lambda kept: math.copysign(math.expm1(abs(kept)) / SPECTRAL_SCALE, kept),
+    "spectral_smooth": lambda kept: math.copysign(math.expm1(abs(kept)) / SMOOTH_SCALE, kept),
     "jaccard": lambda read: math.expm1(read) / JACCARD_SCALE,
     "log_position": math.expm1,
     "candidate_log_degree": math.expm1,
@@ -59,7 +59,7 @@ MEASURES: Final[dict[str, Callable[[float], float]]] = {
 }
 """by feature that is read on a scale of logarithms, what gives back the quantity itself"""
 
-COMMON, ADAMIC_ADAR, ALLOCATION, THREE_HOPS, PAGERANK, SPECTRAL, EMBEDDING, AFFINITY = range(len(PAIR_FEATURES))
+COMMON, ALLOCATION, THREE_HOPS, PAGERANK, SPECTRAL, SMOOTH, EMBEDDING, AFFINITY = range(len(PAIR_FEATURES))
 
 EXTRA_INPUTS: Final = (
     "jaccard",

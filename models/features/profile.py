@@ -1,6 +1,7 @@
 """Profiles as dense rows of numbers for the networks."""
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -187,20 +188,32 @@ def sphere(degrees: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.nan_to_num(points), dtype=np.float32)
 
 
-def text_vectors(column: TextColumn, text_model: str | None = None, dimensions: int = 32) -> NDArray[np.float32]:
-    """(n, d) float32 unit vectors of texts, for comparing two people: by the model, or hashed TF-IDF reduced by SVD to
-    `dimensions`."""
-    if text_model is not None:
-        return sentence_vectors(column.texts, text_model)
-    words = _words(column)
-    weighted = csr_array(words.multiply(_rarity(np.bincount(words.indices, minlength=HASHED_WORDS), len(column.texts))))
-    width = min(dimensions, len(column.texts) - 1)
-    if width < 1 or not weighted.nnz:
-        return np.zeros((len(column.texts), 1), np.float32)
-    dense = weighted @ _reduction(weighted, width).T
-    length = np.linalg.norm(dense, axis=1, keepdims=True)
-    unit: NDArray[np.float32] = (dense / np.where(length > 0, length, 1)).astype(np.float32)
-    return unit
+@dataclass(frozen=True)
+class TextBasis:
+    """Turns texts into unit vectors for comparing two people: hashed TF-IDF, reduced by SVD."""
+
+    weights: NDArray[np.float32]
+    """(HASHED_WORDS,) rarity of each word"""
+    components: NDArray[np.float32]
+    """(d, HASHED_WORDS)"""
+
+    @classmethod
+    def fit(cls, column: TextColumn, dimensions: int = 32) -> "TextBasis":
+        """The basis of these texts, of at most `dimensions`."""
+        words = _words(column)
+        rarity = _rarity(np.bincount(words.indices, minlength=HASHED_WORDS), len(column.texts))
+        weighted = csr_array(words.multiply(rarity))
+        width = min(dimensions, len(column.texts) - 1)
+        if width < 1 or not weighted.nnz:
+            return cls(rarity, np.zeros((1, HASHED_WORDS), np.float32))
+        return cls(rarity, _reduction(weighted, width))
+
+    def vectors(self, column: TextColumn) -> NDArray[np.float32]:
+        """(n, d) float32 of n texts; zero for one that is missing or says nothing known."""
+        dense = csr_array(_words(column).multiply(self.weights)) @ self.components.T
+        length = np.linalg.norm(dense, axis=1, keepdims=True)
+        unit: NDArray[np.float32] = (dense / np.where(length > 0, length, 1)).astype(np.float32)
+        return unit
 
 
 def _reduction(sparse: Sparse, width: int) -> NDArray[np.float32]:

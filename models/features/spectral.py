@@ -10,8 +10,14 @@ from scipy.sparse.linalg import eigsh
 
 from models.graph import Graph
 
-DIMENSIONS = ((256, 30_000), (128, 300_000), (64, float("inf")))
+DIMENSIONS = ((512, 30_000), (256, 100_000), (128, 300_000), (64, float("inf")))
 """eigenvectors kept, by the number of users below which: more see finer groups, and cost memory and time"""
+
+POSITION_DIMENSIONS = 128
+"""leading eigenvectors that the networks read"""
+
+NOISE = 0.005
+"""square of the eigenvalue at which half of an eigenvector is taken for chance"""
 
 
 @dataclass(frozen=True)
@@ -27,18 +33,33 @@ class Spectral:
     roots: NDArray[np.float32]
 
     def coordinates(self) -> NDArray[np.float32]:
-        """(n, k) float32, whose inner products estimate the adjacency by a matrix of rank k."""
-        weights = np.sqrt(np.maximum(self.values, 0))
+        """(n, k) float32, whose inner products estimate the adjacency by a matrix of rank k.
+
+        Each eigenvalue v is shrunk to v^3 / (v^2 + NOISE), as by the ridge regression of everybody's friends on
+        everybody else's (EASE, Steck 2019), so that more eigenvectors never hurt; negative ones count nothing.
+        """
+        values = np.maximum(self.values, 0)
+        weights = np.sqrt(values**3 / (values**2 + NOISE))
         return np.asarray(self.roots[:, None] * self.vectors * weights, dtype=np.float32)
+
+    def smoothing(self) -> NDArray[np.float32]:
+        """(k,) float32 what each product of two coordinates is weighed with to estimate paths of length two instead:
+        eigenvalues squared, which see less of what is fine and less of what is chance."""
+        return np.asarray(
+            np.where(self.values > 0, (self.values**2 + NOISE) / np.maximum(self.values, 1e-6), 0), np.float32
+        )
 
     def norms(self) -> NDArray[np.float32]:
         """(n,) float32: length of each row of the coordinates."""
         return np.asarray(np.linalg.norm(self.coordinates(), axis=1), dtype=np.float32)
 
     def positions(self) -> NDArray[np.float32]:
-        """(n, k) float32 for the networks: vectors weighted by their eigenvalues, of variance one in all."""
-        scale = max(float(np.sqrt(np.mean(self.values**2))), 1e-6)
-        return np.asarray(self.vectors * (self.values * np.sqrt(len(self.vectors)) / scale), dtype=np.float32)
+        """(n, k) float32 for the networks: the first POSITION_DIMENSIONS vectors weighted by their eigenvalues, of
+        variance one in all."""
+        values = self.values[:POSITION_DIMENSIONS]
+        scale = max(float(np.sqrt(np.mean(values**2))), 1e-6)
+        vectors = self.vectors[:, :POSITION_DIMENSIONS]
+        return np.asarray(vectors * (values * np.sqrt(len(vectors)) / scale), dtype=np.float32)
 
     def aligned(
         self, other: NDArray[np.float32], mine: NDArray[np.int64], theirs: NDArray[np.int64]
@@ -59,7 +80,7 @@ class Spectral:
 
 
 def spectral_embedding(graph: Graph, dimensions: int | None = None) -> Spectral:
-    """The leading eigenpairs of the regularised adjacency, at most an eighth of n and `dimensions` of them.
+    """The leading eigenpairs of the regularised adjacency, at most a quarter of n and `dimensions` of them.
 
     By implicitly restarted Lanczos (ARPACK) from a fixed start, and fixed ones wherever it has to start again, so that
     the same graph gives the same vectors. People without friends stand at zero. An empty graph has one dimension of
@@ -67,7 +88,7 @@ def spectral_embedding(graph: Graph, dimensions: int | None = None) -> Spectral:
     """
     n = graph.n
     wanted = dimensions or next(most for most, below in DIMENSIONS if n < below)
-    k = min(wanted, n // 8)
+    k = min(wanted, n // 4)
     root = np.sqrt(graph.degrees + max(graph.degrees.mean(), 1) if n else graph.degrees).astype(np.float32)
     if k < 1 or not len(graph.indices):
         return Spectral(np.zeros(1, np.float32), np.zeros((n, 1), np.float32), root)

@@ -4,8 +4,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.features.pair import (
-    ADAMIC_ADAR,
-    ADAMIC_ADAR_SCALE,
     AFFINITY,
     ALLOCATION,
     ALLOCATION_SCALE,
@@ -13,6 +11,8 @@ from models.features.pair import (
     EMBEDDING,
     PAGERANK,
     PAGERANK_SCALE,
+    SMOOTH,
+    SMOOTH_SCALE,
     SPECTRAL,
     SPECTRAL_SCALE,
     THREE_HOPS,
@@ -126,22 +126,33 @@ def gather(
     return size
 
 
+@compiled(fastmath=True)
+def low_rank(
+    sharp: NDArray[np.float32], smoothed: NDArray[np.float32], other: NDArray[np.float32]
+) -> tuple[np.float32, np.float32]:
+    """Inner products of two vectors (k,) of one person with those of another."""
+    first, second = np.float32(0.0), np.float32(0.0)
+    for k in range(len(other)):
+        first += sharp[k] * other[k]
+        second += smoothed[k] * other[k]
+    return first, second
+
+
 @compiled()
 def fill_features(world: World, scratch: Scratch, user: int, pool: NDArray[np.int32], out: NDArray[np.float32]) -> None:
     """The kept pair features of the user and each row of the pool, into `out` (features, len(pool))."""
     degree = np.float32(max(world.indptr[user + 1] - world.indptr[user], 1))
+    smoothed = world.spectral[user] * world.smoothing
     for at in range(len(pool)):
         row = pool[at]
         other = np.float32(max(world.indptr[row + 1] - world.indptr[row], 1))
         out[COMMON, at] = np.log1p(scratch.common[row])
-        out[ADAMIC_ADAR, at] = np.log1p(np.float32(ADAMIC_ADAR_SCALE) * scratch.adamic_adar[row])
         out[ALLOCATION, at] = np.log1p(np.float32(ALLOCATION_SCALE) * scratch.allocation[row])
         out[THREE_HOPS, at] = np.log1p(np.float32(THREE_HOPS_SCALE) * scratch.paths[row] / np.sqrt(degree * other))
         out[PAGERANK, at] = np.log1p(np.float32(PAGERANK_SCALE) * scratch.pagerank[row])
-        spectral = np.float32(0.0)
-        for k in range(world.spectral.shape[1]):
-            spectral += world.spectral[user, k] * world.spectral[row, k]
+        spectral, smooth = low_rank(world.spectral[user], smoothed, world.spectral[row])
         out[SPECTRAL, at] = np.sign(spectral) * np.log1p(np.float32(SPECTRAL_SCALE) * np.abs(spectral))
+        out[SMOOTH, at] = np.sign(smooth) * np.log1p(np.float32(SMOOTH_SCALE) * np.abs(smooth))
         embedding = np.float32(0.0)
         for k in range(world.embeddings.shape[1]):
             embedding += world.embeddings[user, k] * world.embeddings[row, k]
@@ -157,7 +168,6 @@ def spread_all(world: World, reach: Reach, scratch: Scratch, user: int) -> tuple
         world.indices,
         user,
         scratch.common,
-        scratch.adamic_adar,
         scratch.allocation,
         scratch.lift,
         scratch.two,
@@ -194,7 +204,6 @@ def clear(scratch: Scratch, pool: NDArray[np.int32], two: int, three: int, walke
         scratch.bits[row] = 0
     for row in scratch.two[:two]:
         scratch.common[row] = 0.0
-        scratch.adamic_adar[row] = 0.0
         scratch.allocation[row] = 0.0
         scratch.lift[row] = 0.0
     for row in scratch.three[:three]:

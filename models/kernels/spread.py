@@ -21,23 +21,21 @@ def spread_two_hops(
     indices: NDArray[np.int32],
     user: int,
     common: Scores,
-    adamic_adar: Scores,
     allocation: Scores,
     lift: Scores,
     touched: NDArray[np.int32],
 ) -> int:
-    """Common neighbours, Adamic-Adar and resource allocation of `user` with everybody two steps away.
+    """Common neighbours and resource allocation of `user` with everybody two steps away.
 
-    Adamic-Adar sums 1 / ln(degree) of the mutual friends (Adamic, Adar 2003), resource allocation 1 / degree (Zhou,
-    Lu, Zhang 2009). `lift` sums 1 / sqrt(degree), where three-hop paths start from. Fills `touched` with the rows
-    reached, the user herself and her friends among them, and returns how many.
+    Resource allocation sums 1 / degree of the mutual friends (Zhou, Lu, Zhang 2009). `lift` sums 1 / sqrt(degree),
+    where three-hop paths start from. Fills `touched` with the rows reached, the user herself and her friends among
+    them, and returns how many.
     """
     count = 0
     for at in range(indptr[user], indptr[user + 1]):
         friend = indices[at]
         degree = indptr[friend + 1] - indptr[friend]
         inverse = np.float32(1.0 / degree)
-        inverse_log = np.float32(1.0 / np.log(max(degree, 2)))
         inverse_root = np.float32(1.0 / np.sqrt(degree))
         for other_at in range(indptr[friend], indptr[friend + 1]):
             other = indices[other_at]
@@ -45,7 +43,6 @@ def spread_two_hops(
                 touched[count] = other
                 count += 1
             common[other] += np.float32(1.0)
-            adamic_adar[other] += inverse_log
             allocation[other] += inverse
             lift[other] += inverse_root
     return count

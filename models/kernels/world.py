@@ -16,6 +16,7 @@ class World(NamedTuple):
     known_indptr, known_indices   directed: never to be shown to a user
     suggestible            (n,) bool, who may be shown to anyone
     spectral               (n, k) float32, inner products estimate friendships
+    smoothing              (k,) float32, weights of a smoother estimate
     embeddings             (n, d) float32, rows of length one or zero
     affinity               coded profiles and their weights
     value_indptr, value_codes    by user, the values of the profile that make groups
@@ -31,6 +32,7 @@ class World(NamedTuple):
     known_indices: NDArray[np.int32]
     suggestible: NDArray[np.bool_]
     spectral: NDArray[np.float32]
+    smoothing: NDArray[np.float32]
     embeddings: NDArray[np.float32]
     affinity: AffinityTables
     value_indptr: NDArray[np.int64]
@@ -60,7 +62,6 @@ class Scratch(NamedTuple):
     """Working arrays of one thread, all (n,), clear between users."""
 
     common: NDArray[np.float32]
-    adamic_adar: NDArray[np.float32]
     allocation: NDArray[np.float32]
     lift: NDArray[np.float32]
     paths: NDArray[np.float32]
@@ -81,7 +82,6 @@ class Scratch(NamedTuple):
 @compiled()
 def clear_scratch(n: int) -> Scratch:
     return Scratch(
-        np.zeros(n, np.float32),
         np.zeros(n, np.float32),
         np.zeros(n, np.float32),
         np.zeros(n, np.float32),

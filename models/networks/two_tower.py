@@ -16,8 +16,8 @@ class TwoTowerConfig(BaseModel):
     user_inputs: int = Field(ge=1)
     """columns of a person's row: embedding, profile, statistics, activity"""
 
-    kept_features: int = Field(ge=1)
-    """pair features kept in a block"""
+    pair_features: tuple[str, ...] = Field(min_length=1)
+    """pair features kept in a block, by name"""
 
     extra_inputs: int = Field(ge=0)
     """inputs of the head derived beside them"""
@@ -59,7 +59,7 @@ class TwoTower(nn.Module):
         self.query = _tower(config)
         self.candidate = _tower(config)
         product = config.tower[-1]
-        pair = 2 * config.kept_features + config.extra_inputs + config.viewer_inputs
+        pair = 2 * len(config.pair_features) + config.extra_inputs + config.viewer_inputs
         self.register_buffer("mean", torch.zeros(pair))
         self.register_buffer("scale", torch.ones(pair))
         self.register_buffer("user_mean", torch.zeros(config.user_inputs))

@@ -31,7 +31,6 @@ from models.blocks import write_blocks
 from models.columns import Flag
 from models.features.names import STATISTICS
 from models.features.pair import (
-    ADAMIC_ADAR_SCALE,
     ALLOCATION,
     ALLOCATION_SCALE,
     COMMON,
@@ -79,7 +78,6 @@ class Candidates:
         self._adjacency = _sparse(graph, np.ones(graph.n))
         self._weighed = {
             "common": self._adjacency,
-            "adamic_adar": _sparse(graph, 1 / np.log(np.maximum(degrees, 2))),
             "allocation": _sparse(graph, 1 / degrees),
         }
 
@@ -99,10 +97,9 @@ class Candidates:
         viewer: int,
         others: NDArray[np.int32],
         common: NDArray[np.float64],
-        adamic_adar: NDArray[np.float64],
         allocation: NDArray[np.float64],
     ) -> Block:
-        """The block of one viewer; `others` (k,) are the people two steps away, with three sums over the paths."""
+        """The block of one viewer; `others` (k,) are the people two steps away, with two sums over the paths."""
         friend = np.isin(others, self.graph.neighbours(viewer), assume_unique=True)
         left = np.flatnonzero(friend)[:FRIENDS_LEFT]
         found = np.concatenate([np.flatnonzero(~friend & (others != viewer)), left])
@@ -111,9 +108,8 @@ class Candidates:
         rows = np.concatenate([others[found], strangers]).astype(np.uint32)
         m, near = len(rows), len(found)
         values = np.zeros((len(PAIR_FEATURES), m), np.float32)
-        values[3:] = self._random.random((len(PAIR_FEATURES) - 3, m), dtype=np.float32)
+        values[2:] = self._random.random((len(PAIR_FEATURES) - 2, m), dtype=np.float32)
         values[COMMON, :near] = np.log1p(common[found])
-        values[1, :near] = np.log1p(ADAMIC_ADAR_SCALE * adamic_adar[found])
         values[ALLOCATION, :near] = np.log1p(ALLOCATION_SCALE * allocation[found])
         sources = np.full(m, Source.EMBEDDING, np.uint8)
         sources[:near] = Source.FRIENDS_OF_FRIENDS | Source.RANDOM_WALK
@@ -148,7 +144,7 @@ def random_ranker(inputs: NDArray[np.float32], statistics: NDArray[np.float32], 
     torch.manual_seed(0)
     config = TwoTowerConfig(
         user_inputs=inputs.shape[1],
-        kept_features=len(PAIR_FEATURES),
+        pair_features=PAIR_FEATURES,
         extra_inputs=len(EXTRA_INPUTS),
         viewer_inputs=len(STATISTICS),
     )

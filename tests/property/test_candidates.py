@@ -60,6 +60,7 @@ def random_landscape(seed: int) -> tuple[Landscape, RandomNearest]:
         known=Graph.from_directed(n, random.integers(n, size=n), random.integers(n, size=n)),
         suggestible=random.random(n) < 0.8,
         spectral=vectors[0],
+        smoothing=np.full(3, 0.5, np.float32),
         embeddings=vectors[1],
         affinity=fit_affinity(coded_profiles(profiles), graph),
         cheap=CHEAP_DEFAULT,

@@ -27,7 +27,7 @@ def learnt(*, ranked: bool = True) -> Learnt:
     tower = TwoTower(
         TwoTowerConfig(
             user_inputs=5,
-            kept_features=len(PAIR_FEATURES),
+            pair_features=PAIR_FEATURES,
             extra_inputs=len(EXTRA_INPUTS),
             viewer_inputs=len(STATISTICS),
             tower=(6, 3),

@@ -7,7 +7,7 @@ import pytest
 
 from models.errors import ArtefactError
 from models.features.comparison import coded_profiles
-from models.features.profile import DIMENSIONS, ProfileEncoder, sphere, text_vectors
+from models.features.profile import DIMENSIONS, ProfileEncoder, TextBasis, sphere
 from models.profiles import (
     CategoricalColumn,
     Column,
@@ -20,6 +20,10 @@ from models.profiles import (
 )
 
 NAN = float("nan")
+
+
+def text_vectors(column: TextColumn) -> np.ndarray:
+    return TextBasis.fit(column).vectors(column)
 
 
 def categorical(codes: list[int], values: list[str]) -> CategoricalColumn:

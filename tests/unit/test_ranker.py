@@ -61,6 +61,7 @@ def lists(users: int, rule: Rule, seed: int = 0) -> TrainingLists:
         counts=random.integers(M // 2, M + 1, users),
         outcomes=np.zeros(shape, np.bool_),
         friends_made=np.zeros(users, np.int64),
+        offset=np.zeros(users, np.int64),
     )
     drawn.outcomes[:] = (random.random(shape) < rule(drawn, random)) & drawn.in_use
     drawn.friends_made[:] = drawn.outcomes.sum(axis=1)
@@ -197,7 +198,14 @@ def test_a_step_follows_the_gradient_of_its_own_batch_alone() -> None:
     several = batch.take(np.tile(np.arange(len(batch)), 4))
     run = run_of(several, QUICK.model_copy(update={"batch_users": len(batch), "hardest": M}))
     order = np.arange(len(several))
-    run.random = type("InOrder", (), {"permutation": lambda self, n: order[:n]})()
+    run.random = type(
+        "InOrder",
+        (),
+        {
+            "permutation": lambda self, n: order[:n],
+            "random": lambda self, shape, dtype: np.broadcast_to(np.arange(shape[1]) / shape[1], shape).astype(dtype),
+        },
+    )()
     optimiser = Recording(run.model)
     run._epoch(optimiser, torch.optim.lr_scheduler.ConstantLR(optimiser), towers=True)
     assert len(optimiser.seen) == 4

@@ -37,7 +37,7 @@ def network(seed: int, tower: tuple[int, ...] = (13, 7, 5)) -> TwoTower:
     torch.manual_seed(seed)
     config = TwoTowerConfig(
         user_inputs=INPUTS,
-        kept_features=len(PAIR_FEATURES),
+        pair_features=PAIR_FEATURES,
         extra_inputs=len(EXTRA_INPUTS),
         viewer_inputs=len(STATISTICS),
         tower=tower,
@@ -88,6 +88,7 @@ def as_list(asked: Block) -> TrainingLists:
         counts=np.array([m]),
         outcomes=np.zeros((1, m), np.bool_),
         friends_made=np.zeros(1, np.int64),
+        offset=np.zeros(1, np.int64),
     )
 
 
@@ -242,7 +243,7 @@ def test_a_description_that_says_something_else_is_refused(tmp_path: Path, conte
 
 
 def test_weights_for_other_features_are_refused(tmp_path: Path) -> None:
-    config = network(0).config.model_copy(update={"kept_features": len(PAIR_FEATURES) - 1})
+    config = network(0).config.model_copy(update={"pair_features": PAIR_FEATURES[::-1]})
     with pytest.raises(ArtefactError, match="other features"):
         Ranker.open(saved(TwoTower(config), tmp_path))
 

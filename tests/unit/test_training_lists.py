@@ -26,6 +26,7 @@ def maker(graph: Graph) -> CandidateMaker:
         known=Graph.from_directed(graph.n, [], []),
         suggestible=np.ones(graph.n, np.bool_),
         spectral=nothing,
+        smoothing=np.zeros(1, np.float32),
         embeddings=nothing,
         affinity=fit_affinity(coded_profiles(Profiles(graph.n)), graph),
         cheap=CHEAP_DEFAULT,
