@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import files
+from models.columns import Kind
 from models.errors import ArtefactError
 
 NAMES = "profiles.json"
@@ -70,6 +71,21 @@ class LocationColumn:
 
 
 Column = CategoricalColumn | MultiColumn | NumericColumn | TimestampColumn | TextColumn | LocationColumn
+
+
+_KINDS: dict[type[Column], Kind] = {
+    CategoricalColumn: Kind.CATEGORICAL,
+    MultiColumn: Kind.MULTI,
+    NumericColumn: Kind.NUMERIC,
+    TimestampColumn: Kind.TIMESTAMP,
+    TextColumn: Kind.TEXT,
+    LocationColumn: Kind.LOCATION,
+}
+
+
+def kind_of(column: Column) -> Kind:
+    """The kind that a schema gives such a column."""
+    return _KINDS[type(column)]
 
 
 @dataclass(frozen=True)

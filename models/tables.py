@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models import files
-from models.columns import Flag
+from models.columns import Flag, Kind
 from models.errors import ArtefactError
 from models.graph import Graph
 from models.pair_bits import NEVER_LIFTED
-from models.profiles import CategoricalColumn, MultiColumn, Profiles, joined_sets
+from models.profiles import CategoricalColumn, MultiColumn, Profiles, joined_sets, kind_of
 from models.vocabulary import Vocabulary
 
 NAMES = "tables.json"
@@ -39,6 +39,8 @@ class _Names(BaseModel):
     reason_columns: list[str]
     forbidden_kinds: bool = False
     """whether it is written why pairs are forbidden"""
+    kinds: dict[str, Kind] | None = None
+    """the profile columns that are features; None: those of `categorical` and `multi` are all that is known"""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ class Tables:
     """a row's values in all multi-valued columns, rising: `multi_codes[multi_indptr[row] : multi_indptr[row + 1]]`"""
     multi_values: list[tuple[str, str]]
     """(column, value) of each code"""
+    column_kinds: dict[str, Kind]
+    """the profile columns that are features; name and flags are none"""
     reason_columns: list[str]
     """the only columns that may be told as a reason"""
     popular: NDArray[np.int32]
@@ -117,6 +121,7 @@ class Tables:
             multi_indptr=multi_indptr,
             multi_codes=multi_codes,
             multi_values=[(column, value) for column, values in names.multi for value in values],
+            column_kinds=_kinds(names),
             reason_columns=names.reason_columns,
             popular=files.read_array(directory / "popular.npy", np.int32, (None,)),
             profiles=files.map_bytes(directory / "profiles.bin", int(stored[-1])),
@@ -170,6 +175,7 @@ def write_tables(
         statistics=list(statistic_names),
         reason_columns=list(reason_columns),
         forbidden_kinds=True,
+        kinds={name: kind_of(column) for name, column in profiles.columns.items()},
     )
     codes = [column.codes for column in categorical.values()]
     multi_indptr, multi_codes = joined_sets(n, list(multi.values()))
@@ -221,6 +227,13 @@ def _read_names(path: Path) -> _Names:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise ArtefactError(f"{path} cannot be read: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def _kinds(names: _Names) -> dict[str, Kind]:
+    if names.kinds is not None:
+        return names.kinds
+    coded = ((names.categorical, Kind.CATEGORICAL), (names.multi, Kind.MULTI))
+    return {column: kind for columns, kind in coded for column, _ in columns}
 
 
 def _unexplained(pairs: int) -> NDArray[np.uint8]:

@@ -20,6 +20,7 @@ import structlog
 from models import files
 from models.block import quantise
 from models.blocks import write_blocks
+from models.columns import Kind
 from models.graph import Graph
 from models.manifest import Manifest
 from models.pair_bits import PairBit
@@ -186,6 +187,10 @@ def tables_in_memory(
         multi_indptr=np.cumsum([0, *map(len, multi)]).astype(np.int64),
         multi_codes=np.array([code for own in multi for code in own], dtype=np.int32),
         multi_values=multi_values,
+        column_kinds={
+            **dict.fromkeys(categories or {}, Kind.CATEGORICAL),
+            **dict.fromkeys(sets or {}, Kind.MULTI),
+        },
         reason_columns=list(reasons),
         popular=most_connected(graph, every_flag),
         profiles=np.zeros(0, np.uint8),

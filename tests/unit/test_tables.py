@@ -9,7 +9,7 @@ import pytest
 from models import files
 from models.block import Block
 from models.blocks import Blocks, write_blocks
-from models.columns import Flag
+from models.columns import Flag, Kind
 from models.errors import ArtefactError
 from models.graph import Graph
 from models.manifest import Manifest
@@ -63,6 +63,7 @@ def _check_people(version: Path) -> None:
     assert tables.categorical_values == [["Acme", "Bolt"]]
     assert tables.categorical_codes[:, 0].tolist() == [0, 0, 0, 0, 1, 1, 1, -1]
     assert tables.multi_values == [("genres", "folk"), ("genres", "jazz"), ("schools", "Elm")]
+    assert tables.column_kinds == {"company": Kind.CATEGORICAL, "genres": Kind.MULTI, "schools": Kind.MULTI}
     assert tables.multi_codes[tables.multi_indptr[0] : tables.multi_indptr[1]].tolist() == [0, 1, 2]
     assert tables.multi_codes[tables.multi_indptr[7] : tables.multi_indptr[8]].tolist() == [1]
     assert tables.reason_columns == ["company"]
