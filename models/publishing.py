@@ -7,6 +7,7 @@ the one that rollback would go to.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from models.errors import ArtefactError, CorruptRecordError, VersionError
 from models.keys import Keys
 from models.lease import Lease, switching
+from models.live.floor import floor_of, raise_floor, read_floor_blocking
+from models.live.replay import Replay, no_replay
 from models.loading import CARRIED, Loader, Progress, quiet
 from models.manifest import Manifest
 from models.settings import SUPERSEDED_TTL_S
@@ -69,21 +72,26 @@ def publish(
     *,
     keys: Keys,
     superseded_ttl_s: float = SUPERSEDED_TTL_S,
+    replay: Replay = no_replay,
     progress: Progress = quiet,
 ) -> ActivePointer:
     """Makes a finished version directory the active version; run again, it completes what was cut short.
 
-    Loads and checks it, flips the pointer, lets superseded versions expire from the store and sweeps the disk.
+    Loads and checks it, replays onto it what happened after its cut, flips the pointer, lets superseded versions expire
+    from the store, sweeps the disk, and drops the live state that every version left knows.
     Raises ArtefactError where a file is not what the manifest says, StoreError where the store does not take it,
     VersionError where another process is switching; the active version is then untouched.
     """
     manifest = Manifest.read(version_directory)
     with switching(store, versions, keys) as lease:
         loader = Loader(store, keys)
-        pointer = _switch(loader, _pushed(manifest.version), lambda _: version_directory, _renewing(lease, progress))
+        pointer = _switch(
+            loader, _pushed(manifest.version), lambda _: version_directory, replay, lease, _renewing(lease, progress)
+        )
         _published(loader, manifest.version).write(version_directory)
         _retire(loader, pointer, superseded_ttl_s, lease)
         swept = versions.sweep((pointer.version, *pointer.before))
+        _forget(loader, versions)
     structlog.get_logger().info("published", version=pointer.version, before=pointer.before[:1], swept=swept)
     return pointer
 
@@ -95,6 +103,7 @@ def activate(
     *,
     keys: Keys,
     superseded_ttl_s: float = SUPERSEDED_TTL_S,
+    replay: Replay = no_replay,
     progress: Progress = quiet,
 ) -> ActivePointer:
     """Makes a version active that was made before; the active one again changes nothing.
@@ -103,7 +112,7 @@ def activate(
     ArtefactError or StoreError as `publish` does; the active version is then untouched.
     """
     versions.path(version)  # refuses what is no version id
-    return _activated(store, versions, keys, superseded_ttl_s, progress, _pushed(version))
+    return _activated(store, versions, keys, superseded_ttl_s, replay, progress, _pushed(version))
 
 
 def rollback(
@@ -112,13 +121,14 @@ def rollback(
     *,
     keys: Keys,
     superseded_ttl_s: float = SUPERSEDED_TTL_S,
+    replay: Replay = no_replay,
     progress: Progress = quiet,
 ) -> ActivePointer:
     """Makes the version active that was active before this one; called twice, it goes two back.
 
     Raises VersionError where there is none before, or neither store nor disk has it any more.
     """
-    return _activated(store, versions, keys, superseded_ttl_s, progress, _popped)
+    return _activated(store, versions, keys, superseded_ttl_s, replay, progress, _popped)
 
 
 def pull_tables(store: SyncStore, version: str, versions: Versions, *, keys: Keys) -> Path:
@@ -162,7 +172,13 @@ def _is_usable(versions: Versions, version: str) -> bool:
 
 
 def _activated(
-    store: SyncStore, versions: Versions, keys: Keys, superseded_ttl_s: float, progress: Progress, step: Step
+    store: SyncStore,
+    versions: Versions,
+    keys: Keys,
+    superseded_ttl_s: float,
+    replay: Replay,
+    progress: Progress,
+    step: Step,
 ) -> ActivePointer:
     """Switches to what the step leads to, from the store or from this host's files."""
 
@@ -173,20 +189,29 @@ def _activated(
 
     with switching(store, versions, keys) as lease:
         loader = Loader(store, keys)
-        pointer = _switch(loader, step, files_of, _renewing(lease, progress))
+        pointer = _switch(loader, step, files_of, replay, lease, _renewing(lease, progress))
         _retire(loader, pointer, superseded_ttl_s, lease)
     structlog.get_logger().info("activated", version=pointer.version, before=pointer.before[:1])
     return pointer
 
 
-def _switch(loader: Loader, step: Step, files_of: Callable[[str], Path], progress: Progress) -> ActivePointer:
-    """Takes the pointer one step: what it leads to is in the store before, and the pointer changes at once."""
+def _switch(
+    loader: Loader, step: Step, files_of: Callable[[str], Path], replay: Replay, lease: Lease, progress: Progress
+) -> ActivePointer:
+    """Takes the pointer one step: what it leads to is in the store and up to date before, and the pointer changes at
+    once."""
     store, key = loader.store, loader.keys.active
     content = store.get(key)
     pointer = step(decode_pointer(content))
     if not loader.revive(pointer.version):
         directory = files_of(pointer.version)
-        loader.load(directory, Manifest.read(directory).published(datetime.now(UTC)), progress)
+        manifest = Manifest.read(directory)
+        _refuse_before_floor(loader, manifest)
+        loader.load(directory, manifest.published(datetime.now(UTC)), progress)
+    manifest = _published(loader, pointer.version)
+    _refuse_before_floor(loader, manifest)
+    if content is None or pointer != decode_pointer(content):
+        replay(manifest, _renewing(lease, quiet))
     if not store.compare_and_set(key, content, pointer.model_dump_json().encode()):
         raise VersionError("another process has switched the version meanwhile; look at pymk versions and try again")
     return pointer
@@ -218,6 +243,25 @@ def _published(loader: Loader, version: str) -> Manifest:
     if manifest is None:
         raise VersionError(f"the store has lost version {version} since it was loaded; activate it again")
     return manifest
+
+
+def _refuse_before_floor(loader: Loader, manifest: Manifest) -> None:
+    """Raises VersionError where what happened after the version's cut is partly forgotten."""
+    if manifest.cut_us < read_floor_blocking(loader.store, loader.keys):
+        raise VersionError(
+            f"version {manifest.version} is too old to be activated: who blocked, dismissed or befriended whom after "
+            "it was made is no longer kept; pymk nightly makes a version that knows"
+        )
+
+
+def _forget(loader: Loader, versions: Versions) -> None:
+    """Raises the floor of live state to the oldest cut of the versions that can still be activated."""
+    manifests = [manifest for version in sorted(loader.held()) if (manifest := loader.manifest(version)) is not None]
+    for version in versions.ids():
+        with suppress(ArtefactError):  # a version whose manifest does not read back cannot be activated
+            manifests.append(versions.manifest(version))
+    floor = raise_floor(loader.store, loader.keys, floor_of(manifests))
+    loader.store.stamps_drop(loader.keys.touched, floor)
 
 
 def _retire(loader: Loader, pointer: ActivePointer, ttl_s: float, lease: Lease) -> None:
