@@ -49,6 +49,16 @@ class Keys:
         return f"{self.namespace}:refresh"
 
     @property
+    def workers(self) -> str:
+        """Record of the live workers: until when each may be counted on, epoch seconds in decimal, by its name."""
+        return f"{self.namespace}:workers"
+
+    @property
+    def replay(self) -> str:
+        """JSON of models.live.replay.Wanted: the version that somebody without the means wants replayed onto."""
+        return f"{self.namespace}:replay"
+
+    @property
     def processes(self) -> str:
         """What the keys of all live processes begin with."""
         return f"{self.namespace}:process:"
@@ -105,6 +115,10 @@ class Keys:
         """The stream id up to which the log of a shard is archived and wholly applied."""
         return f"{self.shard(shard)}archived"
 
+    def mending(self, shard: int) -> str:
+        """Which worker works off the log of a shard, and until when (models.live.shard_lease)."""
+        return f"{self.shard(shard)}mending"
+
     @property
     def floor(self) -> str:
         """The stamp up to which live records were dropped, in decimal: no version with an earlier cut can be
@@ -131,9 +145,14 @@ class Keys:
         """The people who were shown more often than they should be within a day, packed."""
         return f"{self.namespace}:exposure"
 
-    def erasure(self, receipt: str) -> str:
-        """The state of an erasure."""
-        return f"{self.namespace}:erasure:{receipt}"
+    def erasure(self, name: str) -> str:
+        """The erasures of the id with this keyed hash (models.live.erasures)."""
+        return f"{self.namespace}:erasure:{name}"
+
+    @property
+    def erasures(self) -> str:
+        """Set of the keyed hashes whose erasures are not done."""
+        return f"{self.namespace}:erasures"
 
     @property
     def erased(self) -> str:
@@ -148,3 +167,11 @@ class Keys:
     def newcomer(self, version: str, user_id: str) -> str:
         """What a version has of a person whom its tables do not know."""
         return f"{self.version(version)}n:{user_id}"
+
+    def replayed(self, version: str) -> str:
+        """Up to when those who changed since the version's cut have their blocks in it, microseconds in decimal."""
+        return f"{self.version(version)}replayed"
+
+    def followed(self, version: str) -> str:
+        """The activation of the version after which everybody whom a switch passes over was queued again."""
+        return f"{self.version(version)}followed"
