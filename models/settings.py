@@ -3,7 +3,7 @@
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import (
@@ -19,6 +19,14 @@ from models.events import FORBIDDEN_DAYS
 
 SUPERSEDED_TTL_S = 3600.0
 """how long the store keeps a version after another has superseded it and the one before it"""
+
+
+class ContextLimit(NamedTuple):
+    """What a list in one context may hold."""
+
+    most: int
+    """people"""
+    least_score: float = 0.0
 
 
 class Settings(BaseSettings):
@@ -62,6 +70,18 @@ class Settings(BaseSettings):
     diversity_most: Annotated[int, Field(ge=1)] = 5
     """people with one value of `diversity_column` in 20 places; from 20 up: off"""
 
+    fatigue_factor: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """what the score of somebody shown is multiplied by for each impression since the viewer's last action; 1: off"""
+
+    fatigue_limit: Annotated[int, Field(ge=1)] = 12
+    """impressions without an action after which somebody comes last"""
+
+    exposure_limit: Annotated[int, Field(ge=1)] = 2000
+    """impressions of one person within a day, over all viewers, after which the person comes last"""
+
+    context_limits: Annotated[dict[str, ContextLimit], NoDecode] = Field(default_factory=dict)
+    """PYMK_CONTEXT_LIMITS=email:5:0.1,sidebar:3: at most so many people in a context, with at least this score"""
+
     ranked_ttl_s: Annotated[float, Field(gt=0, le=86400)] = 3600.0
     """how long a ranked list is served again"""
 
@@ -81,6 +101,19 @@ class Settings(BaseSettings):
     @classmethod
     def _split_contexts(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("context_limits", mode="before")
+    @classmethod
+    def _parse_context_limits(cls, value: object) -> object:
+        return parse_context_limits(value) if isinstance(value, str) else value
+
+    @field_validator("context_limits")
+    @classmethod
+    def _check_context_limits(cls, limits: dict[str, ContextLimit]) -> dict[str, ContextLimit]:
+        for context, limit in limits.items():
+            if limit.most < 1 or not 0 <= limit.least_score <= 1:
+                raise ValueError(f"{context} needs at least one person and a score from 0 to 1")
+        return limits
 
     @field_validator("keys", mode="before")
     @classmethod
@@ -118,6 +151,19 @@ class Settings(BaseSettings):
 
 SCOPES = frozenset({"read", "write", "admin"})
 """what a key may allow"""
+
+def parse_context_limits(text: str) -> dict[str, ContextLimit]:
+    """The limits of `context:most:score,...`, the score left out or not. Raises ValueError for another form."""
+    limits: dict[str, ContextLimit] = {}
+    for entry in filter(None, map(str.strip, text.split(","))):
+        context, _, rest = entry.partition(":")
+        most, _, score = rest.partition(":")
+        try:
+            limits[context] = ContextLimit(int(most), float(score) if score else 0.0)
+        except ValueError as error:
+            raise ValueError(f"{entry!r} is not of the form CONTEXT:MOST or CONTEXT:MOST:SCORE") from error
+    return limits
+
 
 _KEY_FORM = "KEY:SCOPE+SCOPE, separated by commas; scopes are read, write and admin"
 

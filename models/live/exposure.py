@@ -1,0 +1,76 @@
+"""Who was shown more often than anybody should be within a day, over all viewers, in one packed record.
+
+    byte 0          layout version (1)
+    7 bytes         0
+    int64           up to when showings were counted, microseconds since 1970 UTC
+    uint32          number of people n
+    (n + 1) x uint32    where the id of each begins
+    bytes           the ids, UTF-8, sorted by their bytes
+    4 bytes         CRC-32 of all before
+
+Little-endian. The worker counts and writes it under Keys.exposure; every process that makes lists reads it.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from models.errors import CorruptRecordError
+
+LAYOUT = 1
+_HEADER = struct.Struct("<B7xqI")
+_CHECKSUM = struct.Struct("<I")
+
+
+@dataclass(frozen=True, slots=True)
+class Exposed:
+    """The people who were shown too often, by the moment up to which that was counted."""
+
+    stamp: int = 0
+    """microseconds; 0: nobody has counted"""
+    people: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, stamp: int, people: Iterable[str]) -> "Exposed":
+        """The table of these people."""
+        return cls(stamp, frozenset(people))
+
+    @property
+    def identity(self) -> int:
+        """A 32-bit number that two tables share where they name the same people; 0: nobody."""
+        return zlib.crc32(b"\n".join(self._encoded())) if self.people else 0
+
+    def pack(self) -> bytes:
+        """The record; equal tables are equal bytes."""
+        encoded = self._encoded()
+        starts = np.zeros(len(encoded) + 1, dtype="<u4")
+        np.cumsum([len(one) for one in encoded], out=starts[1:])
+        body = b"".join([_HEADER.pack(LAYOUT, self.stamp, len(encoded)), starts.tobytes(), *encoded])
+        return body + _CHECKSUM.pack(zlib.crc32(body))
+
+    @classmethod
+    def unpack(cls, packed: bytes | None) -> "Exposed":
+        """The table of a record; an empty one for None. Raises CorruptRecordError for another layout or damage."""
+        if packed is None:
+            return cls()
+        if len(packed) < _HEADER.size + 4 + _CHECKSUM.size:
+            raise CorruptRecordError(f"a table of exposed people of {len(packed)} bytes is shorter than its header")
+        layout, stamp, n = _HEADER.unpack_from(packed)
+        if layout != LAYOUT:
+            raise CorruptRecordError(f"table of exposed people of layout {layout}; this release reads layout {LAYOUT}")
+        end = len(packed) - _CHECKSUM.size
+        if zlib.crc32(memoryview(packed)[:end]) != _CHECKSUM.unpack_from(packed, end)[0]:
+            raise CorruptRecordError("the checksum of the table of exposed people is wrong")
+        text = _HEADER.size + 4 * (n + 1)
+        starts = np.frombuffer(packed, "<u4", n + 1, _HEADER.size).tolist() if text <= end else []
+        if not starts or text + starts[-1] != end:
+            raise CorruptRecordError(f"table of exposed people of {len(packed)} bytes; its counts want another length")
+        ids = [packed[text + begin : text + stop].decode() for begin, stop in pairwise(starts)]
+        return cls(stamp, frozenset(ids))
+
+    def _encoded(self) -> list[bytes]:
+        return sorted(one.encode() for one in self.people)
