@@ -59,6 +59,9 @@ class Manifest(BaseModel):
     live_cut: Annotated[int, Field(ge=0)] | None = None
     """the stamp up to which it knows every live event, microseconds since 1970 UTC; None: it was made without any"""
 
+    erasures: dict[str, int] = Field(default_factory=dict)
+    """people erased after that stamp who are left out all the same: keyed hash of the id, and when, microseconds"""
+
     users: Annotated[int, Field(ge=0)]
     """n, rows 0 to n-1"""
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
+from models.erased_versions import refuse_erased, refuse_outdated
 from models.errors import ArtefactError, CorruptRecordError, VersionError
 from models.keys import Keys
 from models.lease import Lease, switching
@@ -85,6 +86,8 @@ def publish(
     manifest = Manifest.read(version_directory)
     with switching(store, versions, keys) as lease:
         loader = Loader(store, keys)
+        if (current := active(store, keys=keys)) is not None:
+            refuse_outdated(loader, versions, manifest, current.version)
         pointer = _switch(
             loader, _pushed(manifest.version), lambda _: version_directory, replay, lease, _renewing(lease, progress)
         )
@@ -108,8 +111,9 @@ def activate(
 ) -> ActivePointer:
     """Makes a version active that was made before; the active one again changes nothing.
 
-    Loaded from this host's files where the store does not hold it. Raises VersionError where neither has it,
-    ArtefactError or StoreError as `publish` does; the active version is then untouched.
+    Loaded from this host's files where the store does not hold it. Raises VersionError where neither has it, or where
+    it was made before somebody was erased, ArtefactError or StoreError as `publish` does; the active version is then
+    untouched.
     """
     versions.path(version)  # refuses what is no version id
     return _activated(store, versions, keys, superseded_ttl_s, replay, progress, _pushed(version))
@@ -126,7 +130,8 @@ def rollback(
 ) -> ActivePointer:
     """Makes the version active that was active before this one; called twice, it goes two back.
 
-    Raises VersionError where there is none before, or neither store nor disk has it any more.
+    Raises VersionError where there is none before, where neither store nor disk has it any more, or where it was made
+    before somebody was erased.
     """
     return _activated(store, versions, keys, superseded_ttl_s, replay, progress, _popped)
 
@@ -189,7 +194,7 @@ def _activated(
 
     with switching(store, versions, keys) as lease:
         loader = Loader(store, keys)
-        pointer = _switch(loader, step, files_of, replay, lease, _renewing(lease, progress))
+        pointer = _switch(loader, _allowed(loader, versions, step), files_of, replay, lease, _renewing(lease, progress))
         _retire(loader, pointer, superseded_ttl_s, lease)
     structlog.get_logger().info("activated", version=pointer.version, before=pointer.before[:1])
     return pointer
@@ -227,6 +232,18 @@ def _pushed(version: str) -> Step:
         return ActivePointer(version=version, activated_at=datetime.now(UTC), before=before[:DEPTH])
 
     return step
+
+
+def _allowed(loader: Loader, versions: Versions, step: Step) -> Step:
+    """The step, refused where it leads to another version that was made before an erasure."""
+
+    def checked(current: ActivePointer | None) -> ActivePointer:
+        pointer = step(current)
+        if current is None or pointer.version != current.version:
+            refuse_erased(loader, versions, pointer.version)
+        return pointer
+
+    return checked
 
 
 def _popped(current: ActivePointer | None) -> ActivePointer:

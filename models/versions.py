@@ -109,22 +109,27 @@ class Versions:
         wanted = [version for version in dict.fromkeys([*first, *on_disk]) if version in on_disk]
         removed = [version for version in on_disk if version not in {*wanted[:keep], *first[:2]}]
         for version in removed:
-            files.remove_tree(self.path(version))
-        self._remove_leftovers()
+            self.remove(version)
+        self.remove_leftovers()
         return removed
 
-    def _remove_leftovers(self) -> None:
-        """Removes staging directories and half-removed versions, unless a live process is making one."""
+    def remove(self, version: str) -> None:
+        """Removes a version from this host's disk, if it is there."""
+        files.remove_tree(self.path(version))
+
+    def remove_leftovers(self) -> bool:
+        """Removes staging directories and half-removed versions; False where a live process is making one."""
         if not self.directory.is_dir():
-            return
+            return True
         with files.locked(self._staging_lock, 0.0) as held:
             if not held:
-                return
+                return False
             for path in self.directory.iterdir():
                 if path.is_dir() and (
                     path.name.startswith(_STAGING) or (path.name[0] == "." and path.suffix == ".old")
                 ):
                     files.remove_tree(path)
+        return True
 
     @property
     def _staging_lock(self) -> Path:

@@ -1,6 +1,6 @@
 """What a night learns and later nights may use again: encoder, ranker, and what they were learnt with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import cast
@@ -13,6 +13,8 @@ from models import files
 from models.errors import ArtefactError
 from models.features.pair import PAIR_FEATURES
 from models.features.profile import ProfileEncoder
+from models.live.erased import ErasedPeople
+from models.live.stamps import MICROSECONDS
 from models.networks.graphsage import GraphSage
 from models.networks.two_tower import TwoTower
 from models.scoring import DESCRIPTION, FALLBACK, Ranker
@@ -61,6 +63,15 @@ class Learnt:
             return Reference(self.spectral, rows, rows)
         theirs = self.vocabulary.rows(vocabulary.user_ids()).astype(np.int64)
         return Reference(self.spectral, np.flatnonzero(theirs >= 0), theirs[theirs >= 0])
+
+    def without(self, erased: ErasedPeople) -> "Learnt":
+        """The same less the rows of those who were erased since it was learnt."""
+        learnt_at = int(self.training.trained_at.timestamp() * MICROSECONDS)
+        if not erased.since(learnt_at):
+            return self
+        kept = [row for row, user_id in enumerate(self.vocabulary.user_ids()) if erased.stamp(user_id) <= learnt_at]
+        vocabulary = Vocabulary.from_ids(self.vocabulary.user_id(row) for row in kept)
+        return replace(self, spectral=self.spectral[kept], vocabulary=vocabulary)
 
     def save(self, directory: Path) -> None:
         """Writes both directories below this one, made where missing."""

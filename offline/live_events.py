@@ -30,7 +30,9 @@ class LiveEvents:
     profiles: dict[str, LiveProfile] = field(default_factory=dict)
     """by person the columns that were put"""
     erased: ErasedPeople = field(default_factory=ErasedPeople.nobody)
-    """people whom nothing may bring back, those included who were erased after the cut"""
+    """people who were erased, after the cut included"""
+    returned: dict[str, int] = field(default_factory=dict)
+    """those of them who were put again since, new people, and when first, microseconds"""
 
     @property
     def last(self) -> int:
@@ -52,22 +54,27 @@ def read_live_events(home: Path, store: SyncStore, keys: Keys, *, cut: int) -> L
         if entry.kind == ERASE:
             gone[entry.user_id] = max(entry.stamp, gone.get(entry.user_id, 0))
 
-    def erased_at(user_id: str) -> int:
-        return max(gone.get(user_id, 0), erased.stamp(user_id))
-
+    erased = erased.joined(gone)
+    returned: dict[str, int] = {}
     profiles: dict[str, LiveProfile] = {}
+    for entry in entries:
+        since = erased.stamp(entry.user_id)
+        if entry.kind == PROFILE and entry.columns is not None and entry.stamp > since:
+            profiles.setdefault(entry.user_id, LiveProfile()).put(entry.columns, entry.stamp)
+            if since:
+                returned[entry.user_id] = min(entry.stamp, returned.get(entry.user_id, entry.stamp))
+
+    def is_there(user_id: str, stamp: int) -> bool:
+        """Whether what was acknowledged at a stamp was done by or to somebody who was not erased since."""
+        return not erased.stamp(user_id) or (user_id in returned and stamp > returned[user_id])
+
     rows: list[tuple[str, str, int, int, int]] = []
     for entry in entries:
-        if entry.stamp <= erased_at(entry.user_id):
-            continue
-        if entry.kind == PROFILE and entry.columns is not None:
-            profiles.setdefault(entry.user_id, LiveProfile()).put(entry.columns, entry.stamp)
-        kind, other = entry.event_kind, entry.other_id
-        if kind is None or other is None or entry.stamp <= erased_at(other):
-            continue
-        at = entry.stamp if entry.at is None else entry.at
-        rows.append((entry.user_id, other, int(kind), at // MICROSECONDS, entry.stamp))
-    return LiveEvents(cut, pl.DataFrame(rows, schema=SCHEMA, orient="row"), profiles, erased.joined(gone))
+        kind, other, stamp = entry.event_kind, entry.other_id, entry.stamp
+        if kind is not None and other is not None and is_there(entry.user_id, stamp) and is_there(other, stamp):
+            at = stamp if entry.at is None else entry.at
+            rows.append((entry.user_id, other, int(kind), at // MICROSECONDS, stamp))
+    return LiveEvents(cut, pl.DataFrame(rows, schema=SCHEMA, orient="row"), profiles, erased, returned)
 
 
 def _entries(archive: Archive, store: SyncStore, keys: Keys, cut: int) -> Iterator[Entry]:

@@ -7,7 +7,7 @@ import orjson
 import polars as pl
 import structlog
 
-from models.columns import FLAG_COLUMNS, NAME_COLUMN
+from models.columns import CREATED_AT_COLUMN, FLAG_COLUMNS, NAME_COLUMN
 from models.live.stamps import MICROSECONDS
 from offline.dataset.cells import location, moment, number, truth_cell
 from offline.dataset.reading import Dataset
@@ -54,24 +54,34 @@ def with_live(dataset: Dataset, live: LiveEvents) -> Merged:
 
 
 def _without(dataset: Dataset, live: LiveEvents) -> Dataset:
-    """The dataset less every row that names somebody who was erased."""
+    """The dataset less every row that names somebody who was erased.
+
+    Only a PUT brings such a person back, as a new one. An export that says to have been made after it (`as_of` in
+    schema.toml) speaks of the new person: then the rows are heard that are not dated before the erasure.
+    """
     if not len(live.erased):
         return dataset
     named = [dataset.users.frame[USER_ID]]
     named += [
         frame[column] for frame in (dataset.connections, dataset.interactions) for column in (USER_ID, "other_id")
     ]
-    gone = live.erased.among(pl.concat(named).unique())
-    if not gone:
+    erased = live.erased.among(pl.concat(named).unique())
+    if not erased:
         return dataset
-    log.info("erased_left_out", people=len(gone))
-    left = [column.is_in(list(gone)).not_() for column in (pl.col(USER_ID), pl.col("other_id"))]
-    return replace(
-        dataset,
-        users=replace(dataset.users, frame=dataset.users.frame.filter(left[0])),
-        connections=dataset.connections.filter(left),
-        interactions=dataset.interactions.filter(left),
-    )
+    as_of = dataset.as_of * MICROSECONDS if dataset.is_dated else 0
+    back = {one: live.erased.stamp(one) for one in erased if live.returned.get(one, as_of) < as_of}
+    gone = list(erased - back.keys())
+    log.info("erased_left_out", people=len(gone), heard_again=len(back))
+    frames = [dataset.connections, dataset.interactions]
+    for at, moment_column in enumerate(("created_at", "at")):
+        frame = frames[at].filter(pl.col(USER_ID).is_in(gone).not_(), pl.col("other_id").is_in(gone).not_())
+        for user_id, stamp in back.items():
+            names = (pl.col(USER_ID) == user_id) | (pl.col("other_id") == user_id)
+            before = (pl.col(moment_column) <= stamp // MICROSECONDS).fill_null(value=False)
+            frame = frame.filter((names & before).not_())
+        frames[at] = frame
+    users = dataset.users.frame.filter(pl.col(USER_ID).is_in(gone).not_())
+    return replace(dataset, users=replace(dataset.users, frame=users), connections=frames[0], interactions=frames[1])
 
 
 def _put(users: pl.DataFrame, live: LiveEvents, as_of: int) -> pl.DataFrame:
@@ -81,7 +91,8 @@ def _put(users: pl.DataFrame, live: LiveEvents, as_of: int) -> pl.DataFrame:
     known = set(users[USER_ID])
     came = sorted(live.profiles.keys() - known)
     types: dict[str, pl.DataType] = dict(users.schema)
-    types |= dict.fromkeys(FLAG_COLUMNS, pl.Boolean()) | {NAME_COLUMN: types.get(NAME_COLUMN, pl.String())}
+    own: dict[str, pl.DataType] = {NAME_COLUMN: pl.String(), CREATED_AT_COLUMN: pl.Int64()}
+    types = {**own, **types, **dict.fromkeys(FLAG_COLUMNS, pl.Boolean())}
     changed: dict[str, list[tuple[str, int, Any]]] = {}
     for user_id, profile in live.profiles.items():
         for column, (stamp, value) in profile.columns.items():

@@ -10,13 +10,15 @@ from typing import Literal
 import numpy as np
 import structlog
 
-from models import files, publishing
-from models.errors import ArtefactError, DatasetError, GateRefusedError, UsageError, VersionError
+from models import files, processes, publishing
+from models.errors import ArtefactError, DatasetError, GateRefusedError, PymkError, UsageError, VersionError
 from models.events import FORBIDDEN_DAYS
 from models.features.pair import PAIR_FEATURES
 from models.features.profile import ProfileEncoder
 from models.graph import Graph
 from models.keys import Keys
+from models.live.erased import read_erased
+from models.live.erasing import erase_turn
 from models.live.stamps import MICROSECONDS, SETTLE_US
 from models.loading import Progress, quiet
 from models.manifest import Manifest
@@ -64,9 +66,25 @@ class Night:
         GateRefusedError and what publishing raises; the active version is then untouched.
         """
         release = metadata.version("pymk")
-        marks = fingerprint(self.data, self.config.model_dump_json(), self.retrain, str(self.forbidden_days), release)
+        erased = read_erased(self.store, self.keys).digest  # what was begun with somebody who is erased is begun anew
+        settings = self.config.model_dump_json(), self.retrain, str(self.forbidden_days), release, erased
+        marks = fingerprint(self.data, *settings)
         with workspace(self.home, marks) as work:
-            return _Steps(self, work).run()
+            made = _Steps(self, work).run()
+        self._finish_erasures(made[0])
+        return made
+
+    def _finish_erasures(self, version: str) -> None:
+        """Takes away what the version that was served before has of erased people; what is left to do the worker does
+        later."""
+        try:
+            if self._erase() and not processes.wait_until_served(self.store, version, keys=self.keys):
+                self._erase()
+        except PymkError as error:
+            log.warning("erasures_left_to_the_worker", error=str(error))
+
+    def _erase(self) -> int:
+        return erase_turn(self.store, self.keys, Versions(self.home), settle_us=self.settle_us)
 
 
 class _Steps:
@@ -144,7 +162,8 @@ class _Steps:
         pointer = publishing.active(self.night.store, keys=self.night.keys)
         if pointer is not None:
             try:
-                former = Learnt.open(self.versions.path(pointer.version))
+                learnt = Learnt.open(self.versions.path(pointer.version))
+                former = learnt.without(read_erased(self.night.store, self.night.keys))
             except (ArtefactError, VersionError) as error:
                 log.warning("former_weights_unreadable", version=pointer.version, error=str(error))
         if former is None and self.night.retrain == "never":
@@ -263,6 +282,7 @@ class _Steps:
                 created_at=self.work.run.started_at,
                 cut=datetime.fromtimestamp(snapshot.cut, UTC),
                 live_cut=snapshot.live_cut,
+                erasures=snapshot.description.erasures,
                 users=snapshot.n,
                 connections=whole.count,
                 git_commit=_git_commit(),

@@ -66,6 +66,8 @@ class Description(BaseModel):
     """the last moment the snapshot knows of, seconds since 1970 UTC"""
     live_cut: int | None = None
     """the stamp up to which it knows every live event, microseconds since 1970 UTC; None: it was made without any"""
+    erasures: dict[str, int] = {}
+    """those after that stamp who are left out all the same: keyed hash of the id, and when, microseconds"""
     forbidden_days: int
     vocabulary: str
     """digest of the vocabulary"""
@@ -134,7 +136,7 @@ class Snapshot:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over all there is: equal for equal content, whatever the format and order of the rows."""
-        return files.json_digest(self.description.model_dump(mode="json", exclude={"live_cut"}))
+        return files.json_digest(self.description.model_dump(mode="json", exclude={"live_cut", "erasures"}))
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -266,6 +268,7 @@ def _write(dataset: Dataset, live: LiveEvents | None, directory: Path, forbidden
     description = Description(
         cut=merged.until,
         live_cut=None if live is None else live.cut,
+        erasures={} if live is None else live.erased.since(live.cut),
         forbidden_days=forbidden_days,
         vocabulary=Vocabulary(*concatenated(ids["user_id"])).digest,
         kinds=dict(dataset.users.kinds),

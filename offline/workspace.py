@@ -11,9 +11,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from models import files
 from models.errors import ArtefactError, PymkError, UsageError
+from models.live.leftovers import DIRECTORY, LOCK, RUN
 from models.versions import new_id
 
-RUN = "run.json"
 log = structlog.get_logger(__name__)
 
 
@@ -66,8 +66,8 @@ def workspace(home: Path, fingerprint: str) -> Iterator[Workspace]:
     One night at a time works in a home. What another run left is removed. Nothing is kept of a run that its input or a
     damaged file ended: going on with it would end the same way. Raises PymkError while another is at work.
     """
-    directory = home / "night"
-    with files.locked(home / ".night.lock", 1.0) as held:
+    directory = home / DIRECTORY
+    with files.locked(home / LOCK, 1.0) as held:
         if not held:
             raise PymkError(f"another pymk nightly is at work in {home}; wait for it, or give this one a --home")
         run = _unfinished(directory)

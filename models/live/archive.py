@@ -8,7 +8,7 @@ its line keeps the position alone.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,8 +92,8 @@ class Archive:
         """The position of the last whole line of a shard."""
         return self._tail(shard).last
 
-    def rewrite(self, user_id: str, upto: int) -> int:
-        """Takes out every entry up to a stamp that is of a person or names them; how many there were.
+    def rewrite(self, upto: Mapping[str, int]) -> int:
+        """Takes out every entry that is of one of these people or names them, of each up to a stamp; how many.
 
         Each file is replaced as a whole, and only where something was in it.
         """
@@ -101,13 +101,13 @@ class Archive:
         for shard in range(SHARDS):
             if segments := self._segments(shard):
                 with self._locked(shard):
-                    taken += sum(self._rewrite(one, user_id, upto, is_last=one == segments[-1]) for one in segments)
+                    taken += sum(self._rewrite(one, upto, is_last=one == segments[-1]) for one in segments)
         return taken
 
-    def _rewrite(self, segment: Path, user_id: str, upto: int, *, is_last: bool) -> int:
+    def _rewrite(self, segment: Path, upto: Mapping[str, int], *, is_last: bool) -> int:
         content, taken = [], 0
         for line in _lines(segment, is_last=is_last):
-            if line.entry is not None and line.entry.stamp <= upto and line.entry.names(user_id):
+            if line.entry is not None and line.entry.names_any(upto):
                 content.append(orjson.dumps({_POSITION: line.position}) + b"\n")
                 taken += 1
             else:

@@ -8,7 +8,7 @@ from typing import Any
 from models.columns import FLAG_COLUMNS
 from models.errors import StoreUnavailableError
 from models.keys import Keys, shard_of
-from models.live.erased import note_erased
+from models.live.erasures import open_erasure
 from models.live.halves import commit_of
 from models.live.hidden import FlagChange, append_change
 from models.live.log import ERASE, PROFILE, Entry
@@ -68,7 +68,8 @@ async def write_erasure(store: AsyncStore, keys: Keys, user_id: str, *, clock: C
     """Erases what is live of a person but for the stamp of it, and hides them from everybody; returns the stamp.
 
     What other people's records, the log, the archive and the versions have of the person is the worker's and the
-    night's to take out. Raises StoreError where it is not done, or only in part; it may be asked for again.
+    night's to take out (models.live.erasing). Raises StoreError where it is not done, or only in part; it may be asked
+    for again.
     """
     for attempt in range(ATTEMPTS):
         record = LiveRecord.unpack(await store.get(keys.live(user_id)))
@@ -80,7 +81,7 @@ async def write_erasure(store: AsyncStore, keys: Keys, user_id: str, *, clock: C
         deletes = [keys.live_profile(user_id), keys.seen(user_id)]
         if await _made(store, replace(commit, deletes=deletes, appends=[_append(keys, entry)])):
             await append_change(store, keys, FlagChange(user_id, stamp, erased=True))
-            await note_erased(store, keys, user_id, stamp)
+            await open_erasure(store, keys, user_id, stamp)
             return stamp
         await asyncio.sleep(attempt * PAUSE_S)
     raise StoreUnavailableError(CROWDED)

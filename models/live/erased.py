@@ -1,9 +1,10 @@
-"""What remains of erased people: a keyed hash of the id, so that an old export does not bring them back."""
+"""What remains of erased people: a keyed hash of the id, so that no export brings them back."""
 
 import hashlib
 import secrets
 from collections.abc import Iterable, Mapping
 
+from models import files
 from models.keys import Keys
 from models.store.protocol import AsyncStore, SyncStore
 
@@ -34,27 +35,36 @@ class ErasedPeople:
         more = {_hash(self._key, user_id): max(stamp, self.stamp(user_id)) for user_id, stamp in others.items()}
         return ErasedPeople(self._key, self._stamps | more)
 
+    @property
+    def digest(self) -> str:
+        """Equal for the same erasures."""
+        return files.json_digest(self._stamps)
+
+    def since(self, cut: int) -> dict[str, int]:
+        """The hashes and stamps of those who were erased later than a stamp."""
+        return {name: stamp for name, stamp in self._stamps.items() if stamp > cut}
+
     def among(self, user_ids: Iterable[str]) -> set[str]:
         """Those of the ids who were erased."""
         return {user_id for user_id in user_ids if self.stamp(user_id)} if self._stamps else set()
 
 
-async def note_erased(store: AsyncStore, keys: Keys, user_id: str, stamp: int) -> None:
-    """Notes that a person was erased. Never undone; one who comes back is known by what is later than the stamp."""
+async def name_of(store: AsyncStore, keys: Keys, user_id: str) -> str:
+    """The keyed hash that stands for an id; its key is made where there is none."""
     key = await store.get(keys.erased_key)
     if key is None:
         await store.compare_and_set(keys.erased_key, None, secrets.token_bytes(_KEY_BYTES))
         key = await store.get(keys.erased_key)
-    await store.fields_set(keys.erased, {_hash(key or b"", user_id): str(stamp).encode()})
+    return _hash(key or b"", user_id)
 
 
-def note_erased_blocking(store: SyncStore, keys: Keys, user_id: str, stamp: int) -> None:
-    """The same as `note_erased` for the worker."""
+def name_of_blocking(store: SyncStore, keys: Keys, user_id: str) -> str:
+    """The same as `name_of` for the worker."""
     key = store.get(keys.erased_key)
     if key is None:
         store.compare_and_set(keys.erased_key, None, secrets.token_bytes(_KEY_BYTES))
         key = store.get(keys.erased_key)
-    store.fields_set(keys.erased, {_hash(key or b"", user_id): str(stamp).encode()})
+    return _hash(key or b"", user_id)
 
 
 def read_erased(store: SyncStore, keys: Keys) -> ErasedPeople:

@@ -4,7 +4,7 @@ Flags of a version stand in its tables. What changed since stands in one stream 
 rises with every change: a process that has followed up to an epoch reads nothing as long as the epoch stays.
 """
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import orjson
@@ -178,8 +178,9 @@ def follow_blocking(store: SyncStore, keys: Keys, hidden: HiddenSet) -> list[Fla
     return changes
 
 
-def forget_blocking(store: SyncStore, keys: Keys, upto: int, erased: Container[str] = ()) -> int:
-    """Drops the changes up to a stamp that the cut of every version has reached, and all that name `erased` people.
+def forget_blocking(store: SyncStore, keys: Keys, upto: int, erased: Mapping[str, int] | None = None) -> int:
+    """Drops the changes up to a stamp that the cut of every version has reached, and those of `erased` people, of each
+    up to a stamp.
 
     How many were dropped. Call it only once no version is left whose cut is before the stamp.
     """
@@ -187,7 +188,7 @@ def forget_blocking(store: SyncStore, keys: Keys, upto: int, erased: Container[s
     while entries := store.stream_read(keys.hidden_log, position, READ_AT_ONCE):
         position = entries[-1][0]
         changes = [(at, FlagChange.decode(entry)[1]) for at, entry in entries]
-        doomed = [at for at, change in changes if change.stamp <= upto or change.user_id in erased]
+        doomed = [at for at, change in changes if change.stamp <= max(upto, (erased or {}).get(change.user_id, 0))]
         dropped += store.stream_delete(keys.hidden_log, doomed)
     return dropped
 

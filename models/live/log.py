@@ -6,6 +6,7 @@ person, so that person and stamp name an entry for good.
 
 import hashlib
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -94,9 +95,9 @@ class Entry:
         """The kind of event; None for profiles and erasures."""
         return _KINDS.get(self.kind)
 
-    def names(self, user_id: str) -> bool:
-        """Whether the entry is of a person or names them."""
-        return user_id in (self.user_id, self.other_id)
+    def names_any(self, upto: Mapping[str, int]) -> bool:
+        """Whether the entry is of one of these people, or names one, and is not later than the stamp given for them."""
+        return any(one in upto and self.stamp <= upto[one] for one in (self.user_id, self.other_id) if one)
 
     def encode(self) -> bytes:
         """One line of JSON without its end; what is None is left out."""

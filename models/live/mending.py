@@ -10,7 +10,7 @@ from models.errors import StoreUnavailableError
 from models.keys import Keys
 from models.live.archive import Archive
 from models.live.changes import flags_changed
-from models.live.erased import note_erased_blocking
+from models.live.erasures import open_erasure_blocking
 from models.live.halves import Half, by_person, commits_of
 from models.live.hidden import FlagChange, HiddenSet, append_change_blocking, follow_blocking
 from models.live.log import ERASE, PROFILE, Entry
@@ -86,7 +86,7 @@ class Mender:
             if not self._hidden.knows(change):
                 append_change_blocking(self._store, self._keys, change)
             if change.erased:
-                note_erased_blocking(self._store, self._keys, change.user_id, change.stamp)
+                open_erasure_blocking(self._store, self._keys, change.user_id, change.stamp)
 
 
 def _change(entry: Entry) -> FlagChange | None:

@@ -1,6 +1,6 @@
-"""Taking an erased person out of what others' live records hold."""
+"""Taking erased people out of what others' live records hold."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 
 from models.errors import StoreUnavailableError
@@ -15,8 +15,8 @@ ATTEMPTS = 20
 """how often a record that others write meanwhile is read again"""
 
 
-def scrub(store: SyncStore, keys: Keys, user_id: str, upto: int) -> int:
-    """Drops what the live records of all people say of one up to a stamp, the erasure's; how many records did.
+def scrub(store: SyncStore, keys: Keys, upto: Mapping[str, int]) -> int:
+    """Drops what the live records of all people say of some, of each up to a stamp; how many records did.
 
     Reads every record once. What is written meanwhile by those who do not yet know of the erasure may be missed: do it
     again once all of them do.
@@ -25,21 +25,22 @@ def scrub(store: SyncStore, keys: Keys, user_id: str, upto: int) -> int:
     for shard in range(SHARDS):
         found = store.scan(f"{keys.shard(shard)}u:")
         while names := list(islice(found, READ_AT_ONCE)):
-            changed += _scrub(store, keys, names, user_id, upto)
+            changed += _scrub(store, keys, names, upto)
     return changed
 
 
-def _scrub(store: SyncStore, keys: Keys, names: Sequence[str], user_id: str, upto: int) -> int:
-    changed = 0
+def _scrub(store: SyncStore, keys: Keys, names: Sequence[str], upto: Mapping[str, int]) -> int:
+    changed, sought = 0, [user_id.encode() for user_id in upto]
     waiting = list(names)
     for _ in range(ATTEMPTS):
         commits = {}
         for name, packed in zip(waiting, store.get_many(waiting), strict=True):
-            if packed is None or user_id.encode() not in packed:
+            if packed is None or not any(one in packed for one in sought):
                 continue
             record = LiveRecord.unpack(packed)
             beginning = record.beginning
-            if record.forget(user_id, upto):
+            forgotten = [record.forget(user_id, stamp) for user_id, stamp in upto.items()]
+            if any(forgotten):
                 person = name.split(":u:", 1)[1]
                 commits[name] = commit_of(keys, person, record, beginning, floor=record.floor, now=now_us())
         made = store.commit(list(commits.values()))

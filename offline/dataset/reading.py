@@ -37,6 +37,8 @@ class Dataset:
     """the moment of the export in seconds since 1970 UTC, never after the start of the run"""
     reason_columns: list[str]
     """the columns that may be told as a reason, by name"""
+    is_dated: bool = False
+    """schema.toml says when the export was made"""
 
 
 def read_dataset(directory: Path, *, started_at: dt.datetime) -> Dataset:
@@ -62,7 +64,7 @@ def read_dataset(directory: Path, *, started_at: dt.datetime) -> Dataset:
     if users.inferred:
         log.info("kinds_inferred", columns={column: str(kind) for column, kind in users.inferred.items()})
     log.info("reason_columns", columns=reasons, chosen_by="schema.toml" if schema.reasons is not None else "name")
-    return Dataset(users, connections, interactions, _as_of(schema, started_at), reasons)
+    return Dataset(users, connections, interactions, _as_of(schema, started_at), reasons, schema.as_of is not None)
 
 
 def find_table(directory: Path, name: str) -> Table | None:

@@ -85,12 +85,12 @@ class TestArchive:
         for number in range(1, 9):
             archive.append(SHARD, [entry(number, "eve" if number % 3 == 0 else "bea")])
         assert any(b"eve" in path.read_bytes() for path in segments(tmp_path))
-        assert archive.rewrite("eve", 6) == 2
+        assert archive.rewrite({"eve": 6}) == 2
         assert stamps(archive, "8-0") == [1, 2, None, 4, 5, None, 7, 8]
         assert not any(b"eve" in path.read_bytes() for path in segments(tmp_path))
         assert archive.append(SHARD, [entry(9, "eve")], "8-0") == 1
-        assert archive.rewrite("eve", 8) == 0
-        assert archive.rewrite("ann", 99) == 7
+        assert archive.rewrite({"eve": 8}) == 0
+        assert archive.rewrite({"ann": 99}) == 7
         assert Archive(tmp_path).last(SHARD) == "9-0"
 
     def test_shards_are_apart(self, tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ class TestHiddenSet:
     ) -> None:
         for number in range(1, 5):
             await append_change(store, keys, FlagChange(f"u{number}", number, {Flag.ACTIVE: False}))
-        assert forget_blocking(memory, keys, 2, {"u4"}) == 3
+        assert forget_blocking(memory, keys, 2, {"u4": 4, "u3": 2}) == 3
         late = HiddenSet()
         assert [change.user_id for change in follow_blocking(memory, keys, late)] == ["u3"]
         assert late.epoch == 4

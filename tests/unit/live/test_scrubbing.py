@@ -28,8 +28,8 @@ async def test_records_of_others_forget_the_erased_and_not_who_came_back(
     await write_profile(store, keys, "eve", {"company": "Acme"}, clock=clock)
     clock.now += 2_000_000
     await write_events(store, keys, [Event(EventKind.DISMISS, people[0], "eve")], clock=clock)
-    assert scrub(memory, keys, "eve", erased) == 40
-    assert scrub(memory, keys, "eve", erased) == 0
+    assert scrub(memory, keys, {"eve": erased}) == 40
+    assert scrub(memory, keys, {"eve": erased}) == 0
     records = await read_records(store, keys, people)
     assert [person for person, record in records.items() if "eve" in record.ties] == [people[0]]
     assert set(records[people[0]].ties["eve"]) == {EventKind.DISMISS}

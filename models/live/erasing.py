@@ -1,0 +1,185 @@
+"""Taking out what is left of erased people, step by step, until nothing is.
+
+At once, when the DELETE is answered, the person is hidden and the own live state is gone (models.live.changes). Then,
+by whoever calls `erase_turn`, worker or night, each step as often as need be:
+
+1. once the log has no entry that names the person: out of others' live records, the archive, the queue and the stamps
+   of changes, and away with what a night that was cut short has made;
+2. once a version is served that does not hold the person, and no live process serves another: away with every version
+   that does, in the store and on disk, its candidate blocks and ranked lists with it;
+3. once more the first step, for what was written meanwhile; then the person's own record, the entries of the hidden
+   log, and the id in the record of the erasure.
+
+What remains are keyed hashes (models.live.erased). A person who came back by a PUT is another one: what is later than
+the PUT stays.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import structlog
+
+from models import publishing
+from models.erased_versions import OldVersions
+from models.keys import SHARDS, Keys, shard_of
+from models.live.archive import Archive
+from models.live.erasures import Erasure, Remains, read_open, replace_erasure
+from models.live.hidden import forget_blocking
+from models.live.leftovers import clear_run
+from models.live.log import PROFILE, Entry
+from models.live.record import LiveRecord
+from models.live.scrubbing import scrub
+from models.live.stamps import SETTLE_US, now_us
+from models.loading import Loader
+from models.store.commit import Commit, Guard
+from models.store.protocol import BEGINNING, SyncStore
+from models.versions import Versions
+
+READ_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    """An erased person of whom something may be left."""
+
+    name: str
+    erasure: Erasure
+    user_id: str
+    upto: int
+    """what is not later than this stamp is of the erased person, microseconds"""
+    is_back: bool
+    """a new person has the id"""
+
+
+def erase_turn(
+    store: SyncStore, keys: Keys, versions: Versions, *, settle_us: int = SETTLE_US, clock: Callable[[], int] = now_us
+) -> int:
+    """Takes every erasure as far as it goes now; how many are not done after it. Costs one read where there is none.
+
+    `settle_us` is how long after its stamp an event may still reach the log. May run several times at once, and be
+    killed anywhere. Raises StoreError, and ArtefactError where the archive of this home does not read back.
+    """
+    erasures = read_open(store, keys)
+    if not erasures:
+        return 0
+    eraser = _Eraser(store, keys, versions, settle_us, clock)
+    return eraser.turn(erasures)
+
+
+class _Eraser:
+    """One turn."""
+
+    def __init__(
+        self, store: SyncStore, keys: Keys, versions: Versions, settle_us: int, clock: Callable[[], int]
+    ) -> None:
+        self._store, self._keys, self._versions = store, keys, versions
+        self._archive = Archive(versions.home)
+        self._now = clock()
+        self._settled = self._now - settle_us
+
+    def turn(self, erasures: Mapping[str, Erasure]) -> int:
+        gone = [self._gone(name, one) for name, one in erasures.items() if one.user_id and one.stamp <= self._settled]
+        remains: dict[str, list[Remains]] = {name: [Remains.LOG] for name in erasures}
+        logged = self._logged({one.user_id: one.upto for one in gone})
+        ready = [one for one in gone if one.user_id not in logged]
+        fresh = [one for one in ready if one.erasure.scrubbed < one.erasure.stamp]
+        self._scrub(fresh)
+        for one in ready:
+            remains[one.name] = []
+            if not clear_run(self._versions.home, one.erasure.stamp):
+                remains[one.name].append(Remains.RUN)
+        self._drop_versions(ready, remains)
+        finished = [one for one in ready if not remains[one.name]]
+        self._scrub([one for one in finished if one not in fresh])
+        self._forget(finished)
+        scrubbed, done = {one.name for one in ready}, {one.name for one in finished}
+        left = len(erasures)
+        for name, erasure in erasures.items():
+            after = replace(erasure, waits_for=tuple(remains[name]))
+            if name in scrubbed:
+                after = replace(after, scrubbed=erasure.stamp)
+            if name in done:
+                after = replace(after, done=erasure.stamp, done_at=self._now, user_id=None)
+            left -= replace_erasure(self._store, self._keys, name, erasure, after) and after.is_done
+        structlog.get_logger().info("erasures_taken_further", done=len(erasures) - left, left=left)
+        return left
+
+    def _gone(self, name: str, erasure: Erasure) -> _Gone:
+        """The person of an erasure. All that names one who is not back is of the erased person."""
+        user_id, stamp = str(erasure.user_id), erasure.stamp
+        if LiveRecord.unpack(self._store.get(self._keys.live(user_id))).profile <= stamp:
+            return _Gone(name, erasure, user_id, self._settled, is_back=False)
+        return _Gone(name, erasure, user_id, self._first_put(user_id, stamp) - 1, is_back=True)
+
+    def _first_put(self, user_id: str, stamp: int) -> int:
+        """When the id was first put after an erasure; right after it where neither archive nor log says."""
+        shard = shard_of(user_id)
+        waiting = [entry for _, entry in self._waiting(shard)]
+        entries: Iterable[Entry | None] = (entry for _, entry in self._archive.read(shard))
+        puts = [
+            entry.stamp
+            for entry in (*entries, *waiting)
+            if entry is not None and entry.kind == PROFILE and entry.user_id == user_id and entry.stamp > stamp
+        ]
+        return min(puts, default=stamp + 1)
+
+    def _logged(self, upto: Mapping[str, int]) -> set[str]:
+        """Those of these people whom an entry that is not archived names."""
+        found: set[str] = set()
+        for shard in range(SHARDS) if upto else ():
+            for _, entry in self._waiting(shard):
+                found |= {one for one in (entry.user_id, entry.other_id) if one and entry.stamp <= upto.get(one, -1)}
+        return found
+
+    def _waiting(self, shard: int) -> Iterable[tuple[str, Entry]]:
+        """What is in the log of a shard, archived or not."""
+        position = BEGINNING
+        while read := self._store.stream_read(self._keys.log(shard), position, READ_AT_ONCE):
+            for position, entry in read:
+                yield position, Entry.decode(entry)
+
+    def _scrub(self, people: Iterable[_Gone]) -> None:
+        """Out of others' records, the archive, the queue and the stamps of changes."""
+        upto = {one.user_id: one.upto for one in people}
+        if not upto:
+            return
+        scrub(self._store, self._keys, upto)
+        self._archive.rewrite(upto)
+        away = [one.user_id for one in people if not one.is_back]
+        self._store.stamps_remove(self._keys.touched, away)
+        self._store.queue_done(self._keys.refresh, [user_id.encode() for user_id in away])
+        self._store.delete([self._keys.exposure])  # the worker writes it anew
+
+    def _drop_versions(self, people: Iterable[_Gone], remains: Mapping[str, list[Remains]]) -> None:
+        """Takes away the versions made before, where the one that is served was made after."""
+        pointer = publishing.active(self._store, keys=self._keys)
+        loader = Loader(self._store, self._keys)
+        old = OldVersions(loader, self._versions, None if pointer is None else pointer.version)
+        known = []
+        for one in people:
+            if old.unknown.get(one.name, 0) >= one.erasure.stamp:
+                remains[one.name].append(Remains.NIGHT)
+            else:
+                known.append(one)
+        if not known:
+            return
+        if old.serving():
+            why = Remains.PROCESSES
+        elif not old.remove():
+            why = Remains.SWITCH
+        else:
+            return
+        for one in known:
+            remains[one.name].append(why)
+
+    def _forget(self, people: Iterable[_Gone]) -> None:
+        """The entries of the hidden log, and the own record where nobody has the id again."""
+        upto = {one.user_id: one.upto for one in people}
+        if not upto:
+            return
+        forget_blocking(self._store, self._keys, 0, upto)
+        for one in people:
+            key = self._keys.live(one.user_id)
+            record = LiveRecord.unpack(self._store.get(key))
+            if record.beginning is not None and record.profile <= one.erasure.stamp:
+                self._store.commit([Commit(guards=[Guard(key, record.beginning)], deletes=[key])])
