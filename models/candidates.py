@@ -1,11 +1,12 @@
 """Candidates: gathered, compared and packed, for everybody by night and for one person in the worker."""
 
 import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +16,10 @@ from models import files
 from models.block import Block, quantise
 from models.columns import Flag
 from models.features.pair import PAIR_FEATURES
-from models.graph import Graph
-from models.kernels.affinity import MISSING, AffinityTables
+from models.guests import Guest, GuestSeat
 from models.kernels.pool import fill_pools
 from models.kernels.world import Reach, World
+from models.landscape import Landscape
 from models.tables import Tables
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 CONFIG = "config.json"
 BATCH = 1024
 """users whose pools are held at once"""
+SEEDS = 16
+"""friends whose neighbours a guest is shown"""
 
 
 class CandidateConfig(BaseModel):
@@ -58,6 +61,9 @@ class CandidateConfig(BaseModel):
     few_friends: int = Field(default=3, ge=0)
     """below this many friends every group of the profile is used"""
 
+    likely: int = Field(default=500, ge=0)
+    """of the best connected people those nearest in the spectrum, for people with few friends"""
+
     least: int = Field(default=100, ge=0)
     """popular people fill up to this many candidates"""
 
@@ -77,28 +83,6 @@ class CandidateConfig(BaseModel):
 
 CHEAP_DEFAULT = np.array([0.0, 0.5, 0.3, 1.0, 0.5, 0.0, 0.5, 0.5, -0.4], dtype=np.float32)
 """The cheap score before one is learnt: weights of PAIR_FEATURES, then of the candidate's ln(1 + friends)"""
-
-
-AFFINITY_ARRAYS: dict[str, tuple[type[np.generic], int]] = {
-    "codes": (np.int32, 2),
-    "cardinality": (np.int64, 1),
-    "matrix_at": (np.int64, 1),
-    "matrices": (np.float32, 1),
-    "same_at": (np.int64, 1),
-    "same": (np.float32, 1),
-    "different": (np.float32, 1),
-    "set_indptr": (np.int64, 1),
-    "set_codes": (np.int32, 1),
-    "set_weights": (np.float32, 1),
-    "points": (np.float32, 2),
-    "point_spans": (np.int64, 1),
-    "point_edges": (np.float32, 2),
-    "point_weights": (np.float32, 2),
-}
-"""type and dimensions of each array of AffinityTables on disk"""
-
-BY_PERSON = {"codes": 0, "points": 0, "set_indptr": 1}
-"""those of them that have a place for each person, and how many places more"""
 
 
 class Nearest(Protocol):
@@ -125,83 +109,6 @@ class Pools:
             yield quantise(int(user), self.rows[at, :m], self.sources[at, :m], self.values[at, :, :m])
 
 
-@dataclass(frozen=True)
-class Landscape:
-    """All that candidates are made from, for one graph of n users."""
-
-    graph: Graph
-    known: Graph
-    """directed: never to be shown to a viewer, beside her friends"""
-    suggestible: NDArray[np.bool_]
-    """(n,) who may be shown to anyone"""
-    spectral: NDArray[np.float32]
-    """(n, k) coordinates in the leading eigenvectors"""
-    smoothing: NDArray[np.float32]
-    """(k,) weights of their products for a smoother estimate"""
-    embeddings: NDArray[np.float32]
-    """(n, d) L2-normalised"""
-    affinity: AffinityTables
-    cheap: NDArray[np.float32]
-    """(len(PAIR_FEATURES) + 1,) weights of the cheap score"""
-
-    def world(self) -> World:
-        """The landscape as the kernel reads it."""
-        value_indptr, value_codes, values = _values(self.affinity)
-        group_indptr, group_rows = _groups(value_indptr, value_codes, values, self.graph.degrees, self.suggestible)
-        popular = np.argsort(-self.graph.degrees, kind="stable")
-        shown = popular[self.suggestible[popular] & (self.graph.degrees[popular] > 0)]
-        return World(
-            indptr=self.graph.indptr,
-            indices=self.graph.indices,
-            known_indptr=self.known.indptr,
-            known_indices=self.known.indices,
-            suggestible=self.suggestible,
-            spectral=self.spectral,
-            smoothing=self.smoothing,
-            embeddings=self.embeddings,
-            affinity=self.affinity,
-            value_indptr=value_indptr,
-            value_codes=value_codes,
-            group_indptr=group_indptr,
-            group_rows=group_rows,
-            popular=shown[:1000].astype(np.int32),
-            cheap=self.cheap,
-        )
-
-    def save(self, directory: Path) -> None:
-        """Writes what the version's tables do not hold."""
-        directory.mkdir(parents=True, exist_ok=True)
-        for name in ("spectral", "smoothing", "embeddings", "cheap"):
-            files.write_array(directory / f"{name}.npy", getattr(self, name))
-        for name, array in self.affinity._asdict().items():
-            files.write_array(directory / f"affinity_{name}.npy", array)
-
-    @classmethod
-    def open(cls, directory: Path, graph: Graph, known: Graph, suggestible: NDArray[np.bool_]) -> "Landscape":
-        """A saved landscape with the graph of the version's tables; arrays are memory-mapped.
-
-        Raises ArtefactError where a file is missing, cut short, or of another number of people or features.
-        """
-
-        def array(name: str, dtype: type[np.generic], *shape: int | None) -> NDArray[Any]:
-            return files.read_array(directory / f"{name}.npy", dtype, shape)
-
-        affinity = {}
-        for name, (dtype, dimensions) in AFFINITY_ARRAYS.items():
-            length = graph.n + BY_PERSON[name] if name in BY_PERSON else None
-            affinity[name] = array(f"affinity_{name}", dtype, length, *(None,) * (dimensions - 1))
-        return cls(
-            graph=graph,
-            known=known,
-            suggestible=suggestible,
-            spectral=array("spectral", np.float32, graph.n, None),
-            smoothing=array("smoothing", np.float32, None),
-            embeddings=array("embeddings", np.float32, graph.n, None),
-            affinity=AffinityTables(**affinity),
-            cheap=array("cheap", np.float32, len(PAIR_FEATURES) + 1),
-        )
-
-
 class IndexNearest:
     """Nearest neighbours asked of the index."""
 
@@ -213,15 +120,25 @@ class IndexNearest:
         """(u, count) int32 of the rows nearest to each of `rows` but itself, -1 for none."""
         return self._index.nearest_others(self._embeddings, rows, count)
 
+    def near(self, vectors: NDArray[np.float32], count: int) -> NDArray[np.int32]:
+        """(m,) int32, about `count` rows near to any of `vectors` (s, d), each once, half of them to the first."""
+        first, _ = self._index.search(vectors[:1], count if len(vectors) == 1 else count // 2)
+        others, _ = self._index.search(vectors[1:], max(count // (2 * max(len(vectors) - 1, 1)), 1))
+        found = np.unique(np.concatenate([first.ravel(), others.ravel()]))
+        return found[found >= 0].astype(np.int32)
+
 
 class CandidateMaker:
     """Makes candidates in a landscape; threads may share it."""
 
     def __init__(self, landscape: Landscape, nearest: Nearest, config: CandidateConfig, threads: int = 0) -> None:
+        self.landscape = landscape
         self._world = landscape.world()
         self._nearest = nearest
         self._config = config
         self._threads = threads or os.cpu_count() or 1
+        self._seat: GuestSeat | None = None
+        self._lock = threading.Lock()
 
     @classmethod
     def open(cls, version: Path) -> "CandidateMaker":
@@ -240,6 +157,10 @@ class CandidateMaker:
 
     def pools(self, users: NDArray[np.int64]) -> Pools:
         """Candidates of these rows, best first by the cheap score, at most `config.kept` each."""
+        nearest = self._nearest.nearest(users, self._config.nearest)
+        return self._filled(self._world, users, nearest, min(self._threads, max(len(users), 1)))
+
+    def _filled(self, world: World, users: NDArray[np.int64], nearest: NDArray[np.int32], threads: int) -> Pools:
         kept, features = self._config.kept, len(PAIR_FEATURES)
         pools = Pools(
             users=users,
@@ -248,12 +169,10 @@ class CandidateMaker:
             values=np.zeros((len(users), features, kept), np.float32),
             counts=np.zeros(len(users), np.int64),
         )
-        nearest = self._nearest.nearest(users, self._config.nearest)
-        threads = min(self._threads, max(len(users), 1))
 
         def fill(first: int) -> None:
             filled = (pools.rows, pools.sources, pools.values, pools.counts)
-            fill_pools(self._world, self._config.reach(), users, nearest, first, threads, *filled)
+            fill_pools(world, self._config.reach(), users, nearest, first, threads, *filled)
 
         with ThreadPoolExecutor(threads) as executor:
             list(executor.map(fill, range(threads)))
@@ -268,33 +187,25 @@ class CandidateMaker:
         """The block of one row."""
         return next(self.pools(np.array([row], dtype=np.int64)).blocks())
 
+    def guest_block(self, guest: Guest) -> Block:
+        """The block of a guest; its viewer is `guest.viewer`. One guest is served at a time.
 
-def _values(tables: AffinityTables) -> tuple[NDArray[np.int64], NDArray[np.int32], int]:
-    """By user the values of her profile, single ones and sets alike, as (n + 1,) and codes; and how many codes."""
-    n, columns = tables.codes.shape
-    starts = np.concatenate([[0], np.cumsum(tables.cardinality)]).astype(np.int64)
-    known = tables.codes != MISSING
-    single = (tables.codes + starts[:-1])[known] if columns else np.zeros(0, np.int64)
-    owners = np.concatenate([np.nonzero(known)[0], np.repeat(np.arange(n), np.diff(tables.set_indptr))])
-    codes = np.concatenate([single, tables.set_codes.astype(np.int64) + starts[-1]])
-    order = np.lexsort((codes, owners))
-    indptr = np.zeros(n + 1, np.int64)
-    np.cumsum(np.bincount(owners, minlength=n), out=indptr[1:])
-    return indptr, codes[order].astype(np.int32), int(starts[-1]) + len(tables.set_weights)
+        Raises TypeError where the maker knows the neighbours of some people only.
+        """
+        if not isinstance(self._nearest, IndexNearest):
+            raise TypeError("guests need an index to search")
+        with self._lock:
+            if self._seat is None:
+                self._seat = GuestSeat(self._world)
+            world = self._seat.take(guest)
+            nearest = self._nearest.near(self._seeds(guest), self._config.nearest)
+            pools = self._filled(world, np.array([self._seat.row], dtype=np.int64), nearest[None], 1)
+        m = int(pools.counts[0])
+        return quantise(guest.viewer, pools.rows[0, :m], pools.sources[0, :m], pools.values[0, :, :m])
 
-
-def _groups(
-    value_indptr: NDArray[np.int64],
-    value_codes: NDArray[np.int32],
-    values: int,
-    degrees: NDArray[np.int32],
-    suggestible: NDArray[np.bool_],
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """By value the people who have it and may be shown, best connected first, as (values + 1,) and rows."""
-    owners = np.repeat(np.arange(len(value_indptr) - 1), np.diff(value_indptr))
-    shown = suggestible[owners]
-    owners, codes = owners[shown], value_codes[shown]
-    order = np.lexsort((owners, -degrees[owners], codes))
-    indptr = np.zeros(values + 1, np.int64)
-    np.cumsum(np.bincount(codes, minlength=values), out=indptr[1:])
-    return indptr, owners[order].astype(np.int32)
+    def _seeds(self, guest: Guest) -> NDArray[np.float32]:
+        """(s, d) embeddings whose neighbours are a guest's candidates: her own and those of the friends who have
+        fewest friends themselves, who say most (friend-seed selection)."""
+        degrees = np.diff(self._world.indptr)[guest.friends]
+        chosen = guest.friends[np.argsort(degrees, kind="stable")[:SEEDS]]
+        return np.concatenate([guest.embedding[None], self._world.embeddings[chosen]])

@@ -72,10 +72,14 @@ class Graph:
 
     def without(self, a: ArrayLike, b: ArrayLike) -> "Graph":
         """This undirected graph less the pairs (a, b)."""
-        removed = Graph.from_pairs(self.n, a, b)
-        source = np.repeat(np.arange(self.n, dtype=np.int32), self.degrees)
-        kept = ~removed.contains(source, self.indices)
-        return Graph.from_directed(self.n, source[kept], self.indices[kept])
+        return self.less(np.concatenate([a, b]), np.concatenate([b, a]))
+
+    def less(self, source: ArrayLike, target: ArrayLike) -> "Graph":
+        """This directed graph less the pairs source → target."""
+        removed = Graph.from_directed(self.n, source, target)
+        own = np.repeat(np.arange(self.n, dtype=np.int32), self.degrees)
+        kept = ~removed.contains(own, self.indices)
+        return Graph.from_directed(self.n, own[kept], self.indices[kept])
 
     @cached_property
     def _keys(self) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,51 @@ def joined_sets(n: int, columns: Sequence[MultiColumn]) -> tuple[NDArray[np.int6
     indptr = np.zeros(n + 1, dtype=np.int64)
     np.cumsum(np.bincount(row, minlength=n), out=indptr[1:])
     return indptr, code[order].astype(np.int32)
+
+
+def one_profile(kinds: Mapping[str, str], said: Mapping[str, Any]) -> Profiles:
+    """The profile of one person from what a stored profile says, `kinds` being names of the column types above.
+
+    What does not read as its kind is missing.
+    """
+    return Profiles(1, {name: _one(kind, said.get(name)) for name, kind in kinds.items()})
+
+
+def _one(kind: str, cell: Any) -> Column:
+    """A column of one person."""
+    match kind:
+        case "CategoricalColumn":
+            return CategoricalColumn(np.array([-1 if cell is None else 0], np.int32), [str(cell)])
+        case "MultiColumn":
+            values = sorted({str(one) for one in cell}) if isinstance(cell, list) else []
+            return MultiColumn(np.array([0, len(values)]), np.arange(len(values), dtype=np.int32), values)
+        case "NumericColumn":
+            return NumericColumn(np.array([_number(cell)]))
+        case "TimestampColumn":
+            return TimestampColumn(np.array([_seconds(cell)]))
+        case "LocationColumn":
+            parts = cell.split(",") if isinstance(cell, str) else []
+            degrees = [_number(part) for part in parts] if len(parts) == 2 else [np.nan, np.nan]
+            return LocationColumn(np.array([degrees], np.float32))
+    return TextColumn([str(cell) if cell else None])
+
+
+def _number(cell: Any) -> float:
+    try:
+        return float(cell)
+    except (TypeError, ValueError):
+        return float("nan")
+
+
+def _seconds(cell: Any) -> float:
+    """Seconds since 1970 of ISO 8601 or of a number, NaN for anything else; a moment without a zone is UTC."""
+    if isinstance(cell, str):
+        try:
+            moment = datetime.fromisoformat(cell)
+        except ValueError:
+            return _number(cell)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return _number(cell)
 
 
 def _parts(column: Column) -> tuple[dict[str, NDArray[Any]], list[str] | None]:

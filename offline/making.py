@@ -35,6 +35,7 @@ def make_version(
     )
     (scratch / "index").rename(directory / "index")
     view.landscape.save(scratch)
+    people.coder.save(scratch)
     files.write_json(scratch / CONFIG, config.candidates.model_dump())
     tables = JudgedTables.of(learnt, view)
     content, offsets = snapshot.profile_json()

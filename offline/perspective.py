@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 
 from models import files
 from models.affinity import CodedProfiles, fit_affinity
-from models.candidates import CandidateConfig, CandidateMaker, Landscape
+from models.candidates import CandidateConfig, CandidateMaker
+from models.features.comparison import ProfileCoder
 from models.features.spectral import Spectral, spectral_embedding
-from models.features.statistics import user_statistics
+from models.features.statistics import tower_statistics, user_statistics
 from models.graph import Graph
 from models.index import IndexConfig
 from models.index_process import build_index_in_own_process
+from models.inductive import ProfileMap, settled
+from models.landscape import Landscape, profile_values
 from models.networks.graphsage import GraphSage, embed_everybody
 
 Floats = NDArray[np.float32]
@@ -29,7 +32,9 @@ class People:
 
     profile: Floats
     """(n, p) encoded profiles"""
+    coder: ProfileCoder
     coded: CodedProfiles
+    """the profiles as the coder codes them"""
     activity: Floats
     """(n, a) logarithms of counts of what they lately did, up to the cut that the graph has"""
     known: Graph
@@ -67,7 +72,7 @@ def survey(graph: Graph, people: People, reference: "Reference | None" = None) -
     if reference is not None:
         positions = spectral.aligned(reference.spectral, reference.mine, reference.theirs)
     statistics = user_statistics(graph, spectral.norms())
-    scaled = (statistics - STATISTICS_MEAN) / STATISTICS_SCALE
+    scaled = tower_statistics(statistics)
     left = people.profile.shape[1] + people.activity.shape[1]
     inputs = np.concatenate([people.profile, people.activity, scaled, positions], axis=1).astype(np.float32)
     width = inputs.shape[1]
@@ -120,7 +125,12 @@ def perspective(
     """Embeds everybody, builds the index under `directory`/index, and makes ready for candidates of `rows`."""
     directory.mkdir(parents=True, exist_ok=True)
     graph = surroundings.graph
+    affinity = fit_affinity(people.coded, graph)
+    values = profile_values(affinity)
+    coordinates = surroundings.spectral.coordinates()
     embeddings = embed_everybody(encoder, torch.from_numpy(surroundings.inputs), graph).numpy()
+    profiles = ProfileMap.fit(values, coordinates, embeddings, graph.degrees)
+    coordinates, embeddings = settled(profiles, values, coordinates, embeddings, graph.degrees)
     files.write_array(directory / "embeddings.npy", embeddings)
     nearest = directory / "nearest.npy"
     build_index_in_own_process(
@@ -130,14 +140,15 @@ def perspective(
         graph=graph,
         known=people.known,
         suggestible=people.suggestible,
-        spectral=surroundings.spectral.coordinates(),
-        smoothing=surroundings.spectral.smoothing(),
+        spectral=coordinates,
+        eigenvalues=surroundings.spectral.values,
+        profiles=profiles,
         embeddings=embeddings,
-        affinity=fit_affinity(people.coded, graph),
+        affinity=affinity,
         cheap=cheap,
     )
     found = KnownNearest(rows, files.read_array(nearest, np.int32, (len(rows), candidates.nearest)), graph.n)
-    scaled = (surroundings.statistics - STATISTICS_MEAN) / STATISTICS_SCALE
+    scaled = tower_statistics(surroundings.statistics)
     tower = np.concatenate([embeddings, people.profile, people.activity, scaled], axis=1)
     return Perspective(
         surroundings=surroundings,
@@ -162,8 +173,3 @@ class KnownNearest:
         if (at < 0).any():
             raise KeyError(int(rows[at < 0][0]))
         return np.ascontiguousarray(self._nearest[at, :count])
-
-
-STATISTICS_MEAN = np.array([2.5, 0.2, 3.0, 0.5], dtype=np.float32)
-STATISTICS_SCALE = np.array([1.0, 0.2, 1.0, 1.0], dtype=np.float32)
-"""what brings STATISTICS to the order of one; fixed, so that a number means the same in every graph"""

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from models.columns import Flag
 from models.events import EventKind
-from models.features.comparison import coded_profiles
+from models.features.comparison import ProfileCoder
 from models.features.profile import ProfileEncoder
 from models.graph import Graph
 from offline.evaluation.splits import dates_of, hide, window_start
@@ -66,12 +66,14 @@ def population(snapshot: Snapshot, encoder: ProfileEncoder) -> "Population":
     """Everybody, read once."""
     shown = np.uint8(Flag.DISCOVERABLE | Flag.ACTIVE)
     interactions = snapshot.interactions()
+    coder = ProfileCoder.fit(snapshot.profiles, encoder.text_model)
     kept = ~np.isin(interactions.kind, np.array(MAKING_FRIENDS, dtype=np.uint8))
     return Population(
         profile=encoder.encode(snapshot.profiles),
         people=People(
             profile=np.zeros((snapshot.n, 0), np.float32),
-            coded=coded_profiles(snapshot.profiles, encoder.text_model),
+            coder=coder,
+            coded=coder.coded(snapshot.profiles),
             activity=np.zeros((snapshot.n, 0), np.float32),
             known=Graph.from_directed(snapshot.n, *snapshot.forbidden()),
             suggestible=(snapshot.flags & shown) == shown,
@@ -109,6 +111,7 @@ class Population:
         activity = np.log1p(np.stack([did, received, made], axis=1)).astype(np.float32)
         return People(
             profile=self.profile,
+            coder=self.people.coder,
             coded=self.people.coded,
             activity=activity,
             known=self.people.known,

@@ -35,6 +35,12 @@ class RankerConfig(BaseModel):
     rounds: int = Field(default=6, ge=1)
     """times that friendships are hidden anew, at most, until there are as many lists; once where they have dates"""
 
+    least_newcomers: int = Field(default=100, ge=0)
+    """people of whom all or nearly all friendships are hidden: one in twenty, but not fewer than this"""
+
+    most_newcomers: int = Field(default=600, ge=0)
+    """and not more than this"""
+
     hardest: int = Field(default=64, ge=1)
     """candidates without friendship taken from the head of each list in a step"""
 

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from models.candidates import CHEAP_DEFAULT
 from models.features.profile import ProfileEncoder
+from models.graph import Graph
 from offline.config import NightConfig
+from offline.evaluation.splits import dates_of
 from offline.learnt import Learnt, Training
 from offline.perspective import Reference, perspective, survey
 from offline.population import Friendships, Parted, Population
@@ -18,6 +20,9 @@ from offline.ranker import train_ranker
 from offline.sage_training import train_graphsage
 from offline.snapshot import Snapshot
 from offline.training_lists import TrainingLists, training_lists
+
+FEW = 3
+"""friends that are left to a newcomer with some, at most"""
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +43,8 @@ def train(
     Two parts of them are hidden one after the other: the ranker's outcomes, and, of what remains, the encoder's. The
     encoder passes messages over neither; the ranker's graph lacks only its own outcomes, so that the embeddings it
     reads say no more of them than they will of the future. Where one such part makes few lists, more are hidden, each
-    alone and from all that is read.
+    alone and from all that is read; and some people are made newcomers, so that the ranker knows what to make of a
+    profile alone.
     """
     split = config.split
     outcomes = readable.parted(split.labels_of(readable.count), split.seed + 1)
@@ -66,11 +72,13 @@ def train(
     reference = Reference.of(early)
 
     hidings = [outcomes, *_more_hidings(readable, messages, outcomes, config)]
+    each = -(-config.ranker.lists // len(hidings))
+    hidings += _newcomers(outcomes, config)
     lists, people, statistics = [], [], []
     for at, hiding in enumerate(hidings):
         around = population.before(hiding.moment(moment), hiding.kept)
         surroundings = survey(hiding.kept.graph, around, reference)
-        viewers = _viewers(hiding, around.suggestible, config, -(-config.ranker.lists // len(hidings)))
+        viewers = _viewers(hiding, around.suggestible, config, each)
         view = perspective(
             surroundings,
             around,
@@ -128,6 +136,27 @@ def _more_hidings(readable: Friendships, messages: Friendships, first: Parted, c
         share = len(first.hidden.indices) / max(len(messages.graph.indices), 1)
         hidden = messages.parted(min(share, 0.5), config.split.seed + 2 + round_).hidden
         yield Parted(Friendships(readable.graph.without(*hidden.pairs()), None), hidden, None)
+
+
+def _newcomers(outcomes: Parted, config: NightConfig) -> Iterator[Parted]:
+    """Some people made newcomers: half of them have no friend left, the others one to three."""
+    graph, random = outcomes.kept.graph, np.random.default_rng(config.split.seed + 3)
+    wanted = np.clip(graph.n // 20, config.ranker.least_newcomers, config.ranker.most_newcomers)
+    chosen = random.permutation(np.flatnonzero(graph.degrees > 0))[: min(int(wanted), graph.n // 5)]
+    if not len(chosen):
+        return
+    all_of_them = Graph.from_directed(
+        graph.n, np.repeat(chosen, graph.degrees[chosen]), np.concatenate([graph.neighbours(one) for one in chosen])
+    )
+    left = np.maximum(random.permutation(len(chosen)) % (2 * FEW) - FEW + 1, 0)
+    kept = [random.permutation(graph.neighbours(one))[:few] for one, few in zip(chosen, left, strict=True)]
+    whose, friends = np.repeat(chosen, [len(one) for one in kept]), np.concatenate(kept)
+    both_ways = np.concatenate([whose, friends]), np.concatenate([friends, whose])
+    hidden = all_of_them.less(*both_ways)
+    owners = np.repeat(np.arange(graph.n, dtype=np.int32), hidden.degrees)
+    without = graph.without(owners, hidden.indices)
+    dates = None if outcomes.kept.dates is None else dates_of(without, graph, outcomes.kept.dates)
+    yield Parted(Friendships(without, dates), hidden, outcomes.cut)
 
 
 def _viewers(outcomes: Parted, active: NDArray[np.bool_], config: NightConfig, most: int) -> NDArray[np.int64]:

@@ -42,13 +42,6 @@ class Spectral:
         weights = np.sqrt(values**3 / (values**2 + NOISE))
         return np.asarray(self.roots[:, None] * self.vectors * weights, dtype=np.float32)
 
-    def smoothing(self) -> NDArray[np.float32]:
-        """(k,) float32 what each product of two coordinates is weighed with to estimate paths of length two instead:
-        eigenvalues squared, which see less of what is fine and less of what is chance."""
-        return np.asarray(
-            np.where(self.values > 0, (self.values**2 + NOISE) / np.maximum(self.values, 1e-6), 0), np.float32
-        )
-
     def norms(self) -> NDArray[np.float32]:
         """(n,) float32: length of each row of the coordinates."""
         return np.asarray(np.linalg.norm(self.coordinates(), axis=1), dtype=np.float32)
@@ -77,6 +70,15 @@ class Spectral:
             return np.zeros((len(positions), other.shape[1]), np.float32)
         left, _, right = svd(overlap.astype(np.float64), full_matrices=False)
         return np.asarray(positions @ (left @ right).astype(np.float32), dtype=np.float32)
+
+
+def smoothing(eigenvalues: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(k,) float32 what each product of two coordinates is weighed with to estimate paths of length two instead.
+
+    That is by the eigenvalues squared, which see less of what is fine and less of what is chance.
+    """
+    weights = (eigenvalues**2 + NOISE) / np.maximum(eigenvalues, 1e-6)
+    return np.where(eigenvalues > 0, weights, 0).astype(np.float32)
 
 
 def spectral_embedding(graph: Graph, dimensions: int | None = None) -> Spectral:

@@ -14,6 +14,16 @@ SHORTEST: Final = 1e-6
 """spectral length of somebody whom the leading eigenvectors do not see"""
 
 
+TOWER_MEAN: Final = np.array([2.5, 0.2, 3.0, 0.5], dtype=np.float32)
+TOWER_SCALE: Final = np.array([1.0, 0.2, 1.0, 1.0], dtype=np.float32)
+"""what brings the statistics to the order of one; fixed, so that a number means the same in every graph"""
+
+
+def tower_statistics(statistics: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The statistics (..., s) as the towers read them."""
+    return (statistics - TOWER_MEAN) / TOWER_SCALE
+
+
 def user_statistics(graph: Graph, spectral_norm: NDArray[np.float32]) -> NDArray[np.float32]:
     """(n, len(STATISTICS)) float32 of everybody; `spectral_norm` is (n,) float32."""
     log_degree = np.log1p(graph.degrees.astype(np.float32))

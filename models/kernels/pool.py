@@ -226,6 +226,26 @@ def add_groups(world: World, reach: Reach, scratch: Scratch, user: int, size: in
 
 
 @compiled()
+def add_likely(world: World, reach: Reach, scratch: Scratch, user: int, size: int) -> int:
+    """Add the nearest in the spectrum of the best connected people, for a user with few friends."""
+    if world.indptr[user + 1] - world.indptr[user] >= reach.few_friends:
+        return size
+    own = world.spectral[user]
+    eligible = 0
+    for row in world.popular:
+        if scratch.barred[row] or not world.suggestible[row]:
+            continue
+        likeness = low_rank(own, own, world.spectral[row])[0]
+        if likeness > 0.0:
+            scratch.eligible[eligible] = row
+            scratch.ranking[eligible] = likeness
+            eligible += 1
+    for row in scratch.eligible[: keep_best(scratch, user, eligible, reach.likely)]:
+        size = add(world, scratch, row, BY_EMBEDDING, size)
+    return size
+
+
+@compiled()
 def best_first(world: World, user: int, pool: NDArray[np.int32], found: NDArray[np.float32]) -> NDArray[np.int64]:
     """The order of the pool by the cheap score, falling; equal scores stand by a hash of the two rows."""
     features = len(found)
@@ -272,6 +292,7 @@ def fill_pools(
             if row >= 0:
                 size = add(world, scratch, row, BY_EMBEDDING, size)
         size = add_groups(world, reach, scratch, user, size)
+        size = add_likely(world, reach, scratch, user, size)
         for row in world.popular:
             if size >= reach.least:
                 break

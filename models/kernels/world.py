@@ -21,7 +21,7 @@ class World(NamedTuple):
     affinity               coded profiles and their weights
     value_indptr, value_codes    by user, the values of the profile that make groups
     group_indptr, group_rows     by value, the people who share it, best connected first
-    popular                rows of the best connected, as a last resort
+    popular                rows of the best connected, for those with few friends
     cheap                  (features + 1,) float32: what the cheap score gives each kept feature, and the candidate's
                            ln(1 + friends)
     """
@@ -55,6 +55,7 @@ class Reach(NamedTuple):
     rare_group: int
     group_members: int
     few_friends: int
+    likely: int
     least: int
 
 

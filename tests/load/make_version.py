@@ -39,7 +39,7 @@ from models.features.pair import (
     extra_inputs,
 )
 from models.features.profile import ProfileEncoder
-from models.features.statistics import user_statistics
+from models.features.statistics import tower_statistics, user_statistics
 from models.graph import Graph
 from models.keys import Keys
 from models.loading import CARRIED
@@ -52,7 +52,7 @@ from models.store.opening import open_sync
 from models.tables import write_tables
 from models.versions import Versions, new_id
 from offline import checkpoints
-from offline.perspective import STATISTICS_MEAN, STATISTICS_SCALE, People
+from offline.perspective import People
 from offline.population import friendships, population
 from offline.ranker import candidate_vectors
 from offline.snapshot import Snapshot, write_snapshot
@@ -134,7 +134,7 @@ def tower_inputs(people: People, statistics: NDArray[np.float32], seed: int) -> 
     random = np.random.default_rng(seed)
     embeddings = random.standard_normal((people.n, EMBEDDING), dtype=np.float32)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-    scaled = (statistics - STATISTICS_MEAN) / STATISTICS_SCALE
+    scaled = tower_statistics(statistics)
     return np.concatenate([embeddings, people.profile, people.activity, scaled], axis=1).astype(np.float32)
 
 

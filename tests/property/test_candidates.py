@@ -5,9 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.affinity import fit_affinity
-from models.candidates import CHEAP_DEFAULT, CandidateConfig, CandidateMaker, Landscape, Pools
+from models.candidates import CHEAP_DEFAULT, CandidateConfig, CandidateMaker, Pools
 from models.features.comparison import coded_profiles
 from models.graph import Graph
+from models.inductive import ProfileMap
+from models.landscape import Landscape
 from models.profiles import CategoricalColumn, MultiColumn, NumericColumn, Profiles
 from models.sources import Source
 
@@ -60,7 +62,8 @@ def random_landscape(seed: int) -> tuple[Landscape, RandomNearest]:
         known=Graph.from_directed(n, random.integers(n, size=n), random.integers(n, size=n)),
         suggestible=random.random(n) < 0.8,
         spectral=vectors[0],
-        smoothing=np.full(3, 0.5, np.float32),
+        eigenvalues=np.ones(3, np.float32),
+        profiles=ProfileMap.silent(0, 3, 3),
         embeddings=vectors[1],
         affinity=fit_affinity(coded_profiles(profiles), graph),
         cheap=CHEAP_DEFAULT,

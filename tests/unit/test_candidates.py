@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from models.affinity import fit_affinity
 from models.block import Block
-from models.candidates import CHEAP_DEFAULT, CandidateConfig, CandidateMaker, Landscape
+from models.candidates import CHEAP_DEFAULT, CandidateConfig, CandidateMaker
 from models.errors import ArtefactError
 from models.features.comparison import coded_profiles
 from models.features.pair import COMMON, EMBEDDING, PAIR_FEATURES, SPECTRAL
 from models.graph import Graph
+from models.inductive import ProfileMap
+from models.landscape import Landscape
 from models.profiles import CategoricalColumn, Column, MultiColumn, Profiles
 from models.sources import Source
 
@@ -54,7 +56,8 @@ def landscape(
         known=Graph.from_directed(n, [a for a, _ in known], [b for _, b in known]),
         suggestible=suggestible,
         spectral=np.zeros((n, 1), np.float32),
-        smoothing=np.zeros(1, np.float32),
+        eigenvalues=np.ones(1, np.float32),
+        profiles=ProfileMap.silent(0, 1, 1 if embeddings is None else embeddings.shape[1]),
         embeddings=np.zeros((n, 1), np.float32) if embeddings is None else embeddings,
         affinity=fit_affinity(coded_profiles(Profiles(n, columns or {})), graph),
         cheap=cheap,
@@ -272,7 +275,7 @@ def test_a_landscape_that_was_kept_makes_the_same_candidates(tmp_path: Path) -> 
     opened = Landscape.open(tmp_path, land.graph, land.known, land.suggestible)
     assert [one.pack() for one in blocks(opened)] == [one.pack() for one in blocks(land)]
     paths = sorted(tmp_path.iterdir())
-    assert len(paths) == 4 + len(land.affinity)
+    assert len(paths) == 6 + len(land.affinity)
     for path in paths:
         content = path.read_bytes()
         for damaged in (content[:-1], content[: len(content) // 2], b"", None):

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from models.affinity import fit_affinity
-from models.candidates import CHEAP_DEFAULT, CandidateConfig, CandidateMaker, Landscape
+from models.candidates import CHEAP_DEFAULT, CandidateConfig, CandidateMaker
 from models.features.comparison import coded_profiles
 from models.features.pair import COMMON, PAIR_FEATURES
 from models.graph import Graph
+from models.inductive import ProfileMap
+from models.landscape import Landscape
 from models.profiles import Profiles
 from offline.perspective import KnownNearest
 from offline.training_lists import TrainingLists, training_lists
@@ -26,7 +28,8 @@ def maker(graph: Graph) -> CandidateMaker:
         known=Graph.from_directed(graph.n, [], []),
         suggestible=np.ones(graph.n, np.bool_),
         spectral=nothing,
-        smoothing=np.zeros(1, np.float32),
+        eigenvalues=np.ones(1, np.float32),
+        profiles=ProfileMap.silent(0, 1, 1),
         embeddings=nothing,
         affinity=fit_affinity(coded_profiles(Profiles(graph.n)), graph),
         cheap=CHEAP_DEFAULT,
