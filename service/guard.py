@@ -7,7 +7,7 @@ from fastapi import Depends, Path, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from models.columns import user_id_fault
-from service.access import ADMIN, READ
+from service.access import ADMIN, READ, WRITE
 from service.parts import Parts
 from service.problems import invalid, unavailable
 from service.requests import RECORD, Record
@@ -37,7 +37,14 @@ async def _may_administer(
     parts.access.check(record_of(request).headers.get(b"authorization"), ADMIN)
 
 
+async def _may_write(
+    request: Request, parts: AppParts, _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+) -> None:
+    parts.access.check(record_of(request).headers.get(b"authorization"), WRITE)
+
+
 MAY_READ = Depends(_may_read)
+MAY_WRITE = Depends(_may_write)
 MAY_ADMINISTER = Depends(_may_administer)
 
 

@@ -1,6 +1,7 @@
-"""The routes that tell what a version knows."""
+"""The routes that tell what is known of people, and change it."""
 
 from http import HTTPStatus
+from itertools import islice
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -8,15 +9,23 @@ from pydantic import AwareDatetime, BaseModel
 
 from models.block import Block
 from models.errors import CorruptRecordError
+from models.live.changes import write_profile
+from models.live.floor import read_floor
+from models.profile_values import ProfileFaultError, checked_columns
+from service.bodies import documented, json_object
 from service.documentation import problems
-from service.guard import MAY_ADMINISTER, MAY_READ, AppParts, PathOther, PathUser, Served, record_of
+from service.guard import MAY_ADMINISTER, MAY_READ, MAY_WRITE, AppParts, PathOther, PathUser, Served, record_of
 from service.lists import read_block
 from service.parts import Parts
-from service.problems import ProblemError, invalid
+from service.problems import ProblemError, invalid, invalid_all
+from service.profiles_now import person_now
 from service.recommendations import CONTEXTS
 from service.served_version import ServedVersion
 from service.why import Pair, why
 from service.why_answer import WhyAnswer
+
+MOST_NAMED = 20
+"""faults of a body that an answer names"""
 
 router = APIRouter(prefix="/pymk", tags=["people"])
 
@@ -47,13 +56,60 @@ async def version(served: Served, parts: AppParts) -> VersionAnswer:
     )
 
 
+class PutAnswer(BaseModel):
+    """A profile change that is written."""
+
+    accepted: int
+    """columns that were named"""
+
+
+_COLUMNS = {
+    "type": "object",
+    "description": "Column and value. Only the columns named change; null clears one.",
+    "additionalProperties": {
+        "anyOf": [
+            {"type": "string", "description": 'A category, a text, a place "lat,lon", a timestamp.'},
+            {"type": "number", "description": "A number, or a timestamp in epoch seconds."},
+            {"type": "boolean", "description": "discoverable, active, connections_visible."},
+            {"type": "array", "items": {"type": "string"}, "description": "A set of values."},
+            {"type": "null"},
+        ]
+    },
+    "example": {"name": "Ann", "company": "Acme", "schools": ["Elm"], "home": "52.5,13.4", "discoverable": True},
+}
+
+
 @router.get("/users/{user_id}", dependencies=[MAY_READ], responses=problems(401, 403, 404, 422, 503))
-async def profile(user_id: PathUser, served: Served) -> dict[str, Any]:
-    """The stored profile of a user: an object of column and value."""
-    row = served.tables.vocabulary.row(user_id)
-    if row is None:
+async def profile(user_id: PathUser, served: Served, parts: AppParts) -> dict[str, Any]:
+    """The stored profile of a user, with what was put since: an object of column and value."""
+    person = await person_now(parts.stores.requests, parts.keys, served, user_id)
+    if person is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "no user of this id is known")
-    return served.tables.profile(row)
+    return dict(person.profile)
+
+
+@router.put(
+    "/users/{user_id}",
+    status_code=HTTPStatus.ACCEPTED,
+    dependencies=[MAY_WRITE],
+    responses=problems(401, 403, 413, 422, 503),
+    openapi_extra=documented(_COLUMNS),
+)
+async def put(user_id: PathUser, request: Request, served: Served, parts: AppParts) -> PutAnswer:
+    """Create or change a profile. Only the columns named change; null clears one; an unknown column is refused.
+
+    `discoverable`, `active` and `connections_visible` are heeded by every answer from then on. After an erasure this
+    makes a new person.
+    """
+    said = await json_object(request)
+    try:
+        columns = checked_columns(said, served.tables.column_kinds)
+    except ProfileFaultError as error:
+        named = islice(error.faults.items(), MOST_NAMED)
+        raise invalid_all([(column, "body", fault) for column, fault in named]) from error
+    store, keys = parts.stores.requests, parts.keys
+    await write_profile(store, keys, user_id, columns, floor=await read_floor(store, keys))
+    return PutAnswer(accepted=len(columns))
 
 
 @router.get(
@@ -70,7 +126,7 @@ async def why_of(
     """Why the other is, or is not, suggested to the user: sources, features, contributions, score and rules."""
     if context not in (known := {*CONTEXTS, *parts.settings.contexts}):
         raise invalid("context", f"must be one of {', '.join(sorted(known))}")
-    viewer, other = served.tables.vocabulary.row(user_id), served.tables.vocabulary.row(other_id)
+    viewer, other = [await _row(parts, served, one) for one in (user_id, other_id)]
     if viewer is None or other is None:
         parameter = "user_id" if viewer is None else "other_id"
         raise ProblemError(
@@ -78,6 +134,12 @@ async def why_of(
         )
     block = await _block(parts, served, viewer)
     return why(served, Pair(user_id, other_id, viewer, other), block, context, record_of(request).request_id)
+
+
+async def _row(parts: Parts, served: ServedVersion, user_id: str) -> int | None:
+    """The row of somebody who was not erased since; None where the version has nobody of the id."""
+    person = await person_now(parts.stores.requests, parts.keys, served, user_id)
+    return None if person is None else person.row
 
 
 async def _block(parts: Parts, served: ServedVersion, viewer: int) -> Block | None:

@@ -3,8 +3,8 @@
 At once, when the DELETE is answered, the person is hidden and the own live state is gone (models.live.changes). Then,
 by whoever calls `erase_turn`, worker or night, each step as often as need be:
 
-1. once the log has no entry that names the person: out of others' live records, the archive, the queue and the stamps
-   of changes, and away with what a night that was cut short has made;
+1. once the log has no entry that names the person: out of others' live records, the archive, the queue, the stamps of
+   changes and the table of the exposed, and away with what a night that was cut short has made;
 2. once a version is served that does not hold the person, and no live process serves another: away with every version
    that does, in the store and on disk, its candidate blocks and ranked lists with it;
 3. once more the first step, for what was written meanwhile; then the person's own record, the entries of the hidden
@@ -24,6 +24,7 @@ from models.erased_versions import OldVersions
 from models.keys import SHARDS, Keys, shard_of
 from models.live.archive import Archive
 from models.live.erasures import Erasure, Remains, read_open, replace_erasure
+from models.live.exposure import Exposed
 from models.live.hidden import forget_blocking
 from models.live.leftovers import clear_run
 from models.live.log import PROFILE, Entry
@@ -139,7 +140,7 @@ class _Eraser:
                 yield position, Entry.decode(entry)
 
     def _scrub(self, people: Iterable[_Gone]) -> None:
-        """Out of others' records, the archive, the queue and the stamps of changes."""
+        """The first step, but for the night's."""
         upto = {one.user_id: one.upto for one in people}
         if not upto:
             return
@@ -148,7 +149,11 @@ class _Eraser:
         away = [one.user_id for one in people if not one.is_back]
         self._store.stamps_remove(self._keys.touched, away)
         self._store.queue_done(self._keys.refresh, [user_id.encode() for user_id in away])
-        self._store.delete([self._keys.exposure])  # the worker writes it anew
+        held = self._store.get(self._keys.exposure)
+        exposed = Exposed.unpack(held)
+        if held is not None and not exposed.people.isdisjoint(upto):
+            left = Exposed.of(exposed.stamp, exposed.people - upto.keys())
+            self._store.compare_and_set(self._keys.exposure, held, left.pack())
 
     def _drop_versions(self, people: Iterable[_Gone], remains: Mapping[str, list[Remains]]) -> None:
         """Takes away the versions made before, where the one that is served was made after."""

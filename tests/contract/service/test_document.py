@@ -31,7 +31,7 @@ from service.app import create_app
 from service.parts import Stores
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-OPERATIONS = 11
+OPERATIONS = 14
 URL = "http://service"
 Ask = Callable[..., httpx2.Response]
 
@@ -81,7 +81,7 @@ def test_every_answer_is_documented(ask: Ask, document: dict[str, Any], data: st
     assert len(found) == OPERATIONS
     case = data.draw(data.draw(st.sampled_from(found)).as_strategy())
     wanted = case.as_transport_kwargs(base_url=URL)
-    request = {name: wanted[name] for name in ("method", "url", "params", "headers") if wanted.get(name)}
+    request = {name: wanted[name] for name in ("method", "url", "params", "headers", "json") if wanted.get(name)}
     case.validate_response(ask(**request), checks=CHECKS)
 
 
