@@ -29,6 +29,10 @@ class ContextLimit(NamedTuple):
     least_score: float = 0.0
 
 
+CONTEXTS = ("web", "mobile", "email", "onboarding")
+"""surfaces that are known without a setting; the first is the default"""
+
+
 class Settings(BaseSettings):
     """Settings that the commands share. The environment wins over the file; defaults stand here and nowhere else."""
 
@@ -97,6 +101,11 @@ class Settings(BaseSettings):
     forbidden_days: Annotated[int, Field(ge=0)] = FORBIDDEN_DAYS
     """how long a decline or a disconnect keeps two people from being suggested to each other"""
 
+    @property
+    def surfaces(self) -> tuple[str, ...]:
+        """Every context that lists are made for."""
+        return (*CONTEXTS, *sorted(self.contexts.difference(CONTEXTS)))
+
     @field_validator("contexts", mode="before")
     @classmethod
     def _split_contexts(cls, value: object) -> object:
@@ -151,6 +160,7 @@ class Settings(BaseSettings):
 
 SCOPES = frozenset({"read", "write", "admin"})
 """what a key may allow"""
+
 
 def parse_context_limits(text: str) -> dict[str, ContextLimit]:
     """The limits of `context:most:score,...`, the score left out or not. Raises ValueError for another form."""

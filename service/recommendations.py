@@ -8,6 +8,7 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from models.errors import PymkError, StoreError
+from models.settings import CONTEXTS as CONTEXTS
 from service.access import READ, Access
 from service.lists import UNAVAILABLE
 from service.metrics import Metrics
@@ -19,8 +20,6 @@ from service.requests import RECORD, Record, answer_problem
 from service.served_version import ServedVersions
 
 PATH = "/pymk/recommendations"
-CONTEXTS = ("web", "mobile", "email", "onboarding")
-"""surfaces that are known without a setting; the first is the default"""
 
 _FIXED_HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"private, no-store"))
 
@@ -79,7 +78,7 @@ class Recommendations:
         answer = await self._recommender.answer(query, version, previous, trace, fresh=fresh)
         record.facts["served"] = answer.served
         record.facts["version"] = answer.version
-        self._metrics.listed(answer.served, trace.stages, trace.drops)
+        self._metrics.listed(answer.served, trace.stages, trace.drops, trace.moved)
         return b'{"user_id":%b,"request_id":"%b","version":"%b","served":"%b","recommendations":[%b]}' % (
             orjson.dumps(query.user_id),
             record.request_id.encode(),
@@ -94,5 +93,5 @@ class Recommendations:
             self._metrics.degraded.labels("store").inc()
             problem.members["served"] = UNAVAILABLE
         if problem.status is HTTPStatus.SERVICE_UNAVAILABLE:
-            self._metrics.listed(UNAVAILABLE, {}, {})
+            self._metrics.listed(UNAVAILABLE, {}, {}, {})
         return problem

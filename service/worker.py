@@ -1,76 +1,57 @@
-"""The background consumer: makes candidate blocks for those who wait for one."""
+"""`pymk worker`: works off the event log, and makes candidates for those who wait, as they are now."""
 
 import os
 import signal
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import structlog
 
 from models import processes, publishing
-from models.block import Block
 from models.errors import PymkError, StoreError
 from models.keys import Keys
+from models.live.archive import Archive
+from models.live.refreshing import Edition, Maker, Refresher
+from models.live.replay import Wanted, queue_passed_over, replay
 from models.manifest import Manifest
-from models.settings import Settings
+from models.publishing import ActivePointer
+from models.settings import CONTEXTS, Settings
 from models.store.opening import open_sync
 from models.store.protocol import SyncStore
 from models.tables import Tables
 from models.versions import Versions
+from models.vocabulary import Vocabulary
+from service.worker_exposure import ExposureWorker
+from service.worker_log import LogWorker
+from service.worker_people import PeopleWorker
+from service.worker_shards import ShardLeases
 
-LEASE_S = 60.0
-"""how long a user taken from the queue is this worker's; a worker that died gives it up so"""
-TAKEN_AT_ONCE = 16
-IDLE_S = 0.2
+IDLE_S = 0.05
 """pause when nobody waits"""
 STORE_PAUSE_S = 1.0
 """pause after the store did not answer or a version could not be opened"""
 HEARTBEAT_S = processes.TTL_S / 5
-
-
-class BlockMaker(Protocol):
-    """Makes one person's candidates from what a version holds."""
-
-    def block(self, row: int) -> Block:
-        """The candidate block of a row."""
-        ...
+REPORT_S = 10.0
+"""how often a worker with something to say says it"""
+SETTLED_S = 5.0
+"""so long after a switch some worker may still have worked for the version before"""
 
 
 class OpenMaker(Protocol):
     """Opens the maker of a version directory."""
 
-    def __call__(self, directory: Path) -> BlockMaker: ...
-
-
-@dataclass(frozen=True, slots=True)
-class WorkingVersion:
-    """The version that blocks are made for."""
-
-    version: str
-    tables: Tables
-    maker: BlockMaker
-
-
-@dataclass(slots=True)
-class Tally:
-    """What became of the users taken from the queue."""
-
-    made: int = 0
-    unknown: int = 0
-    """ids that the version does not know"""
-    failed: int = 0
+    def __call__(self, directory: Path) -> Maker: ...
 
 
 class Worker:
-    """Takes users from the queue, makes their blocks for the active version, writes them.
+    """Follows the pointer, works off queue and log, answers those who want a version replayed onto.
 
-    A user leaves the queue after the block is written, so a worker that dies loses nobody; two workers that make the
-    same block write the same bytes. Follows the pointer between two turns.
+    Whatever it does may be done twice: a worker that dies is followed by one that does the last things again.
     """
 
     def __init__(
@@ -83,22 +64,34 @@ class Worker:
         name: str,
         stop: threading.Event,
         superseded_ttl_s: float,
+        forbidden_days: int,
+        exposure_limit: int,
+        contexts: Sequence[str] = CONTEXTS,
     ) -> None:
-        self.tally = Tally()
-        self._store = store
-        self._versions = versions
-        self._keys = keys
-        self._open_maker = open_maker
+        self._store, self._versions, self._keys, self._open_maker = store, versions, keys, open_maker
         self._process = keys.process(name)
         self._stop = stop
-        self._superseded_ttl_s = superseded_ttl_s
-        self._working: WorkingVersion | None = None
+        self._edition: Edition | None = None
+        self._passed_over: tuple[str, bool] | None = None
+        self._reported_at = 0.0
         self._log = structlog.get_logger()
+        self._refresher = Refresher(store, keys, forbidden_days, contexts)
+        self.people = PeopleWorker(store, keys, self._refresher, self._follow, superseded_ttl_s)
+        leases = ShardLeases(store, keys, name)
+        self.log = LogWorker(store, keys, Archive(versions.home), leases)
+        self.exposure = ExposureWorker(
+            store, keys, versions.home, exposure_limit, self._vocabulary, lambda: 0 in leases.held
+        )
 
     def run(self) -> None:
-        """Works until the stop event; then finishes the user at hand and takes itself off the list of processes."""
-        heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-        heart.start()
+        """Works until the stop event; then finishes the people at hand and takes itself off the list of processes."""
+        threads = [
+            threading.Thread(target=self._beat, name="heartbeat", daemon=True),
+            threading.Thread(target=self.log.run, args=(self._stop,), name="log", daemon=True),
+            threading.Thread(target=self.exposure.run, args=(self._stop,), name="exposure", daemon=True),
+        ]
+        for thread in threads:
+            thread.start()
         try:
             while not self._stop.is_set():
                 try:
@@ -111,64 +104,89 @@ class Worker:
                     self._stop.wait(IDLE_S)
         finally:
             self._stop.set()
-            heart.join(HEARTBEAT_S)
+            for thread in threads:
+                thread.join(HEARTBEAT_S)
             with suppress(StoreError):  # the report expires by itself
                 self._store.delete([self._process])
-            self._log.info("worker_stopped", made=self.tally.made, unknown=self.tally.unknown, failed=self.tally.failed)
+            self._log.info("worker_stopped", **self._figures())
 
     def turn(self, now_s: float) -> bool:
-        """Follows the pointer and works off what is due; whether anybody was."""
-        working = self._follow()
-        if working is None:
-            return False
-        taken = self._store.queue_take(self._keys.refresh, now_s, LEASE_S, TAKEN_AT_ONCE)
-        for member in taken:
-            if self._stop.is_set():
-                break
-            self._refresh(working, member)
-        return bool(taken)
+        """Follows the pointer and works off what is due; whether anything was."""
+        replayed = self._replay_wanted()
+        busy = self.people.turn(now_s)
+        self._say(now_s)
+        return busy or replayed
 
-    def _refresh(self, working: WorkingVersion, member: bytes) -> None:
-        """Makes and writes one user's block; whoever the version does not know is dropped and counted."""
-        row = working.tables.vocabulary.row(member.decode("utf-8", "replace"))
-        if row is None:
-            self.tally.unknown += 1
-            self._log.info("unknown_user_dropped", version=working.version)
-        else:
-            try:
-                record = working.maker.block(row).pack()
-            except Exception as error:  # one person's failure is not the others'; due again when the lease ends
-                self.tally.failed += 1
-                self._log.error("block_not_made", row=row, version=working.version, exc_info=error)
-                return
-            self._write(working.version, row, record)
-            self.tally.made += 1
-            self._log.info("block_made", row=row, version=working.version)
-        self._store.queue_done(self._keys.refresh, [member])
-
-    def _write(self, version: str, row: int, record: bytes) -> None:
-        """Writes a block; one of a version that was superseded meanwhile expires with it."""
-        key = self._keys.block(version, row)
-        self._store.set(key, record)
-        pointer = publishing.active(self._store, keys=self._keys)
-        if pointer is None or version not in pointer.lasting:
-            self._store.expire_many([key], self._superseded_ttl_s)
-
-    def _follow(self) -> WorkingVersion | None:
+    def _follow(self) -> Edition | None:
         """The active version, opened where it changed; None while there is none."""
         pointer = publishing.active(self._store, keys=self._keys)
         if pointer is None:
             return None
-        if self._working is None or self._working.version != pointer.version:
-            directory = publishing.pull_tables(self._store, pointer.version, self._versions, keys=self._keys)
-            tables = Tables.open(directory / "tables")
-            self._working = WorkingVersion(pointer.version, tables, self._open_maker(directory))
+        if self._edition is None or self._edition.version != pointer.version:
+            self._edition = self._opened(pointer.version)
             self._report()
             self._log.info("version_followed", version=pointer.version)
-        return self._working
+        self._queue_passed_over(pointer, self._edition.manifest)
+        return self._edition
+
+    def _vocabulary(self) -> Vocabulary | None:
+        return None if self._edition is None else self._edition.tables.vocabulary
+
+    def _opened(self, version: str) -> Edition:
+        directory = publishing.pull_tables(self._store, version, self._versions, keys=self._keys)
+        tables = Tables.open(directory / "tables")
+        return Edition(Manifest.read(directory), tables, self._open_maker(directory))
+
+    def _queue_passed_over(self, pointer: ActivePointer, manifest: Manifest) -> None:
+        """Queues whom the switch passed over: at once, and again when no worker is left behind it."""
+        activation = pointer.activated_at.isoformat()
+        settled = time.time() - pointer.activated_at.timestamp() > SETTLED_S
+        if self._passed_over in ((activation, settled), (activation, True)):
+            return
+        key = self._keys.followed(pointer.version)
+        if self._store.get(key) != activation.encode():
+            queued = queue_passed_over(self._store, self._keys, manifest)
+            self._log.info("switch_followed", version=pointer.version, queued=queued)
+            if settled:
+                self._store.set(key, activation.encode())
+        self._passed_over = (activation, settled)
+
+    def _replay_wanted(self) -> bool:
+        """Replays onto the version that somebody asks for; whether anybody did."""
+        content = self._store.get(self._keys.replay)
+        wanted = Wanted.decode(content)
+        if wanted is None or not self._store.compare_and_set(self._keys.replay, content, b""):
+            return False
+        edition = self._edition
+        if edition is None or edition.version != wanted.version:
+            edition = self._opened(wanted.version)
+        replay(self._refresher, edition)
+        return True
+
+    def _figures(self) -> dict[str, float | int | None]:
+        tally = self.people.tally
+        return {
+            "entries": self.log.entries.total(),
+            "made": tally.made,
+            "newcomers": tally.newcomers,
+            "unknown": tally.unknown,
+            "failed": tally.failed,
+            "given_up": tally.given_up,
+            "latency_p50_s": tally.latency(0.5),
+            "latency_p99_s": tally.latency(0.99),
+        }
+
+    def _say(self, now_s: float) -> None:
+        """One line of figures now and then: what was done, what waits, how late it was."""
+        if now_s - self._reported_at < REPORT_S:
+            return
+        waiting, log_length = self._store.queue_length(self._keys.refresh), self.log.waiting()
+        if self.people.tally.latencies_s or waiting or log_length:
+            self._log.info("worker_works", queue=waiting, log=log_length, **self._figures())
+        self._reported_at = now_s
 
     def _report(self) -> None:
-        version = self._working.version if self._working is not None else ""
+        version = self._edition.version if self._edition is not None else ""
         self._store.set(self._process, version.encode(), processes.TTL_S)
 
     def _beat(self) -> None:
@@ -179,21 +197,10 @@ class Worker:
             self._stop.wait(HEARTBEAT_S)
 
 
-def open_maker(directory: Path) -> BlockMaker:
-    """The maker of a version directory; loads the numeric libraries that the service does without.
-
-    Makes one block in advance, so that what is compiled on first use is compiled before anybody waits for it.
-    """
-    from models.candidates import CandidateMaker
-
-    maker = CandidateMaker.open(directory)
-    if Manifest.read(directory).users:
-        maker.block(0)
-    return maker
-
-
 def work(settings: Settings) -> None:
     """Works until SIGTERM or SIGINT."""
+    from models.live.version_maker import open_maker
+
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -206,5 +213,8 @@ def work(settings: Settings) -> None:
             name=f"worker-{socket.gethostname()}-{os.getpid()}",
             stop=stop,
             superseded_ttl_s=settings.superseded_ttl_s,
+            forbidden_days=settings.forbidden_days,
+            exposure_limit=settings.exposure_limit,
+            contexts=settings.surfaces,
         )
         worker.run()

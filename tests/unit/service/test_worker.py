@@ -1,8 +1,9 @@
 """The worker: makes blocks for those who wait, loses nobody, follows the version."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +11,14 @@ import pytest
 from models.block import Block, quantise
 from models.errors import ArtefactError, StoreUnavailableError
 from models.keys import Keys
+from models.live.circle import Circle
+from models.live.newcomer import Newcomer, ProfileCodes
+from models.live.waiting import Waiting
 from models.publishing import publish
 from models.store.memory import MemoryStore
 from models.versions import Versions
-from service.worker import LEASE_S, Worker
+from service.worker import Worker
+from service.worker_people import LEASE_S, TRIES, TRY_AGAIN_S
 
 KEYS = Keys("pymk")
 
@@ -24,8 +29,15 @@ class Everybody:
     def block(self, row: int) -> Block:
         return quantise(row, np.arange(8, dtype=np.uint32), np.full(8, 1, np.uint8), np.zeros((1, 8), np.float32))
 
+    def overlay(self, row: int, around: Circle, profile: Mapping[str, Any] | None) -> Block:
+        return self.block(row)
 
-class Broken:
+    def newcomer(self, around: Circle, profile: Mapping[str, Any], stamp: int) -> Newcomer:
+        nothing = ProfileCodes(np.zeros(0, np.int32), np.zeros(0, np.int32))
+        return Newcomer(stamp, np.zeros(1, np.float32), np.zeros(3, np.float16), nothing, around.friends, self.block(0))
+
+
+class Broken(Everybody):
     def block(self, row: int) -> Block:
         raise ArtefactError("the index is damaged")
 
@@ -51,6 +63,8 @@ class Place:
             name="worker-1",
             stop=self.stop,
             superseded_ttl_s=60,
+            forbidden_days=90,
+            exposure_limit=100,
         )
 
     def queue(self, *user_ids: str) -> None:
@@ -73,7 +87,7 @@ def test_a_block_is_made_and_the_queue_left(place: Place) -> None:
     assert place.store.ttl_s(KEYS.block(version, 7)) is None
     assert place.store.queue_length(KEYS.refresh) == 0
     assert not worker.turn(100.0)
-    assert worker.tally.made == 1
+    assert worker.people.tally.made == 1
 
 
 def test_who_is_not_due_waits(place: Place) -> None:
@@ -89,7 +103,7 @@ def test_an_unknown_user_is_dropped_and_counted(place: Place) -> None:
     place.store.queue_add(KEYS.refresh, [b"\xff"], 100.0)
     worker = place.worker()
     worker.turn(100.0)
-    assert (worker.tally.unknown, place.store.queue_length(KEYS.refresh)) == (2, 0)
+    assert (worker.people.tally.unknown, place.store.queue_length(KEYS.refresh)) == (2, 0)
 
 
 def test_a_failure_leaves_the_user_for_later(place: Place) -> None:
@@ -97,10 +111,40 @@ def test_a_failure_leaves_the_user_for_later(place: Place) -> None:
     place.queue("ann")
     worker = place.worker(Broken())
     worker.turn(100.0)
-    assert worker.tally.failed == 1
+    assert worker.people.tally.failed == 1
+    assert not place.worker().turn(100.0 + TRY_AGAIN_S - 1)
+    assert place.worker().turn(100.0 + TRY_AGAIN_S)
+    assert place.store.queue_length(KEYS.refresh) == 0
+
+
+def test_who_fails_and_fails_is_given_up(place: Place) -> None:
+    place.publish()
+    place.queue("ann")
+    worker = place.worker(Broken())
+    for turn in range(TRIES + 3):
+        worker.turn(100.0 + turn * 1000)
+    assert (worker.people.tally.failed, worker.people.tally.given_up) == (TRIES, 1)
+    assert place.store.queue_length(KEYS.refresh) == 0
+
+
+def test_a_worker_that_died_gives_up_whom_it_had_taken(place: Place) -> None:
+    place.publish()
+    place.queue("ann")
+    assert place.store.queue_take(KEYS.refresh, 100.0, LEASE_S, 16) == [b"ann"]
     assert not place.worker().turn(100.0 + LEASE_S - 1)
     assert place.worker().turn(100.0 + LEASE_S)
-    assert place.store.queue_length(KEYS.refresh) == 0
+
+
+def test_a_change_while_the_block_is_made_waits_for_its_own_turn(place: Place) -> None:
+    class Slow(Everybody):
+        def block(self, row: int) -> Block:
+            place.store.queue_add(KEYS.refresh, [Waiting("ann", 8).encode()], 100.0)
+            return super().block(row)
+
+    place.publish()
+    place.store.queue_add(KEYS.refresh, [Waiting("ann", 7).encode()], 100.0)
+    place.worker(Slow()).turn(100.0)
+    assert place.store.queue_take(KEYS.refresh, 100.0, LEASE_S, 16) == [Waiting("ann", 8).encode()]
 
 
 def test_without_a_version_the_queue_is_left_alone(place: Place) -> None:
@@ -132,7 +176,9 @@ def test_a_block_of_a_superseded_version_expires(place: Place) -> None:
     assert place.store.ttl_s(KEYS.block(version, 7)) == 60
 
 
-def test_a_stop_leaves_the_rest_of_the_queue(place: Place) -> None:
+def test_a_stop_leaves_the_rest_of_the_queue(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.worker_people.TAKEN_AT_ONCE", 1)
+
     class Last(Everybody):
         def block(self, row: int) -> Block:
             place.stop.set()
@@ -142,7 +188,7 @@ def test_a_stop_leaves_the_rest_of_the_queue(place: Place) -> None:
     place.queue("ann", "bea", "cid")
     worker = place.worker(Last())
     worker.run()
-    assert worker.tally.made == 1
+    assert worker.people.tally.made == 1
     assert place.store.queue_length(KEYS.refresh) == 2
     assert list(place.store.scan(KEYS.processes)) == [], "it takes itself off the list of processes"
 
@@ -177,4 +223,4 @@ def test_a_store_that_comes_back_is_worked_with_again(place: Place, monkeypatch:
     place.queue("ann")
     worker = place.worker(Last())
     worker.run()
-    assert worker.tally.made == 1
+    assert worker.people.tally.made == 1

@@ -1,0 +1,86 @@
+"""The worker's way through the event log: mends what a crash left, queues who needs other candidates, archives."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+import structlog
+
+from models import publishing
+from models.errors import PymkError
+from models.keys import Keys
+from models.live.archive import Archive
+from models.live.floor import read_floor_blocking
+from models.live.log import ERASE, Entry
+from models.live.mending import Mender
+from models.live.waiting import called_for, queue_people
+from models.store.protocol import SyncStore
+from service.worker_shards import ShardLeases
+
+POLL_S = 0.05
+"""pause between two rounds over the shards"""
+IDLE_POLL_S = 0.15
+"""the same where the last round found nothing"""
+PAUSE_S = 1.0
+"""pause of a shard whose log could not be worked off"""
+
+
+class LogWorker:
+    """Works off the logs of the shards that it holds; lives in a thread of its own from `run` to the stop event.
+
+    People are queued before the log moves on, so that a worker that dies queues them twice and never not at all.
+    """
+
+    def __init__(self, store: SyncStore, keys: Keys, archive: Archive, leases: ShardLeases) -> None:
+        self.entries = Counter[str]()
+        """entries heard since the worker began, by kind"""
+        self.faults = 0
+        self._store, self._keys, self._leases = store, keys, leases
+        self._mender = Mender(store, keys, archive, self._heard)
+        self._paused: dict[int, float] = {}
+
+    def run(self, stop: threading.Event) -> None:
+        """Works until the stop event, then lets the shards go."""
+        while not stop.is_set():
+            try:
+                busy = self.turn()
+            except PymkError as error:
+                structlog.get_logger().warning("log_waits", error=str(error))
+                stop.wait(PAUSE_S)
+                continue
+            stop.wait(POLL_S if busy else IDLE_POLL_S)
+        self._leases.release()
+
+    def turn(self) -> int:
+        """One round over the shards; how many entries it worked off. A shard at fault pauses alone."""
+        worked, floor = 0, read_floor_blocking(self._store, self._keys)
+        for shard in self._leases.shards():
+            if self._paused.get(shard, 0.0) > time.monotonic():
+                continue
+            try:
+                worked += self._mender.turn(shard, floor=floor)
+            except PymkError as error:
+                self.faults += 1
+                self._paused[shard] = time.monotonic() + PAUSE_S
+                structlog.get_logger().error("shard_not_worked_off", shard=shard, error=str(error))
+        return worked
+
+    def waiting(self) -> int:
+        """Entries in the logs of the shards held."""
+        return sum(self._store.stream_length(self._keys.log(shard)) for shard in self._leases.held)
+
+    def _heard(self, entries: Sequence[Entry]) -> None:
+        self.entries.update(entry.kind for entry in entries)
+        if erased := {entry.user_id for entry in entries if entry.kind == ERASE}:
+            self._forget(erased)
+        if stamps := called_for(entries):
+            self._store.stamps_raise(self._keys.touched, stamps)
+            queue_people(self._store, self._keys, stamps)
+
+    def _forget(self, people: set[str]) -> None:
+        """Drops what waits for erased people, and what the versions served hold of them as newcomers."""
+        self._store.stamps_remove(self._keys.touched, sorted(people))
+        pointer = publishing.active(self._store, keys=self._keys)
+        lasting = pointer.lasting if pointer is not None else ()
+        self._store.delete(self._keys.newcomer(version, person) for version in lasting for person in people)
