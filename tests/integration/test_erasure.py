@@ -1,0 +1,297 @@
+"""Erasure, end to end: whatever is decoded, wherever it is kept, the erased person is not in it."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import anyio
+import httpx2
+import orjson
+import polars as pl
+import pytest
+
+from models import publishing
+from models.errors import PymkError, VersionError
+from models.events import EventKind
+from models.keys import SHARDS, Keys
+from models.live.archive import Archive
+from models.live.erasing import erase_turn
+from models.live.exposure import Exposed
+from models.live.log import Event
+from models.live.mending import Mender
+from models.live.record import LiveRecord
+from models.live.stamps import now_us
+from models.live.writing import write_events
+from models.settings import Settings
+from models.store.memory import AsyncMemoryStore, MemoryStore
+from models.tables import Tables
+from models.versions import Versions
+from offline.config import NightConfig
+from offline.night import Night
+from offline.snapshot import write_snapshot
+from offline.workspace import workspace
+from service.app import create_app
+from service.parts import Stores
+
+KEYS = Keys("pymk")
+GONE = "er/ika 🦊"
+STAYS = "u08"
+PATH = "/pymk/users/" + quote(GONE, safe="")
+
+
+def leaves(value: Any) -> Iterator[str]:
+    """Every text in a JSON value, names of members included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, one in value.items():
+            yield str(name)
+            yield from leaves(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from leaves(one)
+
+
+def texts_of(content: bytes) -> Iterator[str]:
+    """What bytes say, as JSON lines where they are, and as they stand: packed records keep ids as plain UTF-8."""
+    for line in content.splitlines():
+        with suppress(orjson.JSONDecodeError):
+            yield from leaves(orjson.loads(line))
+    yield content.decode("utf-8", "replace")
+
+
+def in_file(path: Path) -> Iterator[str]:
+    """Every text in a file, decoded by its kind."""
+    content = path.read_bytes()
+    if path.suffix == ".parquet":
+        frame = pl.read_parquet(path)
+        yield from frame.columns
+        for column in frame.select(pl.col(pl.String)).iter_columns():
+            yield from column.drop_nulls().to_list()
+    elif path.suffix == ".json":
+        yield from leaves(orjson.loads(content))
+    elif path.name == "vocabulary.bin":
+        yield from Tables.open(path.parent).vocabulary.user_ids() if (path.parent / "tables.json").exists() else ()
+    yield from texts_of(content)
+
+
+def in_value(value: Any) -> Iterator[str]:
+    """Every text in a value of the store, of whichever kind."""
+    if isinstance(value, bytes):
+        yield from texts_of(value)
+    elif isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, one in value.items():
+            yield from in_value(name)
+            yield from in_value(one)
+    elif isinstance(value, (list, set, tuple)):
+        for one in value:
+            yield from in_value(one)
+
+
+def traces(home: Path, store: MemoryStore, user_id: str) -> set[str]:
+    """Where an id stands: files by room and name, keys by their kind."""
+    found = set()
+    for path in sorted(home.rglob("*")):
+        name = path.relative_to(home)
+        if path.is_file() and (user_id in str(name) or any(user_id in text for text in in_file(path))):
+            found.add(f"{name.parts[0]}/{name.name}")
+    for key, held in store._held.items():
+        if user_id in key or any(user_id in text for text in in_value(held.value)):
+            found.add(":".join(part for part in key.split(":")[1:4] if not part[:1].isdigit() and part != user_id))
+    return found
+
+
+@asynccontextmanager
+async def serving(home: Path, store: MemoryStore) -> AsyncIterator[tuple[httpx2.AsyncClient, Any]]:
+    """A client of the service, and the parts behind it."""
+
+    @asynccontextmanager
+    async def stores(_: Settings) -> AsyncIterator[Stores]:
+        yield Stores(AsyncMemoryStore(store), store)
+
+    app = create_app(Settings(home=home), open_stores=stores)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://service") as client,
+    ):
+        yield client, app.state.parts
+
+
+class World:
+    """A home, a store and a dataset of three circles of friends, GONE in the first and between all."""
+
+    def __init__(self, home: Path, data: Path) -> None:
+        self.home, self.data, self.store = home, data, MemoryStore()
+        data.mkdir()
+        people = [GONE, *(f"u{number:02d}" for number in range(24))]
+        rows = [f"{one},Name of {one},{'Acme' if at % 2 else 'Bolt'}" for at, one in enumerate(people)]
+        (data / "users.csv").write_text("\n".join(["user_id,name,company", *rows]) + "\n")
+        pairs = [(a, b) for a in range(24) for b in range(a) if a // 8 == b // 8 and (a + b) % 7]
+        lines = [f"u{a:02d},u{b:02d}" for a, b in pairs] + [f"{GONE},u{at:02d}" for at in (1, 2, 9, 17)]
+        (data / "connections.csv").write_text("\n".join(["user_id,other_id", *lines]) + "\n")
+
+    def night(self, **more: Any) -> str:
+        version, _ = Night(
+            data=self.data, home=self.home, store=self.store, keys=KEYS, config=NightConfig(), **more
+        ).run()
+        return version
+
+    def tables(self, version: str) -> Tables:
+        return Tables.open(Versions(self.home).path(version) / "tables")
+
+    def work(self, *, later_s: float = 3.0) -> int:
+        """What a worker does: the log, then the erasures, `later_s` from now."""
+        mender = Mender(self.store, KEYS, Archive(self.home))
+        for shard in range(SHARDS):
+            mender.turn(shard)
+        return erase_turn(self.store, KEYS, Versions(self.home), clock=lambda: now_us() + int(later_s * 1_000_000))
+
+    def http(self, ask: Callable[[httpx2.AsyncClient, Any], Any]) -> Any:
+        async def run() -> Any:
+            async with serving(self.home, self.store) as (client, parts):
+                return await ask(client, parts)
+
+        return anyio.run(run)
+
+    def request(self, method: str, url: str, **more: Any) -> tuple[int, Any]:
+        async def ask(client: httpx2.AsyncClient, _: Any) -> tuple[int, Any]:
+            answer = await client.request(method, url, **more)
+            return answer.status_code, answer.json()
+
+        status, body = self.http(ask)
+        return int(status), body
+
+    def lists(self) -> dict[str, Any]:
+        """Everybody's list, which the store keeps then."""
+
+        async def ask(client: httpx2.AsyncClient, parts: Any) -> dict[str, Any]:
+            found = {}
+            for user_id in parts.versions.active.tables.vocabulary.user_ids():
+                answer = await client.get("/pymk/recommendations", params={"user_id": user_id, "limit": 100})
+                found[user_id] = answer.json()
+            await parts.behind.flush()
+            return found
+
+        return dict(self.http(ask))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path / "home", tmp_path / "data")
+
+
+def live_on(world: World) -> None:
+    """GONE does, and has done to them, what leaves a trace everywhere."""
+
+    def write(*events: Event) -> None:
+        async def run() -> None:
+            await write_events(AsyncMemoryStore(world.store), KEYS, events)
+
+        anyio.run(run)
+
+    write(
+        Event(EventKind.CONNECT, GONE, "u00", event_id="1"),
+        Event(EventKind.BLOCK, "u11", GONE),
+        Event(EventKind.IMPRESSION, "u12", GONE),
+    )
+    world.request("PUT", PATH, json={"company": "Acme", "discoverable": True})
+    world.work()
+    write(Event(EventKind.INVITE, "u20", GONE, event_id="2"), Event(EventKind.DISMISS, GONE, "u21"))
+    world.store.stamps_raise(KEYS.touched, {GONE: now_us(), STAYS: now_us()})
+    world.store.set(KEYS.exposure, Exposed.of(1, [GONE, STAYS]).pack())
+    with suppress(PymkError), workspace(world.home, "a night that was killed") as work:
+        write_snapshot(world.data, work.step("snapshot"), started_at=work.run.started_at)
+        raise PymkError("killed")
+
+
+def test_nothing_is_left_of_who_was_erased(world: World) -> None:
+    first = world.night()
+    live_on(world)
+    assert any(GONE in str(one) for user_id, one in world.lists().items() if user_id != GONE)
+    there = traces(world.home, world.store, GONE)
+    assert there >= {
+        "versions/vocabulary.bin",
+        "versions/profiles.bin",
+        "night/users.parquet",
+        "v:t",
+        "v:l",
+        "{hidden}:log",
+        "touched",
+        "exposure",
+    }, there
+    assert {name for name in there if name.startswith("events/")}
+    assert {name.partition(":")[2] for name in there if name.startswith("{")} >= {"u", "p", "seen", "log"}
+
+    status, body = world.request("DELETE", PATH)
+    assert status == 202
+    receipt = f"/pymk/erasures/{body['receipt']}"
+    assert world.request("GET", PATH)[0] == 404
+    assert world.request("GET", receipt)[1]["state"] == "hidden"
+    assert world.work() == 1
+    assert world.request("GET", receipt)[1]["waits_for"] == ["night"]
+    left = traces(world.home, world.store, GONE)
+    assert not {name for name in left if name.startswith(("events/", "night/"))}, left
+    assert {name for name in left if name.startswith("{")} <= {"{hidden}:log", *(f"{{{n}}}:u" for n in range(SHARDS))}
+    for shard in range(SHARDS):
+        for key in world.store.scan(f"{KEYS.shard(shard)}u:"):
+            record = LiveRecord.unpack(world.store.get(key))
+            assert GONE not in {*record.ties, *record.shown}
+
+    second = world.night(retrain="never")  # from the same files, which still have the person
+    assert world.tables(second).vocabulary.row(GONE) is None
+    assert not any(GONE in str(one) for one in world.lists().values())
+    assert world.work() == 0
+    assert world.request("GET", receipt)[1]["state"] == "done"
+    assert traces(world.home, world.store, GONE) == set()
+    assert traces(world.home, world.store, STAYS) >= {"versions/vocabulary.bin", "versions/profiles.bin", "exposure"}
+    assert Versions(world.home).ids() == [second]
+    with pytest.raises(VersionError, match=f"{first} was made before somebody was erased"):
+        publishing.rollback(world.store, Versions(world.home), keys=KEYS)
+
+    assert world.request("PUT", PATH, json={"name": "Another"}) == (202, {"accepted": 1})
+    assert world.request("GET", PATH) == (200, {"name": "Another"})
+    third = world.night(retrain="never", settle_us=0)
+    tables = world.tables(third)
+    row = tables.vocabulary.row(GONE)
+    assert row is not None
+    assert tables.profile(row) == {"name": "Another"}
+    assert len(tables.graph.neighbours(row)) == 0
+    assert not len(tables.forbidden.neighbours(row))
+    assert publishing.rollback(world.store, Versions(world.home), keys=KEYS).version == second
+
+
+def test_a_night_that_began_before_an_erasure_is_begun_anew(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed when its version was whole and not published; the erasure came then."""
+    first = world.night()
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(publishing, "publish", killed)
+    with pytest.raises(KeyboardInterrupt):
+        world.night(retrain="never")
+    monkeypatch.undo()
+    (unpublished,) = set(Versions(world.home).ids()) - {first}
+    assert world.tables(unpublished).vocabulary.row(GONE) is not None
+    world.request("DELETE", PATH)
+    world.work()
+    second = world.night(retrain="never")
+    assert second != unpublished
+    assert world.tables(second).vocabulary.row(GONE) is None
+    assert world.work() == 0
+    assert Versions(world.home).ids() == [second]
+    assert traces(world.home, world.store, GONE) == set()
+
+
+def test_a_version_that_holds_the_erased_again_is_not_published(world: World, make_version: Any) -> None:
+    before = make_version(world.home, live_cut=1)
+    after = make_version(world.home, live_cut=now_us() + 60_000_000)
+    versions = Versions(world.home)
+    publishing.publish(versions.path(after), world.store, versions, keys=KEYS)
+    world.request("DELETE", "/pymk/users/eva")
+    with pytest.raises(VersionError, match=f"{before} was begun before somebody was erased"):
+        publishing.publish(versions.path(before), world.store, versions, keys=KEYS)
