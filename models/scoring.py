@@ -6,6 +6,7 @@ inputs and candidate vectors gives its hidden units.
 """
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -46,6 +47,21 @@ class PersonTables(Protocol):
     def tower_inputs(self) -> NDArray[np.float16]: ...
     @property
     def statistics(self) -> Floats: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ViewerInputs:
+    """What scoring reads of the viewer."""
+
+    statistics: Floats
+    """(s,), as a row of the tables"""
+    tower_inputs: NDArray[np.float16]
+    """(k,), as a row of the tables"""
+
+    @classmethod
+    def of(cls, tables: PersonTables, row: int) -> "ViewerInputs":
+        """Those of a row."""
+        return cls(tables.statistics[row], tables.tower_inputs[row])
 
 
 class Ranker:
@@ -107,12 +123,16 @@ class Ranker:
                 np.maximum(hidden, 0, out=hidden)
         return np.asarray(hidden / max(float(np.sqrt(hidden @ hidden)), 1e-12), dtype=np.float32)
 
-    def logits(self, tables: PersonTables, block: Block) -> Floats:
-        """(m,) float32 scores before calibration, in the order of the block."""
+    def logits(self, tables: PersonTables, block: Block, inputs: ViewerInputs | None = None) -> Floats:
+        """(m,) float32 scores before calibration, in the order of the block.
+
+        `inputs` are the viewer's, where the tables do not have them at the row that the block names.
+        """
         if self.kind != "two_tower":
             return np.asarray(block.codes[ALLOCATION] * block.step[ALLOCATION] + block.low[ALLOCATION])
-        viewer = tables.statistics[block.viewer]
-        query = self.query(tables.tower_inputs[block.viewer].astype(np.float32))
+        inputs = inputs or ViewerInputs.of(tables, block.viewer)
+        viewer = inputs.statistics
+        query = self.query(inputs.tower_inputs.astype(np.float32))
         common = block.codes[COMMON] * block.step[COMMON] + block.low[COMMON]
         extra = extra_inputs(common, tables.statistics[block.rows], viewer, block.sources)
         by_code = self._absolute * block.step[:, None] + self._relative / np.float32(255)
@@ -128,10 +148,11 @@ class Ranker:
         np.maximum(second, 0, out=second)
         return np.asarray(second @ self._last + past + self._last_bias, dtype=np.float32)
 
-    def scores(self, tables: PersonTables, block: Block, context: str) -> Floats:
-        """(m,) float32 probabilities of friendship, 0-1, in the order of the block."""
-        logits = self.logits(tables, block)
-        return self.calibrated(logits, float(tables.statistics[block.viewer, LOG_DEGREE]))
+    def scores(self, tables: PersonTables, block: Block, context: str, inputs: ViewerInputs | None = None) -> Floats:
+        """(m,) float32 probabilities of friendship, 0-1, in the order of the block; `inputs` as `logits` takes them."""
+        logits = self.logits(tables, block, inputs)
+        statistics = tables.statistics[block.viewer] if inputs is None else inputs.statistics
+        return self.calibrated(logits, float(statistics[LOG_DEGREE]))
 
     def calibrated(self, logits: Floats, viewer_log_degree: float) -> Floats:
         """Probabilities of (m,) logits of one viewer: a logistic curve that never changes their order.

@@ -19,6 +19,7 @@ from models.graph import Graph
 from models.keys import Keys
 from models.live.erased import read_erased
 from models.live.erasing import erase_turn
+from models.live.replay import replaying
 from models.live.stamps import MICROSECONDS, SETTLE_US
 from models.loading import Progress, quiet
 from models.manifest import Manifest
@@ -106,6 +107,7 @@ class _Steps:
             self.versions,
             keys=self.night.keys,
             superseded_ttl_s=self.night.superseded_ttl_s,
+            replay=replaying(self.night.store, self.versions, self.night.keys, self.night.forbidden_days),
             progress=self.night.progress,
         )
         return version, Report.read(self.versions.path(version))

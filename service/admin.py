@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel
 
 from models import processes, publishing
 from models.catalogue import Entry, catalogue
+from models.live.replay import Replay, replaying
 from models.manifest import VERSION_PATTERN
 from models.publishing import ActivePointer
 from service.documentation import problems
@@ -50,7 +51,12 @@ async def activate(version: Annotated[str, Path(pattern=VERSION_PATTERN)], parts
         if all(entry.version != version for entry in catalogue(store, parts.disk, keys=keys)):
             raise ProblemError(HTTPStatus.NOT_FOUND, f"version {version} is neither on disk nor in the store")
         return publishing.activate(
-            store, parts.disk, version, keys=keys, superseded_ttl_s=parts.settings.superseded_ttl_s
+            store,
+            parts.disk,
+            version,
+            keys=keys,
+            superseded_ttl_s=parts.settings.superseded_ttl_s,
+            replay=_replay_by_worker(parts),
         )
 
     return await _followed(parts, await asyncio.to_thread(switch))
@@ -62,10 +68,20 @@ async def rollback(parts: AppParts) -> SwitchAnswer:
 
     def switch() -> ActivePointer:
         return publishing.rollback(
-            parts.stores.threads, parts.disk, keys=parts.keys, superseded_ttl_s=parts.settings.superseded_ttl_s
+            parts.stores.threads,
+            parts.disk,
+            keys=parts.keys,
+            superseded_ttl_s=parts.settings.superseded_ttl_s,
+            replay=_replay_by_worker(parts),
         )
 
     return await _followed(parts, await asyncio.to_thread(switch))
+
+
+def _replay_by_worker(parts: Parts) -> Replay:
+    """What happened after a version's cut is replayed by a worker: the service has no numeric libraries."""
+    days, contexts = parts.settings.forbidden_days, parts.settings.surfaces
+    return replaying(parts.stores.threads, parts.disk, parts.keys, days, contexts, open_here=False)
 
 
 async def _followed(parts: Parts, pointer: ActivePointer) -> SwitchAnswer:

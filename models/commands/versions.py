@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from models.catalogue import Entry
     from models.keys import Keys
+    from models.live.replay import Replay
     from models.settings import Settings
     from models.store.protocol import SyncStore
     from models.versions import Versions
@@ -52,6 +53,7 @@ def activate(version: Annotated[str, typer.Argument(help="A version id of pymk v
             version,
             keys=place.keys,
             superseded_ttl_s=place.settings.superseded_ttl_s,
+            replay=_replaying(place),
             progress=progress,
         )
         _await_processes(place, pointer.version)
@@ -68,6 +70,7 @@ def rollback() -> None:
             place.versions,
             keys=place.keys,
             superseded_ttl_s=place.settings.superseded_ttl_s,
+            replay=_replaying(place),
             progress=progress,
         )
         _await_processes(place, pointer.version)
@@ -96,6 +99,14 @@ def _opened() -> Iterator[_Place]:
         yield _Place(settings, store, Versions(settings.home), Keys(settings.namespace))
     finally:
         store.close()
+
+
+def _replaying(place: _Place) -> "Replay":
+    """Brings a version up to date here, or has a worker do it where its files are not on this host."""
+    from models.live.replay import replaying
+
+    settings = place.settings
+    return replaying(place.store, place.versions, place.keys, settings.forbidden_days, settings.surfaces)
 
 
 def _await_processes(place: _Place, version: str) -> None:

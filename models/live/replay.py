@@ -5,19 +5,22 @@ not asks a worker to. What happens between the replay and the flip, the workers 
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from models.errors import ArtefactError
 from models.keys import Keys
 from models.live.hidden import follow_blocking
 from models.live.refreshing import Edition, Refreshed, Refresher
 from models.live.stamps import MICROSECONDS, now_us
 from models.live.waiting import Waiting, queue_people
 from models.manifest import Manifest
+from models.settings import CONTEXTS
 from models.store.protocol import SyncStore
+from models.versions import Versions
 
 READ_AT_ONCE = 2000
 MADE_AT_ONCE = 32
@@ -113,6 +116,40 @@ def replay(
     return Replayed(len(done), failed, upto)
 
 
+def replaying(
+    store: SyncStore,
+    versions: Versions,
+    keys: Keys,
+    forbidden_days: int,
+    contexts: Sequence[str] = CONTEXTS,
+    *,
+    wait_s: float = WAIT_S,
+    open_here: bool = True,
+) -> Replay:
+    """The replay of a process: made here where the version's files are, else asked of a worker.
+
+    Loads the numeric libraries, and only where somebody changed; not at all without `open_here`.
+    """
+
+    def run(manifest: Manifest, progress: Progress) -> None:
+        if not store.stamps_after(keys.touched, manifest.cut_us, 1):
+            return
+        directory = versions.path(manifest.version)
+        if open_here and versions.is_whole(manifest.version):
+            from models.live.version_maker import open_edition
+
+            try:
+                edition = open_edition(directory)
+            except (ArtefactError, ImportError) as error:
+                structlog.get_logger().warning("not_replayed_here", version=manifest.version, error=str(error))
+            else:
+                replay(Refresher(store, keys, forbidden_days, contexts), edition, progress)
+                return
+        ask_worker(store, keys, manifest, wait_s, progress)
+
+    return run
+
+
 def _leave_to_workers(store: SyncStore, keys: Keys, stamps: dict[str, int]) -> None:
     members = [Waiting(user_id, stamp, 1).encode() for user_id, stamp in stamps.items()]
     store.queue_add(keys.refresh, members, time.time())
@@ -134,7 +171,13 @@ def queue_passed_over(store: SyncStore, keys: Keys, manifest: Manifest) -> int:
     return len(stamps)
 
 
-def ask_worker(store: SyncStore, keys: Keys, manifest: Manifest, wait_s: float = WAIT_S) -> bool:
+def ask_worker(
+    store: SyncStore,
+    keys: Keys,
+    manifest: Manifest,
+    wait_s: float = WAIT_S,
+    progress: Progress = lambda done, known: None,
+) -> bool:
     """Has a worker replay onto a version and waits for it; whether it is done.
 
     Returns at once where nobody changed since the cut. False where no worker is there or it takes longer: the lists of
@@ -152,6 +195,7 @@ def ask_worker(store: SyncStore, keys: Keys, manifest: Manifest, wait_s: float =
         if time.monotonic() > deadline:
             structlog.get_logger().warning("not_replayed", version=manifest.version, why=f"not within {wait_s:g} s")
             return False
+        progress(0, 1)
         time.sleep(_POLL_S)
     return True
 
