@@ -68,20 +68,23 @@ class GuestBook:
             row, friends, known, affinity.codes[row], sets, affinity.points[row], values, coordinates, embedding
         )
 
-    def newcomer(
-        self, profile: Mapping[str, Any], friends: NDArray[np.int32], known: NDArray[np.int32]
-    ) -> tuple[Guest, GuestInputs]:
-        """Somebody whom the version does not know, from a stored profile, and what scoring reads of her."""
-        said = one_profile(self._kinds, profile)
-        coded = self._coder.coded(said)
+    def guest(self, profile: Mapping[str, Any], friends: NDArray[np.int32], known: NDArray[np.int32]) -> Guest:
+        """Somebody whom the version does not know, from a stored profile; values that are new to it say nothing."""
+        coded = self._coder.coded(one_profile(self._kinds, profile))
         single = coded.codes[0] != MISSING
         values = np.concatenate([(coded.codes[0] + self._starts[:-1])[single], coded.set_codes + self._starts[-1]])
         values = np.sort(values).astype(np.int32)
         coordinates, embedding = self._place(values, friends)
-        guest = Guest(
+        return Guest(
             NOBODY, friends, known, coded.codes[0], coded.set_codes, coded.points[0], values, coordinates, embedding
         )
-        return guest, self._inputs(guest, self._encoder.encode(said)[0])
+
+    def newcomer(
+        self, profile: Mapping[str, Any], friends: NDArray[np.int32], known: NDArray[np.int32]
+    ) -> tuple[Guest, GuestInputs]:
+        """The same, with what scoring reads of her."""
+        guest = self.guest(profile, friends, known)
+        return guest, self._inputs(guest, self._encoder.encode(one_profile(self._kinds, profile))[0])
 
     def inputs(self, guest: Guest) -> GuestInputs:
         """What scoring reads of a member of the version whose friends changed."""
