@@ -8,12 +8,14 @@ by whoever calls `erase_turn`, worker or night, each step as often as need be:
 2. once a version is served that does not hold the person, and no live process serves another: away with every version
    that does, in the store and on disk, its candidate blocks and ranked lists with it;
 3. once more the first step, for what was written meanwhile; then the person's own record, the entries of the hidden
-   log, and the id in the record of the erasure.
+   log, and the id in the record of the erasure;
+4. the store's append-only file is written anew, without what was deleted.
 
 What remains are keyed hashes (models.live.erased). A person who came back by a PUT is another one: what is later than
 the PUT stays.
 """
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -21,6 +23,7 @@ import structlog
 
 from models import publishing
 from models.erased_versions import OldVersions
+from models.errors import StoreRefusedError
 from models.keys import SHARDS, Keys, shard_of
 from models.live.archive import Archive
 from models.live.erasures import Erasure, Remains, read_open, replace_erasure
@@ -31,12 +34,16 @@ from models.live.log import PROFILE, Entry
 from models.live.record import LiveRecord
 from models.live.scrubbing import scrub
 from models.live.stamps import SETTLE_US, now_us
+from models.live.waiting import Waiting
 from models.loading import Loader
 from models.store.commit import Commit, Guard
 from models.store.protocol import BEGINNING, SyncStore
 from models.versions import Versions
 
 READ_AT_ONCE = 1000
+COMPACT_S = 60.0
+"""how long a turn waits for the store's file; the next one begins anew"""
+_POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +64,47 @@ def erase_turn(
 ) -> int:
     """Takes every erasure as far as it goes now; how many are not done after it. Costs one read where there is none.
 
+    Else it reads every live record and the archive, for as long as that takes: give it a thread of its own.
     `settle_us` is how long after its stamp an event may still reach the log. May run several times at once, and be
     killed anywhere. Raises StoreError, and ArtefactError where the archive of this home does not read back.
     """
     erasures = read_open(store, keys)
     if not erasures:
         return 0
-    eraser = _Eraser(store, keys, versions, settle_us, clock)
-    return eraser.turn(erasures)
+    _Eraser(store, keys, versions, settle_us, clock).turn(erasures)
+    erasures = read_open(store, keys)
+    nameless = {name: erasure for name, erasure in erasures.items() if erasure.user_id is None}
+    if nameless and _compacted(store):
+        now = clock()
+        for name, erasure in nameless.items():
+            done = replace(erasure, done=erasure.stamp, done_at=now, waits_for=())
+            if replace_erasure(store, keys, name, erasure, done):
+                del erasures[name]
+    structlog.get_logger().info("erasures_taken_further", left=len(erasures))
+    return len(erasures)
+
+
+def _compacted(store: SyncStore) -> bool:
+    """Whether the store's file was written anew; where it may not be asked to, that is left to whoever runs it."""
+    if not store.info().append_only:
+        return True
+    try:
+        if not _waited(store):
+            return False
+        store.compact()
+    except StoreRefusedError as error:
+        structlog.get_logger().warning("store_not_compacted", error=str(error))
+        return True
+    return _waited(store) and store.info().compacted
+
+
+def _waited(store: SyncStore) -> bool:
+    deadline = time.monotonic() + COMPACT_S
+    while store.info().compacting:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_S)
+    return True
 
 
 class _Eraser:
@@ -78,8 +118,10 @@ class _Eraser:
         self._now = clock()
         self._settled = self._now - settle_us
 
-    def turn(self, erasures: Mapping[str, Erasure]) -> int:
-        gone = [self._gone(name, one) for name, one in erasures.items() if one.user_id and one.stamp <= self._settled]
+    def turn(self, erasures: Mapping[str, Erasure]) -> None:
+        """The first three steps."""
+        erasures = {name: one for name, one in erasures.items() if one.user_id is not None}
+        gone = [self._gone(name, one) for name, one in erasures.items() if one.stamp <= self._settled]
         remains: dict[str, list[Remains]] = {name: [Remains.LOG] for name in erasures}
         logged = self._logged({one.user_id: one.upto for one in gone})
         ready = [one for one in gone if one.user_id not in logged]
@@ -94,16 +136,13 @@ class _Eraser:
         self._scrub([one for one in finished if one not in fresh])
         self._forget(finished)
         scrubbed, done = {one.name for one in ready}, {one.name for one in finished}
-        left = len(erasures)
         for name, erasure in erasures.items():
             after = replace(erasure, waits_for=tuple(remains[name]))
             if name in scrubbed:
                 after = replace(after, scrubbed=erasure.stamp)
             if name in done:
-                after = replace(after, done=erasure.stamp, done_at=self._now, user_id=None)
-            left -= replace_erasure(self._store, self._keys, name, erasure, after) and after.is_done
-        structlog.get_logger().info("erasures_taken_further", done=len(erasures) - left, left=left)
-        return left
+                after = replace(after, user_id=None, waits_for=(Remains.FILE,))
+            replace_erasure(self._store, self._keys, name, erasure, after)
 
     def _gone(self, name: str, erasure: Erasure) -> _Gone:
         """The person of an erasure. All that names one who is not back is of the erased person."""
@@ -146,9 +185,11 @@ class _Eraser:
             return
         scrub(self._store, self._keys, upto)
         self._archive.rewrite(upto)
-        away = [one.user_id for one in people if not one.is_back]
-        self._store.stamps_remove(self._keys.touched, away)
-        self._store.queue_done(self._keys.refresh, [user_id.encode() for user_id in away])
+        away = {one.user_id for one in people if not one.is_back}
+        self._store.stamps_remove(self._keys.touched, sorted(away))
+        queued = self._store.queue_members(self._keys.refresh)
+        waiting = [member for member in queued if (one := Waiting.decode(member)) and one.user_id in away]
+        self._store.queue_done(self._keys.refresh, waiting)
         held = self._store.get(self._keys.exposure)
         exposed = Exposed.unpack(held)
         if held is not None and not exposed.people.isdisjoint(upto):

@@ -43,6 +43,8 @@ class Remains(StrEnum):
     """a live process still serves a version that was made before"""
     SWITCH = "switch"
     """another process is publishing or activating"""
+    FILE = "file"
+    """the store's file on disk still has what was deleted"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class Erasure:
     done_at: int = 0
     """when the last of them was, microseconds"""
     user_id: str | None = None
-    """None once nothing of the person is left"""
+    """None once nothing of the person can be found any more"""
     scrubbed: int = 0
     """up to this stamp the person was taken out of others' records and the archive once"""
     waits_for: tuple[Remains, ...] = ()

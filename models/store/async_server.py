@@ -154,6 +154,9 @@ class AsyncServerStore:
     async def queue_length(self, key: str) -> int:
         return int(await self._one("ZCARD", key))
 
+    async def queue_members(self, key: str) -> list[bytes]:
+        return list(await self._one("ZRANGE", key, 0, -1))
+
     async def list_push(self, key: str, value: bytes, keep: int) -> None:
         await self._all(commands.list_push(key, value, keep))
 
@@ -223,6 +226,17 @@ class AsyncServerStore:
                 if isinstance(self._client, RedisCluster):
                     return commands.store_info(await self._client.info(target_nodes=RedisCluster.PRIMARIES))
                 return commands.store_info(await self._client.info())
+        except CLIENT_ERRORS as error:
+            raise self._place.failure(error) from error
+
+    async def compact(self) -> None:
+        try:
+            async with Patience(self._timeout_s), self._turn:
+                if isinstance(self._client, RedisCluster):
+                    nodes = self._client.get_primaries()
+                    await self._client.execute_command("BGREWRITEAOF", target_nodes=nodes)
+                else:
+                    await self._client.execute_command("BGREWRITEAOF")  # type: ignore[no-untyped-call]
         except CLIENT_ERRORS as error:
             raise self._place.failure(error) from error
 

@@ -222,4 +222,6 @@ def store_info(answer: Mapping[str, Any]) -> StoreInfo:
         memory_limit_bytes=limit or None,
         eviction_policy=str(nodes[0]["maxmemory_policy"]),
         append_only=all(int(node["aof_enabled"]) == 1 for node in nodes),
+        compacting=any(int(node[f"aof_rewrite_{how}"]) for node in nodes for how in ("in_progress", "scheduled")),
+        compacted=all(node["aof_last_bgrewrite_status"] == "ok" for node in nodes),
     )

@@ -127,6 +127,10 @@ class MemoryStore:
     def queue_length(self, key: str) -> int:
         return len(self._of_kind(key, "queue", dict[bytes, float]()))
 
+    def queue_members(self, key: str) -> list[bytes]:
+        queue = self._of_kind(key, "queue", dict[bytes, float]())
+        return sorted(queue, key=lambda member: (queue[member], member))
+
     def list_push(self, key: str, value: bytes, keep: int) -> None:
         self._keep(key, "list", [value, *self._of_kind(key, "list", list[bytes]())][:keep])
 
@@ -229,6 +233,9 @@ class MemoryStore:
         size = sum(len(held.value) for held in alive)
         return StoreInfo(size, memory_limit_bytes=None, eviction_policy="noeviction", append_only=False)
 
+    def compact(self) -> None:
+        return None
+
     def close(self) -> None:
         """Nothing to release: what was written stays with this object."""
 
@@ -281,6 +288,9 @@ class AsyncMemoryStore:
 
     async def queue_length(self, key: str) -> int:
         return self._store.queue_length(key)
+
+    async def queue_members(self, key: str) -> list[bytes]:
+        return self._store.queue_members(key)
 
     async def list_push(self, key: str, value: bytes, keep: int) -> None:
         self._store.list_push(key, value, keep)
@@ -341,6 +351,9 @@ class AsyncMemoryStore:
 
     async def info(self) -> StoreInfo:
         return self._store.info()
+
+    async def compact(self) -> None:
+        self._store.compact()
 
     async def aclose(self) -> None:
         self._store.close()

@@ -25,6 +25,10 @@ class StoreInfo:
     eviction_policy: str
     append_only: bool
     """writes are appended to a file on disk, on every primary"""
+    compacting: bool = False
+    """that file is being written anew, on some primary"""
+    compacted: bool = True
+    """the last time that it was, it came to its end"""
 
 
 class SyncStore(Protocol):
@@ -84,6 +88,10 @@ class SyncStore(Protocol):
 
     def queue_length(self, key: str) -> int:
         """How many members wait or are leased."""
+        ...
+
+    def queue_members(self, key: str) -> list[bytes]:
+        """All that wait or are leased, earliest due first."""
         ...
 
     def list_push(self, key: str, value: bytes, keep: int) -> None:
@@ -171,6 +179,10 @@ class SyncStore(Protocol):
         """Memory, eviction and persistence of the store."""
         ...
 
+    def compact(self) -> None:
+        """Begin to write the store's file anew, without what was deleted; `info` says when that is over."""
+        ...
+
     def close(self) -> None:
         """Release connections and, with the embedded store, the hold on its server."""
         ...
@@ -206,6 +218,8 @@ class AsyncStore(Protocol):
     async def queue_done(self, key: str, members: Sequence[bytes]) -> int: ...
 
     async def queue_length(self, key: str) -> int: ...
+
+    async def queue_members(self, key: str) -> list[bytes]: ...
 
     async def list_push(self, key: str, value: bytes, keep: int) -> None: ...
 
@@ -246,5 +260,7 @@ class AsyncStore(Protocol):
     async def ping(self) -> None: ...
 
     async def info(self) -> StoreInfo: ...
+
+    async def compact(self) -> None: ...
 
     async def aclose(self) -> None: ...

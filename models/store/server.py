@@ -101,6 +101,9 @@ class ServerStore:
     def queue_length(self, key: str) -> int:
         return int(self._one("ZCARD", key))
 
+    def queue_members(self, key: str) -> list[bytes]:
+        return list(self._one("ZRANGE", key, 0, -1))
+
     def list_push(self, key: str, value: bytes, keep: int) -> None:
         self._all(commands.list_push(key, value, keep))
 
@@ -168,6 +171,16 @@ class ServerStore:
             if isinstance(self._client, RedisCluster):
                 return commands.store_info(self._client.info(target_nodes=RedisCluster.PRIMARIES))
             return commands.store_info(self._client.info())
+        except CLIENT_ERRORS as error:
+            raise self._place.failure(error) from error
+
+    def compact(self) -> None:
+        try:
+            if isinstance(self._client, RedisCluster):
+                nodes = self._client.get_primaries()  # type: ignore[no-untyped-call]
+                self._client.execute_command("BGREWRITEAOF", target_nodes=nodes)  # type: ignore[no-untyped-call]
+            else:
+                self._client.execute_command("BGREWRITEAOF")  # type: ignore[no-untyped-call]
         except CLIENT_ERRORS as error:
             raise self._place.failure(error) from error
 

@@ -3,6 +3,7 @@
 import time
 from asyncio import gather, sleep
 
+import anyio
 import pytest
 
 from models.errors import StoreRefusedError
@@ -113,6 +114,7 @@ class TestStore:
         assert await store.queue_add(prefix, [b"a"], now - 2) == 1
         assert await store.queue_add(prefix, [b"later"], now + 100) == 1
         assert await store.queue_length(prefix) == 4
+        assert await store.queue_members(prefix) == [b"a", b"b", b"c", b"later"]
         assert await store.queue_take(prefix, now, 30, 2) == [b"a", b"b"]
         assert await store.queue_take(prefix, now, 30, 2) == [b"c"]
         assert await store.queue_take(prefix, now, 30, 2) == []
@@ -270,3 +272,13 @@ class TestStore:
         assert info.memory_used_bytes >= 100_000
         assert info.memory_limit_bytes is None
         assert info.eviction_policy == "noeviction"
+
+    async def test_its_file_can_be_written_anew(self, store: AsyncStore, prefix: str) -> None:
+        await store.set(prefix, b"kept")
+        await store.compact()
+        with anyio.fail_after(10):
+            while (info := await store.info()).compacting:  # noqa: ASYNC110  # the server does not tell
+                await anyio.sleep(0.02)
+        assert info.compacted
+        assert await store.get(prefix) == b"kept"
+        assert await store.queue_members(prefix + "none") == []

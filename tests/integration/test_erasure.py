@@ -17,15 +17,19 @@ from models.errors import PymkError, VersionError
 from models.events import EventKind
 from models.keys import SHARDS, Keys
 from models.live.archive import Archive
+from models.live.changes import write_erasure, write_profile
 from models.live.erasing import erase_turn
+from models.live.erasures import open_erasure
 from models.live.exposure import Exposed
 from models.live.log import Event
 from models.live.mending import Mender
 from models.live.record import LiveRecord
 from models.live.stamps import now_us
+from models.live.waiting import queue_people
 from models.live.writing import write_events
 from models.settings import Settings
 from models.store.memory import AsyncMemoryStore, MemoryStore
+from models.store.opening import open_async, open_sync
 from models.tables import Tables
 from models.versions import Versions
 from offline.config import NightConfig
@@ -202,6 +206,7 @@ def live_on(world: World) -> None:
     world.work()
     write(Event(EventKind.INVITE, "u20", GONE, event_id="2"), Event(EventKind.DISMISS, GONE, "u21"))
     world.store.stamps_raise(KEYS.touched, {GONE: now_us(), STAYS: now_us()})
+    queue_people(world.store, KEYS, {GONE: now_us(), STAYS: 1})
     world.store.set(KEYS.exposure, Exposed.of(1, [GONE, STAYS]).pack())
     with suppress(PymkError), workspace(world.home, "a night that was killed") as work:
         write_snapshot(world.data, work.step("snapshot"), started_at=work.run.started_at)
@@ -221,6 +226,7 @@ def test_nothing_is_left_of_who_was_erased(world: World) -> None:
         "v:l",
         "{hidden}:log",
         "touched",
+        "refresh",
         "exposure",
     }, there
     assert {name for name in there if name.startswith("events/")}
@@ -247,7 +253,7 @@ def test_nothing_is_left_of_who_was_erased(world: World) -> None:
     assert world.work() == 0
     assert world.request("GET", receipt)[1]["state"] == "done"
     assert traces(world.home, world.store, GONE) == set()
-    assert traces(world.home, world.store, STAYS) >= {"versions/vocabulary.bin", "versions/profiles.bin", "exposure"}
+    assert traces(world.home, world.store, STAYS) >= {"versions/vocabulary.bin", "versions/profiles.bin", "refresh"}
     assert Versions(world.home).ids() == [second]
     with pytest.raises(VersionError, match=f"{first} was made before somebody was erased"):
         publishing.rollback(world.store, Versions(world.home), keys=KEYS)
@@ -295,3 +301,38 @@ def test_a_version_that_holds_the_erased_again_is_not_published(world: World, ma
     world.request("DELETE", "/pymk/users/eva")
     with pytest.raises(VersionError, match=f"{before} was begun before somebody was erased"):
         publishing.publish(versions.path(before), world.store, versions, keys=KEYS)
+
+
+def test_the_embedded_store_keeps_no_file_with_the_erased(tmp_path: Path, make_version: Any) -> None:
+    """A real server: what was deleted is not in its append-only file either."""
+    versions, settings = Versions(tmp_path), Settings(home=tmp_path, redis_timeout_ms=5000)
+    store = open_sync(settings)
+
+    def files_with(user_id: str) -> list[str]:
+        return [path.name for path in tmp_path.rglob("*") if path.is_file() and user_id.encode() in path.read_bytes()]
+
+    async def live_and_go() -> str:
+        opened = await open_async(settings)
+        events = [Event(EventKind.BLOCK, GONE, "bea", event_id="1"), Event(EventKind.INVITE, STAYS, GONE)]
+        await write_events(opened, KEYS, events)
+        await write_profile(opened, KEYS, GONE, {"name": "Erika"})
+        stamp = await write_erasure(opened, KEYS, GONE)
+        receipt = await open_erasure(opened, KEYS, GONE, stamp)
+        await opened.aclose()
+        return receipt
+
+    try:
+        publishing.publish(versions.path(make_version()), store, versions, keys=KEYS)
+        receipt = anyio.run(live_and_go)
+        mender = Mender(store, KEYS, Archive(tmp_path))
+        for shard in range(SHARDS):
+            mender.turn(shard)
+        publishing.publish(versions.path(make_version(live_cut=now_us())), store, versions, keys=KEYS)
+        assert [name for name in files_with(GONE) if "aof" in name]
+        assert erase_turn(store, KEYS, versions, clock=lambda: now_us() + 3_000_000) == 0
+        assert files_with(GONE) == []
+        assert len(files_with(STAYS)) > 0
+        record = orjson.loads(store.get(KEYS.erasure(receipt[:32])) or b"")
+        assert (record["done"], record["user_id"]) == (record["stamps"][-1], None)
+    finally:
+        store.close()
