@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve
 from scipy.sparse import csr_array
 from sklearn.linear_model import Ridge
 
@@ -17,6 +18,8 @@ Floats = NDArray[np.float32]
 
 PENALTY = 10.0
 """how many people a value of the profile must have before it is believed half"""
+DENSE_VALUES = 4_096
+"""values up to which the regression is solved at once"""
 BELIEF = 2.0
 """how many friends the profile counts for"""
 
@@ -38,14 +41,13 @@ class ProfileMap:
         cls, values: csr_array, coordinates: Floats, embeddings: Floats, degrees: NDArray[np.integer]
     ) -> "ProfileMap":
         """The map of n people who have `values` (n, V) of 0 and 1, learnt from those with friends."""
-        k, width = coordinates.shape[1], coordinates.shape[1] + embeddings.shape[1]
+        k = coordinates.shape[1]
         known = np.flatnonzero(degrees > 0)
         if not values.nnz or not len(known):
             return cls.silent(values.shape[1], k, embeddings.shape[1])
         targets = np.concatenate([coordinates[known], embeddings[known]], axis=1)
-        ridge = Ridge(alpha=PENALTY, solver="sparse_cg", tol=1e-3).fit(values[known], targets)
-        weights = np.ascontiguousarray(ridge.coef_.reshape(width, -1).T, dtype=np.float32)
-        return cls(weights, np.asarray(ridge.intercept_, dtype=np.float32).reshape(width), k)
+        weights, intercept = _ridge(values[known], targets)
+        return cls(weights, intercept, k)
 
     @classmethod
     def silent(cls, values: int, k: int, d: int) -> "ProfileMap":
@@ -61,6 +63,21 @@ class ProfileMap:
         """The same (n, k) and (n, d) of n people with `values` (n, V)."""
         places = np.asarray(values @ self.weights, dtype=np.float32) + self.intercept
         return places[:, : self.dimensions], places[:, self.dimensions :]
+
+
+def _ridge(values: csr_array, targets: Floats) -> tuple[Floats, Floats]:
+    """Weights (V, t) and intercept (t,) of the ridge regression from `values` (n, V) to `targets` (n, t).
+
+    All targets share one factorisation where there are few values; else each is solved by conjugate gradients.
+    """
+    if values.shape[1] > DENSE_VALUES:
+        ridge = Ridge(alpha=PENALTY, solver="sparse_cg", tol=1e-3).fit(values, targets)
+        return np.ascontiguousarray(ridge.coef_.T, dtype=np.float32), np.asarray(ridge.intercept_, dtype=np.float32)
+    share, mean = np.asarray(values.mean(axis=0), dtype=np.float32), targets.mean(axis=0)
+    gram = (values.T @ values).toarray() - len(targets) * np.outer(share, share)
+    gram[np.diag_indices_from(gram)] += PENALTY
+    weights = solve(gram, values.T @ (targets - mean), assume_a="pos").astype(np.float32)
+    return weights, mean - share @ weights
 
 
 def value_matrix(indptr: NDArray[np.int64], codes: NDArray[np.int32], values: int) -> csr_array:
