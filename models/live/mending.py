@@ -40,6 +40,7 @@ class Mender:
     ) -> None:
         self._store, self._keys, self._archive, self._heard, self._clock = store, keys, archive, heard, clock
         self._hidden = HiddenSet()
+        self._begun: set[int] = set()
 
     def turn(self, shard: int, *, floor: int = 0) -> int:
         """Works off the next entries of a shard; how many. Zero: its log is empty.
@@ -50,6 +51,9 @@ class Mender:
         keys, store = self._keys, self._store
         held = store.get(keys.archived(shard))
         position = BEGINNING if held is None else held.decode()
+        if held is not None and shard not in self._begun:  # whoever died after archiving did not cut the log
+            store.stream_trim(keys.log(shard), position)
+        self._begun.add(shard)
         read = store.stream_read(keys.log(shard), position, ENTRIES_AT_ONCE)
         if not read:
             return 0
