@@ -26,6 +26,7 @@ from models.store.protocol import SyncStore
 from models.tables import Tables
 from models.versions import Versions
 from models.vocabulary import Vocabulary
+from service.worker_erasures import ErasureWorker
 from service.worker_exposure import ExposureWorker
 from service.worker_log import LogWorker
 from service.worker_people import PeopleWorker
@@ -82,6 +83,7 @@ class Worker:
         self.exposure = ExposureWorker(
             store, keys, versions.home, exposure_limit, self._vocabulary, lambda: 0 in leases.held
         )
+        self.erasures = ErasureWorker(store, keys, versions, lambda: 0 in leases.held)
 
     def run(self) -> None:
         """Works until the stop event; then finishes the people at hand and takes itself off the list of processes."""
@@ -89,6 +91,7 @@ class Worker:
             threading.Thread(target=self._beat, name="heartbeat", daemon=True),
             threading.Thread(target=self.log.run, args=(self._stop,), name="log", daemon=True),
             threading.Thread(target=self.exposure.run, args=(self._stop,), name="exposure", daemon=True),
+            threading.Thread(target=self.erasures.run, args=(self._stop,), name="erasures", daemon=True),
         ]
         for thread in threads:
             thread.start()
