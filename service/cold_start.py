@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from models.columns import Flag
 from models.graph import Graph
+from models.live.newcomer import ProfileCodes, codes_of
 from models.sources import Source
 from models.tables import Tables
 
@@ -44,16 +45,19 @@ class ColdStart:
             for column, values in enumerate(tables.categorical_values)
         ]
 
-    def candidates(self, viewer: int | None) -> tuple[NDArray[np.uint32], NDArray[np.float32], NDArray[np.uint8]]:
+    def candidates(
+        self, viewer: int | ProfileCodes | None
+    ) -> tuple[NDArray[np.uint32], NDArray[np.float32], NDArray[np.uint8]]:
         """Rows (m,) uint32 ascending, scores (m,) float32 0-1 and source bits (m,) uint8; rules are not applied.
 
-        A viewer without a row is shown the popular of the whole network.
+        `viewer` is a row, or the profile of somebody without one; None is shown the popular of the whole network.
         """
         rows = [self._popular]
         scores = [self._popular_shares]
         bits = [np.full(len(self._popular), Source.POPULAR, dtype=np.uint8)]
         if viewer is not None:
-            for group, code in zip(self._groups, self._tables.categorical_codes[viewer].tolist(), strict=True):
+            own = codes_of(viewer, self._tables).categorical.tolist()
+            for group, code in zip(self._groups, own, strict=True):
                 if code < 0:
                     continue
                 members = slice(int(group.starts[code]), int(group.starts[code + 1]))

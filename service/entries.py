@@ -8,14 +8,13 @@ import orjson
 from numpy.typing import NDArray
 
 from models import sources
+from models.live.newcomer import ProfileCodes
 from models.tables import Tables
-from service.ranked_list import Entries
 from service.reasons import (
     SharedAttributes,
     attribute_text,
     mutual_connections,
     mutual_text,
-    nameable_friends,
 )
 
 SOURCE_NAMES = tuple(orjson.dumps(sources.names(bits)) for bits in range(256))
@@ -44,18 +43,15 @@ class EntryEncoder:
         self._quoted = quoted
 
     def reasons(
-        self, viewer: int | None, shown: NDArray[np.intp], friends: NDArray[np.int32] | None = None
+        self, viewer: int | ProfileCodes | None, shown: NDArray[np.intp], friends: NDArray[np.int32]
     ) -> list[bytes]:
-        """By person shown (k,) the JSON of the reasons without its brackets; none for a viewer without a row.
+        """By person shown (k,) the JSON of the reasons without its brackets.
 
-        `friends` are the viewer's connections that may be named; None: those of the version.
+        `viewer` is a row, or the profile of somebody without one; None shares no attribute. `friends` are the viewer's
+        connections that may be named.
         """
-        if viewer is None:
-            return [b""] * len(shown)
-        if friends is None:
-            friends = nameable_friends(self._tables, viewer)
         mutuals = mutual_connections(self._tables.graph, friends, shown, self._marks)
-        shared = self._attributes.of(viewer, shown)
+        shared = self._attributes.of(viewer, shown) if viewer is not None else [[] for _ in range(len(shown))]
         quoted = self._quoted
         told = []
         for count, examples, attributes in zip(mutuals.counts.tolist(), mutuals.examples, shared, strict=True):
@@ -78,18 +74,6 @@ class EntryEncoder:
             )
             for row, score, found, reason in zip(rows.tolist(), scores.tolist(), bits.tolist(), reasons, strict=True)
         ]
-
-    def entries(
-        self,
-        viewer: int | None,
-        rows: NDArray[np.uint32],
-        scores: NDArray[np.float32],
-        bits: NDArray[np.uint8],
-        friends: NDArray[np.int32] | None = None,
-    ) -> Entries:
-        """The people at `rows` (k,) encoded in this order from position 1."""
-        told = self.reasons(viewer, rows.astype(np.intp), friends)
-        return Entries.joined(self.halves(rows, scores, bits, told))
 
 
 def _mutual_reason(count: int, named: bytes) -> bytes:

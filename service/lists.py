@@ -7,19 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.block import Block
-from models.columns import Flag
 from models.errors import CorruptRecordError
 from service.query import DEFAULT_LIMIT, Query
-from service.ranked_list import RankedList
-from service.ranking import DEEPEST, KEPT, Trace
-from service.reasons import nameable_friends
+from service.ranked_list import KeptList, RankedList
+from service.ranking import DEEPEST, KEPT, Trace, Viewer, friends_identity
 from service.served_version import ServedVersion
 
 RANKED, CACHE, STALE, COLD_START, EMPTY, UNAVAILABLE = "ranked", "cache", "stale", "cold_start", "empty", "unavailable"
 """how a list came about, as answers say it"""
 
 _NOBODY: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
-_ACTIVE = int(Flag.ACTIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,56 +41,121 @@ def read_block(record: bytes, row: int) -> Block:
     return block
 
 
-def kept(query: Query, version: ServedVersion, listed: RankedList, trace: Trace) -> Answer:
-    """The answer from a list that was ranked before with this version."""
-    entries = version.ranking.cut(listed, _excluded(query, version), query.limit, trace)
+def nothing(version: ServedVersion) -> Answer:
+    """The answer for a viewer who is deactivated or erased."""
+    return Answer(EMPTY, version.version, b"")
+
+
+def kept(query: Query, version: ServedVersion, viewer: Viewer, found: KeptList, trace: Trace) -> Answer | None:
+    """The answer from a list that was ranked before with this version, by what is live now.
+
+    None where the viewer's friends changed since, something that forbade was lifted, or people who are not in it may
+    have come up.
+    """
+    ranking = version.ranking
+    state, entries = ranking.state(viewer), found.entries
+    if found.state[:-1] == state[:-1] and not query.excluded:
+        places = min(ranking.soft.places(query.context, query.limit), len(found.listed))
+        if places <= len(entries):
+            trace.stage("encode")
+            return Answer(CACHE if places else EMPTY, version.version, entries.first(places))
+    if found.state.turned != state.turned:
+        return None
+    listed = ranking.allowed(found.listed, viewer, _excluded(query, version), trace)
+    placed = ranking.placed(listed, query.context, query.limit, viewer, trace, found.listed.lowest)
+    if placed is None:
+        trace.drops, trace.moved = {}, {}
+        return None
+    trace.stage("rules")
+    friends = ranking.friends(viewer)
+    known = found if friends_identity(friends) == found.state.friends else None
+    entries = ranking.encoded(placed, viewer, friends, trace, known)
     trace.stage("encode")
-    return Answer(CACHE if len(listed) else EMPTY, version.version, entries)
+    served = CACHE if len(listed) or query.excluded else EMPTY
+    return Answer(served, version.version, entries.text)
 
 
 def ranked(
-    query: Query, version: ServedVersion, block: Block, trace: Trace, *, kept: bool = True
-) -> tuple[Answer, RankedList]:
-    """The answer ranked from a block, and the list, with more people encoded where it is to be kept."""
+    query: Query, version: ServedVersion, viewer: Viewer, block: Block, trace: Trace, *, kept: bool = True
+) -> tuple[Answer, KeptList | None]:
+    """The answer ranked from a block, and the list to be kept where it is, with more people encoded."""
     ranking = version.ranking
-    listed = ranking.ranked(block, query.context, DEEPEST if is_deep(query) else KEPT, trace)
-    listed = ranking.encoded(listed, max(query.limit, DEFAULT_LIMIT) if kept else query.limit, trace)
-    entries = ranking.cut(listed, _excluded(query, version), query.limit, trace)
+    listed = ranking.ranked(block, query.context, viewer, trace)
+    served = RANKED if len(listed) else EMPTY
+    if not kept:
+        return Answer(served, version.version, _entries(query, version, viewer, listed, trace)), None
+    friends = ranking.friends(viewer)
+    placed = _placed(listed, query, max(query.limit, DEFAULT_LIMIT), version, viewer, trace)
+    entries = ranking.encoded(placed, viewer, friends, trace)
+    state = ranking.state(viewer)._replace(friends=friends_identity(friends))
+    made = KeptList(listed, state, placed.rows.tolist(), placed.scores.tolist(), entries)
+    text = entries.first(min(query.limit, len(entries)))
+    if query.excluded:
+        text = _entries(query, version, viewer, listed, trace, made)
     trace.stage("encode")
-    return Answer(RANKED if len(listed) else EMPTY, version.version, entries), listed
+    return Answer(served, version.version, text), made
 
 
-def stale(query: Query, version: ServedVersion, previous: ServedVersion, block: Block, trace: Trace) -> Answer | None:
+def stale(
+    query: Query,
+    version: ServedVersion,
+    viewer: Viewer,
+    previous: ServedVersion,
+    before: Viewer,
+    block: Block,
+    trace: Trace,
+) -> Answer | None:
     """The answer from a block of the version before, served with that version; None where it shows nobody.
 
-    Whom the active version forbids, hides or no longer knows is left out, of the list and of its reasons.
+    `before` is the viewer there. Whom the active version forbids, hides or no longer knows is left out, of the list and
+    of its reasons.
     """
-    viewer = version.tables.vocabulary.row(query.user_id)
-    listed = previous.ranking.ranked(block, query.context, DEEPEST, trace)
-    verdicts = version.ranking.verdicts
-    allowed = _passing(listed.rows, previous, version, lambda rows: verdicts.of(viewer, rows) == 0)
+    ranking = version.ranking
+    listed = previous.ranking.ranked(block, query.context, before, trace).first(DEEPEST)
+    allowed = _passing(listed.rows, previous, version, lambda rows: ranking.verdicts(viewer, rows) == 0)
     if not allowed.any():
         return None
-    listed = RankedList(block.viewer, listed.rows[allowed], listed.scores[allowed], listed.sources[allowed])
-    friends = nameable_friends(previous.tables, block.viewer)
-    named = nameable_friends(version.tables, viewer) if viewer is not None else _NOBODY
+    named = ranking.friends(viewer)
+    friends = previous.ranking.friends(before)
     friends = friends[_passing(friends, previous, version, lambda rows: np.isin(rows, named))]
-    entries = previous.ranking.cut(listed, _excluded(query, previous), query.limit, trace, friends)
-    trace.stage("encode")
+    entries = _entries(query, previous, before, listed.only(allowed), trace, friends=friends)
     return Answer(STALE, previous.version, entries)
 
 
-def cold(query: Query, version: ServedVersion, row: int | None, trace: Trace) -> Answer:
-    """The popular of the viewer's groups and of the network; without a row, of the network alone."""
-    listed = version.ranking.cold(row, query.user_id, query.limit + len(query.excluded), trace)
-    entries = version.ranking.cut(listed, _excluded(query, version), query.limit, trace)
+def cold(query: Query, version: ServedVersion, viewer: Viewer, trace: Trace) -> Answer:
+    """The popular of the viewer's groups and of the network; without a profile, of the network alone."""
+    listed = version.ranking.cold(viewer, trace)
+    return Answer(COLD_START, version.version, _entries(query, version, viewer, listed, trace))
+
+
+def _entries(
+    query: Query,
+    version: ServedVersion,
+    viewer: Viewer,
+    listed: RankedList,
+    trace: Trace,
+    known: KeptList | None = None,
+    friends: NDArray[np.int32] | None = None,
+) -> bytes:
+    """JSON of the people for a query, of a whole list that hard rules have been applied to."""
+    ranking = version.ranking
+    if query.excluded:
+        listed = ranking.allowed(listed, viewer, _excluded(query, version), trace)
+    placed = _placed(listed, query, query.limit, version, viewer, trace)
+    friends = ranking.friends(viewer) if friends is None else friends
+    entries = ranking.encoded(placed, viewer, friends, trace, known)
     trace.stage("encode")
-    return Answer(COLD_START, version.version, entries)
+    return entries.text
 
 
-def inactive(version: ServedVersion, row: int) -> Answer | None:
-    """The empty answer for a viewer who is deactivated, None for anybody else."""
-    return None if int(version.tables.flags[row]) & _ACTIVE else Answer(EMPTY, version.version, b"")
+def _placed(
+    listed: RankedList, query: Query, places: int, version: ServedVersion, viewer: Viewer, trace: Trace
+) -> RankedList:
+    placed = version.ranking.placed(listed, query.context, places, viewer, trace)
+    trace.stage("rules")
+    if placed is None:
+        raise ValueError("nobody is missing from a whole list")
+    return placed
 
 
 def _excluded(query: Query, version: ServedVersion) -> NDArray[np.int32]:

@@ -35,6 +35,10 @@ class Metrics:
             "pymk_stage_seconds", "Time in each stage of a list.", ["stage"], buckets=STAGE_SECONDS, registry=registry
         )
         self.drops = Counter("pymk_drops", "Candidates kept out of a list, by rule.", ["rule"], registry=registry)
+        self.moved = Counter(
+            "pymk_moved", "Candidates put aside or left out by a soft rule, by rule.", ["rule"], registry=registry
+        )
+        self.events = Counter("pymk_events", "Events posted, by what became of them.", ["outcome"], registry=registry)
         self.degraded = Counter("pymk_degraded", "What had to be done without, by kind.", ["reason"], registry=registry)
         self.in_flight = Gauge("pymk_in_flight", "Requests in work.", registry=registry, multiprocess_mode="livesum")
         self.switches = Counter("pymk_version_switches", "Versions taken up.", registry=registry)
@@ -42,8 +46,10 @@ class Metrics:
         self._stages: dict[str, Histogram] = {}
         self._routes: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
 
-    def listed(self, served: str, stages: Mapping[str, float], drops: Mapping[str, int]) -> None:
-        """Counts one list: how it came about, seconds of each stage, candidates dropped by rule."""
+    def listed(
+        self, served: str, stages: Mapping[str, float], drops: Mapping[str, int], moved: Mapping[str, int]
+    ) -> None:
+        """Counts one list: how it came about, seconds of each stage, candidates dropped and put aside by rule."""
         outcome = self._outcomes.get(served)
         if outcome is None:
             outcome = self._outcomes[served] = self.served.labels(served)
@@ -55,6 +61,8 @@ class Metrics:
             histogram.observe(seconds)
         for rule, count in drops.items():
             self.drops.labels(rule).inc(count)
+        for rule, count in moved.items():
+            self.moved.labels(rule).inc(count)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Counts one request."""

@@ -4,17 +4,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.tables import Tables
-from service.reasons import nameable_friends
 from service.why_answer import MutualPerson, Mutuals
 
 DRAWN = 24
 """mutual connections of a drawing"""
 
 
-def mutuals(tables: Tables, viewer: int, other: int) -> Mutuals:
-    """The mutual connections of two rows who may be named to the viewer, and who of them know each other."""
+def mutuals(tables: Tables, friends: NDArray[np.int32], other: int) -> Mutuals:
+    """The mutual connections of a viewer with `friends` who may be named and the person at a row, and their ties."""
     graph = tables.graph
-    found = np.intersect1d(nameable_friends(tables, viewer), graph.neighbours(other), assume_unique=True)
+    found = np.intersect1d(friends, graph.neighbours(other), assume_unique=True)
     degrees = graph.indptr[found + 1] - graph.indptr[found]
     drawn = found[np.lexsort((found, degrees))][:DRAWN]
     people = [_person(tables, row) for row in drawn.tolist()]

@@ -13,11 +13,13 @@ from models.store.opening import open_async, open_sync
 from models.store.protocol import AsyncStore, SyncStore
 from models.versions import Versions
 from service.access import Access
+from service.following import Following
+from service.live_state import LiveState
 from service.metrics import Metrics
-from service.ranking import Diversity
 from service.recommendations import Recommendations
 from service.recommender import Recommender
 from service.served_version import OpenScorer, ServedVersions, VersionOpener
+from service.soft_rules import SoftSettings
 from service.write_behind import WriteBehind
 
 
@@ -44,6 +46,7 @@ class Parts:
     access: Access
     metrics: Metrics
     versions: ServedVersions
+    following: Following
     recommendations: Recommendations
     behind: WriteBehind
 
@@ -68,17 +71,18 @@ async def built(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
     async with AsyncExitStack() as closing:
         stores = await closing.enter_async_context(open_stores(settings))
         keys, disk, metrics = Keys(settings.namespace), Versions(settings.home), Metrics()
-        opener = VersionOpener(
-            stores.threads, disk, keys, open_scorer, Diversity(settings.diversity_column, settings.diversity_most)
-        )
+        opener = VersionOpener(stores.threads, disk, keys, open_scorer, SoftSettings.of(settings))
         name = f"{socket.gethostname()}-{os.getpid()}-{token_hex(3)}"
         versions = ServedVersions(stores.requests, keys, opener, metrics, name)
         closing.push_async_callback(versions.aclose)
         behind = WriteBehind(stores.requests, keys, metrics, settings.ranked_ttl_s)
         closing.push_async_callback(behind.aclose)
+        following = Following(stores.requests, keys, LiveState(settings.forbidden_days), metrics)
+        closing.push_async_callback(following.aclose)
         access = Access(settings.keys)
-        recommender = Recommender(stores.requests, keys, behind, metrics)
+        recommender = Recommender(stores.requests, keys, following, behind, metrics)
         recommendations = Recommendations(versions, recommender, access, metrics, settings.contexts)
         await versions.start()
+        await following.start()
         behind.start()
-        yield Parts(settings, stores, keys, disk, access, metrics, versions, recommendations, behind)
+        yield Parts(settings, stores, keys, disk, access, metrics, versions, following, recommendations, behind)

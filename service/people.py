@@ -133,7 +133,8 @@ async def why_of(
             HTTPStatus.NOT_FOUND, f"no user of this id is known ({parameter})", members={"parameter": parameter}
         )
     block = await _block(parts, served, viewer)
-    return why(served, Pair(user_id, other_id, viewer, other), block, context, record_of(request).request_id)
+    pair, live = Pair(user_id, other_id, viewer, other), await parts.following.viewer(served, user_id)
+    return why(served, pair, live, block, context, record_of(request).request_id)
 
 
 async def _row(parts: Parts, served: ServedVersion, user_id: str) -> int | None:

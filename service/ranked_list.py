@@ -1,35 +1,41 @@
 """A viewer's ranked list, packed so that a part of it is served without parsing it.
 
-    byte 0          layout version (1)
-    byte 1          0
+    byte 0          layout version (2)
+    byte 1          1 where nobody is missing behind the last, else 0
     bytes 2-3       number of people k, uint16
     bytes 4-7       row of the viewer, uint32
-    k x uint32      rows, best first
+    3 x uint64      the state that it was made in: epoch of the hidden set; revision of the viewer's live record, and
+                    the number that says how her friends and her lifted ties stood (service.live_view.LiveView.turned)
+    2 x uint32      what the soft rules were, and which friends could be named
+    k x uint32      rows, best first, before any soft rule
     k x float32     scores, never rising
     k x uint8       source bits
     2 bytes         number of encoded entries e, uint16
+    e x uint32      rows of the entries: the first places after the soft rules
+    e x float32     their scores
     e x uint32      where in the text each entry ends
     e x uint32      where in the text each entry's position begins
     4 bytes         length of the text, uint32
-    text            JSON of the first e entries, positions 1 to e, separated by commas
+    text            JSON of the e entries, positions 1 to e, separated by commas
     4 bytes         CRC-32 of all before
 
-Little-endian. The first L entries in their order are one slice of the text; where somebody is left out, entries are
-joined around their new positions. Entries beyond e are encoded when they are asked for.
+Little-endian. Where the state is still the same, the first L entries in their order are one slice of the text; where it
+is not, the people are judged and placed anew, and entries are joined around their new positions.
 """
 
 import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import CorruptRecordError
 
-LAYOUT = 1
-_HEADER = struct.Struct("<BBHI")
+LAYOUT = 2
+_HEADER = struct.Struct("<BBHI3Q2I")
 _ENCODED = struct.Struct("<H")
 _WORD = struct.Struct("<I")
 _BYTES_PER_PERSON = 9
@@ -53,15 +59,11 @@ class Entries:
         """The first `count` entries with the commas between them."""
         return self.text[: self.ends[count - 1]] if count else b""
 
-    def at(self, index: int, position: int) -> bytes:
-        """One entry, moved to a position."""
+    def halves(self, index: int) -> tuple[bytes, bytes]:
+        """What stands before and after the position of an entry."""
         begin = self.ends[index - 1] + 1 if index else 0
         place = self.places[index]
-        return b"%b%d%b" % (
-            self.text[begin:place],
-            position,
-            self.text[place + len(str(index + 1)) : self.ends[index]],
-        )
+        return self.text[begin:place], self.text[place + len(str(index + 1)) : self.ends[index]]
 
     @classmethod
     def joined(cls, halves: Sequence[tuple[bytes, bytes]]) -> "Entries":
@@ -80,37 +82,80 @@ class Entries:
 NO_ENTRIES = Entries(b"", (), ())
 
 
+class State(NamedTuple):
+    """What a list depends on beside its version; lists made in equal states are equal."""
+
+    epoch: int = 0
+    """of the hidden set"""
+    revision: int = 0
+    """of the viewer's live record; 0: there is none"""
+    turned: int = 0
+    """service.live_view.LiveView.turned"""
+    soft: int = 0
+    """of the soft rules: their parameters and who was exposed too much, 32 bits"""
+    friends: int = 0
+    """CRC-32 of the friends who could be named, of entries alone"""
+
+
 @dataclass(frozen=True, slots=True)
 class RankedList:
     """Whom one viewer is shown in one context, best first.
 
     `viewer` is a row, None for somebody unknown; `rows` (k,) uint32; `scores` (k,) float32, 0-1, never rising;
-    `sources` (k,) uint8 of models.sources.Source bits. `entries` are the first of them as JSON.
+    `sources` (k,) uint8 of models.sources.Source bits.
     """
 
     viewer: int | None
     rows: NDArray[np.uint32]
     scores: NDArray[np.float32]
     sources: NDArray[np.uint8]
-    entries: Entries = NO_ENTRIES
+    is_whole: bool = True
+    """nobody is missing behind the last"""
 
     def __len__(self) -> int:
         return len(self.rows)
 
+    def only(self, kept: NDArray[np.bool_]) -> "RankedList":
+        """Those of the people (k,) who are kept."""
+        return RankedList(self.viewer, self.rows[kept], self.scores[kept], self.sources[kept], self.is_whole)
+
+    def first(self, most: int) -> "RankedList":
+        """The first `most` of the people, as a list that nobody is missing from."""
+        return RankedList(self.viewer, self.rows[:most], self.scores[:most], self.sources[:most])
+
+    @property
+    def lowest(self) -> np.float32 | None:
+        """What nobody missing scores above; None where nobody is."""
+        return None if self.is_whole else self.scores[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptList:
+    """A ranked list without the effect of soft rules, and its first places with it, as JSON."""
+
+    listed: RankedList
+    state: State
+    rows: Sequence[int]
+    """(e,) rows of the entries"""
+    scores: Sequence[float]
+    """(e,)"""
+    entries: Entries
+
     def pack(self, most: int) -> bytes:
         """The record of the first `most` people. Raises ValueError for a viewer without a row."""
-        if self.viewer is None:
+        listed = self.listed
+        if listed.viewer is None:
             raise ValueError("a list of somebody unknown is not kept")
-        k, e = min(len(self.rows), most), min(len(self.entries), most)
+        k, e = min(len(listed), most), len(self.entries)
         text = self.entries.first(e)
         body = b"".join(
             [
-                _HEADER.pack(LAYOUT, 0, k, self.viewer),
-                self.rows[:k].astype("<u4", copy=False).tobytes(),
-                self.scores[:k].astype("<f4", copy=False).tobytes(),
-                self.sources[:k].tobytes(),
+                _HEADER.pack(LAYOUT, listed.is_whole and k == len(listed), k, listed.viewer, *self.state),
+                listed.rows[:k].astype("<u4", copy=False).tobytes(),
+                listed.scores[:k].astype("<f4", copy=False).tobytes(),
+                listed.sources[:k].tobytes(),
                 _ENCODED.pack(e),
-                struct.pack(f"<{2 * e}I", *self.entries.ends[:e], *self.entries.places[:e]),
+                struct.pack(f"<{e}I{e}f{2 * e}I", *self.rows, *self.scores, *self.entries.ends, *self.entries.places),
                 _WORD.pack(len(text)),
                 text,
             ]
@@ -118,21 +163,21 @@ class RankedList:
         return body + _WORD.pack(zlib.crc32(body))
 
     @classmethod
-    def unpack(cls, record: bytes, viewer: int) -> "RankedList":
+    def unpack(cls, record: bytes, viewer: int) -> "KeptList":
         """The list of a record; arrays are views of it.
 
         Raises CorruptRecordError for another layout, a wrong length or checksum, or another viewer's list.
         """
         try:
-            layout, _, k, owner = _HEADER.unpack_from(record)
+            layout, is_whole, k, owner, *state = _HEADER.unpack_from(record)
             if layout != LAYOUT:
                 raise CorruptRecordError(f"ranked list of layout {layout}; this release reads layout {LAYOUT}")
             encoded_at = _HEADER.size + _BYTES_PER_PERSON * k
             (e,) = _ENCODED.unpack_from(record, encoded_at)
-            offsets_at = encoded_at + _ENCODED.size
-            text_at = offsets_at + 8 * e + _WORD.size
+            places_at = encoded_at + _ENCODED.size
+            text_at = places_at + 16 * e + _WORD.size
             (length,) = _WORD.unpack_from(record, text_at - _WORD.size)
-            offsets = struct.unpack_from(f"<{2 * e}I", record, offsets_at)
+            places = struct.unpack_from(f"<{e}I{e}f{2 * e}I", record, places_at)
             (checksum,) = _WORD.unpack_from(record, text_at + length)
         except struct.error as error:
             raise CorruptRecordError(f"a ranked list of {len(record)} bytes is truncated: {error}") from error
@@ -141,10 +186,12 @@ class RankedList:
             raise CorruptRecordError(f"the length or checksum of row {owner}'s ranked list is wrong")
         if owner != viewer:
             raise CorruptRecordError(f"a ranked list of row {owner} stands where row {viewer}'s is due")
-        return cls(
+        listed = RankedList(
             viewer=owner,
             rows=np.frombuffer(record, "<u4", k, _HEADER.size),
             scores=np.frombuffer(record, "<f4", k, _HEADER.size + 4 * k),
             sources=np.frombuffer(record, np.uint8, k, _HEADER.size + 8 * k),
-            entries=Entries(record[text_at:end], offsets[:e], offsets[e:]),
+            is_whole=bool(is_whole),
         )
+        entries = Entries(record[text_at:end], places[2 * e : 3 * e], places[3 * e :])
+        return cls(listed, State(*state), places[:e], places[e : 2 * e], entries)

@@ -1,5 +1,6 @@
 """From a candidate block to the list that its viewer is shown: score, rules, order. Neither HTTP nor a store."""
 
+import zlib
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Protocol
@@ -9,13 +10,18 @@ from numpy.typing import NDArray
 
 from models.attribution import Explanation
 from models.block import Block
+from models.live.newcomer import ProfileCodes
+from models.scoring import PersonTables, ViewerInputs
 from models.tables import Tables
 from models.vocabulary import Vocabulary
 from service.cold_start import ColdStart
-from service.diversity import PAGE, diversified, is_diverse
 from service.entries import EntryEncoder
-from service.ranked_list import NO_ENTRIES, Entries, RankedList
-from service.rules import Rule, Verdicts, drops, name_of
+from service.live_view import LiveView
+from service.people_now import PeopleNow
+from service.ranked_list import NO_ENTRIES, Entries, KeptList, RankedList, State
+from service.reasons import nameable_friends
+from service.rules import EXCLUDED, Verdicts, drops
+from service.soft_rules import SoftRules, SoftSettings
 from service.ties import id_hashes, pair_hashes
 
 KEPT = 150
@@ -27,21 +33,27 @@ DEEPEST = 200
 class Scorer(Protocol):
     """What scoring offers: one probability a candidate, in the block's order."""
 
-    def scores(self, tables: Tables, block: Block, context: str) -> NDArray[np.float32]:
-        """(m,) float32, 0-1; each candidate's is its own, whoever else is in the block."""
+    def scores(
+        self, tables: PersonTables, block: Block, context: str, inputs: ViewerInputs | None = None
+    ) -> NDArray[np.float32]:
+        """(m,) float32, 0-1; each candidate's is its own, whoever else is in the block.
+
+        `inputs` are those of a viewer whom the tables do not know.
+        """
         ...
 
-    def explained(self, tables: Tables, block: Block, place: int, context: str) -> Explanation:
+    def explained(self, tables: PersonTables, block: Block, place: int, context: str) -> Explanation:
         """What made the score of the candidate at a place of the block."""
         ...
 
 
 @dataclass(slots=True)
 class Trace:
-    """What happened to one request: seconds of each stage in order, and candidates dropped by rule."""
+    """What happened to one request: seconds of each stage in order; by rule, how many it kept out or put aside."""
 
     stages: dict[str, float] = field(default_factory=dict)
     drops: dict[str, int] = field(default_factory=dict)
+    moved: dict[str, int] = field(default_factory=dict)
     _since: float = field(default_factory=perf_counter)
 
     def stage(self, name: str) -> None:
@@ -52,44 +64,63 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
-class Diversity:
-    """At most `most` of one value of `column` on a page; off where the version has no such column."""
+class Viewer:
+    """Whom a list is for, in one version."""
 
-    column: str
-    most: int
+    user_id: str
+    row: int | None
+    """None: the version does not know her"""
+    view: LiveView | None = None
+    """what is live of her; None: nothing"""
+    is_served: bool = True
+    """False: erased, or deactivated"""
+    codes: ProfileCodes | None = None
+    """the profile of a viewer without a row, where one is known"""
+    inputs: ViewerInputs | None = None
+    """what scoring reads of a viewer without a row"""
+
+    @property
+    def profile(self) -> "int | ProfileCodes | None":
+        """Where the profile stands, or what it is."""
+        return self.codes if self.row is None else self.row
 
 
 class Ranking:
     """Ranks and encodes with one version's tables and ranker. One thread at a time."""
 
-    def __init__(self, tables: Tables, scorer: Scorer, diversity: Diversity) -> None:
+    def __init__(self, tables: Tables, scorer: Scorer, settings: SoftSettings) -> None:
         self.tables = tables
-        self.verdicts = Verdicts(tables)
+        self.now = PeopleNow(tables)
+        self.soft = SoftRules(tables, settings)
         self.encoder = EntryEncoder(tables)
+        self._verdicts = Verdicts(tables)
         self._cold_start = ColdStart(tables)
         self._scorer = scorer
         self._hashes = id_hashes(tables.vocabulary)
-        self._most = diversity.most
-        columns = tables.categorical_columns
-        self._codes = (
-            np.ascontiguousarray(tables.categorical_codes[:, columns.index(diversity.column)])
-            if diversity.column in columns
-            else None
-        )
 
-    def ranked(self, block: Block, context: str, depth: int, trace: Trace) -> RankedList:
-        """The best `depth` of a block that no hard rule of this version forbids, entries not encoded."""
-        scores = self._scorer.scores(self.tables, block, context)
+    def ranked(self, block: Block, context: str, viewer: Viewer, trace: Trace) -> RankedList:
+        """Everybody of a block whom no hard rule forbids, best first; soft rules are not applied."""
+        scores = self._scores(block, context, viewer)
         trace.stage("rank")
-        rows, bits, index = block.rows, block.sources, block.rows.astype(np.intp)
-        verdicts = self.verdicts.of(block.viewer, index)
-        if verdicts.any():
-            trace.drops = drops(verdicts)
-            kept = np.flatnonzero(verdicts == 0)
-            scores, rows, bits, index = scores[kept], rows[kept], bits[kept], index[kept]
-        listed = self._listed(block.viewer, int(self._hashes[block.viewer]), rows, scores, bits, depth)
+        listed = self._judged(viewer, block.rows, scores, block.sources, trace)
         trace.stage("rules")
         return listed
+
+    def cold(self, viewer: Viewer, trace: Trace) -> RankedList:
+        """The popular in the viewer's groups and the network whom no hard rule forbids, best first.
+
+        Without a row and a profile: of the network.
+        """
+        rows, scores, bits = self._cold_start.candidates(viewer.profile)
+        trace.stage("rank")
+        listed = self._judged(viewer, rows, scores, bits, trace)
+        trace.stage("rules")
+        return listed
+
+    def _scores(self, block: Block, context: str, viewer: Viewer) -> NDArray[np.float32]:
+        if viewer.row is None:
+            return self._scorer.scores(self.tables, block, context, viewer.inputs)
+        return self._scorer.scores(self.tables, block, context)
 
     def scores(self, block: Block, context: str) -> NDArray[np.float32]:
         """(m,) float32, 0-1: the scores of a block before any rule."""
@@ -99,97 +130,105 @@ class Ranking:
         """What made the score of the candidate at a place of a block."""
         return self._scorer.explained(self.tables, block, place, context)
 
-    def cold(self, viewer: int | None, user_id: str, depth: int, trace: Trace) -> RankedList:
-        """The best `depth` of the popular in the viewer's groups and the network; no row: of the network."""
-        rows, scores, bits = self._cold_start.candidates(viewer)
-        trace.stage("rank")
-        verdicts = self.verdicts.of(viewer, rows.astype(np.intp))
-        trace.drops = drops(verdicts)
-        kept = verdicts == 0
-        own = self._hashes[viewer] if viewer is not None else id_hashes(Vocabulary.from_ids([user_id]))[0]
-        listed = self._listed(viewer, int(own), rows[kept], scores[kept], bits[kept], depth)
-        trace.stage("rules")
-        return listed
+    def verdicts(self, viewer: Viewer, rows: NDArray[np.intp]) -> NDArray[np.uint16]:
+        """(m,) uint16 of service.rules.Rule bits: the hard rules that forbid each candidate (m,) now."""
+        return self._verdicts.of(viewer.row, rows, self.now.flags, viewer.view)
 
-    def _listed(
+    def friends(self, viewer: Viewer) -> NDArray[np.int32]:
+        """Rows of the viewer's connections who may be named and counted to her now, ascending."""
+        return nameable_friends(self.tables, viewer.row, self.now.flags, viewer.view)
+
+    def state(self, viewer: Viewer) -> State:
+        """What a list of the viewer depends on now, but for the friends of its entries."""
+        view = viewer.view
+        soft = zlib.crc32(b"%d" % self.now.exposure, self.soft.identity)
+        if view is None:
+            return State(self.now.epoch, soft=soft)
+        return State(self.now.epoch, view.revision, view.turned, soft)
+
+    def allowed(self, listed: RankedList, viewer: Viewer, excluded: NDArray[np.int32], trace: Trace) -> RankedList:
+        """Those of a list whom no hard rule forbids now, less the rows excluded (k,)."""
+        verdicts = self.verdicts(viewer, listed.rows.astype(np.intp))
+        if len(excluded):
+            verdicts[np.isin(listed.rows, excluded)] |= EXCLUDED
+        if not verdicts.any():
+            return listed
+        for name, count in drops(verdicts).items():
+            trace.drops[name] = trace.drops.get(name, 0) + count
+        return listed.only(verdicts == 0)
+
+    def placed(
         self,
-        viewer: int | None,
-        viewer_hash: int,
+        listed: RankedList,
+        context: str,
+        places: int,
+        viewer: Viewer,
+        trace: Trace,
+        lowest: np.float32 | None = None,
+    ) -> RankedList | None:
+        """The first places of a list after the soft rules (service.soft_rules.SoftRules.placed)."""
+        return self.soft.placed(listed, context, places, viewer.view, self.now, trace.moved, lowest)
+
+    def encoded(
+        self,
+        placed: RankedList,
+        viewer: Viewer,
+        friends: NDArray[np.int32],
+        trace: Trace,
+        known: KeptList | None = None,
+    ) -> Entries:
+        """The JSON of people in their places. `known` has entries made with the same friends, which are moved."""
+        if not len(placed):
+            return NO_ENTRIES
+        if known is not None:
+            return self._moved(placed, viewer, friends, known)
+        told = self.encoder.reasons(viewer.profile, placed.rows.astype(np.intp), friends)
+        trace.stage("reasons")
+        return Entries.joined(self.encoder.halves(placed.rows, placed.scores, placed.sources, told))
+
+    def _moved(self, placed: RankedList, viewer: Viewer, friends: NDArray[np.int32], known: KeptList) -> Entries:
+        """Entries in their places: those that are known with the same score moved, the others made."""
+        there = {row: at for at, row in enumerate(known.rows)}
+        halves: list[tuple[bytes, bytes] | None] = []
+        for row, score in zip(placed.rows.tolist(), placed.scores.tolist(), strict=True):
+            at = there.get(row)
+            halves.append(known.entries.halves(at) if at is not None and known.scores[at] == score else None)
+        missing = [at for at, half in enumerate(halves) if half is None]
+        if missing:
+            rows = placed.rows[missing]
+            told = self.encoder.reasons(viewer.profile, rows.astype(np.intp), friends)
+            made = self.encoder.halves(rows, placed.scores[missing], placed.sources[missing], told)
+            for at, half in zip(missing, made, strict=True):
+                halves[at] = half
+        return Entries.joined([half for half in halves if half is not None])
+
+    def _judged(
+        self,
+        viewer: Viewer,
         rows: NDArray[np.uint32],
         scores: NDArray[np.float32],
         bits: NDArray[np.uint8],
-        depth: int,
+        trace: Trace,
     ) -> RankedList:
-        """The best `depth` of the people left (m,), in the order shown."""
+        """Those of the candidates (m,) whom no hard rule forbids, best first."""
+        verdicts = self.verdicts(viewer, rows.astype(np.intp))
+        if verdicts.any():
+            trace.drops = drops(verdicts)
+            kept = np.flatnonzero(verdicts == 0)
+            scores, rows, bits = scores[kept], rows[kept], bits[kept]
         best = np.argsort(-scores)
         ordered = scores[best]
         if (ordered[1:] == ordered[:-1]).any():
-            best = np.lexsort((pair_hashes(viewer_hash, self._hashes[rows]), -scores))
+            own = self._hashes[viewer.row] if viewer.row is not None else _hash_of(viewer.user_id)
+            best = np.lexsort((pair_hashes(int(own), self._hashes[rows]), -scores))
             ordered = scores[best]
-        return self._diverse(RankedList(viewer, rows[best], ordered, bits[best]), depth)
+        return RankedList(viewer.row, rows[best], ordered, bits[best])
 
-    def cut(
-        self,
-        listed: RankedList,
-        excluded: NDArray[np.int32],
-        limit: int,
-        trace: Trace,
-        friends: NDArray[np.int32] | None = None,
-    ) -> bytes:
-        """JSON of the first `limit` people of a list less the rows excluded (k,).
 
-        Those left are ordered as the list is, pages of their own kept diverse. Entries that the list carries are
-        moved to their positions, the others encoded.
-        """
-        entries = listed.entries
-        if not len(excluded) and min(limit, len(listed)) <= len(entries):
-            return entries.first(min(limit, len(listed)))
-        kept = np.flatnonzero(~np.isin(listed.rows, excluded))
-        if left := len(listed) - len(kept):
-            trace.drops[name_of(Rule.EXCLUDED)] = left
-        rest = RankedList(listed.viewer, listed.rows[kept], listed.scores[kept], listed.sources[kept])
-        rest = self._diverse(rest, limit)
-        places = {row: at for at, row in enumerate(listed.rows[: len(entries)].tolist())}
-        before = listed.scores[: len(entries)].tolist()
-        rows, scores = rest.rows.tolist(), rest.scores.tolist()
-        parts: list[bytes | None] = []
-        for position, (row, score) in enumerate(zip(rows, scores, strict=True), 1):
-            at = places.get(row)
-            same = at is not None and before[at] == score
-            parts.append(entries.at(at, position) if at is not None and same else None)
-        missing = [at for at, part in enumerate(parts) if part is None]
-        if missing:
-            told = self.encoder.reasons(listed.viewer, rest.rows[missing].astype(np.intp), friends)
-            halves = self.encoder.halves(rest.rows[missing], rest.scores[missing], rest.sources[missing], told)
-            for at, (front, back) in zip(missing, halves, strict=True):
-                parts[at] = b"%b%d%b" % (front, at + 1, back)
-        return b",".join([part for part in parts if part is not None])
+def friends_identity(friends: NDArray[np.int32]) -> int:
+    """CRC-32 of rows of friends."""
+    return zlib.crc32(friends.astype("<i4", copy=False).tobytes())
 
-    def encoded(
-        self, listed: RankedList, count: int, trace: Trace, friends: NDArray[np.int32] | None = None
-    ) -> RankedList:
-        """The list with its first `count` entries as JSON."""
-        rows, scores, bits = listed.rows[:count], listed.scores[:count], listed.sources[:count]
-        if len(rows) == 0:
-            entries = NO_ENTRIES
-        else:
-            told = self.encoder.reasons(listed.viewer, rows.astype(np.intp), friends)
-            trace.stage("reasons")
-            entries = Entries.joined(self.encoder.halves(rows, scores, bits, told))
-        trace.stage("encode")
-        return RankedList(listed.viewer, listed.rows, listed.scores, listed.sources, entries)
 
-    def _diverse(self, listed: RankedList, depth: int) -> RankedList:
-        """The first `depth` places of a list by falling score after the soft rules.
-
-        Whoever a page put aside comes on a later one, where the score shown does not exceed that of the place before.
-        """
-        rows, scores, bits = listed.rows, listed.scores, listed.sources
-        if self._codes is not None:
-            pages = -(-depth // PAGE) * PAGE
-            codes = self._codes[rows]
-            if not is_diverse(codes[:pages], self._most):
-                chosen = np.array(diversified(codes.tolist(), depth, self._most), dtype=np.intp)
-                shown = np.minimum.accumulate(scores[chosen])
-                return RankedList(listed.viewer, rows[chosen], shown, bits[chosen])
-        return RankedList(listed.viewer, rows[:depth], scores[:depth], bits[:depth])
+def _hash_of(user_id: str) -> np.uint32:
+    return np.uint32(id_hashes(Vocabulary.from_ids([user_id]))[0])

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 
 from models.columns import Flag
 from models.graph import Graph
+from models.live.newcomer import ProfileCodes, codes_of
 from models.tables import Tables
+from service.live_view import LiveView
 
 EXAMPLES = 3
 """mutual connections named at most"""
@@ -16,6 +18,7 @@ EXAMPLES = 3
 VALUES = 3
 """shared values of one multi-valued column told at most"""
 
+_NOBODY: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
 _NAMEABLE = np.uint8(Flag.ACTIVE | Flag.CONNECTIONS_VISIBLE)
 
 
@@ -29,14 +32,23 @@ class Mutuals:
     """by person shown, up to EXAMPLES rows, those with the fewest connections first: they say most"""
 
 
-def nameable_friends(tables: Tables, viewer: int) -> NDArray[np.int32]:
+def nameable_friends(
+    tables: Tables, viewer: int | None, flags: NDArray[np.uint8] | None = None, view: LiveView | None = None
+) -> NDArray[np.int32]:
     """Rows of the viewer's connections that may be named and counted to the viewer, ascending.
 
-    Left out are the inactive, those who hide their connections, and whoever the viewer must not be shown.
+    Left out are the inactive, those who hide their connections, and whoever the viewer must not be shown. `flags` (n,)
+    are everybody's now, None: the version's; `view` is what is live of the viewer, None: nothing.
     """
-    friends = tables.graph.neighbours(viewer)
-    nameable = (tables.flags[friends] & _NAMEABLE) == _NAMEABLE
-    forbidden = tables.forbidden.neighbours(viewer)
+    if flags is None:
+        flags = tables.flags
+    if view is not None:
+        friends, forbidden = view.friends, _NOBODY
+    elif viewer is not None:
+        friends, forbidden = tables.graph.neighbours(viewer), tables.forbidden.neighbours(viewer)
+    else:
+        return _NOBODY
+    nameable = (flags[friends] & _NAMEABLE) == _NAMEABLE
     if len(forbidden) and len(friends):
         at = np.minimum(np.searchsorted(friends, forbidden), len(friends) - 1)
         nameable[at[friends[at] == forbidden]] = False
@@ -95,12 +107,13 @@ class SharedAttributes:
         self._counts = np.bincount(tables.multi_codes, minlength=len(tables.multi_values)).tolist()
         self._order = {column: at for at, column in enumerate(tables.reason_columns)}
 
-    def of(self, viewer: int, shown: NDArray[np.intp]) -> list[list[tuple[str, str]]]:
+    def of(self, viewer: int | ProfileCodes, shown: NDArray[np.intp]) -> list[list[tuple[str, str]]]:
         """By person shown, the (column, value) pairs shared with the viewer, in the order of the reason columns."""
         tables = self._tables
+        codes = codes_of(viewer, tables)
         found: list[list[tuple[str, str]]] = [[] for _ in range(len(shown))]
         if len(self._columns):
-            own = tables.categorical_codes[viewer][self._columns]
+            own = codes.categorical[self._columns]
             if (own >= 0).any():
                 theirs = tables.categorical_codes[shown][:, self._columns]
                 person, place = np.nonzero((theirs == own) & (own >= 0))
@@ -108,13 +121,13 @@ class SharedAttributes:
                     column, values = self._categories[category]
                     found[at].append((column, values[own[category]]))
         if self._multi:
-            self._add_sets(viewer, shown, found)
+            self._add_sets(codes, shown, found)
         return found
 
-    def _add_sets(self, viewer: int, shown: NDArray[np.intp], found: list[list[tuple[str, str]]]) -> None:
+    def _add_sets(self, viewer: ProfileCodes, shown: NDArray[np.intp], found: list[list[tuple[str, str]]]) -> None:
         """Adds the shared values of the multi-valued reason columns."""
         indptr, codes = self._tables.multi_indptr, self._tables.multi_codes
-        own = self._multi.intersection(codes[indptr[viewer] : indptr[viewer + 1]].tolist())
+        own = self._multi.intersection(viewer.sets.tolist())
         if not own:
             return
         bounds = zip(indptr[shown].tolist(), indptr[shown + 1].tolist(), strict=True)

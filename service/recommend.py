@@ -5,51 +5,67 @@ from itertools import islice
 from pathlib import Path
 from time import time
 
+import numpy as np
 import orjson
 import structlog
 
 from models import publishing
 from models.block import Block
-from models.columns import user_id_fault
+from models.columns import Flag, user_id_fault
 from models.errors import CorruptRecordError, PymkError, UsageError, VersionError
+from models.events import FORBIDDEN_DAYS
 from models.keys import Keys
+from models.live.exposure import Exposed
+from models.live.hidden import follow_blocking
 from models.store.protocol import SyncStore
 from models.versions import Versions
 from service import lists
 from service.lists import Answer
+from service.live_state import LiveState
+from service.newcomers import is_worth_making, met, newcomer_keys
 from service.query import Query
-from service.ranking import Diversity, Trace
+from service.ranking import Trace, Viewer
 from service.served_version import OpenScorer, ServedVersion, VersionOpener
+from service.soft_rules import SoftSettings
 
 BATCH = 256
 """people whose blocks are read in one trip"""
 
 
 class BatchRecommender:
-    """Makes lists from the active version, without the kept ones and without keeping any.
+    """Makes lists from the active version and what is live, without the kept lists and without keeping any.
 
     Raises VersionError where no version is active.
     """
 
     def __init__(
-        self, store: SyncStore, versions: Versions, keys: Keys, open_scorer: OpenScorer, diversity: Diversity
+        self,
+        store: SyncStore,
+        versions: Versions,
+        keys: Keys,
+        open_scorer: OpenScorer,
+        rules: SoftSettings,
+        forbidden_days: int = FORBIDDEN_DAYS,
     ) -> None:
         pointer = publishing.active(store, keys=keys)
         if pointer is None:
             raise VersionError("no version is active; pymk nightly DATA publishes one")
-        opener = VersionOpener(store, versions, keys, open_scorer, diversity)
+        opener = VersionOpener(store, versions, keys, open_scorer, rules)
         self._store = store
         self._keys = keys
         self._version = opener.open(pointer.version)
         self._opener = opener
         self._before = pointer.before[:1]
         self._previous: ServedVersion | None = None
+        self._state = LiveState(forbidden_days)
+        self._state.take_exposed(Exposed.unpack(store.get(keys.exposure)))
+        self._follow()
 
     @property
     def everybody(self) -> Iterator[str]:
         """The ids of all users of the version who are active."""
         version = self._version
-        rows = (row for row in range(version.tables.n) if lists.inactive(version, row) is None)
+        rows = np.flatnonzero(version.ranking.now.flags & np.uint8(Flag.ACTIVE)).tolist()
         return (version.tables.vocabulary.user_id(row) for row in rows)
 
     def answers(self, user_ids: Iterable[str], context: str, limit: int) -> Iterator[bytes]:
@@ -58,38 +74,69 @@ class BatchRecommender:
         while batch := [Query(user_id, limit, context) for user_id in islice(upcoming, BATCH)]:
             yield from map(_document, batch, self._batch(batch))
 
+    def _follow(self) -> None:
+        """Learns who is hidden by now."""
+        self._state.take_hidden(follow_blocking(self._store, self._keys, self._state.hidden))
+        self._state.bring(self._version)
+
     def _batch(self, queries: Sequence[Query]) -> list[Answer]:
-        """The answers to a batch: one trip for the blocks, one more for those of the version before."""
+        """The answers to a batch: one trip for blocks and live records, one more for blocks of the version before."""
         version = self._version
-        found = self._records(version, queries)
+        blocks, live = self._records(version, queries), self._live(queries)
+        self._follow()
         answers: dict[int, Answer] = {}
-        missing: list[int] = []
+        missing: dict[int, Viewer] = {}
         for at, query in enumerate(queries):
             row = version.tables.vocabulary.row(query.user_id)
-            if row is None:
-                answers[at] = lists.cold(query, version, None, Trace())
-            elif (nothing := lists.inactive(version, row)) is not None:
-                answers[at] = nothing
-            elif (block := _block(found[at], row)) is not None:
-                answers[at], _ = lists.ranked(query, version, block, Trace(), kept=False)
+            viewer = self._state.viewer(version, query.user_id, row, live[at])
+            if not viewer.is_served:
+                answers[at] = lists.nothing(version)
+            elif viewer.row is None:
+                answers[at] = self._newcomer(query, viewer)
+            elif (block := _block(blocks[at], viewer.row)) is not None:
+                answers[at], _ = lists.ranked(query, version, viewer, block, Trace(), kept=False)
             else:
-                missing.append(at)
+                missing[at] = viewer
         if missing:
             waiting = [queries[at] for at in missing]
             self._store.queue_add(self._keys.refresh, [query.user_id.encode() for query in waiting], time())
-            answers |= dict(zip(missing, self._without_block(waiting), strict=True))
+            found = self._without_block(waiting, list(missing.values()), [live[at] for at in missing])
+            answers |= dict(zip(missing, found, strict=True))
         return [answers[at] for at in range(len(queries))]
 
-    def _without_block(self, queries: Sequence[Query]) -> Iterator[Answer]:
+    def _newcomer(self, query: Query, viewer: Viewer) -> Answer:
+        """The list for somebody whom the version does not know."""
+        version, block = self._version, None
+        if viewer.view is not None:
+            record, profile = self._store.get_many(newcomer_keys(self._keys, version.version, query.user_id))
+            try:
+                viewer, block = met(viewer, version.tables, record, profile)
+            except CorruptRecordError as error:
+                structlog.get_logger().warning("newcomer_not_read", error=str(error))
+        if block is not None:
+            return lists.ranked(query, version, viewer, block, Trace(), kept=False)[0]
+        if is_worth_making(viewer):
+            self._store.queue_add(self._keys.refresh, [query.user_id.encode()], time())
+        return lists.cold(query, version, viewer, Trace())
+
+    def _without_block(
+        self, queries: Sequence[Query], viewers: Sequence[Viewer], live: Sequence[bytes | None]
+    ) -> Iterator[Answer]:
         """Lists of the version before where it has a block, cold ones where not."""
         previous = self._opened_previous()
         records = self._records(previous, queries) if previous is not None else [None] * len(queries)
-        for query, record in zip(queries, records, strict=True):
+        for query, viewer, record, packed in zip(queries, viewers, records, live, strict=True):
             stale = None
             if previous is not None and (row := previous.tables.vocabulary.row(query.user_id)) is not None:
-                block = _block(record, row)
-                stale = lists.stale(query, self._version, previous, block, Trace()) if block is not None else None
-            yield stale or lists.cold(query, self._version, self._version.tables.vocabulary.row(query.user_id), Trace())
+                self._state.bring(previous)
+                block, before = _block(record, row), self._state.viewer(previous, query.user_id, row, packed)
+                if block is not None and before.row is not None:
+                    stale = lists.stale(query, self._version, viewer, previous, before, block, Trace())
+            yield stale or lists.cold(query, self._version, viewer, Trace())
+
+    def _live(self, queries: Sequence[Query]) -> list[bytes | None]:
+        """The live records of the viewers in one trip."""
+        return self._store.get_many([self._keys.live(query.user_id) for query in queries])
 
     def _records(self, version: ServedVersion, queries: Sequence[Query]) -> list[bytes | None]:
         """The packed blocks of the viewers in one trip, None where there is none."""

@@ -13,9 +13,9 @@ from models.scoring import Ranker
 from models.settings import Settings
 from models.store.opening import open_sync
 from models.versions import Versions
-from service.ranking import Diversity
 from service.recommend import BatchRecommender, read_user_ids
 from service.recommendations import CONTEXTS
+from service.soft_rules import SoftSettings
 
 _LOGGED_EVERY = 10_000
 _STDIN = Path("-")
@@ -35,7 +35,8 @@ def run(settings: Settings, users: Path | None, *, everybody: bool, context: str
             Versions(settings.home),
             Keys(settings.namespace),
             Ranker.open,
-            Diversity(settings.diversity_column, settings.diversity_most),
+            SoftSettings.of(settings),
+            settings.forbidden_days,
         )
         wanted = recommender.everybody if everybody else ids
         for document in _shown(recommender.answers(wanted, context, limit), None if everybody else len(ids)):

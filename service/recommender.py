@@ -5,11 +5,14 @@ from models.errors import CorruptRecordError
 from models.keys import Keys
 from models.store.protocol import AsyncStore
 from service import lists
+from service.following import Following
 from service.lists import Answer
 from service.metrics import Metrics
+from service.newcomers import is_worth_making, met, newcomer_keys
+from service.problems import unavailable
 from service.query import Query
-from service.ranked_list import RankedList
-from service.ranking import KEPT, Trace
+from service.ranked_list import KeptList
+from service.ranking import KEPT, Trace, Viewer
 from service.served_version import ServedVersion
 from service.write_behind import WriteBehind
 
@@ -17,9 +20,12 @@ from service.write_behind import WriteBehind
 class Recommender:
     """Answers queries with the version it is given; every trip to the store is one await."""
 
-    def __init__(self, store: AsyncStore, keys: Keys, behind: WriteBehind, metrics: Metrics) -> None:
+    def __init__(
+        self, store: AsyncStore, keys: Keys, following: Following, behind: WriteBehind, metrics: Metrics
+    ) -> None:
         self._store = store
         self._keys = keys
+        self._following = following
         self._behind = behind
         self._metrics = metrics
 
@@ -29,50 +35,85 @@ class Recommender:
         """The list for a query, of `version` throughout or, where that holds no block for her, of `previous`.
 
         `fresh` neither reads nor keeps a ranked list: a store that syncs each write spends more on keeping one.
-        Raises StoreUnavailableError where the store does not answer in time.
+        Raises StoreUnavailableError where the store does not answer in time, ProblemError 503 where what it says of the
+        viewer does not read back.
         """
-        row = version.tables.vocabulary.row(query.user_id)
-        if row is None:
-            return lists.cold(query, version, None, trace)
-        if (nothing := lists.inactive(version, row)) is not None:
-            return nothing
-        if not (fresh or lists.is_deep(query)):
-            found = await self._kept(query, version, row, trace)
-            if found is not None:
-                return lists.kept(query, version, found, trace)
-        block = await self._block(version, row, trace)
-        if block is not None:
-            answer, listed = lists.ranked(query, version, block, trace, kept=not fresh)
-            if not fresh:
-                self._behind.keep(self._keys.ranked(version.version, row, query.context), listed.pack(KEPT))
-            return answer
-        self._behind.queue(query.user_id)
-        if previous is not None and (older := previous.tables.vocabulary.row(query.user_id)) is not None:
-            block = await self._block(previous, older, trace)
-            if block is not None and (stale := lists.stale(query, version, previous, block, trace)) is not None:
-                return stale
-        return lists.cold(query, version, row, trace)
-
-    async def _kept(self, query: Query, version: ServedVersion, row: int, trace: Trace) -> RankedList | None:
-        """The ranked list that the store keeps, or None."""
-        (record,) = await self._store.get_many((self._keys.ranked(version.version, row, query.context),))
+        keys, user_id = self._keys, query.user_id
+        row = version.tables.vocabulary.row(user_id)
+        reads_kept = row is not None and not (fresh or lists.is_deep(query))
+        wanted = [keys.live(user_id), keys.hidden_epoch]
+        if row is not None:
+            key = keys.ranked(version.version, row, query.context) if reads_kept else keys.block(version.version, row)
+            wanted.append(key)
+        live, epoch, *found = await self._store.get_many(wanted)
+        await self._following.hidden(epoch)
         trace.stage("store")
-        if record is None:
-            return None
+        viewer = self._viewer(version, user_id, row, live)
+        if not viewer.is_served:
+            return lists.nothing(version)
+        if viewer.row is None:
+            return await self._newcomer(query, version, viewer, trace)
+        if reads_kept:
+            listed = self._kept(found[0], viewer.row)
+            if listed is not None and (answer := lists.kept(query, version, viewer, listed, trace)) is not None:
+                return answer
+            found = [await self._store.get(keys.block(version.version, viewer.row))]
+            trace.stage("store")
+        block = self._block(found[0], viewer.row)
+        if block is not None:
+            answer, made = lists.ranked(query, version, viewer, block, trace, kept=not fresh)
+            if made is not None:
+                self._behind.keep(keys.ranked(version.version, viewer.row, query.context), made.pack(KEPT))
+            return answer
+        self._behind.queue(user_id)
+        if previous is not None and (older := previous.tables.vocabulary.row(user_id)) is not None:
+            block = self._block(await self._store.get(keys.block(previous.version, older)), older)
+            trace.stage("store")
+            before = self._viewer(previous, user_id, older, live)
+            if block is not None and before.row is not None:
+                stale = lists.stale(query, version, viewer, previous, before, block, trace)
+                if stale is not None:
+                    return stale
+        return lists.cold(query, version, viewer, trace)
+
+    async def _newcomer(self, query: Query, version: ServedVersion, viewer: Viewer, trace: Trace) -> Answer:
+        """The list for somebody whom the version does not know; a stranger is asked nothing of the store."""
+        block = None
+        if viewer.view is not None:
+            wanted = newcomer_keys(self._keys, version.version, query.user_id)
+            record, profile = await self._store.get_many(wanted)
+            trace.stage("store")
+            try:
+                viewer, block = met(viewer, version.tables, record, profile)
+            except CorruptRecordError:
+                self._metrics.degraded.labels("corrupt_newcomer").inc()
+        if block is not None:
+            return lists.ranked(query, version, viewer, block, trace, kept=False)[0]
+        if is_worth_making(viewer):
+            self._behind.queue(query.user_id)
+        return lists.cold(query, version, viewer, trace)
+
+    def _viewer(self, version: ServedVersion, user_id: str, row: int | None, live: bytes | None) -> Viewer:
+        """The viewer by what is live."""
+        self._following.state.bring(version)
         try:
-            return RankedList.unpack(record, row)
+            return self._following.state.viewer(version, user_id, row, live)
+        except CorruptRecordError as error:
+            self._metrics.degraded.labels("corrupt_record").inc()
+            raise unavailable("what is known of this user does not read back", served=lists.UNAVAILABLE) from error
+
+    def _kept(self, record: bytes | None, row: int) -> KeptList | None:
+        """The ranked list of a record, or None."""
+        try:
+            return KeptList.unpack(record, row) if record is not None else None
         except CorruptRecordError:
             self._metrics.degraded.labels("corrupt_list").inc()
             return None
 
-    async def _block(self, version: ServedVersion, row: int, trace: Trace) -> Block | None:
-        """The candidate block of a version's row, or None; one that does not read back counts as none."""
-        record = await self._store.get(self._keys.block(version.version, row))
-        trace.stage("store")
-        if record is None:
-            return None
+    def _block(self, record: bytes | None, row: int) -> Block | None:
+        """The candidate block of a record, or None; one that does not read back counts as none."""
         try:
-            return lists.read_block(record, row)
+            return lists.read_block(record, row) if record is not None else None
         except CorruptRecordError:
             self._metrics.degraded.labels("corrupt_block").inc()
             return None

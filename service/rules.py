@@ -1,7 +1,7 @@
-"""The rules that keep people out of a list, as arithmetic on one byte a candidate.
+"""The hard rules: who is kept out of a list, as arithmetic on two bytes a candidate.
 
-The hard rules that a version can decide, in the order in which a drop is counted under them. A candidate's verdict is
-the set of all rules that forbid it, so that whoever asks why learns every one of them.
+They stand in the order in which a drop is counted under them. A candidate's verdict is the set of all rules that
+forbid it, so that whoever asks why learns every one of them. What a version knows of a pair, live state overrules.
 """
 
 from enum import IntFlag
@@ -10,74 +10,124 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.columns import Flag
+from models.pair_bits import PairBit
 from models.tables import Tables
+from service.live_view import LiveView
+
+ERASED_FLAG = 128
+"""beside models.columns.Flag, in the flags of a process: erased since the version's cut"""
 
 
 class Rule(IntFlag):
-    """Hard rules: each alone keeps a candidate out. The lower-case name is what counters and answers show."""
+    """Each alone keeps a candidate out. The lower-case name is what counters and answers show."""
 
     SELF = 1
     """the viewer"""
     CONNECTED = 2
     """a connection of the viewer"""
-    FORBIDDEN = 4
-    """blocked, dismissed, invited, reported, lately disconnected or declined"""
-    UNDISCOVERABLE = 8
+    BLOCKED = 4
+    """by either"""
+    DISMISSED = 8
+    """by the viewer"""
+    REPORTED = 16
+    """by the viewer, or forbidden by a version that does not say why"""
+    INVITED = 32
+    """by either, and pending"""
+    REFUSED = 64
+    """lately disconnected or declined, by either"""
+    ERASED = 128
+    """gone"""
+    UNDISCOVERABLE = 256
     """asked never to be suggested"""
-    INACTIVE = 16
+    INACTIVE = 512
     """deactivated"""
-    EXCLUDED = 32
+    EXCLUDED = 1024
     """left out by the request itself"""
 
 
-def _rules_of_flags() -> NDArray[np.uint8]:
-    """(256,) uint8: by a person's flags, the rules that keep the person out of every list."""
+_OF_PAIR = {
+    PairBit.CONNECTED: Rule.CONNECTED,
+    PairBit.BLOCKED_BY_VIEWER: Rule.BLOCKED,
+    PairBit.BLOCKED_BY_OTHER: Rule.BLOCKED,
+    PairBit.DISMISSED: Rule.DISMISSED,
+    PairBit.REPORTED: Rule.REPORTED,
+    PairBit.INVITED_BY_VIEWER: Rule.INVITED,
+    PairBit.INVITED_BY_OTHER: Rule.INVITED,
+    PairBit.REFUSED: Rule.REFUSED,
+}
+
+
+def _rules_of_flags() -> NDArray[np.uint16]:
+    """(256,) uint16: by a person's flags, the rules that keep the person out of every list."""
     flags = np.arange(256)
     undiscoverable = np.where(flags & Flag.DISCOVERABLE, 0, Rule.UNDISCOVERABLE)
     inactive = np.where(flags & Flag.ACTIVE, 0, Rule.INACTIVE)
-    return (undiscoverable | inactive).astype(np.uint8)
+    return np.where(flags & ERASED_FLAG, Rule.ERASED, undiscoverable | inactive).astype(np.uint16)
+
+
+def _rules_of_pair() -> NDArray[np.uint16]:
+    """(256,) uint16: by what holds between viewer and candidate, the rules that keep the candidate out."""
+    rules = np.zeros(256, dtype=np.uint16)
+    for bit, rule in _OF_PAIR.items():
+        rules[(np.arange(256) & bit) != 0] |= np.uint16(rule)
+    return rules
 
 
 RULES_OF_FLAGS = _rules_of_flags()
-_SELF, _CONNECTED, _FORBIDDEN = (np.uint8(rule) for rule in (Rule.SELF, Rule.CONNECTED, Rule.FORBIDDEN))
+RULES_OF_PAIR = _rules_of_pair()
+_SELF, _CONNECTED, EXCLUDED = (np.uint16(rule) for rule in (Rule.SELF, Rule.CONNECTED, Rule.EXCLUDED))
 
 
 class Verdicts:
-    """Says which rules forbid which candidates, by one version's tables.
+    """Says which rules forbid which candidates, by one version's tables and what is live.
 
-    Keeps one byte a user as scratch, all zero between calls; so one thread at a time may ask.
+    Keeps two bytes a user as scratch, all zero between calls; so one thread at a time may ask.
     """
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        self._marks = np.zeros(tables.n, dtype=np.uint8)
+        self._marks = np.zeros(tables.n, dtype=np.uint16)
 
-    def of(self, viewer: int | None, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
-        """(m,) uint8 of Rule bits for candidates (m,), 0 where none forbids; a viewer of None has no row yet."""
-        tables, marks = self._tables, self._marks
-        verdicts = RULES_OF_FLAGS[tables.flags[rows]]
-        if viewer is None:
+    def of(
+        self, viewer: int | None, rows: NDArray[np.intp], flags: NDArray[np.uint8], view: LiveView | None = None
+    ) -> NDArray[np.uint16]:
+        """(m,) uint16 of Rule bits for candidates (m,), 0 where none forbids.
+
+        A viewer of None has no row. `flags` (n,) are everybody's now; `view` says what the viewer did since the cut.
+        """
+        verdicts = RULES_OF_FLAGS[flags[rows]]
+        if viewer is None and view is None:
             return verdicts
-        friends, forbidden = tables.graph.neighbours(viewer), tables.forbidden.neighbours(viewer)
+        tables, marks = self._tables, self._marks
+        touched: list[NDArray[np.int32]] = []
         try:
-            marks[friends] = _CONNECTED
-            marks[forbidden] |= _FORBIDDEN
-            marks[viewer] |= _SELF
+            if viewer is not None:
+                friends, forbidden = tables.graph.neighbours(viewer), tables.forbidden.neighbours(viewer)
+                touched += [friends, forbidden]
+                marks[friends] = _CONNECTED
+                if len(forbidden):
+                    start = tables.forbidden.indptr[viewer]
+                    marks[forbidden] |= RULES_OF_PAIR[tables.forbidden_kinds[start : start + len(forbidden)]]
+            if view is not None and len(view.others):
+                touched.append(view.others)
+                marks[view.others] = RULES_OF_PAIR[view.bits]
+            if viewer is not None:
+                marks[viewer] |= _SELF
             verdicts |= marks[rows]
         finally:
-            marks[friends] = 0
-            marks[forbidden] = 0
-            marks[viewer] = 0
+            for marked in touched:
+                marks[marked] = 0
+            if viewer is not None:
+                marks[viewer] = 0
         return verdicts
 
 
-def drops(verdicts: NDArray[np.uint8]) -> dict[str, int]:
+def drops(verdicts: NDArray[np.uint16]) -> dict[str, int]:
     """How many candidates each rule dropped; one that several forbid counts under the first of them."""
-    by_verdict = np.bincount(verdicts, minlength=len(_FIRST)).tolist()
     dropped: dict[str, int] = {}
-    for verdict, count in enumerate(by_verdict):
-        if count and (name := _FIRST[verdict]) is not None:
-            dropped[name] = dropped.get(name, 0) + count
+    for verdict in verdicts[verdicts > 0].tolist():
+        name = _FIRST[verdict & -verdict]
+        dropped[name] = dropped.get(name, 0) + 1
     return dropped
 
 
@@ -86,5 +136,4 @@ def name_of(rule: Rule) -> str:
     return str(rule.name).lower()
 
 
-_FIRST = [None, *(name_of(next(rule for rule in Rule if rule & verdict)) for verdict in range(1, 2 * max(Rule)))]
-"""by verdict, the name of the first rule in it"""
+_FIRST = {rule.value: name_of(rule) for rule in Rule}

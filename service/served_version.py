@@ -20,7 +20,8 @@ from models.store.protocol import AsyncStore, SyncStore
 from models.tables import Tables
 from models.versions import Versions
 from service.metrics import Metrics
-from service.ranking import Diversity, Ranking, Scorer
+from service.ranking import Ranking, Scorer
+from service.soft_rules import SoftSettings
 
 POLL_S = 0.2
 """how often the pointer is read"""
@@ -54,13 +55,13 @@ class VersionOpener:
     """Makes a version ready, from this host's disk or else from the store. Blocking: meant for a thread."""
 
     def __init__(
-        self, store: SyncStore, versions: Versions, keys: Keys, open_scorer: OpenScorer, diversity: Diversity
+        self, store: SyncStore, versions: Versions, keys: Keys, open_scorer: OpenScorer, rules: SoftSettings
     ) -> None:
         self._store = store
         self._versions = versions
         self._keys = keys
         self._open_scorer = open_scorer
-        self._diversity = diversity
+        self._rules = rules
 
     def open(self, version: str) -> ServedVersion:
         """The version, with every page of its tables read once, so that no request waits for the disk.
@@ -72,7 +73,7 @@ class VersionOpener:
         tables = Tables.open(directory / "tables")
         _touch(tables)
         scorer = self._open_scorer(directory / "model")
-        return ServedVersion(version, manifest, Ranking(tables, scorer, self._diversity))
+        return ServedVersion(version, manifest, Ranking(tables, scorer, self._rules))
 
     def on_disk(self, version: str) -> bool:
         """Whether this host has the files of the version."""

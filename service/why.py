@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 
 from models.attribution import Explanation
 from models.block import Block
-from models.columns import Flag
 from models.features.pair import MEASURES
 from models.sources import Source
 from models.tables import Tables
 from service.mutuals import mutuals
 from service.ranked_list import RankedList
-from service.ranking import DEEPEST, Trace
+from service.ranking import DEEPEST, Trace, Viewer
 from service.rules import Rule, name_of
 from service.served_version import ServedVersion
 from service.why_answer import Candidate, Feature, Score, SharedValue, SourceVerdict, WhyAnswer
@@ -34,15 +33,17 @@ class Pair:
     other: int
 
 
-def why(version: ServedVersion, pair: Pair, block: Block | None, context: str, request_id: str) -> WhyAnswer:
-    """What a version says of a pair; `block` holds the viewer's candidates, None where there are none."""
+def why(
+    version: ServedVersion, pair: Pair, viewer: Viewer, block: Block | None, context: str, request_id: str
+) -> WhyAnswer:
+    """What a version says of a pair, by what is live of the viewer; `block` holds her candidates, or is None."""
     tables, ranking = version.tables, version.ranking
-    rules = rules_against(version, pair)
-    if block is not None:
-        listed = ranking.ranked(block, context, DEEPEST, Trace())
-    else:
-        listed = ranking.cold(pair.viewer, pair.user_id, DEEPEST, Trace())
-    is_active = bool(tables.flags[pair.viewer] & Flag.ACTIVE)
+    rules = rules_against(version, pair, viewer)
+    trace = Trace()
+    listed = ranking.ranked(block, context, viewer, trace) if block is not None else ranking.cold(viewer, trace)
+    placed = ranking.placed(listed, context, DEEPEST, viewer, trace)
+    listed = listed if placed is None else placed
+    is_active = viewer.is_served
     place = _place(block.rows, pair.other) if block is not None else None
     position = _place(listed.rows, pair.other) if is_active else None
     explanation = None
@@ -53,9 +54,9 @@ def why(version: ServedVersion, pair: Pair, block: Block | None, context: str, r
         rank = 1 + int((scores > scores[place]).sum())
         candidate = Candidate(place=place + 1, rank=rank, of=len(block))
     shared = shared_values(tables, pair.viewer, pair.other)
-    mutual = mutuals(tables, pair.viewer, pair.other)
+    mutual = mutuals(tables, ranking.friends(viewer), pair.other)
     bits = int(block.sources[place]) if block is not None and place is not None else None
-    told = ranking.encoder.reasons(pair.viewer, np.array([pair.other]))[0]
+    told = ranking.encoder.reasons(viewer.row, np.array([pair.other]), ranking.friends(viewer))[0]
     return WhyAnswer(
         user_id=pair.user_id,
         other_id=pair.other_id,
@@ -76,11 +77,11 @@ def why(version: ServedVersion, pair: Pair, block: Block | None, context: str, r
     )
 
 
-def rules_against(version: ServedVersion, pair: Pair) -> list[str]:
-    """The names of all rules that keep the other out of the viewer's list."""
-    verdict = int(version.ranking.verdicts.of(pair.viewer, np.array([pair.other]))[0])
+def rules_against(version: ServedVersion, pair: Pair, viewer: Viewer) -> list[str]:
+    """The names of all rules that keep the other out of the viewer's list now."""
+    verdict = int(version.ranking.verdicts(viewer, np.array([pair.other]))[0])
     names = [name_of(rule) for rule in Rule if rule & verdict]
-    if not version.tables.flags[pair.viewer] & Flag.ACTIVE:
+    if not viewer.is_served:
         names.append(VIEWER_INACTIVE)
     return names
 

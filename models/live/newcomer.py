@@ -63,6 +63,14 @@ class ProfileCodes:
         return cls(np.array(codes, dtype=np.int32), np.array(sets, dtype=np.int32))
 
 
+def codes_of(viewer: int | ProfileCodes, tables: Tables) -> ProfileCodes:
+    """The codes of a row's profile; codes as they are."""
+    if isinstance(viewer, ProfileCodes):
+        return viewer
+    sets = tables.multi_codes[tables.multi_indptr[viewer] : tables.multi_indptr[viewer + 1]]
+    return ProfileCodes(tables.categorical_codes[viewer], sets)
+
+
 @dataclass(frozen=True, slots=True)
 class Newcomer:
     """What a version has of one person outside its tables."""

@@ -12,8 +12,10 @@ from models.block import Block
 from models.columns import Flag
 from models.features.pair import COMMON, extra_inputs
 from offline import checkpoints
-from service.ranking import Diversity, Ranking, Trace
-from service.rules import Rule, Verdicts, drops, name_of
+from service.ranked_list import RankedList
+from service.ranking import Ranking, Trace, Viewer
+from service.rules import RULES_OF_PAIR, Rule, Verdicts, drops, name_of
+from service.soft_rules import Diversity, SoftSettings
 
 pytestmark = pytest.mark.benchmark(group="steps", warmup=True, min_rounds=1000)
 
@@ -35,6 +37,13 @@ def of_network(world: Any, block: Block) -> np.ndarray:
     return model(model.queries(inputs), vectors[None], torch.from_numpy(pair)[None])[0].numpy()
 
 
+def placed(ranking: Ranking, block: Block, viewer: Viewer) -> RankedList:
+    """The 20 of a block, after all rules."""
+    listed = ranking.placed(ranking.ranked(block, "web", viewer, Trace()), "web", 20, viewer, Trace())
+    assert listed is not None
+    return listed
+
+
 def test_ranking(benchmark: Any, world: Any, each_block: "cycle[Block]") -> None:
     scores = benchmark(lambda: world.ranker.scores(world.tables, next(each_block), "web"))
     assert len(scores) == 1000
@@ -53,18 +62,20 @@ def test_rules(benchmark: Any, world: Any, each_block: "cycle[Block]") -> None:
     prepared = cycle([(block.viewer, block.rows.astype(np.intp)) for block in world.blocks])
 
     def judged() -> dict[str, int]:
-        return drops(verdicts.of(*next(prepared)))
+        return drops(verdicts.of(*next(prepared), world.tables.flags))
 
     benchmark(judged)
     tables, dropped = world.tables, 0
     for block in world.blocks:
         friends = set(tables.graph.neighbours(block.viewer).tolist())
-        never = set(tables.forbidden.neighbours(block.viewer).tolist())
+        start, barred = tables.forbidden.indptr[block.viewer], tables.forbidden.neighbours(block.viewer)
+        kinds = tables.forbidden_kinds[start : start + len(barred)]
+        never = dict(zip(barred.tolist(), RULES_OF_PAIR[kinds].tolist(), strict=True))
         for row, verdict in zip(
-            block.rows.tolist(), verdicts.of(block.viewer, block.rows.astype(np.intp)), strict=True
+            block.rows.tolist(), verdicts.of(block.viewer, block.rows.astype(np.intp), tables.flags), strict=True
         ):
             flags = int(tables.flags[row])
-            wanted = Rule.CONNECTED * (row in friends) | Rule.FORBIDDEN * (row in never)
+            wanted = Rule.CONNECTED * (row in friends) | never.get(row, 0)
             wanted |= Rule.SELF * (row == block.viewer)
             wanted |= Rule.UNDISCOVERABLE * (not flags & Flag.DISCOVERABLE)
             wanted |= Rule.INACTIVE * (not flags & Flag.ACTIVE)
@@ -82,13 +93,18 @@ def test_block(benchmark: Any, world: Any) -> None:
 
 
 def test_json(benchmark: Any, world: Any) -> None:
-    ranking = Ranking(world.tables, world.ranker, Diversity("company", 5))
-    lists = [ranking.ranked(block, "web", 20, Trace()) for block in world.blocks]
-    turn = cycle(lists)
-    benchmark(lambda: ranking.encoded(next(turn), 20, Trace()).entries.first(20))
+    ranking = Ranking(world.tables, world.ranker, SoftSettings(Diversity("company", 5)))
+    viewers = [Viewer("", block.viewer) for block in world.blocks]
+    lists = [placed(ranking, block, viewer) for block, viewer in zip(world.blocks, viewers, strict=True)]
+    turn = cycle(zip(lists, viewers, strict=True))
+
+    def encoded(listed: RankedList, viewer: Viewer) -> bytes:
+        return ranking.encoded(listed, viewer, ranking.friends(viewer), Trace()).text
+
+    benchmark(lambda: encoded(*next(turn)))
     vocabulary = world.tables.vocabulary
-    for listed in lists:
-        shown = json.loads(b"[%b]" % ranking.encoded(listed, 20, Trace()).entries.first(20))
+    for listed, viewer in zip(lists, viewers, strict=True):
+        shown = json.loads(b"[%b]" % encoded(listed, viewer))
         assert [one["user_id"] for one in shown] == [vocabulary.user_id(row) for row in listed.rows.tolist()]
         assert [one["score"] for one in shown] == pytest.approx(listed.scores.tolist(), abs=1e-4)
         assert [one["position"] for one in shown] == list(range(1, 21))
@@ -103,11 +119,11 @@ def test_json(benchmark: Any, world: Any) -> None:
 
 
 def test_from_block_to_json(benchmark: Any, world: Any) -> None:
-    ranking, records = Ranking(world.tables, world.ranker, Diversity("company", 5)), cycle(world.records)
+    ranking, records = Ranking(world.tables, world.ranker, SoftSettings(Diversity("company", 5))), cycle(world.records)
 
     def ranked() -> bytes:
         block = Block.unpack(next(records))
-        trace = Trace()
-        return ranking.encoded(ranking.ranked(block, "web", 20, trace), 20, trace).entries.first(20)
+        viewer = Viewer("", block.viewer)
+        return ranking.encoded(placed(ranking, block, viewer), viewer, ranking.friends(viewer), Trace()).text
 
     assert len(json.loads(b"[%b]" % benchmark(ranked))) == 20

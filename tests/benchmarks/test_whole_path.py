@@ -21,7 +21,8 @@ import pytest
 
 from models.settings import Settings
 from service.app import create_app
-from service.ranking import Diversity, Ranking, Trace
+from service.ranking import Ranking, Trace, Viewer
+from service.soft_rules import Diversity, SoftSettings
 
 LOAD = Path(__file__).parents[1] / "load"
 PATIENCE_S = 60.0
@@ -29,10 +30,16 @@ PATIENCE_S = 60.0
 
 def expected(world: Any) -> dict[str, list[str]]:
     """By viewer, the list that scores, rules and order make of her block, without a store or HTTP."""
-    ranking, vocabulary = Ranking(world.tables, world.ranker, Diversity("company", 5)), world.tables.vocabulary
+    ranking, vocabulary = (
+        Ranking(world.tables, world.ranker, SoftSettings(Diversity("company", 5))),
+        world.tables.vocabulary,
+    )
     lists = {}
     for block in world.blocks:
-        rows = ranking.ranked(block, "web", 20, Trace()).rows.tolist()
+        viewer = Viewer("", block.viewer)
+        listed = ranking.placed(ranking.ranked(block, "web", viewer, Trace()), "web", 20, viewer, Trace())
+        assert listed is not None
+        rows = listed.rows.tolist()
         lists[vocabulary.user_id(block.viewer)] = [vocabulary.user_id(row) for row in rows]
     return lists
 

@@ -17,8 +17,8 @@ from models.versions import Versions
 from models.vocabulary import Vocabulary
 from offline.config import NightConfig
 from offline.night import Night
-from service.ranking import Diversity
 from service.recommend import BatchRecommender
+from service.soft_rules import Diversity, SoftSettings
 from service.ties import id_hashes, pair_hashes
 
 KEYS = Keys("pymk")
@@ -43,7 +43,7 @@ def night(data: Path, home: Path, **options: Any) -> MemoryStore:
 
 def answers(home: Path, store: MemoryStore) -> dict[str, dict[str, Any]]:
     """What everybody is shown."""
-    recommender = BatchRecommender(store, Versions(home), KEYS, Ranker.open, Diversity("company", 5))
+    recommender = BatchRecommender(store, Versions(home), KEYS, Ranker.open, SoftSettings(Diversity("company", 5)))
     listed = map(json.loads, recommender.answers(recommender.everybody, "web", 100))
     return {answer["user_id"]: answer for answer in listed}
 

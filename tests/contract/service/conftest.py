@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 from models import logs
 from models.attribution import Explanation
 from models.block import Block
+from models.columns import FLAG_COLUMNS
 from models.errors import StoreUnavailableError
 from models.keys import Keys
+from models.live.hidden import FlagChange, append_change_blocking
+from models.live.stamps import now_us
 from models.publishing import publish
 from models.settings import Settings
 from models.store.memory import AsyncMemoryStore, MemoryStore
@@ -93,6 +96,11 @@ class Place:
         while (active := self.parts.versions.active) is None or active.version != version:
             assert time.monotonic() < deadline, "the version was not taken up"
             await anyio.sleep(0.01)
+
+    def flag(self, user_id: str, **flags: bool) -> None:
+        """Acknowledges a change of flags, by the names of their columns."""
+        change = FlagChange(user_id, now_us(), {FLAG_COLUMNS[name]: value for name, value in flags.items()})
+        append_change_blocking(self.store, self.keys, change)
 
     async def recommended(self, user_id: str, *, fresh: bool = False, **query: Any) -> dict[str, Any]:
         """The body of a list; what it leaves to be written is written before this returns."""

@@ -4,10 +4,12 @@ import re
 from typing import Any
 
 import anyio
+import numpy as np
 import pytest
 
 from models.block import Block
 from models.graph import Graph
+from models.pair_bits import PairBit
 from models.versions import Versions
 
 pytestmark = pytest.mark.anyio
@@ -101,9 +103,7 @@ async def test_a_viewer_without_a_block_starts_cold_and_is_queued(place: Any) ->
 
 
 async def test_an_inactive_viewer_gets_nobody(place: Any) -> None:
-    flags = place.parts.versions.active.tables.flags.copy()
-    flags[2] = 5
-    object.__setattr__(place.parts.versions.active.tables, "flags", flags)
+    place.flag("cid", active=False)
     body = await place.recommended("cid")
     assert (body["served"], body["recommendations"]) == ("empty", [])
 
@@ -126,9 +126,11 @@ async def test_a_stale_list_leaves_out_whom_the_active_version_forbids(place: An
     version = place.publish()
     await place.serving(version)
     place.store.delete([place.keys.block(version, 2)])
-    flags = place.parts.versions.active.tables.flags.copy()
+    tables = place.parts.versions.active.tables
+    flags = tables.flags.copy()
     flags[3], flags[6] = 3, 6  # dan hides his connections, gus is undiscoverable
-    object.__setattr__(place.parts.versions.active.tables, "flags", flags)
+    object.__setattr__(tables, "flags", flags)
+    place.parts.versions.active.ranking.now.flags = flags
     body = await place.recommended("cid")
     assert (body["served"], ids(body)) == ("stale", ["fay", "eva"])
     assert body["recommendations"][1]["reasons"] == []
@@ -141,7 +143,9 @@ async def test_a_stale_list_counts_nobody_whom_the_active_version_forbids_the_vi
     before = {entry["user_id"]: entry["reasons"] for entry in (await place.recommended("cid"))["recommendations"]}
     assert before["eva"][0]["examples"] == ["dan"]
     blocked = Graph.from_directed(8, [2, 3], [3, 2])  # cid and dan, who were friends, have blocked each other
-    object.__setattr__(place.parts.versions.active.tables, "forbidden", blocked)
+    tables = place.parts.versions.active.tables
+    object.__setattr__(tables, "forbidden", blocked)
+    object.__setattr__(tables, "forbidden_kinds", np.array([PairBit.BLOCKED_BY_VIEWER] * 2, np.uint8))
     after = {entry["user_id"]: entry["reasons"] for entry in (await place.recommended("cid"))["recommendations"]}
     assert all(reason["code"] != "mutual_connections" for reason in after["eva"])
 
@@ -191,9 +195,9 @@ async def test_too_many_requests_are_told_to_come_back(open_place: Any) -> None:
     async with open_place(max_in_flight=1) as place:
         held = anyio.Event()
 
-        async def waits(_: Any) -> list[bytes | None]:
+        async def waits(keys: Any) -> list[bytes | None]:
             await held.wait()
-            return [None]
+            return [None] * len(keys)
 
         place.requests.get_many = waits
         async with anyio.create_task_group() as group:
@@ -261,7 +265,7 @@ async def test_lists_are_counted_by_outcome_stage_and_rule(place: Any) -> None:
     metrics = (await place.client.get("/metrics")).text
     assert 'pymk_served_total{served="ranked"} 1.0' in metrics
     assert 'pymk_served_total{served="cache"} 1.0' in metrics
-    assert 'pymk_drops_total{rule="forbidden"} 1.0' in metrics
+    assert 'pymk_drops_total{rule="blocked"} 1.0' in metrics
     assert 'pymk_drops_total{rule="undiscoverable"} 1.0' in metrics
     assert 'pymk_stage_seconds_count{stage="rank"} 1.0' in metrics
     assert 'pymk_requests_total{route="/pymk/recommendations",status="200"} 2.0' in metrics
@@ -270,15 +274,15 @@ async def test_lists_are_counted_by_outcome_stage_and_rule(place: Any) -> None:
 async def test_a_request_keeps_its_version_through_a_switch(place: Any) -> None:
     before = place.parts.versions.active.version
     held, begun = anyio.Event(), anyio.Event()
-    get = place.requests.get
+    get_many = place.requests.get_many
 
-    async def waits(key: str) -> bytes | None:
-        if ":b:" in key:
+    async def waits(keys: list[str]) -> list[bytes | None]:
+        if any(":b:" in key for key in keys):
             begun.set()
             await held.wait()
-        return await get(key)
+        return await get_many(keys)
 
-    place.requests.get = waits
+    place.requests.get_many = waits
     found: list[dict[str, Any]] = []
 
     async def ask() -> None:

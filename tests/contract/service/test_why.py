@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-import numpy as np
 import pytest
 
 pytestmark = pytest.mark.anyio
@@ -46,8 +45,8 @@ async def test_positions_are_those_of_the_list(place: Any) -> None:
     [
         ("ann", "ann", ["self"]),
         ("ann", "bea", ["connected"]),
-        ("ann", "eva", ["forbidden"]),
-        ("eva", "ann", ["forbidden"]),
+        ("ann", "eva", ["blocked"]),
+        ("eva", "ann", ["blocked"]),
         ("cid", "héloïse", ["undiscoverable"]),
         ("eva", "héloïse", ["connected", "undiscoverable"]),
     ],
@@ -84,10 +83,7 @@ async def test_a_viewer_without_candidates(place: Any) -> None:
 
 
 async def test_an_inactive_viewer_has_no_list(place: Any) -> None:
-    tables = place.parts.versions.active.tables
-    flags = np.array(tables.flags)
-    flags[tables.vocabulary.row("cid")] = 1 | 4
-    object.__setattr__(tables, "flags", flags)
+    place.flag("cid", active=False)
     body = await why(place, "cid", "eva")
     assert (body["served"], body["position"], body["listed"]) == ("empty", None, 0)
     assert "viewer_inactive" in body["rules"]

@@ -8,6 +8,7 @@ import pytest
 from models.columns import Flag
 from models.tables import Tables
 from service.mutuals import DRAWN, mutuals
+from service.reasons import nameable_friends
 
 PEOPLE = ["ann", "bob", "m1", "m2", "m3", "m4"]
 PAIRS = [(0, 2), (0, 3), (0, 4), (0, 5), (1, 2), (1, 3), (1, 4), (1, 5), (2, 3), (4, 5)]
@@ -15,7 +16,7 @@ PAIRS = [(0, 2), (0, 3), (0, 4), (0, 5), (1, 2), (1, 3), (1, 4), (1, 5), (2, 3),
 
 
 def told(tables: Tables, viewer: int = 0, other: int = 1) -> tuple[int, list[str], list[tuple[int, int]]]:
-    found = mutuals(tables, viewer, other)
+    found = mutuals(tables, nameable_friends(tables, viewer), other)
     return found.count, [one.user_id for one in found.people], found.ties
 
 
@@ -44,5 +45,6 @@ def test_no_mutual_connection(make_tables: Callable[..., Tables]) -> None:
 def test_a_large_set_is_counted_whole_and_drawn_in_part(make_tables: Callable[..., Tables]) -> None:
     n = DRAWN + 12
     people = [f"p{number:03}" for number in range(n)]
-    found = mutuals(make_tables(people, [(end, row) for end in (0, 1) for row in range(2, n)]), 0, 1)
+    tables = make_tables(people, [(end, row) for end in (0, 1) for row in range(2, n)])
+    found = mutuals(tables, nameable_friends(tables, 0), 1)
     assert (found.count, len(found.people), found.ties) == (n - 2, DRAWN, [])

@@ -14,7 +14,8 @@ MakeTables = Callable[..., Tables]
 
 
 def told(tables: Tables, viewer: int, *shown: int) -> list[list[dict[str, object]]]:
-    reasons = EntryEncoder(tables).reasons(viewer, np.array(shown, dtype=np.intp))
+    friends = nameable_friends(tables, viewer)
+    reasons = EntryEncoder(tables).reasons(viewer, np.array(shown, dtype=np.intp), friends)
     return [orjson.loads(b"[" + one + b"]") for one in reasons]
 
 

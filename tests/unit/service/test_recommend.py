@@ -18,12 +18,13 @@ from models.tables import Tables
 from models.versions import Versions
 from service import lists
 from service.query import Query
-from service.ranking import Diversity, Trace
+from service.ranking import Trace, Viewer
 from service.recommend import BatchRecommender, read_user_ids
 from service.served_version import VersionOpener
+from service.soft_rules import Diversity, SoftSettings
 
 KEYS = Keys("pymk")
-DIVERSITY = Diversity("company", 5)
+RULES = SoftSettings(Diversity("company", 5))
 
 
 class FirstFeature:
@@ -54,7 +55,7 @@ def published(store: MemoryStore, versions: Versions, make_version: Callable[...
 
 
 def recommender(store: MemoryStore, versions: Versions) -> BatchRecommender:
-    return BatchRecommender(store, versions, KEYS, open_scorer, DIVERSITY)
+    return BatchRecommender(store, versions, KEYS, open_scorer, RULES)
 
 
 def test_a_batch_answers_what_singles_answer(
@@ -64,15 +65,15 @@ def test_a_batch_answers_what_singles_answer(
     asked = ["ann", "nobody", "cid", "héloïse", "cid", "gus", "eva"]
     documents = [orjson.loads(one) for one in recommender(store, versions).answers(asked, "web", 2)]
     assert [one["user_id"] for one in documents] == asked
-    served = VersionOpener(store, versions, KEYS, open_scorer, DIVERSITY).open(published)
+    served = VersionOpener(store, versions, KEYS, open_scorer, RULES).open(published)
     for document in documents:
         row = served.tables.vocabulary.row(document["user_id"])
         record = store.get(KEYS.block(published, row)) if row is not None else None
-        query = Query(document["user_id"], 2, "web")
+        query, viewer = Query(document["user_id"], 2, "web"), Viewer(document["user_id"], row)
         if record is None or row is None:
-            single = lists.cold(query, served, row, Trace())
+            single = lists.cold(query, served, viewer, Trace())
         else:
-            single, _ = lists.ranked(query, served, lists.read_block(record, row), Trace())
+            single, _ = lists.ranked(query, served, viewer, lists.read_block(record, row), Trace())
         assert document["served"] == single.served
         assert document["version"] == published
         assert document["recommendations"] == orjson.loads(b"[" + single.entries + b"]")

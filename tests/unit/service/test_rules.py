@@ -23,11 +23,11 @@ def tables(make_tables: MakeTables) -> Tables:
 
 
 def test_every_rule_that_forbids_is_in_the_verdict(tables: Tables) -> None:
-    verdicts = Verdicts(tables).of(0, np.arange(7))
+    verdicts = Verdicts(tables).of(0, np.arange(7), tables.flags)
     assert [Rule(verdict) for verdict in verdicts.tolist()] == [
         Rule.SELF,
-        Rule.CONNECTED | Rule.FORBIDDEN,
-        Rule.FORBIDDEN,
+        Rule.CONNECTED | Rule.REPORTED,
+        Rule.REPORTED,
         Rule.UNDISCOVERABLE,
         Rule.INACTIVE,
         Rule.UNDISCOVERABLE | Rule.INACTIVE,
@@ -36,25 +36,25 @@ def test_every_rule_that_forbids_is_in_the_verdict(tables: Tables) -> None:
 
 
 def test_forbidden_is_directed(tables: Tables) -> None:
-    assert Verdicts(tables).of(2, np.array([0]))[0] == 0
+    assert Verdicts(tables).of(2, np.array([0]), tables.flags)[0] == 0
 
 
 def test_one_viewer_leaves_no_mark_on_the_next(tables: Tables) -> None:
     verdicts = Verdicts(tables)
-    verdicts.of(0, np.arange(7))
-    assert verdicts.of(6, np.array([0, 2]))[:].tolist() == [0, 0]
+    verdicts.of(0, np.arange(7), tables.flags)
+    assert verdicts.of(6, np.array([0, 2]), tables.flags)[:].tolist() == [0, 0]
 
 
 def test_a_viewer_without_a_row_meets_the_flags_alone(tables: Tables) -> None:
-    assert np.flatnonzero(Verdicts(tables).of(None, np.arange(7))).tolist() == [3, 4, 5]
+    assert np.flatnonzero(Verdicts(tables).of(None, np.arange(7), tables.flags)).tolist() == [3, 4, 5]
 
 
 def test_a_drop_counts_under_the_first_rule(tables: Tables) -> None:
-    assert drops(Verdicts(tables).of(0, np.arange(7))) == {
+    assert drops(Verdicts(tables).of(0, np.arange(7), tables.flags)) == {
         "self": 1,
         "connected": 1,
-        "forbidden": 1,
+        "reported": 1,
         "undiscoverable": 2,
         "inactive": 1,
     }
-    assert drops(np.zeros(3, np.uint8)) == {}
+    assert drops(np.zeros(3, np.uint16)) == {}

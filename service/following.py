@@ -1,0 +1,91 @@
+"""Keeps what a process knows of live state up to what the store has: on the way of a request, and in the background."""
+
+import asyncio
+from contextlib import suppress
+
+import structlog
+
+from models.errors import CorruptRecordError, StoreError
+from models.keys import Keys
+from models.live.exposure import Exposed
+from models.live.floor import read_floor
+from models.live.hidden import epoch_of, follow
+from models.store.protocol import AsyncStore
+from service.live_state import LiveState
+from service.metrics import Metrics
+from service.ranking import Viewer
+from service.served_version import ServedVersion
+
+REFRESH_S = 5.0
+"""how often the floor and the table of exposed people are read"""
+
+
+class Following:
+    """Reads the store for one LiveState; lives from `start` to `aclose`."""
+
+    def __init__(self, store: AsyncStore, keys: Keys, state: LiveState, metrics: Metrics) -> None:
+        self.state = state
+        self._store = store
+        self._keys = keys
+        self._metrics = metrics
+        self._turn = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Learns what there is, where the store answers, and begins to follow."""
+        await self.refresh()
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="live-state")
+
+    async def aclose(self) -> None:
+        """Stops following."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def hidden(self, epoch: bytes | None) -> None:
+        """Returns once the process knows everybody hidden by an epoch that was read in the store.
+
+        Raises StoreUnavailableError where the store does not answer in time.
+        """
+        if epoch_of(epoch) == self.state.hidden.epoch:
+            return
+        async with self._turn:
+            known, wanted = self.state.hidden.epoch, epoch_of(epoch)
+            if wanted < known:  # an answer that was overtaken, or a store that lost its data
+                wanted = epoch_of(await self._store.get(self._keys.hidden_epoch))
+                if wanted < known:
+                    self._metrics.degraded.labels("hidden_lost").inc()
+                    self.state.begin_anew()
+            if wanted > self.state.hidden.epoch:
+                self.state.take_hidden(await follow(self._store, self._keys, self.state.hidden, wanted))
+
+    async def viewer(self, version: ServedVersion, user_id: str) -> Viewer:
+        """A person in a version, by what is live. Raises StoreUnavailableError and CorruptRecordError."""
+        live, epoch = await self._store.get_many([self._keys.live(user_id), self._keys.hidden_epoch])
+        await self.hidden(epoch)
+        self.state.bring(version)
+        return self.state.viewer(version, user_id, version.tables.vocabulary.row(user_id), live)
+
+    async def refresh(self) -> None:
+        """Reads what no request waits for; where the store does not answer, all stays as it is."""
+        try:
+            epoch, exposed = await self._store.get_many([self._keys.hidden_epoch, self._keys.exposure])
+            await self.hidden(epoch)
+            self.state.floor = await read_floor(self._store, self._keys)
+            table = Exposed.unpack(exposed)
+            if table != self.state.exposed:
+                self.state.take_exposed(table)
+        except StoreError:
+            self._metrics.degraded.labels("live_state_not_read").inc()
+        except CorruptRecordError as error:
+            self._metrics.degraded.labels("corrupt_live_state").inc()
+            structlog.get_logger().error("live_state_not_read", error=str(error))
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            try:
+                await self.refresh()
+            except Exception as error:  # the next turn must find the task alive
+                structlog.get_logger().error("live_state_failed", exc_info=error)

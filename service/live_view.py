@@ -1,0 +1,106 @@
+"""What a viewer's live record says, in the rows of one version: resolved once for every state of the record."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.columns import ALL_FLAGS, Flag
+from models.events import EventKind
+from models.live.record import LiveRecord
+from models.live.ties import MARKS, RESHAPING, Direction, derive, forbids, mark
+from models.pair_bits import PairBit
+from models.tables import Tables
+
+_LIFTING = frozenset({EventKind.UNBLOCK, EventKind.UNDISMISS, EventKind.WITHDRAW})
+_TURNING = np.array(
+    sorted(mark(direction, kind) for direction in Direction for kind in RESHAPING | _LIFTING), dtype=np.intp
+)
+"""the marks after which a list holds people that were not in it, or turns to other friends"""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveView:
+    """One viewer in one version. Rows are int32, ascending; people whom the version does not know are left out."""
+
+    revision: int
+    """of the record"""
+    turned: int
+    """a number that changes whenever a friendship was made or ended, or what forbade somebody was lifted"""
+    others: NDArray[np.int32]
+    """(k,) everybody with whom something happened since the cut"""
+    bits: NDArray[np.uint8]
+    """(k,) models.pair_bits.PairBit: what holds with each, the version's knowledge included"""
+    friends: NDArray[np.int32]
+    """(f,) connections, less those who are kept apart from the viewer"""
+    shown: NDArray[np.int32]
+    """(s,) people shown since the viewer last did anything with them"""
+    times: NDArray[np.float32]
+    """(s,) how often"""
+    is_gone: bool = False
+    """erased, and not come back"""
+    is_new: bool = False
+    """come back after an erasure that the version does not know of: its row is somebody else's"""
+    is_active: bool = True
+    """of a viewer without a row; the hidden set knows of the others"""
+
+
+def resolved(
+    record: LiveRecord, tables: Tables, row: int | None, *, cut: int, refused_after: int, is_erased: bool = False
+) -> LiveView:
+    """The view of the person whose record it is, at `row` of a version with this cut.
+
+    `cut` and `refused_after` as in models.live.ties.derive; `is_erased`: that row is of a person erased since.
+    """
+    is_gone = record.erased > record.profile
+    is_new = is_erased or record.erased > cut
+    if is_new:
+        row = None
+    rows = tables.vocabulary.rows(record.ties)
+    stamps = record.stamps()
+    known = rows >= 0
+    if row is not None:
+        known &= rows != row
+    order = np.argsort(rows[known])
+    others, own = rows[known][order], stamps[known][order]
+    bits = derive(base_bits(tables, row, others), own, cut=cut, refused_after=refused_after)
+    base = tables.graph.neighbours(row) if row is not None else np.zeros(0, np.int32)
+    barred = tables.forbidden.neighbours(row) if row is not None else np.zeros(0, np.int32)
+    untouched = np.setdiff1d(np.setdiff1d(base, barred, assume_unique=True), others, assume_unique=True)
+    joined = others[((bits & np.uint8(PairBit.CONNECTED)) != 0) & ~forbids(bits)]
+    shown, times = _shown(record, tables)
+    return LiveView(
+        revision=record.revision,
+        turned=int(stamps.reshape(-1, MARKS)[:, _TURNING].astype(np.uint64).sum(dtype=np.uint64)),
+        others=others,
+        bits=bits,
+        friends=np.union1d(untouched, joined).astype(np.int32),
+        shown=shown,
+        times=times,
+        is_gone=is_gone,
+        is_new=is_new,
+        is_active=bool(record.flags_over(int(ALL_FLAGS), 0) & Flag.ACTIVE),
+    )
+
+
+def base_bits(tables: Tables, row: int | None, others: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """(k,) uint8 of PairBit: what a version knows of the person at `row` and each of `others` (k,)."""
+    bits = np.zeros(len(others), dtype=np.uint8)
+    if row is None or not len(others):
+        return bits
+    bits[np.isin(others, tables.graph.neighbours(row))] = PairBit.CONNECTED
+    forbidden = tables.forbidden.neighbours(row)
+    if len(forbidden):
+        start = int(tables.forbidden.indptr[row])
+        at = np.minimum(np.searchsorted(forbidden, others), len(forbidden) - 1)
+        bits |= np.where(forbidden[at] == others, tables.forbidden_kinds[start + at], np.uint8(0))
+    return bits
+
+
+def _shown(record: LiveRecord, tables: Tables) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Rows of the people shown, ascending, and how often."""
+    rows = tables.vocabulary.rows(record.shown)
+    times = np.fromiter((shown.times for shown in record.shown.values()), np.float32, len(record.shown))
+    order = np.argsort(rows)
+    order = order[rows[order] >= 0]
+    return rows[order], times[order]

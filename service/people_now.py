@@ -1,0 +1,59 @@
+"""What the people of a version are now: flags overruled by what changed since the cut, and who was shown too often."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.live.exposure import Exposed
+from models.live.hidden import HiddenSet
+from models.tables import Tables
+from service.rules import ERASED_FLAG
+
+
+class PeopleNow:
+    """Of one version in one process; one thread or loop at a time. Arrays are replaced, never written to."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self.flags: NDArray[np.uint8] = tables.flags
+        """(n,) uint8 of models.columns.Flag, and service.rules.ERASED_FLAG"""
+        self.epoch = 0
+        """of the hidden set that `flags` are up to"""
+        self.beginning: object = None
+        """what `epoch` counts from: another one where the store lost what had been followed"""
+        self.exposed: NDArray[np.bool_] | None = None
+        """(n,) whether a person was shown too often; None: nobody was"""
+        self.exposure = 0
+        """models.live.exposure.Exposed.identity of the table it was read from"""
+
+    def hide(self, hidden: HiddenSet, changed: Iterable[str], cut: int) -> None:
+        """Takes in what the set says of the people `changed`, in a version with this cut; all of them: nobody left out.
+
+        Afterwards the flags are those of the set's epoch.
+        """
+        tables = self._tables
+        asked = list(changed)
+        rows = tables.vocabulary.rows(asked)
+        if (rows >= 0).any():
+            flags = self.flags.copy()
+            for user_id, row in zip(asked, rows.tolist(), strict=True):
+                if row >= 0:
+                    erased = ERASED_FLAG if hidden.is_erased(user_id, cut) else 0
+                    flags[row] = int(hidden.over(user_id, int(tables.flags[row]), cut)) | erased
+            self.flags = flags
+        self.epoch = hidden.epoch
+
+    def begin(self, beginning: object) -> None:
+        """Forgets who is hidden, to follow another beginning."""
+        self.flags, self.epoch, self.beginning = self._tables.flags, 0, beginning
+
+    def expose(self, table: Exposed) -> None:
+        """Takes up another table of exposed people."""
+        self.exposure = table.identity
+        rows = self._tables.vocabulary.rows(table.people)
+        rows = rows[rows >= 0]
+        self.exposed = None
+        if len(rows):
+            self.exposed = np.zeros(self._tables.n, dtype=np.bool_)
+            self.exposed[rows] = True

@@ -1,0 +1,234 @@
+"""The soft rules: they move people down and put people aside, and never shorten a list but by a context's own limit.
+
+In their order: fatigue lowers scores, and puts aside whoever was shown to this viewer too often; exposure puts aside whom
+the whole network was shown too often; a context leaves out the badly scored, and all beyond its number; diversity looks
+at each page. Whoever was put aside comes last, by score. Whatever order comes of it, the score shown never rises.
+
+Everything here holds for the beginning of a list too: `placed` answers None where whoever is missing might have come
+into the places asked for, so that a kept list answers what a new one would, or not at all.
+"""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.settings import ContextLimit, Settings
+from models.tables import Tables
+from service.diversity import PAGE, diversified, is_diverse
+from service.live_view import LiveView
+from service.people_now import PeopleNow
+from service.ranked_list import RankedList
+
+
+@dataclass(frozen=True, slots=True)
+class Diversity:
+    """At most `most` of one value of `column` on a page; off where the version has no such column."""
+
+    column: str
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fatigue:
+    """What showings without an action do to a score, and after how many somebody is put aside."""
+
+    factor: float = 1.0
+    limit: int = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class SoftSettings:
+    """The parameters of all soft rules."""
+
+    diversity: Diversity
+    fatigue: Fatigue = Fatigue()
+    contexts: Mapping[str, ContextLimit] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, settings: Settings) -> "SoftSettings":
+        """Those that an operator set."""
+        return cls(
+            Diversity(settings.diversity_column, settings.diversity_most),
+            Fatigue(settings.fatigue_factor, settings.fatigue_limit),
+            settings.context_limits,
+        )
+
+    @property
+    def identity(self) -> int:
+        """A 32-bit number that equal settings share."""
+        return zlib.crc32(repr((self.diversity, self.fatigue, sorted(self.contexts.items()))).encode())
+
+
+@dataclass(slots=True)
+class Turn:
+    """One list on its way through the rules."""
+
+    rows: NDArray[np.uint32]
+    """(m,) best first"""
+    scores: NDArray[np.float32]
+    """(m,)"""
+    aside: NDArray[np.bool_] | None = None
+    """(m,) who comes last; None: nobody"""
+    left_out: NDArray[np.bool_] | None = None
+    """(m,) who does not come at all; None: nobody"""
+
+    def put_aside(self, who: NDArray[np.bool_]) -> int:
+        """Puts people (m,) aside; how many were not yet."""
+        if not who.any():
+            return 0
+        new = who if self.aside is None else who & ~self.aside
+        self.aside = who if self.aside is None else self.aside | who
+        return int(new.sum())
+
+
+class SoftRule(Protocol):
+    """One rule over a whole list."""
+
+    name: str
+    """what counters call it"""
+
+    def apply(self, turn: Turn, context: str, view: LiveView | None, now: PeopleNow) -> int:
+        """Changes scores or puts people aside; how many were put aside or left out."""
+        ...
+
+
+class FatigueRule:
+    """Impression discounting (Lee, Lakshmanan, Tiwari, Shah 2014) by a factor for each showing without an action."""
+
+    name = "fatigue"
+
+    def __init__(self, fatigue: Fatigue) -> None:
+        self._factor = np.float32(fatigue.factor)
+        self._limit = fatigue.limit
+
+    def apply(self, turn: Turn, context: str, view: LiveView | None, now: PeopleNow) -> int:
+        if view is None or not len(view.shown):
+            return 0
+        at = np.minimum(np.searchsorted(view.shown, turn.rows), len(view.shown) - 1)
+        times = np.where(view.shown[at] == turn.rows, view.times[at], np.float32(0))
+        turn.scores = (turn.scores * self._factor**times).astype(np.float32)
+        return turn.put_aside(times >= self._limit)
+
+
+class ExposureRule:
+    """Nobody is flooded: whom the whole network was shown too often within a day comes last."""
+
+    name = "exposure"
+
+    def apply(self, turn: Turn, context: str, view: LiveView | None, now: PeopleNow) -> int:
+        return turn.put_aside(now.exposed[turn.rows]) if now.exposed is not None else 0
+
+
+class ContextRule:
+    """A context that wants well-scored people alone gets no others."""
+
+    name = "context"
+
+    def __init__(self, limits: Mapping[str, ContextLimit]) -> None:
+        self._limits = limits
+
+    def apply(self, turn: Turn, context: str, view: LiveView | None, now: PeopleNow) -> int:
+        limit = self._limits.get(context)
+        if limit is None or limit.least_score <= 0:
+            return 0
+        turn.left_out = turn.scores < np.float32(limit.least_score)
+        return int(turn.left_out.sum())
+
+
+class SoftRules:
+    """All of them in their order, for one version."""
+
+    def __init__(self, tables: Tables, settings: SoftSettings) -> None:
+        self.identity = settings.identity
+        self._rules: Sequence[SoftRule] = (
+            FatigueRule(settings.fatigue),
+            ExposureRule(),
+            ContextRule(settings.contexts),
+        )
+        self._limits = settings.contexts
+        self._most = settings.diversity.most
+        columns, column = tables.categorical_columns, settings.diversity.column
+        self._codes = (
+            np.ascontiguousarray(tables.categorical_codes[:, columns.index(column)]) if column in columns else None
+        )
+
+    def places(self, context: str, wanted: int) -> int:
+        """How many of the people wanted a list in a context may hold."""
+        limit = self._limits.get(context)
+        return wanted if limit is None else min(wanted, limit.most)
+
+    def placed(
+        self,
+        listed: RankedList,
+        context: str,
+        places: int,
+        view: LiveView | None,
+        now: PeopleNow,
+        moved: dict[str, int],
+        lowest: np.float32 | None = None,
+    ) -> RankedList | None:
+        """The first places of a list (m,) that hard rules have been applied to, best first.
+
+        `moved` learns how many each rule put aside. `lowest` is what nobody missing from the list scores above, None
+        where nobody is missing; the answer is None where they might have come into these places.
+        """
+        places = self.places(context, places)
+        turn = Turn(listed.rows, listed.scores)
+        for rule in self._rules:
+            if count := rule.apply(turn, context, view, now):
+                moved[rule.name] = count
+        limit = self._limits.get(context)
+        if lowest is not None and limit is not None and lowest < np.float32(limit.least_score):
+            lowest = None  # whoever is missing would be left out
+        order = _ordered(turn, listed.scores)
+        rows = listed.rows if order is None else listed.rows[order]
+        scores = turn.scores if order is None else turn.scores[order]
+        known = len(rows) if lowest is None else _known(turn, order, scores, lowest)
+        chosen = self._pages(rows[:known], places, moved, is_whole=known == len(rows) and lowest is None)
+        if chosen is None:
+            return None
+        picked = chosen if order is None else order[chosen]
+        return RankedList(
+            listed.viewer, listed.rows[picked], np.minimum.accumulate(scores[chosen]), listed.sources[picked]
+        )
+
+    def _pages(
+        self, rows: NDArray[np.uint32], places: int, moved: dict[str, int], *, is_whole: bool
+    ) -> NDArray[np.intp] | slice | None:
+        """Positions of the people for the places, page by page; None where `rows` are too few to tell."""
+        if self._codes is None:
+            return slice(0, places) if is_whole or len(rows) >= places else None
+        pages = -(-places // PAGE) * PAGE
+        if not is_whole and len(rows) < pages:
+            return None
+        codes = self._codes[rows]
+        if is_diverse(codes[:pages], self._most):
+            return slice(0, places)
+        chosen = np.array(diversified(codes.tolist(), pages, self._most), dtype=np.intp)
+        if not is_whole and not is_diverse(codes[chosen], self._most):
+            return None  # a page had to be filled: the next in the list might have been somebody else
+        moved["diversity"] = int(chosen.max()) + 1 - len(chosen)
+        return chosen[:places]
+
+
+def _ordered(turn: Turn, before: NDArray[np.float32]) -> NDArray[np.intp] | None:
+    """Positions in the order of the scores as they are, those put aside last; None where that changes nothing.
+
+    `before` (m,) are the scores that the list came with, falling.
+    """
+    if turn.scores is before and turn.aside is None and turn.left_out is None:
+        return None
+    order = np.argsort(-turn.scores, kind="stable") if turn.aside is None else np.lexsort((-turn.scores, turn.aside))
+    return order if turn.left_out is None else order[~turn.left_out[order]]
+
+
+def _known(turn: Turn, order: NDArray[np.intp] | None, scores: NDArray[np.float32], lowest: np.float32) -> int:
+    """How many of the ordered people (m,) surely stand before anybody who is missing."""
+    before = scores >= lowest
+    if turn.aside is not None and order is not None:
+        before &= ~turn.aside[order]
+    return len(before) if before.all() else int(np.argmin(before))
