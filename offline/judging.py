@@ -7,9 +7,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.candidates import CandidateMaker
 from models.graph import Graph
 from models.scoring import Ranker
 from offline.config import NightConfig
+from offline.evaluation.ablation import ablated_lists
 from offline.evaluation.baselines import baseline_lists
 from offline.evaluation.report import SYSTEM, Report, judge_lists
 from offline.evaluation.system import Ranked, rank
@@ -52,17 +54,44 @@ def ranked(
     kept: int,
 ) -> Ranked:
     """The `kept` best candidates of `users` (u,) when `graph` is all that is known; `directory` holds what it takes."""
-    view = perspective(
-        survey(graph, people, reference),
-        people,
-        learnt.sage,
-        learnt.cheap,
-        users,
-        directory,
-        config.candidates,
-        config.index,
-    )
-    return rank(view.maker, Ranker.open(model_directory), JudgedTables.of(learnt, view), users, kept)
+    judged = Judged.of(graph, people, learnt, reference, users, model_directory, directory, config)
+    return judged.ranked(users, kept)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The system as it is judged: candidates and scores when one graph is all that is known."""
+
+    maker: CandidateMaker
+    ranker: Ranker
+    tables: JudgedTables
+
+    @classmethod
+    def of(
+        cls,
+        graph: Graph,
+        people: People,
+        learnt: Learnt,
+        reference: Reference,
+        users: NDArray[np.int64],
+        model_directory: Path,
+        directory: Path,
+        config: NightConfig,
+    ) -> "Judged":
+        """The system for `users` (u,); `directory` holds what it takes."""
+        surroundings = survey(graph, people, reference)
+        view = perspective(
+            surroundings, people, learnt.sage, learnt.cheap, users, directory, config.candidates, config.index
+        )
+        return cls(view.maker, Ranker.open(model_directory), JudgedTables.of(learnt, view))
+
+    def ranked(self, users: NDArray[np.int64], kept: int) -> Ranked:
+        """The `kept` best candidates of `users` (u,)."""
+        return rank(self.maker, self.ranker, self.tables, users, kept)
+
+    def ablated(self, users: NDArray[np.int64], length: int) -> dict[str, NDArray[np.int32]]:
+        """By part left out, the `length` best candidates of `users` (u,)."""
+        return ablated_lists(self.maker, self.ranker, self.tables, users, length)
 
 
 def judge(

@@ -22,7 +22,7 @@ from offline.evaluation.baselines import POPULARITY, baseline_lists, popular_of_
 from offline.evaluation.report import RATIO_LIMIT, SYSTEM, Report, Slice, judge_lists
 from offline.evaluation.splits import hide_people
 from offline.evaluation.study import study
-from offline.judging import ranked
+from offline.judging import Judged, ranked
 from offline.learnt import Learnt
 from offline.perspective import People
 from offline.population import Friendships, friendships, population
@@ -67,7 +67,7 @@ def trial(data: Path, held_out: Path | None, home: Path, config: NightConfig, us
     people = everybody.before(moment, known)
     asked = sample(np.flatnonzero((hidden.degrees > 0) & _active(snapshot)), users)
     log.info("judging", users=len(asked), held_out=len(hidden.indices) // 2, known=known.count)
-    system = ranked(
+    system = Judged.of(
         known.graph,
         people,
         learnt,
@@ -76,11 +76,18 @@ def trial(data: Path, held_out: Path | None, home: Path, config: NightConfig, us
         home / "learnt" / "model",
         home / "candidates",
         config,
-        config.candidates.kept,
     )
     report = study(
-        hidden, known.graph, asked, system, known=people.known, suggestible=people.suggestible, seed=config.split.seed
+        hidden,
+        known.graph,
+        asked,
+        system.ranked(asked, config.candidates.kept),
+        known=people.known,
+        suggestible=people.suggestible,
+        seed=config.split.seed,
     )
+    parts = judge_lists(hidden, asked, system.ablated(asked, RATIO_LIMIT), seed=config.split.seed)
+    report = report.model_copy(update={"ablation": {name: at[RATIO_LIMIT] for name, at in parts.methods.items()}})
     coming = judge_newcomers(known.graph, people, learnt, snapshot, home, config, users)
     return report.model_copy(update={"slices": report.slices | {NEWCOMERS: coming}})
 

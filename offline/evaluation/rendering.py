@@ -29,7 +29,13 @@ def render(report: Report, console: Console | None = None) -> None:
         others = [limit for limit in limits if limit != RATIO_LIMIT]
         limits = [RATIO_LIMIT, *(others if console.width >= WHOLE_WIDTH else [])]
     style = box.SIMPLE_HEAD if console.is_terminal else box.ASCII2
-    tables = [_quality_table(report, limits), *_few_friends(report), *_negatives(report), *_exposure(report)]
+    tables = [
+        _quality_table(report, limits),
+        *_few_friends(report),
+        *_negatives(report),
+        *_exposure(report),
+        *_ablation(report),
+    ]
     for table in tables:
         table.box = style
         console.print(table)
@@ -100,6 +106,15 @@ def _exposure(report: Report) -> Iterator[Table]:
         for method in _ordered(report.exposure):
             found = report.exposure[method]
             table.add_row(_named(method), f"{found.coverage:.3f}", f"{found.gini:.3f}", f"{found.mean_degree:,.1f}")
+        yield table
+
+
+def _ablation(report: Report) -> Iterator[Table]:
+    if report.ablation:
+        table = _table("What each part is worth", [f"recall@{RATIO_LIMIT}", f"ndcg@{RATIO_LIMIT}"])
+        whole = report.methods[SYSTEM][RATIO_LIMIT]
+        for name, quality in {"the whole system": whole, **report.ablation}.items():
+            table.add_row(_named(name), _escaped(quality.recall), _escaped(quality.ndcg))
         yield table
 
 

@@ -100,6 +100,9 @@ class Report(BaseModel):
     calibration: Calibration | None = None
     """of the system's probabilities at 20 places"""
 
+    ablation: dict[str, Quality] = {}
+    """at 20 places, by the part that was left out, or that ranked alone"""
+
     absent: dict[str, str] = {}
     """methods that could not be run, and why"""
 

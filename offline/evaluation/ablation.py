@@ -1,0 +1,88 @@
+"""What each part of the system is worth: the same lists made without it.
+
+Nothing is learnt anew. A feature left out is set to its mean over the viewer's candidates, a source left out takes the
+candidates with it that no other source found.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.block import Block
+from models.candidates import CandidateMaker
+from models.features.pair import AFFINITY, EMBEDDING, SMOOTH, SPECTRAL
+from models.scoring import FALLBACK, PersonTables, Ranker
+from models.sources import Source
+
+WITHOUT_EMBEDDINGS = "without embeddings"
+WITHOUT_PROFILE = "without profile"
+WITHOUT_SPECTRUM = "without spectrum"
+PRODUCT_ALONE = "tower product alone"
+HEAD_ALONE = "head alone, no towers"
+CHEAP_ALONE = "cheap score alone"
+
+
+class Silent(NamedTuple):
+    """A version's tables whose candidate tower says nothing."""
+
+    candidate_vectors: NDArray[np.float32]
+    tower_inputs: NDArray[np.float16]
+    statistics: NDArray[np.float32]
+
+
+def ablated_lists(
+    maker: CandidateMaker, ranker: Ranker, tables: PersonTables, users: NDArray[np.int64], length: int
+) -> dict[str, NDArray[np.int32]]:
+    """By part, the best `length` candidates of `users` (U,) without it, (U, length) int32, -1 past the last."""
+    silent = Silent(np.zeros_like(tables.candidate_vectors), tables.tower_inputs, tables.statistics)
+    lists: dict[str, NDArray[np.int32]] = {}
+    at = 0
+    for pools in maker.batches(users):
+        for block in pools.blocks():
+            for name, rows in _variants(block, ranker, tables, silent):
+                kept = lists.setdefault(name, np.full((len(users), length), -1, np.int32))
+                kept[at, : min(length, len(rows))] = rows[:length]
+            at += 1
+    return lists
+
+
+def _variants(
+    block: Block, ranker: Ranker, tables: PersonTables, silent: PersonTables
+) -> Iterator[tuple[str, NDArray[np.uint32]]]:
+    """The candidates of one viewer in the order of each variant, best first."""
+
+    def by_ranker(changed: Block, said: PersonTables = tables) -> NDArray[np.uint32]:
+        return changed.rows[np.argsort(-ranker.logits(said, changed), kind="stable")]
+
+    embedding = _neutral(_without_source(block, Source.EMBEDDING), EMBEDDING)
+    yield WITHOUT_EMBEDDINGS, by_ranker(embedding, silent)
+    yield WITHOUT_PROFILE, by_ranker(_neutral(_without_source(block, Source.SAME_ATTRIBUTES), AFFINITY))
+    yield WITHOUT_SPECTRUM, by_ranker(_neutral(block, SPECTRAL, SMOOTH))
+    for source in Source:
+        yield f"without {str(source.name).lower()}", by_ranker(_without_source(block, source))
+    if ranker.kind != FALLBACK:
+        query = ranker.query(tables.tower_inputs[block.viewer].astype(np.float32))
+        product = tables.candidate_vectors[block.rows] @ query
+        yield PRODUCT_ALONE, block.rows[np.argsort(-product, kind="stable")]
+        yield HEAD_ALONE, by_ranker(block, silent)
+    yield CHEAP_ALONE, block.rows
+
+
+def _neutral(block: Block, *features: int) -> Block:
+    """The block with features that tell no candidate from another."""
+    codes = block.codes.copy()
+    for feature in features:
+        codes[feature] = round(float(block.codes[feature].mean())) if len(block) else 0
+    return dataclasses.replace(block, codes=codes)
+
+
+def _without_source(block: Block, source: Source) -> Block:
+    """The block without the candidates that this source alone found, its bit taken off the others."""
+    left = block.sources & np.uint8(~source & 0xFF)
+    kept = left != 0
+    return dataclasses.replace(
+        block, rows=block.rows[kept], sources=left[kept], codes=np.ascontiguousarray(block.codes[:, kept])
+    )
