@@ -42,6 +42,31 @@ class Dying:
         return getattr(self._memory, name)
 
 
+class DyingWriter(AsyncMemoryStore):
+    """The same for who writes an erasure."""
+
+    def __init__(self, memory: MemoryStore, last: int) -> None:
+        super().__init__(memory)
+        self._left = last
+
+    def _write(self) -> None:
+        self._left -= 1
+        if self._left <= 0:
+            raise StoreUnavailableError("dead")
+
+    async def commit(self, commits: Any) -> list[bool]:
+        self._write()
+        return await super().commit(commits)
+
+    async def fields_set(self, key: str, fields: Any) -> None:
+        self._write()
+        await super().fields_set(key, fields)
+
+    async def members_add(self, key: str, members: Any) -> int:
+        self._write()
+        return await super().members_add(key, members)
+
+
 def raw(memory: MemoryStore, home: Path) -> Iterator[bytes]:
     """All that the store and the archive hold."""
     for key, held in memory._held.items():
@@ -172,6 +197,18 @@ class TestEraseTurn:
             if dying.left > 0:
                 return
         pytest.fail("the turn has more writes than this test takes away")
+
+    async def test_a_writer_that_died_is_mended(self, place: Place, clock: Any, keys: Keys) -> None:
+        for last in (2, 3, 4):
+            store = DyingWriter(place.memory, last)
+            with pytest.raises(StoreUnavailableError):
+                await write_erasure(store, keys, f"eve{last}", clock=clock)
+        place.mend()
+        clock.now += 2 * SETTLE_US
+        place.publish(live_cut=clock.now)
+        assert len(read_open(place.memory, keys)) == 3
+        assert place.erase() == 0
+        assert not [one for one in raw(place.memory, place.home) if b"eve" in one]
 
     async def test_who_came_back_keeps_what_is_hers(
         self, place: Place, clock: Any, keys: Keys, memory: MemoryStore
