@@ -1,0 +1,34 @@
+"""Viewers whom the version does not know: by the record that the worker made, else by the profile that was put."""
+
+from dataclasses import replace
+
+from models.block import Block
+from models.keys import Keys
+from models.live.newcomer import Newcomer, ProfileCodes
+from models.live.profile import LiveProfile
+from models.scoring import ViewerInputs
+from models.tables import Tables
+from service.ranking import Viewer
+
+
+def newcomer_keys(keys: Keys, version: str, user_id: str) -> tuple[str, str]:
+    """The keys of what `met` reads, in its order."""
+    return keys.newcomer(version, user_id), keys.live_profile(user_id)
+
+
+def met(viewer: Viewer, tables: Tables, record: bytes | None, profile: bytes | None) -> tuple[Viewer, Block | None]:
+    """The viewer with her profile and what scoring reads of her, and her candidates; None: nobody made any yet.
+
+    Raises CorruptRecordError where something does not read back.
+    """
+    if record is not None:
+        newcomer = Newcomer.unpack(record)
+        inputs = ViewerInputs(newcomer.statistics, newcomer.tower_inputs)
+        return replace(viewer, codes=newcomer.codes, inputs=inputs), newcomer.block
+    put = LiveProfile.unpack(profile).over({}, 0)
+    return replace(viewer, codes=ProfileCodes.of(put, tables)) if put else viewer, None
+
+
+def is_worth_making(viewer: Viewer) -> bool:
+    """Whether there is anything that candidates could be made of."""
+    return viewer.codes is not None or (viewer.view is not None and len(viewer.view.friends) > 0)
