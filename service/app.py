@@ -17,7 +17,7 @@ from models.errors import PymkError
 from models.scoring import Ranker
 from models.settings import Settings
 from models.tether import tie
-from service import admin, documentation, erasures, health, people
+from service import admin, documentation, erasures, events, health, people
 from service.console.pages import console
 from service.handlers import answer_error, answer_http_error, answer_validation_error
 from service.parts import StoreOpener, built, opened_stores
@@ -85,7 +85,7 @@ def create_app(
     )
     documentation.add_recommendations(app)
     contexts = [*CONTEXTS, *sorted(settings.contexts.difference(CONTEXTS))]
-    for router in (people.router, erasures.router, admin.router, health.router, console(contexts)):
+    for router in (people.router, events.router, erasures.router, admin.router, health.router, console(contexts)):
         app.include_router(router)
     return app
 

@@ -64,6 +64,12 @@ class Metrics:
         for rule, count in moved.items():
             self.moved.labels(rule).inc(count)
 
+    def posted(self, **outcomes: int) -> None:
+        """Counts the events of one request by what became of them."""
+        for outcome, count in outcomes.items():
+            if count:
+                self.events.labels(outcome).inc(count)
+
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Counts one request."""
         found = self._routes.get((route, status))

@@ -1,8 +1,8 @@
 """The soft rules: they move people down and put people aside, and never shorten a list but by a context's own limit.
 
-In their order: fatigue lowers scores, and puts aside whoever was shown to this viewer too often; exposure puts aside whom
-the whole network was shown too often; a context leaves out the badly scored, and all beyond its number; diversity looks
-at each page. Whoever was put aside comes last, by score. Whatever order comes of it, the score shown never rises.
+In their order: fatigue lowers scores, and puts aside whoever was shown to this viewer too often; exposure puts aside
+whom the whole network was shown too often; a context leaves out the badly scored, and all beyond its number; diversity
+looks at each page. Whoever was put aside comes last, by score. Whatever the order, the score shown never rises.
 
 Everything here holds for the beginning of a list too: `placed` answers None where whoever is missing might have come
 into the places asked for, so that a kept list answers what a new one would, or not at all.

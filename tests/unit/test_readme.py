@@ -117,7 +117,8 @@ def test_every_route_of_the_readme_exists() -> None:
 
 def test_every_metric_of_the_readme_exists() -> None:
     metrics = Metrics()
-    metrics.listed("ranked", {"rank": 0.001}, {"self": 1})
+    metrics.listed("ranked", {"rank": 0.001}, {"self": 1}, {"fatigue": 1})
+    metrics.posted(accepted=1)
     metrics.answered("/", 200, 0.001)
     metrics.degraded.labels("store").inc()
     families = text_string_to_metric_families(metrics.text().decode())

@@ -31,7 +31,7 @@ from service.app import create_app
 from service.parts import Stores
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-OPERATIONS = 14
+OPERATIONS = 15
 URL = "http://service"
 Ask = Callable[..., httpx2.Response]
 
