@@ -17,6 +17,7 @@ from models.live.erased import ErasedPeople
 from models.live.stamps import MICROSECONDS
 from models.networks.graphsage import GraphSage
 from models.networks.two_tower import TwoTower
+from models.profiles import Profiles
 from models.scoring import DESCRIPTION, FALLBACK, Ranker
 from models.vocabulary import Vocabulary
 from offline import checkpoints
@@ -64,14 +65,17 @@ class Learnt:
         theirs = self.vocabulary.rows(vocabulary.user_ids()).astype(np.int64)
         return Reference(self.spectral, np.flatnonzero(theirs >= 0), theirs[theirs >= 0])
 
-    def without(self, erased: ErasedPeople) -> "Learnt":
-        """The same less the rows of those who were erased since it was learnt."""
+    def without(self, erased: ErasedPeople, profiles: Profiles) -> "Learnt":
+        """The same less the rows of those who were erased since it was learnt, and less the values that nobody of
+        `profiles` holds any more.
+        """
         learnt_at = int(self.training.trained_at.timestamp() * MICROSECONDS)
         if not erased.since(learnt_at):
             return self
         kept = [row for row, user_id in enumerate(self.vocabulary.user_ids()) if erased.stamp(user_id) <= learnt_at]
         vocabulary = Vocabulary.from_ids(self.vocabulary.user_id(row) for row in kept)
-        return replace(self, spectral=self.spectral[kept], vocabulary=vocabulary)
+        encoder = self.encoder.knowing(profiles)
+        return replace(self, encoder=encoder, spectral=self.spectral[kept], vocabulary=vocabulary)
 
     def save(self, directory: Path) -> None:
         """Writes both directories below this one, made where missing."""

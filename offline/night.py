@@ -115,6 +115,8 @@ class _Steps:
     def _make(self) -> None:
         former = self._former()
         snapshot = self._snapshot()
+        if former is not None:
+            former = former.without(read_erased(self.night.store, self.night.keys), snapshot.profiles)
         whole = friendships(snapshot)
         reason = self._why_train(snapshot, whole, former)
         if self.work.is_done("training"):
@@ -164,8 +166,7 @@ class _Steps:
         pointer = publishing.active(self.night.store, keys=self.night.keys)
         if pointer is not None:
             try:
-                learnt = Learnt.open(self.versions.path(pointer.version))
-                former = learnt.without(read_erased(self.night.store, self.night.keys))
+                former = Learnt.open(self.versions.path(pointer.version))
             except (ArtefactError, VersionError) as error:
                 log.warning("former_weights_unreadable", version=pointer.version, error=str(error))
         if former is None and self.night.retrain == "never":

@@ -100,6 +100,19 @@ class ProfileEncoder:
             return np.asarray(sparse @ self._arrays["reduction"].T, dtype=np.float32)
         return np.asarray(sparse.todense(), dtype=np.float32)
 
+    def knowing(self, profiles: Profiles) -> "ProfileEncoder":
+        """The same encoder less the values that nobody of these people holds; the others are encoded as before."""
+        held = {
+            name: set(column.values)
+            for name, column in profiles.columns.items()
+            if isinstance(column, CategoricalColumn | MultiColumn)
+        }
+        values = {
+            name: [value if value in held.get(name, ()) else "" for value in known]
+            for name, known in self._values.items()
+        }
+        return ProfileEncoder(values, self._arrays, self.text_model)
+
     @property
     def width(self) -> int:
         """How many columns a dense row has."""

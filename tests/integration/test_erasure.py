@@ -42,6 +42,8 @@ from service.parts import Stores
 KEYS = Keys("pymk")
 GONE = "er/ika 🦊"
 STAYS = "u08"
+ALONE = "Solo & Co"
+"""what nobody else has said of themselves"""
 PATH = "/pymk/users/" + quote(GONE, safe="")
 
 
@@ -132,7 +134,7 @@ class World:
         self.home, self.data, self.store = home, data, MemoryStore()
         data.mkdir()
         people = [GONE, *(f"u{number:02d}" for number in range(24))]
-        rows = [f"{one},Name of {one},{'Acme' if at % 2 else 'Bolt'}" for at, one in enumerate(people)]
+        rows = [f"{one},Name of {one},{'Acme' if at % 2 else 'Bolt' if at else ALONE}" for at, one in enumerate(people)]
         (data / "users.csv").write_text("\n".join(["user_id,name,company", *rows]) + "\n")
         pairs = [(a, b) for a in range(24) for b in range(a) if a // 8 == b // 8 and (a + b) % 7]
         lines = [f"u{a:02d},u{b:02d}" for a, b in pairs] + [f"{GONE},u{at:02d}" for at in (1, 2, 9, 17)]
@@ -217,6 +219,7 @@ def test_nothing_is_left_of_who_was_erased(world: World) -> None:
     first = world.night()
     live_on(world)
     assert any(GONE in str(one) for user_id, one in world.lists().items() if user_id != GONE)
+    assert traces(world.home, world.store, ALONE) >= {"versions/tables.json", "versions/profile_encoder.json"}
     there = traces(world.home, world.store, GONE)
     assert there >= {
         "versions/vocabulary.bin",
@@ -253,6 +256,7 @@ def test_nothing_is_left_of_who_was_erased(world: World) -> None:
     assert world.work() == 0
     assert world.request("GET", receipt)[1]["state"] == "done"
     assert traces(world.home, world.store, GONE) == set()
+    assert traces(world.home, world.store, ALONE) == set()
     assert traces(world.home, world.store, STAYS) >= {"versions/vocabulary.bin", "versions/profiles.bin", "refresh"}
     assert Versions(world.home).ids() == [second]
     with pytest.raises(VersionError, match=f"{first} was made before somebody was erased"):

@@ -11,6 +11,7 @@ from models.errors import ArtefactError
 from models.features.names import STATISTICS
 from models.features.pair import EXTRA_INPUTS, PAIR_FEATURES
 from models.features.profile import ProfileEncoder
+from models.live.erased import ErasedPeople
 from models.networks.graphsage import GraphSage, GraphSageConfig
 from models.networks.two_tower import TwoTower, TwoTowerConfig
 from models.profiles import CategoricalColumn, Profiles
@@ -129,6 +130,17 @@ def test_rows_of_another_night_are_found_by_id() -> None:
     assert other.spectral is kept.spectral
     strangers = kept.reference(Vocabulary.from_ids(["zoe"]))
     assert (strangers.mine.tolist(), strangers.theirs.tolist()) == ([], [])
+
+
+def test_who_was_erased_since_is_in_it_no_more() -> None:
+    kept, learnt_at = learnt(), int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 10**6
+    nobody = ErasedPeople.nobody()
+    assert kept.without(nobody, PROFILES) is kept
+    assert kept.without(nobody.joined({"bea": learnt_at}), PROFILES) is kept, "who has the id came back before"
+    left = kept.without(nobody.joined({"bea": learnt_at + 1, "zoe": learnt_at + 1}), PROFILES)
+    assert left.vocabulary.user_ids() == ["ann", "cid", "dan"]
+    assert left.spectral.tolist() == [[0, 1], [4, 5], [6, 7]]
+    assert left.reference(Vocabulary.from_ids(["bea", "cid"])).theirs.tolist() == [1]
 
 
 def test_training_is_due_by_age_and_by_growth() -> None:

@@ -116,6 +116,17 @@ def test_a_value_that_was_not_there_at_fitting_is_zero() -> None:
     np.testing.assert_allclose(fitted.encode(newcomers), [[0, 0], [np.log(3), 0], [0, 0]], rtol=1e-6)
 
 
+def test_values_that_nobody_holds_any_more_are_forgotten_and_the_others_stay(tmp_path: Path) -> None:
+    fitted = ProfileEncoder.fit(Profiles(3, {"team": categorical([0, 1, 2], ["blue", "green", "red"])}))
+    left = Profiles(2, {"team": categorical([0, 1], ["blue", "red"])})
+    fitted.knowing(left).save(tmp_path)
+    again = ProfileEncoder.open(tmp_path)
+    np.testing.assert_array_equal(again.encode(left), fitted.encode(left))
+    back = Profiles(1, {"team": categorical([0], ["green"])})
+    assert not again.encode(back).any()
+    assert not any(b"green" in path.read_bytes() for path in tmp_path.iterdir())
+
+
 def test_codes_may_stand_in_another_order_among_newcomers() -> None:
     profiles = Profiles(4, {"team": categorical([0, 1, 2, 2], ["blue", "green", "red"])})
     again = Profiles(4, {"team": categorical([2, 1, 3, 3], ["azure", "green", "navy", "red"])})
