@@ -34,7 +34,7 @@ def spread_two_hops(
     count = 0
     for at in range(indptr[user], indptr[user + 1]):
         friend = indices[at]
-        degree = indptr[friend + 1] - indptr[friend]
+        degree = max(indptr[friend + 1] - indptr[friend], 1)  # a guest's friend may have no other
         inverse = np.float32(1.0 / degree)
         inverse_root = np.float32(1.0 / np.sqrt(degree))
         for other_at in range(indptr[friend], indptr[friend + 1]):

@@ -167,6 +167,15 @@ def test_a_guests_statistics_are_those_the_night_would_count() -> None:
     assert alone[:3].tolist() == [0, 0, 0]
 
 
+def test_a_friend_who_has_no_friends_herself_does_no_harm() -> None:
+    graph = network(2)
+    friends = graph.neighbours(5)
+    lonely = Served(graph.without(np.full(len(friends), 5), friends))
+    rows, values = lonely.newcomer({"team": "ants"}, [5])
+    assert rows
+    assert np.isfinite(values).all()
+
+
 def test_features_are_all_there(served: Served) -> None:
     _, values = served.newcomer({"team": "ants"}, [0, 2])
     assert values.shape[0] == len(PAIR_FEATURES)
