@@ -55,10 +55,11 @@ def kept(query: Query, version: ServedVersion, viewer: Viewer, found: KeptList, 
     ranking = version.ranking
     state, entries = ranking.state(viewer), found.entries
     if found.state[:-1] == state[:-1] and not query.excluded:
-        places = min(ranking.soft.places(query.context, query.limit), len(found.listed))
-        if places <= len(entries):
+        places = ranking.soft.places(query.context, query.limit)
+        if places <= len(entries) or len(entries) < DEFAULT_LIMIT:  # fewer were made only where there are no more
             trace.stage("encode")
-            return Answer(CACHE if places else EMPTY, version.version, entries.first(places))
+            text = entries.first(min(places, len(entries)))
+            return Answer(CACHE if text else EMPTY, version.version, text)
     if found.state.turned != state.turned:
         return None
     listed = ranking.allowed(found.listed, viewer, _excluded(query, version), trace)
@@ -80,7 +81,7 @@ def ranked(
 ) -> tuple[Answer, KeptList | None]:
     """The answer ranked from a block, and the list to be kept where it is, with more people encoded."""
     ranking = version.ranking
-    listed = ranking.ranked(block, query.context, viewer, trace)
+    listed, candidates = ranking.judged(block, query.context, viewer, trace)
     served = RANKED if len(listed) else EMPTY
     if not kept:
         return Answer(served, version.version, _entries(query, version, viewer, listed, trace)), None
@@ -88,7 +89,7 @@ def ranked(
     placed = _placed(listed, query, max(query.limit, DEFAULT_LIMIT), version, viewer, trace)
     entries = ranking.encoded(placed, viewer, friends, trace)
     state = ranking.state(viewer)._replace(friends=friends_identity(friends))
-    made = KeptList(listed, state, placed.rows.tolist(), placed.scores.tolist(), entries)
+    made = KeptList(candidates, state, placed.rows.tolist(), placed.scores.tolist(), entries)
     text = entries.first(min(query.limit, len(entries)))
     if query.excluded:
         text = _entries(query, version, viewer, listed, trace, made)

@@ -134,6 +134,7 @@ class KeptList:
     """A ranked list without the effect of soft rules, and its first places with it, as JSON."""
 
     listed: RankedList
+    """those who hide at the moment included, whom entries leave out"""
     state: State
     rows: Sequence[int]
     """(e,) rows of the entries"""

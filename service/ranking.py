@@ -20,7 +20,7 @@ from service.live_view import LiveView
 from service.people_now import PeopleNow
 from service.ranked_list import NO_ENTRIES, Entries, KeptList, RankedList, State
 from service.reasons import nameable_friends
-from service.rules import EXCLUDED, Verdicts, drops
+from service.rules import EXCLUDED, HIDING, Verdicts, drops
 from service.soft_rules import SoftRules, SoftSettings
 from service.ties import id_hashes, pair_hashes
 
@@ -100,11 +100,15 @@ class Ranking:
 
     def ranked(self, block: Block, context: str, viewer: Viewer, trace: Trace) -> RankedList:
         """Everybody of a block whom no hard rule forbids, best first; soft rules are not applied."""
+        return self.judged(block, context, viewer, trace)[0]
+
+    def judged(self, block: Block, context: str, viewer: Viewer, trace: Trace) -> tuple[RankedList, RankedList]:
+        """What `ranked` has, and the same with those who hide at the moment: a kept list may see them come back."""
         scores = self._scores(block, context, viewer)
         trace.stage("rank")
-        listed = self._judged(viewer, block.rows, scores, block.sources, trace)
+        judged = self._judged(viewer, block.rows, scores, block.sources, trace)
         trace.stage("rules")
-        return listed
+        return judged
 
     def cold(self, viewer: Viewer, trace: Trace) -> RankedList:
         """The popular in the viewer's groups and the network whom no hard rule forbids, best first.
@@ -113,7 +117,7 @@ class Ranking:
         """
         rows, scores, bits = self._cold_start.candidates(viewer.profile)
         trace.stage("rank")
-        listed = self._judged(viewer, rows, scores, bits, trace)
+        listed, _ = self._judged(viewer, rows, scores, bits, trace)
         trace.stage("rules")
         return listed
 
@@ -209,20 +213,22 @@ class Ranking:
         scores: NDArray[np.float32],
         bits: NDArray[np.uint8],
         trace: Trace,
-    ) -> RankedList:
-        """Those of the candidates (m,) whom no hard rule forbids, best first."""
+    ) -> tuple[RankedList, RankedList]:
+        """Those of the candidates (m,) whom no hard rule forbids, best first; and the same with those who hide."""
         verdicts = self.verdicts(viewer, rows.astype(np.intp))
+        hides = None
         if verdicts.any():
             trace.drops = drops(verdicts)
-            kept = np.flatnonzero(verdicts == 0)
-            scores, rows, bits = scores[kept], rows[kept], bits[kept]
+            kept = np.flatnonzero((verdicts & ~HIDING) == 0)
+            scores, rows, bits, hides = scores[kept], rows[kept], bits[kept], verdicts[kept] != 0
         best = np.argsort(-scores)
         ordered = scores[best]
         if (ordered[1:] == ordered[:-1]).any():
             own = self._hashes[viewer.row] if viewer.row is not None else _hash_of(viewer.user_id)
             best = np.lexsort((pair_hashes(int(own), self._hashes[rows]), -scores))
             ordered = scores[best]
-        return RankedList(viewer.row, rows[best], ordered, bits[best])
+        candidates = RankedList(viewer.row, rows[best], ordered, bits[best])
+        return candidates if hides is None or not hides.any() else candidates.only(~hides[best]), candidates
 
 
 def friends_identity(friends: NDArray[np.int32]) -> int:

@@ -76,6 +76,8 @@ def _rules_of_pair() -> NDArray[np.uint16]:
 RULES_OF_FLAGS = _rules_of_flags()
 RULES_OF_PAIR = _rules_of_pair()
 _SELF, _CONNECTED, EXCLUDED = (np.uint16(rule) for rule in (Rule.SELF, Rule.CONNECTED, Rule.EXCLUDED))
+HIDING = np.uint16(Rule.UNDISCOVERABLE | Rule.INACTIVE)
+"""what a person takes back without the viewer's doing"""
 
 
 class Verdicts:

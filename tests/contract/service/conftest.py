@@ -102,6 +102,13 @@ class Place:
         change = FlagChange(user_id, now_us(), {FLAG_COLUMNS[name]: value for name, value in flags.items()})
         append_change_blocking(self.store, self.keys, change)
 
+    async def post(self, *events: tuple[str, str, str] | dict[str, Any]) -> None:
+        """Has events acknowledged, each (kind, user_id, other_id) or whole."""
+        names = ("kind", "user_id", "other_id")
+        body = [one if isinstance(one, dict) else dict(zip(names, one, strict=True)) for one in events]
+        answer = await self.client.post("/pymk/events", json=body)
+        assert answer.status_code == 202, answer.text
+
     async def recommended(self, user_id: str, *, fresh: bool = False, **query: Any) -> dict[str, Any]:
         """The body of a list; what it leaves to be written is written before this returns."""
         headers = {"Cache-Control": "no-cache"} if fresh else {}
