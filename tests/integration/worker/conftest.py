@@ -43,10 +43,10 @@ CONNECT, DISCONNECT = EventKind.CONNECT, EventKind.DISCONNECT
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with one version of four cliques of ten, each at a company, a and b joined by a bridge; not published."""
+    """A home with one version, not published: four cliques of ten, each at a company, a bridge, and somebody alone."""
     data, home = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("home")
     (data / "users.csv").write_text(
-        "".join(f"{line}\n" for line in ["user_id,company", *(f"{one},Firm {one[0]}" for one in PEOPLE)])
+        "".join(f"{line}\n" for line in ["user_id,company", *(f"{one},Firm {one[0]}" for one in PEOPLE), "lone,"])
     )
     pairs = [pair for clique in CLIQUES.values() for pair in combinations(clique, 2)] + [BRIDGE]
     (data / "connections.csv").write_text("".join(f"{line}\n" for line in ["user_id,other_id", *map(",".join, pairs)]))

@@ -33,6 +33,14 @@ def test_after_a_disconnect_friends_of_the_former_friend_are_gone(place: Any) ->
     assert "b0" not in place.block("a9"), "lately disconnected"
 
 
+def test_a_friend_who_had_no_friend_is_one_and_is_not_shown(place: Any) -> None:
+    place.did((CONNECT, "c0", "lone"))
+    place.works()
+    assert "lone" not in place.block("c0")
+    assert place.by_friends(place.block("lone")) >= set(CLIQUES["c"]) - {"c0"}
+    assert place.worker.people.tally.failed == 0
+
+
 def test_who_is_dismissed_no_more_comes_back_into_the_block(place: Any) -> None:
     place.did((EventKind.DISMISS, "a9", "b1"), (CONNECT, "a9", "c0"))
     place.works()

@@ -78,4 +78,4 @@ def test_a_replay_does_everybody_even_where_many_share_a_stamp(made: Path, monke
     store.stamps_raise(KEYS.touched, {person: stamp + (person[0] == "d") for person in PEOPLE})
     refresher = Refresher(store, KEYS, 90, ("web",))
     assert replay(refresher, Edition(manifest, tables, PlainMaker(tables))).people == len(PEOPLE)
-    assert all(store.get(KEYS.block(manifest.version, row)) for row in range(tables.n))
+    assert all(store.get(KEYS.block(manifest.version, row)) for row in tables.vocabulary.rows(PEOPLE).tolist())

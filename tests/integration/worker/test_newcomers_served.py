@@ -1,0 +1,72 @@
+"""What a newcomer is shown: the popular of her groups, then lists of her own."""
+
+import json
+from typing import Any
+
+from models.events import EventKind
+from models.keys import Keys
+from models.scoring import Ranker
+from service.recommend import BatchRecommender
+from service.soft_rules import Diversity, SoftSettings
+
+KEYS = Keys("pymk")
+
+
+def answer(place: Any, user_id: str) -> dict[str, Any]:
+    rules = SoftSettings(Diversity("company", 20))
+    recommender = BatchRecommender(place.store, place.versions, KEYS, Ranker.open, rules)
+    (listed,) = recommender.answers([user_id], "web", 10)
+    found: dict[str, Any] = json.loads(listed)
+    return found
+
+
+def shown(found: dict[str, Any]) -> list[str]:
+    return [one["user_id"] for one in found["recommendations"]]
+
+
+def test_first_the_popular_of_her_groups_then_a_list_of_her_own(place: Any) -> None:
+    place.put("zoe", company="Firm d")
+    first = answer(place, "zoe")
+    assert first["served"] == "cold_start"
+    assert {one[0] for one in shown(first)[:5]} == {"d"}
+    assert place.store.queue_length(KEYS.refresh) == 1
+    place.works()
+    second = answer(place, "zoe")
+    assert second["served"] == "ranked"
+    told = {one["user_id"]: one["reasons"] for one in second["recommendations"]}
+    colleagues = [one for one in told if one[0] == "d"]
+    assert colleagues
+    for one in colleagues:
+        assert [(reason["code"], reason["value"]) for reason in told[one]] == [("same_attribute", "Firm d")]
+
+
+def test_with_friends_the_list_turns_to_theirs_and_names_them(place: Any) -> None:
+    place.put("zoe", company="Firm d")
+    place.did(*((EventKind.CONNECT, "zoe", friend) for friend in ("c1", "c2", "c3")))
+    place.works()
+    found = answer(place, "zoe")
+    assert found["served"] == "ranked"
+    assert set(shown(found)[:7]) == {"c0", "c4", "c5", "c6", "c7", "c8", "c9"}
+    (mutual,) = (one for one in found["recommendations"][0]["reasons"] if one["code"] == "mutual_connections")
+    assert (mutual["count"], set(mutual["examples"])) == (3, {"c1", "c2", "c3"})
+
+
+def test_rules_hold_for_newcomers_before_their_record_is_made_anew(place: Any) -> None:
+    place.put("zoe", company="Firm d")
+    place.works()
+    best = shown(answer(place, "zoe"))[0]
+    place.did((EventKind.DISMISS, "zoe", best))
+    assert best not in shown(answer(place, "zoe"))
+
+
+def test_a_stranger_is_shown_the_popular_and_queues_nothing(place: Any) -> None:
+    assert answer(place, "nobody")["served"] == "cold_start"
+    assert place.store.queue_length(KEYS.refresh) == 0
+
+
+def test_a_damaged_record_counts_as_none(place: Any) -> None:
+    place.put("zoe", company="Firm d")
+    place.works()
+    key = KEYS.newcomer(place.version, "zoe")
+    place.store.set(key, (place.store.get(key) or b"")[:-1] + b"x")
+    assert answer(place, "zoe")["served"] == "cold_start"
