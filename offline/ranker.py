@@ -13,12 +13,15 @@ from structlog.typing import FilteringBoundLogger
 from torch import Tensor
 from torch.nn import functional
 
-from models.features.names import LOG_DEGREE
+from models.features.names import LOG_DEGREE, STATISTICS
 from models.features.pair import EXTRA_INPUTS, PAIR_FEATURES
 from models.networks.two_tower import TwoTower, TwoTowerConfig
 from models.scoring import list_mass
 from offline.metrics import ndcg_of_lists
 from offline.training_lists import TrainingLists
+
+BLIND = 1e9
+"""scale on which no input differs from another"""
 
 
 class RankerConfig(BaseModel):
@@ -76,6 +79,13 @@ class RankerConfig(BaseModel):
 
     weight_decay: float = Field(default=1e-3, ge=0)
     """pull of the weights towards zero"""
+
+    sparse_friends: float = Field(default=10.0, ge=0)
+    """median number of friends below which the ranker is kept simple: where people have few friends, what statistics
+    say of them is mostly which friendships happened to be hidden, and does not hold for the future"""
+
+    sparse_weight_decay: float = Field(default=2.0, ge=0)
+    """pull towards zero of all but the linear way, where the ranker is kept simple"""
 
     tower: tuple[int, ...] = (256, 128, 64)
     """widths of both towers; the last is the dimension of their product"""
@@ -174,6 +184,11 @@ class _Run:
         _standardise(model.mean, model.scale, inputs)
         _standardise(model.user_mean, model.user_scale, people.numpy())
         _begin_with(model, prior)
+        self.decay = config.weight_decay
+        friends = np.median(np.expm1(statistics[training.at_viewers, LOG_DEGREE]))
+        if friends < config.sparse_friends:
+            _silence(model, PLACE_IN_GRAPH)
+            self.decay = config.sparse_weight_decay
 
     def fit(self, log: FilteringBoundLogger) -> dict[str, float]:
         """Trains the head on the pair inputs alone, then with the towers; keeps the best weights of the validation.
@@ -203,10 +218,14 @@ class _Run:
         """Trains from the weights as they are, whose NDCG is `best`; leaves the best, returns its NDCG and epochs."""
         config, started = self.config, time.monotonic()
         patience = config.tower_patience if towers else config.patience
-        parameters = [
-            one for name, one in self.model.named_parameters() if towers or not name.startswith(("query", "candidate"))
+        linear = list(self.model.past.parameters())
+        bent = [
+            one
+            for name, one in self.model.named_parameters()
+            if not name.startswith("past") and (towers or not name.startswith(("query", "candidate")))
         ]
-        optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=config.weight_decay, fused=True)
+        groups = [{"params": linear, "weight_decay": config.weight_decay}, {"params": bent, "weight_decay": self.decay}]
+        optimiser = torch.optim.AdamW(groups, lr=rate, fused=True)
         an_epoch = max(-(-len(self.training) // config.batch_users), 1)
         epochs = max(min(config.epochs, config.max_steps // an_epoch), 1)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=epochs * an_epoch, pct_start=0.15)
@@ -302,17 +321,19 @@ class _Run:
 
     def calibration(self) -> NDArray[np.float32]:
         """Slope, level, and weights of the viewer's log degree and the list's mass, fitted on the twenty best places
-        of the validation lists by logistic regression (Platt 1999)."""
-        scores = self.scores(self.validation)
+        of the ordinary validation lists by logistic regression (Platt 1999)."""
+        ordinary = np.flatnonzero(self.validation.ordinary)
+        lists = self.validation.take(ordinary) if len(ordinary) else self.validation
+        scores = self.scores(lists)
         best = np.argsort(-scores, axis=1, kind="stable")[:, :20]
         shown = np.take_along_axis(scores, best, axis=1)
-        degree = self.statistics[self.validation.at_viewers, LOG_DEGREE]
+        degree = self.statistics[lists.at_viewers, LOG_DEGREE]
         mass = np.array([list_mass(row[np.isfinite(row)]) for row in scores])
         inputs = np.stack(
             [shown, np.broadcast_to(degree[:, None], shown.shape), np.broadcast_to(mass[:, None], shown.shape)], axis=2
         )
         used = np.isfinite(shown)
-        outcome = np.take_along_axis(self.validation.outcomes, best, axis=1)[used]
+        outcome = np.take_along_axis(lists.outcomes, best, axis=1)[used]
         if outcome.all() or not outcome.any():
             return np.array([1, 0, 0, 0], np.float32)
         fitted = LogisticRegression(C=10.0).fit(inputs[used], outcome)
@@ -345,6 +366,18 @@ def _begin_with(model: TwoTower, prior: NDArray[np.float32]) -> None:
     model.past.weight[0, product:] = weights * model.scale
     model.last.weight.zero_()
     model.last.bias.zero_()
+
+
+PLACE_IN_GRAPH = tuple(name for name in STATISTICS if name != "log_degree")
+"""statistics that a simple ranker does not read"""
+
+
+def _silence(model: TwoTower, statistics: tuple[str, ...]) -> None:
+    """Makes the head blind to statistics of viewer and candidate: on an endless scale every value is the mean."""
+    before = 2 * len(model.config.pair_features)
+    for name in statistics:
+        model.scale[before + EXTRA_INPUTS.index(f"candidate_{name}")] = BLIND
+        model.scale[before + len(EXTRA_INPUTS) + STATISTICS.index(name)] = BLIND
 
 
 def _standardise(mean: Tensor, scale: Tensor, inputs: NDArray[np.float32]) -> None:

@@ -73,6 +73,7 @@ def train(
 
     hidings = [outcomes, *_more_hidings(readable, messages, outcomes, config)]
     each = -(-config.ranker.lists // len(hidings))
+    ordinary = len(hidings)
     hidings += _newcomers(outcomes, config)
     lists, people, statistics = [], [], []
     for at, hiding in enumerate(hidings):
@@ -89,7 +90,7 @@ def train(
             config.candidates,
             config.index,
         )
-        lists.append(training_lists(view.maker, viewers, hiding.hidden, config.candidates.kept))
+        lists.append(training_lists(view.maker, viewers, hiding.hidden, config.candidates.kept, ordinary=at < ordinary))
         people.append(view.tower_inputs)
         statistics.append(surroundings.statistics)
         log.info("training_lists_made", round=at + 1, of=len(hidings), viewers=len(viewers))

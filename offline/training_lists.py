@@ -18,7 +18,8 @@ class TrainingLists:
     `users` (U,) rows; `rows` (U, m) and `sources` (U, m); `codes` (U, F, m) uint8 with `low` and `step` (U, F);
     `counts` (U,) candidates in use; `outcomes` (U, m) whether a candidate became a friend; `friends_made` (U,) how
     many the viewer made in all, found or not; `offset` (U,) where the people of a list's graph begin in the tables of
-    all graphs stacked, which is what `at_viewers` and `at_candidates` index.
+    all graphs stacked, which is what `at_viewers` and `at_candidates` index;
+    `ordinary` (U,) that as much of the viewer's friendships was hidden as of everybody's.
     """
 
     users: NDArray[np.int64]
@@ -31,6 +32,7 @@ class TrainingLists:
     outcomes: NDArray[np.bool_]
     friends_made: NDArray[np.int64]
     offset: NDArray[np.int64]
+    ordinary: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.users)
@@ -83,7 +85,9 @@ class TrainingLists:
         return np.concatenate(parts, axis=2).astype(np.float32, copy=False)
 
 
-def training_lists(maker: CandidateMaker, users: NDArray[np.int64], labels: Graph, kept: int) -> TrainingLists:
+def training_lists(
+    maker: CandidateMaker, users: NDArray[np.int64], labels: Graph, kept: int, *, ordinary: bool = True
+) -> TrainingLists:
     """The candidates of these rows, at most `kept` each, with the friendships of `labels` as outcomes."""
     shape, features = (len(users), kept), len(PAIR_FEATURES)
     lists = TrainingLists(
@@ -97,6 +101,7 @@ def training_lists(maker: CandidateMaker, users: NDArray[np.int64], labels: Grap
         outcomes=np.zeros(shape, np.bool_),
         friends_made=labels.degrees[users].astype(np.int64),
         offset=np.zeros(len(users), np.int64),
+        ordinary=np.full(len(users), ordinary),
     )
     at = 0
     for pools in maker.batches(users):

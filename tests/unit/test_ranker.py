@@ -8,7 +8,7 @@ import structlog
 import torch
 
 from models.features.names import LOG_DEGREE, STATISTICS
-from models.features.pair import AFFINITY, COMMON, PAIR_FEATURES, SPECTRAL
+from models.features.pair import AFFINITY, COMMON, EXTRA_INPUTS, PAIR_FEATURES, SPECTRAL
 from models.networks.two_tower import TwoTower
 from models.scoring import list_mass
 from offline.evaluation.calibration import calibration
@@ -20,7 +20,15 @@ N, M = 300, 40
 LOG = structlog.get_logger()
 NO_PRIOR = np.zeros(len(PAIR_FEATURES) + 1, np.float32)
 QUICK = RankerConfig(
-    epochs=6, batch_users=16, hardest=8, others=12, tower=(16, 8), dropout=0.0, patience=6, learning_rate=5e-3
+    sparse_friends=0,
+    epochs=6,
+    batch_users=16,
+    hardest=8,
+    others=12,
+    tower=(16, 8),
+    dropout=0.0,
+    patience=6,
+    learning_rate=5e-3,
 )
 
 
@@ -62,6 +70,7 @@ def lists(users: int, rule: Rule, seed: int = 0) -> TrainingLists:
         outcomes=np.zeros(shape, np.bool_),
         friends_made=np.zeros(users, np.int64),
         offset=np.zeros(users, np.int64),
+        ordinary=np.ones(users, np.bool_),
     )
     drawn.outcomes[:] = (random.random(shape) < rule(drawn, random)) & drawn.in_use
     drawn.friends_made[:] = drawn.outcomes.sum(axis=1)
@@ -212,6 +221,25 @@ def test_a_step_follows_the_gradient_of_its_own_batch_alone() -> None:
     assert optimiser.seen[0].norm() > 0.01
     for other in optimiser.seen[1:]:
         torch.testing.assert_close(other, optimiser.seen[0], rtol=1e-4, atol=1e-6)
+
+
+def test_where_friends_are_few_the_head_is_blind_to_all_of_a_place_but_the_degree() -> None:
+    asked = lists(60, by_affinity)
+    before = scored(trained(asked, QUICK), asked)
+    simple = trained(asked, QUICK.model_copy(update={"sparse_friends": 1e9}))
+    inputs = asked.pair_inputs(statistics())
+    other = inputs.copy()
+    first = 2 * len(PAIR_FEATURES)
+    for name in ("clustering", "friends_log_degree", "log_spectral_norm"):
+        other[..., first + EXTRA_INPUTS.index(f"candidate_{name}")] += 3
+        other[..., first + len(EXTRA_INPUTS) + STATISTICS.index(name)] -= 2
+    with torch.no_grad():
+        one, two = (simple(None, None, torch.from_numpy(read)).numpy() for read in (inputs, other))
+    np.testing.assert_allclose(one, two, atol=1e-5)
+    assert np.isfinite(before[asked.in_use]).all()
+    other[..., first + EXTRA_INPUTS.index("candidate_log_degree")] += 3
+    with torch.no_grad():
+        assert np.abs(simple(None, None, torch.from_numpy(other)).numpy() - one).max() > 1e-4
 
 
 def by_logistic_curve(drawn: TrainingLists, _: np.random.Generator) -> np.ndarray:

@@ -89,6 +89,7 @@ def as_list(asked: Block) -> TrainingLists:
         outcomes=np.zeros((1, m), np.bool_),
         friends_made=np.zeros(1, np.int64),
         offset=np.zeros(1, np.int64),
+        ordinary=np.ones(1, np.bool_),
     )
 
 
