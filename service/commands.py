@@ -44,10 +44,10 @@ def serve(
 
 
 def worker() -> None:
-    """Make candidates for people who wait for them.
+    """Work off the events: candidates that follow them, candidates for newcomers, the archive, erasures.
 
-    Whoever asks for a list and has no candidates yet is queued; the worker makes them from the active version. Several
-    may run at once. SIGTERM finishes the person at hand and stops.
+    Whoever connects, disconnects, changes a profile, or asks for a list and has no candidates is queued; the worker
+    makes them as people are now. Several may run at once. SIGTERM finishes the people at hand and stops.
     """
     _one_thread_each()
     from models.settings import Settings
