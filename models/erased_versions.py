@@ -36,8 +36,7 @@ def refuse_erased(loader: Loader, versions: Versions, version: str) -> None:
         return
     manifest = _manifest(loader, versions, version)
     if manifest is None:
-        began = int(datetime.strptime(version[:16], "%Y%m%dT%H%M%S%z").timestamp()) * MICROSECONDS
-        if later := erased.since(began):
+        if later := erased.since(_began(version)):
             raise VersionError(
                 f"version {version} was made before somebody was erased ({_said(later)}) and is gone; pymk versions "
                 "lists those that are left"
@@ -101,11 +100,26 @@ class OldVersions:
             return False
         return versions.remove_leftovers()
 
+    def remove_from_disk(self) -> bool:
+        """Takes them off this host's disk alone, as every host does for itself; False where somebody is switching."""
+        if not any(self._is_old(version) for version in self._versions.ids()):
+            return True
+        try:
+            with self._versions.switching(LOCK_S):
+                for version in self._versions.ids():
+                    if self._is_old(version):
+                        self._versions.remove(version)
+        except VersionError as error:
+            structlog.get_logger().info("erased_versions_kept", why=str(error))
+            return False
+        return True
+
     def _is_old(self, version: str) -> bool:
         if version == self._active:
             return False
         manifest = _manifest(self._loader, self._versions, version)
-        return manifest is None or not unknown_erasures(manifest, self._erased).keys() <= self.unknown.keys()
+        since = self._erased.since(_began(version)) if manifest is None else unknown_erasures(manifest, self._erased)
+        return not since.keys() <= self.unknown.keys()
 
     def _stored(self) -> set[str]:
         """Ids of which the store holds any key, be they listed or not."""
@@ -122,6 +136,14 @@ def _manifest(loader: Loader, versions: Versions, version: str) -> Manifest | No
         return versions.manifest(version) if version in versions.ids() else None
     except ArtefactError:
         return None
+
+
+def _began(version: str) -> int:
+    """When the night of a version began, by its id, microseconds; 0 where the id is of no day."""
+    try:
+        return int(datetime.strptime(version[:16], "%Y%m%dT%H%M%S%z").timestamp()) * MICROSECONDS
+    except ValueError:
+        return 0
 
 
 def _said(erasures: dict[str, int]) -> str:

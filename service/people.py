@@ -10,7 +10,6 @@ from pydantic import AwareDatetime, BaseModel
 from models.block import Block
 from models.errors import CorruptRecordError
 from models.live.changes import write_profile
-from models.live.floor import read_floor
 from models.profile_values import ProfileFaultError, checked_columns
 from service.bodies import documented, json_object
 from service.documentation import problems
@@ -108,7 +107,7 @@ async def put(user_id: PathUser, request: Request, served: Served, parts: AppPar
         named = islice(error.faults.items(), MOST_NAMED)
         raise invalid_all([(column, "body", fault) for column, fault in named]) from error
     store, keys = parts.stores.requests, parts.keys
-    await write_profile(store, keys, user_id, columns, floor=await read_floor(store, keys))
+    await write_profile(store, keys, user_id, columns, floor=parts.following.state.floor)
     return PutAnswer(accepted=len(columns))
 
 

@@ -12,8 +12,10 @@ import structlog
 from numpy.typing import NDArray
 
 from models import processes
+from models.erased_versions import OldVersions
 from models.errors import CorruptRecordError, PymkError, StoreError
 from models.keys import Keys
+from models.loading import Loader
 from models.manifest import Manifest
 from models.publishing import ActivePointer, decode_pointer, pull_tables
 from models.store.protocol import AsyncStore, SyncStore
@@ -74,6 +76,10 @@ class VersionOpener:
         _touch(tables)
         scorer = self._open_scorer(directory / "model")
         return ServedVersion(version, manifest, Ranking(tables, scorer, self._rules))
+
+    def clear(self, active: str) -> None:
+        """Takes versions off this host's disk that hold erased people whom the active one has not."""
+        OldVersions(Loader(self._store, self._keys), self._versions, active).remove_from_disk()
 
     def on_disk(self, version: str) -> bool:
         """Whether this host has the files of the version."""
@@ -156,8 +162,12 @@ class ServedVersions:
         self._metrics.switches.inc()
         structlog.get_logger().info("version_served", version=opened.version)
         older = pointer.before[:1]
-        self.previous = before if before is not None and (before.version,) == older else await self._from_disk(older)
+        self.previous = before if before is not None and (before.version,) == older else None
         await self._report()
+        with suppress(PymkError, OSError):  # the next switch, or this host's worker, does it
+            await asyncio.to_thread(self._opener.clear, opened.version)
+        if self.previous is None:
+            self.previous = await self._from_disk(older)
 
     async def _opened(self, version: str) -> ServedVersion:
         if self.previous is not None and self.previous.version == version:
