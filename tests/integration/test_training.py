@@ -7,14 +7,28 @@ from typing import Any
 
 import numpy as np
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
+from models.affinity import fit_affinity
+from models.candidates import CandidateConfig, CandidateMaker
+from models.features.comparison import coded_profiles
+from models.features.pair import PAIR_FEATURES
 from models.features.profile import ProfileEncoder
+from models.features.spectral import spectral_embedding
+from models.features.statistics import user_statistics
+from models.graph import Graph
+from models.inductive import ProfileMap
+from models.landscape import Landscape
+from models.profiles import Profiles
 from offline.config import NightConfig
 from offline.learnt import Learnt
+from offline.perspective import KnownNearest
 from offline.population import Friendships, friendships, population
+from offline.ranker import train_ranker
 from offline.snapshot import Snapshot, write_snapshot
 from offline.training import train
+from offline.training_lists import training_lists
 
 PEOPLE = 220
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -128,3 +142,41 @@ bea,dan,{moment - 31 * day}
     undated = everybody.before(moment, Friendships(made.graph, None))
     assert not undated.activity[:, 2].any()
     np.testing.assert_array_equal(undated.activity[:, :2], people.activity[:, :2])
+
+
+def head_ndcg(tmp_path: Path, *, leaks: bool) -> float:
+    """NDCG@20 of a head trained on the network of chance, whose spectrum has seen the outcomes or has not."""
+    whole = friendships(chance_network(tmp_path)).graph
+    parted = Friendships(whole, None).parted(0.2, seed=1)
+    seen, outcomes = parted.kept.graph, parted.hidden
+    spectral = spectral_embedding(whole if leaks else seen)
+    coordinates = spectral.coordinates()
+    statistics = user_statistics(seen, np.linalg.norm(coordinates, axis=1).astype(np.float32))
+    nobody = np.zeros((PEOPLE, 1), np.float32)
+    landscape = Landscape(
+        graph=seen,
+        known=Graph.from_directed(PEOPLE, [], []),
+        suggestible=np.ones(PEOPLE, np.bool_),
+        spectral=coordinates,
+        eigenvalues=spectral.values,
+        embeddings=nobody,
+        profiles=ProfileMap.silent(0, coordinates.shape[1], 1),
+        affinity=fit_affinity(coded_profiles(Profiles(PEOPLE)), seen),
+        cheap=np.zeros(len(PAIR_FEATURES) + 1, np.float32),
+    )
+    nearest = KnownNearest(np.arange(PEOPLE), np.full((PEOPLE, 1), -1, np.int32), PEOPLE)
+    maker = CandidateMaker(landscape, nearest, CandidateConfig(kept=200, nearest=1), 1)
+    lists = training_lists(maker, np.flatnonzero(outcomes.degrees > 0), outcomes, 200)
+    config = CONFIG.ranker.model_copy(update={"epochs": 8, "patience": 8})
+    return train_ranker(lists, nobody, statistics, landscape.cheap, config, log=structlog.get_logger()).metrics[
+        "head_ndcg20"
+    ]
+
+
+def test_a_feature_made_from_the_future_gives_itself_away(tmp_path: Path) -> None:
+    for name in ("honest", "leaking"):
+        (tmp_path / name).mkdir()
+    honest, leaking = (head_ndcg(tmp_path / name, leaks=name == "leaking") for name in ("honest", "leaking"))
+    assert honest < 0.2
+    assert leaking > 2 * honest
+    assert leaking > 0.35
