@@ -15,7 +15,7 @@ from models.live.stamps import MICROSECONDS
 from models.live.waiting import Waiting
 from models.store.protocol import SyncStore
 
-LEASE_S = 60.0
+LEASE_S = 20.0
 """how long a user taken from the queue is this worker's; a worker that died gives it up so"""
 TAKEN_AT_ONCE = 16
 TRIES = 5

@@ -10,9 +10,9 @@ from models.keys import SHARDS, Keys
 from models.live.replay import live_workers
 from models.store.protocol import SyncStore
 
-LEASE_S = 10.0
+LEASE_S = 6.0
 """a worker that died is followed after so long"""
-RENEW_S = 2.0
+RENEW_S = 1.0
 """how often leases are renewed and shared out anew"""
 
 
