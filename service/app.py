@@ -15,13 +15,13 @@ from starlette.types import Receive, Scope, Send
 from models import logs
 from models.errors import PymkError
 from models.scoring import Ranker
-from models.settings import Settings
+from models.settings import CONTEXTS, Settings
 from models.tether import tie
 from service import admin, documentation, erasures, events, health, people
 from service.console.pages import console
 from service.handlers import answer_error, answer_http_error, answer_validation_error
 from service.parts import StoreOpener, built, opened_stores
-from service.recommendations import CONTEXTS, PATH
+from service.recommendations import PATH
 from service.requests import Requests
 from service.served_version import OpenScorer
 

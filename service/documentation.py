@@ -8,10 +8,11 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from starlette.types import Receive, Scope, Send
 
+from models.settings import CONTEXTS
 from service.guard import MAY_READ
 from service.problems import MEDIA_TYPE
 from service.query import DEFAULT_LIMIT, MOST
-from service.recommendations import CONTEXTS, PATH
+from service.recommendations import PATH
 
 
 class ProblemAnswer(BaseModel):

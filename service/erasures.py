@@ -12,11 +12,11 @@ from models.live.changes import write_erasure
 from models.live.erasures import Remains, State, erasure_by_receipt, erasure_of, open_erasure
 from models.live.record import LiveRecord
 from models.live.stamps import MICROSECONDS
+from models.settings import CONTEXTS
 from service.documentation import problems
 from service.guard import MAY_WRITE, AppParts, PathUser
 from service.parts import Parts
 from service.problems import ProblemError
-from service.recommendations import CONTEXTS
 
 router = APIRouter(prefix="/pymk", tags=["people"], dependencies=[MAY_WRITE])
 

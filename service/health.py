@@ -11,6 +11,9 @@ from service.guard import AppParts
 from service.parts import Parts
 from service.problems import unavailable
 
+FULL = 0.8
+"""share of the store's memory from which on readiness warns"""
+
 router = APIRouter(tags=["operation"])
 
 
@@ -28,10 +31,11 @@ class Part(BaseModel):
 
 
 class Ready(BaseModel):
-    """Every part that serving needs."""
+    """Every part that serving needs, and what an operator should look at though lists are served."""
 
     status: str = "ready"
     parts: dict[str, Part]
+    warnings: list[str] = []
 
 
 @router.get("/health/live")
@@ -45,7 +49,7 @@ async def ready(parts: AppParts) -> Ready:
     """Whether lists can be served: the store is reachable and a version active. 503 names each part all the same."""
     found = {"store": await _store(parts), "version": _version(parts)}
     if all(part.ok for part in found.values()):
-        return Ready(parts=found)
+        return Ready(parts=found, warnings=await _warnings(parts))
     faults = "; ".join(f"{name}: {part.detail}" for name, part in found.items() if not part.ok)
     raise unavailable(faults, parts={name: part.model_dump() for name, part in found.items()})
 
@@ -62,6 +66,22 @@ async def _store(parts: Parts) -> Part:
     except StoreError as error:
         return Part(ok=False, detail=str(error))
     return Part(ok=True, detail="answers")
+
+
+async def _warnings(parts: Parts) -> list[str]:
+    """What may lose events or refuse them soon."""
+    try:
+        info = await parts.stores.requests.info()
+    except StoreError as error:
+        return [f"the store does not say how it is: {error}"]
+    found = []
+    if parts.settings.redis_url is not None and not info.append_only:
+        found.append("the store does not persist: what is acknowledged is lost where it stops; set appendonly yes")
+    limit = info.memory_limit_bytes
+    if limit and info.memory_used_bytes >= FULL * limit:
+        share = 100 * info.memory_used_bytes / limit
+        found.append(f"the store is {share:.0f}% full: it refuses events when it is full, and answers are 503 then")
+    return found
 
 
 def _version(parts: Parts) -> Part:

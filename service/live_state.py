@@ -101,6 +101,7 @@ class LiveState:
             cut=version.manifest.cut_us,
             refused_after=now - self._forbidden_us,
             is_erased=is_erased,
+            rows_of=version.ranking.now.rows,
         )
         self._views[key] = view
         if len(self._views) > VIEWS_KEPT:

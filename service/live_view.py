@@ -1,5 +1,6 @@
 """What a viewer's live record says, in the rows of one version: resolved once for every state of the record."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,17 +47,26 @@ class LiveView:
 
 
 def resolved(
-    record: LiveRecord, tables: Tables, row: int | None, *, cut: int, refused_after: int, is_erased: bool = False
+    record: LiveRecord,
+    tables: Tables,
+    row: int | None,
+    *,
+    cut: int,
+    refused_after: int,
+    is_erased: bool = False,
+    rows_of: Callable[[Iterable[str]], NDArray[np.int32]] | None = None,
 ) -> LiveView:
     """The view of the person whose record it is, at `row` of a version with this cut.
 
-    `cut` and `refused_after` as in models.live.ties.derive; `is_erased`: that row is of a person erased since.
+    `cut` and `refused_after` as in models.live.ties.derive; `is_erased`: that row is of a person erased since;
+    `rows_of` finds rows like the version's vocabulary, which it is unless given.
     """
     is_gone = record.erased > record.profile
     is_new = is_erased or record.erased > cut
     if is_new:
         row = None
-    rows = tables.vocabulary.rows(record.ties)
+    rows_of = rows_of or tables.vocabulary.rows
+    rows = rows_of(record.ties)
     stamps = record.stamps()
     known = rows >= 0
     if row is not None:
@@ -68,7 +78,7 @@ def resolved(
     barred = tables.forbidden.neighbours(row) if row is not None else np.zeros(0, np.int32)
     untouched = np.setdiff1d(np.setdiff1d(base, barred, assume_unique=True), others, assume_unique=True)
     joined = others[((bits & np.uint8(PairBit.CONNECTED)) != 0) & ~forbids(bits)]
-    shown, times = _shown(record, tables)
+    shown, times = _shown(record, rows_of(record.shown))
     return LiveView(
         revision=record.revision,
         turned=int(stamps.reshape(-1, MARKS)[:, _TURNING].astype(np.uint64).sum(dtype=np.uint64)),
@@ -97,9 +107,8 @@ def base_bits(tables: Tables, row: int | None, others: NDArray[np.int32]) -> NDA
     return bits
 
 
-def _shown(record: LiveRecord, tables: Tables) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Rows of the people shown, ascending, and how often."""
-    rows = tables.vocabulary.rows(record.shown)
+def _shown(record: LiveRecord, rows: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Rows of the people shown, ascending, and how often; `rows` (s,) as the record has them, -1 for the unknown."""
     times = np.fromiter((shown.times for shown in record.shown.values()), np.float32, len(record.shown))
     order = np.argsort(rows)
     order = order[rows[order] >= 0]

@@ -11,6 +11,7 @@ from models.block import Block
 from models.errors import CorruptRecordError
 from models.live.changes import write_profile
 from models.profile_values import ProfileFaultError, checked_columns
+from models.settings import CONTEXTS
 from service.bodies import documented, json_object
 from service.documentation import problems
 from service.guard import MAY_ADMINISTER, MAY_READ, MAY_WRITE, AppParts, PathOther, PathUser, Served, record_of
@@ -18,7 +19,6 @@ from service.lists import read_block
 from service.parts import Parts
 from service.problems import ProblemError, invalid, invalid_all
 from service.profiles_now import person_now
-from service.recommendations import CONTEXTS
 from service.served_version import ServedVersion
 from service.why import Pair, why
 from service.why_answer import WhyAnswer

@@ -10,12 +10,16 @@ from models.live.hidden import HiddenSet
 from models.tables import Tables
 from service.rules import ERASED_FLAG
 
+ROWS_REMEMBERED = 1 << 16
+"""ids of which a version remembers the rows: a binary search costs more than all else that is done with one"""
+
 
 class PeopleNow:
     """Of one version in one process; one thread or loop at a time. Arrays are replaced, never written to."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
+        self._rows: dict[str, int] = {}
         self.flags: NDArray[np.uint8] = tables.flags
         """(n,) uint8 of models.columns.Flag, and service.rules.ERASED_FLAG"""
         self.epoch = 0
@@ -26,6 +30,20 @@ class PeopleNow:
         """(n,) whether a person was shown too often; None: nobody was"""
         self.exposure = 0
         """models.live.exposure.Exposed.identity of the table it was read from"""
+
+    def rows(self, user_ids: Iterable[str]) -> NDArray[np.int32]:
+        """(k,) int32 rows of ids, -1 where the version does not know one; what was asked before is remembered."""
+        known, vocabulary = self._rows, self._tables.vocabulary
+        found = []
+        for user_id in user_ids:
+            row = known.get(user_id)
+            if row is None:
+                looked_up = vocabulary.row(user_id)
+                if len(known) >= ROWS_REMEMBERED:
+                    known.clear()
+                row = known[user_id] = -1 if looked_up is None else looked_up
+            found.append(row)
+        return np.array(found, dtype=np.int32)
 
     def hide(self, hidden: HiddenSet, changed: Iterable[str], cut: int) -> None:
         """Takes in what the set says of the people `changed`, in a version with this cut; all of them: nobody left out.

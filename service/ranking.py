@@ -30,6 +30,9 @@ DEEPEST = 200
 """people ranked for the deepest page: limit 100 and 100 excluded"""
 
 
+_NONE = np.uint16(0)
+
+
 class Scorer(Protocol):
     """What scoring offers: one probability a candidate, in the block's order."""
 
@@ -100,13 +103,18 @@ class Ranking:
 
     def ranked(self, block: Block, context: str, viewer: Viewer, trace: Trace) -> RankedList:
         """Everybody of a block whom no hard rule forbids, best first; soft rules are not applied."""
-        return self.judged(block, context, viewer, trace)[0]
+        return self.judged(block, context, viewer, trace, passing=_NONE)[0]
 
-    def judged(self, block: Block, context: str, viewer: Viewer, trace: Trace) -> tuple[RankedList, RankedList]:
-        """What `ranked` has, and the same with those who hide at the moment: a kept list may see them come back."""
+    def judged(
+        self, block: Block, context: str, viewer: Viewer, trace: Trace, passing: np.uint16 = HIDING
+    ) -> tuple[RankedList, RankedList]:
+        """What `ranked` has, and the same with those who hide at the moment: a kept list may see them come back.
+
+        `passing` are the rules that the second passes over.
+        """
         scores = self._scores(block, context, viewer)
         trace.stage("rank")
-        judged = self._judged(viewer, block.rows, scores, block.sources, trace)
+        judged = self._judged(viewer, block.rows, scores, block.sources, trace, passing)
         trace.stage("rules")
         return judged
 
@@ -117,7 +125,7 @@ class Ranking:
         """
         rows, scores, bits = self._cold_start.candidates(viewer.profile)
         trace.stage("rank")
-        listed, _ = self._judged(viewer, rows, scores, bits, trace)
+        listed, _ = self._judged(viewer, rows, scores, bits, trace, _NONE)
         trace.stage("rules")
         return listed
 
@@ -213,14 +221,16 @@ class Ranking:
         scores: NDArray[np.float32],
         bits: NDArray[np.uint8],
         trace: Trace,
+        passing: np.uint16,
     ) -> tuple[RankedList, RankedList]:
-        """Those of the candidates (m,) whom no hard rule forbids, best first; and the same with those who hide."""
+        """Those of the candidates (m,) whom no hard rule forbids, best first; and whom none but `passing` does."""
         verdicts = self.verdicts(viewer, rows.astype(np.intp))
         hides = None
         if verdicts.any():
             trace.drops = drops(verdicts)
-            kept = np.flatnonzero((verdicts & ~HIDING) == 0)
-            scores, rows, bits, hides = scores[kept], rows[kept], bits[kept], verdicts[kept] != 0
+            kept = np.flatnonzero((verdicts & ~passing) == 0)
+            scores, rows, bits = scores[kept], rows[kept], bits[kept]
+            hides = verdicts[kept] != 0 if passing else None
         best = np.argsort(-scores)
         ordered = scores[best]
         if (ordered[1:] == ordered[:-1]).any():

@@ -10,11 +10,10 @@ import structlog
 from models.errors import UsageError
 from models.keys import Keys
 from models.scoring import Ranker
-from models.settings import Settings
+from models.settings import CONTEXTS, Settings
 from models.store.opening import open_sync
 from models.versions import Versions
 from service.recommend import BatchRecommender, read_user_ids
-from service.recommendations import CONTEXTS
 from service.soft_rules import SoftSettings
 
 _LOGGED_EVERY = 10_000

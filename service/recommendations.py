@@ -8,7 +8,7 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from models.errors import PymkError, StoreError
-from models.settings import CONTEXTS as CONTEXTS
+from models.settings import CONTEXTS
 from service.access import READ, Access
 from service.lists import UNAVAILABLE
 from service.metrics import Metrics

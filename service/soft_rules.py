@@ -205,9 +205,9 @@ class SoftRules:
         pages = -(-places // PAGE) * PAGE
         if not is_whole and len(rows) < pages:
             return None
-        codes = self._codes[rows]
-        if is_diverse(codes[:pages], self._most):
+        if is_diverse(self._codes[rows[:pages]], self._most):
             return slice(0, places)
+        codes = self._codes[rows]
         chosen = np.array(diversified(codes.tolist(), pages, self._most), dtype=np.intp)
         if not is_whole and not is_diverse(codes[chosen], self._most):
             return None  # a page had to be filled: the next in the list might have been somebody else

@@ -284,5 +284,6 @@ async def test_a_store_that_lost_its_hidden_set_is_believed(place: Any) -> None:
     assert "gus" not in ids(await place.recommended("cid"))
     place.store.delete([place.keys.hidden_log, place.keys.hidden_epoch])
     assert "gus" in ids(await place.recommended("cid"))
+    place.store.delete([place.keys.ranked(place.parts.versions.active.version, 2, "web")])
     place.flag("fay", discoverable=False)
     assert ids(await place.recommended("cid")) == ["gus", "eva"]
