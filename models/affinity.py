@@ -38,6 +38,11 @@ class CodedProfiles:
     points: NDArray[np.float32]
     point_spans: NDArray[np.int64]
 
+    @property
+    def has_values(self) -> bool:
+        """Whether anybody said anything that makes a group: a value, a number, a place."""
+        return bool(len(self.set_codes)) or bool((self.codes != MISSING).any())
+
 
 def fit_affinity(coded: CodedProfiles, graph: Graph) -> AffinityTables:
     """The tables whose weights are learnt from the friendships of `graph`, on the same n rows as `coded`."""

@@ -13,15 +13,12 @@ from structlog.typing import FilteringBoundLogger
 from torch import Tensor
 from torch.nn import functional
 
-from models.features.names import LOG_DEGREE, STATISTICS
+from models.features.names import LOG_DEGREE
 from models.features.pair import EXTRA_INPUTS, PAIR_FEATURES
 from models.networks.two_tower import TwoTower, TwoTowerConfig
 from models.scoring import list_mass
 from offline.metrics import ndcg_of_lists
 from offline.training_lists import TrainingLists
-
-BLIND = 1e9
-"""scale on which no input differs from another"""
 
 
 class RankerConfig(BaseModel):
@@ -81,11 +78,11 @@ class RankerConfig(BaseModel):
     """pull of the weights towards zero"""
 
     sparse_friends: float = Field(default=10.0, ge=0)
-    """median number of friends below which the ranker is kept simple: where people have few friends, what statistics
-    say of them is mostly which friendships happened to be hidden, and does not hold for the future"""
+    """median number of friends below which the ranker stays linear: where people have few friends, a bent one learns
+    which of them happened to be hidden, and does not hold for the future"""
 
-    sparse_weight_decay: float = Field(default=2.0, ge=0)
-    """pull towards zero of all but the linear way, where the ranker is kept simple"""
+    linear_learning_rate: float = Field(default=1e-2, gt=0)
+    """highest step of AdamW where the ranker stays linear"""
 
     tower: tuple[int, ...] = (256, 128, 64)
     """widths of both towers; the last is the dimension of their product"""
@@ -184,48 +181,41 @@ class _Run:
         _standardise(model.mean, model.scale, inputs)
         _standardise(model.user_mean, model.user_scale, people.numpy())
         _begin_with(model, prior)
-        self.decay = config.weight_decay
-        friends = np.median(np.expm1(statistics[training.at_viewers, LOG_DEGREE]))
-        if friends < config.sparse_friends:
-            _silence(model, PLACE_IN_GRAPH)
-            self.decay = config.sparse_weight_decay
+        friends = float(np.median(np.expm1(statistics[training.at_viewers, LOG_DEGREE])))
+        self.is_linear = friends < config.sparse_friends
+        """whether only the linear way past the head learns"""
 
     def fit(self, log: FilteringBoundLogger) -> dict[str, float]:
         """Trains the head on the pair inputs alone, then with the towers; keeps the best weights of the validation.
 
         Towers that do not raise the validation viewers' NDCG@20 beyond chance stay out: their product keeps no weight.
+        Where people have few friends neither towers nor head learn, only the linear way past them.
         """
         begun = float(self._ndcg(towers=False).mean())
-        log.info("ranker_begins", viewers=len(self.training), ndcg20=round(begun, 4))
-        head, epochs = self._stage(begun, self.config.learning_rate, towers=False, log=log)
+        log.info("ranker_begins", viewers=len(self.training), linear=self.is_linear, ndcg20=round(begun, 4))
+        rate = self.config.linear_learning_rate if self.is_linear else self.config.learning_rate
+        head, epochs = self._stage(begun, rate, towers=False, log=log)
+        told = {"prior_ndcg20": begun, "head_ndcg20": head, "linear": float(self.is_linear)}
+        told |= {"epochs": float(epochs), "viewers": float(len(self.training))}
+        return told if self.is_linear else told | self._with_towers(head, epochs, log)
+
+    def _with_towers(self, head: float, epochs: int, log: FilteringBoundLogger) -> dict[str, float]:
+        """Trains the towers too, beyond the head's NDCG; what they came to, and whether they stay."""
         without, by_head = copy.deepcopy(self.model.state_dict()), self._ndcg(towers=False)
         full, more = self._stage(head, self.config.tower_learning_rate, towers=True, log=log)
         gain = self._ndcg(towers=True) - by_head
         useful = bool(gain.mean() > self.config.tower_errors * gain.std() / len(gain) ** 0.5)
         if not useful:
             self.model.load_state_dict(without)
-        log.info("ranker_ends", prior=round(begun, 4), head=round(head, 4), towers=round(full, 4), kept=useful)
-        return {
-            "prior_ndcg20": begun,
-            "head_ndcg20": head,
-            "towers_ndcg20": full,
-            "towers_kept": float(useful),
-            "epochs": float(epochs + more),
-            "viewers": float(len(self.training)),
-        }
+        log.info("ranker_ends", head=round(head, 4), towers=round(full, 4), kept=useful)
+        return {"towers_ndcg20": full, "towers_kept": float(useful), "epochs": float(epochs + more)}
 
     def _stage(self, best: float, rate: float, *, towers: bool, log: FilteringBoundLogger) -> tuple[float, int]:
         """Trains from the weights as they are, whose NDCG is `best`; leaves the best, returns its NDCG and epochs."""
         config, started = self.config, time.monotonic()
         patience = config.tower_patience if towers else config.patience
-        linear = list(self.model.past.parameters())
-        bent = [
-            one
-            for name, one in self.model.named_parameters()
-            if not name.startswith("past") and (towers or not name.startswith(("query", "candidate")))
-        ]
-        groups = [{"params": linear, "weight_decay": config.weight_decay}, {"params": bent, "weight_decay": self.decay}]
-        optimiser = torch.optim.AdamW(groups, lr=rate, fused=True)
+        parameters = [one for name, one in self.model.named_parameters() if self._learns(name, towers=towers)]
+        optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=config.weight_decay, fused=True)
         an_epoch = max(-(-len(self.training) // config.batch_users), 1)
         epochs = max(min(config.epochs, config.max_steps // an_epoch), 1)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=epochs * an_epoch, pct_start=0.15)
@@ -241,6 +231,12 @@ class _Run:
                 break
         self.model.load_state_dict(state)
         return best, epoch
+
+    def _learns(self, name: str, *, towers: bool) -> bool:
+        """Whether the parameter of this name learns in a stage with or without towers."""
+        if self.is_linear:
+            return name.startswith("past")
+        return towers or not name.startswith(("query", "candidate"))
 
     def _ndcg(self, *, towers: bool) -> NDArray[np.float64]:
         """NDCG@20 of each validation viewer's list."""
@@ -366,18 +362,6 @@ def _begin_with(model: TwoTower, prior: NDArray[np.float32]) -> None:
     model.past.weight[0, product:] = weights * model.scale
     model.last.weight.zero_()
     model.last.bias.zero_()
-
-
-PLACE_IN_GRAPH = tuple(name for name in STATISTICS if name != "log_degree")
-"""statistics that a simple ranker does not read"""
-
-
-def _silence(model: TwoTower, statistics: tuple[str, ...]) -> None:
-    """Makes the head blind to statistics of viewer and candidate: on an endless scale every value is the mean."""
-    before = 2 * len(model.config.pair_features)
-    for name in statistics:
-        model.scale[before + EXTRA_INPUTS.index(f"candidate_{name}")] = BLIND
-        model.scale[before + len(EXTRA_INPUTS) + STATISTICS.index(name)] = BLIND
 
 
 def _standardise(mean: Tensor, scale: Tensor, inputs: NDArray[np.float32]) -> None:

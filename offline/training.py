@@ -74,7 +74,8 @@ def train(
     hidings = [outcomes, *_more_hidings(readable, messages, outcomes, config)]
     each = -(-config.ranker.lists // len(hidings))
     ordinary = len(hidings)
-    hidings += _newcomers(outcomes, config)
+    if population.people.coded.has_values:
+        hidings += _newcomers(outcomes, config)
     lists, people, statistics = [], [], []
     for at, hiding in enumerate(hidings):
         around = population.before(hiding.moment(moment), hiding.kept)
