@@ -10,8 +10,15 @@ import pytest
 from numpy.typing import NDArray
 
 from models.block import Block
+from models.columns import Flag
 from models.errors import UsageError, VersionError
+from models.events import EventKind
 from models.keys import Keys
+from models.live.exposure import Exposed
+from models.live.hidden import FlagChange, append_change_blocking
+from models.live.record import LiveRecord
+from models.live.stamps import now_us
+from models.live.ties import Direction
 from models.publishing import publish
 from models.store.memory import MemoryStore
 from models.tables import Tables
@@ -142,3 +149,21 @@ def test_a_line_that_is_no_id_is_named(tmp_path: Path, content: bytes, said: str
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read: No such file"):
         read_user_ids(tmp_path / "ids")
+
+
+def test_lists_in_bulk_heed_what_is_live(store: MemoryStore, versions: Versions, published: str) -> None:
+    def shown(user_id: str) -> tuple[str, list[str]]:
+        (body,) = [orjson.loads(one) for one in recommender(store, versions).answers([user_id], "web", 5)]
+        return body["served"], [person["user_id"] for person in body["recommendations"]]
+
+    assert shown("cid") == ("ranked", ["gus", "fay", "eva"])
+    record = LiveRecord()
+    record.apply("gus", Direction.IN, EventKind.BLOCK, now_us())
+    store.set(KEYS.live("cid"), record.next_revision(now_us()).pack())
+    append_change_blocking(store, KEYS, FlagChange("fay", now_us(), {Flag.DISCOVERABLE: False}))
+    append_change_blocking(store, KEYS, FlagChange("ann", now_us(), {Flag.ACTIVE: False}))
+    assert shown("cid") == ("ranked", ["eva"])
+    assert shown("ann") == ("empty", [])
+    assert "ann" not in set(recommender(store, versions).everybody)
+    store.set(KEYS.exposure, Exposed.of(1, ["cid"]).pack())
+    assert shown("gus")[1][-1] == "cid", "shown too often, and yet the list is not shortened"
