@@ -20,7 +20,6 @@ export const SOURCES = {
 const RULES = {
   self: "this is the viewer",
   connected: "already connected",
-  forbidden: "blocked, dismissed, reported, invited, or lately disconnected or declined",
   undiscoverable: "asked never to be suggested",
   inactive: "deactivated",
   excluded: "left out by the request",
@@ -28,14 +27,12 @@ const RULES = {
   erased: "erased",
   dismissed: "dismissed by the viewer",
   reported: "reported by the viewer",
-  blocked: "blocked",
-  blocked_by_viewer: "blocked by the viewer",
-  blocked_by_other: "has blocked the viewer",
-  invited_by_viewer: "invited by the viewer, and the answer is pending",
-  invited_by_other: "has invited the viewer, and the answer is pending",
+  blocked: "one of the two has blocked the other",
+  invited: "one of the two has invited the other, and the answer is pending",
   refused: "lately disconnected or declined",
   fatigue: "shown too often without being acted on",
   exposure: "shown to too many people lately",
+  context: "this surface wants fewer, or better scored",
   diversity: "too many of the same kind on the page",
 };
 
