@@ -22,6 +22,8 @@ POLL_S = 0.05
 """pause between two rounds over the shards"""
 IDLE_POLL_S = 0.15
 """the same where the last round found nothing"""
+HEAD_START_S = 5.0
+"""by so much who acted goes before whom it was done to: she is looking at her list"""
 PAUSE_S = 1.0
 """pause of a shard whose log could not be worked off"""
 
@@ -76,7 +78,11 @@ class LogWorker:
             self._forget(erased)
         if stamps := called_for(entries):
             self._store.stamps_raise(self._keys.touched, stamps)
-            queue_people(self._store, self._keys, stamps)
+            acting = {entry.user_id for entry in entries}
+            first = {person: stamp for person, stamp in stamps.items() if person in acting}
+            others = {person: stamp for person, stamp in stamps.items() if person not in acting}
+            queue_people(self._store, self._keys, first, time.time() - HEAD_START_S)
+            queue_people(self._store, self._keys, others)
 
     def _forget(self, people: set[str]) -> None:
         """Drops what waits for erased people, and what the versions served hold of them as newcomers."""
