@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from models.candidates import CandidateConfig
 from models.errors import UsageError
 from models.index import IndexConfig
-from offline.ranker import RankerConfig
+from offline.ranker_config import RankerConfig
 from offline.sage_training import SageTrainingConfig
 
 

@@ -13,7 +13,8 @@ from models.networks.two_tower import TwoTower
 from models.scoring import list_mass
 from offline.evaluation.calibration import calibration
 from offline.metrics import ndcg_of_lists
-from offline.ranker import RankerConfig, _Run, train_ranker
+from offline.ranker import _Run, train_ranker
+from offline.ranker_config import RankerConfig
 from offline.training_lists import TrainingLists
 
 N, M = 300, 40

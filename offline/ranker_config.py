@@ -1,0 +1,82 @@
+"""The dials of the ranker's training."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class RankerConfig(BaseModel):
+    """How the ranker learns."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    least_pairs: int = Field(default=1000, ge=1)
+    """known outcomes below which resource allocation ranks instead"""
+
+    lists: int = Field(default=9000, ge=1)
+    """lists learnt from, at most"""
+
+    rounds: int = Field(default=6, ge=1)
+    """times that friendships are hidden anew, at most, until there are as many lists; once where they have dates"""
+
+    least_newcomers: int = Field(default=100, ge=0)
+    """people of whom all or nearly all friendships are hidden: one in twenty, but not fewer than this"""
+
+    most_newcomers: int = Field(default=600, ge=0)
+    """and not more than this"""
+
+    hardest: int = Field(default=64, ge=1)
+    """candidates without friendship taken from the head of each list in a step"""
+
+    others: int = Field(default=64, ge=1)
+    """candidates taken at random from the rest of each list in a step, standing for all of it"""
+
+    batch_users: int = Field(default=32, ge=1)
+    """viewers a step"""
+
+    epochs: int = Field(default=16, ge=1)
+    """passes over the viewers, at most"""
+
+    max_steps: int = Field(default=1200, ge=1)
+    """steps, whatever the epochs"""
+
+    max_seconds: float = Field(default=120.0, gt=0)
+    """seconds after which either stage stops with the best weights so far, however slow the machine"""
+
+    patience: int = Field(default=4, ge=1)
+    """epochs without a better NDCG@20 of the validation viewers before training stops"""
+
+    learning_rate: float = Field(default=1.5e-3, gt=0)
+    """highest step of AdamW, rising and falling along one cycle"""
+
+    tower_learning_rate: float = Field(default=5e-4, gt=0)
+    """the same once the towers learn too"""
+
+    tower_patience: int = Field(default=2, ge=1)
+    """the same patience once the towers learn too"""
+
+    tower_errors: float = Field(default=2.0, ge=0)
+    """standard errors by which the towers must raise the validation viewers' mean NDCG@20 to be used"""
+
+    weight_decay: float = Field(default=1e-3, ge=0)
+    """pull of the weights towards zero"""
+
+    sparse_friends: float = Field(default=10.0, ge=0)
+    """median number of friends below which the ranker stays linear: where people have few friends, a bent one learns
+    which of them happened to be hidden, and does not hold for the future"""
+
+    linear_learning_rate: float = Field(default=1e-2, gt=0)
+    """highest step of AdamW where the ranker stays linear"""
+
+    tower: tuple[int, ...] = (256, 128, 64)
+    """widths of both towers; the last is the dimension of their product"""
+
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """share of the towers' inputs silenced"""
+
+    validation_share: float = Field(default=0.15, gt=0, lt=1)
+    """share of the viewers whose lists are kept for stopping and calibration"""
+
+    validation_lists: int = Field(default=1000, ge=1)
+    """but no more lists than about this many"""
+
+    seed: int = 0
+    """of weights, order and draws"""
