@@ -37,7 +37,7 @@ evaluations = 2
 
 [ranker]
 epochs = 2
-users = 120
+lists = 120
 least_pairs = 50
 
 [candidates]
