@@ -150,7 +150,7 @@ def test_nothing_but_the_version_is_left(first: First) -> None:
     assert [path.name for path in first.home.versions.directory.iterdir() if path.is_dir()] == [first.version]
     with first.home.opened() as store:
         version = set(store.scan(KEYS.version(first.version)))
-        assert set(store.scan("pymk:")) - version == {KEYS.active, KEYS.versions, KEYS.lease}
+        assert set(store.scan("pymk:")) - version == {KEYS.active, KEYS.versions, KEYS.lease, KEYS.floor}
         assert all(store.ttl_s(key) is None for key in version)
 
 
