@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from models.errors import PymkError
 from models.files import read_array, write_array
 from models.index import IndexConfig, IndexManifest, build_index, save_index
+
+BuildIndex = Callable[[Path, Path, Path, NDArray[np.int64], int, IndexConfig], IndexManifest]
+"""embeddings, directory, neighbours, rows, k and configuration of `build_index_in_own_process`"""
 
 
 def build_index_in_own_process(
@@ -72,15 +75,16 @@ def _run(
     """What the child does; sends what came of it."""
     _end_with_parent()
     try:
-        outcome: IndexManifest | Exception = _build(embeddings, directory, neighbours, rows, k, config)
+        outcome: IndexManifest | Exception = build_index_here(embeddings, directory, neighbours, rows, k, config)
     except Exception as error:  # raised again by the parent
         outcome = error
     sending.send(outcome)
 
 
-def _build(
+def build_index_here(
     embeddings: Path, directory: Path, neighbours: Path, rows: NDArray[np.int64], k: int, config: IndexConfig
 ) -> IndexManifest:
+    """The same in this process, for so few people that a process would cost more than the index."""
     table: NDArray[np.float32] = read_array(embeddings, np.float32, (None, None))
     index = build_index(table, config)
     write_array(neighbours, index.nearest_others(table, rows, k))

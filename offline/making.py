@@ -12,6 +12,7 @@ from models.blocks import write_blocks
 from models.candidates import CONFIG, CandidateMaker
 from models.columns import Flag
 from models.features.names import STATISTICS
+from models.index_process import BuildIndex, build_index_in_own_process
 from models.tables import write_tables
 from offline.config import NightConfig
 from offline.judging import JudgedTables
@@ -24,14 +25,20 @@ log = structlog.get_logger(__name__)
 
 
 def make_version(
-    snapshot: Snapshot, friendships: Friendships, people: People, learnt: Learnt, directory: Path, config: NightConfig
+    snapshot: Snapshot,
+    friendships: Friendships,
+    people: People,
+    learnt: Learnt,
+    directory: Path,
+    config: NightConfig,
+    build_index: BuildIndex = build_index_in_own_process,
 ) -> None:
     """Writes tables, blocks, index and landscape of the whole graph into `directory`; the model is there already."""
     active = np.flatnonzero(snapshot.flags & np.uint8(Flag.ACTIVE)).astype(np.int64)
     surroundings = survey(friendships.graph, people, learnt.reference(snapshot.vocabulary))
     scratch = directory / "candidates"
     view = perspective(
-        surroundings, people, learnt.sage, learnt.cheap, active, scratch, config.candidates, config.index
+        surroundings, people, learnt.sage, learnt.cheap, active, scratch, config.candidates, config.index, build_index
     )
     (scratch / "index").rename(directory / "index")
     view.landscape.save(scratch)

@@ -18,7 +18,7 @@ from models.features.spectral import Spectral, spectral_embedding
 from models.features.statistics import tower_statistics, user_statistics
 from models.graph import Graph
 from models.index import IndexConfig
-from models.index_process import build_index_in_own_process
+from models.index_process import BuildIndex, build_index_in_own_process
 from models.inductive import ProfileMap, settled
 from models.landscape import Landscape, profile_values
 from models.networks.graphsage import GraphSage, embed_everybody
@@ -121,6 +121,7 @@ def perspective(
     directory: Path,
     candidates: CandidateConfig,
     index: IndexConfig,
+    build_index: BuildIndex = build_index_in_own_process,
 ) -> Perspective:
     """Embeds everybody, builds the index under `directory`/index, and makes ready for candidates of `rows`."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -133,9 +134,7 @@ def perspective(
     coordinates, embeddings = settled(profiles, values, coordinates, embeddings, graph.degrees)
     files.write_array(directory / "embeddings.npy", embeddings)
     nearest = directory / "nearest.npy"
-    build_index_in_own_process(
-        directory / "embeddings.npy", directory / "index", nearest, rows, candidates.nearest, index
-    )
+    build_index(directory / "embeddings.npy", directory / "index", nearest, rows, candidates.nearest, index)
     landscape = Landscape(
         graph=graph,
         known=people.known,

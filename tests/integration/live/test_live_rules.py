@@ -1,0 +1,335 @@
+"""Whatever happens in whatever order, no list ever holds a forbidden person, and no reason a hidden one.
+
+Sequences of events, profile changes, erasures, nights, activations, rollbacks, crashes and lists, drawn by hypothesis,
+against the real service, store and worker, beside a model that is a few sets. Eight parts, so that processes share
+them: 2,000 sequences as they stand, of which the first part runs without `-m slow` too. A deeper run of 18,000 more:
+
+    PYMK_SEQUENCES=18000 PYMK_STEPS=40 pytest -n 2 -m slow tests/integration/live/test_live_rules.py
+"""
+
+import asyncio
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+
+from models.errors import PymkError
+
+PARTS = 8
+SEQUENCES = int(os.environ.get("PYMK_SEQUENCES", "2000"))
+STEPS = int(os.environ.get("PYMK_STEPS", "20"))
+STRANGERS = ("mia", "new/ú 🦉")
+FLAGS = ("discoverable", "active", "connections_visible")
+KINDS = (
+    *("impression", "click", "view", "invite", "withdraw", "accept", "decline", "connect", "disconnect"),
+    *("dismiss", "undismiss", "block", "unblock", "report"),
+)
+Pair = tuple[str, str]
+
+
+class Model:
+    """Who may be shown to whom, as the contract says it."""
+
+    def __init__(self, network: dict[str, Any]) -> None:
+        people = network["people"]
+        self.known = set(people)
+        self.false: dict[str, set[str]] = defaultdict(set)
+        """by person, the flags that are false"""
+        for person, flag in network["flags"].items():
+            self.false[person].add(flag)
+        self.gone: set[str] = set()
+        self.tied: dict[str, set[Pair]] = defaultdict(set)
+        """by what holds, the pairs of who did it and whom it was done to"""
+        self.ever: set[Pair] = set()
+        """pairs that were connected, both ways"""
+        self.done: set[tuple[str, ...]] = set()
+        for at, person in enumerate(people):
+            for step in (1, 2):
+                self.do("connect", person, people[(at + step) % len(people)])
+        for kind, one, other in network["before"]:
+            self.do(kind, one, other)
+
+    def do(self, kind: str, one: str, other: str) -> None:
+        """An event that was acknowledged."""
+        tied, pair, back = self.tied, (one, other), (other, one)
+        self.known |= {one, other}
+        if kind in {"connect", "accept"}:
+            tied["connected"] |= {pair, back}
+            self.ever |= {pair, back}
+        if kind == "disconnect":
+            tied["connected"] -= {pair, back}
+        if kind in {"disconnect", "decline"}:
+            tied["refused"] |= {pair, back}
+        if kind in {"connect", "accept", "disconnect"}:
+            tied["invite"] -= {pair, back}
+        if kind == "decline":
+            tied["invite"] -= {back}
+        if kind in {"invite", "block", "dismiss", "report"}:
+            tied[kind].add(pair)
+        if kind in {"withdraw", "unblock", "undismiss"}:
+            tied[{"withdraw": "invite", "unblock": "block", "undismiss": "dismiss"}[kind]].discard(pair)
+
+    def put(self, person: str, flags: dict[str, bool | None]) -> None:
+        """A profile change; of somebody erased, a new person."""
+        self.known.add(person)
+        self.gone.discard(person)
+        for flag, value in flags.items():
+            (self.false[person].add if value is False else self.false[person].discard)(flag)
+
+    def erase(self, person: str) -> None:
+        self.gone.add(person)
+        self.false[person].clear()
+        for pairs in (*self.tied.values(), self.ever):
+            pairs -= {pair for pair in pairs if person in pair}
+        self.done = {one for one in self.done if one[0] != person}
+
+    def is_there(self, person: str) -> bool:
+        return person not in self.gone and "active" not in self.false[person]
+
+    def forbids(self, viewer: str, other: str) -> list[str]:
+        """Why the other may not be shown to the viewer."""
+        pair, back = (viewer, other), (other, viewer)
+        why = [name for name, pairs in self.tied.items() if pair in pairs]
+        why += [name for name in ("invite", "block") if back in self.tied[name]]
+        if viewer == other:
+            why.append("self")
+        if not self.is_there(other) or "discoverable" in self.false[other]:
+            why.append("hidden")
+        return why
+
+    def names(self, viewer: str, other: str) -> set[str]:
+        """Those who may be named or counted as mutual connections."""
+        return {
+            one
+            for one in self.known
+            if {(viewer, one), (one, other)} <= self.ever
+            and self.is_there(one)
+            and "connections_visible" not in self.false[one]
+            and not {(viewer, one), (one, viewer)} & self.tied["block"]
+        }
+
+
+tally = Counter[str]()
+"""over all sequences of a process, what lists had to show: rules that are never tried prove nothing"""
+
+
+class LiveRules(RuleBasedStateMachine):
+    """One sequence; `begin` and `network` are the fixtures."""
+
+    begin: Callable[[], Any]
+    network: dict[str, Any]
+    people = st.sampled_from(
+        ("ann", "bea", "cid", "dan", "eva", "fay", "gus", "hal", "ida", "jo/é 🦊", "kim", "leo", *STRANGERS)
+    )
+    pairs = st.tuples(people, people).filter(lambda pair: pair[0] != pair[1])
+    kinds = st.sampled_from(KINDS)
+    moments = st.none() | st.sampled_from([0, 1_700_000_000, 1_900_000_000])
+    names = st.none() | st.sampled_from(["e1", "e2"])
+    flags = st.dictionaries(st.sampled_from(FLAGS), st.sampled_from([True, False, False, None]), min_size=1)
+    columns = st.dictionaries(st.just("company"), st.sampled_from(["Acme", "Bolt", "Cork", None]))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.whole = self.begin()
+        self.model = Model(self.network)
+        self.waiting: list[str] = []
+        """versions that are made and not published"""
+        self.erased = self.published = False
+
+    def teardown(self) -> None:
+        self.whole.close()
+
+    @rule(pair=pairs, kind=kinds, at=moments, event_id=names)
+    def event(self, pair: Pair, kind: str, at: int | None, event_id: str | None) -> None:
+        self._post([self._body(kind, pair, at, event_id)])
+
+    @rule(batch=st.lists(st.tuples(kinds, pairs), min_size=2, max_size=6))
+    def batch(self, batch: list[tuple[str, Pair]]) -> None:
+        self._post([self._body(kind, pair, None, None) for kind, pair in batch])
+
+    @rule(pair=pairs, kind=kinds, left=st.integers(0, 1), is_done=st.booleans(), works=st.booleans())
+    def lost_answer(self, pair: Pair, kind: str, left: int, is_done: bool, works: bool) -> None:
+        """The service loses the store while it writes; whoever told of it tells again."""
+        body = [self._body(kind, pair, None, f"lost-{len(self.model.done)}")]
+        self.whole.failing.left, self.whole.failing.is_done = left, is_done
+        answer = self.whole.ask("POST", "/pymk/events", json=body)
+        self.whole.failing.left = None
+        assert answer.status_code in {202, 503}
+        if works:
+            self.whole.work(1)
+        self._post(body, accepted=None)
+
+    @rule(pair=pairs, flags=flags, columns=columns)
+    def profile(self, pair: Pair, flags: dict[str, bool | None], columns: dict[str, str | None]) -> None:
+        answer = self.whole.ask("PUT", f"/pymk/users/{quote(pair[0], safe='')}", json=flags | columns)
+        assert answer.status_code == 202, answer.text
+        self.model.put(pair[0], flags)
+
+    @rule(person=people, comes_back=st.booleans())
+    def erasure(self, person: str, comes_back: bool) -> None:
+        answer = self.whole.ask("DELETE", f"/pymk/users/{quote(person, safe='')}")
+        assert answer.status_code == 202, answer.text
+        self.model.erase(person)
+        self.erased = True
+        if comes_back:
+            self.profile((person, ""), {}, {"company": "Acme"})
+
+    @rule(turns=st.integers(1, 3))
+    def work(self, turns: int) -> None:
+        self.whole.work(turns)
+
+    @rule(operations=st.integers(0, 40), is_done=st.booleans())
+    def kill_worker(self, operations: int, is_done: bool) -> None:
+        self.whole.kill_worker(operations, is_done=is_done)
+
+    @precondition(lambda self: self.erased)
+    @rule()
+    def erase_further(self) -> None:
+        self.whole.erase_further()
+
+    @precondition(lambda self: len(self.waiting) < 2)
+    @rule()
+    def night(self) -> None:
+        self.waiting.append(self.whole.night())
+
+    @precondition(lambda self: self.waiting)
+    @rule(replayed=st.booleans(), follows=st.booleans())
+    def publication(self, replayed: bool, follows: bool) -> None:
+        version = self.waiting.pop(0)
+        self.published = True
+        self._switch(lambda: self.whole.publish(version, replayed=replayed), follows)
+
+    @precondition(lambda self: self.published)
+    @rule(replayed=st.booleans(), follows=st.booleans())
+    def rollback(self, replayed: bool, follows: bool) -> None:
+        self._switch(lambda: self.whole.roll_back(replayed=replayed), follows)
+
+    @precondition(lambda self: self.published)
+    @rule(which=st.integers(0, 3), replayed=st.booleans(), follows=st.booleans())
+    def activation(self, which: int, replayed: bool, follows: bool) -> None:
+        ids = self.whole.versions.ids()
+        self._switch(lambda: self.whole.activate(ids[which % len(ids)], replayed=replayed), follows)
+
+    @rule(
+        viewer=people,
+        limit=st.sampled_from([1, 3, 20, 100]),
+        context=st.sampled_from(["web", "mobile", "email"]),
+        excluded=st.lists(people, max_size=2),
+        fresh=st.booleans(),
+        flushes=st.booleans(),
+    )
+    def one_list(self, viewer: str, limit: int, context: str, excluded: list[str], fresh: bool, flushes: bool) -> None:
+        self._list(viewer, limit, context, excluded, fresh=fresh)
+        if flushes:
+            self.whole.flush()
+
+    @rule(fresh=st.booleans())
+    def every_list(self, fresh: bool) -> None:
+        for viewer in sorted(self.model.known):
+            self._list(viewer, 100, "web", [], fresh=fresh)
+        self.whole.flush()
+
+    @rule(pair=pairs, kind=kinds)
+    def at_once(self, pair: Pair, kind: str) -> None:
+        """A list is asked for while an event is written: it may know of it or not, the next one has to."""
+        body, query = [self._body(kind, pair, None, None)], {"user_id": pair[0]}
+
+        async def both() -> None:
+            asked = self.whole.asked("GET", "/pymk/recommendations", params=query)
+            await asyncio.gather(asked, self.whole.asked("POST", "/pymk/events", json=body))
+
+        self.whole.runner.run(both())
+        if not set(pair) & self.model.gone:
+            self.model.do(kind, *pair)
+        self.whole.flush()
+        self._list(pair[0], 20, "web", [], fresh=False)
+
+    def _body(self, kind: str, pair: Pair, at: int | None, event_id: str | None) -> dict[str, Any]:
+        body = {"kind": kind, "user_id": pair[0], "other_id": pair[1], "at": at, "event_id": event_id}
+        return {name: value for name, value in body.items() if value is not None}
+
+    def _post(self, bodies: list[dict[str, Any]], accepted: int | None = 0) -> None:
+        """Tells of events; `accepted` None: some of them may have been accepted before."""
+        answer = self.whole.ask("POST", "/pymk/events", json=bodies)
+        assert answer.status_code == 202, answer.text
+        expected, uncertain = 0, accepted is None
+        for body in bodies:
+            kind, one, other = body["kind"], body["user_id"], body["other_id"]
+            if {one, other} & self.model.gone:
+                uncertain = True
+                continue
+            same = (one, body["event_id"]) if "event_id" in body else (one, other, kind, str(body.get("at")))
+            if ("event_id" in body or "at" in body) and same in self.model.done:
+                continue
+            self.model.done.add(same)
+            self.model.do(kind, one, other)
+            expected += 1
+        assert uncertain or answer.json() == {"accepted": expected}
+
+    def _switch(self, switch: Callable[[], None], follows: bool) -> None:
+        try:
+            switch()
+            tally["switches"] += 1
+        except PymkError as refusal:
+            tally[f"refused: {type(refusal).__name__}"] += 1
+        if follows:
+            self.whole.follow()
+
+    def _list(self, viewer: str, limit: int, context: str, excluded: list[str], *, fresh: bool) -> None:
+        query = {"user_id": viewer, "limit": limit, "context": context, "exclude": ",".join(excluded)}
+        headers = {"Cache-Control": "no-cache"} if fresh else {}
+        answer = self.whole.ask("GET", "/pymk/recommendations", params=query, headers=headers)
+        assert answer.status_code == 200, answer.text
+        body = answer.json()
+        served, listed = body["served"], body["recommendations"]
+        others = [one["user_id"] for one in listed]
+        scores = [one["score"] for one in listed]
+        tally[served] += 1
+        tally["people"] += len(listed)
+        assert body["user_id"] == viewer
+        assert len(listed) <= limit
+        assert [one["position"] for one in listed] == list(range(1, len(listed) + 1))
+        assert len(set(others)) == len(others)
+        assert scores == sorted(scores, reverse=True)
+        assert all(0 <= score <= 1 for score in scores)
+        assert not set(others) & set(excluded)
+        if viewer in self.model.gone:
+            assert served in {"empty", "cold_start"}
+        elif not self.model.is_there(viewer):
+            assert (served, listed) == ("empty", [])
+        elif viewer not in self.model.known:
+            assert served == "cold_start"
+        wrong = {other: why for other in others if (why := self.model.forbids(viewer, other))}
+        assert not wrong, f"{viewer} is shown {wrong}, served {served}"
+        for one in listed:
+            for reason in one["reasons"]:
+                if reason["code"] == "mutual_connections":
+                    tally["mutual"] += 1
+                    allowed = self.model.names(viewer, one["user_id"])
+                    named = set(reason["examples"])
+                    assert named <= allowed, f"{viewer} is told of {named - allowed} with {one['user_id']}"
+                    assert reason["count"] <= len(allowed), f"{viewer} is told of {reason} of {allowed}"
+
+
+@pytest.mark.parametrize("part", [0, *(pytest.param(one, marks=pytest.mark.slow) for one in range(1, PARTS))])
+def test_no_list_ever_holds_a_forbidden_person(beginnings: Any, network: dict[str, Any], part: int) -> None:
+    sequence = type("LiveRules", (LiveRules,), {"begin": staticmethod(beginnings.begin), "network": network})
+    tally.clear()
+    run_state_machine_as_test(
+        sequence,
+        settings=settings(
+            max_examples=SEQUENCES // PARTS,
+            stateful_step_count=STEPS,
+            deadline=None,
+            print_blob=True,
+            phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    print(dict(tally))  # noqa: T201
