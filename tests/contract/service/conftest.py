@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import anyio
 import httpx2
@@ -107,6 +108,11 @@ class Place:
         names = ("kind", "user_id", "other_id")
         body = [one if isinstance(one, dict) else dict(zip(names, one, strict=True)) for one in events]
         answer = await self.client.post("/pymk/events", json=body)
+        assert answer.status_code == 202, answer.text
+
+    async def put(self, user_id: str, **columns: Any) -> None:
+        """Has a profile change acknowledged."""
+        answer = await self.client.put(f"/pymk/users/{quote(user_id, safe='')}", json=columns)
         assert answer.status_code == 202, answer.text
 
     async def recommended(self, user_id: str, *, fresh: bool = False, **query: Any) -> dict[str, Any]:

@@ -130,7 +130,7 @@ async def test_request_already_pending(place: Any) -> None:
 
 async def test_silenced(place: Any) -> None:
     await seen(place)
-    place.flag("gus", discoverable=False)
+    await place.put("gus", discoverable=False)
     assert await seen(place) == (False, True), "who is not suggested is served all the same"
 
 
@@ -142,7 +142,7 @@ async def test_blocked_by_the_other_side(place: Any) -> None:
 
 async def test_opted_out_and_back(place: Any) -> None:
     for value in (False, True, False):
-        place.flag("gus", discoverable=value)
+        await place.put("gus", discoverable=value)
         assert await seen(place) == (value, True)
 
 
@@ -155,22 +155,22 @@ async def test_dismissed_and_shown_again(place: Any) -> None:
 
 async def test_deactivated(place: Any) -> None:
     await seen(place)
-    place.flag("gus", active=False)
+    await place.put("gus", active=False)
     assert "gus" not in ids(await place.recommended("cid"))
     body = await place.recommended("gus")
     assert (body["served"], body["recommendations"]) == ("empty", [])
-    place.flag("gus", active=True)
+    await place.put("gus", active=True)
     assert await seen(place) == BOTH
 
 
 @pytest.mark.parametrize("flag", ["connections_visible", "active"])
 async def test_a_hidden_relation_betrayed_by_a_mutual(place: Any, flag: str) -> None:
     assert mutuals(await place.recommended("cid"), "eva") == ["dan"]
-    place.flag("dan", **{flag: False})
+    await place.put("dan", **{flag: False})
     for fresh in (False, True):
         body = await place.recommended("cid", fresh=fresh)
         assert [one["reasons"] for one in body["recommendations"] if one["user_id"] == "eva"] == [[]]
-    place.flag("dan", **{flag: True})
+    await place.put("dan", **{flag: True})
     assert mutuals(await place.recommended("cid"), "eva") == ["dan"]
 
 
