@@ -17,6 +17,9 @@ from service.guard import MAY_ADMINISTER, AppParts
 from service.parts import Parts
 from service.problems import ProblemError
 
+REPLAY_S = FOLLOW_S = processes.WAIT_S / 2
+"""how long a switch waits for a worker to replay what happened since, and then for the processes to follow"""
+
 router = APIRouter(prefix="/admin", tags=["admin"], dependencies=[MAY_ADMINISTER])
 
 
@@ -81,11 +84,11 @@ async def rollback(parts: AppParts) -> SwitchAnswer:
 def _replay_by_worker(parts: Parts) -> Replay:
     """What happened after a version's cut is replayed by a worker: the service has no numeric libraries."""
     days, contexts = parts.settings.forbidden_days, parts.settings.surfaces
-    return replaying(parts.stores.threads, parts.disk, parts.keys, days, contexts, open_here=False)
+    return replaying(parts.stores.threads, parts.disk, parts.keys, days, contexts, open_here=False, wait_s=REPLAY_S)
 
 
 async def _followed(parts: Parts, pointer: ActivePointer) -> SwitchAnswer:
     behind = await asyncio.to_thread(
-        processes.wait_until_served, parts.stores.threads, pointer.version, keys=parts.keys
+        processes.wait_until_served, parts.stores.threads, pointer.version, keys=parts.keys, wait_s=FOLLOW_S
     )
     return SwitchAnswer(version=pointer.version, activated_at=pointer.activated_at, behind=behind)

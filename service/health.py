@@ -77,6 +77,10 @@ async def _warnings(parts: Parts) -> list[str]:
     found = []
     if parts.settings.redis_url is not None and not info.append_only:
         found.append("the store does not persist: what is acknowledged is lost where it stops; set appendonly yes")
+    if parts.settings.redis_url is not None and info.eviction_policy.startswith("allkeys"):
+        found.append(
+            f"the store evicts anything ({info.eviction_policy}): set maxmemory-policy volatile-lru or noeviction"
+        )
     limit = info.memory_limit_bytes
     if limit and info.memory_used_bytes >= FULL * limit:
         share = 100 * info.memory_used_bytes / limit

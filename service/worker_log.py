@@ -47,7 +47,7 @@ class LogWorker:
         while not stop.is_set():
             try:
                 busy = self.turn()
-            except PymkError as error:
+            except (PymkError, OSError) as error:
                 structlog.get_logger().warning("log_waits", error=str(error))
                 stop.wait(PAUSE_S)
                 continue
@@ -62,7 +62,7 @@ class LogWorker:
                 continue
             try:
                 worked += self._mender.turn(shard, floor=floor)
-            except PymkError as error:
+            except (PymkError, OSError) as error:  # the archive's disk may be full: the log keeps what is not in it
                 self.faults += 1
                 self._paused[shard] = time.monotonic() + PAUSE_S
                 structlog.get_logger().error("shard_not_worked_off", shard=shard, error=str(error))

@@ -4,7 +4,7 @@ Flags of a version stand in its tables. What changed since stands in one stream 
 rises with every change: a process that has followed up to an epoch reads nothing as long as the epoch stays.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -152,30 +152,52 @@ def append_change_blocking(store: SyncStore, keys: Keys, change: FlagChange) -> 
     raise StoreUnavailableError(_CROWDED)
 
 
+class _News:
+    """What a set is about to take in: all of it or, where a read fails half-way, nothing, so that whoever is told of
+    the changes misses none."""
+
+    def __init__(self, hidden: HiddenSet) -> None:
+        self.epoch, self.position = hidden.epoch, hidden.position
+        self._hidden = hidden
+        self._entries: list[tuple[str, bytes]] = []
+        self._read_to = 0
+
+    def read(self, entries: Sequence[tuple[str, bytes]], wanted: int) -> None:
+        """Adds a piece of the stream; its end is reached where the piece is not full."""
+        self._entries += entries
+        if entries:
+            self.position = entries[-1][0]
+            self.epoch = max(self.epoch, FlagChange.decode(entries[-1][1])[0])
+        if len(entries) < READ_AT_ONCE:
+            self.epoch = self._read_to = max(self.epoch, wanted)
+
+    def taken(self) -> list[FlagChange]:
+        """Takes everything in; the changes."""
+        changes = self._hidden.take(self._entries)
+        self._hidden.read_up_to(self._read_to, bool(self._read_to))
+        return changes
+
+
 async def follow(store: AsyncStore, keys: Keys, hidden: HiddenSet, epoch: int) -> list[FlagChange]:
     """Brings a set to an epoch that was read in the store; the changes that this took, which may be repeats.
 
     An epoch that is behind the set's is that of a store that lost its data: the set is then read anew.
     """
     hidden.expect(epoch)
-    changes: list[FlagChange] = []
-    while hidden.epoch < epoch:
-        entries = await store.stream_read(keys.hidden_log, hidden.position, READ_AT_ONCE)
-        changes += hidden.take(entries)
-        hidden.read_up_to(epoch, len(entries) < READ_AT_ONCE)
-    return changes
+    news = _News(hidden)
+    while news.epoch < epoch:
+        news.read(await store.stream_read(keys.hidden_log, news.position, READ_AT_ONCE), epoch)
+    return news.taken()
 
 
 def follow_blocking(store: SyncStore, keys: Keys, hidden: HiddenSet) -> list[FlagChange]:
     """The same as `follow` for the worker and the night, up to the epoch that the store has."""
     epoch = epoch_of(store.get(keys.hidden_epoch))
     hidden.expect(epoch)
-    changes: list[FlagChange] = []
-    while hidden.epoch < epoch:
-        entries = store.stream_read(keys.hidden_log, hidden.position, READ_AT_ONCE)
-        changes += hidden.take(entries)
-        hidden.read_up_to(epoch, len(entries) < READ_AT_ONCE)
-    return changes
+    news = _News(hidden)
+    while news.epoch < epoch:
+        news.read(store.stream_read(keys.hidden_log, news.position, READ_AT_ONCE), epoch)
+    return news.taken()
 
 
 def forget_blocking(store: SyncStore, keys: Keys, upto: int, erased: Mapping[str, int] | None = None) -> int:

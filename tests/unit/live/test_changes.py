@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from models.columns import Flag
-from models.errors import CorruptRecordError
+from models.errors import CorruptRecordError, StoreUnavailableError
 from models.events import EventKind
 from models.keys import Keys, shard_of
 from models.live import hidden
@@ -79,6 +79,28 @@ class TestHiddenSet:
         assert len(await follow(store, keys, seen, 8)) + 3 >= 8
         assert len(follow_blocking(memory, keys, other)) == 8 == len(seen) == len(other)
         assert seen.epoch == other.epoch == 8 == epoch_of(memory.get(keys.hidden_epoch))
+
+    async def test_a_read_that_fails_half_way_takes_nothing_in(
+        self, store: AsyncMemoryStore, keys: Keys, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(hidden, "READ_AT_ONCE", 3)
+        for number in range(5):
+            await append_change(store, keys, FlagChange(f"u{number}", number + 1, {Flag.ACTIVE: False}))
+        seen, read, pieces = HiddenSet(), store.stream_read, [0]
+
+        async def fails_once(key: str, after: str, limit: int) -> list[tuple[str, bytes]]:
+            pieces[0] += 1
+            if pieces[0] == 2:
+                raise StoreUnavailableError("no answer in time")
+            return await read(key, after, limit)
+
+        monkeypatch.setattr(store, "stream_read", fails_once)
+        with pytest.raises(StoreUnavailableError):
+            await follow(store, keys, seen, 5)
+        assert (seen.epoch, len(seen)) == (0, 0)
+        assert [change.user_id for change in await follow(store, keys, seen, 5)] == [
+            f"u{number}" for number in range(5)
+        ]
 
     async def test_what_all_versions_know_may_go(
         self, store: AsyncMemoryStore, memory: MemoryStore, keys: Keys
