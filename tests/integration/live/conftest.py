@@ -1,8 +1,10 @@
 """A few people around a ring, and the model of who may be shown to whom that every list is held to."""
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,6 +96,36 @@ class Model:
             and "connections_visible" not in self.false[one]
             and not {(viewer, one), (one, viewer)} & self.tied["block"]
         }
+
+    def check(self, body: dict[str, Any], viewer: str, limit: int, excluded: Collection[str]) -> int:
+        """Holds a list to all that the contract says of lists; how many reasons named mutual connections."""
+        served, listed = body["served"], body["recommendations"]
+        others = [one["user_id"] for one in listed]
+        scores = [one["score"] for one in listed]
+        assert body["user_id"] == viewer
+        assert len(listed) <= limit
+        assert [one["position"] for one in listed] == list(range(1, len(listed) + 1))
+        assert len(set(others)) == len(others)
+        assert scores == sorted(scores, reverse=True)
+        assert all(0 <= score <= 1 for score in scores)
+        assert not set(others) & set(excluded)
+        if viewer in self.gone:
+            assert served in {"empty", "cold_start"}
+        elif not self.is_there(viewer):
+            assert (served, listed) == ("empty", [])
+        elif viewer not in self.known:
+            assert served == "cold_start"
+        wrong = {other: why for other in others if (why := self.forbids(viewer, other))}
+        assert not wrong, f"{viewer} is shown {wrong}, served {served}"
+        mutual = 0
+        for one in listed:
+            for reason in one["reasons"]:
+                if reason["code"] == "mutual_connections":
+                    mutual += 1
+                    allowed, named = self.names(viewer, one["user_id"]), set(reason["examples"])
+                    assert named <= allowed, f"{viewer} is told of {named - allowed} with {one['user_id']}"
+                    assert reason["count"] <= len(allowed), f"{viewer} is told of {reason} of {allowed}"
+        return mutual
 
 
 def write_dataset(data: Path) -> None:
