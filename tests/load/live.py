@@ -6,10 +6,10 @@
 
 An open loop of single-event POSTs: 70% impressions, 15% clicks and views, 5% dismissals, 5% connects, 5% others. Each
 dismissal and every other event that forbids is of somebody whom the list before it showed, and the viewer's first list
-after the answer must not. Once a second somebody connects with a stranger, and is asked for her list until it holds a
-friend of the stranger's who was not in it. Service, worker and store are killed with SIGKILL after a quarter, a half
-and three quarters of the time and started again after two seconds; the store by its own supervisor, which does not
-wait. In the end every event that was acknowledged has to be in the archive. Exit status 1 where a bar is missed.
+after the answer must not. Once a second somebody connects with a stranger, until a friend of the stranger's is among
+the candidates that lists are ranked from. Service, worker and store are killed with SIGKILL after a quarter, a half and
+three quarters of the time and started again after two seconds; the store by its own supervisor, which does not wait. In
+the end every event that was acknowledged has to be in the archive. Exit status 1 where a bar is missed.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import httpx2
 import redis
@@ -121,7 +122,7 @@ class Traffic:
     async def run(self, seconds: float, rate: float, lists: float) -> None:
         """Returns when all that was begun within the time has ended."""
         async with self._client:
-            paced = [(self.event, rate), (self.list_of_somebody, lists * 0.8), (self.newcomer_among_candidates, 1.0)]
+            paced = [(self.event, rate), (self.list_of_somebody, lists * 0.8), (self.new_candidates, 1.0)]
             await asyncio.gather(*(self._paced(what, one, seconds) for what, one in paced))
 
     async def _paced(self, what: Any, rate: float, seconds: float) -> None:
@@ -150,24 +151,39 @@ class Traffic:
     async def list_of_somebody(self) -> None:
         await self.listed(self._random.choice(self._ids))
 
-    async def newcomer_among_candidates(self) -> None:
-        """Connects somebody with a stranger and waits for the stranger's friends."""
+    async def new_candidates(self) -> None:
+        """Connects somebody with a stranger and waits until a friend of the stranger's is among the candidates.
+
+        Whether she also gets into the list is the ranker's to say.
+        """
         viewer, stranger = self._random.sample(self._ids, 2)
-        before = await self.listed(viewer, 100)
         row = self._tables.vocabulary.row(stranger)
-        friends = {self._ids[one] for one in self._tables.graph.neighbours(-1 if row is None else row)}
-        if before is None or stranger in before or not friends - before.keys() or len(friends & before.keys()):
-            return
-        if not await self.tell("connect", viewer, stranger):
+        friends = [self._ids[one] for one in self._tables.graph.neighbours(-1 if row is None else row)]
+        some = self._random.sample(friends, min(3, len(friends)))
+        before = await self.candidates_among(viewer, [*some, stranger])
+        if before is None or before or not some or not await self.tell("connect", viewer, stranger):
             return
         moment = time.monotonic()
         while time.monotonic() < moment + PATIENCE_S / 2:
-            after = await self.listed(viewer, 100)
-            if after is not None and friends & after.keys():
+            if await self.candidates_among(viewer, some):
                 self.seen.visible_s.append((moment, time.monotonic() - moment))
                 return
             await asyncio.sleep(0.1)
         self.seen.visible_s.append((moment, float("inf")))
+
+    async def candidates_among(self, viewer: str, others: list[str]) -> list[str] | None:
+        """Those of the others who are candidates of the viewer; None where there was no answer."""
+        found = []
+        for other in others:
+            try:
+                answer = await self._client.get(f"/pymk/users/{quote(viewer, safe='')}/why/{quote(other, safe='')}")
+            except httpx2.HTTPError:
+                return None
+            if answer.status_code != 200:
+                return None
+            if answer.json()["candidate"] is not None:
+                found.append(other)
+        return found
 
     async def tell(self, kind: str, viewer: str, other: str) -> bool:
         """Whether the event was acknowledged."""
