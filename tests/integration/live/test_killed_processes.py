@@ -27,7 +27,7 @@ import redis
 
 from models.store.embedded import EmbeddedServer
 
-SEQUENCES = int(os.environ.get("PYMK_KILLED_SEQUENCES", "2"))
+SEQUENCES = int(os.environ.get("PYMK_KILLED_SEQUENCES", "0"))
 SEED = int(os.environ.get("PYMK_KILLED_SEED", "0"))
 STEPS = 30
 PATIENCE_S = 120.0
