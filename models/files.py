@@ -83,7 +83,7 @@ def read_array(path: Path, dtype: DTypeLike, shape: Sequence[int | None]) -> NDA
     Raises ArtefactError where the file is missing, truncated, or of another type or shape.
     """
     try:
-        array = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        array = np.asarray(_mapped(path))
     except FileNotFoundError as error:
         raise ArtefactError(f"{path} is missing") from error
     except (ValueError, EOFError, OSError) as error:
@@ -94,6 +94,20 @@ def read_array(path: Path, dtype: DTypeLike, shape: Sequence[int | None]) -> NDA
         expected = ", ".join("any" if length is None else str(length) for length in shape)
         raise ArtefactError(f"{path} holds {array.dtype} {array.shape}, not {wanted} ({expected})")
     return array
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    """The array of a .npy file as `numpy.memmap`.
+
+    NumPy parses the header with `ast`, which in CPython 3.11 may fail by SystemError when another thread parses at the
+    same moment (python/cpython#106905): such a failure says nothing about the file, and is tried again.
+    """
+    for _ in range(9):
+        try:
+            return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+        except SystemError:
+            time.sleep(0.001)
+    return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
 
 
 def map_bytes(path: Path, length: int) -> NDArray[np.uint8]:

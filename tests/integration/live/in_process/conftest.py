@@ -342,7 +342,6 @@ async def _awaited(settings: Settings) -> AsyncIterator[AsyncStore]:
 def beginnings(network: Any) -> Iterator[Beginnings]:
     """A dataset, a version of it, a server and a loop, for all the sequences of a process."""
     memory = Path("/dev/shm")  # noqa: S108 - what a sequence leaves behind on a disk is not looked at
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as place:
@@ -357,4 +356,11 @@ def beginnings(network: Any) -> Iterator[Beginnings]:
             yield Beginnings(runner, data, made, f"unix://{quote(str(server.socket_path))}")
         server.close()
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """Without the log lines of thousands of sequences; those of any other test are its own."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    yield
     structlog.reset_defaults()
