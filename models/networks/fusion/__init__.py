@@ -1,0 +1,1 @@
+"""Networks that fuse the scores of a candidate into one."""

@@ -1,0 +1,28 @@
+"""Trains any fusion by its configuration: what a comparison calls, whatever stands in the row."""
+
+from structlog.typing import FilteringBoundLogger
+
+from offline.families.candidate_lists import PRODUCT, CandidateLists, RankerInputs
+from offline.families.fusion import Fusion
+from offline.families.fusion_config import DqnFusion, FusionConfig, LinUcbFusion, TwoTowerFusion, fusion_config
+
+__all__ = ["PRODUCT", "CandidateLists", "Fusion", "FusionConfig", "RankerInputs", "fusion_config", "train_fusion"]
+
+
+def train_fusion(config: FusionConfig, lists: CandidateLists, *, seed: int = 0, log: FilteringBoundLogger) -> Fusion:
+    """The fusion that puts the friendships of the lists first, as told by its own validation among them.
+
+    The same seed gives the same weights on one thread of a CPU. Raises ValueError where fewer than two viewers have a
+    friendship in their list, and, for two_tower, where the lists come without what the ranker reads.
+    """
+    if isinstance(config, TwoTowerFusion):
+        from offline.families.tower_fusion import train_tower
+
+        return train_tower(config, lists, seed=seed, log=log)
+    if isinstance(config, LinUcbFusion | DqnFusion):
+        from offline.families.bandit_fusion import train_bandit
+
+        return train_bandit(config, lists, seed=seed, log=log)
+    from offline.families.fusion_training import train_supervised
+
+    return train_supervised(config, lists, seed=seed, log=log)
