@@ -25,7 +25,8 @@ class EventsAnswer(BaseModel):
     """Events that are written and in effect."""
 
     accepted: int
-    """those that were new; the same event again is acknowledged and does nothing more"""
+    """those that were new and had an effect: the same event again is acknowledged and does nothing more, nor does one
+    that names somebody erased before a PUT makes a new person of the id"""
 
 
 @router.post(
@@ -65,10 +66,13 @@ async def _events(request: Request) -> list[Event]:
 
 
 async def _gone(parts: Parts, events: Sequence[Event]) -> set[str]:
-    """The people among the events who were erased and did not come back."""
+    """The people among the events who were erased and did not come back by a PUT."""
     store, keys, following = parts.stores.requests, parts.keys, parts.following
     await following.hidden(await store.get(keys.hidden_epoch))
-    hidden = following.state.hidden
-    erased = {one for event in events for one in (event.user_id, event.other_id) if hidden.is_erased(one, 0)}
+    erased: dict[str, int] = {}
+    for some in slices(events, CHECKED_AT_ONCE):
+        erased |= await following.erased({one for event in some for one in (event.user_id, event.other_id)})
+        if len(events) > CHECKED_AT_ONCE:
+            await asyncio.sleep(0)
     records = await read_records(store, keys, sorted(erased)) if erased else {}
-    return {person for person, record in records.items() if record.erased > record.profile}
+    return {person for person, record in records.items() if record.profile <= erased[person]}

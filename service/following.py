@@ -1,12 +1,14 @@
 """Keeps what a process knows of live state up to what the store has: on the way of a request, and in the background."""
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import suppress
 
 import structlog
 
 from models.errors import CorruptRecordError, StoreError
 from models.keys import Keys
+from models.live.erased import ErasedPeople, erased_people
 from models.live.exposure import Exposed
 from models.live.floor import read_floor
 from models.live.hidden import epoch_of, follow
@@ -30,6 +32,8 @@ class Following:
         self._metrics = metrics
         self._turn = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
+        self._erased: ErasedPeople | None = None
+        """as read once; who was erased since is in the hidden set"""
 
     async def start(self) -> None:
         """Learns what there is, where the store answers, and begins to follow."""
@@ -57,8 +61,24 @@ class Following:
                 if wanted < known:
                     self._metrics.degraded.labels("hidden_lost").inc()
                     self.state.begin_anew()
+                    self._erased = None
             if wanted > self.state.hidden.epoch:
-                self.state.take_hidden(await follow(self._store, self._keys, self.state.hidden, wanted))
+                missed = wanted - self.state.hidden.epoch
+                changes = await follow(self._store, self._keys, self.state.hidden, wanted)
+                if len(changes) < missed:  # what is known by hashes alone may have come and gone in between
+                    self._erased = None
+                self.state.take_hidden(changes)
+
+    async def erased(self, people: Iterable[str]) -> dict[str, int]:
+        """Those of these people who were ever erased, and when, microseconds; who came back since among them.
+
+        As of the epoch that `hidden` last returned for. Raises StoreUnavailableError.
+        """
+        if self._erased is None:
+            self._erased = await erased_people(self._store, self._keys)
+        hashed, hidden = self._erased, self.state.hidden
+        stamps = {person: max(hidden.erased_at(person), hashed.stamp(person)) for person in people}
+        return {person: stamp for person, stamp in stamps.items() if stamp}
 
     async def viewer(self, version: ServedVersion, user_id: str) -> Viewer:
         """A person in a version, by what is live. Raises StoreUnavailableError and CorruptRecordError."""

@@ -70,7 +70,17 @@ def name_of_blocking(store: SyncStore, keys: Keys, user_id: str) -> str:
 def read_erased(store: SyncStore, keys: Keys) -> ErasedPeople:
     """Everybody who was erased, for the night."""
     fields = store.fields(keys.erased)
-    return ErasedPeople(store.get(keys.erased_key) or b"", {name: int(stamp) for name, stamp in fields.items()})
+    return _people(fields, store.get(keys.erased_key))
+
+
+async def erased_people(store: AsyncStore, keys: Keys) -> ErasedPeople:
+    """The same for the service."""
+    fields = await store.fields(keys.erased)
+    return _people(fields, await store.get(keys.erased_key))
+
+
+def _people(fields: Mapping[str, bytes], key: bytes | None) -> ErasedPeople:
+    return ErasedPeople(key or b"", {name: int(stamp) for name, stamp in fields.items()})
 
 
 def _hash(key: bytes, user_id: str) -> str:

@@ -119,7 +119,11 @@ class HiddenSet:
 
     def is_erased(self, user_id: str, cut: int) -> bool:
         """Whether the person was erased after a cut, so that a version with it must not show what it has of them."""
-        return self._erased.get(user_id, 0) > cut
+        return self.erased_at(user_id) > cut
+
+    def erased_at(self, user_id: str) -> int:
+        """When the person was erased, microseconds; 0: never, or so long ago that the set says nothing of it."""
+        return self._erased.get(user_id, 0)
 
     def erased(self) -> dict[str, int]:
         """Everybody in the set who was erased, and when, microseconds."""

@@ -66,8 +66,6 @@ class LiveRules(RuleBasedStateMachine):
         self.waiting: list[str] = []
         """versions that are made and not published"""
         self.erased = self.published = False
-        self.forgotten: set[str] = set()
-        """erased people of whom nothing may be known any more: what they do then is test_erased_ids"""
 
     def teardown(self) -> None:
         self.whole.close()
@@ -86,8 +84,6 @@ class LiveRules(RuleBasedStateMachine):
     @rule(pair=pairs, kind=kinds, left=st.integers(0, 1), is_done=st.booleans(), works=st.booleans())
     def lost_answer(self, pair: Pair, kind: str, left: int, is_done: bool, works: bool) -> None:
         """The service loses the store while it writes; whoever told of it tells again."""
-        if self._is_forgotten(pair):
-            return
         body = [self._body(kind, pair, None, f"lost-{len(self.model.done)}")]
         self.whole.failing.left, self.whole.failing.is_done = left, is_done
         answer = self.whole.ask("POST", "/pymk/events", json=body)
@@ -95,7 +91,7 @@ class LiveRules(RuleBasedStateMachine):
         assert answer.status_code in {202, 503}
         if works:
             self.whole.work(1)
-        self._post(body, accepted=None)
+        self._post(body, is_first=False)
 
     @rule(pair=pairs, flags=flags, columns=columns)
     def profile(self, pair: Pair, flags: dict[str, bool | None], columns: dict[str, str | None]) -> None:
@@ -124,7 +120,6 @@ class LiveRules(RuleBasedStateMachine):
     @rule()
     def erase_further(self) -> None:
         self.whole.erase_further()
-        self.forgotten = set(self.model.gone)
 
     @precondition(lambda self: len(self.waiting) < 2)
     @rule(publishes=st.booleans(), meanwhile=st.lists(st.tuples(kinds, pairs), max_size=2), replayed=st.booleans())
@@ -174,8 +169,6 @@ class LiveRules(RuleBasedStateMachine):
     @rule(pair=pairs, kind=kinds)
     def at_once(self, pair: Pair, kind: str) -> None:
         """A list is asked for while an event is written: it may know of it or not, the next one has to."""
-        if self._is_forgotten(pair):
-            return
         body, query = [self._body(kind, pair, None, None)], {"user_id": pair[0]}
 
         async def both() -> None:
@@ -192,16 +185,14 @@ class LiveRules(RuleBasedStateMachine):
         body = {"kind": kind, "user_id": pair[0], "other_id": pair[1], "at": at, "event_id": event_id}
         return {name: value for name, value in body.items() if value is not None}
 
-    def _post(self, bodies: list[dict[str, Any]], accepted: int | None = 0) -> None:
-        """Tells of events; `accepted` None: some of them may have been accepted before."""
-        bodies = [body for body in bodies if not self._is_forgotten((body["user_id"], body["other_id"]))]
+    def _post(self, bodies: list[dict[str, Any]], *, is_first: bool = True) -> None:
+        """Tells of events; `is_first` False: some of them may have been accepted before."""
         answer = self.whole.ask("POST", "/pymk/events", json=bodies)
         assert answer.status_code == 202, answer.text
-        expected, uncertain = 0, accepted is None
+        expected = 0
         for body in bodies:
             kind, one, other = body["kind"], body["user_id"], body["other_id"]
             if {one, other} & self.model.gone:
-                uncertain = True
                 continue
             same = (one, body["event_id"]) if "event_id" in body else (one, other, kind, str(body.get("at")))
             if ("event_id" in body or "at" in body) and same in self.model.done:
@@ -209,10 +200,7 @@ class LiveRules(RuleBasedStateMachine):
             self.model.done.add(same)
             self.model.do(kind, one, other)
             expected += 1
-        assert uncertain or answer.json() == {"accepted": expected}
-
-    def _is_forgotten(self, pair: Pair) -> bool:
-        return bool(set(pair) & self.forgotten & self.model.gone)
+        assert not is_first or answer.json() == {"accepted": expected}
 
     def _both_lists(self, pair: Pair, looks: bool) -> None:
         for viewer in pair if looks else ():
