@@ -1,7 +1,7 @@
 """The JSON of the people shown: score, sources and reasons, all from one version."""
 
-from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import orjson
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from models import sources
 from models.live.newcomer import ProfileCodes
+from models.sources import Source
 from models.tables import Tables
 from service.reasons import (
     SharedAttributes,
@@ -20,8 +21,27 @@ from service.reasons import (
 SOURCE_NAMES = tuple(orjson.dumps(sources.names(bits)) for bits in range(256))
 """by source bits, the JSON array of their names"""
 
+_NEAR = np.uint8(Source.FRIENDS_OF_FRIENDS)
+_AROUND = np.uint8(Source.RANDOM_WALK)
 _IDS_KEPT = 1 << 16
 _ATTRIBUTES_KEPT = 1 << 14
+
+
+class Told(NamedTuple):
+    """What a viewer is told of the people shown (k)."""
+
+    reasons: list[bytes]
+    """of each the JSON without its brackets"""
+    mutuals: NDArray[np.int64]
+    """(k,) connections in common who may be named"""
+
+    def sources(self, bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(k,) the source bits (k,) that may be told: a friend of a friend only where the friend may be named.
+
+        Whoever was found through hidden friends alone was met on a walk, so that nothing seems to have been left out.
+        """
+        hidden = (self.mutuals == 0) & ((bits & _NEAR) != 0)
+        return np.where(hidden, (bits & ~_NEAR) | _AROUND, bits) if hidden.any() else bits
 
 
 class EntryEncoder:
@@ -42,10 +62,8 @@ class EntryEncoder:
 
         self._quoted = quoted
 
-    def reasons(
-        self, viewer: int | ProfileCodes | None, shown: NDArray[np.intp], friends: NDArray[np.int32]
-    ) -> list[bytes]:
-        """By person shown (k,) the JSON of the reasons without its brackets.
+    def told(self, viewer: int | ProfileCodes | None, shown: NDArray[np.intp], friends: NDArray[np.int32]) -> Told:
+        """What is told of the people shown (k,).
 
         `viewer` is a row, or the profile of somebody without one; None shares no attribute. `friends` are the viewer's
         connections that may be named.
@@ -53,26 +71,28 @@ class EntryEncoder:
         mutuals = mutual_connections(self._tables.graph, friends, shown, self._marks)
         shared = self._attributes.of(viewer, shown) if viewer is not None else [[] for _ in range(len(shown))]
         quoted = self._quoted
-        told = []
+        reasons = []
         for count, examples, attributes in zip(mutuals.counts.tolist(), mutuals.examples, shared, strict=True):
             parts = [_attribute_reason(column, value) for column, value in attributes]
             if count:
                 named = b",".join([quoted(row) for row in examples])
                 parts.insert(0, _mutual_reason(count, named))
-            told.append(b",".join(parts))
-        return told
+            reasons.append(b",".join(parts))
+        return Told(reasons, mutuals.counts)
 
     def halves(
-        self, rows: NDArray[np.uint32], scores: NDArray[np.float32], bits: NDArray[np.uint8], reasons: Sequence[bytes]
+        self, rows: NDArray[np.uint32], scores: NDArray[np.float32], bits: NDArray[np.uint8], told: Told
     ) -> list[tuple[bytes, bytes]]:
         """What stands before and after the position in each person's entry, all of length k."""
-        quoted = self._quoted
+        quoted, sources = self._quoted, told.sources(bits)
         return [
             (
                 b'{"user_id":%b,"score":%.6g,"position":' % (quoted(row), score),
                 b',"sources":%b,"reasons":[%b]}' % (SOURCE_NAMES[found], reason),
             )
-            for row, score, found, reason in zip(rows.tolist(), scores.tolist(), bits.tolist(), reasons, strict=True)
+            for row, score, found, reason in zip(
+                rows.tolist(), scores.tolist(), sources.tolist(), told.reasons, strict=True
+            )
         ]
 
 

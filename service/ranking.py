@@ -194,7 +194,7 @@ class Ranking:
             return NO_ENTRIES
         if known is not None:
             return self._moved(placed, viewer, friends, known)
-        told = self.encoder.reasons(viewer.profile, placed.rows.astype(np.intp), friends)
+        told = self.encoder.told(viewer.profile, placed.rows.astype(np.intp), friends)
         trace.stage("reasons")
         return Entries.joined(self.encoder.halves(placed.rows, placed.scores, placed.sources, told))
 
@@ -208,7 +208,7 @@ class Ranking:
         missing = [at for at, half in enumerate(halves) if half is None]
         if missing:
             rows = placed.rows[missing]
-            told = self.encoder.reasons(viewer.profile, rows.astype(np.intp), friends)
+            told = self.encoder.told(viewer.profile, rows.astype(np.intp), friends)
             made = self.encoder.halves(rows, placed.scores[missing], placed.sources[missing], told)
             for at, half in zip(missing, made, strict=True):
                 halves[at] = half

@@ -56,7 +56,7 @@ def why(
     shared = shared_values(tables, pair.viewer, pair.other)
     mutual = mutuals(tables, ranking.friends(viewer), pair.other)
     bits = int(block.sources[place]) if block is not None and place is not None else None
-    told = ranking.encoder.reasons(viewer.row, np.array([pair.other]), ranking.friends(viewer))[0]
+    (told,) = ranking.encoder.told(viewer.row, np.array([pair.other]), ranking.friends(viewer)).reasons
     return WhyAnswer(
         user_id=pair.user_id,
         other_id=pair.other_id,

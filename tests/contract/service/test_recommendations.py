@@ -29,8 +29,8 @@ async def test_the_whole_answer(place: Any) -> None:
         "version": place.parts.versions.active.version,
         "served": "ranked",
         "recommendations": [
-            {"user_id": "gus", "score": 0.5, "position": 1, "sources": ["friends_of_friends"], "reasons": []},
-            {"user_id": "fay", "score": 0.25, "position": 2, "sources": ["friends_of_friends"], "reasons": []},
+            {"user_id": "gus", "score": 0.5, "position": 1, "sources": ["random_walk"], "reasons": []},
+            {"user_id": "fay", "score": 0.25, "position": 2, "sources": ["random_walk"], "reasons": []},
             {
                 "user_id": "eva",
                 "score": 0,

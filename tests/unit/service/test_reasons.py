@@ -6,6 +6,7 @@ import numpy as np
 import orjson
 import pytest
 
+from models.sources import Source
 from models.tables import Tables
 from service.entries import EntryEncoder
 from service.reasons import attribute_text, mutual_connections, nameable_friends
@@ -15,7 +16,7 @@ MakeTables = Callable[..., Tables]
 
 def told(tables: Tables, viewer: int, *shown: int) -> list[list[dict[str, object]]]:
     friends = nameable_friends(tables, viewer)
-    reasons = EntryEncoder(tables).reasons(viewer, np.array(shown, dtype=np.intp), friends)
+    reasons = EntryEncoder(tables).told(viewer, np.array(shown, dtype=np.intp), friends).reasons
     return [orjson.loads(b"[" + one + b"]") for one in reasons]
 
 
@@ -50,6 +51,17 @@ def test_the_hidden_are_neither_named_nor_counted(make_tables: MakeTables, hidde
     (((reason),),) = told(star(make_tables, **hidden), 0, 8)
     assert reason["count"] == 3
     assert reason["examples"] == ["cid", "dan", "eva"]
+
+
+def test_a_source_betrays_no_hidden_friend(make_tables: MakeTables) -> None:
+    """ann knows zed through bea alone, eva through dan as well."""
+    tables = make_tables(["ann", "bea", "dan", "eva", "zed"], [(0, 1), (0, 2), (1, 3), (2, 3), (1, 4)], flags={1: 3})
+    near, near_and_alike = Source.FRIENDS_OF_FRIENDS, Source.FRIENDS_OF_FRIENDS | Source.EMBEDDING
+    told = EntryEncoder(tables).told(0, np.array([3, 4, 4, 4]), nameable_friends(tables, 0))
+    assert told.mutuals.tolist() == [1, 0, 0, 0]
+    bits = np.array([near, near, near_and_alike, Source.POPULAR], np.uint8)
+    walked, walked_and_alike = Source.RANDOM_WALK, Source.RANDOM_WALK | Source.EMBEDDING
+    assert told.sources(bits).tolist() == [near, walked, walked_and_alike, Source.POPULAR]
 
 
 def test_nobody_shared_is_no_reason(make_tables: MakeTables) -> None:
