@@ -56,6 +56,9 @@ class CandidateLists:
     """(L,) friendships the viewer made in all, found or not"""
     ranker: RankerInputs | None = None
     """what the fusion two_tower needs; the others do without"""
+    outcomes: NDArray[np.int8] | None = None
+    """(L, C) what came of showing each candidate (offline.families.feedback.Outcome), for the fusions that learn from
+    outcomes; None: simulated from the labels"""
 
     def __post_init__(self) -> None:
         lists, places, columns = self.features.shape
@@ -79,6 +82,7 @@ class CandidateLists:
             self.viewers[at],
             self.friends_made[at],
             ranker,
+            None if self.outcomes is None else self.outcomes[at],
         )
 
     def columns(self, names: Sequence[str]) -> NDArray[np.int64]:

@@ -101,6 +101,9 @@ class _Bandit(_Config):
     rounds: int = Field(default=8000, ge=1)
     """rounds of the replay"""
 
+    validation_share: float = Field(default=0.15, gt=0, lt=1)
+    """share of the viewers whose lists are kept to judge by"""
+
 
 class LinUcbFusion(_Bandit):
     """Upper confidence bounds of per-arm ridge regressions over a learnt representation."""

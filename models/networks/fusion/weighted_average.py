@@ -1,0 +1,55 @@
+"""The simplest fusion: two scores and how much of each."""
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from models.networks.fusion.standardised import Standardised
+
+
+class WeightedAverageConfig(BaseModel):
+    """Which columns make the two scores."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    inputs: int = Field(ge=1)
+    """columns of the features"""
+
+    product: int = Field(ge=0)
+    """the column that is the first score"""
+
+    cheap: tuple[float, ...] = Field(min_length=1)
+    """(inputs,) weights of the columns in the second score, which is not learnt"""
+
+
+class WeightedAverage(nn.Module):
+    """a z(product) + (1 - a) z(features · cheap), a = sigmoid of the one learnt number, z to a common scale."""
+
+    cheap: Tensor
+
+    def __init__(self, config: WeightedAverageConfig) -> None:
+        super().__init__()
+        if len(config.cheap) != config.inputs or config.product >= config.inputs:
+            raise ValueError(f"{len(config.cheap)} weights and column {config.product} of {config.inputs} inputs")
+        self.config = config
+        self.standardised = Standardised(2)
+        self.balance = nn.Parameter(torch.zeros(()))
+        self.register_buffer("cheap", torch.tensor(config.cheap))
+
+    @property
+    def share(self) -> float:
+        """a: what the product counts for, 0–1."""
+        return float(torch.sigmoid(self.balance.detach()))
+
+    def fit(self, rows: Tensor) -> None:
+        """Puts both scores on the scale that they have over (r, inputs) rows."""
+        self.standardised.fit(self._both(rows))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(..., inputs) → (...) scores."""
+        share = torch.sigmoid(self.balance)
+        scores: Tensor = self.standardised(self._both(features)) @ torch.stack([share, 1 - share])
+        return scores
+
+    def _both(self, features: Tensor) -> Tensor:
+        return torch.stack([features[..., self.config.product], features @ self.cheap], dim=-1)
