@@ -10,7 +10,7 @@ from models.block import Block
 from models.errors import CorruptRecordError
 from service.query import DEFAULT_LIMIT, Query
 from service.ranked_list import KeptList, RankedList
-from service.ranking import DEEPEST, KEPT, Trace, Viewer, friends_identity
+from service.ranking import DEEPEST, KEPT, Trace, Viewer, told_identity
 from service.served_version import ServedVersion
 
 RANKED, CACHE, STALE, COLD_START, EMPTY, UNAVAILABLE = "ranked", "cache", "stale", "cold_start", "empty", "unavailable"
@@ -69,7 +69,7 @@ def kept(query: Query, version: ServedVersion, viewer: Viewer, found: KeptList, 
         return None
     trace.stage("rules")
     friends = ranking.friends(viewer)
-    known = found if friends_identity(friends) == found.state.friends else None
+    known = found if told_identity(viewer, friends) == found.state.friends else None
     entries = ranking.encoded(placed, viewer, friends, trace, known)
     trace.stage("encode")
     served = CACHE if len(listed) or query.excluded else EMPTY
@@ -88,7 +88,7 @@ def ranked(
     friends = ranking.friends(viewer)
     placed = _placed(listed, query, max(query.limit, DEFAULT_LIMIT), version, viewer, trace)
     entries = ranking.encoded(placed, viewer, friends, trace)
-    state = ranking.state(viewer)._replace(friends=friends_identity(friends))
+    state = ranking.state(viewer)._replace(friends=told_identity(viewer, friends))
     made = KeptList(candidates, state, placed.rows.tolist(), placed.scores.tolist(), entries)
     text = entries.first(min(query.limit, len(entries)))
     if query.excluded:

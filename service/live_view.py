@@ -44,6 +44,8 @@ class LiveView:
     """come back after an erasure that the version does not know of: its row is somebody else's"""
     is_active: bool = True
     """of a viewer without a row; the hidden set knows of the others"""
+    put: int = 0
+    """when the profile of a viewer with a row was last changed since the cut, microseconds; 0: not at all"""
 
 
 def resolved(
@@ -90,6 +92,7 @@ def resolved(
         is_gone=is_gone,
         is_new=is_new,
         is_active=bool(record.flags_over(int(ALL_FLAGS), 0) & Flag.ACTIVE),
+        put=record.profile if row is not None and record.profile > cut else 0,
     )
 
 

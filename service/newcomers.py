@@ -1,10 +1,10 @@
-"""Viewers whom the version does not know: by the record that the worker made, else by the profile that was put."""
+"""Viewers by what the version's tables do not say of them: newcomers, and whoever changed her profile since the cut."""
 
 from dataclasses import replace
 
 from models.block import Block
 from models.keys import Keys
-from models.live.newcomer import Newcomer, ProfileCodes
+from models.live.newcomer import Newcomer, ProfileCodes, codes_of
 from models.live.profile import LiveProfile
 from models.scoring import ViewerInputs
 from models.tables import Tables
@@ -27,6 +27,17 @@ def met(viewer: Viewer, tables: Tables, record: bytes | None, profile: bytes | N
         return replace(viewer, codes=newcomer.codes, inputs=inputs), newcomer.block
     put = LiveProfile.unpack(profile).over({}, 0)
     return replace(viewer, codes=ProfileCodes.of(put, tables)) if put else viewer, None
+
+
+def changed(viewer: Viewer, tables: Tables, cut: int, profile: bytes | None) -> Viewer:
+    """A viewer of a version with this cut, with her profile as it was put since (Keys.live_profile).
+
+    Raises CorruptRecordError where it does not read back.
+    """
+    columns = LiveProfile.unpack(profile).since(cut)
+    if viewer.row is None or not columns:
+        return viewer
+    return replace(viewer, codes=codes_of(viewer.row, tables).changed(columns, tables))
 
 
 def is_worth_making(viewer: Viewer) -> bool:

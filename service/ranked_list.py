@@ -94,7 +94,7 @@ class State(NamedTuple):
     soft: int = 0
     """of the soft rules: their parameters and who was exposed too much, 32 bits"""
     friends: int = 0
-    """CRC-32 of the friends who could be named, of entries alone"""
+    """CRC-32 of what reasons were told by (service.ranking.told_identity), of entries alone"""
 
 
 @dataclass(frozen=True, slots=True)

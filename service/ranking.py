@@ -78,14 +78,14 @@ class Viewer:
     is_served: bool = True
     """False: erased, or deactivated"""
     codes: ProfileCodes | None = None
-    """the profile of a viewer without a row, where one is known"""
+    """the profile of a viewer without a row, where one is known, or of one who changed it since the cut"""
     inputs: ViewerInputs | None = None
     """what scoring reads of a viewer without a row"""
 
     @property
     def profile(self) -> "int | ProfileCodes | None":
         """Where the profile stands, or what it is."""
-        return self.codes if self.row is None else self.row
+        return self.row if self.codes is None else self.codes
 
 
 class Ranking:
@@ -241,9 +241,10 @@ class Ranking:
         return candidates if hides is None or not hides.any() else candidates.only(~hides[best]), candidates
 
 
-def friends_identity(friends: NDArray[np.int32]) -> int:
-    """CRC-32 of rows of friends."""
-    return zlib.crc32(friends.astype("<i4", copy=False).tobytes())
+def told_identity(viewer: Viewer, friends: NDArray[np.int32]) -> int:
+    """CRC-32 of what a viewer is told reasons by: rows of friends who may be named, and which profile."""
+    told = zlib.crc32(friends.astype("<i4", copy=False).tobytes())
+    return told if viewer.view is None or not viewer.view.put else zlib.crc32(b"%d" % viewer.view.put, told)
 
 
 def _hash_of(user_id: str) -> np.uint32:

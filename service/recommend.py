@@ -22,7 +22,7 @@ from models.versions import Versions
 from service import lists
 from service.lists import Answer
 from service.live_state import LiveState
-from service.newcomers import is_worth_making, met, newcomer_keys
+from service.newcomers import changed, is_worth_making, met, newcomer_keys
 from service.query import Query
 from service.ranking import Trace, Viewer
 from service.served_version import OpenScorer, ServedVersion, VersionOpener
@@ -88,7 +88,7 @@ class BatchRecommender:
         missing: dict[int, Viewer] = {}
         for at, query in enumerate(queries):
             row = version.tables.vocabulary.row(query.user_id)
-            viewer = self._state.viewer(version, query.user_id, row, live[at])
+            viewer = self._changed(version, self._state.viewer(version, query.user_id, row, live[at]))
             if not viewer.is_served:
                 answers[at] = lists.nothing(version)
             elif viewer.row is None:
@@ -103,6 +103,17 @@ class BatchRecommender:
             found = self._without_block(waiting, list(missing.values()), [live[at] for at in missing])
             answers |= dict(zip(missing, found, strict=True))
         return [answers[at] for at in range(len(queries))]
+
+    def _changed(self, version: ServedVersion, viewer: Viewer) -> Viewer:
+        """The viewer with her profile as it is now."""
+        if viewer.view is None or not viewer.view.put:
+            return viewer
+        profile = self._store.get(self._keys.live_profile(viewer.user_id))
+        try:
+            return changed(viewer, version.tables, version.manifest.cut_us, profile)
+        except CorruptRecordError as error:
+            structlog.get_logger().warning("profile_not_read", error=str(error))
+            return viewer
 
     def _newcomer(self, query: Query, viewer: Viewer) -> Answer:
         """The list for somebody whom the version does not know."""
@@ -129,7 +140,8 @@ class BatchRecommender:
             stale = None
             if previous is not None and (row := previous.tables.vocabulary.row(query.user_id)) is not None:
                 self._state.bring(previous)
-                block, before = _block(record, row), self._state.viewer(previous, query.user_id, row, packed)
+                block = _block(record, row)
+                before = self._changed(previous, self._state.viewer(previous, query.user_id, row, packed))
                 if block is not None and before.row is not None:
                     stale = lists.stale(query, self._version, viewer, previous, before, block, Trace())
             yield stale or lists.cold(query, self._version, viewer, Trace())

@@ -8,7 +8,7 @@ from service import lists
 from service.following import Following
 from service.lists import Answer
 from service.metrics import Metrics
-from service.newcomers import is_worth_making, met, newcomer_keys
+from service.newcomers import changed, is_worth_making, met, newcomer_keys
 from service.problems import unavailable
 from service.query import Query
 from service.ranked_list import KeptList
@@ -51,25 +51,26 @@ class Recommender:
         viewer = self._viewer(version, user_id, row, live)
         if not viewer.is_served:
             return lists.nothing(version)
-        if viewer.row is None:
+        if row is None or viewer.row is None:
             return await self._newcomer(query, version, viewer, trace)
+        viewer = await self._changed(version, viewer, trace)
         if reads_kept:
-            listed = self._kept(found[0], viewer.row)
+            listed = self._kept(found[0], row)
             if listed is not None and (answer := lists.kept(query, version, viewer, listed, trace)) is not None:
                 return answer
-            found = [await self._store.get(keys.block(version.version, viewer.row))]
+            found = [await self._store.get(keys.block(version.version, row))]
             trace.stage("store")
-        block = self._block(found[0], viewer.row)
+        block = self._block(found[0], row)
         if block is not None:
             answer, made = lists.ranked(query, version, viewer, block, trace, kept=not fresh)
             if made is not None:
-                self._behind.keep(keys.ranked(version.version, viewer.row, query.context), made.pack(KEPT))
+                self._behind.keep(keys.ranked(version.version, row, query.context), made.pack(KEPT))
             return answer
         self._behind.queue(user_id)
         if previous is not None and (older := previous.tables.vocabulary.row(user_id)) is not None:
             block = self._block(await self._store.get(keys.block(previous.version, older)), older)
             trace.stage("store")
-            before = self._viewer(previous, user_id, older, live)
+            before = await self._changed(previous, self._viewer(previous, user_id, older, live), trace)
             if block is not None and before.row is not None:
                 stale = lists.stale(query, version, viewer, previous, before, block, trace)
                 if stale is not None:
@@ -92,6 +93,18 @@ class Recommender:
         if is_worth_making(viewer):
             self._behind.queue(query.user_id)
         return lists.cold(query, version, viewer, trace)
+
+    async def _changed(self, version: ServedVersion, viewer: Viewer, trace: Trace) -> Viewer:
+        """The viewer with her profile as it is now; who did not change it is asked nothing of the store."""
+        if viewer.view is None or not viewer.view.put:
+            return viewer
+        profile = await self._store.get(self._keys.live_profile(viewer.user_id))
+        trace.stage("store")
+        try:
+            return changed(viewer, version.tables, version.manifest.cut_us, profile)
+        except CorruptRecordError:
+            self._metrics.degraded.labels("corrupt_profile").inc()
+            return viewer
 
     def _viewer(self, version: ServedVersion, user_id: str, row: int | None, live: bytes | None) -> Viewer:
         """The viewer by what is live."""

@@ -62,6 +62,25 @@ class ProfileCodes:
         sets = [code for code, pair in enumerate(tables.multi_values) if pair in said] if said else []
         return cls(np.array(codes, dtype=np.int32), np.array(sets, dtype=np.int32))
 
+    def changed(self, columns: Mapping[str, Any], tables: Tables) -> "ProfileCodes":
+        """The codes after some columns were put: values as they are kept, None clears."""
+        codes, sets = self.categorical.copy(), self.sets
+        for at, column in enumerate(tables.categorical_columns):
+            if column in columns:
+                codes[at] = _place(tables.categorical_values[at], columns[column])
+        if any(column in columns for column, _ in tables.multi_values):
+            own = set(sets.tolist())
+            said = {column: set(_strings(value)) for column, value in columns.items()}
+            sets = np.array(
+                [
+                    code
+                    for code, (column, value) in enumerate(tables.multi_values)
+                    if (value in said[column] if column in said else code in own)
+                ],
+                dtype=np.int32,
+            )
+        return ProfileCodes(codes, sets)
+
 
 def codes_of(viewer: int | ProfileCodes, tables: Tables) -> ProfileCodes:
     """The codes of a row's profile; codes as they are."""

@@ -24,8 +24,11 @@ class LiveProfile:
 
     def over(self, stored: Mapping[str, Any], cut: int) -> dict[str, Any]:
         """The profile of a person who has `stored` in a version with this cut; empty columns are left out."""
-        changed = {column: value for column, (stamp, value) in self.columns.items() if stamp > cut}
-        return {column: value for column, value in {**stored, **changed}.items() if value is not None}
+        return {column: value for column, value in {**stored, **self.since(cut)}.items() if value is not None}
+
+    def since(self, cut: int) -> dict[str, Any]:
+        """The columns that were changed after a cut, and to what; None was cleared."""
+        return {column: value for column, (stamp, value) in self.columns.items() if stamp > cut}
 
     def drop_before(self, floor: int) -> None:
         """Forgets the changes up to a stamp that every version's cut has reached."""

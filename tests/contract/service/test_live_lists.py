@@ -106,6 +106,22 @@ async def test_a_new_friend_is_a_mutual_connection_at_once(place: Any) -> None:
     assert mutuals(body, "eva") == ["fay", "dan"]
 
 
+async def test_a_viewer_is_told_nothing_by_the_profile_she_had(place: Any) -> None:
+    def shared(body: dict[str, Any]) -> set[str]:
+        reasons = [reason for one in body["recommendations"] for reason in one["reasons"]]
+        return {reason["value"] for reason in reasons if reason["code"] == "same_attribute"}
+
+    async def both() -> list[set[str]]:
+        return [shared(await place.recommended("ann", fresh=fresh)) for fresh in (False, True)]
+
+    await place.post(("unblock", "ann", "eva"))
+    assert await both() == [set(), set()]
+    await place.put("ann", company="Bolt", genres=["folk"])
+    assert await both() == [{"Bolt"}, {"Bolt"}]
+    await place.put("ann", company=None)
+    assert await both() == [set(), set()]
+
+
 async def test_an_older_at_never_undoes_a_later_block(place: Any) -> None:
     await place.post(("block", "cid", "gus"))
     await place.post({"kind": "unblock", "user_id": "gus", "other_id": "cid", "at": "2026-01-01T00:00:00Z"})
