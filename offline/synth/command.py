@@ -25,6 +25,9 @@ def synth(
         float | None,
         typer.Option(help="Friends of a person on average, before the cut. [default: 20, less in a tiny network]"),
     ] = None,
+    fakes: Annotated[
+        float, typer.Option(help="Share of the people who are fake accounts; fakes.csv names them.", min=0, max=0.5)
+    ] = 0.0,
     seed: Annotated[int, typer.Option(help="The same seed and sizes write the same bytes.", min=0)] = 0,
 ) -> None:
     """Write a made-up social network, to try everything on before there is data of your own.
@@ -38,6 +41,7 @@ def synth(
     interactions.csv  suggestions seen, invites, refusals and blocks of the last weeks
     schema.toml       what each column is, and the moment of the cut
     held_out.csv      the friendships of the four weeks after the cut: what a good list foresees
+    fakes.csv         with --fakes: who only invites strangers or farms links, else like anybody
 
     \b
     Then:  pymk nightly DATA
@@ -50,12 +54,14 @@ def synth(
     origin = f"--users {users} --seed {seed}"
     if mean_friends is not None:
         origin += f" --mean-friends {mean_friends:g}"
+    if fakes:
+        origin += f" --fakes {fakes:g}"
     with _reporting() as progress:
-        made = network.generate(users, mean_friends, seed, progress)
+        made = network.generate(users, mean_friends, seed, progress, fake_share=fakes)
         directory.write(made, out, origin, progress)
     typer.echo(
         f"{out}: {users} users, {len(made.connections)} friendships, {len(made.held_out)} held out, "
-        f"{len(made.interactions.at)} interactions"
+        f"{len(made.interactions.at)} interactions" + (f", {int((made.fakes > 0).sum())} fakes" if fakes else "")
     )
 
 

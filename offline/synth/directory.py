@@ -1,4 +1,7 @@
-"""A synthetic network as a dataset directory: users, connections, interactions, schema.toml and held_out.csv."""
+"""A synthetic network as a dataset directory: users, connections, interactions, schema.toml and held_out.csv.
+
+Where fakes were planted, fakes.csv says who they are: to measure by, no input of a night.
+"""
 
 import os
 from datetime import UTC, datetime
@@ -13,14 +16,15 @@ from models.errors import UsageError
 from models.events import EventKind
 from offline.synth import people
 from offline.synth.calendar import CUT
+from offline.synth.fakes import Fake
 from offline.synth.network import Network, Progress, quiet
 
 MADE_BY = "# made by pymk synth"
 """how the schema.toml of a synthetic dataset begins"""
 
 USERS, CONNECTIONS, INTERACTIONS = "users.csv", "connections.csv", "interactions.csv"
-HELD_OUT, SCHEMA = "held_out.csv", "schema.toml"
-FILES = frozenset({USERS, CONNECTIONS, INTERACTIONS, HELD_OUT, SCHEMA})
+HELD_OUT, FAKES, SCHEMA = "held_out.csv", "fakes.csv", "schema.toml"
+FILES = frozenset({USERS, CONNECTIONS, INTERACTIONS, HELD_OUT, FAKES, SCHEMA})
 
 
 def check_target(out: Path) -> Path:
@@ -99,6 +103,10 @@ def _write_files(network: Network, directory: Path, origin: str, progress: Progr
     _pairs(ids, log.viewer, log.other).with_columns(
         words.gather(log.kind).alias("kind"), _moments("at", log.at)
     ).write_csv(directory / INTERACTIONS)
+    planted = np.flatnonzero(network.fakes)
+    if len(planted):
+        kinds = pl.Series([kind.word for kind in Fake]).gather(network.fakes[planted])
+        pl.DataFrame({"user_id": ids.gather(planted), "kind": kinds}).write_csv(directory / FAKES)
     (directory / SCHEMA).write_text(_schema(origin), encoding="utf-8")
 
 

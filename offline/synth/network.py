@@ -31,7 +31,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from models.errors import UsageError
-from offline.synth import calendar, communities, friendships, interactions, people
+from offline.synth import calendar, communities, fakes, friendships, interactions, people
 
 MEAN_FRIENDS = 20.0
 """friends on average where nobody says otherwise; half as many as there are people in a network of less than 40"""
@@ -55,6 +55,8 @@ class Network:
     held_out: NDArray[np.int64]
     """(h, 3), after calendar.CUT"""
     interactions: interactions.Interactions
+    fakes: NDArray[np.int8]
+    """(n,) codes of fakes.Fake"""
 
 
 def quiet(step: str, done: float) -> None:
@@ -74,13 +76,20 @@ def checked_mean(users: int, mean_friends: float | None) -> float:
     return mean_friends
 
 
-def generate(users: int, mean_friends: float | None = None, seed: int = 0, progress: Progress = quiet) -> Network:
+def generate(
+    users: int, mean_friends: float | None = None, seed: int = 0, progress: Progress = quiet, *, fake_share: float = 0.0
+) -> Network:
     """A network of `users` people with `mean_friends` friends each on average before the cut; the same for a seed.
 
-    About 7% more friendships are held out. Raises UsageError for a size or density that cannot be.
+    About 7% more friendships are held out. A share of the people can be fake, which changes no
+    profile. Raises UsageError for a size, density or share that cannot be.
     """
     mean = checked_mean(users, mean_friends)
-    rng, profile_rng, log_rng = np.random.default_rng(seed).spawn(3)  # a word more in a list moves no friendship
+    if not 0 <= fake_share < 1:
+        raise UsageError(f"the share of fakes is from 0 to below 1, not {fake_share:g}")
+    rng, profile_rng, log_rng, fake_rng = np.random.default_rng(seed).spawn(
+        4
+    )  # a word more in a list moves no friendship
     progress("people", 0.0)
     sociability = communities.sociability(users, rng)
     settled = communities.settle(sociability, mean, rng)
@@ -114,6 +123,9 @@ def generate(users: int, mean_friends: float | None = None, seed: int = 0, progr
     held_out = worked(after, open_to, wanted)
     progress("friendships", 1.0)
     progress("interactions", 0.0)
-    logged = interactions.logged(joined, sociability, connections, held_out, log_rng)
+    planted = fakes.plant(fake_share, joined, connections, held_out, fake_rng)
+    logged = interactions.logged(joined, sociability, planted.connections, planted.held_out, log_rng)
+    if fake_share:
+        logged = fakes.invited_in_vain(planted, logged, joined, fake_rng)
     progress("interactions", 1.0)
-    return Network(table, settled, connections, held_out, logged)
+    return Network(table, settled, planted.connections, planted.held_out, logged, planted.kinds)

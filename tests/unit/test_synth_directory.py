@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from models.errors import UsageError
 from offline.synth import directory
 from offline.synth.command import register
-from offline.synth.directory import FILES, check_target, write
+from offline.synth.directory import FAKES, FILES, check_target, write
 from offline.synth.network import Network, generate
 
 
@@ -38,7 +38,7 @@ def run(*arguments: str) -> Result:
 
 def test_writes_the_files_of_a_dataset(tmp_path: Path, network: Network) -> None:
     write(network, tmp_path / "deep" / "data", "--users 60")
-    assert content(tmp_path / "deep" / "data").keys() == FILES
+    assert content(tmp_path / "deep" / "data").keys() == FILES - {FAKES}
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["data"]
     data = tmp_path / "deep" / "data"
     schema = tomllib.loads((data / "schema.toml").read_text())

@@ -19,7 +19,7 @@ QUICK = {
 }
 
 SHORT: dict[str, dict[str, int]] = {
-    **dict.fromkeys(("weighted_average", "mlp", "moe"), {"epochs": 5}),
+    **{name: {"epochs": 5} for name in ("weighted_average", "mlp", "moe")},
     "linucb": {"rounds": 300, "refit_every": 100},
     "dqn": {"rounds": 300},
 }
