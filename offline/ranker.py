@@ -110,12 +110,18 @@ class _Run:
         """Trains the head on the pair inputs alone, then with the towers; keeps the best weights of the validation.
 
         Towers that do not raise the validation viewers' NDCG@20 beyond chance stay out: their product keeps no weight.
-        Where people have few friends neither towers nor head learn, only the linear way past them.
+        Where people have few friends neither towers nor head learn, only the linear way past them, and what it learnt
+        is drawn back towards the prior: the validation hides friendships at random, the future does not.
         """
         begun = float(self._ndcg(towers=False).mean())
         log.info("ranker_begins", viewers=len(self.training), linear=self.is_linear, ndcg20=round(begun, 4))
         rate = self.config.linear_learning_rate if self.is_linear else self.config.learning_rate
+        prior = self.model.past.weight.detach().clone()
         head, epochs = self._stage(begun, rate, towers=False, log=log)
+        if self.is_linear:
+            with torch.no_grad():
+                self.model.past.weight.lerp_(prior, self.config.linear_prior)
+            head = float(self._ndcg(towers=False).mean())
         told = {"prior_ndcg20": begun, "head_ndcg20": head, "linear": float(self.is_linear)}
         told |= {"epochs": float(epochs), "viewers": float(len(self.training))}
         return told if self.is_linear else told | self._with_towers(head, epochs, log)

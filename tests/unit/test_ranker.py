@@ -238,6 +238,18 @@ def test_where_friends_are_few_the_ranker_stays_linear() -> None:
     torch.testing.assert_close((one + two) / 2, between, rtol=1e-4, atol=1e-4)
 
 
+def test_a_linear_ranker_goes_part_of_the_way_back_to_its_prior() -> None:
+    config = QUICK.model_copy(update={"sparse_friends": 1e9, "linear_learning_rate": 0.05})
+    asked = lists(200, by_affinity)
+
+    def weights(share: float) -> torch.Tensor:
+        return trained(asked, config.model_copy(update={"linear_prior": share})).past.weight.detach()
+
+    learnt, prior = weights(0.0), weights(1.0)
+    assert (learnt - prior).abs().max() > 0.05
+    torch.testing.assert_close(weights(0.25), learnt + 0.25 * (prior - learnt))
+
+
 def by_logistic_curve(drawn: TrainingLists, _: np.random.Generator) -> np.ndarray:
     """Likelier by affinity, and likelier throughout for viewers who have many friends."""
     odds = 6 * (drawn.codes[:, AFFINITY] / 255) - 6 + 0.5 * statistics()[drawn.users, LOG_DEGREE][:, None]
