@@ -19,6 +19,7 @@ from models.errors import ArtefactError, CorruptRecordError, VersionError
 from models.keys import Keys
 from models.lease import Lease, switching
 from models.live.floor import floor_of, raise_floor, read_floor_blocking
+from models.live.hidden import forget_blocking
 from models.live.replay import Replay, no_replay
 from models.loading import CARRIED, Loader, Progress, quiet
 from models.manifest import Manifest
@@ -279,6 +280,7 @@ def _forget(loader: Loader, versions: Versions) -> None:
             manifests.append(versions.manifest(version))
     floor = raise_floor(loader.store, loader.keys, floor_of(manifests))
     loader.store.stamps_drop(loader.keys.touched, floor)
+    forget_blocking(loader.store, loader.keys, floor)
 
 
 def _retire(loader: Loader, pointer: ActivePointer, ttl_s: float, lease: Lease) -> None:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from pydantic import AwareDatetime, BaseModel
 
 from models.block import Block
+from models.columns import ALL_FLAGS, Flag
 from models.errors import CorruptRecordError
 from models.live.changes import write_profile
 from models.profile_values import ProfileFaultError, checked_columns
@@ -106,8 +107,10 @@ async def put(user_id: PathUser, request: Request, served: Served, parts: AppPar
     except ProfileFaultError as error:
         named = islice(error.faults.items(), MOST_NAMED)
         raise invalid_all([(column, "body", fault) for column, fault in named]) from error
+    row = served.tables.vocabulary.row(user_id)
+    base, cut = (ALL_FLAGS, 0) if row is None else (Flag(int(served.tables.flags[row])), served.manifest.cut_us)
     store, keys = parts.stores.requests, parts.keys
-    await write_profile(store, keys, user_id, columns, floor=parts.following.state.floor)
+    await write_profile(store, keys, user_id, columns, floor=parts.following.state.floor, base=base, cut=cut)
     return PutAnswer(accepted=len(columns))
 
 

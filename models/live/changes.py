@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from models.columns import FLAG_COLUMNS
+from models.columns import ALL_FLAGS, FLAG_COLUMNS, Flag
 from models.errors import StoreUnavailableError
 from models.keys import Keys, shard_of
 from models.live.erasures import open_erasure
@@ -18,6 +18,8 @@ from models.live.stamps import next_stamp, now_us
 from models.live.writing import ATTEMPTS, CROWDED, PAUSE_S
 from models.store.commit import Append, Commit, Write
 from models.store.protocol import AsyncStore
+
+NO_FLAGS = Flag(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +38,16 @@ async def write_profile(
     columns: Mapping[str, Any],
     *,
     floor: int = 0,
+    base: Flag = NO_FLAGS,
+    cut: int = 0,
     clock: Callable[[], int] = now_us,
 ) -> Put:
     """Writes checked columns of a profile: record, live profile and log together, then the flags for everybody.
 
-    None clears a column; a flag that is cleared is set, as where nothing is said. Raises StoreError where it is not
-    written, or only in part; the same columns may be put again.
+    None clears a column; a flag that is cleared is set, as where nothing is said. `base` are the person's flags in the
+    version that is served, which has this `cut`: who is shown and says so again is no news to anybody. Who hides is
+    always, since versions made before and after may say otherwise. Raises StoreError where it is not written, or only
+    in part; the same columns may be put again.
     """
     live, profile_key = keys.live(user_id), keys.live_profile(user_id)
     for attempt in range(ATTEMPTS):
@@ -50,15 +56,19 @@ async def write_profile(
         beginning, now = record.beginning, clock()
         stamp = next_stamp(now, [record.last])
         change = flags_changed(user_id, columns, stamp)
+        shown = record.flags_over(int(ALL_FLAGS), 0) if record.erased > cut else record.flags_over(int(base), cut)
+        news = {column: value for column, value in columns.items() if not _is_shown(column, value, shown)}
         profile.put(columns, stamp)
         profile.drop_before(floor)
         record.last = record.profile = stamp
         for flag, value in change.flags.items():
             record.set_flag(flag, value, stamp)
         commit = commit_of(keys, user_id, record, beginning, floor=floor, now=now)
-        entry = Entry(PROFILE, user_id, stamp, columns=dict(columns))
+        told = [column for column in news if column in FLAG_COLUMNS]
+        entry = Entry(PROFILE, user_id, stamp, columns=dict(columns), told=told if change.flags else None)
         writes = [*commit.writes, Write(profile_key, profile.pack())]
         if await _made(store, replace(commit, writes=writes, appends=[_append(keys, entry)])):
+            change = flags_changed(user_id, news, stamp)
             return Put(stamp, await append_change(store, keys, change) if change.flags else None)
         await asyncio.sleep(attempt * PAUSE_S)
     raise StoreUnavailableError(CROWDED)
@@ -91,6 +101,11 @@ def flags_changed(user_id: str, columns: Mapping[str, Any], stamp: int) -> FlagC
     """What a change of columns does to the person's flags."""
     put = {FLAG_COLUMNS[column]: value for column, value in columns.items() if column in FLAG_COLUMNS}
     return FlagChange(user_id, stamp, {flag: value is None or bool(value) for flag, value in put.items()})
+
+
+def _is_shown(column: str, value: Any, shown: Flag) -> bool:
+    """Whether a column is a flag that is put to what it is for everybody."""
+    return column in FLAG_COLUMNS and (value is None or bool(value)) and bool(FLAG_COLUMNS[column] & shown)
 
 
 def _append(keys: Keys, entry: Entry) -> Append:

@@ -74,6 +74,8 @@ class Entry:
     position: int | None = None
     columns: dict[str, Any] | None = None
     """of PROFILE alone: the columns that were put, as they came; None clears one"""
+    told: list[str] | None = None
+    """of PROFILE alone: those of the columns that are flags which everybody is told of; None: all flags among them"""
 
     @classmethod
     def of(cls, event: Event, stamp: int, at: int) -> "Entry":

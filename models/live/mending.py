@@ -99,5 +99,6 @@ def _change(entry: Entry) -> FlagChange | None:
         return FlagChange(entry.user_id, entry.stamp, erased=True)
     if entry.kind != PROFILE or entry.columns is None:
         return None
-    change = flags_changed(entry.user_id, entry.columns, entry.stamp)
+    told = entry.columns if entry.told is None else {one: entry.columns.get(one) for one in entry.told}
+    change = flags_changed(entry.user_id, told, entry.stamp)
     return change if change.flags else None

@@ -6,7 +6,9 @@ import pytest
 
 from models.block import Block
 from models.blocks import Blocks
+from models.columns import Flag
 from models.errors import VersionError
+from models.live.hidden import FlagChange, HiddenSet, append_change_blocking, follow_blocking
 from models.manifest import Manifest
 from models.publishing import active
 
@@ -121,3 +123,14 @@ def test_a_version_of_nowhere_is_refused_by_name(place) -> None:
     with pytest.raises(VersionError, match="20200101T000000Z-000000"):
         place.activate("20200101T000000Z-000000")
     assert place.active == version
+
+
+def test_changes_of_flags_that_every_version_knows_are_forgotten(place) -> None:
+    version = place.publish()
+    cut = place.versions.manifest(version).cut_us
+    for user_id, stamp in (("ann", cut - 1), ("bea", cut), ("cid", cut + 1)):
+        append_change_blocking(place.store, place.keys, FlagChange(user_id, stamp, {Flag.ACTIVE: False}))
+    hidden = HiddenSet()
+    place.publish()
+    assert [change.user_id for change in follow_blocking(place.store, place.keys, hidden)] == ["cid"]
+    assert hidden.epoch == 3

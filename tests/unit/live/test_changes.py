@@ -52,6 +52,26 @@ class TestWriteProfile:
         assert await follow(store, keys, seen, 2) == [FlagChange("ann", again.stamp, {Flag.DISCOVERABLE: True})]
         assert seen.over("ann", ALL, 0) == ALL
 
+    async def test_who_is_shown_and_says_so_again_is_no_news(
+        self, store: AsyncMemoryStore, memory: MemoryStore, keys: Keys, clock: Any
+    ) -> None:
+        async def put(**flags: bool | None) -> int | None:
+            clock.now += 1
+            return (await write_profile(store, keys, "ann", flags, base=Flag(ALL), cut=5, clock=clock)).epoch
+
+        assert await put(discoverable=True, active=None) is None
+        assert await put(discoverable=False, active=True) == 1
+        assert await put(discoverable=False) == 2, "versions made before and after may say otherwise"
+        assert await put(discoverable=True) == 3
+        assert await put(discoverable=True) is None
+        told = [Entry.decode(one).told for _, one in memory.stream_read(keys.log(shard_of("ann")), BEGINNING, 9)]
+        assert told == [[], ["discoverable"], ["discoverable"], ["discoverable"], []]
+        shut = await write_profile(store, keys, "bea", {"active": True}, base=Flag.DISCOVERABLE, cut=5, clock=clock)
+        assert shut.epoch == 4, "the version hides her"
+        await write_erasure(store, keys, "bea", clock=clock)
+        back = await write_profile(store, keys, "bea", {"active": True}, base=Flag.DISCOVERABLE, cut=5, clock=clock)
+        assert back.epoch is None, "whom the version hides is somebody else"
+
     async def test_a_damaged_profile_is_noticed(self, store: AsyncMemoryStore, memory: MemoryStore, keys: Keys) -> None:
         memory.set(keys.live_profile("ann"), b'{"company":3}')
         with pytest.raises(CorruptRecordError):

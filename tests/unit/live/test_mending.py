@@ -103,7 +103,8 @@ class TestMender:
         with pytest.raises(StoreUnavailableError):
             await write_profile(Dying(memory, 2), keys, "ann", {"active": False}, clock=clock)
         await write_profile(AsyncMemoryStore(memory), keys, "bea", {"active": False}, clock=clock)
-        assert len(mend(memory, keys, tmp_path, clock)) == 3
+        await write_profile(AsyncMemoryStore(memory), keys, "cid", {"active": True}, base=Flag.ACTIVE, clock=clock)
+        assert len(mend(memory, keys, tmp_path, clock)) == 4
         seen = HiddenSet()
         changes = follow_blocking(memory, keys, seen)
         assert sorted(change.user_id for change in changes) == ["ann", "bea", "eve"]
