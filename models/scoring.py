@@ -6,6 +6,7 @@ inputs and candidate vectors gives its hidden units.
 """
 
 import hashlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,7 +21,8 @@ from models.attribution import Explanation, Head
 from models.block import Block
 from models.errors import ArtefactError
 from models.features.names import LOG_DEGREE, STATISTICS
-from models.features.pair import ALLOCATION, COMMON, EXTRA_INPUTS, PAIR_FEATURES, extra_inputs
+from models.features.pair import ALLOCATION, COMMON, EXTRA_INPUTS, PAIR_FEATURES, extra_inputs, fill_extra_inputs
+from models.scratch import Scratch, rectify
 
 WEIGHTS = "ranker.safetensors"
 DESCRIPTION = "ranker.json"
@@ -89,6 +91,13 @@ class Ranker:
             (np.ascontiguousarray(weights[f"query.{at}.weight"].T), weights[f"query.{at}.bias"]) for at in layers
         ]
         self._user_mean, self._user_scale = weights["user_mean"], weights["user_scale"]
+        self._reads_product = bool(self._product.any())
+        """False: training left the towers out"""
+        self._units = slice(None) if self._last.any() else slice(-1, None)
+        """of the first layer: all, or where the head says nothing the linear way past it alone"""
+        self._by_range = self._relative / np.float32(255)
+        self._second_all = np.concatenate([self._second, self._second_bias[None]])
+        self._scratch = Scratch()
 
     @classmethod
     def open(cls, directory: Path) -> "Ranker":
@@ -131,22 +140,40 @@ class Ranker:
         if self.kind != "two_tower":
             return np.asarray(block.codes[ALLOCATION] * block.step[ALLOCATION] + block.low[ALLOCATION])
         inputs = inputs or ViewerInputs.of(tables, block.viewer)
-        viewer = inputs.statistics
-        query = self.query(inputs.tower_inputs.astype(np.float32))
-        common = block.codes[COMMON] * block.step[COMMON] + block.low[COMMON]
-        extra = extra_inputs(common, tables.statistics[block.rows], viewer, block.sources)
-        by_code = self._absolute * block.step[:, None] + self._relative / np.float32(255)
-        constant = self._bias + block.low @ self._absolute + viewer @ self._viewer
-        hidden = tables.candidate_vectors[block.rows] @ (query[:, None] * self._product)
-        hidden += block.codes.T.astype(np.float32) @ by_code
-        hidden += extra @ self._extra
-        hidden += constant
-        past = hidden[:, -1].copy()
-        np.maximum(hidden, 0, out=hidden)
-        second = hidden[:, :-1] @ self._second
-        second += self._second_bias
-        np.maximum(second, 0, out=second)
-        return np.asarray(second @ self._last + past + self._last_bias, dtype=np.float32)
+        hidden = self._first_layer(tables, block, inputs)
+        past: Floats = hidden[:, -1] + self._last_bias
+        if hidden.shape[1] == 1:
+            return past
+        hidden[:, -1] = 1  # carries the second layer's bias
+        second = np.matmul(
+            rectify(hidden), self._second_all, out=self._scratch.array("second", len(block), len(self._last))
+        )
+        past += rectify(second) @ self._last
+        return past
+
+    def _first_layer(self, tables: PersonTables, block: Block, inputs: ViewerInputs) -> Floats:
+        """(m, h + 1) the head's hidden units before they are rectified, and the linear way past them; scratch."""
+        m, own, units = len(block), len(PAIR_FEATURES), self._units
+        step, viewer = block.step, inputs.statistics
+        pair = self._scratch.array("pair", own + len(EXTRA_INPUTS) + 1, m)
+        pair[:own] = block.codes
+        common = block.codes[COMMON] * step[COMMON] + block.low[COMMON]
+        fill_extra_inputs(pair[own:-1], common, tables.statistics.take(block.rows, axis=0), viewer, block.sources)
+        pair[-1] = 1
+        weights = np.concatenate(
+            [
+                self._absolute * step[:, None] + self._by_range,
+                self._extra,
+                (self._bias + block.low @ self._absolute + viewer @ self._viewer)[None],
+            ]
+        )[:, units]
+        width = weights.shape[1]
+        hidden = np.matmul(pair.T, weights, out=self._scratch.array("hidden", m, width))
+        if self._reads_product:
+            product = (self.query(inputs.tower_inputs.astype(np.float32))[:, None] * self._product)[:, units]
+            vectors = tables.candidate_vectors.take(block.rows, axis=0)
+            hidden += np.matmul(vectors, product, out=self._scratch.array("product", m, width))
+        return hidden
 
     def scores(self, tables: PersonTables, block: Block, context: str, inputs: ViewerInputs | None = None) -> Floats:
         """(m,) float32 probabilities of friendship, 0-1, in the order of the block; `inputs` as `logits` takes them."""
@@ -162,8 +189,12 @@ class Ranker:
         """
         if not len(logits):
             return logits
-        odds = self._calibration[0] * logits + self._level(logits, viewer_log_degree)
-        return np.asarray(1 / (1 + np.exp(np.minimum(-odds, LOWEST_ODDS))), dtype=np.float32)
+        odds: Floats = logits * -self._calibration[0]
+        odds -= np.float32(self._level(logits, viewer_log_degree))
+        np.exp(np.minimum(odds, LOWEST_ODDS, out=odds), out=odds)
+        odds += 1
+        np.reciprocal(odds, out=odds)
+        return odds
 
     def _level(self, logits: Floats, viewer_log_degree: float) -> float:
         """What calibration adds to every logit of a list."""
@@ -230,6 +261,6 @@ class Ranker:
 
 def list_mass(logits: Floats) -> float:
     """ln of the mean of exp over the MASS_OF best logits of a list."""
-    best = np.partition(logits, -min(MASS_OF, len(logits)))[-MASS_OF:]
-    highest = float(best.max())
-    return float(np.log(np.exp(best - highest).mean())) + highest
+    best: list[float] = np.partition(logits, -min(MASS_OF, len(logits)))[-MASS_OF:].tolist()
+    highest = max(best)
+    return math.log(sum([math.exp(one - highest) for one in best]) / len(best)) + highest

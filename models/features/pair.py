@@ -87,18 +87,35 @@ def extra_inputs(
     (..., s) as models.features.statistics makes them; `sources` (..., m) source bits; `places` (..., m) where in the
     block each stands, None for the whole block in its order.
     """
-    m = common_neighbours.shape[-1]
-    inputs = np.empty((*common_neighbours.shape, len(EXTRA_INPUTS)), dtype=np.float32)
+    planes = np.empty((len(EXTRA_INPUTS), *common_neighbours.shape), dtype=np.float32)
+    fill_extra_inputs(planes, common_neighbours, candidate_statistics, viewer_statistics, sources, places)
+    return np.ascontiguousarray(np.moveaxis(planes, 0, -1))
+
+
+def fill_extra_inputs(
+    planes: Floats,
+    common_neighbours: Floats,
+    candidate_statistics: Floats,
+    viewer_statistics: Floats,
+    sources: NDArray[np.uint8],
+    places: NDArray[np.int64] | None = None,
+) -> None:
+    """Writes the extra inputs into `planes` (len(EXTRA_INPUTS), ..., m) float32, one input after the other.
+
+    The rest as `extra_inputs` takes it.
+    """
+    first_source = 2 + len(STATISTICS)
+    planes[2:first_source] = np.moveaxis(candidate_statistics, -1, 0)
     mutual = np.expm1(common_neighbours)
-    friends = np.exp(candidate_statistics[..., LOG_DEGREE]) + np.exp(viewer_statistics[..., LOG_DEGREE])[..., None] - 2
-    inputs[..., 0] = np.log1p(JACCARD_SCALE * mutual / np.maximum(friends - mutual, 1))
-    inputs[..., 1] = LOG_POSITION[:m] if places is None else LOG_POSITION[places]
-    inputs[..., 2 : 2 + len(STATISTICS)] = candidate_statistics
-    inputs[..., 2 + len(STATISTICS) :] = SOURCE_INDICATORS[sources]
-    return inputs
+    friends = np.exp(planes[2 + LOG_DEGREE]) + (np.exp(viewer_statistics[..., LOG_DEGREE])[..., None] - 2)
+    friends -= mutual
+    np.maximum(friends, 1, out=friends)
+    mutual *= np.float32(JACCARD_SCALE)
+    mutual /= friends
+    np.log1p(mutual, out=planes[0])
+    planes[1] = LOG_POSITION[: common_neighbours.shape[-1]] if places is None else LOG_POSITION[places]
+    planes[first_source:] = np.bitwise_and.outer(_SOURCE_BITS, sources) != 0
 
 
 LOG_POSITION: Final[Floats] = np.log1p(np.arange(1 << 16)).astype(np.float32)
-SOURCE_INDICATORS: Final[Floats] = np.array(
-    [[bool(bits & source) for source in Source] for bits in range(256)], dtype=np.float32
-)
+_SOURCE_BITS: Final = np.array(list(Source), dtype=np.uint8)

@@ -1,5 +1,6 @@
 """Scoring with NumPy: what the trained network says, what a block's order may change, probabilities, and files."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,36 @@ def test_the_default_shape_agrees_too(tmp_path: Path) -> None:
     known, asked = people(model, 1), block(1)
     expected = of_network(model, known, asked)
     np.testing.assert_allclose(Ranker.open(saved(model, tmp_path)).logits(known, asked), expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("towers", "head"), [(False, True), (True, False), (False, False)])
+def test_what_training_left_out_is_passed_over_and_nothing_else(tmp_path: Path, towers: bool, head: bool) -> None:
+    model = network(3)
+    with torch.no_grad():
+        if not towers:
+            for weight in (model.first.weight, model.past.weight):
+                weight[:, : model.config.tower[-1]] = 0
+        if not head:
+            model.last.weight[:] = 0
+    known, asked = people(model, 3), block(3)
+    expected = of_network(model, known, asked)
+    assert np.ptp(expected) > 1
+    found = Ranker.open(saved(model, tmp_path)).logits(known, asked)
+    np.testing.assert_allclose(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_scores_are_kept_whatever_is_scored_after_them(tmp_path: Path) -> None:
+    model = network(4)
+    ranker, known = Ranker.open(saved(model, tmp_path)), people(model, 4)
+    asked = [block(seed, m) for seed, m in enumerate((30, 7, 1, 40, 30))]
+    alone = [Ranker.open(tmp_path).logits(known, one) for one in asked]
+    together = [ranker.logits(known, one) for one in asked]
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)
+    with ThreadPoolExecutor(4) as threads:
+        for found in threads.map(lambda _: [ranker.logits(known, one) for one in asked], range(40)):
+            for one, other in zip(alone, found, strict=True):
+                np.testing.assert_array_equal(one, other)
 
 
 def test_the_extra_inputs_are_what_they_are_called() -> None:
