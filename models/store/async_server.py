@@ -11,8 +11,12 @@ from models.store import commands
 from models.store.commands import Command
 from models.store.commit import Commit
 from models.store.failures import CLIENT_ERRORS, Place
+from models.store.lane import Lane, LaneError
 from models.store.patience import Patience
 from models.store.protocol import StoreInfo
+
+FEW = 16
+"""parts of a command that is sent over the lane, at most: a large answer would keep others waiting"""
 
 
 class ClusterTurn(AbstractAsyncContextManager[None]):
@@ -49,13 +53,16 @@ class AsyncServerStore:
         *,
         timeout_s: float,
         connections: int,
+        lane: Lane | None = None,
     ) -> None:
         """`resources` holds what `aclose` releases, the client included.
 
         `timeout_s` bounds every exchange as a whole: the wait for a connection, connecting, sending and reading, but
         for what the loop itself was busy (see Patience).
         `connections` is what the client opens at most; who comes later waits, as part of that time.
+        `lane` is where a few values are read; without one the client reads them.
         """
+        self._lane = lane
         self._client = client
         self._cluster = isinstance(client, RedisCluster)
         self._place = place
@@ -90,14 +97,27 @@ class AsyncServerStore:
             raise self._place.failure(error) from error
 
     async def get(self, key: str) -> bytes | None:
-        value: bytes | None = await self._one("GET", key)
+        value: bytes | None = await self._read("GET", key)
         return value
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         if not keys:
             return []
-        answers = await self._all(commands.read(keys, self._cluster))
-        return answers if self._cluster else answers[0]
+        if not self._cluster:
+            values: list[bytes | None] = await self._read("MGET", *keys)
+            return values
+        return await self._all(commands.read(keys, self._cluster))
+
+    async def _read(self, *command: str) -> Any:
+        """The answer to a command that changes nothing."""
+        if self._lane is not None and len(command) <= FEW:
+            try:
+                return await self._lane.answer(*command)
+            except TimeoutError as error:
+                raise self._place.failure(error) from error
+            except LaneError:
+                pass  # the client does better, or finds out why nobody can
+        return await self._one(*command)
 
     async def set(self, key: str, value: bytes, ttl_s: float | None = None) -> None:
         await self._one(*commands.write(key, value, ttl_s))
@@ -241,4 +261,6 @@ class AsyncServerStore:
             raise self._place.failure(error) from error
 
     async def aclose(self) -> None:
+        if self._lane is not None:
+            self._lane.close()
         await self._resources.aclose()

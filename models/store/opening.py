@@ -19,6 +19,7 @@ from models.settings import Settings
 from models.store.async_server import AsyncServerStore
 from models.store.embedded import EmbeddedServer, Progress
 from models.store.failures import CLIENT_ERRORS, Place
+from models.store.lane import lane_to
 from models.store.protocol import AsyncStore, SyncStore
 from models.store.server import ServerStore
 
@@ -90,12 +91,17 @@ async def open_async(settings: Settings, progress: Progress | None = None) -> As
                 pool = redis.asyncio.ConnectionPool.from_url(settings.redis_url, **options)
                 client = redis.asyncio.Redis.from_pool(pool)
         opened.push_async_callback(client.aclose)
+        timeout_s, lane = settings.redis_timeout_ms / 1000, None
+        if isinstance(client, redis.asyncio.Redis):
+            pool = client.connection_pool
+            lane = lane_to(pool.connection_class, pool.connection_kwargs, timeout_s)
         return AsyncServerStore(
             client,
             place,
             opened.pop_all(),
-            timeout_s=settings.redis_timeout_ms / 1000,
+            timeout_s=timeout_s,
             connections=settings.redis_connections,
+            lane=lane,
         )
 
 
