@@ -201,12 +201,15 @@ class Ranker:
         _, level, by_degree, by_mass = self._calibration
         return float(level + by_degree * viewer_log_degree + by_mass * list_mass(logits))
 
-    def explained(self, tables: PersonTables, block: Block, place: int, context: str) -> Explanation:
-        """What made the score of the candidate at a place of the block (models.attribution)."""
-        logits = self.logits(tables, block)
-        degree = float(tables.statistics[block.viewer, LOG_DEGREE])
+    def explained(
+        self, tables: PersonTables, block: Block, place: int, context: str, inputs: ViewerInputs | None = None
+    ) -> Explanation:
+        """What made the score of the candidate at a place of the block (models.attribution); `inputs` as `logits`."""
+        inputs = inputs or ViewerInputs.of(tables, block.viewer)
+        logits = self.logits(tables, block, inputs)
+        degree = float(inputs.statistics[LOG_DEGREE])
         slope, level = float(self._calibration[0]), self._level(logits, degree)
-        names, read, contributions, start, product = self._attributed(tables, block, place)
+        names, read, contributions, start, product = self._attributed(tables, block, place, inputs)
         logit, starting_point = float(logits[place]), slope * start + level
         shares = {name: slope * share for name, share in zip(names, contributions, strict=True)}
         log_odds = slope * logit + level
@@ -222,7 +225,7 @@ class Ranker:
         )
 
     def _attributed(
-        self, tables: PersonTables, block: Block, place: int
+        self, tables: PersonTables, block: Block, place: int, person: ViewerInputs
     ) -> tuple[list[str], list[float], list[float], float, float | None]:
         """Names of the inputs, their values, their shares of the logit, the logit of the mean inputs, the product."""
         values = block.values().T.astype(np.float64)
@@ -231,10 +234,8 @@ class Ranker:
             shares = np.zeros(values.shape[1])
             shares[ALLOCATION] = values[place, ALLOCATION] - mean
             return list(PAIR_FEATURES), values[place].tolist(), shares.tolist(), mean, None
-        viewer = tables.statistics[block.viewer]
-        product = (
-            self.query(tables.tower_inputs[block.viewer].astype(np.float32)) * tables.candidate_vectors[block.rows]
-        )
+        viewer = person.statistics
+        product = self.query(person.tower_inputs.astype(np.float32)) * tables.candidate_vectors[block.rows]
         extra = extra_inputs(block.values()[COMMON], tables.statistics[block.rows], viewer, block.sources)
         first = np.concatenate([self._product, self._absolute, self._relative, self._extra]).astype(np.float64)
         bias = (self._bias + viewer @ self._viewer).astype(np.float64)

@@ -17,7 +17,7 @@ from models.errors import PymkError
 from models.scoring import Ranker
 from models.settings import CONTEXTS, Settings
 from models.tether import tie
-from service import admin, documentation, erasures, events, health, people
+from service import admin, documentation, erasures, events, health, people, why_route
 from service.console.pages import console
 from service.handlers import answer_error, answer_http_error, answer_validation_error
 from service.parts import StoreOpener, built, opened_stores
@@ -85,8 +85,9 @@ def create_app(
     )
     documentation.add_recommendations(app)
     contexts = [*CONTEXTS, *sorted(settings.contexts.difference(CONTEXTS))]
-    for router in (people.router, events.router, erasures.router, admin.router, health.router, console(contexts)):
-        app.include_router(router)
+    for part in (people, why_route, events, erasures, admin, health):
+        app.include_router(part.router)
+    app.include_router(console(contexts))
     return app
 
 

@@ -84,7 +84,7 @@ class LiveState:
             return Viewer(user_id, row, None, bool(flags & _ACTIVE))
         view = self._view(version, user_id, row, packed, bool(flags & ERASED_FLAG))
         if row is None or view.is_new:
-            return Viewer(user_id, None, view, view.is_active and not view.is_gone)
+            return Viewer(user_id, None, view, bool(view.flags & Flag.ACTIVE) and not view.is_gone)
         return Viewer(user_id, row, view, bool(flags & _ACTIVE))
 
     def _view(self, version: ServedVersion, user_id: str, row: int | None, packed: bytes, is_erased: bool) -> LiveView:

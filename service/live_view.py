@@ -42,7 +42,7 @@ class LiveView:
     """erased, and not come back"""
     is_new: bool = False
     """come back after an erasure that the version does not know of: its row is somebody else's"""
-    is_active: bool = True
+    flags: Flag = ALL_FLAGS
     """of a viewer without a row; the hidden set knows of the others"""
     put: int = 0
     """when the profile of a viewer with a row was last changed since the cut, microseconds; 0: not at all"""
@@ -91,7 +91,7 @@ def resolved(
         times=times,
         is_gone=is_gone,
         is_new=is_new,
-        is_active=bool(record.flags_over(int(ALL_FLAGS), 0) & Flag.ACTIVE),
+        flags=record.flags_over(int(ALL_FLAGS), 0),
         put=record.profile if row is not None and record.profile > cut else 0,
     )
 

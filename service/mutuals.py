@@ -10,10 +10,10 @@ DRAWN = 24
 """mutual connections of a drawing"""
 
 
-def mutuals(tables: Tables, friends: NDArray[np.int32], other: int) -> Mutuals:
-    """The mutual connections of a viewer with `friends` who may be named and the person at a row, and their ties."""
+def mutuals(tables: Tables, friends: NDArray[np.int32], theirs: NDArray[np.int32]) -> Mutuals:
+    """The mutual connections of a viewer with `friends` who may be named and somebody with others, and their ties."""
     graph = tables.graph
-    found = np.intersect1d(friends, graph.neighbours(other), assume_unique=True)
+    found = np.intersect1d(friends, theirs, assume_unique=True)
     degrees = graph.indptr[found + 1] - graph.indptr[found]
     drawn = found[np.lexsort((found, degrees))][:DRAWN]
     people = [_person(tables, row) for row in drawn.tolist()]

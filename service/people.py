@@ -7,22 +7,14 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import AwareDatetime, BaseModel
 
-from models.block import Block
 from models.columns import ALL_FLAGS, Flag
-from models.errors import CorruptRecordError
 from models.live.changes import write_profile
 from models.profile_values import ProfileFaultError, checked_columns
-from models.settings import CONTEXTS
 from service.bodies import documented, json_object
 from service.documentation import problems
-from service.guard import MAY_ADMINISTER, MAY_READ, MAY_WRITE, AppParts, PathOther, PathUser, Served, record_of
-from service.lists import read_block
-from service.parts import Parts
-from service.problems import ProblemError, invalid, invalid_all
+from service.guard import MAY_READ, MAY_WRITE, AppParts, PathUser, Served
+from service.problems import ProblemError, invalid_all
 from service.profiles_now import person_now
-from service.served_version import ServedVersion
-from service.why import Pair, why
-from service.why_answer import WhyAnswer
 
 MOST_NAMED = 20
 """faults of a body that an answer names"""
@@ -112,44 +104,3 @@ async def put(user_id: PathUser, request: Request, served: Served, parts: AppPar
     store, keys = parts.stores.requests, parts.keys
     await write_profile(store, keys, user_id, columns, floor=parts.following.state.floor, base=base, cut=cut)
     return PutAnswer(accepted=len(columns))
-
-
-@router.get(
-    "/users/{user_id}/why/{other_id}", dependencies=[MAY_ADMINISTER], responses=problems(401, 403, 404, 422, 503)
-)
-async def why_of(
-    user_id: PathUser,
-    other_id: PathOther,
-    request: Request,
-    served: Served,
-    parts: AppParts,
-    context: str = CONTEXTS[0],
-) -> WhyAnswer:
-    """Why the other is, or is not, suggested to the user: sources, features, contributions, score and rules."""
-    if context not in (known := {*CONTEXTS, *parts.settings.contexts}):
-        raise invalid("context", f"must be one of {', '.join(sorted(known))}")
-    viewer, other = [await _row(parts, served, one) for one in (user_id, other_id)]
-    if viewer is None or other is None:
-        parameter = "user_id" if viewer is None else "other_id"
-        raise ProblemError(
-            HTTPStatus.NOT_FOUND, f"no user of this id is known ({parameter})", members={"parameter": parameter}
-        )
-    block = await _block(parts, served, viewer)
-    pair, live = Pair(user_id, other_id, viewer, other), await parts.following.viewer(served, user_id)
-    return why(served, pair, live, block, context, record_of(request).request_id)
-
-
-async def _row(parts: Parts, served: ServedVersion, user_id: str) -> int | None:
-    """The row of somebody who was not erased since; None where the version has nobody of the id."""
-    person = await person_now(parts.stores.requests, parts.keys, served, user_id)
-    return None if person is None else person.row
-
-
-async def _block(parts: Parts, served: ServedVersion, viewer: int) -> Block | None:
-    """The viewer's candidates, or None; a block that does not read back counts as none."""
-    record = await parts.stores.requests.get(parts.keys.block(served.version, viewer))
-    try:
-        return read_block(record, viewer) if record is not None else None
-    except CorruptRecordError:
-        parts.metrics.degraded.labels("corrupt_block").inc()
-        return None

@@ -45,8 +45,10 @@ class Scorer(Protocol):
         """
         ...
 
-    def explained(self, tables: PersonTables, block: Block, place: int, context: str) -> Explanation:
-        """What made the score of the candidate at a place of the block."""
+    def explained(
+        self, tables: PersonTables, block: Block, place: int, context: str, inputs: ViewerInputs | None = None
+    ) -> Explanation:
+        """What made the score of the candidate at a place of the block; `inputs` as `scores` takes them."""
         ...
 
 
@@ -112,7 +114,7 @@ class Ranking:
 
         `passing` are the rules that the second passes over.
         """
-        scores = self._scores(block, context, viewer)
+        scores = self.scores(block, context, viewer)
         trace.stage("rank")
         judged = self._judged(viewer, block.rows, scores, block.sources, trace, passing)
         trace.stage("rules")
@@ -129,18 +131,15 @@ class Ranking:
         trace.stage("rules")
         return listed
 
-    def _scores(self, block: Block, context: str, viewer: Viewer) -> NDArray[np.float32]:
+    def scores(self, block: Block, context: str, viewer: Viewer) -> NDArray[np.float32]:
+        """(m,) float32, 0-1: the scores of a viewer's block before any rule."""
         if viewer.row is None:
             return self._scorer.scores(self.tables, block, context, viewer.inputs)
         return self._scorer.scores(self.tables, block, context)
 
-    def scores(self, block: Block, context: str) -> NDArray[np.float32]:
-        """(m,) float32, 0-1: the scores of a block before any rule."""
-        return self._scorer.scores(self.tables, block, context)
-
-    def explained(self, block: Block, place: int, context: str) -> Explanation:
-        """What made the score of the candidate at a place of a block."""
-        return self._scorer.explained(self.tables, block, place, context)
+    def explained(self, block: Block, place: int, context: str, viewer: Viewer) -> Explanation:
+        """What made the score of the candidate at a place of a viewer's block."""
+        return self._scorer.explained(self.tables, block, place, context, viewer.inputs)
 
     def verdicts(self, viewer: Viewer, rows: NDArray[np.intp]) -> NDArray[np.uint16]:
         """(m,) uint16 of service.rules.Rule bits: the hard rules that forbid each candidate (m,) now."""

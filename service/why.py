@@ -9,13 +9,16 @@ from numpy.typing import NDArray
 
 from models.attribution import Explanation
 from models.block import Block
+from models.columns import ALL_FLAGS
 from models.features.pair import MEASURES
+from models.live.newcomer import ProfileCodes, codes_of
+from models.pair_bits import PairBit
 from models.sources import Source
 from models.tables import Tables
 from service.mutuals import mutuals
 from service.ranked_list import RankedList
 from service.ranking import DEEPEST, Trace, Viewer
-from service.rules import Rule, name_of
+from service.rules import RULES_OF_FLAGS, RULES_OF_PAIR, Rule, name_of
 from service.served_version import ServedVersion
 from service.why_answer import Candidate, Feature, Score, SharedValue, SourceVerdict, WhyAnswer
 
@@ -23,43 +26,52 @@ VIEWER_INACTIVE = "viewer_inactive"
 """the rule that leaves a deactivated viewer without a list"""
 
 
+NEWCOMER = "newcomer"
+"""the rule that keeps out whom the version does not know: nobody is suggested before the next night"""
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Whom is asked about: ids and rows of one version."""
+    """Whom is asked about, in one version, by what is live of each."""
 
-    user_id: str
-    other_id: str
-    viewer: int
-    other: int
+    viewer: Viewer
+    other: Viewer
+    holds: PairBit
+    """what holds between them now; of use where the version does not know the other"""
+
+    @property
+    def other_profile(self) -> int | ProfileCodes | None:
+        """Where the other's profile stands as others are shown it, or what it is."""
+        return self.other.codes if self.other.row is None else self.other.row
 
 
-def why(
-    version: ServedVersion, pair: Pair, viewer: Viewer, block: Block | None, context: str, request_id: str
-) -> WhyAnswer:
-    """What a version says of a pair, by what is live of the viewer; `block` holds her candidates, or is None."""
-    tables, ranking = version.tables, version.ranking
-    rules = rules_against(version, pair, viewer)
+def why(version: ServedVersion, pair: Pair, block: Block | None, context: str, request_id: str) -> WhyAnswer:
+    """What a version says of a pair; `block` holds the viewer's candidates, or is None."""
+    tables, ranking, viewer, other = version.tables, version.ranking, pair.viewer, pair.other
+    rules = rules_against(version, pair)
     trace = Trace()
     listed = ranking.ranked(block, context, viewer, trace) if block is not None else ranking.cold(viewer, trace)
     placed = ranking.placed(listed, context, DEEPEST, viewer, trace)
     listed = listed if placed is None else placed
     is_active = viewer.is_served
-    place = _place(block.rows, pair.other) if block is not None else None
-    position = _place(listed.rows, pair.other) if is_active else None
+    place = _place(block.rows, other.row) if block is not None else None
+    position = _place(listed.rows, other.row) if is_active else None
     explanation = None
     candidate = None
     if block is not None and place is not None:
-        explanation = ranking.explained(block, place, context)
-        scores = ranking.scores(block, context)
+        explanation = ranking.explained(block, place, context, viewer)
+        scores = ranking.scores(block, context, viewer)
         rank = 1 + int((scores > scores[place]).sum())
         candidate = Candidate(place=place + 1, rank=rank, of=len(block))
-    shared = shared_values(tables, pair.viewer, pair.other)
-    mutual = mutuals(tables, ranking.friends(viewer), pair.other)
+    shared = shared_values(tables, viewer.profile, pair.other_profile)
+    friends = ranking.friends(viewer)
+    mutual = mutuals(tables, friends, friends_of(tables, other))
     bits = int(block.sources[place]) if block is not None and place is not None else None
-    (told,) = ranking.encoder.told(viewer.row, np.array([pair.other]), ranking.friends(viewer)).reasons
+    shown = np.array([] if other.row is None else [other.row], dtype=np.intp)
+    told = b"".join(ranking.encoder.told(viewer.profile, shown, friends).reasons)
     return WhyAnswer(
-        user_id=pair.user_id,
-        other_id=pair.other_id,
+        user_id=viewer.user_id,
+        other_id=other.user_id,
         request_id=request_id,
         version=version.version,
         context=context,
@@ -68,7 +80,7 @@ def why(
         listed=len(listed) if is_active else 0,
         rules=rules,
         candidate=candidate,
-        sources=[_verdict(source, bits, pair, tables, explanation, mutual.count, shared) for source in Source],
+        sources=[_verdict(source, bits, other.row, tables, explanation, mutual.count, shared) for source in Source],
         score=_score(explanation) if explanation else None,
         features=_features(explanation) if explanation else [],
         reasons=orjson.loads(b"[%b]" % told),
@@ -77,34 +89,52 @@ def why(
     )
 
 
-def rules_against(version: ServedVersion, pair: Pair, viewer: Viewer) -> list[str]:
+def rules_against(version: ServedVersion, pair: Pair) -> list[str]:
     """The names of all rules that keep the other out of the viewer's list now."""
-    verdict = int(version.ranking.verdicts(viewer, np.array([pair.other]))[0])
+    viewer, other = pair.viewer, pair.other
+    if other.row is not None:
+        verdict = int(version.ranking.verdicts(viewer, np.array([other.row]))[0])
+    else:
+        flags = ALL_FLAGS if other.view is None else other.view.flags
+        verdict = int(RULES_OF_PAIR[pair.holds] | RULES_OF_FLAGS[flags])
+        verdict |= Rule.SELF if viewer.user_id == other.user_id else 0
     names = [name_of(rule) for rule in Rule if rule & verdict]
+    if other.row is None:
+        names.append(NEWCOMER)
     if not viewer.is_served:
         names.append(VIEWER_INACTIVE)
     return names
 
 
-def shared_values(tables: Tables, viewer: int, other: int) -> list[SharedValue]:
-    """Every value of a categorical or multi-valued column that both rows hold."""
-    own, theirs = tables.categorical_codes[viewer], tables.categorical_codes[other]
+def friends_of(tables: Tables, person: Viewer) -> NDArray[np.int32]:
+    """Rows of somebody's connections as others are told of them, ascending: a newcomer's are those of now."""
+    if person.row is not None:
+        return tables.graph.neighbours(person.row)
+    return person.view.friends if person.view is not None else np.zeros(0, np.int32)
+
+
+def shared_values(
+    tables: Tables, viewer: int | ProfileCodes | None, other: int | ProfileCodes | None
+) -> list[SharedValue]:
+    """Every value of a categorical or multi-valued column that both hold."""
+    if viewer is None or other is None:
+        return []
+    one, two = codes_of(viewer, tables), codes_of(other, tables)
+    own, theirs = one.categorical, two.categorical
     found = [
         SharedValue(column=tables.categorical_columns[at], value=tables.categorical_values[at][own[at]])
         for at in np.flatnonzero((own == theirs) & (own >= 0)).tolist()
     ]
-    for code in np.intersect1d(_set(tables, viewer), _set(tables, other), assume_unique=True).tolist():
+    for code in np.intersect1d(one.sets, two.sets, assume_unique=True).tolist():
         column, value = tables.multi_values[code]
         found.append(SharedValue(column=column, value=value))
     return found
 
 
-def _set(tables: Tables, row: int) -> NDArray[np.int32]:
-    return tables.multi_codes[tables.multi_indptr[row] : tables.multi_indptr[row + 1]]
-
-
-def _place(rows: NDArray[np.uint32], other: int) -> int | None:
+def _place(rows: NDArray[np.uint32], other: int | None) -> int | None:
     """Where a row stands, None where it does not."""
+    if other is None:
+        return None
     at = np.flatnonzero(rows == other).tolist()
     return at[0] if at else None
 
@@ -153,7 +183,7 @@ _EVIDENCE = {
 def _verdict(
     source: Source,
     bits: int | None,
-    pair: Pair,
+    other: int | None,
     tables: Tables,
     explanation: Explanation | None,
     mutual: int,
@@ -165,7 +195,7 @@ def _verdict(
     elif source is Source.SAME_ATTRIBUTES:
         evidence = "; ".join(f"{one.column}: {one.value}" for one in shared) or "nothing in common"
     elif source is Source.POPULAR:
-        at = np.flatnonzero(tables.popular == pair.other)
+        at = np.flatnonzero(tables.popular == (-1 if other is None else other))
         evidence = f"number {int(at[0]) + 1} of the best connected" if len(at) else "not among the best connected"
     elif explanation is not None and source in _EVIDENCE:
         name, phrase = _EVIDENCE[source]

@@ -24,6 +24,7 @@ from models.keys import Keys
 from models.live.hidden import FlagChange, append_change_blocking
 from models.live.stamps import now_us
 from models.publishing import publish
+from models.scoring import ViewerInputs
 from models.settings import Settings
 from models.store.memory import AsyncMemoryStore, MemoryStore
 from models.tables import Tables
@@ -37,11 +38,15 @@ PATIENCE_S = 5.0
 class FirstFeature:
     """Scores a candidate by its first pair feature, which is 0 to 3 in the version of eight people."""
 
-    def scores(self, tables: Tables, block: Block, context: str) -> NDArray[np.float32]:
+    def scores(
+        self, tables: Tables, block: Block, context: str, inputs: ViewerInputs | None = None
+    ) -> NDArray[np.float32]:
         scores: NDArray[np.float32] = block.values()[0] / np.float32(4)
         return scores
 
-    def explained(self, tables: Tables, block: Block, place: int, context: str) -> Explanation:
+    def explained(
+        self, tables: Tables, block: Block, place: int, context: str, inputs: ViewerInputs | None = None
+    ) -> Explanation:
         scores = self.scores(tables, block, context)
         log_odds, mean = (float(np.log(one / (1 - one))) for one in (max(scores[place], 1e-6), scores.mean()))
         read = {"common_neighbours": float(block.values()[0, place])}

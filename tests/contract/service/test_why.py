@@ -4,7 +4,11 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 import pytest
+
+from models.block import Block
+from models.live.newcomer import Newcomer, ProfileCodes
 
 pytestmark = pytest.mark.anyio
 
@@ -81,6 +85,56 @@ async def test_a_viewer_without_candidates(place: Any) -> None:
     listed = await place.recommended("héloïse")
     positions = {one["user_id"]: one["position"] for one in listed["recommendations"]}
     assert body["position"] == positions["ann"]
+
+
+async def test_a_newcomer_s_list_is_explained_too(place: Any) -> None:
+    await place.put("zoe/é 🦊", company="Bolt")
+    await place.post(("connect", "zoe/é 🦊", "ann"), ("dismiss", "zoe/é 🦊", "gus"))
+    listed = await place.recommended("zoe/é 🦊")
+    body = await why(place, "zoe/é 🦊", "bea")
+    positions = {one["user_id"]: one["position"] for one in listed["recommendations"]}
+    assert (body["served"], body["candidate"], body["rules"]) == ("cold_start", None, [])
+    assert (body["position"], body["listed"]) == (positions["bea"], len(positions))
+    assert body["mutuals"]["people"][0]["user_id"] == "ann"
+    assert (await why(place, "zoe/é 🦊", "gus"))["rules"] == ["dismissed"]
+    assert (await why(place, "zoe/é 🦊", "eva"))["shared"] == [{"column": "company", "value": "Bolt"}]
+
+    version = place.parts.versions.active
+    tables = version.tables
+    block = Block.unpack(place.store.get(place.keys.block(version.version, 0)))
+    codes = ProfileCodes.of({"company": "Bolt"}, tables)
+    record = Newcomer(1, tables.statistics[1], tables.tower_inputs[1], codes, np.array([0], np.int32), block)
+    place.store.set(place.keys.newcomer(version.version, "zoe/é 🦊"), record.pack())
+    listed = await place.recommended("zoe/é 🦊")
+    assert listed["served"] == "ranked"
+    first = listed["recommendations"][0]
+    body = await why(place, "zoe/é 🦊", first["user_id"])
+    assert (body["served"], body["position"], body["rules"]) == ("ranked", 1, [])
+    assert body["score"]["probability"] == pytest.approx(first["score"], rel=1e-5)
+    assert body["reasons"] == first["reasons"]
+
+
+async def test_a_newcomer_is_suggested_to_nobody_yet(place: Any) -> None:
+    await place.put("zoe", company="Acme", active=False)
+    await place.post(("connect", "zoe", "bea"), ("block", "zoe", "ann"))
+    body = await why(place, "ann", "zoe")
+    assert (body["rules"], body["position"]) == (["blocked", "inactive", "newcomer"], None)
+    assert body["candidate"] is body["score"] is None
+    assert body["shared"] == [{"column": "company", "value": "Acme"}]
+    assert [one["user_id"] for one in body["mutuals"]["people"]] == ["bea"]
+    assert body["reasons"] == []
+    assert (await why(place, "zoe", "zoe"))["rules"] == ["self", "inactive", "newcomer", "viewer_inactive"]
+
+
+async def test_the_erased_are_nobody(place: Any) -> None:
+    await place.client.delete("/pymk/users/gus")
+    answer = await place.client.get("/pymk/users/ann/why/gus")
+    assert (answer.status_code, answer.json()["parameter"]) == (404, "other_id")
+
+
+async def test_what_a_viewer_put_is_what_she_shares(place: Any) -> None:
+    await place.put("cid", company="Bolt")
+    assert {"column": "company", "value": "Bolt"} in (await why(place, "cid", "gus"))["shared"]
 
 
 async def test_an_inactive_viewer_has_no_list(place: Any) -> None:

@@ -16,7 +16,7 @@ PAIRS = [(0, 2), (0, 3), (0, 4), (0, 5), (1, 2), (1, 3), (1, 4), (1, 5), (2, 3),
 
 
 def told(tables: Tables, viewer: int = 0, other: int = 1) -> tuple[int, list[str], list[tuple[int, int]]]:
-    found = mutuals(tables, nameable_friends(tables, viewer), other)
+    found = mutuals(tables, nameable_friends(tables, viewer), tables.graph.neighbours(other))
     return found.count, [one.user_id for one in found.people], found.ties
 
 
@@ -46,5 +46,5 @@ def test_a_large_set_is_counted_whole_and_drawn_in_part(make_tables: Callable[..
     n = DRAWN + 12
     people = [f"p{number:03}" for number in range(n)]
     tables = make_tables(people, [(end, row) for end in (0, 1) for row in range(2, n)])
-    found = mutuals(tables, nameable_friends(tables, 0), 1)
+    found = mutuals(tables, nameable_friends(tables, 0), tables.graph.neighbours(1))
     assert (found.count, len(found.people), found.ties) == (n - 2, DRAWN, [])
