@@ -3,7 +3,7 @@
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import (
@@ -82,6 +82,12 @@ class Settings(BaseSettings):
 
     exposure_limit: Annotated[int, Field(ge=1)] = 2000
     """impressions of one person within a day, over all viewers, after which the person comes last"""
+
+    suspicious: Literal["off", "demote", "drop"] = "off"
+    """what happens to accounts that a version holds for suspicious: nothing; they come last; they are not shown"""
+
+    suspicious_above: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """share of ordinary accounts beyond which one is suspicious"""
 
     context_limits: Annotated[dict[str, ContextLimit], NoDecode] = Field(default_factory=dict)
     """PYMK_CONTEXT_LIMITS=email:5:0.1,sidebar:3: at most so many people in a context, with at least this score"""

@@ -19,6 +19,7 @@ from models.profiles import CategoricalColumn, MultiColumn, Profiles, joined_set
 from models.vocabulary import Vocabulary
 
 NAMES = "tables.json"
+SUSPICION = "suspicion.npy"
 LAYOUT = 1
 POPULAR = 1000
 """how many of the best connected are kept as a last resort"""
@@ -41,6 +42,8 @@ class _Names(BaseModel):
     """whether it is written why pairs are forbidden"""
     kinds: dict[str, Kind] | None = None
     """the profile columns that are features; None: those of `categorical` and `multi` are all that is known"""
+    suspicion: bool = False
+    """whether it is said how suspicious accounts are"""
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,8 @@ class Tables:
     """stored profiles as JSON, one after the other"""
     profile_offsets: NDArray[np.int64]
     """(n + 1,) int64, where each begins"""
+    suspicion: NDArray[np.float16] | None = None
+    """(n,) float16, 0-1: the share of ordinary accounts that fit their friends better; None: not computed"""
 
     @classmethod
     def open(cls, directory: Path) -> "Tables":
@@ -126,6 +131,7 @@ class Tables:
             popular=files.read_array(directory / "popular.npy", np.int32, (None,)),
             profiles=files.map_bytes(directory / "profiles.bin", int(stored[-1])),
             profile_offsets=stored,
+            suspicion=files.read_array(directory / SUSPICION, np.float16, (n,)) if names.suspicion else None,
         )
 
     @property
@@ -157,12 +163,14 @@ def write_tables(
     statistics: ArrayLike,
     statistic_names: Sequence[str],
     forbidden_kinds: ArrayLike | None = None,
+    suspicion: ArrayLike | None = None,
 ) -> None:
     """Writes the tables of n users into a directory, made where missing.
 
     `flags` (n,) uint8; `profile_json` the concatenated JSON and (n + 1,) offsets; `candidate_vectors` (n, d),
     `tower_inputs` (n, k) and `statistics` (n, s) of any float; `forbidden_kinds` by edge of `forbidden` the bits
-    of PairBit that forbid it, without which nothing lifts it. Raises ValueError where a length is not n.
+    of PairBit that forbid it, without which nothing lifts it; `suspicion` (n,) or none. Raises ValueError where a
+    length is not n.
     """
     n = len(vocabulary)
     kinds = _unexplained(len(forbidden.indices)) if forbidden_kinds is None else forbidden_kinds
@@ -175,6 +183,7 @@ def write_tables(
         statistics=list(statistic_names),
         reason_columns=list(reason_columns),
         forbidden_kinds=True,
+        suspicion=suspicion is not None,
         kinds={name: kind_of(column) for name, column in profiles.columns.items()},
     )
     codes = [column.codes for column in categorical.values()]
@@ -195,6 +204,8 @@ def write_tables(
         "multi_codes": (multi_codes, np.int32, (None,)),
         "profiles_offsets": (profile_json[1], np.int64, (n + 1,)),
     }
+    if suspicion is not None:
+        arrays["suspicion"] = (suspicion, np.float16, (n,))
     checked = {name: _shaped(name, *what, n=n) for name, what in arrays.items()}
     directory.mkdir(parents=True, exist_ok=True)
     for name, array in {**checked, "popular": most_connected(graph, flags)}.items():

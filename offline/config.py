@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from models.candidates import CandidateConfig
 from models.errors import UsageError
 from models.index import IndexConfig
+from offline.families.suspicion_config import SuspicionConfig
 from offline.ranker_config import RankerConfig
 from offline.sage_training import SageTrainingConfig
 
@@ -51,6 +52,9 @@ class NightConfig(BaseModel):
     index: IndexConfig = IndexConfig()
     candidates: CandidateConfig = CandidateConfig()
     ranker: RankerConfig = RankerConfig()
+
+    suspicion: SuspicionConfig | None = None
+    """a version says how suspicious accounts are, for the service's rule `suspicious`; None: it does not"""
 
     text_model: str | None = None
     """name or directory of a sentence-transformers model for text columns (extra `text`); None: hashed TF-IDF"""

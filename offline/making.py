@@ -12,6 +12,7 @@ from models.blocks import write_blocks
 from models.candidates import CONFIG, CandidateMaker
 from models.columns import Flag
 from models.features.names import STATISTICS
+from models.graph import Graph
 from models.index_process import BuildIndex, build_index_in_own_process
 from models.tables import write_tables
 from offline.config import NightConfig
@@ -60,9 +61,22 @@ def make_version(
         tower_inputs=tables.tower_inputs,
         statistics=tables.statistics,
         statistic_names=STATISTICS,
+        suspicion=_suspicion(people, friendships.graph, config),
     )
     write_blocks(directory / "blocks", _records(view.maker, active, snapshot.n))
     (scratch / "nearest.npy").unlink()
+
+
+def _suspicion(people: People, graph: Graph, config: NightConfig) -> NDArray[np.float16] | None:
+    """(n,) how suspicious everybody is, where the night is to say so and there are profiles to say it by."""
+    if config.suspicion is None:
+        return None
+    if not people.profile.shape[1] or not graph.degrees.any():
+        log.warning("suspicion_left_out", reason="there are no profiles or no friendships to judge by")
+        return None
+    from offline.families.suspicion import suspicion
+
+    return suspicion(people.profile, graph, config.suspicion, log=log)
 
 
 def _records(maker: CandidateMaker, active: NDArray[np.int64], n: int) -> Iterator[bytes]:

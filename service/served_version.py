@@ -74,6 +74,8 @@ class VersionOpener:
         manifest = Manifest.read(directory)
         tables = Tables.open(directory / "tables")
         _touch(tables)
+        if self._rules.suspicious.is_on and tables.suspicion is None:
+            structlog.get_logger().warning("rule_without_effect", rule="suspicious", version=version)
         scorer = self._open_scorer(directory / "model")
         return ServedVersion(version, manifest, Ranking(tables, scorer, self._rules))
 

@@ -1,8 +1,9 @@
-"""The soft rules: they move people down and put people aside, and never shorten a list but by a context's own limit.
+"""The soft rules: they move people down and put people aside, and shorten a list only where an operator asked for it.
 
 In their order: fatigue lowers scores, and puts aside whoever was shown to this viewer too often; exposure puts aside
-whom the whole network was shown too often; a context leaves out the badly scored, and all beyond its number; diversity
-looks at each page. Whoever was put aside comes last, by score. Whatever the order, the score shown never rises.
+whom the whole network was shown too often; suspicious, where it is on, puts aside or leaves out accounts that hardly
+fit their friends; a context leaves out the badly scored, and all beyond its number; diversity looks at each page.
+Whoever was put aside comes last, by score. Whatever the order, the score shown never rises.
 
 Everything here holds for the beginning of a list too: `placed` answers None where whoever is missing might have come
 into the places asked for, so that a kept list answers what a new one would, or not at all.
@@ -41,12 +42,30 @@ class Fatigue:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspicious:
+    """Above which suspicion an account is put aside, or left out where `drop`; above 1: off."""
+
+    above: float = 2.0
+    drop: bool = False
+
+    @property
+    def is_on(self) -> bool:
+        return self.above <= 1
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Suspicious":
+        """What an operator set."""
+        return cls() if settings.suspicious == "off" else cls(settings.suspicious_above, settings.suspicious == "drop")
+
+
+@dataclass(frozen=True, slots=True)
 class SoftSettings:
     """The parameters of all soft rules."""
 
     diversity: Diversity
     fatigue: Fatigue = Fatigue()
     contexts: Mapping[str, ContextLimit] = field(default_factory=dict)
+    suspicious: Suspicious = Suspicious()
 
     @classmethod
     def of(cls, settings: Settings) -> "SoftSettings":
@@ -55,12 +74,14 @@ class SoftSettings:
             Diversity(settings.diversity_column, settings.diversity_most),
             Fatigue(settings.fatigue_factor, settings.fatigue_limit),
             settings.context_limits,
+            Suspicious.of(settings),
         )
 
     @property
     def identity(self) -> int:
         """A 32-bit number that equal settings share."""
-        return zlib.crc32(repr((self.diversity, self.fatigue, sorted(self.contexts.items()))).encode())
+        parts = (self.diversity, self.fatigue, sorted(self.contexts.items()), self.suspicious)
+        return zlib.crc32(repr(parts).encode())
 
 
 @dataclass(slots=True)
@@ -82,6 +103,14 @@ class Turn:
             return 0
         new = who if self.aside is None else who & ~self.aside
         self.aside = who if self.aside is None else self.aside | who
+        return int(new.sum())
+
+    def leave_out(self, who: NDArray[np.bool_]) -> int:
+        """Leaves people (m,) out; how many were not yet."""
+        if not who.any():
+            return 0
+        new = who if self.left_out is None else who & ~self.left_out
+        self.left_out = who if self.left_out is None else self.left_out | who
         return int(new.sum())
 
 
@@ -123,6 +152,23 @@ class ExposureRule:
         return turn.put_aside(now.exposed[turn.rows]) if now.exposed is not None else 0
 
 
+class SuspiciousRule:
+    """Accounts that hardly fit their friends come last, or not at all; of a version that says who they are."""
+
+    name = "suspicious"
+
+    def __init__(self, suspicion: NDArray[np.float16] | None, suspicious: Suspicious) -> None:
+        found = None if suspicion is None else suspicion > np.float16(suspicious.above)
+        self._who = found if found is not None and found.any() else None
+        self._drop = suspicious.drop
+
+    def apply(self, turn: Turn, context: str, view: LiveView | None, now: PeopleNow) -> int:
+        if self._who is None:
+            return 0
+        who = self._who[turn.rows]
+        return turn.leave_out(who) if self._drop else turn.put_aside(who)
+
+
 class ContextRule:
     """A context that wants well-scored people alone gets no others."""
 
@@ -135,8 +181,7 @@ class ContextRule:
         limit = self._limits.get(context)
         if limit is None or limit.least_score <= 0:
             return 0
-        turn.left_out = turn.scores < np.float32(limit.least_score)
-        return int(turn.left_out.sum())
+        return turn.leave_out(turn.scores < np.float32(limit.least_score))
 
 
 class SoftRules:
@@ -147,6 +192,7 @@ class SoftRules:
         self._rules: Sequence[SoftRule] = (
             FatigueRule(settings.fatigue),
             ExposureRule(),
+            SuspiciousRule(tables.suspicion, settings.suspicious),
             ContextRule(settings.contexts),
         )
         self._limits = settings.contexts

@@ -1,12 +1,10 @@
 """How little an account fits its neighbourhood, on one scale from 0 to 1."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 from scipy.sparse import csr_array
 from structlog.typing import FilteringBoundLogger
 from torch import Tensor
@@ -14,35 +12,12 @@ from torch import Tensor
 from models.graph import Graph
 from models.networks.dgi import Dgi, DgiConfig
 from models.networks.vgae import Vgae, VgaeConfig
+from offline.families.suspicion_config import SuspicionConfig
 
 Floats = NDArray[np.float64]
 FARTHEST = 5.0
 """standard deviations beyond which a feature is as far as it can be"""
 LEAST_SPREAD = 1e-6
-
-
-class SuspicionConfig(BaseModel):
-    """The detector and its training."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    detector: Literal["vgae", "dgi"] = "vgae"
-    """vgae tells the features of people from their friends; dgi tells people from people dealt out anew"""
-
-    width: int = Field(default=64, ge=1)
-    """of states and embeddings"""
-
-    epochs: int = Field(default=60, ge=1)
-    """passes over the whole graph"""
-
-    learning_rate: float = Field(default=5e-3, gt=0)
-    """step of Adam"""
-
-    bands: int = Field(default=10, ge=1)
-    """groups of people by their number of friends, within which they are compared"""
-
-    seed: int = Field(default=0, ge=0)
-    """of weights and draws"""
 
 
 @dataclass(frozen=True)

@@ -152,11 +152,25 @@ def test_people_of_whom_nothing_is_known_round_trip(tmp_path: Path, n: int) -> N
     assert [tables.profile(row) for row in range(n)] == [{}] * n
 
 
+def test_how_suspicious_accounts_are_is_told_where_it_was_said(tmp_path: Path) -> None:
+    _write(tmp_path / "silent", 3)
+    assert Tables.open(tmp_path / "silent").suspicion is None
+    assert not (tmp_path / "silent" / "suspicion.npy").exists()
+    _write(tmp_path / "told", 3, suspicion=[0.0, 0.5, 1.0])
+    told = Tables.open(tmp_path / "told").suspicion
+    assert told is not None
+    assert (told.dtype, told.tolist()) == (np.float16, [0.0, 0.5, 1.0])
+    (tmp_path / "told" / "suspicion.npy").unlink()
+    with pytest.raises(ArtefactError, match="suspicion"):
+        Tables.open(tmp_path / "told")
+
+
 def test_lengths_that_disagree_are_refused_at_writing(tmp_path: Path) -> None:
     for changed in (
         {"flags": np.zeros(2, np.uint8)},
         {"graph": Graph.from_pairs(4, [], [])},
         {"tower_inputs": np.zeros(3)},
+        {"suspicion": np.zeros(2)},
     ):
         with pytest.raises(ValueError, match="3 users"):
             _write(tmp_path, 3, **changed)

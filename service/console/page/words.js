@@ -32,6 +32,7 @@ const RULES = {
   refused: "lately disconnected or declined",
   fatigue: "shown too often without being acted on",
   exposure: "shown to too many people lately",
+  suspicious: "hardly fits its own connections",
   context: "this surface wants fewer, or better scored",
   diversity: "too many of the same kind on the page",
 };

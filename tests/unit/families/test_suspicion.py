@@ -10,7 +10,8 @@ import structlog
 
 from models.features.profile import ProfileEncoder
 from models.graph import Graph
-from offline.families.suspicion import Calibration, Evidence, SuspicionConfig, standardised, suspicion
+from offline.families.suspicion import Calibration, Evidence, standardised, suspicion
+from offline.families.suspicion_config import SuspicionConfig
 from offline.families.suspicion_study import plain_evidence, profile_misfit, separation
 from offline.population import friendships
 from offline.snapshot import write_snapshot

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from models.live.exposure import Exposed
-from models.settings import ContextLimit
+from models.settings import ContextLimit, Settings
 from models.tables import Tables
 from service.live_view import LiveView
 from service.people_now import PeopleNow
 from service.ranked_list import RankedList
-from service.soft_rules import Diversity, Fatigue, SoftRules, SoftSettings
+from service.soft_rules import Diversity, Fatigue, SoftRules, SoftSettings, Suspicious
 
 MakeTables = Callable[..., Tables]
 NOBODY = np.zeros(0, np.int32)
@@ -83,9 +84,42 @@ def test_a_context_has_its_own_limits(tables: Tables) -> None:
     assert len(placed(tables, settings, scores, context="web")) == 4
 
 
+SUSPICION = np.array([0.2, 0.995, 0.5, 1.0] + [0.0] * 36, np.float16)
+
+
+def test_suspicious_accounts_stay_where_they_are_while_the_rule_is_off(tables: Tables) -> None:
+    told, moved = replace(tables, suspicion=SUSPICION), {}
+    listed = ranked([1.0, 0.5, 0.4, 0.2])
+    found, without = placed(told, OFF, listed, moved=moved), placed(tables, OFF, listed)
+    assert (found.rows.tolist(), found.scores.tolist()) == (without.rows.tolist(), without.scores.tolist())
+    assert moved == {}
+    settings = SoftSettings.of(Settings())
+    assert settings.suspicious == Suspicious()
+    assert not settings.suspicious.is_on
+
+
+def test_suspicious_accounts_come_last_or_not_at_all(tables: Tables) -> None:
+    told, listed = replace(tables, suspicion=SUSPICION), ranked([1.0, 0.5, 0.4, 0.2])
+    for drop, rows in ((False, [0, 2, 1, 3]), (True, [0, 2])):
+        settings, moved = replace(OFF, suspicious=Suspicious(0.99, drop)), {}
+        assert placed(told, settings, listed, moved=moved).rows.tolist() == rows
+        assert moved == {"suspicious": 2}
+        assert placed(tables, settings, listed).rows.tolist() == [0, 1, 2, 3], "a version that says nothing"
+    strict = replace(OFF, suspicious=Suspicious(0.1, drop=True), contexts={"email": ContextLimit(9, 0.3)})
+    assert placed(told, strict, ranked([1.0] * 4 + [0.5, 0.2]), context="email").rows.tolist() == [4]
+
+
+def test_an_operator_turns_the_rule_on() -> None:
+    assert Suspicious.of(Settings(suspicious="demote")) == Suspicious(0.99, drop=False)
+    assert Suspicious.of(Settings(suspicious="drop", suspicious_above=0.5)) == Suspicious(0.5, drop=True)
+    with pytest.raises(ValidationError, match="suspicious"):
+        Settings(suspicious="hide")  # type: ignore[arg-type]
+
+
 def test_settings_that_differ_have_another_identity() -> None:
     variants = [OFF, replace(OFF, fatigue=Fatigue(0.9, 3)), replace(OFF, contexts={"web": ContextLimit(3)})]
-    assert len({one.identity for one in variants}) == 3
+    variants += [replace(OFF, suspicious=Suspicious(0.9, drop)) for drop in (False, True)]
+    assert len({one.identity for one in variants}) == 5
     assert OFF.identity == SoftSettings(Diversity("none", 5)).identity
 
 
@@ -102,16 +136,21 @@ def test_the_beginning_of_a_list_answers_what_the_whole_does_or_nothing(tables: 
         Diversity("company", data.draw(st.integers(1, 6))),
         Fatigue(data.draw(st.sampled_from([1.0, 0.7])), data.draw(st.integers(1, 4))),
         {"web": ContextLimit(data.draw(st.integers(1, 30)), data.draw(st.sampled_from([0.0, 0.3])))},
+        data.draw(st.sampled_from([Suspicious(), Suspicious(0.9), Suspicious(0.9, drop=True)])),
     )
+    suspects = np.array(data.draw(st.lists(st.booleans(), min_size=40, max_size=40)), np.float16)
+    left_out = suspects[order] > 0 if settings.suspicious.drop else np.zeros(n, bool)
     shown = view(data.draw(st.dictionaries(st.integers(0, 39), st.integers(1, 5), max_size=10)))
     now = PeopleNow(tables)
     now.expose(Exposed.of(1, [f"p{at:03}" for at in data.draw(st.sets(st.integers(0, 39), max_size=8))]))
-    rules = SoftRules(tables, settings)
+    rules = SoftRules(replace(tables, suspicion=suspects), settings)
     wanted = rules.placed(whole, "web", places, shown, now, {})
     assert wanted is not None
     assert wanted.scores.tolist() == sorted(wanted.scores.tolist(), reverse=True)
     if not settings.contexts["web"].least_score:
-        assert len(wanted) == min(n, places, settings.contexts["web"].most), "a soft rule never shortens a list"
+        assert len(wanted) == min(n - left_out.sum(), places, settings.contexts["web"].most), (
+            "a soft rule never shortens a list"
+        )
     first = replace(whole.first(kept), is_whole=kept == n)
     found = rules.placed(first, "web", places, shown, now, {}, first.lowest)
     if found is not None:
