@@ -8,7 +8,7 @@ back in their order.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import hiredis
 from redis.asyncio import Connection, UnixDomainSocketConnection
@@ -125,8 +125,7 @@ class _Wire(asyncio.Protocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # connections of streams have no other
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # a stream's; those of uvloop are of no class of asyncio
 
     def data_received(self, data: bytes) -> None:
         reader, waiting = self._reader, self._waiting
