@@ -6,9 +6,20 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from models.columns import CREATED_AT_COLUMN, FLAG_COLUMNS, NAME_COLUMN, Kind
+from models.columns import CONTROL_CHARACTERS, CREATED_AT_COLUMN, FLAG_COLUMNS, NAME_COLUMN, Kind
 from models.errors import UsageError
 
+LONGEST_VALUE = 1_000
+"""characters of a name, a category, or a member of a set"""
+LONGEST_TEXT = 10_000
+"""characters of a free text"""
+MOST_MEMBERS = 1_000
+"""members of a set"""
+LARGEST_NUMBER = 1e15
+"""what a number is no further from zero than: beyond it neighbouring whole numbers are no longer told apart"""
+
+_CONTROL = re.compile(CONTROL_CHARACTERS)
+_LINES = str.maketrans("", "", "\t\n\r")
 _PLACE = re.compile(r"\s*([+-]?\d+(?:\.\d*)?|[+-]?\.\d+)\s*,\s*([+-]?\d+(?:\.\d*)?|[+-]?\.\d+)\s*", re.ASCII)
 _SECONDS = re.compile(r"\s*[+-]?\d{1,15}(?:\.\d*)?\s*", re.ASCII)
 
@@ -25,10 +36,10 @@ def checked_columns(said: Mapping[str, Any], kinds: Mapping[str, Kind]) -> dict[
     """The columns as they are kept: sets sorted, places `"lat,lon"`, moments ISO 8601 in UTC; None clears one.
 
     `kinds` are the columns of the version that are features (Tables.column_kinds); the columns with a meaning of their
-    own are known beside them. A value that says nothing ("" or an empty set) clears too. Raises ProfileFaultError that
-    names every unknown column and every value of another kind.
+    own are known beside them. An empty set clears too. Raises ProfileFaultError that names every unknown column, every
+    value of another kind, and every one that is empty, too long or too large, or has control characters.
     """
-    own = dict.fromkeys(FLAG_COLUMNS, _truth) | {NAME_COLUMN: _text, CREATED_AT_COLUMN: _moment}
+    own = dict.fromkeys(FLAG_COLUMNS, _truth) | {NAME_COLUMN: _value, CREATED_AT_COLUMN: _moment}
     known = {column: _READERS[kind] for column, kind in kinds.items() if kind in _READERS} | own
     kept: dict[str, Any] = {}
     faults: dict[str, str] = {}
@@ -46,10 +57,28 @@ def checked_columns(said: Mapping[str, Any], kinds: Mapping[str, Kind]) -> dict[
     return kept
 
 
-def _text(value: Any) -> str | None:
+def _value(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("must be a string or null")  # one kind of fault
-    return value or None
+    return _checked(value, value, LONGEST_VALUE)
+
+
+def _text(value: Any) -> str:
+    """Free text, which may have lines and tabs."""
+    if not isinstance(value, str):
+        raise ValueError("must be a string or null")
+    return _checked(value, value.translate(_LINES), LONGEST_TEXT)
+
+
+def _checked(value: str, line: str, longest: int) -> str:
+    """The value, where it is not empty nor too long and `line` has no control character."""
+    if not value:
+        raise ValueError("is empty; null clears a column")
+    if len(value) > longest:
+        raise ValueError(f"has {len(value)} characters; at most {longest} are taken")
+    if _CONTROL.search(line):
+        raise ValueError("contains a control character")
+    return value
 
 
 def _truth(value: Any) -> bool:
@@ -61,13 +90,17 @@ def _truth(value: Any) -> bool:
 def _number(value: Any) -> float | int:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError("must be a finite number or null")
+    if abs(value) > LARGEST_NUMBER:
+        raise ValueError(f"must lie between -{LARGEST_NUMBER:g} and {LARGEST_NUMBER:g}")
     return value
 
 
 def _members(value: Any) -> list[str] | None:
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
         raise ValueError("must be a list of strings or null")
-    return sorted({one for one in value if one}) or None
+    if len(value) > MOST_MEMBERS:
+        raise ValueError(f"has {len(value)} members; at most {MOST_MEMBERS} are taken")
+    return sorted({_value(one) for one in value}) or None
 
 
 def _place(value: Any) -> str:
@@ -96,7 +129,7 @@ def _moment(value: Any) -> str:
 
 
 _READERS: dict[Kind, Callable[[Any], Any]] = {
-    Kind.CATEGORICAL: _text,
+    Kind.CATEGORICAL: _value,
     Kind.MULTI: _members,
     Kind.NUMERIC: _number,
     Kind.TEXT: _text,

@@ -9,7 +9,14 @@ from pydantic import AwareDatetime, BaseModel
 
 from models.columns import ALL_FLAGS, Flag
 from models.live.changes import write_profile
-from models.profile_values import ProfileFaultError, checked_columns
+from models.profile_values import (
+    LARGEST_NUMBER,
+    LONGEST_TEXT,
+    LONGEST_VALUE,
+    MOST_MEMBERS,
+    ProfileFaultError,
+    checked_columns,
+)
 from service.bodies import documented, json_object
 from service.documentation import problems
 from service.guard import MAY_READ, MAY_WRITE, AppParts, PathUser, Served
@@ -60,10 +67,26 @@ _COLUMNS = {
     "description": "Column and value. Only the columns named change; null clears one.",
     "additionalProperties": {
         "anyOf": [
-            {"type": "string", "description": 'A category, a text, a place "lat,lon", a timestamp.'},
-            {"type": "number", "description": "A number, or a timestamp in epoch seconds."},
+            {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": LONGEST_TEXT,
+                "description": f'A category or a name of up to {LONGEST_VALUE} characters, a text, a place "lat,lon", '
+                "a timestamp. Control characters are refused, but for line ends and tabs in a text.",
+            },
+            {
+                "type": "number",
+                "minimum": -LARGEST_NUMBER,
+                "maximum": LARGEST_NUMBER,
+                "description": "A number, or a timestamp in epoch seconds.",
+            },
             {"type": "boolean", "description": "discoverable, active, connections_visible."},
-            {"type": "array", "items": {"type": "string"}, "description": "A set of values."},
+            {
+                "type": "array",
+                "maxItems": MOST_MEMBERS,
+                "items": {"type": "string", "minLength": 1, "maxLength": LONGEST_VALUE},
+                "description": "A set of values; an empty one clears.",
+            },
             {"type": "null"},
         ]
     },
