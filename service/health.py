@@ -78,8 +78,8 @@ async def _warnings(parts: Parts) -> list[str]:
     if parts.settings.redis_url is not None and not info.append_only:
         found.append(
             "the store does not persist every write (appendonly is no): where it stops, what was acknowledged since "
-            "its last snapshot is lost, and everything where it makes none; set appendonly yes, with appendfsync always "
-            "(nothing is lost) or everysec (a second is, where the host fails)"
+            "its last snapshot is lost, and everything where it makes none; set appendonly yes, with appendfsync "
+            "always (nothing is lost) or everysec (a second is, where the host fails)"
         )
     if parts.settings.redis_url is not None and info.eviction_policy.startswith("allkeys"):
         found.append(
