@@ -1,12 +1,8 @@
 """GraphSAGE: a person's embedding from their features and those of sampled friends."""
 
-import sys
-import tempfile
 import warnings
 from collections.abc import Sequence
-from importlib.util import cache_from_source
 from itertools import accumulate, pairwise
-from pathlib import Path
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,9 +11,9 @@ from torch.nn import functional
 from torch_geometric.nn import SAGEConv
 
 from models.graph import Graph
+from models.networks.generated_sources import remove_generated_sources
 
 _START_SCALE = 0.1
-_GENERATED = "torch_geometric.nn.conv.sage_conv_SAGEConv_propagate"
 
 
 class GraphSageConfig(BaseModel):
@@ -62,7 +58,7 @@ class GraphSage(nn.Module):
         self.config = config
         widths = [config.inputs] + [config.hidden] * config.layers
         self.convolutions = nn.ModuleList(SAGEConv(a, b) for a, b in pairwise(widths))
-        _remove_generated()
+        remove_generated_sources()
         self.norms = nn.ModuleList(nn.LayerNorm(config.hidden) for _ in range(config.layers))
         self.head = nn.Linear(sum(widths), config.outputs)
         start, end = config.carried_columns
@@ -109,15 +105,6 @@ class GraphSage(nn.Module):
     def joined(self, heard: list[Tensor]) -> Tensor:
         """Embeddings from the input and every layer's output."""
         return functional.normalize(self.head(torch.cat(heard, dim=1)), dim=1)
-
-
-def _remove_generated() -> None:
-    """Removes the source of SAGEConv that PyG writes in each process to the temporary directory, loads, and leaves."""
-    module = sys.modules.get(_GENERATED)
-    if module is None or module.__file__ is None or Path(module.__file__).parent != Path(tempfile.gettempdir()):
-        return
-    for path in (module.__file__, cache_from_source(module.__file__)):
-        Path(path).unlink(missing_ok=True)
 
 
 def with_positions_of_the_placed(features: Tensor, graph: Graph, structural_columns: tuple[int, int]) -> Tensor:

@@ -1,0 +1,78 @@
+"""What makes one number of two embeddings."""
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+
+class DotConfig(BaseModel):
+    """The inner product, which is the cosine: what an index can look up."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Literal["dot"] = "dot"
+
+
+class MlpDecoderConfig(BaseModel):
+    """A small network over both embeddings: it orders anew the people whom the inner product found."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Literal["mlp"] = "mlp"
+
+    outputs: int = Field(default=128, ge=1)
+    """dimension of the embeddings; comes from the encoder"""
+
+    hidden: int = Field(default=64, ge=1)
+    """width of its layer"""
+
+    negatives: int = Field(default=15, ge=1)
+    """other people drawn beside each friend in training"""
+
+    weight: float = Field(default=1.0, gt=0)
+    """of its loss beside that of the inner product"""
+
+
+DecoderConfig = Annotated[DotConfig | MlpDecoderConfig, Field(discriminator="name")]
+"""any decoder, told apart by `name`"""
+
+
+class Dot(nn.Module):
+    """(m,) inner products of the embeddings (m, d) of two people each."""
+
+    def __init__(self, config: DotConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """The scores."""
+        return (first * second).sum(dim=-1)
+
+
+class MlpDecoder(nn.Module):
+    """(m,) scores, the same for (a, b) and (b, a): a layer over a * b and |a - b|, and a linear way past it.
+
+    Begins as a multiple of the inner product, so that training mends an order that is good already.
+    """
+
+    def __init__(self, config: MlpDecoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.first = nn.Linear(2 * config.outputs, config.hidden)
+        self.last = nn.Linear(config.hidden, 1)
+        self.past = nn.Linear(config.outputs, 1, bias=False)
+        nn.init.zeros_(self.last.weight)
+        nn.init.constant_(self.past.weight, 10.0)
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """The scores of embeddings (..., d) and (..., d)."""
+        product = first * second
+        hidden = torch.relu(self.first(torch.cat([product, (first - second).abs()], dim=-1)))
+        return (self.last(hidden) + self.past(product)).squeeze(-1)
+
+
+def decoder_of(config: DecoderConfig) -> Dot | MlpDecoder:
+    """The decoder of a configuration."""
+    return MlpDecoder(config) if isinstance(config, MlpDecoderConfig) else Dot(config)

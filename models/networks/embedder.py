@@ -1,0 +1,110 @@
+"""Features and identity into an encoder, decoders and heads out of it: what one row of a comparison trains."""
+
+from typing import Annotated
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from models.networks.decoders import DecoderConfig, DotConfig, MlpDecoderConfig, decoder_of
+from models.networks.dgi import Dgi, DgiConfig
+from models.networks.encoder import Encoder
+from models.networks.gat import Gat, GatConfig
+from models.networks.gcn import Gcn, GcnConfig
+from models.networks.identity import IdentityConfig, NoIdentityConfig, fitted_identity, identity_of
+from models.networks.lightgcn import LightGcn, LightGcnConfig
+from models.networks.profile_head import ProfileHead, ProfileTarget
+from models.networks.sage import Sage, SageConfig
+from models.networks.temporal_gat import TemporalGat, TemporalGatConfig
+from models.networks.vgae import Vgae, VgaeConfig
+
+EncoderConfig = Annotated[
+    SageConfig | GatConfig | GcnConfig | VgaeConfig | DgiConfig | TemporalGatConfig | LightGcnConfig,
+    Field(discriminator="name"),
+]
+"""any encoder, told apart by `name`"""
+
+_ENCODERS: dict[type[BaseModel], type[Encoder]] = {
+    SageConfig: Sage,
+    GatConfig: Gat,
+    GcnConfig: Gcn,
+    VgaeConfig: Vgae,
+    DgiConfig: Dgi,
+    TemporalGatConfig: TemporalGat,
+    LightGcnConfig: LightGcn,
+}
+
+
+class EmbedderConfig(BaseModel):
+    """All that the parts are made from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    encoder: EncoderConfig = SageConfig()
+    """its `inputs` hold the features and then the identity's columns"""
+
+    identity: IdentityConfig = NoIdentityConfig()
+
+    decoder: DecoderConfig = DotConfig()
+
+    targets: tuple[ProfileTarget, ...] = ()
+    """profile columns that are told from embeddings"""
+
+    @classmethod
+    def shaped(
+        cls,
+        encoder: EncoderConfig,
+        identity: IdentityConfig,
+        decoder: DecoderConfig,
+        *,
+        features: int,
+        edge_inputs: int,
+        carried_columns: tuple[int, int],
+        people: int,
+        targets: tuple[ProfileTarget, ...] = (),
+    ) -> "EmbedderConfig":
+        """The configuration for so many columns of features and of edges, and so many people."""
+        sized = fitted_identity(identity, people)
+        width: int = getattr(sized, "width", 0)
+        if features + width == 0:
+            raise ValueError(f"the encoder {encoder.name} has neither features nor an identity to begin with")
+        shape = {"inputs": features + width, "edge_inputs": edge_inputs, "carried_columns": carried_columns}
+        if isinstance(decoder, MlpDecoderConfig):
+            decoder = decoder.model_copy(update={"outputs": encoder.outputs})
+        return cls(encoder=encoder.model_copy(update=shape), identity=sized, decoder=decoder, targets=targets)
+
+
+class Embedder(nn.Module):
+    """Embeddings (n, outputs) float32, rows L2-normalised, of anybody: known in training or not."""
+
+    def __init__(self, config: EmbedderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.identity = identity_of(config.identity)
+        self.encoder = _ENCODERS[type(config.encoder)](config.encoder)
+        self.decoder = decoder_of(config.decoder)
+        self.profile_head = ProfileHead(config.encoder.outputs, config.targets)
+
+    @property
+    def parameters_count(self) -> int:
+        """Learnt numbers."""
+        return sum(one.numel() for one in self.parameters())
+
+    def forward(
+        self, features: Tensor, keys: Tensor, edge_index: Tensor, edge_attributes: Tensor | None = None
+    ) -> Tensor:
+        """The embeddings of features (n, f), keys (n,) int64, edges (2, m) int64 and their attributes (m, e)."""
+        embeddings: Tensor = self.encoder(self._inputs(features, keys), edge_index, edge_attributes)
+        return embeddings
+
+    def learning(
+        self, features: Tensor, keys: Tensor, edge_index: Tensor, edge_attributes: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Embeddings for a training step, and what the encoder asks of itself, if anything."""
+        learnt: tuple[Tensor, Tensor | None] = self.encoder.learning(
+            self._inputs(features, keys), edge_index, edge_attributes
+        )
+        return learnt
+
+    def _inputs(self, features: Tensor, keys: Tensor) -> Tensor:
+        return torch.cat([features, self.identity(keys)], dim=1)

@@ -1,0 +1,87 @@
+"""What every encoder is: features and friendships in, one vector of length one for each person out."""
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+_START_SCALE = 0.1
+
+
+class EncoderShape(BaseModel):
+    """What all encoders have; `inputs`, `edge_inputs` and `carried_columns` come from the data, not from a row."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    inputs: int = Field(default=0, ge=0)
+    """columns of the feature matrix"""
+
+    edge_inputs: int = Field(default=0, ge=0)
+    """columns that describe a friendship"""
+
+    carried_columns: tuple[int, int] = (0, 0)
+    """first and one past the last of the input columns that embeddings begin as, before any training; cut at
+    `outputs`"""
+
+    hidden: int = Field(default=128, ge=1)
+    """width between the layers"""
+
+    outputs: int = Field(default=128, ge=1)
+    """dimension of an embedding"""
+
+    layers: int = Field(default=2, ge=1, le=4)
+    """rounds of message passing: how many steps away a person is heard"""
+
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """share of hidden units silenced in a training step"""
+
+
+class Encoder(nn.Module):
+    """Embeddings (n, outputs) float32, rows L2-normalised.
+
+    Of features (n, inputs), edges neighbour → person (2, m) int64, and attributes of the edges (m, edge_inputs) or
+    None. An encoder says in `raw` what stands before the normalisation, and in `own_loss` what it asks of itself
+    beside what it is trained for.
+    """
+
+    needs_labels = True
+    """whether friendships must be told to learn anything; if not, none are"""
+
+    def forward(self, features: Tensor, edge_index: Tensor, edge_attributes: Tensor | None = None) -> Tensor:
+        """The embeddings."""
+        return functional.normalize(self.raw(features, edge_index, edge_attributes), dim=1)
+
+    def raw(self, features: Tensor, edge_index: Tensor, edge_attributes: Tensor | None) -> Tensor:
+        """The embeddings (n, outputs) before they are brought to length one."""
+        raise NotImplementedError
+
+    def learning(
+        self, features: Tensor, edge_index: Tensor, edge_attributes: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Embeddings for a training step, and the encoder's own loss, if it has one."""
+        return self(features, edge_index, edge_attributes), None
+
+
+class Joined(nn.Module):
+    """One linear map of the input and every layer's output side by side.
+
+    The direct way from the input keeps what message passing blurs (jumping knowledge: Xu and others 2018). It starts
+    as the identity on the carried columns, so that training mends an embedding that is good already.
+    """
+
+    def __init__(self, shape: EncoderShape, widths: list[int]) -> None:
+        super().__init__()
+        self.linear = nn.Linear(shape.inputs + sum(widths), shape.outputs)
+        start, end = shape.carried_columns
+        if not 0 <= start <= end <= shape.inputs:
+            raise ValueError(f"carried columns {start} to {end} of {shape.inputs} inputs")
+        carried = min(end - start, shape.outputs)
+        if carried:
+            with torch.no_grad():
+                self.linear.weight.mul_(_START_SCALE)
+                self.linear.weight[:carried, start : start + carried] += torch.eye(carried)
+
+    def forward(self, heard: list[Tensor]) -> Tensor:
+        """(n, outputs) of the input and the layers' outputs, each (n, width)."""
+        joined: Tensor = self.linear(torch.cat(heard, dim=1))
+        return joined

@@ -1,0 +1,48 @@
+"""LightGCN: nothing but everybody's own vector, spread over the friendships."""
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from models.networks.encoder import Encoder, EncoderShape
+from models.networks.neighbours import spread
+
+
+class LightGcnConfig(EncoderShape):
+    """Shape of the encoder; `hidden` and `dropout` mean nothing to it."""
+
+    name: Literal["lightgcn"] = "lightgcn"
+
+    layers: int = Field(default=3, ge=1, le=4)
+    """steps that are averaged, beside the beginning"""
+
+
+class LightGcn(Encoder):
+    """The mean of E, S E, ... S^layers E, where S = D^-1/2 A D^-1/2 (He and others 2020).
+
+    E is the input where it has the width of an embedding, as an identity's table of its own does, else a linear map of
+    it. There is nothing else to learn.
+    """
+
+    def __init__(self, config: LightGcnConfig) -> None:
+        super().__init__()
+        self.config = config
+        same = config.inputs == config.outputs
+        self.first: nn.Module = nn.Identity() if same else nn.Linear(config.inputs, config.outputs, bias=False)
+        start, end = config.carried_columns
+        if not same and end > start:
+            carried = min(end - start, config.outputs)
+            with torch.no_grad():
+                self.first.weight.mul_(0.1)  # type: ignore[union-attr, operator]
+                self.first.weight[:carried, start : start + carried] += torch.eye(carried)  # type: ignore[index, operator]
+
+    def raw(self, features: Tensor, edge_index: Tensor, edge_attributes: Tensor | None) -> Tensor:
+        """As Encoder.raw; attributes of edges are not read."""
+        state = self.first(features)
+        total = state
+        for _ in range(self.config.layers):
+            state = spread(state, edge_index)
+            total = total + state
+        return total / (self.config.layers + 1)

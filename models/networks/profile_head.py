@@ -1,0 +1,54 @@
+"""Telling what somebody's profile says from the embedding, made without that profile."""
+
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class ProfileTarget(BaseModel):
+    """One column that is told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    column: str
+    """its name"""
+
+    kind: Literal["one", "several"]
+    """one value a person, or a set of values"""
+
+    values: int = Field(ge=1)
+    """how many there are"""
+
+
+class ProfileHead(nn.Module):
+    """A linear map for each column: softmax over its values, or a sigmoid for each value of a set."""
+
+    def __init__(self, inputs: int, targets: tuple[ProfileTarget, ...]) -> None:
+        super().__init__()
+        self.targets = targets
+        self.linears = nn.ModuleList(nn.Linear(inputs, target.values) for target in targets)
+
+    def forward(self, embeddings: Tensor) -> list[Tensor]:
+        """Logits (m, values) by column, of embeddings (m, inputs)."""
+        scale = embeddings.shape[1] ** 0.5  # rows have length one
+        return [linear(embeddings * scale) for linear in self.linears]
+
+    def loss(self, embeddings: Tensor, said: list[Tensor]) -> Tensor:
+        """The mean over columns of the cross-entropy, of embeddings (m, inputs) and what each person said.
+
+        `said` are by column (m,) int64 codes, -1 where nothing is said, or (m, values) of 0 and 1, all 0 where nothing.
+        """
+        losses = [embeddings.sum() * 0]
+        for target, logits, wanted in zip(self.targets, self(embeddings), said, strict=True):
+            if target.kind == "one":
+                known = wanted >= 0
+                if known.any():
+                    losses.append(functional.cross_entropy(logits[known], wanted[known]))
+            else:
+                known = wanted.any(dim=1)
+                if known.any():
+                    losses.append(functional.binary_cross_entropy_with_logits(logits[known], wanted[known]))
+        return torch.stack(losses).sum() / max(len(losses) - 1, 1)

@@ -1,0 +1,98 @@
+"""A variational graph autoencoder: a person as a cloud, from which friends and hidden features must be told."""
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.networks.encoder import Encoder, EncoderShape, Joined
+from models.networks.gcn import Convolutions
+
+_EDGES = 8192
+"""friendships, and as many random pairs, that a step reconstructs"""
+_WIDEST = 4.0
+"""largest logarithm of a cloud's deviation"""
+
+
+class VgaeConfig(EncoderShape):
+    """Shape of the encoder, and what its own loss weighs."""
+
+    name: Literal["vgae"] = "vgae"
+
+    kl_weight: float = Field(default=1e-3, ge=0)
+    """weight of the divergence from a standard normal cloud, per dimension"""
+
+    edge_weight: float = Field(default=0.2, ge=0)
+    """weight of telling friends from random pairs by inner product"""
+
+    feature_weight: float = Field(default=0.2, ge=0)
+    """weight of telling the features of people whose features were masked"""
+
+    masked_share: float = Field(default=0.15, ge=0, lt=1)
+    """share of people whose features are masked in a step"""
+
+
+class Vgae(Encoder):
+    """z ~ N(mean, deviation^2), both from graph convolutions; the embedding is the mean (Kipf, Welling 2016).
+
+    The features of a share of people give way to a learnt token and are told from z (masked autoencoders on graphs:
+    Hou and others, GraphMAE, 2022).
+    """
+
+    def __init__(self, config: VgaeConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.convolutions = Convolutions(config)
+        widths = [config.hidden] * config.layers
+        self.mean = Joined(config, widths)
+        self.log_deviation = nn.Linear(config.hidden, config.outputs)
+        nn.init.constant_(self.log_deviation.bias, -2.0)
+        self.token = nn.Parameter(torch.zeros(config.inputs))
+        self.features = nn.Linear(config.outputs, config.inputs)
+
+    def raw(self, features: Tensor, edge_index: Tensor, edge_attributes: Tensor | None) -> Tensor:
+        """The means; attributes of edges are not read."""
+        mean: Tensor = self.mean(self.convolutions(features, edge_index))
+        return mean
+
+    def learning(
+        self, features: Tensor, edge_index: Tensor, edge_attributes: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Embeddings drawn from the clouds, and divergence, edges and masked features as one loss."""
+        config = self.config
+        masked = torch.rand(len(features), device=features.device) < config.masked_share
+        heard = self.convolutions(torch.where(masked[:, None], self.token, features), edge_index)
+        mean = self.mean(heard)
+        log_deviation = self.log_deviation(heard[-1]).clamp(max=_WIDEST)
+        z = mean + torch.randn_like(mean) * log_deviation.exp()
+        divergence = 0.5 * (mean.square() + (2 * log_deviation).exp() - 1 - 2 * log_deviation).mean()
+        told = functional.mse_loss(self.features(z[masked]), features[masked]) if masked.any() else z.sum() * 0
+        edges = self._edge_loss(z, edge_index)
+        loss = config.kl_weight * divergence + config.edge_weight * edges + config.feature_weight * told
+        return functional.normalize(z, dim=1), loss
+
+    def reconstructed(self, features: Tensor, edge_index: Tensor) -> Tensor:
+        """(n, inputs): what everybody's features would be expected to be, each person's own masked among few others.
+
+        People are masked in turns of a share each, so that a person's own features never tell themselves.
+        """
+        parts = max(round(1 / max(self.config.masked_share, 0.05)), 2)
+        told = torch.empty_like(features)
+        turn = torch.arange(len(features), device=features.device) % parts
+        for part in range(parts):
+            masked = turn == part
+            means = self.raw(torch.where(masked[:, None], self.token, features), edge_index, None)
+            told[masked] = self.features(means[masked])
+        return told
+
+    @staticmethod
+    def _edge_loss(z: Tensor, edge_index: Tensor) -> Tensor:
+        if not edge_index.shape[1]:
+            return z.sum() * 0
+        drawn = edge_index[:, torch.randint(edge_index.shape[1], (_EDGES,), device=z.device)]
+        random = torch.randint(len(z), (2, _EDGES), device=z.device)
+        unit = functional.normalize(z, dim=1)
+        friends, strangers = ((unit[a] * unit[b]).sum(dim=1) * 5 for a, b in (drawn, random))
+        return (functional.softplus(1 - friends) + functional.softplus(strangers - 1)).mean()
