@@ -11,12 +11,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as tensors_of
 from safetensors.torch import save as bytes_of
-from torch import nn
+from torch import Tensor, nn
 
 from models.errors import ArtefactError
 from models.files import json_digest, read_bytes, read_json, write_bytes, write_json
 
 _NETWORKS = "models.networks."
+_COMPILED = "_orig_mod."
+"""what torch.compile puts before the names of the weights of a module that it wraps"""
 
 
 class _Description(BaseModel):
@@ -65,9 +67,12 @@ def save(
 ) -> None:
     """Writes `path`.safetensors and then `path`.json, each whole or not at all.
 
-    `config` must be what `type(model)(config)` was made from; the class must live under models.networks.
+    `config` must be what `type(model)(config)` was made from; the class must live under models.networks. A model that
+    was compiled, or a part that was, is written as if it had not been.
     """
-    weights = bytes_of({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()})
+    model = getattr(model, _COMPILED.rstrip("."), model)
+    tensors = _plain(model.state_dict())
+    weights = bytes_of({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     description = _Description(
         network=_class_path(type(model)),
         config_class=_class_path(type(config)),
@@ -95,10 +100,15 @@ def load(path: Path) -> Checkpoint:
     try:
         config = _class_at(description.config_class).model_validate(description.config)
         model: nn.Module = _class_at(description.network)(config)
-        model.load_state_dict(tensors_of(weights))
+        model.load_state_dict(_plain(tensors_of(weights)))
     except (ImportError, AttributeError, ValueError, RuntimeError, SafetensorError) as error:
         raise ArtefactError(f"{description_file} does not fit this release's {description.network}: {error}") from error
     return Checkpoint(model.eval(), config, description.metrics, description.features)
+
+
+def _plain(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights by the names that they have in a model that was not compiled."""
+    return {name.replace(_COMPILED, ""): tensor for name, tensor in weights.items()}
 
 
 def _beside(path: Path, suffix: str) -> Path:

@@ -1,4 +1,4 @@
-"""How well an encoder ranks friendships that it was not trained on, cheaply enough to ask often."""
+"""How well GraphSAGE ranks friendships that it was not trained on."""
 
 import numpy as np
 import torch
@@ -8,17 +8,12 @@ from torch_geometric.loader import NodeLoader
 
 from models.graph import Graph
 from models.networks.graphsage import GraphSage
-from offline.sage_losses import known_among
+from offline.held_out_ranking import HeldOutRanking
 from offline.sampler import CsrNeighbourSampler
 
 
 class Validation:
-    """Ranks each end of every held-out pair for the other, among a fixed random sample of people.
-
-    People count alike, however many friendships they have, as in the quality that a user meets. At most `candidates`
-    are drawn beside the ends of the pairs; a stranger with an equal score counts for half a place, so that a collapsed
-    encoder scores as chance. Embeddings come from sampled neighbourhoods, the same at every evaluation.
-    """
+    """`HeldOutRanking` by embeddings from sampled neighbourhoods, the same at every evaluation."""
 
     def __init__(
         self,
@@ -30,21 +25,18 @@ class Validation:
         seed: int,
         candidates: int = 5_000,
     ) -> None:
-        left, right = np.concatenate(pairs), np.concatenate(pairs[::-1])
-        self.pairs = len(pairs[0])
-        self._shares = 1.0 / np.maximum(known.degrees[left], 1)
-        drawn = np.random.default_rng(seed).permutation(known.n)[:candidates]
-        self._people = np.unique(np.concatenate([left, right, drawn]))
-        self._anchors, self._friends = np.searchsorted(self._people, left), np.searchsorted(self._people, right)
-        self._known = known
-        self._loader = NodeLoader(table, sampler, input_nodes=torch.from_numpy(self._people), batch_size=2_048)
+        self._ranking = HeldOutRanking(known, pairs, seed=seed, candidates=candidates)
+        people = torch.from_numpy(self._ranking.people)
+        self._loader = NodeLoader(table, sampler, input_nodes=people, batch_size=2_048)
+
+    @property
+    def pairs(self) -> int:
+        """Friendships that are ranked."""
+        return self._ranking.pairs
 
     @torch.no_grad()
     def metrics(self, model: GraphSage) -> dict[str, float]:
-        """Gain, mean reciprocal rank, recall at 20 and area under the curve, each 0-1; nothing without pairs.
-
-        The gain is the mean of 1 / log2(1 + rank): less at the mercy of a few first places than the reciprocal rank.
-        """
+        """As HeldOutRanking.metrics."""
         if not self.pairs:
             return {}
         model.eval()
@@ -54,16 +46,5 @@ class Validation:
                 model(batch.x, batch.edge_index, batch.num_sampled_nodes, batch.num_sampled_edges)
                 for batch in (one.to(device) for one in self._loader)
             ]
-        ).cpu()
-        ranks, areas = [], []
-        for start in range(0, len(self._anchors), 256):
-            anchors, friends = self._anchors[start : start + 256], self._friends[start : start + 256]
-            scores = (embeddings[anchors] @ embeddings.T).numpy()
-            wanted = scores[np.arange(len(anchors)), friends][:, None]
-            strangers = ~known_among(self._known, self._people[anchors], self._people)
-            above = ((scores > wanted) & strangers).sum(1) + 0.5 * ((scores == wanted) & strangers).sum(1)
-            ranks.append(1 + above)
-            areas.append(1 - above / np.maximum(strangers.sum(1), 1))
-        rank, area = np.concatenate(ranks), np.concatenate(areas)
-        measured = {"gain": 1 / np.log2(1 + rank), "mrr": 1 / rank, "recall_at_20": rank <= 20, "auc": area}
-        return {name: float(np.average(values, weights=self._shares)) for name, values in measured.items()}
+        )
+        return self._ranking.metrics(embeddings)

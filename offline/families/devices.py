@@ -1,0 +1,74 @@
+"""Where training runs, and what that device can do."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from structlog.typing import FilteringBoundLogger
+
+from models.errors import UsageError
+
+Choice = Literal["auto", "never", "always"]
+
+
+def chosen_device(name: str) -> torch.device:
+    """The device of that name; auto is CUDA, then MPS, then the CPU. Raises UsageError where there is none such."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(kind for kind, is_there in there.items() if is_there)
+    if not there[name]:
+        raise UsageError(f"device {name}: this machine has none; say auto or cpu")
+    return torch.device(name)
+
+
+def autocast(device: torch.device, choice: Choice) -> AbstractContextManager[Any]:
+    """Matrix products in bfloat16 where that is chosen, which needs no scaling of gradients; else nothing.
+
+    A CUDA device without bfloat16 stays at float32.
+    """
+    able = device.type != "cuda" or torch.cuda.is_bf16_supported()
+    if choice == "always" or (choice == "auto" and device.type == "cuda"):
+        return torch.autocast(device.type, dtype=torch.bfloat16, enabled=able)
+    return nullcontext()
+
+
+def compiled(
+    function: Callable[..., Any], device: torch.device, choice: Choice, log: FilteringBoundLogger
+) -> Callable[..., Any]:
+    """The function compiled where that is chosen; where compiling fails, the function as it is, and the log says so."""
+    if choice == "never" or (choice == "auto" and device.type != "cuda"):
+        return function
+    fast, works = torch.compile(function, dynamic=True), True
+
+    def called(*arguments: Any) -> Any:
+        nonlocal works
+        if works:
+            try:
+                return fast(*arguments)
+            except Exception as error:
+                works = False
+                log.warning("compile_failed", error=str(error).splitlines()[0][:200])
+        return function(*arguments)
+
+    return called
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory of the device that nobody uses."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    told = Path("/proc/meminfo")
+    for line in told.read_text("ascii").splitlines() if told.exists() else ():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 2**31
+
+
+def synchronise(device: torch.device) -> None:
+    """Waits until the device has done what it was told, so that time can be taken."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

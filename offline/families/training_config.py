@@ -1,0 +1,88 @@
+"""How an encoder of a comparison learns."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TrainingConfig(BaseModel):
+    """The dials of the one trainer; the seed is the run's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(default=60, ge=1)
+    """passes over the friendships to learn, at most"""
+
+    least_steps: int = Field(default=4, ge=1)
+    """steps of an epoch, at least: a small graph passes over its friendships more than once"""
+
+    max_steps: int = Field(default=160, ge=1)
+    """steps in all, at most, whatever the epochs"""
+
+    batch_pairs: int | Literal["probe"] = 2048
+    """friendships a step; "probe": the largest power of two whose step fits `memory_share` of the free memory"""
+
+    memory_share: float = Field(default=0.5, gt=0, le=1)
+    """share of the device's free memory that a probed step may take"""
+
+    labels: Literal["hidden", "all"] = "hidden"
+    """which friendships are learnt: those hidden from message passing, or these and those passed over as well"""
+
+    fan_outs: tuple[int, ...] = ()
+    """friends drawn per person in each hop; none: everybody is embedded in every step, which is faster on graphs of
+    up to about a hundred thousand people"""
+
+    temperature: float = Field(default=0.07, gt=0)
+    """what cosines are divided by before the softmax over the people of a step"""
+
+    link_weight: float = Field(default=1.0, ge=0)
+    """weight of ranking friends; of no account for an encoder that needs no labels"""
+
+    profile_weight: float = Field(default=0.0, ge=0)
+    """weight of telling profile columns of people whose profile is masked"""
+
+    masked_share: float = Field(default=0.15, gt=0, lt=1)
+    """share of people whose profile is masked in a step, where telling it has a weight"""
+
+    learning_rate: float = Field(default=1e-3, gt=0)
+    """step of AdamW, at first"""
+
+    least_learning_rate: float = Field(default=1e-5, ge=0)
+    """below which it does not fall"""
+
+    plateau_patience: int = Field(default=3, ge=0)
+    """epochs without a gain before the learning rate falls"""
+
+    plateau_factor: float = Field(default=0.5, gt=0, lt=1)
+    """what it falls by"""
+
+    weight_decay: float = Field(default=1e-4, ge=0)
+    """pull of the weights towards zero"""
+
+    gradient_norm: float = Field(default=1.0, gt=0)
+    """longest gradient; a longer one is shortened to it"""
+
+    validation_share: float = Field(default=0.1, gt=0, lt=1)
+    """share of the hidden friendships kept for stopping, 2,000 at most"""
+
+    patience: int = Field(default=10, ge=1)
+    """epochs without a better validation before training stops"""
+
+    checkpoint_every: int = Field(default=10, ge=1)
+    """epochs between checkpoints that stay"""
+
+    state_every_s: float = Field(default=10.0, ge=0)
+    """seconds between states that a killed run resumes from, at least"""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """where to train; auto takes a GPU where there is one"""
+
+    mixed_precision: Literal["auto", "never", "always"] = "auto"
+    """bfloat16 where it helps; auto: on CUDA alone"""
+
+    compile: Literal["auto", "never", "always"] = "auto"
+    """torch.compile; auto: on CUDA alone, where a run is long enough to earn it"""
+
+    def limited(self, steps: int) -> "TrainingConfig":
+        """The same for a run of seconds."""
+        return self.model_copy(update={"max_steps": min(self.max_steps, steps)})
