@@ -3,6 +3,7 @@
 import typer
 
 from offline import evaluate_command, nightly_command
+from offline.families import inference_command
 from offline.synth import command as synth_command
 
 
@@ -11,3 +12,4 @@ def register(app: typer.Typer) -> None:
     nightly_command.register(app)
     evaluate_command.register(app)
     synth_command.register(app)
+    inference_command.register(app)
