@@ -45,7 +45,7 @@ class Keys:
 
     @property
     def refresh(self) -> str:
-        """Queue of the user ids that wait for a candidate block."""
+        """Queue of the people who wait for candidates (models.live.waiting.Waiting)."""
         return f"{self.namespace}:refresh"
 
     @property
@@ -88,7 +88,7 @@ class Keys:
         return f"{self.version(version)}l:"
 
     def ranked(self, version: str, row: int, context: str) -> str:
-        """The ranked list of a viewer in a context. Always expires."""
+        """The ranked list of a viewer in a context (service.ranked_list.KeptList). Always expires."""
         return f"{self.ranked_lists(version)}{row}:{context}"
 
     def shard(self, shard: int) -> str:
@@ -108,7 +108,7 @@ class Keys:
         return f"{self.shard(shard_of(user_id))}p:{user_id}"
 
     def log(self, shard: int) -> str:
-        """The event log of a shard, a stream of models.live.log.Entry."""
+        """The event log of a shard, a stream of models.live.log.Entry; what is archived leaves it."""
         return f"{self.shard(shard)}log"
 
     def archived(self, shard: int) -> str:
@@ -116,7 +116,7 @@ class Keys:
         return f"{self.shard(shard)}archived"
 
     def mending(self, shard: int) -> str:
-        """Which worker works off the log of a shard, and until when (models.live.shard_lease)."""
+        """Which worker works off the log of a shard, and until when (service.worker_shards)."""
         return f"{self.shard(shard)}mending"
 
     @property
@@ -142,7 +142,7 @@ class Keys:
 
     @property
     def exposure(self) -> str:
-        """The people who were shown more often than they should be within a day, packed."""
+        """The people who were shown more often than they should be within a day (models.live.exposure)."""
         return f"{self.namespace}:exposure"
 
     def erasure(self, name: str) -> str:
@@ -165,7 +165,7 @@ class Keys:
         return f"{self.namespace}:erased:key"
 
     def newcomer(self, version: str, user_id: str) -> str:
-        """What a version has of a person whom its tables do not know."""
+        """What a version has of a person whom its tables do not know (models.live.newcomer.Newcomer)."""
         return f"{self.version(version)}n:{user_id}"
 
     def replayed(self, version: str) -> str:

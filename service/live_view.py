@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from models.columns import ALL_FLAGS, Flag
 from models.events import EventKind
+from models.live.circle import base_bits
 from models.live.record import LiveRecord
 from models.live.ties import MARKS, RESHAPING, Direction, derive, forbids, mark
 from models.pair_bits import PairBit
@@ -94,20 +95,6 @@ def resolved(
         flags=record.flags_over(int(ALL_FLAGS), 0),
         put=record.profile if row is not None and record.profile > cut else 0,
     )
-
-
-def base_bits(tables: Tables, row: int | None, others: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """(k,) uint8 of PairBit: what a version knows of the person at `row` and each of `others` (k,)."""
-    bits = np.zeros(len(others), dtype=np.uint8)
-    if row is None or not len(others):
-        return bits
-    bits[np.isin(others, tables.graph.neighbours(row))] = PairBit.CONNECTED
-    forbidden = tables.forbidden.neighbours(row)
-    if len(forbidden):
-        start = int(tables.forbidden.indptr[row])
-        at = np.minimum(np.searchsorted(forbidden, others), len(forbidden) - 1)
-        bits |= np.where(forbidden[at] == others, tables.forbidden_kinds[start + at], np.uint8(0))
-    return bits
 
 
 def _shown(record: LiveRecord, rows: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:

@@ -19,7 +19,7 @@ class Circle:
     """Rows of a version, ascending."""
 
     friends: Rows
-    """(f,) int32"""
+    """(f,) int32: connected, forbidden or not"""
     known: Rows
     """(k,) int32: forbidden, beside being friends or not"""
 
@@ -53,13 +53,7 @@ def circle(
     rows = tables.vocabulary.rows(others) if others else nobody
     if not len(rows) and not gone:
         return Circle(friends, known)
-    base = np.zeros(len(rows), np.uint8)
-    base[np.isin(rows, friends)] |= np.uint8(PairBit.CONNECTED)
-    if row is not None and len(known):
-        kinds = tables.forbidden_kinds[tables.forbidden.indptr[row] : tables.forbidden.indptr[row + 1]]
-        at = np.minimum(np.searchsorted(known, rows), len(known) - 1)
-        base |= np.where(known[at] == rows, kinds[at], np.uint8(0))
-    bits = derive(base, record.stamps(others), cut=cut, refused_after=refused_after)
+    bits = derive(base_bits(tables, row, rows), record.stamps(others), cut=cut, refused_after=refused_after)
     there = (rows >= 0) & (rows != (-1 if row is None else row))
     connected = (bits & np.uint8(PairBit.CONNECTED)) != 0
     friends = _changed(friends, rows[there & connected], rows[there & ~connected])
@@ -67,6 +61,20 @@ def circle(
         friends = np.setdiff1d(friends, tables.vocabulary.rows(sorted(gone))).astype(np.int32)
     barred = forbids(bits)
     return Circle(friends, _changed(known, rows[there & barred], rows[there & ~barred]))
+
+
+def base_bits(tables: Tables, row: int | None, others: Rows) -> NDArray[np.uint8]:
+    """(k,) uint8 of PairBit: what a version knows of the person at `row` and each of `others` (k,), -1: a stranger."""
+    bits = np.zeros(len(others), dtype=np.uint8)
+    if row is None or not len(others):
+        return bits
+    bits[np.isin(others, tables.graph.neighbours(row))] = PairBit.CONNECTED
+    forbidden = tables.forbidden.neighbours(row)
+    if len(forbidden):
+        start = int(tables.forbidden.indptr[row])
+        at = np.minimum(np.searchsorted(forbidden, others), len(forbidden) - 1)
+        bits |= np.where(forbidden[at] == others, tables.forbidden_kinds[start + at], np.uint8(0))
+    return bits
 
 
 def _changed(rows: Rows, added: Rows, removed: Rows) -> Rows:

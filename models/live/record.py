@@ -134,29 +134,6 @@ class LiveRecord:
             self.shown.pop(other_id, None)
         return old or len(left) < len(marks)
 
-    def merged(self, other: "LiveRecord") -> "LiveRecord":
-        """What both copies of one person's record know: associative, commutative, and idempotent."""
-        floor = max(self.floor, other.floor)
-        both = LiveRecord(
-            revision=max(self.revision, other.revision),
-            last=max(self.last, other.last),
-            profile=max(self.profile, other.profile),
-            erased=max(self.erased, other.erased),
-            reshaped=max(self.reshaped, other.reshaped),
-        )
-        for record in (self, other):
-            for flag, (stamp, value) in record.flags.items():
-                both.set_flag(flag, value, stamp)
-            for person, marks in record.ties.items():
-                kept = both.ties.setdefault(person, {})
-                for number, stamp in marks.items():
-                    kept[number] = max(stamp, kept.get(number, 0))
-            for person, shown in record.shown.items():
-                both.shown[person] = max(shown, both.shown.get(person, shown))
-        both.shown = _latest(both.shown)
-        both.drop_before(floor)
-        return both
-
     def stamps(self, others: Iterable[str] | None = None) -> NDArray[np.int64]:
         """(k, MARKS) int64 for models.live.ties.derive, of `others` or of everybody in `ties`, in their order."""
         people = list(self.ties if others is None else others)
