@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 from structlog.typing import FilteringBoundLogger
 from torch import Tensor
 from torch.nn import functional
@@ -16,9 +15,10 @@ from models.features.names import LOG_DEGREE
 from models.features.pair import EXTRA_INPUTS, PAIR_FEATURES
 from models.networks.two_tower import TwoTower, TwoTowerConfig
 from models.scoring import list_mass
+from offline.calibrating import fit_curve
 from offline.metrics import ndcg_of_lists
 from offline.ranker_config import RankerConfig
-from offline.training_lists import TrainingLists
+from offline.training_lists import Purpose, TrainingLists
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def train_ranker(
     """
     torch.manual_seed(config.seed)
     random = np.random.default_rng(config.seed)
-    useful = np.flatnonzero(lists.outcomes.any(axis=1))
+    useful = np.flatnonzero(lists.outcomes.any(axis=1) & (lists.purpose != Purpose.CALIBRATION))
     if len(useful) < 2:
         raise ValueError(f"a ranker learns from two lists that hold a friendship or more, not from {len(useful)}")
     validation, training = _split(lists, useful, config, random)
@@ -65,7 +65,10 @@ def train_ranker(
     run = _Run(model, training, validation, torch.from_numpy(people), statistics, prior, config, random)
     metrics = run.fit(log)
     model.eval()
-    model.calibration.copy_(torch.from_numpy(run.calibration()))
+    calibrating = lists.take(np.flatnonzero(lists.purpose == Purpose.CALIBRATION))
+    if not calibrating.outcomes.any():
+        calibrating = validation.take(np.flatnonzero(validation.purpose == Purpose.ORDINARY))
+    model.calibration.copy_(torch.from_numpy(run.calibration(calibrating if len(calibrating) else validation)))
     return TrainedRanker(model, metrics)
 
 
@@ -242,26 +245,23 @@ class _Run:
             scores[at] = self.model(queries, candidates, pair).numpy()
         return np.where(lists.in_use, scores, -np.inf)
 
-    def calibration(self) -> NDArray[np.float32]:
-        """Slope, level, and weights of the viewer's log degree and the list's mass, fitted on the twenty best places
-        of the ordinary validation lists by logistic regression (Platt 1999)."""
-        ordinary = np.flatnonzero(self.validation.ordinary)
-        lists = self.validation.take(ordinary) if len(ordinary) else self.validation
+    def calibration(self, lists: TrainingLists) -> NDArray[np.float32]:
+        """Slope, level, and weights of the viewer's log degree and the list's mass, fitted on the twenty best places of
+        these lists."""
         scores = self.scores(lists)
         best = np.argsort(-scores, axis=1, kind="stable")[:, :20]
         shown = np.take_along_axis(scores, best, axis=1)
         degree = self.statistics[lists.at_viewers, LOG_DEGREE]
-        mass = np.array([list_mass(row[np.isfinite(row)]) for row in scores])
+        mass = np.array([list_mass(row[np.isfinite(row)]) if np.isfinite(row).any() else 0.0 for row in scores])
         inputs = np.stack(
             [shown, np.broadcast_to(degree[:, None], shown.shape), np.broadcast_to(mass[:, None], shown.shape)], axis=2
         )
         used = np.isfinite(shown)
-        outcome = np.take_along_axis(lists.outcomes, best, axis=1)[used]
-        if outcome.all() or not outcome.any():
+        outcomes = (np.take_along_axis(lists.outcomes, best, axis=1) * lists.rise[:, None])[used]
+        if outcomes.all() or not outcomes.any():
             return np.array([1, 0, 0, 0], np.float32)
-        fitted = LogisticRegression(C=10.0).fit(inputs[used], outcome)
-        slope, by_degree, by_mass = fitted.coef_[0]
-        return np.array([max(slope, 1e-3), fitted.intercept_[0], by_degree, by_mass], np.float32)
+        slope, by_degree, by_mass, level = fit_curve(inputs[used], outcomes)
+        return np.array([max(slope, 1e-3), level, by_degree, by_mass], np.float32)
 
 
 def _rank_in_rows(values: NDArray[np.float32], among: NDArray[np.bool_]) -> NDArray[np.int64]:

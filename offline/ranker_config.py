@@ -76,10 +76,22 @@ class RankerConfig(BaseModel):
     """share of the towers' inputs silenced"""
 
     validation_share: float = Field(default=0.15, gt=0, lt=1)
-    """share of the viewers whose lists are kept for stopping and calibration"""
+    """share of the viewers whose lists are kept for stopping"""
 
     validation_lists: int = Field(default=1000, ge=1)
     """but no more lists than about this many"""
+
+    calibration_share: float = Field(default=0.025, gt=0, lt=0.5)
+    """friendships hidden at a time to calibrate on, where they have no dates"""
+
+    calibration_pairs: int = Field(default=2500, ge=0)
+    """friendships to calibrate on: as many are hidden, in several rounds where the graph is small"""
+
+    calibration_rounds: int = Field(default=4, ge=0)
+    """but no more rounds than this; none: probabilities are those of the validation lists"""
+
+    calibration_lists: int = Field(default=1500, ge=1)
+    """lists a round to calibrate on, at most"""
 
     seed: int = 0
     """of weights, order and draws"""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,19 @@ from numpy.typing import NDArray
 from models.candidates import CandidateMaker
 from models.features.pair import COMMON, PAIR_FEATURES, extra_inputs
 from models.graph import Graph
+
+
+class Purpose(IntEnum):
+    """What the friendships of a list were hidden for."""
+
+    ORDINARY = 0
+    """to learn from: of everybody alike"""
+
+    NEWCOMERS = 1
+    """to learn from: all, or nearly all, of a few people's"""
+
+    CALIBRATION = 2
+    """to turn scores into probabilities, and for nothing else"""
 
 
 @dataclass(frozen=True)
@@ -19,7 +33,7 @@ class TrainingLists:
     `counts` (U,) candidates in use; `outcomes` (U, m) whether a candidate became a friend; `friends_made` (U,) how
     many the viewer made in all, found or not; `offset` (U,) where the people of a list's graph begin in the tables of
     all graphs stacked, which is what `at_viewers` and `at_candidates` index;
-    `ordinary` (U,) that as much of the viewer's friendships was hidden as of everybody's.
+    `purpose` (U,) uint8, a Purpose; `rise` (U,) how many unknown friendships an outcome stands for (calibrating.rise).
     """
 
     users: NDArray[np.int64]
@@ -32,7 +46,8 @@ class TrainingLists:
     outcomes: NDArray[np.bool_]
     friends_made: NDArray[np.int64]
     offset: NDArray[np.int64]
-    ordinary: NDArray[np.bool_]
+    purpose: NDArray[np.uint8]
+    rise: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.users)
@@ -86,7 +101,13 @@ class TrainingLists:
 
 
 def training_lists(
-    maker: CandidateMaker, users: NDArray[np.int64], labels: Graph, kept: int, *, ordinary: bool = True
+    maker: CandidateMaker,
+    users: NDArray[np.int64],
+    labels: Graph,
+    kept: int,
+    *,
+    purpose: Purpose = Purpose.ORDINARY,
+    rise: float = 1.0,
 ) -> TrainingLists:
     """The candidates of these rows, at most `kept` each, with the friendships of `labels` as outcomes."""
     shape, features = (len(users), kept), len(PAIR_FEATURES)
@@ -101,7 +122,8 @@ def training_lists(
         outcomes=np.zeros(shape, np.bool_),
         friends_made=labels.degrees[users].astype(np.int64),
         offset=np.zeros(len(users), np.int64),
-        ordinary=np.full(len(users), ordinary),
+        purpose=np.full(len(users), purpose, np.uint8),
+        rise=np.full(len(users), rise, np.float32),
     )
     at = 0
     for pools in maker.batches(users):

@@ -71,7 +71,8 @@ def lists(users: int, rule: Rule, seed: int = 0) -> TrainingLists:
         outcomes=np.zeros(shape, np.bool_),
         friends_made=np.zeros(users, np.int64),
         offset=np.zeros(users, np.int64),
-        ordinary=np.ones(users, np.bool_),
+        purpose=np.zeros(users, np.uint8),
+        rise=np.ones(users, np.float32),
     )
     drawn.outcomes[:] = (random.random(shape) < rule(drawn, random)) & drawn.in_use
     drawn.friends_made[:] = drawn.outcomes.sum(axis=1)

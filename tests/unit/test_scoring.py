@@ -90,7 +90,8 @@ def as_list(asked: Block) -> TrainingLists:
         outcomes=np.zeros((1, m), np.bool_),
         friends_made=np.zeros(1, np.int64),
         offset=np.zeros(1, np.int64),
-        ordinary=np.ones(1, np.bool_),
+        purpose=np.zeros(1, np.uint8),
+        rise=np.ones(1, np.float32),
     )
 
 
@@ -232,6 +233,15 @@ def test_without_weights_resource_allocation_ranks(tmp_path: Path) -> None:
     logits = ranker.logits(known, asked)
     np.testing.assert_allclose(logits, asked.values()[ALLOCATION], rtol=1e-6)
     np.testing.assert_allclose(ranker.scores(known, asked, "web"), 1 / (1 + np.exp(9 - logits)), rtol=1e-5)
+
+
+def test_who_is_near_nobody_is_shown_the_well_connected_first(tmp_path: Path) -> None:
+    known, asked = people(network(0), 0), block(0)
+    nothing = quantise(asked.viewer, asked.rows, asked.sources, np.zeros((len(PAIR_FEATURES), len(asked)), np.float32))
+    scores = Ranker.open(fallback(tmp_path)).scores(known, nothing, "web")
+    degrees = known.statistics[asked.rows, LOG_DEGREE]
+    assert (np.diff(scores[np.argsort(degrees)]) >= 0).all()
+    assert len(np.unique(scores)) > 1
 
 
 @pytest.mark.parametrize("learnt", [True, False])
