@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from models.candidates import CHEAP_DEFAULT
 from models.features.profile import ProfileEncoder
 from models.graph import Graph
+from offline.calibrating import asked, rise, thin_hidings
 from offline.config import NightConfig
 from offline.evaluation.splits import dates_of
 from offline.learnt import Learnt, Training
@@ -19,7 +20,7 @@ from offline.population import Friendships, Parted, Population
 from offline.ranker import train_ranker
 from offline.sage_training import train_graphsage
 from offline.snapshot import Snapshot
-from offline.training_lists import TrainingLists, training_lists
+from offline.training_lists import Purpose, TrainingLists, training_lists
 
 FEW = 3
 """friends that are left to a newcomer with some, at most"""
@@ -44,7 +45,7 @@ def train(
     encoder passes messages over neither; the ranker's graph lacks only its own outcomes, so that the embeddings it
     reads say no more of them than they will of the future. Where one such part makes few lists, more are hidden, each
     alone and from all that is read; and some people are made newcomers, so that the ranker knows what to make of a
-    profile alone.
+    profile alone. Thin parts are hidden last, to calibrate on.
     """
     split = config.split
     outcomes = readable.parted(split.labels_of(readable.count), split.seed + 1)
@@ -71,16 +72,20 @@ def train(
     )
     reference = Reference.of(early)
 
-    hidings = [outcomes, *_more_hidings(readable, messages, outcomes, config)]
-    each = -(-config.ranker.lists // len(hidings))
-    ordinary = len(hidings)
+    ordinary = [outcomes, *more_hidings(readable, messages, outcomes, config)]
+    hidings = [(one, Purpose.ORDINARY) for one in ordinary]
     if population.people.coded.has_values:
-        hidings += _newcomers(outcomes, config)
+        hidings += [(one, Purpose.NEWCOMERS) for one in _newcomers(outcomes, config)]
+    thin = thin_hidings(readable, messages, config.ranker, split.seed + 2 + config.ranker.rounds)
+    hidings += [(one, Purpose.CALIBRATION) for one in thin]
     lists, people, statistics = [], [], []
-    for at, hiding in enumerate(hidings):
+    for at, (hiding, purpose) in enumerate(hidings):
         around = population.before(hiding.moment(moment), hiding.kept)
         surroundings = survey(hiding.kept.graph, around, reference)
-        viewers = _viewers(hiding, around.suggestible, config, each)
+        if purpose is Purpose.CALIBRATION:
+            viewers = asked(hiding.kept.graph, around.suggestible, config.ranker.calibration_lists, split.seed + at)
+        else:
+            viewers = viewers_of(hiding, around.suggestible, config, -(-config.ranker.lists // len(ordinary)))
         view = perspective(
             surroundings,
             around,
@@ -91,12 +96,17 @@ def train(
             config.candidates,
             config.index,
         )
-        lists.append(training_lists(view.maker, viewers, hiding.hidden, config.candidates.kept, ordinary=at < ordinary))
+        worth = rise(hiding) if purpose is Purpose.CALIBRATION else 1.0
+        lists.append(
+            training_lists(view.maker, viewers, hiding.hidden, config.candidates.kept, purpose=purpose, rise=worth)
+        )
         people.append(view.tower_inputs)
         statistics.append(surroundings.statistics)
         log.info("training_lists_made", round=at + 1, of=len(hidings), viewers=len(viewers))
     joined = TrainingLists.stacked(lists, snapshot.n)
-    found, learners = int(joined.outcomes.sum()), len(np.unique(joined.users[joined.outcomes.any(axis=1)]))
+    learnt_from = joined.outcomes[joined.purpose != Purpose.CALIBRATION]
+    found = int(learnt_from.sum())
+    learners = len(np.unique(joined.users[joined.purpose != Purpose.CALIBRATION][learnt_from.any(axis=1)]))
     metrics = {f"sage_{name}": value for name, value in sage.metrics.items()}
     ranker = None
     if found >= config.ranker.least_pairs and learners > 1:
@@ -124,7 +134,7 @@ def train(
     )
 
 
-def _more_hidings(readable: Friendships, messages: Friendships, first: Parted, config: NightConfig) -> Iterator[Parted]:
+def more_hidings(readable: Friendships, messages: Friendships, first: Parted, config: NightConfig) -> Iterator[Parted]:
     """More parts to hide from the ranker, one at a time, until there are as many lists as it reads.
 
     The friendships that the encoder was asked for are in none of them: its embeddings know these better than they will
@@ -161,7 +171,7 @@ def _newcomers(outcomes: Parted, config: NightConfig) -> Iterator[Parted]:
     yield Parted(Friendships(without, dates), hidden, outcomes.cut)
 
 
-def _viewers(outcomes: Parted, active: NDArray[np.bool_], config: NightConfig, most: int) -> NDArray[np.int64]:
+def viewers_of(outcomes: Parted, active: NDArray[np.bool_], config: NightConfig, most: int) -> NDArray[np.int64]:
     """Active people with an outcome to learn from, `most` at most, ascending."""
     viewers = np.flatnonzero((outcomes.hidden.degrees > 0) & active)
     drawn = np.random.default_rng(config.split.seed).permutation(viewers)[:most]

@@ -47,7 +47,7 @@ def trial(data: Path, held_out: Path | None, home: Path, config: NightConfig, us
     """
     started = datetime.now(UTC)
     snapshot = write_snapshot(data, home / "snapshot", started_at=started)
-    known, hidden, moment = _parts(snapshot, held_out, config.split.seed)
+    known, hidden, moment = known_and_hidden(snapshot, held_out, config.split.seed)
     encoder = ProfileEncoder.fit(snapshot.profiles, config.text_model)
     everybody = population(snapshot, encoder)
     # a night keeps a part of what it knows from training, for its gate
@@ -65,7 +65,7 @@ def trial(data: Path, held_out: Path | None, home: Path, config: NightConfig, us
     )
     learnt.save(home / "learnt")
     people = everybody.before(moment, known)
-    asked = sample(np.flatnonzero((hidden.degrees > 0) & _active(snapshot)), users)
+    asked = sample(np.flatnonzero((hidden.degrees > 0) & active_people(snapshot)), users)
     log.info("judging", users=len(asked), held_out=len(hidden.indices) // 2, known=known.count)
     system = Judged.of(
         known.graph,
@@ -102,7 +102,7 @@ def judge_newcomers(
     seen their friendships among all the others; embeddings, affinities and candidates have not.
     """
     kept, hidden, drawn = hide_people(graph, NEWCOMER_SHARE, config.split.seed)
-    asked = sample(drawn[(hidden.degrees[drawn] > 0) & _active(snapshot)[drawn]], most)
+    asked = sample(drawn[(hidden.degrees[drawn] > 0) & active_people(snapshot)[drawn]], most)
     if not len(asked):
         return Slice(users=0, methods={})
     activity = people.activity.copy()
@@ -137,7 +137,7 @@ def judge_newcomers(
     return Slice(users=report.users, methods={name: methods[name] for name in (*lists, *best)})
 
 
-def _active(snapshot: Snapshot) -> NDArray[np.bool_]:
+def active_people(snapshot: Snapshot) -> NDArray[np.bool_]:
     return np.asarray(snapshot.flags & np.uint8(Flag.ACTIVE), dtype=np.bool_)
 
 
@@ -170,7 +170,7 @@ def read_held_out(path: Path, vocabulary: Vocabulary, known: Graph) -> Graph:
     return hidden
 
 
-def _parts(snapshot: Snapshot, held_out: Path | None, seed: int) -> tuple[Friendships, Graph, int]:
+def known_and_hidden(snapshot: Snapshot, held_out: Path | None, seed: int) -> tuple[Friendships, Graph, int]:
     """What is known, what is to be found, and the first moment that nothing may look at."""
     whole = friendships(snapshot)
     if held_out is not None:
