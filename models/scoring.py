@@ -34,6 +34,8 @@ LOWEST_ODDS = np.float32(80)
 """logarithm of the longest odds against that float32 can turn into a probability"""
 TOWER_PRODUCT = "tower_product"
 """what an explanation calls the product of the towers among the inputs"""
+BY_DEGREE = np.float32(0.01)
+"""logit for each unit of a candidate's log degree, where resource allocation says nothing of anybody"""
 MASS_OF = 20
 """how many of a list's best set its level"""
 
@@ -138,7 +140,9 @@ class Ranker:
         `inputs` are the viewer's, where the tables do not have them at the row that the block names.
         """
         if self.kind != "two_tower":
-            return np.asarray(block.codes[ALLOCATION] * block.step[ALLOCATION] + block.low[ALLOCATION])
+            near = np.asarray(block.codes[ALLOCATION] * block.step[ALLOCATION] + block.low[ALLOCATION])
+            # somebody without friends is near nobody: the well connected come first then
+            return near if near.any() else np.asarray(BY_DEGREE * tables.statistics[block.rows, LOG_DEGREE])
         inputs = inputs or ViewerInputs.of(tables, block.viewer)
         hidden = self._first_layer(tables, block, inputs)
         past: Floats = hidden[:, -1] + self._last_bias
@@ -205,8 +209,8 @@ class Ranker:
         self, tables: PersonTables, block: Block, place: int, context: str, inputs: ViewerInputs | None = None
     ) -> Explanation:
         """What made the score of the candidate at a place of the block (models.attribution); `inputs` as `logits`."""
-        inputs = inputs or ViewerInputs.of(tables, block.viewer)
         logits = self.logits(tables, block, inputs)
+        inputs = inputs or ViewerInputs.of(tables, block.viewer)
         degree = float(inputs.statistics[LOG_DEGREE])
         slope, level = float(self._calibration[0]), self._level(logits, degree)
         names, read, contributions, start, product = self._attributed(tables, block, place, inputs)

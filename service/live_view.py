@@ -45,6 +45,8 @@ class LiveView:
     """come back after an erasure that the version does not know of: its row is somebody else's"""
     flags: Flag = ALL_FLAGS
     """of a viewer without a row; the hidden set knows of the others"""
+    reshaped: int = 0
+    """when the friendships or the profile of the viewer last changed, microseconds; 0: never"""
     put: int = 0
     """when the profile of a viewer with a row was last changed since the cut, microseconds; 0: not at all"""
 
@@ -93,6 +95,7 @@ def resolved(
         is_gone=is_gone,
         is_new=is_new,
         flags=record.flags_over(int(ALL_FLAGS), 0),
+        reshaped=max(record.reshaped, record.profile),
         put=record.profile if row is not None and record.profile > cut else 0,
     )
 

@@ -85,6 +85,11 @@ class Viewer:
     """what scoring reads of a viewer without a row"""
 
     @property
+    def reshaped(self) -> int:
+        """When her friends or her profile last changed, microseconds; 0: not lately."""
+        return 0 if self.view is None else self.view.reshaped
+
+    @property
     def profile(self) -> "int | ProfileCodes | None":
         """Where the profile stands, or what it is."""
         return self.row if self.codes is None else self.codes

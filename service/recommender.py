@@ -1,8 +1,11 @@
 """One list for one viewer: from the store where it was kept, else ranked from the candidate block."""
 
+from collections.abc import Callable
+
 from models.block import Block
 from models.errors import CorruptRecordError
 from models.keys import Keys
+from models.live.stamps import MICROSECONDS, now_us
 from models.store.protocol import AsyncStore
 from service import lists
 from service.following import Following
@@ -16,18 +19,29 @@ from service.ranking import KEPT, Trace, Viewer
 from service.served_version import ServedVersion
 from service.write_behind import WriteBehind
 
+SETTLING_US = 5 * MICROSECONDS
+"""so long after somebody's friends or profile changed her lists are not kept: her candidates are being made anew, and
+whoever takes away a list that came of the ones before may die before it does"""
+
 
 class Recommender:
     """Answers queries with the version it is given; every trip to the store is one await."""
 
     def __init__(
-        self, store: AsyncStore, keys: Keys, following: Following, behind: WriteBehind, metrics: Metrics
+        self,
+        store: AsyncStore,
+        keys: Keys,
+        following: Following,
+        behind: WriteBehind,
+        metrics: Metrics,
+        clock: Callable[[], int] = now_us,
     ) -> None:
         self._store = store
         self._keys = keys
         self._following = following
         self._behind = behind
         self._metrics = metrics
+        self._clock = clock
 
     async def answer(
         self, query: Query, version: ServedVersion, previous: ServedVersion | None, trace: Trace, *, fresh: bool
@@ -62,7 +76,8 @@ class Recommender:
             trace.stage("store")
         block = self._block(found[0], row)
         if block is not None:
-            answer, made = lists.ranked(query, version, viewer, block, trace, kept=not fresh)
+            kept = not fresh and self._clock() - viewer.reshaped > SETTLING_US
+            answer, made = lists.ranked(query, version, viewer, block, trace, kept=kept)
             if made is not None:
                 self._behind.keep(keys.ranked(version.version, row, query.context), made.pack(KEPT))
             return answer

@@ -7,6 +7,7 @@ import pytest
 from models.errors import CorruptRecordError
 from models.live.changes import write_erasure, write_profile
 from models.live.record import LiveRecord
+from models.live.stamps import now_us
 
 pytestmark = pytest.mark.anyio
 
@@ -120,6 +121,14 @@ async def test_a_viewer_is_told_nothing_by_the_profile_she_had(place: Any) -> No
     assert await both() == [{"Bolt"}, {"Bolt"}]
     await place.put("ann", company=None)
     assert await both() == [set(), set()]
+
+
+async def test_a_list_is_not_kept_while_candidates_are_made_anew(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list of a block from before the change may be written after the worker took such lists away."""
+    await place.post(("connect", "cid", "fay"))
+    assert [(await place.recommended("cid"))["served"] for _ in range(2)] == ["ranked", "ranked"]
+    monkeypatch.setattr(place.parts.recommendations._recommender, "_clock", lambda: now_us() + 6_000_000)
+    assert [(await place.recommended("cid"))["served"] for _ in range(2)] == ["ranked", "cache"]
 
 
 async def test_an_older_at_never_undoes_a_later_block(place: Any) -> None:
