@@ -1,5 +1,6 @@
 """`pymk serve`, `worker` and `recommend` as a shell sees them, on the embedded store."""
 
+import http.client
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import numpy as np
 import pytest
@@ -154,6 +156,53 @@ def test_it_starts_before_anything_is_published_and_takes_a_version_up(home: Pat
         assert second["served"] == "cold_start"
     with opened(home) as store:
         assert served(store, keys=Keys("pymk")) == {}, "a process that stopped is no live one"
+
+
+AWKWARD = "a/b c 🦊 é %2F?#&=+,;'\"\\|<> why/../."
+
+
+def test_an_id_of_any_characters_and_the_greatest_length_works_on_every_route(home: Path) -> None:
+    user_id = AWKWARD + "x" * (128 - len(AWKWARD.encode()))
+    encoded, port = quote(user_id, safe=""), free_port()
+    publish_in(home)
+
+    def ask(method: str, path: str, body: object = None) -> Any:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body))
+            answer = connection.getresponse()
+            said = answer.read()
+            assert answer.status in {200, 202}, (method, path, answer.status, said)
+            return json.loads(said)
+        finally:
+            connection.close()
+
+    def shown(**query: str) -> list[str]:
+        listed = ask("GET", "/pymk/recommendations?" + urlencode({"limit": 100, **query}))
+        assert listed["user_id"] == query["user_id"]
+        return [one["user_id"] for one in listed["recommendations"]]
+
+    with started(home, "serve", "--port", str(port)):
+        until(lambda: get(port, "/health/ready")[0] == 200)
+        assert "dan" in shown(user_id=user_id)
+        ask("PUT", f"/pymk/users/{encoded}", {"name": user_id, "company": "Acme"})
+        assert ask("GET", f"/pymk/users/{encoded}") == {"name": user_id, "company": "Acme"}
+        events = [("block", user_id, "dan"), ("connect", "eva", user_id), ("dismiss", user_id, "fay")]
+        body = [{"kind": kind, "user_id": one, "other_id": other, "event_id": user_id} for kind, one, other in events]
+        assert ask("POST", "/pymk/events", body[:2]) == {"accepted": 2}
+        assert ask("POST", "/pymk/events", [{**body[2], "event_id": "2"}]) == {"accepted": 1}
+        assert not {"dan", "eva", "fay"} & set(shown(user_id=user_id))
+        assert "gus" not in shown(user_id=user_id, exclude=f"{user_id},gus")
+        assert "ann" in shown(user_id="gus", exclude=user_id)
+        rules = {
+            (one, other): ask("GET", f"/pymk/users/{quote(one, safe='')}/why/{quote(other, safe='')}")["rules"]
+            for one, other in ((user_id, "dan"), ("dan", user_id), (user_id, user_id))
+        }
+        assert list(rules.values()) == [["blocked"], ["blocked", "newcomer"], ["self", "newcomer"]]
+        receipt = ask("DELETE", f"/pymk/users/{encoded}")["receipt"]
+        assert ask("GET", f"/pymk/erasures/{receipt}")["state"] == "hidden"
+        assert shown(user_id=user_id) == []
+        assert get(port, f"/pymk/users/{encoded}")[0] == 404
 
 
 def test_two_workers_answer_and_count_together(home: Path) -> None:
