@@ -23,6 +23,7 @@ const RULES = {
   undiscoverable: "asked never to be suggested",
   inactive: "deactivated",
   excluded: "left out by the request",
+  newcomer: "came after the last night, and is suggested from the next one on",
   viewer_inactive: "the viewer is deactivated and is shown nobody",
   erased: "erased",
   dismissed: "dismissed by the viewer",
