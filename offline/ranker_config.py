@@ -66,7 +66,7 @@ class RankerConfig(BaseModel):
     linear_learning_rate: float = Field(default=1e-2, gt=0)
     """highest step of AdamW where the ranker stays linear"""
 
-    linear_prior: float = Field(default=0.25, ge=0, le=1)
+    linear_prior: float = Field(default=0.35, ge=0, le=1)
     """share of the way back to the cheap score that a linear ranker goes once it has learnt"""
 
     tower: tuple[int, ...] = (256, 128, 64)
