@@ -7,6 +7,8 @@ import sys
 import orjson
 import structlog
 
+from models.lines import Lines
+
 
 def configure(*, debug: bool = False, json: bool | None = None) -> None:
     """Sends structlog and the standard library's logging to stderr; commands call it once, before anything else.
@@ -26,10 +28,11 @@ def configure(*, debug: bool = False, json: bool | None = None) -> None:
         if as_json
         else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), timestamp_key="at")]
     )
+    lines = Lines(sys.stderr)
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=(lambda *_: lines) if as_json else structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)

@@ -17,6 +17,7 @@ from uvicorn.supervisors import Multiprocess
 from models.errors import PymkError, UsageError
 from models.settings import Settings
 from models.store.opening import open_sync
+from service.corked import Http
 from service.metrics import MULTIPROCESS
 
 APPLICATION = "service.app:from_environment"
@@ -43,7 +44,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
             APPLICATION,
             factory=True,
             loop="uvloop",
-            http="httptools",
+            http=Http,
             ws="none",
             lifespan="on",
             workers=workers,

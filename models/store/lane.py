@@ -97,6 +97,7 @@ class _Wire(asyncio.Protocol):
         self._slice_s = slice_s
         self._reader = hiredis.Reader()
         self._waiting: deque[tuple[asyncio.Future[Any], int]] = deque()
+        self._unsent: list[bytes] = []
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
         self._slices = 0
@@ -109,7 +110,9 @@ class _Wire(asyncio.Protocol):
             waiter.set_exception(LaneError("the connection was lost"))
             return waiter
         self._waiting.append((waiter, self._slices + SLICES))
-        self._transport.write(command)
+        if not self._unsent:
+            self._loop.call_soon(self._send)
+        self._unsent.append(command)
         if self._timer is None:
             self._timer = self._loop.call_later(self._slice_s, self._count)
         return waiter
@@ -146,6 +149,12 @@ class _Wire(asyncio.Protocol):
             waiter, _ = self._waiting.popleft()
             if not waiter.done():
                 waiter.set_exception(LaneError(str(error or "the connection was lost")))
+
+    def _send(self) -> None:
+        """Sends what was asked since the loop last came by: one call of the system wakes the server for all of it."""
+        unsent, self._unsent = self._unsent, []
+        if self._transport is not None:
+            self._transport.write(b"".join(unsent))
 
     def _count(self) -> None:
         """One slice of time has gone: gives up what is due by it."""

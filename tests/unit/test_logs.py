@@ -1,12 +1,17 @@
 """Log lines: machines get JSON, nobody gets user ids."""
 
+import asyncio
+import io
 import json
 import logging
+import subprocess
+import sys
 
 import pytest
 import structlog
 
 from models import logs
+from models.lines import Lines
 
 pytestmark = pytest.mark.usefixtures("restored_logging")
 
@@ -33,6 +38,34 @@ def test_an_exception_is_one_json_line(capsys: pytest.CaptureFixture[str]) -> No
         structlog.get_logger().exception("failed")
     (line,) = capsys.readouterr().err.splitlines()
     assert "ValueError: x" in json.loads(line)["exception"]
+
+
+def test_lines_of_one_turn_of_a_loop_are_one_write_and_none_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "write", written.append)
+    lines = Lines(stream)
+
+    async def busy() -> None:
+        for turn in range(3):
+            for number in range(4):
+                lines.msg(f"{turn} {number}")
+            assert len(written) == turn
+            await asyncio.sleep(0)
+        await asyncio.to_thread(lines.msg, "of a thread")
+        lines.msg("last")
+
+    asyncio.run(busy())
+    lines.msg("after")
+    assert [text.count("\n") for text in written[:4]] == [4, 4, 4, 1]
+    assert "".join(written).splitlines()[12:] == ["of a thread", "last", "after"]
+
+
+def test_a_line_that_waits_when_the_process_ends_is_written() -> None:
+    source = "import sys, asyncio\nfrom models.lines import Lines\n"
+    source += "async def end(): Lines(sys.stderr).info('the end'); sys.exit(3)\nasyncio.run(end())"
+    ended = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (3, "the end\n")
 
 
 def test_debug_and_the_console_can_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
