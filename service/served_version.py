@@ -160,6 +160,9 @@ class ServedVersions:
             self._refused, self._retry_at = pointer.version, time.monotonic() + RETRY_S
             self._failed(error)
             return
+        if self.active is None and (moved := await self._moved_on(pointer)) is not None:
+            await self._switch(moved)
+            return
         before, self.active, self.fault = self.active, opened, None
         self._metrics.switches.inc()
         structlog.get_logger().info("version_served", version=opened.version)
@@ -170,6 +173,16 @@ class ServedVersions:
             await asyncio.to_thread(self._opener.clear, opened.version)
         if self.previous is None:
             self.previous = await self._from_disk(older)
+
+    async def _moved_on(self, pointer: ActivePointer) -> ActivePointer | None:
+        """The pointer, where it names another version by the time that the first one is open.
+
+        Whoever takes away what versions hold of erased people waits for the processes that say to serve one of them:
+        so this process says so before it looks.
+        """
+        await self._store.set(self._process, pointer.version.encode(), processes.TTL_S)
+        moved = decode_pointer(await self._store.get(self._keys.active))
+        return moved if moved is not None and moved.version != pointer.version else None
 
     async def _opened(self, version: str) -> ServedVersion:
         if self.previous is not None and self.previous.version == version:

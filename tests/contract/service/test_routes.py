@@ -11,6 +11,7 @@ import structlog
 from fastapi import Request
 
 from models import processes
+from service.served_version import ServedVersions
 
 pytestmark = pytest.mark.anyio
 
@@ -44,6 +45,29 @@ async def test_the_version_says_what_it_is_made_of(place: Any) -> None:
     assert (body["users"], body["connections"], body["forced"]) == (8, 13, False)
     assert body["published_at"]
     assert body["activated_at"]
+
+
+async def test_a_version_that_was_switched_from_while_it_was_opened_is_not_served(open_place: Any) -> None:
+    async with open_place() as place:
+        following, slow = place.parts.versions, place.parts.versions._opener
+        first, opened = following.active.version, []
+
+        class Opener:
+            """Lets the pointer move on while the first version is being opened."""
+
+            def open(self, version: str) -> Any:
+                opened.append(version)
+                if len(opened) == 1:
+                    opened.append(place.publish())
+                return slow.open(version)
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(slow, name)
+
+        served = ServedVersions(place.requests, place.keys, Opener(), place.parts.metrics, "late")
+        await served._follow()
+        assert opened[:3] == [first, served.active.version, served.active.version]
+        assert served.active.version != first
 
 
 async def test_versions_are_listed_switched_and_rolled_back(place: Any) -> None:
