@@ -16,7 +16,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from urllib.parse import quote, urlencode
 import pytest
 import redis
 
+from models.errors import StoreUnavailableError
 from models.store.embedded import EmbeddedServer
 
 SEQUENCES = int(os.environ.get("PYMK_KILLED_SEQUENCES", "0"))
@@ -58,10 +59,12 @@ class Processes:
     def kill(self, name: str) -> None:
         """SIGKILL; the store's supervisor starts it again by itself."""
         if name == "store":
-            server = EmbeddedServer(self._home.path)
-            with redis.Redis(unix_socket_path=server.socket_path) as client, suppress(redis.ConnectionError):
+            with (
+                suppress(redis.RedisError, StoreUnavailableError, ProcessLookupError),  # it is down, or just went
+                closing(EmbeddedServer(self._home.path)) as server,
+                redis.Redis(unix_socket_path=server.socket_path, socket_timeout=5) as client,
+            ):
                 os.kill(int(client.info("server")["process_id"]), signal.SIGKILL)
-            server.close()
         else:
             self._running[name].kill()
 
