@@ -18,13 +18,14 @@ from service.reasons import (
     mutual_text,
 )
 
-SOURCE_NAMES = tuple(orjson.dumps(sources.names(bits)) for bits in range(256))
-"""by source bits, the JSON array of their names"""
+_SOURCES = tuple(b',"sources":%b,"reasons":[' % orjson.dumps(sources.names(bits)) for bits in range(256))
+"""by source bits, what stands between an entry's position and its reasons"""
 
 _NEAR = np.uint8(Source.FRIENDS_OF_FRIENDS)
 _AROUND = np.uint8(Source.RANDOM_WALK)
 _IDS_KEPT = 1 << 16
 _ATTRIBUTES_KEPT = 1 << 14
+_COUNTS_KEPT = 1 << 12
 
 
 class Told(NamedTuple):
@@ -75,8 +76,8 @@ class EntryEncoder:
         for count, examples, attributes in zip(mutuals.counts.tolist(), mutuals.examples, shared, strict=True):
             parts = [_attribute_reason(column, value) for column, value in attributes]
             if count:
-                named = b",".join([quoted(row) for row in examples])
-                parts.insert(0, _mutual_reason(count, named))
+                head, tail = _mutual_reason(count)
+                parts.insert(0, head + b",".join([quoted(row) for row in examples]) + tail)
             reasons.append(b",".join(parts))
         return Told(reasons, mutuals.counts)
 
@@ -84,24 +85,24 @@ class EntryEncoder:
         self, rows: NDArray[np.uint32], scores: NDArray[np.float32], bits: NDArray[np.uint8], told: Told
     ) -> list[tuple[bytes, bytes]]:
         """What stands before and after the position in each person's entry, all of length k."""
-        quoted, sources = self._quoted, told.sources(bits)
+        quoted, k = self._quoted, len(rows)
+        shown = (b"%.6g " * k % tuple(scores.tolist())).split()
         return [
             (
-                b'{"user_id":%b,"score":%.6g,"position":' % (quoted(row), score),
-                b',"sources":%b,"reasons":[%b]}' % (SOURCE_NAMES[found], reason),
+                b'{"user_id":' + quoted(row) + b',"score":' + score + b',"position":',
+                _SOURCES[found] + reason + b"]}",
             )
             for row, score, found, reason in zip(
-                rows.tolist(), scores.tolist(), sources.tolist(), told.reasons, strict=True
+                rows.tolist(), shown, told.sources(bits).tolist(), told.reasons, strict=True
             )
         ]
 
 
-def _mutual_reason(count: int, named: bytes) -> bytes:
-    return b'{"code":"mutual_connections","count":%d,"examples":[%b],"text":"%b"}' % (
-        count,
-        named,
-        mutual_text(count).encode(),
-    )
+@lru_cache(maxsize=_COUNTS_KEPT)
+def _mutual_reason(count: int) -> tuple[bytes, bytes]:
+    """What stands before and after the ids named of so many mutual connections."""
+    head = b'{"code":"mutual_connections","count":%d,"examples":[' % count
+    return head, b'],"text":%b}' % orjson.dumps(mutual_text(count))
 
 
 @lru_cache(maxsize=_ATTRIBUTES_KEPT)

@@ -39,6 +39,7 @@ _HEADER = struct.Struct("<BBHI3Q2I")
 _ENCODED = struct.Struct("<H")
 _WORD = struct.Struct("<I")
 _BYTES_PER_PERSON = 9
+_DIGITS = tuple(b"%d" % position for position in range(101))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +71,12 @@ class Entries:
         """Entries from what stands before and after each one's position."""
         parts, ends, places, end = [], [], [], 0
         for position, (before, after) in enumerate(halves, 1):
-            digits = b"%d" % position
+            digits = _DIGITS[position] if position < len(_DIGITS) else b"%d" % position
+            entry = before + digits + after
+            parts.append(entry)
             places.append(end + len(before))
-            end += len(before) + len(digits) + len(after)
-            ends.append(end)
-            end += 1
-            parts.append(before + digits + after)
+            end += len(entry) + 1
+            ends.append(end - 1)
         return cls(b",".join(parts), ends, places)
 
 

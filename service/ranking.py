@@ -233,15 +233,17 @@ class Ranking:
         if verdicts.any():
             trace.drops = drops(verdicts)
             kept = np.flatnonzero((verdicts & ~passing) == 0)
-            scores, rows, bits = scores[kept], rows[kept], bits[kept]
-            hides = verdicts[kept] != 0 if passing else None
+            scores, rows, bits = scores.take(kept), rows.take(kept), bits.take(kept)
+            hides = verdicts.take(kept) != 0 if passing else None
         best = np.argsort(-scores)
-        ordered = scores[best]
-        if (ordered[1:] == ordered[:-1]).any():
+        ordered = scores.take(best)
+        tied = ordered[1:] == ordered[:-1]
+        if tied.any():
             own = self._hashes[viewer.row] if viewer.row is not None else _hash_of(viewer.user_id)
-            best = np.lexsort((pair_hashes(int(own), self._hashes[rows]), -scores))
-            ordered = scores[best]
-        candidates = RankedList(viewer.row, rows[best], ordered, bits[best])
+            among = np.flatnonzero(np.append(tied, False) | np.append(False, tied))
+            hashes = pair_hashes(int(own), self._hashes.take(rows.take(best[among])))
+            best[among] = best[among][np.lexsort((hashes, -ordered[among]))]
+        candidates = RankedList(viewer.row, rows.take(best), ordered, bits.take(best))
         return candidates if hides is None or not hides.any() else candidates.only(~hides[best]), candidates
 
 

@@ -48,7 +48,7 @@ def nameable_friends(
         friends, forbidden = tables.graph.neighbours(viewer), tables.forbidden.neighbours(viewer)
     else:
         return _NOBODY
-    nameable = (flags[friends] & _NAMEABLE) == _NAMEABLE
+    nameable = (flags.take(friends) & _NAMEABLE) == _NAMEABLE
     if len(forbidden) and len(friends):
         at = np.minimum(np.searchsorted(friends, forbidden), len(friends) - 1)
         nameable[at[friends[at] == forbidden]] = False
@@ -63,24 +63,22 @@ def mutual_connections(
 
     `marks` (n,) is scratch, all false before and after; one thread at a time.
     """
-    starts, ends = graph.indptr[shown], graph.indptr[shown + 1]
+    starts, ends = graph.indptr.take(shown), graph.indptr.take(shown + 1)
     lengths = ends - starts
-    total = int(lengths.sum())
-    if not total or not len(friends):
+    if not len(friends) or not lengths.any():
         return Mutuals(np.zeros(len(shown), dtype=np.int64), [[] for _ in range(len(shown))])
-    theirs = np.concatenate(
-        [graph.indices[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
-    )
+    indices = graph.indices
+    theirs = np.concatenate([indices[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)])
     try:
         marks[friends] = True
-        at = np.flatnonzero(marks[theirs])
+        at = np.flatnonzero(marks.take(theirs))
     finally:
         marks[friends] = False
-    mutual = theirs[at]
-    of = np.searchsorted(np.cumsum(lengths), at, side="right")
+    mutual = theirs.take(at)
+    of = lengths.cumsum().searchsorted(at, side="right")
     counts = np.bincount(of, minlength=len(shown))
-    degrees = graph.indptr[mutual + 1] - graph.indptr[mutual]
-    ordered = mutual[np.lexsort((mutual, degrees, of))].tolist()
+    degrees = graph.indptr.take(mutual + 1) - graph.indptr.take(mutual)
+    ordered = mutual.take(np.lexsort((mutual, degrees, of))).tolist()
     examples, first = [], 0
     for count in counts.tolist():
         examples.append(ordered[first : first + min(count, EXAMPLES)])
@@ -115,7 +113,7 @@ class SharedAttributes:
         if len(self._columns):
             own = codes.categorical[self._columns]
             if (own >= 0).any():
-                theirs = tables.categorical_codes[shown][:, self._columns]
+                theirs = tables.categorical_codes.take(shown, axis=0).take(self._columns, axis=1)
                 person, place = np.nonzero((theirs == own) & (own >= 0))
                 for at, category in zip(person.tolist(), place.tolist(), strict=True):
                     column, values = self._categories[category]

@@ -97,7 +97,7 @@ class Verdicts:
 
         A viewer of None has no row. `flags` (n,) are everybody's now; `view` says what the viewer did since the cut.
         """
-        verdicts = RULES_OF_FLAGS[flags[rows]]
+        verdicts = RULES_OF_FLAGS.take(flags.take(rows))
         if viewer is None and view is None:
             return verdicts
         tables, marks = self._tables, self._marks
@@ -115,7 +115,7 @@ class Verdicts:
                 marks[view.others] = RULES_OF_PAIR[view.bits]
             if viewer is not None:
                 marks[viewer] |= _SELF
-            verdicts |= marks[rows]
+            verdicts |= marks.take(rows)
         finally:
             for marked in touched:
                 marks[marked] = 0
