@@ -4,7 +4,14 @@ from structlog.typing import FilteringBoundLogger
 
 from offline.families.candidate_lists import PRODUCT, CandidateLists, RankerInputs
 from offline.families.fusion import Fusion
-from offline.families.fusion_config import DqnFusion, FusionConfig, LinUcbFusion, TwoTowerFusion, fusion_config
+from offline.families.fusion_config import (
+    DqnFusion,
+    FusionConfig,
+    LinUcbFusion,
+    TwoTowerFusion,
+    WeightedAverageFusion,
+    fusion_config,
+)
 
 __all__ = ["PRODUCT", "CandidateLists", "Fusion", "FusionConfig", "RankerInputs", "fusion_config", "train_fusion"]
 
@@ -23,6 +30,10 @@ def train_fusion(config: FusionConfig, lists: CandidateLists, *, seed: int = 0, 
         from offline.families.bandit_fusion import train_bandit
 
         return train_bandit(config, lists, seed=seed, log=log)
+    if isinstance(config, WeightedAverageFusion):
+        from offline.families.averaging import train_average
+
+        return train_average(config, lists, seed=seed, log=log)
     from offline.families.fusion_training import train_supervised
 
     return train_supervised(config, lists, seed=seed, log=log)

@@ -44,12 +44,16 @@ class TwoTowerFusion(_Config):
     ranker: RankerConfig = RankerConfig()
 
 
-class WeightedAverageFusion(_Supervised):
-    """a x the encoder's product + (1 - a) x the cheap score, a learnt."""
+class WeightedAverageFusion(_Config):
+    """share x the encoder's product + (1 - share) x the cheap score, the share learnt by trying."""
 
     name: Literal["weighted_average"] = "weighted_average"
-    learning_rate: float = Field(default=0.1, gt=0)
-    """step of AdamW"""
+
+    tried: int = Field(default=21, ge=2)
+    """shares from 0 to 1 that are tried on the lists"""
+
+    validation_share: float = Field(default=0.15, gt=0, lt=1)
+    """share of the viewers whose lists are kept to judge by"""
 
 
 class MlpFusion(_Supervised):

@@ -1,4 +1,4 @@
-"""Training the fusions that learn from labelled lists: weighted average, network, mixture of experts."""
+"""Training the networks that learn from labelled lists: one network, or a mixture of experts."""
 
 import copy
 
@@ -13,13 +13,12 @@ from models.candidates import CHEAP_DEFAULT
 from models.features.pair import PAIR_FEATURES
 from models.networks.fusion.experts import Experts, ExpertsConfig, entropy
 from models.networks.fusion.mlp import Mlp, MlpConfig
-from models.networks.fusion.weighted_average import WeightedAverage, WeightedAverageConfig
-from offline.families.candidate_lists import PRODUCT, CandidateLists
+from offline.families.candidate_lists import CandidateLists
 from offline.families.fusion import Fusion
-from offline.families.fusion_config import MlpFusion, MoeFusion, WeightedAverageFusion
+from offline.families.fusion_config import MlpFusion, MoeFusion
 from offline.metrics import ndcg_of_lists
 
-SupervisedFusion = WeightedAverageFusion | MlpFusion | MoeFusion
+SupervisedFusion = MlpFusion | MoeFusion
 SAMPLE = 100_000
 """places whose mean and deviation are taken"""
 
@@ -85,16 +84,8 @@ def cheap_weights(names: list[str], scale: NDArray[np.float32]) -> NDArray[np.fl
 
 def _network(
     config: SupervisedFusion, names: list[str], sample: Tensor
-) -> tuple[WeightedAverage | Mlp | Experts, WeightedAverageConfig | MlpConfig | ExpertsConfig]:
+) -> tuple[Mlp | Experts, MlpConfig | ExpertsConfig]:
     inputs, weights = len(names), cheap_weights(names, sample.std(dim=0).numpy())
-    if isinstance(config, WeightedAverageFusion):
-        product = PRODUCT if PRODUCT in names else "embedding_cosine"
-        if product not in names:
-            raise ValueError(f"a weighted average needs the column {PRODUCT} or {product}, and there is {names}")
-        averaged = WeightedAverageConfig(inputs=inputs, product=names.index(product), cheap=tuple(weights.tolist()))
-        average = WeightedAverage(averaged)
-        average.fit(sample)
-        return average, averaged
     if isinstance(config, MlpFusion):
         shape = MlpConfig(inputs=inputs, hidden=config.hidden)
         model = Mlp(shape)
@@ -113,7 +104,7 @@ def sample(lists: CandidateLists, random: np.random.Generator) -> Tensor:
 
 
 def _epoch(
-    model: WeightedAverage | Mlp | Experts,
+    model: Mlp | Experts,
     optimiser: torch.optim.Optimizer,
     lists: CandidateLists,
     config: SupervisedFusion,
@@ -145,10 +136,8 @@ def _epoch(
 
 
 @torch.no_grad()
-def _told(model: WeightedAverage | Mlp | Experts, lists: CandidateLists) -> dict[str, float]:
+def _told(model: Mlp | Experts, lists: CandidateLists) -> dict[str, float]:
     """What a fusion says of itself beside its quality."""
-    if isinstance(model, WeightedAverage):
-        return {"product_share": model.share}
     if isinstance(model, Experts):
         gate = model.gated(torch.from_numpy(lists.features[lists.valid]))[1]
         usage = gate.exp().mean(dim=0)

@@ -23,7 +23,7 @@ class WeightedAverageConfig(BaseModel):
 
 
 class WeightedAverage(nn.Module):
-    """a z(product) + (1 - a) z(features · cheap), a = sigmoid of the one learnt number, z to a common scale."""
+    """share z(product) + (1 - share) z(features · cheap), share the one learnt number, z to a common scale."""
 
     cheap: Tensor
 
@@ -33,13 +33,9 @@ class WeightedAverage(nn.Module):
             raise ValueError(f"{len(config.cheap)} weights and column {config.product} of {config.inputs} inputs")
         self.config = config
         self.standardised = Standardised(2)
-        self.balance = nn.Parameter(torch.zeros(()))
+        self.share = nn.Parameter(torch.tensor(0.5))
+        """0-1"""
         self.register_buffer("cheap", torch.tensor(config.cheap))
-
-    @property
-    def share(self) -> float:
-        """a: what the product counts for, 0–1."""
-        return float(torch.sigmoid(self.balance.detach()))
 
     def fit(self, rows: Tensor) -> None:
         """Puts both scores on the scale that they have over (r, inputs) rows."""
@@ -47,8 +43,7 @@ class WeightedAverage(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(..., inputs) → (...) scores."""
-        share = torch.sigmoid(self.balance)
-        scores: Tensor = self.standardised(self._both(features)) @ torch.stack([share, 1 - share])
+        scores: Tensor = self.standardised(self._both(features)) @ torch.stack([self.share, 1 - self.share])
         return scores
 
     def _both(self, features: Tensor) -> Tensor:

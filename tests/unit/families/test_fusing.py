@@ -19,7 +19,8 @@ QUICK = {
 }
 
 SHORT: dict[str, dict[str, int]] = {
-    **{name: {"epochs": 5} for name in ("weighted_average", "mlp", "moe")},
+    "weighted_average": {"tried": 3},
+    **{name: {"epochs": 5} for name in ("mlp", "moe")},
     "linucb": {"rounds": 300, "refit_every": 100},
     "dqn": {"rounds": 300},
 }
