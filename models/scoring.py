@@ -175,7 +175,9 @@ class Ranker:
         hidden = np.matmul(pair.T, weights, out=self._scratch.array("hidden", m, width))
         if self._reads_product:
             product = (self.query(inputs.tower_inputs.astype(np.float32))[:, None] * self._product)[:, units]
-            vectors = tables.candidate_vectors.take(block.rows, axis=0)
+            vectors = self._scratch.array("vectors", m, tables.candidate_vectors.shape[1])
+            # to clip is to write at once, without a copy in between; the statistics of the same rows were there
+            np.take(tables.candidate_vectors, block.rows, axis=0, out=vectors, mode="clip")
             hidden += np.matmul(vectors, product, out=self._scratch.array("product", m, width))
         return hidden
 

@@ -20,6 +20,7 @@ from models.tether import tie
 from service import admin, documentation, erasures, events, health, people, why_route
 from service.console.pages import console
 from service.handlers import answer_error, answer_http_error, answer_validation_error
+from service.heap import keep_heap
 from service.parts import StoreOpener, built, opened_stores
 from service.recommendations import PATH
 from service.requests import Requests
@@ -97,4 +98,5 @@ def from_environment() -> FastAPI:
     if parent is not None and parent.pid is not None:
         tie(parent.pid)
     logs.configure()
+    keep_heap()
     return create_app(Settings())

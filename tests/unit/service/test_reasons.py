@@ -1,5 +1,6 @@
 """What a person is told, on a graph that shows it at a glance."""
 
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -119,3 +120,19 @@ def test_a_missing_value_is_shared_with_nobody(make_tables: MakeTables) -> None:
 )
 def test_the_words_follow_the_column(column: str, text: str) -> None:
     assert attribute_text(column, "X") == text
+
+
+def test_what_an_encoder_keeps_of_a_person_is_small(make_tables: MakeTables) -> None:
+    people = [f"person {number:03}" for number in range(400)]
+    tables = make_tables(people, [(0, 1)])
+    encoder = EntryEncoder(tables)
+    rows = np.arange(400, dtype=np.uint32)
+    nobody = np.zeros(0, dtype=np.int32)
+    told = encoder.told(None, rows.astype(np.intp), nobody)
+    tracemalloc.start()
+    try:
+        encoder.halves(rows, np.ones(400, np.float32), np.ones(400, np.uint8), told)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 400 * 400, f"{kept / 400:.0f} bytes of each"
