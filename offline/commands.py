@@ -3,7 +3,7 @@
 import typer
 
 from offline import evaluate_command, nightly_command
-from offline.families import inference_command
+from offline.families import compare_command, inference_command
 from offline.synth import command as synth_command
 
 
@@ -11,5 +11,6 @@ def register(app: typer.Typer) -> None:
     """Adds every command of this package."""
     nightly_command.register(app)
     evaluate_command.register(app)
+    compare_command.register(app)
     synth_command.register(app)
     inference_command.register(app)

@@ -22,7 +22,7 @@ from offline import checkpoints
 from offline.families.devices import autocast, chosen_device, compiled, free_bytes, synchronise
 from offline.families.inputs import GraphInputs, ProfileTargets
 from offline.families.loss_curve import write_curve
-from offline.families.memory import largest_batch
+from offline.families.memory import kept_bytes, largest_batch
 from offline.families.run_state import RunState
 from offline.families.steps import Steps, embed
 from offline.families.training_config import TrainingConfig
@@ -49,6 +49,8 @@ class Trained:
     """that training took"""
     batch_pairs: int
     """friendships of a step"""
+    memory_mb: float
+    """what a step keeps for its backward pass, beside weights, gradients and moments; on CUDA the most allocated"""
     device: str
     """what it was trained on"""
 
@@ -154,8 +156,9 @@ class _Run:
         if directory is not None:
             checkpoints.save(directory / "best", self.model, self.model.config, metrics)
             write_curve(directory, state.history)
+        memory = self._memory_mb(state.batch_pairs)
         model = self.model.cpu().eval()
-        return Trained(model, metrics, state.history, state.seconds, state.batch_pairs, str(self.device))
+        return Trained(model, metrics, state.history, state.seconds, state.batch_pairs, memory, str(self.device))
 
     def _epoch(self, state: RunState) -> None:
         begun, config = time.monotonic(), self.config
@@ -207,18 +210,24 @@ class _Run:
         """Friendships of a step: as told, or as many as the memory holds."""
         if self.config.batch_pairs != "probe":
             return min(self.config.batch_pairs, max(self.pairs, 1))
-        self.model.train()
-
-        def forward(pairs: int) -> torch.Tensor:
-            self.steps.batch(pairs)
-            torch.manual_seed(self.seed)
-            with autocast(self.device, self.config.mixed_precision):
-                return torch.stack(list(self.steps.losses(np.arange(min(pairs, self.pairs))).values())).sum()
-
         budget = int(free_bytes(self.device) * self.config.memory_share)
-        chosen = min(largest_batch(forward, self.pairs, budget), max(self.pairs, 1))
+        chosen = min(largest_batch(self._forward, self.pairs, budget), max(self.pairs, 1))
         self.log.info("batch_probed", friendships=chosen, budget_mb=budget >> 20)
         return chosen
+
+    def _forward(self, pairs: int) -> torch.Tensor:
+        """The loss of a step of so many friendships, the same each time."""
+        self.model.train()
+        self.steps.batch(pairs)
+        torch.manual_seed(self.seed)
+        with autocast(self.device, self.config.mixed_precision):
+            return torch.stack(list(self.steps.losses(np.arange(min(pairs, self.pairs))).values())).sum()
+
+    def _memory_mb(self, pairs: int) -> float:
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) / 2**20
+        held = 4 * sum(one.numel() * one.element_size() for one in self.model.parameters())
+        return (held + (kept_bytes(lambda: self._forward(pairs)) if self.pairs else 0)) / 2**20
 
     def _checkpoints(self, directory: Path, state: RunState) -> None:
         checkpoints.save(directory / "last", self.model, self.model.config, state.history[-1])
