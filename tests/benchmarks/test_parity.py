@@ -1,0 +1,139 @@
+"""A thousand lists, each against the trained network in torch and rules told in sets: the fast way answers the same."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from models.block import Block
+from models.blocks import Blocks
+from models.columns import Flag
+from models.features.names import LOG_DEGREE
+from models.features.pair import COMMON, extra_inputs
+from models.scoring import MASS_OF
+from offline import checkpoints
+from service import lists
+from service.query import Query
+from service.ranking import Ranking, Trace, Viewer
+from service.soft_rules import Diversity, SoftSettings
+from service.ties import id_hashes, pair_hashes
+
+VIEWERS = 1000
+PLACES = 20
+MOST = 5
+"""of one company on a page"""
+TOLERANCE = 2e-4
+"""of a logit: the order of the sums differs"""
+
+
+@pytest.fixture(scope="module")
+def network(world: Any) -> Any:
+    """The trained network itself."""
+    return checkpoints.load(world.directory / "model" / "ranker").model
+
+
+@pytest.fixture(scope="module")
+def blocks(world: Any) -> list[Block]:
+    """The blocks of the viewers."""
+    held = Blocks.open(world.directory / "blocks", world.tables.n)
+    rows = np.random.default_rng(1).choice(held.rows(), VIEWERS, replace=False).tolist()
+    return [Block.unpack(held.record(row)) for row in rows]
+
+
+@torch.no_grad()
+def logits(model: Any, tables: Any, block: Block) -> np.ndarray:
+    """(m,) of the network, from what training would give it, in the network's own layers."""
+    rows = block.rows.astype(np.int64)
+    values, viewer = block.values(), tables.statistics[block.viewer]
+    extra = extra_inputs(values[COMMON], tables.statistics[rows], viewer, block.sources)
+    own = np.tile(viewer, (len(block), 1))
+    pair = np.concatenate([values.T, block.codes.T / np.float32(255), extra, own], axis=1)
+    inputs = torch.from_numpy(tables.tower_inputs[[block.viewer]].astype(np.float32))
+    vectors = torch.from_numpy(tables.candidate_vectors[rows])
+    found: np.ndarray = model(model.queries(inputs), vectors[None], torch.from_numpy(pair)[None])[0].numpy()
+    return found
+
+
+def allowed(tables: Any, block: Block) -> np.ndarray:
+    """(m,) bool: whom no rule forbids, told in sets."""
+    friends = set(tables.graph.neighbours(block.viewer).tolist())
+    never = set(tables.forbidden.neighbours(block.viewer).tolist())
+    shown = Flag.DISCOVERABLE | Flag.ACTIVE
+    out = friends | never | {block.viewer}
+    return np.array([row not in out and (int(tables.flags[row]) & shown) == shown for row in block.rows.tolist()])
+
+
+def page(order: list[int], companies: list[int]) -> list[int]:
+    """The first places of an order: at most MOST of one company, filled up with whom that put aside."""
+    chosen: list[int] = []
+    waiting: list[int] = []
+    taken: Counter[int] = Counter()
+    for place in order:
+        company = companies[place]
+        if company >= 0 and taken[company] == MOST:
+            waiting.append(place)
+            continue
+        taken[company] += 1
+        chosen.append(place)
+        if len(chosen) == PLACES:
+            break
+    chosen += waiting[: PLACES - len(chosen)]
+    return sorted(chosen, key=order.index)
+
+
+def reference(model: Any, tables: Any, hashes: np.ndarray, block: Block) -> tuple[list[int], np.ndarray, bool]:
+    """Rows of the list, their scores, and whether the sums could have come out in no other order."""
+    found = logits(model, tables, block).astype(np.float64)
+    ties = pair_hashes(int(hashes[block.viewer]), hashes[block.rows])
+    passing = np.flatnonzero(allowed(tables, block))
+    order = sorted(passing.tolist(), key=lambda place: (-found[place], ties[place]))
+    companies = tables.categorical_codes[:, tables.categorical_columns.index("company")]
+    chosen = page(order, companies[block.rows].tolist())
+    last = order.index(chosen[-1]) + 2
+    apart = bool((np.diff(found[order[:last]]) < -2 * TOLERANCE).all())
+    slope, level, by_degree, by_mass = model.calibration.numpy().astype(np.float64)
+    mass = np.log(np.exp(np.sort(found)[-MASS_OF:]).mean())
+    odds = slope * found[chosen] + level + by_degree * tables.statistics[block.viewer, LOG_DEGREE] + by_mass * mass
+    return block.rows[chosen].tolist(), 1 / (1 + np.exp(-odds)), apart
+
+
+def served(world: Any, ranking: Ranking, block: Block) -> tuple[list[str], list[float]]:
+    """Ids and scores of the list as it is answered."""
+    version: Any = SimpleNamespace(version="v", ranking=ranking, tables=world.tables)
+    viewer = Viewer(world.tables.vocabulary.user_id(block.viewer), block.viewer)
+    answer, _ = lists.ranked(Query(viewer.user_id, PLACES, "web"), version, viewer, block, Trace())
+    shown = json.loads(b"[%b]" % answer.entries)
+    return [one["user_id"] for one in shown], [one["score"] for one in shown]
+
+
+def test_a_thousand_lists_are_those_of_the_network(world: Any, network: Any, blocks: list[Block]) -> None:
+    ranking = Ranking(world.tables, world.ranker, SoftSettings(Diversity("company", MOST)))
+    vocabulary, hashes = world.tables.vocabulary, id_hashes(world.tables.vocabulary)
+    certain = 0
+    for block in blocks:
+        rows, scores, apart = reference(network, world.tables, hashes, block)
+        ids, answered = served(world, ranking, block)
+        assert len(ids) == len(set(ids)) == PLACES
+        np.testing.assert_allclose(answered, scores, atol=1e-4, rtol=1e-3)
+        if apart:
+            assert ids == [vocabulary.user_id(row) for row in rows]
+            certain += 1
+    assert certain > 0.8 * VIEWERS, "most lists leave no doubt about their order"
+
+
+def test_lists_of_another_network_are_others(world: Any, network: Any, blocks: list[Block], tmp_path: Path) -> None:
+    checkpoints.save(tmp_path / "ranker", network, network.config, {})
+    other: Any = checkpoints.load(tmp_path / "ranker").model
+    with torch.no_grad():
+        other.second.weight[0] += 0.5
+    hashes = id_hashes(world.tables.vocabulary)
+    changed = [
+        reference(other, world.tables, hashes, block)[0] != reference(network, world.tables, hashes, block)[0]
+        for block in blocks[:50]
+    ]
+    assert sum(changed) > 25, "a unit that says something else is seen in the lists"
