@@ -31,19 +31,21 @@ class PeopleNow:
         self.exposure = 0
         """models.live.exposure.Exposed.identity of the table it was read from"""
 
+    def row(self, user_id: str) -> int | None:
+        """The row of an id, None where the version does not know it; what was asked before is remembered."""
+        known = self._rows
+        row = known.get(user_id)
+        if row is None:
+            looked_up = self._tables.vocabulary.row(user_id)
+            if len(known) >= ROWS_REMEMBERED:
+                known.clear()
+            row = known[user_id] = -1 if looked_up is None else looked_up
+        return None if row < 0 else row
+
     def rows(self, user_ids: Iterable[str]) -> NDArray[np.int32]:
         """(k,) int32 rows of ids, -1 where the version does not know one; what was asked before is remembered."""
-        known, vocabulary = self._rows, self._tables.vocabulary
-        found = []
-        for user_id in user_ids:
-            row = known.get(user_id)
-            if row is None:
-                looked_up = vocabulary.row(user_id)
-                if len(known) >= ROWS_REMEMBERED:
-                    known.clear()
-                row = known[user_id] = -1 if looked_up is None else looked_up
-            found.append(row)
-        return np.array(found, dtype=np.int32)
+        found = map(self.row, user_ids)
+        return np.array([-1 if row is None else row for row in found], dtype=np.int32)
 
     def hide(self, hidden: HiddenSet, changed: Iterable[str], cut: int) -> None:
         """Takes in what the set says of the people `changed`, in a version with this cut; all of them: nobody left out.

@@ -53,7 +53,7 @@ class Recommender:
         viewer does not read back.
         """
         keys, user_id = self._keys, query.user_id
-        row = version.tables.vocabulary.row(user_id)
+        row = version.ranking.now.row(user_id)
         reads_kept = row is not None and not (fresh or lists.is_deep(query))
         wanted = [keys.live(user_id), keys.hidden_epoch]
         if row is not None:

@@ -34,6 +34,15 @@ def test_an_id_is_no_prefix_of_another_and_no_number() -> None:
         assert vocabulary.row(unknown) is None
 
 
+@pytest.mark.parametrize("n", [63, 64, 65, 128, 1000])
+def test_many_ids_are_found_and_none_between_them(n: int) -> None:
+    ids = [f"{number:04}" for number in range(n)]
+    vocabulary = Vocabulary.from_ids(ids)
+    assert vocabulary.rows(ids).tolist() == list(range(n))
+    assert all(vocabulary.row(f"{one}x") is None for one in ids)
+    assert vocabulary.row("") is None
+
+
 def test_nobody() -> None:
     vocabulary = Vocabulary.from_ids([])
     assert len(vocabulary) == 0
