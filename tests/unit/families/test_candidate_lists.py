@@ -32,7 +32,8 @@ def made(users: int, seed: int = 0) -> CandidateLists:
         outcomes=outcomes,
         friends_made=outcomes.sum(axis=1),
         offset=np.zeros(users, np.int64),
-        ordinary=np.ones(users, np.bool_),
+        purpose=np.zeros(users, np.uint8),
+        rise=np.ones(users, np.float32),
     )
     fixed = np.random.default_rng(9)
     people, statistics = fixed.normal(size=(N, 5)), np.abs(fixed.normal(size=(N, len(STATISTICS))))
