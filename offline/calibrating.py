@@ -16,7 +16,7 @@ PENALTY = 0.1
 """of a weight's square; the level has none"""
 
 
-def thin_hidings(readable: Friendships, messages: Friendships, config: RankerConfig, seed: int) -> Iterator[Parted]:
+def thin_hidings(known: Friendships, messages: Friendships, config: RankerConfig, seed: int) -> Iterator[Parted]:
     """Parts hidden for the calibration alone, each so thin that the graph without it is nearly the one that serves.
 
     Scores of a graph that lacks a tenth of its friendships are lower than those of the whole, and a curve fitted on
@@ -25,11 +25,11 @@ def thin_hidings(readable: Friendships, messages: Friendships, config: RankerCon
     hidden.
     """
     pairs = round(config.calibration_share * messages.count)
-    if readable.dates is not None or not pairs:
+    if known.dates is not None or not pairs:
         return
     for round_ in range(min(config.calibration_rounds, -(-config.calibration_pairs // pairs))):
         hidden = messages.parted(config.calibration_share, seed + round_).hidden
-        yield Parted(Friendships(readable.graph.without(*hidden.pairs()), None), hidden, None)
+        yield Parted(Friendships(known.graph.without(*hidden.pairs()), None), hidden, None)
 
 
 def rise(part: Parted) -> float:

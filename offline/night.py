@@ -129,7 +129,7 @@ class _Steps:
         judged = whole.parted(self.config.split.judged_share, self.config.split.seed)
         readable = judged.kept
         moment = judged.moment(snapshot.cut)
-        learnt = self._learnt(snapshot, everybody, readable, whole.count, moment, encoder, former, reason)
+        learnt = self._learnt(snapshot, everybody, readable, whole, moment, encoder, former, reason)
         report = self._report(everybody, readable, judged.hidden, moment, learnt, snapshot)
         forced = self._gate(report)
         self._version(snapshot, whole, everybody, learnt, report, forced)
@@ -191,7 +191,7 @@ class _Steps:
         snapshot: Snapshot,
         everybody: Population,
         readable: Friendships,
-        whole: int,
+        whole: Friendships,
         moment: int,
         encoder: ProfileEncoder,
         former: Learnt | None,

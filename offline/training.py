@@ -33,13 +33,14 @@ def train(
     encoder: ProfileEncoder,
     population: Population,
     readable: Friendships,
-    whole: int,
+    known: Friendships,
     moment: int,
     config: NightConfig,
     directory: Path,
     trained_at: datetime,
 ) -> Learnt:
-    """Learns from the friendships that training may read, all made before `moment`; there are `whole` in all.
+    """Learns from the friendships that training may read, all made before `moment`; probabilities are calibrated on all
+    that are `known`, which are the graph that serves.
 
     Two parts of them are hidden one after the other: the ranker's outcomes, and, of what remains, the encoder's. The
     encoder passes messages over neither; the ranker's graph lacks only its own outcomes, so that the embeddings it
@@ -76,7 +77,7 @@ def train(
     hidings = [(one, Purpose.ORDINARY) for one in ordinary]
     if population.people.coded.has_values:
         hidings += [(one, Purpose.NEWCOMERS) for one in _newcomers(outcomes, config)]
-    thin = thin_hidings(readable, messages, config.ranker, split.seed + 2 + config.ranker.rounds)
+    thin = thin_hidings(known, messages, config.ranker, split.seed + 2 + config.ranker.rounds)
     hidings += [(one, Purpose.CALIBRATION) for one in thin]
     lists, people, statistics = [], [], []
     for at, (hiding, purpose) in enumerate(hidings):
@@ -127,7 +128,7 @@ def train(
         training=Training(
             trained_at=trained_at,
             users=snapshot.n,
-            connections=whole,
+            connections=known.count,
             configuration=config.learning(),
             metrics=metrics,
         ),

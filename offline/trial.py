@@ -57,7 +57,7 @@ def trial(data: Path, held_out: Path | None, home: Path, config: NightConfig, us
         encoder,
         everybody,
         gate.kept,
-        known.count,
+        known,
         gate.moment(moment),
         config,
         home / "training",

@@ -80,7 +80,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
             encoder,
             everybody,
             readable,
-            readable.count,
+            readable,
             snapshot.cut,
             CONFIG,
             directory / "work",
