@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.features.names import LOG_DEGREE
-from models.features.pair import EXTRA_INPUTS, PAIR_FEATURES
+from models.features.pair import EXTRA_INPUTS, PAGERANK, PAIR_FEATURES
 from models.networks.two_tower import TwoTower, TwoTowerConfig
 from models.scoring import list_mass
 from offline.calibrating import fit_curve
@@ -114,7 +114,8 @@ class _Run:
 
         Towers that do not raise the validation viewers' NDCG@20 beyond chance stay out: their product keeps no weight.
         Where people have few friends neither towers nor head learn, only the linear way past them, and what it learnt
-        is drawn back towards the prior: the validation hides friendships at random, the future does not.
+        of the candidate's degree, and of PageRank, which rises with it, is drawn back towards the prior: friendships
+        hidden at random are those of the well connected, later ones are not.
         """
         begun = float(self._ndcg(towers=False).mean())
         log.info("ranker_begins", viewers=len(self.training), linear=self.is_linear, ndcg20=round(begun, 4))
@@ -122,12 +123,22 @@ class _Run:
         prior = self.model.past.weight.detach().clone()
         head, epochs = self._stage(begun, rate, towers=False, log=log)
         if self.is_linear:
+            drawn_back = self._of_degrees() * self.config.linear_prior
             with torch.no_grad():
-                self.model.past.weight.lerp_(prior, self.config.linear_prior)
+                self.model.past.weight.lerp_(prior, drawn_back)
             head = float(self._ndcg(towers=False).mean())
         told = {"prior_ndcg20": begun, "head_ndcg20": head, "linear": float(self.is_linear)}
         told |= {"epochs": float(epochs), "viewers": float(len(self.training))}
         return told if self.is_linear else told | self._with_towers(head, epochs, log)
+
+    def _of_degrees(self) -> Tensor:
+        """(1, inputs): 1 at the weights that say whether the well connected are preferred, 0 elsewhere."""
+        kept = len(PAIR_FEATURES)
+        chosen = torch.zeros_like(self.model.past.weight)
+        pair = chosen[:, self.model.config.tower[-1] :]
+        pair[:, PAGERANK] = 1
+        pair[:, 2 * kept + EXTRA_INPUTS.index("candidate_log_degree")] = 1
+        return chosen
 
     def _with_towers(self, head: float, epochs: int, log: FilteringBoundLogger) -> dict[str, float]:
         """Trains the towers too, beyond the head's NDCG; what they came to, and whether they stay."""

@@ -67,7 +67,7 @@ class RankerConfig(BaseModel):
     """highest step of AdamW where the ranker stays linear"""
 
     linear_prior: float = Field(default=0.35, ge=0, le=1)
-    """share of the way back to the cheap score that a linear ranker goes once it has learnt"""
+    """share of the way back to the cheap score that a linear ranker's weights of degrees go once they are learnt"""
 
     tower: tuple[int, ...] = (256, 128, 64)
     """widths of both towers; the last is the dimension of their product"""

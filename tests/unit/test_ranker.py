@@ -7,8 +7,9 @@ import pytest
 import structlog
 import torch
 
+from models.candidates import CHEAP_DEFAULT
 from models.features.names import LOG_DEGREE, STATISTICS
-from models.features.pair import AFFINITY, COMMON, PAIR_FEATURES, SPECTRAL
+from models.features.pair import AFFINITY, COMMON, EXTRA_INPUTS, PAGERANK, PAIR_FEATURES, SPECTRAL
 from models.networks.two_tower import TwoTower
 from models.scoring import list_mass
 from offline.evaluation.calibration import calibration
@@ -239,16 +240,21 @@ def test_where_friends_are_few_the_ranker_stays_linear() -> None:
     torch.testing.assert_close((one + two) / 2, between, rtol=1e-4, atol=1e-4)
 
 
-def test_a_linear_ranker_goes_part_of_the_way_back_to_its_prior() -> None:
+def test_what_a_linear_ranker_learns_of_degrees_is_drawn_back() -> None:
     config = QUICK.model_copy(update={"sparse_friends": 1e9, "linear_learning_rate": 0.05})
     asked = lists(200, by_affinity)
 
     def weights(share: float) -> torch.Tensor:
-        return trained(asked, config.model_copy(update={"linear_prior": share})).past.weight.detach()
+        model = trained(asked, config.model_copy(update={"linear_prior": share}), CHEAP_DEFAULT)
+        return model.past.weight.detach()[0, model.config.tower[-1] :] / model.scale
 
-    learnt, prior = weights(0.0), weights(1.0)
-    assert (learnt - prior).abs().max() > 0.05
-    torch.testing.assert_close(weights(0.25), learnt + 0.25 * (prior - learnt))
+    free, half, fixed = weights(0.0), weights(0.5), weights(1.0)
+    degree = 2 * len(PAIR_FEATURES) + EXTRA_INPUTS.index("candidate_log_degree")
+    for at, prior in ((PAGERANK, CHEAP_DEFAULT[PAGERANK]), (degree, CHEAP_DEFAULT[len(PAIR_FEATURES)])):
+        assert abs(free[at] - prior) > 0.01
+        assert fixed[at] == pytest.approx(float(prior), abs=1e-5)
+        assert half[at] == pytest.approx(float(free[at] + prior) / 2, abs=1e-5)
+    assert free[AFFINITY] == half[AFFINITY] == fixed[AFFINITY]
 
 
 def by_logistic_curve(drawn: TrainingLists, _: np.random.Generator) -> np.ndarray:
