@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from models.candidates import CandidateConfig
 from models.errors import UsageError
 from models.index import IndexConfig
+from offline.embedding import NightEncoder
 from offline.families.suspicion_config import SuspicionConfig
 from offline.ranker_config import RankerConfig
 from offline.sage_training import SageTrainingConfig
@@ -49,6 +50,10 @@ class NightConfig(BaseModel):
 
     split: SplitConfig = SplitConfig()
     sage: SageTrainingConfig = SageTrainingConfig()
+
+    encoder: NightEncoder | None = None
+    """an encoder of `pymk compare` in GraphSAGE's place, such as {encoder = {name = "gat"}}; None: GraphSAGE"""
+
     index: IndexConfig = IndexConfig()
     candidates: CandidateConfig = CandidateConfig()
     ranker: RankerConfig = RankerConfig()
@@ -67,7 +72,8 @@ class NightConfig(BaseModel):
 
     def learning(self) -> str:
         """A digest of all that decides what is learnt: weights of another digest are learnt anew."""
-        learning = self.model_dump_json(include={"split", "sage", "candidates", "ranker", "text_model"})
+        deciding = {"split", "sage", "candidates", "ranker", "text_model"}
+        learning = self.model_dump_json(include=deciding | ({"encoder"} if self.encoder else set()))
         return hashlib.sha256(learning.encode()).hexdigest()
 
     @classmethod

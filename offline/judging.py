@@ -81,7 +81,7 @@ class Judged:
         """The system for `users` (u,); `directory` holds what it takes."""
         surroundings = survey(graph, people, reference)
         view = perspective(
-            surroundings, people, learnt.sage, learnt.cheap, users, directory, config.candidates, config.index
+            surroundings, people, learnt.embedder, learnt.cheap, users, directory, config.candidates, config.index
         )
         return cls(view.maker, Ranker.open(model_directory), JudgedTables.of(learnt, view))
 

@@ -15,13 +15,16 @@ from models.features.pair import PAIR_FEATURES
 from models.features.profile import ProfileEncoder
 from models.live.erased import ErasedPeople
 from models.live.stamps import MICROSECONDS
-from models.networks.graphsage import GraphSage
 from models.networks.two_tower import TwoTower
 from models.profiles import Profiles
 from models.scoring import DESCRIPTION, FALLBACK, Ranker
 from models.vocabulary import Vocabulary
 from offline import checkpoints
+from offline.embedding import Network
 from offline.perspective import Reference
+
+GRAPHSAGE = "graphsage"
+"""name of the checkpoint of the network that embeds people, whichever it is"""
 
 FALLBACK_CALIBRATION = (1.0, -9.0, 0.0, 0.0)
 """slope and level by which a resource allocation becomes a probability where nothing was learnt: one mutual friend who
@@ -46,7 +49,8 @@ class Learnt:
     """The `model` and `learnt` directories of a version: what the service reads, and what only later nights do."""
 
     encoder: ProfileEncoder
-    sage: GraphSage
+    embedder: Network
+    """GraphSAGE, or the encoder chosen in its place"""
     ranker: TwoTower | None
     """None where there was too little to learn from, and resource allocation ranks"""
     cheap: NDArray[np.float32]
@@ -83,7 +87,7 @@ class Learnt:
         model.mkdir(parents=True, exist_ok=True)
         self.encoder.save(learnt)
         metrics = self.training.metrics
-        checkpoints.save(learnt / "graphsage", self.sage, self.sage.config, metrics)
+        checkpoints.save(learnt / GRAPHSAGE, self.embedder, self.embedder.config, metrics)
         if self.ranker is None:
             calibration = list(FALLBACK_CALIBRATION)
             files.write_json(model / DESCRIPTION, {"kind": FALLBACK, "calibration": calibration})
@@ -110,7 +114,7 @@ class Learnt:
             raise ArtefactError(f"{learnt / 'training.json'} is truncated or altered: {error}") from error
         return cls(
             encoder=ProfileEncoder.open(learnt),
-            sage=cast("GraphSage", checkpoints.load(learnt / "graphsage").model),
+            embedder=cast("Network", checkpoints.load(learnt / GRAPHSAGE).model),
             ranker=cast("TwoTower | None", ranker),
             cheap=files.read_array(learnt / "cheap.npy", np.float32, (len(PAIR_FEATURES) + 1,)),
             spectral=files.read_array(learnt / "spectral.npy", np.float32, (len(offsets) - 1, None)),

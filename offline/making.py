@@ -39,7 +39,15 @@ def make_version(
     surroundings = survey(friendships.graph, people, learnt.reference(snapshot.vocabulary))
     scratch = directory / "candidates"
     view = perspective(
-        surroundings, people, learnt.sage, learnt.cheap, active, scratch, config.candidates, config.index, build_index
+        surroundings,
+        people,
+        learnt.embedder,
+        learnt.cheap,
+        active,
+        scratch,
+        config.candidates,
+        config.index,
+        build_index,
     )
     (scratch / "index").rename(directory / "index")
     view.landscape.save(scratch)

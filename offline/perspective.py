@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from models import files
@@ -21,7 +20,7 @@ from models.index import IndexConfig
 from models.index_process import BuildIndex, build_index_in_own_process
 from models.inductive import ProfileMap, settled
 from models.landscape import Landscape, profile_values
-from models.networks.graphsage import GraphSage, embed_everybody
+from offline.embedding import Network, embedded
 
 Floats = NDArray[np.float32]
 
@@ -58,7 +57,7 @@ class Surroundings:
     positions: Floats
     """(n, k) the weighted eigenvectors, turned to where the networks learnt them"""
     inputs: Floats
-    """(n, f) GraphSAGE's features: profile, activity, statistics, spectrum"""
+    """(n, f) what encoders read: profile, activity, statistics, spectrum"""
     structural: slice
     """the columns of `inputs` that come from the graph"""
     carried: slice
@@ -115,7 +114,7 @@ class Perspective:
 def perspective(
     surroundings: Surroundings,
     people: People,
-    encoder: GraphSage,
+    encoder: Network,
     cheap: Floats,
     rows: NDArray[np.int64],
     directory: Path,
@@ -129,7 +128,7 @@ def perspective(
     affinity = fit_affinity(people.coded, graph)
     values = profile_values(affinity)
     coordinates = surroundings.spectral.coordinates()
-    embeddings = embed_everybody(encoder, torch.from_numpy(surroundings.inputs), graph).numpy()
+    embeddings = embedded(encoder, surroundings.inputs, graph)
     profiles = ProfileMap.fit(values, coordinates, embeddings, graph.degrees)
     coordinates, embeddings = settled(profiles, values, coordinates, embeddings, graph.degrees)
     files.write_array(directory / "embeddings.npy", embeddings)

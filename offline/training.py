@@ -11,11 +11,17 @@ from numpy.typing import NDArray
 from models.candidates import CHEAP_DEFAULT
 from models.features.profile import ProfileEncoder
 from models.graph import Graph
+from models.networks.decoders import DotConfig
+from models.networks.embedder import EmbedderConfig
+from models.networks.identity import NoIdentityConfig
 from offline.calibrating import asked, rise, thin_hidings
 from offline.config import NightConfig
+from offline.embedding import Network
 from offline.evaluation.splits import dates_of
+from offline.families.inputs import PARTS, graph_inputs
+from offline.families.trainer import train_encoder
 from offline.learnt import Learnt, Training
-from offline.perspective import Reference, perspective, survey
+from offline.perspective import People, Reference, Surroundings, perspective, survey
 from offline.population import Friendships, Parted, Population
 from offline.ranker import train_ranker
 from offline.sage_training import train_graphsage
@@ -60,17 +66,9 @@ def train(
         ranker_labels=len(outcomes.hidden.indices) // 2,
     )
 
-    early = survey(messages.graph, population.before(labels.moment(moment), messages))
-    a, b = labels.hidden.pairs()
-    sage = train_graphsage(
-        early.inputs,
-        messages.graph,
-        (a, b),
-        config.sage,
-        structural_columns=early.structural,
-        carried_columns=early.carried,
-        log=log,
-    )
+    people_then = population.before(labels.moment(moment), messages)
+    early = survey(messages.graph, people_then)
+    network, told = _embedder(early, labels.hidden, people_then, config)
     reference = Reference.of(early)
 
     ordinary = [outcomes, *more_hidings(readable, messages, outcomes, config)]
@@ -90,7 +88,7 @@ def train(
         view = perspective(
             surroundings,
             around,
-            sage.model,
+            network,
             CHEAP_DEFAULT,
             viewers,
             directory / f"ranker-{at}",
@@ -108,7 +106,7 @@ def train(
     learnt_from = joined.outcomes[joined.purpose != Purpose.CALIBRATION]
     found = int(learnt_from.sum())
     learners = len(np.unique(joined.users[joined.purpose != Purpose.CALIBRATION][learnt_from.any(axis=1)]))
-    metrics = {f"sage_{name}": value for name, value in sage.metrics.items()}
+    metrics = {f"sage_{name}": value for name, value in told.items()}
     ranker = None
     if found >= config.ranker.least_pairs and learners > 1:
         trained = train_ranker(
@@ -120,7 +118,7 @@ def train(
         log.warning("ranker_falls_back", to="resource_allocation", pairs=found, needed=config.ranker.least_pairs)
     return Learnt(
         encoder=encoder,
-        sage=sage.model,
+        embedder=network,
         ranker=ranker,
         cheap=CHEAP_DEFAULT,
         spectral=early.positions,
@@ -133,6 +131,36 @@ def train(
             metrics=metrics,
         ),
     )
+
+
+def _embedder(
+    early: Surroundings, labels: Graph, people: People, config: NightConfig
+) -> tuple[Network, dict[str, float]]:
+    """The network that embeds people, trained to rank the friendships of `labels`, and how well it does."""
+    if config.encoder is None:
+        sage = train_graphsage(
+            early.inputs,
+            early.graph,
+            labels.pairs(),
+            config.sage,
+            structural_columns=early.structural,
+            carried_columns=early.carried,
+            log=log,
+        )
+        return sage.model, sage.metrics
+    inputs = graph_inputs(early, people, PARTS, np.zeros(early.graph.n, np.int64))
+    shape = EmbedderConfig.shaped(
+        config.encoder.encoder,
+        NoIdentityConfig(),
+        DotConfig(),
+        features=inputs.features.shape[1],
+        edge_inputs=0,
+        carried_columns=inputs.carried,
+        people=inputs.n,
+    )
+    chosen = config.encoder
+    trained = train_encoder(inputs, labels.pairs(), shape, chosen.training, seed=chosen.seed, log=log)
+    return trained.model, trained.metrics
 
 
 def more_hidings(readable: Friendships, messages: Friendships, first: Parted, config: NightConfig) -> Iterator[Parted]:

@@ -70,7 +70,8 @@ class MlpDecoder(nn.Module):
         """The scores of embeddings (..., d) and (..., d)."""
         product = first * second
         hidden = torch.relu(self.first(torch.cat([product, (first - second).abs()], dim=-1)))
-        return (self.last(hidden) + self.past(product)).squeeze(-1)
+        scores: Tensor = (self.last(hidden) + self.past(product)).squeeze(-1)
+        return scores
 
 
 def decoder_of(config: DecoderConfig) -> Dot | MlpDecoder:

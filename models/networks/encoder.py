@@ -5,7 +5,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-_START_SCALE = 0.1
+START_SCALE = 0.1
+"""what chance has of the weights that begin as the identity"""
 
 
 class EncoderShape(BaseModel):
@@ -78,7 +79,7 @@ class Joined(nn.Module):
         carried = min(end - start, shape.outputs)
         if carried:
             with torch.no_grad():
-                self.linear.weight.mul_(_START_SCALE)
+                self.linear.weight.mul_(START_SCALE)
                 self.linear.weight[:carried, start : start + carried] += torch.eye(carried)
 
     def forward(self, heard: list[Tensor]) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from models.networks.encoder import Encoder, EncoderShape
+from models.networks.encoder import START_SCALE, Encoder, EncoderShape
 from models.networks.neighbours import spread
 
 
@@ -30,17 +30,20 @@ class LightGcn(Encoder):
         super().__init__()
         self.config = config
         same = config.inputs == config.outputs
-        self.first: nn.Module = nn.Identity() if same else nn.Linear(config.inputs, config.outputs, bias=False)
-        start, end = config.carried_columns
-        if not same and end > start:
+        self.first: nn.Module = nn.Identity()
+        if not same:
+            first = nn.Linear(config.inputs, config.outputs, bias=False)
+            start, end = config.carried_columns
             carried = min(end - start, config.outputs)
-            with torch.no_grad():
-                self.first.weight.mul_(0.1)  # type: ignore[union-attr, operator]
-                self.first.weight[:carried, start : start + carried] += torch.eye(carried)  # type: ignore[index, operator]
+            if carried:
+                with torch.no_grad():
+                    first.weight.mul_(START_SCALE)
+                    first.weight[:carried, start : start + carried] += torch.eye(carried)
+            self.first = first
 
     def raw(self, features: Tensor, edge_index: Tensor, edge_attributes: Tensor | None) -> Tensor:
         """As Encoder.raw; attributes of edges are not read."""
-        state = self.first(features)
+        state: Tensor = self.first(features)
         total = state
         for _ in range(self.config.layers):
             state = spread(state, edge_index)

@@ -5,10 +5,18 @@ everybody and gives (n, d), zero for who has no neighbour. Sparse products are c
 precision around them, since no device has them in all of the others.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from models.graph import Graph
 from models.networks.graphsage import neighbour_matrix
+
+
+def edges_of(graph: Graph) -> Tensor:
+    """(2, m) int64: neighbour and person of every friendship, both ways, sorted by person and then neighbour."""
+    people = np.repeat(np.arange(graph.n, dtype=np.int64), graph.degrees)
+    return torch.from_numpy(np.stack([graph.indices.astype(np.int64), people]))
 
 
 def summed(states: Tensor, edge_index: Tensor) -> Tensor:

@@ -11,6 +11,9 @@ from torch.nn import functional
 from models.networks.encoder import Encoder, EncoderShape, Joined
 from models.networks.neighbours import averaged, largest
 
+_AT_ONCE = 16_384
+"""people whose neighbours an LSTM reads at a time, outside training"""
+
 
 class SageConfig(EncoderShape):
     """Shape of the encoder; the night's own is models.networks.graphsage."""
@@ -85,9 +88,13 @@ class _Recurrent(nn.Module):
         people, friends, counts = self._drawn(edge_index, len(states))
         if not len(people):
             return read
-        hidden, _ = self.lstm(self.narrow(states)[friends])
-        last = hidden[torch.arange(len(people), device=states.device), counts - 1]
-        return read.index_copy(0, people, last.to(read.dtype))
+        narrowed = self.narrow(states)
+        # gradients need all states at once; without them memory is bounded
+        for part in torch.arange(len(people), device=states.device).split(len(people) if self.training else _AT_ONCE):
+            hidden, _ = self.lstm(narrowed[friends[part]])
+            last = hidden[torch.arange(len(part), device=states.device), counts[part] - 1]
+            read = read.index_copy(0, people[part], last.to(read.dtype))
+        return read
 
     def _drawn(self, edge_index: Tensor, n: int) -> tuple[Tensor, Tensor, Tensor]:
         """People with neighbours (p,), the neighbours read (p, k), of which the first (p,) are meant."""

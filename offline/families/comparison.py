@@ -14,7 +14,7 @@ from typing import Protocol
 import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from models import files
+from models import files, logs
 from models.errors import UsageError
 from models.files import json_digest
 from offline.config import NightConfig
@@ -190,6 +190,7 @@ _OWN: list[_Worker] = []
 def _begin(plan: Plan, note: GroundNote) -> None:
     import torch
 
+    logs.configure()
     torch.set_num_threads(1)
     _OWN.append(_Worker(plan, note))
 

@@ -10,6 +10,9 @@ from structlog.typing import FilteringBoundLogger
 
 from models.errors import UsageError
 
+WORTH_COMPILING = 1000
+"""steps of a run that earn the compiling"""
+
 Choice = Literal["auto", "never", "always"]
 
 
@@ -35,10 +38,13 @@ def autocast(device: torch.device, choice: Choice) -> AbstractContextManager[Any
 
 
 def compiled(
-    function: Callable[..., Any], device: torch.device, choice: Choice, log: FilteringBoundLogger
+    function: Callable[..., Any], device: torch.device, choice: Choice, steps: int, log: FilteringBoundLogger
 ) -> Callable[..., Any]:
-    """The function compiled where that is chosen; where compiling fails, the function as it is, and the log says so."""
-    if choice == "never" or (choice == "auto" and device.type != "cuda"):
+    """The function compiled where that is chosen; where compiling fails, the function as it is, and the log says so.
+
+    Auto compiles on CUDA, for so many steps that the minute it takes comes back.
+    """
+    if choice == "never" or (choice == "auto" and (device.type != "cuda" or steps < WORTH_COMPILING)):
         return function
     fast, works = torch.compile(function, dynamic=True), True
 

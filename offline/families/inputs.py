@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.graph import Graph
+from models.networks.neighbours import edges_of
 from models.networks.profile_head import ProfileTarget
 from models.profiles import CategoricalColumn, MultiColumn, Profiles
 from models.vocabulary import Vocabulary
@@ -93,19 +94,14 @@ def graph_inputs(
     )
 
 
-def edges_of(graph: Graph) -> Tensor:
-    """(2, m) int64: neighbour and person, sorted by person and then neighbour."""
-    people = np.repeat(np.arange(graph.n, dtype=np.int64), graph.degrees)
-    return torch.from_numpy(np.stack([graph.indices.astype(np.int64), people]))
-
-
 def edge_attributes(friendships: Friendships, interactions: Interactions, moment: int) -> Tensor | None:
     """(m, 4) float32 of EDGE_COLUMNS in the order of `edges_of`, as of a moment in seconds since 1970.
 
-    What was done at the moment or later is not counted. None where no friendship has a date and nobody did anything.
+    What was done at the moment or later is not counted. None where no friendship has a date and nobody did
+    anything, ever.
     """
     graph, before = friendships.graph, interactions.at < moment
-    if friendships.dates is None and not before.any():
+    if friendships.dates is None and not len(interactions.at):
         return None
     n = graph.n
     neighbour, person = edges_of(graph).numpy()

@@ -113,7 +113,7 @@ class _Run:
         if config.labels == "all":
             trained = tuple(side.astype(np.int64) for side in known.pairs())  # type: ignore[assignment]
         self.inputs = inputs.to(self.device)
-        learning = compiled(model.learning, self.device, config.compile, log)
+        learning = compiled(model.learning, self.device, config.compile, config.max_steps, log)
         self.steps = Steps(model, learning, self.inputs, *trained, known, config, targets, seed)
         self.pairs = len(trained[0])
         self.optimiser = torch.optim.AdamW(

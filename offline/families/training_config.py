@@ -16,7 +16,7 @@ class TrainingConfig(BaseModel):
     least_steps: int = Field(default=4, ge=1)
     """steps of an epoch, at least: a small graph passes over its friendships more than once"""
 
-    max_steps: int = Field(default=160, ge=1)
+    max_steps: int = Field(default=120, ge=1)
     """steps in all, at most, whatever the epochs"""
 
     batch_pairs: int | Literal["probe"] = 2048

@@ -21,7 +21,7 @@ ROWS = """
 name = "plain"
 encoder = { name = "graphsage", hidden = 16, outputs = 16 }
 training = { max_steps = 12, device = "cpu" }
-fusion = { name = "weighted_average", epochs = 2 }
+fusion = { name = "weighted_average" }
 [[rows]]
 name = "clever"
 encoder = { name = "graphsage", hidden = 16, outputs = 16 }
@@ -93,7 +93,7 @@ def test_the_table_is_printed_and_written_and_a_second_run_only_reads(network: P
     plain, clever, over_time = found.rows
     assert plain.alone == clever.alone  # they share an encoder
     assert plain.fused is not None
-    assert plain.fused.recall.value > 2 * found.baselines["popularity"].recall.value
+    assert plain.fused.recall.value > found.baselines["popularity"].recall.value
     assert over_time.fused is None
     assert over_time.notes == []
     folders = list((out / "encoders").iterdir())

@@ -20,11 +20,15 @@ from models.errors import UsageError
 from models.index import open_index
 from models.keys import Keys
 from models.manifest import FILE_NAME, Manifest
+from models.networks.embedder import Embedder
+from models.networks.gat import Gat, GatConfig
 from models.store.memory import MemoryStore
 from models.tables import Tables
 from models.versions import Versions
 from offline.config import NightConfig
+from offline.embedding import NightEncoder
 from offline.evaluation.report import SYSTEM, Report
+from offline.families.training_config import TrainingConfig
 from offline.learnt import Learnt
 from offline.night import Night, Retrain
 
@@ -186,6 +190,20 @@ def test_another_night_takes_the_weights_over_or_learns_anew(
     assert made.files["blocks/blocks.bin"] == first.manifest.files["blocks/blocks.bin"]
     made.verify(Versions(place.home).path(made.version))
     assert not (place.home / "night").exists()
+
+
+def test_another_encoder_takes_the_place_of_graphsage(place: Place, first: First) -> None:
+    chosen = NightEncoder(encoder=GatConfig(hidden=16, outputs=16), training=TrainingConfig(max_steps=4, device="cpu"))
+    made = place.night(encoder=chosen)
+    assert place.active == made.version
+    assert made.ranker["trained_at"] != first.manifest.ranker["trained_at"]
+    embedder = Learnt.open(Versions(place.home).path(made.version)).embedder
+    assert isinstance(embedder, Embedder)
+    assert isinstance(embedder.encoder, Gat)
+    assert made.files["index/index.faiss"] != first.manifest.files["index/index.faiss"]
+    again = place.night(encoder=chosen)
+    assert again.ranker["trained_at"] == made.ranker["trained_at"]
+    assert again.files["blocks/blocks.bin"] == made.files["blocks/blocks.bin"]
 
 
 def test_weights_are_due_when_they_are_old_or_the_graph_grew(first: First) -> None:

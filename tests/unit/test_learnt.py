@@ -36,7 +36,7 @@ def learnt(*, ranked: bool = True) -> Learnt:
     )
     return Learnt(
         encoder=ProfileEncoder.fit(PROFILES),
-        sage=GraphSage(GraphSageConfig(inputs=6, hidden=5, outputs=4)),
+        embedder=GraphSage(GraphSageConfig(inputs=6, hidden=5, outputs=4)),
         ranker=tower if ranked else None,
         cheap=np.arange(len(PAIR_FEATURES) + 1, dtype=np.float32),
         spectral=np.arange(8, dtype=np.float32).reshape(4, 2),
@@ -56,7 +56,7 @@ def test_what_is_read_again_is_what_was_kept(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.encoder.encode(PROFILES), kept.encoder.encode(PROFILES))
     assert again.ranker is not None
     assert kept.ranker is not None
-    for first, second in ((again.sage, kept.sage), (again.ranker, kept.ranker)):
+    for first, second in ((again.embedder, kept.embedder), (again.ranker, kept.ranker)):
         assert not first.training
         assert all(torch.equal(first.state_dict()[name], tensor) for name, tensor in second.state_dict().items())
     again.save(tmp_path / "again")

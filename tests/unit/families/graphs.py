@@ -10,7 +10,8 @@ from models.graph import Graph
 from models.networks.decoders import DotConfig
 from models.networks.embedder import EmbedderConfig, EncoderConfig
 from models.networks.identity import IdentityConfig, NoIdentityConfig
-from offline.families.inputs import GraphInputs, ProfileTargets, edges_of
+from models.networks.neighbours import edges_of
+from offline.families.inputs import GraphInputs, ProfileTargets
 from offline.families.training_config import TrainingConfig
 
 LOG = structlog.get_logger()

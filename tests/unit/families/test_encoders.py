@@ -7,9 +7,8 @@ import torch
 from models.graph import Graph
 from models.networks.decoders import MlpDecoderConfig
 from models.networks.embedder import Embedder
-from models.networks.neighbours import averaged, largest, smoothed, spread, summed
+from models.networks.neighbours import averaged, edges_of, largest, smoothed, spread, summed
 from models.networks.temporal_gat import TemporalGat, TemporalGatConfig
-from offline.families.inputs import edges_of
 from offline.families.steps import embed
 from offline.families.trainer import train_encoder
 from tests.unit.families.graphs import ENCODERS, LOG, SMALL, inputs, shaped, two_cliques

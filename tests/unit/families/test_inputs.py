@@ -4,9 +4,10 @@ import numpy as np
 import torch
 
 from models.graph import Graph
+from models.networks.neighbours import edges_of
 from models.profiles import CategoricalColumn, MultiColumn, NumericColumn, Profiles
 from models.vocabulary import Vocabulary
-from offline.families.inputs import LONGEST, WEEK, ProfileTargets, edge_attributes, edges_of, user_keys
+from offline.families.inputs import LONGEST, WEEK, ProfileTargets, edge_attributes, user_keys
 from offline.population import Friendships
 from offline.snapshot import UNDATED, Interactions
 
@@ -40,7 +41,9 @@ def test_attributes_are_age_and_what_was_done_either_way() -> None:
 
 def test_without_dates_and_deeds_there_are_no_attributes() -> None:
     assert edge_attributes(Friendships(PATH, None), done(), NOW) is None
-    assert edge_attributes(Friendships(PATH, None), done((0, 1, NOW)), NOW) is None
+    later = edge_attributes(Friendships(PATH, None), done((0, 1, NOW)), NOW)
+    assert later is not None  # as wide at one moment as at another
+    assert (later[:, 1:] == 0).all()
 
 
 def test_a_key_is_the_ids_alone() -> None:
@@ -69,4 +72,4 @@ def test_sets_and_categories_are_targets_numbers_are_not() -> None:
         ("clubs", "several", 3),
     ]
     assert targets.said[0].tolist() == [0, -1, 0]
-    assert targets.said[1].tolist() == [[0, 1, 0], [0, 0, 0], [1, 0, 0]]
+    assert targets.said[1].tolist() == [[1, 1, 0], [0, 0, 0], [1, 0, 0]]

@@ -226,8 +226,16 @@ def test_where_compiling_fails_the_plain_function_answers(monkeypatch: pytest.Mo
         return fails
 
     monkeypatch.setattr(torch, "compile", broken)
-    twice = compiled(lambda x: 2 * x, torch.device("cpu"), "always", LOG)
+    twice = compiled(lambda x: 2 * x, torch.device("cpu"), "always", 1, LOG)
     assert [twice(1), twice(4)] == [2, 8]
+
+
+def test_compiling_is_left_to_long_runs_on_cuda() -> None:
+    def plain(x: int) -> int:
+        return x
+
+    for device, choice, steps in (("cpu", "auto", 5000), ("cuda", "auto", 20), ("cuda", "never", 5000)):
+        assert compiled(plain, torch.device(device), choice, steps, LOG) is plain  # type: ignore[arg-type]
 
 
 def test_a_device_that_is_not_there_is_refused_by_name() -> None:
