@@ -204,7 +204,7 @@ def live_on(world: World) -> None:
         Event(EventKind.BLOCK, "u11", GONE),
         Event(EventKind.IMPRESSION, "u12", GONE),
     )
-    world.request("PUT", PATH, json={"company": "Acme", "discoverable": True})
+    world.request("PUT", PATH, json={"company": "Acme", "connections_visible": False})
     world.work()
     write(Event(EventKind.INVITE, "u20", GONE, event_id="2"), Event(EventKind.DISMISS, GONE, "u21"))
     world.store.stamps_raise(KEYS.touched, {GONE: now_us(), STAYS: now_us()})
