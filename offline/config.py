@@ -3,6 +3,7 @@
 import hashlib
 import tomllib
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,6 +14,8 @@ from offline.embedding import NightEncoder
 from offline.families.suspicion_config import SuspicionConfig
 from offline.ranker_config import RankerConfig
 from offline.sage_training import SageTrainingConfig
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class SplitConfig(BaseModel):
@@ -41,6 +44,19 @@ class SplitConfig(BaseModel):
     def labels_of(self, friendships: int) -> float:
         """The share of this many friendships to learn from."""
         return min(max(self.label_share, self.least_labels / max(friendships, 1)), self.most_label_share)
+
+
+def read_toml(path: Path, model: type[Model]) -> Model:
+    """What a TOML file says of a model. Raises UsageError naming what is wrong."""
+    try:
+        return model.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise UsageError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
 class NightConfig(BaseModel):
@@ -81,12 +97,4 @@ class NightConfig(BaseModel):
         """The configuration in a TOML file, or the defaults. Raises UsageError naming what is wrong."""
         if path is None:
             return cls()
-        try:
-            return cls.model_validate(tomllib.loads(path.read_text("utf-8")))
-        except OSError as error:
-            raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"{path} cannot be read: {error}") from error
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            raise UsageError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        return read_toml(path, cls)

@@ -1,10 +1,9 @@
 """The rows of a comparison, read from a TOML file."""
 
-import tomllib
 from collections import Counter
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.errors import UsageError
 from models.files import json_digest
@@ -12,6 +11,7 @@ from models.networks.decoders import DecoderConfig, DotConfig
 from models.networks.embedder import EncoderConfig
 from models.networks.identity import IdentityConfig, NoIdentityConfig
 from models.networks.sage import SageConfig
+from offline.config import read_toml
 from offline.families.fusing import FusionConfig
 from offline.families.inputs import PARTS, Part
 from offline.families.training_config import TrainingConfig
@@ -79,15 +79,7 @@ class RowsFile(BaseModel):
 
 def read_rows(path: Path) -> tuple[Row, ...]:
     """The rows of a TOML file. Raises UsageError naming what is wrong."""
-    try:
-        return RowsFile.model_validate(tomllib.loads(path.read_text("utf-8"))).rows
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise UsageError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    return read_toml(path, RowsFile).rows
 
 
 def chosen_rows(rows: tuple[Row, ...], names: tuple[str, ...]) -> tuple[Row, ...]:

@@ -70,7 +70,7 @@ def test_the_two_commands_are_one_line_each_and_make_their_own_environment() -> 
         assert "\n" not in command
         assert command.startswith("python3 -m venv .venv && .venv/bin/pip install -q -c constraints.txt ")
     assert first.endswith(" && .venv/bin/pymk demo")
-    assert " && .venv/bin/pytest" in second
+    assert second.endswith(" && .venv/bin/pytest -n 2 --dist worksteal")
 
 
 def test_ci_finds_the_test_command_in_the_readme() -> None:
