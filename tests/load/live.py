@@ -33,6 +33,7 @@ import redis
 import typer
 from servers import KEY, await_answer, environment, free_port
 
+from models.columns import Flag
 from models.keys import SHARDS, Keys
 from models.live.archive import Archive
 from models.live.log import Entry
@@ -50,6 +51,7 @@ DOWN_S = 2.0
 UNSETTLED_S = 12.0
 """after a kill, for which latencies are shown apart: a dead worker's leases run so long, and a night's tables load"""
 PATIENCE_S = 60.0
+SUGGESTABLE = Flag.DISCOVERABLE | Flag.ACTIVE
 VISIBLE_S = 2.0
 
 
@@ -157,8 +159,7 @@ class Traffic:
         Whether she also gets into the list is the ranker's to say.
         """
         viewer, stranger = self._random.sample(self._ids, 2)
-        row = self._tables.vocabulary.row(stranger)
-        friends = [self._ids[one] for one in self._tables.graph.neighbours(-1 if row is None else row)]
+        friends = self._suggestable_friends(stranger)
         some = self._random.sample(friends, min(3, len(friends)))
         before = await self.candidates_among(viewer, [*some, stranger])
         if before is None or before or not some or not await self.tell("connect", viewer, stranger):
@@ -170,6 +171,14 @@ class Traffic:
                 return
             await asyncio.sleep(0.1)
         self.seen.visible_s.append((moment, float("inf")))
+
+    def _suggestable_friends(self, user_id: str) -> list[str]:
+        """Somebody's friends of the night, less those whom no list may hold."""
+        row = self._tables.vocabulary.row(user_id)
+        if row is None:
+            return []
+        friends = self._tables.graph.neighbours(row)
+        return [self._ids[one] for one in friends[(self._tables.flags[friends] & SUGGESTABLE) == SUGGESTABLE]]
 
     async def candidates_among(self, viewer: str, others: list[str]) -> list[str] | None:
         """Those of the others who are candidates of the viewer; None where there was no answer."""
