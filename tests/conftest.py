@@ -103,6 +103,17 @@ def write_version(directory: Path, version: str) -> Manifest:
 
 
 @pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Steps of small networks take ten times as long where threads share them."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
 def restored_logging() -> Iterator[None]:
     """Takes back what a command run inside the test process did to the logging of that process."""
     root = logging.getLogger()

@@ -1,5 +1,7 @@
 """What every encoder is: features and friendships in, one vector of length one for each person out."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
@@ -37,7 +39,7 @@ class EncoderShape(BaseModel):
     """share of hidden units silenced in a training step"""
 
 
-class Encoder(nn.Module):
+class Encoder(nn.Module, ABC):
     """Embeddings (n, outputs) float32, rows L2-normalised.
 
     Of features (n, inputs), edges neighbour → person (2, m) int64, and attributes of the edges (m, edge_inputs) or
@@ -52,9 +54,9 @@ class Encoder(nn.Module):
         """The embeddings."""
         return functional.normalize(self.raw(features, edge_index, edge_attributes), dim=1)
 
+    @abstractmethod
     def raw(self, features: Tensor, edge_index: Tensor, edge_attributes: Tensor | None) -> Tensor:
         """The embeddings (n, outputs) before they are brought to length one."""
-        raise NotImplementedError
 
     def learning(
         self, features: Tensor, edge_index: Tensor, edge_attributes: Tensor | None

@@ -1,5 +1,6 @@
 """Who somebody is, as columns that are learnt: for graphs whose profiles say little."""
 
+from abc import ABC, abstractmethod
 from typing import Annotated, Literal
 
 import torch
@@ -60,14 +61,14 @@ IdentityConfig = Annotated[NoIdentityConfig | LookupConfig | HashConfig, Field(d
 """any identity encoding, told apart by `name`"""
 
 
-class Identity(nn.Module):
+class Identity(nn.Module, ABC):
     """(n, width) float32 of keys (n,) int64, a hash of each person's user id; anybody's key is answered."""
 
     width: int
 
+    @abstractmethod
     def forward(self, keys: Tensor) -> Tensor:
         """The columns."""
-        raise NotImplementedError
 
     def know(self, keys: Tensor) -> None:
         """Told once, before training, whose keys there are."""

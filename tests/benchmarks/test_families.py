@@ -5,24 +5,17 @@ inference` tells the time that passed.
 """
 
 import time
-from collections.abc import Iterator
 
 import pytest
 import torch
 
 from offline.families.inference import encoder_timings, fusion_timings, fusions, neighbourhood
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 BARS_MS = {"mean_ms": 1.08, "p95_ms": 1.56, "p99_ms": 2.57}
 """what another system published for one prediction of its GraphSAGE"""
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_every_fusion_scores_a_thousand_candidates_in_about_a_millisecond() -> None:

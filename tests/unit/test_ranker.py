@@ -1,6 +1,6 @@
 """Training the ranker on made-up lists: it learns a rule that is there, none that is not, and says how sure it is."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -18,6 +18,8 @@ from offline.ranker import _Run, train_ranker
 from offline.ranker_config import RankerConfig
 from offline.training_lists import TrainingLists
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 N, M = 300, 40
 LOG = structlog.get_logger()
 NO_PRIOR = np.zeros(len(PAIR_FEATURES) + 1, np.float32)
@@ -32,15 +34,6 @@ QUICK = RankerConfig(
     patience=6,
     learning_rate=5e-3,
 )
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Steps this small take ten times as long where threads share them."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 Rule = Callable[[TrainingLists, np.random.Generator], np.ndarray]

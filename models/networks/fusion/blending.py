@@ -1,5 +1,6 @@
 """Fusions that choose one of many blends of a few scores for a whole list, by what the blend would show."""
 
+from abc import ABC, abstractmethod
 from itertools import combinations_with_replacement
 
 import torch
@@ -37,7 +38,7 @@ def simplex(columns: int, parts: int) -> Tensor:
     return blends
 
 
-class Blending(nn.Module):
+class Blending(nn.Module, ABC):
     """Scores blend · z(columns), z to a common scale and the blend the arm of the highest value for this list.
 
     An arm proposes the people whom its blend puts first; the proposal (S,) is their mean in each of the S columns, and
@@ -52,9 +53,9 @@ class Blending(nn.Module):
         self.standardised = Standardised(len(config.columns))
         self.register_buffer("blends", simplex(len(config.columns), config.parts))
 
+    @abstractmethod
     def values(self, proposals: Tensor) -> Tensor:
         """(..., A, S) proposals of all arms → (..., A) the reward each is expected to bring."""
-        raise NotImplementedError
 
     def columns(self, features: Tensor) -> Tensor:
         """(..., C, F) features → (..., C, S) the columns blended, on a common scale."""
