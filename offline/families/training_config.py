@@ -19,7 +19,7 @@ class TrainingConfig(BaseModel):
     max_steps: int = Field(default=120, ge=1)
     """steps in all, at most, whatever the epochs"""
 
-    batch_pairs: int | Literal["probe"] = 2048
+    batch_pairs: int | Literal["probe"] = 1024
     """friendships a step; "probe": the largest power of two whose step fits `memory_share` of the free memory"""
 
     memory_share: float = Field(default=0.5, gt=0, le=1)
