@@ -28,6 +28,7 @@ ENCODERS: dict[str, dict[str, object]] = {
 }
 SMALL = TrainingConfig(
     epochs=20,
+    max_steps=120,
     batch_pairs=64,
     learning_rate=0.01,
     validation_share=0.1,
