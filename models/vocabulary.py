@@ -4,9 +4,10 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Iterable
 from functools import cached_property
-from typing import NewType
+from typing import Any, NewType
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 UserId = NewType("UserId", str)
@@ -16,6 +17,7 @@ Row = NewType("Row", int)
 """The dense number of a user inside one version: 0 to n-1, in the order of the sorted ids."""
 
 
+_ESCAPED = np.frombuffer(b'"\\' + bytes(range(32)), dtype=np.uint8)
 SPAN = 64
 """rows between two ids that are held as Python objects"""
 
@@ -72,6 +74,14 @@ class Vocabulary:
         found = (self.row(user_id) for user_id in user_ids)
         return np.fromiter((-1 if row is None else row for row in found), dtype=np.int32)
 
+    def quoted(self, rows: NDArray[np.integer[Any]]) -> list[bytes]:
+        """The ids at the rows (k,), all from 0 to n-1, as JSON strings."""
+        text = self._bytes
+        bounds = zip(self.offsets.take(rows).tolist(), self.offsets.take(rows + 1).tolist(), strict=True)
+        if self._is_plain:
+            return [b'"' + text[start:end].tobytes() + b'"' for start, end in bounds]
+        return [orjson.dumps(str(text[start:end], "utf-8")) for start, end in bounds]
+
     def user_ids(self) -> list[UserId]:
         """All ids in the order of their rows."""
         return [self.user_id(row) for row in range(len(self))]
@@ -80,6 +90,11 @@ class Vocabulary:
     def _signposts(self) -> list[bytes]:
         """Every SPAN-th id: most of a search is done among these, without cutting ids out of the text."""
         return [bytes(self._bytes[self._starts[row] : self._starts[row + 1]]) for row in range(0, len(self), SPAN)]
+
+    @cached_property
+    def _is_plain(self) -> bool:
+        """Whether no id holds what JSON writes otherwise: a quotation mark, a backslash or a control character."""
+        return not np.isin(self.text, _ESCAPED).any()
 
     @cached_property
     def digest(self) -> str:

@@ -12,6 +12,7 @@ from models.live.newcomer import ProfileCodes
 from models.sources import Source
 from models.tables import Tables
 from service.reasons import (
+    EXAMPLES,
     SharedAttributes,
     attribute_text,
     mutual_connections,
@@ -23,7 +24,6 @@ _SOURCES = tuple(b',"sources":%b,"reasons":[' % orjson.dumps(sources.names(bits)
 
 _NEAR = np.uint8(Source.FRIENDS_OF_FRIENDS)
 _AROUND = np.uint8(Source.RANDOM_WALK)
-_IDS_KEPT = 1 << 16
 _ATTRIBUTES_KEPT = 1 << 14
 _COUNTS_KEPT = 1 << 12
 
@@ -42,42 +42,39 @@ class Told(NamedTuple):
         Whoever was found through hidden friends alone was met on a walk, so that nothing seems to have been left out.
         """
         hidden = (self.mutuals == 0) & ((bits & _NEAR) != 0)
-        return np.where(hidden, (bits & ~_NEAR) | _AROUND, bits) if hidden.any() else bits
+        return np.where(hidden, (bits & ~_NEAR) | _AROUND, bits) if np.count_nonzero(hidden) else bits
 
 
 class EntryEncoder:
-    """Encodes people of one version for one viewer at a time; keeps the ids and texts that come up often.
+    """Encodes people of one version for one viewer at a time; keeps the texts that come up often.
 
-    Holds one byte a user as scratch; one thread at a time.
+    Holds four bytes a user as scratch; one thread at a time.
     """
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        self._marks = np.zeros(tables.n, dtype=np.bool_)
+        self._marks = np.zeros(tables.n, dtype=np.int32)
         self._attributes = SharedAttributes(tables)
-        vocabulary = tables.vocabulary
-
-        @lru_cache(maxsize=_IDS_KEPT)
-        def quoted(row: int) -> bytes:
-            return b"%b" % orjson.dumps(vocabulary.user_id(row))  # a copy: orjson's own bytes take four kilobytes each
-
-        self._quoted = quoted
 
     def told(self, viewer: int | ProfileCodes | None, shown: NDArray[np.intp], friends: NDArray[np.int32]) -> Told:
         """What is told of the people shown (k,).
 
         `viewer` is a row, or the profile of somebody without one; None shares no attribute. `friends` are the viewer's
-        connections that may be named.
+        connections that may be named, ascending.
         """
         mutuals = mutual_connections(self._tables.graph, friends, shown, self._marks)
         shared = self._attributes.of(viewer, shown) if viewer is not None else [[] for _ in range(len(shown))]
-        quoted = self._quoted
+        named, first = self._tables.vocabulary.quoted(mutuals.examples), 0
         reasons = []
-        for count, examples, attributes in zip(mutuals.counts.tolist(), mutuals.examples, shared, strict=True):
-            parts = [_attribute_reason(column, value) for column, value in attributes]
+        for count, attributes in zip(mutuals.counts.tolist(), shared, strict=True):
+            parts = []
             if count:
                 head, tail = _mutual_reason(count)
-                parts.insert(0, head + b",".join([quoted(row) for row in examples]) + tail)
+                last = first + min(count, EXAMPLES)
+                parts.append(head + b",".join(named[first:last]) + tail)
+                first = last
+            if attributes:
+                parts += [_attribute_reason(column, value) for column, value in attributes]
             reasons.append(b",".join(parts))
         return Told(reasons, mutuals.counts)
 
@@ -85,15 +82,12 @@ class EntryEncoder:
         self, rows: NDArray[np.uint32], scores: NDArray[np.float32], bits: NDArray[np.uint8], told: Told
     ) -> list[tuple[bytes, bytes]]:
         """What stands before and after the position in each person's entry, all of length k."""
-        quoted, k = self._quoted, len(rows)
-        shown = (b"%.6g " * k % tuple(scores.tolist())).split()
+        people = self._tables.vocabulary.quoted(rows)
+        shown = (b"%.6g " * len(rows) % tuple(scores.tolist())).split()
         return [
-            (
-                b'{"user_id":' + quoted(row) + b',"score":' + score + b',"position":',
-                _SOURCES[found] + reason + b"]}",
-            )
-            for row, score, found, reason in zip(
-                rows.tolist(), shown, told.sources(bits).tolist(), told.reasons, strict=True
+            (b'{"user_id":%b,"score":%b,"position":' % (person, score), b"%b%b]}" % (_SOURCES[found], reason))
+            for person, score, found, reason in zip(
+                people, shown, told.sources(bits).tolist(), told.reasons, strict=True
             )
         ]
 
@@ -108,4 +102,4 @@ def _mutual_reason(count: int) -> tuple[bytes, bytes]:
 @lru_cache(maxsize=_ATTRIBUTES_KEPT)
 def _attribute_reason(column: str, value: str) -> bytes:
     told = {"code": "same_attribute", "attribute": column, "value": value, "text": attribute_text(column, value)}
-    return b"%b" % orjson.dumps(told)  # a copy, as of ids
+    return b"%b" % orjson.dumps(told)  # a copy: orjson's own bytes take four kilobytes each

@@ -19,6 +19,8 @@ VALUES = 3
 """shared values of one multi-valued column told at most"""
 
 _NOBODY: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
+_NO_VALUE = np.int32(-2)
+"""beside the codes of a column, where -1 is a missing value: equal to none of them"""
 _NAMEABLE = np.uint8(Flag.ACTIVE | Flag.CONNECTIONS_VISIBLE)
 
 
@@ -28,8 +30,9 @@ class Mutuals:
 
     counts: NDArray[np.int64]
     """(k,)"""
-    examples: list[list[int]]
-    """by person shown, up to EXAMPLES rows, those with the fewest connections first: they say most"""
+    examples: NDArray[np.int32]
+    """(e,) rows of those to name, person shown after person shown: of each up to EXAMPLES, those with the fewest
+    connections first, since they say most"""
 
 
 def nameable_friends(
@@ -57,33 +60,35 @@ def nameable_friends(
 
 
 def mutual_connections(
-    graph: Graph, friends: NDArray[np.int32], shown: NDArray[np.intp], marks: NDArray[np.bool_]
+    graph: Graph, friends: NDArray[np.int32], shown: NDArray[np.intp], marks: NDArray[np.int32]
 ) -> Mutuals:
-    """How many of `friends` each of the people shown (k,) is connected with, and who to name.
+    """How many of `friends`, ascending, each of the people shown (k,) is connected with, and who to name.
 
-    `marks` (n,) is scratch, all false before and after; one thread at a time.
+    `marks` (n,) is scratch, all 0 before and after; one thread at a time.
     """
-    starts, ends = graph.indptr.take(shown), graph.indptr.take(shown + 1)
-    lengths = ends - starts
-    if not len(friends) or not lengths.any():
-        return Mutuals(np.zeros(len(shown), dtype=np.int64), [[] for _ in range(len(shown))])
-    indices = graph.indices
-    theirs = np.concatenate([indices[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)])
+    indptr = graph.indptr
+    starts = indptr.take(shown)
+    lengths = indptr.take(shown + 1) - starts
+    ends = lengths.cumsum()
+    if not len(friends) or not len(shown):
+        return Mutuals(np.zeros(len(shown), dtype=np.int64), _NOBODY)
+    of = np.arange(len(shown)).repeat(lengths)
+    theirs = graph.indices.take((starts - ends + lengths).take(of) + np.arange(len(of)))
+    telling = friends.take(np.argsort(indptr.take(friends + 1) - indptr.take(friends), kind="stable"))
     try:
-        marks[friends] = True
-        at = np.flatnonzero(marks.take(theirs))
+        marks.put(telling, np.arange(1, len(telling) + 1))
+        places = marks.take(theirs)
     finally:
-        marks[friends] = False
-    mutual = theirs.take(at)
-    of = lengths.cumsum().searchsorted(at, side="right")
+        marks.put(telling, 0)
+    at = places.nonzero()[0]
+    of = of.take(at)
     counts = np.bincount(of, minlength=len(shown))
-    degrees = graph.indptr.take(mutual + 1) - graph.indptr.take(mutual)
-    ordered = mutual.take(np.lexsort((mutual, degrees, of))).tolist()
-    examples, first = [], 0
-    for count in counts.tolist():
-        examples.append(ordered[first : first + min(count, EXAMPLES)])
-        first += count
-    return Mutuals(counts, examples)
+    met = of * (len(telling) + 1)  # whom they know, in the order of the people shown and of what each says
+    met += places.take(at)
+    met.sort()
+    firsts = counts.cumsum() - counts
+    named = np.arange(len(met)) - firsts.take(of) < EXAMPLES
+    return Mutuals(counts, telling.take(met[named] % (len(telling) + 1) - 1))
 
 
 class SharedAttributes:
@@ -95,10 +100,7 @@ class SharedAttributes:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         columns = tables.categorical_columns
-        self._columns = np.array([columns.index(name) for name in tables.reason_columns if name in columns], np.intp)
-        self._categories: list[tuple[str, list[str]]] = [
-            (tables.categorical_columns[at], tables.categorical_values[at]) for at in self._columns.tolist()
-        ]
+        self._told = np.array([name in tables.reason_columns for name in columns], dtype=np.bool_)
         self._multi = frozenset(
             code for code, (column, _) in enumerate(tables.multi_values) if column in tables.reason_columns
         )
@@ -110,16 +112,15 @@ class SharedAttributes:
         tables = self._tables
         codes = codes_of(viewer, tables)
         found: list[list[tuple[str, str]]] = [[] for _ in range(len(shown))]
-        if len(self._columns):
-            own = codes.categorical[self._columns]
-            if (own >= 0).any():
-                theirs = tables.categorical_codes.take(shown, axis=0).take(self._columns, axis=1)
-                person, place = np.nonzero((theirs == own) & (own >= 0))
-                for at, category in zip(person.tolist(), place.tolist(), strict=True):
-                    column, values = self._categories[category]
-                    found[at].append((column, values[own[category]]))
+        own = np.where(self._told & (codes.categorical >= 0), codes.categorical, _NO_VALUE)
+        person, place = (tables.categorical_codes.take(shown, axis=0) == own).nonzero()
+        for at, category in zip(person.tolist(), place.tolist(), strict=True):
+            found[at].append((tables.categorical_columns[category], tables.categorical_values[category][own[category]]))
         if self._multi:
             self._add_sets(codes, shown, found)
+        for pairs in found:
+            if len(pairs) > 1:
+                pairs.sort(key=lambda pair: self._order[pair[0]])
         return found
 
     def _add_sets(self, viewer: ProfileCodes, shown: NDArray[np.intp], found: list[list[tuple[str, str]]]) -> None:
@@ -128,12 +129,11 @@ class SharedAttributes:
         own = self._multi.intersection(viewer.sets.tolist())
         if not own:
             return
-        bounds = zip(indptr[shown].tolist(), indptr[shown + 1].tolist(), strict=True)
+        bounds = zip(indptr.take(shown).tolist(), indptr.take(shown + 1).tolist(), strict=True)
         for at, (start, end) in enumerate(bounds):
             shared = own.intersection(codes[start:end].tolist())
             if shared:
                 found[at] += self._rarest(shared)
-                found[at].sort(key=lambda pair: self._order[pair[0]])
 
     def _rarest(self, shared: frozenset[int]) -> list[tuple[str, str]]:
         """The (column, value) pairs of these codes, in each column the VALUES that the fewest people have."""
