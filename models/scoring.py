@@ -177,7 +177,7 @@ class Ranker:
             product = (self.query(inputs.tower_inputs.astype(np.float32))[:, None] * self._product)[:, units]
             vectors = self._scratch.array("vectors", m, tables.candidate_vectors.shape[1])
             # to clip is to write at once, without a copy in between; the statistics of the same rows were there
-            np.take(tables.candidate_vectors, block.rows, axis=0, out=vectors, mode="clip")
+            tables.candidate_vectors.take(block.rows, axis=0, out=vectors, mode="clip")
             hidden += np.matmul(vectors, product, out=self._scratch.array("product", m, width))
         return hidden
 
@@ -268,6 +268,8 @@ class Ranker:
 
 def list_mass(logits: Floats) -> float:
     """ln of the mean of exp over the MASS_OF best logits of a list."""
-    best: list[float] = np.partition(logits, -min(MASS_OF, len(logits)))[-MASS_OF:].tolist()
+    parted = logits.copy()
+    parted.partition(-min(MASS_OF, len(logits)))
+    best: list[float] = parted[-MASS_OF:].tolist()
     highest = max(best)
     return math.log(sum([math.exp(one - highest) for one in best]) / len(best)) + highest

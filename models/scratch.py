@@ -19,14 +19,19 @@ class Scratch(threading.local):
 
     def __init__(self) -> None:
         self._held: dict[str, Floats] = {}
+        self._last: dict[str, Floats] = {}
 
     def array(self, name: str, rows: int, columns: int) -> Floats:
         """(rows, columns) float32, of any content."""
+        last = self._last.get(name)
+        if last is not None and last.shape == (rows, columns):
+            return last
         size = rows * columns
         held = self._held.get(name)
         if held is None or held.size < size:
             held = self._held[name] = np.empty(size, dtype=np.float32)
-        return held[:size].reshape(rows, columns)
+        last = self._last[name] = held[:size].reshape(rows, columns)
+        return last
 
 
 def rectify(values: Floats) -> Floats:

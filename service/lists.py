@@ -81,10 +81,12 @@ def ranked(
 ) -> tuple[Answer, KeptList | None]:
     """The answer ranked from a block, and the list to be kept where it is, with more people encoded."""
     ranking = version.ranking
+    if not kept:
+        listed = ranking.ranked(block, query.context, viewer, trace)
+        served = RANKED if len(listed) else EMPTY
+        return Answer(served, version.version, _entries(query, version, viewer, listed, trace)), None
     listed, candidates = ranking.judged(block, query.context, viewer, trace)
     served = RANKED if len(listed) else EMPTY
-    if not kept:
-        return Answer(served, version.version, _entries(query, version, viewer, listed, trace)), None
     friends = ranking.friends(viewer)
     placed = _placed(listed, query, max(query.limit, DEFAULT_LIMIT), version, viewer, trace)
     entries = ranking.encoded(placed, viewer, friends, trace)

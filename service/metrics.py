@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -13,6 +14,22 @@ SECONDS = (0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.
 """bounds of the histograms of whole requests"""
 STAGE_SECONDS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05)
 """bounds of the histograms of single stages"""
+
+
+_Metric = TypeVar("_Metric", Counter, Histogram)
+
+
+class _Labelled(dict[str, _Metric]):
+    """By the value of a metric's one label, its child: to look one up in the metric costs more than to count."""
+
+    def __init__(self, metric: _Metric) -> None:
+        super().__init__()
+        self._metric: Any = metric  # the child has the type of its parent
+
+    def __missing__(self, label: str) -> _Metric:
+        child: _Metric = self._metric.labels(label)
+        self[label] = child
+        return child
 
 
 class Metrics:
@@ -42,27 +59,22 @@ class Metrics:
         self.degraded = Counter("pymk_degraded", "What had to be done without, by kind.", ["reason"], registry=registry)
         self.in_flight = Gauge("pymk_in_flight", "Requests in work.", registry=registry, multiprocess_mode="livesum")
         self.switches = Counter("pymk_version_switches", "Versions taken up.", registry=registry)
-        self._outcomes: dict[str, Counter] = {}
-        self._stages: dict[str, Histogram] = {}
+        self._outcomes = _Labelled(self.served)
+        self._stages = _Labelled(self.stages)
+        self._drops, self._moved = _Labelled(self.drops), _Labelled(self.moved)
         self._routes: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
 
     def listed(
         self, served: str, stages: Mapping[str, float], drops: Mapping[str, int], moved: Mapping[str, int]
     ) -> None:
         """Counts one list: how it came about, seconds of each stage, candidates dropped and put aside by rule."""
-        outcome = self._outcomes.get(served)
-        if outcome is None:
-            outcome = self._outcomes[served] = self.served.labels(served)
-        outcome.inc()
+        self._outcomes[served].inc()
         for stage, seconds in stages.items():
-            histogram = self._stages.get(stage)
-            if histogram is None:
-                histogram = self._stages[stage] = self.stages.labels(stage)
-            histogram.observe(seconds)
+            self._stages[stage].observe(seconds)
         for rule, count in drops.items():
-            self.drops.labels(rule).inc(count)
+            self._drops[rule].inc(count)
         for rule, count in moved.items():
-            self.moved.labels(rule).inc(count)
+            self._moved[rule].inc(count)
 
     def posted(self, **outcomes: int) -> None:
         """Counts the events of one request by what became of them."""

@@ -167,7 +167,7 @@ class Ranking:
         verdicts = self.verdicts(viewer, listed.rows.astype(np.intp))
         if len(excluded):
             verdicts[np.isin(listed.rows, excluded)] |= EXCLUDED
-        if not verdicts.any():
+        if not np.count_nonzero(verdicts):
             return listed
         for name, count in drops(verdicts).items():
             trace.drops[name] = trace.drops.get(name, 0) + count
@@ -230,21 +230,21 @@ class Ranking:
         """Those of the candidates (m,) whom no hard rule forbids, best first; and whom none but `passing` does."""
         verdicts = self.verdicts(viewer, rows.astype(np.intp))
         hides = None
-        if verdicts.any():
+        if np.count_nonzero(verdicts):
             trace.drops = drops(verdicts)
-            kept = np.flatnonzero((verdicts & ~passing) == 0)
+            kept = ((verdicts & ~passing) == 0).nonzero()[0]
             scores, rows, bits = scores.take(kept), rows.take(kept), bits.take(kept)
             hides = verdicts.take(kept) != 0 if passing else None
-        best = np.argsort(-scores)
+        best = (-scores).argsort()
         ordered = scores.take(best)
         tied = ordered[1:] == ordered[:-1]
-        if tied.any():
+        if np.count_nonzero(tied):
             own = self._hashes[viewer.row] if viewer.row is not None else _hash_of(viewer.user_id)
             among = np.flatnonzero(np.append(tied, False) | np.append(False, tied))
             hashes = pair_hashes(int(own), self._hashes.take(rows.take(best[among])))
             best[among] = best[among][np.lexsort((hashes, -ordered[among]))]
         candidates = RankedList(viewer.row, rows.take(best), ordered, bits.take(best))
-        return candidates if hides is None or not hides.any() else candidates.only(~hides[best]), candidates
+        return candidates if hides is None or not np.count_nonzero(hides) else candidates.only(~hides[best]), candidates
 
 
 def told_identity(viewer: Viewer, friends: NDArray[np.int32]) -> int:

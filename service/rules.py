@@ -4,6 +4,7 @@ They stand in the order in which a drop is counted under them. A candidate's ver
 forbid it, so that whoever asks why learns every one of them. What a version knows of a pair, live state overrules.
 """
 
+from collections import Counter
 from enum import IntFlag
 
 import numpy as np
@@ -106,19 +107,19 @@ class Verdicts:
             if viewer is not None:
                 friends, forbidden = tables.graph.neighbours(viewer), tables.forbidden.neighbours(viewer)
                 touched += [friends, forbidden]
-                marks[friends] = _CONNECTED
+                marks.put(friends, _CONNECTED)
                 if len(forbidden):
                     start = tables.forbidden.indptr[viewer]
                     marks[forbidden] |= RULES_OF_PAIR[tables.forbidden_kinds[start : start + len(forbidden)]]
             if view is not None and len(view.others):
                 touched.append(view.others)
-                marks[view.others] = RULES_OF_PAIR[view.bits]
+                marks.put(view.others, RULES_OF_PAIR.take(view.bits))
             if viewer is not None:
                 marks[viewer] |= _SELF
             verdicts |= marks.take(rows)
         finally:
             for marked in touched:
-                marks[marked] = 0
+                marks.put(marked, 0)
             if viewer is not None:
                 marks[viewer] = 0
         return verdicts
@@ -126,10 +127,9 @@ class Verdicts:
 
 def drops(verdicts: NDArray[np.uint16]) -> dict[str, int]:
     """How many candidates each rule dropped; one that several forbid counts under the first of them."""
-    dropped: dict[str, int] = {}
-    for verdict in verdicts[verdicts > 0].tolist():
-        name = _FIRST[verdict & -verdict]
-        dropped[name] = dropped.get(name, 0) + 1
+    dropped: Counter[str] = Counter()
+    for verdict, count in Counter(verdicts.take(verdicts.nonzero()[0]).tolist()).items():
+        dropped[_FIRST[verdict & -verdict]] += count
     return dropped
 
 

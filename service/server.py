@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import tempfile
 from contextlib import ExitStack
 from errno import EADDRINUSE
 from ipaddress import ip_address
@@ -19,6 +18,7 @@ from models.settings import Settings
 from models.store.opening import open_sync
 from service.corked import Http
 from service.metrics import MULTIPROCESS
+from service.metrics_files import metrics_directory
 
 APPLICATION = "service.app:from_environment"
 GRACE_S = 10
@@ -65,8 +65,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
             if not server.started:
                 raise PymkError("the service did not start; the lines above say why")
             return
-        directory = closing.enter_context(tempfile.TemporaryDirectory(prefix="pymk-metrics-"))
-        os.environ[MULTIPROCESS] = directory
+        os.environ[MULTIPROCESS] = str(closing.enter_context(metrics_directory()))
         Multiprocess(config, [listening]).run()
 
 

@@ -24,6 +24,9 @@ from service.live_view import LiveView
 from service.people_now import PeopleNow
 from service.ranked_list import RankedList
 
+_PAGES_LOOKED_AT = 5
+"""for each page to be filled: mostly enough for diversity, and quicker than a whole list"""
+
 
 @dataclass(frozen=True, slots=True)
 class Diversity:
@@ -251,12 +254,16 @@ class SoftRules:
         pages = -(-places // PAGE) * PAGE
         if not is_whole and len(rows) < pages:
             return None
-        if is_diverse(self._codes[rows[:pages]], self._most):
+        if is_diverse(self._codes.take(rows[:pages]), self._most):
             return slice(0, places)
-        codes = self._codes[rows]
-        chosen = np.array(diversified(codes.tolist(), pages, self._most), dtype=np.intp)
-        if not is_whole and not is_diverse(codes[chosen], self._most):
-            return None  # a page had to be filled: the next in the list might have been somebody else
+        for reach in (_PAGES_LOOKED_AT * pages, len(rows)):
+            codes = self._codes.take(rows[:reach])
+            chosen = np.array(diversified(codes.tolist(), pages, self._most), dtype=np.intp)
+            if is_diverse(codes.take(chosen), self._most):
+                break  # no page had to be filled, so that whoever comes behind those looked at changes nothing
+        else:
+            if not is_whole:
+                return None
         moved["diversity"] = int(chosen.max()) + 1 - len(chosen)
         return chosen[:places]
 

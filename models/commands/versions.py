@@ -1,5 +1,6 @@
 """`pymk versions`, `pymk activate`, `pymk rollback`: what is published, and which of it is served."""
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,7 +42,17 @@ def show(*, json: Annotated[bool, typer.Option("--json", help="One JSON array in
         typer.echo(f"nothing is published in {place.settings.home}; pymk nightly DATA makes a version", err=True)
 
 
-def activate(version: Annotated[str, typer.Argument(help="A version id of pymk versions.")]) -> None:
+def _version_id(version: str) -> str:
+    from models.manifest import VERSION_PATTERN
+
+    if not re.fullmatch(VERSION_PATTERN, version):
+        raise typer.BadParameter(f"{version!r} is no version id; pymk versions lists them")
+    return version
+
+
+def activate(
+    version: Annotated[str, typer.Argument(help="A version id of pymk versions.", callback=_version_id)],
+) -> None:
     """Serve another version; pymk rollback goes back."""
     from models import publishing
     from models.commands.bar import loading_bar

@@ -105,9 +105,11 @@ def fill_extra_inputs(
     The rest as `extra_inputs` takes it.
     """
     first_source = 2 + len(STATISTICS)
-    planes[2:first_source] = np.moveaxis(candidate_statistics, -1, 0)
+    last = candidate_statistics.ndim - 1
+    planes[2:first_source] = candidate_statistics.transpose(last, *range(last))
     mutual = np.expm1(common_neighbours)
-    friends = np.exp(planes[2 + LOG_DEGREE]) + (np.exp(viewer_statistics[..., LOG_DEGREE])[..., None] - 2)
+    friends = np.exp(planes[2 + LOG_DEGREE])
+    friends += np.exp(viewer_statistics[..., LOG_DEGREE, None]) - 2
     friends -= mutual
     np.maximum(friends, 1, out=friends)
     mutual *= np.float32(JACCARD_SCALE)

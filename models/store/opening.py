@@ -25,8 +25,8 @@ from models.store.server import ServerStore
 
 COMMAND_PATIENCE = 100
 """how many times longer than a request a command waits for the store"""
-WORD_FROM_SUPERVISOR_S = 1.0
-"""how long a command whose call failed waits to be told why the server died"""
+WORD_FROM_SUPERVISOR_S = 5.0
+"""how long a command whose call failed waits to be told why the server died; on a busy host that takes its time"""
 
 
 def open_sync(settings: Settings, progress: Progress | None = None) -> SyncStore:
