@@ -69,7 +69,7 @@ class RankerConfig(BaseModel):
     linear_prior: float = Field(default=0.35, ge=0, le=1)
     """share of the way back to the cheap score that a linear ranker's weights of degrees go once they are learnt"""
 
-    tower: tuple[int, ...] = (256, 128, 64)
+    tower: tuple[int, ...] = (256, 128, 32)
     """widths of both towers; the last is the dimension of their product"""
 
     dropout: float = Field(default=0.1, ge=0, lt=1)

@@ -25,13 +25,13 @@ class TwoTowerConfig(BaseModel):
     viewer_inputs: int = Field(ge=0)
     """statistics of the viewer that the head reads"""
 
-    tower: tuple[int, ...] = (256, 128, 64)
+    tower: tuple[int, ...] = (256, 128, 32)
     """widths of both towers; the last is the dimension of their product"""
 
-    hidden: int = Field(default=64, ge=1)
+    hidden: int = Field(default=32, ge=1)
     """first width of the head"""
 
-    second: int = Field(default=32, ge=1)
+    second: int = Field(default=16, ge=1)
     """second width of the head"""
 
     dropout: float = Field(default=0.1, ge=0, lt=1)
