@@ -51,7 +51,7 @@ def equal(first: Trained, second: Trained) -> bool:
     return all(torch.equal(tensor, weights(second)[name]) for name, tensor in weights(first).items())
 
 
-@pytest.mark.parametrize("name", ["graphsage lstm", "vgae", "temporal_gat"])
+@pytest.mark.parametrize("name", ENCODERS)
 @pytest.mark.parametrize("epoch", [1, 3, 5])
 def test_a_run_killed_after_any_epoch_ends_with_the_same_weights(name: str, epoch: int, tmp_path: Path) -> None:
     read, labels = two_cliques(size=8)
