@@ -83,12 +83,12 @@ def mutual_connections(
     at = places.nonzero()[0]
     of = of.take(at)
     counts = np.bincount(of, minlength=len(shown))
-    met = of * (len(telling) + 1)  # whom they know, in the order of the people shown and of what each says
+    met = of * len(telling)  # whom they know, in the order of the people shown and of what each says
     met += places.take(at)
     met.sort()
-    firsts = counts.cumsum() - counts
-    named = np.arange(len(met)) - firsts.take(of) < EXAMPLES
-    return Mutuals(counts, telling.take(met[named] % (len(telling) + 1) - 1))
+    named = np.ones(len(met), dtype=np.bool_)
+    np.not_equal(of[EXAMPLES:], of[:-EXAMPLES], out=named[EXAMPLES:])
+    return Mutuals(counts, telling.take((met[named] - 1) % len(telling)))
 
 
 class SharedAttributes:
