@@ -82,6 +82,10 @@ class Vocabulary:
             return [b'"' + text[start:end].tobytes() + b'"' for start, end in bounds]
         return [orjson.dumps(str(text[start:end], "utf-8")) for start, end in bounds]
 
+    def prepare(self) -> None:
+        """Computes now what the first lookup would wait for: one pass over the text."""
+        self._signposts, self._is_plain  # noqa: B018  # read for what reading keeps
+
     def user_ids(self) -> list[UserId]:
         """All ids in the order of their rows."""
         return [self.user_id(row) for row in range(len(self))]

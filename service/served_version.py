@@ -222,6 +222,7 @@ def _touch(tables: Tables) -> None:
             if isinstance(one, np.ndarray) and one.nbytes:
                 _pages(one)
     _pages(tables.vocabulary.text)
+    tables.vocabulary.prepare()
 
 
 def _pages(array: NDArray[np.generic]) -> int:

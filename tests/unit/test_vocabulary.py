@@ -1,6 +1,7 @@
 """User ids and rows: sorted by bytes, found again, unknown where they are unknown."""
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,3 +73,11 @@ def test_ids_are_read_from_the_arrays_they_are_kept_in() -> None:
     assert read.user_ids() == ["ann", "bea", "héloïse"]
     assert read.row("héloïse") == 2
     assert read.digest == written.digest
+
+
+@pytest.mark.parametrize("ids", [["ann", "héloïse", "李", "🦊/x"], ["ann", 'say "hi"', "back\\slash", "🦊"]])
+def test_quoted_ids_are_json(ids: list[str]) -> None:
+    vocabulary = Vocabulary.from_ids(ids)
+    vocabulary.prepare()
+    rows = np.array([3, 0, 2, 1, 0])
+    assert [orjson.loads(one) for one in vocabulary.quoted(rows)] == [vocabulary.user_id(row) for row in rows]
