@@ -9,16 +9,21 @@ tests/load/make_version.py, as large as it may be; without it a small one with b
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
 
 from models.block import Block
 from models.blocks import Blocks
+from models.features.pair import COMMON, extra_inputs
 from models.keys import Keys
 from models.publishing import active
 from models.scoring import Ranker
@@ -26,6 +31,7 @@ from models.settings import Settings
 from models.store.opening import open_sync
 from models.tables import Tables
 from models.versions import Versions
+from offline import checkpoints
 
 LOAD = Path(__file__).parents[1] / "load"
 SMALL = ("--users", "1200")
@@ -79,6 +85,31 @@ def world(home: Path) -> World:
     rows = np.random.default_rng(0).choice(blocks.rows(), SAMPLE, replace=False).tolist()
     records = [blocks.record(row) for row in rows]
     return World(home, directory, tables, Ranker.open(directory / "model"), records)
+
+
+@pytest.fixture(scope="session")
+def network(world: World) -> Any:
+    """The trained network of the ranker itself."""
+    return checkpoints.load(world.directory / "model" / "ranker").model
+
+
+@pytest.fixture(scope="session")
+def logits_of(world: World) -> Callable[[Any, Block], NDArray[np.float32]]:
+    """(m,) logits of a block in a network's own layers, from what training would give it."""
+
+    @torch.no_grad()
+    def logits(network: Any, block: Block) -> NDArray[np.float32]:
+        tables, rows = world.tables, block.rows.astype(np.int64)
+        values, viewer = block.values(), tables.statistics[block.viewer]
+        extra = extra_inputs(values[COMMON], tables.statistics[rows], viewer, block.sources)
+        own = np.tile(viewer, (len(block), 1))
+        pair = np.concatenate([values.T, block.codes.T / np.float32(255), extra, own], axis=1)
+        inputs = torch.from_numpy(tables.tower_inputs[[block.viewer]].astype(np.float32))
+        vectors = torch.from_numpy(tables.candidate_vectors[rows])
+        found: torch.Tensor = network(network.queries(inputs), vectors[None], torch.from_numpy(pair)[None])
+        return found[0].numpy()
+
+    return logits
 
 
 @pytest.fixture

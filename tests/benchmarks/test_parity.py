@@ -14,7 +14,6 @@ from models.block import Block
 from models.blocks import Blocks
 from models.columns import Flag
 from models.features.names import LOG_DEGREE
-from models.features.pair import COMMON, extra_inputs
 from models.scoring import MASS_OF
 from offline import checkpoints
 from service import lists
@@ -32,31 +31,11 @@ TOLERANCE = 2e-4
 
 
 @pytest.fixture(scope="module")
-def network(world: Any) -> Any:
-    """The trained network itself."""
-    return checkpoints.load(world.directory / "model" / "ranker").model
-
-
-@pytest.fixture(scope="module")
 def blocks(world: Any) -> list[Block]:
     """The blocks of the viewers."""
     held = Blocks.open(world.directory / "blocks", world.tables.n)
     rows = np.random.default_rng(1).choice(held.rows(), VIEWERS, replace=False).tolist()
     return [Block.unpack(held.record(row)) for row in rows]
-
-
-@torch.no_grad()
-def logits(model: Any, tables: Any, block: Block) -> np.ndarray:
-    """(m,) of the network, from what training would give it, in the network's own layers."""
-    rows = block.rows.astype(np.int64)
-    values, viewer = block.values(), tables.statistics[block.viewer]
-    extra = extra_inputs(values[COMMON], tables.statistics[rows], viewer, block.sources)
-    own = np.tile(viewer, (len(block), 1))
-    pair = np.concatenate([values.T, block.codes.T / np.float32(255), extra, own], axis=1)
-    inputs = torch.from_numpy(tables.tower_inputs[[block.viewer]].astype(np.float32))
-    vectors = torch.from_numpy(tables.candidate_vectors[rows])
-    found: np.ndarray = model(model.queries(inputs), vectors[None], torch.from_numpy(pair)[None])[0].numpy()
-    return found
 
 
 def allowed(tables: Any, block: Block) -> np.ndarray:
@@ -86,9 +65,11 @@ def page(order: list[int], companies: list[int]) -> list[int]:
     return sorted(chosen, key=order.index)
 
 
-def reference(model: Any, tables: Any, hashes: np.ndarray, block: Block) -> tuple[list[int], np.ndarray, bool]:
+def reference(
+    model: Any, logits: np.ndarray, tables: Any, hashes: np.ndarray, block: Block
+) -> tuple[list[int], np.ndarray, bool]:
     """Rows of the list, their scores, and whether the sums could have come out in no other order."""
-    found = logits(model, tables, block).astype(np.float64)
+    found = logits.astype(np.float64)
     ties = pair_hashes(int(hashes[block.viewer]), hashes[block.rows])
     passing = np.flatnonzero(allowed(tables, block))
     order = sorted(passing.tolist(), key=lambda place: (-found[place], ties[place]))
@@ -111,12 +92,14 @@ def served(world: Any, ranking: Ranking, block: Block) -> tuple[list[str], list[
     return [one["user_id"] for one in shown], [one["score"] for one in shown]
 
 
-def test_a_thousand_lists_are_those_of_the_network(world: Any, network: Any, blocks: list[Block]) -> None:
+def test_a_thousand_lists_are_those_of_the_network(
+    world: Any, network: Any, logits_of: Any, blocks: list[Block]
+) -> None:
     ranking = Ranking(world.tables, world.ranker, SoftSettings(Diversity("company", MOST)))
     vocabulary, hashes = world.tables.vocabulary, id_hashes(world.tables.vocabulary)
     certain = 0
     for block in blocks:
-        rows, scores, apart = reference(network, world.tables, hashes, block)
+        rows, scores, apart = reference(network, logits_of(network, block), world.tables, hashes, block)
         ids, answered = served(world, ranking, block)
         assert len(ids) == len(set(ids)) == PLACES
         np.testing.assert_allclose(answered, scores, atol=1e-4, rtol=1e-3)
@@ -126,14 +109,17 @@ def test_a_thousand_lists_are_those_of_the_network(world: Any, network: Any, blo
     assert certain > 0.8 * VIEWERS, "most lists leave no doubt about their order"
 
 
-def test_lists_of_another_network_are_others(world: Any, network: Any, blocks: list[Block], tmp_path: Path) -> None:
+def test_lists_of_another_network_are_others(
+    world: Any, network: Any, logits_of: Any, blocks: list[Block], tmp_path: Path
+) -> None:
     checkpoints.save(tmp_path / "ranker", network, network.config, {})
     other: Any = checkpoints.load(tmp_path / "ranker").model
     with torch.no_grad():
         other.second.weight[0] += 0.5
     hashes = id_hashes(world.tables.vocabulary)
-    changed = [
-        reference(other, world.tables, hashes, block)[0] != reference(network, world.tables, hashes, block)[0]
-        for block in blocks[:50]
-    ]
-    assert sum(changed) > 25, "a unit that says something else is seen in the lists"
+    by_one, by_other = (
+        [reference(model, logits_of(model, block), world.tables, hashes, block)[0] for block in blocks[:50]]
+        for model in (network, other)
+    )
+    changed = sum(one != another for one, another in zip(by_one, by_other, strict=True))
+    assert changed > 25, "a unit that says something else is seen in the lists"

@@ -6,12 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from models.block import Block
 from models.columns import Flag
-from models.features.pair import COMMON, extra_inputs
-from offline import checkpoints
 from service.ranked_list import RankedList
 from service.ranking import Ranking, Trace, Viewer
 from service.rules import RULES_OF_PAIR, Rule, Verdicts, drops, name_of
@@ -23,20 +20,6 @@ TOLERANCE = 2e-4
 """of a logit: the order of the sums differs"""
 
 
-@torch.no_grad()
-def of_network(world: Any, block: Block) -> np.ndarray:
-    """(m,) logits by the trained network itself, from what training would give it."""
-    model: Any = checkpoints.load(world.directory / "model" / "ranker").model
-    tables, rows = world.tables, block.rows.astype(np.int64)
-    values, viewer = block.values(), tables.statistics[block.viewer]
-    extra = extra_inputs(values[COMMON], tables.statistics[rows], viewer, block.sources)
-    own = np.tile(viewer, (len(block), 1))
-    pair = np.concatenate([values.T, block.codes.T / np.float32(255), extra, own], axis=1)
-    inputs = torch.from_numpy(tables.tower_inputs[[block.viewer]].astype(np.float32))
-    vectors = torch.from_numpy(tables.candidate_vectors[rows])
-    return model(model.queries(inputs), vectors[None], torch.from_numpy(pair)[None])[0].numpy()
-
-
 def placed(ranking: Ranking, block: Block, viewer: Viewer) -> RankedList:
     """The 20 of a block, after all rules."""
     listed = ranking.placed(ranking.ranked(block, "web", viewer, Trace()), "web", 20, viewer, Trace())
@@ -44,11 +27,11 @@ def placed(ranking: Ranking, block: Block, viewer: Viewer) -> RankedList:
     return listed
 
 
-def test_ranking(benchmark: Any, world: Any, each_block: "cycle[Block]") -> None:
+def test_ranking(benchmark: Any, world: Any, each_block: "cycle[Block]", network: Any, logits_of: Any) -> None:
     scores = benchmark(lambda: world.ranker.scores(world.tables, next(each_block), "web"))
     assert len(scores) == 1000
     for block in world.blocks[:8]:
-        mine, theirs = world.ranker.logits(world.tables, block), of_network(world, block)
+        mine, theirs = world.ranker.logits(world.tables, block), logits_of(network, block)
         assert mine == pytest.approx(theirs, abs=TOLERANCE, rel=1e-4)
         best = np.argsort(-theirs)[:20]
         apart = np.append(np.diff(theirs[best]) < -2 * TOLERANCE, True)
