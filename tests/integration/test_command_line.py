@@ -53,7 +53,15 @@ def test_help_names_the_commands_and_loads_nothing_heavy(pymk: Callable[..., sub
 
 @pytest.mark.parametrize(
     "arguments",
-    [["nonesuch"], ["activate"], ["versions", "--nix"], ["demo", "--users", "many"], ["--home"], []],
+    [
+        ["nonesuch"],
+        ["activate"],
+        ["activate", "latest"],
+        ["versions", "--nix"],
+        ["demo", "--users", "many"],
+        ["--home"],
+        [],
+    ],
     ids=" ".join,
 )
 @pytest.mark.usefixtures("restored_logging")

@@ -24,7 +24,7 @@ from models.errors import StoreError
 from models.settings import Settings
 from models.store.opening import open_sync
 
-store = open_sync(Settings(home=sys.argv[1], redis_timeout_ms=20))
+store = open_sync(Settings(home=sys.argv[1], redis_timeout_ms=100))
 print("ready", flush=True)
 for line in sys.stdin:
     verb, key, *value = line.split()
@@ -100,8 +100,12 @@ def replaced(before: dict[str, list[int]], after: dict[str, list[int]], *kinds: 
     return all(len(after[kind]) == 1 and after[kind] != before[kind] for kind in kinds or NOTHING)
 
 
-def eventually(holds: Callable[[], object], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
+PATIENCE_S = 60
+"""long: on a busy host a process may wait for seconds until it runs at all"""
+
+
+def eventually(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
     while not holds():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
@@ -178,7 +182,7 @@ def test_a_command_may_come_while_the_server_leaves(home: Path) -> None:
 
 def test_nothing_is_left_when_the_only_command_is_killed(home: Path, start: Start) -> None:
     start().ready().kill()
-    eventually(lambda: processes(home) == NOTHING, 5)
+    eventually(lambda: processes(home) == NOTHING)
 
 
 def test_the_server_stays_when_the_command_that_started_it_is_killed(home: Path, start: Start) -> None:
@@ -197,9 +201,9 @@ def test_a_killed_server_is_started_again_with_every_write(home: Path, start: St
         before = processes(home)
         kill(home, "server")
         answer = command.ask("get a")
-        assert answer == str(turn) or "killed by SIGKILL" in answer
-        eventually(lambda before=before: replaced(before, processes(home), "server"), 5)
-        eventually(lambda turn=turn: command.ask("get a") == str(turn), 5)
+        assert answer == str(turn) or "killed by SIGKILL" in answer or "reads its data" in answer, answer
+        eventually(lambda before=before: replaced(before, processes(home), "server"))
+        eventually(lambda turn=turn: command.ask("get a") == str(turn))
         assert processes(home)["supervisor"] == before["supervisor"]
 
 
@@ -209,8 +213,8 @@ def test_a_killed_supervisor_takes_the_server_along_and_is_replaced(home: Path, 
         assert command.ask(f"set a {turn}") == "done"
         before = processes(home)
         kill(home, "supervisor")
-        eventually(lambda before=before: replaced(before, processes(home)), 5)
-        eventually(lambda turn=turn: command.ask("get a") == str(turn), 5)
+        eventually(lambda before=before: replaced(before, processes(home)))
+        eventually(lambda turn=turn: command.ask("get a") == str(turn))
 
 
 def test_server_and_supervisor_killed_at_once_come_back_for_all_commands(home: Path, start: Start) -> None:
@@ -218,9 +222,9 @@ def test_server_and_supervisor_killed_at_once_come_back_for_all_commands(home: P
     assert commands[0].ask("set a 1") == "done"
     before = processes(home)
     kill(home, "supervisor", "server")
-    eventually(lambda: replaced(before, processes(home)), 5)
+    eventually(lambda: replaced(before, processes(home)))
     for command in commands:
-        eventually(lambda command=command: command.ask("get a") == "1", 5)
+        eventually(lambda command=command: command.ask("get a") == "1")
 
 
 @pytest.mark.parametrize("kinds", [("supervisor",), ("supervisor", "server"), ("server",)])
@@ -231,7 +235,7 @@ def test_nothing_is_left_and_nothing_lost_when_all_are_killed(home: Path, start:
     os.kill(command.process.pid, signal.SIGSTOP)  # so that it starts nothing again before it is killed
     kill(home, *kinds)
     command.kill()
-    eventually(lambda: processes(home) == NOTHING, 5)
+    eventually(lambda: processes(home) == NOTHING)
     command = start().ready()
     assert [command.ask(f"get {turn}") for turn in range(20)] == [str(turn) for turn in range(20)]
 

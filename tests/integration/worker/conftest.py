@@ -104,9 +104,9 @@ class Place:
 
         anyio.run(run)
 
-    def works(self) -> None:
-        """Turns until there is nothing left to do."""
-        worked(self.worker)
+    def works(self, now_s: float | None = None) -> None:
+        """Turns until there is nothing left to do, all of them at `now_s` where it is given."""
+        worked(self.worker, now_s=now_s)
 
     @staticmethod
     def named(tables: Tables, block: Block) -> dict[str, int]:
@@ -143,11 +143,12 @@ class Place:
         return version
 
 
-def worked(worker: Worker, ahead_s: float = 0.0) -> None:
-    """Turns until three in a row found nothing; `ahead_s` later than it is."""
+def worked(worker: Worker, ahead_s: float = 0.0, now_s: float | None = None) -> None:
+    """Turns until three in a row found nothing; `ahead_s` later than it is, or all at one moment."""
     idle = 0
     for _ in range(300):
-        idle = 0 if worker.log.turn() + worker.turn(time.time() + ahead_s) else idle + 1
+        now = time.time() + ahead_s if now_s is None else now_s
+        idle = 0 if worker.log.turn() + worker.turn(now) else idle + 1
         if idle == 3:
             return
     raise AssertionError("the worker does not come to an end")
