@@ -63,7 +63,7 @@ def compare(
     encoder = { name = "lightgcn", outputs = 64 }
     identity = { name = "lookup", width = 64 }
     features = []
-    training = { labels = "all" }
+    training = { max_steps = 200 }
 
     The table is printed as Markdown and written to DIR as comparison.json, comparison.md and, where matplotlib is
     installed, comparison.png. A stopped comparison goes on when the same command is given again: finished runs are

@@ -26,8 +26,9 @@ class TrainingConfig(BaseModel):
     memory_share: float = Field(default=0.5, gt=0, le=1)
     """share of the device's free memory that a probed step may take"""
 
-    labels: Literal["hidden", "all"] = "hidden"
-    """which friendships are learnt: those hidden from message passing, or these and those passed over as well"""
+    labels: Literal["hidden", "all"] = "all"
+    """which friendships are learnt: those hidden from message passing, a tenth, or these and those passed over as
+    well; a tenth of a small graph is too little, and spoils more than it mends"""
 
     fan_outs: tuple[int, ...] = ()
     """friends drawn per person in each hop; none: everybody is embedded in every step, which is faster on graphs of

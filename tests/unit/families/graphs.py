@@ -28,6 +28,7 @@ ENCODERS: dict[str, dict[str, object]] = {
 }
 SMALL = TrainingConfig(
     epochs=20,
+    labels="hidden",
     max_steps=120,
     batch_pairs=64,
     learning_rate=0.01,
