@@ -174,6 +174,9 @@ class CandidateMaker:
             filled = (pools.rows, pools.sources, pools.values, pools.counts)
             fill_pools(world, self._config.reach(), users, nearest, first, threads, *filled)
 
+        if threads == 1:  # to start a thread takes as long as a fifth of one person's candidates
+            fill(0)
+            return pools
         with ThreadPoolExecutor(threads) as executor:
             list(executor.map(fill, range(threads)))
         return pools

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,11 @@ class ColumnCoding:
     """of a column of values, in the order of their codes"""
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
     """`edges` of quantiles, `cells` (c, 2) of places, `weights` and `components` of texts"""
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """By value its code: made once, since newcomers are coded one by one."""
+        return {value: code for code, value in enumerate(self.values)}
 
 
 class ProfileCoder:
@@ -92,7 +98,7 @@ class ProfileCoder:
                 column = None
             match coding.kind:
                 case "CategoricalColumn":
-                    codes.append(_values(column, coding.values, n))
+                    codes.append(_values(column, coding.places, n))
                     cardinality.append(len(coding.values))
                     votes.append(True)
                 case "NumericColumn" | "TimestampColumn":
@@ -100,7 +106,7 @@ class ProfileCoder:
                     cardinality.append(BINS)
                     votes.append(True)
                 case "MultiColumn":
-                    sets.append(_set(column, coding.values, n))
+                    sets.append(_set(column, coding, n))
                 case "LocationColumn":
                     points.append(_sphere(column, n))
                     codes.append(_cell_codes(column, coding.arrays["cells"], n))
@@ -176,30 +182,29 @@ def _nowhere(n: int) -> NDArray[np.int32]:
     return np.full(n, MISSING, np.int32)
 
 
-def _places(values: list[str], fitted: list[str]) -> NDArray[np.int32]:
+def _places(values: list[str], fitted: Mapping[str, int]) -> NDArray[np.int32]:
     """(len(values) + 1,) int32 code of each value among those fitted, MISSING for one that is new, and at the end."""
-    at = {value: code for code, value in enumerate(fitted)}
-    return np.array([*(at.get(value, MISSING) for value in values), MISSING], dtype=np.int32)
+    return np.array([*(fitted.get(value, MISSING) for value in values), MISSING], dtype=np.int32)
 
 
-def _values(column: Column | None, fitted: list[str], n: int) -> NDArray[np.int32]:
+def _values(column: Column | None, fitted: Mapping[str, int], n: int) -> NDArray[np.int32]:
     """(n,) int32 codes of a column of values."""
     if not isinstance(column, CategoricalColumn):
         return _nowhere(n)
     return _places(list(column.values), fitted)[column.codes]
 
 
-def _set(column: Column | None, fitted: list[str], n: int) -> MultiColumn:
+def _set(column: Column | None, fitted: ColumnCoding, n: int) -> MultiColumn:
     """A column of sets in the fitted codes."""
     if not isinstance(column, MultiColumn):
-        return MultiColumn(np.zeros(n + 1, np.int64), np.zeros(0, np.int32), fitted)
-    codes = _places(list(column.values), fitted)[column.codes]
+        return MultiColumn(np.zeros(n + 1, np.int64), np.zeros(0, np.int32), fitted.values)
+    codes = _places(list(column.values), fitted.places)[column.codes]
     known = codes != MISSING
     owner = np.repeat(np.arange(n), np.diff(column.indptr))[known]
     order = np.lexsort((codes[known], owner))
     indptr = np.zeros(n + 1, np.int64)
     np.cumsum(np.bincount(owner, minlength=n), out=indptr[1:])
-    return MultiColumn(indptr, codes[known][order], fitted)
+    return MultiColumn(indptr, codes[known][order], fitted.values)
 
 
 def _edges(numbers: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,11 @@ class ProfileEncoder:
         }
         return ProfileEncoder(values, self._arrays, self.text_model)
 
+    @cached_property
+    def _places(self) -> dict[str, dict[str, int]]:
+        """By column, where each value stands: made once, since newcomers are encoded one by one."""
+        return {name: {value: place for place, value in enumerate(values)} for name, values in self._values.items()}
+
     @property
     def width(self) -> int:
         """How many columns a dense row has."""
@@ -184,7 +190,7 @@ class ProfileEncoder:
         self, name: str, codes: NDArray[np.int32], counts: NDArray[np.int64], values: Any, weights: NDArray[Any]
     ) -> Sparse:
         """Weighted indicators (n, fitted values) of codes standing person by person, `counts` (n,) of each."""
-        at = {value: index for index, value in enumerate(self._values[name])}
+        at = self._places[name]
         place = np.array([at.get(value, -1) for value in values] or [-1], dtype=np.int64)[codes]
         owner = np.repeat(np.arange(len(counts)), counts)
         share = 1 / np.sqrt(counts[owner])
