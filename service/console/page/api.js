@@ -95,9 +95,10 @@ async function problemOf(response) {
   return new Problem(response.status, sentence(String(detail)), document.request_id ?? null);
 }
 
-/** A detail begins with a small letter and ends without a stop. */
+/** A detail begins with a small letter, or with the name of a parameter and a colon, and ends without a stop. */
 function sentence(detail) {
-  const begun = detail.charAt(0).toUpperCase() + detail.slice(1);
+  const told = detail.replace(/^(user_id|other_id|limit|context): /, (_, name) => `the ${name.replace("_", " ")} `);
+  const begun = told.charAt(0).toUpperCase() + told.slice(1);
   return /[.!?]$/.test(begun) ? begun : `${begun}.`;
 }
 

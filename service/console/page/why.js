@@ -4,7 +4,7 @@ import { drawn, h } from "./dom.js";
 import { graph } from "./graph.js";
 import { avatar } from "./people.js";
 import { reasonOf } from "./cards.js";
-import { featureValue, featureWords, number, percent, ruleWords, signed, sourceWords } from "./words.js";
+import { featureValue, featureWords, minus, number, percent, ruleWords, signed, sourceWords } from "./words.js";
 
 const BARS = 8;
 
@@ -143,10 +143,10 @@ function everything({ features, score }) {
         h(
           "tbody",
           {},
-          row("starting point: the average candidate", "", score.starting_point.toFixed(3)),
-          features.map((one) => row(one.name, exact(one), one.contribution.toFixed(3))),
-          row("residual", "", score.residual.toFixed(3)),
-          row("log-odds", `logit ${score.logit.toFixed(3)}`, score.log_odds.toFixed(3)),
+          row("starting point: the average candidate", "", minus(score.starting_point.toFixed(3))),
+          features.map((one) => row(one.name, exact(one), minus(one.contribution.toFixed(3)))),
+          row("residual", "", minus(score.residual.toFixed(3))),
+          row("log-odds", `logit ${minus(score.logit.toFixed(3))}`, minus(score.log_odds.toFixed(3))),
         ),
       ),
     ),
@@ -154,4 +154,4 @@ function everything({ features, score }) {
 }
 
 const exact = ({ value, measure }) =>
-  measure === null ? value.toPrecision(4) : `${value.toPrecision(4)} (${measure.toPrecision(3)})`;
+  minus(value.toPrecision(4)) + (measure === null ? "" : ` (${minus(measure.toPrecision(3))})`);

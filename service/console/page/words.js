@@ -39,7 +39,10 @@ const RULES = {
 };
 
 const whole = (number) => Math.round(number).toLocaleString("en");
-const few = (number) => (Math.abs(number) >= 0.01 ? number.toFixed(2) : String(Number(number.toPrecision(2))));
+/** Digits with a minus as wide as a plus. */
+export const minus = (digits) => digits.replace(/^-/, "−");
+const few = (number) =>
+  minus(Math.abs(number) >= 0.01 ? number.toFixed(2) : String(Number(number.toPrecision(2))));
 const yes = (number) => (number > 0.5 ? "yes" : "no");
 const counted = (one, many) => (number) => `${whole(number)} ${Math.round(number) === 1 ? one : many}`;
 
