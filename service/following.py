@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import structlog
 
-from models.errors import CorruptRecordError, StoreError
+from models.errors import CorruptRecordError, StoreError, StoreUnavailableError
 from models.keys import Keys
 from models.live.erased import ErasedPeople, erased_people
 from models.live.exposure import Exposed
@@ -31,6 +31,8 @@ class Following:
         self._keys = keys
         self._metrics = metrics
         self._turn = asyncio.Lock()
+        self._failures = 0
+        """reads of the hidden set that failed"""
         self._task: asyncio.Task[None] | None = None
         self._erased: ErasedPeople | None = None
         """as read once; who was erased since is in the hidden set"""
@@ -50,24 +52,37 @@ class Following:
     async def hidden(self, epoch: bytes | None) -> None:
         """Returns once the process knows everybody hidden by an epoch that was read in the store.
 
-        Raises StoreUnavailableError where the store does not answer in time.
+        One reads for all who wait, and fails for all of them: a slow store makes nobody wait for one read after the
+        other. Raises StoreUnavailableError where the store does not answer in time.
         """
-        if epoch_of(epoch) == self.state.hidden.epoch:
+        wanted = epoch_of(epoch)
+        if wanted == self.state.hidden.epoch:
             return
+        failures = self._failures
         async with self._turn:
-            known, wanted = self.state.hidden.epoch, epoch_of(epoch)
-            if wanted < known:  # an answer that was overtaken, or a store that lost its data
-                wanted = epoch_of(await self._store.get(self._keys.hidden_epoch))
-                if wanted < known:
-                    self._metrics.degraded.labels("hidden_lost").inc()
-                    self.state.begin_anew()
-                    self._erased = None
-            if wanted > self.state.hidden.epoch:
-                missed = wanted - self.state.hidden.epoch
-                changes = await follow(self._store, self._keys, self.state.hidden, wanted)
-                if len(changes) < missed:  # what is known by hashes alone may have come and gone in between
-                    self._erased = None
-                self.state.take_hidden(changes)
+            if failures != self._failures and wanted != self.state.hidden.epoch:
+                raise StoreUnavailableError("The store does not say in time who is hidden.")
+            try:
+                await self._follow_to(wanted)
+            except StoreError:
+                self._failures += 1
+                raise
+
+    async def _follow_to(self, wanted: int) -> None:
+        """Brings the hidden set to an epoch, or to the store's where that is behind what was known."""
+        known = self.state.hidden.epoch
+        if wanted < known:  # an answer that was overtaken, or a store that lost its data
+            wanted = epoch_of(await self._store.get(self._keys.hidden_epoch))
+            if wanted < known:
+                self._metrics.degraded.labels("hidden_lost").inc()
+                self.state.begin_anew()
+                self._erased = None
+        if wanted > self.state.hidden.epoch:
+            missed = wanted - self.state.hidden.epoch
+            changes = await follow(self._store, self._keys, self.state.hidden, wanted)
+            if len(changes) < missed:  # what is known by hashes alone may have come and gone in between
+                self._erased = None
+            self.state.take_hidden(changes)
 
     async def erased(self, people: Iterable[str]) -> dict[str, int]:
         """Those of these people who were ever erased, and when, microseconds; who came back since among them.

@@ -1,10 +1,12 @@
 """Every list heeds what was acknowledged before it was asked for: kept or new, for both people, done and undone."""
 
+import time
 from typing import Any
 
+import anyio
 import pytest
 
-from models.errors import CorruptRecordError
+from models.errors import CorruptRecordError, StoreUnavailableError
 from models.live.changes import write_erasure, write_profile
 from models.live.record import LiveRecord
 from models.live.stamps import now_us
@@ -313,3 +315,29 @@ async def test_a_store_that_lost_its_hidden_set_is_believed(place: Any) -> None:
     place.store.delete([place.keys.ranked(place.parts.versions.active.version, 2, "web")])
     place.flag("fay", discoverable=False)
     assert ids(await place.recommended("cid")) == ["gus", "eva"]
+
+
+async def test_a_store_that_does_not_say_who_is_hidden_costs_everybody_one_wait(place: Any) -> None:
+    read, reads = place.requests.stream_read, []
+
+    async def hangs(*_: Any) -> None:
+        reads.append(time.monotonic())
+        await anyio.sleep(0.2)
+        raise StoreUnavailableError("The store in memory does not answer in time.")
+
+    async def ask() -> None:
+        answer = await place.client.get("/pymk/recommendations", params={"user_id": "cid"})
+        answers.append((answer.status_code, answer.json()["served"], time.monotonic() - begun))
+
+    answers: list[tuple[int, str, float]] = []
+    place.requests.stream_read = hangs
+    place.flag("gus", discoverable=False)
+    begun = time.monotonic()
+    async with anyio.create_task_group() as group:
+        for _ in range(20):
+            group.start_soon(ask)
+    assert {answer[:2] for answer in answers} == {(503, "unavailable")}
+    assert len(reads) <= 2, "one for all, and perhaps that of the background"
+    assert max(seconds for _, _, seconds in answers) < 2, "one after the other would take 4 s"
+    place.requests.stream_read = read
+    assert "gus" not in ids(await place.recommended("cid"))
