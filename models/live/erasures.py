@@ -104,11 +104,12 @@ async def open_erasure(store: AsyncStore, keys: Keys, user_id: str, stamp: int) 
     The note for the night is never undone: who comes back is known by what is later than the stamp.
     """
     name = await name_of(store, keys, user_id)
-    await store.fields_set(keys.erased, {name: str(stamp).encode()})
     for _ in range(ATTEMPTS):
         held = await store.get(keys.erasure(name))
-        opened = _opened(held, user_id, stamp)
-        if opened is None or await store.compare_and_set(keys.erasure(name), held, opened):
+        erasure = _opened(held, user_id, stamp)
+        await store.fields_set(keys.erased, {name: str(erasure.stamp).encode()})
+        opened = erasure.encode()
+        if opened == held or await store.compare_and_set(keys.erasure(name), held, opened):
             await store.members_add(keys.erasures, [name.encode()])
             return receipt_of(name, stamp)
     raise StoreUnavailableError(_CROWDED)
@@ -117,11 +118,12 @@ async def open_erasure(store: AsyncStore, keys: Keys, user_id: str, stamp: int) 
 def open_erasure_blocking(store: SyncStore, keys: Keys, user_id: str, stamp: int) -> str:
     """The same as `open_erasure` for the worker."""
     name = name_of_blocking(store, keys, user_id)
-    store.fields_set(keys.erased, {name: str(stamp).encode()})
     for _ in range(ATTEMPTS):
         held = store.get(keys.erasure(name))
-        opened = _opened(held, user_id, stamp)
-        if opened is None or store.compare_and_set(keys.erasure(name), held, opened):
+        erasure = _opened(held, user_id, stamp)
+        store.fields_set(keys.erased, {name: str(erasure.stamp).encode()})
+        opened = erasure.encode()
+        if opened == held or store.compare_and_set(keys.erasure(name), held, opened):
             store.members_add(keys.erasures, [name.encode()])
             return receipt_of(name, stamp)
     raise StoreUnavailableError(_CROWDED)
@@ -174,9 +176,9 @@ def waiting_for(erasure: Erasure, remains: Sequence[Remains]) -> Erasure:
     return replace(erasure, waits_for=tuple(remains))
 
 
-def _opened(held: bytes | None, user_id: str, stamp: int) -> bytes | None:
-    """The record with an erasure in it; None where it is."""
+def _opened(held: bytes | None, user_id: str, stamp: int) -> Erasure:
+    """The record with an erasure in it, whose latest stays the latest where an earlier one is told again."""
     erasure = Erasure(()) if held is None else Erasure.decode(held)
     if stamp in erasure.stamps:
-        return None
-    return replace(erasure, stamps=tuple(sorted({*erasure.stamps, stamp})), user_id=user_id).encode()
+        return erasure
+    return replace(erasure, stamps=tuple(sorted({*erasure.stamps, stamp})), user_id=user_id)

@@ -12,8 +12,16 @@ from models.events import EventKind
 from models.keys import SHARDS, Keys
 from models.live.archive import Archive
 from models.live.changes import write_erasure, write_profile
+from models.live.erased import read_erased
 from models.live.erasing import erase_turn
-from models.live.erasures import State, erasure_by_receipt, erasure_of, open_erasure, read_open
+from models.live.erasures import (
+    State,
+    erasure_by_receipt,
+    erasure_of,
+    open_erasure,
+    open_erasure_blocking,
+    read_open,
+)
 from models.live.hidden import HiddenSet, follow_blocking
 from models.live.log import Event
 from models.live.mending import Mender
@@ -262,3 +270,16 @@ class TestEraseTurn:
         assert (found[1].state(found[0]), latest[1].state(latest[1].stamp)) == (State.DONE, State.HIDDEN)
         place.mend()  # the log is heard again by a worker that died: the first stays done
         assert len(read_open(place.memory, keys)) == 1
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+async def test_an_earlier_erasure_told_again_leaves_the_latest_the_latest(place: Place, blocking: bool) -> None:
+    """As a worker does that dies between the entries of two erasures of one id: a night then goes by the later."""
+    for stamp in (5, 9, 5):
+        if blocking:
+            open_erasure_blocking(place.memory, place.keys, "ann", stamp)
+        else:
+            await open_erasure(place.store, place.keys, "ann", stamp)
+    assert read_erased(place.memory, place.keys).stamp("ann") == 9
+    (erasure,) = read_open(place.memory, place.keys).values()
+    assert erasure.stamps == (5, 9)
