@@ -166,6 +166,7 @@ class Driver:
             self._unopened += 1
         if self._unopened:
             self._unopened -= 1
+            asked.sent_s = time.monotonic()
             task = self._loop.create_task(self._connect_and_send(asked))
             self._opening.add(task)
             task.add_done_callback(self._opening.discard)
@@ -198,8 +199,7 @@ class Driver:
         return connection
 
     async def _connect_and_send(self, asked: Asked) -> None:
-        """Opens another connection for a request."""
-        asked.sent_s = time.monotonic()
+        """Opens another connection for a request, which counts as sent from the moment it was opened for it."""
         try:
             async with asyncio.timeout(max(asked.at_s + self._timeout_s - asked.sent_s, 0)):
                 connection = await self._connect()

@@ -157,6 +157,14 @@ async def test_the_harness_owns_up_to_its_own_stall() -> None:
     assert "the harness itself was late" in reason
 
 
+async def test_a_stall_counts_where_each_request_opens_a_connection_too() -> None:
+    async with Server(lambda: response(200, b"Connection: close\r\n"), closes=True) as server:
+        tally = await drive(server.port, rate=400, connections=100, disturb=lambda: time.sleep(0.3))
+    late = tally.lateness.histogram()
+    assert len(late) == tally.planned
+    assert late.quantile(0.9) > 0.05
+
+
 async def test_a_service_that_stalls_is_not_the_harnesss_fault() -> None:
     async def slow() -> bytes:
         await asyncio.sleep(0.2)
