@@ -14,7 +14,9 @@ def register(app: typer.Typer) -> None:
 def loadtest(
     url: Annotated[str, typer.Argument(help="Address of the service, like http://127.0.0.1:8000.", metavar="URL")],
     *,
-    rate: Annotated[float, typer.Option(help="Requests a second; with --step the first rate.", min=0.1)] = 100.0,
+    rate: Annotated[
+        float, typer.Option(help="Requests a second; with --step the first rate.", min=0.1, max=1e6)
+    ] = 100.0,
     duration: Annotated[float, typer.Option(help="Seconds to measure, of each step.", min=0.5, max=14400)] = 30.0,
     warm_up: Annotated[float, typer.Option(help="Seconds of load before, not counted.", min=0, max=3600)] = 5.0,
     processes: Annotated[int, typer.Option(help="Processes that send.", min=1, max=256)] = 1,
@@ -49,7 +51,7 @@ def loadtest(
     step: Annotated[
         bool, typer.Option("--step", help="Find the highest rate that keeps --slo-p99-ms and --slo-error-share.")
     ] = False,
-    max_rate: Annotated[float, typer.Option(help="Highest rate that --step tries.", min=1)] = 1_000_000.0,
+    max_rate: Annotated[float, typer.Option(help="Highest rate that --step tries.", min=1, max=1e6)] = 1e6,
     precision: Annotated[
         float, typer.Option(help="How close --step comes to the highest rate, as a share of it.", min=0.005, max=1)
     ] = 0.05,

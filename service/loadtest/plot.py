@@ -58,7 +58,8 @@ def _by_share(panel: "Axes", run: dict[str, Any], p99_ms: float | None) -> None:
     panel.set(xscale="log", yscale="log", xlabel="share of requests", ylabel="latency from intended start, ms")
     panel.set_xticks([1 / (1 - share) for share in _NINES], [f"{share:g}" for share in _NINES])
     panel.grid(visible=True, alpha=0.3)
-    panel.legend()
+    if panel.lines:  # nothing is drawn of kinds that were not answered
+        panel.legend()
 
 
 def _along(panel: "Axes", run: dict[str, Any]) -> None:

@@ -136,6 +136,8 @@ def test_ctrl_c_leaves_a_report_that_says_it_is_partial(home: Any, url: str) -> 
         (("--plot", "run.pdf"), "--plot draws PNG"),
         (("--json", "no/such/run.json"), "there is no directory"),
         (("--event-kinds", "like"), "--event-kinds is KIND"),
+        (("--rate", "inf"), "'--rate'"),
+        (("--max-rate", "inf"), "'--max-rate'"),
     ],
 )
 def test_wrong_usage_is_status_2_and_one_line(home: Any, url: str, arguments: tuple[str, ...], said: str) -> None:

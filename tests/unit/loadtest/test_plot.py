@@ -1,0 +1,48 @@
+"""The pictures of a run are drawn whatever came of it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.loadtest.checks import Checks
+from service.loadtest.connection import Answer, Asked
+from service.loadtest.fleet import Finished, Load
+from service.loadtest.messages import Target
+from service.loadtest.mix import Mix
+from service.loadtest.plot import draw
+from service.loadtest.report import Judgement, document
+from service.loadtest.slo import Slo
+from service.loadtest.tally import Tally
+
+
+def run(answered: int, broken: int, rate: float = 50.0) -> dict[str, Any]:
+    """A run of so many requests, a hundredth of a second apart, each answered after 2 ms or never sent."""
+    target = Target.of("http://127.0.0.1:8000", None, "web", 20)
+    mix = Mix.parse("cached=1")
+    load = Load(target, ("ann", "bea"), mix, rate, 1.0, 0.0, 1, 8, 2.0, 1.0, 0, ("view",), 1)
+    tally = Tally(planned=answered + broken)
+    for number in range(answered + broken):
+        asked = Asked(number / 100, 0, 0, True, number / 100)
+        tally.begun(asked, asked.at_s)
+        if number < answered:
+            tally.answered(asked, Answer(200, b"total;dur=1.0"), asked.at_s + 0.002)
+        else:
+            tally.failed(asked, "connect", asked.at_s)
+    finished, slo = Finished(tally, False, 1.0, 0.1), Slo(10.0, 0.001)
+    checks = Checks()
+    return document(load, finished, Judgement.of(finished, slo, 2.0, checks), slo, checks, {"version": "v"})
+
+
+@pytest.mark.parametrize("p99_ms", [None, 10.0])
+@pytest.mark.parametrize(("answered", "broken"), [(0, 30), (1, 0), (30, 30), (0, 0)])
+def test_a_run_is_drawn_whatever_came_of_it(tmp_path: Path, answered: int, broken: int, p99_ms: float | None) -> None:
+    one = run(answered, broken)
+    draw(tmp_path / "run.png", one, [one], p99_ms)
+    assert (tmp_path / "run.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_a_search_of_which_a_step_was_not_answered_is_drawn(tmp_path: Path) -> None:
+    runs = [run(30, 0, 50.0), run(0, 30, 100.0)]
+    draw(tmp_path / "steps.png", runs[0], runs, 10.0)
+    assert (tmp_path / "steps.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
