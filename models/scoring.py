@@ -92,7 +92,9 @@ class Ranker:
         self._tower = [
             (np.ascontiguousarray(weights[f"query.{at}.weight"].T), weights[f"query.{at}.bias"]) for at in layers
         ]
-        self._user_mean, self._user_scale = weights["user_mean"], weights["user_scale"]
+        entry, bias = self._tower[0]  # reads what a person is, standardised
+        entry = entry / weights["user_scale"][:, None]
+        self._tower[0] = entry, bias - weights["user_mean"] @ entry
         self._reads_product = bool(self._product.any())
         """False: training left the towers out"""
         self._units = slice(None) if self._last.any() else slice(-1, None)
@@ -127,12 +129,14 @@ class Ranker:
 
     def query(self, person: Floats) -> Floats:
         """(d,) float32, L2-normalised: the query tower's output for a row of tower inputs."""
-        hidden = (person - self._user_mean) / self._user_scale
+        hidden = person
         for at, (weight, bias) in enumerate(self._tower):
-            hidden = hidden @ weight + bias
+            hidden = hidden @ weight
+            hidden += bias
             if at < len(self._tower) - 1:
-                np.maximum(hidden, 0, out=hidden)
-        return np.asarray(hidden / max(float(np.sqrt(hidden @ hidden)), 1e-12), dtype=np.float32)
+                rectify(hidden)
+        hidden /= np.float32(max(math.sqrt(hidden @ hidden), 1e-12))
+        return hidden
 
     def logits(self, tables: PersonTables, block: Block, inputs: ViewerInputs | None = None) -> Floats:
         """(m,) float32 scores before calibration, in the order of the block.
