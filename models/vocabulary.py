@@ -17,7 +17,6 @@ Row = NewType("Row", int)
 """The dense number of a user inside one version: 0 to n-1, in the order of the sorted ids."""
 
 
-_ESCAPED = np.frombuffer(b'"\\' + bytes(range(32)), dtype=np.uint8)
 SPAN = 64
 """rows between two ids that are held as Python objects"""
 
@@ -98,7 +97,8 @@ class Vocabulary:
     @cached_property
     def _is_plain(self) -> bool:
         """Whether no id holds what JSON writes otherwise: a quotation mark, a backslash or a control character."""
-        return not np.isin(self.text, _ESCAPED).any()
+        text = self.text
+        return not len(text) or bool(text.min() >= 32 and (text != ord('"')).all() and (text != ord("\\")).all())
 
     @cached_property
     def digest(self) -> str:
