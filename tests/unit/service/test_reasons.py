@@ -72,7 +72,7 @@ def test_nobody_shared_is_no_reason(make_tables: MakeTables) -> None:
 
 def test_scratch_is_clean_after_each_viewer(make_tables: MakeTables) -> None:
     tables = star(make_tables)
-    marks = np.zeros(tables.n, dtype=np.bool_)
+    marks = np.zeros(tables.n, dtype=np.int32)
     mutual_connections(tables.graph, nameable_friends(tables, 0), np.array([8, 7]), marks)
     assert not marks.any()
 

@@ -1,0 +1,120 @@
+"""What is told of people, against the same told one person at a time by sets and sorting."""
+
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.tables import Tables
+from service.entries import EntryEncoder
+from service.reasons import EXAMPLES, VALUES, SharedAttributes, mutual_connections, nameable_friends
+
+MakeTables = Callable[..., Tables]
+
+COLUMNS = ("city", "clubs", "company", "schools")
+"""those with a value, and those with several, by turns"""
+IDS = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=6) | st.sampled_from(
+    ['"', "\\", '\\"', "\\u0041", "\U0001f600", "\u2028", "a,b", "</script>"]
+)
+
+
+@st.composite
+def networks(draw: st.DrawFn, make_tables: MakeTables) -> Tables:
+    random = np.random.default_rng(draw(st.integers(0, 2**32)))
+    n = draw(st.integers(1, 40))
+    people = {*draw(st.lists(IDS, max_size=6)), *(f"person {at:02}" for at in range(n))}
+    n = len(people)
+    edges = random.integers(0, n, (draw(st.integers(0, 8 * n)), 2)).tolist()
+    return make_tables(
+        sorted(people, key=str.encode),
+        [(a, b) for a, b in edges if a != b],
+        forbidden=[(a, b) for a, b in random.integers(0, n, (n, 2)).tolist() if a != b],
+        flags=dict(random.integers(0, [[n], [8]], (2, n // 4)).T.tolist()),
+        categories={
+            column: [[None, "x", 'y "z"'][code] for code in random.integers(0, 3, n)] for column in COLUMNS[::2]
+        },
+        sets={
+            column: [[f"{column} {code}" for code in random.integers(0, 7, random.integers(0, 7))] for _ in range(n)]
+            for column in COLUMNS[1::2]
+        },
+        reasons=draw(st.lists(st.sampled_from(COLUMNS), unique=True)),
+    )
+
+
+@st.composite
+def shown(draw: st.DrawFn, tables: Tables) -> list[int]:
+    return draw(st.lists(st.integers(0, tables.n - 1), max_size=30))
+
+
+def named(tables: Tables, viewer: int, other: int) -> list[int]:
+    """Mutual connections who may be named, those with the fewest connections first."""
+    barred = set(tables.forbidden.neighbours(viewer).tolist())
+    both = set(tables.graph.neighbours(viewer).tolist()) & set(tables.graph.neighbours(other).tolist())
+    allowed = [row for row in both if tables.flags[row] & 6 == 6 and row not in barred]
+    return sorted(allowed, key=lambda row: (len(tables.graph.neighbours(row)), row))
+
+
+def values(tables: Tables, row: int, column: str) -> set[str]:
+    """A person's values of a column."""
+    if column in tables.categorical_columns:
+        at = tables.categorical_columns.index(column)
+        code = int(tables.categorical_codes[row, at])
+        return {tables.categorical_values[at][code]} if code >= 0 else set()
+    codes = tables.multi_codes[tables.multi_indptr[row] : tables.multi_indptr[row + 1]].tolist()
+    return {value for own, value in (tables.multi_values[code] for code in codes) if own == column}
+
+
+def shared(tables: Tables, viewer: int, other: int) -> list[tuple[str, str]]:
+    """Shared values in the order of the reason columns; of one with several the rarest, and then by the alphabet."""
+    found = []
+    for column in tables.reason_columns:
+        people = Counter(value for row in range(tables.n) for value in values(tables, row, column))
+        both = values(tables, viewer, column) & values(tables, other, column)
+        found += [(column, value) for value in sorted(both, key=lambda value: (people[value], value))[:VALUES]]
+    return found
+
+
+@given(st.data())
+def test_mutual_connections_are_those_of_a_plain_count(make_tables: MakeTables, data: st.DataObject) -> None:
+    tables = data.draw(networks(make_tables))
+    viewer = data.draw(st.integers(0, tables.n - 1))
+    others = data.draw(shown(tables))
+    marks = np.zeros(tables.n, dtype=np.int32)
+    friends = nameable_friends(tables, viewer)
+    found = mutual_connections(tables.graph, friends, np.array(others, dtype=np.intp), marks)
+    expected = [named(tables, viewer, other) for other in others]
+    assert found.counts.tolist() == [len(rows) for rows in expected]
+    assert found.examples.tolist() == [row for rows in expected for row in rows[:EXAMPLES]]
+    assert not marks.any()
+
+
+@given(st.data())
+def test_shared_values_are_those_of_a_plain_count(make_tables: MakeTables, data: st.DataObject) -> None:
+    tables = data.draw(networks(make_tables))
+    viewer = data.draw(st.integers(0, tables.n - 1))
+    others = data.draw(shown(tables))
+    found = SharedAttributes(tables).of(viewer, np.array(others, dtype=np.intp))
+    assert found == [shared(tables, viewer, other) for other in others]
+
+
+@given(st.data())
+def test_what_is_told_reads_back_as_it_was_counted(make_tables: MakeTables, data: st.DataObject) -> None:
+    tables = data.draw(networks(make_tables))
+    viewer = data.draw(st.integers(0, tables.n - 1))
+    others = data.draw(shown(tables))
+    encoder, friends = EntryEncoder(tables), nameable_friends(tables, viewer)
+    rows = np.array(others, dtype=np.uint32)
+    told = encoder.told(viewer, rows.astype(np.intp), friends)
+    halves = encoder.halves(rows, np.full(len(rows), 0.5, np.float32), np.ones(len(rows), np.uint8), told)
+    people = tables.vocabulary.user_ids()
+    for other, (before, after) in zip(others, halves, strict=True):
+        entry = orjson.loads(before + b"1" + after)
+        assert entry["user_id"] == people[other]
+        mutual = named(tables, viewer, other)
+        examples = [reason["examples"] for reason in entry["reasons"] if reason["code"] == "mutual_connections"]
+        assert examples == ([[people[row] for row in mutual[:EXAMPLES]]] if mutual else [])
+        attributes = [reason for reason in entry["reasons"] if reason["code"] == "same_attribute"]
+        assert [(one["attribute"], one["value"]) for one in attributes] == shared(tables, viewer, other)
