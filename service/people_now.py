@@ -71,7 +71,7 @@ class PeopleNow:
     def expose(self, table: Exposed) -> None:
         """Takes up another table of exposed people."""
         self.exposure = table.identity
-        rows = self._tables.vocabulary.rows(table.people)
+        rows = self.rows(table.people)
         rows = rows[rows >= 0]
         self.exposed = None
         if len(rows):

@@ -1,0 +1,39 @@
+"""Who was shown too often is taken up by whatever table comes, and nobody's row is searched for twice."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from models.live.exposure import Exposed
+from models.tables import Tables
+from models.vocabulary import Row, Vocabulary
+from service.people_now import PeopleNow
+
+MakeTables = Callable[..., Tables]
+
+
+class Counting(Vocabulary):
+    """Counts its searches."""
+
+    searches = 0
+
+    def row(self, user_id: str) -> Row | None:
+        self.searches += 1
+        return super().row(user_id)
+
+
+def test_a_table_of_exposed_people_costs_a_search_for_each_newcomer_alone(make_tables: MakeTables) -> None:
+    tables = make_tables(["ann", "bea", "cid", "dan"], [])
+    vocabulary = Counting(tables.vocabulary.text, tables.vocabulary.offsets)
+    now = PeopleNow(replace(tables, vocabulary=vocabulary))
+    for stamp, (people, found, searches) in enumerate(
+        [
+            (["ann", "cid", "nobody"], [True, False, True, False], 3),
+            (["ann", "cid", "dan", "nobody"], [True, False, True, True], 4),
+            (["dan"], [False, False, False, True], 4),
+            ([], None, 4),
+            (["nobody"], None, 4),
+        ]
+    ):
+        now.expose(Exposed.of(stamp + 1, people))
+        assert (None if now.exposed is None else now.exposed.tolist()) == found
+        assert vocabulary.searches == searches
