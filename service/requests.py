@@ -71,6 +71,8 @@ class Requests:
         path: str = scope["path"]
         if self._in_flight >= self._most and not path.startswith(_UNBOUNDED):
             self._metrics.degraded.labels("overload").inc()
+            if path in self._hot:  # the others' are found by those who answer them
+                record.route = path
             problem = unavailable("too many requests are in work; try again", served="unavailable")
             await answer_problem(problem, record, send)
             self._account(scope, record)

@@ -205,10 +205,13 @@ async def test_too_many_requests_are_told_to_come_back(open_place: Any) -> None:
             await anyio.sleep(0.01)
             answer = await place.client.get(PATH, params={"user_id": "cid"})
             live = await place.client.get("/health/live")
+            metrics = (await place.client.get("/metrics")).text
             held.set()
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
         assert answer.json()["served"] == "unavailable"
         assert live.status_code == 200
+        assert 'pymk_requests_total{route="/pymk/recommendations",status="503"} 1.0' in metrics
+        assert 'pymk_degraded_total{reason="overload"} 1.0' in metrics
 
 
 @pytest.mark.parametrize(
