@@ -34,6 +34,9 @@ COLUMNS = (
 )
 
 
+COLOURS = {"baseline": "grey", "encoder alone": "tab:blue", "fused": "tab:orange"}
+
+
 class Judged(BaseModel):
     """Means over users, the seeds of a row averaged user by user, with the intervals that users leave open."""
 
@@ -162,7 +165,7 @@ def markdown(found: Comparison) -> str:
             str(row.alone.ndcg),
             _number(row.times_popularity, ".1f"),
             *fused,
-            f"{row.seeds} ± {row.spread:.4f}",
+            f"{row.seeds} ± {row.spread:.4f}" if row.seeds > 1 else "1",
             _number(row.training_seconds, ".1f"),
             _number(row.fusion_seconds, ".1f"),
             _number(row.embed_seconds, ".2f"),
@@ -175,24 +178,39 @@ def markdown(found: Comparison) -> str:
     return "\n".join([*lines, "", *(f"- {verdict}" for verdict in found.verdicts)]).rstrip() + "\n"
 
 
+def drawn(found: Comparison) -> list[tuple[str, Interval, str]]:
+    """Name, recall and kind of every bar; an encoder alone has one, however many rows fuse it."""
+    bars = [(name.replace("_", " "), quality.recall, "baseline") for name, quality in found.baselines.items()]
+    alone = [row.alone for row in found.rows if row.fused is None]
+    for row in found.rows:
+        if row.fused is None:
+            bars.append((row.name, row.alone.recall, "encoder alone"))
+            continue
+        if row.alone not in alone:
+            alone.append(row.alone)
+            bars.append((f"{row.name}, alone", row.alone.recall, "encoder alone"))
+        bars.append((row.name, row.fused.recall, "fused"))
+    return bars
+
+
 def draw(found: Comparison, path: Path) -> bool:
-    """Draws recall with its intervals, baselines grey; whether it could: matplotlib is optional."""
+    """Draws recall with its intervals; whether it could: matplotlib is optional."""
     try:
         from matplotlib.figure import Figure
+        from matplotlib.patches import Patch
     except ImportError:
         return False
-    bars = [(name.replace("_", " "), quality.recall, "grey") for name, quality in found.baselines.items()]
-    for row in found.rows:
-        bars.append((f"{row.name}, alone" if row.fused else row.name, row.alone.recall, "tab:blue"))
-        if row.fused is not None:
-            bars.append((f"{row.name}, fused", row.fused.recall, "tab:orange"))
+    bars = drawn(found)
     figure = Figure(figsize=(9, 1 + 0.24 * len(bars)), layout="constrained")
     panel = figure.subplots()
     values = np.array([bar[1].value for bar in bars])
     errors = np.abs(np.array([[bar[1].low, bar[1].high] for bar in bars]).T - values)
-    panel.barh(range(len(bars)), values, xerr=errors, color=[bar[2] for bar in bars], ecolor="black", capsize=2)
+    panel.barh(
+        range(len(bars)), values, xerr=errors, color=[COLOURS[bar[2]] for bar in bars], ecolor="black", capsize=2
+    )
     panel.set_yticks(range(len(bars)), [bar[0] for bar in bars], fontsize=7)
-    panel.invert_yaxis()
+    panel.set_ylim(len(bars) - 0.4, -0.6)
+    panel.legend(handles=[Patch(color=colour, label=kind) for kind, colour in COLOURS.items()], fontsize=7)
     panel.set(xlabel="recall@20, full ranking", title=f"{found.dataset}: {found.judged:,} people judged")
     panel.grid(visible=True, axis="x", alpha=0.3)
     with files.writing(path) as file:

@@ -8,7 +8,7 @@ from models.errors import UsageError
 from offline.families.comparison import GroundNote
 from offline.families.results import PerUser, RunResult
 from offline.families.rows import DEFAULT_ROWS, Row, chosen_rows, read_rows
-from offline.families.table import Comparison, markdown, table
+from offline.families.table import Comparison, drawn, markdown, table
 
 FIRST = '[[rows]]\nname = "a"\n'
 
@@ -128,6 +128,17 @@ def test_the_table_reads_back_and_is_drawn(tmp_path: Path) -> None:
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in rows}) == 1
     assert (tmp_path / "comparison.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_encoder_alone_has_one_bar_however_many_rows_fuse_it() -> None:
+    assert [(name, kind) for name, _, kind in drawn(made())] == [
+        ("popularity", "baseline"),
+        ("plain, alone", "encoder alone"),
+        ("plain", "fused"),
+        ("clever", "fused"),
+        ("too clever", "fused"),
+        ("alone", "encoder alone"),
+    ]
 
 
 def test_a_result_of_another_digest_or_half_a_file_is_none(tmp_path: Path) -> None:
