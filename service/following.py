@@ -49,15 +49,19 @@ class Following:
             with suppress(asyncio.CancelledError):
                 await self._task
 
+    def knows(self, epoch: bytes | None) -> bool:
+        """Whether `hidden` has nothing to wait for."""
+        return epoch_of(epoch) == self.state.hidden.epoch
+
     async def hidden(self, epoch: bytes | None) -> None:
         """Returns once the process knows everybody hidden by an epoch that was read in the store.
 
         One reads for all who wait, and fails for all of them: a slow store makes nobody wait for one read after the
         other. Raises StoreUnavailableError where the store does not answer in time.
         """
-        wanted = epoch_of(epoch)
-        if wanted == self.state.hidden.epoch:
+        if self.knows(epoch):
             return
+        wanted = epoch_of(epoch)
         failures = self._failures
         async with self._turn:
             if failures != self._failures and wanted != self.state.hidden.epoch:

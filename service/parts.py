@@ -80,7 +80,7 @@ async def built(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
         following = Following(stores.requests, keys, LiveState(settings.forbidden_days), metrics)
         closing.push_async_callback(following.aclose)
         access = Access(settings.keys)
-        recommender = Recommender(stores.requests, keys, following, behind, metrics)
+        recommender = Recommender(stores.requests, keys, following, behind, metrics, settings.redis_timeout_ms / 1000)
         recommendations = Recommendations(versions, recommender, access, metrics, settings.contexts)
         await versions.start()
         await following.start()

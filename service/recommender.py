@@ -1,11 +1,13 @@
 """One list for one viewer: from the store where it was kept, else ranked from the candidate block."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from models.block import Block
-from models.errors import CorruptRecordError
+from models.errors import CorruptRecordError, StoreUnavailableError
 from models.keys import Keys
 from models.live.stamps import MICROSECONDS, now_us
+from models.store.patience import Patience
 from models.store.protocol import AsyncStore
 from service import lists
 from service.following import Following
@@ -24,8 +26,15 @@ SETTLING_US = 5 * MICROSECONDS
 whoever takes away a list that came of the ones before may die before it does"""
 
 
+_Read = TypeVar("_Read")
+
+
 class Recommender:
-    """Answers queries with the version it is given; every trip to the store is one await."""
+    """Answers queries with the version it is given; every trip to the store is one await.
+
+    The first trip, which is mostly the only one, has the store's own deadline. All that follow it together have as
+    long once more, so that a slow store costs a request twice that at most, however many they are.
+    """
 
     def __init__(
         self,
@@ -34,13 +43,16 @@ class Recommender:
         following: Following,
         behind: WriteBehind,
         metrics: Metrics,
+        patience_s: float,
         clock: Callable[[], int] = now_us,
     ) -> None:
+        """`patience_s` is how long the store may take for all trips but the first."""
         self._store = store
         self._keys = keys
         self._following = following
         self._behind = behind
         self._metrics = metrics
+        self._patience_s = patience_s
         self._clock = clock
 
     async def answer(
@@ -52,7 +64,7 @@ class Recommender:
         Raises StoreUnavailableError where the store does not answer in time, ProblemError 503 where what it says of the
         viewer does not read back.
         """
-        keys, user_id = self._keys, query.user_id
+        keys, user_id, patience = self._keys, query.user_id, Patience(self._patience_s)
         row = version.ranking.now.row(user_id)
         reads_kept = row is not None and not (fresh or lists.is_deep(query))
         wanted = [keys.live(user_id), keys.hidden_epoch]
@@ -60,19 +72,20 @@ class Recommender:
             key = keys.ranked(version.version, row, query.context) if reads_kept else keys.block(version.version, row)
             wanted.append(key)
         live, epoch, *found = await self._store.get_many(wanted)
-        await self._following.hidden(epoch)
+        if not self._following.knows(epoch):
+            await _within(patience, self._following.hidden(epoch))
         trace.stage("store")
         viewer = self._viewer(version, user_id, row, live)
         if not viewer.is_served:
             return lists.nothing(version)
         if row is None or viewer.row is None:
-            return await self._newcomer(query, version, viewer, trace)
-        viewer = await self._changed(version, viewer, trace)
+            return await self._newcomer(query, version, viewer, trace, patience)
+        viewer = await self._changed(version, viewer, trace, patience)
         if reads_kept:
             listed = self._kept(found[0], row)
             if listed is not None and (answer := lists.kept(query, version, viewer, listed, trace)) is not None:
                 return answer
-            found = [await self._store.get(keys.block(version.version, row))]
+            found = [await _within(patience, self._store.get(keys.block(version.version, row)))]
             trace.stage("store")
         block = self._block(found[0], row)
         if block is not None:
@@ -83,21 +96,24 @@ class Recommender:
             return answer
         self._behind.queue(user_id)
         if previous is not None and (older := previous.tables.vocabulary.row(user_id)) is not None:
-            block = self._block(await self._store.get(keys.block(previous.version, older)), older)
+            record = await _within(patience, self._store.get(keys.block(previous.version, older)))
+            block = self._block(record, older)
             trace.stage("store")
-            before = await self._changed(previous, self._viewer(previous, user_id, older, live), trace)
+            before = await self._changed(previous, self._viewer(previous, user_id, older, live), trace, patience)
             if block is not None and before.row is not None:
                 stale = lists.stale(query, version, viewer, previous, before, block, trace)
                 if stale is not None:
                     return stale
         return lists.cold(query, version, viewer, trace)
 
-    async def _newcomer(self, query: Query, version: ServedVersion, viewer: Viewer, trace: Trace) -> Answer:
+    async def _newcomer(
+        self, query: Query, version: ServedVersion, viewer: Viewer, trace: Trace, patience: Patience
+    ) -> Answer:
         """The list for somebody whom the version does not know; a stranger is asked nothing of the store."""
         block = None
         if viewer.view is not None:
             wanted = newcomer_keys(self._keys, version.version, query.user_id)
-            record, profile = await self._store.get_many(wanted)
+            record, profile = await _within(patience, self._store.get_many(wanted))
             trace.stage("store")
             try:
                 viewer, block = met(viewer, version.tables, record, profile)
@@ -109,11 +125,11 @@ class Recommender:
             self._behind.queue(query.user_id)
         return lists.cold(query, version, viewer, trace)
 
-    async def _changed(self, version: ServedVersion, viewer: Viewer, trace: Trace) -> Viewer:
+    async def _changed(self, version: ServedVersion, viewer: Viewer, trace: Trace, patience: Patience) -> Viewer:
         """The viewer with her profile as it is now; who did not change it is asked nothing of the store."""
         if viewer.view is None or not viewer.view.put:
             return viewer
-        profile = await self._store.get(self._keys.live_profile(viewer.user_id))
+        profile = await _within(patience, self._store.get(self._keys.live_profile(viewer.user_id)))
         trace.stage("store")
         try:
             return changed(viewer, version.tables, version.manifest.cut_us, profile)
@@ -145,3 +161,12 @@ class Recommender:
         except CorruptRecordError:
             self._metrics.degraded.labels("corrupt_block").inc()
             return None
+
+
+async def _within(patience: Patience, trip: Awaitable[_Read]) -> _Read:
+    """What a trip brings, within what is left of the patience. Raises StoreUnavailableError where it takes longer."""
+    try:
+        async with patience:
+            return await trip
+    except TimeoutError as error:
+        raise StoreUnavailableError("The store does not answer in time.") from error

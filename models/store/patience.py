@@ -12,7 +12,8 @@ class Patience:
 
     An answer that lies in the socket while the loop is busy with other requests has come in time, and a plain deadline
     would call it late: timers run before sockets are read. Here the time is counted in slices, and a slice that ends
-    late, since the loop was busy, is no more than one slice.
+    late, since the loop was busy, is no more than one slice. Entered again it goes on with the whole slices that are
+    left: one for several waits.
     """
 
     __slots__ = ("_deadline", "_left", "_loop", "_slice_s", "_timer")
@@ -23,7 +24,7 @@ class Patience:
 
     async def __aenter__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._deadline = asyncio.timeout(None)
+        self._deadline = asyncio.timeout(None if self._left > 0 else 0)
         await self._deadline.__aenter__()
         self._timer = self._loop.call_later(self._slice_s, self._count)
 
@@ -35,7 +36,7 @@ class Patience:
 
     def _count(self) -> None:
         self._left -= 1
-        if self._left:
+        if self._left > 0:
             self._timer = self._loop.call_later(self._slice_s, self._count)
         else:
             self._deadline.reschedule(self._loop.time())

@@ -54,3 +54,25 @@ async def test_another_cancellation_is_no_timeout() -> None:
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+async def test_several_waits_share_what_one_was_given() -> None:
+    patience, started, waited = Patience(0.2), time.monotonic(), 0
+
+    async def wait() -> None:
+        nonlocal waited
+        async with patience:
+            await asyncio.sleep(0.12)
+        waited += 1
+
+    async def wait_for_ever() -> None:
+        while True:
+            await wait()
+
+    with pytest.raises(TimeoutError):
+        await wait_for_ever()
+    assert waited in {1, 2}
+    assert 0.19 <= time.monotonic() - started < 1
+    with pytest.raises(TimeoutError):
+        await wait()
+    assert waited in {1, 2}, "what is used up stays used up"

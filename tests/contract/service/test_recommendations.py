@@ -1,6 +1,7 @@
 """GET /pymk/recommendations: every way a list comes about, every part of the answer, every refusal."""
 
 import re
+import time
 from typing import Any
 
 import anyio
@@ -180,6 +181,34 @@ async def test_an_absent_store_is_named(place: Any) -> None:
     body = answer.json()
     assert (body["served"], body["request_id"], body["status"]) == ("unavailable", "r1", 503)
     assert "does not answer" in body["detail"]
+
+
+async def test_a_store_that_is_slow_with_each_answer_costs_a_request_twice_the_longest_wait(open_place: Any) -> None:
+    async with open_place(redis_timeout_ms=200) as place:
+        await place.put("cid", company="Acme")
+        place.flag("gus", discoverable=False)
+        place.store.delete([place.keys.block(place.parts.versions.active.version, 2)])
+        trips: list[str] = []
+
+        def slowly(name: str) -> Any:
+            read = getattr(place.requests, name)
+
+            async def slow(*arguments: Any) -> Any:
+                trips.append(name)
+                await anyio.sleep(0.15)
+                return await read(*arguments)
+
+            return slow
+
+        for name in ("get", "get_many", "stream_read"):
+            setattr(place.requests, name, slowly(name))
+        begun = time.monotonic()
+        answer = await place.client.get(PATH, params={"user_id": "cid"})
+        seconds = time.monotonic() - begun
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.json()["served"] == "unavailable"
+    assert seconds < 0.55, "three trips and more would take 0.6 s and more"
+    assert len(trips) >= 2
 
 
 async def test_without_a_version_nothing_is_served(open_place: Any) -> None:
