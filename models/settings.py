@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     """the store is a Redis Cluster"""
 
     redis_timeout_ms: Annotated[int, Field(ge=1)] = 200
-    """longest wait for the store's first answer to a request, and for all others; commands wait a hundred times as long"""
+    """longest wait for the store's first answer to a request, and for all others; commands wait 100 times as long"""
 
     superseded_ttl_s: Annotated[float, Field(ge=60)] = SUPERSEDED_TTL_S
     """how long the store keeps a version that is neither active nor the one before it"""
