@@ -73,16 +73,21 @@ async def built(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
         keys, disk, metrics = Keys(settings.namespace), Versions(settings.home), Metrics()
         opener = VersionOpener(stores.threads, disk, keys, open_scorer, SoftSettings.of(settings))
         name = f"{socket.gethostname()}-{os.getpid()}-{token_hex(3)}"
-        versions = ServedVersions(stores.requests, keys, opener, metrics, name)
+        state = LiveState(settings.forbidden_days)
+        versions = ServedVersions(
+            stores.requests, keys, opener, metrics, name, concerned=lambda: state.hidden.people(0)
+        )
         closing.push_async_callback(versions.aclose)
         behind = WriteBehind(stores.requests, keys, metrics, settings.ranked_ttl_s)
         closing.push_async_callback(behind.aclose)
-        following = Following(stores.requests, keys, LiveState(settings.forbidden_days), metrics)
+        following = Following(stores.requests, keys, state, metrics)
         closing.push_async_callback(following.aclose)
         access = Access(settings.keys)
         recommender = Recommender(stores.requests, keys, following, behind, metrics, settings.redis_timeout_ms / 1000)
         recommendations = Recommendations(versions, recommender, access, metrics, settings.contexts)
         await versions.start()
         await following.start()
+        if versions.active is not None:
+            state.bring(versions.active)
         behind.start()
         yield Parts(settings, stores, keys, disk, access, metrics, versions, following, recommendations, behind)

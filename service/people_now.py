@@ -54,7 +54,7 @@ class PeopleNow:
         """
         tables = self._tables
         asked = list(changed)
-        rows = tables.vocabulary.rows(asked)
+        rows = self.rows(asked)
         if (rows >= 0).any():
             flags = self.flags.copy()
             for user_id, row in zip(asked, rows.tolist(), strict=True):

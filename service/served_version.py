@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,16 @@ class ServedVersions:
     Lives from `start` to `aclose`. A request takes `active` once and keeps it: a swap touches none in flight.
     """
 
-    def __init__(self, store: AsyncStore, keys: Keys, opener: VersionOpener, metrics: Metrics, name: str) -> None:
+    def __init__(
+        self,
+        store: AsyncStore,
+        keys: Keys,
+        opener: VersionOpener,
+        metrics: Metrics,
+        name: str,
+        concerned: Callable[[], Collection[str]] = tuple,
+    ) -> None:
+        """`concerned` names the people whom the first request in a version looks up: they are before it is served."""
         self.active: ServedVersion | None = None
         self.previous: ServedVersion | None = None
         self.activated_at: str | None = None
@@ -104,6 +114,7 @@ class ServedVersions:
         self._keys = keys
         self._opener = opener
         self._metrics = metrics
+        self._concerned = concerned
         self._process = keys.process(name)
         self._reported: str | None = None
         self._reported_at = 0.0
@@ -187,7 +198,9 @@ class ServedVersions:
     async def _opened(self, version: str) -> ServedVersion:
         if self.previous is not None and self.previous.version == version:
             return self.previous
-        return await asyncio.to_thread(self._opener.open, version)
+        opened = await asyncio.to_thread(self._opener.open, version)
+        await asyncio.to_thread(opened.ranking.now.rows, self._concerned())
+        return opened
 
     async def _from_disk(self, before: tuple[str, ...]) -> ServedVersion | None:
         """The version before the first one served, where this host has it whole."""

@@ -256,7 +256,7 @@ class SoftRules:
             return None
         if is_diverse(self._codes.take(rows[:pages]), self._most):
             return slice(0, places)
-        for reach in (_PAGES_LOOKED_AT * pages, len(rows)):
+        for reach in sorted({min(_PAGES_LOOKED_AT * pages, len(rows)), len(rows)}):
             codes = self._codes.take(rows[:reach])
             chosen = np.array(diversified(codes.tolist(), pages, self._most), dtype=np.intp)
             if is_diverse(codes.take(chosen), self._most):

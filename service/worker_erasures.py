@@ -36,3 +36,6 @@ class ErasureWorker:
         except (PymkError, OSError) as error:
             structlog.get_logger().warning("erasures_wait", error=str(error))
             return True
+        except Exception as error:  # the next turn must find the thread alive
+            structlog.get_logger().error("erasures_wait", exc_info=error)
+            return True

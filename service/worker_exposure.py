@@ -10,14 +10,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import orjson
 import structlog
 from numpy.typing import NDArray
 
 from models.errors import PymkError
 from models.events import EventKind
 from models.keys import SHARDS, Keys
-from models.live.archive import order
+from models.live.archive import order, position_and_entry
 from models.live.exposure import Exposed
 from models.live.stamps import MICROSECONDS, now_us
 from models.store.protocol import BEGINNING, SyncStore
@@ -31,7 +30,9 @@ TELL_AGAIN_US = 300 * MICROSECONDS
 """how old what is told may become where nothing changes"""
 READ_BYTES = 8 << 20
 """of a shard's archive at once"""
-_MARK = b'"kind":"' + EventKind.IMPRESSION.word.encode() + b'"'
+_WORD = EventKind.IMPRESSION.word
+_MARK = b'"kind":"' + _WORD.encode() + b'"'
+"""in every impression's line, and in few others'"""
 
 
 @dataclass
@@ -103,6 +104,8 @@ class ExposureWorker:
                 self.turn()
             except (PymkError, OSError) as error:
                 structlog.get_logger().warning("exposure_not_told", error=str(error))
+            except Exception as error:  # the next turn must find the thread alive
+                structlog.get_logger().error("exposure_not_told", exc_info=error)
 
     def turn(self) -> None:
         """Counts what was archived since the last time, and tells who was shown too often, where that changed."""
@@ -143,11 +146,12 @@ class ExposureWorker:
             while content := file.read(READ_BYTES):
                 *lines, rest = (rest + content).split(b"\n")
                 done += sum(map(len, lines)) + len(lines)
-                said = [orjson.loads(line) for line in lines if _MARK in line]
-                said = [one for one in said if order(one["position"]) > last and int(one["stamp"]) > since]
+                read_here = [position_and_entry(line) for line in lines if _MARK in line]
+                impressions = [one for at, one in read_here if one["kind"] == _WORD and order(at) > last]
+                said = [one for one in impressions if int(one["stamp"]) > since]
                 showings.count([str(one["other_id"]) for one in said], [int(one["stamp"]) for one in said])
                 if lines:
-                    read = replace(read, done=done, last=str(orjson.loads(lines[-1])["position"]))
+                    read = replace(read, done=done, last=position_and_entry(lines[-1])[0])
         return read
 
 

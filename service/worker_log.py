@@ -51,6 +51,10 @@ class LogWorker:
                 structlog.get_logger().warning("log_waits", error=str(error))
                 stop.wait(PAUSE_S)
                 continue
+            except Exception as error:  # the next turn must find the thread alive
+                structlog.get_logger().error("log_waits", exc_info=error)
+                stop.wait(PAUSE_S)
+                continue
             stop.wait(POLL_S if busy else IDLE_POLL_S)
         self._leases.release()
 
@@ -62,10 +66,11 @@ class LogWorker:
                 continue
             try:
                 worked += self._mender.turn(shard, floor=floor)
-            except (PymkError, OSError) as error:  # the archive's disk may be full: the log keeps what is not in it
+            except Exception as error:  # a full disk, or a fault of ours: the log keeps what is not archived
                 self.faults += 1
                 self._paused[shard] = time.monotonic() + PAUSE_S
-                structlog.get_logger().error("shard_not_worked_off", shard=shard, error=str(error))
+                why = {"error": str(error)} if isinstance(error, (PymkError, OSError)) else {"exc_info": error}
+                structlog.get_logger().error("shard_not_worked_off", shard=shard, **why)
         return worked
 
     def waiting(self) -> int:

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from models.columns import Flag
 from models.live.exposure import Exposed
+from models.live.hidden import FlagChange, HiddenSet
 from models.tables import Tables
 from models.vocabulary import Row, Vocabulary
 from service.people_now import PeopleNow
@@ -37,3 +39,16 @@ def test_a_table_of_exposed_people_costs_a_search_for_each_newcomer_alone(make_t
         now.expose(Exposed.of(stamp + 1, people))
         assert (None if now.exposed is None else now.exposed.tolist()) == found
         assert vocabulary.searches == searches
+
+
+def test_who_is_hidden_is_taken_in_without_a_search_once_they_were_looked_up(make_tables: MakeTables) -> None:
+    tables = make_tables(["ann", "bea", "cid", "dan"], [])
+    vocabulary = Counting(tables.vocabulary.text, tables.vocabulary.offsets)
+    now, hidden = PeopleNow(replace(tables, vocabulary=vocabulary)), HiddenSet()
+    change = FlagChange("cid", 5, {Flag.DISCOVERABLE: False})
+    hidden.take([("1", change.encode(1))])
+    now.rows(hidden.people(0))
+    searches = vocabulary.searches
+    now.hide(hidden, hidden.people(0), cut=1)
+    assert (now.flags & Flag.DISCOVERABLE).astype(bool).tolist() == [True, True, False, True]
+    assert vocabulary.searches == searches
