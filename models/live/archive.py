@@ -1,17 +1,19 @@
 """The archive of the event log: files of JSON lines under PYMK_HOME/events, one directory a shard.
 
-    events/03/00000001.jsonl    each line an entry with the `position` it had in the stream; rising from line to line
+    events/03/00000001.jsonl    each line an entry behind its `log_position` in the stream; rising from line to line
 
 A line is archived once it is synced to disk and the position in the store (Keys.archived) has passed it. Whatever a
 crash left behind that position is not archived yet, and is taken away by the next append. Where an entry was taken out,
-its line keeps the position alone.
+its line keeps the position alone. Lines that call it `position`, as an event calls its place in a list, are read too.
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -24,7 +26,8 @@ from models.store.protocol import BEGINNING
 SEGMENT_BYTES = 64 << 20
 """size from which on a new file is begun"""
 LOCK_S = 30.0
-_POSITION = "position"
+_POSITION = "log_position"
+_HEAD = re.compile(rb'\{"(?:log_)?position":"(\d+-\d+)"[,}]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +198,19 @@ def _parsed(content: bytes) -> _Line | None:
     if not content.endswith(b"\n"):
         return None
     try:
-        said = orjson.loads(content)
-        position = said.pop(_POSITION)
-        order(position)
+        position, said = position_and_entry(content)
         return _Line(position, Entry.from_json(said) if said else None, content)
-    except (orjson.JSONDecodeError, CorruptRecordError, AttributeError, KeyError, TypeError, ValueError):
+    except (CorruptRecordError, ValueError):
         return None
+
+
+def position_and_entry(line: bytes) -> tuple[str, dict[str, Any]]:
+    """The position of a line and the JSON of its entry, {} where it was taken out. Raises ValueError."""
+    head = _HEAD.match(line)
+    if head is None:
+        raise ValueError("a line of the archive does not begin with its position")
+    rest = line[head.end() :]
+    return head[1].decode(), orjson.loads(b"{" + rest) if rest.strip() else {}
 
 
 def _line(position: str, entry: bytes) -> bytes:

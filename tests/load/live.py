@@ -198,7 +198,9 @@ class Traffic:
         """Whether the event was acknowledged."""
         event_id = f"{self._start}-{next(self._numbers)}"
         began = time.monotonic()
-        body = [{"kind": kind, "user_id": viewer, "other_id": other, "event_id": event_id}]
+        body = [
+            {"kind": kind, "user_id": viewer, "other_id": other, "event_id": event_id, "context": "web", "position": 1}
+        ]
         try:
             answer = await self._client.post("/pymk/events", json=body)
         except httpx2.HTTPError as error:

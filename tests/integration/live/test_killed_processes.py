@@ -120,6 +120,7 @@ class Sequence:
             )  # whom the erased deal with is in_process/test_erased_ids
             kind, (one, other) = self._random.choice(KINDS), self._random.sample(there, 2)
             event = {"kind": kind, "user_id": one, "other_id": other, "event_id": str(next(self._numbers))}
+            event |= {"request_id": "r-1", "context": "mobile", "position": 2}
             assert self._processes.ask("POST", "/pymk/events", [event])[0] == 202
             self._model.do(kind, one, other)
 

@@ -35,6 +35,20 @@ class TestArchive:
         assert stamps(Archive(tmp_path), "10-0") == [1, 2, 9, 10]
         assert archive.last(SHARD) == "10-0"
 
+    @pytest.mark.parametrize("name", [b"log_position", b"position"])
+    def test_an_event_may_say_its_place_in_a_list(self, tmp_path: Path, name: bytes) -> None:
+        """And lines be read in which the entry's place in the stream has the same name."""
+        told = Entry("click", "ann", 7, "bea", 7, event_id="e", request_id="r", context="web", position=2)
+        Archive(tmp_path).append(SHARD, [entry(1), ("7-0", told.encode()), entry(8)])
+        (path,) = segments(tmp_path)
+        path.write_bytes(path.read_bytes().replace(b'{"log_position"', b'{"%b"' % name))
+        archive = Archive(tmp_path)
+        assert [one for _, one in archive.read(SHARD, "8-0")][1] == told
+        assert archive.last(SHARD) == "8-0"
+        assert archive.append(SHARD, [entry(9)], "8-0") == 1
+        assert archive.rewrite({"bea": 7}) == 2
+        assert stamps(Archive(tmp_path), "9-0") == [None, None, 8, 9]
+
     def test_a_full_segment_is_followed_by_another(self, tmp_path: Path) -> None:
         archive = Archive(tmp_path, segment_bytes=100)
         for number in range(1, 8):

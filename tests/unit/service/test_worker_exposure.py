@@ -36,7 +36,8 @@ class Place:
         entries = []
         for person in people:
             self.written += 1
-            entry = Entry.of(Event(kind, viewer, person), at, at)
+            event = Event(kind, viewer, person, request_id="r", context="web", position=self.written)
+            entry = Entry.of(event, at, at)
             entries.append((f"{self.written}-0", entry.encode()))
         Archive(self.home, segment_bytes=300).append(shard_of(viewer), entries)
 
@@ -102,4 +103,12 @@ def test_one_worker_counts_at_a_time(place: Place) -> None:
     place.shown("ann", "ann", "ann")
     assert place.told() == set()
     place.mine = True
+    assert place.told() == {"ann"}
+
+
+def test_a_profile_that_reads_like_an_impression_is_none(place: Place) -> None:
+    put = Entry("profile", "x", NOW, columns={"kind": "impression"})
+    Archive(place.home).append(shard_of("x"), [("1-0", put.encode())])
+    place.written = 1
+    place.shown("ann", "ann", "ann", viewer="x")
     assert place.told() == {"ann"}

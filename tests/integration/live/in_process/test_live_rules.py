@@ -182,7 +182,9 @@ class LiveRules(RuleBasedStateMachine):
         self._list(pair[0], 20, "web", [], fresh=False)
 
     def _body(self, kind: str, pair: Pair, at: int | None, event_id: str | None) -> dict[str, Any]:
+        """With all that the contract lets an event say: the archive, the worker and the night have to read it again."""
         body = {"kind": kind, "user_id": pair[0], "other_id": pair[1], "at": at, "event_id": event_id}
+        body |= {"request_id": "r-1", "context": "mobile", "position": 2}
         return {name: value for name, value in body.items() if value is not None}
 
     def _post(self, bodies: list[dict[str, Any]], *, is_first: bool = True) -> None:
