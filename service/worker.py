@@ -84,6 +84,7 @@ class Worker:
             store, keys, versions.home, exposure_limit, self._vocabulary, lambda: 0 in leases.held
         )
         self.erasures = ErasureWorker(store, keys, versions, lambda: 0 in leases.held)
+        self._said = self._figures()
 
     def run(self) -> None:
         """Works until the stop event; then finishes the people at hand and takes itself off the list of processes."""
@@ -184,9 +185,10 @@ class Worker:
         if now_s - self._reported_at < REPORT_S:
             return
         waiting, log_length = self._store.queue_length(self._keys.refresh), self.log.waiting()
-        if self.people.tally.latencies_s or waiting or log_length:
-            self._log.info("worker_works", queue=waiting, log=log_length, **self._figures())
-        self._reported_at = now_s
+        figures = self._figures()
+        if waiting or log_length or figures != self._said:
+            self._log.info("worker_works", queue=waiting, log=log_length, **figures)
+        self._reported_at, self._said = now_s, figures
 
     def _report(self) -> None:
         version = self._edition.version if self._edition is not None else ""
