@@ -20,23 +20,33 @@ def inference(
     people: Annotated[int, typer.Option(help="People whom an encoder embeds in a run.", min=1)] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     threads: Annotated[int, typer.Option(help="Threads of the CPU.", min=1)] = 1,
+    own_time: Annotated[
+        bool, typer.Option("--own-time", help="Count the time that the thread ran, not that which passed; CPU alone.")
+    ] = False,
     json: Annotated[Path | None, typer.Option(help="Also write the figures to this file.", metavar="OUT")] = None,
 ) -> None:
     """Time one prediction of every encoder and every fusion on this machine.
 
     An encoder embeds people from their sampled neighbourhood, a fusion scores one viewer's candidates. Weights are
-    those that training begins with: they change no time.
+    those that training begins with: they change no time. On a machine that others use, --own-time leaves out what it
+    waited for them.
     """
+    import time
+
     import torch
 
+    from models.errors import UsageError
     from models.files import write_json
     from offline.families.devices import chosen_device
     from offline.families.inference import encoder_timings, fusion_timings
 
     chosen, before = chosen_device(device), torch.get_num_threads()
+    if own_time and (chosen.type != "cpu" or threads > 1):
+        raise UsageError("--own-time counts one thread of the CPU; leave it out, or say --device cpu --threads 1")
+    clock = time.thread_time if own_time else time.perf_counter
     torch.set_num_threads(threads)
     try:
-        timings = [*fusion_timings(runs, chosen, candidates), *encoder_timings(runs, chosen, people)]
+        timings = [*fusion_timings(runs, chosen, candidates, clock), *encoder_timings(runs, chosen, people, clock)]
     finally:
         torch.set_num_threads(before)
     if json is not None:

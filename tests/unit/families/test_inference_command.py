@@ -6,6 +6,7 @@ from pathlib import Path
 import typer
 from typer.testing import CliRunner
 
+from models.errors import UsageError
 from offline.families.inference_command import register
 
 
@@ -15,7 +16,7 @@ def test_every_family_stands_in_the_table_and_the_file(tmp_path: Path) -> None:
     register(app)
     out = tmp_path / "times.json"
     done = CliRunner().invoke(
-        app, ["inference", "--runs", "2", "--candidates", "50", "--device", "cpu", "--json", str(out)]
+        app, ["inference", "--runs", "2", "--candidates", "50", "--device", "cpu", "--own-time", "--json", str(out)]
     )
     assert done.exit_code == 0, done.output
     told = json.loads(out.read_text("utf-8"))
@@ -23,3 +24,5 @@ def test_every_family_stands_in_the_table_and_the_file(tmp_path: Path) -> None:
     for one in told:
         assert f"| {one['kind']} | {one['name']} | cpu |" in done.stdout
         assert one["per_second"] > 0
+    refused = CliRunner().invoke(app, ["inference", "--device", "cpu", "--own-time", "--threads", "2"])
+    assert isinstance(refused.exception, UsageError)
