@@ -215,7 +215,7 @@ class Whole:
         self.runner.run(self.closing.aclose())
         self.store.delete(list(self.store.scan(f"{self.settings.namespace}:")))
         self.store.close()
-        shutil.rmtree(self.settings.home)
+        shutil.rmtree(self.settings.home, ignore_errors=True)  # a sweep may be at it in another thread
 
 
 def worker_of(settings: Settings, store: Any, makers: OpenMaker) -> Worker:
