@@ -6,7 +6,6 @@ inputs and candidate vectors gives its hidden units.
 """
 
 import hashlib
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,8 +20,17 @@ from models.attribution import Explanation, Head
 from models.block import Block
 from models.errors import ArtefactError
 from models.features.names import LOG_DEGREE, STATISTICS
-from models.features.pair import ALLOCATION, COMMON, EXTRA_INPUTS, PAIR_FEATURES, extra_inputs, fill_extra_inputs
-from models.scratch import Scratch, rectify
+from models.features.pair import (
+    ALLOCATION,
+    COMMON,
+    EXTRA_INPUTS,
+    LOG_POSITION,
+    PAIR_FEATURES,
+    SOURCE_BITS,
+    extra_inputs,
+)
+from models.kernels.head import best_mass, dense, finish, fold, gather, gather_vectors, join
+from models.scratch import Scratch
 
 WEIGHTS = "ranker.safetensors"
 DESCRIPTION = "ranker.json"
@@ -40,6 +48,7 @@ MASS_OF = 20
 """how many of a list's best set its level"""
 
 Floats = NDArray[np.float32]
+_NO_PRODUCT: Floats = np.zeros((0, 0), dtype=np.float32)
 
 
 class PersonTables(Protocol):
@@ -74,7 +83,7 @@ class Ranker:
     def __init__(self, kind: str, calibration: Floats, config: dict[str, Any], weights: dict[str, Floats]) -> None:
         self.kind = kind
         """"two_tower", or FALLBACK where there was too little to learn from"""
-        self._calibration = calibration
+        self._calibration: list[float] = calibration.tolist()
         if kind != "two_tower":
             return
         both = np.concatenate([weights["first.weight"], weights["past.weight"]])
@@ -90,17 +99,21 @@ class Ranker:
         self._last, self._last_bias = weights["last.weight"][0], weights["last.bias"][0]
         layers = sorted({int(name.split(".")[1]) for name in weights if name.startswith("query.")})
         self._tower = [
-            (np.ascontiguousarray(weights[f"query.{at}.weight"].T), weights[f"query.{at}.bias"]) for at in layers
+            (np.ascontiguousarray(weights[f"query.{at}.weight"].T), weights[f"query.{at}.bias"], at == layers[-1])
+            for at in layers
         ]
-        entry, bias = self._tower[0]  # reads what a person is, standardised
+        entry, bias, is_last = self._tower[0]  # reads what a person is, standardised
         entry = entry / weights["user_scale"][:, None]
-        self._tower[0] = entry, bias - weights["user_mean"] @ entry
+        self._tower[0] = entry, bias - weights["user_mean"] @ entry, is_last
         self._reads_product = bool(self._product.any())
         """False: training left the towers out"""
-        self._units = slice(None) if self._last.any() else slice(-1, None)
-        """of the first layer: all, or where the head says nothing the linear way past it alone"""
-        self._by_range = self._relative / np.float32(255)
-        self._second_all = np.concatenate([self._second, self._second_bias[None]])
+        self._head_speaks = bool(self._last.any())
+        """False: the linear way past its layers is all there is"""
+        units = slice(None) if self._head_speaks else slice(-1, None)
+        parts = (self._bias, self._viewer, self._absolute, self._relative, self._extra)
+        self._first: list[Floats] = [np.ascontiguousarray(part[..., units], dtype=np.float32) for part in parts]
+        """the first layer without the towers' product, of the units that are read"""
+        self._first_product = np.ascontiguousarray(self._product[:, units])
         self._scratch = Scratch()
 
     @classmethod
@@ -129,14 +142,9 @@ class Ranker:
 
     def query(self, person: Floats) -> Floats:
         """(d,) float32, L2-normalised: the query tower's output for a row of tower inputs."""
-        hidden = person
-        for at, (weight, bias) in enumerate(self._tower):
-            hidden = hidden @ weight
-            hidden += bias
-            if at < len(self._tower) - 1:
-                rectify(hidden)
-        hidden /= np.float32(max(math.sqrt(hidden @ hidden), 1e-12))
-        return hidden
+        for weight, bias, is_last in self._tower:
+            person = dense(person, weight, bias, is_last)
+        return person
 
     def logits(self, tables: PersonTables, block: Block, inputs: ViewerInputs | None = None) -> Floats:
         """(m,) float32 scores before calibration, in the order of the block.
@@ -149,41 +157,46 @@ class Ranker:
             return near if near.any() else np.asarray(BY_DEGREE * tables.statistics[block.rows, LOG_DEGREE])
         inputs = inputs or ViewerInputs.of(tables, block.viewer)
         hidden = self._first_layer(tables, block, inputs)
-        past: Floats = hidden[:, -1] + self._last_bias
-        if hidden.shape[1] == 1:
-            return past
-        hidden[:, -1] = 1  # carries the second layer's bias
-        second = np.matmul(
-            rectify(hidden), self._second_all, out=self._scratch.array("second", len(block), len(self._last))
-        )
-        past += rectify(second) @ self._last
-        return past
+        product = self._towers_product(tables, block, inputs) if self._reads_product else None
+        logits = np.empty(len(block), dtype=np.float32)
+        join(hidden, _NO_PRODUCT if product is None else product, logits)
+        if self._head_speaks:
+            width = len(self._last)
+            second = np.matmul(hidden[:, :-1], self._second, out=self._scratch.array("second", len(block), width))
+            finish(second, self._second_bias, self._last, logits)
+        logits += self._last_bias
+        return logits
 
-    def _first_layer(self, tables: PersonTables, block: Block, inputs: ViewerInputs) -> Floats:
-        """(m, h + 1) the head's hidden units before they are rectified, and the linear way past them; scratch."""
-        m, own, units = len(block), len(PAIR_FEATURES), self._units
-        step, viewer = block.step, inputs.statistics
-        pair = self._scratch.array("pair", own + len(EXTRA_INPUTS) + 1, m)
-        pair[:own] = block.codes
-        common = block.codes[COMMON] * step[COMMON] + block.low[COMMON]
-        fill_extra_inputs(pair[own:-1], common, tables.statistics.take(block.rows, axis=0), viewer, block.sources)
-        pair[-1] = 1
-        weights = np.concatenate(
-            [
-                self._absolute * step[:, None] + self._by_range,
-                self._extra,
-                (self._bias + block.low @ self._absolute + viewer @ self._viewer)[None],
-            ]
-        )[:, units]
-        width = weights.shape[1]
-        hidden = np.matmul(pair.T, weights, out=self._scratch.array("hidden", m, width))
-        if self._reads_product:
-            product = (self.query(inputs.tower_inputs.astype(np.float32))[:, None] * self._product)[:, units]
-            vectors = self._scratch.array("vectors", m, tables.candidate_vectors.shape[1])
-            # to clip is to write at once, without a copy in between; the statistics of the same rows were there
-            tables.candidate_vectors.take(block.rows, axis=0, out=vectors, mode="clip")
-            hidden += np.matmul(vectors, product, out=self._scratch.array("product", m, width))
-        return hidden
+    def _first_layer(self, tables: PersonTables, block: Block, viewer: ViewerInputs) -> Floats:
+        """(m, h + 1) what pair features and extra inputs make of the head's hidden units, and past them; scratch."""
+        m, reads, width = len(block), len(PAIR_FEATURES) + len(EXTRA_INPUTS) + 1, len(self._first[0])
+        weights = self._scratch.array("weights", reads, width)
+        bias, past, absolute, relative, extra = self._first
+        fold(bias, past, absolute, relative, extra, block.low, block.high, viewer.statistics, weights)
+        pair = self._scratch.array("pair", reads, m)
+        gather(
+            block.rows,
+            block.codes,
+            block.sources,
+            SOURCE_BITS,
+            block.low,
+            block.high,
+            tables.statistics,
+            LOG_DEGREE,
+            viewer.statistics,
+            LOG_POSITION,
+            pair,
+        )
+        overlap = pair[len(PAIR_FEATURES)]
+        np.log1p(overlap, out=overlap)  # NumPy computes eight at once, a kernel one by one
+        return np.matmul(pair.T, weights, out=self._scratch.array("hidden", m, width))
+
+    def _towers_product(self, tables: PersonTables, block: Block, viewer: ViewerInputs) -> Floats:
+        """(m, h + 1) what the towers' product makes of the same; scratch."""
+        weights = self.query(viewer.tower_inputs.astype(np.float32))[:, None] * self._first_product
+        vectors = self._scratch.array("vectors", len(block), tables.candidate_vectors.shape[1])
+        gather_vectors(block.rows, tables.candidate_vectors, vectors)
+        return np.matmul(vectors, weights, out=self._scratch.array("product", len(block), weights.shape[1]))
 
     def scores(self, tables: PersonTables, block: Block, context: str, inputs: ViewerInputs | None = None) -> Floats:
         """(m,) float32 probabilities of friendship, 0-1, in the order of the block; `inputs` as `logits` takes them."""
@@ -199,7 +212,7 @@ class Ranker:
         """
         if not len(logits):
             return logits
-        odds: Floats = logits * -self._calibration[0]
+        odds: Floats = logits * np.float32(-self._calibration[0])
         odds -= np.float32(self._level(logits, viewer_log_degree))
         np.exp(np.minimum(odds, LOWEST_ODDS, out=odds), out=odds)
         odds += 1
@@ -209,7 +222,7 @@ class Ranker:
     def _level(self, logits: Floats, viewer_log_degree: float) -> float:
         """What calibration adds to every logit of a list."""
         _, level, by_degree, by_mass = self._calibration
-        return float(level + by_degree * viewer_log_degree + by_mass * list_mass(logits))
+        return level + by_degree * viewer_log_degree + by_mass * list_mass(logits)
 
     def explained(
         self, tables: PersonTables, block: Block, place: int, context: str, inputs: ViewerInputs | None = None
@@ -218,7 +231,7 @@ class Ranker:
         logits = self.logits(tables, block, inputs)
         inputs = inputs or ViewerInputs.of(tables, block.viewer)
         degree = float(inputs.statistics[LOG_DEGREE])
-        slope, level = float(self._calibration[0]), self._level(logits, degree)
+        slope, level = self._calibration[0], self._level(logits, degree)
         names, read, contributions, start, product = self._attributed(tables, block, place, inputs)
         logit, starting_point = float(logits[place]), slope * start + level
         shares = {name: slope * share for name, share in zip(names, contributions, strict=True)}
@@ -272,8 +285,4 @@ class Ranker:
 
 def list_mass(logits: Floats) -> float:
     """ln of the mean of exp over the MASS_OF best logits of a list."""
-    parted = logits.copy()
-    parted.partition(-min(MASS_OF, len(logits)))
-    best: list[float] = parted[-MASS_OF:].tolist()
-    highest = max(best)
-    return math.log(sum([math.exp(one - highest) for one in best]) / len(best)) + highest
+    return float(best_mass(logits, MASS_OF))

@@ -1,4 +1,4 @@
-"""Room for arrays that are wanted again and again, and arithmetic that stays in it.
+"""Room for arrays that are wanted again and again.
 
 Arrays of a few hundred kilobytes come from the operating system page by page each time they are made anew, which
 costs more than the products that are written into them.
@@ -10,8 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
-
-_ZEROS: Floats = np.zeros(1 << 17, dtype=np.float32)
 
 
 class Scratch(threading.local):
@@ -32,13 +30,3 @@ class Scratch(threading.local):
             held = self._held[name] = np.empty(size, dtype=np.float32)
         last = self._last[name] = held[:size].reshape(rows, columns)
         return last
-
-
-def rectify(values: Floats) -> Floats:
-    """The same array with 0 instead of whatever is below; contiguous.
-
-    Beside an array of zeros the maximum takes a quarter of what it takes beside the number 0.
-    """
-    if values.size > _ZEROS.size:
-        return np.maximum(values, 0, out=values)
-    return np.maximum(values, _ZEROS[: values.size].reshape(values.shape), out=values)

@@ -4,7 +4,7 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Any, NewType
+from typing import NewType
 
 import numpy as np
 import orjson
@@ -73,17 +73,30 @@ class Vocabulary:
         found = (self.row(user_id) for user_id in user_ids)
         return np.fromiter((-1 if row is None else row for row in found), dtype=np.int32)
 
-    def quoted(self, rows: NDArray[np.integer[Any]]) -> list[bytes]:
-        """The ids at the rows (k,), all from 0 to n-1, as JSON strings."""
-        text = self._bytes
-        bounds = zip(self.offsets.take(rows).tolist(), self.offsets.take(rows + 1).tolist(), strict=True)
-        if self._is_plain:
-            return [b'"' + text[start:end].tobytes() + b'"' for start, end in bounds]
-        return [orjson.dumps(str(text[start:end], "utf-8")) for start, end in bounds]
+    @cached_property
+    def as_json(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """The ids as JSON strings without their quotation marks: (bytes,) uint8 and (n + 1,) where each begins.
+
+        Views of the text itself as long as no id holds what JSON writes otherwise.
+        """
+        text = self.text
+        if not len(text) or bool(text.min() >= ord(" ") and (text != ord('"')).all() and (text != ord("\\")).all()):
+            return text, self.offsets
+        written = [orjson.dumps(user_id)[1:-1] for user_id in self.user_ids()]
+        starts = np.zeros(len(written) + 1, dtype=np.int64)
+        np.cumsum([len(one) for one in written], out=starts[1:])
+        starts.setflags(write=False)  # like the offsets of a version, which are mapped
+        return np.frombuffer(b"".join(written), dtype=np.uint8), starts
+
+    @cached_property
+    def longest_json(self) -> int:
+        """Bytes of the longest id as JSON."""
+        starts = self.as_json[1]
+        return int((starts[1:] - starts[:-1]).max()) if len(self) else 0
 
     def prepare(self) -> None:
         """Computes now what the first lookup would wait for: one pass over the text."""
-        self._signposts, self._is_plain  # noqa: B018  # read for what reading keeps
+        self._signposts, self.longest_json  # noqa: B018  # read for what reading keeps
 
     def user_ids(self) -> list[UserId]:
         """All ids in the order of their rows."""
@@ -93,12 +106,6 @@ class Vocabulary:
     def _signposts(self) -> list[bytes]:
         """Every SPAN-th id: most of a search is done among these, without cutting ids out of the text."""
         return [bytes(self._bytes[self._starts[row] : self._starts[row + 1]]) for row in range(0, len(self), SPAN)]
-
-    @cached_property
-    def _is_plain(self) -> bool:
-        """Whether no id holds what JSON writes otherwise: a quotation mark, a backslash or a control character."""
-        text = self.text
-        return not len(text) or bool(text.min() >= 32 and (text != ord('"')).all() and (text != ord("\\")).all())
 
     @cached_property
     def digest(self) -> str:

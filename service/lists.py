@@ -173,11 +173,11 @@ def _passing(
     rows: NDArray[np.uint32] | NDArray[np.int32],
     older: ServedVersion,
     newer: ServedVersion,
-    test: Callable[[NDArray[np.intp]], NDArray[np.bool_]],
+    test: Callable[[NDArray[np.uint32]], NDArray[np.bool_]],
 ) -> NDArray[np.bool_]:
     """(k,) whether each person of the older version is in the newer too and passes a test of the rows there."""
     ids = [older.tables.vocabulary.user_id(row) for row in rows.tolist()]
     there = newer.tables.vocabulary.rows(ids)
     passed = there >= 0
-    passed[passed] = test(there[passed].astype(np.intp))
+    passed[passed] = test(there[passed].astype(np.uint32))
     return passed

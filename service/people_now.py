@@ -61,6 +61,7 @@ class PeopleNow:
                 if row >= 0:
                     erased = ERASED_FLAG if hidden.is_erased(user_id, cut) else 0
                     flags[row] = int(hidden.over(user_id, int(tables.flags[row]), cut)) | erased
+            flags.setflags(write=False)  # as those of the version are: kernels are compiled for the one kind
             self.flags = flags
         self.epoch = hidden.epoch
 

@@ -120,6 +120,11 @@ class RankedList:
         """Those of the people (k,) who are kept."""
         return RankedList(self.viewer, self.rows[kept], self.scores[kept], self.sources[kept], self.is_whole)
 
+    def at(self, places: NDArray[np.int32]) -> "RankedList":
+        """Those at these places (j,)."""
+        taken = (self.rows.take(places), self.scores.take(places), self.sources.take(places))
+        return RankedList(self.viewer, *taken, self.is_whole)
+
     def first(self, most: int) -> "RankedList":
         """The first `most` of the people, as a list that nobody is missing from."""
         return RankedList(self.viewer, self.rows[:most], self.scores[:most], self.sources[:most])

@@ -16,13 +16,14 @@ from models.tables import Tables
 from models.vocabulary import Vocabulary
 from service.cold_start import ColdStart
 from service.entries import EntryEncoder
+from service.kernels.order import best_first, settle
 from service.live_view import LiveView
 from service.people_now import PeopleNow
 from service.ranked_list import NO_ENTRIES, Entries, KeptList, RankedList, State
 from service.reasons import nameable_friends
-from service.rules import EXCLUDED, HIDING, Verdicts, drops
+from service.rules import EXCLUDED, HIDING, Verdicts, sift
 from service.soft_rules import SoftRules, SoftSettings
-from service.ties import id_hashes, pair_hashes
+from service.ties import id_hashes
 
 KEPT = 150
 """people of a ranked list that is kept, whatever the limit"""
@@ -146,7 +147,7 @@ class Ranking:
         """What made the score of the candidate at a place of a viewer's block."""
         return self._scorer.explained(self.tables, block, place, context, viewer.inputs)
 
-    def verdicts(self, viewer: Viewer, rows: NDArray[np.intp]) -> NDArray[np.uint16]:
+    def verdicts(self, viewer: Viewer, rows: NDArray[np.uint32]) -> NDArray[np.uint16]:
         """(m,) uint16 of service.rules.Rule bits: the hard rules that forbid each candidate (m,) now."""
         return self._verdicts.of(viewer.row, rows, self.now.flags, viewer.view)
 
@@ -164,14 +165,15 @@ class Ranking:
 
     def allowed(self, listed: RankedList, viewer: Viewer, excluded: NDArray[np.int32], trace: Trace) -> RankedList:
         """Those of a list whom no hard rule forbids now, less the rows excluded (k,)."""
-        verdicts = self.verdicts(viewer, listed.rows.astype(np.intp))
+        verdicts = self.verdicts(viewer, listed.rows)
         if len(excluded):
             verdicts[np.isin(listed.rows, excluded)] |= EXCLUDED
-        if not np.count_nonzero(verdicts):
+        left = sift(verdicts)
+        if not left.dropped:
             return listed
-        for name, count in drops(verdicts).items():
+        for name, count in left.dropped.items():
             trace.drops[name] = trace.drops.get(name, 0) + count
-        return listed.only(verdicts == 0)
+        return listed.at(left.places)
 
     def placed(
         self,
@@ -198,9 +200,9 @@ class Ranking:
             return NO_ENTRIES
         if known is not None:
             return self._moved(placed, viewer, friends, known)
-        told = self.encoder.told(viewer.profile, placed.rows.astype(np.intp), friends)
+        made = self.encoder.entries(viewer.profile, friends, placed.rows, placed.scores, placed.sources)
         trace.stage("reasons")
-        return Entries.joined(self.encoder.halves(placed.rows, placed.scores, placed.sources, told))
+        return made
 
     def _moved(self, placed: RankedList, viewer: Viewer, friends: NDArray[np.int32], known: KeptList) -> Entries:
         """Entries in their places: those that are known with the same score moved, the others made."""
@@ -211,11 +213,11 @@ class Ranking:
             halves.append(known.entries.halves(at) if at is not None and known.scores[at] == score else None)
         missing = [at for at, half in enumerate(halves) if half is None]
         if missing:
-            rows = placed.rows[missing]
-            told = self.encoder.told(viewer.profile, rows.astype(np.intp), friends)
-            made = self.encoder.halves(rows, placed.scores[missing], placed.sources[missing], told)
-            for at, half in zip(missing, made, strict=True):
-                halves[at] = half
+            made = self.encoder.entries(
+                viewer.profile, friends, placed.rows[missing], placed.scores[missing], placed.sources[missing]
+            )
+            for number, at in enumerate(missing):
+                halves[at] = made.halves(number)
         return Entries.joined([half for half in halves if half is not None])
 
     def _judged(
@@ -228,23 +230,19 @@ class Ranking:
         passing: np.uint16,
     ) -> tuple[RankedList, RankedList]:
         """Those of the candidates (m,) whom no hard rule forbids, best first; and whom none but `passing` does."""
-        verdicts = self.verdicts(viewer, rows.astype(np.intp))
-        hides = None
-        if np.count_nonzero(verdicts):
-            trace.drops = drops(verdicts)
-            kept = ((verdicts & ~passing) == 0).nonzero()[0]
-            scores, rows, bits = scores.take(kept), rows.take(kept), bits.take(kept)
-            hides = verdicts.take(kept) != 0 if passing else None
-        best = (-scores).argsort()
-        ordered = scores.take(best)
-        tied = ordered[1:] == ordered[:-1]
-        if np.count_nonzero(tied):
+        verdicts = self.verdicts(viewer, rows)
+        best, trace.drops, hidden = sift(verdicts, int(passing))
+        self._sort(viewer, rows, scores, best)
+        candidates = RankedList(viewer.row, rows.take(best), scores.take(best), bits.take(best))
+        return candidates.only(verdicts.take(best) == 0) if hidden else candidates, candidates
+
+    def _sort(
+        self, viewer: Viewer, rows: NDArray[np.uint32], scores: NDArray[np.float32], places: NDArray[np.int32]
+    ) -> None:
+        """Puts the best scored of the places (k,) of candidates first, equals in the viewer's own order."""
+        if best_first(scores, places):
             own = self._hashes[viewer.row] if viewer.row is not None else _hash_of(viewer.user_id)
-            among = np.flatnonzero(np.append(tied, False) | np.append(False, tied))
-            hashes = pair_hashes(int(own), self._hashes.take(rows.take(best[among])))
-            best[among] = best[among][np.lexsort((hashes, -ordered[among]))]
-        candidates = RankedList(viewer.row, rows.take(best), ordered, bits.take(best))
-        return candidates if hides is None or not np.count_nonzero(hides) else candidates.only(~hides[best]), candidates
+            settle(scores, places, rows, self._hashes, int(own))
 
 
 def told_identity(viewer: Viewer, friends: NDArray[np.int32]) -> int:

@@ -4,8 +4,8 @@ They stand in the order in which a drop is counted under them. A candidate's ver
 forbid it, so that whoever asks why learns every one of them. What a version knows of a pair, live state overrules.
 """
 
-from collections import Counter
 from enum import IntFlag
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from models.columns import Flag
 from models.pair_bits import PairBit
 from models.tables import Tables
+from service.kernels.order import passing
+from service.kernels.verdicts import judge
 from service.live_view import LiveView
 
 ERASED_FLAG = 128
@@ -76,9 +78,12 @@ def _rules_of_pair() -> NDArray[np.uint16]:
 
 RULES_OF_FLAGS = _rules_of_flags()
 RULES_OF_PAIR = _rules_of_pair()
-_SELF, _CONNECTED, EXCLUDED = (np.uint16(rule) for rule in (Rule.SELF, Rule.CONNECTED, Rule.EXCLUDED))
+_SELF, _CONNECTED = int(Rule.SELF), int(Rule.CONNECTED)
+EXCLUDED = np.uint16(Rule.EXCLUDED)
 HIDING = np.uint16(Rule.UNDISCOVERABLE | Rule.INACTIVE)
 """what a person takes back without the viewer's doing"""
+
+_NOBODY, _NOTHING = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.uint8)
 
 
 class Verdicts:
@@ -92,45 +97,54 @@ class Verdicts:
         self._marks = np.zeros(tables.n, dtype=np.uint16)
 
     def of(
-        self, viewer: int | None, rows: NDArray[np.intp], flags: NDArray[np.uint8], view: LiveView | None = None
+        self, viewer: int | None, rows: NDArray[np.uint32], flags: NDArray[np.uint8], view: LiveView | None = None
     ) -> NDArray[np.uint16]:
         """(m,) uint16 of Rule bits for candidates (m,), 0 where none forbids.
 
         A viewer of None has no row. `flags` (n,) are everybody's now; `view` says what the viewer did since the cut.
         """
-        verdicts = RULES_OF_FLAGS.take(flags.take(rows))
-        if viewer is None and view is None:
-            return verdicts
-        tables, marks = self._tables, self._marks
-        touched: list[NDArray[np.int32]] = []
-        try:
-            if viewer is not None:
-                friends, forbidden = tables.graph.neighbours(viewer), tables.forbidden.neighbours(viewer)
-                touched += [friends, forbidden]
-                marks.put(friends, _CONNECTED)
-                if len(forbidden):
-                    start = tables.forbidden.indptr[viewer]
-                    marks[forbidden] |= RULES_OF_PAIR[tables.forbidden_kinds[start : start + len(forbidden)]]
-            if view is not None and len(view.others):
-                touched.append(view.others)
-                marks.put(view.others, RULES_OF_PAIR.take(view.bits))
-            if viewer is not None:
-                marks[viewer] |= _SELF
-            verdicts |= marks.take(rows)
-        finally:
-            for marked in touched:
-                marks.put(marked, 0)
-            if viewer is not None:
-                marks[viewer] = 0
+        verdicts = np.empty(len(rows), dtype=np.uint16)
+        graph, forbidden = self._tables.graph, self._tables.forbidden
+        judge(
+            rows,
+            flags,
+            RULES_OF_FLAGS,
+            -1 if viewer is None else viewer,
+            graph.indptr,
+            graph.indices,
+            forbidden.indptr,
+            forbidden.indices,
+            self._tables.forbidden_kinds,
+            _NOBODY if view is None else view.others,
+            _NOTHING if view is None else view.bits,
+            RULES_OF_PAIR,
+            _SELF,
+            _CONNECTED,
+            self._marks,
+            verdicts,
+        )
         return verdicts
 
 
-def drops(verdicts: NDArray[np.uint16]) -> dict[str, int]:
-    """How many candidates each rule dropped; one that several forbid counts under the first of them."""
-    dropped: Counter[str] = Counter()
-    for verdict, count in Counter(verdicts.take(verdicts.nonzero()[0]).tolist()).items():
-        dropped[_FIRST[verdict & -verdict]] += count
-    return dropped
+class Sifted(NamedTuple):
+    """What verdicts leave of the candidates (m,)."""
+
+    places: NDArray[np.int32]
+    """(k,) of those who are left, in their order"""
+    dropped: dict[str, int]
+    """how many each rule forbids; one that several do counts under the first of them"""
+    over: int
+    """how many of those who are left a rule forbids that was passed over"""
+
+
+def sift(verdicts: NDArray[np.uint16], passed_over: int = 0) -> Sifted:
+    """The candidates whom no rule forbids but those passed over, as bits of Rule."""
+    places, dropped = np.empty(len(verdicts), dtype=np.int32), np.zeros(len(_NAMES), dtype=np.int64)
+    kept, over = passing(verdicts, passed_over, places, dropped)
+    if kept == len(verdicts) and not over:
+        return Sifted(places, {}, 0)
+    counted = {name: count for name, count in zip(_NAMES, dropped.tolist(), strict=True) if count}
+    return Sifted(places[:kept], counted, over)
 
 
 def name_of(rule: Rule) -> str:
@@ -138,4 +152,4 @@ def name_of(rule: Rule) -> str:
     return str(rule.name).lower()
 
 
-_FIRST = {rule.value: name_of(rule) for rule in Rule}
+_NAMES = tuple(map(name_of, Rule))

@@ -24,6 +24,7 @@ from models.tables import Tables
 from models.versions import Versions
 from service.metrics import Metrics
 from service.ranking import Ranking, Scorer
+from service.rehearsal import rehearse
 from service.soft_rules import SoftSettings
 
 POLL_S = 0.2
@@ -67,7 +68,7 @@ class VersionOpener:
         self._rules = rules
 
     def open(self, version: str) -> ServedVersion:
-        """The version, with every page of its tables read once, so that no request waits for the disk.
+        """The version, with every page of its tables read once and a list rehearsed, so that no request is the first.
 
         Raises VersionError where neither disk nor store has it, ArtefactError where its files are damaged.
         """
@@ -77,8 +78,9 @@ class VersionOpener:
         _touch(tables)
         if self._rules.suspicious.is_on and tables.suspicion is None:
             structlog.get_logger().warning("rule_without_effect", rule="suspicious", version=version)
-        scorer = self._open_scorer(directory / "model")
-        return ServedVersion(version, manifest, Ranking(tables, scorer, self._rules))
+        ranking = Ranking(tables, self._open_scorer(directory / "model"), self._rules)
+        rehearse(ranking)
+        return ServedVersion(version, manifest, ranking)
 
     def clear(self, active: str) -> None:
         """Takes versions off this host's disk that hold erased people whom the active one has not."""

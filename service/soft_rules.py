@@ -19,13 +19,11 @@ from numpy.typing import NDArray
 
 from models.settings import ContextLimit, Settings
 from models.tables import Tables
-from service.diversity import PAGE, diversified, is_diverse
+from service.diversity import diversified
+from service.kernels.diversity import PAGE
 from service.live_view import LiveView
 from service.people_now import PeopleNow
 from service.ranked_list import RankedList
-
-_PAGES_LOOKED_AT = 5
-"""for each page to be filled: mostly enough for diversity, and quicker than a whole list"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +199,8 @@ class SoftRules:
         self._limits = settings.contexts
         self._most = settings.diversity.most
         columns, column = tables.categorical_columns, settings.diversity.column
-        self._codes = (
-            np.ascontiguousarray(tables.categorical_codes[:, columns.index(column)]) if column in columns else None
-        )
+        is_on = column in columns and self._most < PAGE
+        self._codes = np.ascontiguousarray(tables.categorical_codes[:, columns.index(column)]) if is_on else None
 
     def places(self, context: str, wanted: int) -> int:
         """How many of the people wanted a list in a context may hold."""
@@ -247,25 +244,19 @@ class SoftRules:
 
     def _pages(
         self, rows: NDArray[np.uint32], places: int, moved: dict[str, int], *, is_whole: bool
-    ) -> NDArray[np.intp] | slice | None:
+    ) -> NDArray[np.int32] | slice | None:
         """Positions of the people for the places, page by page; None where `rows` are too few to tell."""
-        if self._codes is None:
-            return slice(0, places) if is_whole or len(rows) >= places else None
         pages = -(-places // PAGE) * PAGE
-        if not is_whole and len(rows) < pages:
+        if not is_whole and len(rows) < (places if self._codes is None else pages):
             return None
-        if is_diverse(self._codes.take(rows[:pages]), self._most):
+        if self._codes is None:
             return slice(0, places)
-        for reach in sorted({min(_PAGES_LOOKED_AT * pages, len(rows)), len(rows)}):
-            codes = self._codes.take(rows[:reach])
-            chosen = np.array(diversified(codes.tolist(), pages, self._most), dtype=np.intp)
-            if is_diverse(codes.take(chosen), self._most):
-                break  # no page had to be filled, so that whoever comes behind those looked at changes nothing
-        else:
-            if not is_whole:
-                return None
-        moved["diversity"] = int(chosen.max()) + 1 - len(chosen)
-        return chosen[:places]
+        chosen, was_filled = diversified(rows, self._codes, places, self._most)
+        if was_filled and not is_whole:
+            return None
+        if len(chosen) and (behind := int(chosen.max()) + 1 - len(chosen)):
+            moved["diversity"] = behind
+        return chosen
 
 
 def _ordered(turn: Turn, before: NDArray[np.float32]) -> NDArray[np.intp] | None:

@@ -1,7 +1,7 @@
 """Why somebody is, or is not, suggested to a viewer: what sources, ranker and rules of one version say of the pair."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import orjson
@@ -17,7 +17,7 @@ from models.sources import Source
 from models.tables import Tables
 from service.mutuals import mutuals
 from service.ranked_list import RankedList
-from service.ranking import DEEPEST, Trace, Viewer
+from service.ranking import DEEPEST, Ranking, Trace, Viewer
 from service.rules import RULES_OF_FLAGS, RULES_OF_PAIR, Rule, name_of
 from service.served_version import ServedVersion
 from service.why_answer import Candidate, Feature, Score, SharedValue, SourceVerdict, WhyAnswer
@@ -67,8 +67,7 @@ def why(version: ServedVersion, pair: Pair, block: Block | None, context: str, r
     friends = ranking.friends(viewer)
     mutual = mutuals(tables, friends, friends_of(tables, other))
     bits = int(block.sources[place]) if block is not None and place is not None else None
-    shown = np.array([] if other.row is None else [other.row], dtype=np.intp)
-    told = b"".join(ranking.encoder.told(viewer.profile, shown, friends).reasons)
+    reasons = [] if other.row is None else _reasons(ranking, viewer, friends, other.row)
     return WhyAnswer(
         user_id=viewer.user_id,
         other_id=other.user_id,
@@ -83,7 +82,7 @@ def why(version: ServedVersion, pair: Pair, block: Block | None, context: str, r
         sources=[_verdict(source, bits, other.row, tables, explanation, mutual.count, shared) for source in Source],
         score=_score(explanation) if explanation else None,
         features=_features(explanation) if explanation else [],
-        reasons=orjson.loads(b"[%b]" % told),
+        reasons=reasons,
         shared=shared,
         mutuals=mutual,
     )
@@ -93,7 +92,7 @@ def rules_against(version: ServedVersion, pair: Pair) -> list[str]:
     """The names of all rules that keep the other out of the viewer's list now."""
     viewer, other = pair.viewer, pair.other
     if other.row is not None:
-        verdict = int(version.ranking.verdicts(viewer, np.array([other.row]))[0])
+        verdict = int(version.ranking.verdicts(viewer, np.array([other.row], dtype=np.uint32))[0])
     else:
         flags = ALL_FLAGS if other.view is None else other.view.flags
         verdict = int(RULES_OF_PAIR[pair.holds] | RULES_OF_FLAGS[flags])
@@ -129,6 +128,14 @@ def shared_values(
         column, value = tables.multi_values[code]
         found.append(SharedValue(column=column, value=value))
     return found
+
+
+def _reasons(ranking: Ranking, viewer: Viewer, friends: NDArray[np.int32], other: int) -> list[Any]:
+    """What the viewer would be told of a row."""
+    row, score, bits = np.array([other], np.uint32), np.zeros(1, np.float32), np.zeros(1, np.uint8)
+    entry = ranking.encoder.entries(viewer.profile, friends, row, score, bits)
+    reasons: list[Any] = orjson.loads(entry.text)["reasons"]
+    return reasons
 
 
 def _place(rows: NDArray[np.uint32], other: int | None) -> int | None:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import structlog
+from hypothesis import settings
 
 from models import files
 from models.block import quantise
@@ -32,6 +33,10 @@ PEOPLE = ("ann", "bea", "cid", "dan", "eva", "fay", "gus", "héloïse")
 """rows 0 to 7: two cliques of four, bridged by dan and eva"""
 
 MakeVersion = Callable[..., str]
+
+# whichever example comes first waits for kernels to be compiled
+settings.register_profile("patient", settings.get_profile(settings.get_current_profile_name()), deadline=None)
+settings.load_profile("patient")
 
 
 def write_version(directory: Path, version: str) -> Manifest:

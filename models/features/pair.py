@@ -116,8 +116,9 @@ def fill_extra_inputs(
     mutual /= friends
     np.log1p(mutual, out=planes[0])
     planes[1] = LOG_POSITION[: common_neighbours.shape[-1]] if places is None else LOG_POSITION[places]
-    planes[first_source:] = np.bitwise_and.outer(_SOURCE_BITS, sources) != 0
+    planes[first_source:] = np.bitwise_and.outer(SOURCE_BITS, sources) != 0
 
 
 LOG_POSITION: Final[Floats] = np.log1p(np.arange(1 << 16)).astype(np.float32)
-_SOURCE_BITS: Final = np.array(list(Source), dtype=np.uint8)
+SOURCE_BITS: Final = np.array(list(Source), dtype=np.uint8)
+"""the sources that have an indicator each, in the order of EXTRA_INPUTS"""

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +25,8 @@ def compiled(*, fastmath: bool = False) -> Callable[[F], F]:
 
     def compile_lazily(function: F) -> F:
         kernel: Any = njit(nogil=True, fastmath=fastmath)(function)
-        kernel._cache = _KernelCache(function)  # noqa: SLF001  what njit(cache=True) does, with another cache
+        with suppress(RuntimeError):  # nowhere to keep it: each process compiles for itself
+            kernel._cache = _KernelCache(function)  # noqa: SLF001  what njit(cache=True) does, with another cache
         return kernel  # type: ignore[no-any-return]
 
     return compile_lazily
@@ -35,15 +37,15 @@ class _KernelCache(FunctionCache):
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
-        stamp = (self._impl.locator.get_source_stamp(), _sources_digest())
+        stamp = (self._impl.locator.get_source_stamp(), _sources_digest(Path(function.__code__.co_filename).parent))
         self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, stamp)
 
 
 @cache
-def _sources_digest() -> str:
-    """SHA-256 of every file that a kernel calls into or takes a constant from."""
+def _sources_digest(room: Path) -> str:
+    """SHA-256 of every file that a kernel in a directory calls into or takes a constant from."""
     elsewhere = [Path(module.__file__) for module in (pair, sources) if module.__file__]
     digest = hashlib.sha256()
-    for path in [*sorted(Path(__file__).parent.glob("*.py")), *elsewhere]:
+    for path in [*sorted(room.glob("*.py")), *elsewhere]:
         digest.update(path.read_bytes())
     return digest.hexdigest()

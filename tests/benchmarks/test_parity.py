@@ -17,10 +17,11 @@ from models.features.names import LOG_DEGREE
 from models.scoring import MASS_OF
 from offline import checkpoints
 from service import lists
+from service.kernels.order import mixed
 from service.query import Query
 from service.ranking import Ranking, Trace, Viewer
 from service.soft_rules import Diversity, SoftSettings
-from service.ties import id_hashes, pair_hashes
+from service.ties import id_hashes
 
 VIEWERS = 1000
 PLACES = 20
@@ -70,7 +71,7 @@ def reference(
 ) -> tuple[list[int], np.ndarray, bool]:
     """Rows of the list, their scores, and whether the sums could have come out in no other order."""
     found = logits.astype(np.float64)
-    ties = pair_hashes(int(hashes[block.viewer]), hashes[block.rows])
+    ties = mixed(hashes[[block.viewer]].astype(np.uint64) << np.uint64(32) | hashes[block.rows])
     passing = np.flatnonzero(allowed(tables, block))
     order = sorted(passing.tolist(), key=lambda place: (-found[place], ties[place]))
     companies = tables.categorical_codes[:, tables.categorical_columns.index("company")]

@@ -11,7 +11,7 @@ from models.block import Block
 from models.columns import Flag
 from service.ranked_list import RankedList
 from service.ranking import Ranking, Trace, Viewer
-from service.rules import RULES_OF_PAIR, Rule, Verdicts, drops, name_of
+from service.rules import RULES_OF_PAIR, Rule, Verdicts, name_of, sift
 from service.soft_rules import Diversity, SoftSettings
 
 pytestmark = pytest.mark.benchmark(group="steps", warmup=True, min_rounds=1000)
@@ -41,11 +41,10 @@ def test_ranking(benchmark: Any, world: Any, each_block: "cycle[Block]", network
 
 def test_rules(benchmark: Any, world: Any, each_block: "cycle[Block]") -> None:
     verdicts = Verdicts(world.tables)
-    # the service turns rows into indices once, for all that needs them
-    prepared = cycle([(block.viewer, block.rows.astype(np.intp)) for block in world.blocks])
+    prepared = cycle([(block.viewer, block.rows) for block in world.blocks])
 
     def judged() -> dict[str, int]:
-        return drops(verdicts.of(*next(prepared), world.tables.flags))
+        return sift(verdicts.of(*next(prepared), world.tables.flags)).dropped
 
     benchmark(judged)
     tables, dropped = world.tables, 0
@@ -54,9 +53,7 @@ def test_rules(benchmark: Any, world: Any, each_block: "cycle[Block]") -> None:
         start, barred = tables.forbidden.indptr[block.viewer], tables.forbidden.neighbours(block.viewer)
         kinds = tables.forbidden_kinds[start : start + len(barred)]
         never = dict(zip(barred.tolist(), RULES_OF_PAIR[kinds].tolist(), strict=True))
-        for row, verdict in zip(
-            block.rows.tolist(), verdicts.of(block.viewer, block.rows.astype(np.intp), tables.flags), strict=True
-        ):
+        for row, verdict in zip(block.rows.tolist(), verdicts.of(block.viewer, block.rows, tables.flags), strict=True):
             flags = int(tables.flags[row])
             wanted = Rule.CONNECTED * (row in friends) | never.get(row, 0)
             wanted |= Rule.SELF * (row == block.viewer)

@@ -17,9 +17,10 @@ from models.versions import Versions
 from models.vocabulary import Vocabulary
 from offline.config import NightConfig
 from offline.night import Night
+from service.kernels.order import mixed
 from service.recommend import BatchRecommender
 from service.soft_rules import Diversity, SoftSettings
-from service.ties import id_hashes, pair_hashes
+from service.ties import id_hashes
 
 KEYS = Keys("pymk")
 Pairs = Iterable[tuple[str, str]]
@@ -59,7 +60,8 @@ def in_order(viewer: str, people: Iterable[str], everybody: Sequence[str]) -> li
     vocabulary = Vocabulary.from_ids(everybody)
     hashes = id_hashes(vocabulary)
     named = sorted(people)
-    keys = pair_hashes(int(hashes[vocabulary.row(viewer)]), hashes[vocabulary.rows(named)])
+    own, theirs = hashes[[vocabulary.row(viewer)]].astype(np.uint64), hashes[vocabulary.rows(named)]
+    keys = mixed(own << np.uint64(32) | theirs)
     return [named[at] for at in np.argsort(keys, kind="stable")]
 
 

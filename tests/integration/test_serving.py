@@ -267,13 +267,25 @@ def test_a_worker_stops_when_it_is_told(home: Path) -> None:
         until(lambda: served(store, keys=Keys("pymk")))
 
 
-HEAVY = ("torch", "torch_geometric", "faiss", "polars", "pyspark", "numba", "sklearn", "scipy", "pandas", "pyarrow")
+HEAVY = ("torch", "torch_geometric", "faiss", "polars", "pyspark", "sklearn", "scipy.sparse", "pandas", "pyarrow")
 
 
 def test_the_service_starts_light() -> None:
     code = f"import sys, service.app; print([name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_starting_compiles_nothing() -> None:
+    code = """
+import gc, service.app
+from numba.core.dispatcher import Dispatcher
+found = [one for one in gc.get_objects() if isinstance(one, Dispatcher)]
+kernels = [one for one in found if not one.py_func.__module__.startswith("numba")]
+print(len(kernels) > 5, [one.py_func.__name__ for one in kernels if one.signatures])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True []"
 
 
 def test_commands_register_without_numeric_libraries() -> None:

@@ -8,9 +8,11 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.sources import Source
 from models.tables import Tables
-from service.entries import EntryEncoder
-from service.reasons import EXAMPLES, VALUES, SharedAttributes, mutual_connections, nameable_friends
+from service.entries import EXAMPLES, EntryEncoder
+from service.kernels.entries import SHARED_AT_MOST
+from service.reasons import nameable_friends
 
 MakeTables = Callable[..., Tables]
 
@@ -73,48 +75,31 @@ def shared(tables: Tables, viewer: int, other: int) -> list[tuple[str, str]]:
     for column in tables.reason_columns:
         people = Counter(value for row in range(tables.n) for value in values(tables, row, column))
         both = values(tables, viewer, column) & values(tables, other, column)
-        found += [(column, value) for value in sorted(both, key=lambda value: (people[value], value))[:VALUES]]
+        found += [(column, value) for value in sorted(both, key=lambda value: (people[value], value))[:SHARED_AT_MOST]]
     return found
 
 
 @given(st.data())
-def test_mutual_connections_are_those_of_a_plain_count(make_tables: MakeTables, data: st.DataObject) -> None:
+def test_what_is_told_is_what_a_plain_count_finds(make_tables: MakeTables, data: st.DataObject) -> None:
     tables = data.draw(networks(make_tables))
     viewer = data.draw(st.integers(0, tables.n - 1))
     others = data.draw(shown(tables))
-    marks = np.zeros(tables.n, dtype=np.int32)
-    friends = nameable_friends(tables, viewer)
-    found = mutual_connections(tables.graph, friends, np.array(others, dtype=np.intp), marks)
-    expected = [named(tables, viewer, other) for other in others]
-    assert found.counts.tolist() == [len(rows) for rows in expected]
-    assert found.examples.tolist() == [row for rows in expected for row in rows[:EXAMPLES]]
-    assert not marks.any()
-
-
-@given(st.data())
-def test_shared_values_are_those_of_a_plain_count(make_tables: MakeTables, data: st.DataObject) -> None:
-    tables = data.draw(networks(make_tables))
-    viewer = data.draw(st.integers(0, tables.n - 1))
-    others = data.draw(shown(tables))
-    found = SharedAttributes(tables).of(viewer, np.array(others, dtype=np.intp))
-    assert found == [shared(tables, viewer, other) for other in others]
-
-
-@given(st.data())
-def test_what_is_told_reads_back_as_it_was_counted(make_tables: MakeTables, data: st.DataObject) -> None:
-    tables = data.draw(networks(make_tables))
-    viewer = data.draw(st.integers(0, tables.n - 1))
-    others = data.draw(shown(tables))
-    encoder, friends = EntryEncoder(tables), nameable_friends(tables, viewer)
-    rows = np.array(others, dtype=np.uint32)
-    told = encoder.told(viewer, rows.astype(np.intp), friends)
-    halves = encoder.halves(rows, np.full(len(rows), 0.5, np.float32), np.ones(len(rows), np.uint8), told)
+    encoder, rows = EntryEncoder(tables), np.array(others, dtype=np.uint32)
+    scores, bits = np.full(len(rows), 0.5, np.float32), np.full(len(rows), Source.FRIENDS_OF_FRIENDS, np.uint8)
+    made = encoder.entries(viewer, nameable_friends(tables, viewer), rows, scores, bits)
     people = tables.vocabulary.user_ids()
-    for other, (before, after) in zip(others, halves, strict=True):
-        entry = orjson.loads(before + b"1" + after)
-        assert entry["user_id"] == people[other]
+    assert len(made) == len(others)
+    for at, (entry, other) in enumerate(zip(orjson.loads(b"[" + made.text + b"]"), others, strict=True)):
+        before, after = made.halves(at)
+        assert orjson.loads(before + b"%d" % (at + 1) + after) == entry
+        assert (entry["user_id"], entry["score"], entry["position"]) == (people[other], 0.5, at + 1)
         mutual = named(tables, viewer, other)
-        examples = [reason["examples"] for reason in entry["reasons"] if reason["code"] == "mutual_connections"]
-        assert examples == ([[people[row] for row in mutual[:EXAMPLES]]] if mutual else [])
+        assert entry["sources"] == (["friends_of_friends"] if mutual else ["random_walk"])
+        reasons = [reason for reason in entry["reasons"] if reason["code"] == "mutual_connections"]
+        assert [reason["examples"] for reason in reasons] == (
+            [[people[row] for row in mutual[:EXAMPLES]]] if mutual else []
+        )
+        assert [reason["count"] for reason in reasons] == ([len(mutual)] if mutual else [])
         attributes = [reason for reason in entry["reasons"] if reason["code"] == "same_attribute"]
         assert [(one["attribute"], one["value"]) for one in attributes] == shared(tables, viewer, other)
+        assert entry["reasons"] == reasons + attributes

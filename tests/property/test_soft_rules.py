@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from models.tables import Tables
-from service.diversity import PAGE, diversified
+from service.kernels.diversity import PAGE
 from service.people_now import PeopleNow
 from service.ranked_list import RankedList
 from service.soft_rules import Diversity, SoftRules, SoftSettings
@@ -17,6 +17,20 @@ COMPANIES = (None, "Acme", "Bolt", "Cog", "Dyn", "Ecru")
 
 STRETCHES = st.lists(st.tuples(st.integers(0, len(COMPANIES) - 1), st.integers(1, 160)), min_size=1, max_size=8)
 """companies of a list as stretches of people: one so long that the others stand behind the beginning"""
+
+
+def page_by_page(codes: list[int], most: int) -> list[int]:
+    """Everybody's places: on each page the best with at most `most` of one code, and of all where it is short."""
+    left, order = list(range(len(codes))), []
+    while left:
+        page: list[int] = []
+        for at in left:
+            if len(page) < PAGE and (codes[at] < 0 or [codes[one] for one in page].count(codes[at]) < most):
+                page.append(at)
+        page += [at for at in left if at not in page][: PAGE - len(page)]
+        order += sorted(page)
+        left = [at for at in left if at not in page]
+    return order
 
 
 @given(STRETCHES, st.integers(0, 2**32), st.integers(0, 300), st.integers(1, 100), st.integers(1, PAGE))
@@ -47,6 +61,6 @@ def test_a_look_at_the_beginning_places_what_a_look_at_all_would(
         return None if made is None else made.rows.tolist()
 
     codes = tables.categorical_codes[rows, 0].tolist()
-    expected = rows[diversified(codes, places, most) if most < PAGE else np.arange(min(places, n))].tolist()
+    expected = rows[page_by_page(codes, most)[:places] if most < PAGE else np.arange(min(places, n))].tolist()
     assert placed(n) == expected
     assert placed(max(n - missing, 1)) in (expected, None)

@@ -80,4 +80,7 @@ def test_quoted_ids_are_json(ids: list[str]) -> None:
     vocabulary = Vocabulary.from_ids(ids)
     vocabulary.prepare()
     rows = np.array([3, 0, 2, 1, 0])
-    assert [orjson.loads(one) for one in vocabulary.quoted(rows)] == [vocabulary.user_id(row) for row in rows]
+    text, starts = vocabulary.as_json
+    written = [b'"' + text[starts[row] : starts[row + 1]].tobytes() + b'"' for row in rows]
+    assert [orjson.loads(one) for one in written] == [vocabulary.user_id(row) for row in rows]
+    assert vocabulary.longest_json == max(len(one) for one in written) - 2

@@ -3,11 +3,31 @@
 from collections import Counter
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.diversity import PAGE, diversified, is_diverse
+from service import diversity
+from service.kernels.diversity import PAGE
+
+
+def diversified(codes: list[int], places: int, most: int) -> list[int]:
+    """Positions of people with these codes, the best first, whose rows are in no order."""
+    rows = np.random.default_rng(0).permutation(len(codes)).astype(np.uint32)
+    column = np.zeros(len(codes), dtype=np.int32)
+    column[rows] = codes
+    chosen, was_filled = diversity.diversified(rows, column, places, most)
+    assert was_filled or within(np.array(codes)[chosen].tolist(), most)
+    return chosen.tolist()
+
+
+def within(codes: list[int], most: int) -> bool:
+    """Whether no code stands on a page more than so often."""
+    return all(
+        count <= most
+        for begin in range(0, len(codes), PAGE)
+        for code, count in Counter(codes[begin : begin + PAGE]).items()
+        if code >= 0
+    )
 
 
 def test_nothing_moves_where_nobody_is_over_the_limit() -> None:
@@ -48,18 +68,11 @@ def test_properties(codes: list[int], places: int, most: int) -> None:
 
 @given(CODES, st.integers(1, 6))
 def test_a_diverse_list_is_left_as_it_is(codes: list[int], most: int) -> None:
-    ordered = np.array(codes, dtype=np.int32)
-    within = all(
-        count <= most
-        for begin in range(0, len(codes), PAGE)
-        for code, count in Counter(codes[begin : begin + PAGE]).items()
-        if code >= 0
-    )
-    assert is_diverse(ordered, most) == within
-    if within:
+    if within(codes, most):
         assert diversified(codes, len(codes), most) == list(range(len(codes)))
 
 
-@pytest.mark.parametrize("most", [20, 21, 1000])
-def test_a_limit_of_a_page_turns_it_off(most: int) -> None:
-    assert is_diverse(np.zeros(50, np.int32), most)
+def test_a_page_is_filled_only_where_nobody_else_is_left() -> None:
+    rows = np.arange(30, dtype=np.uint32)
+    for codes, filled in (([7] * 30, True), ([7] * 5 + [-1] * 25, False), ([7] * 6 + [8] * 24, True)):
+        assert diversity.diversified(rows, np.array(codes, dtype=np.int32), 20, 5)[1] is filled

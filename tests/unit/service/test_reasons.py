@@ -2,23 +2,35 @@
 
 import tracemalloc
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from models import sources
 from models.sources import Source
 from models.tables import Tables
 from service.entries import EntryEncoder
-from service.reasons import attribute_text, mutual_connections, nameable_friends
+from service.kernels.entries import put_score
+from service.reasons import attribute_text, nameable_friends
 
 MakeTables = Callable[..., Tables]
 
 
 def told(tables: Tables, viewer: int, *shown: int) -> list[list[dict[str, object]]]:
-    friends = nameable_friends(tables, viewer)
-    reasons = EntryEncoder(tables).told(viewer, np.array(shown, dtype=np.intp), friends).reasons
-    return [orjson.loads(b"[" + one + b"]") for one in reasons]
+    return [one["reasons"] for one in entries(tables, viewer, np.zeros(len(shown), np.uint8), *shown)]
+
+
+def entries(tables: Tables, viewer: int | None, bits: NDArray[np.uint8], *shown: int) -> list[Any]:
+    rows, scores = np.array(shown, dtype=np.uint32), np.ones(len(shown), np.float32)
+    made = EntryEncoder(tables).entries(viewer, nameable_friends(tables, viewer), rows, scores, bits)
+    found: list[Any] = orjson.loads(b"[" + made.text + b"]")
+    assert [one["position"] for one in found] == list(range(1, len(shown) + 1))
+    return found
 
 
 def star(make_tables: MakeTables, **changed: object) -> Tables:
@@ -58,11 +70,10 @@ def test_a_source_betrays_no_hidden_friend(make_tables: MakeTables) -> None:
     """ann knows zed through bea alone, eva through dan as well."""
     tables = make_tables(["ann", "bea", "dan", "eva", "zed"], [(0, 1), (0, 2), (1, 3), (2, 3), (1, 4)], flags={1: 3})
     near, near_and_alike = Source.FRIENDS_OF_FRIENDS, Source.FRIENDS_OF_FRIENDS | Source.EMBEDDING
-    told = EntryEncoder(tables).told(0, np.array([3, 4, 4, 4]), nameable_friends(tables, 0))
-    assert told.mutuals.tolist() == [1, 0, 0, 0]
     bits = np.array([near, near, near_and_alike, Source.POPULAR], np.uint8)
     walked, walked_and_alike = Source.RANDOM_WALK, Source.RANDOM_WALK | Source.EMBEDDING
-    assert told.sources(bits).tolist() == [near, walked, walked_and_alike, Source.POPULAR]
+    told = [one["sources"] for one in entries(tables, 0, bits, 3, 4, 4, 4)]
+    assert told == [sources.names(one) for one in (near, walked, walked_and_alike, Source.POPULAR)]
 
 
 def test_nobody_shared_is_no_reason(make_tables: MakeTables) -> None:
@@ -72,9 +83,12 @@ def test_nobody_shared_is_no_reason(make_tables: MakeTables) -> None:
 
 def test_scratch_is_clean_after_each_viewer(make_tables: MakeTables) -> None:
     tables = star(make_tables)
-    marks = np.zeros(tables.n, dtype=np.int32)
-    mutual_connections(tables.graph, nameable_friends(tables, 0), np.array([8, 7]), marks)
-    assert not marks.any()
+    encoder = EntryEncoder(tables)
+    rows, bits = np.array([8, 7], np.uint32), np.zeros(2, np.uint8)
+    encoder.entries(0, nameable_friends(tables, 0), rows, np.ones(2, np.float32), bits)
+    nobody = np.zeros(0, dtype=np.int32)
+    told = orjson.loads(b"[" + encoder.entries(None, nobody, rows, np.ones(2, np.float32), bits).text + b"]")
+    assert [one["reasons"] for one in told] == [[], []], "the friends of the viewer before are forgotten"
 
 
 def test_shared_values_are_told_in_the_order_of_the_reason_columns(make_tables: MakeTables) -> None:
@@ -126,13 +140,26 @@ def test_what_an_encoder_keeps_of_a_person_is_small(make_tables: MakeTables) -> 
     people = [f"person {number:03}" for number in range(400)]
     tables = make_tables(people, [(0, 1)])
     encoder = EntryEncoder(tables)
-    rows = np.arange(400, dtype=np.uint32)
-    nobody = np.zeros(0, dtype=np.int32)
-    told = encoder.told(None, rows.astype(np.intp), nobody)
+    rows, nobody = np.arange(400, dtype=np.uint32), np.zeros(0, dtype=np.int32)
     tracemalloc.start()
     try:
-        encoder.halves(rows, np.ones(400, np.float32), np.ones(400, np.uint8), told)
+        encoder.entries(None, nobody, rows, np.ones(400, np.float32), np.ones(400, np.uint8))
         kept, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert kept < 400 * 400, f"{kept / 400:.0f} bytes of each"
+
+
+BITS_OF_ONE = 0x3F800000
+"""all float32 from 0 to 1 are these bits and below"""
+TENS = np.float32(10.0 ** -np.arange(45)).view(np.int32).tolist()
+
+
+@given(st.integers(0, BITS_OF_ONE) | st.sampled_from(TENS))
+def test_a_score_is_written_with_six_digits(bits: int) -> None:
+    shown = np.array([bits], np.uint32).view(np.float32)[0]
+    out = np.zeros(64, dtype=np.uint8)
+    end = put_score(out, 3, np.float64(shown))
+    assert out[3:end].tobytes() == b"%.6g" % float(shown)
+    assert not out[:3].any()
+    assert not out[end:].any()

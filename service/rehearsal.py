@@ -1,0 +1,56 @@
+"""Lists made for nobody, so that no request is the first: kernels are compiled, or loaded from where they are kept."""
+
+import numpy as np
+
+from models.block import Block
+from models.features.pair import PAIR_FEATURES
+from models.tables import Tables
+from service.kernels.order import settle
+from service.live_view import LiveView
+from service.ranked_list import NO_ENTRIES, KeptList, RankedList, State
+from service.ranking import Ranking, Trace, Viewer
+from service.ties import id_hashes
+
+
+def rehearse(ranking: Ranking) -> None:
+    """Goes the ways that a list comes about, with the first people of the version as everybody in it.
+
+    A kernel is compiled for each combination of types that it meets, read-only arrays apart from others; so viewers
+    come with live state and without, and lists out of records as well as made here.
+    """
+    tables, trace = ranking.tables, Trace()
+    n = min(tables.n, 2)
+    if not n:
+        return
+    block = Block.unpack(_block(n).pack())
+    for view in (None, _view(tables)):
+        viewer = Viewer(tables.vocabulary.user_id(0), 0, view)
+        _, made = ranking.judged(block, "", viewer, trace)
+        for listed in (made, _kept(n), ranking.cold(viewer, trace)):
+            ranking.verdicts(viewer, listed.rows)
+            placed = ranking.placed(listed, "", n, viewer, trace)
+            if placed is not None:
+                ranking.encoded(placed, viewer, ranking.friends(viewer), trace)
+    everybody = np.arange(n, dtype=np.int32)
+    settle(np.zeros(n, np.float32), everybody, everybody.astype(np.uint32), id_hashes(tables.vocabulary), 0)
+
+
+def _block(n: int) -> Block:
+    """Candidates of whom nothing is known."""
+    features = len(PAIR_FEATURES)
+    nothing = np.zeros(features, dtype=np.float32)
+    rows, bits = np.arange(n, dtype=np.uint32), np.zeros(n, dtype=np.uint8)
+    return Block(0, rows, bits, np.zeros((features, n), dtype=np.uint8), nothing, nothing)
+
+
+def _view(tables: Tables) -> LiveView:
+    """The live state of somebody to whom nothing happened."""
+    nobody = np.zeros(0, dtype=np.int32)
+    friends = tables.graph.neighbours(0).copy()
+    return LiveView(0, 0, nobody, np.zeros(0, np.uint8), friends, nobody, np.zeros(0, np.float32))
+
+
+def _kept(n: int) -> RankedList:
+    """A list as a record gives it back."""
+    listed = RankedList(0, np.arange(n, dtype=np.uint32), np.ones(n, np.float32), np.zeros(n, np.uint8))
+    return KeptList.unpack(KeptList(listed, State(), (), (), NO_ENTRIES).pack(n), 0).listed
