@@ -8,7 +8,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from service.problems import MEDIA_TYPE, ProblemError, invalid_all, of_error, too_large
-from service.requests import RECORD
+from service.requests import RECORD, Record
 
 
 async def answer_error(request: Request, error: Exception) -> Response:
@@ -39,6 +39,8 @@ async def answer_validation_error(request: Request, error: Exception) -> Respons
 
 
 def _response(request: Request, problem: ProblemError) -> Response:
-    body = problem.body(request.scope[RECORD].request_id)
+    record: Record = request.scope[RECORD]
+    record.refused(problem)
+    body = problem.body(record.request_id)
     headers = {"Cache-Control": "private, no-store", **problem.headers}
     return Response(body, problem.status.value, headers, media_type=MEDIA_TYPE)

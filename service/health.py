@@ -1,5 +1,6 @@
 """The routes that machines watch: is the process alive, can it serve, what has it counted."""
 
+import structlog
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -64,7 +65,8 @@ async def _store(parts: Parts) -> Part:
     try:
         await parts.stores.requests.ping()
     except StoreError as error:
-        return Part(ok=False, detail=str(error))
+        structlog.get_logger().warning("store_not_ready", error=str(error))
+        return Part(ok=False, detail=error.told)
     return Part(ok=True, detail="answers")
 
 
@@ -73,7 +75,7 @@ async def _warnings(parts: Parts) -> list[str]:
     try:
         info = await parts.stores.requests.info()
     except StoreError as error:
-        return [f"the store does not say how it is: {error}"]
+        return [f"the store does not say how it is: {error.told}"]
     found = []
     if parts.settings.redis_url is not None and not info.append_only:
         found.append(

@@ -70,7 +70,7 @@ def kept(query: Query, version: ServedVersion, viewer: Viewer, found: KeptList, 
     trace.stage("rules")
     friends = ranking.friends(viewer)
     known = found if told_identity(viewer, friends) == found.state.friends else None
-    entries = ranking.encoded(placed, viewer, friends, trace, known)
+    entries = ranking.encoded(placed, viewer, friends, known)
     trace.stage("encode")
     served = CACHE if len(listed) or query.excluded else EMPTY
     return Answer(served, version.version, entries.text)
@@ -89,7 +89,7 @@ def ranked(
     served = RANKED if len(listed) else EMPTY
     friends = ranking.friends(viewer)
     placed = _placed(listed, query, max(query.limit, DEFAULT_LIMIT), version, viewer, trace)
-    entries = ranking.encoded(placed, viewer, friends, trace)
+    entries = ranking.encoded(placed, viewer, friends)
     state = ranking.state(viewer)._replace(friends=told_identity(viewer, friends))
     made = KeptList(candidates, state, placed.rows.tolist(), placed.scores.tolist(), entries)
     text = entries.first(min(query.limit, len(entries)))
@@ -146,7 +146,7 @@ def _entries(
         listed = ranking.allowed(listed, viewer, _excluded(query, version), trace)
     placed = _placed(listed, query, query.limit, version, viewer, trace)
     friends = ranking.friends(viewer) if friends is None else friends
-    entries = ranking.encoded(placed, viewer, friends, trace, known)
+    entries = ranking.encoded(placed, viewer, friends, known)
     trace.stage("encode")
     return entries.text
 

@@ -6,16 +6,13 @@ from typing import Any
 
 import orjson
 
-from models.errors import PymkError, StoreError, StoreRefusedError, StoreUnavailableError, UsageError, VersionError
+from models.errors import PymkError, StoreError, UsageError, VersionError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
 """what a client that was turned away for load or an absent store waits"""
 
 STATUS_OF: tuple[tuple[type[PymkError], HTTPStatus], ...] = (
-    (StoreRefusedError, HTTPStatus.SERVICE_UNAVAILABLE),
-    (StoreUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
-    (StoreError, HTTPStatus.SERVICE_UNAVAILABLE),
     (VersionError, HTTPStatus.CONFLICT),
     (UsageError, HTTPStatus.UNPROCESSABLE_ENTITY),
 )
@@ -25,7 +22,8 @@ STATUS_OF: tuple[tuple[type[PymkError], HTTPStatus], ...] = (
 class ProblemError(PymkError):
     """A request cannot be answered as asked; carries what the answer says.
 
-    `members` stand in the document beside the standard ones, `headers` on the answer.
+    `members` stand in the document beside the standard ones, `headers` on the answer; `logged` stands in the log line
+    alone.
     """
 
     def __init__(
@@ -35,12 +33,14 @@ class ProblemError(PymkError):
         *,
         members: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        logged: str | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.members = dict(members or {})
         self.headers = dict(headers or {})
+        self.logged = logged
 
     def body(self, request_id: str) -> bytes:
         """The problem document."""
@@ -70,10 +70,10 @@ def invalid_all(faults: Sequence[tuple[str, str, str]]) -> ProblemError:
     )
 
 
-def unavailable(detail: str, **members: Any) -> ProblemError:
+def unavailable(detail: str, *, logged: str | None = None, **members: Any) -> ProblemError:
     """503 with the wait after which to try again."""
     headers = {"Retry-After": str(RETRY_AFTER_S)}
-    return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, detail, members=members, headers=headers)
+    return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, detail, members=members, headers=headers, logged=logged)
 
 
 def too_large() -> ProblemError:
@@ -84,13 +84,13 @@ def too_large() -> ProblemError:
 
 
 def of_error(error: Exception) -> ProblemError:
-    """The problem that an error comes to; of an unexpected one only that it happened."""
+    """The problem that an error comes to; of an unexpected one only that it happened, of the store not where it is."""
     if isinstance(error, ProblemError):
         return error
+    if isinstance(error, StoreError):
+        return unavailable(error.told, logged=str(error))
     for kind, status in STATUS_OF:
         if isinstance(error, kind):
-            if status is HTTPStatus.SERVICE_UNAVAILABLE:
-                return unavailable(str(error))
             return ProblemError(status, str(error))
     return ProblemError(
         HTTPStatus.INTERNAL_SERVER_ERROR, "something went wrong in the service; its log has the request id"

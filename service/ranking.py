@@ -192,7 +192,6 @@ class Ranking:
         placed: RankedList,
         viewer: Viewer,
         friends: NDArray[np.int32],
-        trace: Trace,
         known: KeptList | None = None,
     ) -> Entries:
         """The JSON of people in their places. `known` has entries made with the same friends, which are moved."""
@@ -200,9 +199,7 @@ class Ranking:
             return NO_ENTRIES
         if known is not None:
             return self._moved(placed, viewer, friends, known)
-        made = self.encoder.entries(viewer.profile, friends, placed.rows, placed.scores, placed.sources)
-        trace.stage("reasons")
-        return made
+        return self.encoder.entries(viewer.profile, friends, placed.rows, placed.scores, placed.sources)
 
     def _moved(self, placed: RankedList, viewer: Viewer, friends: NDArray[np.int32], known: KeptList) -> Entries:
         """Entries in their places: those that are known with the same score moved, the others made."""

@@ -30,7 +30,7 @@ def rehearse(ranking: Ranking) -> None:
             ranking.verdicts(viewer, listed.rows)
             placed = ranking.placed(listed, "", n, viewer, trace)
             if placed is not None:
-                ranking.encoded(placed, viewer, ranking.friends(viewer), trace)
+                ranking.encoded(placed, viewer, ranking.friends(viewer))
     everybody = np.arange(n, dtype=np.int32)
     settle(np.zeros(n, np.float32), everybody, everybody.astype(np.uint32), id_hashes(tables.vocabulary), 0)
 

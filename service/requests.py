@@ -38,6 +38,12 @@ class Record:
     user_id: str | None = None
     facts: dict[str, object] = field(default_factory=dict)
 
+    def refused(self, problem: ProblemError) -> None:
+        """The answer is a problem: its status, and what of it the log alone is told."""
+        self.status = problem.status.value
+        if problem.logged is not None:
+            self.facts["error"] = problem.logged
+
 
 class Requests:
     """The outermost application: hands requests to the hot route or the others and accounts for each."""
@@ -149,8 +155,8 @@ class Requests:
 
 
 async def answer_problem(problem: ProblemError, record: Record, send: Send) -> None:
-    """Sends a problem document; the record learns of its status."""
-    record.status = problem.status.value
+    """Sends a problem document; the record learns of it."""
+    record.refused(problem)
     body = problem.body(record.request_id)
     headers = [
         (b"content-type", MEDIA_TYPE.encode()),

@@ -79,7 +79,7 @@ def test_json(benchmark: Any, world: Any) -> None:
     turn = cycle(zip(lists, viewers, strict=True))
 
     def encoded(listed: RankedList, viewer: Viewer) -> bytes:
-        return ranking.encoded(listed, viewer, ranking.friends(viewer), Trace()).text
+        return ranking.encoded(listed, viewer, ranking.friends(viewer)).text
 
     benchmark(lambda: encoded(*next(turn)))
     vocabulary = world.tables.vocabulary
@@ -104,6 +104,6 @@ def test_from_block_to_json(benchmark: Any, world: Any) -> None:
     def ranked() -> bytes:
         block = Block.unpack(next(records))
         viewer = Viewer("", block.viewer)
-        return ranking.encoded(placed(ranking, block, viewer), viewer, ranking.friends(viewer), Trace()).text
+        return ranking.encoded(placed(ranking, block, viewer), viewer, ranking.friends(viewer)).text
 
     assert len(json.loads(b"[%b]" % benchmark(ranked))) == 20

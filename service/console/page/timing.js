@@ -6,8 +6,7 @@ const STAGES = {
   store: "store",
   rank: "scoring",
   rules: "rules",
-  reasons: "reasons",
-  encode: "encoding",
+  encode: "reasons",
 };
 
 const shown = (ms) => (ms >= 10 ? ms.toFixed(0) : ms >= 1 ? ms.toFixed(1) : ms.toFixed(2));

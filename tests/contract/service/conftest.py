@@ -74,7 +74,7 @@ class Unplugged(AsyncMemoryStore):
 
     def _check(self) -> None:
         if self.is_cut_off:
-            raise StoreUnavailableError("The store in memory does not answer in time.")
+            raise Place("The store at /srv/somewhere").failure(TimeoutError())
 
 
 @dataclass
