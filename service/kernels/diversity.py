@@ -41,10 +41,13 @@ def page_by_page(
             at = first
             while count < end:
                 if not used[at]:
-                    chosen[count], used[at] = at, True
+                    slot = count  # a page stands in the order of its places
+                    while slot > begin and chosen[slot - 1] > at:
+                        chosen[slot] = chosen[slot - 1]
+                        slot -= 1
+                    chosen[slot], used[at] = at, True
                     count += 1
                 at += 1
-            chosen[begin:end].sort()
         while first < len(rows) and used[first]:
             first += 1
     return count, had_to_fill

@@ -100,13 +100,13 @@ def settle(
     """
     keys = np.empty(len(places), dtype=np.uint64)
     first = 0
-    while first < len(places):
-        end = first + 1
-        while end < len(places) and scores[places[end]] == scores[places[first]]:
-            end += 1
-        if end - first > 1:
-            for at in range(first, end):
-                keys[at] = _mixed(np.uint64(own) << np.uint64(32) | np.uint64(hashes[np.int64(rows[places[at]])]))
-            order = np.argsort(keys[first:end])
-            places[first:end] = places[first:end][order]
-        first = end
+    for at in range(len(places)):
+        place = places[at]
+        if scores[place] != scores[places[first]]:
+            first = at
+        key = _mixed(np.uint64(own) << np.uint64(32) | np.uint64(hashes[np.int64(rows[place])]))
+        slot = at  # by insertion: seldom more than a few are equal
+        while slot > first and keys[slot - 1] > key:
+            keys[slot], places[slot] = keys[slot - 1], places[slot - 1]
+            slot -= 1
+        keys[slot], places[slot] = key, place
