@@ -50,7 +50,15 @@ class VersionError(PymkError):
 
 
 class StoreError(PymkError):
-    """The store cannot be used."""
+    """The store cannot be used.
+
+    `told` says so to whoever calls the service: without where the store is and what it answered, which are the
+    operator's to know.
+    """
+
+    def __init__(self, message: str, told: str | None = None) -> None:
+        super().__init__(message)
+        self.told = message if told is None else told
 
 
 class StoreUnavailableError(StoreError):

@@ -25,12 +25,13 @@ class Place:
     """what is known to be wrong with it, asked where a connection fails"""
 
     def failure(self, error: Exception) -> StoreError:
-        """The error to raise instead of one of CLIENT_ERRORS."""
+        """The error to raise instead of one of CLIENT_ERRORS; what it tells callers names no place."""
         if isinstance(error, DENIED):
-            return StoreRefusedError(f"{self.name} denies access: {error}. Check user and password in PYMK_REDIS_URL.")
+            message = f"{self.name} denies access: {error}. Check user and password in PYMK_REDIS_URL."
+            return StoreRefusedError(message, "The store denies access.")
         if isinstance(error, REFUSED) and not isinstance(error, NOT_NOW):
-            return StoreRefusedError(f"{self.name} refuses: {error}.")
+            return StoreRefusedError(f"{self.name} refuses: {error}.", "The store refuses.")
         if isinstance(error, (TimeoutError, client.TimeoutError)):
-            return StoreUnavailableError(f"{self.name} does not answer in time.")
+            return StoreUnavailableError(f"{self.name} does not answer in time.", "The store does not answer in time.")
         message = f"{self.name} does not answer: {str(error).rstrip('.')}."
-        return StoreUnavailableError(" ".join(filter(None, (message, self.trouble()))))
+        return StoreUnavailableError(" ".join(filter(None, (message, self.trouble()))), "The store does not answer.")

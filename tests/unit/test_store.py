@@ -65,29 +65,40 @@ async def test_a_cluster_that_is_not_there_is_named() -> None:
     await awaited.aclose()
 
 
+GONE = StoreUnavailableError
+IN_TIME, ABSENT, REFUSES = "The store does not answer in time.", "The store does not answer.", "The store refuses."
+
+
 @pytest.mark.parametrize(
-    ("error", "kind", "told"),
+    ("error", "kind", "told", "callers"),
     [
-        (client.TimeoutError("Timeout reading"), StoreUnavailableError, "Here does not answer in time."),
-        (TimeoutError(), StoreUnavailableError, "Here does not answer in time."),
-        (client.ConnectionError("gone."), StoreUnavailableError, "Here does not answer: gone. It fell."),
-        (client.BusyLoadingError("loading"), StoreUnavailableError, "Here does not answer: loading. It fell."),
-        (client.ClusterDownError("CLUSTERDOWN"), StoreUnavailableError, "Here does not answer: CLUSTERDOWN. It fell."),
-        (client.OutOfMemoryError("full"), StoreRefusedError, "Here refuses: full."),
-        (client.ReadOnlyError("replica"), StoreRefusedError, "Here refuses: replica."),
-        (client.ResponseError("MISCONF"), StoreRefusedError, "Here refuses: MISCONF."),
+        (client.TimeoutError("Timeout reading"), GONE, "Here does not answer in time.", IN_TIME),
+        (TimeoutError(), GONE, "Here does not answer in time.", IN_TIME),
+        (client.ConnectionError("gone."), GONE, "Here does not answer: gone. It fell.", ABSENT),
+        (client.BusyLoadingError("loading"), GONE, "Here does not answer: loading. It fell.", ABSENT),
+        (client.ClusterDownError("CLUSTERDOWN"), GONE, "Here does not answer: CLUSTERDOWN. It fell.", ABSENT),
+        (client.OutOfMemoryError("full"), StoreRefusedError, "Here refuses: full.", REFUSES),
+        (client.ReadOnlyError("replica"), StoreRefusedError, "Here refuses: replica.", REFUSES),
+        (client.ResponseError("MISCONF"), StoreRefusedError, "Here refuses: MISCONF.", REFUSES),
     ],
 )
-def test_errors_of_the_client_get_their_meaning(error: Exception, kind: type[Exception], told: str) -> None:
+def test_errors_of_the_client_get_their_meaning(
+    error: Exception, kind: type[Exception], told: str, callers: str
+) -> None:
     failure = Place("Here", lambda: "It fell.").failure(error)
     assert type(failure) is kind
-    assert str(failure) == told
+    assert (str(failure), failure.told) == (told, callers)
 
 
 def test_a_wrong_password_is_a_refusal() -> None:
     failure = Place("Here").failure(client.AuthenticationError("WRONGPASS"))
     assert isinstance(failure, StoreRefusedError)
     assert "Check user and password" in str(failure)
+    assert failure.told == "The store denies access."
+
+
+def test_a_failure_that_names_no_place_is_told_as_it_is() -> None:
+    assert StoreUnavailableError("Others write it all the time.").told == "Others write it all the time."
 
 
 def test_memory_lets_keys_go_when_their_time_comes() -> None:

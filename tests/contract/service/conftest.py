@@ -19,13 +19,13 @@ from models import logs
 from models.attribution import Explanation
 from models.block import Block
 from models.columns import FLAG_COLUMNS
-from models.errors import StoreUnavailableError
 from models.keys import Keys
 from models.live.hidden import FlagChange, append_change_blocking
 from models.live.stamps import now_us
 from models.publishing import publish
 from models.scoring import ViewerInputs
 from models.settings import Settings
+from models.store import failures
 from models.store.memory import AsyncMemoryStore, MemoryStore
 from models.tables import Tables
 from models.versions import Versions
@@ -33,6 +33,7 @@ from service.app import create_app
 from service.parts import Parts, Stores
 
 PATIENCE_S = 5.0
+STORE = failures.Place("The store at /srv/pymk/store")
 
 
 class FirstFeature:
@@ -74,7 +75,7 @@ class Unplugged(AsyncMemoryStore):
 
     def _check(self) -> None:
         if self.is_cut_off:
-            raise Place("The store at /srv/somewhere").failure(TimeoutError())
+            raise STORE.failure(TimeoutError())
 
 
 @dataclass

@@ -9,6 +9,7 @@ import anyio
 import pytest
 import structlog
 from fastapi import Request
+from structlog.testing import capture_logs
 
 from models import processes
 from service.served_version import ServedVersions
@@ -210,11 +211,46 @@ async def test_health_and_metrics_ask_for_no_key(open_place: Any) -> None:
             assert (await place.client.get(path)).status_code == 200
 
 
-async def test_the_log_has_one_line_a_request_and_no_id(place: Any) -> None:
+@pytest.fixture
+def lines(place: Any) -> list[dict[str, Any]]:
+    """The log lines of the requests that are made meanwhile."""
     lines: list[dict[str, Any]] = []
     place.app.state.requests._log = structlog.wrap_logger(
         structlog.PrintLogger(io.StringIO()), processors=[lambda _, name, line: lines.append(line) or ""]
     )
+    return lines
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/pymk/recommendations?user_id=cid", "/pymk/users/cid", "/pymk/users/cid/why/gus"],
+)
+async def test_where_the_store_is_stands_in_the_log_and_in_no_answer(
+    place: Any, lines: list[dict[str, Any]], path: str
+) -> None:
+    place.requests.is_cut_off = True
+    answer = await place.client.get(path)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.json()["detail"] == "The store does not answer in time."
+    assert "/srv/pymk" not in answer.text
+    (line,) = lines
+    assert line["status"] == 503
+    assert line["error"] == "The store at /srv/pymk/store does not answer in time."
+
+
+async def test_readiness_does_not_say_where_the_store_is_and_the_log_does(place: Any) -> None:
+    place.requests.is_cut_off = True
+    with capture_logs() as lines:
+        answer = await place.client.get("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json()["parts"]["store"] == {"ok": False, "detail": "The store does not answer in time."}
+    assert "/srv/pymk" not in answer.text
+    assert [line["error"] for line in lines if line["event"] == "store_not_ready"] == [
+        "The store at /srv/pymk/store does not answer in time."
+    ]
+
+
+async def test_the_log_has_one_line_a_request_and_no_id(place: Any, lines: list[dict[str, Any]]) -> None:
     await place.recommended("cid")
     await place.client.get("/pymk/users/cid")
     await place.client.get("/health/live")
