@@ -1,6 +1,9 @@
 """Lists made for nobody, so that no request is the first: kernels are compiled, or loaded from where they are kept."""
 
+from time import perf_counter
+
 import numpy as np
+import structlog
 
 from models.block import Block
 from models.features.pair import PAIR_FEATURES
@@ -11,6 +14,9 @@ from service.ranked_list import NO_ENTRIES, KeptList, RankedList, State
 from service.ranking import Ranking, Trace, Viewer
 from service.ties import id_hashes
 
+WORTH_TELLING_S = 1.0
+"""what takes longer was compiled, not loaded"""
+
 
 def rehearse(ranking: Ranking) -> None:
     """Goes the ways that a list comes about, with the first people of the version as everybody in it.
@@ -18,7 +24,7 @@ def rehearse(ranking: Ranking) -> None:
     A kernel is compiled for each combination of types that it meets, read-only arrays apart from others; so viewers
     come with live state and without, and lists out of records as well as made here.
     """
-    tables, trace = ranking.tables, Trace()
+    tables, trace, began = ranking.tables, Trace(), perf_counter()
     n = min(tables.n, 2)
     if not n:
         return
@@ -33,6 +39,8 @@ def rehearse(ranking: Ranking) -> None:
                 ranking.encoded(placed, viewer, ranking.friends(viewer))
     everybody = np.arange(n, dtype=np.int32)
     settle(np.zeros(n, np.float32), everybody, everybody.astype(np.uint32), id_hashes(tables.vocabulary), 0)
+    if (seconds := perf_counter() - began) > WORTH_TELLING_S:
+        structlog.get_logger().info("kernels_compiled", seconds=round(seconds, 1))
 
 
 def _block(n: int) -> Block:

@@ -33,30 +33,34 @@ def draw(path: Path, run: dict[str, Any], runs: Sequence[dict[str, Any]], p99_ms
     load = run["load"]
     mark = "PARTIAL: " if run["partial"] else ""
     figure.suptitle(f"{mark}{run['url']}, {load['rate_per_s']:.0f} requests/s, {load['duration_s']:.0f} s")
-    _by_share(panels[0], run, p99_ms)
+    by_share(panels[0], run, p99_ms)
     _along(panels[1], run)
     if several:
         _by_rate(panels[2], runs, p99_ms)
     figure.savefig(path, dpi=120, format="png")
 
 
-def _by_share(panel: "Axes", run: dict[str, Any], p99_ms: float | None) -> None:
-    """Latency against the share of requests, drawn out towards 1."""
+def by_share(panel: "Axes", run: dict[str, Any], p99_ms: float | None) -> None:
+    """Latency against the share of requests, drawn out towards 1 as far as their number n can tell: to 1 - 1/n."""
+    most = 2
     for kind, one in run["kinds"].items():
         cells = one["histogram_ms"]
         total, seen = sum(count for _, count in cells), 0
         places, heights = [], []
         for edge, count in cells:
             seen += count
-            if seen < total:  # the last one is at infinity
-                places.append(1 / (1 - seen / total))
-                heights.append(edge)
+            places.append(total / max(total - seen, 1))  # the slowest is not at 1, which would be at infinity
+            heights.append(edge)
         if places:
-            panel.step(places, heights, where="pre", label=kind)
+            panel.step([1, *places], [heights[0], *heights], where="pre", label=kind)
+            most = max(most, total)
     if p99_ms is not None:
         panel.plot([1, 100, 100], [p99_ms, p99_ms, 0.1], color="grey", linestyle=":", label="SLO")
     panel.set(xscale="log", yscale="log", xlabel="share of requests", ylabel="latency from intended start, ms")
-    panel.set_xticks([1 / (1 - share) for share in _NINES], [f"{share:g}" for share in _NINES])
+    told = [share for share in _NINES if (1 - share) * most > 1 - 1e-9]
+    panel.set_xticks([1 / (1 - share) for share in told], [f"{share:g}" for share in told])
+    panel.set_xticks([], minor=True)
+    panel.set_xlim(1, most)
     panel.grid(visible=True, alpha=0.3)
     if panel.lines:  # nothing is drawn of kinds that were not answered
         panel.legend()
