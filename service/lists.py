@@ -57,7 +57,6 @@ def kept(query: Query, version: ServedVersion, viewer: Viewer, found: KeptList, 
     if found.state[:-1] == state[:-1] and not query.excluded:
         places = ranking.soft.places(query.context, query.limit)
         if places <= len(entries) or len(entries) < DEFAULT_LIMIT:  # fewer were made only where there are no more
-            trace.stage("encode")
             text = entries.first(min(places, len(entries)))
             return Answer(CACHE if text else EMPTY, version.version, text)
     if found.state.turned != state.turned:
