@@ -86,10 +86,11 @@ class Block:
         return body + _CHECKSUM.pack(zlib.crc32(body))
 
     @classmethod
-    def unpack(cls, record: bytes) -> "Block":
-        """The block of a record; arrays are views of it except `rows`.
+    def unpack(cls, record: bytes, people: int = MAX_ROW + 1) -> "Block":
+        """The block of a record, of a version with so many people; arrays are views of it except `rows`.
 
-        Raises CorruptRecordError for another layout, a wrong length or a wrong checksum.
+        Raises CorruptRecordError for another layout, a wrong length, a wrong checksum or a candidate beyond the people:
+        compiled loops look rows up unchecked.
         """
         if len(record) < _HEADER.size + _CHECKSUM.size:
             raise CorruptRecordError(f"a candidate block of {len(record)} bytes is shorter than its header")
@@ -105,6 +106,8 @@ class Block:
         at = _HEADER.size + 8 * features
         rows = np.frombuffer(record, "<u2", m, at).astype(np.uint32)
         rows |= np.frombuffer(record, np.uint8, m, at + 2 * m).astype(np.uint32) << np.uint32(16)
+        if rows.max(initial=0) >= people and m:
+            raise CorruptRecordError(f"row {viewer}'s candidate block names row {rows.max()} of {people} people")
         return cls(
             viewer=viewer,
             rows=rows,

@@ -18,7 +18,7 @@ from safetensors.numpy import load
 from models import files
 from models.attribution import Explanation, Head
 from models.block import Block
-from models.errors import ArtefactError
+from models.errors import ArtefactError, CorruptRecordError
 from models.features.names import LOG_DEGREE, STATISTICS
 from models.features.pair import (
     ALLOCATION,
@@ -48,6 +48,7 @@ MASS_OF = 20
 """how many of a list's best set its level"""
 
 Floats = NDArray[np.float32]
+_READ = len(PAIR_FEATURES), len(STATISTICS), len(STATISTICS)
 _NO_PRODUCT: Floats = np.zeros((0, 0), dtype=np.float32)
 
 
@@ -141,7 +142,12 @@ class Ranker:
             raise ArtefactError(f"{path} is truncated or altered: {error!r}") from error
 
     def query(self, person: Floats) -> Floats:
-        """(d,) float32, L2-normalised: the query tower's output for a row of tower inputs."""
+        """(d,) float32, L2-normalised: the query tower's output for a row of tower inputs.
+
+        Raises CorruptRecordError for a row of another length than the tower was trained on.
+        """
+        if len(person) != len(self._tower[0][0]):
+            raise CorruptRecordError(f"{len(person)} tower inputs where the tower reads {len(self._tower[0][0])}")
         for weight, bias, is_last in self._tower:
             person = dense(person, weight, bias, is_last)
         return person
@@ -169,6 +175,9 @@ class Ranker:
 
     def _first_layer(self, tables: PersonTables, block: Block, viewer: ViewerInputs) -> Floats:
         """(m, h + 1) what pair features and extra inputs make of the head's hidden units, and past them; scratch."""
+        read = len(block.codes), len(viewer.statistics), tables.statistics.shape[1]
+        if read != _READ:  # the kernels look no bounds up
+            raise CorruptRecordError(f"features and statistics number {read} where the ranker reads {_READ}")
         m, reads, width = len(block), len(PAIR_FEATURES) + len(EXTRA_INPUTS) + 1, len(self._first[0])
         weights = self._scratch.array("weights", reads, width)
         bias, past, absolute, relative, extra = self._first

@@ -104,13 +104,14 @@ class Tables:
         names = _read_names(directory / NAMES)
         n = names.users
         starts = _read_boundaries(directory / "vocabulary_offsets.npy", n)
-        multi_indptr, multi_codes = _read_sparse(directory, ("multi_indptr", "multi_codes"), n)
+        multi_values = [(column, value) for column, values in names.multi for value in values]
+        multi_indptr, multi_codes = _read_sparse(directory, ("multi_indptr", "multi_codes"), n, len(multi_values))
         stored = _read_boundaries(directory / "profiles_offsets.npy", n)
-        forbidden = Graph(*_read_sparse(directory, ("forbidden_indptr", "forbidden_indices"), n))
+        forbidden = Graph(*_read_sparse(directory, ("forbidden_indptr", "forbidden_indices"), n, n))
         return cls(
             directory=directory,
             vocabulary=Vocabulary(files.map_bytes(directory / "vocabulary.bin", int(starts[-1])), starts),
-            graph=Graph(*_read_sparse(directory, ("indptr", "indices"), n)),
+            graph=Graph(*_read_sparse(directory, ("indptr", "indices"), n, n)),
             forbidden=forbidden,
             forbidden_kinds=_read_kinds(directory, len(forbidden.indices), names),
             flags=files.read_array(directory / "flags.npy", np.uint8, (n,)),
@@ -125,7 +126,7 @@ class Tables:
             categorical_values=[values for _, values in names.categorical],
             multi_indptr=multi_indptr,
             multi_codes=multi_codes,
-            multi_values=[(column, value) for column, values in names.multi for value in values],
+            multi_values=multi_values,
             column_kinds=_kinds(names),
             reason_columns=names.reason_columns,
             popular=files.read_array(directory / "popular.npy", np.int32, (None,)),
@@ -267,7 +268,13 @@ def _read_boundaries(path: Path, n: int) -> NDArray[np.int64]:
     return boundaries
 
 
-def _read_sparse(directory: Path, names: tuple[str, str], n: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Boundaries and values of compressed sparse rows."""
+def _read_sparse(
+    directory: Path, names: tuple[str, str], n: int, below: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Boundaries and values, from 0 and `below` a number, of compressed sparse rows: kernels look no bounds up."""
     indptr = _read_boundaries(directory / f"{names[0]}.npy", n)
-    return indptr, files.read_array(directory / f"{names[1]}.npy", np.int32, (int(indptr[-1]),))
+    path = directory / f"{names[1]}.npy"
+    values = files.read_array(path, np.int32, (int(indptr[-1]),))
+    if len(values) and not 0 <= values.min() <= values.max() < below:
+        raise ArtefactError(f"{path} is altered: its values run from {values.min()} to {values.max()}")
+    return indptr, values

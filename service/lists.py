@@ -33,9 +33,12 @@ def is_deep(query: Query) -> bool:
     return query.limit + len(query.excluded) > KEPT
 
 
-def read_block(record: bytes, row: int) -> Block:
-    """The block of a record. Raises CorruptRecordError where it does not read back or is another viewer's."""
-    block = Block.unpack(record)
+def read_block(record: bytes, row: int, people: int) -> Block:
+    """The block of a record, of a version with so many people.
+
+    Raises CorruptRecordError where it does not read back or is another viewer's.
+    """
+    block = Block.unpack(record, people)
     if block.viewer != row:
         raise CorruptRecordError(f"a block of row {block.viewer} stands where row {row}'s is due")
     return block

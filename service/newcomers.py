@@ -22,7 +22,7 @@ def met(viewer: Viewer, tables: Tables, record: bytes | None, profile: bytes | N
     Raises CorruptRecordError where something does not read back.
     """
     if record is not None:
-        newcomer = Newcomer.unpack(record)
+        newcomer = Newcomer.unpack(record, tables.n)
         inputs = ViewerInputs(newcomer.statistics, newcomer.tower_inputs)
         return replace(viewer, codes=newcomer.codes, inputs=inputs), newcomer.block
     put = LiveProfile.unpack(profile).over({}, 0)

@@ -32,6 +32,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.block import MAX_ROW
 from models.errors import CorruptRecordError
 
 LAYOUT = 2
@@ -170,10 +171,11 @@ class KeptList:
         return body + _WORD.pack(zlib.crc32(body))
 
     @classmethod
-    def unpack(cls, record: bytes, viewer: int) -> "KeptList":
-        """The list of a record; arrays are views of it.
+    def unpack(cls, record: bytes, viewer: int, people: int = MAX_ROW + 1) -> "KeptList":
+        """The list of a record, in a version with so many people; arrays are views of it.
 
-        Raises CorruptRecordError for another layout, a wrong length or checksum, or another viewer's list.
+        Raises CorruptRecordError for another layout, a wrong length or checksum, another viewer's list, or a row beyond
+        the people: compiled loops look rows up unchecked.
         """
         try:
             layout, is_whole, k, owner, *state = _HEADER.unpack_from(record)
@@ -200,5 +202,7 @@ class KeptList:
             sources=np.frombuffer(record, np.uint8, k, _HEADER.size + 8 * k),
             is_whole=bool(is_whole),
         )
+        if k and listed.rows.max() >= people:
+            raise CorruptRecordError(f"row {owner}'s ranked list names row {listed.rows.max()} of {people} people")
         entries = Entries(record[text_at:end], places[2 * e : 3 * e], places[3 * e :])
         return cls(listed, State(*state), places[:e], places[e : 2 * e], entries)

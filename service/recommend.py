@@ -93,7 +93,7 @@ class BatchRecommender:
                 answers[at] = lists.nothing(version)
             elif viewer.row is None:
                 answers[at] = self._newcomer(query, viewer)
-            elif (block := _block(blocks[at], viewer.row)) is not None:
+            elif (block := _block(blocks[at], viewer.row, version.tables.n)) is not None:
                 answers[at], _ = lists.ranked(query, version, viewer, block, Trace(), kept=False)
             else:
                 missing[at] = viewer
@@ -140,7 +140,7 @@ class BatchRecommender:
             stale = None
             if previous is not None and (row := previous.tables.vocabulary.row(query.user_id)) is not None:
                 self._state.bring(previous)
-                block = _block(record, row)
+                block = _block(record, row, previous.tables.n)
                 before = self._changed(previous, self._state.viewer(previous, query.user_id, row, packed))
                 if block is not None and before.row is not None:
                     stale = lists.stale(query, self._version, viewer, previous, before, block, Trace())
@@ -168,9 +168,9 @@ class BatchRecommender:
         return self._previous
 
 
-def _block(record: bytes | None, row: int) -> Block | None:
+def _block(record: bytes | None, row: int, people: int) -> Block | None:
     try:
-        return lists.read_block(record, row) if record is not None else None
+        return lists.read_block(record, row, people) if record is not None else None
     except CorruptRecordError as error:
         structlog.get_logger().warning("block_not_read", error=str(error))
         return None

@@ -82,12 +82,12 @@ class Recommender:
             return await self._newcomer(query, version, viewer, trace, patience)
         viewer = await self._changed(version, viewer, trace, patience)
         if reads_kept:
-            listed = self._kept(found[0], row)
+            listed = self._kept(found[0], row, version.tables.n)
             if listed is not None and (answer := lists.kept(query, version, viewer, listed, trace)) is not None:
                 return answer
             found = [await _within(patience, self._store.get(keys.block(version.version, row)))]
             trace.stage("store")
-        block = self._block(found[0], row)
+        block = self._block(found[0], row, version.tables.n)
         if block is not None:
             kept = not fresh and self._clock() - viewer.reshaped > SETTLING_US
             answer, made = lists.ranked(query, version, viewer, block, trace, kept=kept)
@@ -97,7 +97,7 @@ class Recommender:
         self._behind.queue(user_id)
         if previous is not None and (older := previous.tables.vocabulary.row(user_id)) is not None:
             record = await _within(patience, self._store.get(keys.block(previous.version, older)))
-            block = self._block(record, older)
+            block = self._block(record, older, previous.tables.n)
             trace.stage("store")
             before = await self._changed(previous, self._viewer(previous, user_id, older, live), trace, patience)
             if block is not None and before.row is not None:
@@ -146,18 +146,18 @@ class Recommender:
             self._metrics.degraded.labels("corrupt_record").inc()
             raise unavailable("what is known of this user does not read back", served=lists.UNAVAILABLE) from error
 
-    def _kept(self, record: bytes | None, row: int) -> KeptList | None:
+    def _kept(self, record: bytes | None, row: int, people: int) -> KeptList | None:
         """The ranked list of a record, or None."""
         try:
-            return KeptList.unpack(record, row) if record is not None else None
+            return KeptList.unpack(record, row, people) if record is not None else None
         except CorruptRecordError:
             self._metrics.degraded.labels("corrupt_list").inc()
             return None
 
-    def _block(self, record: bytes | None, row: int) -> Block | None:
+    def _block(self, record: bytes | None, row: int, people: int) -> Block | None:
         """The candidate block of a record, or None; one that does not read back counts as none."""
         try:
-            return lists.read_block(record, row) if record is not None else None
+            return lists.read_block(record, row, people) if record is not None else None
         except CorruptRecordError:
             self._metrics.degraded.labels("corrupt_block").inc()
             return None

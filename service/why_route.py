@@ -75,7 +75,9 @@ async def _person(parts: Parts, served: ServedVersion, user_id: str, parameter: 
     packed, profile = await store.get_many([keys.block(served.version, person.row), keys.live_profile(user_id)])
     person = changed(person, tables, served.manifest.cut_us, profile)
     try:
-        return person, read_block(packed, person.row) if packed is not None and person.row is not None else None
+        return person, read_block(
+            packed, person.row, tables.n
+        ) if packed is not None and person.row is not None else None
     except CorruptRecordError:
         parts.metrics.degraded.labels("corrupt_block").inc()
         return person, None

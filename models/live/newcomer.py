@@ -126,8 +126,11 @@ class Newcomer:
         return body + _CHECKSUM.pack(zlib.crc32(body))
 
     @classmethod
-    def unpack(cls, record: bytes) -> "Newcomer":
-        """The newcomer of a record. Raises CorruptRecordError for another layout, length or checksum."""
+    def unpack(cls, record: bytes, people: int = MAX_ROW + 1) -> "Newcomer":
+        """The newcomer of a record, in a version with so many people.
+
+        Raises CorruptRecordError for another layout, length or checksum, and for a candidate beyond the people.
+        """
         if len(record) < _HEADER.size + _CHECKSUM.size:
             raise CorruptRecordError(f"a newcomer record of {len(record)} bytes is shorter than its header")
         layout, _, *lengths, size, stamp = _HEADER.unpack_from(record)
@@ -144,7 +147,7 @@ class Newcomer:
             np.frombuffer(record, dtype, length, int(start))
             for dtype, length, start in zip(dtypes, lengths, starts, strict=False)
         ]
-        block = Block.unpack(record[int(starts[-2]) : end])
+        block = Block.unpack(record[int(starts[-2]) : end], people)
         return cls(stamp, parts[0], parts[1], ProfileCodes(parts[2], parts[3]), parts[4], block)
 
 

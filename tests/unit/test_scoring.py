@@ -11,11 +11,11 @@ import torch
 
 from models import files
 from models.block import Block, quantise
-from models.errors import ArtefactError
+from models.errors import ArtefactError, CorruptRecordError
 from models.features.names import LOG_DEGREE, STATISTICS
 from models.features.pair import ALLOCATION, EXTRA_INPUTS, PAIR_FEATURES, extra_inputs
 from models.networks.two_tower import TwoTower, TwoTowerConfig
-from models.scoring import TOWER_PRODUCT, Ranker, list_mass
+from models.scoring import TOWER_PRODUCT, Ranker, ViewerInputs, list_mass
 from models.sources import Source, names
 from offline import checkpoints
 from offline.training_lists import TrainingLists
@@ -218,6 +218,18 @@ def test_the_mass_of_a_list_is_that_of_its_best_twenty() -> None:
     assert list_mass(logits) == pytest.approx(np.log(np.exp(np.sort(logits)[-20:]).mean()), rel=1e-5)
     assert list_mass(logits[:3]) == pytest.approx(np.log(np.exp(logits[:3]).mean()), rel=1e-5)
     assert list_mass(logits + 1000) == pytest.approx(list_mass(logits) + 1000, rel=1e-5)
+
+
+def test_what_another_ranker_reads_is_refused(tmp_path: Path) -> None:
+    model = network(1)
+    ranker, known, asked = Ranker.open(saved(model, tmp_path)), people(model, 1), block(1)
+    fewer = Block(asked.viewer, asked.rows, asked.sources, asked.codes[1:], asked.low[1:], asked.high[1:])
+    with pytest.raises(CorruptRecordError, match="number"):
+        ranker.logits(known, fewer)
+    with pytest.raises(CorruptRecordError, match="number"):
+        ranker.logits(known, asked, ViewerInputs(known.statistics[0, 1:], known.tower_inputs[0]))
+    with pytest.raises(CorruptRecordError, match="tower inputs"):
+        ranker.logits(known, asked, ViewerInputs(known.statistics[0], known.tower_inputs[0, 1:]))
 
 
 def fallback(directory: Path, **changed: Any) -> Path:

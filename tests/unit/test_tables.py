@@ -115,6 +115,17 @@ def test_an_array_of_another_version_is_refused_by_name(tables_directory: Path, 
         Tables.open(tables_directory)
 
 
+@pytest.mark.parametrize("name", ["indices", "forbidden_indices", "multi_codes"])
+@pytest.mark.parametrize("value", [-1, 8])
+def test_a_value_beyond_the_people_is_refused_by_name(tables_directory: Path, name: str, value: int) -> None:
+    path = tables_directory / f"{name}.npy"
+    array = np.load(path)
+    array[0] = value
+    np.save(path, array)
+    with pytest.raises(ArtefactError, match=f"{name}.npy is altered"):
+        Tables.open(tables_directory)
+
+
 def test_a_profile_that_is_no_json_is_refused_by_row(tables_directory: Path) -> None:
     path = tables_directory / "profiles.bin"
     path.write_bytes(b"?" + path.read_bytes()[1:])

@@ -8,10 +8,11 @@ import anyio
 import numpy as np
 import pytest
 
-from models.block import Block
+from models.block import Block, quantise
 from models.graph import Graph
 from models.pair_bits import PairBit
 from models.versions import Versions
+from service.ranked_list import NO_ENTRIES, KeptList, RankedList, State
 
 pytestmark = pytest.mark.anyio
 
@@ -170,6 +171,23 @@ async def test_another_viewers_block_is_not_served(place: Any) -> None:
     assert Block.unpack(record).viewer == 0
     place.store.set(place.keys.block(version, 2), record)
     assert (await place.recommended("cid"))["served"] == "cold_start"
+
+
+async def test_people_beyond_the_version_are_not_looked_up(place: Any) -> None:
+    version = place.parts.versions.active.version
+    block, list_key = place.keys.block(version, 2), place.keys.ranked(version, 2, "web")
+    rows = np.array([1, 8], np.uint32)
+    beyond = Block.unpack(place.store.get(place.keys.block(version, 2)))
+    beyond = quantise(2, rows, np.ones(2, np.uint8), np.zeros((len(beyond.codes), 2), np.float32))
+    kept = KeptList(RankedList(2, rows, np.ones(2, np.float32), np.ones(2, np.uint8)), State(), (), (), NO_ENTRIES)
+    place.store.set(list_key, kept.pack(2))
+    assert (await place.recommended("cid"))["served"] == "ranked"
+    place.store.delete([list_key])
+    place.store.set(block, beyond.pack())
+    assert (await place.recommended("cid"))["served"] == "cold_start"
+    metrics = (await place.client.get("/metrics")).text
+    assert 'pymk_degraded_total{reason="corrupt_list"} 1.0' in metrics
+    assert 'pymk_degraded_total{reason="corrupt_block"} 1.0' in metrics
 
 
 async def test_an_absent_store_is_named(place: Any) -> None:

@@ -80,7 +80,7 @@ def test_a_batch_answers_what_singles_answer(
         if record is None or row is None:
             single = lists.cold(query, served, viewer, Trace())
         else:
-            single, _ = lists.ranked(query, served, viewer, lists.read_block(record, row), Trace())
+            single, _ = lists.ranked(query, served, viewer, lists.read_block(record, row, served.tables.n), Trace())
         assert document["served"] == single.served
         assert document["version"] == published
         assert document["recommendations"] == orjson.loads(b"[" + single.entries + b"]")
