@@ -1,4 +1,4 @@
-"""Scores a candidate block with NumPy: the trained ranker, folded for one viewer at a time.
+"""Scores a candidate block: the trained ranker, folded for one viewer at a time.
 
 What depends on the viewer alone goes into the weights before the candidates are touched: the query tower's output and
 the ranges of the block's codes are multiplied into the head's first layer, so that one product over codes, derived
@@ -197,7 +197,7 @@ class Ranker:
             pair,
         )
         overlap = pair[len(PAIR_FEATURES)]
-        np.log1p(overlap, out=overlap)  # NumPy computes eight at once, a kernel one by one
+        np.log1p(overlap, out=overlap)  # NumPy computes sixteen at once, a kernel one by one
         return np.matmul(pair.T, weights, out=self._scratch.array("hidden", m, width))
 
     def _towers_product(self, tables: PersonTables, block: Block, viewer: ViewerInputs) -> Floats:

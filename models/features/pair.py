@@ -1,7 +1,7 @@
 """What a model sees of a viewer and a candidate: the pair features that a block keeps, and what is derived of them.
 
 The candidate kernel fills the kept features, by night for everybody and in the worker for one person; `extra_inputs`
-derives the rest from a block and the version's statistics, in training and in serving alike.
+derives the rest from a block and the version's statistics for training, models.kernels.head.gather for a request.
 """
 
 import math
@@ -85,25 +85,9 @@ def extra_inputs(
 
     `common_neighbours` (..., m) as kept, ln(1 + count); `candidate_statistics` (..., m, s) and `viewer_statistics`
     (..., s) as models.features.statistics makes them; `sources` (..., m) source bits; `places` (..., m) where in the
-    block each stands, None for the whole block in its order.
+    block each stands, None for the whole block in its order. models.kernels.head.gather does the same for one request.
     """
     planes = np.empty((len(EXTRA_INPUTS), *common_neighbours.shape), dtype=np.float32)
-    fill_extra_inputs(planes, common_neighbours, candidate_statistics, viewer_statistics, sources, places)
-    return np.ascontiguousarray(np.moveaxis(planes, 0, -1))
-
-
-def fill_extra_inputs(
-    planes: Floats,
-    common_neighbours: Floats,
-    candidate_statistics: Floats,
-    viewer_statistics: Floats,
-    sources: NDArray[np.uint8],
-    places: NDArray[np.int64] | None = None,
-) -> None:
-    """Writes the extra inputs into `planes` (len(EXTRA_INPUTS), ..., m) float32, one input after the other.
-
-    The rest as `extra_inputs` takes it.
-    """
     first_source = 2 + len(STATISTICS)
     last = candidate_statistics.ndim - 1
     planes[2:first_source] = candidate_statistics.transpose(last, *range(last))
@@ -117,6 +101,7 @@ def fill_extra_inputs(
     np.log1p(mutual, out=planes[0])
     planes[1] = LOG_POSITION[: common_neighbours.shape[-1]] if places is None else LOG_POSITION[places]
     planes[first_source:] = np.bitwise_and.outer(SOURCE_BITS, sources) != 0
+    return np.ascontiguousarray(np.moveaxis(planes, 0, -1))
 
 
 LOG_POSITION: Final[Floats] = np.log1p(np.arange(1 << 16)).astype(np.float32)
