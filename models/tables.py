@@ -129,7 +129,9 @@ class Tables:
             multi_values=multi_values,
             column_kinds=_kinds(names),
             reason_columns=names.reason_columns,
-            popular=files.read_array(directory / "popular.npy", np.int32, (None,)),
+            popular=_below(
+                directory / "popular.npy", files.read_array(directory / "popular.npy", np.int32, (None,)), n
+            ),
             profiles=files.map_bytes(directory / "profiles.bin", int(stored[-1])),
             profile_offsets=stored,
             suspicion=files.read_array(directory / SUSPICION, np.float16, (n,)) if names.suspicion else None,
@@ -274,7 +276,11 @@ def _read_sparse(
     """Boundaries and values, from 0 and `below` a number, of compressed sparse rows: kernels look no bounds up."""
     indptr = _read_boundaries(directory / f"{names[0]}.npy", n)
     path = directory / f"{names[1]}.npy"
-    values = files.read_array(path, np.int32, (int(indptr[-1]),))
+    return indptr, _below(path, files.read_array(path, np.int32, (int(indptr[-1]),)), below)
+
+
+def _below(path: Path, values: NDArray[np.int32], below: int) -> NDArray[np.int32]:
+    """The values of a file. Raises ArtefactError where one is less than 0, or not `below` a number."""
     if len(values) and not 0 <= values.min() <= values.max() < below:
         raise ArtefactError(f"{path} is altered: its values run from {values.min()} to {values.max()}")
-    return indptr, values
+    return values

@@ -1,9 +1,11 @@
 """`pymk recommend`: lists for many people at once, through the ranking and the rules that answer requests."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from time import time
+from typing import TypeVar
 
 import numpy as np
 import orjson
@@ -12,7 +14,7 @@ import structlog
 from models import publishing
 from models.block import Block
 from models.columns import Flag, user_id_fault
-from models.errors import CorruptRecordError, PymkError, UsageError, VersionError
+from models.errors import CorruptRecordError, UsageError, VersionError
 from models.events import FORBIDDEN_DAYS
 from models.keys import Keys
 from models.live.exposure import Exposed
@@ -27,6 +29,8 @@ from service.query import Query
 from service.ranking import Trace, Viewer
 from service.served_version import OpenScorer, ServedVersion, VersionOpener
 from service.soft_rules import SoftSettings
+
+_Made = TypeVar("_Made")
 
 BATCH = 256
 """people whose blocks are read in one trip"""
@@ -93,8 +97,8 @@ class BatchRecommender:
                 answers[at] = lists.nothing(version)
             elif viewer.row is None:
                 answers[at] = self._newcomer(query, viewer)
-            elif (block := _block(blocks[at], viewer.row, version.tables.n)) is not None:
-                answers[at], _ = lists.ranked(query, version, viewer, block, Trace(), kept=False)
+            elif (answer := self._ranked(query, viewer, _block(blocks[at], viewer.row, version.tables.n))) is not None:
+                answers[at] = answer
             else:
                 missing[at] = viewer
         if missing:
@@ -115,6 +119,11 @@ class BatchRecommender:
             structlog.get_logger().warning("profile_not_read", error=str(error))
             return viewer
 
+    def _ranked(self, query: Query, viewer: Viewer, block: Block | None) -> Answer | None:
+        """The list ranked from a block, None where there is none that the ranker can read."""
+        made = _of_block(lambda one: lists.ranked(query, self._version, viewer, one, Trace(), kept=False), block)
+        return None if made is None else made[0]
+
     def _newcomer(self, query: Query, viewer: Viewer) -> Answer:
         """The list for somebody whom the version does not know."""
         version, block = self._version, None
@@ -124,8 +133,8 @@ class BatchRecommender:
                 viewer, block = met(viewer, version.tables, record, profile)
             except CorruptRecordError as error:
                 structlog.get_logger().warning("newcomer_not_read", error=str(error))
-        if block is not None:
-            return lists.ranked(query, version, viewer, block, Trace(), kept=False)[0]
+        if (answer := self._ranked(query, viewer, block)) is not None:
+            return answer
         if is_worth_making(viewer):
             self._store.queue_add(self._keys.refresh, [query.user_id.encode()], time())
         return lists.cold(query, version, viewer, Trace())
@@ -140,10 +149,10 @@ class BatchRecommender:
             stale = None
             if previous is not None and (row := previous.tables.vocabulary.row(query.user_id)) is not None:
                 self._state.bring(previous)
-                block = _block(record, row, previous.tables.n)
                 before = self._changed(previous, self._state.viewer(previous, query.user_id, row, packed))
-                if block is not None and before.row is not None:
-                    stale = lists.stale(query, self._version, viewer, previous, before, block, Trace())
+                if before.row is not None:
+                    make = partial(lists.stale, query, self._version, viewer, previous, before, trace=Trace())
+                    stale = _of_block(make, _block(record, row, previous.tables.n))
             yield stale or lists.cold(query, self._version, viewer, Trace())
 
     def _live(self, queries: Sequence[Query]) -> list[bytes | None]:
@@ -163,14 +172,23 @@ class BatchRecommender:
             version, self._before = self._before[0], ()
             try:
                 self._previous = self._opener.open(version)
-            except PymkError as error:
-                structlog.get_logger().warning("previous_version_not_opened", version=version, error=str(error))
+            except Exception as error:  # whatever is wrong with it, lists are made without it
+                structlog.get_logger().warning("previous_version_not_opened", version=version, error=repr(error))
         return self._previous
 
 
 def _block(record: bytes | None, row: int, people: int) -> Block | None:
     try:
         return lists.read_block(record, row, people) if record is not None else None
+    except CorruptRecordError as error:
+        structlog.get_logger().warning("block_not_read", error=str(error))
+        return None
+
+
+def _of_block(make: Callable[[Block], _Made | None], block: Block | None) -> _Made | None:
+    """What is made of a block; one that the ranker cannot read, as of another release, counts as none."""
+    try:
+        return make(block) if block is not None else None
     except CorruptRecordError as error:
         structlog.get_logger().warning("block_not_read", error=str(error))
         return None

@@ -88,9 +88,10 @@ class Recommender:
             found = [await _within(patience, self._store.get(keys.block(version.version, row)))]
             trace.stage("store")
         block = self._block(found[0], row, version.tables.n)
-        if block is not None:
-            kept = not fresh and self._clock() - viewer.reshaped > SETTLING_US
-            answer, made = lists.ranked(query, version, viewer, block, trace, kept=kept)
+        keep = not fresh and self._clock() - viewer.reshaped > SETTLING_US
+        ranked = self._readable(lambda one: lists.ranked(query, version, viewer, one, trace, kept=keep), block)
+        if ranked is not None:
+            answer, made = ranked
             if made is not None:
                 self._behind.keep(keys.ranked(version.version, row, query.context), made.pack(KEPT))
             return answer
@@ -100,8 +101,10 @@ class Recommender:
             block = self._block(record, older, previous.tables.n)
             trace.stage("store")
             before = await self._changed(previous, self._viewer(previous, user_id, older, live), trace, patience)
-            if block is not None and before.row is not None:
-                stale = lists.stale(query, version, viewer, previous, before, block, trace)
+            if before.row is not None:
+                stale = self._readable(
+                    lambda one: lists.stale(query, version, viewer, previous, before, one, trace), block
+                )
                 if stale is not None:
                     return stale
         return lists.cold(query, version, viewer, trace)
@@ -119,8 +122,9 @@ class Recommender:
                 viewer, block = met(viewer, version.tables, record, profile)
             except CorruptRecordError:
                 self._metrics.degraded.labels("corrupt_newcomer").inc()
-        if block is not None:
-            return lists.ranked(query, version, viewer, block, trace, kept=False)[0]
+        ranked = self._readable(lambda one: lists.ranked(query, version, viewer, one, trace, kept=False), block)
+        if ranked is not None:
+            return ranked[0]
         if is_worth_making(viewer):
             self._behind.queue(query.user_id)
         return lists.cold(query, version, viewer, trace)
@@ -158,6 +162,14 @@ class Recommender:
         """The candidate block of a record, or None; one that does not read back counts as none."""
         try:
             return lists.read_block(record, row, people) if record is not None else None
+        except CorruptRecordError:
+            self._metrics.degraded.labels("corrupt_block").inc()
+            return None
+
+    def _readable(self, made_of: Callable[[Block], _Read | None], block: Block | None) -> _Read | None:
+        """What is made of a block; one that the ranker cannot read, as of another release, counts as none."""
+        try:
+            return made_of(block) if block is not None else None
         except CorruptRecordError:
             self._metrics.degraded.labels("corrupt_block").inc()
             return None

@@ -12,7 +12,6 @@ from service.kernels.order import settle
 from service.live_view import LiveView
 from service.ranked_list import NO_ENTRIES, KeptList, RankedList, State
 from service.ranking import Ranking, Trace, Viewer
-from service.ties import id_hashes
 
 WORTH_TELLING_S = 1.0
 """what takes longer was compiled, not loaded"""
@@ -28,17 +27,16 @@ def rehearse(ranking: Ranking) -> None:
     n = min(tables.n, 2)
     if not n:
         return
-    block = Block.unpack(_block(n).pack())
+    block, kept, everybody = Block.unpack(_block(n).pack()), _kept(n), np.arange(n, dtype=np.int32)
     for view in (None, _view(tables)):
         viewer = Viewer(tables.vocabulary.user_id(0), 0, view)
         _, made = ranking.judged(block, "", viewer, trace)
-        for listed in (made, _kept(n), ranking.cold(viewer, trace)):
+        for listed in (made, kept, kept.at(everybody), ranking.cold(viewer, trace)):  # the first and last may be empty
             ranking.verdicts(viewer, listed.rows)
             placed = ranking.placed(listed, "", n, viewer, trace)
             if placed is not None:
                 ranking.encoded(placed, viewer, ranking.friends(viewer))
-    everybody = np.arange(n, dtype=np.int32)
-    settle(np.zeros(n, np.float32), everybody, everybody.astype(np.uint32), id_hashes(tables.vocabulary), 0)
+    settle(np.zeros(n, np.float32), everybody, everybody.astype(np.uint32), np.zeros(tables.n, np.uint32), 0)
     if (seconds := perf_counter() - began) > WORTH_TELLING_S:
         structlog.get_logger().info("kernels_compiled", seconds=round(seconds, 1))
 

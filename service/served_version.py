@@ -210,8 +210,9 @@ class ServedVersions:
             return None
         try:
             return await asyncio.to_thread(self._opener.open, before[0])
-        except PymkError as error:
-            structlog.get_logger().warning("previous_version_not_opened", version=before[0], error=str(error))
+        except Exception as error:  # whatever is wrong with it, the active one is served without it
+            told = str(error) if isinstance(error, PymkError) else f"{type(error).__name__}: {error}"
+            structlog.get_logger().warning("previous_version_not_opened", version=before[0], error=told)
             return None
 
     async def _report(self) -> None:

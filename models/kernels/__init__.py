@@ -1,1 +1,1 @@
-"""Compiled loops over the graph."""
+"""Compiled loops: over the graph, and over the candidates of one viewer."""

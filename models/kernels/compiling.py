@@ -33,12 +33,29 @@ def compiled(*, fastmath: bool = False) -> Callable[[F], F]:
 
 
 class _KernelCache(FunctionCache):
-    """A cache on disk that is also marked by the sources of all kernels."""
+    """A cache on disk that is also marked by the sources of all kernels.
+
+    Nothing depends on it but time: what cannot be read back is compiled anew, what cannot be written is not kept.
+    """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
         stamp = (self._impl.locator.get_source_stamp(), _sources_digest(Path(function.__code__.co_filename).parent))
         self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, stamp)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """What is kept of a kernel for these types, None where nothing is that reads back."""
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # unpickling what a loss of power left raises anything
+            with suppress(OSError):
+                self.flush()  # or else the file in the way could not be replaced either
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keeps a kernel, where there is room."""
+        with suppress(OSError):
+            super().save_overload(sig, data)
 
 
 @cache

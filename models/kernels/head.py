@@ -91,7 +91,7 @@ def gather(
 ) -> None:
     """Writes what the first layer reads of the candidates (m,) into `inputs` (F + x + 1, m), in the order of `fold`.
 
-    In the place of the first extra input stands what the logarithm of 1 more of is that input, Jaccard's similarity
+    Where the first extra input belongs stands JACCARD_SCALE times the Jaccard similarity: the input is ln(1 + that)
     (models.features.pair.extra_inputs). `codes` (F, m), `low` and `high` (F,) and `sources` (m,) are the block's;
     `bits` are the sources that have an input each; `statistics` (n, s) are everybody's and `viewer` (s,)
     hers, with ln(1 + degree) in the column `log_degree`.

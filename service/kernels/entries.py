@@ -54,7 +54,7 @@ def put_number(out: Bytes, at: int, number: int) -> int:
 @compiled()
 def put_score(out: Bytes, at: int, score: float) -> int:
     """Writes a score from 0 to 1 at a place as "%.6g" does; where it ends."""
-    if score <= 0 or score >= 1:
+    if not 0 < score < 1:  # nor where it is no number
         return put_number(out, at, int(score >= 1))
     exponent = -1
     while score * _TENS[-exponent] < 1:

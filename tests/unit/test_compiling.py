@@ -48,3 +48,12 @@ def test_kept_code_serves_again_until_a_source_elsewhere_changes(copy: Path) -> 
     path = copy / "models" / "features" / "pair.py"
     path.write_text(path.read_text() + "\nCHANGED = 1\n")
     assert asked(copy) == (pytest.approx(0.15), 0)
+
+
+@pytest.mark.parametrize("ending", ["nbi", "nbc"])
+def test_kept_code_that_does_not_read_back_is_compiled_anew(copy: Path, ending: str) -> None:
+    assert asked(copy)[1] == 0
+    for path in (copy / "cache").rglob(f"*.{ending}"):
+        path.write_bytes(path.read_bytes()[:100])
+    assert asked(copy) == (pytest.approx(0.15), 0)
+    assert asked(copy) == (pytest.approx(0.15), 1)

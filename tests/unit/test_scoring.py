@@ -1,4 +1,4 @@
-"""Scoring with NumPy: what the trained network says, what a block's order may change, probabilities, and files."""
+"""Scoring without torch: what the trained network says, what a block's order may change, probabilities, and files."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace

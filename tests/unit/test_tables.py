@@ -115,7 +115,7 @@ def test_an_array_of_another_version_is_refused_by_name(tables_directory: Path, 
         Tables.open(tables_directory)
 
 
-@pytest.mark.parametrize("name", ["indices", "forbidden_indices", "multi_codes"])
+@pytest.mark.parametrize("name", ["indices", "forbidden_indices", "multi_codes", "popular"])
 @pytest.mark.parametrize("value", [-1, 8])
 def test_a_value_beyond_the_people_is_refused_by_name(tables_directory: Path, name: str, value: int) -> None:
     path = tables_directory / f"{name}.npy"

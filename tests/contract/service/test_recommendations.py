@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from models.block import Block, quantise
+from models.errors import CorruptRecordError
 from models.graph import Graph
 from models.pair_bits import PairBit
 from models.versions import Versions
@@ -188,6 +189,15 @@ async def test_people_beyond_the_version_are_not_looked_up(place: Any) -> None:
     metrics = (await place.client.get("/metrics")).text
     assert 'pymk_degraded_total{reason="corrupt_list"} 1.0' in metrics
     assert 'pymk_degraded_total{reason="corrupt_block"} 1.0' in metrics
+
+
+async def test_a_block_that_the_ranker_cannot_read_counts_as_none(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise CorruptRecordError("features number 9 where the ranker reads 8")
+
+    monkeypatch.setattr(place.parts.versions.active.ranking._scorer, "scores", refused)
+    assert (await place.recommended("cid"))["served"] == "cold_start"
+    assert 'pymk_degraded_total{reason="corrupt_block"} 1.0' in (await place.client.get("/metrics")).text
 
 
 async def test_an_absent_store_is_named(place: Any) -> None:

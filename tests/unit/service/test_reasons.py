@@ -163,3 +163,8 @@ def test_a_score_is_written_with_six_digits(bits: int) -> None:
     assert out[3:end].tobytes() == b"%.6g" % float(shown)
     assert not out[:3].any()
     assert not out[end:].any()
+
+
+def test_a_score_that_is_no_number_is_written_as_none() -> None:
+    out = np.zeros(64, dtype=np.uint8)
+    assert out[: put_score(out, 0, np.float64("nan"))].tobytes() == b"0"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.block import Block
 from models.columns import Flag
-from models.errors import UsageError, VersionError
+from models.errors import CorruptRecordError, UsageError, VersionError
 from models.events import EventKind
 from models.keys import Keys
 from models.live.exposure import Exposed
@@ -89,6 +89,23 @@ def test_a_batch_answers_what_singles_answer(
 def test_who_has_no_block_is_queued(store: MemoryStore, versions: Versions, published: str) -> None:
     assert len(list(recommender(store, versions).answers(["ann", "héloïse", "nobody"], "web", 5))) == 3
     assert store.queue_take(KEYS.refresh, time.time() + 1, 1, 10) == ["héloïse".encode()]
+
+
+def test_a_block_that_the_ranker_cannot_read_counts_as_none(
+    store: MemoryStore, versions: Versions, published: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = recommender(store, versions)
+    scores = FirstFeature.scores
+
+    def readable(self: FirstFeature, tables: Tables, block: Block, context: str) -> NDArray[np.float32]:
+        if block.viewer == 2:
+            raise CorruptRecordError("features number 9 where the ranker reads 8")
+        return scores(self, tables, block, context)
+
+    monkeypatch.setattr(FirstFeature, "scores", readable)
+    documents = [orjson.loads(one) for one in batch.answers(["ann", "cid"], "web", 5)]
+    assert [one["served"] for one in documents] == ["ranked", "cold_start"]
+    assert store.queue_take(KEYS.refresh, time.time() + 1, 1, 10) == [b"cid"]
 
 
 def test_a_missing_block_is_stale_where_the_version_before_has_it(
