@@ -18,21 +18,18 @@ from models.candidates import CandidateMaker
 from models.columns import Flag
 from models.errors import UsageError
 from models.index import open_index
-from models.keys import Keys
 from models.manifest import FILE_NAME, Manifest
 from models.networks.embedder import Embedder
 from models.networks.gat import Gat, GatConfig
-from models.store.memory import MemoryStore
 from models.tables import Tables
-from models.versions import Versions
 from offline.config import NightConfig
 from offline.embedding import NightEncoder
 from offline.evaluation.report import SYSTEM, Report
 from offline.families.training_config import TrainingConfig
 from offline.learnt import Learnt
-from offline.night import Night, Retrain
+from offline.night import Retrain
+from tests.integration.nights import KEYS, Place
 
-KEYS = Keys("pymk")
 WEIGHTS = ("model/ranker.safetensors", "learnt/graphsage.safetensors", "learnt/cheap.npy")
 
 
@@ -64,34 +61,13 @@ def first(
     return First(home, ran.stdout.rstrip("\n"), ran.stdout, ran.stderr)
 
 
-@dataclass(frozen=True)
-class Place:
-    """A home whose active version is a copy of the first night's, with a store in memory."""
-
-    home: Path
-    data: Path
-    config: NightConfig
-    store: MemoryStore
-
-    def night(self, retrain: Retrain = "auto", **changed: Any) -> Manifest:
-        """The manifest of the version that a night makes."""
-        config = self.config.model_copy(update=changed)
-        night = Night(data=self.data, home=self.home, store=self.store, keys=KEYS, config=config, retrain=retrain)
-        version, _ = night.run()
-        return Versions(self.home).manifest(version)
-
-    @property
-    def active(self) -> str | None:
-        pointer = publishing.active(self.store, keys=KEYS)
-        return pointer and pointer.version
-
-
 @pytest.fixture
 def place(first: First, tmp_path: Path, small_network: Path, small_night: Path) -> Place:
-    versions, store = Versions(tmp_path), MemoryStore()
-    shutil.copytree(first.directory, versions.path(first.version))
-    publishing.publish(versions.path(first.version), store, versions, keys=KEYS)
-    return Place(tmp_path, small_network, NightConfig.read(small_night), store)
+    """A home whose active version is a copy of the first night's."""
+    made = Place(tmp_path, small_network, NightConfig.read(small_night))
+    shutil.copytree(first.directory, made.versions.path(first.version))
+    publishing.publish(made.versions.path(first.version), made.store, made.versions, keys=KEYS)
+    return made
 
 
 def test_stdout_is_the_version_and_everything_else_goes_to_stderr(first: First) -> None:
@@ -188,7 +164,7 @@ def test_another_night_takes_the_weights_over_or_learns_anew(
     # the same friendships teach the same weights: what differs is when they were learnt
     assert all(made.files[name] == first.manifest.files[name] for name in WEIGHTS)
     assert made.files["blocks/blocks.bin"] == first.manifest.files["blocks/blocks.bin"]
-    made.verify(Versions(place.home).path(made.version))
+    made.verify(place.versions.path(made.version))
     assert not (place.home / "night").exists()
 
 
@@ -197,7 +173,7 @@ def test_another_encoder_takes_the_place_of_graphsage(place: Place, first: First
     made = place.night(encoder=chosen)
     assert place.active == made.version
     assert made.ranker["trained_at"] != first.manifest.ranker["trained_at"]
-    embedder = Learnt.open(Versions(place.home).path(made.version)).embedder
+    embedder = Learnt.open(place.versions.path(made.version)).embedder
     assert isinstance(embedder, Embedder)
     assert isinstance(embedder.encoder, Gat)
     assert made.files["index/index.faiss"] != first.manifest.files["index/index.faiss"]
@@ -216,7 +192,7 @@ def test_weights_are_due_when_they_are_old_or_the_graph_grew(first: First) -> No
 
 
 def test_without_a_version_there_are_no_weights_to_take(tmp_path: Path, small_network: Path) -> None:
-    place = Place(tmp_path, small_network, NightConfig(), MemoryStore())
+    place = Place(tmp_path, small_network, NightConfig())
     with pytest.raises(UsageError, match="--retrain never needs an active version whose weights this host has"):
         place.night("never")
     assert not (tmp_path / "night").exists()
@@ -260,7 +236,7 @@ def test_the_order_of_rows_changes_nothing(
                 ",".join([b, a, *rest]) if chance.random() < 0.5 else ",".join([a, b, *rest]) for a, b, *rest in cells
             ]
         (data / path.name).write_text("\n".join([head, *rows, ""]))
-    made = Place(tmp_path / "home", data, NightConfig.read(small_night), MemoryStore()).night()
+    made = Place(tmp_path / "home", data, NightConfig.read(small_night)).night()
     assert made.dataset["digest"] == first.manifest.dataset["digest"]
     same = {"blocks/blocks.bin", "blocks/blocks_offsets.npy", *WEIGHTS}
     same |= {name for name in made.files if name.startswith("tables/")}

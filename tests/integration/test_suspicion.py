@@ -1,6 +1,5 @@
 """A night that says how suspicious accounts are: nothing comes of it until the service's rule is turned on."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,62 +7,42 @@ import numpy as np
 import orjson
 import pytest
 
-from models.keys import Keys
 from models.scoring import Ranker
 from models.settings import Settings
-from models.store.memory import MemoryStore
-from models.tables import Tables
-from models.versions import Versions
 from offline.config import NightConfig
 from offline.families.suspicion_config import SuspicionConfig
-from offline.night import Night
 from service.recommend import BatchRecommender
 from service.soft_rules import SoftSettings
+from tests.integration.nights import KEYS, Place
 
-KEYS = Keys("pymk")
 ABOVE = 0.5
 """share of ordinary accounts; half of a small network is beyond it"""
 
 
-@dataclass(frozen=True)
-class Place:
-    """A home with a store in memory."""
-
-    home: Path
-    data: Path
-    config: NightConfig
-    store: MemoryStore
-
-    def night(self, **changed: Any) -> Tables:
-        """The tables of the version that a night makes and publishes."""
-        config = self.config.model_copy(update=changed)
-        version, _ = Night(data=self.data, home=self.home, store=self.store, keys=KEYS, config=config).run()
-        return Tables.open(Versions(self.home).path(version) / "tables")
-
-    def lists(self, settings: Settings) -> dict[str, list[dict[str, Any]]]:
-        """By person the entries that the active version suggests, best first."""
-        batch = BatchRecommender(self.store, Versions(self.home), KEYS, Ranker.open, SoftSettings.of(settings))
-        answers = [orjson.loads(one) for one in batch.answers(batch.everybody, "web", 10)]
-        return {one["user_id"]: one["recommendations"] for one in answers}
+def lists(place: Place, settings: Settings) -> dict[str, list[dict[str, Any]]]:
+    """By person the entries that the active version suggests, best first."""
+    batch = BatchRecommender(place.store, place.versions, KEYS, Ranker.open, SoftSettings.of(settings))
+    answers = [orjson.loads(one) for one in batch.answers(batch.everybody, "web", 10)]
+    return {one["user_id"]: one["recommendations"] for one in answers}
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, small_network: Path, small_night: Path) -> Place:
-    return Place(tmp_path_factory.mktemp("home"), small_network, NightConfig.read(small_night), MemoryStore())
+    return Place(tmp_path_factory.mktemp("home"), small_network, NightConfig.read(small_night))
 
 
 def test_suspicion_changes_lists_where_the_rule_is_on_and_there_alone(place: Place, tmp_path: Path) -> None:
-    assert place.night().suspicion is None
-    plain = place.lists(Settings(home=tmp_path))
-    tables = place.night(suspicion=SuspicionConfig(width=16, epochs=3))
+    assert place.tables(place.night().version).suspicion is None
+    plain = lists(place, Settings(home=tmp_path))
+    tables = place.tables(place.night(suspicion=SuspicionConfig(width=16, epochs=3)).version)
     assert tables.suspicion is not None
     assert tables.suspicion.shape == (tables.n,)
     suspects = {tables.vocabulary.user_id(row) for row in np.flatnonzero(tables.suspicion > ABOVE).tolist()}
     assert 0 < len(suspects) < tables.n
 
     off, dropped = (
-        place.lists(Settings(home=tmp_path)),
-        place.lists(Settings(home=tmp_path, suspicious="drop", suspicious_above=ABOVE)),
+        lists(place, Settings(home=tmp_path)),
+        lists(place, Settings(home=tmp_path, suspicious="drop", suspicious_above=ABOVE)),
     )
     assert sum(map(len, plain.values())) > 1000
     assert off == plain
