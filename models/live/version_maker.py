@@ -64,7 +64,9 @@ def open_maker(directory: Path) -> VersionMaker:
     maker = VersionMaker(CandidateMaker.open(directory), GuestBook.open(directory, tables, landscape), tables)
     if tables.n:
         maker.block(0)
-        maker.overlay(0, Circle(tables.graph.neighbours(0), tables.forbidden.neighbours(0)), None)
+        around = Circle(tables.graph.neighbours(0), tables.forbidden.neighbours(0))
+        maker.overlay(0, around, None)
+        maker.newcomer(around, {}, 0)
     return maker
 
 
