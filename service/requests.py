@@ -84,7 +84,7 @@ class Requests:
             self._account(scope, record)
             return
         self._in_flight += 1
-        self._metrics.in_flight.set(self._in_flight)
+        self._metrics.in_work(self._in_flight)
         try:
             hot = self._hot.get(path)
             if hot is not None:
@@ -130,7 +130,7 @@ class Requests:
         route = record.route
         if route == "none" and (found := scope.get("route")) is not None:
             route = found.path
-        self._metrics.in_flight.set(self._in_flight)
+        self._metrics.in_work(self._in_flight)
         self._metrics.answered(route, record.status, seconds)
         if route in _QUIET:
             return
