@@ -163,6 +163,7 @@ class Driver:
                 asked.sent_s = time.monotonic()
                 connection.send(asked, message)
                 return True
+            connection.abort()  # it is about to say itself that it fell, and would count twice
             self._unopened += 1
         if self._unopened:
             self._unopened -= 1

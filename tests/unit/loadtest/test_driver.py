@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from service.loadtest.arrivals import Zipf, planned
+from service.loadtest.connection import Asked
 from service.loadtest.driver import Driver
 from service.loadtest.fleet import Finished
 from service.loadtest.messages import Messages, Target
@@ -16,6 +17,8 @@ from service.loadtest.mix import KINDS, Kind, Mix
 from service.loadtest.slo import Slo, bottleneck, latency
 from service.loadtest.tally import Outcomes, Tally
 
+PATIENCE_S = 60.0
+"""for an answer, where none is given up: a host that is busy with other things may stop all of this for a while"""
 IDS = ("ann", "bea", "héloïse/1")
 BODY = b'{"user_id":"ann","request_id":"r","version":"v","served":"cache","recommendations":[]}'
 TIMING = b"Server-Timing: store;dur=1.500, total;dur=2.000\r\n"
@@ -30,7 +33,7 @@ class Server:
 
     def __init__(self, answer: Callable[[], Any], *, closes: bool = False) -> None:
         self.requests: list[bytes] = []
-        self.connections = 0
+        self.connections = self._open = self.most_at_once = 0
         self._answer, self._closes = answer, closes
 
     async def __aenter__(self) -> "Server":
@@ -43,6 +46,8 @@ class Server:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self._open += 1
+        self.most_at_once = max(self.most_at_once, self._open)
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -59,6 +64,7 @@ class Server:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
+            self._open -= 1
             writer.close()
 
 
@@ -70,21 +76,44 @@ async def drive(
     warm_up_s: float = 0.0,
     mix: str = "cached=1",
     connections: int = 8,
-    timeout_s: float = 2.0,
+    timeout_s: float = PATIENCE_S,
     disturb: Callable[[], Any] | None = None,
 ) -> Tally:
-    random = np.random.default_rng(4)
-    plan = planned(rate, warm_up_s + seconds, Mix.parse(mix), Zipf(len(IDS), 1.0, 0), random)
-    target = Target.of(f"http://127.0.0.1:{port}", None, "web", 20)
-    tally = Tally(planned=int((plan.starts_s >= warm_up_s).sum()))
-    messages = Messages(target, IDS, ("view",), 3, random)
-    driver = Driver(target, plan, messages, tally, connections=connections, timeout_s=timeout_s, warm_up_s=warm_up_s)
+    driver, tally = driven(
+        port,
+        rate=rate,
+        seconds=seconds,
+        warm_up_s=warm_up_s,
+        mix=mix,
+        connections=connections,
+        timeout_s=timeout_s,
+    )
     await driver.open()
     if disturb is not None:
         asyncio.get_running_loop().call_later(0.3, disturb)
     async with asyncio.timeout(warm_up_s + seconds + timeout_s + 5):
         await driver.run(time.monotonic() + 0.05)
     return tally
+
+
+def driven(
+    port: int,
+    *,
+    rate: float,
+    seconds: float,
+    connections: int,
+    warm_up_s: float = 0.0,
+    mix: str = "cached=1",
+    timeout_s: float = PATIENCE_S,
+) -> tuple[Driver, Tally]:
+    """A driver with a plan, and where it counts."""
+    random = np.random.default_rng(4)
+    plan = planned(rate, warm_up_s + seconds, Mix.parse(mix), Zipf(len(IDS), 1.0, 0), random)
+    target = Target.of(f"http://127.0.0.1:{port}", None, "web", 20)
+    tally = Tally(planned=int((plan.starts_s >= warm_up_s).sum()))
+    messages = Messages(target, IDS, ("view",), 3, random)
+    driver = Driver(target, plan, messages, tally, connections=connections, timeout_s=timeout_s, warm_up_s=warm_up_s)
+    return driver, tally
 
 
 def of(tally: Tally, kind: Kind) -> Outcomes:
@@ -221,6 +250,28 @@ async def test_connections_closed_after_each_answer_are_opened_anew() -> None:
         tally = await drive(server.port, seconds=0.5)
     assert of(tally, Kind.CACHED).answered == tally.planned
     assert server.connections >= tally.planned
+
+
+async def test_a_connection_that_is_about_to_fall_gives_its_place_to_one_other_and_no_more() -> None:
+    async def slow() -> bytes:
+        await asyncio.sleep(0.05)
+        return response()
+
+    async with Server(slow) as server:
+
+        def fall() -> None:
+            """The connection has ended, which it says a turn of the loop later; meanwhile a request is due."""
+            (idle,) = driver._idle
+            idle._transport.close()  # type: ignore[union-attr]
+            driver._begin(Asked(time.monotonic(), 0, 0, True), time.monotonic())
+
+        driver, tally = driven(server.port, rate=100, seconds=0.4, connections=1)
+        await driver.open()
+        fall()
+        await driver.run(time.monotonic() + 0.05)
+    assert of(tally, Kind.CACHED).answered == tally.planned + 1
+    assert server.connections == 2
+    assert server.most_at_once == 1
 
 
 async def test_what_is_no_http_is_an_error() -> None:
