@@ -12,6 +12,7 @@ from models.blocks import Blocks
 from models.errors import ArtefactError, StoreError, StoreRefusedError, VersionError
 from models.keys import CHUNK_BYTES, Keys
 from models.manifest import Manifest
+from models.pacing import write_paced
 from models.store.protocol import SyncStore
 from models.tables import Tables
 
@@ -43,7 +44,8 @@ class Loader:
         """Writes blocks and carried files of a version directory into the store, its manifest last.
 
         Every file is compared with its checksum before, every key is counted and a sample of the blocks read back
-        after. Readers of other versions see nothing of it. Where it fails, what it wrote is removed.
+        after. Readers of other versions see nothing of it, and are left half of the store's time. Where it fails, what
+        it wrote is removed.
         Raises ArtefactError for a file that is not what the manifest says, StoreError where the store loses something.
         """
         version = manifest.version
@@ -56,7 +58,7 @@ class Loader:
             self.store.members_add(self.keys.versions, [version.encode()])
             self.store.delete([self.keys.manifest(version)])
             pairs = chain(self._block_pairs(version, blocks), self._piece_pairs(directory, manifest))
-            self.store.set_many(_watched(pairs, progress, total))
+            write_paced(self.store, _watched(pairs, progress, total))
             self._check(directory, manifest, blocks)
             self.store.set(self.keys.manifest(version), manifest.encode())
         except BaseException:

@@ -4,7 +4,7 @@ On a single server many keys travel in one command; on a cluster a command must 
 own, and the client library sends each node its share in one round trip.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -15,7 +15,7 @@ Command = tuple[str | bytes | int | float, ...]
 
 BATCH_BYTES = 1 << 20
 """what one write carries: large enough that the sync to disk after each one does not count, small enough to keep
-readers waiting for a few milliseconds only"""
+readers waiting for a few milliseconds only, where writes do not follow each other at once (models.pacing)"""
 BATCH_KEYS = 1000
 FIELD = b"e"
 """what the one field of a stream's entries is called"""
@@ -192,14 +192,16 @@ def seconds(answer_ms: int) -> float | None:
     return answer_ms / 1000 if answer_ms >= 0 else None
 
 
-def pair_batches(pairs: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
-    """Pairs in lists of about BATCH_BYTES and at most BATCH_KEYS."""
+def pair_batches(
+    pairs: Iterable[tuple[str, bytes]], most_bytes: Callable[[], int] = lambda: BATCH_BYTES
+) -> Iterator[list[tuple[str, bytes]]]:
+    """Pairs in lists of about so many bytes, asked for as each fills, and at most BATCH_KEYS."""
     batch: list[tuple[str, bytes]] = []
     size = 0
     for key, value in pairs:
         batch.append((key, value))
         size += len(key) + len(value)
-        if size >= BATCH_BYTES or len(batch) >= BATCH_KEYS:
+        if size >= most_bytes() or len(batch) >= BATCH_KEYS:
             yield batch
             batch, size = [], 0
     if batch:
@@ -222,6 +224,7 @@ def store_info(answer: Mapping[str, Any]) -> StoreInfo:
         memory_limit_bytes=limit or None,
         eviction_policy=str(nodes[0]["maxmemory_policy"]),
         append_only=all(int(node["aof_enabled"]) == 1 for node in nodes),
+        keys_read=sum(int(node[f"keyspace_{found}"]) for node in nodes for found in ("hits", "misses")),
         compacting=any(int(node[f"aof_rewrite_{how}"]) for node in nodes for how in ("in_progress", "scheduled")),
         compacted=all(node["aof_last_bgrewrite_status"] == "ok" for node in nodes),
     )

@@ -33,6 +33,7 @@ class MemoryStore:
         self._clock = clock
         self._held: dict[str, Held] = {}
         self._appended = 0
+        self._keys_read = 0
 
     def _alive(self, key: str) -> Held | None:
         held = self._held.get(key)
@@ -60,11 +61,13 @@ class MemoryStore:
             self._held[key] = Held(kind, value)
 
     def get(self, key: str) -> bytes | None:
+        self._keys_read += 1
         self._of_kind(key, "value", b"")
         held = self._alive(key)
         return None if held is None else held.value  # type: ignore[return-value]  # checked above
 
     def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        self._keys_read += len(keys)
         alive = [self._alive(key) for key in keys]
         return [held.value if held and isinstance(held.value, bytes) else None for held in alive]
 
@@ -231,7 +234,7 @@ class MemoryStore:
     def info(self) -> StoreInfo:
         alive = [held for key in list(self._held) if (held := self._alive(key)) is not None]
         size = sum(len(held.value) for held in alive)
-        return StoreInfo(size, memory_limit_bytes=None, eviction_policy="noeviction", append_only=False)
+        return StoreInfo(size, None, "noeviction", append_only=False, keys_read=self._keys_read)
 
     def compact(self) -> None:
         return None

@@ -25,6 +25,8 @@ class StoreInfo:
     eviction_policy: str
     append_only: bool
     """writes are appended to a file on disk, on every primary"""
+    keys_read: int = 0
+    """keys that were asked for since the store was started, there or not"""
     compacting: bool = False
     """that file is being written anew, on some primary"""
     compacted: bool = True

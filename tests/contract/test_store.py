@@ -273,6 +273,15 @@ class TestStore:
         assert info.memory_limit_bytes is None
         assert info.eviction_policy == "noeviction"
 
+    async def test_it_counts_the_keys_that_were_read(self, store: AsyncStore, prefix: str) -> None:
+        await store.set(prefix, b"1")
+        before = (await store.info()).keys_read
+        await store.get(prefix)
+        await store.get_many([prefix, prefix + "none"])
+        assert (await store.info()).keys_read == before + 3
+        await store.set_many([(prefix, b"2"), (prefix + "b", b"3")])
+        assert (await store.info()).keys_read == before + 3, "a write is no reading"
+
     async def test_its_file_can_be_written_anew(self, store: AsyncStore, prefix: str) -> None:
         await store.set(prefix, b"kept")
         await store.compact()

@@ -21,26 +21,38 @@ PATIENCE_S = 120.0
 
 
 @dataclass
-class Bench:
-    """The two servers, and how to ask them."""
+class Service:
+    """One running service, and how to ask it."""
 
     home: Path
     port: int
-    empty_port: int
     process: subprocess.Popen[bytes]
     ready_s: float
-    seconds: float
 
-    def get(self, path: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:
+    def get(self, path: str, method: str = "GET", patience_s: float = 30.0, **headers: str) -> tuple[int, bytes]:
         """Status and body of one request to the service."""
         request = urllib.request.Request(  # our own server
             f"http://127.0.0.1:{self.port}{path}", method=method, headers={"Authorization": f"Bearer {KEY}", **headers}
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=patience_s) as answer:  # noqa: S310
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()
+
+    def served(self, how: str) -> float:
+        """The service's own count of lists that came about so."""
+        text = self.get("/metrics")[1].decode()
+        lines = [line for line in text.splitlines() if line.startswith(f'pymk_served_total{{served="{how}"}}')]
+        return float(lines[0].rpartition(" ")[2]) if lines else 0.0
+
+
+@dataclass
+class Bench(Service):
+    """A service and the empty route beside it."""
+
+    empty_port: int
+    seconds: float
 
     def wrk(self, port: int, connections: int, paths: Path, *headers: str) -> dict[str, float]:
         """One run of wrk on one thread, with its latencies in milliseconds."""
@@ -51,12 +63,6 @@ class Bench:
         if found["errors"]:
             raise SystemExit(f"{found['errors']} requests failed: {printed}")
         return found
-
-    def served(self, how: str) -> float:
-        """The service's own count of lists that came about so."""
-        text = self.get("/metrics")[1].decode()
-        lines = [line for line in text.splitlines() if line.startswith(f'pymk_served_total{{served="{how}"}}')]
-        return float(lines[0].rpartition(" ")[2]) if lines else 0.0
 
 
 def free_port() -> int:
@@ -105,31 +111,44 @@ def running(command: list[str], home: Path, log: Path) -> Iterator[subprocess.Po
 
 
 @contextmanager
-def bench(home: Path, seconds: float, workers: int) -> Iterator[Bench]:
-    """Both servers, up. The store is held open before, so that its start is not counted as the service's."""
+def service(home: Path, workers: int = 1) -> Iterator[Service]:
+    """A service, ready. The store is held open before, so that its start is not counted as the service's."""
     from models.settings import Settings
     from models.store.opening import open_sync
 
-    port, empty_port, place = free_port(), free_port(), home / "load"
+    port = free_port()
     serve = [sys.executable, "-m", "models.commands", "serve", "--port", str(port), "--workers", str(workers)]
-    empty = [sys.executable, str(HERE / "empty_route.py"), str(empty_port)]
-    with closing(open_sync(Settings(home=home))), running(empty, home, place / "empty.log") as other:
-        await_answer(other, empty_port, "/")
+    with closing(open_sync(Settings(home=home))):
         started = time.monotonic()
-        with running(serve, home, place / "service.log") as process:
+        with running(serve, home, home / "load" / "service.log") as process:
             await_answer(process, port, "/health/ready")
-            yield Bench(home, port, empty_port, process, time.monotonic() - started, seconds)
+            yield Service(home, port, process, time.monotonic() - started)
 
 
-def loadtest(bench: Bench, *options: str, beside: Callable[[], None] | None = None) -> tuple[int, dict[str, Any]]:
-    """Exit status and document of a `pymk loadtest`, with something done beside it."""
-    out = bench.home / "load" / "run.json"
-    command = [sys.executable, "-m", "models.commands", "loadtest", f"http://127.0.0.1:{bench.port}"]
+@contextmanager
+def bench(home: Path, seconds: float, workers: int) -> Iterator[Bench]:
+    """Both servers, up."""
+    empty_port = free_port()
+    empty = [sys.executable, str(HERE / "empty_route.py"), str(empty_port)]
+    with running(empty, home, home / "load" / "empty.log") as other:
+        await_answer(other, empty_port, "/")
+        with service(home, workers) as one:
+            yield Bench(one.home, one.port, one.process, one.ready_s, empty_port, seconds)
+
+
+def loadtest(
+    service: Service, *options: str, beside: Callable[[], None] | None = None, ends_with_it: bool = False
+) -> tuple[int, dict[str, Any]]:
+    """Exit status and document of a `pymk loadtest`, with something done beside it; it may end when that is done."""
+    out = service.home / "load" / "run.json"
+    command = [sys.executable, "-m", "models.commands", "loadtest", f"http://127.0.0.1:{service.port}"]
     command += [*options, "--json", str(out)]
-    process = subprocess.Popen(command, env=environment(bench.home), stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env=environment(service.home), stdout=subprocess.DEVNULL)
     try:
         if beside is not None:
             beside()
+            if ends_with_it:
+                process.send_signal(signal.SIGINT)
         status = process.wait()
     finally:
         process.kill()

@@ -120,6 +120,8 @@ def test_memory_lets_keys_go_when_their_time_comes() -> None:
 def test_batches_are_bounded_in_bytes_and_keys() -> None:
     large = list(commands.pair_batches((str(number), bytes(300_000)) for number in range(10)))
     assert [len(batch) for batch in large] == [4, 4, 2]
+    short = commands.pair_batches(((str(number), bytes(300_000)) for number in range(10)), lambda: 500_000)
+    assert [len(batch) for batch in short] == [2] * 5
     small = list(commands.pair_batches((str(number), b"") for number in range(2001)))
     assert [len(batch) for batch in small] == [1000, 1000, 1]
     assert list(commands.key_batches([])) == []

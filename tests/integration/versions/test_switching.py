@@ -1,6 +1,8 @@
 """Publishing, activating, rolling back: what is served, what expires and what comes back."""
 
 import shutil
+from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
@@ -8,8 +10,10 @@ from models.block import Block
 from models.blocks import Blocks
 from models.columns import Flag
 from models.errors import VersionError
+from models.keys import CHUNK_BYTES
 from models.live.hidden import FlagChange, HiddenSet, append_change_blocking, follow_blocking
 from models.manifest import Manifest
+from models.pacing import SHORT_BYTES
 from models.publishing import active
 
 
@@ -85,6 +89,31 @@ def test_a_version_that_has_left_the_store_is_loaded_from_its_files(place) -> No
     place.activate(first)
     assert place.active == first
     assert place.never_expires(first)
+
+
+def test_whoever_reads_while_a_version_is_loaded_gets_a_turn_after_each_short_write(place) -> None:
+    version = place.make()
+    directory = place.versions.path(version)
+    (directory / "tables" / "large.bin").write_bytes(bytes(3 * CHUNK_BYTES))
+    Manifest.read(directory).with_files(directory).write(directory)
+    writes: list[int] = []
+
+    class Watched:
+        """Somebody reads after each write."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(place.store, name)
+
+        def set_many(self, pairs: Iterable[tuple[str, bytes]], ttl_s: float | None = None) -> None:
+            written = list(pairs)
+            place.store.set_many(written, ttl_s)
+            writes.append(sum(len(value) for _, value in written))
+            place.store.get_many(["anything"] * 1000)
+
+    place.publish(Watched(), version)
+    assert place.never_expires(version)
+    assert sum(writes) > 3 * CHUNK_BYTES
+    assert max(writes) < CHUNK_BYTES + SHORT_BYTES
 
 
 def test_a_version_about_to_expire_is_loaded_from_its_files(place) -> None:
