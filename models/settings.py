@@ -15,7 +15,7 @@ from pydantic_settings import (
 )
 
 from models.errors import UsageError
-from models.events import FORBIDDEN_DAYS
+from models.schema.event_kinds import FORBIDDEN_DAYS
 
 SUPERSEDED_TTL_S = 3600.0
 """how long the store keeps a version after another has superseded it and the one before it"""

@@ -12,23 +12,25 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
-from models import logs
 from models.errors import PymkError
-from models.scoring import Ranker
+from models.ranker.ranker import Ranker
 from models.settings import CONTEXTS, Settings
-from models.tether import tie
-from service import admin, documentation, erasures, events, health, people, why_route
+from models.system import logs
+from models.system.parent_death import tie
+from service.api import admin, erasures, events, health, openapi, users
+from service.api.recommendation_params import PATH
+from service.api.recommendations import Recommendations
 from service.console.pages import console
-from service.handlers import answer_error, answer_http_error, answer_validation_error
-from service.heap import keep_heap
-from service.parts import StoreOpener, built, opened_stores
-from service.recommendations import PATH
-from service.requests import Requests
-from service.served_version import OpenScorer
+from service.container import StoreOpener, built, opened_stores
+from service.explain import route as explain
+from service.server.malloc import keep_heap
+from service.state.served_version import OpenScorer
+from service.web.exception_handlers import answer_error, answer_http_error, answer_validation_error
+from service.web.middleware import Requests
 
 
 class Service(FastAPI):
-    """A FastAPI application whose requests all pass through service.requests.Requests first."""
+    """A FastAPI application whose requests all pass through service.web.middleware.Requests first."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Lifespan goes to FastAPI, HTTP to the Requests built in it."""
@@ -55,9 +57,12 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with built(settings, open_stores, open_scorer) as parts:
             app.state.parts = parts
+            app.state.recommendations = Recommendations(
+                parts.versions, parts.recommender, parts.access, parts.metrics, settings.contexts
+            )
             secret = settings.log_secret.get_secret_value() if settings.log_secret else token_hex(16)
             app.state.requests = Requests(
-                {PATH: parts.recommendations},
+                {PATH: app.state.recommendations},
                 app.dispatch,
                 parts.metrics,
                 log_secret=secret,
@@ -84,9 +89,9 @@ def create_app(
             Exception: answer_error,
         },
     )
-    documentation.add_recommendations(app)
+    openapi.add_recommendations(app)
     contexts = [*CONTEXTS, *sorted(settings.contexts.difference(CONTEXTS))]
-    for part in (people, why_route, events, erasures, admin, health):
+    for part in (users, explain, events, erasures, admin, health):
         app.include_router(part.router)
     app.include_router(console(contexts))
     return app

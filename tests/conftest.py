@@ -18,16 +18,16 @@ import pytest
 import structlog
 from hypothesis import settings
 
-from models import files
-from models.block import quantise
-from models.blocks import write_blocks
-from models.columns import Kind
 from models.graph import Graph
-from models.manifest import Manifest
-from models.pair_bits import PairBit
-from models.profiles import CategoricalColumn, MultiColumn, Profiles
-from models.tables import Tables, most_connected, write_tables
-from models.vocabulary import Vocabulary
+from models.schema.columns import Kind
+from models.schema.profiles import CategoricalColumn, MultiColumn, Profiles
+from models.schema.relationship import PairBit
+from models.schema.vocabulary import Vocabulary
+from models.system import files
+from models.version.block_file import write_blocks
+from models.version.candidate_block import quantise
+from models.version.manifest import Manifest
+from models.version.tables import Tables, most_connected, write_tables
 
 PEOPLE = ("ann", "bea", "cid", "dan", "eva", "fay", "gus", "héloïse")
 """rows 0 to 7: two cliques of four, bridged by dan and eva"""

@@ -1,1 +1,1 @@
-"""What a model sees of a person and of a pair; the same code by night and by day."""
+"""Features of users and profiles: profile, spectral, statistics, text. Imports kernels and below."""

@@ -1,1 +1,1 @@
-"""Compiled loops: over the graph, and over the candidates of one viewer."""
+"""Compiled loops that the night and the worker share. Imports the schema alone."""

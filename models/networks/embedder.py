@@ -6,12 +6,22 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from models.networks.decoders import DecoderConfig, DotConfig, MlpDecoderConfig, decoder_of
+from models.networks.decoders import (
+    DecoderConfig,
+    DotConfig,
+    MlpDecoderConfig,
+    decoder_of,
+)
 from models.networks.dgi import Dgi, DgiConfig
 from models.networks.encoder import Encoder
 from models.networks.gat import Gat, GatConfig
 from models.networks.gcn import Gcn, GcnConfig
-from models.networks.identity import IdentityConfig, NoIdentityConfig, fitted_identity, identity_of
+from models.networks.identity import (
+    IdentityConfig,
+    NoIdentityConfig,
+    fitted_identity,
+    identity_of,
+)
 from models.networks.lightgcn import LightGcn, LightGcnConfig
 from models.networks.profile_head import ProfileHead, ProfileTarget
 from models.networks.sage import Sage, SageConfig

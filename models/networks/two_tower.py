@@ -44,7 +44,7 @@ class TwoTower(nn.Module):
     query q = normalised(MLP_q(x_viewer)), candidate c = normalised(MLP_c(x_candidate)), both (d,); the head reads
     [q * c, kept features on two scales, extra inputs, viewer's statistics], passes two ReLU layers and adds a linear
     way past them. The two scales of a kept feature are absolute, and relative to the viewer's other candidates.
-    `calibration` (4,) turns scores into probabilities (models.scoring.calibrated).
+    `calibration` (4,) turns scores into probabilities (models.ranker.ranker.calibrated).
     """
 
     mean: Tensor

@@ -1,1 +1,1 @@
-"""How the packed records are kept: an embedded or external Redis behind a small protocol."""
+"""The store port and its adapters. Imports the settings and below."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from models.errors import StoreRefusedError
-from models.store.commit import Commit
 from models.store.protocol import StoreInfo
+from models.store.transaction import Commit
 
 Stream = list[tuple[tuple[int, int], bytes]]
 """entries after their positions"""

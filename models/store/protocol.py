@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from models.store.commit import Commit
+from models.store.transaction import Commit
 
 BEGINNING = "0-0"
 """the position before the first entry of a stream"""

@@ -1,1 +1,1 @@
-"""Reading a dataset directory: users, connections, interactions and schema.toml, checked before anything is written."""
+"""Reading the files of a dataset directory."""

@@ -4,9 +4,15 @@ from dataclasses import replace
 
 import polars as pl
 
-from models.columns import CREATED_AT_COLUMN
-from models.events import EventKind
-from offline.dataset.cells import Cell, id_cell, meaning, moment_cell, read_cells
+from models.schema.columns import CREATED_AT_COLUMN
+from models.schema.event_kinds import EventKind
+from offline.dataset.cell_parsing import (
+    Cell,
+    id_cell,
+    meaning,
+    moment_cell,
+    read_cells,
+)
 from offline.dataset.table import RECORD, USER_ID, Table
 
 OTHER_ID, KIND, AT = "other_id", "kind", "at"

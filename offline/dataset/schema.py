@@ -8,10 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from models.columns import CREATED_AT_COLUMN, FLAG_COLUMNS, NAME_COLUMN, Kind
 from models.errors import DatasetError
-from offline.dataset.moments import FIRST_SECOND, LAST_SECOND
+from models.schema.columns import (
+    CREATED_AT_COLUMN,
+    FLAG_COLUMNS,
+    NAME_COLUMN,
+    Kind,
+)
 from offline.dataset.table import USER_ID
+from offline.dataset.timestamps import FIRST_SECOND, LAST_SECOND
 
 _OWN_KINDS = {
     NAME_COLUMN: {Kind.TEXT, Kind.IGNORE},

@@ -5,12 +5,28 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from models.columns import CREATED_AT_COLUMN, FLAG_COLUMNS, NAME_COLUMN, Kind
 from models.errors import DatasetError
-from offline.dataset.cells import Cell, cell_of, id_cell, read_cells, truth_cell
-from offline.dataset.inference import infer_kind
+from models.schema.columns import (
+    CREATED_AT_COLUMN,
+    FLAG_COLUMNS,
+    NAME_COLUMN,
+    Kind,
+)
+from offline.dataset.cell_parsing import (
+    Cell,
+    cell_of,
+    id_cell,
+    read_cells,
+    truth_cell,
+)
 from offline.dataset.schema import Schema
-from offline.dataset.table import RECORD, USER_ID, Shape, Table
+from offline.dataset.table import (
+    RECORD,
+    USER_ID,
+    Shape,
+    Table,
+)
+from offline.dataset.type_inference import infer_kind
 
 
 @dataclass(frozen=True)
@@ -20,7 +36,7 @@ class Users:
     frame: pl.DataFrame
     """`user_id`, then the columns that are read, by name: String for categories, texts and the name, sorted
     List(String) for sets, Float64 for numbers, Int64 epoch seconds for timestamps, Struct(lat, lon) Float64 for
-    places, Boolean for the columns of models.columns.FLAG_COLUMNS; null where missing"""
+    places, Boolean for the columns of models.schema.columns.FLAG_COLUMNS; null where missing"""
     kinds: Mapping[str, Kind]
     """the columns that are features; the name and the flags are none"""
     inferred: Mapping[str, Kind]

@@ -1,1 +1,1 @@
-"""Whether the suggestions are any good: full ranking beside the classic baselines, with intervals, and the gate."""
+"""Metrics, classic baselines, report and gate."""

@@ -11,11 +11,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.block import Block
-from models.candidates import CandidateMaker
-from models.features.pair import AFFINITY, EMBEDDING, SMOOTH, SPECTRAL
-from models.scoring import FALLBACK, PersonTables, Ranker
-from models.sources import Source
+from models.candidates.generator import CandidateMaker
+from models.ranker.ranker import FALLBACK, PersonTables, Ranker
+from models.schema.candidate_sources import Source
+from models.schema.pair_features import (
+    AFFINITY,
+    EMBEDDING,
+    SMOOTH,
+    SPECTRAL,
+)
+from models.version.candidate_block import Block
 
 WITHOUT_EMBEDDINGS = "without embeddings"
 WITHOUT_PROFILE = "without profile"

@@ -6,12 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from models import files
 from models.errors import ArtefactError
 from models.graph import Graph
-from offline import metrics
+from models.system import files
+from offline.evaluation import metrics
 from offline.evaluation.baselines import RESOURCE_ALLOCATION
-from offline.evaluation.bootstrap import RESAMPLES, Interval, interval, ratio_interval, resampled_means
+from offline.evaluation.bootstrap import (
+    RESAMPLES,
+    Interval,
+    interval,
+    ratio_interval,
+    resampled_means,
+)
 from offline.evaluation.calibration import Calibration
 from offline.evaluation.exposure import Exposure
 from offline.evaluation.negatives import PairQuality

@@ -4,8 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.graph import Graph
-from offline import metrics
-from offline.evaluation import factorisation
+from offline.evaluation import factorisation, metrics
 from offline.evaluation.baselines import (
     BASELINES,
     PAGERANK,
@@ -17,8 +16,23 @@ from offline.evaluation.baselines import (
 from offline.evaluation.bootstrap import RESAMPLES, interval, resampled_means
 from offline.evaluation.calibration import calibration
 from offline.evaluation.exposure import exposure
-from offline.evaluation.negatives import PairQuality, against, hard_negatives, random_negatives, true_pairs
-from offline.evaluation.report import LIMITS, RATIO_LIMIT, SYSTEM, Pool, Report, Slice, hits_of, judge_lists
+from offline.evaluation.negatives import (
+    PairQuality,
+    against,
+    hard_negatives,
+    random_negatives,
+    true_pairs,
+)
+from offline.evaluation.report import (
+    LIMITS,
+    RATIO_LIMIT,
+    SYSTEM,
+    Pool,
+    Report,
+    Slice,
+    hits_of,
+    judge_lists,
+)
 from offline.evaluation.system import Ranked
 
 FEW_FRIENDS = {"no friends": (0, 0), "1 to 3 friends": (1, 3)}

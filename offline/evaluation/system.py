@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.candidates import CandidateMaker
-from models.scoring import PersonTables, Ranker
+from models.candidates.generator import CandidateMaker
+from models.ranker.ranker import PersonTables, Ranker
 
 CONTEXT = "web"
 

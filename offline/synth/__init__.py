@@ -1,1 +1,1 @@
-"""Synthetic social networks: people, communities, friendships over two years, and the last days held out."""
+"""Made-up networks."""

@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from models import files
 from models.errors import UsageError
-from models.events import EventKind
+from models.schema.event_kinds import EventKind
+from models.system import files
 from offline.synth import people
 from offline.synth.calendar import CUT
 from offline.synth.fakes import Fake

@@ -12,7 +12,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from models.events import EventKind
+from models.schema.event_kinds import EventKind
 from offline.synth import calendar
 from offline.synth.interactions import LOGGED_DAYS, Interactions
 

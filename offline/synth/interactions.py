@@ -13,8 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from models.events import EventKind
 from models.graph import Graph
+from models.schema.event_kinds import EventKind
 from offline.synth.calendar import CUT, DAY
 
 LOGGED_DAYS = 60

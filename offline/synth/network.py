@@ -31,7 +31,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from models.errors import UsageError
-from offline.synth import calendar, communities, fakes, friendships, interactions, people
+from offline.synth import (
+    calendar,
+    communities,
+    fakes,
+    friendships,
+    interactions,
+    people,
+)
 
 MEAN_FRIENDS = 20.0
 """friends on average where nobody says otherwise; half as many as there are people in a network of less than 40"""

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from models.columns import Kind
+from models.schema.columns import Kind
 from offline.synth import names
 from offline.synth.communities import Communities
 

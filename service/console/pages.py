@@ -8,7 +8,7 @@ from importlib.resources import files
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 
-from service.problems import ProblemError
+from service.web.problems import ProblemError
 
 PAGE = "index.html"
 _CONTEXTS = b"<!-- contexts -->"

@@ -1,1 +1,1 @@
-"""`pymk loadtest`: open-loop load against a running service, and what the service made of it."""
+"""`pymk loadtest`: an open-loop load test of a running service. Imports the web room alone."""

@@ -8,7 +8,12 @@ from typing import Any
 import httpx
 
 from models.errors import PymkError
-from service.loadtest.messages import RECOMMENDATIONS, STRANGER, VERSION, Target
+from service.loadtest.http_requests import (
+    RECOMMENDATIONS,
+    STRANGER,
+    VERSION,
+    Target,
+)
 from service.loadtest.viewers import Facts, NoFacts
 
 SERVED = frozenset({"ranked", "cache", "stale", "cold_start", "empty"})

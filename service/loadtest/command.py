@@ -106,7 +106,7 @@ def loadtest(
     Exit status: 0 done and objectives kept; 1 missed, a wrong answer, or the harness was the bottleneck; 2 wrong
     usage; 130 interrupted.
     """
-    from service.loadtest.campaign import Options, run
+    from service.loadtest.runner import Options, run
 
     options = Options(
         url=url,

@@ -5,11 +5,11 @@ import ssl
 import time
 from collections import deque
 
-from service.loadtest.alarm import alarm
 from service.loadtest.arrivals import Plan
 from service.loadtest.connection import Answer, Asked, Connection
-from service.loadtest.messages import Messages, Target
-from service.loadtest.tally import Tally
+from service.loadtest.counters import Tally
+from service.loadtest.http_requests import Messages, Target
+from service.loadtest.precise_timer import alarm
 
 AT_ONCE = 16
 """requests begun in one turn of the event loop: answers that came meanwhile are looked at in between"""

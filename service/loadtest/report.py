@@ -6,11 +6,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from service.loadtest.checks import Checks
-from service.loadtest.fleet import Finished, Load
+from service.loadtest.counters import Outcomes, Tally
 from service.loadtest.histogram import Histogram
 from service.loadtest.mix import KINDS
-from service.loadtest.slo import Slo, bottleneck, latency, unanswered_share
-from service.loadtest.tally import Outcomes, Tally
+from service.loadtest.processes import Finished, Load
+from service.loadtest.slo import (
+    Slo,
+    bottleneck,
+    latency,
+    unanswered_share,
+)
 
 QUANTILES = (("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0))
 

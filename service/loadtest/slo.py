@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from service.loadtest.fleet import Finished
 from service.loadtest.histogram import Histogram, merged
+from service.loadtest.processes import Finished
 
 LATENESS_SHARE = 0.1
 """or this share of the latency it was measured with, where that is more: a service that takes seconds is not measured

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from models.columns import Flag, user_id_fault
 from models.errors import PymkError, UsageError
+from models.schema.columns import Flag, user_id_fault
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from models.tables import Tables
+    from models.version.tables import Tables
 
 SUFFIXES = (".csv", ".parquet", ".jsonl")
 
@@ -104,7 +104,7 @@ def viewers(users: Path | None, home: Path, version: str, checks: int, seed: int
     elif users.is_dir():
         found = _of_dataset(users, checks, seed)
     else:
-        from service.recommend import read_user_ids
+        from service.recommend.batch import read_user_ids
 
         ids = _ids_of(_table(users)) if users.suffix in SUFFIXES else read_user_ids(users)
         found = Viewers(ids, str(users), NoFacts(), _sample(ids, checks, seed))
@@ -117,8 +117,8 @@ def viewers(users: Path | None, home: Path, version: str, checks: int, seed: int
 
 
 def _of_version(home: Path, version: str, checks: int, seed: int) -> Viewers:
-    from models.tables import Tables
-    from models.versions import Versions
+    from models.version.local_versions import Versions
+    from models.version.tables import Tables
 
     try:
         directory = Versions(home).path(version)

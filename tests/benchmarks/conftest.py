@@ -21,17 +21,17 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from models.block import Block
-from models.blocks import Blocks
-from models.features.pair import COMMON, extra_inputs
-from models.keys import Keys
-from models.publishing import active
-from models.scoring import Ranker
+from models.networks import checkpoint
+from models.publishing.pointer import read_pointer
+from models.ranker.ranker import Ranker
+from models.schema.pair_features import COMMON, extra_inputs
 from models.settings import Settings
-from models.store.opening import open_sync
-from models.tables import Tables
-from models.versions import Versions
-from offline import checkpoints
+from models.store.connect import open_sync
+from models.store.keys import Keys
+from models.version.block_file import Blocks
+from models.version.candidate_block import Block
+from models.version.local_versions import Versions
+from models.version.tables import Tables
 
 LOAD = Path(__file__).parents[1] / "load"
 SMALL = ("--users", "1200")
@@ -77,7 +77,7 @@ def world(home: Path) -> World:
     """What that version holds."""
     settings = Settings(home=home)
     with closing(open_sync(settings)) as store:
-        pointer = active(store, keys=Keys(settings.namespace))
+        pointer = read_pointer(store, keys=Keys(settings.namespace))
     assert pointer is not None
     directory = Versions(home).path(pointer.version)
     tables = Tables.open(directory / "tables")
@@ -90,7 +90,7 @@ def world(home: Path) -> World:
 @pytest.fixture(scope="session")
 def network(world: World) -> Any:
     """The trained network of the ranker itself."""
-    return checkpoints.load(world.directory / "model" / "ranker").model
+    return checkpoint.load(world.directory / "model" / "ranker").model
 
 
 @pytest.fixture(scope="session")

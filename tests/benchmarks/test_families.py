@@ -9,7 +9,12 @@ import time
 import pytest
 import torch
 
-from offline.families.inference import encoder_timings, fusion_timings, fusions, neighbourhood
+from offline.compare.latency import (
+    encoder_timings,
+    fusion_timings,
+    fusions,
+    neighbourhood,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -10,18 +10,20 @@ import numpy as np
 import pytest
 import torch
 
-from models.block import Block
-from models.blocks import Blocks
-from models.columns import Flag
-from models.features.names import LOG_DEGREE
-from models.scoring import MASS_OF
-from offline import checkpoints
-from service import lists
-from service.kernels.order import mixed
-from service.query import Query
-from service.ranking import Ranking, Trace, Viewer
-from service.soft_rules import Diversity, SoftSettings
-from service.ties import id_hashes
+from models.networks import checkpoint
+from models.ranker.ranker import MASS_OF
+from models.schema.columns import Flag
+from models.schema.statistic_names import LOG_DEGREE
+from models.version.block_file import Blocks
+from models.version.candidate_block import Block
+from service.ranking.kernels.sorting import mixed
+from service.ranking.pipeline import Ranking
+from service.ranking.rerank import Diversity, SoftSettings
+from service.ranking.tie_break import id_hashes
+from service.ranking.trace import Trace
+from service.ranking.viewer import Viewer
+from service.recommend import responses
+from service.recommend.query import Query
 
 VIEWERS = 1000
 PLACES = 20
@@ -88,7 +90,7 @@ def served(world: Any, ranking: Ranking, block: Block) -> tuple[list[str], list[
     """Ids and scores of the list as it is answered."""
     version: Any = SimpleNamespace(version="v", ranking=ranking, tables=world.tables)
     viewer = Viewer(world.tables.vocabulary.user_id(block.viewer), block.viewer)
-    answer, _ = lists.ranked(Query(viewer.user_id, PLACES, "web"), version, viewer, block, Trace())
+    answer, _ = responses.ranked(Query(viewer.user_id, PLACES, "web"), version, viewer, block, Trace())
     shown = json.loads(b"[%b]" % answer.entries)
     return [one["user_id"] for one in shown], [one["score"] for one in shown]
 
@@ -113,8 +115,8 @@ def test_a_thousand_lists_are_those_of_the_network(
 def test_lists_of_another_network_are_others(
     world: Any, network: Any, logits_of: Any, blocks: list[Block], tmp_path: Path
 ) -> None:
-    checkpoints.save(tmp_path / "ranker", network, network.config, {})
-    other: Any = checkpoints.load(tmp_path / "ranker").model
+    checkpoint.save(tmp_path / "ranker", network, network.config, {})
+    other: Any = checkpoint.load(tmp_path / "ranker").model
     with torch.no_grad():
         other.second.weight[0] += 0.5
     hashes = id_hashes(world.tables.vocabulary)

@@ -7,12 +7,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.block import Block
-from models.columns import Flag
-from service.ranked_list import RankedList
-from service.ranking import Ranking, Trace, Viewer
-from service.rules import RULES_OF_PAIR, Rule, Verdicts, name_of, sift
-from service.soft_rules import Diversity, SoftSettings
+from models.schema.columns import Flag
+from models.version.candidate_block import Block
+from service.ranking.filters import (
+    RULES_OF_PAIR,
+    Rule,
+    Verdicts,
+    name_of,
+    sift,
+)
+from service.ranking.pipeline import Ranking
+from service.ranking.ranked_list import RankedList
+from service.ranking.rerank import Diversity, SoftSettings
+from service.ranking.trace import Trace
+from service.ranking.viewer import Viewer
 
 pytestmark = pytest.mark.benchmark(group="steps", warmup=True, min_rounds=1000)
 

@@ -10,23 +10,25 @@ from pathlib import Path
 from types import SimpleNamespace
 import numpy as np
 from numba.core.dispatcher import Dispatcher
-from models.block import Block
-from models.blocks import Blocks
-from models.columns import Flag
-from models.events import EventKind
-from models.live.hidden import FlagChange, HiddenSet
-from models.live.newcomer import Newcomer, ProfileCodes
-from models.live.record import LiveRecord
-from models.live.ties import Direction
-from models.scoring import Ranker, ViewerInputs
-from models.tables import Tables
-from service import lists
-from service.live_view import resolved
-from service.query import Query
-from service.ranked_list import KeptList
-from service.ranking import Ranking, Trace, Viewer
-from service.rehearsal import rehearse
-from service.soft_rules import Diversity, Fatigue, SoftSettings
+from models.version.candidate_block import Block
+from models.version.block_file import Blocks
+from models.schema.columns import Flag
+from models.schema.event_kinds import EventKind
+from models.live_state.visibility import FlagChange, HiddenSet
+from models.version.new_user_record import Newcomer, ProfileCodes
+from models.live_state.user_record import LiveRecord
+from models.live_state.edges import Direction
+from models.ranker.ranker import Ranker, ViewerInputs
+from models.version.tables import Tables
+from service.recommend import responses
+from service.ranking.viewer_state import resolved
+from service.recommend.query import Query
+from service.ranking.cached_list import KeptList
+from service.ranking.pipeline import Ranking
+from service.ranking.trace import Trace
+from service.ranking.viewer import Viewer
+from service.state.warmup import rehearse
+from service.ranking.rerank import Diversity, Fatigue, SoftSettings
 
 directory = Path(sys.argv[1])
 tables = Tables.open(directory / "tables")
@@ -39,19 +41,19 @@ def compiled():
 
 rehearse(ranking)
 before = compiled()
-assert any(name.startswith("service.kernels") for name in before)
+assert any(name.startswith("service.ranking.kernels") for name in before)
 
 def every_way(viewer, record):
     for limit in (1, 20, 100):
         for excluded in ((), (tables.vocabulary.user_id(5),)):
             query = Query(viewer.user_id, limit, "web", excluded)
-            lists.ranked(query, version, viewer, Block.unpack(record), Trace(), kept=False)
-            _, made = lists.ranked(query, version, viewer, Block.unpack(record), Trace())
-            lists.cold(query, version, viewer, Trace())
+            responses.ranked(query, version, viewer, Block.unpack(record), Trace(), kept=False)
+            _, made = responses.ranked(query, version, viewer, Block.unpack(record), Trace())
+            responses.cold(query, version, viewer, Trace())
             if viewer.row is not None:
                 kept = KeptList.unpack(made.pack(50), viewer.row)
-                lists.kept(query, version, viewer, kept, Trace())
-                lists.stale(query, version, viewer, version, viewer, Block.unpack(record), Trace())
+                responses.kept(query, version, viewer, kept, Trace())
+                responses.stale(query, version, viewer, version, viewer, Block.unpack(record), Trace())
 
 blocks = Blocks.open(directory / "blocks", tables.n)
 row = int(blocks.rows()[0])

@@ -21,8 +21,10 @@ import pytest
 
 from models.settings import Settings
 from service.app import create_app
-from service.ranking import Ranking, Trace, Viewer
-from service.soft_rules import Diversity, SoftSettings
+from service.ranking.pipeline import Ranking
+from service.ranking.rerank import Diversity, SoftSettings
+from service.ranking.trace import Trace
+from service.ranking.viewer import Viewer
 
 LOAD = Path(__file__).parents[1] / "load"
 PATIENCE_S = 60.0
@@ -201,7 +203,7 @@ def empty_route(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 def served(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """The service in its own process, with authorisation, metrics and log line."""
     port = free_port()
-    command = [sys.executable, "-m", "models.commands", "serve", "--port", str(port)]
+    command = [sys.executable, "-m", "models.cli", "serve", "--port", str(port)]
     settings = {"PYMK_HOME": str(home), "PYMK_KEYS": "key:read", "PYMK_REDIS_TIMEOUT_MS": "5000"}
     with listening(command, port, "/health/ready", tmp_path_factory.mktemp("served") / "log", **settings) as client:
         yield client

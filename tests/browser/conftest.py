@@ -78,7 +78,7 @@ def _environment(home: Path, settings: dict[str, str]) -> dict[str, str]:
 
 
 def _pymk(*arguments: str) -> list[str]:
-    return [sys.executable, "-P", "-m", "models.commands", *arguments]
+    return [sys.executable, "-P", "-m", "models.cli", *arguments]
 
 
 def _write_network(data: Path) -> None:

@@ -13,9 +13,9 @@ import pytest
 import redis
 
 from models.settings import Settings
-from models.store.binary import server_binary
+from models.store.connect import open_async, open_sync
+from models.store.embedded.binary import server_binary
 from models.store.memory import AsyncMemoryStore, MemoryStore
-from models.store.opening import open_async, open_sync
 from models.store.protocol import AsyncStore, SyncStore
 
 

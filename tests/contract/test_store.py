@@ -7,8 +7,13 @@ import anyio
 import pytest
 
 from models.errors import StoreRefusedError
-from models.store.commit import Append, Commit, Guard, Write
 from models.store.protocol import BEGINNING, AsyncStore
+from models.store.transaction import (
+    Append,
+    Commit,
+    Guard,
+    Write,
+)
 
 pytestmark = pytest.mark.anyio
 

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from models.keys import Keys
-from models.publishing import active
+from models.publishing.pointer import read_pointer
 from models.settings import Settings
-from models.store.opening import open_sync
+from models.store.connect import open_sync
+from models.store.keys import Keys
 from models.store.protocol import SyncStore
-from models.versions import Versions
+from models.version.local_versions import Versions
 from offline.synth import directory, network
 
 PATIENCE_S = 60.0
@@ -69,7 +69,7 @@ class Home:
 
     def begin(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """A pymk command; `options` are Popen's."""
-        command = [sys.executable, "-P", "-m", "models.commands", *arguments]
+        command = [sys.executable, "-P", "-m", "models.cli", *arguments]
         return subprocess.Popen(command, env=self.environment, text=True, **options)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -91,7 +91,7 @@ class Home:
 
     def active(self) -> str | None:
         with self.opened() as store:
-            pointer = active(store, keys=Keys("pymk"))
+            pointer = read_pointer(store, keys=Keys("pymk"))
         return pointer and pointer.version
 
     @contextmanager

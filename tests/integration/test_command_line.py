@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from models.commands.app import run
-from models.keys import Keys
-from models.publishing import publish
+from models.cli.app import run
+from models.publishing.publish import publish
 from models.settings import Settings
-from models.store.opening import open_sync
-from models.versions import Versions
+from models.store.connect import open_sync
+from models.store.keys import Keys
+from models.version.local_versions import Versions
 
-PYMK = [sys.executable, "-P", "-m", "models.commands"]
+PYMK = [sys.executable, "-P", "-m", "models.cli"]
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_help_names_the_commands_and_loads_nothing_heavy(pymk: Callable[..., sub
     for command in ("versions", "activate", "rollback", "demo"):
         assert f"\n  {command} " in helped.stdout
     code = (
-        "import sys; from models.commands.app import run; run(['--help']); "
+        "import sys; from models.cli.app import run; run(['--help']); "
         "print(*sorted({'torch', 'numba', 'polars', 'faiss', 'fastapi', 'redis', 'sklearn'} & set(sys.modules)))"
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)

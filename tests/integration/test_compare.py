@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from offline.config import NightConfig
-from offline.families.comparison import Plan, compare
-from offline.families.results import RunResult
-from offline.families.rows import DEFAULT_ROWS, read_rows
-from offline.families.run_state import RunState
-from offline.families.table import Comparison
+from offline.compare.comparison import Plan, compare
+from offline.compare.results import RunResult
+from offline.compare.table import Comparison
+from offline.compare.variants import DEFAULT_ROWS, read_rows
+from offline.encoders.resume import RunState
+from offline.night.config import NightConfig
 
 ROWS = """
 [[rows]]
@@ -57,7 +57,7 @@ class Watch:
 
 def pymk(*arguments: str | Path, home: Path) -> subprocess.CompletedProcess[str]:
     """Runs the command line in a process of its own."""
-    command = [sys.executable, "-m", "models.commands", *map(str, arguments)]
+    command = [sys.executable, "-m", "models.cli", *map(str, arguments)]
     own = {**os.environ, "PYMK_HOME": str(home), "COLUMNS": "200"}
     return subprocess.run(command, capture_output=True, text=True, env=own, timeout=300, check=False)
 

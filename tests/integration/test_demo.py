@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-PYMK = [sys.executable, "-P", "-m", "models.commands"]
+PYMK = [sys.executable, "-P", "-m", "models.cli"]
 
 STAND_INS = """
 import typer

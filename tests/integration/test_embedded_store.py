@@ -15,8 +15,8 @@ import pytest
 
 from models.errors import StoreUnavailableError
 from models.settings import Settings
-from models.store.embedded import EmbeddedServer
-from models.store.opening import open_async, open_sync
+from models.store.connect import open_async, open_sync
+from models.store.embedded.client import EmbeddedServer
 
 COMMAND = """
 import sys
@@ -77,7 +77,7 @@ def processes(home: Path) -> dict[str, list[int]]:
             directory = (entry / "cwd").readlink()
         except OSError:
             continue
-        if b"models.store.supervisor" in words and os.fsencode(home) in words:
+        if b"models.store.embedded.supervisor" in words and os.fsencode(home) in words:
             found["supervisor"].append(int(entry.name))
         elif directory == home / "store" and b"server" in words[0]:
             found["server"].append(int(entry.name))

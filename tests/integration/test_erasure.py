@@ -12,32 +12,33 @@ import orjson
 import polars as pl
 import pytest
 
-from models import publishing
+from models.candidate_refresh.refresh_queue import queue_people
+from models.erasure.purge import erase_turn
 from models.errors import PymkError, VersionError
-from models.events import EventKind
-from models.keys import SHARDS, Keys
-from models.live.archive import Archive
-from models.live.changes import write_erasure, write_profile
-from models.live.erasing import erase_turn
-from models.live.erasures import open_erasure
-from models.live.exposure import Exposed
-from models.live.log import Event
-from models.live.mending import Mender
-from models.live.record import LiveRecord
-from models.live.stamps import now_us
-from models.live.waiting import queue_people
-from models.live.writing import write_events
+from models.event_log.archive import Archive
+from models.event_log.event import Event
+from models.event_log.log_consumer import Mender
+from models.event_log.write_events import write_events
+from models.event_log.write_profile import write_erasure, write_profile
+from models.live_state.erasure_receipts import open_erasure
+from models.live_state.exposure import Exposed
+from models.live_state.user_record import LiveRecord
+from models.publishing.publish import publish, rollback
+from models.schema.event_kinds import EventKind
 from models.settings import Settings
+from models.store.connect import open_async, open_sync
+from models.store.keys import SHARDS, Keys
 from models.store.memory import AsyncMemoryStore, MemoryStore
-from models.store.opening import open_async, open_sync
-from models.tables import Tables
-from models.versions import Versions
-from offline.config import NightConfig
-from offline.night import Night
-from offline.snapshot import write_snapshot
-from offline.workspace import workspace
+from models.system.clock import now_us
+from models.version.local_versions import Versions
+from models.version.tables import Tables
+from offline.night import nightly
+from offline.night.config import NightConfig
+from offline.night.nightly import Night
+from offline.night.workspace import workspace
+from offline.snapshot.snapshot import write_snapshot
 from service.app import create_app
-from service.parts import Stores
+from service.container import Stores
 
 KEYS = Keys("pymk")
 GONE = "er/ika 🦊"
@@ -260,7 +261,7 @@ def test_nothing_is_left_of_who_was_erased(world: World) -> None:
     assert traces(world.home, world.store, STAYS) >= {"versions/vocabulary.bin", "versions/profiles.bin", "refresh"}
     assert Versions(world.home).ids() == [second]
     with pytest.raises(VersionError, match=f"{first} was made before somebody was erased"):
-        publishing.rollback(world.store, Versions(world.home), keys=KEYS)
+        rollback(world.store, Versions(world.home), keys=KEYS)
 
     assert world.request("PUT", PATH, json={"name": "Another"}) == (202, {"accepted": 1})
     assert world.request("GET", PATH) == (200, {"name": "Another"})
@@ -271,7 +272,7 @@ def test_nothing_is_left_of_who_was_erased(world: World) -> None:
     assert tables.profile(row) == {"name": "Another"}
     assert len(tables.graph.neighbours(row)) == 0
     assert not len(tables.forbidden.neighbours(row))
-    assert publishing.rollback(world.store, Versions(world.home), keys=KEYS).version == second
+    assert rollback(world.store, Versions(world.home), keys=KEYS).version == second
 
 
 def test_a_night_that_began_before_an_erasure_is_begun_anew(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,7 +282,7 @@ def test_a_night_that_began_before_an_erasure_is_begun_anew(world: World, monkey
     def killed(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(publishing, "publish", killed)
+    monkeypatch.setattr(nightly, "publish", killed)
     with pytest.raises(KeyboardInterrupt):
         world.night(retrain="never")
     monkeypatch.undo()
@@ -301,10 +302,10 @@ def test_a_version_that_holds_the_erased_again_is_not_published(world: World, ma
     before = make_version(world.home, live_cut=1)
     after = make_version(world.home, live_cut=now_us() + 60_000_000)
     versions = Versions(world.home)
-    publishing.publish(versions.path(after), world.store, versions, keys=KEYS)
+    publish(versions.path(after), world.store, versions, keys=KEYS)
     world.request("DELETE", "/pymk/users/eva")
     with pytest.raises(VersionError, match=f"{before} was begun before somebody was erased"):
-        publishing.publish(versions.path(before), world.store, versions, keys=KEYS)
+        publish(versions.path(before), world.store, versions, keys=KEYS)
 
 
 def test_the_embedded_store_keeps_no_file_with_the_erased(tmp_path: Path, make_version: Any) -> None:
@@ -326,12 +327,12 @@ def test_the_embedded_store_keeps_no_file_with_the_erased(tmp_path: Path, make_v
         return receipt
 
     try:
-        publishing.publish(versions.path(make_version()), store, versions, keys=KEYS)
+        publish(versions.path(make_version()), store, versions, keys=KEYS)
         receipt = anyio.run(live_and_go)
         mender = Mender(store, KEYS, Archive(tmp_path))
         for shard in range(SHARDS):
             mender.turn(shard)
-        publishing.publish(versions.path(make_version(live_cut=now_us())), store, versions, keys=KEYS)
+        publish(versions.path(make_version(live_cut=now_us())), store, versions, keys=KEYS)
         assert [name for name in files_with(GONE) if "aof" in name]
         assert erase_turn(store, KEYS, versions, clock=lambda: now_us() + 3_000_000) == 0
         assert files_with(GONE) == []

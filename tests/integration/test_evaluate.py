@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from offline.config import NightConfig
 from offline.evaluation.baselines import BASELINES
 from offline.evaluation.report import Report
-from offline.trial import NEWCOMERS, trial
+from offline.night.backtest import NEWCOMERS, trial
+from offline.night.config import NightConfig
 
 QUICK = """
 [sage]
@@ -24,7 +24,7 @@ epochs = 1
 
 def pymk(home: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Runs the command line in a process and a PYMK_HOME of its own."""
-    command = [sys.executable, "-m", "models.commands", *map(str, arguments)]
+    command = [sys.executable, "-m", "models.cli", *map(str, arguments)]
     own = {**os.environ, "PYMK_HOME": str(home), "COLUMNS": "200"}
     return subprocess.run(command, capture_output=True, text=True, env=own, timeout=300, check=False)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from models.keys import Keys
+from models.store.keys import Keys
 from models.store.protocol import SyncStore
 
 KEYS = Keys("pymk")

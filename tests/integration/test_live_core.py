@@ -12,25 +12,25 @@ import anyio
 import numpy as np
 import pytest
 
-from models.events import EventKind
-from models.keys import SHARDS, Keys, shard_of
-from models.live.archive import Archive
-from models.live.log import Event
-from models.live.mending import Mender
-from models.live.record import LiveRecord
-from models.live.stamps import SETTLE_US, now_us
-from models.live.ties import Direction, mark
-from models.live.writing import write_events
-from models.manifest import Manifest
-from models.pair_bits import PairBit
+from models.event_log.archive import Archive
+from models.event_log.event import Event
+from models.event_log.log_consumer import Mender
+from models.event_log.write_events import write_events
+from models.live_state.edges import Direction, mark
+from models.live_state.user_record import LiveRecord
+from models.schema.event_kinds import EventKind
+from models.schema.relationship import PairBit
 from models.settings import Settings
+from models.store.connect import open_async, open_sync
+from models.store.keys import SHARDS, Keys, shard_of
 from models.store.memory import AsyncMemoryStore, MemoryStore
-from models.store.opening import open_async, open_sync
 from models.store.protocol import BEGINNING, SyncStore
-from models.tables import Tables
-from models.versions import Versions
-from offline.config import NightConfig
-from offline.night import Night
+from models.system.clock import SETTLE_US, now_us
+from models.version.local_versions import Versions
+from models.version.manifest import Manifest
+from models.version.tables import Tables
+from offline.night.config import NightConfig
+from offline.night.nightly import Night
 
 KEYS = Keys("pymk")
 PEOPLE = 8
@@ -38,12 +38,12 @@ PEOPLE = 8
 WRITER = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from models.events import EventKind
-from models.keys import Keys
-from models.live.log import Event
-from models.live.writing import write_events
+from models.schema.event_kinds import EventKind
+from models.store.keys import Keys
+from models.event_log.event import Event
+from models.event_log.write_events import write_events
 from models.settings import Settings
-from models.store.opening import open_async
+from models.store.connect import open_async
 
 class Killed:
     def __init__(self, store):

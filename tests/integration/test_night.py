@@ -11,24 +11,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models import publishing
-from models.block import Block
-from models.blocks import Blocks
-from models.candidates import CandidateMaker
-from models.columns import Flag
+from models.candidates.ann_index import open_index
+from models.candidates.generator import CandidateMaker
 from models.errors import UsageError
-from models.index import open_index
-from models.manifest import FILE_NAME, Manifest
 from models.networks.embedder import Embedder
 from models.networks.gat import Gat, GatConfig
-from models.tables import Tables
-from offline.config import NightConfig
-from offline.embedding import NightEncoder
+from models.publishing.publish import publish
+from models.schema.columns import Flag
+from models.version.block_file import Blocks
+from models.version.candidate_block import Block
+from models.version.manifest import FILE_NAME, Manifest
+from models.version.tables import Tables
+from offline.encoders.config import TrainingConfig
+from offline.encoders.embed import NightEncoder
 from offline.evaluation.report import SYSTEM, Report
-from offline.families.training_config import TrainingConfig
-from offline.learnt import Learnt
-from offline.night import Retrain
-from tests.integration.nights import KEYS, Place
+from offline.night.config import NightConfig
+from offline.night.model_bundle import Learnt
+from offline.night.nightly import Retrain
+from tests.support.nights import KEYS, Place
 
 WEIGHTS = ("model/ranker.safetensors", "learnt/graphsage.safetensors", "learnt/cheap.npy")
 
@@ -66,7 +66,7 @@ def place(first: First, tmp_path: Path, small_network: Path, small_night: Path) 
     """A home whose active version is a copy of the first night's."""
     made = Place(tmp_path, small_network, NightConfig.read(small_night))
     shutil.copytree(first.directory, made.versions.path(first.version))
-    publishing.publish(made.versions.path(first.version), made.store, made.versions, keys=KEYS)
+    publish(made.versions.path(first.version), made.store, made.versions, keys=KEYS)
     return made
 
 

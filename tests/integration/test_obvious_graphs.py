@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 
 from models.errors import DatasetError
-from models.keys import Keys
-from models.scoring import Ranker
+from models.ranker.ranker import Ranker
+from models.schema.vocabulary import Vocabulary
+from models.store.keys import Keys
 from models.store.memory import MemoryStore
-from models.versions import Versions
-from models.vocabulary import Vocabulary
-from offline.config import NightConfig
-from offline.night import Night
-from service.kernels.order import mixed
-from service.recommend import BatchRecommender
-from service.soft_rules import Diversity, SoftSettings
-from service.ties import id_hashes
+from models.version.local_versions import Versions
+from offline.night.config import NightConfig
+from offline.night.nightly import Night
+from service.ranking.kernels.sorting import mixed
+from service.ranking.rerank import Diversity, SoftSettings
+from service.ranking.tie_break import id_hashes
+from service.recommend.batch import BatchRecommender
 
 KEYS = Keys("pymk")
 Pairs = Iterable[tuple[str, str]]

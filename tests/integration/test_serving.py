@@ -19,24 +19,24 @@ from urllib.parse import quote, urlencode
 import numpy as np
 import pytest
 
-from models import files
-from models.block import quantise
-from models.blocks import write_blocks
-from models.features.pair import PAIR_FEATURES
-from models.keys import Keys
-from models.processes import served
-from models.publishing import publish
+from models.publishing.publish import publish
+from models.publishing.serving_processes import served
+from models.schema.pair_features import PAIR_FEATURES
 from models.settings import Settings
-from models.store.opening import open_sync
+from models.store.connect import open_sync
+from models.store.keys import Keys
 from models.store.protocol import SyncStore
-from models.versions import Versions
+from models.system import files
+from models.version.block_file import write_blocks
+from models.version.candidate_block import quantise
+from models.version.local_versions import Versions
 
 PATIENCE_S = 30.0
 CALIBRATED = {"kind": "resource_allocation", "calibration": [1.0, 0.0, 0.0, 0.0]}
 
 
 def pymk(home: Path, *arguments: str, **settings: str) -> list[str]:
-    return [sys.executable, "-m", "models.commands", "--home", str(home), *arguments]
+    return [sys.executable, "-m", "models.cli", "--home", str(home), *arguments]
 
 
 def environment(settings: dict[str, str]) -> dict[str, str]:
@@ -292,6 +292,6 @@ print(len(kernels) > 5, [one.py_func.__name__ for one in kernels if one.signatur
 
 
 def test_commands_register_without_numeric_libraries() -> None:
-    code = "import sys, service.commands; print('numpy' in sys.modules)"
+    code = "import sys, service.cli; print('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

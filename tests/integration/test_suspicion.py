@@ -7,13 +7,13 @@ import numpy as np
 import orjson
 import pytest
 
-from models.scoring import Ranker
+from models.ranker.ranker import Ranker
 from models.settings import Settings
-from offline.config import NightConfig
-from offline.families.suspicion_config import SuspicionConfig
-from service.recommend import BatchRecommender
-from service.soft_rules import SoftSettings
-from tests.integration.nights import KEYS, Place
+from offline.night.config import NightConfig
+from offline.suspicion.config import SuspicionConfig
+from service.ranking.rerank import SoftSettings
+from service.recommend.batch import BatchRecommender
+from tests.support.nights import KEYS, Place
 
 ABOVE = 0.5
 """share of ordinary accounts; half of a small network is beyond it"""

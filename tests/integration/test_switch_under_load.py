@@ -15,21 +15,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models import files
-from models.block import quantise
-from models.blocks import write_blocks
-from models.features.names import STATISTICS
-from models.features.pair import PAIR_FEATURES
 from models.graph import Graph
-from models.keys import Keys
-from models.manifest import Manifest
-from models.profiles import CategoricalColumn, Profiles
-from models.publishing import activate, publish, rollback
+from models.publishing.publish import activate, publish, rollback
+from models.schema.pair_features import PAIR_FEATURES
+from models.schema.profiles import CategoricalColumn, Profiles
+from models.schema.statistic_names import STATISTICS
+from models.schema.vocabulary import Vocabulary
 from models.settings import Settings
-from models.store.opening import open_sync
-from models.tables import write_tables
-from models.versions import Versions, new_id
-from models.vocabulary import Vocabulary
+from models.store.connect import open_sync
+from models.store.keys import Keys
+from models.system import files
+from models.version.block_file import write_blocks
+from models.version.candidate_block import quantise
+from models.version.local_versions import Versions, new_id
+from models.version.manifest import Manifest
+from models.version.tables import write_tables
 
 KEYS = Keys("pymk")
 REQUESTS, CONNECTIONS = 20_000, 64

@@ -10,25 +10,25 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from models.affinity import fit_affinity
-from models.candidates import CandidateConfig, CandidateMaker
-from models.features.comparison import coded_profiles
-from models.features.pair import PAIR_FEATURES
-from models.features.profile import ProfileEncoder
+from models.candidates.generator import CandidateConfig, CandidateMaker
+from models.candidates.inputs import Landscape
+from models.features.inductive import ProfileMap
+from models.features.profile_affinity import fit_affinity
+from models.features.profile_codes import coded_profiles
+from models.features.profile_encoder import ProfileEncoder
 from models.features.spectral import spectral_embedding
-from models.features.statistics import user_statistics
+from models.features.user_statistics import user_statistics
 from models.graph import Graph
-from models.inductive import ProfileMap
-from models.landscape import Landscape
-from models.profiles import Profiles
-from offline.config import NightConfig
-from offline.learnt import Learnt
-from offline.perspective import KnownNearest
-from offline.population import Friendships, friendships, population
-from offline.ranker import train_ranker
-from offline.snapshot import Snapshot, write_snapshot
-from offline.training import train
-from offline.training_lists import training_lists
+from models.schema.pair_features import PAIR_FEATURES
+from models.schema.profiles import Profiles
+from offline.features.temporal_graph import Friendships, friendships, population
+from offline.night.candidates import KnownNearest
+from offline.night.config import NightConfig
+from offline.night.model_bundle import Learnt
+from offline.night.train import train
+from offline.ranker.train import train_ranker
+from offline.ranker.training_lists import training_lists
+from offline.snapshot.snapshot import Snapshot, write_snapshot
 
 PEOPLE = 220
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)

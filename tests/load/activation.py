@@ -24,14 +24,14 @@ import redis
 import typer
 from servers import Service, environment, loadtest, service
 
-from models.keys import Keys
-from models.loading import Loader
-from models.publishing import active
+from models.publishing.pointer import read_pointer
+from models.publishing.transfer import Loader
 from models.settings import Settings
-from models.store.embedded import EmbeddedServer
-from models.store.opening import open_sync
+from models.store.connect import open_sync
+from models.store.embedded.client import EmbeddedServer
+from models.store.keys import Keys
 from models.store.protocol import SyncStore
-from models.versions import Versions
+from models.version.local_versions import Versions
 
 LONGEST_S = 240.0
 """of one activation"""
@@ -90,7 +90,7 @@ class Place:
 
     def resting(self) -> str:
         """The version that is not active. Raises SystemExit where there is none."""
-        pointer = active(self.store, keys=self._keys)
+        pointer = read_pointer(self.store, keys=self._keys)
         others = set(Versions(self.home).ids()) - {pointer.version if pointer else ""}
         if pointer is None or not others:
             raise SystemExit(f"{self.home} needs two versions: make_version.py --versions 2")
@@ -113,7 +113,7 @@ class Place:
             if status != 200:
                 raise SystemExit(f"activation failed: {body.decode()}")
         else:
-            command = [sys.executable, "-m", "models.commands", "activate", version]
+            command = [sys.executable, "-m", "models.cli", "activate", version]
             subprocess.run(command, env=environment(self.home), stdout=subprocess.DEVNULL, check=True)
         return time.monotonic() - began
 

@@ -33,17 +33,17 @@ import redis
 import typer
 from servers import KEY, await_answer, environment, free_port
 
-from models.columns import Flag
-from models.keys import SHARDS, Keys
-from models.live.archive import Archive
-from models.live.log import Entry
-from models.publishing import active
+from models.event_log.archive import Archive
+from models.event_log.event import Entry
+from models.publishing.pointer import read_pointer
+from models.schema.columns import Flag
 from models.settings import Settings
-from models.store.embedded import EmbeddedServer
-from models.store.opening import open_sync
+from models.store.connect import open_sync
+from models.store.embedded.client import EmbeddedServer
+from models.store.keys import SHARDS, Keys
 from models.store.protocol import BEGINNING, SyncStore
-from models.tables import Tables
-from models.versions import Versions
+from models.version.local_versions import Versions
+from models.version.tables import Tables
 
 KINDS = {"impression": 70, "click": 8, "view": 7, "dismiss": 5, "connect": 5, "invite": 2, "block": 2, "report": 1}
 FORBIDDING = frozenset({"dismiss", "invite", "block", "report"})
@@ -85,7 +85,7 @@ class Program:
         self.process = self._begun()
 
     def _begun(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "models.commands", *self._arguments]
+        command = [sys.executable, "-m", "models.cli", *self._arguments]
         with self._log.open("ab") as stderr:
             return subprocess.Popen(
                 command, env=environment(self._home), stderr=stderr, stdout=subprocess.DEVNULL, start_new_session=True
@@ -285,7 +285,7 @@ def main(
     place.mkdir(exist_ok=True)
     with ExitStack() as ending:
         store = ending.enter_context(closing(open_sync(Settings(home=home))))
-        pointer = active(store, keys=keys)
+        pointer = read_pointer(store, keys=keys)
         if pointer is None:
             raise SystemExit(f"nothing is published in {home}")
         tables = Tables.open(Versions(home).path(pointer.version) / "tables")

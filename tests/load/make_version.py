@@ -25,12 +25,16 @@ import typer
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from models import files
-from models.block import Block, quantise
-from models.blocks import write_blocks
-from models.columns import Flag
-from models.features.names import STATISTICS
-from models.features.pair import (
+from models.features.profile_encoder import ProfileEncoder
+from models.features.user_statistics import tower_statistics, user_statistics
+from models.graph import Graph
+from models.networks import checkpoint
+from models.networks.two_tower import TwoTower, TwoTowerConfig
+from models.publishing.publish import publish
+from models.publishing.transfer import CARRIED
+from models.schema.candidate_sources import Source
+from models.schema.columns import Flag
+from models.schema.pair_features import (
     ALLOCATION,
     ALLOCATION_SCALE,
     COMMON,
@@ -38,24 +42,20 @@ from models.features.pair import (
     PAIR_FEATURES,
     extra_inputs,
 )
-from models.features.profile import ProfileEncoder
-from models.features.statistics import tower_statistics, user_statistics
-from models.graph import Graph
-from models.keys import Keys
-from models.loading import CARRIED
-from models.manifest import Manifest
-from models.networks.two_tower import TwoTower, TwoTowerConfig
-from models.publishing import publish
+from models.schema.statistic_names import STATISTICS
 from models.settings import Settings
-from models.sources import Source
-from models.store.opening import open_sync
-from models.tables import write_tables
-from models.versions import Versions, new_id
-from offline import checkpoints
-from offline.perspective import People
-from offline.population import friendships, population
-from offline.ranker import candidate_vectors
-from offline.snapshot import Snapshot, write_snapshot
+from models.store.connect import open_sync
+from models.store.keys import Keys
+from models.system import files
+from models.version.block_file import write_blocks
+from models.version.candidate_block import Block, quantise
+from models.version.local_versions import Versions, new_id
+from models.version.manifest import Manifest
+from models.version.tables import write_tables
+from offline.features.graph_features import People
+from offline.features.temporal_graph import friendships, population
+from offline.ranker.train import candidate_vectors
+from offline.snapshot.snapshot import Snapshot, write_snapshot
 from offline.synth import directory, network
 
 EMBEDDING = 128
@@ -181,7 +181,7 @@ def write_version(snapshot: Snapshot, versions: Versions, candidates: int, seed:
     version = new_id()
     with versions.staging(version) as target:
         (target / "model").mkdir()
-        checkpoints.save(target / "model" / "ranker", model, model.config, {})
+        checkpoint.save(target / "model" / "ranker", model, model.config, {})
         content, offsets = snapshot.profile_json()
         write_tables(
             target / "tables",

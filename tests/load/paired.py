@@ -136,19 +136,19 @@ def ranking() -> Row:
     """The ranking step alone, in this process."""
     import numpy as np
 
-    from models.block import Block
-    from models.blocks import Blocks
-    from models.keys import Keys
-    from models.publishing import active
-    from models.scoring import Ranker
+    from models.publishing.pointer import read_pointer
+    from models.ranker.ranker import Ranker
     from models.settings import Settings
-    from models.store.opening import open_sync
-    from models.tables import Tables
-    from models.versions import Versions
+    from models.store.connect import open_sync
+    from models.store.keys import Keys
+    from models.version.block_file import Blocks
+    from models.version.candidate_block import Block
+    from models.version.local_versions import Versions
+    from models.version.tables import Tables
 
     settings = Settings()
     with closing(open_sync(settings)) as store:
-        pointer = active(store, keys=Keys(settings.namespace))
+        pointer = read_pointer(store, keys=Keys(settings.namespace))
     if pointer is None:
         raise SystemExit("nothing is published")
     directory = Versions(settings.home).path(pointer.version)

@@ -114,10 +114,10 @@ def running(command: list[str], home: Path, log: Path) -> Iterator[subprocess.Po
 def service(home: Path, workers: int = 1) -> Iterator[Service]:
     """A service, ready. The store is held open before, so that its start is not counted as the service's."""
     from models.settings import Settings
-    from models.store.opening import open_sync
+    from models.store.connect import open_sync
 
     port = free_port()
-    serve = [sys.executable, "-m", "models.commands", "serve", "--port", str(port), "--workers", str(workers)]
+    serve = [sys.executable, "-m", "models.cli", "serve", "--port", str(port), "--workers", str(workers)]
     with closing(open_sync(Settings(home=home))):
         started = time.monotonic()
         with running(serve, home, home / "load" / "service.log") as process:
@@ -141,7 +141,7 @@ def loadtest(
 ) -> tuple[int, dict[str, Any]]:
     """Exit status and document of a `pymk loadtest`, with something done beside it; it may end when that is done."""
     out = service.home / "load" / "run.json"
-    command = [sys.executable, "-m", "models.commands", "loadtest", f"http://127.0.0.1:{service.port}"]
+    command = [sys.executable, "-m", "models.cli", "loadtest", f"http://127.0.0.1:{service.port}"]
     command += [*options, "--json", str(out)]
     process = subprocess.Popen(command, env=environment(service.home), stdout=subprocess.DEVNULL)
     try:

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.block import MAX_ROW, Block, quantise
 from models.errors import CorruptRecordError
+from models.version.candidate_block import MAX_ROW, Block, quantise
 
 
 @st.composite

@@ -4,14 +4,24 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.affinity import fit_affinity
-from models.candidates import CHEAP_DEFAULT, CandidateConfig, CandidateMaker, Pools
-from models.features.comparison import coded_profiles
+from models.candidates.generator import (
+    CHEAP_DEFAULT,
+    CandidateConfig,
+    CandidateMaker,
+    Pools,
+)
+from models.candidates.inputs import Landscape
+from models.features.inductive import ProfileMap
+from models.features.profile_affinity import fit_affinity
+from models.features.profile_codes import coded_profiles
 from models.graph import Graph
-from models.inductive import ProfileMap
-from models.landscape import Landscape
-from models.profiles import CategoricalColumn, MultiColumn, NumericColumn, Profiles
-from models.sources import Source
+from models.schema.candidate_sources import Source
+from models.schema.profiles import (
+    CategoricalColumn,
+    MultiColumn,
+    NumericColumn,
+    Profiles,
+)
 
 SMALL = CandidateConfig(
     kept=12,

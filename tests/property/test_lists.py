@@ -11,16 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.block import Block, quantise
-from models.manifest import Manifest
-from models.tables import Tables
-from service import lists
-from service.lists import Answer
-from service.query import Query
-from service.ranked_list import KeptList
-from service.ranking import KEPT, Ranking, Trace, Viewer
-from service.served_version import ServedVersion
-from service.soft_rules import Diversity, SoftSettings
+from models.version.candidate_block import Block, quantise
+from models.version.manifest import Manifest
+from models.version.tables import Tables
+from service.ranking.cached_list import KeptList
+from service.ranking.pipeline import KEPT, Ranking
+from service.ranking.rerank import Diversity, SoftSettings
+from service.ranking.trace import Trace
+from service.ranking.viewer import Viewer
+from service.recommend import responses
+from service.recommend.query import Query
+from service.recommend.responses import Answer
+from service.state.served_version import ServedVersion
 
 MakeTables = Callable[..., Tables]
 VERSION = "20260101T000000Z-0a1b2c"
@@ -44,13 +46,13 @@ class World:
         return Viewer(self.viewer, self.block.viewer)
 
     def fresh(self, **query: Any) -> tuple[Answer, KeptList]:
-        answer, made = lists.ranked(Query(**self.asked(query)), self.version, self.person, self.block, Trace())
+        answer, made = responses.ranked(Query(**self.asked(query)), self.version, self.person, self.block, Trace())
         assert made is not None
         return answer, made
 
     def kept(self, made: KeptList, **query: Any) -> Answer | None:
         again = KeptList.unpack(made.pack(KEPT), self.block.viewer)
-        return lists.kept(Query(**self.asked(query)), self.version, self.person, again, Trace())
+        return responses.kept(Query(**self.asked(query)), self.version, self.person, again, Trace())
 
     def asked(self, query: dict[str, Any]) -> dict[str, Any]:
         return {"user_id": self.viewer, "limit": 20, "context": "web", **query}
@@ -177,7 +179,7 @@ def test_cold_lists_keep_the_promises_too(make_tables: MakeTables, data: st.Data
     tables = world.version.tables
     row = data.draw(st.sampled_from([None, world.block.viewer]))
     query = Query(world.viewer if row is not None else "nobody at all", data.draw(st.integers(1, 100)), "web")
-    people = shown(lists.cold(query, world.version, Viewer(query.user_id, row), Trace()))
+    people = shown(responses.cold(query, world.version, Viewer(query.user_id, row), Trace()))
     ids = [person["user_id"] for person in people]
     rows = tables.vocabulary.rows(ids)
     assert len(set(ids)) == len(ids) <= query.limit

@@ -12,18 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import StoreUnavailableError
-from models.keys import SHARDS, Keys
-from models.live.archive import Archive
-from models.live.log import Event
-from models.live.mending import Mender
-from models.live.record import LiveRecord
-from models.live.ties import PAIR_KINDS, derive
-from models.live.writing import write_events
-from models.pair_bits import PairBit
-from models.store.commit import Commit
+from models.event_log.archive import Archive
+from models.event_log.event import Event
+from models.event_log.log_consumer import Mender
+from models.event_log.write_events import write_events
+from models.live_state.edges import PAIR_KINDS, derive
+from models.live_state.user_record import LiveRecord
+from models.schema.relationship import PairBit
+from models.store.keys import SHARDS, Keys
 from models.store.memory import AsyncMemoryStore, MemoryStore
-from offline.live_events import read_live_events
-from offline.snapshot import Snapshot, write_snapshot
+from models.store.transaction import Commit
+from offline.snapshot.live_events import read_live_events
+from offline.snapshot.snapshot import Snapshot, write_snapshot
 
 KEYS = Keys("t")
 PEOPLE = ("ann", "bea", "cid")

@@ -5,12 +5,18 @@ import polars as pl
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from models.columns import Flag
-from models.events import EventKind
-from models.live.record import LiveRecord
-from models.live.ties import PAIR_KINDS, TWO_SIDED, Direction, derive, derive_one
-from models.pair_bits import PairBit
-from offline.pair_state import resolve
+from models.live_state.edges import (
+    PAIR_KINDS,
+    TWO_SIDED,
+    Direction,
+    derive,
+    derive_one,
+)
+from models.live_state.user_record import LiveRecord
+from models.schema.columns import Flag
+from models.schema.event_kinds import EventKind
+from models.schema.relationship import PairBit
+from offline.snapshot.relationship_state import resolve
 
 PEOPLE = ("ann", "bea", "cid")
 START = 1_790_000_000

@@ -8,11 +8,11 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.sources import Source
-from models.tables import Tables
-from service.entries import EXAMPLES, EntryEncoder
-from service.kernels.entries import SHARED_AT_MOST
-from service.reasons import nameable_friends
+from models.schema.candidate_sources import Source
+from models.version.tables import Tables
+from service.ranking.json_encoder import EXAMPLES, EntryEncoder
+from service.ranking.kernels.json_encoder import SHARED_AT_MOST
+from service.ranking.reasons import nameable_friends
 
 MakeTables = Callable[..., Tables]
 

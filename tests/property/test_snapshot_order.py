@@ -8,8 +8,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.events import EventKind
-from offline.snapshot import write_snapshot
+from models.schema.event_kinds import EventKind
+from offline.snapshot.snapshot import write_snapshot
 
 STARTED = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
 DAY = 86_400

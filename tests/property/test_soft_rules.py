@@ -6,11 +6,11 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from models.tables import Tables
-from service.kernels.diversity import PAGE
-from service.people_now import PeopleNow
-from service.ranked_list import RankedList
-from service.soft_rules import Diversity, SoftRules, SoftSettings
+from models.version.tables import Tables
+from service.ranking.kernels.diversity import PAGE
+from service.ranking.ranked_list import RankedList
+from service.ranking.rerank import Diversity, SoftRules, SoftSettings
+from service.ranking.user_flags import PeopleNow
 
 MakeTables = Callable[..., Tables]
 COMPANIES = (None, "Acme", "Bolt", "Cog", "Dyn", "Ecru")

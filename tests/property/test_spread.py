@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from models.graph import Graph
-from models.kernels.spread import RESTART, spread_three_hops, spread_two_hops, spread_walks
+from models.kernels.graph_walks import (
+    RESTART,
+    spread_three_hops,
+    spread_two_hops,
+    spread_walks,
+)
 
 ENOUGH = 1 << 30
 

@@ -8,7 +8,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from models.store.process import server_options
+from models.store.embedded.server_process import server_options
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,1 +1,1 @@
-"""Networks that fuse the scores of a candidate into one."""
+"""PyTorch modules that join the scores of several models."""

@@ -18,19 +18,19 @@ from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
-from models.commands.app import run
-from models.tether import tie
+from models.cli.app import run
+from models.system.parent_death import tie
 
 IMPORTED = (
     "faiss",
-    "models.features.profile",
-    "models.kernels.affinity",
-    "models.live.version_maker",
+    "models.features.profile_encoder",
+    "models.kernels.profile_affinity",
+    "models.candidate_refresh.generator",
     "models.networks.graphsage",
     "scipy.optimize",
     "service.app",
-    "service.server",
-    "service.worker",
+    "service.server.serve",
+    "service.worker.worker",
     "sklearn.linear_model",
     "torch_geometric.loader",
 )

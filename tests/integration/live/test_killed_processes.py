@@ -29,7 +29,7 @@ import pytest
 import redis
 
 from models.errors import StoreUnavailableError
-from models.store.embedded import EmbeddedServer
+from models.store.embedded.client import EmbeddedServer
 
 SEQUENCES = int(os.environ.get("PYMK_KILLED_SEQUENCES", "0"))
 SEED = int(os.environ.get("PYMK_KILLED_SEED", "0"))

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from models.keys import Keys
-from models.publishing import activate, active, publish, rollback
+from models.publishing.pointer import read_pointer
+from models.publishing.publish import activate, publish, rollback
 from models.settings import Settings
+from models.store.connect import open_sync
+from models.store.keys import Keys
 from models.store.memory import MemoryStore
-from models.store.opening import open_sync
 from models.store.protocol import SyncStore
-from models.versions import Versions
+from models.version.local_versions import Versions
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ class Place:
 
     @property
     def active(self) -> str | None:
-        pointer = active(self.store, keys=self.keys)
+        pointer = read_pointer(self.store, keys=self.keys)
         return pointer and pointer.version
 
     def of_version(self, version: str) -> set[str]:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from models.catalogue import catalogue
 from models.errors import (
     ArtefactError,
     CorruptRecordError,
@@ -19,10 +18,12 @@ from models.errors import (
     StoreUnavailableError,
     VersionError,
 )
-from models.lease import switching
-from models.publishing import active, pull_tables
+from models.publishing.catalogue import catalogue
+from models.publishing.pointer import read_pointer
+from models.publishing.publish import pull_tables
+from models.publishing.publish_lock import switching
 from models.store.protocol import SyncStore
-from models.versions import Versions
+from models.version.local_versions import Versions
 
 
 class Faulty:
@@ -125,7 +126,7 @@ def test_a_switch_meanwhile_is_noticed(place) -> None:
 def test_a_pointer_that_does_not_read_back_is_refused_by_name(place) -> None:
     place.store.set(place.keys.active, b"{")
     with pytest.raises(CorruptRecordError, match="pointer"):
-        active(place.store, keys=place.keys)
+        read_pointer(place.store, keys=place.keys)
 
 
 def test_hosts_take_turns_and_a_dead_one_of_this_home_is_followed_at_once(place) -> None:
@@ -143,11 +144,11 @@ def test_hosts_take_turns_and_a_dead_one_of_this_home_is_followed_at_once(place)
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from models.keys import Keys
-from models.publishing import publish
+from models.store.keys import Keys
+from models.publishing.publish import publish
 from models.settings import Settings
-from models.store.opening import open_sync
-from models.versions import Versions
+from models.store.connect import open_sync
+from models.version.local_versions import Versions
 
 home, version = Path(sys.argv[1]), sys.argv[2]
 store = open_sync(Settings(home=home))

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from models.catalogue import catalogue
 from models.errors import ArtefactError
-from models.keys import Keys
-from models.manifest import Manifest
-from models.processes import served, wait_until_served
-from models.publishing import publish, pull_tables
-from models.tables import Tables
-from models.versions import Versions
+from models.publishing.catalogue import catalogue
+from models.publishing.publish import publish, pull_tables
+from models.publishing.serving_processes import served, wait_until_served
+from models.store.keys import Keys
+from models.version.local_versions import Versions
+from models.version.manifest import Manifest
+from models.version.tables import Tables
 
 
 def test_a_host_without_the_files_fills_them_from_the_store(place) -> None:

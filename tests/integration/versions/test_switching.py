@@ -6,15 +6,20 @@ from typing import Any
 
 import pytest
 
-from models.block import Block
-from models.blocks import Blocks
-from models.columns import Flag
 from models.errors import VersionError
-from models.keys import CHUNK_BYTES
-from models.live.hidden import FlagChange, HiddenSet, append_change_blocking, follow_blocking
-from models.manifest import Manifest
-from models.pacing import SHORT_BYTES
-from models.publishing import active
+from models.live_state.visibility import (
+    FlagChange,
+    HiddenSet,
+    append_change_blocking,
+    follow_blocking,
+)
+from models.publishing.pointer import read_pointer
+from models.schema.columns import Flag
+from models.store.keys import CHUNK_BYTES
+from models.store.throttled_write import SHORT_BYTES
+from models.version.block_file import Blocks
+from models.version.candidate_block import Block
+from models.version.manifest import Manifest
 
 
 def test_nothing_is_active_before_the_first_publication(place) -> None:
@@ -38,9 +43,9 @@ def test_a_published_version_is_wholly_in_the_store(place) -> None:
 
 def test_publishing_again_changes_nothing(place) -> None:
     first, second = place.publish(), place.publish()
-    before = active(place.store, keys=place.keys)
+    before = read_pointer(place.store, keys=place.keys)
     place.publish(version=second)
-    assert active(place.store, keys=place.keys) == before
+    assert read_pointer(place.store, keys=place.keys) == before
     assert place.rollback() == first
 
 

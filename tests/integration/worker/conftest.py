@@ -13,26 +13,27 @@ from typing import Any
 import anyio
 import pytest
 
-from models import publishing
-from models.block import Block
-from models.events import EventKind
-from models.keys import Keys
-from models.live.changes import write_erasure, write_profile
-from models.live.log import Event
-from models.live.newcomer import Newcomer
-from models.live.refreshing import Maker
-from models.live.version_maker import VersionMaker, open_maker
-from models.live.writing import write_events
+from models.candidate_refresh.generator import VersionMaker, open_maker
+from models.candidate_refresh.refresher import Maker
+from models.event_log.event import Event
+from models.event_log.write_events import write_events
+from models.event_log.write_profile import write_erasure, write_profile
+from models.publishing.pointer import read_pointer
+from models.publishing.publish import publish
+from models.schema.candidate_sources import Source
+from models.schema.event_kinds import EventKind
 from models.settings import Settings
-from models.sources import Source
+from models.store.connect import open_async, open_sync
+from models.store.keys import Keys
 from models.store.memory import AsyncMemoryStore, MemoryStore
-from models.store.opening import open_async, open_sync
 from models.store.protocol import AsyncStore, SyncStore
-from models.tables import Tables
-from models.versions import Versions
-from offline.config import NightConfig
-from offline.night import Night
-from service.worker import Worker
+from models.version.candidate_block import Block
+from models.version.local_versions import Versions
+from models.version.new_user_record import Newcomer
+from models.version.tables import Tables
+from offline.night.config import NightConfig
+from offline.night.nightly import Night
+from service.worker.worker import Worker
 
 KEYS = Keys("pymk")
 CLIQUES = {name: [f"{name}{number}" for number in range(10)] for name in "abcd"}
@@ -74,7 +75,7 @@ class Place:
 
     @property
     def version(self) -> str:
-        pointer = publishing.active(self.store, keys=KEYS)
+        pointer = read_pointer(self.store, keys=KEYS)
         assert pointer is not None
         return pointer.version
 
@@ -173,7 +174,7 @@ def place(made: Path, maker: VersionMaker, tmp_path: Path) -> Iterator[Place]:
     shutil.copytree(made / "versions", tmp_path / "versions")
     store = open_sync(Settings(home=tmp_path))
     versions = Versions(tmp_path)
-    publishing.publish(versions.path(versions.ids()[0]), store, versions, keys=KEYS)
+    publish(versions.path(versions.ids()[0]), store, versions, keys=KEYS)
     place = Place(tmp_path, store, worker_of(tmp_path, store, maker))
     place.works()
     yield place

@@ -4,10 +4,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from models.events import EventKind
-from models.keys import Keys
-from models.live.exposure import Exposed
-from models.live.newcomer import Newcomer
+from models.live_state.exposure import Exposed
+from models.schema.event_kinds import EventKind
+from models.store.keys import Keys
+from models.version.new_user_record import Newcomer
 
 KEYS = Keys("pymk")
 CLIQUES = {name: [f"{name}{number}" for number in range(10)] for name in "abcd"}

@@ -3,11 +3,11 @@
 import json
 from typing import Any
 
-from models.events import EventKind
-from models.keys import Keys
-from models.scoring import Ranker
-from service.recommend import BatchRecommender
-from service.soft_rules import Diversity, SoftSettings
+from models.ranker.ranker import Ranker
+from models.schema.event_kinds import EventKind
+from models.store.keys import Keys
+from service.ranking.rerank import Diversity, SoftSettings
+from service.recommend.batch import BatchRecommender
 
 KEYS = Keys("pymk")
 

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from models import publishing
-from models.block import Block
-from models.events import EventKind
-from models.keys import SHARDS, Keys
-from models.live.archive import Archive
-from models.live.plain_maker import PlainMaker
+from models.event_log.archive import Archive
+from models.publishing.publish import ActivePointer
+from models.schema.event_kinds import EventKind
+from models.store.keys import SHARDS, Keys
 from models.store.memory import MemoryStore
 from models.store.protocol import SyncStore
-from models.tables import Tables
-from models.versions import Versions
+from models.version.candidate_block import Block
+from models.version.local_versions import Versions
+from models.version.tables import Tables
+from tests.support.mutual_friends_generator import PlainMaker
 
 KEYS = Keys("pymk")
 CLIQUES = {name: [f"{name}{number}" for number in range(10)] for name in "abcd"}
@@ -96,11 +96,11 @@ def test_a_worker_killed_anywhere_is_followed_by_one_that_loses_nothing(
     """Every operation of the store in turn is the last one of a first worker."""
     versions = Versions(made)
     tables = Tables.open(versions.path(versions.ids()[0]) / "tables")
-    monkeypatch.setattr("models.publishing.pull_tables", lambda store, version, versions, keys: made_path(made))
+    monkeypatch.setattr("models.publishing.publish.pull_tables", lambda store, version, versions, keys: made_path(made))
     for dies_at in range(1, 400):
         home = tmp_path / f"{dies_at}"
         place = make_place(home, MemoryStore(), None)
-        pointer = publishing.ActivePointer(version=versions.ids()[0], activated_at=datetime.now(UTC))
+        pointer = ActivePointer(version=versions.ids()[0], activated_at=datetime.now(UTC))
         place.store.set(KEYS.active, pointer.model_dump_json().encode())
         place.did((CONNECT, "a0", "c0"))
         place.put("zoe", company="Firm d")

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from models import publishing
-from models.events import EventKind
-from models.keys import Keys
-from models.live.plain_maker import PlainMaker
-from models.live.refreshing import Edition, Refresher
-from models.live.replay import replay, replaying
-from models.manifest import Manifest
+from models.candidate_refresh.refresher import Edition, Refresher
+from models.candidate_refresh.replay import replay, replaying
+from models.publishing.publish import activate, publish, rollback
+from models.schema.event_kinds import EventKind
+from models.store.keys import Keys
 from models.store.memory import MemoryStore
-from models.tables import Tables
-from models.versions import Versions
+from models.version.local_versions import Versions
+from models.version.manifest import Manifest
+from models.version.tables import Tables
+from tests.support.mutual_friends_generator import PlainMaker
 
 KEYS = Keys("pymk")
 CLIQUES = {name: [f"{name}{number}" for number in range(10)] for name in "abcd"}
@@ -37,10 +37,10 @@ def test_a_switch_loses_nobody(place: Any) -> None:
         seen.append(place.by_friends(place.block("a0", version)))
         assert place.newcomer("zoe", version) is not None
 
-    publishing.publish(place.versions.path(version), place.store, place.versions, keys=KEYS, replay=watched)
+    publish(place.versions.path(version), place.store, place.versions, keys=KEYS, replay=watched)
     assert seen[0] >= set(CLIQUES["c"]) - {"c0"}
     assert place.version == version
-    publishing.rollback(place.store, place.versions, keys=KEYS, replay=replaying(place.store, place.versions, KEYS, 90))
+    rollback(place.store, place.versions, keys=KEYS, replay=replaying(place.store, place.versions, KEYS, 90))
     assert place.by_friends(place.block("a0")) >= set(CLIQUES["c"]) - {"c0"}
 
 
@@ -52,7 +52,7 @@ def test_a_worker_replays_for_those_who_cannot(place: Any) -> None:
     thread = threading.Thread(target=place.worker.run)
     thread.start()
     asked = replaying(place.store, place.versions, KEYS, 90, wait_s=20, open_here=False)
-    publishing.activate(place.store, place.versions, version, keys=KEYS, replay=asked)
+    activate(place.store, place.versions, version, keys=KEYS, replay=asked)
     assert int(place.store.get(KEYS.replayed(version)) or 0) > 0
     assert place.by_friends(place.block("a0", version)) >= set(CLIQUES["c"]) - {"c0"}
     stop.set()
@@ -63,14 +63,14 @@ def test_without_a_replay_the_worker_that_follows_makes_up_for_it(place: Any) ->
     place.did((CONNECT, "a0", "c0"))
     place.works()
     version = place.another(1)
-    publishing.activate(place.store, place.versions, version, keys=KEYS)
+    activate(place.store, place.versions, version, keys=KEYS)
     assert not place.by_friends(place.block("a0", version)) & set(CLIQUES["c"])
     place.works()
     assert place.by_friends(place.block("a0", version)) >= set(CLIQUES["c"]) - {"c0"}
 
 
 def test_a_replay_does_everybody_even_where_many_share_a_stamp(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.live.replay.READ_AT_ONCE", 3)
+    monkeypatch.setattr("models.candidate_refresh.replay.READ_AT_ONCE", 3)
     versions, store = Versions(made), MemoryStore()
     directory = versions.path(versions.ids()[0])
     tables, manifest = Tables.open(directory / "tables"), Manifest.read(directory)

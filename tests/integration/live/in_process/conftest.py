@@ -26,37 +26,38 @@ import httpx2
 import pytest
 import structlog
 
-from models import files, publishing
-from models.candidates import CHEAP_DEFAULT
+from models.candidate_refresh.generator import open_maker
+from models.candidate_refresh.replay import replaying
+from models.candidates.ann_index import IndexConfig
+from models.candidates.ann_index_builder import build_index_here
+from models.candidates.generator import CHEAP_DEFAULT
+from models.erasure.purge import erase_turn
 from models.errors import StoreUnavailableError
-from models.features.pair import PAIR_FEATURES
-from models.features.profile import ProfileEncoder
-from models.index import IndexConfig
-from models.index_process import build_index_here
-from models.keys import SHARDS, Keys
-from models.live.erased import read_erased
-from models.live.erasing import erase_turn
-from models.live.replay import replaying
-from models.live.stamps import now_us
-from models.live.version_maker import open_maker
-from models.manifest import Manifest
+from models.features.profile_encoder import ProfileEncoder
+from models.live_state.erased_ids import read_erased
 from models.networks.graphsage import GraphSage, GraphSageConfig
+from models.publishing.publish import activate, no_replay, publish, rollback
+from models.schema.candidate_sources import Source
+from models.schema.pair_features import PAIR_FEATURES
 from models.settings import Settings
-from models.sources import Source
-from models.store.embedded import EmbeddedServer
-from models.store.opening import open_async, open_sync
+from models.store.connect import open_async, open_sync
+from models.store.embedded.client import EmbeddedServer
+from models.store.keys import SHARDS, Keys
 from models.store.protocol import AsyncStore, SyncStore
-from models.versions import Versions
-from offline.config import NightConfig
-from offline.learnt import Learnt, Training
-from offline.live_events import LiveEvents, read_live_events
-from offline.making import make_version
-from offline.perspective import Reference, survey
-from offline.population import friendships, population
-from offline.snapshot import Snapshot, write_snapshot
+from models.system import files
+from models.system.clock import now_us
+from models.version.local_versions import Versions
+from models.version.manifest import Manifest
+from offline.features.graph_features import Reference, survey
+from offline.features.temporal_graph import friendships, population
+from offline.night.build_version import make_version
+from offline.night.config import NightConfig
+from offline.night.model_bundle import Learnt, Training
+from offline.snapshot.live_events import LiveEvents, read_live_events
+from offline.snapshot.snapshot import Snapshot, write_snapshot
 from service.app import create_app
-from service.parts import Parts, Stores
-from service.worker import OpenMaker, Worker
+from service.container import Parts, Stores
+from service.worker.worker import OpenMaker, Worker
 
 FORBIDDEN_DAYS = 90
 CONFIG = NightConfig(index=IndexConfig(threads=1))
@@ -195,18 +196,18 @@ class Whole:
 
     def publish(self, version: str, *, replayed: bool) -> None:
         """Raises PymkError where it is refused."""
-        replay = self._replay() if replayed else publishing.no_replay
-        publishing.publish(self.versions.path(version), self.store, self.versions, keys=self.keys, replay=replay)
+        replay = self._replay() if replayed else no_replay
+        publish(self.versions.path(version), self.store, self.versions, keys=self.keys, replay=replay)
 
     def activate(self, version: str, *, replayed: bool) -> None:
         """Raises PymkError where it is refused."""
-        replay = self._replay() if replayed else publishing.no_replay
-        publishing.activate(self.store, self.versions, version, keys=self.keys, replay=replay)
+        replay = self._replay() if replayed else no_replay
+        activate(self.store, self.versions, version, keys=self.keys, replay=replay)
 
     def roll_back(self, *, replayed: bool) -> None:
         """Raises PymkError where it is refused."""
-        replay = self._replay() if replayed else publishing.no_replay
-        publishing.rollback(self.store, self.versions, keys=self.keys, replay=replay)
+        replay = self._replay() if replayed else no_replay
+        rollback(self.store, self.versions, keys=self.keys, replay=replay)
 
     def _replay(self) -> Any:
         return replaying(self.store, self.versions, self.keys, FORBIDDEN_DAYS)
@@ -305,7 +306,7 @@ class Beginnings:
         settings = Settings(home=home, redis_url=self.address, namespace=namespace, redis_timeout_ms=5000)
         store, versions = open_sync(settings), Versions(home)
         (version,) = versions.ids()
-        publishing.publish(versions.path(version), store, versions, keys=Keys(namespace))
+        publish(versions.path(version), store, versions, keys=Keys(namespace))
         learnt = Learnt.open(versions.path(version))
         return self.runner.run(self._served(settings, store, learnt))
 

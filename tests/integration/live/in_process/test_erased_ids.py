@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from models.live.record import LiveRecord
+from models.live_state.user_record import LiveRecord
 
 
 def erased_to_the_end(whole: Any, person: str) -> str:

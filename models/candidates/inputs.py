@@ -1,0 +1,163 @@
+"""All that candidates are made from, for one graph of n people; kept with a version for the worker."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from models.features.inductive import ProfileMap, value_matrix
+from models.features.spectral import smoothing
+from models.graph import Graph
+from models.kernels.candidate_arrays import World
+from models.kernels.profile_affinity import MISSING, AffinityTables
+from models.schema.pair_features import PAIR_FEATURES
+from models.system import files
+
+SHOWN = 20_000
+"""best connected people whom those with few friends are compared with one by one"""
+
+AFFINITY_ARRAYS: dict[str, tuple[type[np.generic], int]] = {
+    "codes": (np.int32, 2),
+    "cardinality": (np.int64, 1),
+    "matrix_at": (np.int64, 1),
+    "matrices": (np.float32, 1),
+    "same_at": (np.int64, 1),
+    "same": (np.float32, 1),
+    "different": (np.float32, 1),
+    "set_indptr": (np.int64, 1),
+    "set_codes": (np.int32, 1),
+    "set_weights": (np.float32, 1),
+    "points": (np.float32, 2),
+    "point_spans": (np.int64, 1),
+    "point_edges": (np.float32, 2),
+    "point_weights": (np.float32, 2),
+}
+"""type and dimensions of each array of AffinityTables on disk"""
+
+BY_PERSON = {"codes": 0, "points": 0, "set_indptr": 1}
+"""those of them that have a place for each person, and how many places more"""
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """All that candidates are made from, for one graph of n users."""
+
+    graph: Graph
+    known: Graph
+    """directed: never to be shown to a viewer, beside her friends"""
+    suggestible: NDArray[np.bool_]
+    """(n,) who may be shown to anyone"""
+    spectral: NDArray[np.float32]
+    """(n, k) coordinates in the leading eigenvectors"""
+    eigenvalues: NDArray[np.float32]
+    """(k,)"""
+    embeddings: NDArray[np.float32]
+    """(n, d) L2-normalised"""
+    profiles: ProfileMap
+    """what a profile says of where its person stands in both"""
+    affinity: AffinityTables
+    cheap: NDArray[np.float32]
+    """(len(PAIR_FEATURES) + 1,) weights of the cheap score"""
+
+    def world(self) -> World:
+        """The landscape as the kernel reads it."""
+        value_indptr, value_codes, values = values_of(self.affinity)
+        group_indptr, group_rows = _groups(value_indptr, value_codes, values, self.graph.degrees, self.suggestible)
+        popular = np.argsort(-self.graph.degrees, kind="stable")
+        shown = popular[self.suggestible[popular] & (self.graph.degrees[popular] > 0)]
+        return World(
+            indptr=self.graph.indptr,
+            indices=self.graph.indices,
+            known_indptr=self.known.indptr,
+            known_indices=self.known.indices,
+            suggestible=self.suggestible,
+            spectral=self.spectral,
+            smoothing=smoothing(self.eigenvalues),
+            embeddings=self.embeddings,
+            affinity=self.affinity,
+            value_indptr=value_indptr,
+            value_codes=value_codes,
+            group_indptr=group_indptr,
+            group_rows=group_rows,
+            popular=shown[:SHOWN].astype(np.int32),
+            cheap=self.cheap,
+        )
+
+    def save(self, directory: Path) -> None:
+        """Writes what the version's tables do not hold."""
+        directory.mkdir(parents=True, exist_ok=True)
+        for name in ("spectral", "eigenvalues", "embeddings", "cheap"):
+            files.write_array(directory / f"{name}.npy", getattr(self, name))
+        files.write_array(directory / "profile_weights.npy", self.profiles.weights)
+        files.write_array(directory / "profile_intercept.npy", self.profiles.intercept)
+        for name, array in self.affinity._asdict().items():
+            files.write_array(directory / f"affinity_{name}.npy", array)
+
+    @classmethod
+    def open(cls, directory: Path, graph: Graph, known: Graph, suggestible: NDArray[np.bool_]) -> "Landscape":
+        """A saved landscape with the graph of the version's tables; arrays are memory-mapped.
+
+        Raises ArtefactError where a file is missing, cut short, or of another number of people or features.
+        """
+
+        def array(name: str, dtype: type[np.generic], *shape: int | None) -> NDArray[Any]:
+            return files.read_array(directory / f"{name}.npy", dtype, shape)
+
+        affinity = {}
+        for name, (dtype, dimensions) in AFFINITY_ARRAYS.items():
+            length = graph.n + BY_PERSON[name] if name in BY_PERSON else None
+            affinity[name] = array(f"affinity_{name}", dtype, length, *(None,) * (dimensions - 1))
+        spectral, embeddings = (array(name, np.float32, graph.n, None) for name in ("spectral", "embeddings"))
+        k, d = spectral.shape[1], embeddings.shape[1]
+        return cls(
+            graph=graph,
+            known=known,
+            suggestible=suggestible,
+            spectral=spectral,
+            eigenvalues=array("eigenvalues", np.float32, k),
+            embeddings=embeddings,
+            profiles=ProfileMap(
+                array("profile_weights", np.float32, None, k + d), array("profile_intercept", np.float32, k + d), k
+            ),
+            affinity=AffinityTables(**affinity),
+            cheap=array("cheap", np.float32, len(PAIR_FEATURES) + 1),
+        )
+
+
+def profile_values(tables: AffinityTables) -> csr_array:
+    """(n, values) float32 of 0 and 1: who has which value of the profile, single ones and sets alike."""
+    return value_matrix(*values_of(tables))
+
+
+def values_of(tables: AffinityTables) -> tuple[NDArray[np.int64], NDArray[np.int32], int]:
+    """By user the values of her profile, single ones and sets alike, as (n + 1,) and codes; and how many codes."""
+    n, columns = tables.codes.shape
+    starts = np.concatenate([[0], np.cumsum(tables.cardinality)]).astype(np.int64)
+    known = tables.codes != MISSING
+    single = (tables.codes + starts[:-1])[known] if columns else np.zeros(0, np.int64)
+    owners = np.concatenate([np.nonzero(known)[0], np.repeat(np.arange(n), np.diff(tables.set_indptr))])
+    codes = np.concatenate([single, tables.set_codes.astype(np.int64) + starts[-1]])
+    order = np.lexsort((codes, owners))
+    indptr = np.zeros(n + 1, np.int64)
+    np.cumsum(np.bincount(owners, minlength=n), out=indptr[1:])
+    return indptr, codes[order].astype(np.int32), int(starts[-1]) + len(tables.set_weights)
+
+
+def _groups(
+    value_indptr: NDArray[np.int64],
+    value_codes: NDArray[np.int32],
+    values: int,
+    degrees: NDArray[np.int32],
+    suggestible: NDArray[np.bool_],
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """By value the people who have it and may be shown, best connected first, as (values + 1,) and rows."""
+    owners = np.repeat(np.arange(len(value_indptr) - 1), np.diff(value_indptr))
+    shown = suggestible[owners]
+    owners, codes = owners[shown], value_codes[shown]
+    order = np.lexsort((owners, -degrees[owners], codes))
+    indptr = np.zeros(values + 1, np.int64)
+    np.cumsum(np.bincount(codes, minlength=values), out=indptr[1:])
+    return indptr, owners[order].astype(np.int32)

@@ -1,0 +1,100 @@
+"""Other pymk commands, run as processes that end with the one that started them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from types import FrameType, TracebackType
+from typing import IO, Self
+
+import typer
+
+from models.errors import PymkError
+from models.system.parent_death import tether
+
+_GRACE_S = 10.0
+_POLL_S = 0.1
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
+
+
+class Children:
+    """A context in which pymk commands run as child processes; on leaving it, by whatever way, none is left.
+
+    Each runs in a session of its own, so that Ctrl-C reaches this process alone and the children are ended in order.
+    Must be used from the main thread.
+    """
+
+    def __init__(self) -> None:
+        self._running: list[tuple[str, subprocess.Popen[str]]] = []
+        self._handlers: list[tuple[signal.Signals, object]] = []
+
+    def __enter__(self) -> Self:
+        self._handlers = [(number, signal.signal(number, _end)) for number in _ENDING]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, _ in self._handlers:
+            signal.signal(number, signal.SIG_IGN)  # one signal is enough; the end is on its way
+        for _, child in reversed(self._running):
+            _stop(child)
+        for number, handler in self._handlers:
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def start(self, *arguments: str, stdout: int | IO[str] | None = None) -> subprocess.Popen[str]:
+        """A pymk command, started; `arguments` begin with its name."""
+        child = subprocess.Popen(  # noqa: S603 - this very program
+            [sys.executable, "-P", "-m", "models.cli", *arguments],
+            stdout=stdout,
+            text=True,
+            start_new_session=True,
+            preexec_fn=tether(),  # noqa: PLW1509 - the main thread runs alone here
+        )
+        self._running.append((arguments[0], child))
+        return child
+
+    def run(self, *arguments: str) -> str:
+        """What a pymk command printed, once it is done.
+
+        Where it fails it has said why on stderr, so this ends quietly with its exit status (typer.Exit).
+        """
+        child = self.start(*arguments, stdout=subprocess.PIPE)
+        printed, _ = child.communicate()
+        self._running.remove((arguments[0], child))
+        if child.returncode < 0:
+            raise PymkError(f"pymk {arguments[0]} was ended by {signal.Signals(-child.returncode).name}")
+        if child.returncode:
+            raise typer.Exit(child.returncode)
+        return printed
+
+    def check(self) -> None:
+        """Raises PymkError where a child that was started has ended."""
+        for name, child in self._running:
+            if (status := child.poll()) is not None:
+                raise PymkError(f"pymk {name} has ended (status {status}), so all of the demo is stopped")
+
+    def wait(self) -> None:
+        """Stays until a child ends, which raises PymkError, or a signal comes."""
+        while True:
+            self.check()
+            time.sleep(_POLL_S)
+
+
+def _stop(child: subprocess.Popen[str]) -> None:
+    """Asks a child and what it started to end; after ten seconds they are ended unasked."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(child.pid, number)
+        except ProcessLookupError:
+            break
+        try:
+            child.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            continue
+    child.wait()
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)

@@ -1,0 +1,1 @@
+"""Removing every trace of an erased person. Imports publishing and below."""

@@ -1,0 +1,1 @@
+"""An event: written once, mirrored to the other person, consumed, archived. Imports live state and below."""

@@ -1,0 +1,45 @@
+"""Which events of a viewer were acknowledged within the last 48 hours, so that the same one is taken once."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import CorruptRecordError
+from models.event_log.event import HASH_BYTES
+
+KEPT_S = 48 * 3600
+"""how long the same event is known as the same"""
+
+_ENTRY = np.dtype([("hash", f"V{HASH_BYTES}"), ("at", "<u4")])
+
+
+class SeenEvents:
+    """Hashes of events (models.event_log.event.Event.hash) and when each was acknowledged, epoch seconds."""
+
+    def __init__(self, entries: NDArray[np.void] | None = None) -> None:
+        self._entries = np.zeros(0, _ENTRY) if entries is None else entries
+        self._hashes = {bytes(one) for one in self._entries["hash"]}
+
+    @classmethod
+    def unpack(cls, packed: bytes | None, now_s: int) -> "SeenEvents":
+        """Those of a packed record that are not out of date; none for None. Raises CorruptRecordError."""
+        if packed is None:
+            return cls()
+        if len(packed) % _ENTRY.itemsize:
+            raise CorruptRecordError(f"a record of acknowledged events has {len(packed)} bytes: it is truncated")
+        entries = np.frombuffer(packed, _ENTRY)
+        return cls(entries[entries["at"].astype(np.int64) > now_s - KEPT_S])
+
+    def __contains__(self, event_hash: bytes) -> bool:
+        return event_hash in self._hashes
+
+    def add(self, hashes: Iterable[bytes], now_s: int) -> None:
+        """Takes in events acknowledged now."""
+        came = [(one, now_s) for one in hashes]
+        self._entries = np.concatenate([self._entries, np.array(came, dtype=_ENTRY)])
+        self._hashes.update(one for one, _ in came)
+
+    def pack(self) -> bytes:
+        """The record: 12 bytes an event."""
+        return self._entries.tobytes()

@@ -1,0 +1,63 @@
+"""The other person's half of an event: written after the viewer's by the service, and again by the mending worker."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from models.event_log.event import Entry
+from models.live_state.edges import TWO_SIDED, Direction
+from models.live_state.user_record import LiveRecord
+from models.schema.event_kinds import EventKind
+from models.store.keys import Keys
+from models.store.transaction import Commit, Guard, Write
+
+
+class Half(NamedTuple):
+    """What an acknowledged event changes in the record of the other person."""
+
+    whose: str
+    """the other person, whose record it is"""
+    by: str
+    """the viewer, who did it"""
+    kind: EventKind
+    stamp: int
+
+    @classmethod
+    def of(cls, entry: Entry) -> "Half | None":
+        """The half that an entry of the log asks for; None where it concerns its own person alone."""
+        kind = entry.event_kind
+        if kind is None or kind not in TWO_SIDED or entry.other_id is None:
+            return None
+        return cls(entry.other_id, entry.user_id, kind, entry.stamp)
+
+
+def by_person(halves: Iterable[Half]) -> dict[str, list[Half]]:
+    """The halves of each person."""
+    whose: dict[str, list[Half]] = {}
+    for half in halves:
+        whose.setdefault(half.whose, []).append(half)
+    return whose
+
+
+def commits_of(
+    keys: Keys, wanted: Mapping[str, Sequence[Half]], records: Mapping[str, LiveRecord], *, floor: int, now: int
+) -> dict[str, Commit]:
+    """By person what brings a record up to date; nobody whose record has all of it.
+
+    `records` are changed: they become what is written.
+    """
+    commits = {}
+    for person, halves in wanted.items():
+        record = records[person]
+        beginning = record.beginning
+        news = [record.apply(half.by, Direction.IN, half.kind, half.stamp) for half in halves]
+        if any(news):
+            commits[person] = commit_of(keys, person, record, beginning, floor=floor, now=now)
+    return commits
+
+
+def commit_of(keys: Keys, person: str, record: LiveRecord, beginning: bytes | None, *, floor: int, now: int) -> Commit:
+    """Writes a person's record where the store's still begins with `beginning`. The record takes its next revision."""
+    record.drop_before(floor)
+    packed = record.next_revision(now).pack()
+    key = keys.live(person)
+    return Commit(guards=[Guard(key, beginning)], writes=[Write(key, packed)])

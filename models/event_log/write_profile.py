@@ -1,0 +1,116 @@
+"""Writing what changes a person rather than a pair: profile columns, flags, and erasure."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from models.errors import StoreUnavailableError
+from models.event_log.event import ERASE, PROFILE, Entry
+from models.event_log.reciprocal_update import commit_of
+from models.event_log.write_events import ATTEMPTS, CROWDED, PAUSE_S
+from models.live_state.erasure_receipts import open_erasure
+from models.live_state.profile_changes import LiveProfile
+from models.live_state.user_record import LiveRecord
+from models.live_state.visibility import FlagChange, append_change
+from models.schema.columns import ALL_FLAGS, FLAG_COLUMNS, Flag
+from models.store.keys import Keys, shard_of
+from models.store.protocol import AsyncStore
+from models.store.transaction import Append, Commit, Write
+from models.system.clock import next_stamp, now_us
+
+NO_FLAGS = Flag(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """A profile change that is written."""
+
+    stamp: int
+    epoch: int | None
+    """of the hidden set, where a flag was changed: from then on everybody knows"""
+
+
+async def write_profile(
+    store: AsyncStore,
+    keys: Keys,
+    user_id: str,
+    columns: Mapping[str, Any],
+    *,
+    floor: int = 0,
+    base: Flag = NO_FLAGS,
+    cut: int = 0,
+    clock: Callable[[], int] = now_us,
+) -> Put:
+    """Writes checked columns of a profile: record, live profile and log together, then the flags for everybody.
+
+    None clears a column; a flag that is cleared is set, as where nothing is said. `base` are the person's flags in the
+    version that is served, which has this `cut`: who is shown and says so again is no news to anybody. Who hides is
+    always, since versions made before and after may say otherwise. Raises StoreError where it is not written, or only
+    in part; the same columns may be put again.
+    """
+    live, profile_key = keys.live(user_id), keys.live_profile(user_id)
+    for attempt in range(ATTEMPTS):
+        packed, stored = await store.get_many([live, profile_key])
+        record, profile = LiveRecord.unpack(packed), LiveProfile.unpack(stored)
+        beginning, now = record.beginning, clock()
+        stamp = next_stamp(now, [record.last])
+        change = flags_changed(user_id, columns, stamp)
+        shown = record.flags_over(int(ALL_FLAGS), 0) if record.erased > cut else record.flags_over(int(base), cut)
+        news = {column: value for column, value in columns.items() if not _is_shown(column, value, shown)}
+        profile.put(columns, stamp)
+        profile.drop_before(floor)
+        record.last = record.profile = stamp
+        for flag, value in change.flags.items():
+            record.set_flag(flag, value, stamp)
+        commit = commit_of(keys, user_id, record, beginning, floor=floor, now=now)
+        told = [column for column in news if column in FLAG_COLUMNS]
+        entry = Entry(PROFILE, user_id, stamp, columns=dict(columns), told=told if change.flags else None)
+        writes = [*commit.writes, Write(profile_key, profile.pack())]
+        if await _made(store, replace(commit, writes=writes, appends=[_append(keys, entry)])):
+            change = flags_changed(user_id, news, stamp)
+            return Put(stamp, await append_change(store, keys, change) if change.flags else None)
+        await asyncio.sleep(attempt * PAUSE_S)
+    raise StoreUnavailableError(CROWDED)
+
+
+async def write_erasure(store: AsyncStore, keys: Keys, user_id: str, *, clock: Callable[[], int] = now_us) -> int:
+    """Erases what is live of a person but for the stamp of it, and hides them from everybody; returns the stamp.
+
+    What other people's records, the log, the archive and the versions have of the person is the worker's and the
+    night's to take out (models.erasure.purge). Raises StoreError where it is not done, or only in part; it may be asked
+    for again.
+    """
+    for attempt in range(ATTEMPTS):
+        record = LiveRecord.unpack(await store.get(keys.live(user_id)))
+        now = clock()
+        stamp = next_stamp(now, [record.last])
+        left = LiveRecord(revision=record.revision, last=stamp, erased=stamp, floor=stamp)
+        commit = commit_of(keys, user_id, left, record.beginning, floor=stamp, now=now)
+        entry = Entry(ERASE, user_id, stamp)
+        deletes = [keys.live_profile(user_id), keys.seen(user_id)]
+        if await _made(store, replace(commit, deletes=deletes, appends=[_append(keys, entry)])):
+            await append_change(store, keys, FlagChange(user_id, stamp, erased=True))
+            await open_erasure(store, keys, user_id, stamp)
+            return stamp
+        await asyncio.sleep(attempt * PAUSE_S)
+    raise StoreUnavailableError(CROWDED)
+
+
+def flags_changed(user_id: str, columns: Mapping[str, Any], stamp: int) -> FlagChange:
+    """What a change of columns does to the person's flags."""
+    put = {FLAG_COLUMNS[column]: value for column, value in columns.items() if column in FLAG_COLUMNS}
+    return FlagChange(user_id, stamp, {flag: value is None or bool(value) for flag, value in put.items()})
+
+
+def _is_shown(column: str, value: Any, shown: Flag) -> bool:
+    """Whether a column is a flag that is put to what it is for everybody."""
+    return column in FLAG_COLUMNS and (value is None or bool(value)) and bool(FLAG_COLUMNS[column] & shown)
+
+
+def _append(keys: Keys, entry: Entry) -> Append:
+    return Append(keys.log(shard_of(entry.user_id)), entry.encode())
+
+
+async def _made(store: AsyncStore, commit: Commit) -> bool:
+    return (await store.commit([commit]))[0]

@@ -1,0 +1,242 @@
+"""Profiles coded for comparing two people, which is what the affinity weighs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import ArtefactError
+from models.features.profile_affinity import CodedProfiles
+from models.features.profile_encoder import TextBasis, sphere
+from models.features.text_encoder import sentence_vectors
+from models.kernels.profile_affinity import MISSING
+from models.schema.profiles import (
+    CategoricalColumn,
+    Column,
+    LocationColumn,
+    MultiColumn,
+    NumericColumn,
+    Profiles,
+    TextColumn,
+    TimestampColumn,
+    joined_sets,
+)
+from models.system import files
+
+BINS = 12
+"""quantiles in which two numbers or times are compared"""
+CELL_DEGREES = 0.1
+"""side of the cells that places are grouped by, about 11 km from north to south"""
+CODING = "coding.json"
+
+
+@dataclass(frozen=True)
+class ColumnCoding:
+    """How one column is coded."""
+
+    kind: str
+    """name of the column's type in models.schema.profiles"""
+    values: list[str] = field(default_factory=list)
+    """of a column of values, in the order of their codes"""
+    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+    """`edges` of quantiles, `cells` (c, 2) of places, `weights` and `components` of texts"""
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """By value its code: made once, since newcomers are coded one by one."""
+        return {value: code for code, value in enumerate(self.values)}
+
+
+class ProfileCoder:
+    """Codes profiles alike for those it was fitted on and for newcomers; what is new to it counts as missing.
+
+    Numbers and times stand in quantiles, texts and places as vectors. A place is also a code, its cell of CELL_DEGREES,
+    so that people nearby are a group; only its point votes.
+    """
+
+    def __init__(self, columns: Mapping[str, ColumnCoding], text_model: str | None = None) -> None:
+        self.columns = columns
+        self.text_model = text_model
+
+    @classmethod
+    def fit(cls, profiles: Profiles, text_model: str | None = None) -> "ProfileCoder":
+        """The coder of these people's columns."""
+        columns: dict[str, ColumnCoding] = {}
+        for name, column in profiles.columns.items():
+            values: list[str] = []
+            arrays: dict[str, NDArray[Any]] = {}
+            match column:
+                case CategoricalColumn() | MultiColumn():
+                    values = list(column.values)
+                case NumericColumn(numbers) | TimestampColumn(numbers):
+                    arrays["edges"] = _edges(numbers)
+                case LocationColumn(degrees):
+                    arrays["cells"] = np.unique(_cells(degrees)[1], axis=0)
+                case TextColumn() if text_model is None:
+                    basis = TextBasis.fit(column)
+                    arrays |= {"weights": basis.weights, "components": basis.components}
+                case TextColumn():
+                    pass
+            columns[name] = ColumnCoding(type(column).__name__, values, arrays)
+        return cls(columns, text_model)
+
+    def coded(self, profiles: Profiles) -> CodedProfiles:
+        """Profiles of n people, whose columns are of the kinds fitted; a column that is not there is missing."""
+        n = profiles.n
+        codes: list[NDArray[np.int32]] = []
+        cardinality: list[int] = []
+        votes: list[bool] = []
+        points: list[NDArray[np.float32]] = []
+        sets: list[MultiColumn] = []
+        for name, coding in self.columns.items():
+            column = profiles.columns.get(name)
+            if column is not None and type(column).__name__ != coding.kind:
+                column = None
+            match coding.kind:
+                case "CategoricalColumn":
+                    codes.append(_values(column, coding.places, n))
+                    cardinality.append(len(coding.values))
+                    votes.append(True)
+                case "NumericColumn" | "TimestampColumn":
+                    codes.append(_quantiles(column, coding.arrays["edges"], n))
+                    cardinality.append(BINS)
+                    votes.append(True)
+                case "MultiColumn":
+                    sets.append(_set(column, coding, n))
+                case "LocationColumn":
+                    points.append(_sphere(column, n))
+                    codes.append(_cell_codes(column, coding.arrays["cells"], n))
+                    cardinality.append(len(coding.arrays["cells"]))
+                    votes.append(False)
+                case "TextColumn":
+                    points.append(self._texts(column, coding, n))
+        set_indptr, set_codes = joined_sets(n, sets)
+        return CodedProfiles(
+            codes=np.stack(codes, axis=1).astype(np.int32) if codes else np.zeros((n, 0), np.int32),
+            cardinality=np.array(cardinality, dtype=np.int64),
+            votes=np.array(votes, dtype=np.bool_),
+            set_indptr=set_indptr,
+            set_codes=set_codes,
+            set_size=sum(len(column.values) for column in sets),
+            points=np.concatenate([np.zeros((n, 0), np.float32), *points], axis=1).astype(np.float32),
+            point_spans=np.cumsum([0, *(part.shape[1] for part in points)]).astype(np.int64),
+        )
+
+    def _texts(self, column: Column | None, coding: ColumnCoding, n: int) -> NDArray[np.float32]:
+        texts = column if isinstance(column, TextColumn) else TextColumn([None] * n)
+        if self.text_model is not None:
+            return sentence_vectors(texts.texts, self.text_model)
+        return TextBasis(coding.arrays["weights"], coding.arrays["components"]).vectors(texts)
+
+    def save(self, directory: Path) -> None:
+        """Writes coding.json and an array file for each part of a column."""
+        told = []
+        for number, (name, coding) in enumerate(self.columns.items()):
+            for part, array in coding.arrays.items():
+                files.write_array(directory / f"coding_{number}_{part}.npy", array)
+            told.append({"name": name, "kind": coding.kind, "values": coding.values, "arrays": list(coding.arrays)})
+        files.write_json(directory / CODING, {"columns": told, "text_model": self.text_model})
+
+    @classmethod
+    def open(cls, directory: Path) -> "ProfileCoder":
+        """A saved coder. Raises ArtefactError naming a file that is missing, truncated or altered."""
+        path = directory / CODING
+        told = files.read_json(path)
+        try:
+            columns = {
+                entry["name"]: ColumnCoding(
+                    entry["kind"],
+                    entry["values"],
+                    {part: _part(directory / f"coding_{number}_{part}.npy", part) for part in entry["arrays"]},
+                )
+                for number, entry in enumerate(told["columns"])
+            }
+            return cls(columns, told["text_model"])
+        except (KeyError, TypeError) as error:
+            raise ArtefactError(f"{path} is truncated or altered: {error!r}") from error
+
+
+def coded_profiles(profiles: Profiles, text_model: str | None = None) -> CodedProfiles:
+    """These people's columns as a coder fitted on them codes them."""
+    return ProfileCoder.fit(profiles, text_model).coded(profiles)
+
+
+_PARTS: dict[str, tuple[type[np.generic], tuple[int | None, ...]]] = {
+    "edges": (np.float64, (None,)),
+    "cells": (np.int64, (None, 2)),
+    "weights": (np.float32, (None,)),
+    "components": (np.float32, (None, None)),
+}
+
+
+def _part(path: Path, part: str) -> NDArray[Any]:
+    dtype, shape = _PARTS[part]
+    return files.read_array(path, dtype, shape)
+
+
+def _nowhere(n: int) -> NDArray[np.int32]:
+    return np.full(n, MISSING, np.int32)
+
+
+def _places(values: list[str], fitted: Mapping[str, int]) -> NDArray[np.int32]:
+    """(len(values) + 1,) int32 code of each value among those fitted, MISSING for one that is new, and at the end."""
+    return np.array([*(fitted.get(value, MISSING) for value in values), MISSING], dtype=np.int32)
+
+
+def _values(column: Column | None, fitted: Mapping[str, int], n: int) -> NDArray[np.int32]:
+    """(n,) int32 codes of a column of values."""
+    if not isinstance(column, CategoricalColumn):
+        return _nowhere(n)
+    return _places(list(column.values), fitted)[column.codes]
+
+
+def _set(column: Column | None, fitted: ColumnCoding, n: int) -> MultiColumn:
+    """A column of sets in the fitted codes."""
+    if not isinstance(column, MultiColumn):
+        return MultiColumn(np.zeros(n + 1, np.int64), np.zeros(0, np.int32), fitted.values)
+    codes = _places(list(column.values), fitted.places)[column.codes]
+    known = codes != MISSING
+    owner = np.repeat(np.arange(n), np.diff(column.indptr))[known]
+    order = np.lexsort((codes[known], owner))
+    indptr = np.zeros(n + 1, np.int64)
+    np.cumsum(np.bincount(owner, minlength=n), out=indptr[1:])
+    return MultiColumn(indptr, codes[known][order], fitted.values)
+
+
+def _edges(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(BINS - 1,) float64 between the quantiles of the numbers; none where there is no number."""
+    known = numbers[~np.isnan(numbers)]
+    return np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1]) if len(known) else np.zeros(0)
+
+
+def _quantiles(column: Column | None, edges: NDArray[np.float64], n: int) -> NDArray[np.int32]:
+    """(n,) int32 quantile of each number, 0 to BINS - 1."""
+    match column:
+        case NumericColumn(numbers) | TimestampColumn(numbers) if len(edges):
+            known = ~np.isnan(numbers)
+            return np.where(known, np.searchsorted(edges, numbers, side="right"), MISSING).astype(np.int32)
+    return _nowhere(n)
+
+
+def _cells(degrees: NDArray[np.float32]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Who of n people has a place, and the cells (k, 2) of theirs."""
+    known = np.asarray(~np.isnan(degrees).any(axis=1))
+    return known, np.floor(degrees[known].astype(np.float64) / CELL_DEGREES).astype(np.int64)
+
+
+def _cell_codes(column: Column | None, fitted: NDArray[np.int64], n: int) -> NDArray[np.int32]:
+    """(n,) int32 place of each person's cell among those fitted (c, 2), which are in order."""
+    codes = _nowhere(n)
+    if isinstance(column, LocationColumn) and len(fitted):
+        known, cells = _cells(column.degrees)
+        at = {(one, other): code for code, (one, other) in enumerate(fitted.tolist())}
+        codes[known] = [at.get((one, other), MISSING) for one, other in cells.tolist()]
+    return codes
+
+
+def _sphere(column: Column | None, n: int) -> NDArray[np.float32]:
+    return sphere(column.degrees) if isinstance(column, LocationColumn) else np.zeros((n, 3), np.float32)

@@ -1,0 +1,102 @@
+"""What the candidate kernel reads of everybody, how far it reaches, and the arrays that a thread works in."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.kernels.numba_cache import compiled
+from models.kernels.profile_affinity import AffinityTables
+
+
+class World(NamedTuple):
+    """What the kernel reads of everybody.
+
+    indptr, indices        friendships
+    known_indptr, known_indices   directed: never to be shown to a user
+    suggestible            (n,) bool, who may be shown to anyone
+    spectral               (n, k) float32, inner products estimate friendships
+    smoothing              (k,) float32, weights of a smoother estimate
+    embeddings             (n, d) float32, rows of length one or zero
+    affinity               coded profiles and their weights
+    value_indptr, value_codes    by user, the values of the profile that make groups
+    group_indptr, group_rows     by value, the people who share it, best connected first
+    popular                rows of the best connected, for those with few friends
+    cheap                  (features + 1,) float32: what the cheap score gives each kept feature, and the candidate's
+                           ln(1 + friends)
+    """
+
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    known_indptr: NDArray[np.int64]
+    known_indices: NDArray[np.int32]
+    suggestible: NDArray[np.bool_]
+    spectral: NDArray[np.float32]
+    smoothing: NDArray[np.float32]
+    embeddings: NDArray[np.float32]
+    affinity: AffinityTables
+    value_indptr: NDArray[np.int64]
+    value_codes: NDArray[np.int32]
+    group_indptr: NDArray[np.int64]
+    group_rows: NDArray[np.int32]
+    popular: NDArray[np.int32]
+    cheap: NDArray[np.float32]
+
+
+class Reach(NamedTuple):
+    """How far the sources reach for one user; models.candidates.generator.CandidateConfig says what each is."""
+
+    friends_of_friends: int
+    walks: int
+    three_hops: int
+    walk_tolerance: float
+    walk_edges: int
+    path_edges: int
+    rare_group: int
+    group_members: int
+    few_friends: int
+    likely: int
+    least: int
+
+
+class Scratch(NamedTuple):
+    """Working arrays of one thread, all (n,), clear between users."""
+
+    common: NDArray[np.float32]
+    allocation: NDArray[np.float32]
+    lift: NDArray[np.float32]
+    paths: NDArray[np.float32]
+    pagerank: NDArray[np.float32]
+    residual: NDArray[np.float32]
+    queue: NDArray[np.int32]
+    queued: NDArray[np.bool_]
+    two: NDArray[np.int32]
+    three: NDArray[np.int32]
+    walked: NDArray[np.int32]
+    bits: NDArray[np.uint8]
+    barred: NDArray[np.bool_]
+    eligible: NDArray[np.int32]
+    ranking: NDArray[np.float32]
+    pool: NDArray[np.int32]
+
+
+@compiled()
+def clear_scratch(n: int) -> Scratch:
+    return Scratch(
+        np.zeros(n, np.float32),
+        np.zeros(n, np.float32),
+        np.zeros(n, np.float32),
+        np.zeros(n, np.float32),
+        np.zeros(n, np.float32),
+        np.zeros(n, np.float32),
+        np.empty(n, np.int32),
+        np.zeros(n, np.bool_),
+        np.empty(n, np.int32),
+        np.empty(n, np.int32),
+        np.empty(n, np.int32),
+        np.zeros(n, np.uint8),
+        np.zeros(n, np.bool_),
+        np.empty(n, np.int32),
+        np.empty(n, np.float32),
+        np.empty(n, np.int32),
+    )

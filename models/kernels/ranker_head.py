@@ -1,0 +1,189 @@
+"""The head of the two-tower ranker over one viewer's candidates: what its products read, and what comes of them."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.kernels.numba_cache import compiled
+from models.schema.pair_features import COMMON, JACCARD_SCALE
+
+Floats = NDArray[np.float32]
+
+_ONE = np.float32(1)
+_NONE = np.float32(0)
+_SHORTEST = np.float32(1e-12)
+_CODES = 256
+
+
+@compiled(fastmath=True)
+def dense(person: Floats, weight: Floats, bias: Floats, is_last: bool) -> Floats:
+    """(w,) one layer of the query tower over one person: person (k,) x weight (k, w) + bias (w,).
+
+    Rectified, but for the last one, which is of length 1 instead.
+    """
+    out = bias.copy()
+    for at in range(len(person)):
+        read = person[at]
+        for unit in range(len(out)):
+            out[unit] += read * weight[at, unit]
+    if is_last:
+        total = _NONE
+        for unit in range(len(out)):
+            total += out[unit] * out[unit]
+        length = max(math.sqrt(total), _SHORTEST)
+        for unit in range(len(out)):
+            out[unit] /= length
+    else:
+        for unit in range(len(out)):
+            out[unit] = max(out[unit], _NONE)
+    return out
+
+
+@compiled(fastmath=True)
+def fold(
+    bias: Floats,
+    past: Floats,
+    absolute: Floats,
+    relative: Floats,
+    extra: Floats,
+    low: Floats,
+    high: Floats,
+    viewer: Floats,
+    weights: Floats,
+) -> None:
+    """Writes the first layer as the candidates of one viewer meet it: `weights` (F + x + 1, h).
+
+    They are those of the F codes, of the extra inputs, and of an input that is 1. `absolute` and `relative` (F, h) are
+    the layer's by pair feature, `extra` (x, h) by extra input, `bias` (h,), `past` (s, h) by statistic of the viewer.
+    `low` and `high` (F,) are the ranges of the block's codes, `viewer` (s,) her statistics.
+    """
+    features, extras, width = len(low), len(extra), len(bias)
+    for to in range(width):
+        weights[features + extras, to] = bias[to]
+    for feature in range(features):
+        step = (high[feature] - low[feature]) / np.float32(_CODES - 1)
+        for to in range(width):
+            weight = absolute[feature, to]
+            weights[feature, to] = weight * step + relative[feature, to] / np.float32(_CODES - 1)
+            weights[features + extras, to] += weight * low[feature]
+    for at in range(extras):
+        for to in range(width):
+            weights[features + at, to] = extra[at, to]
+    for at in range(len(viewer)):
+        for to in range(width):
+            weights[features + extras, to] += viewer[at] * past[at, to]
+
+
+@compiled(fastmath=True)
+def gather(
+    rows: NDArray[np.uint32],
+    codes: NDArray[np.uint8],
+    sources: NDArray[np.uint8],
+    bits: NDArray[np.uint8],
+    low: Floats,
+    high: Floats,
+    statistics: Floats,
+    log_degree: int,
+    viewer: Floats,
+    log_position: Floats,
+    inputs: Floats,
+) -> None:
+    """Writes what the first layer reads of the candidates (m,) into `inputs` (F + x + 1, m), in the order of `fold`.
+
+    Where the first extra input belongs stands JACCARD_SCALE times the Jaccard similarity: the input is ln(1 + that)
+    (models.schema.pair_features.extra_inputs). `codes` (F, m), `low` and `high` (F,) and `sources` (m,) are the
+    block's; `bits` are the sources that have an input each; `statistics` (n, s) are everybody's and `viewer` (s,) hers,
+    with ln(1 + degree) in the column `log_degree`.
+    """
+    (features, m), known = codes.shape, statistics.shape[1]
+    overlap, persons = features, features + 2
+    for feature in range(features):
+        for place in range(m):
+            inputs[feature, place] = codes[feature, place]
+    for at in range(len(bits)):
+        for place in range(m):
+            inputs[persons + known + at, place] = _ONE if sources[place] & bits[at] else _NONE
+    for place in range(m):
+        inputs[features + 1, place] = log_position[place]
+        inputs[persons + known + len(bits), place] = _ONE
+    for place in range(m):
+        row = np.int64(rows[place])
+        for at in range(known):
+            inputs[persons + at, place] = statistics[row, at]
+    mutual = np.empty(_CODES, dtype=np.float32)
+    step = (high[COMMON] - low[COMMON]) / np.float32(_CODES - 1)
+    for code in range(_CODES):
+        mutual[code] = math.expm1(np.float32(code) * step + low[COMMON])
+    own = np.float32(math.exp(viewer[log_degree])) - np.float32(2)
+    for place in range(m):
+        common = mutual[codes[COMMON, place]]
+        friends = np.float32(math.exp(inputs[persons + log_degree, place])) + own - common
+        inputs[overlap, place] = np.float32(JACCARD_SCALE) * common / max(friends, _ONE)
+
+
+@compiled(fastmath=True)
+def gather_vectors(rows: NDArray[np.uint32], vectors: Floats, gathered: Floats) -> None:
+    """Writes the `vectors` (n, d) at `rows` (m,) into `gathered` (m, d)."""
+    for place in range(len(rows)):
+        row = np.int64(rows[place])
+        for at in range(vectors.shape[1]):
+            gathered[place, at] = vectors[row, at]
+
+
+@compiled(fastmath=True)
+def join(hidden: Floats, product: Floats, logits: Floats) -> None:
+    """Adds `product` (m, h + 1), where there is one, to `hidden` (m, h + 1) and takes 0 for what is below.
+
+    But for the last column, the linear way past the layers: that goes into `logits` (m,).
+    """
+    units = hidden.shape[1] - 1
+    if len(product):
+        for place in range(len(logits)):
+            logits[place] = hidden[place, units] + product[place, units]
+            for unit in range(units):
+                hidden[place, unit] = max(hidden[place, unit] + product[place, unit], _NONE)
+    else:
+        for place in range(len(logits)):
+            logits[place] = hidden[place, units]
+            for unit in range(units):
+                hidden[place, unit] = max(hidden[place, unit], _NONE)
+
+
+@compiled(fastmath=True)
+def finish(second: Floats, bias: Floats, last: Floats, logits: Floats) -> None:
+    """Adds the last layer over the rectified second one to `logits` (m,).
+
+    `second` (m, w) is the product of the second layer without its bias (w,); `last` (w,) is the last layer's.
+    """
+    for place in range(len(logits)):
+        total = logits[place]
+        for unit in range(len(last)):
+            total += max(second[place, unit] + bias[unit], _NONE) * last[unit]
+        logits[place] = total
+
+
+@compiled()
+def best_mass(logits: Floats, most: int) -> float:
+    """ln of the mean of exp over the `most` best of the logits (m,), one at least."""
+    best = np.empty(min(most, len(logits)), dtype=np.float32)
+    held = 0
+    for logit in logits:  # `best` rises
+        if held == len(best):
+            if logit <= best[0]:
+                continue
+            at = 0
+            while at + 1 < held and best[at + 1] < logit:
+                best[at] = best[at + 1]
+                at += 1
+        else:
+            at = held
+            while at > 0 and best[at - 1] > logit:
+                best[at] = best[at - 1]
+                at -= 1
+            held += 1
+        best[at] = logit
+    highest, total = float(best[-1]), 0.0
+    for one in best:
+        total += math.exp(float(one) - highest)
+    return math.log(total / len(best)) + highest

@@ -1,0 +1,1 @@
+"""What changed since the night, per person. Imports the store and below."""

@@ -1,0 +1,1 @@
+"""The pointer; publish, activate, roll back; transfer to and from the store. Imports candidate refresh and below."""

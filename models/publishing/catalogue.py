@@ -1,0 +1,79 @@
+"""What is published, on this host's disk and in the store."""
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from models.errors import ArtefactError
+from models.publishing.pointer import read_pointer
+from models.publishing.transfer import Loader
+from models.store.keys import Keys
+from models.store.protocol import SyncStore
+from models.version.local_versions import Versions
+from models.version.manifest import Manifest
+
+
+class Entry(BaseModel):
+    """One version, as the command line and the service list it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: str
+    active: bool
+    """it is served"""
+    previous: bool
+    """rollback goes to it"""
+    on_disk: bool
+    """all its files are on this host"""
+    in_store: bool
+    """the store holds it wholly, for good or for a while"""
+    published_at: AwareDatetime | None = None
+    users: int | None = None
+    bytes: int | None = None
+    """size on disk"""
+    recall: float | None = None
+    """recall@20 at its own evaluation"""
+    ratio: float | None = None
+    """that recall over resource allocation's"""
+    forced: bool = False
+    fault: str | None = None
+    """why its manifest cannot be read"""
+
+
+def catalogue(store: SyncStore, versions: Versions, *, keys: Keys) -> list[Entry]:
+    """Every version that is on this host's disk or in the store, newest first."""
+    pointer, loader = read_pointer(store, keys=keys), Loader(store, keys)
+    order = (pointer.version, *pointer.before) if pointer else ()
+    return [
+        _entry(version, order, versions, loader) for version in sorted({*versions.ids(), *loader.held()}, reverse=True)
+    ]
+
+
+def _entry(version: str, order: tuple[str, ...], versions: Versions, loader: Loader) -> Entry:
+    places = {
+        "active": order[:1] == (version,),
+        "previous": order[1:2] == (version,),
+        "on_disk": False,
+        "in_store": False,
+    }
+    manifest: Manifest | None = None
+    fault = None
+    try:
+        if stored := loader.manifest(version):
+            manifest, places["in_store"] = stored, True
+        if version in versions.ids():
+            manifest = versions.manifest(version)
+            places["on_disk"] = versions.is_whole(version)
+    except ArtefactError as error:
+        fault = str(error)
+    if manifest is None:
+        return Entry(version=version, **places, fault=fault or "loaded into the store by half")
+    return Entry(
+        version=version,
+        **places,
+        published_at=manifest.published_at,
+        users=manifest.users,
+        bytes=sum(record.bytes for record in manifest.files.values()),
+        recall=manifest.metrics.get("recall@20"),
+        ratio=manifest.metrics.get("ratio"),
+        forced=manifest.forced,
+        fault=fault,
+    )

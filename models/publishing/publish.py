@@ -1,0 +1,266 @@
+"""Which version is served: publish one, activate another, go back.
+
+A version is loaded first and the pointer flipped last, so that readers of the one before never wait and never see a
+half. The pointer carries the versions that were active before it, like the undo stack of an editor: publishing and
+activating put one on top, rolling back takes it off. It never expires, nor do the keys of the version it names and of
+the one that rollback would go to.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from models.candidate_refresh.replay import Replay, no_replay
+from models.errors import ArtefactError, VersionError
+from models.live_state.retention import floor_of, raise_floor, read_floor_blocking
+from models.live_state.visibility import forget_blocking
+from models.publishing.erasure_guard import refuse_erased, refuse_outdated
+from models.publishing.pointer import DEPTH, ActivePointer, decode_pointer, read_pointer
+from models.publishing.publish_lock import Lease, switching
+from models.publishing.transfer import (
+    CARRIED,
+    Loader,
+    Progress,
+    quiet,
+)
+from models.settings import SUPERSEDED_TTL_S
+from models.store.keys import Keys
+from models.store.protocol import SyncStore
+from models.version.local_versions import Versions
+from models.version.manifest import Manifest
+
+Step = Callable[["ActivePointer | None"], "ActivePointer"]
+"""from the pointer as it is to the pointer as it shall be"""
+
+
+def publish(
+    version_directory: Path,
+    store: SyncStore,
+    versions: Versions,
+    *,
+    keys: Keys,
+    superseded_ttl_s: float = SUPERSEDED_TTL_S,
+    replay: Replay = no_replay,
+    progress: Progress = quiet,
+) -> ActivePointer:
+    """Makes a finished version directory the active version; run again, it completes what was cut short.
+
+    Loads and checks it, replays onto it what happened after its cut, flips the pointer, lets superseded versions expire
+    from the store, sweeps the disk, and drops the live state that every version left knows.
+    Raises ArtefactError where a file is not what the manifest says, StoreError where the store does not take it,
+    VersionError where another process is switching; the active version is then untouched.
+    """
+    manifest = Manifest.read(version_directory)
+    with switching(store, versions, keys) as lease:
+        loader = Loader(store, keys)
+        if (current := read_pointer(store, keys=keys)) is not None:
+            refuse_outdated(loader, versions, manifest, current.version)
+        pointer = _switch(
+            loader, _pushed(manifest.version), lambda _: version_directory, replay, lease, _renewing(lease, progress)
+        )
+        _published(loader, manifest.version).write(version_directory)
+        _retire(loader, pointer, superseded_ttl_s, lease)
+        swept = versions.sweep((pointer.version, *pointer.before))
+        _forget(loader, versions)
+    structlog.get_logger().info("published", version=pointer.version, before=pointer.before[:1], swept=swept)
+    return pointer
+
+
+def activate(
+    store: SyncStore,
+    versions: Versions,
+    version: str,
+    *,
+    keys: Keys,
+    superseded_ttl_s: float = SUPERSEDED_TTL_S,
+    replay: Replay = no_replay,
+    progress: Progress = quiet,
+) -> ActivePointer:
+    """Makes a version active that was made before; the active one again changes nothing.
+
+    Loaded from this host's files where the store does not hold it. Raises VersionError where neither has it, or where
+    it was made before somebody was erased, ArtefactError or StoreError as `publish` does; the active version is then
+    untouched.
+    """
+    versions.path(version)  # refuses what is no version id
+    return _activated(store, versions, keys, superseded_ttl_s, replay, progress, _pushed(version))
+
+
+def rollback(
+    store: SyncStore,
+    versions: Versions,
+    *,
+    keys: Keys,
+    superseded_ttl_s: float = SUPERSEDED_TTL_S,
+    replay: Replay = no_replay,
+    progress: Progress = quiet,
+) -> ActivePointer:
+    """Makes the version active that was active before this one; called twice, it goes two back.
+
+    Raises VersionError where there is none before, where neither store nor disk has it any more, or where it was made
+    before somebody was erased.
+    """
+    return _activated(store, versions, keys, superseded_ttl_s, replay, progress, _popped)
+
+
+def pull_tables(store: SyncStore, version: str, versions: Versions, *, keys: Keys) -> Path:
+    """The directory of a version whose tables and model are on this host's disk; filled from the store where not.
+
+    All files are compared with their checksums either way; a damaged copy is replaced. Raises VersionError where
+    neither has the version, ArtefactError where the store's copy is damaged.
+    """
+    if _is_usable(versions, version):
+        return versions.path(version)
+    with versions.switching(wait_s=600.0):
+        if not _is_usable(versions, version):  # another process may have filled it meanwhile
+            with versions.staging(version) as directory:
+                Loader(store, keys).fetch(version, directory)
+                _keep_rooms(versions.path(version), directory)
+            pointer = read_pointer(store, keys=keys)
+            versions.sweep((*(pointer.lasting if pointer else ()), version))
+    return versions.path(version)
+
+
+def _keep_rooms(old: Path, directory: Path) -> None:
+    """Links what the store does not carry from a damaged copy of a version into the one that replaces it."""
+    if not old.is_dir():
+        return
+    for path in old.rglob("*"):
+        name = path.relative_to(old)
+        if path.is_file() and name.parts[0] not in CARRIED and not (directory / name).exists():
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
+            (directory / name).hardlink_to(path)
+
+
+def _is_usable(versions: Versions, version: str) -> bool:
+    if version not in versions.ids():
+        return False
+    try:
+        versions.manifest(version).verify(versions.path(version), CARRIED)
+    except ArtefactError as error:
+        structlog.get_logger().warning("damaged_version_replaced", version=version, error=str(error))
+        return False
+    return True
+
+
+def _activated(
+    store: SyncStore,
+    versions: Versions,
+    keys: Keys,
+    superseded_ttl_s: float,
+    replay: Replay,
+    progress: Progress,
+    step: Step,
+) -> ActivePointer:
+    """Switches to what the step leads to, from the store or from this host's files."""
+
+    def files_of(version: str) -> Path:
+        if not versions.is_whole(version):
+            raise VersionError(f"version {version} is neither in the store nor whole in {versions.directory}")
+        return versions.path(version)
+
+    with switching(store, versions, keys) as lease:
+        loader = Loader(store, keys)
+        pointer = _switch(loader, _allowed(loader, versions, step), files_of, replay, lease, _renewing(lease, progress))
+        _retire(loader, pointer, superseded_ttl_s, lease)
+    structlog.get_logger().info("activated", version=pointer.version, before=pointer.before[:1])
+    return pointer
+
+
+def _switch(
+    loader: Loader, step: Step, files_of: Callable[[str], Path], replay: Replay, lease: Lease, progress: Progress
+) -> ActivePointer:
+    """Takes the pointer one step: what it leads to is in the store and up to date before, and the pointer changes at
+    once."""
+    store, key = loader.store, loader.keys.active
+    content = store.get(key)
+    pointer = step(decode_pointer(content))
+    if not loader.revive(pointer.version):
+        directory = files_of(pointer.version)
+        manifest = Manifest.read(directory)
+        _refuse_before_floor(loader, manifest)
+        loader.load(directory, manifest.published(datetime.now(UTC)), progress)
+    manifest = _published(loader, pointer.version)
+    _refuse_before_floor(loader, manifest)
+    if content is None or pointer != decode_pointer(content):
+        replay(manifest, _renewing(lease, quiet))
+    if not store.compare_and_set(key, content, pointer.model_dump_json().encode()):
+        raise VersionError("another process has switched the version meanwhile; look at pymk versions and try again")
+    return pointer
+
+
+def _pushed(version: str) -> Step:
+    """The step to a version, leaving the current one to go back to."""
+
+    def step(current: ActivePointer | None) -> ActivePointer:
+        if current is not None and current.version == version:
+            return current
+        before = () if current is None else (current.version, *current.before)
+        return ActivePointer(version=version, activated_at=datetime.now(UTC), before=before[:DEPTH])
+
+    return step
+
+
+def _allowed(loader: Loader, versions: Versions, step: Step) -> Step:
+    """The step, refused where it leads to another version that was made before an erasure."""
+
+    def checked(current: ActivePointer | None) -> ActivePointer:
+        pointer = step(current)
+        if current is None or pointer.version != current.version:
+            refuse_erased(loader, versions, pointer.version)
+        return pointer
+
+    return checked
+
+
+def _popped(current: ActivePointer | None) -> ActivePointer:
+    if current is None:
+        raise VersionError("nothing is published yet, so there is nothing to go back from")
+    if not current.before:
+        raise VersionError(f"no version was active before {current.version}; pymk activate VERSION takes any other")
+    return ActivePointer(version=current.before[0], activated_at=datetime.now(UTC), before=current.before[1:])
+
+
+def _published(loader: Loader, version: str) -> Manifest:
+    """The manifest that the store holds, which says since when."""
+    manifest = loader.manifest(version)
+    if manifest is None:
+        raise VersionError(f"the store has lost version {version} since it was loaded; activate it again")
+    return manifest
+
+
+def _refuse_before_floor(loader: Loader, manifest: Manifest) -> None:
+    """Raises VersionError where what happened after the version's cut is partly forgotten."""
+    if manifest.cut_us < read_floor_blocking(loader.store, loader.keys):
+        raise VersionError(
+            f"version {manifest.version} is too old to be activated: who blocked, dismissed or befriended whom after "
+            "it was made is no longer kept; pymk nightly makes a version that knows"
+        )
+
+
+def _forget(loader: Loader, versions: Versions) -> None:
+    """Raises the floor of live state to the oldest cut of the versions that can still be activated."""
+    manifests = [manifest for version in sorted(loader.held()) if (manifest := loader.manifest(version)) is not None]
+    for version in versions.ids():
+        with suppress(ArtefactError):  # a version whose manifest does not read back cannot be activated
+            manifests.append(versions.manifest(version))
+    floor = raise_floor(loader.store, loader.keys, floor_of(manifests))
+    loader.store.stamps_drop(loader.keys.touched, floor)
+    forget_blocking(loader.store, loader.keys, floor)
+
+
+def _retire(loader: Loader, pointer: ActivePointer, ttl_s: float, lease: Lease) -> None:
+    for version in sorted(loader.held() - set(pointer.lasting)):
+        lease.renew()
+        loader.retire(version, ttl_s)
+
+
+def _renewing(lease: Lease, progress: Progress) -> Progress:
+    def told(done: int, total: int) -> None:
+        lease.renew()
+        progress(done, total)
+
+    return told

@@ -1,0 +1,194 @@
+"""A version's way from disk into the store, and back onto the disk of another host."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from models.errors import (
+    ArtefactError,
+    StoreError,
+    StoreRefusedError,
+    VersionError,
+)
+from models.store.keys import CHUNK_BYTES, Keys
+from models.store.protocol import SyncStore
+from models.store.throttled_write import write_paced
+from models.version.block_file import Blocks
+from models.version.manifest import Manifest
+from models.version.tables import Tables
+
+Progress = Callable[[int, int], None]
+"""called with bytes done and bytes in all"""
+
+CARRIED = ("tables", "model")
+"""directories of a version whose files stand in the store, for hosts that do not have them"""
+
+REVIVAL_S = 60.0
+"""a superseded version nearer to its expiry than this counts as gone"""
+
+_SAMPLE = 256
+_FETCHED_AT_ONCE = 8
+
+
+def quiet(done: int, total: int) -> None:
+    """Progress that nobody looks at."""
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Moves versions between disk and one store."""
+
+    store: SyncStore
+    keys: Keys
+
+    def load(self, directory: Path, manifest: Manifest, progress: Progress = quiet) -> None:
+        """Writes blocks and carried files of a version directory into the store, its manifest last.
+
+        Every file is compared with its checksum before, every key is counted and a sample of the blocks read back
+        after. Readers of other versions see nothing of it, and are left half of the store's time. Where it fails, what
+        it wrote is removed.
+        Raises ArtefactError for a file that is not what the manifest says, StoreError where the store loses something.
+        """
+        version = manifest.version
+        manifest.verify(directory)
+        if (n := Tables.open(directory / "tables").n) != manifest.users:
+            raise ArtefactError(f"{directory / 'tables'} has {n} users where the manifest says {manifest.users}")
+        blocks = Blocks.open(directory / "blocks", manifest.users)
+        total = len(blocks.content) + sum(manifest.files[name].bytes for name in _carried(manifest))
+        try:
+            self.store.members_add(self.keys.versions, [version.encode()])
+            self.store.delete([self.keys.manifest(version)])
+            pairs = chain(self._block_pairs(version, blocks), self._piece_pairs(directory, manifest))
+            write_paced(self.store, _watched(pairs, progress, total))
+            self._check(directory, manifest, blocks)
+            self.store.set(self.keys.manifest(version), manifest.encode())
+        except BaseException:
+            with suppress(StoreError):  # the first error is the one to tell; the next publication removes what is left
+                self.remove(version)
+            raise
+
+    def manifest(self, version: str) -> Manifest | None:
+        """The manifest of a version that the store holds wholly, or None."""
+        content = self.store.get(self.keys.manifest(version))
+        return None if content is None else Manifest.parse(content, f"the store's manifest of {version}")
+
+    def revive(self, version: str) -> bool:
+        """Whether the store holds a version for good; a superseded one that is still wholly there stops expiring."""
+        key = self.keys.manifest(version)
+        if self.store.get(key) is None:
+            return False
+        remaining = self.store.ttl_s(key)
+        if remaining is None:
+            return True
+        if remaining < REVIVAL_S:
+            return False
+        self.store.expire_many(self._lasting(version), None)
+        return self.store.expire_many([key], None) == 1
+
+    def retire(self, version: str, ttl_s: float) -> None:
+        """Lets a superseded version expire, its manifest last; removes one that is not wholly there."""
+        key = self.keys.manifest(version)
+        if self.store.get(key) is None:
+            self.remove(version)
+        elif self.store.ttl_s(key) is None:
+            self.store.expire_many(self._lasting(version), ttl_s)
+            self.store.expire_many([key], ttl_s)
+
+    def remove(self, version: str) -> None:
+        """Removes all keys of a version, its manifest first."""
+        self.store.delete([self.keys.manifest(version)])
+        self.store.delete(self.store.scan(self.keys.version(version)))
+        self.store.members_remove(self.keys.versions, [version.encode()])
+
+    def held(self) -> set[str]:
+        """Ids of which the store may hold something."""
+        return {member.decode() for member in self.store.members(self.keys.versions)}
+
+    def fetch(self, version: str, directory: Path) -> Manifest:
+        """Writes manifest, tables and model of a version that the store holds into an empty directory; verified.
+
+        Raises VersionError where the store does not hold it, ArtefactError where a piece is missing or altered.
+        """
+        manifest = self.manifest(version)
+        if manifest is None:
+            raise VersionError(f"the store does not hold version {version}; activate it where its files are")
+        for name in _carried(manifest):
+            path = directory / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                pieces = _pieces(manifest.files[name].bytes)
+                for first in range(0, pieces, _FETCHED_AT_ONCE):
+                    chunks = range(first, min(first + _FETCHED_AT_ONCE, pieces))
+                    values = self.store.get_many([self.keys.piece(version, name, chunk) for chunk in chunks])
+                    for chunk, value in zip(chunks, values, strict=True):
+                        if value is None:
+                            raise ArtefactError(f"piece {chunk} of {name} of version {version} is not in the store")
+                        file.write(value)
+        manifest.verify(directory, CARRIED)
+        manifest.write(directory)
+        return manifest
+
+    def _check(self, directory: Path, manifest: Manifest, blocks: Blocks) -> None:
+        """Counts every key and compares a sample of the blocks, and the last piece of each file, with the files."""
+        version, rows = manifest.version, blocks.rows()
+        block_keys = (self.keys.block(version, row) for row in rows.tolist())
+        piece_keys = (
+            self.keys.piece(version, name, chunk)
+            for name in _carried(manifest)
+            for chunk in range(_pieces(manifest.files[name].bytes))
+        )
+        due = len(rows) + sum(_pieces(manifest.files[name].bytes) for name in _carried(manifest))
+        there = self.store.count(chain(block_keys, piece_keys))
+        if there != due:
+            raise StoreRefusedError(
+                f"the store kept {there} of {due} records of version {version}; give it more memory, and an eviction "
+                "policy that spares keys without expiry (volatile-lru)"
+            )
+        sample = rows[np.unique(np.linspace(0, len(rows) - 1, _SAMPLE).astype(np.int64))] if len(rows) else rows
+        expected = {self.keys.block(version, row): blocks.record(row) for row in sample.tolist()}
+        for name in _carried(manifest):
+            if last := _pieces(manifest.files[name].bytes):
+                with (directory / name).open("rb") as file:
+                    file.seek((last - 1) * CHUNK_BYTES)
+                    expected[self.keys.piece(version, name, last - 1)] = file.read()
+        for key, value in zip(expected, self.store.get_many(list(expected)), strict=True):
+            if value != expected[key]:
+                raise StoreRefusedError(f"{key} does not read back from the store as it was written")
+
+    def _lasting(self, version: str) -> Iterator[str]:
+        """All keys of a version that are neither its manifest nor a ranked list."""
+        manifest, ranked = self.keys.manifest(version), self.keys.ranked_lists(version)
+        return (
+            key for key in self.store.scan(self.keys.version(version)) if key != manifest and not key.startswith(ranked)
+        )
+
+    def _block_pairs(self, version: str, blocks: Blocks) -> Iterator[tuple[str, bytes]]:
+        return ((self.keys.block(version, row), record) for row, record in blocks.records())
+
+    def _piece_pairs(self, directory: Path, manifest: Manifest) -> Iterator[tuple[str, bytes]]:
+        for name in _carried(manifest):
+            with (directory / name).open("rb") as file:
+                chunk = 0
+                while piece := file.read(CHUNK_BYTES):
+                    yield self.keys.piece(manifest.version, name, chunk), piece
+                    chunk += 1
+
+
+def _carried(manifest: Manifest) -> list[str]:
+    return [name for name in manifest.files if name.startswith(tuple(f"{room}/" for room in CARRIED))]
+
+
+def _pieces(size: int) -> int:
+    return -(-size // CHUNK_BYTES)
+
+
+def _watched(pairs: Iterator[tuple[str, bytes]], progress: Progress, total: int) -> Iterator[tuple[str, bytes]]:
+    done = 0
+    for key, value in pairs:
+        yield key, value
+        done += len(value)
+        progress(done, total)

@@ -1,0 +1,306 @@
+"""Scores a candidate block: the trained ranker, folded for one viewer at a time.
+
+What depends on the viewer alone goes into the weights before the candidates are touched: the query tower's output and
+the ranges of the block's codes are multiplied into the head's first layer, so that one product over codes, derived
+inputs and candidate vectors gives its hidden units.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from models.errors import ArtefactError, CorruptRecordError
+from models.kernels.ranker_head import (
+    best_mass,
+    dense,
+    finish,
+    fold,
+    gather,
+    gather_vectors,
+    join,
+)
+from models.ranker.array_buffers import Scratch
+from models.ranker.attribution import Explanation, Head
+from models.schema.pair_features import (
+    ALLOCATION,
+    COMMON,
+    EXTRA_INPUTS,
+    LOG_POSITION,
+    PAIR_FEATURES,
+    SOURCE_BITS,
+    extra_inputs,
+)
+from models.schema.statistic_names import LOG_DEGREE, STATISTICS
+from models.system import files
+from models.version.candidate_block import Block
+
+WEIGHTS = "ranker.safetensors"
+DESCRIPTION = "ranker.json"
+FALLBACK = "resource_allocation"
+"""the kind of ranker that nothing was learnt for"""
+READ = {"pair_features": list(PAIR_FEATURES), "extra_inputs": len(EXTRA_INPUTS), "viewer_inputs": len(STATISTICS)}
+"""what the head reads, by name or how many"""
+LOWEST_ODDS = np.float32(80)
+"""logarithm of the longest odds against that float32 can turn into a probability"""
+TOWER_PRODUCT = "tower_product"
+"""what an explanation calls the product of the towers among the inputs"""
+BY_DEGREE = np.float32(0.01)
+"""logit for each unit of a candidate's log degree, where resource allocation says nothing of anybody"""
+MASS_OF = 20
+"""how many of a list's best set its level"""
+
+Floats = NDArray[np.float32]
+_READ = len(PAIR_FEATURES), len(STATISTICS), len(STATISTICS)
+_NO_PRODUCT: Floats = np.zeros((0, 0), dtype=np.float32)
+
+
+class PersonTables(Protocol):
+    """What scoring reads of a version's tables: rows of everybody."""
+
+    @property
+    def candidate_vectors(self) -> Floats: ...
+    @property
+    def tower_inputs(self) -> NDArray[np.float16]: ...
+    @property
+    def statistics(self) -> Floats: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ViewerInputs:
+    """What scoring reads of the viewer."""
+
+    statistics: Floats
+    """(s,), as a row of the tables"""
+    tower_inputs: NDArray[np.float16]
+    """(k,), as a row of the tables"""
+
+    @classmethod
+    def of(cls, tables: PersonTables, row: int) -> "ViewerInputs":
+        """Those of a row."""
+        return cls(tables.statistics[row], tables.tower_inputs[row])
+
+
+class Ranker:
+    """Scores of a block's candidates; immutable, so that threads may share it."""
+
+    def __init__(self, kind: str, calibration: Floats, config: dict[str, Any], weights: dict[str, Floats]) -> None:
+        self.kind = kind
+        """"two_tower", or FALLBACK where there was too little to learn from"""
+        self._calibration: list[float] = calibration.tolist()
+        if kind != "two_tower":
+            return
+        both = np.concatenate([weights["first.weight"], weights["past.weight"]])
+        product = config["tower"][-1]
+        pair = both[:, product:] / weights["scale"]
+        spans = np.cumsum([len(PAIR_FEATURES), len(PAIR_FEATURES), config["extra_inputs"]])
+        self._absolute, self._relative, self._extra, self._viewer = (
+            np.ascontiguousarray(part.T) for part in np.split(pair, spans, axis=1)
+        )
+        self._product = np.ascontiguousarray(both[:, :product].T) * np.float32(product**0.5)
+        self._bias = np.append(weights["first.bias"], np.float32(0)) - pair @ weights["mean"]
+        self._second, self._second_bias = np.ascontiguousarray(weights["second.weight"].T), weights["second.bias"]
+        self._last, self._last_bias = weights["last.weight"][0], weights["last.bias"][0]
+        layers = sorted({int(name.split(".")[1]) for name in weights if name.startswith("query.")})
+        self._tower = [
+            (np.ascontiguousarray(weights[f"query.{at}.weight"].T), weights[f"query.{at}.bias"], at == layers[-1])
+            for at in layers
+        ]
+        entry, bias, is_last = self._tower[0]  # reads what a person is, standardised
+        entry = entry / weights["user_scale"][:, None]
+        self._tower[0] = entry, bias - weights["user_mean"] @ entry, is_last
+        self._reads_product = bool(self._product.any())
+        """False: training left the towers out"""
+        self._head_speaks = bool(self._last.any())
+        """False: the linear way past its layers is all there is"""
+        units = slice(None) if self._head_speaks else slice(-1, None)
+        parts = (self._bias, self._viewer, self._absolute, self._relative, self._extra)
+        self._first: list[Floats] = [np.ascontiguousarray(part[..., units], dtype=np.float32) for part in parts]
+        """the first layer without the towers' product, of the units that are read"""
+        self._first_product = np.ascontiguousarray(self._product[:, units])
+        self._scratch = Scratch()
+
+    @classmethod
+    def open(cls, directory: Path) -> "Ranker":
+        """The ranker of a version's `model` directory.
+
+        Raises ArtefactError naming a file that is missing, truncated or altered.
+        """
+        path, weights_path = directory / DESCRIPTION, directory / WEIGHTS
+        description = files.read_json(path)
+        try:
+            if description.get("kind") == FALLBACK:
+                return cls(FALLBACK, np.asarray(description["calibration"], dtype=np.float32).reshape(4), {}, {})
+            digest = description.pop("digest")
+            if files.json_digest(description) != digest:
+                raise ArtefactError(f"{path} is truncated or altered: its digest does not fit")
+            content = files.read_bytes(weights_path)
+            if hashlib.sha256(content).hexdigest() != description["weights_sha256"]:
+                raise ArtefactError(f"{weights_path} is truncated or altered: its digest is not that of {path}")
+            config, weights = description["config"], load(content)
+            if tuple(config[name] for name in READ) != tuple(READ.values()):
+                raise ArtefactError(f"{path} was learnt on other features than this release computes")
+            return cls("two_tower", weights["calibration"], config, weights)
+        except (AttributeError, KeyError, TypeError, ValueError, SafetensorError) as error:
+            raise ArtefactError(f"{path} is truncated or altered: {error!r}") from error
+
+    def query(self, person: Floats) -> Floats:
+        """(d,) float32, L2-normalised: the query tower's output for a row of tower inputs.
+
+        Raises CorruptRecordError for a row of another length than the tower was trained on.
+        """
+        if len(person) != len(self._tower[0][0]):
+            raise CorruptRecordError(f"{len(person)} tower inputs where the tower reads {len(self._tower[0][0])}")
+        for weight, bias, is_last in self._tower:
+            person = dense(person, weight, bias, is_last)
+        return person
+
+    def logits(self, tables: PersonTables, block: Block, inputs: ViewerInputs | None = None) -> Floats:
+        """(m,) float32 scores before calibration, in the order of the block.
+
+        `inputs` are the viewer's, where the tables do not have them at the row that the block names.
+        """
+        if self.kind != "two_tower":
+            near = np.asarray(block.codes[ALLOCATION] * block.step[ALLOCATION] + block.low[ALLOCATION])
+            # somebody without friends is near nobody: the well connected come first then
+            return near if near.any() else np.asarray(BY_DEGREE * tables.statistics[block.rows, LOG_DEGREE])
+        inputs = inputs or ViewerInputs.of(tables, block.viewer)
+        hidden = self._first_layer(tables, block, inputs)
+        product = self._towers_product(tables, block, inputs) if self._reads_product else None
+        logits = np.empty(len(block), dtype=np.float32)
+        join(hidden, _NO_PRODUCT if product is None else product, logits)
+        if self._head_speaks:
+            width = len(self._last)
+            second = np.matmul(hidden[:, :-1], self._second, out=self._scratch.array("second", len(block), width))
+            finish(second, self._second_bias, self._last, logits)
+        logits += self._last_bias
+        return logits
+
+    def _first_layer(self, tables: PersonTables, block: Block, viewer: ViewerInputs) -> Floats:
+        """(m, h + 1) what pair features and extra inputs make of the head's hidden units, and past them; scratch."""
+        read = len(block.codes), len(viewer.statistics), tables.statistics.shape[1]
+        if read != _READ:  # the kernels look no bounds up
+            raise CorruptRecordError(f"features and statistics number {read} where the ranker reads {_READ}")
+        m, reads, width = len(block), len(PAIR_FEATURES) + len(EXTRA_INPUTS) + 1, len(self._first[0])
+        weights = self._scratch.array("weights", reads, width)
+        bias, past, absolute, relative, extra = self._first
+        fold(bias, past, absolute, relative, extra, block.low, block.high, viewer.statistics, weights)
+        pair = self._scratch.array("pair", reads, m)
+        gather(
+            block.rows,
+            block.codes,
+            block.sources,
+            SOURCE_BITS,
+            block.low,
+            block.high,
+            tables.statistics,
+            LOG_DEGREE,
+            viewer.statistics,
+            LOG_POSITION,
+            pair,
+        )
+        overlap = pair[len(PAIR_FEATURES)]
+        np.log1p(overlap, out=overlap)  # NumPy computes sixteen at once, a kernel one by one
+        return np.matmul(pair.T, weights, out=self._scratch.array("hidden", m, width))
+
+    def _towers_product(self, tables: PersonTables, block: Block, viewer: ViewerInputs) -> Floats:
+        """(m, h + 1) what the towers' product makes of the same; scratch."""
+        weights = self.query(viewer.tower_inputs.astype(np.float32))[:, None] * self._first_product
+        vectors = self._scratch.array("vectors", len(block), tables.candidate_vectors.shape[1])
+        gather_vectors(block.rows, tables.candidate_vectors, vectors)
+        return np.matmul(vectors, weights, out=self._scratch.array("product", len(block), weights.shape[1]))
+
+    def scores(self, tables: PersonTables, block: Block, context: str, inputs: ViewerInputs | None = None) -> Floats:
+        """(m,) float32 probabilities of friendship, 0-1, in the order of the block; `inputs` as `logits` takes them."""
+        logits = self.logits(tables, block, inputs)
+        statistics = tables.statistics[block.viewer] if inputs is None else inputs.statistics
+        return self.calibrated(logits, float(statistics[LOG_DEGREE]))
+
+    def calibrated(self, logits: Floats, viewer_log_degree: float) -> Floats:
+        """Probabilities of (m,) logits of one viewer: a logistic curve that never changes their order.
+
+        The listwise loss leaves the level of each list free; it is set by the viewer's degree and the mass of the
+        list's best.
+        """
+        if not len(logits):
+            return logits
+        odds: Floats = logits * np.float32(-self._calibration[0])
+        odds -= np.float32(self._level(logits, viewer_log_degree))
+        np.exp(np.minimum(odds, LOWEST_ODDS, out=odds), out=odds)
+        odds += 1
+        np.reciprocal(odds, out=odds)
+        return odds
+
+    def _level(self, logits: Floats, viewer_log_degree: float) -> float:
+        """What calibration adds to every logit of a list."""
+        _, level, by_degree, by_mass = self._calibration
+        return level + by_degree * viewer_log_degree + by_mass * list_mass(logits)
+
+    def explained(
+        self, tables: PersonTables, block: Block, place: int, context: str, inputs: ViewerInputs | None = None
+    ) -> Explanation:
+        """What made the score of the candidate at a place of the block (models.ranker.attribution); `inputs` as
+        `logits`."""
+        logits = self.logits(tables, block, inputs)
+        inputs = inputs or ViewerInputs.of(tables, block.viewer)
+        degree = float(inputs.statistics[LOG_DEGREE])
+        slope, level = self._calibration[0], self._level(logits, degree)
+        names, read, contributions, start, product = self._attributed(tables, block, place, inputs)
+        logit, starting_point = float(logits[place]), slope * start + level
+        shares = {name: slope * share for name, share in zip(names, contributions, strict=True)}
+        log_odds = slope * logit + level
+        return Explanation(
+            logit=logit,
+            log_odds=log_odds,
+            probability=float(self.calibrated(logits, degree)[place]),
+            starting_point=starting_point,
+            inputs=dict(zip(names, read, strict=True)),
+            contributions=shares,
+            residual=log_odds - starting_point - sum(shares.values()),
+            tower_product=product,
+        )
+
+    def _attributed(
+        self, tables: PersonTables, block: Block, place: int, person: ViewerInputs
+    ) -> tuple[list[str], list[float], list[float], float, float | None]:
+        """Names of the inputs, their values, their shares of the logit, the logit of the mean inputs, the product."""
+        values = block.values().T.astype(np.float64)
+        if self.kind != "two_tower":
+            mean = float(values[:, ALLOCATION].mean())
+            shares = np.zeros(values.shape[1])
+            shares[ALLOCATION] = values[place, ALLOCATION] - mean
+            return list(PAIR_FEATURES), values[place].tolist(), shares.tolist(), mean, None
+        viewer = person.statistics
+        product = self.query(person.tower_inputs.astype(np.float32)) * tables.candidate_vectors[block.rows]
+        extra = extra_inputs(block.values()[COMMON], tables.statistics[block.rows], viewer, block.sources)
+        first = np.concatenate([self._product, self._absolute, self._relative, self._extra]).astype(np.float64)
+        bias = (self._bias + viewer @ self._viewer).astype(np.float64)
+        head = Head(
+            first[:, :-1],
+            bias[:-1],
+            self._second.astype(np.float64),
+            self._second_bias.astype(np.float64),
+            self._last.astype(np.float64),
+            float(self._last_bias + bias[-1]),
+            first[:, -1],
+        )
+        inputs = np.concatenate([product, values, block.codes.T / 255, extra], axis=1, dtype=np.float64)
+        start = inputs.mean(axis=0)
+        own = np.arange(len(PAIR_FEATURES))
+        of = [own, own, len(own) + np.arange(len(EXTRA_INPUTS))]
+        named = np.concatenate([np.full(product.shape[1], len(own) + len(EXTRA_INPUTS)), *of])
+        summed = np.bincount(named, head.shares(start, inputs[place]))
+        cosine = float(product[place].sum())
+        names = [*PAIR_FEATURES, *EXTRA_INPUTS, TOWER_PRODUCT]
+        read = [*values[place].tolist(), *extra[place].tolist(), cosine]
+        return names, read, summed.tolist(), head.score(start), cosine
+
+
+def list_mass(logits: Floats) -> float:
+    """ln of the mean of exp over the MASS_OF best logits of a list."""
+    return float(best_mass(logits, MASS_OF))

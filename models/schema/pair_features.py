@@ -1,0 +1,111 @@
+"""What a model sees of a viewer and a candidate: the pair features that a block keeps, and what is derived of them.
+
+The candidate kernel fills the kept features, by night for everybody and in the worker for one person; `extra_inputs`
+derives the rest from a block and the version's statistics for training, models.kernels.ranker_head.gather for a
+request.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.schema.candidate_sources import Source
+from models.schema.statistic_names import LOG_DEGREE, STATISTICS
+
+Floats = NDArray[np.float32]
+
+PAIR_FEATURES: Final = (
+    "common_neighbours",
+    "resource_allocation",
+    "three_hops",
+    "pagerank",
+    "spectral",
+    "spectral_smooth",
+    "embedding_cosine",
+    "affinity",
+)
+"""The features kept in a block, in this order, each already on the scale that is quantised:
+
+common_neighbours     ln(1 + number of mutual friends)
+resource_allocation   ln(1 + 1,000 x sum over mutual friends of 1 / degree)
+three_hops            ln(1 + 10,000 x degree-normalised paths of length three / sqrt(degree x degree))
+pagerank              ln(1 + 1,000,000 x personalised PageRank of the candidate from the viewer)
+spectral              s ln(1 + 100 |x|), s the sign of x, the friendship as estimated by a matrix of low rank
+spectral_smooth       the same of x, the paths of length two as estimated so, and 500
+embedding_cosine      cosine of the GraphSAGE embeddings
+affinity              log-odds of friendship by comparing the two profiles (models.features.profile_affinity)
+"""
+
+ALLOCATION_SCALE: Final = 1e3
+THREE_HOPS_SCALE: Final = 1e4
+PAGERANK_SCALE: Final = 1e6
+SPECTRAL_SCALE: Final = 1e2
+SMOOTH_SCALE: Final = 5e2
+JACCARD_SCALE: Final = 50.0
+
+MEASURES: Final[dict[str, Callable[[float], float]]] = {
+    "common_neighbours": math.expm1,
+    "resource_allocation": lambda kept: math.expm1(kept) / ALLOCATION_SCALE,
+    "three_hops": lambda kept: math.expm1(kept) / THREE_HOPS_SCALE,
+    "pagerank": lambda kept: math.expm1(kept) / PAGERANK_SCALE,
+    "spectral": lambda kept: math.copysign(math.expm1(abs(kept)) / SPECTRAL_SCALE, kept),
+    "spectral_smooth": lambda kept: math.copysign(math.expm1(abs(kept)) / SMOOTH_SCALE, kept),
+    "jaccard": lambda read: math.expm1(read) / JACCARD_SCALE,
+    "log_position": math.expm1,
+    "candidate_log_degree": math.expm1,
+    "candidate_friends_log_degree": math.expm1,
+}
+"""by feature that is read on a scale of logarithms, what gives back the quantity itself"""
+
+COMMON, ALLOCATION, THREE_HOPS, PAGERANK, SPECTRAL, SMOOTH, EMBEDDING, AFFINITY = range(len(PAIR_FEATURES))
+
+EXTRA_INPUTS: Final = (
+    "jaccard",
+    "log_position",
+    "candidate_log_degree",
+    "candidate_clustering",
+    "candidate_friends_log_degree",
+    "candidate_log_spectral_norm",
+    *(f"source_{source.name.lower()}" for source in Source if source.name),
+)
+"""What the head reads beside the kept features: their Jaccard similarity (1901) as ln(1 + 50 x mutual friends / friends
+of either), ln(1 + place in the block), the candidate's statistics, and one indicator a source."""
+
+
+def extra_inputs(
+    common_neighbours: Floats,
+    candidate_statistics: Floats,
+    viewer_statistics: Floats,
+    sources: NDArray[np.uint8],
+    places: NDArray[np.int64] | None = None,
+) -> Floats:
+    """The extra inputs (..., m, len(EXTRA_INPUTS)) float32 of m candidates a viewer, in the order of the block.
+
+    `common_neighbours` (..., m) as kept, ln(1 + count); `candidate_statistics` (..., m, s) and `viewer_statistics`
+    (..., s) as models.features.user_statistics makes them; `sources` (..., m) source bits; `places` (..., m) where in
+    the block each stands, None for the whole block in its order. models.kernels.ranker_head.gather does the same for
+    one request.
+    """
+    planes = np.empty((len(EXTRA_INPUTS), *common_neighbours.shape), dtype=np.float32)
+    first_source = 2 + len(STATISTICS)
+    last = candidate_statistics.ndim - 1
+    planes[2:first_source] = candidate_statistics.transpose(last, *range(last))
+    mutual = np.expm1(common_neighbours)
+    friends = np.exp(planes[2 + LOG_DEGREE])
+    friends += np.exp(viewer_statistics[..., LOG_DEGREE, None]) - 2
+    friends -= mutual
+    np.maximum(friends, 1, out=friends)
+    mutual *= np.float32(JACCARD_SCALE)
+    mutual /= friends
+    np.log1p(mutual, out=planes[0])
+    planes[1] = LOG_POSITION[: common_neighbours.shape[-1]] if places is None else LOG_POSITION[places]
+    planes[first_source:] = np.bitwise_and.outer(SOURCE_BITS, sources) != 0
+    return np.ascontiguousarray(np.moveaxis(planes, 0, -1))
+
+
+LOG_POSITION: Final[Floats] = np.log1p(np.arange(1 << 16)).astype(np.float32)
+SOURCE_BITS: Final = np.array(list(Source), dtype=np.uint8)
+"""the sources that have an indicator each, in the order of EXTRA_INPUTS"""

@@ -1,0 +1,1 @@
+"""The embedded store: its server process, its supervisor and the client that starts them."""

@@ -1,0 +1,219 @@
+"""The hold that a command has on the embedded store of its home."""
+
+import math
+import os
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from models.errors import StoreUnavailableError
+from models.store.embedded.paths import StoreDirectory
+from models.store.embedded.status import State, Status
+
+Progress = Callable[[str], None]
+
+SILENCE_S = 10.0
+"""how long a supervisor may say nothing before it counts as hung; while it starts it speaks every second"""
+DOWN_S = 10.0
+"""how long a command waits for a server that has died to come back"""
+HANDOVER_S = 60.0
+"""how long a command waits for a supervisor that is about to end"""
+ATTEMPTS = 3
+"""how many supervisors a command starts that end at once"""
+RECENT_S = 2.0
+"""how long after its return a server's death still explains why a call failed"""
+PAUSE_S = 0.02
+LOG_LIMIT_BYTES = 1 << 20
+
+
+class EmbeddedServer:
+    """The running server of a home, as long as this is open.
+
+    Opening finds the supervisor or starts it, and returns when the server answers. A thread then listens to it: where
+    the supervisor is killed, the thread finds or starts another, so that the server is back within a second or so at
+    the same address. The kernel ends the hold with the process, however that ends.
+    """
+
+    def __init__(self, home: Path, memory_limit_mb: int | None = None, progress: Progress | None = None) -> None:
+        """Open the store of `home`; raises StoreUnavailableError with what stands in the way."""
+        if sys.platform != "linux":
+            raise StoreUnavailableError("The embedded store needs Linux. Set PYMK_REDIS_URL to a store elsewhere.")
+        self._memory_limit_mb = memory_limit_mb
+        self._closing = threading.Event()
+        self._trouble: str | None = None
+        self._well_since = 0.0
+        self._directory = StoreDirectory(home)
+        try:
+            self._connection = self._hold(progress)
+        except BaseException:
+            self._directory.close()
+            raise
+        self._listener = threading.Thread(target=self._listen, name="embedded-store", daemon=True)
+        self._listener.start()
+
+    @property
+    def socket_path(self) -> str:
+        """Address of the server, valid in this process while this is open; the same after a restart."""
+        return self._directory.server_socket
+
+    @property
+    def path(self) -> Path:
+        """The directory with the files of the store."""
+        return self._directory.path
+
+    def trouble(self, patience_s: float = 0.0) -> str | None:
+        """What is wrong with the server or was a moment ago, in words; waits up to `patience_s` to be told."""
+        deadline = time.monotonic() + patience_s
+        while self._trouble is None or time.monotonic() - self._well_since > RECENT_S:
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(PAUSE_S / 2)
+        return self._trouble
+
+    def close(self) -> None:
+        """End the hold; the last to do so ends the server."""
+        self._closing.set()
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+        self._listener.join()
+        self._connection.close()
+        self._directory.close()
+
+    def _listen(self) -> None:
+        while not self._closing.is_set():
+            with suppress(OSError):
+                for line in _lines(self._connection):
+                    status = Status.decode(line)
+                    if status.state is State.READY:
+                        self._well_since = time.monotonic()
+                    else:
+                        self._ail(str(status))
+            if self._closing.is_set():
+                return
+            self._ail("The supervisor of the embedded store ended; another one is started.")
+            try:
+                connection = self._hold(None)
+            except StoreUnavailableError as error:
+                self._ail(str(error))
+                self._closing.wait(1.0)
+                continue
+            self._connection.close()
+            self._connection = connection
+            self._well_since = time.monotonic()
+
+    def _ail(self, trouble: str) -> None:
+        self._well_since = math.inf
+        self._trouble = trouble
+
+    def _hold(self, progress: Progress | None) -> socket.socket:
+        """A connection to a supervisor whose server is ready."""
+        attempts, waiting_since = 0, time.monotonic()
+        while not self._closing.is_set():
+            connection = self._connect()
+            if connection is not None:
+                if self._await_ready(connection, progress):
+                    return connection
+                connection.close()
+            elif (lock := self._directory.lock()) is not None:
+                if attempts == ATTEMPTS:
+                    os.close(lock)
+                    raise StoreUnavailableError(
+                        f"The supervisor of the embedded store ends at once. The end of {self._directory.log}:\n"
+                        + self._directory.last_log_lines()
+                    )
+                attempts += 1
+                self._start_supervisor(lock)
+                waiting_since = time.monotonic()
+            elif time.monotonic() - waiting_since > HANDOVER_S:
+                raise StoreUnavailableError(
+                    f"Another process holds {self._directory.path / 'lock'} and does not answer. "
+                    f"See {self._directory.log}."
+                )
+            self._closing.wait(PAUSE_S)
+        raise StoreUnavailableError("The embedded store was closed.")
+
+    def _connect(self) -> socket.socket | None:
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(SILENCE_S)
+        try:
+            connection.connect(self._directory.supervisor_socket)
+        except (FileNotFoundError, ConnectionError, BlockingIOError):
+            connection.close()
+            return None
+        except OSError as error:
+            connection.close()
+            raise self._directory.unusable(error) from error
+        return connection
+
+    def _await_ready(self, connection: socket.socket, progress: Progress | None) -> bool:
+        """Whether the server became ready; False where the supervisor left meanwhile."""
+        down_since: float | None = None
+        told = ""
+        try:
+            for line in _lines(connection):
+                if self._closing.is_set():
+                    return False
+                status = Status.decode(line)
+                if status.state is State.READY:
+                    connection.settimeout(None)
+                    return True
+                if status.state is State.FAILED:
+                    connection.close()
+                    raise StoreUnavailableError(f"{status}\nThe log is {self._directory.log}.")
+                down_since = (down_since or time.monotonic()) if status.state is State.DOWN else None
+                if down_since is not None and time.monotonic() - down_since > DOWN_S:
+                    connection.close()
+                    raise StoreUnavailableError(f"{status}\nThe log is {self._directory.log}.")
+                if progress is not None and str(status) != told:
+                    told = str(status)
+                    progress(told)
+        except TimeoutError:
+            credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+            connection.close()
+            raise StoreUnavailableError(
+                f"The supervisor of the embedded store in {self._directory.path} (process "
+                f"{struct.unpack('3i', credentials)[0]}) does not answer. End that process and try again."
+            ) from None
+        except OSError:
+            pass
+        return False
+
+    def _start_supervisor(self, lock: int) -> None:
+        """Start a supervisor that inherits the lock and nothing else: no pipe of ours, no session, no settings."""
+        log = self._directory.log
+        home = self._directory.path.parent
+        command = [sys.executable, "-P", "-m", "models.store.embedded.supervisor", str(home), str(lock)]
+        if self._memory_limit_mb is not None:
+            command.append(str(self._memory_limit_mb))
+        try:
+            if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
+                log.rename(log.with_suffix(".log.1"))
+            with log.open("ab") as written:
+                subprocess.run(  # noqa: S603 - our own interpreter and module
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=written,
+                    stderr=written,
+                    env={name: value for name, value in os.environ.items() if not name.startswith("PYMK_")},
+                    pass_fds=(lock,),
+                    start_new_session=True,
+                    check=False,
+                )
+        except OSError as error:
+            raise self._directory.unusable(error) from error
+        finally:
+            os.close(lock)
+
+
+def _lines(connection: socket.socket) -> Iterator[bytes]:
+    """The lines that come over a connection until the other side closes it; raises OSError as the socket does."""
+    rest = b""
+    while part := connection.recv(4096):
+        *lines, rest = (rest + part).split(b"\n")
+        yield from lines

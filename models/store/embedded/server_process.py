@@ -1,0 +1,136 @@
+"""The server process of the embedded store, as its supervisor holds it."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+from collections import deque
+from pathlib import Path
+
+from models.store.embedded.paths import StoreDirectory
+from models.store.embedded.status import State, Status
+from models.system.parent_death import tether
+
+LINES_KEPT = 8
+PROBE_TIMEOUT_S = 0.5
+MEGABYTE = 1 << 20
+
+
+class ServerProcess:
+    """One run of the server, from start to death.
+
+    It dies with the thread that started it (PR_SET_PDEATHSIG), so that must be the main thread of the supervisor. It
+    inherits the lock of the store, so that nobody starts another on the same files before the kernel is done with it.
+    """
+
+    def __init__(self, binary: Path, directory: StoreDirectory, lock: int, memory_limit_mb: int | None) -> None:
+        """Start the server in `directory`; raises OSError where the program cannot be run."""
+        self._address = directory.server_socket
+        Path(self._address).unlink(missing_ok=True)
+        for half_written in directory.path.glob("temp-*"):
+            half_written.unlink(missing_ok=True)  # by a server that was killed while it rewrote its log
+        self._last_lines: deque[str] = deque(maxlen=LINES_KEPT)
+        self._unfinished = b""
+        self._process = subprocess.Popen(  # noqa: S603 - the program is the server this store found
+            [str(binary), *server_options(memory_limit_mb)],
+            cwd=directory.path,
+            env={"LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=(lock,),
+            preexec_fn=tether(signal.SIGKILL),  # noqa: PLW1509 - the supervisor has a single thread
+        )
+        assert self._process.stdout is not None  # noqa: S101 - it is a pipe
+        self.output = self._process.stdout.fileno()
+        os.set_blocking(self.output, False)
+        self.ended = os.pidfd_open(self._process.pid)
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    def read_output(self) -> bytes:
+        """What the server has printed since the last call; its last lines are kept for `last_words`."""
+        read = b""
+        while True:
+            try:
+                part = os.read(self.output, 65536)
+            except BlockingIOError:
+                break
+            if not part:
+                break
+            read += part
+        lines = (self._unfinished + read).split(b"\n")
+        self._unfinished = lines.pop()
+        self._last_lines.extend(line.decode(errors="replace").strip() for line in lines if line.strip())
+        return read
+
+    def last_words(self) -> str:
+        """The last lines that say something went wrong, else the last lines; then how the process ended."""
+        self.read_output()
+        lines = [line for line in self._last_lines if "Memory overcommit" not in line]
+        told = [line for line in lines if " # " in line] or lines
+        code = self._process.poll()
+        if code is not None:
+            told.append(f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}")
+        return "\n".join(line for line in told if line)
+
+    def probe(self) -> Status:
+        """Ask the server how far it is; STARTING while it does not answer."""
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(PROBE_TIMEOUT_S)
+                connection.connect(self._address)
+                connection.sendall(b"INFO persistence\r\n")
+                answer = b""
+                while b"\r\nloading:" not in answer or not answer.endswith(b"\r\n"):
+                    part = connection.recv(65536)
+                    if not part:
+                        return Status(State.STARTING)
+                    answer += part
+        except OSError:
+            return Status(State.STARTING)
+        if b"\r\nloading:0" in answer:
+            return Status(State.READY)
+        percent = re.search(rb"loading_loaded_perc:([0-9.]+)", answer)
+        return Status(State.LOADING, percent=float(percent[1]) if percent else 0.0)
+
+    def stop(self, patience_s: float = 10.0) -> None:
+        """Let the server finish what it writes and end it; with force where it does not."""
+        self._process.terminate()
+        try:
+            self._process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def close(self) -> None:
+        """Release what is left of a process that has ended."""
+        self._process.wait()
+        os.close(self.ended)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+
+def server_options(memory_limit_mb: int | None) -> list[str]:
+    """Command line of the server: a private socket, every write on disk before it is acknowledged, no snapshots."""
+    options = {
+        "port": "0",
+        "unixsocket": "server.sock",
+        "unixsocketperm": "700",
+        "dir": ".",
+        "daemonize": "no",
+        "logfile": "",
+        "save": "",
+        "appendonly": "yes",
+        "appendfsync": "always",
+        "aof-load-truncated": "yes",
+        "auto-aof-rewrite-min-size": "256mb",
+        "lazyfree-lazy-expire": "yes",
+        "maxmemory": str((memory_limit_mb or 0) * MEGABYTE),
+        "maxmemory-policy": "volatile-lru" if memory_limit_mb else "noeviction",
+    }
+    return [word for name, value in options.items() for word in (f"--{name}", value)]

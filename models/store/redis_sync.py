@@ -1,0 +1,192 @@
+"""The blocking face of a Redis or Valkey server, or of a cluster."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from redis import Redis, RedisCluster
+
+from models.store import redis_commands
+from models.store.error_mapping import CLIENT_ERRORS, Place
+from models.store.protocol import StoreInfo
+from models.store.redis_commands import Command
+from models.store.transaction import Commit
+
+
+class ServerStore:
+    """SyncStore over redis-py; the operations' meaning stands there."""
+
+    def __init__(self, client: Redis | RedisCluster, place: Place, resources: ExitStack) -> None:
+        """`resources` holds what `close` releases, the client included."""
+        self._client = client
+        self._cluster = isinstance(client, RedisCluster)
+        self._place = place
+        self._resources = resources
+
+    def _one(self, *command: str | bytes | int | float) -> Any:
+        try:
+            return self._client.execute_command(*command)  # type: ignore[no-untyped-call]
+        except CLIENT_ERRORS as error:
+            raise self._place.failure(error) from error
+
+    def _all(self, batch: Sequence[Command], *, atomic: bool = False) -> list[Any]:
+        """The answers to several commands, sent together."""
+        if len(batch) == 1:
+            return [self._one(*batch[0])]
+        try:
+            with self._client.pipeline(transaction=atomic) as pipeline:
+                for command in batch:
+                    pipeline.execute_command(*command)
+                return list(pipeline.execute())
+        except CLIENT_ERRORS as error:
+            raise self._place.failure(error) from error
+
+    def get(self, key: str) -> bytes | None:
+        value: bytes | None = self._one("GET", key)
+        return value
+
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        if not keys:
+            return []
+        answers = self._all(redis_commands.read(keys, self._cluster))
+        return answers if self._cluster else answers[0]
+
+    def set(self, key: str, value: bytes, ttl_s: float | None = None) -> None:
+        self._one(*redis_commands.write(key, value, ttl_s))
+
+    def set_many(self, pairs: Iterable[tuple[str, bytes]], ttl_s: float | None = None) -> None:
+        for batch in redis_commands.pair_batches(pairs):
+            self._all(redis_commands.write_all(batch, ttl_s, self._cluster), atomic=not self._cluster)
+
+    def delete(self, keys: Iterable[str]) -> int:
+        return self._sum_over("UNLINK", keys)
+
+    def count(self, keys: Iterable[str]) -> int:
+        return self._sum_over("EXISTS", keys)
+
+    def _sum_over(self, verb: str, keys: Iterable[str]) -> int:
+        total = 0
+        for batch in redis_commands.key_batches(keys):
+            total += sum(self._all(redis_commands.on_each(verb, batch, self._cluster)))
+        return total
+
+    def expire_many(self, keys: Iterable[str], ttl_s: float | None) -> int:
+        total = 0
+        for batch in redis_commands.key_batches(keys):
+            total += sum(map(int, self._all([redis_commands.expire(key, ttl_s) for key in batch])))
+        return total
+
+    def ttl_s(self, key: str) -> float | None:
+        return redis_commands.seconds(self._one("PTTL", key))
+
+    def scan(self, prefix: str) -> Iterator[str]:
+        try:
+            for key in self._client.scan_iter(match=redis_commands.pattern(prefix), count=redis_commands.BATCH_KEYS):
+                yield key.decode()
+        except CLIENT_ERRORS as error:
+            raise self._place.failure(error) from error
+
+    def compare_and_set(self, key: str, expected: bytes | None, value: bytes) -> bool:
+        return bool(self._one(*redis_commands.compare_and_set(key, expected, value)))
+
+    def queue_add(self, key: str, members: Sequence[bytes], due_s: float) -> int:
+        return int(self._one(*redis_commands.queue_add(key, members, due_s))) if members else 0
+
+    def queue_take(self, key: str, now_s: float, lease_s: float, limit: int) -> list[bytes]:
+        return list(self._one(*redis_commands.queue_take(key, now_s, lease_s, limit)))
+
+    def queue_done(self, key: str, members: Sequence[bytes]) -> int:
+        return int(self._one("ZREM", key, *members)) if members else 0
+
+    def queue_length(self, key: str) -> int:
+        return int(self._one("ZCARD", key))
+
+    def queue_members(self, key: str) -> list[bytes]:
+        return list(self._one("ZRANGE", key, 0, -1))
+
+    def list_push(self, key: str, value: bytes, keep: int) -> None:
+        self._all(redis_commands.list_push(key, value, keep))
+
+    def list_read(self, key: str, limit: int) -> list[bytes]:
+        return list(self._one("LRANGE", key, 0, limit - 1)) if limit > 0 else []
+
+    def list_remove(self, key: str, value: bytes) -> bool:
+        return bool(self._one("LREM", key, 1, value))
+
+    def members_add(self, key: str, members: Sequence[bytes]) -> int:
+        return int(self._one("SADD", key, *members)) if members else 0
+
+    def members_remove(self, key: str, members: Sequence[bytes]) -> int:
+        return int(self._one("SREM", key, *members)) if members else 0
+
+    def members(self, key: str) -> frozenset[bytes]:
+        return frozenset(self._one("SMEMBERS", key))
+
+    def fields_set(self, key: str, fields: Mapping[str, bytes]) -> None:
+        if fields:
+            self._one(*redis_commands.fields_set(key, fields))
+
+    def fields_delete(self, key: str, names: Sequence[str]) -> int:
+        return int(self._one("HDEL", key, *names)) if names else 0
+
+    def fields(self, key: str) -> dict[str, bytes]:
+        return {name.decode(): value for name, value in self._one("HGETALL", key).items()}
+
+    def commit(self, commits: Sequence[Commit]) -> list[bool]:
+        made: list[bool] = []
+        for batch in redis_commands.commit_batches(commits):
+            made += map(bool, self._all(batch))
+        return made
+
+    def stream_read(self, key: str, after: str, limit: int) -> list[tuple[str, bytes]]:
+        return (
+            redis_commands.stream_entries(self._one(*redis_commands.stream_read(key, after, limit)))
+            if limit > 0
+            else []
+        )
+
+    def stream_trim(self, key: str, upto: str) -> int:
+        return int(self._one(*redis_commands.stream_trim(key, upto)))
+
+    def stream_delete(self, key: str, positions: Sequence[str]) -> int:
+        return int(self._one("XDEL", key, *positions)) if positions else 0
+
+    def stream_length(self, key: str) -> int:
+        return int(self._one("XLEN", key))
+
+    def stamps_raise(self, key: str, stamps: Mapping[str, int]) -> None:
+        if stamps:
+            self._one(*redis_commands.stamps_raise(key, stamps))
+
+    def stamps_after(self, key: str, stamp: int, limit: int) -> list[tuple[str, int]]:
+        return redis_commands.stamped(self._one(*redis_commands.stamps_after(key, stamp, limit))) if limit > 0 else []
+
+    def stamps_drop(self, key: str, upto: int) -> int:
+        return int(self._one("ZREMRANGEBYSCORE", key, "-inf", upto))
+
+    def stamps_remove(self, key: str, names: Sequence[str]) -> int:
+        return int(self._one("ZREM", key, *names)) if names else 0
+
+    def ping(self) -> None:
+        self._one("PING")
+
+    def info(self) -> StoreInfo:
+        try:
+            if isinstance(self._client, RedisCluster):
+                return redis_commands.store_info(self._client.info(target_nodes=RedisCluster.PRIMARIES))
+            return redis_commands.store_info(self._client.info())
+        except CLIENT_ERRORS as error:
+            raise self._place.failure(error) from error
+
+    def compact(self) -> None:
+        try:
+            if isinstance(self._client, RedisCluster):
+                nodes = self._client.get_primaries()  # type: ignore[no-untyped-call]
+                self._client.execute_command("BGREWRITEAOF", target_nodes=nodes)  # type: ignore[no-untyped-call]
+            else:
+                self._client.execute_command("BGREWRITEAOF")  # type: ignore[no-untyped-call]
+        except CLIENT_ERRORS as error:
+            raise self._place.failure(error) from error
+
+    def close(self) -> None:
+        self._resources.close()

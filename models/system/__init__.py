@@ -1,0 +1,1 @@
+"""Files, clock, logs and processes."""

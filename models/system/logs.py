@@ -1,0 +1,82 @@
+"""Log lines on stderr: coloured on a terminal, one JSON object a line elsewhere."""
+
+import hashlib
+import logging
+import sys
+import time
+from datetime import UTC, datetime
+from functools import lru_cache
+
+import orjson
+import structlog
+
+from models.system.buffered_log import Lines
+
+
+def configure(*, debug: bool = False, json: bool | None = None) -> None:
+    """Sends structlog and the standard library's logging to stderr; commands call it once, before anything else.
+
+    `json` None: JSON unless stderr is a terminal. Without `debug`, lines below INFO are dropped; lines of other
+    libraries below WARNING always are, since some write thousands.
+    """
+    as_json = not sys.stderr.isatty() if json is None else json
+    shared: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        _stamped,
+        structlog.processors.StackInfoRenderer(),
+    ]
+    last: list[structlog.typing.Processor] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_encoded)]
+        if as_json
+        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), timestamp_key="at")]
+    )
+    lines = Lines(sys.stderr)
+    structlog.configure(
+        processors=[*shared, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.INFO),
+        logger_factory=(lambda *_: lines) if as_json else structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
+
+
+@lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    """A second since 1970 as ISO 8601, UTC, without the Z."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:-6]
+
+
+def _stamped(_: object, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Adds when a line was written. What structlog's TimeStamper does, in a third of its time: one line a request."""
+    seconds, rest = divmod(time.time_ns(), 1_000_000_000)
+    line["at"] = f"{_second(seconds)}.{rest // 1000:06}Z"
+    return line
+
+
+def _encoded(line: object, **_: object) -> str:
+    """JSON of a log line; what JSON does not know stands as its repr."""
+    return orjson.dumps(line, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def user_hash(user_id: str, secret: str) -> str:
+    """What a log line calls a person: a hash of the id keyed with a secret, 16 hexadecimal digits.
+
+    The same person keeps it for as long as the secret stays; without the secret it cannot be tried out on known ids.
+    BLAKE2b in keyed mode (RFC 7693); keys longer than its 64 bytes are hashed first. Raises ValueError for an empty
+    secret, which would key nothing.
+    """
+    key = secret.encode()
+    if not key:
+        raise ValueError("a hash of user ids needs a secret")
+    if len(key) > hashlib.blake2b.MAX_KEY_SIZE:
+        key = hashlib.blake2b(key).digest()
+    return hashlib.blake2b(user_id.encode(), digest_size=8, key=key).hexdigest()

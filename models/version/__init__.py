@@ -1,0 +1,1 @@
+"""The files of one night: manifest, tables, blocks. Imports the schema and below."""

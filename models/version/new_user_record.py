@@ -1,0 +1,162 @@
+"""The newcomer record: what ranking needs of a viewer whom a version's tables do not know, in one packed record.
+
+    byte 0          layout version (1)
+    byte 1          0
+    2 x uint16      statistics s, tower inputs k
+    2 bytes         0
+    4 x uint32      categorical columns C, codes of sets c, friends f, bytes of the candidate block b
+    int64           latest stamp of the live record that went into it, microseconds
+    s x float32     statistics            as a row of the tables of the same name
+    k x float16     tower inputs
+    C x int32       categorical codes
+    c x int32       codes of sets, ascending
+    f x int32       rows of friends, ascending
+    b bytes         candidate block (models.version.candidate_block), its viewer OUTSIDE
+    4 bytes         CRC-32 of all before
+
+Little-endian. A record belongs to one version, like a block.
+"""
+
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import CorruptRecordError
+from models.version.candidate_block import MAX_ROW, Block
+from models.version.tables import Tables
+
+LAYOUT = 1
+OUTSIDE = MAX_ROW
+"""the row that a newcomer's block names as its viewer's"""
+
+_HEADER = struct.Struct("<BBHHxxIIIIq")
+_CHECKSUM = struct.Struct("<I")
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileCodes:
+    """A profile in the codes of a version's tables; values that the version does not know are missing."""
+
+    categorical: NDArray[np.int32]
+    """(C,) int32, -1 where missing"""
+    sets: NDArray[np.int32]
+    """(c,) int32 into Tables.multi_values, ascending"""
+
+    @classmethod
+    def of(cls, profile: Mapping[str, Any], tables: Tables) -> "ProfileCodes":
+        """The codes of a profile as it was put: values as strings, sets as lists of strings."""
+        codes = [
+            _place(values, profile.get(column))
+            for column, values in zip(tables.categorical_columns, tables.categorical_values, strict=True)
+        ]
+        said = {
+            (column, value)
+            for column in {column for column, _ in tables.multi_values}
+            for value in _strings(profile.get(column))
+        }
+        sets = [code for code, pair in enumerate(tables.multi_values) if pair in said] if said else []
+        return cls(np.array(codes, dtype=np.int32), np.array(sets, dtype=np.int32))
+
+    def changed(self, columns: Mapping[str, Any], tables: Tables) -> "ProfileCodes":
+        """The codes after some columns were put: values as they are kept, None clears."""
+        codes, sets = self.categorical.copy(), self.sets
+        for at, column in enumerate(tables.categorical_columns):
+            if column in columns:
+                codes[at] = _place(tables.categorical_values[at], columns[column])
+        if any(column in columns for column, _ in tables.multi_values):
+            own = set(sets.tolist())
+            said = {column: set(_strings(value)) for column, value in columns.items()}
+            sets = np.array(
+                [
+                    code
+                    for code, (column, value) in enumerate(tables.multi_values)
+                    if (value in said[column] if column in said else code in own)
+                ],
+                dtype=np.int32,
+            )
+        return ProfileCodes(codes, sets)
+
+
+def codes_of(viewer: int | ProfileCodes, tables: Tables) -> ProfileCodes:
+    """The codes of a row's profile; codes as they are."""
+    if isinstance(viewer, ProfileCodes):
+        return viewer
+    sets = tables.multi_codes[tables.multi_indptr[viewer] : tables.multi_indptr[viewer + 1]]
+    return ProfileCodes(tables.categorical_codes[viewer], sets)
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """What a version has of one person outside its tables."""
+
+    stamp: int
+    """latest stamp of the live record that went into it, microseconds"""
+    statistics: NDArray[np.float32]
+    """(s,) float32, as a row of Tables.statistics"""
+    tower_inputs: NDArray[np.float16]
+    """(k,) float16, as a row of Tables.tower_inputs"""
+    codes: ProfileCodes
+    friends: NDArray[np.int32]
+    """(f,) int32 rows, ascending"""
+    block: Block
+
+    def pack(self) -> bytes:
+        """The record."""
+        block = Block(OUTSIDE, self.block.rows, self.block.sources, self.block.codes, self.block.low, self.block.high)
+        packed = block.pack()
+        parts = [
+            self.statistics.astype("<f4"),
+            self.tower_inputs.astype("<f2"),
+            self.codes.categorical.astype("<i4"),
+            self.codes.sets.astype("<i4"),
+            self.friends.astype("<i4"),
+        ]
+        body = b"".join(
+            [
+                _HEADER.pack(LAYOUT, 0, *(len(part) for part in parts), len(packed), self.stamp),
+                *(part.tobytes() for part in parts),
+                packed,
+            ]
+        )
+        return body + _CHECKSUM.pack(zlib.crc32(body))
+
+    @classmethod
+    def unpack(cls, record: bytes, people: int = MAX_ROW + 1) -> "Newcomer":
+        """The newcomer of a record, in a version with so many people.
+
+        Raises CorruptRecordError for another layout, length or checksum, and for a candidate beyond the people.
+        """
+        if len(record) < _HEADER.size + _CHECKSUM.size:
+            raise CorruptRecordError(f"a newcomer record of {len(record)} bytes is shorter than its header")
+        layout, _, *lengths, size, stamp = _HEADER.unpack_from(record)
+        if layout != LAYOUT:
+            raise CorruptRecordError(f"newcomer record of layout {layout}; this release reads layout {LAYOUT}")
+        end = len(record) - _CHECKSUM.size
+        dtypes = [np.dtype(one) for one in ("<f4", "<f2", "<i4", "<i4", "<i4")]
+        starts = np.cumsum([_HEADER.size, *(d.itemsize * n for d, n in zip(dtypes, lengths, strict=True)), size])
+        if int(starts[-1]) != end:
+            raise CorruptRecordError(f"newcomer record of {len(record)} bytes; its counts want another length")
+        if zlib.crc32(memoryview(record)[:end]) != _CHECKSUM.unpack_from(record, end)[0]:
+            raise CorruptRecordError("the checksum of a newcomer record is wrong")
+        parts = [
+            np.frombuffer(record, dtype, length, int(start))
+            for dtype, length, start in zip(dtypes, lengths, starts, strict=False)
+        ]
+        block = Block.unpack(record[int(starts[-2]) : end], people)
+        return cls(stamp, parts[0], parts[1], ProfileCodes(parts[2], parts[3]), parts[4], block)
+
+
+def _place(values: list[str], said: Any) -> int:
+    try:
+        return values.index(str(said)) if said is not None else -1
+    except ValueError:
+        return -1
+
+
+def _strings(said: Any) -> list[str]:
+    return [str(one) for one in said] if isinstance(said, list) else []

@@ -1,0 +1,139 @@
+"""`pymk compare`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from offline.compare.results import RunResult
+    from offline.encoders.resume import RunState
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("compare")(compare)
+
+
+def compare(
+    data: Annotated[Path, typer.Argument(help="The dataset directory: users, connections, interactions, schema.toml.")],
+    rows: Annotated[
+        Path | None, typer.Option(help="A TOML file of rows. [default: those that ship with pymk]", metavar="FILE")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Takes results, checkpoints and loss curves; run again, it goes on.", metavar="DIR")
+    ] = Path("comparison"),
+    only: Annotated[list[str] | None, typer.Option(help="The name of a row; may be given again.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each row, by the seeds 0, 1, ...")] = 1,
+    held_out: Annotated[
+        Path | None,
+        typer.Option(help="A table of friendships to be found (user_id, other_id), none of them in DATA."),
+    ] = None,
+    users: Annotated[int, typer.Option(min=1, help="Judge at most this many people.")] = 3000,
+    lists: Annotated[int, typer.Option(min=10, help="A fusion learns from at most so many lists.")] = 1500,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Train at most so many steps and judge 200 people: a run of seconds.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes at work at a time.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps; a row's own setting goes before auto.")] = "auto",
+    config: Annotated[Path | None, typer.Option(help="A TOML file with the dials of offline/night/config.py.")] = None,
+    print_rows: Annotated[bool, typer.Option("--print-rows", help="Print the rows that ship with pymk.")] = False,
+) -> None:
+    """Train the model families on your own data, and tell which is best there.
+
+    A row is an encoder (graphsage, gat, gcn, vgae, dgi, temporal_gat, lightgcn), what stands for who somebody is
+    (none, lookup, hash), and, if wanted, what fuses its score with the others (two_tower, weighted_average, mlp, moe,
+    linucb, dqn). Each is trained with each seed on the same part of the friendships and judged by full ranking on the
+    same hidden part: the encoder alone, by inner product, and the fused candidates, beside the classic baselines. The
+    hidden part is --held-out, or the last of DATA's own, or a random tenth where they have no dates.
+
+    A file of rows looks like this; pymk compare DATA --print-rows shows all that can be said:
+
+    \b
+    [[rows]]
+    name = "attention"
+    encoder = { name = "gat", heads = 4 }
+    fusion = { name = "mlp" }
+    \b
+    [[rows]]
+    name = "bare graph"
+    encoder = { name = "lightgcn", outputs = 64 }
+    identity = { name = "lookup", width = 64 }
+    features = []
+    training = { max_steps = 200 }
+
+    The table is printed as Markdown and written to DIR as comparison.json, comparison.md and, where matplotlib is
+    installed, comparison.png. A stopped comparison goes on when the same command is given again: finished runs are
+    read, the one that was stopped is taken up at its last epoch. Nothing that is published changes.
+
+    \b
+    Examples:  pymk compare ./my-network --limit 20
+               pymk compare ./my-network --rows rows.toml --seeds 3 --jobs 2 --out ./comparison
+    """
+    from offline.compare.variants import DEFAULT_ROWS, chosen_rows, read_rows
+
+    if print_rows:
+        typer.echo(DEFAULT_ROWS.read_text("utf-8"), nl=False)
+        return
+    from models.errors import UsageError
+    from offline.dataset.reader import open_table
+
+    if not data.is_dir():
+        raise UsageError(f"{data} is no directory; pymk synth --out DIRECTORY makes one to try")
+    if held_out is not None:
+        open_table(held_out)
+    chosen = chosen_rows(read_rows(rows or DEFAULT_ROWS), tuple(only or ()))
+    from offline.compare.comparison import Plan
+    from offline.compare.comparison import compare as run
+    from offline.compare.table import markdown, table
+    from offline.encoders.device import chosen_device
+    from offline.night.config import NightConfig
+
+    chosen_device(device)
+    updated = []
+    for row in chosen:
+        training = row.training if limit is None else row.training.limited(limit)
+        if training.device == "auto":
+            training = training.model_copy(update={"device": device})
+        updated.append(row.model_copy(update={"training": training}))
+    if limit is not None:
+        users, lists = min(users, 200), min(lists, 200)
+    plan = Plan(data, held_out, out, tuple(updated), tuple(range(seeds)), NightConfig.read(config), users, lists)
+    with _Display(len(updated) * seeds) as display:
+        note, results = run(plan, display, jobs)
+    found = table(note, plan.rows, results)
+    found.write(out)
+    typer.echo(markdown(found), nl=False)
+
+
+class _Display:
+    """A bar for the runs and one for the epochs of the one at work, on stderr where that is a terminal."""
+
+    def __init__(self, runs: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        console = Console(stderr=True)
+        self._bars: Progress = Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty())
+        self._runs: TaskID = self._bars.add_task("Rows", total=runs)
+        self._epochs: TaskID = self._bars.add_task("", total=None, visible=False)
+
+    def __enter__(self) -> "_Display":
+        self._bars.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bars.stop()
+
+    def epoch(self, row: str, state: "RunState") -> None:
+        """An epoch of a row's encoder is done."""
+        loss = state.history[-1]["loss"]
+        self._bars.update(self._epochs, description=f"{row}: loss {loss:.3f}", completed=state.epoch, visible=True)
+
+    def done(self, result: "RunResult", number: int, of: int) -> None:
+        """A run is done, or was found done."""
+        self._bars.update(self._runs, completed=number, total=of)

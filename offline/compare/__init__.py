@@ -1,0 +1,1 @@
+"""Model families side by side, row by row. The night imports none of it."""

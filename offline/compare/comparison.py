@@ -1,0 +1,238 @@
+"""Rows x seeds on one dataset, each kept as it is done, so that a stopped comparison goes on where it was."""
+
+import hashlib
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from models.errors import UsageError
+from models.system import files, logs
+from models.system.files import json_digest
+from offline.compare.results import PerUser, RunResult
+from offline.compare.run_variant import Runner
+from offline.compare.shared_split import Ground
+from offline.compare.variants import Row
+from offline.encoders.resume import RunState
+from offline.night.config import NightConfig
+
+GROUND = "ground.json"
+RUNS = "runs"
+WORK = "work"
+LOCK = "lock"
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is compared on what."""
+
+    data: Path
+    """the dataset directory"""
+    held_out: Path | None
+    """friendships to be found; None: a part of the dataset's own"""
+    out: Path
+    """takes results, checkpoints and curves; a run there is not done again"""
+    rows: tuple[Row, ...]
+    seeds: tuple[int, ...]
+    config: NightConfig
+    users: int
+    """people judged, at most"""
+    lists: int
+    """lists that a fusion learns from, at most"""
+
+
+class GroundNote(BaseModel):
+    """ground.json: what all results of a directory were judged on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    digest: str
+    """of dataset files, held-out file, configuration and release"""
+    started_at: AwareDatetime
+    """the moment of the export where the dataset tells none; the same for all runs"""
+    dataset: str
+    users: int = 0
+    friendships: int = 0
+    hidden: int = 0
+    judged: int = 0
+    has_time: bool = False
+    baselines: dict[str, PerUser] = {}
+
+
+class Observer(Protocol):
+    """Is told how far a comparison is."""
+
+    def epoch(self, row: str, state: RunState) -> None:
+        """An epoch of a row's encoder is done; epochs in other processes are not told."""
+
+    def done(self, result: RunResult, number: int, of: int) -> None:
+        """A run is done, or was found done."""
+
+
+def compare(plan: Plan, observer: Observer, jobs: int = 1) -> tuple[GroundNote, list[RunResult]]:
+    """All results of the plan, in the order of rows and then seeds.
+
+    Runs that share an encoder follow one another in one process; `jobs` processes work at a time, each with a ground of
+    its own. Raises DatasetError and UsageError where dataset, file or device cannot be used.
+    """
+    with files.locked(plan.out / LOCK, 1.0) as held:
+        if not held:
+            raise UsageError(f"another comparison is at work in {plan.out}; wait for it, or name another --out")
+        try:
+            return _compared(plan, observer, jobs)
+        finally:
+            files.remove_tree(plan.out / WORK)
+
+
+def _compared(plan: Plan, observer: Observer, jobs: int) -> tuple[GroundNote, list[RunResult]]:
+    note = _note(plan)
+    results: dict[tuple[str, int], RunResult] = {}
+    total, wanted = len(plan.rows) * len(plan.seeds), dict[tuple[str, int], list[Row]]()
+    for row in plan.rows:
+        for seed in plan.seeds:
+            found = RunResult.read(*_place(plan, note, row, seed))
+            if found is None:
+                wanted.setdefault((row.digest, seed), []).append(row)
+            else:
+                # a row may have been called otherwise when it was run
+                results[row.name, seed] = found.model_copy(update={"row": row.name})
+                observer.done(results[row.name, seed], len(results), total)
+    groups = [(tuple(rows), seed) for (_, seed), rows in wanted.items()]
+    if groups or not note.baselines:
+        for result in _run_all(plan, note, groups, observer, jobs):
+            results[result.row, result.seed] = result
+            log.info("row_done", **summary(result), number=len(results), of=total)
+            observer.done(result, len(results), total)
+        note = GroundNote.model_validate(files.read_json(plan.out / GROUND))
+    return note, [results[row.name, seed] for row in plan.rows for seed in plan.seeds]
+
+
+def summary(result: RunResult) -> dict[str, str | float]:
+    """A result in a few figures."""
+    told: dict[str, str | float] = {"row": result.row, "seed": result.seed}
+    for name, quality in (("alone", result.alone), ("fused", result.fused)):
+        if quality is not None:
+            told[f"{name}_recall20"] = round(sum(quality.recall) / len(quality.recall), 4)
+    return told | {"training_s": round(result.training_seconds, 1)}
+
+
+def _run_all(
+    plan: Plan, note: GroundNote, groups: Sequence[tuple[tuple[Row, ...], int]], observer: Observer, jobs: int
+) -> Iterator[RunResult]:
+    if jobs == 1 or len(groups) <= 1:
+        worker = _Worker(plan, note, observer.epoch)
+        worker.make_ready()
+        for rows, seed in groups:
+            yield from worker.group(rows, seed)
+        return
+    ready = _Worker(plan, note)
+    ready.make_ready()  # fails here rather than in a process
+    context, arguments = multiprocessing.get_context("spawn"), (plan, ready.note)
+    with ProcessPoolExecutor(min(jobs, len(groups)), context, _begin, arguments) as pool:
+        try:
+            for done in as_completed([pool.submit(_in_process, rows, seed) for rows, seed in groups]):
+                yield from done.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+class _Worker:
+    """One process's ground, made when the first run needs it."""
+
+    def __init__(
+        self, plan: Plan, note: GroundNote, epoch_done: Callable[[str, RunState], None] = lambda row, state: None
+    ) -> None:
+        self.plan, self.note, self.epoch_done = plan, note, epoch_done
+        self.work = plan.out / WORK / str(os.getpid())
+        self._runner: Runner | None = None
+
+    def make_ready(self) -> Runner:
+        """What runs rows on the ground; the first time it is asked for, the note of the ground is written."""
+        if self._runner is None:
+            plan, note = self.plan, self.note
+            files.remove_tree(self.work)
+            self.work.mkdir(parents=True)
+            ground = Ground.of(plan.data, plan.held_out, self.work, plan.config, plan.users, note.started_at)
+            self._runner = Runner(
+                ground, self.work, encoders=plan.out / "encoders", lists=plan.lists, epoch_done=self.epoch_done
+            )
+            if not note.baselines:
+                self.note = _described(note, ground)
+                files.write_bytes(plan.out / GROUND, self.note.model_dump_json().encode())
+        return self._runner
+
+    def group(self, rows: Sequence[Row], seed: int) -> Iterator[RunResult]:
+        """Runs rows of one encoder, and keeps each result."""
+        for row in rows:
+            path, digest = _place(self.plan, self.note, row, seed)
+            log.info("row_begins", row=row.name, seed=seed)
+            result = self.make_ready().run(row, seed, digest)
+            path.parent.mkdir(exist_ok=True)
+            result.write(path)
+            yield result
+
+
+_OWN: list[_Worker] = []
+"""the worker of a process of the pool"""
+
+
+def _begin(plan: Plan, note: GroundNote) -> None:
+    import torch
+
+    logs.configure()
+    torch.set_num_threads(1)
+    _OWN.append(_Worker(plan, note))
+
+
+def _in_process(rows: Sequence[Row], seed: int) -> list[RunResult]:
+    return list(_OWN[0].group(rows, seed))
+
+
+def _place(plan: Plan, note: GroundNote, row: Row, seed: int) -> tuple[Path, str]:
+    """Where a run's result lies, and the digest it must have."""
+    digest = json_digest([note.digest, row.row_digest, seed, plan.lists])
+    return plan.out / RUNS / f"{row.row_digest}-{seed}.json", digest
+
+
+def _note(plan: Plan) -> GroundNote:
+    """The note of the directory where it is about this very ground, else a fresh one."""
+    mark = hashlib.sha256()
+    sources = sorted(path for path in plan.data.iterdir() if path.is_file()) if plan.data.is_dir() else []
+    for path in [*sources, *([plan.held_out] if plan.held_out else [])]:
+        mark.update(f"{path.name} {files.sha256(path)}\n".encode())
+    settings = plan.config.model_dump(mode="json"), plan.users, metadata.version("pymk"), plan.held_out is None
+    digest = json_digest([mark.hexdigest(), *settings])
+    path = plan.out / GROUND
+    if path.exists():
+        try:
+            found = GroundNote.model_validate_json(path.read_bytes())
+        except ValidationError:
+            found = None
+        if found is not None and found.digest == digest:
+            return found
+    return GroundNote(digest=digest, started_at=datetime.now(UTC), dataset=plan.data.resolve().name)
+
+
+def _described(note: GroundNote, ground: Ground) -> GroundNote:
+    baselines = {name: PerUser.of(ground.hidden, ground.asked, lists) for name, lists in ground.baselines().items()}
+    return note.model_copy(
+        update={
+            "users": ground.snapshot.n,
+            "friendships": ground.known.count,
+            "hidden": len(ground.hidden.indices) // 2,
+            "judged": len(ground.asked),
+            "has_time": ground.has_time,
+            "baselines": baselines,
+        }
+    )

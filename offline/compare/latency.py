@@ -1,0 +1,197 @@
+"""How long one prediction of each encoder and each fusion takes."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+from torch import Tensor, nn
+
+from models.networks.decoders import DotConfig
+from models.networks.embedder import Embedder, EmbedderConfig, EncoderConfig
+from models.networks.fusion.blending import BlendingConfig
+from models.networks.fusion.experts import Experts, ExpertsConfig
+from models.networks.fusion.linucb import LinUcb, LinUcbConfig
+from models.networks.fusion.mlp import Mlp, MlpConfig
+from models.networks.fusion.q_network import QNetwork
+from models.networks.fusion.weighted_average import WeightedAverage, WeightedAverageConfig
+from models.networks.identity import NoIdentityConfig
+from models.networks.two_tower import TwoTower, TwoTowerConfig
+from models.schema.pair_features import EXTRA_INPUTS, PAIR_FEATURES
+from models.schema.statistic_names import STATISTICS
+from offline.encoders.device import synchronise
+from offline.fusion.candidate_lists import PAIR_INPUTS, PRODUCT
+from offline.fusion.config import BLENDED
+
+Clock = Callable[[], float]
+WARM_UP = 100
+FEATURES, EDGE_FEATURES = 160, 2
+FAN_OUTS = (15, 10)
+"""friends drawn per person in each hop of the neighbourhood that an encoder reads"""
+
+ENCODERS: tuple[dict[str, str], ...] = (
+    {"name": "graphsage"},
+    {"name": "graphsage", "aggregation": "max"},
+    {"name": "graphsage", "aggregation": "lstm"},
+    {"name": "gat"},
+    {"name": "gcn"},
+    {"name": "vgae"},
+    {"name": "dgi"},
+    {"name": "temporal_gat"},
+    {"name": "lightgcn"},
+)
+
+
+class Timing(BaseModel):
+    """Of one model on one device; the answer is on the host when the clock stops."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+    """encoder or fusion"""
+    name: str
+    device: str
+    scored: int
+    """people embedded, or candidates scored, in a run"""
+    runs: int
+    mean_ms: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    per_second: float
+    """people or candidates"""
+    parameters: int
+    size_bytes: int
+    """of parameters and buffers"""
+
+
+def timed(
+    kind: str,
+    name: str,
+    model: nn.Module,
+    run: Callable[[], Tensor],
+    scored: int,
+    runs: int,
+    device: torch.device,
+    clock: Clock = time.perf_counter,
+) -> Timing:
+    """Runs a prediction so many times after a warm-up, and takes the time of each by the clock, which tells seconds."""
+    model.eval()
+    spent = np.empty(runs)
+    with torch.inference_mode():
+        for _ in range(min(WARM_UP, runs)):
+            run()
+        synchronise(device)
+        for at in range(runs):
+            begun = clock()
+            run().cpu()
+            spent[at] = clock() - begun
+    spent *= 1000
+    p50, p95, p99 = np.percentile(spent, [50, 95, 99])
+    held = [*model.parameters(), *model.buffers()]
+    return Timing(
+        kind=kind,
+        name=name,
+        device=device.type,
+        scored=scored,
+        runs=runs,
+        mean_ms=float(spent.mean()),
+        p50_ms=float(p50),
+        p95_ms=float(p95),
+        p99_ms=float(p99),
+        per_second=float(scored * 1000 / spent.mean()),
+        parameters=sum(one.numel() for one in model.parameters()),
+        size_bytes=sum(one.numel() * one.element_size() for one in held),
+    )
+
+
+def fusions() -> dict[str, nn.Module]:
+    """By name, every fusion as wide as training makes it; its weights are those it begins with."""
+    names = [*PAIR_INPUTS, PRODUCT]
+    columns = tuple(names.index(name) for name in BLENDED)
+    inputs = len(names)
+    cheap = tuple(float(at < len(PAIR_FEATURES)) for at in range(inputs))
+    average = WeightedAverageConfig(inputs=inputs, product=inputs - 1, cheap=cheap)
+    tower = TwoTowerConfig(
+        user_inputs=FEATURES,
+        pair_features=PAIR_FEATURES,
+        extra_inputs=len(EXTRA_INPUTS),
+        viewer_inputs=len(STATISTICS),
+    )
+    return {
+        "two_tower": TwoTower(tower),
+        "weighted_average": WeightedAverage(average),
+        "mlp": Mlp(MlpConfig(inputs=inputs)),
+        "moe": Experts(ExpertsConfig(inputs=inputs)),
+        "linucb": LinUcb(LinUcbConfig(columns=columns)),
+        "dqn": QNetwork(BlendingConfig(columns=columns)),
+    }
+
+
+def fusion_timings(
+    runs: int, device: torch.device, candidates: int = 1000, clock: Clock = time.perf_counter
+) -> Iterator[Timing]:
+    """Every fusion over one viewer's candidates.
+
+    The two towers score with the viewer's tower run and the candidates' vectors at hand, as in the service, though
+    in torch: the service's own way is measured beside the steps of a request.
+    """
+    torch.manual_seed(0)
+    features = torch.randn(candidates, len(PAIR_INPUTS) + 1, device=device)
+    viewer = torch.randn(1, FEATURES, device=device)
+    for name, model in fusions().items():
+        model.to(device)
+
+        yield timed("fusion", name, model, _scoring(model, viewer, features), candidates, runs, device, clock)
+
+
+def _scoring(model: nn.Module, viewer: Tensor, features: Tensor) -> Callable[[], Tensor]:
+    """One prediction of a fusion, for the viewer's inputs (1, u) and the candidates' features (C, F)."""
+    if not isinstance(model, TwoTower):
+        return lambda: model(features)
+    vectors = torch.randn(1, len(features), model.config.tower[-1], device=features.device)
+    pairs = features[None, :, : len(PAIR_INPUTS)]
+    return lambda: model(model.queries(viewer), vectors, pairs)
+
+
+def encoder_timings(
+    runs: int, device: torch.device, people: int = 1, clock: Clock = time.perf_counter
+) -> Iterator[Timing]:
+    """Every encoder over the sampled neighbourhood of so many people."""
+    torch.manual_seed(0)
+    edges = neighbourhood(people).to(device)
+    count = int(edges.max()) + 1
+    features = torch.randn(count, FEATURES, device=device)
+    keys = torch.zeros(count, dtype=torch.int64, device=device)
+    attributes = torch.rand(edges.shape[1], EDGE_FEATURES, device=device) * 3
+    adapter: TypeAdapter[EncoderConfig] = TypeAdapter(EncoderConfig)
+    for row in ENCODERS:
+        described = EmbedderConfig.shaped(
+            adapter.validate_python(row),
+            NoIdentityConfig(),
+            DotConfig(),
+            features=FEATURES,
+            edge_inputs=EDGE_FEATURES,
+            carried_columns=(0, 0),
+            people=count,
+        )
+        model = Embedder(described).to(device)
+
+        def run(model: Embedder = model) -> Tensor:
+            embeddings: Tensor = model(features, keys, edges, attributes)
+            return embeddings[:people]
+
+        yield timed("encoder", " ".join(row.values()), model, run, people, runs, device, clock)
+
+
+def neighbourhood(people: int) -> Tensor:
+    """(2, m) int64: the edges friend → person of people 0 to `people` and FAN_OUTS friends of theirs, all distinct."""
+    targets, begun, edges = torch.arange(people), people, []
+    for fan_out in FAN_OUTS:
+        person = targets.repeat_interleave(fan_out)
+        friends = torch.arange(len(person)) + begun
+        edges.append(torch.stack([friends, person]))
+        begun += len(friends)
+        targets = friends
+    return torch.cat(edges, dim=1)

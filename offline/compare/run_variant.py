@@ -1,0 +1,170 @@
+"""One row with one seed: trained, embedded, fused and judged on the ground that all rows share."""
+
+import time
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import structlog
+import torch
+from numpy.typing import NDArray
+
+from models.networks.embedder import Embedder, EmbedderConfig
+from offline.compare.results import PerUser, RunResult
+from offline.compare.shared_candidates import Pool, judged_pool, training_pool
+from offline.compare.shared_split import LONGEST, Ground, View
+from offline.compare.variants import Row
+from offline.encoders.inputs import ProfileTargets
+from offline.encoders.resume import RunState
+from offline.encoders.trainer import Trained, train_encoder
+from offline.encoders.training_step import embed
+from offline.fusion.config import DqnFusion, LinUcbFusion
+from offline.fusion.train import Fusion, train_fusion
+
+REORDERED = 200
+"""people found by inner product whom a decoder of its own orders anew"""
+AT_ONCE = 128
+"""lists whose features are put together at once"""
+
+EpochDone = Callable[[str, RunState], None]
+Floats = NDArray[np.float32]
+log = structlog.get_logger(__name__)
+
+
+class Runner:
+    """Trains and judges rows on one ground; pools of candidates are made when the first row asks for them.
+
+    `directory` takes what is made on the way, `encoders` what stays: checkpoints, curves, and where a killed run stood.
+    """
+
+    def __init__(
+        self,
+        ground: Ground,
+        directory: Path,
+        *,
+        encoders: Path,
+        lists: int,
+        epoch_done: EpochDone = lambda row, state: None,
+    ) -> None:
+        self.ground, self.directory, self.encoders = ground, directory, encoders
+        self.lists, self.epoch_done = lists, epoch_done
+
+    @cached_property
+    def training_pool(self) -> Pool:
+        """What fusions learn from."""
+        return training_pool(self.ground, self.directory / "pools", self.lists)
+
+    @cached_property
+    def judged_pool(self) -> Pool:
+        """What fusions are judged on."""
+        return judged_pool(self.ground, self.directory / "pools")
+
+    def run(self, row: Row, seed: int, digest: str) -> RunResult:
+        """The result of a row, called `digest`."""
+        ground = self.ground
+        trained = self._trained(row, seed)
+        begun = time.perf_counter()
+        embeddings = self._embeddings(trained.model, row, ground.judged)
+        embed_seconds = time.perf_counter() - begun
+        result = RunResult(
+            row=row.name,
+            seed=seed,
+            digest=digest,
+            alone=PerUser.of(ground.hidden, ground.asked, self._alone(trained.model, embeddings)),
+            training_seconds=trained.seconds,
+            embed_seconds=embed_seconds,
+            parameters=trained.model.parameters_count,
+            memory_mb=trained.memory_mb,
+            device=trained.device,
+            notes=self._notes(row),
+            encoder_metrics=trained.metrics,
+        )
+        if row.fusion is None:
+            return result
+        begun = time.perf_counter()
+        learnt = self.training_pool.of_encoder(
+            [self._embeddings(trained.model, row, view) for view in self.training_pool.views]
+        )
+        fusion = train_fusion(row.fusion, learnt, seed=seed, log=log)
+        fusion_seconds = time.perf_counter() - begun
+        simulated = isinstance(row.fusion, LinUcbFusion | DqnFusion) and learnt.outcomes is None
+        del learnt
+        fused, fusion_ms = self._fused(fusion, embeddings)
+        more = {
+            "fused": PerUser.of(ground.hidden, ground.asked, fused),
+            "fusion_seconds": fusion_seconds,
+            "fusion_ms": fusion_ms,
+            "fusion_parameters": fusion.parameters,
+            "fusion_metrics": fusion.metrics,
+            "notes": [*result.notes, *(["outcomes simulated"] if simulated else [])],
+        }
+        return result.model_copy(update=more)
+
+    def _trained(self, row: Row, seed: int) -> Trained:
+        ground, training = self.ground, row.training
+        inputs = ground.inputs(ground.trained, row.features)
+        targets = ground.targets if training.profile_weight > 0 else ProfileTargets.none()
+        attributes = inputs.edge_attributes
+        shape = EmbedderConfig.shaped(
+            row.encoder,
+            row.identity,
+            row.decoder,
+            features=inputs.features.shape[1],
+            edge_inputs=0 if attributes is None else attributes.shape[1],
+            carried_columns=inputs.carried,
+            people=inputs.n,
+            targets=targets.targets,
+        )
+        return train_encoder(
+            inputs,
+            ground.labels.pairs(),
+            shape,
+            training,
+            seed=seed,
+            targets=targets,
+            directory=self.encoders / f"{row.digest}-{seed}",
+            log=log,
+            epoch_done=lambda state: self.epoch_done(row.name, state),
+        )
+
+    def _embeddings(self, model: Embedder, row: Row, view: View) -> Floats:
+        embeddings: Floats = embed(model, self.ground.inputs(view, row.features)).numpy()
+        return embeddings
+
+    def _alone(self, model: Embedder, embeddings: Floats) -> NDArray[np.int32]:
+        """(u, LONGEST) the best of everybody by the encoder's decoder."""
+        if model.config.decoder.name == "dot":
+            return self.ground.full_ranking(embeddings)
+        found = self.ground.full_ranking(embeddings, REORDERED)
+        everybody = torch.from_numpy(embeddings)
+        for at, viewer in enumerate(self.ground.asked):
+            rows = found[at][found[at] >= 0]
+            with torch.inference_mode():
+                scores = model.decoder(everybody[int(viewer)].expand(len(rows), -1), everybody[rows]).numpy()
+            found[at, : len(rows)] = rows[np.argsort(-scores, kind="stable")]
+        return np.ascontiguousarray(found[:, :LONGEST])
+
+    def _fused(self, fusion: Fusion, embeddings: Floats) -> tuple[NDArray[np.int32], float]:
+        """(u, LONGEST) the best candidates of the asked, and the milliseconds that scoring one list took."""
+        pool = self.judged_pool
+        lists, seconds = np.full((len(self.ground.asked), LONGEST), -1, np.int32), 0.0
+        for start in range(0, len(lists), AT_ONCE):
+            at = np.arange(start, min(start + AT_ONCE, len(lists)))
+            made = pool.of_encoder([embeddings], at)
+            begun = time.perf_counter()
+            scores = fusion.of_lists(made)
+            seconds += time.perf_counter() - begun
+            best = np.argsort(-scores, axis=1, kind="stable")[:, :LONGEST]
+            rows = np.take_along_axis(pool.lists.rows[at].astype(np.int32), best, axis=1)
+            valid = np.take_along_axis(made.valid, best, axis=1)
+            lists[at, : best.shape[1]] = np.where(valid, rows, -1)
+        return lists, 1000 * seconds / max(len(lists), 1)
+
+    def _notes(self, row: Row) -> list[str]:
+        notes = []
+        if row.encoder.name == "temporal_gat" and not self.ground.has_time:
+            notes.append("no dates: one snapshot")
+        if row.training.profile_weight > 0 and not self.ground.targets.targets:
+            notes.append("no profile column to tell")
+        return notes

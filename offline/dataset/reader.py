@@ -1,0 +1,112 @@
+"""The dataset directory as a whole."""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import structlog
+
+from models.errors import DatasetError
+from models.schema.columns import REASON_KINDS, Kind
+from offline.dataset.csv_table import CsvTable
+from offline.dataset.jsonl_table import JsonlTable
+from offline.dataset.pairs import read_connections, read_interactions
+from offline.dataset.parquet_table import ParquetTable
+from offline.dataset.schema import Schema, read_schema
+from offline.dataset.table import Table
+from offline.dataset.type_inference import default_reasons
+from offline.dataset.users import Users, read_users
+
+FORMATS: dict[str, type[Table]] = {".csv": CsvTable, ".parquet": ParquetTable, ".jsonl": JsonlTable}
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset directory, read once and checked; pairs still hold loops and repeats."""
+
+    users: Users
+    connections: pl.DataFrame
+    """`user_id`, `other_id` String, `created_at` Int64 epoch seconds or null"""
+    interactions: pl.DataFrame
+    """`user_id`, `other_id` String, `kind` UInt8 code of models.schema.event_kinds.EventKind, `at` Int64 epoch
+    seconds"""
+    as_of: int
+    """the moment of the export in seconds since 1970 UTC, never after the start of the run"""
+    reason_columns: list[str]
+    """the columns that may be told as a reason, by name"""
+    is_dated: bool = False
+    """schema.toml says when the export was made"""
+
+
+def read_dataset(directory: Path, *, started_at: dt.datetime) -> Dataset:
+    """The dataset of a directory; nothing is written.
+
+    `started_at` is the start of the run, with a time zone. An export that claims to be later is taken as made then.
+    What was inferred and which columns are told as reasons is logged. Raises DatasetError with file, line, column and
+    value.
+    """
+    if not directory.is_dir():
+        raise DatasetError(f"{directory} is no directory; it should hold users, connections and perhaps interactions")
+    tables = {name: find_table(directory, name) for name in ("users", "connections", "interactions")}
+    people, pairs, events = tables["users"], tables["connections"], tables["interactions"]
+    if people is None or pairs is None:
+        name = "users" if people is None else "connections"
+        choices = ", ".join(f"{name}{suffix}" for suffix in FORMATS)
+        raise DatasetError(f"{directory} holds no {name} file: it needs one of {choices}")
+    schema = read_schema(directory / "schema.toml")
+    users = read_users(people, schema)
+    reasons = _reason_columns(schema, people, users.kinds)
+    connections = read_connections(pairs)
+    interactions = read_interactions(events) if events else _no_interactions()
+    if users.inferred:
+        log.info("kinds_inferred", columns={column: str(kind) for column, kind in users.inferred.items()})
+    log.info("reason_columns", columns=reasons, chosen_by="schema.toml" if schema.reasons is not None else "name")
+    return Dataset(users, connections, interactions, _as_of(schema, started_at), reasons, schema.as_of is not None)
+
+
+def find_table(directory: Path, name: str) -> Table | None:
+    """The table of a name, in whichever format it stands. Raises DatasetError where it stands in two."""
+    found = [path for suffix in FORMATS if (path := directory / f"{name}{suffix}").exists()]
+    if len(found) > 1:
+        raise DatasetError(f"{directory} holds {' and '.join(path.name for path in found)}: keep one")
+    return open_table(found[0]) if found else None
+
+
+def open_table(path: Path) -> Table:
+    """The table of a file, by its suffix. Raises DatasetError where it cannot be read or has another suffix."""
+    if path.suffix not in FORMATS:
+        raise DatasetError(f"{path}: a table is one of {', '.join(FORMATS)}")
+    if not path.is_file():
+        raise DatasetError(f"{path} is not a file")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
+    return FORMATS[path.suffix](path)
+
+
+def _as_of(schema: Schema, started_at: dt.datetime) -> int:
+    start = int(started_at.timestamp() // 1)
+    if schema.as_of is not None and schema.as_of > start:
+        log.warning("as_of_after_start", taken="the start of the run", as_of=schema.as_of, started_at=start)
+    return start if schema.as_of is None else min(schema.as_of, start)
+
+
+def _reason_columns(schema: Schema, table: Table, kinds: Mapping[str, Kind]) -> list[str]:
+    if schema.reasons is None:
+        return default_reasons(dict(kinds))
+    for column in schema.reasons:
+        if column not in table.shapes():
+            raise schema.refuse(column, f"[reasons] column {column!r}: {table.path} has no such column")
+        if kinds.get(column) not in REASON_KINDS:
+            kind = kinds.get(column, "no feature")
+            raise schema.refuse(column, f"[reasons] column {column!r} is {kind}: a reason is categorical or multi")
+    return sorted(schema.reasons)
+
+
+def _no_interactions() -> pl.DataFrame:
+    return pl.DataFrame(schema={"user_id": pl.String, "other_id": pl.String, "kind": pl.UInt8, "at": pl.Int64})

@@ -1,0 +1,104 @@
+"""The kind of a column that no schema names, from its name and all its values."""
+
+import re
+from collections.abc import Callable
+
+import polars as pl
+
+from models.schema.columns import REASON_KINDS, Kind
+from offline.dataset.cell_parsing import location, number
+from offline.dataset.table import Shape
+from offline.dataset.timestamps import iso_seconds
+
+SET_SHARE = 0.05
+"""from this share of cells with a `|` on, a column of a CSV file is a set"""
+FEW_VALUES = 20
+REPEATED = 20
+"""integers are codes where there are at most FEW_VALUES of them, or each stands REPEATED times on average"""
+TEXT_WORDS = 4
+"""words stand in a free text on average; its texts are mostly different"""
+FIRST_MOMENT, LAST_MOMENT = 10**8, 10**10
+"""integers under the name of a moment are epoch seconds between these (1973 to 2286)"""
+
+_MOMENT_WORDS = {"at", "time", "date", "timestamp", "since", "on"}
+_CODE_WORDS = {"id", "code", "zip", "postcode", "year"}
+_QUANTITY_WORDS = {"age", "count", "score", "height", "weight", "income", "salary", "price", "rate", "total", "number"}
+_REASON_STEMS = re.compile(r"compan(y|ies)|school|universit(y|ies)", re.IGNORECASE)
+_REASON_WORDS = {"city", "cities"}
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+
+
+def infer_kind(column: str, cells: pl.Series, shape: Shape, *, splits_sets: bool) -> Kind:
+    """The kind of a column; its cells are String, or lists, in any order, null where empty.
+
+    A column without any value is ignored. The same texts get the same kind whatever the format of the file, except that
+    only a CSV file has sets separated by `|`.
+    """
+    filled = cells.drop_nulls()
+    if filled.is_empty():
+        return Kind.IGNORE
+    if shape is Shape.LIST:
+        return Kind.MULTI
+    text = pl.col("text")
+    measures = (
+        filled.alias("text")
+        .to_frame()
+        .lazy()
+        .select(
+            numbers=number(text).is_not_null().all(),
+            integers=text.str.contains(r"^[+-]?\d+$").all(),
+            padded=text.str.contains(r"^0\d").any(),
+            lowest=number(text).min(),
+            highest=number(text).max(),
+            sets=text.str.contains("|", literal=True).mean(),
+            words=(text.str.strip_chars().str.count_matches(r"\s+") + 1).mean(),
+            distinct=text.n_unique(),
+        )
+    )
+    found = measures.collect().row(0, named=True)
+    if found["numbers"]:
+        return _kind_of_numbers(column, found, len(filled))
+    if _all(iso_seconds, filled):
+        return Kind.TIMESTAMP
+    if _all(lambda texts: texts.to_frame("text").select(location(text))["text"], filled):
+        return Kind.LOCATION
+    if splits_sets and found["sets"] >= SET_SHARE:
+        return Kind.MULTI
+    if found["words"] >= TEXT_WORDS and found["distinct"] > len(filled) / 2:
+        return Kind.TEXT
+    return Kind.CATEGORICAL
+
+
+def default_reasons(kinds: dict[str, Kind]) -> list[str]:
+    """The columns that may be told as a reason where nobody says which: companies, schools, universities and cities.
+
+    `city` has to be a word of the name: ethnicity is nobody's reason.
+    """
+    return [column for column, kind in kinds.items() if kind in REASON_KINDS and _is_reason(column)]
+
+
+def _all(parse: Callable[[pl.Series], pl.Series], texts: pl.Series) -> bool:
+    """Whether every text can be parsed; most columns are told by their first texts."""
+    return all(not parse(some).null_count() for some in (texts.head(100), texts))
+
+
+def _kind_of_numbers(column: str, found: dict[str, float], filled: int) -> Kind:
+    words = _words(column)
+    if not found["integers"]:
+        return Kind.NUMERIC
+    if words & _MOMENT_WORDS and found["lowest"] >= FIRST_MOMENT and found["highest"] <= LAST_MOMENT:
+        return Kind.TIMESTAMP
+    if found["padded"] or words & _CODE_WORDS or _is_reason(column):
+        return Kind.CATEGORICAL
+    if words & _QUANTITY_WORDS or found["distinct"] > max(FEW_VALUES, filled / REPEATED):
+        return Kind.NUMERIC
+    return Kind.CATEGORICAL
+
+
+def _is_reason(column: str) -> bool:
+    return bool(_REASON_STEMS.search(column) or _words(column) & _REASON_WORDS)
+
+
+def _words(column: str) -> set[str]:
+    """The words of a name in lower case: of home_city as of homeCity."""
+    return {word.lower() for word in _WORD.findall(column)}

@@ -1,0 +1,1 @@
+"""Training an encoder and embedding everybody with it. Imports features and below."""

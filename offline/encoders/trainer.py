@@ -1,0 +1,272 @@
+"""The one trainer: any encoder, identity and heads, with checkpoints and a resume that changes nothing."""
+
+import copy
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from structlog.typing import FilteringBoundLogger
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from models.graph import Graph
+from models.networks import checkpoint
+from models.networks.embedder import Embedder, EmbedderConfig
+from models.system import files
+from offline.encoders.batch_size import kept_bytes, largest_batch
+from offline.encoders.config import TrainingConfig
+from offline.encoders.device import (
+    autocast,
+    chosen_device,
+    compiled,
+    free_bytes,
+    synchronise,
+)
+from offline.encoders.inputs import GraphInputs, ProfileTargets
+from offline.encoders.loss_curve import write_curve
+from offline.encoders.resume import RunState
+from offline.encoders.train_graphsage import refuse_leaks
+from offline.encoders.training_step import Steps, embed
+from offline.encoders.validation import HeldOutRanking
+
+MOST_VALIDATED = 2_000
+"""friendships kept for stopping, at most"""
+
+Rows = NDArray[np.int64]
+EpochDone = Callable[[RunState], None]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The embedder with the best weights seen, in evaluation mode on the CPU, and how it came there."""
+
+    model: Embedder
+    metrics: dict[str, float]
+    """of the best epoch"""
+    history: list[dict[str, float]]
+    """a line for each epoch"""
+    seconds: float
+    """that training took"""
+    batch_pairs: int
+    """friendships of a step"""
+    memory_mb: float
+    """what a step keeps for its backward pass, beside weights, gradients and moments; on CUDA the most allocated"""
+    device: str
+    """what it was trained on"""
+
+
+def train_encoder(
+    inputs: GraphInputs,
+    labels: tuple[NDArray[np.integer], NDArray[np.integer]],
+    shape: EmbedderConfig,
+    config: TrainingConfig,
+    *,
+    seed: int,
+    targets: ProfileTargets | None = None,
+    directory: Path | None = None,
+    log: FilteringBoundLogger,
+    epoch_done: EpochDone = lambda state: None,
+) -> Trained:
+    """An embedder that ranks the friends named by `labels`, two (m,), high.
+
+    `inputs` are the features and the graph that messages pass over, which hold none of these friendships: ValueError
+    where they do. In `directory`, where given, stand the checkpoints best, last and epoch-N, the loss curve, and the
+    state that a killed run of the same arguments resumes from. On one thread of a CPU the same arguments give the same
+    weights, resumed or not. `epoch_done` is called after each epoch.
+    """
+    left, right = (np.asarray(side, dtype=np.int64) for side in labels)
+    refuse_leaks(inputs.graph, left, right)
+    device = chosen_device(config.device)
+    if directory is not None:
+        directory.mkdir(parents=True, exist_ok=True)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        model = Embedder(shape)
+        model.identity.know(inputs.keys)
+        run = _Run(inputs, (left, right), model.to(device), config, seed, targets or ProfileTargets.none(), log)
+        return run.finished(directory, epoch_done)
+
+
+class _Run:
+    def __init__(
+        self,
+        inputs: GraphInputs,
+        labels: tuple[Rows, Rows],
+        model: Embedder,
+        config: TrainingConfig,
+        seed: int,
+        targets: ProfileTargets,
+        log: FilteringBoundLogger,
+    ) -> None:
+        self.model, self.config, self.seed, self.log = model, config, seed, log
+        self.device = next(model.parameters()).device
+        self.digest = _digest(inputs, labels, model.config, config, seed)
+        left, right = labels
+        order = np.random.default_rng(seed).permutation(len(left))
+        kept = max(min(round(len(left) * config.validation_share), MOST_VALIDATED, len(left) - 1), 0)
+        trained = left[order[kept:]], right[order[kept:]]
+        whole = _joined(inputs.graph, left, right)
+        held_out = left[order[:kept]], right[order[:kept]]
+        self.ranking = HeldOutRanking(whole, held_out, seed=seed)
+        # pairs kept for validation count as strangers, like every friendship to come
+        known = _joined(inputs.graph, *trained)
+        if config.labels == "all":
+            trained = tuple(side.astype(np.int64) for side in known.pairs())  # type: ignore[assignment]
+        self.inputs = inputs.to(self.device)
+        learning = compiled(model.learning, self.device, config.compile, config.max_steps, log)
+        self.steps = Steps(model, learning, self.inputs, *trained, known, config, targets, seed)
+        self.pairs = len(trained[0])
+        self.optimiser = torch.optim.AdamW(
+            model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.schedule = ReduceLROnPlateau(
+            self.optimiser,
+            mode="max",
+            factor=config.plateau_factor,
+            patience=config.plateau_patience,
+            min_lr=config.least_learning_rate,
+            threshold=1e-4,
+        )
+
+    def finished(self, directory: Path | None, epoch_done: EpochDone) -> Trained:
+        """The run to its end, from where it stands."""
+        state = None
+        if directory is not None:
+            state = RunState.resume(directory, self.digest, self.model, self.optimiser, self.schedule)
+        if state is None:
+            state = RunState()
+        elif not state.ended:
+            self.log.info("training_resumed", epoch=state.epoch)
+        if not self.pairs:
+            self.log.warning("encoder_untrained", reason="no friendship to learn from")
+            state.ended, state.best = True, copy.deepcopy(self.model.state_dict())
+        state.batch_pairs = state.batch_pairs or self._batch_pairs()
+        self.steps.batch(state.batch_pairs)
+        saved = time.monotonic()
+        while not state.ended:
+            self._epoch(state)
+            if directory is not None:
+                if state.ended or time.monotonic() - saved >= self.config.state_every_s:
+                    state.save(directory, self.digest, self.model, self.optimiser, self.schedule)
+                    saved = time.monotonic()
+                self._checkpoints(directory, state)
+            epoch_done(state)
+        self.model.load_state_dict(state.best)
+        metrics = state.best_metrics
+        if directory is not None:
+            checkpoint.save(directory / "best", self.model, self.model.config, metrics)
+            write_curve(directory, state.history)
+        memory = self._memory_mb(state.batch_pairs)
+        model = self.model.cpu().eval()
+        return Trained(model, metrics, state.history, state.seconds, state.batch_pairs, memory, str(self.device))
+
+    def _epoch(self, state: RunState) -> None:
+        begun, config = time.monotonic(), self.config
+        torch.manual_seed(_seed(self.seed, state.epoch))
+        random = np.random.default_rng([self.seed, state.epoch])
+        order = random.permutation(self.pairs)
+        batch = state.batch_pairs
+        steps = min(max(math.ceil(self.pairs / batch), config.least_steps), config.max_steps - state.step)
+        order = np.tile(order, math.ceil(steps * batch / self.pairs))
+        self.model.train()
+        sums: dict[str, float] = {}
+        for start in range(0, steps * batch, batch):
+            for name, value in self._step(np.unique(order[start : start + batch])).items():
+                sums[name] = sums.get(name, 0.0) + value / steps
+        state.step, state.epoch = state.step + steps, state.epoch + 1
+        told = {f"loss_{name}": value for name, value in sums.items()} | {"loss": sum(sums.values())}
+        told |= self.ranking.metrics(embed(self.model, self.inputs)[torch.from_numpy(self.ranking.people)])
+        rate = self.optimiser.param_groups[0]["lr"]
+        worth = told.get("gain", -told["loss"]) if self.steps.needs_labels else -told["loss"]
+        told |= {"worth": worth, "learning_rate": rate}
+        self.schedule.step(worth)
+        state.since_best += 1
+        best = state.best_metrics
+        better = not best or worth > best["worth"]
+        if better or (worth == best["worth"] and told["loss"] < best["loss"]):
+            state.best_metrics = {"epoch": float(state.epoch), **told}
+            state.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+        state.since_best = 0 if better else state.since_best
+        state.ended = (
+            state.epoch >= config.epochs or state.step >= config.max_steps or state.since_best >= config.patience
+        )
+        synchronise(self.device)
+        state.seconds += time.monotonic() - begun
+        line = {"epoch": float(state.epoch), "step": float(state.step), "seconds": state.seconds, **told}
+        state.history.append(line)
+        self.log.debug("epoch", **{name: round(value, 4) for name, value in line.items()})
+
+    def _step(self, at: Rows) -> dict[str, float]:
+        with autocast(self.device, self.config.mixed_precision):
+            losses = self.steps.losses(at)
+        loss = torch.stack(list(losses.values())).sum()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_norm)
+        self.optimiser.step()
+        return {name: value.item() for name, value in losses.items()}
+
+    def _batch_pairs(self) -> int:
+        """Friendships of a step: as told, or as many as the memory holds."""
+        if self.config.batch_pairs != "probe":
+            return min(self.config.batch_pairs, max(self.pairs, 1))
+        budget = int(free_bytes(self.device) * self.config.memory_share)
+        chosen = min(largest_batch(self._forward, self.pairs, budget), max(self.pairs, 1))
+        self.log.info("batch_probed", friendships=chosen, budget_mb=budget >> 20)
+        return chosen
+
+    def _forward(self, pairs: int) -> torch.Tensor:
+        """The loss of a step of so many friendships, the same each time."""
+        self.model.train()
+        self.steps.batch(pairs)
+        torch.manual_seed(self.seed)
+        with autocast(self.device, self.config.mixed_precision):
+            return torch.stack(list(self.steps.losses(np.arange(min(pairs, self.pairs))).values())).sum()
+
+    def _memory_mb(self, pairs: int) -> float:
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) / 2**20
+        held = 4 * sum(one.numel() * one.element_size() for one in self.model.parameters())
+        return (held + (kept_bytes(lambda: self._forward(pairs)) if self.pairs else 0)) / 2**20
+
+    def _checkpoints(self, directory: Path, state: RunState) -> None:
+        checkpoint.save(directory / "last", self.model, self.model.config, state.history[-1])
+        if state.epoch % self.config.checkpoint_every == 0:
+            checkpoint.save(directory / f"epoch-{state.epoch:04d}", self.model, self.model.config, state.history[-1])
+
+
+def load_encoder(path: Path) -> Embedder:
+    """The embedder of a checkpoint, in evaluation mode on the CPU. Raises ArtefactError as checkpoints.load does."""
+    return cast("Embedder", checkpoint.load(path).model)
+
+
+def _digest(
+    inputs: GraphInputs, labels: tuple[Rows, Rows], shape: EmbedderConfig, config: TrainingConfig, seed: int
+) -> str:
+    """What decides every weight, as one string."""
+    mark = hashlib.sha256()
+    attributes = [] if inputs.edge_attributes is None else [inputs.edge_attributes]
+    for tensor in (inputs.features, inputs.keys, inputs.edge_index, *attributes):
+        mark.update(tensor.contiguous().numpy().tobytes())
+    for side in labels:
+        mark.update(np.ascontiguousarray(side).tobytes())
+    learning = config.model_dump(mode="json", exclude={"checkpoint_every", "state_every_s"})
+    content = {"shape": shape.model_dump(mode="json"), "training": learning, "seed": seed, "data": mark.hexdigest()}
+    return files.json_digest(content)
+
+
+def _seed(seed: int, epoch: int) -> int:
+    """Of everything random in an epoch, so that a resumed run needs no state of a generator."""
+    return int.from_bytes(hashlib.blake2b(f"{seed} {epoch}".encode(), digest_size=7).digest(), "little")
+
+
+def _joined(graph: Graph, left: Rows, right: Rows) -> Graph:
+    """The graph with these pairs added."""
+    first, second = graph.pairs()
+    return Graph.from_pairs(graph.n, np.concatenate([first, left]), np.concatenate([second, right]))

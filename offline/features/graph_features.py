@@ -1,0 +1,89 @@
+"""One graph as the learnt weights see it: statistics, spectra, embeddings, neighbours, and the landscape of candidates.
+
+A night looks at three graphs: the one that training may read, the one the gate is judged on, and the whole.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.features.profile_affinity import CodedProfiles
+from models.features.profile_codes import ProfileCoder
+from models.features.spectral import Spectral, spectral_embedding
+from models.features.user_statistics import tower_statistics, user_statistics
+from models.graph import Graph
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class People:
+    """What is known of n people beside their friendships."""
+
+    profile: Floats
+    """(n, p) encoded profiles"""
+    coder: ProfileCoder
+    coded: CodedProfiles
+    """the profiles as the coder codes them"""
+    activity: Floats
+    """(n, a) logarithms of counts of what they lately did, up to the cut that the graph has"""
+    known: Graph
+    """directed: who is never to be shown to whom"""
+    suggestible: NDArray[np.bool_]
+    """(n,)"""
+
+    @property
+    def n(self) -> int:
+        return len(self.suggestible)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the networks read of a graph before anything is learnt of it."""
+
+    graph: Graph
+    statistics: Floats
+    """(n, s) of models.features.user_statistics"""
+    spectral: Spectral
+    positions: Floats
+    """(n, k) the weighted eigenvectors, turned to where the networks learnt them"""
+    inputs: Floats
+    """(n, f) what encoders read: profile, activity, statistics, spectrum"""
+    structural: slice
+    """the columns of `inputs` that come from the graph"""
+    carried: slice
+    """the columns of `inputs` that embeddings begin as"""
+
+
+def survey(graph: Graph, people: People, reference: "Reference | None" = None) -> Surroundings:
+    """Statistics, spectrum and GraphSAGE's features of a graph; the spectrum turned to the reference's."""
+    spectral = spectral_embedding(graph)
+    positions = spectral.positions()
+    if reference is not None:
+        positions = spectral.aligned(reference.spectral, reference.mine, reference.theirs)
+    statistics = user_statistics(graph, spectral.norms())
+    scaled = tower_statistics(statistics)
+    left = people.profile.shape[1] + people.activity.shape[1]
+    inputs = np.concatenate([people.profile, people.activity, scaled, positions], axis=1).astype(np.float32)
+    width = inputs.shape[1]
+    structural, carried = slice(left, width), slice(width - positions.shape[1], width)
+    return Surroundings(graph, statistics, spectral, positions, np.clip(inputs, -8, 8), structural, carried)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The spectrum that the networks learnt with, and where its people stand."""
+
+    spectral: Floats
+    """(n', k)"""
+    mine: NDArray[np.int64]
+    """(s,) rows of shared people here"""
+    theirs: NDArray[np.int64]
+    """(s,) rows of the same people in `spectral`"""
+
+    @classmethod
+    def of(cls, surroundings: Surroundings) -> "Reference":
+        """A reference for graphs of the same people."""
+        rows = np.arange(surroundings.graph.n)
+        return cls(surroundings.positions, rows, rows)

@@ -1,0 +1,119 @@
+"""The people of a snapshot as a graph of some moment may know them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.features.profile_codes import ProfileCoder
+from models.features.profile_encoder import ProfileEncoder
+from models.graph import Graph
+from models.schema.columns import Flag
+from models.schema.event_kinds import EventKind
+from offline.features.edge_splits import dates_of, hide, window_start
+from offline.features.graph_features import People
+from offline.snapshot.snapshot import Snapshot
+
+RECENT_S = 30 * 86_400
+"""how far back activity looks"""
+MAKING_FRIENDS = (EventKind.CONNECT, EventKind.ACCEPT, EventKind.DISCONNECT, EventKind.INVITE)
+"""kinds that would tell which friendships came about"""
+
+
+@dataclass(frozen=True)
+class Friendships:
+    """An undirected graph with the dates of its friendships."""
+
+    graph: Graph
+    dates: NDArray[np.int64] | None
+    """(m,) seconds since 1970 in the order of graph.pairs(), or None where nobody said any"""
+
+    @property
+    def count(self) -> int:
+        return len(self.graph.indices) // 2
+
+    def parted(self, share: float, seed: int) -> "Parted":
+        """This graph without a share of its friendships, the last ones where they have dates."""
+        kept, hidden = hide(self.graph, self.dates, share, seed)
+        if self.dates is None:
+            return Parted(Friendships(kept, None), hidden, None)
+        return Parted(
+            Friendships(kept, dates_of(kept, self.graph, self.dates)), hidden, window_start(self.dates, share)
+        )
+
+
+@dataclass(frozen=True)
+class Parted:
+    """What may be read, and what was hidden of it to learn from or to be judged on."""
+
+    kept: Friendships
+    hidden: Graph
+    cut: int | None
+    """where the window of the hidden friendships begins, seconds since 1970; None where a random part was hidden"""
+
+    def moment(self, otherwise: int) -> int:
+        """The cut, or another moment where there is none."""
+        return otherwise if self.cut is None else self.cut
+
+
+def friendships(snapshot: Snapshot) -> Friendships:
+    """All friendships of a snapshot."""
+    a, b, dates = snapshot.connections()
+    return Friendships(Graph.from_pairs(snapshot.n, a, b), dates)
+
+
+def population(snapshot: Snapshot, encoder: ProfileEncoder) -> "Population":
+    """Everybody, read once."""
+    shown = np.uint8(Flag.DISCOVERABLE | Flag.ACTIVE)
+    interactions = snapshot.interactions()
+    coder = ProfileCoder.fit(snapshot.profiles, encoder.text_model)
+    kept = ~np.isin(interactions.kind, np.array(MAKING_FRIENDS, dtype=np.uint8))
+    return Population(
+        profile=encoder.encode(snapshot.profiles),
+        people=People(
+            profile=np.zeros((snapshot.n, 0), np.float32),
+            coder=coder,
+            coded=coder.coded(snapshot.profiles),
+            activity=np.zeros((snapshot.n, 0), np.float32),
+            known=Graph.from_directed(snapshot.n, *snapshot.forbidden()),
+            suggestible=(snapshot.flags & shown) == shown,
+        ),
+        acting=interactions.user[kept],
+        acted_on=interactions.other[kept],
+        at=interactions.at[kept],
+    )
+
+
+@dataclass(frozen=True)
+class Population:
+    """What a snapshot says of everybody beside their friendships."""
+
+    profile: NDArray[np.float32]
+    people: People
+    acting: NDArray[np.int32]
+    acted_on: NDArray[np.int32]
+    at: NDArray[np.int64]
+
+    def before(self, moment: int, friendships: Friendships) -> People:
+        """The people as they were at a moment: activity counts nothing later.
+
+        Activity is ln(1 + count) over the last 30 days of: what a person did, what was done to her, friendships made.
+        """
+        n = self.people.n
+        recent = (self.at < moment) & (self.at >= moment - RECENT_S)
+        did = np.bincount(self.acting[recent], minlength=n)
+        received = np.bincount(self.acted_on[recent], minlength=n)
+        made = np.zeros(n, np.int64)
+        if friendships.dates is not None:
+            a, b = friendships.graph.pairs()
+            late = (friendships.dates < moment) & (friendships.dates >= moment - RECENT_S)
+            made = np.bincount(np.concatenate([a[late], b[late]]), minlength=n)
+        activity = np.log1p(np.stack([did, received, made], axis=1)).astype(np.float32)
+        return People(
+            profile=self.profile,
+            coder=self.people.coder,
+            coded=self.people.coded,
+            activity=activity,
+            known=self.people.known,
+            suggestible=self.people.suggestible,
+        )

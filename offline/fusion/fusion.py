@@ -1,0 +1,62 @@
+"""A trained fusion: one number for each candidate, from all that is known of the candidate."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel
+from torch import nn
+
+from models.networks import checkpoint
+from offline.fusion.candidate_lists import CandidateLists
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """A network that reads (..., C, F) features of whole lists and gives (..., C) scores, in evaluation mode."""
+
+    model: nn.Module
+    config: BaseModel
+    """what `type(model)(config)` was made from"""
+    names: list[str]
+    """(F,) the columns it reads, in order"""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """what training reached"""
+
+    @property
+    def parameters(self) -> int:
+        """Learnt numbers."""
+        return sum(one.numel() for one in self.model.parameters())
+
+    @torch.inference_mode()
+    def scores(self, features: Floats) -> Floats:
+        """(C,) float32 scores of one viewer's candidates (C, F), higher is better."""
+        scores: Floats = self.model(torch.from_numpy(features)).numpy()
+        return scores
+
+    def of_lists(self, lists: CandidateLists) -> Floats:
+        """(L, C) float32 scores of every place; -inf where there is no candidate.
+
+        Raises ValueError where the lists have other columns than the fusion was trained on.
+        """
+        if lists.names != self.names:
+            raise ValueError(f"a fusion of {self.names} cannot score {lists.names}")
+        scores = np.full(lists.valid.shape, -np.inf, np.float32)
+        for at, (features, valid) in enumerate(zip(lists.features, lists.valid, strict=True)):
+            if valid.any():
+                scores[at, valid] = self.scores(features[valid])
+        return scores
+
+    def save(self, path: Path) -> None:
+        """Writes `path`.safetensors and `path`.json (models.networks.checkpoint)."""
+        checkpoint.save(path, self.model, self.config, self.metrics, self.names)
+
+    @classmethod
+    def load(cls, path: Path) -> "Fusion":
+        """The fusion saved under a path. Raises ArtefactError naming the file that is missing or altered."""
+        kept = checkpoint.load(path)
+        return cls(kept.model, kept.config, kept.features, kept.metrics)

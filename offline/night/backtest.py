@@ -1,0 +1,185 @@
+"""A trial of the whole job: what a night would serve on the friendships it knows, judged on those it does not."""
+
+import random
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from models.errors import DatasetError
+from models.features.profile_encoder import ProfileEncoder
+from models.graph import Graph
+from models.schema.columns import Flag
+from models.schema.profiles import CategoricalColumn
+from models.schema.vocabulary import Vocabulary
+from offline.dataset.pairs import read_connections
+from offline.dataset.reader import open_table
+from offline.evaluation.baselines import POPULARITY, baseline_lists, popular_of_group
+from offline.evaluation.report import (
+    RATIO_LIMIT,
+    SYSTEM,
+    Report,
+    Slice,
+    judge_lists,
+)
+from offline.evaluation.study import study
+from offline.features.edge_splits import hide_people
+from offline.features.graph_features import People
+from offline.features.temporal_graph import Friendships, friendships, population
+from offline.night.config import NightConfig
+from offline.night.evaluate import Judged, ranked
+from offline.night.model_bundle import Learnt
+from offline.night.train import train
+from offline.snapshot.snapshot import Snapshot, write_snapshot
+
+HIDDEN_SHARE = 0.1
+"""of the friendships, where none are held out beforehand"""
+MOST_USERS = 3000
+NEWCOMERS = "a profile alone, as if they came tomorrow"
+NEWCOMER_SHARE = 0.05
+"""of the people"""
+log = structlog.get_logger(__name__)
+
+
+def trial(data: Path, held_out: Path | None, home: Path, config: NightConfig, users: int = MOST_USERS) -> Report:
+    """Learns from a dataset directory as a night does, and judges at most `users` people's candidates.
+
+    The friendships in the file `held_out` are to be found; without it the last of the dataset's own, or a random part
+    where they have no dates, are hidden from everything and are to be found. `home` is an empty directory that takes
+    what is made on the way. Raises DatasetError where the dataset or the file cannot be used.
+    """
+    started = datetime.now(UTC)
+    snapshot = write_snapshot(data, home / "snapshot", started_at=started)
+    known, hidden, moment = known_and_hidden(snapshot, held_out, config.split.seed)
+    encoder = ProfileEncoder.fit(snapshot.profiles, config.text_model)
+    everybody = population(snapshot, encoder)
+    # a night keeps a part of what it knows from training, for its gate
+    gate = known.parted(config.split.judged_share, config.split.seed)
+    learnt = train(
+        snapshot,
+        encoder,
+        everybody,
+        gate.kept,
+        known,
+        gate.moment(moment),
+        config,
+        home / "training",
+        trained_at=started,
+    )
+    learnt.save(home / "learnt")
+    people = everybody.before(moment, known)
+    asked = sample(np.flatnonzero((hidden.degrees > 0) & active_people(snapshot)), users)
+    log.info("judging", users=len(asked), held_out=len(hidden.indices) // 2, known=known.count)
+    system = Judged.of(
+        known.graph,
+        people,
+        learnt,
+        learnt.reference(snapshot.vocabulary),
+        asked,
+        home / "learnt" / "model",
+        home / "candidates",
+        config,
+    )
+    report = study(
+        hidden,
+        known.graph,
+        asked,
+        system.ranked(asked, config.candidates.kept),
+        known=people.known,
+        suggestible=people.suggestible,
+        seed=config.split.seed,
+    )
+    parts = judge_lists(hidden, asked, system.ablated(asked, RATIO_LIMIT), seed=config.split.seed)
+    report = report.model_copy(update={"ablation": {name: at[RATIO_LIMIT] for name, at in parts.methods.items()}})
+    coming = judge_newcomers(known.graph, people, learnt, snapshot, home, config, users)
+    return report.model_copy(update={"slices": report.slices | {NEWCOMERS: coming}})
+
+
+def judge_newcomers(
+    graph: Graph, people: People, learnt: Learnt, snapshot: Snapshot, home: Path, config: NightConfig, most: int
+) -> Slice:
+    """People ranked for as if they came tomorrow with a profile and no friends, by the friendships they have with
+    those who stay.
+
+    Beside the most popular of all and of the same value, by the profile column that does best. What was learnt has
+    seen their friendships among all the others; embeddings, affinities and candidates have not.
+    """
+    kept, hidden, drawn = hide_people(graph, NEWCOMER_SHARE, config.split.seed)
+    asked = sample(drawn[(hidden.degrees[drawn] > 0) & active_people(snapshot)[drawn]], most)
+    if not len(asked):
+        return Slice(users=0, methods={})
+    activity = people.activity.copy()
+    activity[drawn] = 0
+    log.info("judging_newcomers", users=len(asked), held_out=len(hidden.indices) // 2)
+    reference = learnt.reference(snapshot.vocabulary)
+    system = ranked(
+        kept,
+        replace(people, activity=activity),
+        learnt,
+        reference,
+        asked,
+        home / "learnt" / "model",
+        home / "newcomers",
+        config,
+        RATIO_LIMIT,
+    )
+    lists = {SYSTEM: system.rows}
+    lists |= baseline_lists(
+        kept, asked, RATIO_LIMIT, known=people.known, suggestible=people.suggestible, methods=[POPULARITY]
+    )
+    groups = {
+        f"popular of the same {name}": popular_of_group(
+            kept, asked, RATIO_LIMIT, column.codes, known=people.known, suggestible=people.suggestible
+        )
+        for name, column in snapshot.profiles.columns.items()
+        if isinstance(column, CategoricalColumn)
+    }
+    report = judge_lists(hidden, asked, lists | groups, seed=config.split.seed)
+    methods = {name: at[RATIO_LIMIT] for name, at in report.methods.items()}
+    best = sorted(groups, key=lambda name: methods[name].recall.value)[-1:]
+    return Slice(users=report.users, methods={name: methods[name] for name in (*lists, *best)})
+
+
+def active_people(snapshot: Snapshot) -> NDArray[np.bool_]:
+    return np.asarray(snapshot.flags & np.uint8(Flag.ACTIVE), dtype=np.bool_)
+
+
+def sample(rows: NDArray[np.integer], most: int, seed: int = 0) -> NDArray[np.int64]:
+    """At most `most` of the rows, ascending.
+
+    Drawn by the standard library from the sorted ids, so that another program can draw the same people.
+    """
+    listed = rows.tolist()
+    if len(listed) > most:
+        listed = sorted(random.Random(seed).sample(listed, most))  # noqa: S311 - nothing secret about it
+    return np.array(listed, dtype=np.int64)
+
+
+def read_held_out(path: Path, vocabulary: Vocabulary, known: Graph) -> Graph:
+    """The friendships of a file with the columns user_id and other_id, without those already known.
+
+    People whom the dataset does not have are left out; what was left out is counted and logged. Raises DatasetError
+    about the file, or where nothing is left.
+    """
+    pairs = read_connections(open_table(path))
+    a, b = vocabulary.rows(pairs["user_id"].to_list()), vocabulary.rows(pairs["other_id"].to_list())
+    met = (a >= 0) & (b >= 0)
+    old = np.zeros(len(a), bool)
+    old[met] = known.contains(a[met], b[met])
+    log.info("held_out_read", pairs=len(a), of_unknown_people=int((~met).sum()), already_known=int(old.sum()))
+    hidden = Graph.from_pairs(known.n, a[met & ~old], b[met & ~old])
+    if not len(hidden.indices):
+        raise DatasetError(f"{path} holds no friendship of two people of the dataset who are not friends in it")
+    return hidden
+
+
+def known_and_hidden(snapshot: Snapshot, held_out: Path | None, seed: int) -> tuple[Friendships, Graph, int]:
+    """What is known, what is to be found, and the first moment that nothing may look at."""
+    whole = friendships(snapshot)
+    if held_out is not None:
+        return whole, read_held_out(held_out, snapshot.vocabulary, whole.graph), snapshot.cut + 1
+    parted = whole.parted(HIDDEN_SHARE, seed)
+    return parted.kept, parted.hidden, parted.moment(snapshot.cut + 1)

@@ -1,0 +1,100 @@
+"""The dials of a night, read from a TOML file whose tables are named like the fields."""
+
+import hashlib
+import tomllib
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from models.candidates.ann_index import IndexConfig
+from models.candidates.generator import CandidateConfig
+from models.errors import UsageError
+from offline.encoders.embed import NightEncoder
+from offline.encoders.train_graphsage import SageTrainingConfig
+from offline.ranker.config import RankerConfig
+from offline.suspicion.config import SuspicionConfig
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class SplitConfig(BaseModel):
+    """Which friendships are hidden from training, to learn from and to be judged on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    judged_share: float = Field(default=0.05, gt=0, lt=0.5)
+    """friendships kept for the gate: the last ones where they have dates, random ones where not"""
+
+    label_share: float = Field(default=0.1, gt=0, lt=0.4)
+    """friendships of what remains that the ranker learns from, and as many again for the embeddings"""
+
+    least_labels: int = Field(default=2000, ge=0)
+    """a small graph hides more than its share to reach this many"""
+
+    most_label_share: float = Field(default=0.2, gt=0, lt=0.4)
+    """but never more than this share"""
+
+    judged_users: int = Field(default=1000, ge=1)
+    """people whose lists the gate looks at"""
+
+    seed: int = 0
+    """of the random choices"""
+
+    def labels_of(self, friendships: int) -> float:
+        """The share of this many friendships to learn from."""
+        return min(max(self.label_share, self.least_labels / max(friendships, 1)), self.most_label_share)
+
+
+def read_toml(path: Path, model: type[Model]) -> Model:
+    """What a TOML file says of a model. Raises UsageError naming what is wrong."""
+    try:
+        return model.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise UsageError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+class NightConfig(BaseModel):
+    """Everything that can be set of a night; the defaults are meant for any graph."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    split: SplitConfig = SplitConfig()
+    sage: SageTrainingConfig = SageTrainingConfig()
+
+    encoder: NightEncoder | None = None
+    """an encoder of `pymk compare` in GraphSAGE's place, such as {encoder = {name = "gat"}}; None: GraphSAGE"""
+
+    index: IndexConfig = IndexConfig()
+    candidates: CandidateConfig = CandidateConfig()
+    ranker: RankerConfig = RankerConfig()
+
+    suspicion: SuspicionConfig | None = None
+    """a version says how suspicious accounts are, for the service's rule `suspicious`; None: it does not"""
+
+    text_model: str | None = None
+    """name or directory of a sentence-transformers model for text columns (extra `text`); None: hashed TF-IDF"""
+
+    retrain_after_days: float = Field(default=7.0, ge=0)
+    """age of the learnt weights at which `--retrain auto` trains anew"""
+
+    retrain_after_growth: float = Field(default=0.2, ge=0)
+    """growth of users or friendships since training at which `--retrain auto` trains anew"""
+
+    def learning(self) -> str:
+        """A digest of all that decides what is learnt: weights of another digest are learnt anew."""
+        deciding = {"split", "sage", "candidates", "ranker", "text_model"}
+        learning = self.model_dump_json(include=deciding | ({"encoder"} if self.encoder else set()))
+        return hashlib.sha256(learning.encode()).hexdigest()
+
+    @classmethod
+    def read(cls, path: Path | None) -> "NightConfig":
+        """The configuration in a TOML file, or the defaults. Raises UsageError naming what is wrong."""
+        if path is None:
+            return cls()
+        return read_toml(path, cls)

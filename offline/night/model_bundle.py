@@ -1,0 +1,136 @@
+"""What a night learns and later nights may use again: encoder, ranker, and what they were learnt with."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from models.errors import ArtefactError
+from models.features.profile_encoder import ProfileEncoder
+from models.live_state.erased_ids import ErasedPeople
+from models.networks import checkpoint
+from models.networks.two_tower import TwoTower
+from models.ranker.ranker import DESCRIPTION, FALLBACK, Ranker
+from models.schema.pair_features import PAIR_FEATURES
+from models.schema.profiles import Profiles
+from models.schema.vocabulary import Vocabulary
+from models.system import files
+from models.system.clock import MICROSECONDS
+from offline.encoders.embed import Network
+from offline.features.graph_features import Reference
+
+GRAPHSAGE = "graphsage"
+"""name of the checkpoint of the network that embeds people, whichever it is"""
+
+FALLBACK_CALIBRATION = (1.0, -9.0, 0.0, 0.0)
+"""slope and level by which a resource allocation becomes a probability where nothing was learnt: one mutual friend who
+has ten friends, whose kept feature is ln(101), gives 0.012; ten of them, ln(1,001), 0.11"""
+
+
+class Training(BaseModel):
+    """training.json: when and on how much."""
+
+    model_config = ConfigDict(frozen=True)
+
+    trained_at: AwareDatetime
+    users: int
+    connections: int
+    configuration: str = ""
+    """NightConfig.learning of the run"""
+    metrics: dict[str, float] = {}
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """The `model` and `learnt` directories of a version: what the service reads, and what only later nights do."""
+
+    encoder: ProfileEncoder
+    embedder: Network
+    """GraphSAGE, or the encoder chosen in its place"""
+    ranker: TwoTower | None
+    """None where there was too little to learn from, and resource allocation ranks"""
+    cheap: NDArray[np.float32]
+    """weights of the cheap score that chooses the candidates"""
+    spectral: NDArray[np.float32]
+    """(n, k) positions in the spectrum that the networks learnt with"""
+    vocabulary: Vocabulary
+    """whose rows those are"""
+    training: Training
+
+    def reference(self, vocabulary: Vocabulary) -> Reference:
+        """Where the people of another night stand in the spectrum learnt with."""
+        if vocabulary.digest == self.vocabulary.digest:
+            rows = np.arange(len(vocabulary))
+            return Reference(self.spectral, rows, rows)
+        theirs = self.vocabulary.rows(vocabulary.user_ids()).astype(np.int64)
+        return Reference(self.spectral, np.flatnonzero(theirs >= 0), theirs[theirs >= 0])
+
+    def without(self, erased: ErasedPeople, profiles: Profiles) -> "Learnt":
+        """The same less the rows of those who were erased since it was learnt, and less the values that nobody of
+        `profiles` holds any more.
+        """
+        learnt_at = int(self.training.trained_at.timestamp() * MICROSECONDS)
+        if not erased.since(learnt_at):
+            return self
+        kept = [row for row, user_id in enumerate(self.vocabulary.user_ids()) if erased.stamp(user_id) <= learnt_at]
+        vocabulary = Vocabulary.from_ids(self.vocabulary.user_id(row) for row in kept)
+        encoder = self.encoder.knowing(profiles)
+        return replace(self, encoder=encoder, spectral=self.spectral[kept], vocabulary=vocabulary)
+
+    def save(self, directory: Path) -> None:
+        """Writes both directories below this one, made where missing."""
+        model, learnt = directory / "model", directory / "learnt"
+        model.mkdir(parents=True, exist_ok=True)
+        self.encoder.save(learnt)
+        metrics = self.training.metrics
+        checkpoint.save(learnt / GRAPHSAGE, self.embedder, self.embedder.config, metrics)
+        if self.ranker is None:
+            calibration = list(FALLBACK_CALIBRATION)
+            files.write_json(model / DESCRIPTION, {"kind": FALLBACK, "calibration": calibration})
+        else:
+            checkpoint.save(model / "ranker", self.ranker, self.ranker.config, metrics)
+        files.write_array(learnt / "cheap.npy", self.cheap)
+        files.write_array(learnt / "spectral.npy", self.spectral)
+        files.write_array(learnt / "vocabulary_offsets.npy", self.vocabulary.offsets)
+        files.write_bytes(learnt / "vocabulary.bin", self.vocabulary.text.tobytes())
+        files.write_bytes(learnt / "training.json", self.training.model_dump_json(indent=2).encode())
+
+    @classmethod
+    def open(cls, directory: Path) -> "Learnt":
+        """What `save` wrote. Raises ArtefactError naming a file that is missing, truncated or altered."""
+        model, learnt = directory / "model", directory / "learnt"
+        ranker = None if Ranker.open(model).kind == FALLBACK else checkpoint.load(model / "ranker").model
+        offsets = files.read_array(learnt / "vocabulary_offsets.npy", np.int64, (None,))
+        if not len(offsets):
+            raise ArtefactError(f"{learnt / 'vocabulary_offsets.npy'} is altered: it holds no boundary")
+        text = files.map_bytes(learnt / "vocabulary.bin", int(offsets[-1]))
+        try:
+            training = Training.model_validate_json(files.read_bytes(learnt / "training.json"))
+        except ValueError as error:
+            raise ArtefactError(f"{learnt / 'training.json'} is truncated or altered: {error}") from error
+        return cls(
+            encoder=ProfileEncoder.open(learnt),
+            embedder=cast("Network", checkpoint.load(learnt / GRAPHSAGE).model),
+            ranker=cast("TwoTower | None", ranker),
+            cheap=files.read_array(learnt / "cheap.npy", np.float32, (len(PAIR_FEATURES) + 1,)),
+            spectral=files.read_array(learnt / "spectral.npy", np.float32, (len(offsets) - 1, None)),
+            vocabulary=Vocabulary(text, offsets),
+            training=training,
+        )
+
+    def is_due(self, now: datetime, users: int, connections: int, days: float, growth: float) -> str | None:
+        """Why these weights should be learnt anew, or None where they are good for another night."""
+        age = (now - self.training.trained_at).total_seconds() / 86_400
+        if age >= days:
+            return f"the weights are {age:.1f} days old"
+        for what, then, today in (
+            ("users", self.training.users, users),
+            ("friendships", self.training.connections, connections),
+        ):
+            if today > then * (1 + growth):
+                return f"{what} grew from {then} to {today}"
+        return None

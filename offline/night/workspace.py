@@ -1,0 +1,109 @@
+"""Where a night keeps its finished steps, so that a killed run goes on from the one it died in."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from models.erasure.interrupted_run import DIRECTORY, LOCK, RUN
+from models.errors import ArtefactError, PymkError, UsageError
+from models.system import files
+from models.version.local_versions import new_id
+
+log = structlog.get_logger(__name__)
+
+
+class Run(BaseModel):
+    """What a night is making."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: str
+    started_at: AwareDatetime
+    fingerprint: str
+    """of the dataset's files, configuration, flags and release: another run of the same goes on with this one"""
+
+
+class Workspace:
+    """`PYMK_HOME`/night: one directory a finished step, beside run.json."""
+
+    def __init__(self, directory: Path, run: Run) -> None:
+        self.directory = directory
+        self.run = run
+
+    def step(self, name: str) -> Path:
+        """Where a step's results lie, or will."""
+        return self.directory / name
+
+    def is_done(self, name: str) -> bool:
+        """Whether a step was finished before."""
+        return self.step(name).is_dir()
+
+    @contextmanager
+    def making(self, name: str) -> Iterator[Path]:
+        """An empty directory that takes the step's place when the block ends; nothing of it stays where it raises."""
+        aside = self.directory / f".{name}.aside"
+        files.remove_tree(aside)
+        aside.mkdir()
+        started = datetime.now(UTC)
+        log.info("step_begins", step=name)
+        try:
+            yield aside
+            files.put_in_place(aside, self.step(name))
+        finally:
+            files.remove_tree(aside)
+        log.info("step_done", step=name, seconds=round((datetime.now(UTC) - started).total_seconds(), 1))
+
+
+@contextmanager
+def workspace(home: Path, fingerprint: str) -> Iterator[Workspace]:
+    """The workspace of a run with this fingerprint, taken up where an earlier one was killed.
+
+    One night at a time works in a home. What another run left is removed. Nothing is kept of a run that its input or a
+    damaged file ended: going on with it would end the same way. Raises PymkError while another is at work.
+    """
+    directory = home / DIRECTORY
+    with files.locked(home / LOCK, 1.0) as held:
+        if not held:
+            raise PymkError(f"another pymk nightly is at work in {home}; wait for it, or give this one a --home")
+        run = _unfinished(directory)
+        done = sorted(one.name for one in directory.glob("[!.]*") if one.is_dir())
+        if run is not None and run.fingerprint == fingerprint and done:  # one that did nothing yet begins now
+            log.info("run_resumed", version=run.version, done=done)
+        else:
+            files.remove_tree(directory)
+            directory.mkdir(parents=True)
+            started = datetime.now(UTC)
+            run = Run(version=new_id(started), started_at=started, fingerprint=fingerprint)
+            files.write_bytes(directory / RUN, run.model_dump_json().encode())
+        try:
+            yield Workspace(directory, run)
+        except (UsageError, ArtefactError):
+            files.remove_tree(directory)
+            raise
+        files.remove_tree(directory)
+
+
+def _unfinished(directory: Path) -> Run | None:
+    """The run whose workspace this is; None where there is none, or it does not read back."""
+    try:
+        return Run.model_validate_json(files.read_bytes(directory / RUN))
+    except (ArtefactError, ValidationError):
+        return None
+
+
+def fingerprint(data: Path, *settings: str) -> str:
+    """A digest of names, sizes and times of the dataset's files, and of the settings."""
+    digest = hashlib.sha256()
+    if data.is_dir():
+        for path in sorted(data.iterdir()):
+            state = path.stat()
+            digest.update(f"{path.name} {state.st_size} {state.st_mtime_ns}\n".encode())
+    digest.update(f"{data.resolve()}\n".encode())
+    for setting in settings:
+        digest.update(f"{setting}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Training the ranker and its calibration. Imports features and below."""

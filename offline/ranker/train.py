@@ -1,0 +1,309 @@
+"""Training the two-tower ranker on candidates whose outcome is known."""
+
+import copy
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from structlog.typing import FilteringBoundLogger
+from torch import Tensor
+from torch.nn import functional
+
+from models.networks.two_tower import TwoTower, TwoTowerConfig
+from models.ranker.ranker import list_mass
+from models.schema.pair_features import EXTRA_INPUTS, PAGERANK, PAIR_FEATURES
+from models.schema.statistic_names import LOG_DEGREE
+from offline.evaluation.metrics import ndcg_of_lists
+from offline.ranker.calibration import fit_curve
+from offline.ranker.config import RankerConfig
+from offline.ranker.training_lists import Purpose, TrainingLists
+
+
+@dataclass(frozen=True)
+class TrainedRanker:
+    """The ranker with the best weights seen, calibrated, in evaluation mode on the CPU."""
+
+    model: TwoTower
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+def train_ranker(
+    lists: TrainingLists,
+    people: NDArray[np.float32],
+    statistics: NDArray[np.float32],
+    prior: NDArray[np.float32],
+    config: RankerConfig,
+    *,
+    log: FilteringBoundLogger,
+) -> TrainedRanker:
+    """The ranker that puts the friendships of `lists` first.
+
+    `people` (g n, k) float32 are the towers' inputs of everybody in each of the g graphs that lists were made in,
+    `statistics` (g n, s) their statistics. Viewers kept for validation are so in every graph. Training begins
+    at `prior`, the weights of the cheap score, and learns what to change of it. The loss is the
+    softmax cross-entropy of each viewer's list, spread evenly over her friendships (ListNet's top one, Cao and others
+    2007), where randomly drawn candidates stand for those not drawn (sampled softmax, Jean and others 2015). Raises
+    ValueError where fewer than two lists hold a friendship: one to learn from and one to stop by.
+    """
+    torch.manual_seed(config.seed)
+    random = np.random.default_rng(config.seed)
+    useful = np.flatnonzero(lists.outcomes.any(axis=1) & (lists.purpose != Purpose.CALIBRATION))
+    if len(useful) < 2:
+        raise ValueError(f"a ranker learns from two lists that hold a friendship or more, not from {len(useful)}")
+    validation, training = _split(lists, useful, config, random)
+    shape = TwoTowerConfig(
+        user_inputs=people.shape[1],
+        pair_features=PAIR_FEATURES,
+        extra_inputs=len(EXTRA_INPUTS),
+        viewer_inputs=statistics.shape[1],
+        tower=config.tower,
+        dropout=config.dropout,
+    )
+    model = TwoTower(shape)
+    run = _Run(model, training, validation, torch.from_numpy(people), statistics, prior, config, random)
+    metrics = run.fit(log)
+    model.eval()
+    calibrating = lists.take(np.flatnonzero(lists.purpose == Purpose.CALIBRATION))
+    if not calibrating.outcomes.any():
+        calibrating = validation.take(np.flatnonzero(validation.purpose == Purpose.ORDINARY))
+    model.calibration.copy_(torch.from_numpy(run.calibration(calibrating if len(calibrating) else validation)))
+    return TrainedRanker(model, metrics)
+
+
+def _split(
+    lists: TrainingLists, useful: NDArray[np.int64], config: RankerConfig, random: np.random.Generator
+) -> tuple[TrainingLists, TrainingLists]:
+    """The lists at `useful` to validate with and to learn from; a viewer's lists stay together."""
+    viewers = random.permutation(np.unique(lists.users[useful]))
+    if len(viewers) == 1:
+        return lists.take(useful[:1]), lists.take(useful[1:])
+    share = min(config.validation_share, config.validation_lists / len(useful))
+    held = np.isin(lists.users[useful], viewers[: max(int(len(viewers) * share), 1)])
+    return lists.take(useful[held]), lists.take(random.permutation(useful[~held]))
+
+
+class _Run:
+    """One training run."""
+
+    def __init__(
+        self,
+        model: TwoTower,
+        training: TrainingLists,
+        validation: TrainingLists,
+        people: Tensor,
+        statistics: NDArray[np.float32],
+        prior: NDArray[np.float32],
+        config: RankerConfig,
+        random: np.random.Generator,
+    ) -> None:
+        self.model, self.people, self.statistics, self.config, self.random = model, people, statistics, config, random
+        self.training, self.validation = training, validation
+        sample = training.take(random.permutation(len(training))[:300])
+        inputs = sample.pair_inputs(statistics)[sample.in_use]
+        _standardise(model.mean, model.scale, inputs)
+        _standardise(model.user_mean, model.user_scale, people.numpy())
+        _begin_with(model, prior)
+        friends = float(np.median(np.expm1(statistics[training.at_viewers, LOG_DEGREE])))
+        self.is_linear = friends < config.sparse_friends
+        """whether only the linear way past the head learns"""
+
+    def fit(self, log: FilteringBoundLogger) -> dict[str, float]:
+        """Trains the head on the pair inputs alone, then with the towers; keeps the best weights of the validation.
+
+        Towers that do not raise the validation viewers' NDCG@20 beyond chance stay out: their product keeps no weight.
+        Where people have few friends neither towers nor head learn, only the linear way past them, and what it learnt
+        of the candidate's degree, and of PageRank, which rises with it, is drawn back towards the prior: friendships
+        hidden at random are those of the well connected, later ones are not.
+        """
+        begun = float(self._ndcg(towers=False).mean())
+        log.info("ranker_begins", viewers=len(self.training), linear=self.is_linear, ndcg20=round(begun, 4))
+        rate = self.config.linear_learning_rate if self.is_linear else self.config.learning_rate
+        prior = self.model.past.weight.detach().clone()
+        head, epochs = self._stage(begun, rate, towers=False, log=log)
+        if self.is_linear:
+            drawn_back = self._of_degrees() * self.config.linear_prior
+            with torch.no_grad():
+                self.model.past.weight.lerp_(prior, drawn_back)
+            head = float(self._ndcg(towers=False).mean())
+        told = {"prior_ndcg20": begun, "head_ndcg20": head, "linear": float(self.is_linear)}
+        told |= {"epochs": float(epochs), "viewers": float(len(self.training))}
+        return told if self.is_linear else told | self._with_towers(head, epochs, log)
+
+    def _of_degrees(self) -> Tensor:
+        """(1, inputs): 1 at the weights that say whether the well connected are preferred, 0 elsewhere."""
+        kept = len(PAIR_FEATURES)
+        chosen = torch.zeros_like(self.model.past.weight)
+        pair = chosen[:, self.model.config.tower[-1] :]
+        pair[:, PAGERANK] = 1
+        pair[:, 2 * kept + EXTRA_INPUTS.index("candidate_log_degree")] = 1
+        return chosen
+
+    def _with_towers(self, head: float, epochs: int, log: FilteringBoundLogger) -> dict[str, float]:
+        """Trains the towers too, beyond the head's NDCG; what they came to, and whether they stay."""
+        without, by_head = copy.deepcopy(self.model.state_dict()), self._ndcg(towers=False)
+        full, more = self._stage(head, self.config.tower_learning_rate, towers=True, log=log)
+        gain = self._ndcg(towers=True) - by_head
+        useful = bool(gain.mean() > self.config.tower_errors * gain.std() / len(gain) ** 0.5)
+        if not useful:
+            self.model.load_state_dict(without)
+        log.info("ranker_ends", head=round(head, 4), towers=round(full, 4), kept=useful)
+        return {"towers_ndcg20": full, "towers_kept": float(useful), "epochs": float(epochs + more)}
+
+    def _stage(self, best: float, rate: float, *, towers: bool, log: FilteringBoundLogger) -> tuple[float, int]:
+        """Trains from the weights as they are, whose NDCG is `best`; leaves the best, returns its NDCG and epochs."""
+        config, started = self.config, time.monotonic()
+        patience = config.tower_patience if towers else config.patience
+        parameters = [one for name, one in self.model.named_parameters() if self._learns(name, towers=towers)]
+        optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=config.weight_decay, fused=True)
+        an_epoch = max(-(-len(self.training) // config.batch_users), 1)
+        epochs = max(min(config.epochs, config.max_steps // an_epoch), 1)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=epochs * an_epoch, pct_start=0.15)
+        state, waited, epoch = copy.deepcopy(self.model.state_dict()), 0, 0
+        for epoch in range(1, epochs + 1):
+            loss = self._epoch(optimiser, schedule, towers=towers)
+            ndcg = float(self._ndcg(towers=towers).mean())
+            log.info("ranker_epoch", towers=towers, epoch=epoch, loss=round(loss, 4), ndcg20=round(ndcg, 4))
+            waited = 0 if ndcg > best else waited + 1
+            if ndcg > best:
+                best, state = ndcg, copy.deepcopy(self.model.state_dict())
+            if waited >= patience or time.monotonic() - started > config.max_seconds:
+                break
+        self.model.load_state_dict(state)
+        return best, epoch
+
+    def _learns(self, name: str, *, towers: bool) -> bool:
+        """Whether the parameter of this name learns in a stage with or without towers."""
+        if self.is_linear:
+            return name.startswith("past")
+        return towers or not name.startswith(("query", "candidate"))
+
+    def _ndcg(self, *, towers: bool) -> NDArray[np.float64]:
+        """NDCG@20 of each validation viewer's list."""
+        scores = self.scores(self.validation, towers=towers)
+        return ndcg_of_lists(scores, self.validation.outcomes, self.validation.friends_made)
+
+    def _epoch(
+        self, optimiser: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler, *, towers: bool
+    ) -> float:
+        self.model.train()
+        order = self.random.permutation(len(self.training))
+        total = 0.0
+        for start in range(0, len(order), self.config.batch_users):
+            batch = self.training.take(order[start : start + self.config.batch_users])
+            loss = self._loss(batch, towers=towers)
+            optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+            optimiser.step()
+            schedule.step()
+            total += float(loss.detach()) * len(batch)
+        return total / len(order)
+
+    def _loss(self, batch: TrainingLists, *, towers: bool) -> Tensor:
+        places, weights = self._drawn(batch)
+        pair = torch.from_numpy(batch.pair_inputs(self.statistics, places))
+        queries = candidates = None
+        if towers:
+            rows = batch.at_candidates(places)
+            distinct, at = np.unique(rows, return_inverse=True)
+            candidates = self.model.candidates(self.people[distinct])[torch.from_numpy(at.reshape(rows.shape))]
+            queries = self.model.queries(self.people[batch.at_viewers])
+        scores = self.model(queries, candidates, pair)
+        outcome = torch.from_numpy(np.take_along_axis(batch.outcomes, places, axis=1) & np.isfinite(weights))
+        spread = functional.log_softmax(scores + torch.from_numpy(weights), dim=1)
+        return -(torch.where(outcome, spread, 0).sum(dim=1) / outcome.sum(dim=1)).mean()
+
+    def _drawn(self, batch: TrainingLists) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Places (u, k) of each list to compute, and what to add to their scores, -inf for a place of no use.
+
+        Every friendship, the `hardest` first others, and `others` drawn from the rest, each standing for its share.
+        """
+        config, m = self.config, batch.rows.shape[1]
+        other = batch.in_use & ~batch.outcomes
+        rank = np.cumsum(other, axis=1)  # of each candidate without friendship, from 1
+        hard = other & (rank <= config.hardest)
+        easy = other & ~hard
+        # a friendship first, then the hardest, then the others in an order drawn anew each time
+        order = np.where(easy, 2 + self.random.random(other.shape, dtype=np.float32), np.float32(3))
+        order[hard], order[batch.outcomes] = 1, 0
+        size = min(int(batch.outcomes.sum(axis=1).max()) + config.hardest + config.others, m)
+        places = np.argpartition(order, size - 1, axis=1)[:, :size]
+        taken = np.take_along_axis(order, places, axis=1)
+        rest = easy.sum(axis=1)
+        among = np.take_along_axis(easy, places, axis=1)
+        drawn = np.minimum(rest, config.others)
+        # more of the others than wanted stand where a list has few friendships: the last of them are of no use
+        surplus = among & (_rank_in_rows(taken, among) >= drawn[:, None])
+        weight = np.log(np.maximum(rest, 1) / np.maximum(drawn, 1)).astype(np.float32)
+        weights = np.where(among, weight[:, None], np.float32(0))
+        weights[(taken >= 3) | surplus] = -np.inf
+        return places, weights
+
+    @torch.no_grad()
+    def scores(self, lists: TrainingLists, *, towers: bool = True) -> NDArray[np.float32]:
+        """(U, m) float32 scores of every place; -inf where there is no candidate."""
+        self.model.eval()
+        vectors = candidate_vectors(self.model, self.people) if towers else None
+        scores = np.full(lists.rows.shape, -np.inf, np.float32)
+        for start in range(0, len(lists), 64):
+            at = np.arange(start, min(start + 64, len(lists)))
+            part = lists.take(at)
+            pair = torch.from_numpy(part.pair_inputs(self.statistics))
+            queries = None if vectors is None else self.model.queries(self.people[part.at_viewers])
+            candidates = None if vectors is None else vectors[part.at_candidates()]
+            scores[at] = self.model(queries, candidates, pair).numpy()
+        return np.where(lists.in_use, scores, -np.inf)
+
+    def calibration(self, lists: TrainingLists) -> NDArray[np.float32]:
+        """Slope, level, and weights of the viewer's log degree and the list's mass, fitted on the twenty best places of
+        these lists."""
+        scores = self.scores(lists)
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :20]
+        shown = np.take_along_axis(scores, best, axis=1)
+        degree = self.statistics[lists.at_viewers, LOG_DEGREE]
+        mass = np.array([list_mass(row[np.isfinite(row)]) if np.isfinite(row).any() else 0.0 for row in scores])
+        inputs = np.stack(
+            [shown, np.broadcast_to(degree[:, None], shown.shape), np.broadcast_to(mass[:, None], shown.shape)], axis=2
+        )
+        used = np.isfinite(shown)
+        outcomes = (np.take_along_axis(lists.outcomes, best, axis=1) * lists.rise[:, None])[used]
+        if outcomes.all() or not outcomes.any():
+            return np.array([1, 0, 0, 0], np.float32)
+        slope, by_degree, by_mass, level = fit_curve(inputs[used], outcomes)
+        return np.array([max(slope, 1e-3), level, by_degree, by_mass], np.float32)
+
+
+def _rank_in_rows(values: NDArray[np.float32], among: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(U, k) place of each value in its row's rising order of those `among`; of no meaning elsewhere."""
+    return np.argsort(np.argsort(np.where(among, values, np.inf), axis=1), axis=1)
+
+
+@torch.no_grad()
+def candidate_vectors(model: TwoTower, people: Tensor) -> Tensor:
+    """(n, d) float32: the candidate tower's output for everybody."""
+    model.eval()
+    return torch.cat([model.candidates(people[start : start + 65_536]) for start in range(0, len(people), 65_536)])
+
+
+@torch.no_grad()
+def _begin_with(model: TwoTower, prior: NDArray[np.float32]) -> None:
+    """Makes an untrained model score by the cheap score alone, `prior` weighing the kept features and the degree."""
+    product, kept = model.config.tower[-1], len(model.config.pair_features)
+    degree = 2 * kept + EXTRA_INPUTS.index("candidate_log_degree")
+    weights = torch.zeros_like(model.scale)
+    weights[:kept] = torch.from_numpy(prior[:kept])
+    weights[degree] = float(prior[kept])
+    model.first.weight[:, :product].zero_()
+    model.past.weight.zero_()
+    model.past.weight[0, product:] = weights * model.scale
+    model.last.weight.zero_()
+    model.last.bias.zero_()
+
+
+def _standardise(mean: Tensor, scale: Tensor, inputs: NDArray[np.float32]) -> None:
+    """Sets the two buffers from (rows, columns) inputs; a column that never changes keeps its scale."""
+    spread = inputs.std(axis=0)
+    mean.copy_(torch.from_numpy(inputs.mean(axis=0)))
+    scale.copy_(torch.from_numpy(np.where(spread > 1e-4, spread, 1).astype(np.float32)))

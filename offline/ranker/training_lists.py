@@ -1,0 +1,136 @@
+"""What the ranker learns from: the candidates of many viewers, and which of them became friends."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.candidates.generator import CandidateMaker
+from models.graph import Graph
+from models.schema.pair_features import COMMON, PAIR_FEATURES, extra_inputs
+
+
+class Purpose(IntEnum):
+    """What the friendships of a list were hidden for."""
+
+    ORDINARY = 0
+    """to learn from: of everybody alike"""
+
+    NEWCOMERS = 1
+    """to learn from: all, or nearly all, of a few people's"""
+
+    CALIBRATION = 2
+    """to turn scores into probabilities, and for nothing else"""
+
+
+@dataclass(frozen=True)
+class TrainingLists:
+    """Candidates of U viewers in the quantised form that a block keeps, so that training sees what serving sees.
+
+    `users` (U,) rows; `rows` (U, m) and `sources` (U, m); `codes` (U, F, m) uint8 with `low` and `step` (U, F);
+    `counts` (U,) candidates in use; `outcomes` (U, m) whether a candidate became a friend; `friends_made` (U,) how
+    many the viewer made in all, found or not; `offset` (U,) where the people of a list's graph begin in the tables of
+    all graphs stacked, which is what `at_viewers` and `at_candidates` index;
+    `purpose` (U,) uint8, a Purpose; `rise` (U,) how many unknown friendships an outcome stands for (calibrating.rise).
+    """
+
+    users: NDArray[np.int64]
+    rows: NDArray[np.uint32]
+    sources: NDArray[np.uint8]
+    codes: NDArray[np.uint8]
+    low: NDArray[np.float32]
+    step: NDArray[np.float32]
+    counts: NDArray[np.int64]
+    outcomes: NDArray[np.bool_]
+    friends_made: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    purpose: NDArray[np.uint8]
+    rise: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    @property
+    def in_use(self) -> NDArray[np.bool_]:
+        """(U, m) bool: places that hold a candidate."""
+        return np.arange(self.rows.shape[1])[None, :] < self.counts[:, None]
+
+    @property
+    def at_viewers(self) -> NDArray[np.int64]:
+        """(U,) where each viewer stands in the stacked tables."""
+        return self.users + self.offset
+
+    def at_candidates(self, places: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """(U, m) where the candidates stand in the stacked tables; of `places` (U, k) alone where given."""
+        rows = self.rows if places is None else np.take_along_axis(self.rows, places, axis=1)
+        return rows.astype(np.int64) + self.offset[:, None]
+
+    def take(self, at: NDArray[np.int64]) -> "TrainingLists":
+        """The lists at these positions."""
+        return TrainingLists(**{name: getattr(self, name)[at] for name in self.__dataclass_fields__})
+
+    @classmethod
+    def stacked(cls, parts: Sequence["TrainingLists"], n: int) -> "TrainingLists":
+        """The lists of several graphs of n people each, whose tables are stacked in the same order."""
+        joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__}
+        joined["offset"] = np.concatenate([part.offset + at * n for at, part in enumerate(parts)])
+        return cls(**joined)
+
+    def pair_inputs(
+        self, statistics: NDArray[np.float32], places: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
+        """(U, m, p) float32 of the head's inputs past the product, in the order of TwoTower, unscaled.
+
+        Of all places, or of `places` (U, k) alone. `statistics` are those of all graphs stacked.
+        """
+        rows, sources, codes = self.at_candidates(places), self.sources, self.codes
+        if places is not None:
+            sources = np.take_along_axis(sources, places, axis=1)
+            codes = np.take_along_axis(codes, places[:, None, :], axis=2)
+        values = codes * self.step[:, :, None] + self.low[:, :, None]
+        viewer = statistics[self.at_viewers]
+        parts = [
+            values.transpose(0, 2, 1),
+            (codes * np.float32(1 / 255)).transpose(0, 2, 1),
+            extra_inputs(values[:, COMMON], statistics[rows], viewer, sources, places),
+            np.broadcast_to(viewer[:, None, :], (*rows.shape, viewer.shape[1])),
+        ]
+        return np.concatenate(parts, axis=2).astype(np.float32, copy=False)
+
+
+def training_lists(
+    maker: CandidateMaker,
+    users: NDArray[np.int64],
+    labels: Graph,
+    kept: int,
+    *,
+    purpose: Purpose = Purpose.ORDINARY,
+    rise: float = 1.0,
+) -> TrainingLists:
+    """The candidates of these rows, at most `kept` each, with the friendships of `labels` as outcomes."""
+    shape, features = (len(users), kept), len(PAIR_FEATURES)
+    lists = TrainingLists(
+        users=users,
+        rows=np.zeros(shape, np.uint32),
+        sources=np.zeros(shape, np.uint8),
+        codes=np.zeros((len(users), features, kept), np.uint8),
+        low=np.zeros((len(users), features), np.float32),
+        step=np.zeros((len(users), features), np.float32),
+        counts=np.zeros(len(users), np.int64),
+        outcomes=np.zeros(shape, np.bool_),
+        friends_made=labels.degrees[users].astype(np.int64),
+        offset=np.zeros(len(users), np.int64),
+        purpose=np.full(len(users), purpose, np.uint8),
+        rise=np.full(len(users), rise, np.float32),
+    )
+    at = 0
+    for pools in maker.batches(users):
+        for block in pools.blocks():
+            m = len(block)
+            lists.rows[at, :m], lists.sources[at, :m], lists.codes[at, :, :m] = block.rows, block.sources, block.codes
+            lists.low[at], lists.step[at], lists.counts[at] = block.low, block.step, m
+            lists.outcomes[at, :m] = labels.contains(block.viewer, block.rows)
+            at += 1
+    return lists

@@ -1,0 +1,1 @@
+"""A dataset and the live events since, frozen. Imports the dataset."""

@@ -1,0 +1,101 @@
+"""What happened since the dataset: the event log, archived and not yet archived, up to the cut of a night."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from models.event_log.archive import Archive, order
+from models.event_log.event import ERASE, PROFILE, Entry
+from models.live_state.erased_ids import ErasedPeople, read_erased
+from models.live_state.profile_changes import LiveProfile
+from models.store.keys import SHARDS, Keys
+from models.store.protocol import BEGINNING, SyncStore
+from models.system.clock import MICROSECONDS
+
+READ_AT_ONCE = 1000
+SCHEMA = {"user_id": pl.String, "other_id": pl.String, "kind": pl.UInt8, "at": pl.Int64, "order": pl.Int64}
+
+
+@dataclass(frozen=True)
+class LiveEvents:
+    """All that was acknowledged up to a cut, less what the erased did and what was done to them."""
+
+    cut: int
+    """microseconds: everything up to this stamp is in it, nothing later"""
+    events: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=SCHEMA))
+    """`user_id`, `other_id` String, `kind` UInt8 code of EventKind, `at` Int64 epoch seconds as the client says within
+    bounds, `order` Int64 the stamp in microseconds"""
+    profiles: dict[str, LiveProfile] = field(default_factory=dict)
+    """by person the columns that were put"""
+    erased: ErasedPeople = field(default_factory=ErasedPeople.nobody)
+    """people who were erased, after the cut included"""
+    returned: dict[str, int] = field(default_factory=dict)
+    """those of them who were put again since, new people, and when first, microseconds"""
+
+    @property
+    def last(self) -> int:
+        """The latest stamp in it, microseconds; 0 where nothing happened."""
+        put = [stamp for profile in self.profiles.values() for stamp, _ in profile.columns.values()]
+        latest = self.events["order"].max() if self.events.height else 0
+        return max([int(str(latest)), *put])
+
+
+def read_live_events(home: Path, store: SyncStore, keys: Keys, *, cut: int) -> LiveEvents:
+    """The live events of a store and the archive of its home, up to `cut` (microseconds).
+
+    Raises ArtefactError where the archive lacks what was archived, StoreError where the store does not answer.
+    """
+    erased = read_erased(store, keys)
+    entries = list(_entries(Archive(home), store, keys, cut))
+    gone: dict[str, int] = {}
+    for entry in entries:
+        if entry.kind == ERASE:
+            gone[entry.user_id] = max(entry.stamp, gone.get(entry.user_id, 0))
+
+    erased = erased.joined(gone)
+    returned: dict[str, int] = {}
+    profiles: dict[str, LiveProfile] = {}
+    for entry in entries:
+        since = erased.stamp(entry.user_id)
+        if entry.kind == PROFILE and entry.columns is not None and entry.stamp > since:
+            profiles.setdefault(entry.user_id, LiveProfile()).put(entry.columns, entry.stamp)
+            if since:
+                returned[entry.user_id] = min(entry.stamp, returned.get(entry.user_id, entry.stamp))
+
+    def is_there(user_id: str, stamp: int) -> bool:
+        """Whether what was acknowledged at a stamp was done by or to somebody who was not erased since."""
+        return not erased.stamp(user_id) or (user_id in returned and stamp > returned[user_id])
+
+    rows: list[tuple[str, str, int, int, int]] = []
+    for entry in entries:
+        kind, other, stamp = entry.event_kind, entry.other_id, entry.stamp
+        if kind is not None and other is not None and is_there(entry.user_id, stamp) and is_there(other, stamp):
+            at = stamp if entry.at is None else entry.at
+            rows.append((entry.user_id, other, int(kind), at // MICROSECONDS, stamp))
+    return LiveEvents(cut, pl.DataFrame(rows, schema=SCHEMA, orient="row"), profiles, erased, returned)
+
+
+def _entries(archive: Archive, store: SyncStore, keys: Keys, cut: int) -> Iterator[Entry]:
+    """Every entry up to the cut, once; each person's in the order of acknowledgement."""
+    for shard in range(SHARDS):
+        held = store.get(keys.archived(shard))
+        # what leaves the log while it is read here is in the archive by the time that is read
+        waiting = list(_waiting(store, keys.log(shard)))
+        last = BEGINNING
+        for position, entry in archive.read(shard, BEGINNING if held is None else held.decode()):
+            last = position
+            if entry is not None and entry.stamp <= cut:
+                yield entry
+        for position, entry in waiting:
+            if order(position) > order(last) and entry.stamp <= cut:
+                yield entry
+
+
+def _waiting(store: SyncStore, log: str) -> Iterator[tuple[str, Entry]]:
+    """All that is in a log."""
+    position = BEGINNING
+    while read := store.stream_read(log, position, READ_AT_ONCE):
+        for position, entry in read:
+            yield position, Entry.decode(entry)

@@ -1,0 +1,167 @@
+"""A dataset with what happened since: of two that speak of the same thing, the newer is heard."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+import polars as pl
+import structlog
+
+from models.schema.columns import CREATED_AT_COLUMN, FLAG_COLUMNS, NAME_COLUMN
+from models.system.clock import MICROSECONDS
+from offline.dataset.cell_parsing import (
+    location,
+    moment,
+    number,
+    truth_cell,
+)
+from offline.dataset.reader import Dataset
+from offline.dataset.table import USER_ID
+from offline.snapshot.live_events import LiveEvents
+from offline.snapshot.relationship_state import dataset_order
+
+_STAMP = "\0stamp"
+_VALUE = "\0value"
+_CAME = "\0came"
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Dataset and live events as one."""
+
+    users: pl.DataFrame
+    """as offline.dataset.users.Users.frame; whoever put a profile is in it"""
+    connections: pl.DataFrame
+    """as offline.dataset.reader.Dataset.connections"""
+    interactions: pl.DataFrame
+    """as offline.dataset.reader.Dataset.interactions, and `order` Int64 microseconds
+    (offline.snapshot.relationship_state.resolve)"""
+    until: int
+    """the last moment it knows of: the export or the last live event, epoch seconds"""
+
+
+def with_live(dataset: Dataset, live: LiveEvents) -> Merged:
+    """The dataset less those who were erased, with the live events as interactions and the profiles that were put.
+
+    A column that was put replaces the dataset's where it was put after the export, where the dataset does not name the
+    person, and, of the flags, where the dataset says nothing. What the dataset's columns cannot hold is counted and
+    passed over.
+    """
+    dataset = _without(dataset, live)
+    interactions = dataset.interactions.with_columns(dataset_order(pl.col("at"), dataset.as_of).alias("order"))
+    columns = interactions.columns
+    return Merged(
+        users=_put(dataset.users.frame, live, dataset.as_of),
+        connections=dataset.connections,
+        interactions=pl.concat([interactions, live.events.select(columns)]),
+        until=max(dataset.as_of, live.last // MICROSECONDS),
+    )
+
+
+def _without(dataset: Dataset, live: LiveEvents) -> Dataset:
+    """The dataset less every row that names somebody who was erased.
+
+    Only a PUT brings such a person back, as a new one. An export that says to have been made after it (`as_of` in
+    schema.toml) speaks of the new person: then the rows are heard that are not dated before the erasure.
+    """
+    if not len(live.erased):
+        return dataset
+    named = [dataset.users.frame[USER_ID]]
+    named += [
+        frame[column] for frame in (dataset.connections, dataset.interactions) for column in (USER_ID, "other_id")
+    ]
+    erased = live.erased.among(pl.concat(named).unique())
+    if not erased:
+        return dataset
+    as_of = dataset.as_of * MICROSECONDS if dataset.is_dated else 0
+    back = {one: live.erased.stamp(one) for one in erased if live.returned.get(one, as_of) < as_of}
+    gone = list(erased - back.keys())
+    log.info("erased_left_out", people=len(gone), heard_again=len(back))
+    frames = [dataset.connections, dataset.interactions]
+    for at, moment_column in enumerate(("created_at", "at")):
+        frame = frames[at].filter(pl.col(USER_ID).is_in(gone).not_(), pl.col("other_id").is_in(gone).not_())
+        for user_id, stamp in back.items():
+            names = (pl.col(USER_ID) == user_id) | (pl.col("other_id") == user_id)
+            before = (pl.col(moment_column) <= stamp // MICROSECONDS).fill_null(value=False)
+            frame = frame.filter((names & before).not_())
+        frames[at] = frame
+    users = dataset.users.frame.filter(pl.col(USER_ID).is_in(gone).not_())
+    return replace(dataset, users=replace(dataset.users, frame=users), connections=frames[0], interactions=frames[1])
+
+
+def _put(users: pl.DataFrame, live: LiveEvents, as_of: int) -> pl.DataFrame:
+    """The users with the columns that were put."""
+    if not live.profiles:
+        return users
+    known = set(users[USER_ID])
+    came = sorted(live.profiles.keys() - known)
+    types: dict[str, pl.DataType] = dict(users.schema)
+    own: dict[str, pl.DataType] = {NAME_COLUMN: pl.String(), CREATED_AT_COLUMN: pl.Int64()}
+    types = {**own, **types, **dict.fromkeys(FLAG_COLUMNS, pl.Boolean())}
+    changed: dict[str, list[tuple[str, int, Any]]] = {}
+    for user_id, profile in live.profiles.items():
+        for column, (stamp, value) in profile.columns.items():
+            changed.setdefault(column, []).append((user_id, stamp, value))
+    lost = sorted(changed.keys() - types.keys())
+    if lost:
+        log.info("put_columns_passed_over", columns=lost, why="the dataset has no such column")
+    frame = pl.concat([users, pl.DataFrame({USER_ID: came}, schema={USER_ID: pl.String})], how="diagonal")
+    frame = frame.with_columns(pl.int_range(pl.len()).ge(users.height).alias(_CAME))
+    for column in sorted(changed.keys() & types.keys() - {USER_ID}):
+        values = _values(column, changed[column], types[column])
+        if column not in frame.columns:
+            frame = frame.with_columns(pl.lit(None, dtype=types[column]).alias(column))
+        newer = pl.col(_STAMP).is_not_null() & ((pl.col(_STAMP) > as_of * MICROSECONDS) | pl.col(_CAME))
+        if column in FLAG_COLUMNS:
+            newer |= pl.col(_STAMP).is_not_null() & pl.col(column).is_null()
+        joined = frame.join(values, on=USER_ID, how="left", maintain_order="left")
+        frame = joined.with_columns(pl.when(newer).then(_VALUE).otherwise(column).alias(column)).drop(_STAMP, _VALUE)
+    named = sorted(column for column in frame.columns if column not in (USER_ID, _CAME))
+    return frame.select(USER_ID, *named)
+
+
+def _values(column: str, changed: list[tuple[str, int, Any]], wanted: pl.DataType) -> pl.DataFrame:
+    """`user_id`, when, and the value as a column of the dataset has it; without what it cannot have."""
+    if isinstance(wanted, pl.List):
+        return _rows(changed, [_members(value) for _, _, value in changed], wanted)
+    frame = _rows(changed, [_text(value) for _, _, value in changed], pl.String())
+    text = pl.col(_VALUE)
+    match wanted:
+        case pl.Float64():
+            cells = number(text)
+        case pl.Int64():
+            cells = moment(text)
+        case pl.Boolean():
+            cells = truth_cell(_VALUE).value
+        case pl.Struct():
+            cells = location(text)
+        case _:
+            cells = text
+    readable = frame.with_columns(cells.alias(_VALUE))
+    unreadable = frame[_VALUE].is_not_null() & readable[_VALUE].is_null()
+    if unreadable.any():
+        log.warning("put_values_passed_over", column=column, values=int(unreadable.sum()))
+    return readable.filter(~unreadable)
+
+
+def _rows(changed: list[tuple[str, int, Any]], values: list[Any], dtype: pl.DataType) -> pl.DataFrame:
+    ids, stamps = [user_id for user_id, _, _ in changed], [stamp for _, stamp, _ in changed]
+    return pl.DataFrame(
+        {USER_ID: ids, _STAMP: stamps, _VALUE: values}, schema={USER_ID: pl.String, _STAMP: pl.Int64, _VALUE: dtype}
+    )
+
+
+def _text(value: Any) -> str | None:
+    """What a value that was put would be in a file of texts."""
+    if value is None or isinstance(value, str):
+        return value or None
+    return orjson.dumps(value).decode()
+
+
+def _members(value: Any) -> list[str] | None:
+    """The values of a set that was put, sorted, none of them empty."""
+    if value is None:
+        return None
+    members = value if isinstance(value, list) else [value]
+    return sorted({text for one in members if (text := _text(one))}) or None

@@ -1,0 +1,316 @@
+"""The immutable picture of a dataset that one night works from."""
+
+import datetime as dt
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import polars as pl
+import structlog
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from models.errors import ArtefactError
+from models.schema.columns import ALL_FLAGS, FLAG_COLUMNS, Kind
+from models.schema.event_kinds import FORBIDDEN_DAYS, EventKind
+from models.schema.profiles import Profiles
+from models.schema.vocabulary import Vocabulary
+from models.system import files
+from offline.dataset.reader import Dataset, read_dataset
+from offline.snapshot.live_events import LiveEvents
+from offline.snapshot.merge_live_events import Merged, with_live
+from offline.snapshot.profile_columns import code_profiles, concatenated, profile_json
+from offline.snapshot.relationship_state import resolve
+
+DESCRIPTION = "snapshot.json"
+LAYOUT = 1
+UNDATED = int(np.iinfo(np.int64).min)
+"""stands for the date of a friendship of which nobody said when it was made: before everything"""
+
+log = structlog.get_logger(__name__)
+
+
+class Counts(BaseModel):
+    """How much there is, and what was dropped or changed on the way."""
+
+    model_config = ConfigDict(frozen=True)
+
+    users: int
+    connections: int
+    interactions: int
+    forbidden: int
+    without_profile: int
+    """users that only stand in connections or interactions"""
+    duplicate_users: int
+    duplicate_connections: int
+    self_connections: int
+    duplicate_interactions: int
+    self_interactions: int
+    connections_after_cut: int
+    """friendships dated after the cut, kept and dated at it"""
+    interactions_after_cut: int
+    """interactions dated after the cut, kept and dated at it"""
+    live_events: int = 0
+    """interactions that come from the event log"""
+
+
+class Description(BaseModel):
+    """snapshot.json, which is written last."""
+
+    model_config = ConfigDict(frozen=True)
+
+    layout: Annotated[int, Field(ge=1, le=LAYOUT)] = LAYOUT
+    cut: int
+    """the last moment the snapshot knows of, seconds since 1970 UTC"""
+    live_cut: int | None = None
+    """the stamp up to which it knows every live event, microseconds since 1970 UTC; None: it was made without any"""
+    erasures: dict[str, int] = {}
+    """those after that stamp who are left out all the same: keyed hash of the id, and when, microseconds"""
+    forbidden_days: int
+    vocabulary: str
+    """digest of the vocabulary"""
+    kinds: dict[str, Kind]
+    """the profile columns that are features"""
+    inferred: dict[str, Kind]
+    reason_columns: list[str]
+    counts: Counts
+    files: dict[str, str]
+    """SHA-256 by name"""
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """What people did, sorted by time, then user, other and kind; each array (events,)."""
+
+    user: NDArray[np.int32]
+    other: NDArray[np.int32]
+    kind: NDArray[np.uint8]
+    """codes of models.schema.event_kinds.EventKind"""
+    at: NDArray[np.int64]
+    """seconds since 1970 UTC, none after the cut"""
+
+
+class Snapshot:
+    """A snapshot on disk; rows are dense and sorted by user id. What is read from it is read when asked for."""
+
+    def __init__(self, directory: Path, description: Description) -> None:
+        self.directory = directory
+        self.description = description
+
+    @classmethod
+    def open(cls, directory: Path) -> "Snapshot":
+        """The snapshot in a directory. Raises ArtefactError where a file is missing, truncated or altered."""
+        path = directory / DESCRIPTION
+        try:
+            description = Description.model_validate(files.read_json(path))
+        except ValidationError as error:
+            raise ArtefactError(
+                f"{path} is truncated or altered: {error.errors(include_url=False)[0]['msg']}"
+            ) from error
+        for name, wanted in description.files.items():
+            if files.sha256(directory / name) != wanted:
+                raise ArtefactError(f"{directory / name} is truncated or altered")
+        return cls(directory, description)
+
+    @property
+    def n(self) -> int:
+        return self.description.counts.users
+
+    @property
+    def cut(self) -> int:
+        """The last moment the snapshot knows of, seconds since 1970 UTC."""
+        return self.description.cut
+
+    @property
+    def live_cut(self) -> int | None:
+        """The stamp up to which it knows every live event, microseconds; None: it was made without any."""
+        return self.description.live_cut
+
+    @property
+    def reason_columns(self) -> list[str]:
+        """The columns that may be told as a reason, by name."""
+        return list(self.description.reason_columns)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over all there is: equal for equal content, whatever the format and order of the rows."""
+        return files.json_digest(self.description.model_dump(mode="json", exclude={"live_cut", "erasures"}))
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The user ids by row."""
+        return Vocabulary(*concatenated(self._users(["user_id"])["user_id"]))
+
+    @cached_property
+    def profiles(self) -> Profiles:
+        """The profile columns that are features, coded."""
+        kinds = self.description.kinds
+        return code_profiles(self._users(["user_id", *kinds]), kinds)
+
+    @cached_property
+    def flags(self) -> NDArray[np.uint8]:
+        """(n,) uint8 of models.schema.columns.Flag bits; all set where nothing is said."""
+        flags = np.full(self.n, ALL_FLAGS, dtype=np.uint8)
+        present = pl.read_parquet_schema(self.directory / "users.parquet")
+        for column, flag in FLAG_COLUMNS.items():
+            if column in present:
+                flags[~self._users([column])[column].fill_null(value=True).to_numpy()] &= ~np.uint8(flag)
+        return flags
+
+    def profile_json(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """The stored profiles, JSON objects one after the other: (bytes,) uint8 and (n + 1,) int64 offsets."""
+        return profile_json(self._users())
+
+    def connections(self) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64] | None]:
+        """The friendships (a, b) with a < b, sorted, two (m,) int32, and when each was made, (m,) int64 epoch seconds.
+
+        UNDATED where nobody said; None where nobody said it of any.
+        """
+        pairs = pl.read_parquet(self.directory / "connections.parquet")
+        dates = pairs["created_at"]
+        seconds = None if dates.null_count() == len(dates) else dates.fill_null(UNDATED).to_numpy()
+        return pairs["a"].to_numpy(), pairs["b"].to_numpy(), seconds
+
+    def forbidden(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Viewers and others that must not be shown to them, two (k,) int32, sorted."""
+        pairs = pl.read_parquet(self.directory / "forbidden.parquet")
+        return pairs["viewer"].to_numpy(), pairs["other"].to_numpy()
+
+    def forbidden_kinds(self) -> NDArray[np.uint8]:
+        """(k,) uint8 of models.schema.relationship.PairBit: why, in the order of `forbidden`."""
+        return pl.read_parquet(self.directory / "forbidden.parquet", columns=["kinds"])["kinds"].to_numpy()
+
+    def interactions(self) -> Interactions:
+        """All that people did, as signal."""
+        done = pl.read_parquet(self.directory / "interactions.parquet")
+        return Interactions(*(done[column].to_numpy() for column in ("user", "other", "kind", "at")))
+
+    def activity(self) -> NDArray[np.int64]:
+        """How often each user did each kind of event, (n, kinds) int64, columns by the code of EventKind."""
+        done, kinds = self.interactions(), len(EventKind)
+        cells = done.user.astype(np.int64) * kinds + done.kind
+        return np.bincount(cells, minlength=self.n * kinds).reshape(self.n, kinds)
+
+    def _users(self, columns: list[str] | None = None) -> pl.DataFrame:
+        return pl.read_parquet(self.directory / "users.parquet", columns=columns)
+
+
+def write_snapshot(
+    data: Path,
+    out: Path,
+    *,
+    started_at: dt.datetime,
+    forbidden_days: int = FORBIDDEN_DAYS,
+    live: LiveEvents | None = None,
+) -> Snapshot:
+    """Reads a dataset directory, checks it, and puts its snapshot in place at `out`, whole or not at all.
+
+    `started_at` is the start of the run, with a time zone. A decline or a disconnect forbids for `forbidden_days`
+    before the cut. `live` is what was acknowledged since; None: the dataset alone. What was dropped is counted and
+    logged. Raises DatasetError before anything is written.
+    """
+    dataset = read_dataset(data, started_at=started_at)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    aside = out.with_name(f".{out.name}.aside")
+    files.remove_tree(aside)
+    aside.mkdir()
+    try:
+        counts = _write(dataset, live, aside, forbidden_days)
+        files.put_in_place(aside, out)
+    finally:
+        files.remove_tree(aside)
+    changed = {name: count for name, count in counts if count and "_" in name}
+    log.info("snapshot_written", users=counts.users, connections=counts.connections, **changed)
+    return Snapshot.open(out)
+
+
+def _write(dataset: Dataset, live: LiveEvents | None, directory: Path, forbidden_days: int) -> Counts:
+    merged = with_live(dataset, live or LiveEvents(0))
+    ids = _ids(merged)
+    connections = _rows_of(merged.connections, ids, "a", "b")
+    interactions = _rows_of(merged.interactions, ids, "user", "other")
+    pairs, loops = _without_loops(connections, "a", "b")
+    done, self_interactions = _without_loops(interactions, "user", "other")
+    ordered = pairs.select(pl.min_horizontal("a", "b").alias("a"), pl.max_horizontal("a", "b").alias("b"), "created_at")
+    events = done.unique()
+    state = resolve(ordered, events, as_of=dataset.as_of, forbidden_days=forbidden_days, until=merged.until)
+    late = pl.col("created_at") > merged.until
+    counts = Counts(
+        users=ids.height,
+        connections=state.connections.height,
+        interactions=events.height,
+        forbidden=state.forbidden.height,
+        without_profile=ids.height - merged.users.height,
+        duplicate_users=dataset.users.duplicates,
+        duplicate_connections=ordered.height - _distinct_pairs(ordered),
+        self_connections=loops,
+        duplicate_interactions=done.height - events.height,
+        self_interactions=self_interactions,
+        connections_after_cut=state.connections.filter(late).height,
+        interactions_after_cut=events.filter(pl.col("at") > merged.until).height,
+        live_events=0 if live is None else live.events.height,
+    )
+    cut = pl.lit(merged.until, dtype=pl.Int64)
+    tables = {
+        "users": ids.select("user_id").join(merged.users, on="user_id", how="left", maintain_order="left"),
+        "connections": state.connections.with_columns(
+            pl.when(late).then(cut).otherwise("created_at").alias("created_at")
+        ),
+        "interactions": events.drop("order")
+        .with_columns(pl.min_horizontal("at", cut).alias("at"))
+        .sort("at", "user", "other", "kind"),
+        "forbidden": state.forbidden,
+    }
+    for name, frame in tables.items():
+        frame.write_parquet(directory / f"{name}.parquet", mkdir=False)
+    description = Description(
+        cut=merged.until,
+        live_cut=None if live is None else live.cut,
+        erasures={} if live is None else live.erased.since(live.cut),
+        forbidden_days=forbidden_days,
+        vocabulary=Vocabulary(*concatenated(ids["user_id"])).digest,
+        kinds=dict(dataset.users.kinds),
+        inferred=dict(dataset.users.inferred),
+        reason_columns=dataset.reason_columns,
+        counts=counts,
+        files={f"{name}.parquet": files.sha256(directory / f"{name}.parquet") for name in tables},
+    )
+    files.write_json(directory / DESCRIPTION, description.model_dump(mode="json"))
+    return counts
+
+
+def _ids(dataset: Merged) -> pl.DataFrame:
+    """Every id that stands anywhere, sorted by its UTF-8 bytes, and its `row` Int32."""
+    pairs = [
+        frame.lazy().select(pl.col(column).alias("user_id"))
+        for frame in (dataset.connections, dataset.interactions)
+        for column in ("user_id", "other_id")
+    ]
+    every = pl.concat([dataset.users.lazy().select("user_id"), *pairs])
+    ids = every.unique().sort("user_id").collect(engine="streaming")
+    return ids.with_columns(pl.int_range(pl.len(), dtype=pl.Int32).alias("row"))
+
+
+def _rows_of(pairs: pl.DataFrame, ids: pl.DataFrame, first: str, second: str) -> pl.DataFrame:
+    """The pairs with rows in place of ids, the other columns as they are."""
+    rows = ids.lazy()
+    coded = (
+        pairs.lazy()
+        .join(rows.rename({"row": first}), on="user_id", how="left")
+        .join(rows.rename({"row": second, "user_id": "other_id"}), on="other_id", how="left")
+    )
+    rest = [column for column in pairs.columns if column not in ("user_id", "other_id")]
+    return coded.select(first, second, *rest).collect(engine="streaming")
+
+
+def _distinct_pairs(pairs: pl.DataFrame) -> int:
+    """How many different (a, b) there are; as one integer each, which counts several times faster than two columns."""
+    return pairs.select(key=pl.col("a").cast(pl.Int64) * 2**32 + pl.col("b"))["key"].n_unique()
+
+
+def _without_loops(pairs: pl.DataFrame, first: str, second: str) -> tuple[pl.DataFrame, int]:
+    """The pairs of two different people, and how many were dropped."""
+    kept = pairs.filter(pl.col(first) != pl.col(second))
+    return kept, pairs.height - kept.height

@@ -1,0 +1,1 @@
+"""Accounts that do not fit their friends."""

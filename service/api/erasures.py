@@ -1,0 +1,96 @@
+"""The routes that erase a person and say how far that is."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from pydantic import AwareDatetime, BaseModel
+
+from models.event_log.write_profile import write_erasure
+from models.live_state.erasure_receipts import (
+    Remains,
+    State,
+    erasure_by_receipt,
+    erasure_of,
+    open_erasure,
+)
+from models.live_state.user_record import LiveRecord
+from models.settings import CONTEXTS
+from models.system.clock import MICROSECONDS
+from service.api.dependencies import MAY_WRITE, AppParts, PathUser
+from service.api.openapi import problems
+from service.container import Parts
+from service.web.problems import ProblemError
+
+router = APIRouter(prefix="/pymk", tags=["people"], dependencies=[MAY_WRITE])
+
+
+class Receipt(BaseModel):
+    """What an erasure can be asked after by."""
+
+    receipt: str
+
+
+class ErasureAnswer(BaseModel):
+    """How far an erasure is."""
+
+    receipt: str
+    state: State
+    """hidden: the person is in no answer; done: nothing made before the erasure is left"""
+    erased_at: AwareDatetime
+    done_at: AwareDatetime | None = None
+    waits_for: list[Remains] = []
+    """what is to happen before it is done, as of the worker's last look"""
+
+
+@router.delete("/users/{user_id}", status_code=HTTPStatus.ACCEPTED, responses=problems(401, 403, 422, 503))
+async def erase(user_id: PathUser, parts: AppParts) -> Receipt:
+    """Erase a person, known or not: hidden when this answers, gone from all that is kept after the next night.
+
+    Asking again answers with the same receipt, unless a PUT has made a new person meanwhile.
+    """
+    store, keys = parts.stores.requests, parts.keys
+    before = await erasure_of(store, keys, user_id)
+    if before is not None:
+        receipt, erasure = before
+        if LiveRecord.unpack(await store.get(keys.live(user_id))).profile <= erasure.stamp:
+            return Receipt(receipt=receipt)
+    stamp = await write_erasure(store, keys, user_id)
+    await store.delete(list(_lists(parts, user_id)))
+    return Receipt(receipt=await open_erasure(store, keys, user_id, stamp))
+
+
+@router.get("/erasures/{receipt}", responses=problems(401, 403, 404, 503))
+async def erasure(
+    receipt: Annotated[str, Path(description="What the DELETE answered.")], parts: AppParts
+) -> ErasureAnswer:
+    """How far an erasure is."""
+    found = await erasure_by_receipt(parts.stores.requests, parts.keys, receipt)
+    if found is None:
+        raise ProblemError(HTTPStatus.NOT_FOUND, "no erasure has this receipt")
+    stamp, record = found
+    state = record.state(stamp)
+    return ErasureAnswer(
+        receipt=receipt,
+        state=state,
+        erased_at=_moment(stamp),
+        done_at=_moment(record.done_at) if state is State.DONE and record.done_at else None,
+        waits_for=list(record.waits_for) if state is State.HIDDEN else [],
+    )
+
+
+def _lists(parts: Parts, user_id: str) -> Iterator[str]:
+    """The keys of a person's own ranked lists and newcomer records in the versions that are held."""
+    contexts = {*CONTEXTS, *parts.settings.contexts}
+    for served in (parts.versions.active, parts.versions.previous):
+        if served is not None:
+            yield parts.keys.newcomer(served.version, user_id)
+            row = served.tables.vocabulary.row(user_id)
+            if row is not None:
+                yield from (parts.keys.ranked(served.version, row, context) for context in contexts)
+
+
+def _moment(stamp: int) -> datetime:
+    return datetime.fromtimestamp(stamp / MICROSECONDS, UTC)

@@ -1,0 +1,196 @@
+"""The body of POST /pymk/events: JSON into events, or everything that is wrong with it, entry by entry."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from math import isfinite
+from typing import Any
+
+from models.event_log.event import Event
+from models.schema.columns import CONTROL_CHARACTERS, USER_ID_BYTES, user_id_fault
+from models.schema.event_kinds import EventKind
+from models.system.clock import MICROSECONDS
+from service.web.problems import ProblemError, invalid, invalid_all
+
+MOST = 10_000
+"""events of one request"""
+FAULTS_TOLD = 20
+"""faults that one answer names"""
+LAST_SECOND = 253_402_300_799
+"""the end of the year 9999, epoch seconds: larger numbers are no seconds"""
+_MOST_POSITION = 1_000_000
+_CONTEXT = re.compile(r"[a-z0-9_-]{1,32}")
+_CONTROL = re.compile(CONTROL_CHARACTERS)
+_KINDS = {kind.word: kind for kind in EventKind}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+SCHEMA: dict[str, Any] = {
+    "type": "array",
+    "maxItems": MOST,
+    "items": {
+        "type": "object",
+        "required": ["kind", "user_id", "other_id"],
+        "properties": {
+            "kind": {"type": "string", "enum": list(_KINDS)},
+            "user_id": {"type": "string", "minLength": 1, "maxLength": USER_ID_BYTES, "description": "Who did it."},
+            "other_id": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": USER_ID_BYTES,
+                "description": "Whom it was done to; another person.",
+            },
+            "at": {
+                "type": ["string", "number", "null"],
+                "description": "When it happened: ISO 8601 (UTC where no offset is given) or epoch seconds. "
+                "What lies in the future or more than 30 days back counts as now or as 30 days back.",
+            },
+            "event_id": {"type": ["string", "null"], "minLength": 1, "maxLength": 128},
+            "request_id": {"type": ["string", "null"], "minLength": 1, "maxLength": 128},
+            "context": {"type": ["string", "null"], "pattern": f"^{_CONTEXT.pattern}$"},
+            "position": {"type": ["integer", "null"], "minimum": 1, "maximum": _MOST_POSITION},
+        },
+    },
+    "example": [{"kind": "dismiss", "user_id": "alice", "other_id": "bob", "event_id": "5f2c"}],
+}
+"""JSON Schema of the body; fields of other names are passed over"""
+
+
+class _FaultError(Exception):
+    """What is wrong with one field."""
+
+
+def entries_of(body: Any) -> Sequence[Any]:
+    """The entries of a parsed body. Raises ProblemError 422 where it is no list, or too long a one."""
+    if not isinstance(body, list):
+        raise invalid("", "the body must be a list of events", "body")
+    if len(body) > MOST:
+        raise invalid(str(MOST), f"the list has {len(body)} events; at most {MOST} are taken at once", "body")
+    return body
+
+
+class EventReader:
+    """Reads the entries of one body in their order and gathers what is wrong."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._faults: list[tuple[str, str, str]] = []
+        self._wrong = 0
+        self._read = 0
+
+    def read(self, entries: Sequence[Any]) -> None:
+        """Takes up the next entries."""
+        for entry in entries:
+            event, faults = _event(entry)
+            if event is not None:
+                self.events.append(event)
+            else:
+                self._wrong += 1
+                room = FAULTS_TOLD - len(self._faults)
+                self._faults += [(_name(self._read, field), "body", detail) for field, detail in faults][:room]
+            self._read += 1
+
+    def problem(self) -> ProblemError | None:
+        """422 that names entries by their place from 0 and fields, None where nothing is wrong."""
+        return invalid_all(self._faults) if self._wrong else None
+
+
+def _name(index: int, field: str) -> str:
+    return f"{index}.{field}" if field else str(index)
+
+
+def _event(entry: Any) -> tuple[Event | None, list[tuple[str, str]]]:
+    """The event of an entry; or None, and (field, what is wrong with it) of each fault."""
+    if not isinstance(entry, dict):
+        return None, [("", "must be an object")]
+    read: dict[str, Any] = {}
+    faults: list[tuple[str, str]] = []
+    for field, reader in _READERS:
+        try:
+            read[field] = reader(entry.get(field))
+        except _FaultError as fault:
+            faults.append((field, str(fault)))
+    if not faults and read["user_id"] == read["other_id"]:
+        faults.append(("other_id", "must be another person than user_id"))
+    return (None, faults) if faults else (Event(**read), faults)
+
+
+def _kind(value: Any) -> EventKind:
+    kind = _KINDS.get(value) if isinstance(value, str) else None
+    if kind is None:
+        raise _FaultError(f"must be one of {', '.join(_KINDS)}")
+    return kind
+
+
+def _user_id(value: Any) -> str:
+    if not isinstance(value, str):
+        raise _FaultError("is missing" if value is None else "must be a string")
+    if fault := user_id_fault(value):
+        raise _FaultError(fault)
+    return value
+
+
+def _at(value: Any) -> int | None:
+    """Microseconds since 1970 UTC."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            said = datetime.fromisoformat(value)
+            said = said.replace(tzinfo=UTC) if said.tzinfo is None else said
+            since = said - _EPOCH
+        except (ValueError, OverflowError) as error:
+            raise _FaultError("must be ISO 8601 or epoch seconds") from error
+        return (since.days * 86_400 + since.seconds) * MICROSECONDS + since.microseconds
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _FaultError("must be ISO 8601 or epoch seconds")
+    if not isfinite(value) or abs(value) > LAST_SECOND:
+        raise _FaultError("must be epoch seconds; this number lies beyond the year 9999")
+    return value * MICROSECONDS if isinstance(value, int) else round(value * MICROSECONDS)
+
+
+def _label(value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise _FaultError("must be a string")
+    if not value or _CONTROL.search(value):
+        raise _FaultError("must be 1-128 bytes without control characters")
+    try:
+        length = len(value.encode())
+    except UnicodeEncodeError as error:
+        raise _FaultError("is not valid Unicode") from error
+    if length > USER_ID_BYTES:
+        raise _FaultError(f"has {length} bytes; at most {USER_ID_BYTES} are taken")
+    return value
+
+
+def _context(value: Any) -> str | None:
+    if value is not None and not (isinstance(value, str) and _CONTEXT.fullmatch(value)):
+        raise _FaultError("must be 1-32 of a-z, 0-9, _ and -")
+    return value
+
+
+def _position(value: Any) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST_POSITION:
+        raise _FaultError(f"must be a whole number from 1 to {_MOST_POSITION}")
+    return value
+
+
+_READERS: tuple[tuple[str, Callable[[Any], Any]], ...] = (
+    ("kind", _kind),
+    ("user_id", _user_id),
+    ("other_id", _user_id),
+    ("at", _at),
+    ("event_id", _label),
+    ("request_id", _label),
+    ("context", _context),
+    ("position", _position),
+)
+
+
+def slices(entries: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """The entries, `size` at a time."""
+    for begin in range(0, len(entries), size):
+        yield entries[begin : begin + size]

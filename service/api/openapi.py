@@ -1,0 +1,61 @@
+"""What the OpenAPI document says of the hot route, and of problems."""
+
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Header, Query
+from fastapi.routing import APIRoute
+from starlette.types import Receive, Scope, Send
+
+from models.settings import CONTEXTS
+from service.api.dependencies import MAY_READ
+from service.api.recommendation_params import PATH
+from service.api.schemas import ProblemAnswer, RecommendationsAnswer
+from service.recommend.query import DEFAULT_LIMIT, MOST
+from service.web.problems import MEDIA_TYPE
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that may answer with these problems."""
+    schema = ProblemAnswer.model_json_schema()
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
+        for status in statuses
+    }
+
+
+class HotRoute(APIRoute):
+    """A route that documents its signature, while service.web.middleware hands its requests to another application."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers like the hot application where the request came under a root path."""
+        await scope["app"].state.recommendations(scope, receive, send)
+
+
+def recommendations(
+    user_id: Annotated[str, Query(min_length=1, max_length=128, description="Whom the list is for.")],
+    limit: Annotated[int, Query(ge=1, le=MOST, description="How many people at most.")] = DEFAULT_LIMIT,
+    context: Annotated[
+        str, Query(description=f"The surface: {', '.join(CONTEXTS)}, or one that PYMK_CONTEXTS names.")
+    ] = CONTEXTS[0],
+    exclude: Annotated[
+        str | None,
+        Query(description=f"Up to {MOST} user ids to leave out, separated by commas; an id with a comma alone."),
+    ] = None,
+    cache_control: Annotated[str | None, Header(description="no-cache: rank afresh.")] = None,
+) -> None:
+    """Whom the viewer may know, best first, with score, sources and reasons from one version."""
+
+
+def add_recommendations(app: FastAPI) -> None:
+    """Documents the hot route, and answers it where it is reached by routing."""
+    route = HotRoute(
+        PATH,
+        recommendations,
+        methods=["GET"],
+        response_model=RecommendationsAnswer,
+        tags=["people"],
+        dependencies=[MAY_READ],
+        responses=problems(401, 403, 422, 503),
+    )
+    app.router.routes.append(route)

@@ -1,0 +1,109 @@
+"""The parameters of GET /pymk/recommendations, read from the raw query string."""
+
+from collections.abc import Callable, Collection
+from typing import NoReturn
+from urllib.parse import unquote_to_bytes
+
+from models.schema.columns import user_id_fault
+from service.recommend.query import DEFAULT_LIMIT, MOST, Query
+from service.web.problems import ProblemError, invalid, invalid_all
+
+PATH = "/pymk/recommendations"
+
+_KNOWN = frozenset({b"user_id", b"limit", b"context", b"exclude"})
+
+
+def parse(query: bytes, contexts: Collection[str], default_context: str) -> Query:
+    """The parameters of a percent-encoded query string; parameters of other names are passed over.
+
+    `exclude` may be given several times. Its value is split at commas, and taken whole too, so that an id with a comma
+    can be excluded in an `exclude` of its own. Raises ProblemError 422: which parameter, and what is allowed.
+    """
+    given: dict[bytes, list[str]] = {}
+    for pair in query.split(b"&"):
+        name, _, value = pair.partition(b"=")
+        if b"%" in name or b"+" in name:
+            name = unquote_to_bytes(name.replace(b"+", b" "))
+        if name in _KNOWN:
+            given.setdefault(name, []).append(_decoded(name, value))
+    try:
+        return Query(
+            _user_id(_only(given, b"user_id")),
+            _limit(_only(given, b"limit")),
+            _context(_only(given, b"context"), contexts, default_context),
+            _excluded(given[b"exclude"]) if b"exclude" in given else (),
+        )
+    except ProblemError as first:
+        raise _every_fault(given, contexts) from first
+
+
+def _every_fault(given: dict[bytes, list[str]], contexts: Collection[str]) -> ProblemError:
+    """One problem for all that is wrong with the parameters."""
+    checks: tuple[Callable[[], object], ...] = (
+        lambda: _user_id(_only(given, b"user_id")),
+        lambda: _limit(_only(given, b"limit")),
+        lambda: _context(_only(given, b"context"), contexts, ""),
+        lambda: _excluded(given.get(b"exclude", [])),
+    )
+    faults = []
+    for check in checks:
+        try:
+            check()
+        except ProblemError as problem:
+            faults += [(fault["parameter"], fault["in"], fault["detail"]) for fault in problem.members["errors"]]
+    return invalid_all(faults)
+
+
+def _decoded(name: bytes, value: bytes) -> str:
+    if b"%" in value or b"+" in value:
+        value = unquote_to_bytes(value.replace(b"+", b" "))
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        _refuse(name, "must be UTF-8, percent-encoded")
+
+
+def _only(given: dict[bytes, list[str]], name: bytes) -> str | None:
+    values = given.get(name)
+    if values is None:
+        return None
+    if len(values) > 1:
+        _refuse(name, "must be given once")
+    return values[0]
+
+
+def _user_id(value: str | None) -> str:
+    if value is None:
+        raise invalid("user_id", "is missing; it names whom the list is for")
+    if fault := user_id_fault(value):
+        raise invalid("user_id", f"{fault}; it must be 1-128 bytes without control characters")
+    return value
+
+
+def _limit(value: str | None) -> int:
+    if value is None:
+        return DEFAULT_LIMIT
+    if not (value.isascii() and value.isdigit() and len(value) <= len(str(MOST)) and 1 <= int(value) <= MOST):
+        raise invalid("limit", f"must be a whole number from 1 to {MOST}")
+    return int(value)
+
+
+def _context(value: str | None, contexts: Collection[str], default: str) -> str:
+    if value is None:
+        return default
+    if value not in contexts:
+        raise invalid("context", f"must be one of {', '.join(sorted(contexts))}")
+    return value
+
+
+def _excluded(values: list[str]) -> tuple[str, ...]:
+    ids = [part for value in values for part in value.split(",") if part]
+    if len(ids) > MOST:
+        raise invalid("exclude", f"names {len(ids)} people; at most {MOST} are allowed")
+    if any(user_id_fault(one) for one in ids):
+        raise invalid("exclude", "must be user ids of 1-128 bytes without control characters, separated by commas")
+    return tuple(dict.fromkeys([*ids, *(value for value in values if "," in value)]))
+
+
+def _refuse(name: bytes, detail: str) -> NoReturn:
+    raise invalid(name.decode(), detail)

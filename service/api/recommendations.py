@@ -1,0 +1,103 @@
+"""GET /pymk/recommendations as a plain ASGI application: the route that everything else is there for."""
+
+from collections.abc import Collection
+from functools import cache
+from http import HTTPStatus
+from time import perf_counter
+
+import orjson
+from starlette.types import Receive, Scope, Send
+
+from models.errors import PymkError, StoreError
+from models.settings import CONTEXTS
+from service.api.recommendation_params import PATH, parse
+from service.metrics import Metrics
+from service.ranking.trace import Trace
+from service.recommend.online import Recommender
+from service.recommend.responses import UNAVAILABLE
+from service.state.version_watcher import ServedVersions
+from service.web.auth import READ, Access
+from service.web.middleware import RECORD, Record, answer_problem
+from service.web.problems import ProblemError, of_error, unavailable
+
+
+@cache
+def _timing(stages: tuple[str, ...]) -> bytes:
+    """The Server-Timing header of these stages, for their milliseconds."""
+    return ", ".join([f"{stage};dur=%.3f" for stage in stages]).encode()
+
+
+_FIXED_HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"private, no-store"))
+
+
+class Recommendations:
+    """Checks the key, reads the query, asks the recommender, joins the answer."""
+
+    def __init__(
+        self,
+        versions: ServedVersions,
+        recommender: Recommender,
+        access: Access,
+        metrics: Metrics,
+        contexts: Collection[str],
+    ) -> None:
+        self._versions = versions
+        self._recommender = recommender
+        self._access = access
+        self._metrics = metrics
+        self._contexts = frozenset({*CONTEXTS, *contexts})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request of any method; expects its Record in the scope."""
+        record: Record = scope[RECORD]
+        record.route = PATH
+        trace = Trace()
+        try:
+            body = await self._body(scope, record, trace)
+        except PymkError as error:
+            await answer_problem(self._problem(error), record, send)
+            return
+        record.status = 200
+        trace.stages["total"] = perf_counter() - record.started
+        timing = _timing(tuple(trace.stages)) % tuple([seconds * 1000 for seconds in trace.stages.values()])
+        headers = [
+            *_FIXED_HEADERS,
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", record.request_id.encode()),
+            (b"server-timing", timing),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _body(self, scope: Scope, record: Record, trace: Trace) -> bytes:
+        headers = record.headers
+        if scope["method"] != "GET":
+            raise ProblemError(HTTPStatus.METHOD_NOT_ALLOWED, "only GET is answered here", headers={"Allow": "GET"})
+        self._access.check(headers.get(b"authorization"), READ)
+        query = parse(scope["query_string"], self._contexts, CONTEXTS[0])
+        record.user_id = query.user_id
+        # pinned here: whatever is switched while this request waits, it is of one version
+        version, previous = self._versions.active, self._versions.previous
+        if version is None:
+            raise unavailable("no version is active yet; pymk nightly DATA publishes one", served=UNAVAILABLE)
+        fresh = b"no-cache" in headers.get(b"cache-control", b"").lower()
+        answer = await self._recommender.answer(query, version, previous, trace, fresh=fresh)
+        record.facts["served"] = answer.served
+        record.facts["version"] = answer.version
+        self._metrics.listed(answer.served, trace.stages, trace.drops, trace.moved)
+        return b'{"user_id":%b,"request_id":"%b","version":"%b","served":"%b","recommendations":[%b]}' % (
+            orjson.dumps(query.user_id),
+            record.request_id.encode(),
+            answer.version.encode(),
+            answer.served.encode(),
+            answer.entries,
+        )
+
+    def _problem(self, error: PymkError) -> ProblemError:
+        problem = of_error(error)
+        if isinstance(error, StoreError):
+            self._metrics.degraded.labels("store").inc()
+            problem.members["served"] = UNAVAILABLE
+        if problem.status is HTTPStatus.SERVICE_UNAVAILABLE:
+            self._metrics.listed(UNAVAILABLE, {}, {}, {})
+        return problem

@@ -1,0 +1,53 @@
+"""What the OpenAPI document says of the hot route, and of problems."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+
+class ProblemAnswer(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+
+
+class MutualConnections(BaseModel):
+    """Connections that the viewer and the person share."""
+
+    code: Literal["mutual_connections"]
+    count: int
+    examples: list[str]
+    text: str
+
+
+class SameAttribute(BaseModel):
+    """A value that both profiles hold."""
+
+    code: Literal["same_attribute"]
+    attribute: str
+    value: str
+    text: str
+
+
+class Recommendation(BaseModel):
+    """A person the viewer may know."""
+
+    user_id: str
+    score: Annotated[float, Field(ge=0, le=1)]
+    position: Annotated[int, Field(ge=1)]
+    sources: list[str]
+    reasons: list[Annotated[MutualConnections | SameAttribute, Field(discriminator="code")]]
+
+
+class RecommendationsAnswer(BaseModel):
+    """Whom the viewer may know, best first."""
+
+    user_id: str
+    request_id: str
+    version: str
+    served: Literal["ranked", "cache", "stale", "cold_start", "empty"]
+    recommendations: list[Recommendation]

@@ -1,0 +1,135 @@
+"""The routes that tell what is known of people, and change it."""
+
+from http import HTTPStatus
+from itertools import islice
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import AwareDatetime, BaseModel
+
+from models.event_log.write_profile import write_profile
+from models.schema.columns import ALL_FLAGS, Flag
+from models.schema.profile_validation import (
+    LARGEST_NUMBER,
+    LONGEST_TEXT,
+    LONGEST_VALUE,
+    MOST_MEMBERS,
+    ProfileFaultError,
+    checked_columns,
+)
+from service.api.dependencies import (
+    MAY_READ,
+    MAY_WRITE,
+    AppParts,
+    PathUser,
+    Served,
+)
+from service.api.openapi import problems
+from service.api.request_body import documented, json_object
+from service.state.current_profile import person_now
+from service.web.problems import ProblemError, invalid_all
+
+MOST_NAMED = 20
+"""faults of a body that an answer names"""
+
+router = APIRouter(prefix="/pymk", tags=["people"])
+
+
+class VersionAnswer(BaseModel):
+    """What is served."""
+
+    version: str
+    published_at: AwareDatetime | None
+    activated_at: AwareDatetime | None
+    created_at: AwareDatetime
+    cut: AwareDatetime
+    """the last event it knows"""
+    users: int
+    connections: int
+    ranker: dict[str, Any]
+    forced: bool
+    """published against the quality gate's word"""
+    package_version: str
+    git_commit: str | None
+
+
+@router.get("/version", dependencies=[MAY_READ], responses=problems(401, 403, 503))
+async def version(served: Served, parts: AppParts) -> VersionAnswer:
+    """The version that is served, and what it was made of."""
+    return VersionAnswer.model_validate(
+        {**served.manifest.model_dump(), "activated_at": parts.versions.activated_at, "version": served.version}
+    )
+
+
+class PutAnswer(BaseModel):
+    """A profile change that is written."""
+
+    accepted: int
+    """columns that were named"""
+
+
+_COLUMNS = {
+    "type": "object",
+    "description": "Column and value. Only the columns named change; null clears one.",
+    "additionalProperties": {
+        "anyOf": [
+            {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": LONGEST_TEXT,
+                "description": f'A category or a name of up to {LONGEST_VALUE} characters, a text, a place "lat,lon", '
+                "a timestamp. Control characters are refused, but for line ends and tabs in a text.",
+            },
+            {
+                "type": "number",
+                "minimum": -LARGEST_NUMBER,
+                "maximum": LARGEST_NUMBER,
+                "description": "A number, or a timestamp in epoch seconds.",
+            },
+            {"type": "boolean", "description": "discoverable, active, connections_visible."},
+            {
+                "type": "array",
+                "maxItems": MOST_MEMBERS,
+                "items": {"type": "string", "minLength": 1, "maxLength": LONGEST_VALUE},
+                "description": "A set of values; an empty one clears.",
+            },
+            {"type": "null"},
+        ]
+    },
+    "example": {"name": "Ann", "company": "Acme", "schools": ["Elm"], "home": "52.5,13.4", "discoverable": True},
+}
+
+
+@router.get("/users/{user_id}", dependencies=[MAY_READ], responses=problems(401, 403, 404, 422, 503))
+async def profile(user_id: PathUser, served: Served, parts: AppParts) -> dict[str, Any]:
+    """The stored profile of a user, with what was put since: an object of column and value."""
+    person = await person_now(parts.stores.requests, parts.keys, served, user_id)
+    if person is None:
+        raise ProblemError(HTTPStatus.NOT_FOUND, "no user of this id is known")
+    return dict(person.profile)
+
+
+@router.put(
+    "/users/{user_id}",
+    status_code=HTTPStatus.ACCEPTED,
+    dependencies=[MAY_WRITE],
+    responses=problems(401, 403, 413, 422, 503),
+    openapi_extra=documented(_COLUMNS),
+)
+async def put(user_id: PathUser, request: Request, served: Served, parts: AppParts) -> PutAnswer:
+    """Create or change a profile. Only the columns named change; null clears one; an unknown column is refused.
+
+    `discoverable`, `active` and `connections_visible` are heeded by every answer from then on. After an erasure this
+    makes a new person.
+    """
+    said = await json_object(request)
+    try:
+        columns = checked_columns(said, served.tables.column_kinds)
+    except ProfileFaultError as error:
+        named = islice(error.faults.items(), MOST_NAMED)
+        raise invalid_all([(column, "body", fault) for column, fault in named]) from error
+    row = served.tables.vocabulary.row(user_id)
+    base, cut = (ALL_FLAGS, 0) if row is None else (Flag(int(served.tables.flags[row])), served.manifest.cut_us)
+    store, keys = parts.stores.requests, parts.keys
+    await write_profile(store, keys, user_id, columns, floor=parts.following.state.floor, base=base, cut=cut)
+    return PutAnswer(accepted=len(columns))

@@ -1,0 +1,84 @@
+"""The commands of the service: `pymk serve`, `pymk worker`, `pymk recommend`, `pymk loadtest`."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.loadtest.command import loadtest
+
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the four commands."""
+    app.command("serve")(serve)
+    app.command("worker")(worker)
+    app.command("recommend")(recommend)
+    app.command("loadtest")(loadtest)
+
+
+def serve(
+    *,
+    host: Annotated[str, typer.Option(help="Address to listen on; another than the loopback needs PYMK_KEYS.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: a free one.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes that share the port.")] = 1,
+) -> None:
+    """Answer requests over HTTP.
+
+    Starts before anything is published and takes a version up as soon as there is one:
+
+        curl 'http://127.0.0.1:8000/pymk/recommendations?user_id=alice'
+
+    /health/ready says whether lists can be served, /metrics counts, /openapi.json describes the routes. SIGTERM
+    finishes the requests in work and stops.
+    """
+    _one_thread_each()
+    from models.settings import Settings
+    from service.server.serve import serve as run
+
+    run(Settings(), host, port, workers)
+
+
+def worker() -> None:
+    """Work off the events: candidates that follow them, candidates for newcomers, the archive, erasures.
+
+    Whoever connects, disconnects, changes a profile, or asks for a list and has no candidates is queued; the worker
+    makes them as people are now. Several may run at once. SIGTERM finishes the people at hand and stops.
+    """
+    _one_thread_each()
+    from models.settings import Settings
+    from service.worker.worker import work
+
+    work(Settings())
+
+
+def recommend(
+    *,
+    users: Annotated[
+        Path | None, typer.Option(help="File of user ids, one a line; - reads stdin.", allow_dash=True, metavar="FILE")
+    ] = None,
+    everybody: Annotated[bool, typer.Option("--all", help="Everybody who is active.")] = False,
+    context: Annotated[str, typer.Option(help="The surface the lists are for.")] = "web",
+    limit: Annotated[int, typer.Option(min=1, max=100, help="People per list at most.")] = 20,
+) -> None:
+    """Write lists for many people at once, one JSON document a line on stdout.
+
+    The same ranking and rules as over HTTP, for e-mail and other bulk use:
+
+        pymk recommend --users ids.txt --limit 5 > lists.jsonl
+    """
+    _one_thread_each()
+    from models.settings import Settings
+    from service.recommend.batch_command import run
+
+    run(Settings(), users, everybody=everybody, context=context, limit=limit)
+
+
+def _one_thread_each() -> None:
+    """Bounds the threads of numeric libraries before any is loaded: processes, not threads, share the cores here."""
+    for variable in _ONE_THREAD:
+        os.environ.setdefault(variable, "1")

@@ -1,0 +1,227 @@
+"""Why somebody is, or is not, suggested to a viewer: what sources, ranker and rules of one version say of the pair."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from models.ranker.attribution import Explanation
+from models.schema.candidate_sources import Source
+from models.schema.columns import ALL_FLAGS
+from models.schema.pair_features import MEASURES
+from models.schema.relationship import PairBit
+from models.version.candidate_block import Block
+from models.version.new_user_record import ProfileCodes, codes_of
+from models.version.tables import Tables
+from service.explain.mutual_connections import mutuals
+from service.explain.schema import (
+    Candidate,
+    Feature,
+    Score,
+    SharedValue,
+    SourceVerdict,
+    WhyAnswer,
+)
+from service.ranking.filters import (
+    RULES_OF_FLAGS,
+    RULES_OF_PAIR,
+    Rule,
+    name_of,
+)
+from service.ranking.pipeline import DEEPEST, Ranking
+from service.ranking.ranked_list import RankedList
+from service.ranking.trace import Trace
+from service.ranking.viewer import Viewer
+from service.state.served_version import ServedVersion
+
+VIEWER_INACTIVE = "viewer_inactive"
+"""the rule that leaves a deactivated viewer without a list"""
+
+
+NEWCOMER = "newcomer"
+"""the rule that keeps out whom the version does not know: nobody is suggested before the next night"""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Whom is asked about, in one version, by what is live of each."""
+
+    viewer: Viewer
+    other: Viewer
+    holds: PairBit
+    """what holds between them now; of use where the version does not know the other"""
+
+    @property
+    def other_profile(self) -> int | ProfileCodes | None:
+        """Where the other's profile stands as others are shown it, or what it is."""
+        return self.other.codes if self.other.row is None else self.other.row
+
+
+def why(version: ServedVersion, pair: Pair, block: Block | None, context: str, request_id: str) -> WhyAnswer:
+    """What a version says of a pair; `block` holds the viewer's candidates, or is None."""
+    tables, ranking, viewer, other = version.tables, version.ranking, pair.viewer, pair.other
+    rules = rules_against(version, pair)
+    trace = Trace()
+    listed = ranking.ranked(block, context, viewer, trace) if block is not None else ranking.cold(viewer, trace)
+    placed = ranking.placed(listed, context, DEEPEST, viewer, trace)
+    listed = listed if placed is None else placed
+    is_active = viewer.is_served
+    place = _place(block.rows, other.row) if block is not None else None
+    position = _place(listed.rows, other.row) if is_active else None
+    explanation = None
+    candidate = None
+    if block is not None and place is not None:
+        explanation = ranking.explained(block, place, context, viewer)
+        scores = ranking.scores(block, context, viewer)
+        rank = 1 + int((scores > scores[place]).sum())
+        candidate = Candidate(place=place + 1, rank=rank, of=len(block))
+    shared = shared_values(tables, viewer.profile, pair.other_profile)
+    friends = ranking.friends(viewer)
+    mutual = mutuals(tables, friends, friends_of(tables, other))
+    bits = int(block.sources[place]) if block is not None and place is not None else None
+    reasons = [] if other.row is None else _reasons(ranking, viewer, friends, other.row)
+    return WhyAnswer(
+        user_id=viewer.user_id,
+        other_id=other.user_id,
+        request_id=request_id,
+        version=version.version,
+        context=context,
+        served=_served(is_active=is_active, has_block=block is not None, listed=listed),
+        position=None if position is None else position + 1,
+        listed=len(listed) if is_active else 0,
+        rules=rules,
+        candidate=candidate,
+        sources=[_verdict(source, bits, other.row, tables, explanation, mutual.count, shared) for source in Source],
+        score=_score(explanation) if explanation else None,
+        features=_features(explanation) if explanation else [],
+        reasons=reasons,
+        shared=shared,
+        mutuals=mutual,
+    )
+
+
+def rules_against(version: ServedVersion, pair: Pair) -> list[str]:
+    """The names of all rules that keep the other out of the viewer's list now."""
+    viewer, other = pair.viewer, pair.other
+    if other.row is not None:
+        verdict = int(version.ranking.verdicts(viewer, np.array([other.row], dtype=np.uint32))[0])
+    else:
+        flags = ALL_FLAGS if other.view is None else other.view.flags
+        verdict = int(RULES_OF_PAIR[pair.holds] | RULES_OF_FLAGS[flags])
+        verdict |= Rule.SELF if viewer.user_id == other.user_id else 0
+    names = [name_of(rule) for rule in Rule if rule & verdict]
+    if other.row is None:
+        names.append(NEWCOMER)
+    if not viewer.is_served:
+        names.append(VIEWER_INACTIVE)
+    return names
+
+
+def friends_of(tables: Tables, person: Viewer) -> NDArray[np.int32]:
+    """Rows of somebody's connections as others are told of them, ascending: a newcomer's are those of now."""
+    if person.row is not None:
+        return tables.graph.neighbours(person.row)
+    return person.view.friends if person.view is not None else np.zeros(0, np.int32)
+
+
+def shared_values(
+    tables: Tables, viewer: int | ProfileCodes | None, other: int | ProfileCodes | None
+) -> list[SharedValue]:
+    """Every value of a categorical or multi-valued column that both hold."""
+    if viewer is None or other is None:
+        return []
+    one, two = codes_of(viewer, tables), codes_of(other, tables)
+    own, theirs = one.categorical, two.categorical
+    found = [
+        SharedValue(column=tables.categorical_columns[at], value=tables.categorical_values[at][own[at]])
+        for at in np.flatnonzero((own == theirs) & (own >= 0)).tolist()
+    ]
+    for code in np.intersect1d(one.sets, two.sets, assume_unique=True).tolist():
+        column, value = tables.multi_values[code]
+        found.append(SharedValue(column=column, value=value))
+    return found
+
+
+def _reasons(ranking: Ranking, viewer: Viewer, friends: NDArray[np.int32], other: int) -> list[Any]:
+    """What the viewer would be told of a row."""
+    row, score, bits = np.array([other], np.uint32), np.zeros(1, np.float32), np.zeros(1, np.uint8)
+    entry = ranking.encoder.entries(viewer.profile, friends, row, score, bits)
+    reasons: list[Any] = orjson.loads(entry.text)["reasons"]
+    return reasons
+
+
+def _place(rows: NDArray[np.uint32], other: int | None) -> int | None:
+    """Where a row stands, None where it does not."""
+    if other is None:
+        return None
+    at = np.flatnonzero(rows == other).tolist()
+    return at[0] if at else None
+
+
+def _served(*, is_active: bool, has_block: bool, listed: RankedList) -> Literal["ranked", "cold_start", "empty"]:
+    if not is_active:
+        return "empty"
+    if not has_block:
+        return "cold_start"
+    return "ranked" if len(listed) else "empty"
+
+
+def _score(explanation: Explanation) -> Score:
+    return Score(
+        starting_point=explanation.starting_point,
+        logit=explanation.logit,
+        log_odds=explanation.log_odds,
+        probability=explanation.probability,
+        residual=explanation.residual,
+        tower_product=explanation.tower_product,
+    )
+
+
+def _features(explanation: Explanation) -> list[Feature]:
+    """Every input by falling weight of its contribution."""
+    features = [
+        Feature(
+            name=name,
+            value=value,
+            measure=MEASURES[name](value) if name in MEASURES else None,
+            contribution=explanation.contributions[name],
+        )
+        for name, value in explanation.inputs.items()
+    ]
+    return sorted(features, key=lambda feature: -abs(feature.contribution))
+
+
+_EVIDENCE = {
+    Source.RANDOM_WALK: ("pagerank", "personalised PageRank {:.2g}"),
+    Source.THREE_HOPS: ("three_hops", "weight of the paths of three steps {:.2g}"),
+    Source.EMBEDDING: ("embedding_cosine", "cosine of the embeddings {:.2f}"),
+}
+"""by source, the feature that it goes by and how it is told"""
+
+
+def _verdict(
+    source: Source,
+    bits: int | None,
+    other: int | None,
+    tables: Tables,
+    explanation: Explanation | None,
+    mutual: int,
+    shared: list[SharedValue],
+) -> SourceVerdict:
+    evidence = None
+    if source is Source.FRIENDS_OF_FRIENDS:
+        evidence = f"{mutual} mutual connection{'' if mutual == 1 else 's'} who may be named"
+    elif source is Source.SAME_ATTRIBUTES:
+        evidence = "; ".join(f"{one.column}: {one.value}" for one in shared) or "nothing in common"
+    elif source is Source.POPULAR:
+        at = np.flatnonzero(tables.popular == (-1 if other is None else other))
+        evidence = f"number {int(at[0]) + 1} of the best connected" if len(at) else "not among the best connected"
+    elif explanation is not None and source in _EVIDENCE:
+        name, phrase = _EVIDENCE[source]
+        if name in explanation.inputs:
+            value = explanation.inputs[name]
+            evidence = phrase.format(MEASURES[name](value) if name in MEASURES else value)
+    found = None if bits is None else bool(bits & source)
+    return SourceVerdict(source=str(source.name).lower(), found=found, evidence=evidence)

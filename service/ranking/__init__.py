@@ -1,0 +1,1 @@
+"""Pure arrays: score, filter, re-rank, reasons, JSON. No HTTP and no store; imports `models` alone."""

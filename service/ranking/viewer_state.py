@@ -1,0 +1,115 @@
+"""What a viewer's live record says, in the rows of one version: resolved once for every state of the record."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.live_state.edges import (
+    MARKS,
+    RESHAPING,
+    Direction,
+    derive,
+    forbids,
+    mark,
+)
+from models.live_state.neighbourhood import base_bits
+from models.live_state.user_record import LiveRecord
+from models.schema.columns import ALL_FLAGS, Flag
+from models.schema.event_kinds import EventKind
+from models.schema.relationship import PairBit
+from models.version.tables import Tables
+
+_LIFTING = frozenset({EventKind.UNBLOCK, EventKind.UNDISMISS, EventKind.WITHDRAW})
+_TURNING = np.array(
+    sorted(mark(direction, kind) for direction in Direction for kind in RESHAPING | _LIFTING), dtype=np.intp
+)
+"""the marks after which a list holds people that were not in it, or turns to other friends"""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveView:
+    """One viewer in one version. Rows are int32, ascending; people whom the version does not know are left out."""
+
+    revision: int
+    """of the record"""
+    turned: int
+    """a number that changes whenever a friendship was made or ended, or what forbade somebody was lifted"""
+    others: NDArray[np.int32]
+    """(k,) everybody with whom something happened since the cut"""
+    bits: NDArray[np.uint8]
+    """(k,) models.schema.relationship.PairBit: what holds with each, the version's knowledge included"""
+    friends: NDArray[np.int32]
+    """(f,) connections, less those who are kept apart from the viewer"""
+    shown: NDArray[np.int32]
+    """(s,) people shown since the viewer last did anything with them"""
+    times: NDArray[np.float32]
+    """(s,) how often"""
+    is_gone: bool = False
+    """erased, and not come back"""
+    is_new: bool = False
+    """come back after an erasure that the version does not know of: its row is somebody else's"""
+    flags: Flag = ALL_FLAGS
+    """of a viewer without a row; the hidden set knows of the others"""
+    reshaped: int = 0
+    """when the friendships or the profile of the viewer last changed, microseconds; 0: never"""
+    put: int = 0
+    """when the profile of a viewer with a row was last changed since the cut, microseconds; 0: not at all"""
+
+
+def resolved(
+    record: LiveRecord,
+    tables: Tables,
+    row: int | None,
+    *,
+    cut: int,
+    refused_after: int,
+    is_erased: bool = False,
+    rows_of: Callable[[Iterable[str]], NDArray[np.int32]] | None = None,
+) -> LiveView:
+    """The view of the person whose record it is, at `row` of a version with this cut.
+
+    `cut` and `refused_after` as in models.live_state.edges.derive; `is_erased`: that row is of a person erased since;
+    `rows_of` finds rows like the version's vocabulary, which it is unless given.
+    """
+    is_gone = record.erased > record.profile
+    is_new = is_erased or record.erased > cut
+    if is_new:
+        row = None
+    rows_of = rows_of or tables.vocabulary.rows
+    rows = rows_of(record.ties)
+    stamps = record.stamps()
+    known = rows >= 0
+    if row is not None:
+        known &= rows != row
+    order = np.argsort(rows[known])
+    others, own = rows[known][order], stamps[known][order]
+    bits = derive(base_bits(tables, row, others), own, cut=cut, refused_after=refused_after)
+    base = tables.graph.neighbours(row) if row is not None else np.zeros(0, np.int32)
+    barred = tables.forbidden.neighbours(row) if row is not None else np.zeros(0, np.int32)
+    untouched = np.setdiff1d(np.setdiff1d(base, barred, assume_unique=True), others, assume_unique=True)
+    joined = others[((bits & np.uint8(PairBit.CONNECTED)) != 0) & ~forbids(bits)]
+    shown, times = _shown(record, rows_of(record.shown))
+    return LiveView(
+        revision=record.revision,
+        turned=int(stamps.reshape(-1, MARKS)[:, _TURNING].astype(np.uint64).sum(dtype=np.uint64)),
+        others=others,
+        bits=bits,
+        friends=np.union1d(untouched, joined).astype(np.int32),
+        shown=shown,
+        times=times,
+        is_gone=is_gone,
+        is_new=is_new,
+        flags=record.flags_over(int(ALL_FLAGS), 0),
+        reshaped=max(record.reshaped, record.profile),
+        put=record.profile if row is not None and record.profile > cut else 0,
+    )
+
+
+def _shown(record: LiveRecord, rows: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Rows of the people shown, ascending, and how often; `rows` (s,) as the record has them, -1 for the unknown."""
+    times = np.fromiter((shown.times for shown in record.shown.values()), np.float32, len(record.shown))
+    order = np.argsort(rows)
+    order = order[rows[order] >= 0]
+    return rows[order], times[order]

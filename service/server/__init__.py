@@ -1,0 +1,1 @@
+"""The uvicorn server and the process it runs in. Imports the metrics."""

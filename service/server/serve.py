@@ -1,0 +1,102 @@
+"""`pymk serve`: the socket, the processes behind it, and how they end."""
+
+import os
+import signal
+import socket
+from contextlib import ExitStack
+from errno import EADDRINUSE
+from ipaddress import ip_address
+from secrets import token_hex
+from typing import NoReturn
+
+import structlog
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from models.errors import PymkError, UsageError
+from models.settings import Settings
+from models.store.connect import open_sync
+from service.metrics import MULTIPROCESS
+from service.server.coalesced_writes import Http
+from service.server.metrics_dir import metrics_directory
+
+APPLICATION = "service.app:from_environment"
+GRACE_S = 10
+"""how long requests in work may take after the service was told to stop"""
+KEEP_ALIVE_S = 65
+"""how long an idle connection stays open: longer than the minute after which load balancers let go of theirs"""
+_BACKLOG = 2048
+
+
+def serve(settings: Settings, host: str, port: int, workers: int) -> None:
+    """Serves until SIGTERM or SIGINT; requests in work are finished first.
+
+    Holds the embedded store for as long as it serves, so that its processes find it. Raises UsageError where another
+    address than the loopback is asked for without keys, PymkError where the port is taken or the service cannot start.
+    """
+    listening = bound(settings, host, port)
+    with ExitStack() as closing:
+        closing.callback(listening.close)
+        closing.callback(open_sync(settings).close)
+        if settings.log_secret is None:
+            os.environ["PYMK_LOG_SECRET"] = token_hex(16)  # one for all workers
+        config = uvicorn.Config(
+            APPLICATION,
+            factory=True,
+            loop="uvloop",
+            http=Http,
+            ws="none",
+            lifespan="on",
+            workers=workers,
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+        server = uvicorn.Server(config)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _stopped)
+        shown = f"[{host}]" if ":" in host else host
+        structlog.get_logger().info("serving", url=f"http://{shown}:{listening.getsockname()[1]}", workers=workers)
+        if workers == 1:
+            server.run(sockets=[listening])
+            if not server.started:
+                raise PymkError("the service did not start; the lines above say why")
+            return
+        os.environ[MULTIPROCESS] = str(closing.enter_context(metrics_directory()))
+        Multiprocess(config, [listening]).run()
+
+
+def _stopped(*_: object) -> NoReturn:
+    """uvicorn raises the signal that stopped it once more when it is done: a stop that was asked for is no failure."""
+    raise SystemExit(0)
+
+
+def bound(settings: Settings, host: str, port: int) -> socket.socket:
+    """A socket that listens on the address.
+
+    Raises UsageError for an address that needs keys where there are none, PymkError for one that cannot be had.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise UsageError(f"--host {host} is no address of this machine: {error.strerror}") from error
+    if not settings.keys and not ip_address(str(address[0]).partition("%")[0]).is_loopback:
+        raise UsageError(
+            f"without keys the service answers on the loopback address only, and --host {host} is another: "
+            "set PYMK_KEYS=key:read+write,..."
+        )
+    listening = socket.socket(family, kind, protocol)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(address)
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        if error.errno == EADDRINUSE:
+            raise PymkError(f"port {port} of {host} is taken by another process; choose another with --port") from error
+        raise PymkError(f"cannot listen on port {port} of {host}: {error.strerror}") from error
+    listening.set_inheritable(True)
+    return listening

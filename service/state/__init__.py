@@ -1,0 +1,1 @@
+"""What a process keeps in memory: the version it serves, and what changed since. Imports the ranking and below."""

@@ -1,0 +1,35 @@
+"""A person's profile as it is now: what a version has stored, overruled by what was put since."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from models.live_state.profile_changes import LiveProfile
+from models.live_state.user_record import LiveRecord
+from models.store.keys import Keys
+from models.store.protocol import AsyncStore
+from service.state.served_version import ServedVersion
+
+
+@dataclass(frozen=True, slots=True)
+class PersonNow:
+    """Somebody who exists now."""
+
+    row: int | None
+    """in the version; None for a newcomer, and for who came back after an erasure that the version does not know"""
+    profile: Mapping[str, Any]
+
+
+async def person_now(store: AsyncStore, keys: Keys, served: ServedVersion, user_id: str) -> PersonNow | None:
+    """The person of an id, in one trip to the store; None where nobody has it, the erased included.
+
+    Raises CorruptRecordError and StoreError.
+    """
+    packed, put = await store.get_many([keys.live(user_id), keys.live_profile(user_id)])
+    record, changes = LiveRecord.unpack(packed), LiveProfile.unpack(put)
+    cut = served.manifest.cut_us
+    row = None if record.erased > cut else served.tables.vocabulary.row(user_id)
+    if record.erased > record.profile or (row is None and not record.profile):
+        return None
+    stored = {} if row is None else served.tables.profile(row)
+    return PersonNow(row, changes.over(stored, record.erased if row is None else cut))

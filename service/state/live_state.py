@@ -1,0 +1,109 @@
+"""What a process knows of live state: who is hidden, who was shown too often, and what viewers did."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+
+from models.live_state.exposure import Exposed
+from models.live_state.user_record import LiveRecord, revision_of
+from models.live_state.visibility import FlagChange, HiddenSet
+from models.schema.columns import Flag
+from models.system.clock import MICROSECONDS, now_us
+from service.ranking.filters import ERASED_FLAG
+from service.ranking.viewer import Viewer
+from service.ranking.viewer_state import LiveView, resolved
+from service.state.served_version import ServedVersion
+
+VIEWS_KEPT = 4096
+"""resolved views of a process"""
+_DAY_US = 86_400 * MICROSECONDS
+_HOUR_US = 3600 * MICROSECONDS
+
+_ACTIVE = int(Flag.ACTIVE)
+
+_ViewKey = tuple[str, int, str, int, bool]
+
+
+class LiveState:
+    """Neither store nor loop: whoever reads the store tells it. One thread at a time."""
+
+    def __init__(self, forbidden_days: int, clock: Callable[[], int] = now_us) -> None:
+        self.hidden = HiddenSet()
+        self.exposed = Exposed()
+        self.floor = 0
+        """what writers of live records drop what is older than, microseconds"""
+        self._exposure = 0
+        self._forbidden_us = forbidden_days * _DAY_US
+        self._clock = clock
+        self._changed: dict[str, int] = {}
+        """by person whose flags changed, the epoch by which that was known; the latest last"""
+        self._views: OrderedDict[_ViewKey, LiveView] = OrderedDict()
+        self._beginning = object()
+
+    def take_hidden(self, changes: Iterable[FlagChange]) -> None:
+        """Learns of the changes that brought `hidden` to its epoch."""
+        for change in changes:
+            self._changed.pop(change.user_id, None)
+            self._changed[change.user_id] = self.hidden.epoch
+
+    def begin_anew(self) -> None:
+        """Forgets who is hidden: the store lost what was followed."""
+        self.hidden = HiddenSet()
+        self._changed.clear()
+        self._beginning = object()
+
+    def take_exposed(self, exposed: Exposed) -> None:
+        """Learns who was shown too often."""
+        self.exposed, self._exposure = exposed, exposed.identity
+
+    def bring(self, version: ServedVersion) -> None:
+        """Brings the people of a version up to what is known."""
+        now = version.ranking.now
+        if now.beginning is not self._beginning:
+            now.begin(self._beginning)
+        if now.epoch != self.hidden.epoch:
+            cut = version.manifest.cut_us
+            now.hide(self.hidden, self._since(now.epoch) if now.epoch else self.hidden.people(cut), cut)
+        if now.exposure != self._exposure:
+            now.expose(self.exposed)
+
+    def _since(self, epoch: int) -> list[str]:
+        changed = []
+        for user_id, known in reversed(self._changed.items()):
+            if known <= epoch:
+                break
+            changed.append(user_id)
+        return changed
+
+    def viewer(self, version: ServedVersion, user_id: str, row: int | None, packed: bytes | None) -> Viewer:
+        """The person, by her live record, in a version that was brought up to date.
+
+        Raises CorruptRecordError where the record does not read back.
+        """
+        flags = int(version.ranking.now.flags[row]) if row is not None else _ACTIVE
+        if packed is None:
+            return Viewer(user_id, row, None, bool(flags & _ACTIVE))
+        view = self._view(version, user_id, row, packed, bool(flags & ERASED_FLAG))
+        if row is None or view.is_new:
+            return Viewer(user_id, None, view, bool(view.flags & Flag.ACTIVE) and not view.is_gone)
+        return Viewer(user_id, row, view, bool(flags & _ACTIVE))
+
+    def _view(self, version: ServedVersion, user_id: str, row: int | None, packed: bytes, is_erased: bool) -> LiveView:
+        now = self._clock()
+        key = (user_id, revision_of(packed), version.version, now // _HOUR_US, is_erased)
+        view = self._views.get(key)
+        if view is not None:
+            self._views.move_to_end(key)
+            return view
+        view = resolved(
+            LiveRecord.unpack(packed),
+            version.tables,
+            row,
+            cut=version.manifest.cut_us,
+            refused_after=now - self._forbidden_us,
+            is_erased=is_erased,
+            rows_of=version.ranking.now.rows,
+        )
+        self._views[key] = view
+        if len(self._views) > VIEWS_KEPT:
+            self._views.popitem(last=False)
+        return view

@@ -1,0 +1,130 @@
+"""Keeps what a process knows of live state up to what the store has: on the way of a request, and in the background."""
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
+
+import structlog
+
+from models.errors import CorruptRecordError, StoreError, StoreUnavailableError
+from models.live_state.erased_ids import ErasedPeople, erased_people
+from models.live_state.exposure import Exposed
+from models.live_state.retention import read_floor
+from models.live_state.visibility import epoch_of, follow
+from models.store.keys import Keys
+from models.store.protocol import AsyncStore
+from service.metrics import Metrics
+from service.ranking.viewer import Viewer
+from service.state.live_state import LiveState
+from service.state.served_version import ServedVersion
+
+REFRESH_S = 5.0
+"""how often the floor and the table of exposed people are read"""
+
+
+class Following:
+    """Reads the store for one LiveState; lives from `start` to `aclose`."""
+
+    def __init__(self, store: AsyncStore, keys: Keys, state: LiveState, metrics: Metrics) -> None:
+        self.state = state
+        self._store = store
+        self._keys = keys
+        self._metrics = metrics
+        self._turn = asyncio.Lock()
+        self._failures = 0
+        """reads of the hidden set that failed"""
+        self._task: asyncio.Task[None] | None = None
+        self._erased: ErasedPeople | None = None
+        """as read once; who was erased since is in the hidden set"""
+
+    async def start(self) -> None:
+        """Learns what there is, where the store answers, and begins to follow."""
+        await self.refresh()
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="live-state")
+
+    async def aclose(self) -> None:
+        """Stops following."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    def knows(self, epoch: bytes | None) -> bool:
+        """Whether `hidden` has nothing to wait for."""
+        return epoch_of(epoch) == self.state.hidden.epoch
+
+    async def hidden(self, epoch: bytes | None) -> None:
+        """Returns once the process knows everybody hidden by an epoch that was read in the store.
+
+        One reads for all who wait, and fails for all of them: a slow store makes nobody wait for one read after the
+        other. Raises StoreUnavailableError where the store does not answer in time.
+        """
+        if self.knows(epoch):
+            return
+        wanted = epoch_of(epoch)
+        failures = self._failures
+        async with self._turn:
+            if failures != self._failures and wanted != self.state.hidden.epoch:
+                raise StoreUnavailableError("The store does not say in time who is hidden.")
+            try:
+                await self._follow_to(wanted)
+            except StoreError:
+                self._failures += 1
+                raise
+
+    async def _follow_to(self, wanted: int) -> None:
+        """Brings the hidden set to an epoch, or to the store's where that is behind what was known."""
+        known = self.state.hidden.epoch
+        if wanted < known:  # an answer that was overtaken, or a store that lost its data
+            wanted = epoch_of(await self._store.get(self._keys.hidden_epoch))
+            if wanted < known:
+                self._metrics.degraded.labels("hidden_lost").inc()
+                self.state.begin_anew()
+                self._erased = None
+        if wanted > self.state.hidden.epoch:
+            missed = wanted - self.state.hidden.epoch
+            changes = await follow(self._store, self._keys, self.state.hidden, wanted)
+            if len(changes) < missed:  # what is known by hashes alone may have come and gone in between
+                self._erased = None
+            self.state.take_hidden(changes)
+
+    async def erased(self, people: Iterable[str]) -> dict[str, int]:
+        """Those of these people who were ever erased, and when, microseconds; who came back since among them.
+
+        As of the epoch that `hidden` last returned for. Raises StoreUnavailableError.
+        """
+        if self._erased is None:
+            self._erased = await erased_people(self._store, self._keys)
+        hashed, hidden = self._erased, self.state.hidden
+        stamps = {person: max(hidden.erased_at(person), hashed.stamp(person)) for person in people}
+        return {person: stamp for person, stamp in stamps.items() if stamp}
+
+    async def viewer(self, version: ServedVersion, user_id: str) -> Viewer:
+        """A person in a version, by what is live. Raises StoreUnavailableError and CorruptRecordError."""
+        live, epoch = await self._store.get_many([self._keys.live(user_id), self._keys.hidden_epoch])
+        await self.hidden(epoch)
+        self.state.bring(version)
+        return self.state.viewer(version, user_id, version.tables.vocabulary.row(user_id), live)
+
+    async def refresh(self) -> None:
+        """Reads what no request waits for; where the store does not answer, all stays as it is."""
+        try:
+            epoch, exposed = await self._store.get_many([self._keys.hidden_epoch, self._keys.exposure])
+            await self.hidden(epoch)
+            self.state.floor = await read_floor(self._store, self._keys)
+            table = Exposed.unpack(exposed)
+            if table != self.state.exposed:
+                self.state.take_exposed(table)
+        except StoreError:
+            self._metrics.degraded.labels("live_state_not_read").inc()
+        except CorruptRecordError as error:
+            self._metrics.degraded.labels("corrupt_live_state").inc()
+            structlog.get_logger().error("live_state_not_read", error=str(error))
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            try:
+                await self.refresh()
+            except Exception as error:  # the next turn must find the task alive
+                structlog.get_logger().error("live_state_failed", exc_info=error)

@@ -1,0 +1,94 @@
+"""The version a process serves: opened aside, swapped in one step, the one before kept for stale lists."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from models.publishing.erasure_guard import OldVersions
+from models.publishing.publish import pull_tables
+from models.publishing.transfer import Loader
+from models.store.keys import Keys
+from models.store.protocol import SyncStore
+from models.version.local_versions import Versions
+from models.version.manifest import Manifest
+from models.version.tables import Tables
+from service.ranking.pipeline import Ranking, Scorer
+from service.ranking.rerank import SoftSettings
+from service.state.warmup import rehearse
+
+_PAGE_BYTES = 4096
+
+
+class OpenScorer(Protocol):
+    """Opens the ranker of a version's `model` directory."""
+
+    def __call__(self, directory: Path) -> Scorer: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ServedVersion:
+    """A version ready to rank; as long as somebody holds it, its files stay mapped."""
+
+    version: str
+    manifest: Manifest
+    ranking: Ranking
+
+    @property
+    def tables(self) -> Tables:
+        return self.ranking.tables
+
+
+class VersionOpener:
+    """Makes a version ready, from this host's disk or else from the store. Blocking: meant for a thread."""
+
+    def __init__(
+        self, store: SyncStore, versions: Versions, keys: Keys, open_scorer: OpenScorer, rules: SoftSettings
+    ) -> None:
+        self._store = store
+        self._versions = versions
+        self._keys = keys
+        self._open_scorer = open_scorer
+        self._rules = rules
+
+    def open(self, version: str) -> ServedVersion:
+        """The version, with every page of its tables read once and a list rehearsed, so that no request is the first.
+
+        Raises VersionError where neither disk nor store has it, ArtefactError where its files are damaged.
+        """
+        directory = pull_tables(self._store, version, self._versions, keys=self._keys)
+        manifest = Manifest.read(directory)
+        tables = Tables.open(directory / "tables")
+        _touch(tables)
+        if self._rules.suspicious.is_on and tables.suspicion is None:
+            structlog.get_logger().warning("rule_without_effect", rule="suspicious", version=version)
+        ranking = Ranking(tables, self._open_scorer(directory / "model"), self._rules)
+        rehearse(ranking)
+        return ServedVersion(version, manifest, ranking)
+
+    def clear(self, active: str) -> None:
+        """Takes versions off this host's disk that hold erased people whom the active one has not."""
+        OldVersions(Loader(self._store, self._keys), self._versions, active).remove_from_disk()
+
+    def on_disk(self, version: str) -> bool:
+        """Whether this host has the files of the version."""
+        return version in self._versions.ids()
+
+
+def _touch(tables: Tables) -> None:
+    """Reads one byte of every page of the mapped arrays that ranking uses."""
+    for array in vars(tables).values():
+        mapped = [array.indptr, array.indices] if hasattr(array, "indptr") else [array]
+        for one in mapped:
+            if isinstance(one, np.ndarray) and one.nbytes:
+                _pages(one)
+    _pages(tables.vocabulary.text)
+    tables.vocabulary.prepare()
+
+
+def _pages(array: NDArray[np.generic]) -> int:
+    flat = array.reshape(-1).view(np.uint8)
+    return int(flat[::_PAGE_BYTES].sum())

@@ -1,0 +1,1 @@
+"""Middleware, keys, problem documents and exception handlers. Imports the metrics."""

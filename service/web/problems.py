@@ -1,0 +1,102 @@
+"""What a request that failed is told: RFC 9457 problem documents, and which error gets which status."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+
+from models.errors import (
+    PymkError,
+    StoreError,
+    UsageError,
+    VersionError,
+)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 1
+"""what a client that was turned away for load or an absent store waits"""
+
+STATUS_OF: tuple[tuple[type[PymkError], HTTPStatus], ...] = (
+    (VersionError, HTTPStatus.CONFLICT),
+    (UsageError, HTTPStatus.UNPROCESSABLE_ENTITY),
+)
+"""the first class that fits decides; anything else is a fault of the service: 500 without its words"""
+
+
+class ProblemError(PymkError):
+    """A request cannot be answered as asked; carries what the answer says.
+
+    `members` stand in the document beside the standard ones, `headers` on the answer; `logged` stands in the log line
+    alone.
+    """
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        *,
+        members: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        logged: str | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.members = dict(members or {})
+        self.headers = dict(headers or {})
+        self.logged = logged
+
+    def body(self, request_id: str) -> bytes:
+        """The problem document."""
+        return orjson.dumps(
+            {
+                "type": "about:blank",
+                "title": self.status.phrase,
+                "status": self.status.value,
+                "detail": self.detail,
+                "request_id": request_id,
+                **self.members,
+            }
+        )
+
+
+def invalid(parameter: str, detail: str, place: str = "query") -> ProblemError:
+    """422 for one parameter: which, and what is allowed."""
+    return invalid_all([(parameter, place, detail)])
+
+
+def invalid_all(faults: Sequence[tuple[str, str, str]]) -> ProblemError:
+    """422 for (parameter, place, what is allowed) of every fault found."""
+    return ProblemError(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "; ".join(f"{parameter}: {detail}" if parameter else detail for parameter, _, detail in faults),
+        members={"errors": [{"parameter": name, "in": place, "detail": detail} for name, place, detail in faults]},
+    )
+
+
+def unavailable(detail: str, *, logged: str | None = None, **members: Any) -> ProblemError:
+    """503 with the wait after which to try again."""
+    headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, detail, members=members, headers=headers, logged=logged)
+
+
+def too_large() -> ProblemError:
+    """413 with the setting that bounds a body."""
+    return ProblemError(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is larger than this service takes (PYMK_MAX_BODY_BYTES)"
+    )
+
+
+def of_error(error: Exception) -> ProblemError:
+    """The problem that an error comes to; of an unexpected one only that it happened, of the store not where it is."""
+    if isinstance(error, ProblemError):
+        return error
+    if isinstance(error, StoreError):
+        return unavailable(error.told, logged=str(error))
+    for kind, status in STATUS_OF:
+        if isinstance(error, kind):
+            return ProblemError(status, str(error))
+    return ProblemError(
+        HTTPStatus.INTERNAL_SERVER_ERROR, "something went wrong in the service; its log has the request id"
+    )

@@ -1,0 +1,1 @@
+"""The background process: event log, candidates, exposure and erasures. Imports `models` alone."""

@@ -1,0 +1,226 @@
+"""`pymk worker`: works off the event log, and makes candidates for those who wait, as they are now."""
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from models.candidate_refresh.refresher import Edition, Maker, Refresher
+from models.candidate_refresh.replay import Wanted, queue_passed_over, replay
+from models.errors import PymkError, StoreError
+from models.event_log.archive import Archive
+from models.publishing import serving_processes
+from models.publishing.pointer import ActivePointer, read_pointer
+from models.publishing.publish import pull_tables
+from models.schema.vocabulary import Vocabulary
+from models.settings import CONTEXTS, Settings
+from models.store.connect import open_sync
+from models.store.keys import Keys
+from models.store.protocol import SyncStore
+from models.version.local_versions import Versions
+from models.version.manifest import Manifest
+from models.version.tables import Tables
+from service.worker.candidate_refresh import PeopleWorker
+from service.worker.erasures import ErasureWorker
+from service.worker.event_log import LogWorker
+from service.worker.exposure import ExposureWorker
+from service.worker.shard_leases import ShardLeases
+
+IDLE_S = 0.05
+"""pause when nobody waits"""
+STORE_PAUSE_S = 1.0
+"""pause after the store did not answer or a version could not be opened"""
+HEARTBEAT_S = serving_processes.TTL_S / 5
+REPORT_S = 10.0
+"""how often a worker with something to say says it"""
+SETTLED_S = 5.0
+"""so long after a switch some worker may still have worked for the version before"""
+
+
+class OpenMaker(Protocol):
+    """Opens the maker of a version directory."""
+
+    def __call__(self, directory: Path) -> Maker: ...
+
+
+class Worker:
+    """Follows the pointer, works off queue and log, answers those who want a version replayed onto.
+
+    Whatever it does may be done twice: a worker that dies is followed by one that does the last things again.
+    """
+
+    def __init__(
+        self,
+        store: SyncStore,
+        versions: Versions,
+        keys: Keys,
+        open_maker: OpenMaker,
+        *,
+        name: str,
+        stop: threading.Event,
+        superseded_ttl_s: float,
+        forbidden_days: int,
+        exposure_limit: int,
+        contexts: Sequence[str] = CONTEXTS,
+    ) -> None:
+        self._store, self._versions, self._keys, self._open_maker = store, versions, keys, open_maker
+        self._process = keys.process(name)
+        self._stop = stop
+        self._edition: Edition | None = None
+        self._passed_over: tuple[str, bool] | None = None
+        self._reported_at = 0.0
+        self._log = structlog.get_logger()
+        self._refresher = Refresher(store, keys, forbidden_days, contexts)
+        self.people = PeopleWorker(store, keys, self._refresher, self._follow, superseded_ttl_s)
+        leases = ShardLeases(store, keys, name)
+        self.log = LogWorker(store, keys, Archive(versions.home), leases)
+        self.exposure = ExposureWorker(
+            store, keys, versions.home, exposure_limit, self._vocabulary, lambda: 0 in leases.held
+        )
+        self.erasures = ErasureWorker(store, keys, versions, lambda: 0 in leases.held)
+        self._said = self._figures()
+
+    def run(self) -> None:
+        """Works until the stop event; then finishes the people at hand and takes itself off the list of processes."""
+        threads = [
+            threading.Thread(target=self._beat, name="heartbeat", daemon=True),
+            threading.Thread(target=self.log.run, args=(self._stop,), name="log", daemon=True),
+            threading.Thread(target=self.exposure.run, args=(self._stop,), name="exposure", daemon=True),
+            threading.Thread(target=self.erasures.run, args=(self._stop,), name="erasures", daemon=True),
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            while not self._stop.is_set():
+                try:
+                    busy = self.turn(time.time())
+                except PymkError as error:  # the store is away, or a version cannot be opened: both may pass
+                    self._log.warning("worker_waits", error=str(error))
+                    self._stop.wait(STORE_PAUSE_S)
+                    continue
+                if not busy:
+                    self._stop.wait(IDLE_S)
+        finally:
+            self._stop.set()
+            for thread in threads:
+                thread.join(HEARTBEAT_S)
+            with suppress(StoreError):  # the report expires by itself
+                self._store.delete([self._process])
+            self._log.info("worker_stopped", **self._figures())
+
+    def turn(self, now_s: float) -> bool:
+        """Follows the pointer and works off what is due; whether anything was."""
+        replayed = self._replay_wanted()
+        busy = self.people.turn(now_s)
+        self._say(now_s)
+        return busy or replayed
+
+    def _follow(self) -> Edition | None:
+        """The active version, opened where it changed; None while there is none."""
+        pointer = read_pointer(self._store, keys=self._keys)
+        if pointer is None:
+            return None
+        if self._edition is None or self._edition.version != pointer.version:
+            self._edition = self._opened(pointer.version)
+            self._report()
+            self._log.info("version_followed", version=pointer.version)
+        self._queue_passed_over(pointer, self._edition.manifest)
+        return self._edition
+
+    def _vocabulary(self) -> Vocabulary | None:
+        return None if self._edition is None else self._edition.tables.vocabulary
+
+    def _opened(self, version: str) -> Edition:
+        directory = pull_tables(self._store, version, self._versions, keys=self._keys)
+        tables = Tables.open(directory / "tables")
+        return Edition(Manifest.read(directory), tables, self._open_maker(directory))
+
+    def _queue_passed_over(self, pointer: ActivePointer, manifest: Manifest) -> None:
+        """Queues whom the switch passed over: at once, and again when no worker is left behind it."""
+        activation = pointer.activated_at.isoformat()
+        settled = time.time() - pointer.activated_at.timestamp() > SETTLED_S
+        if self._passed_over in ((activation, settled), (activation, True)):
+            return
+        key = self._keys.followed(pointer.version)
+        if self._store.get(key) != activation.encode():
+            queued = queue_passed_over(self._store, self._keys, manifest)
+            self._log.info("switch_followed", version=pointer.version, queued=queued)
+            if settled:
+                self._store.set(key, activation.encode())
+        self._passed_over = (activation, settled)
+
+    def _replay_wanted(self) -> bool:
+        """Replays onto the version that somebody asks for; whether anybody did."""
+        content = self._store.get(self._keys.replay)
+        wanted = Wanted.decode(content)
+        if wanted is None or not self._store.compare_and_set(self._keys.replay, content, b""):
+            return False
+        edition = self._edition
+        if edition is None or edition.version != wanted.version:
+            edition = self._opened(wanted.version)
+        replay(self._refresher, edition)
+        return True
+
+    def _figures(self) -> dict[str, float | int | None]:
+        tally = self.people.tally
+        return {
+            "entries": self.log.entries.total(),
+            "made": tally.made,
+            "newcomers": tally.newcomers,
+            "unknown": tally.unknown,
+            "failed": tally.failed,
+            "given_up": tally.given_up,
+            "latency_p50_s": tally.latency(0.5),
+            "latency_p99_s": tally.latency(0.99),
+        }
+
+    def _say(self, now_s: float) -> None:
+        """One line of figures now and then: what was done, what waits, how late it was."""
+        if now_s - self._reported_at < REPORT_S:
+            return
+        waiting, log_length = self._store.queue_length(self._keys.refresh), self.log.waiting()
+        figures = self._figures()
+        if waiting or log_length or figures != self._said:
+            self._log.info("worker_works", queue=waiting, log=log_length, **figures)
+        self._reported_at, self._said = now_s, figures
+
+    def _report(self) -> None:
+        version = self._edition.version if self._edition is not None else ""
+        self._store.set(self._process, version.encode(), serving_processes.TTL_S)
+
+    def _beat(self) -> None:
+        """Reports that the worker lives, also while it makes a block."""
+        while not self._stop.is_set():
+            with suppress(StoreError):  # the main loop says so
+                self._report()
+            self._stop.wait(HEARTBEAT_S)
+
+
+def work(settings: Settings) -> None:
+    """Works until SIGTERM or SIGINT."""
+    from models.candidate_refresh.generator import open_maker
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with closing(open_sync(settings)) as store:
+        worker = Worker(
+            store,
+            Versions(settings.home),
+            Keys(settings.namespace),
+            open_maker,
+            name=f"worker-{socket.gethostname()}-{os.getpid()}",
+            stop=stop,
+            superseded_ttl_s=settings.superseded_ttl_s,
+            forbidden_days=settings.forbidden_days,
+            exposure_limit=settings.exposure_limit,
+            contexts=settings.surfaces,
+        )
+        worker.run()

@@ -1,0 +1,92 @@
+"""What the OpenAPI document says is what is answered."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import numpy as np
+import pytest
+import schemathesis
+from anyio.from_thread import start_blocking_portal
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from models.publishing.publish import publish
+from models.settings import Settings
+from models.store.keys import Keys
+from models.store.memory import AsyncMemoryStore, MemoryStore
+from models.system import logs
+from models.version.local_versions import Versions
+from service.app import create_app
+from service.container import Stores
+
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+OPERATIONS = 15
+URL = "http://service"
+Ask = Callable[..., httpx2.Response]
+
+
+@pytest.fixture(scope="module")
+def ask(tmp_path_factory: pytest.TempPathFactory, written_version: Path) -> Iterator[Ask]:
+    """Sends a request to a service that serves the version of eight people."""
+    logs.configure(json=True)
+    home = tmp_path_factory.mktemp("home")
+    store = MemoryStore()
+    directory = home / "versions" / "20260101T000000Z-0a1b2c"
+    directory.parent.mkdir()
+    directory.symlink_to(written_version)
+    publish(directory, store, Versions(home), keys=Keys("pymk"))
+
+    @asynccontextmanager
+    async def stores(_: Settings) -> AsyncIterator[Stores]:
+        yield Stores(AsyncMemoryStore(store), store)
+
+    class FirstFeature:
+        def scores(self, tables: Any, block: Any, context: str) -> NDArray[np.float32]:
+            scores: NDArray[np.float32] = block.values()[0] / np.float32(4)
+            return scores
+
+    open_scorer: Callable[[Path], FirstFeature] = lambda directory: FirstFeature()  # noqa: E731
+    app = create_app(Settings(home=home), open_stores=stores, open_scorer=open_scorer)
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(app.router.lifespan_context(app)),
+        portal.wrap_async_context_manager(
+            httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url=URL)
+        ) as opened,
+    ):
+        yield lambda **request: portal.call(partial(opened.request, **request))
+
+
+@pytest.fixture(scope="module")
+def document(ask: Ask) -> dict[str, Any]:
+    return {**ask(method="GET", url="/openapi.json").json(), "servers": [{"url": URL}]}
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_every_answer_is_documented(ask: Ask, document: dict[str, Any], data: st.DataObject) -> None:
+    """schemathesis: no 5xx, and no status, type or shape that the document does not name."""
+    found = [one.ok() for one in schemathesis.openapi.from_dict(document).get_all_operations()]
+    assert len(found) == OPERATIONS
+    case = data.draw(data.draw(st.sampled_from(found)).as_strategy())
+    wanted = case.as_transport_kwargs(base_url=URL)
+    request = {name: wanted[name] for name in ("method", "url", "params", "headers", "json") if wanted.get(name)}
+    case.validate_response(ask(**request), checks=CHECKS)
+
+
+def test_the_hot_route_is_documented_like_the_others(document: dict[str, Any]) -> None:
+    route = document["paths"]["/pymk/recommendations"]["get"]
+    assert {parameter["name"] for parameter in route["parameters"]} >= {"user_id", "limit", "context", "exclude"}
+    assert set(route["responses"]) == {"200", "401", "403", "422", "503"}
+    assert route["security"]

@@ -1,0 +1,187 @@
+"""Guests of the candidate kernel: members with other friends, and newcomers known by their profile alone."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from models.candidates.ann_index import IndexConfig, build_index
+from models.candidates.generator import (
+    CHEAP_DEFAULT,
+    CandidateConfig,
+    CandidateMaker,
+    IndexNearest,
+)
+from models.candidates.inputs import Landscape, profile_values
+from models.candidates.out_of_graph_user import NOBODY
+from models.candidates.user_builder import GuestBook
+from models.features.inductive import ProfileMap, settled
+from models.features.profile_affinity import fit_affinity
+from models.features.profile_codes import ProfileCoder
+from models.features.spectral import spectral_embedding
+from models.features.user_statistics import user_statistics
+from models.graph import Graph
+from models.schema.pair_features import AFFINITY, COMMON, PAIR_FEATURES
+from models.schema.profiles import CategoricalColumn, MultiColumn, Profiles
+
+N = 60
+NOTHING = np.zeros(0, np.int32)
+TEAMS = np.arange(N, dtype=np.int32) // 20
+
+
+def profiles() -> Profiles:
+    """Three teams of twenty, and in each a club of every second member."""
+    member = np.arange(N) % 2 == 0
+    clubs = MultiColumn(np.concatenate([[0], np.cumsum(member)]), TEAMS[member], ["art", "bowls", "chess"])
+    return Profiles(N, {"club": clubs, "team": CategoricalColumn(TEAMS, ["ants", "bees", "cats"])})
+
+
+def network(seed: int = 0) -> Graph:
+    """Friendships mostly inside a team."""
+    random = np.random.default_rng(seed)
+    a, b = np.triu_indices(N, 1)
+    likely = np.where(TEAMS[a] == TEAMS[b], 0.5, 0.02)
+    drawn = random.random(len(a)) < likely
+    return Graph.from_pairs(N, a[drawn], b[drawn])
+
+
+def landscape(graph: Graph) -> tuple[Landscape, ProfileCoder]:
+    said = profiles()
+    coder = ProfileCoder.fit(said)
+    affinity = fit_affinity(coder.coded(said), graph)
+    spectral = spectral_embedding(graph)
+    embeddings = np.eye(3, dtype=np.float32)[TEAMS]
+    values, coordinates = profile_values(affinity), spectral.coordinates()
+    learnt = ProfileMap.fit(values, coordinates, embeddings, graph.degrees)
+    coordinates, embeddings = settled(learnt, values, coordinates, embeddings, graph.degrees)
+    land = Landscape(
+        graph=graph,
+        known=Graph.from_directed(N, [], []),
+        suggestible=np.ones(N, np.bool_),
+        spectral=coordinates,
+        eigenvalues=spectral.values,
+        embeddings=embeddings,
+        profiles=learnt,
+        affinity=affinity,
+        cheap=CHEAP_DEFAULT,
+    )
+    return land, coder
+
+
+class Served:
+    """A landscape with its maker and its guest book, the towers' inputs left out."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.land, coder = landscape(graph)
+        index = build_index(self.land.embeddings, IndexConfig(threads=1))
+        self.maker = CandidateMaker(self.land, IndexNearest(index, self.land.embeddings), CandidateConfig(least=0), 1)
+        self.book = GuestBook(None, self.land, coder, None)  # type: ignore[arg-type]
+
+    def newcomer(self, said: dict[str, object], friends: Sequence[int] = ()) -> tuple[list[int], np.ndarray]:
+        """Candidates in the order of the block, and their features (F, m)."""
+        guest = self.book.guest(said, np.array(sorted(friends), np.int32), NOTHING)
+        block = self.maker.guest_block(guest)
+        assert block.viewer == NOBODY
+        return block.rows.tolist(), block.values()
+
+
+@pytest.fixture(scope="module")
+def served() -> Served:
+    return Served(network())
+
+
+def test_a_member_whose_friends_did_not_change_is_compared_as_by_night(served: Served) -> None:
+    for row in range(0, N, 7):
+        friends = served.graph.neighbours(row)
+        guest = served.book.member(row, friends, NOTHING)
+        live, night = served.maker.guest_block(guest), served.maker.block(row)
+        assert live.viewer == row
+        assert not set(live.rows.tolist()) & {row, *friends.tolist()}
+        both = sorted(set(live.rows.tolist()) & set(night.rows.tolist()))
+        assert len(both) > 15
+
+        def of(block: object, rows: list[int] = both) -> np.ndarray:
+            at = {one: place for place, one in enumerate(block.rows.tolist())}  # type: ignore[attr-defined]
+            return block.values()[:, [at[one] for one in rows]]  # type: ignore[attr-defined]
+
+        np.testing.assert_allclose(of(live), of(night), atol=0.08)  # two roundings to a byte
+
+
+def test_a_new_friend_brings_her_friends(served: Served) -> None:
+    row = 0
+    friends = served.graph.neighbours(row)
+    new = next(other for other in range(40, N) if other not in friends)
+    theirs = set(served.graph.neighbours(new).tolist()) - set(friends.tolist()) - {row}
+    more = np.sort(np.append(friends, new)).astype(np.int32)
+    block = served.maker.guest_block(served.book.member(row, more, NOTHING))
+    common = dict(zip(block.rows.tolist(), block.values()[COMMON], strict=True))
+    assert new not in common
+    assert all(common[other] > 0 for other in theirs)
+    fewer = served.maker.guest_block(served.book.member(row, friends[:1], NOTHING))
+    through = set(served.graph.neighbours(int(friends[0])).tolist())
+    found = {one for one, value in zip(fewer.rows.tolist(), fewer.values()[COMMON], strict=True) if value > 0}
+    assert found == through - {row, int(friends[0])}
+
+
+def test_whom_a_guest_must_not_be_shown_is_no_candidate(served: Served) -> None:
+    friends = served.graph.neighbours(3)
+    free = served.maker.guest_block(served.book.member(3, friends, NOTHING))
+    known = np.sort(free.rows[:5].astype(np.int32))
+    assert not set(served.maker.guest_block(served.book.member(3, friends, known)).rows.tolist()) & set(known.tolist())
+    again = served.maker.guest_block(served.book.member(3, friends, NOTHING))
+    assert again.pack() == free.pack()  # one guest leaves nothing behind for the next
+
+
+def test_a_newcomer_with_a_profile_finds_her_team(served: Served) -> None:
+    for code, team in enumerate(("ants", "bees", "cats")):
+        rows, values = served.newcomer({"team": team, "club": [["art"], ["bowls"], ["chess"]][code]})
+        assert (TEAMS[rows[:12]] == code).all()
+        assert not values[COMMON].any()
+        own = values[AFFINITY][TEAMS[rows] == code]
+        others = values[AFFINITY][TEAMS[rows] != code]
+        assert not len(others) or own.min() > others.max()
+
+
+def test_unknown_values_and_columns_say_nothing(served: Served) -> None:
+    nothing, _ = served.newcomer({})
+    odd, values = served.newcomer({"team": "dogs", "club": "no list", "shoe size": 41})
+    assert odd == nothing
+    assert not values[AFFINITY].any()
+
+
+def test_three_friends_say_more_than_the_profile(served: Served) -> None:
+    bees = [row for row in range(20, 40) if served.graph.degrees[row] > 3][:3]
+    rows, values = served.newcomer({"team": "ants"}, bees)
+    assert not set(bees) & set(rows)
+    mutual = [row for row, value in zip(rows, values[COMMON], strict=True) if value > 0]
+    assert mutual
+    assert np.mean(TEAMS[mutual] == 1) > 0.8
+
+
+def test_a_guests_statistics_are_those_the_night_would_count() -> None:
+    graph, row = network(1), 11
+    friends = graph.neighbours(row)
+    served = Served(graph.without(np.full(len(friends), row), friends))
+    guest = served.book.guest({"team": "ants"}, friends, NOTHING)
+    counted = user_statistics(graph, np.ones(N, np.float32))[row]
+    found = served.book._statistics(guest)
+    np.testing.assert_allclose(found[:2], counted[:2], rtol=1e-5)
+    assert found[2] == pytest.approx(counted[2], abs=0.1)  # her friends do not count her yet
+    alone = served.book._statistics(served.book.guest({}, NOTHING, NOTHING))
+    assert alone[:3].tolist() == [0, 0, 0]
+
+
+def test_a_friend_who_has_no_friends_herself_does_no_harm() -> None:
+    graph = network(2)
+    friends = graph.neighbours(5)
+    lonely = Served(graph.without(np.full(len(friends), 5), friends))
+    rows, values = lonely.newcomer({"team": "ants"}, [5])
+    assert rows
+    assert np.isfinite(values).all()
+
+
+def test_features_are_all_there(served: Served) -> None:
+    _, values = served.newcomer({"team": "ants"}, [0, 2])
+    assert values.shape[0] == len(PAIR_FEATURES)
+    assert np.isfinite(values).all()

@@ -1,0 +1,286 @@
+"""Erasing comes to its end from wherever it was cut short, and takes nothing of who came back."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.erasure.purge import erase_turn
+from models.errors import StoreUnavailableError
+from models.event_log.archive import Archive
+from models.event_log.event import Event
+from models.event_log.log_consumer import Mender
+from models.event_log.write_events import write_events
+from models.event_log.write_profile import write_erasure, write_profile
+from models.live_state.edges import Direction, mark
+from models.live_state.erased_ids import read_erased
+from models.live_state.erasure_receipts import (
+    State,
+    erasure_by_receipt,
+    erasure_of,
+    open_erasure,
+    open_erasure_blocking,
+    read_open,
+)
+from models.live_state.user_record import LiveRecord
+from models.live_state.visibility import HiddenSet, follow_blocking
+from models.publishing.publish import publish
+from models.schema.event_kinds import EventKind
+from models.store.keys import SHARDS, Keys
+from models.store.memory import AsyncMemoryStore, MemoryStore
+from models.system import files
+from models.system.clock import SETTLE_US
+from models.version.local_versions import Versions
+
+pytestmark = pytest.mark.anyio
+WRITES = {"commit", "compare_and_set", "delete", "stream_delete", "members_remove", "stamps_remove", "queue_done"}
+
+
+class Dying:
+    """A store whose client dies before its `last` write."""
+
+    def __init__(self, memory: MemoryStore, last: int) -> None:
+        self._memory, self.left = memory, last
+
+    def __getattr__(self, name: str) -> Any:
+        if name in WRITES:
+            self.left -= 1
+            if self.left <= 0:
+                raise StoreUnavailableError("dead")
+        return getattr(self._memory, name)
+
+
+class DyingWriter(AsyncMemoryStore):
+    """The same for who writes an erasure."""
+
+    def __init__(self, memory: MemoryStore, last: int) -> None:
+        super().__init__(memory)
+        self._left = last
+
+    def _write(self) -> None:
+        self._left -= 1
+        if self._left <= 0:
+            raise StoreUnavailableError("dead")
+
+    async def commit(self, commits: Any) -> list[bool]:
+        self._write()
+        return await super().commit(commits)
+
+    async def fields_set(self, key: str, fields: Any) -> None:
+        self._write()
+        await super().fields_set(key, fields)
+
+    async def members_add(self, key: str, members: Any) -> int:
+        self._write()
+        return await super().members_add(key, members)
+
+
+def raw(memory: MemoryStore, home: Path) -> Iterator[bytes]:
+    """All that the store and the archive hold."""
+    for key, held in memory._held.items():
+        yield key.encode()
+        yield repr(held.value).encode()
+    for path in home.rglob("*.jsonl"):
+        yield path.read_bytes()
+
+
+class Place:
+    """A store and a home in which a version is served."""
+
+    def __init__(
+        self, home: Path, memory: MemoryStore, keys: Keys, clock: Any, make_version: Callable[..., str]
+    ) -> None:
+        self.home, self.memory, self.keys, self.clock, self._make = home, memory, keys, clock, make_version
+        self.versions, self.store = Versions(home), AsyncMemoryStore(memory)
+
+    def publish(self, **more: Any) -> str:
+        version = self._make(self.home, **more)
+        publish(self.versions.path(version), self.memory, self.versions, keys=self.keys)
+        return version
+
+    def mend(self) -> None:
+        mender = Mender(self.memory, self.keys, Archive(self.home), clock=self.clock)
+        for shard in range(SHARDS):
+            mender.turn(shard)
+
+    def erase(self, store: Any = None) -> int:
+        return erase_turn(store or self.memory, self.keys, self.versions, clock=self.clock)
+
+    async def events(self, *events: Event) -> None:
+        await write_events(self.store, self.keys, events, clock=self.clock)
+
+    def waits_for(self) -> list[str]:
+        (erasure,) = read_open(self.memory, self.keys).values()
+        return [str(one) for one in erasure.waits_for]
+
+
+@pytest.fixture
+def place(tmp_path: Path, memory: MemoryStore, keys: Keys, clock: Any, make_version: Callable[..., str]) -> Place:
+    return Place(tmp_path, memory, keys, clock, make_version)
+
+
+class TestEraseTurn:
+    async def test_step_by_step(self, place: Place, clock: Any) -> None:
+        place.publish(live_cut=clock.now - 1)
+        await place.events(Event(EventKind.BLOCK, "eve", "bea"), Event(EventKind.IMPRESSION, "cid", "eve"))
+        await write_erasure(place.store, place.keys, "eve", clock=clock)
+        assert place.erase() == 1
+        assert place.waits_for() == ["log"], "what may still be on its way is waited for"
+        clock.now += 2 * SETTLE_US
+        assert place.erase() == 1
+        assert place.waits_for() == ["log"]
+        place.mend()
+        assert place.erase() == 1
+        assert place.waits_for() == ["night"]
+        place.publish(live_cut=clock.now)
+        assert place.erase() == 0
+        assert not [one for one in raw(place.memory, place.home) if b"eve" in one]
+        assert place.erase() == 0
+
+    async def test_a_version_that_left_the_person_out_will_do(self, place: Place, clock: Any, keys: Keys) -> None:
+        """Erased after the cut, and yet before the night looked."""
+        stamp = await write_erasure(place.store, keys, "eve", clock=clock)
+        receipt = await open_erasure(place.store, keys, "eve", stamp)
+        place.mend()
+        clock.now += 2 * SETTLE_US
+        place.publish(live_cut=stamp - 1)
+        assert place.erase() == 1
+        place.publish(live_cut=stamp - 1, erasures={receipt[:32]: stamp})
+        assert place.erase() == 0
+
+    async def test_a_night_at_work_that_began_before_is_waited_for(self, place: Place, clock: Any) -> None:
+        await write_erasure(place.store, place.keys, "eve", clock=clock)
+        place.mend()
+        clock.now += 2 * SETTLE_US
+        place.publish(live_cut=clock.now)
+        (place.home / "night").mkdir()
+        (place.home / "night" / "run.json").write_text('{"started_at": "2026-01-01T00:00:00Z"}')
+        with files.locked(place.home / ".night.lock", 0.0):
+            assert place.erase() == 1
+            assert place.waits_for() == ["run"]
+        assert place.erase() == 0
+        assert not (place.home / "night").exists()
+
+    async def test_a_night_that_began_after_is_left_alone(self, place: Place, clock: Any) -> None:
+        await write_erasure(place.store, place.keys, "eve", clock=clock)
+        place.mend()
+        clock.now += 2 * SETTLE_US
+        place.publish(live_cut=clock.now)
+        (place.home / "night").mkdir()
+        (place.home / "night" / "run.json").write_text('{"started_at": "2036-01-01T00:00:00Z"}')
+        assert place.erase() == 0
+        assert (place.home / "night").exists()
+
+    async def test_while_another_publishes_versions_stay(self, place: Place, clock: Any) -> None:
+        first = place.publish(live_cut=1)
+        await write_erasure(place.store, place.keys, "eve", clock=clock)
+        place.mend()
+        clock.now += 2 * SETTLE_US
+        place.publish(live_cut=clock.now)
+        with place.versions.switching():
+            assert place.erase() == 1
+        assert place.waits_for() == ["switch"]
+        assert first in place.versions.ids()
+        assert place.erase() == 0
+        assert first not in place.versions.ids()
+
+    async def test_it_may_die_anywhere(self, place: Place, clock: Any, keys: Keys, memory: MemoryStore) -> None:
+        for last in range(1, 40):
+            await place.events(Event(EventKind.BLOCK, "cid", "eve"), Event(EventKind.CONNECT, "eve", "dan"))
+            await write_profile(place.store, keys, "eve", {"active": False}, clock=clock)
+            place.publish(live_cut=clock.now)
+            await write_erasure(place.store, keys, "eve", clock=clock)
+            clock.now += 2 * SETTLE_US
+            place.mend()
+            place.publish(live_cut=clock.now)
+            dying = Dying(memory, last)
+            try:
+                left = place.erase(dying)
+            except StoreUnavailableError:
+                left = 1
+            assert left in (0, 1)
+            assert place.erase() == 0
+            assert not [one for one in raw(memory, place.home) if b"eve" in one], last
+            clock.now += 1
+            if dying.left > 0:
+                return
+        pytest.fail("the turn has more writes than this test takes away")
+
+    async def test_a_writer_that_died_is_mended(self, place: Place, clock: Any, keys: Keys) -> None:
+        for last in (2, 3, 4):
+            store = DyingWriter(place.memory, last)
+            with pytest.raises(StoreUnavailableError):
+                await write_erasure(store, keys, f"eve{last}", clock=clock)
+        place.mend()
+        clock.now += 2 * SETTLE_US
+        place.publish(live_cut=clock.now)
+        assert len(read_open(place.memory, keys)) == 3
+        assert place.erase() == 0
+        assert not [one for one in raw(place.memory, place.home) if b"eve" in one]
+
+    async def test_who_came_back_keeps_what_is_hers(
+        self, place: Place, clock: Any, keys: Keys, memory: MemoryStore
+    ) -> None:
+        place.publish(live_cut=clock.now - 1)
+        await place.events(Event(EventKind.BLOCK, "cid", "eve"), Event(EventKind.CONNECT, "eve", "dan"))
+        stamp = await write_erasure(place.store, keys, "eve", clock=clock)
+        clock.now += 10
+        await place.events(Event(EventKind.DISMISS, "fay", "eve"))  # by a process that had not heard
+        clock.now += 10
+        await write_profile(place.store, keys, "eve", {"company": "Acme", "discoverable": False}, clock=clock)
+        clock.now += 10
+        await place.events(Event(EventKind.INVITE, "gus", "eve"))
+        memory.stamps_raise(keys.touched, {"eve": clock.now})
+        place.mend()
+        clock.now += 2 * SETTLE_US
+        place.publish(live_cut=clock.now)
+        assert place.erase() == 0
+        records = {one: LiveRecord.unpack(memory.get(keys.live(one))) for one in ("cid", "dan", "fay", "gus", "eve")}
+        assert all("eve" not in records[one].ties for one in ("cid", "dan", "fay"))
+        assert set(records["gus"].ties["eve"]) == {mark(Direction.OUT, EventKind.INVITE)}
+        assert set(records["eve"].ties) == {"gus"}
+        kept = [entry for shard in range(SHARDS) for _, entry in Archive(place.home).read(shard) if entry]
+        assert [(entry.kind, entry.user_id) for entry in kept if entry.names_any({"eve": clock.now})] == [
+            (entry.kind, entry.user_id) for entry in kept
+        ]
+        assert {entry.kind for entry in kept} == {"profile", "invite"}
+        hidden = HiddenSet()
+        follow_blocking(memory, keys, hidden)
+        assert hidden.over("eve", 7, 0) == 6
+        assert hidden.erased() == {}
+        assert memory.get(keys.live_profile("eve")) is not None
+        assert memory.stamps_after(keys.touched, 0, 9) == [("eve", clock.now - 2 * SETTLE_US)]
+        assert stamp < records["eve"].profile
+
+    async def test_a_second_erasure_leaves_the_first_done(self, place: Place, clock: Any, keys: Keys) -> None:
+        place.publish(live_cut=clock.now - 1)
+        first = await write_erasure(place.store, keys, "eve", clock=clock)
+        receipt = await open_erasure(place.store, keys, "eve", first)
+        place.mend()
+        clock.now += 2 * SETTLE_US
+        place.publish(live_cut=clock.now)
+        assert place.erase() == 0
+        await write_profile(place.store, keys, "eve", {}, clock=clock)
+        await write_erasure(place.store, keys, "eve", clock=clock)
+        latest = await erasure_of(place.store, keys, "eve")
+        found = await erasure_by_receipt(place.store, keys, receipt)
+        assert latest is not None
+        assert found is not None
+        assert latest[0] != receipt
+        assert (found[1].state(found[0]), latest[1].state(latest[1].stamp)) == (State.DONE, State.HIDDEN)
+        place.mend()  # the log is heard again by a worker that died: the first stays done
+        assert len(read_open(place.memory, keys)) == 1
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+async def test_an_earlier_erasure_told_again_leaves_the_latest_the_latest(place: Place, blocking: bool) -> None:
+    """As a worker does that dies between the entries of two erasures of one id: a night then goes by the later."""
+    for stamp in (5, 9, 5):
+        if blocking:
+            open_erasure_blocking(place.memory, place.keys, "ann", stamp)
+        else:
+            await open_erasure(place.store, place.keys, "ann", stamp)
+    assert read_erased(place.memory, place.keys).stamp("ann") == 9
+    (erasure,) = read_open(place.memory, place.keys).values()
+    assert erasure.stamps == (5, 9)

@@ -1,0 +1,192 @@
+"""Profiles, flags and erasures reach everybody."""
+
+from typing import Any
+
+import pytest
+
+from models.errors import CorruptRecordError, StoreUnavailableError
+from models.event_log.event import Entry, Event
+from models.event_log.write_events import write_events
+from models.event_log.write_profile import write_erasure, write_profile
+from models.live_state import visibility
+from models.live_state.erased_ids import read_erased
+from models.live_state.profile_changes import LiveProfile
+from models.live_state.user_record import LiveRecord
+from models.live_state.visibility import (
+    FlagChange,
+    HiddenSet,
+    append_change,
+    epoch_of,
+    follow,
+    follow_blocking,
+    forget_blocking,
+)
+from models.schema.columns import Flag
+from models.schema.event_kinds import EventKind
+from models.store.keys import Keys, shard_of
+from models.store.memory import AsyncMemoryStore, MemoryStore
+from models.store.protocol import BEGINNING
+
+pytestmark = pytest.mark.anyio
+ALL = int(Flag.DISCOVERABLE | Flag.ACTIVE | Flag.CONNECTIONS_VISIBLE)
+
+
+class TestWriteProfile:
+    async def test_columns_are_kept_one_by_one(
+        self, store: AsyncMemoryStore, memory: MemoryStore, keys: Keys, clock: Any
+    ) -> None:
+        first = await write_profile(store, keys, "ann", {"company": "Acme", "age": 3}, clock=clock)
+        second = await write_profile(store, keys, "ann", {"company": None, "genres": ["jazz"]}, clock=clock)
+        assert second.stamp == first.stamp + 1
+        assert (first.epoch, second.epoch) == (None, None)
+        profile = LiveProfile.unpack(memory.get(keys.live_profile("ann")))
+        assert profile.over({"company": "Bolt", "city": "Ulm"}, 0) == {"city": "Ulm", "age": 3, "genres": ["jazz"]}
+        assert profile.over({"company": "Bolt", "age": 2}, first.stamp) == {"age": 2, "genres": ["jazz"]}
+        assert LiveRecord.unpack(memory.get(keys.live("ann"))).profile == second.stamp
+        kinds = [Entry.decode(one).columns for _, one in memory.stream_read(keys.log(shard_of("ann")), BEGINNING, 9)]
+        assert kinds == [{"company": "Acme", "age": 3}, {"company": None, "genres": ["jazz"]}]
+
+    async def test_flags_are_known_from_their_epoch_on(self, store: AsyncMemoryStore, keys: Keys, clock: Any) -> None:
+        put = await write_profile(store, keys, "ann", {"discoverable": False, "active": True}, clock=clock)
+        assert put.epoch == 1
+        seen = HiddenSet()
+        changes = await follow(store, keys, seen, put.epoch)
+        assert changes == [FlagChange("ann", put.stamp, {Flag.DISCOVERABLE: False, Flag.ACTIVE: True})]
+        assert seen.over("ann", ALL & ~Flag.ACTIVE, put.stamp - 1) == ALL & ~Flag.DISCOVERABLE
+        assert seen.over("ann", ALL, put.stamp) == ALL
+        assert seen.over("bea", 5, 0) == 5
+        again = await write_profile(store, keys, "ann", {"discoverable": None}, clock=clock)
+        assert again.epoch == 2
+        assert await follow(store, keys, seen, 2) == [FlagChange("ann", again.stamp, {Flag.DISCOVERABLE: True})]
+        assert seen.over("ann", ALL, 0) == ALL
+
+    async def test_who_is_shown_and_says_so_again_is_no_news(
+        self, store: AsyncMemoryStore, memory: MemoryStore, keys: Keys, clock: Any
+    ) -> None:
+        async def put(**flags: bool | None) -> int | None:
+            clock.now += 1
+            return (await write_profile(store, keys, "ann", flags, base=Flag(ALL), cut=5, clock=clock)).epoch
+
+        assert await put(discoverable=True, active=None) is None
+        assert await put(discoverable=False, active=True) == 1
+        assert await put(discoverable=False) == 2, "versions made before and after may say otherwise"
+        assert await put(discoverable=True) == 3
+        assert await put(discoverable=True) is None
+        told = [Entry.decode(one).told for _, one in memory.stream_read(keys.log(shard_of("ann")), BEGINNING, 9)]
+        assert told == [[], ["discoverable"], ["discoverable"], ["discoverable"], []]
+        shut = await write_profile(store, keys, "bea", {"active": True}, base=Flag.DISCOVERABLE, cut=5, clock=clock)
+        assert shut.epoch == 4, "the version hides her"
+        await write_erasure(store, keys, "bea", clock=clock)
+        back = await write_profile(store, keys, "bea", {"active": True}, base=Flag.DISCOVERABLE, cut=5, clock=clock)
+        assert back.epoch is None, "whom the version hides is somebody else"
+
+    async def test_a_damaged_profile_is_noticed(self, store: AsyncMemoryStore, memory: MemoryStore, keys: Keys) -> None:
+        memory.set(keys.live_profile("ann"), b'{"company":3}')
+        with pytest.raises(CorruptRecordError):
+            await write_profile(store, keys, "ann", {"company": "Acme"})
+
+
+class TestHiddenSet:
+    async def test_the_order_of_changes_decides_nothing(self, store: AsyncMemoryStore, keys: Keys) -> None:
+        for stamp, value in ((5, False), (3, True), (5, True), (5, False)):
+            await append_change(store, keys, FlagChange("ann", stamp, {Flag.ACTIVE: value}))
+        seen = HiddenSet()
+        await follow(store, keys, seen, 4)
+        assert seen.over("ann", ALL, 4) == ALL & ~Flag.ACTIVE
+        assert seen.people(4) == ["ann"]
+        assert seen.people(5) == []
+
+    async def test_many_changes_are_followed_in_pieces(
+        self, store: AsyncMemoryStore, memory: MemoryStore, keys: Keys, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(visibility, "READ_AT_ONCE", 3)
+        for number in range(8):
+            await append_change(store, keys, FlagChange(f"u{number}", number + 1, {Flag.ACTIVE: False}))
+        seen, other = HiddenSet(), HiddenSet()
+        await follow(store, keys, seen, 2)
+        assert len(await follow(store, keys, seen, 8)) + 3 >= 8
+        assert len(follow_blocking(memory, keys, other)) == 8 == len(seen) == len(other)
+        assert seen.epoch == other.epoch == 8 == epoch_of(memory.get(keys.hidden_epoch))
+
+    async def test_a_read_that_fails_half_way_takes_nothing_in(
+        self, store: AsyncMemoryStore, keys: Keys, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(visibility, "READ_AT_ONCE", 3)
+        for number in range(5):
+            await append_change(store, keys, FlagChange(f"u{number}", number + 1, {Flag.ACTIVE: False}))
+        seen, read, pieces = HiddenSet(), store.stream_read, [0]
+
+        async def fails_once(key: str, after: str, limit: int) -> list[tuple[str, bytes]]:
+            pieces[0] += 1
+            if pieces[0] == 2:
+                raise StoreUnavailableError("no answer in time")
+            return await read(key, after, limit)
+
+        monkeypatch.setattr(store, "stream_read", fails_once)
+        with pytest.raises(StoreUnavailableError):
+            await follow(store, keys, seen, 5)
+        assert (seen.epoch, len(seen)) == (0, 0)
+        assert [change.user_id for change in await follow(store, keys, seen, 5)] == [
+            f"u{number}" for number in range(5)
+        ]
+
+    async def test_what_all_versions_know_may_go(
+        self, store: AsyncMemoryStore, memory: MemoryStore, keys: Keys
+    ) -> None:
+        for number in range(1, 5):
+            await append_change(store, keys, FlagChange(f"u{number}", number, {Flag.ACTIVE: False}))
+        assert forget_blocking(memory, keys, 2, {"u4": 4, "u3": 2}) == 3
+        late = HiddenSet()
+        assert [change.user_id for change in follow_blocking(memory, keys, late)] == ["u3"]
+        assert late.epoch == 4
+        assert forget_blocking(memory, keys, 9) == 1
+        empty = HiddenSet()
+        assert follow_blocking(memory, keys, empty) == []
+        assert empty.epoch == 4
+
+    async def test_a_store_that_lost_its_data_is_read_anew(
+        self, store: AsyncMemoryStore, memory: MemoryStore, keys: Keys
+    ) -> None:
+        for number in range(3):
+            await append_change(store, keys, FlagChange(f"u{number}", 9, {Flag.ACTIVE: False}))
+        seen = HiddenSet()
+        follow_blocking(memory, keys, seen)
+        memory.delete([keys.hidden_epoch, keys.hidden_log])
+        await append_change(store, keys, FlagChange("new", 9, {Flag.ACTIVE: False}))
+        await follow(store, keys, seen, 1)
+        assert seen.people(0) == ["new"]
+
+
+class TestWriteErasure:
+    async def test_nothing_live_is_left_but_the_stamp(
+        self, store: AsyncMemoryStore, memory: MemoryStore, keys: Keys, clock: Any
+    ) -> None:
+        block = Event(EventKind.BLOCK, "eve", "bea", event_id="1")
+        await write_events(store, keys, [block], clock=clock)
+        await write_profile(store, keys, "eve", {"company": "Acme"}, clock=clock)
+        stamp = await write_erasure(store, keys, "eve", clock=clock)
+        record = LiveRecord.unpack(memory.get(keys.live("eve")))
+        assert (record.erased, record.ties, record.profile) == (stamp, {}, 0)
+        assert memory.get_many([keys.live_profile("eve"), keys.seen("eve")]) == [None, None]
+        assert not record.apply("bea", 16, EventKind.BLOCK, stamp - 1)  # what is mended late brings nothing back
+        seen = HiddenSet()
+        follow_blocking(memory, keys, seen)
+        assert seen.over("eve", ALL, stamp - 1) == 0
+        assert seen.over("eve", ALL, stamp) == ALL
+        assert (seen.is_erased("eve", stamp - 1), seen.is_erased("eve", stamp)) == (True, False)
+        gone = read_erased(memory, keys)
+        assert (gone.stamp("eve"), gone.stamp("bea"), gone.among(["ann", "eve"])) == (stamp, 0, {"eve"})
+        assert not any("eve" in name for name in memory.fields(keys.erased))
+        assert not gone.joined({"bea": 7}).among(["ann"])
+        assert gone.joined({"bea": 7}).among(["ann", "bea", "eve"]) == {"bea", "eve"}
+
+    async def test_who_comes_back_is_somebody_else(
+        self, store: AsyncMemoryStore, keys: Keys, clock: Any, memory: MemoryStore
+    ) -> None:
+        erased = await write_erasure(store, keys, "eve", clock=clock)
+        put = await write_profile(store, keys, "eve", {"discoverable": True}, clock=clock)
+        assert put.stamp == erased + 1
+        seen = HiddenSet()
+        follow_blocking(memory, keys, seen)
+        assert seen.over("eve", ALL, erased - 1) == 0  # the version still has the one who left
+        assert seen.over("eve", ALL, erased) == ALL

@@ -1,0 +1,72 @@
+"""A person's friends and forbidden people as they are now."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from models.live_state.edges import Direction
+from models.live_state.neighbourhood import Circle, circle
+from models.live_state.user_record import LiveRecord
+from models.schema.event_kinds import EventKind
+from models.schema.relationship import PairBit
+from models.version.tables import Tables
+
+CUT = 1000
+PEOPLE = ("ann", "bea", "cid", "dan", "eva")
+
+
+@pytest.fixture
+def tables(make_tables: Callable[..., Tables]) -> Tables:
+    """ann is a friend of bea and cid, and has dismissed dan."""
+    made = make_tables(PEOPLE, [(0, 1), (0, 2), (3, 4)], forbidden=[(0, 3)])
+    made.forbidden_kinds[:] = PairBit.DISMISSED
+    return made
+
+
+def did(*events: tuple[EventKind, str, int]) -> LiveRecord:
+    record = LiveRecord()
+    for kind, other, stamp in events:
+        record.apply(other, Direction.OUT, kind, stamp)
+    return record
+
+
+def found(tables: Tables, row: int | None, record: LiveRecord, gone: str = "") -> tuple[list[int], list[int]]:
+    now = circle(tables, row, record, cut=CUT, refused_after=0, is_erased=lambda one: one == gone)
+    return now.friends.tolist(), now.known.tolist()
+
+
+def test_without_live_state_it_is_as_the_version_says(tables: Tables) -> None:
+    assert found(tables, 0, LiveRecord()) == ([1, 2], [3])
+
+
+def test_a_new_friend_is_one(tables: Tables) -> None:
+    assert found(tables, 0, did((EventKind.CONNECT, "eva", CUT + 1))) == ([1, 2, 4], [3])
+
+
+def test_what_the_version_knows_already_changes_nothing(tables: Tables) -> None:
+    assert found(tables, 0, did((EventKind.CONNECT, "eva", CUT))) == ([1, 2], [3])
+
+
+def test_who_was_left_is_forbidden_and_no_friend(tables: Tables) -> None:
+    assert found(tables, 0, did((EventKind.DISCONNECT, "bea", CUT + 1))) == ([2], [1, 3])
+
+
+def test_what_is_lifted_is_forbidden_no_more(tables: Tables) -> None:
+    assert found(tables, 0, did((EventKind.UNDISMISS, "dan", CUT + 1))) == ([1, 2], [])
+
+
+def test_a_newcomer_has_only_live_friends_and_strangers_have_no_row(tables: Tables) -> None:
+    events = (EventKind.CONNECT, "bea", CUT + 1), (EventKind.CONNECT, "zoe", CUT + 2), (EventKind.BLOCK, "dan", CUT + 3)
+    assert found(tables, None, did(*events)) == ([1], [3])
+
+
+def test_the_erased_are_nobodys_friends(tables: Tables) -> None:
+    both = did((EventKind.CONNECT, "eva", CUT + 1), (EventKind.CONNECT, "bea", CUT + 1))
+    assert found(tables, 0, both, gone="bea") == ([2, 4], [3])
+
+
+def test_two_circles_are_equal_where_their_rows_are(tables: Tables) -> None:
+    one, other = (circle(tables, row, LiveRecord(), cut=CUT, refused_after=0) for row in (1, 2))
+    assert one == other
+    assert one != Circle(one.friends, np.array([4], np.int32))

@@ -1,0 +1,74 @@
+"""Lists made without one part of the system, on a network where it is plain what each part brings."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from models.candidates.generator import CHEAP_DEFAULT, CandidateConfig, CandidateMaker
+from models.candidates.inputs import Landscape
+from models.features.inductive import ProfileMap
+from models.features.profile_affinity import fit_affinity
+from models.features.profile_codes import coded_profiles
+from models.graph import Graph
+from models.ranker.ranker import FALLBACK, Ranker
+from models.schema.profiles import CategoricalColumn, Profiles
+from models.schema.statistic_names import STATISTICS
+from offline.evaluation.ablation import (
+    CHEAP_ALONE,
+    PRODUCT_ALONE,
+    WITHOUT_EMBEDDINGS,
+    Silent,
+    ablated_lists,
+)
+from offline.night.candidates import KnownNearest
+
+N = 9
+FRIENDS = Graph.from_pairs(N, [0, 0, 1, 2, 1], [1, 2, 3, 3, 4])
+"""0 knows 1 and 2; 3 is their friend both, 4 the friend of 1 alone; nobody knows 5 to 8"""
+TEAM = CategoricalColumn(np.array([0, 1, 1, 1, 1, 0, 1, 1, 1], np.int32), ["ants", "bees"])
+"""0 shares a team with 5 alone"""
+
+
+@pytest.fixture(scope="module")
+def lists() -> Mapping[str, list[int]]:
+    nearest = np.full((N, 2), -1, np.int32)
+    nearest[0] = [6, 3]
+    land = Landscape(
+        graph=FRIENDS,
+        known=Graph.from_directed(N, [], []),
+        suggestible=np.ones(N, np.bool_),
+        spectral=np.zeros((N, 1), np.float32),
+        eigenvalues=np.ones(1, np.float32),
+        embeddings=np.zeros((N, 1), np.float32),
+        profiles=ProfileMap.silent(0, 1, 1),
+        affinity=fit_affinity(coded_profiles(Profiles(N, {"team": TEAM})), FRIENDS),
+        cheap=CHEAP_DEFAULT,
+    )
+    config = CandidateConfig(least=0, nearest=2, rare_group=2, walks=0, three_hops=0, few_friends=0)
+    maker = CandidateMaker(land, KnownNearest(np.arange(N), nearest, N), config, 1)
+    tables = Silent(
+        np.zeros((N, 1), np.float32), np.zeros((N, 1), np.float16), np.zeros((N, len(STATISTICS)), np.float32)
+    )
+    ranker = Ranker(FALLBACK, np.array([1, 0, 0, 0], np.float32), {}, {})
+    found = ablated_lists(maker, ranker, tables, np.array([0]), 6)
+    return {name: [row for row in rows[0].tolist() if row >= 0] for name, rows in found.items()}
+
+
+def test_a_source_takes_those_with_it_whom_no_other_found(lists: Mapping[str, list[int]]) -> None:
+    assert set(lists["without popular"]) == {3, 4, 5, 6}
+    assert set(lists["without embedding"]) == {3, 4, 5}  # 3 is a friend of friends too
+    assert set(lists["without same_attributes"]) == {3, 4, 6}
+    assert set(lists["without friends_of_friends"]) == {3, 5, 6}
+    assert set(lists[WITHOUT_EMBEDDINGS]) == {3, 4, 5}
+
+
+def test_who_is_left_is_ranked(lists: Mapping[str, list[int]]) -> None:
+    for name in ("without popular", "without embedding", "without same_attributes"):
+        assert lists[name][0] == 3  # two mutual friends
+        assert lists[name][1] == 4
+
+
+def test_without_towers_there_is_no_product_to_rank_by(lists: Mapping[str, list[int]]) -> None:
+    assert PRODUCT_ALONE not in lists
+    assert set(lists[CHEAP_ALONE]) == {3, 4, 5, 6}

@@ -1,0 +1,282 @@
+"""Training the ranker on made-up lists: it learns a rule that is there, none that is not, and says how sure it is."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import structlog
+import torch
+
+from models.candidates.generator import CHEAP_DEFAULT
+from models.networks.two_tower import TwoTower
+from models.ranker.ranker import list_mass
+from models.schema.pair_features import (
+    AFFINITY,
+    COMMON,
+    EXTRA_INPUTS,
+    PAGERANK,
+    PAIR_FEATURES,
+    SPECTRAL,
+)
+from models.schema.statistic_names import LOG_DEGREE, STATISTICS
+from offline.evaluation.calibration import calibration
+from offline.evaluation.metrics import ndcg_of_lists
+from offline.ranker.config import RankerConfig
+from offline.ranker.train import _Run, train_ranker
+from offline.ranker.training_lists import TrainingLists
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+N, M = 300, 40
+LOG = structlog.get_logger()
+NO_PRIOR = np.zeros(len(PAIR_FEATURES) + 1, np.float32)
+QUICK = RankerConfig(
+    sparse_friends=0,
+    epochs=6,
+    batch_users=16,
+    hardest=8,
+    others=12,
+    tower=(16, 8),
+    dropout=0.0,
+    patience=6,
+    learning_rate=5e-3,
+)
+
+
+Rule = Callable[[TrainingLists, np.random.Generator], np.ndarray]
+"""how likely each candidate (U, m) is to become a friend, 0-1"""
+
+
+def people(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(N, 4)).astype(np.float32)
+
+
+def statistics(seed: int = 0) -> np.ndarray:
+    drawn = np.random.default_rng(seed).normal(size=(N, len(STATISTICS))).astype(np.float32)
+    drawn[:, LOG_DEGREE] = np.abs(drawn[:, LOG_DEGREE]) * 2
+    return drawn
+
+
+def lists(users: int, rule: Rule, seed: int = 0) -> TrainingLists:
+    """Lists of random candidates whose outcomes are drawn by a rule; some lists are shorter than others."""
+    random = np.random.default_rng(seed)
+    shape, features = (users, M), len(PAIR_FEATURES)
+    drawn = TrainingLists(
+        users=random.integers(N, size=users),
+        rows=np.stack([random.permutation(N)[:M] for _ in range(users)]).astype(np.uint32),
+        sources=random.integers(1, 64, shape).astype(np.uint8),
+        codes=random.integers(0, 256, (users, features, M)).astype(np.uint8),
+        low=np.zeros((users, features), np.float32),
+        step=np.full((users, features), 1 / 255, np.float32),
+        counts=random.integers(M // 2, M + 1, users),
+        outcomes=np.zeros(shape, np.bool_),
+        friends_made=np.zeros(users, np.int64),
+        offset=np.zeros(users, np.int64),
+        purpose=np.zeros(users, np.uint8),
+        rise=np.ones(users, np.float32),
+    )
+    drawn.outcomes[:] = (random.random(shape) < rule(drawn, random)) & drawn.in_use
+    drawn.friends_made[:] = drawn.outcomes.sum(axis=1)
+    return drawn.take(np.flatnonzero(drawn.friends_made))
+
+
+def by_affinity(drawn: TrainingLists, _: np.random.Generator) -> np.ndarray:
+    return 0.9 * (drawn.codes[:, AFFINITY] > 240)
+
+
+def by_chance(drawn: TrainingLists, _: np.random.Generator) -> np.ndarray:
+    return np.full(drawn.rows.shape, 0.06)
+
+
+def by_likeness(drawn: TrainingLists, _: np.random.Generator) -> np.ndarray:
+    """Friends are like each other in what only the towers read."""
+    known = people() / np.linalg.norm(people(), axis=1, keepdims=True)
+    return 0.9 * (np.einsum("uk,umk->um", known[drawn.users], known[drawn.rows]) > 0.85)
+
+
+def scored(model: TwoTower, asked: TrainingLists) -> np.ndarray:
+    """(U, m) scores by the network, -inf where there is no candidate."""
+    inputs = torch.from_numpy(people())
+    with torch.no_grad():
+        pair = torch.from_numpy(asked.pair_inputs(statistics()))
+        candidates = model.candidates(inputs)[asked.rows.astype(np.int64)]
+        scores = model(model.queries(inputs[asked.users]), candidates, pair).numpy()
+    return np.where(asked.in_use, scores, -np.inf).astype(np.float32)
+
+
+def quality(model: TwoTower, asked: TrainingLists) -> float:
+    return float(np.mean(ndcg_of_lists(scored(model, asked), asked.outcomes, asked.friends_made)))
+
+
+def chance(asked: TrainingLists) -> float:
+    random = np.random.default_rng(9)
+    drawn = [np.where(asked.in_use, random.random(asked.rows.shape), -np.inf).astype(np.float32) for _ in range(20)]
+    return float(np.mean([ndcg_of_lists(one, asked.outcomes, asked.friends_made) for one in drawn]))
+
+
+def trained(learnt_from: TrainingLists, config: RankerConfig = QUICK, prior: np.ndarray = NO_PRIOR) -> TwoTower:
+    return train_ranker(learnt_from, people(), statistics(), prior, config, log=LOG).model
+
+
+def test_a_rule_of_one_feature_is_learnt() -> None:
+    fresh = lists(150, by_affinity, seed=1)
+    assert chance(fresh) < 0.45
+    model = trained(lists(200, by_affinity))
+    assert quality(model, fresh) > 0.8
+    assert not model.training
+
+
+def test_a_rule_that_only_the_towers_can_see_is_learnt_by_them() -> None:
+    fresh = lists(150, by_likeness, seed=1)
+    slow = QUICK.model_copy(update={"epochs": 12, "tower_learning_rate": 5e-3, "tower_patience": 12})
+    assert quality(trained(lists(300, by_likeness), slow), fresh) > chance(fresh) + 0.2
+
+
+def test_nothing_is_learnt_where_there_is_nothing_to_learn() -> None:
+    fresh = lists(300, by_chance, seed=1)
+    assert quality(trained(lists(200, by_chance)), fresh) == pytest.approx(chance(fresh), abs=0.04)
+    # the same rule, its outcomes dealt out anew within each list
+    shuffled, random = lists(200, by_affinity), np.random.default_rng(3)
+    for at, count in enumerate(shuffled.counts):
+        shuffled.outcomes[at, :count] = random.permutation(shuffled.outcomes[at, :count])
+    ruled = lists(300, by_affinity, seed=1)
+    assert quality(trained(shuffled), ruled) == pytest.approx(chance(ruled), abs=0.12)
+
+
+def test_one_seed_gives_one_ranker() -> None:
+    learnt_from, hasty = lists(80, by_affinity), QUICK.model_copy(update={"epochs": 2})
+    first, second, other = (
+        trained(learnt_from, hasty.model_copy(update={"seed": seed})).state_dict() for seed in (4, 4, 5)
+    )
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_one_list_is_not_enough_and_two_are() -> None:
+    few = lists(40, by_affinity)
+    with pytest.raises(ValueError, match="not from 1"):
+        trained(few.take(np.array([0])))
+    assert np.isfinite(scored(trained(few.take(np.array([0, 1]))), few)[few.in_use]).all()
+
+
+def test_training_begins_at_the_cheap_score() -> None:
+    prior = NO_PRIOR.copy()
+    prior[SPECTRAL], prior[COMMON], prior[-1] = 2.0, -1.0, 0.3
+    still = QUICK.model_copy(update={"epochs": 1, "learning_rate": 1e-9, "tower_learning_rate": 1e-9})
+    asked = lists(60, by_chance)
+    values = asked.codes / np.float32(255)
+    cheap = 2 * values[:, SPECTRAL] - values[:, COMMON] + 0.3 * statistics()[asked.rows, LOG_DEGREE]
+    found = scored(trained(asked, still, prior), asked)
+    difference = (found - cheap)[asked.in_use]
+    assert difference.std() < 1e-3  # a constant changes no order
+
+
+def run_of(asked: TrainingLists, config: RankerConfig) -> _Run:
+    """A run over these lists that has learnt nothing."""
+    model = trained(asked, QUICK.model_copy(update={"epochs": 1}))
+    random = np.random.default_rng(0)
+    return _Run(model, asked, asked, torch.from_numpy(people()), statistics(), NO_PRIOR, config, random)
+
+
+def test_all_of_a_list_stand_in_for_those_not_drawn() -> None:
+    asked = lists(40, by_affinity)
+    places, weights = run_of(asked, QUICK.model_copy(update={"hardest": 5, "others": 3}))._drawn(asked)
+    for at, count in enumerate(asked.counts):
+        used = np.isfinite(weights[at])
+        taken = places[at, used]
+        friends = np.flatnonzero(asked.outcomes[at])
+        rest = np.flatnonzero(~asked.outcomes[at, :count])
+        assert len(np.unique(taken)) == len(taken) == len(friends) + min(len(rest), 8)
+        assert set(friends) | set(rest[:5]) <= set(taken.tolist())
+        strangers = ~asked.outcomes[at, taken]
+        assert np.exp(weights[at, used][strangers]).sum() == pytest.approx(len(rest), rel=1e-5)
+        assert (weights[at, used][~strangers] == 0).all()
+
+
+class Recording(torch.optim.SGD):
+    """Changes no weight and keeps every gradient that it was given."""
+
+    def __init__(self, model: TwoTower) -> None:
+        super().__init__(model.parameters(), lr=0.0)
+        self.seen: list[torch.Tensor] = []
+
+    def step(self, closure: None = None) -> None:
+        gradients = [one.grad for group in self.param_groups for one in group["params"] if one.grad is not None]
+        self.seen.append(torch.cat([one.flatten() for one in gradients]))
+
+
+def test_a_step_follows_the_gradient_of_its_own_batch_alone() -> None:
+    batch = lists(16, by_affinity)
+    several = batch.take(np.tile(np.arange(len(batch)), 4))
+    run = run_of(several, QUICK.model_copy(update={"batch_users": len(batch), "hardest": M}))
+    order = np.arange(len(several))
+    run.random = type(
+        "InOrder",
+        (),
+        {
+            "permutation": lambda self, n: order[:n],
+            "random": lambda self, shape, dtype: np.broadcast_to(np.arange(shape[1]) / shape[1], shape).astype(dtype),
+        },
+    )()
+    optimiser = Recording(run.model)
+    run._epoch(optimiser, torch.optim.lr_scheduler.ConstantLR(optimiser), towers=True)
+    assert len(optimiser.seen) == 4
+    assert optimiser.seen[0].norm() > 0.01
+    for other in optimiser.seen[1:]:
+        torch.testing.assert_close(other, optimiser.seen[0], rtol=1e-4, atol=1e-6)
+
+
+def test_where_friends_are_few_the_ranker_stays_linear() -> None:
+    asked = lists(200, by_affinity)
+    simple = trained(asked, QUICK.model_copy(update={"sparse_friends": 1e9, "linear_learning_rate": 0.05}))
+    assert quality(simple, lists(150, by_affinity, seed=1)) > chance(asked) + 0.2
+    read = torch.from_numpy(asked.pair_inputs(statistics()))
+    count = len(read) // 2
+    with torch.no_grad():
+        one, two, between = (
+            simple(None, None, inputs)
+            for inputs in (read[:count], read[count : 2 * count], (read[:count] + read[count : 2 * count]) / 2)
+        )
+    torch.testing.assert_close((one + two) / 2, between, rtol=1e-4, atol=1e-4)
+
+
+def test_what_a_linear_ranker_learns_of_degrees_is_drawn_back() -> None:
+    config = QUICK.model_copy(update={"sparse_friends": 1e9, "linear_learning_rate": 0.05})
+    asked = lists(200, by_affinity)
+
+    def weights(share: float) -> torch.Tensor:
+        model = trained(asked, config.model_copy(update={"linear_prior": share}), CHEAP_DEFAULT)
+        return model.past.weight.detach()[0, model.config.tower[-1] :] / model.scale
+
+    free, half, fixed = weights(0.0), weights(0.5), weights(1.0)
+    degree = 2 * len(PAIR_FEATURES) + EXTRA_INPUTS.index("candidate_log_degree")
+    for at, prior in ((PAGERANK, CHEAP_DEFAULT[PAGERANK]), (degree, CHEAP_DEFAULT[len(PAIR_FEATURES)])):
+        assert abs(free[at] - prior) > 0.01
+        assert fixed[at] == pytest.approx(float(prior), abs=1e-5)
+        assert half[at] == pytest.approx(float(free[at] + prior) / 2, abs=1e-5)
+    assert free[AFFINITY] == half[AFFINITY] == fixed[AFFINITY]
+
+
+def by_logistic_curve(drawn: TrainingLists, _: np.random.Generator) -> np.ndarray:
+    """Likelier by affinity, and likelier throughout for viewers who have many friends."""
+    odds = 6 * (drawn.codes[:, AFFINITY] / 255) - 6 + 0.5 * statistics()[drawn.users, LOG_DEGREE][:, None]
+    return 1 / (1 + np.exp(-odds))
+
+
+def test_probabilities_come_true() -> None:
+    model = trained(lists(500, by_logistic_curve), QUICK.model_copy(update={"validation_share": 0.3, "epochs": 4}))
+    slope, level, by_degree, by_mass = model.calibration.numpy()
+    assert slope > 0
+    fresh = lists(900, by_logistic_curve, seed=1)
+    told, came_true = [], []
+    for user, row, outcomes in zip(fresh.users, scored(model, fresh), fresh.outcomes, strict=True):
+        used = np.isfinite(row)
+        best = np.argsort(-row, kind="stable")[:20]
+        odds = slope * row + level + by_degree * statistics()[user, LOG_DEGREE] + by_mass * list_mass(row[used])
+        told.append((1 / (1 + np.exp(-odds[best])))[used[best]])
+        came_true.append(outcomes[best][used[best]])
+    judged = calibration(np.concatenate(told), np.concatenate(came_true))
+    assert judged is not None
+    assert 0.1 < judged.base_rate < 0.4
+    assert judged.error < 0.03
+    assert judged.brier < judged.base_brier

@@ -1,0 +1,287 @@
+"""The client against servers whose behaviour is known: what they do to requests has to show in the numbers."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.loadtest.arrivals import Zipf, planned
+from service.loadtest.connection import Asked
+from service.loadtest.counters import Outcomes, Tally
+from service.loadtest.driver import Driver
+from service.loadtest.http_requests import Messages, Target
+from service.loadtest.mix import KINDS, Kind, Mix
+from service.loadtest.processes import Finished
+from service.loadtest.slo import Slo, bottleneck, latency
+
+PATIENCE_S = 60.0
+"""for an answer, where none is given up: a host that is busy with other things may stop all of this for a while"""
+IDS = ("ann", "bea", "héloïse/1")
+BODY = b'{"user_id":"ann","request_id":"r","version":"v","served":"cache","recommendations":[]}'
+TIMING = b"Server-Timing: store;dur=1.500, total;dur=2.000\r\n"
+
+
+def response(status: int = 200, headers: bytes = TIMING, body: bytes = BODY) -> bytes:
+    return b"HTTP/1.1 %d X\r\ncontent-length: %d\r\n%b\r\n%b" % (status, len(body), headers, body)
+
+
+class Server:
+    """Answers every request on a free port, as `answer` says: bytes, or None for never."""
+
+    def __init__(self, answer: Callable[[], Any], *, closes: bool = False) -> None:
+        self.requests: list[bytes] = []
+        self.connections = self._open = self.most_at_once = 0
+        self._answer, self._closes = answer, closes
+
+    async def __aenter__(self) -> "Server":
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._open += 1
+        self.most_at_once = max(self.most_at_once, self._open)
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0] or b"0")
+                self.requests.append(head + await reader.readexactly(length))
+                answered = self._answer()
+                if asyncio.iscoroutine(answered):
+                    answered = await answered
+                if answered is None:
+                    await asyncio.sleep(3600)
+                writer.write(answered)
+                if self._closes:
+                    break
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self._open -= 1
+            writer.close()
+
+
+async def drive(
+    port: int,
+    *,
+    rate: float = 200,
+    seconds: float = 1.0,
+    warm_up_s: float = 0.0,
+    mix: str = "cached=1",
+    connections: int = 8,
+    timeout_s: float = PATIENCE_S,
+    disturb: Callable[[], Any] | None = None,
+) -> Tally:
+    driver, tally = driven(
+        port,
+        rate=rate,
+        seconds=seconds,
+        warm_up_s=warm_up_s,
+        mix=mix,
+        connections=connections,
+        timeout_s=timeout_s,
+    )
+    await driver.open()
+    if disturb is not None:
+        asyncio.get_running_loop().call_later(0.3, disturb)
+    async with asyncio.timeout(warm_up_s + seconds + timeout_s + 5):
+        await driver.run(time.monotonic() + 0.05)
+    return tally
+
+
+def driven(
+    port: int,
+    *,
+    rate: float,
+    seconds: float,
+    connections: int,
+    warm_up_s: float = 0.0,
+    mix: str = "cached=1",
+    timeout_s: float = PATIENCE_S,
+) -> tuple[Driver, Tally]:
+    """A driver with a plan, and where it counts."""
+    random = np.random.default_rng(4)
+    plan = planned(rate, warm_up_s + seconds, Mix.parse(mix), Zipf(len(IDS), 1.0, 0), random)
+    target = Target.of(f"http://127.0.0.1:{port}", None, "web", 20)
+    tally = Tally(planned=int((plan.starts_s >= warm_up_s).sum()))
+    messages = Messages(target, IDS, ("view",), 3, random)
+    driver = Driver(target, plan, messages, tally, connections=connections, timeout_s=timeout_s, warm_up_s=warm_up_s)
+    return driver, tally
+
+
+def of(tally: Tally, kind: Kind) -> Outcomes:
+    return tally.outcomes[KINDS.index(kind)]
+
+
+def finished(tally: Tally) -> Finished:
+    return Finished(tally, partial=False, measured_s=1.0, processor_share=0.1)
+
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def test_every_request_of_the_plan_is_sent_answered_and_counted() -> None:
+    async with Server(response) as server:
+        tally = await drive(server.port, mix="cached=2,no-cache=1,cold=1,event=1")
+    assert tally.asked == tally.planned == len(server.requests) > 100
+    assert sum(one.answered for one in tally.outcomes) == tally.asked
+    cached = of(tally, Kind.CACHED)
+    assert cached.served == {"cache": cached.asked}
+    assert {stage: one.histogram().quantile(0.5) for stage, one in cached.stages.items()} == {
+        "store": pytest.approx(0.0015, rel=0.01),
+        "total": pytest.approx(0.002, rel=0.01),
+    }
+    assert server.connections == 8
+    heads = [request.partition(b"\r\n")[0] for request in server.requests]
+    fresh = [request for request in server.requests if b"\r\nCache-Control: no-cache\r\n" in request]
+    strangers = [head for head in heads if b"user_id=loadtest-" in head]
+    events = [request for request in server.requests if request.startswith(b"POST /pymk/events ")]
+    assert [len(fresh), len(strangers), len(events)] == [
+        of(tally, kind).asked for kind in (Kind.NO_CACHE, Kind.COLD, Kind.EVENT)
+    ]
+    assert len(set(strangers)) == len(strangers)
+    assert any(b"user_id=h%C3%A9lo%C3%AFse%2F1 " in head for head in heads)
+    assert all(request.count(b'"kind":"view"') == 3 for request in events)
+
+
+async def test_a_stall_shows_in_everybodys_latency_not_in_one_requests() -> None:
+    begun = time.monotonic()
+
+    async def stalls() -> bytes:
+        if 0.4 < time.monotonic() - begun < 0.9:
+            await asyncio.sleep(0.9 - (time.monotonic() - begun))
+        return response()
+
+    async with Server(stalls) as server:
+        tally = await drive(server.port, seconds=1.2, connections=1)
+    seen = of(tally, Kind.CACHED)
+    assert seen.answered == tally.planned
+    # some 100 of 240 requests would have started during the stall of 0.5 s, the first of them waiting all of it
+    assert seen.latency.histogram().quantile(1.0) > 0.4
+    assert seen.latency.histogram().quantile(0.8) > 0.1
+    # a client that waits its turn sees one slow answer: the omission that counting from the intended start avoids
+    assert seen.from_send.histogram().quantile(0.8) < 0.05
+    assert tally.waited > 50
+    assert tally.waiting.histogram().quantile(1.0) > 0.3
+
+
+async def test_the_harness_owns_up_to_its_own_stall() -> None:
+    async with Server(response) as server:
+        tally = await drive(server.port, disturb=lambda: time.sleep(0.3))
+    late = tally.lateness.histogram()
+    assert late.quantile(1.0) > 0.2
+    (reason,) = bottleneck(finished(tally), 1.0)
+    assert "the harness itself was late" in reason
+
+
+async def test_a_stall_counts_where_each_request_opens_a_connection_too() -> None:
+    async with Server(lambda: response(200, b"Connection: close\r\n"), closes=True) as server:
+        tally = await drive(server.port, rate=400, connections=100, disturb=lambda: time.sleep(0.3))
+    late = tally.lateness.histogram()
+    assert len(late) == tally.planned
+    assert late.quantile(0.9) > 0.05
+
+
+async def test_a_service_that_stalls_is_not_the_harnesss_fault() -> None:
+    async def slow() -> bytes:
+        await asyncio.sleep(0.2)
+        return response()
+
+    async with Server(slow) as server:
+        tally = await drive(server.port, rate=100, seconds=0.6, connections=2, timeout_s=5)
+    assert latency(finished(tally)).quantile(0.99) > 1.0
+    assert bottleneck(finished(tally), 20.0) == []
+
+
+async def test_refusals_errors_and_answers_are_counted_apart() -> None:
+    answers = [
+        response(),
+        response(503, b"Retry-After: 1\r\n"),
+        response(503, b""),
+        response(500, b""),
+    ]
+    turn = iter(range(10**6))
+
+    async with Server(lambda: answers[next(turn) % 4]) as server:
+        tally = await drive(server.port, connections=1)
+    seen = of(tally, Kind.CACHED)
+    quarter = tally.planned // 4
+    assert seen.answered == pytest.approx(quarter, abs=1)
+    assert seen.refused == pytest.approx(quarter, abs=1)
+    assert seen.errors == {"503": pytest.approx(quarter, abs=1), "500": pytest.approx(quarter, abs=1)}
+    assert len(seen.latency.histogram()) == seen.answered
+    (missed,) = Slo(None, 0.5).missed(finished(tally))
+    assert "go without an answer" in missed
+    assert Slo(None, 0.8).missed(finished(tally)) == []
+
+
+async def test_what_is_never_answered_is_a_timeout_that_lasted() -> None:
+    async with Server(lambda: None) as server:
+        tally = await drive(server.port, rate=100, seconds=0.4, connections=2, timeout_s=0.2)
+    seen = of(tally, Kind.CACHED)
+    assert seen.errors == {"timeout": tally.planned}
+    assert seen.latency.histogram().lowest_s >= 0.2
+    assert Slo(100.0, None).missed(finished(tally))
+
+
+async def test_a_service_that_went_away_is_an_error_each_time() -> None:
+    async with Server(response, closes=True) as server:
+        tally = await drive(server.port, seconds=0.6, disturb=server._server.close)
+    seen = of(tally, Kind.CACHED)
+    assert seen.errors["connect"] > 20
+    assert seen.answered > 20
+    assert seen.answered + seen.failed == tally.planned
+
+
+async def test_connections_closed_after_each_answer_are_opened_anew() -> None:
+    async with Server(lambda: response(200, b"Connection: close\r\n"), closes=True) as server:
+        tally = await drive(server.port, seconds=0.5)
+    assert of(tally, Kind.CACHED).answered == tally.planned
+    assert server.connections >= tally.planned
+
+
+async def test_a_connection_that_is_about_to_fall_gives_its_place_to_one_other_and_no_more() -> None:
+    async def slow() -> bytes:
+        await asyncio.sleep(0.05)
+        return response()
+
+    async with Server(slow) as server:
+
+        def fall() -> None:
+            """The connection has ended, which it says a turn of the loop later; meanwhile a request is due."""
+            (idle,) = driver._idle
+            idle._transport.close()  # type: ignore[union-attr]
+            driver._begin(Asked(time.monotonic(), 0, 0, True), time.monotonic())
+
+        driver, tally = driven(server.port, rate=100, seconds=0.4, connections=1)
+        await driver.open()
+        fall()
+        await driver.run(time.monotonic() + 0.05)
+    assert of(tally, Kind.CACHED).answered == tally.planned + 1
+    assert server.connections == 2
+    assert server.most_at_once == 1
+
+
+async def test_what_is_no_http_is_an_error() -> None:
+    async with Server(lambda: b"hello\r\n\r\n") as server:
+        tally = await drive(server.port, seconds=0.3)
+    assert of(tally, Kind.CACHED).errors == {"protocol": tally.planned}
+
+
+async def test_the_warm_up_is_not_counted() -> None:
+    async with Server(response) as server:
+        tally = await drive(server.port, seconds=0.5, warm_up_s=0.5)
+    assert tally.asked == tally.planned < len(server.requests)
+    assert sum(part.answered for part in tally.slices.values()) == tally.asked

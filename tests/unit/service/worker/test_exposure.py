@@ -1,0 +1,114 @@
+"""Counting who was shown: each impression once, of the last day alone, whatever becomes of the archive's files."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from models.event_log.archive import Archive
+from models.event_log.event import Entry, Event
+from models.live_state.exposure import Exposed
+from models.schema.event_kinds import EventKind
+from models.schema.vocabulary import Vocabulary
+from models.store.keys import Keys, shard_of
+from models.store.memory import MemoryStore
+from service.worker.exposure import HOUR_US, ExposureWorker
+
+KEYS = Keys("pymk")
+NOW = 1_790_000_000_000_000
+PEOPLE = Vocabulary.from_ids(["ann", "bea", "cid"])
+
+
+class Place:
+    """A home with an archive, and a worker that tells of whoever was shown more than twice."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.store, self.now = home, MemoryStore(), NOW
+        self.vocabulary, self.mine, self.written = PEOPLE, True, 0
+        self.worker = self.another()
+
+    def another(self) -> ExposureWorker:
+        return ExposureWorker(
+            self.store, KEYS, self.home, 2, lambda: self.vocabulary, lambda: self.mine, clock=lambda: self.now
+        )
+
+    def shown(self, *people: str, viewer: str = "zoe", kind: EventKind = EventKind.IMPRESSION, at: int = NOW) -> None:
+        entries = []
+        for person in people:
+            self.written += 1
+            event = Event(kind, viewer, person, request_id="r", context="web", position=self.written)
+            entry = Entry.of(event, at, at)
+            entries.append((f"{self.written}-0", entry.encode()))
+        Archive(self.home, segment_bytes=300).append(shard_of(viewer), entries)
+
+    def told(self) -> set[str]:
+        self.worker.turn()
+        return set(Exposed.unpack(self.store.get(KEYS.exposure)).people)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def test_who_is_shown_more_often_than_the_limit_is_told(place: Place) -> None:
+    place.shown("ann", "ann", "bea", viewer="x")
+    assert place.told() == set()
+    place.shown("ann", viewer="y")
+    assert place.told() == {"ann"}
+    assert place.told() == {"ann"}, "and counted once"
+    place.shown("bea", viewer="y")
+    assert place.told() == {"ann"}
+
+
+def test_only_impressions_count(place: Place) -> None:
+    place.shown("ann", "ann", "ann", kind=EventKind.CLICK)
+    assert place.told() == set()
+
+
+def test_a_worker_that_begins_reads_the_day_again(place: Place) -> None:
+    for _ in range(3):
+        place.shown("ann")  # a segment each
+    place.worker = place.another()
+    assert place.told() == {"ann"}
+
+
+def test_after_a_day_it_is_forgotten(place: Place) -> None:
+    place.shown("ann", "ann", "ann")
+    assert place.told() == {"ann"}
+    place.now += 25 * HOUR_US
+    assert place.told() == set()
+
+
+def test_who_was_taken_out_of_the_archive_moves_nothing(place: Place) -> None:
+    place.shown("bea", "ann", "ann")
+    assert place.told() == set()
+    Archive(place.home).rewrite({"bea": NOW})
+    place.shown("cid", "cid")
+    assert place.told() == set()
+    place.shown("ann")
+    assert place.told() == {"ann"}
+
+
+def test_another_version_knows_the_same_people_by_other_rows(place: Place, make_tables: Callable[..., object]) -> None:
+    place.shown("bea", "bea", "cid")
+    place.worker.turn()
+    place.vocabulary = Vocabulary.from_ids(["aaa", "bea", "cid", "dan"])
+    place.shown("bea", "cid")
+    assert place.told() == {"bea"}
+
+
+def test_one_worker_counts_at_a_time(place: Place) -> None:
+    place.mine = False
+    place.shown("ann", "ann", "ann")
+    assert place.told() == set()
+    place.mine = True
+    assert place.told() == {"ann"}
+
+
+def test_a_profile_that_reads_like_an_impression_is_none(place: Place) -> None:
+    put = Entry("profile", "x", NOW, columns={"kind": "impression"})
+    Archive(place.home).append(shard_of("x"), [("1-0", put.encode())])
+    place.written = 1
+    place.shown("ann", "ann", "ann", viewer="x")
+    assert place.told() == {"ann"}
