@@ -13,11 +13,11 @@ from models.store.keys import Keys
 from models.store.protocol import AsyncStore, SyncStore
 from models.version.local_versions import Versions
 from service.metrics import Metrics
-from service.ranking.rerank import SoftSettings
-from service.recommend.cache_writer import WriteBehind
-from service.recommend.online import Recommender
+from service.ranking.rerank import RerankSettings
+from service.recommend.cache_writer import CacheWriter
+from service.recommend.online import OnlineRecommender
 from service.state.live_state import LiveState
-from service.state.live_sync import Following
+from service.state.live_sync import LiveSync
 from service.state.served_version import OpenScorer, VersionOpener
 from service.state.version_watcher import ServedVersions
 from service.web.auth import Access
@@ -46,9 +46,9 @@ class Parts:
     access: Access
     metrics: Metrics
     versions: ServedVersions
-    following: Following
-    recommender: Recommender
-    behind: WriteBehind
+    following: LiveSync
+    recommender: OnlineRecommender
+    behind: CacheWriter
 
 
 @asynccontextmanager
@@ -71,22 +71,24 @@ async def built(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
     async with AsyncExitStack() as closing:
         stores = await closing.enter_async_context(open_stores(settings))
         keys, disk, metrics = Keys(settings.namespace), Versions(settings.home), Metrics()
-        opener = VersionOpener(stores.threads, disk, keys, open_scorer, SoftSettings.of(settings))
+        opener = VersionOpener(stores.threads, disk, keys, open_scorer, RerankSettings.of(settings))
         name = f"{socket.gethostname()}-{os.getpid()}-{token_hex(3)}"
         state = LiveState(settings.forbidden_days)
         versions = ServedVersions(
-            stores.requests, keys, opener, metrics, name, concerned=lambda: state.hidden.people(0)
+            stores.requests, keys, opener, metrics, name, preload_users=lambda: state.hidden.people(0)
         )
         closing.push_async_callback(versions.aclose)
-        behind = WriteBehind(stores.requests, keys, metrics, settings.ranked_ttl_s)
+        behind = CacheWriter(stores.requests, keys, metrics, settings.ranked_ttl_s)
         closing.push_async_callback(behind.aclose)
-        following = Following(stores.requests, keys, state, metrics)
+        following = LiveSync(stores.requests, keys, state, metrics)
         closing.push_async_callback(following.aclose)
         access = Access(settings.keys)
-        recommender = Recommender(stores.requests, keys, following, behind, metrics, settings.redis_timeout_ms / 1000)
+        recommender = OnlineRecommender(
+            stores.requests, keys, following, behind, metrics, settings.redis_timeout_ms / 1000
+        )
         await versions.start()
         await following.start()
         if versions.active is not None:
-            state.bring(versions.active)
+            state.catch_up(versions.active)
         behind.start()
         yield Parts(settings, stores, keys, disk, access, metrics, versions, following, recommender, behind)

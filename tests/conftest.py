@@ -21,7 +21,7 @@ from hypothesis import settings
 from models.graph import Graph
 from models.schema.columns import Kind
 from models.schema.profiles import CategoricalColumn, MultiColumn, Profiles
-from models.schema.relationship import PairBit
+from models.schema.relationship import Relationship
 from models.schema.vocabulary import Vocabulary
 from models.system import files
 from models.version.block_file import write_blocks
@@ -71,7 +71,7 @@ def write_version(directory: Path, version: str) -> Manifest:
         vocabulary=Vocabulary.from_ids(PEOPLE),
         graph=graph,
         forbidden=Graph.from_directed(n, [0, 4], [4, 0]),
-        forbidden_kinds=[PairBit.BLOCKED_BY_VIEWER, PairBit.BLOCKED_BY_OTHER],
+        forbidden_kinds=[Relationship.BLOCKED_BY_VIEWER, Relationship.BLOCKED_BY_OTHER],
         flags=flags,
         profiles=profiles,
         profile_json=(b"".join(stored), np.cumsum([0, *map(len, stored)])),
@@ -191,7 +191,7 @@ def tables_in_memory(
         vocabulary=Vocabulary.from_ids(people),
         graph=graph,
         forbidden=kept_apart,
-        forbidden_kinds=np.full(len(kept_apart.indices), PairBit.REPORTED, np.uint8),
+        forbidden_kinds=np.full(len(kept_apart.indices), Relationship.REPORTED, np.uint8),
         flags=every_flag,
         candidate_vectors=np.zeros((n, 1), np.float32),
         tower_inputs=np.zeros((n, 1), np.float16),

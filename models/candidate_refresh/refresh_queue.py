@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from models.event_log.event import ERASE, PROFILE, Entry
-from models.live_state.edges import RESHAPING
+from models.live_state.edges import GRAPH_CHANGING
 from models.schema.event_kinds import EventKind
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
@@ -23,11 +23,11 @@ QUEUED_AT_ONCE = 5000
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class RefreshRequest:
     """One member of the queue."""
 
     user_id: str
-    stamp: int = 0
+    timestamp_us: int = 0
     """of the change, microseconds; 0: the person asked for a list and has no block"""
     tries: int = 0
     """how often it failed"""
@@ -35,43 +35,47 @@ class Waiting:
     def encode(self) -> bytes:
         """The member; the id alone where there is no more to say."""
         user_id = self.user_id.encode()
-        return user_id if not (self.stamp or self.tries) else b"%b\x1f%d\x1f%d" % (user_id, self.stamp, self.tries)
+        return (
+            user_id
+            if not (self.timestamp_us or self.tries)
+            else b"%b\x1f%d\x1f%d" % (user_id, self.timestamp_us, self.tries)
+        )
 
     @classmethod
-    def decode(cls, member: bytes) -> "Waiting | None":
+    def decode(cls, member: bytes) -> "RefreshRequest | None":
         """What a member says; None where it is none."""
         user_id, *rest = member.split(_APART)
         try:
-            stamp, tries = (int(part) for part in rest) if rest else (0, 0)
-            return cls(user_id.decode(), stamp, tries)
+            timestamp_us, tries = (int(part) for part in rest) if rest else (0, 0)
+            return cls(user_id.decode(), timestamp_us, tries)
         except ValueError:
             return None
 
 
-def called_for(entries: Iterable[Entry]) -> dict[str, int]:
+def needs_refresh(entries: Iterable[Entry]) -> dict[str, int]:
     """By person whose block no longer fits, the stamp of the last change that is among the entries.
 
     A friendship made or ended concerns both; so does what lifts a block or an invite. A profile concerns its person. Of
     an erased person only what came after the erasure counts.
     """
-    stamps: dict[str, int] = {}
+    timestamps_us: dict[str, int] = {}
     for entry in entries:
         if entry.kind == ERASE:
-            stamps.pop(entry.user_id, None)
+            timestamps_us.pop(entry.user_id, None)
         for person in _concerned(entry):
-            stamps[person] = max(entry.stamp, stamps.get(person, 0))
-    return stamps
+            timestamps_us[person] = max(entry.timestamp_us, timestamps_us.get(person, 0))
+    return timestamps_us
 
 
 def _concerned(entry: Entry) -> tuple[str, ...]:
     kind, other = entry.event_kind, entry.other_id
-    if other is not None and (kind in RESHAPING or kind in LIFTING_BOTH):
+    if other is not None and (kind in GRAPH_CHANGING or kind in LIFTING_BOTH):
         return entry.user_id, other
     return (entry.user_id,) if kind is EventKind.UNDISMISS or entry.kind == PROFILE else ()
 
 
-def queue_people(store: SyncStore, keys: Keys, stamps: Mapping[str, int], due_s: float | None = None) -> None:
+def queue_people(store: SyncStore, keys: Keys, timestamps_us: Mapping[str, int], due_s: float | None = None) -> None:
     """Queues people for the changes with these stamps, at once unless said otherwise (epoch seconds)."""
-    members = [Waiting(user_id, stamp).encode() for user_id, stamp in stamps.items()]
+    members = [RefreshRequest(user_id, timestamp_us).encode() for user_id, timestamp_us in timestamps_us.items()]
     for at in range(0, len(members), QUEUED_AT_ONCE):
         store.queue_add(keys.refresh, members[at : at + QUEUED_AT_ONCE], time.time() if due_s is None else due_s)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from models.candidate_refresh.refresh_queue import Waiting, queue_people
-from models.candidate_refresh.refresher import Edition, Refreshed, Refresher
+from models.candidate_refresh.refresh_queue import RefreshRequest, queue_people
+from models.candidate_refresh.refresher import LoadedVersion, Refreshed, Refresher
 from models.errors import ArtefactError
 from models.live_state.visibility import follow_blocking
 from models.settings import CONTEXTS
@@ -71,28 +71,28 @@ class Replayed:
     """everybody who was known to have changed at this moment is done, microseconds"""
 
 
-def touched_after(store: SyncStore, keys: Keys, stamp: int) -> Iterator[tuple[str, int]]:
+def touched_after(store: SyncStore, keys: Keys, timestamp_us: int) -> Iterator[tuple[str, int]]:
     """Everybody whose last change that calls for another block is later than a stamp, and when it was."""
     limit, told = READ_AT_ONCE, set[tuple[str, int]]()
     while True:
-        read = store.stamps_after(keys.touched, stamp, limit)
+        read = store.timestamps_after(keys.touched, timestamp_us, limit)
         yield from (one for one in read if one not in told)
         if len(read) < limit:
             return
         told = set(read)
         following = read[-1][1] - 1  # several people share a stamp, and the page may have ended among them
-        stamp, limit = (following, READ_AT_ONCE) if following > stamp else (stamp, 2 * limit)
+        timestamp_us, limit = (following, READ_AT_ONCE) if following > timestamp_us else (timestamp_us, 2 * limit)
 
 
 def replay(
-    refresher: Refresher, edition: Edition, progress: Progress = lambda done, known: None, since: int | None = None
+    refresher: Refresher, loaded: LoadedVersion, progress: Progress = lambda done, known: None, since: int | None = None
 ) -> Replayed:
     """Makes blocks and newcomer records of a version for everybody who changed after its cut, or after `since`.
 
     Whoever changes meanwhile is done too. Raises StoreError; one person's failure is left to the workers.
     """
     store, keys = refresher.store, refresher.keys
-    after = edition.manifest.cut_us if since is None else since
+    after = loaded.manifest.cut_us if since is None else since
     done: dict[str, int] = {}
     failed = upto = 0
     for _ in range(ROUNDS):
@@ -104,15 +104,15 @@ def replay(
         people = list(waiting)
         for first in range(0, len(people), MADE_AT_ONCE):
             some = people[first : first + MADE_AT_ONCE]
-            outcome = refresher.refresh(edition, some)
+            outcome = refresher.refresh(loaded, some)
             lost = [person for person in some if outcome[person] is Refreshed.FAILED]
             if lost:
                 failed += len(lost)
                 _leave_to_workers(store, keys, {person: waiting[person] for person in lost})
             progress(len(done) + first + len(some), len(done) + len(people))
         done |= waiting
-    store.set(keys.replayed(edition.version), b"%d" % upto)
-    structlog.get_logger().info("replayed", version=edition.version, people=len(done), failed=failed)
+    store.set(keys.replayed(loaded.version), b"%d" % upto)
+    structlog.get_logger().info("replayed", version=loaded.version, people=len(done), failed=failed)
     return Replayed(len(done), failed, upto)
 
 
@@ -132,26 +132,26 @@ def replaying(
     """
 
     def run(manifest: Manifest, progress: Progress) -> None:
-        if not store.stamps_after(keys.touched, manifest.cut_us, 1):
+        if not store.timestamps_after(keys.touched, manifest.cut_us, 1):
             return
         directory = versions.path(manifest.version)
         if open_here and versions.is_whole(manifest.version):
-            from models.candidate_refresh.generator import open_edition
+            from models.candidate_refresh.generator import load_version
 
             try:
-                edition = open_edition(directory)
+                loaded = load_version(directory)
             except (ArtefactError, ImportError) as error:
                 structlog.get_logger().warning("not_replayed_here", version=manifest.version, error=str(error))
             else:
-                replay(Refresher(store, keys, forbidden_days, contexts), edition, progress)
+                replay(Refresher(store, keys, forbidden_days, contexts), loaded, progress)
                 return
         ask_worker(store, keys, manifest, wait_s, progress)
 
     return run
 
 
-def _leave_to_workers(store: SyncStore, keys: Keys, stamps: dict[str, int]) -> None:
-    members = [Waiting(user_id, stamp, 1).encode() for user_id, stamp in stamps.items()]
+def _leave_to_workers(store: SyncStore, keys: Keys, timestamps_us: dict[str, int]) -> None:
+    members = [RefreshRequest(user_id, timestamp_us, 1).encode() for user_id, timestamp_us in timestamps_us.items()]
     store.queue_add(keys.refresh, members, time.time())
 
 
@@ -166,9 +166,9 @@ def queue_passed_over(store: SyncStore, keys: Keys, manifest: Manifest) -> int:
     Without a replay that is everybody who changed after its cut.
     """
     since = max(manifest.cut_us, replayed_upto(store, keys, manifest.version) - MARGIN_US)
-    stamps = dict(touched_after(store, keys, since))
-    queue_people(store, keys, stamps)
-    return len(stamps)
+    timestamps_us = dict(touched_after(store, keys, since))
+    queue_people(store, keys, timestamps_us)
+    return len(timestamps_us)
 
 
 def ask_worker(
@@ -183,7 +183,7 @@ def ask_worker(
     Returns at once where nobody changed since the cut. False where no worker is there or it takes longer: the lists of
     those who changed are then as the night made them, cut by all rules, until a worker has followed.
     """
-    if not store.stamps_after(keys.touched, manifest.cut_us, 1):
+    if not store.timestamps_after(keys.touched, manifest.cut_us, 1):
         return True
     if not live_workers(store, keys):
         structlog.get_logger().warning("not_replayed", version=manifest.version, why="no worker is there")

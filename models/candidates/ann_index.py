@@ -108,9 +108,9 @@ class VectorIndex:
         """The k nearest of each of `rows` (u,) but themselves, (u, k) int32, nearest first, -1 for none."""
         nearest = np.full((len(rows), k), -1, dtype=np.int32)
         for start in range(0, len(rows), _BATCH):
-            asked = rows[start : start + _BATCH]
-            found, _ = self.search(embeddings[asked], k + 1)
-            others = np.argsort(found == asked[:, None], axis=1, kind="stable")[:, :k]
+            sampled_viewers = rows[start : start + _BATCH]
+            found, _ = self.search(embeddings[sampled_viewers], k + 1)
+            others = np.argsort(found == sampled_viewers[:, None], axis=1, kind="stable")[:, :k]
             nearest[start : start + _BATCH] = np.take_along_axis(found, others, axis=1)
         return nearest
 

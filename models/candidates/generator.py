@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.candidates.inputs import Landscape
-from models.candidates.out_of_graph_user import Guest, GuestSeat
-from models.kernels.candidate_arrays import Reach, World
+from models.candidates.inputs import CandidateInputs
+from models.candidates.out_of_graph_user import AppendedRow, OutOfGraphUser
+from models.kernels.candidate_arrays import CandidateArrays, SourceLimits
 from models.kernels.candidate_pool import fill_pools
 from models.schema.columns import Flag
 from models.schema.pair_features import PAIR_FEATURES
@@ -76,12 +76,12 @@ class CandidateConfig(BaseModel):
     path_edges: int = Field(default=300_000, ge=1)
     """most friendships that one user's three-hop paths cross"""
 
-    def reach(self) -> Reach:
+    def limits(self) -> SourceLimits:
         """The limits as the kernel takes them."""
-        return Reach(**{name: getattr(self, name) for name in Reach._fields})
+        return SourceLimits(**{name: getattr(self, name) for name in SourceLimits._fields})
 
 
-CHEAP_DEFAULT = np.array([0.0, 0.5, 0.3, 1.0, 0.5, 0.0, 0.5, 0.5, -0.4], dtype=np.float32)
+DEFAULT_PRERANK_WEIGHTS = np.array([0.0, 0.5, 0.3, 1.0, 0.5, 0.0, 0.5, 0.5, -0.4], dtype=np.float32)
 """The cheap score before one is learnt: weights of PAIR_FEATURES, then of the candidate's ln(1 + friends)"""
 
 
@@ -128,20 +128,22 @@ class IndexNearest:
         return found[found >= 0].astype(np.int32)
 
 
-class CandidateMaker:
+class CandidateGenerator:
     """Makes candidates in a landscape; threads may share it."""
 
-    def __init__(self, landscape: Landscape, nearest: Nearest, config: CandidateConfig, threads: int = 0) -> None:
-        self.landscape = landscape
-        self._world = landscape.world()
+    def __init__(
+        self, candidate_inputs: CandidateInputs, nearest: Nearest, config: CandidateConfig, threads: int = 0
+    ) -> None:
+        self.candidate_inputs = candidate_inputs
+        self._world = candidate_inputs.arrays()
         self._nearest = nearest
         self._config = config
         self._threads = threads or os.cpu_count() or 1
-        self._seat: GuestSeat | None = None
+        self._seat: AppendedRow | None = None
         self._lock = threading.Lock()
 
     @classmethod
-    def open(cls, version: Path) -> "CandidateMaker":
+    def open(cls, version: Path) -> "CandidateGenerator":
         """The maker of a version directory, for whom it did not make candidates for or whose were lost.
 
         Raises ArtefactError where a file is missing or altered.
@@ -151,16 +153,18 @@ class CandidateMaker:
         tables = Tables.open(version / "tables")
         shown = np.uint8(Flag.DISCOVERABLE | Flag.ACTIVE)
         suggestible = (tables.flags & shown) == shown
-        landscape = Landscape.open(version / "candidates", tables.graph, tables.forbidden, suggestible)
+        candidate_inputs = CandidateInputs.open(version / "candidates", tables.graph, tables.forbidden, suggestible)
         config = CandidateConfig.model_validate(files.read_json(version / "candidates" / CONFIG))
-        return cls(landscape, IndexNearest(open_index(version / "index"), landscape.embeddings), config)
+        return cls(candidate_inputs, IndexNearest(open_index(version / "index"), candidate_inputs.embeddings), config)
 
     def pools(self, users: NDArray[np.int64]) -> Pools:
         """Candidates of these rows, best first by the cheap score, at most `config.kept` each."""
         nearest = self._nearest.nearest(users, self._config.nearest)
         return self._filled(self._world, users, nearest, min(self._threads, max(len(users), 1)))
 
-    def _filled(self, world: World, users: NDArray[np.int64], nearest: NDArray[np.int32], threads: int) -> Pools:
+    def _filled(
+        self, arrays: CandidateArrays, users: NDArray[np.int64], nearest: NDArray[np.int32], threads: int
+    ) -> Pools:
         kept, features = self._config.kept, len(PAIR_FEATURES)
         pools = Pools(
             users=users,
@@ -172,7 +176,7 @@ class CandidateMaker:
 
         def fill(first: int) -> None:
             filled = (pools.rows, pools.sources, pools.values, pools.counts)
-            fill_pools(world, self._config.reach(), users, nearest, first, threads, *filled)
+            fill_pools(arrays, self._config.limits(), users, nearest, first, threads, *filled)
 
         if threads == 1:  # to start a thread takes as long as a fifth of one person's candidates
             fill(0)
@@ -190,7 +194,7 @@ class CandidateMaker:
         """The block of one row."""
         return next(self.pools(np.array([row], dtype=np.int64)).blocks())
 
-    def guest_block(self, guest: Guest) -> Block:
+    def out_of_graph_block(self, user: OutOfGraphUser) -> Block:
         """The block of a guest; its viewer is `guest.viewer`. One guest is served at a time.
 
         Raises TypeError where the maker knows the neighbours of some people only.
@@ -199,16 +203,16 @@ class CandidateMaker:
             raise TypeError("guests need an index to search")
         with self._lock:
             if self._seat is None:
-                self._seat = GuestSeat(self._world)
-            world = self._seat.take(guest)
-            nearest = self._nearest.near(self._seeds(guest), self._config.nearest)
-            pools = self._filled(world, np.array([self._seat.row], dtype=np.int64), nearest[None], 1)
+                self._seat = AppendedRow(self._world)
+            arrays = self._seat.take(user)
+            nearest = self._nearest.near(self._seeds(user), self._config.nearest)
+            pools = self._filled(arrays, np.array([self._seat.row], dtype=np.int64), nearest[None], 1)
         m = int(pools.counts[0])
-        return quantise(guest.viewer, pools.rows[0, :m], pools.sources[0, :m], pools.values[0, :, :m])
+        return quantise(user.viewer, pools.rows[0, :m], pools.sources[0, :m], pools.values[0, :, :m])
 
-    def _seeds(self, guest: Guest) -> NDArray[np.float32]:
+    def _seeds(self, user: OutOfGraphUser) -> NDArray[np.float32]:
         """(s, d) embeddings whose neighbours are a guest's candidates: her own and those of the friends who have
         fewest friends themselves, who say most (friend-seed selection)."""
-        degrees = np.diff(self._world.indptr)[guest.friends]
-        chosen = guest.friends[np.argsort(degrees, kind="stable")[:SEEDS]]
-        return np.concatenate([guest.embedding[None], self._world.embeddings[chosen]])
+        degrees = np.diff(self._world.indptr)[user.friends]
+        chosen = user.friends[np.argsort(degrees, kind="stable")[:SEEDS]]
+        return np.concatenate([user.embedding[None], self._world.embeddings[chosen]])

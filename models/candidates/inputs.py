@@ -11,8 +11,8 @@ from scipy.sparse import csr_array
 from models.features.inductive import ProfileMap, value_matrix
 from models.features.spectral import smoothing
 from models.graph import Graph
-from models.kernels.candidate_arrays import World
-from models.kernels.profile_affinity import MISSING, AffinityTables
+from models.kernels.candidate_arrays import CandidateArrays
+from models.kernels.profile_affinity import MISSING, ProfileAffinityTables
 from models.schema.pair_features import PAIR_FEATURES
 from models.system import files
 
@@ -35,14 +35,14 @@ AFFINITY_ARRAYS: dict[str, tuple[type[np.generic], int]] = {
     "point_edges": (np.float32, 2),
     "point_weights": (np.float32, 2),
 }
-"""type and dimensions of each array of AffinityTables on disk"""
+"""type and dimensions of each array of ProfileAffinityTables on disk"""
 
 BY_PERSON = {"codes": 0, "points": 0, "set_indptr": 1}
 """those of them that have a place for each person, and how many places more"""
 
 
 @dataclass(frozen=True)
-class Landscape:
+class CandidateInputs:
     """All that candidates are made from, for one graph of n users."""
 
     graph: Graph
@@ -58,17 +58,17 @@ class Landscape:
     """(n, d) L2-normalised"""
     profiles: ProfileMap
     """what a profile says of where its person stands in both"""
-    affinity: AffinityTables
-    cheap: NDArray[np.float32]
+    profile_affinity: ProfileAffinityTables
+    prerank_weights: NDArray[np.float32]
     """(len(PAIR_FEATURES) + 1,) weights of the cheap score"""
 
-    def world(self) -> World:
+    def arrays(self) -> CandidateArrays:
         """The landscape as the kernel reads it."""
-        value_indptr, value_codes, values = values_of(self.affinity)
+        value_indptr, value_codes, values = values_of(self.profile_affinity)
         group_indptr, group_rows = _groups(value_indptr, value_codes, values, self.graph.degrees, self.suggestible)
         popular = np.argsort(-self.graph.degrees, kind="stable")
         shown = popular[self.suggestible[popular] & (self.graph.degrees[popular] > 0)]
-        return World(
+        return CandidateArrays(
             indptr=self.graph.indptr,
             indices=self.graph.indices,
             known_indptr=self.known.indptr,
@@ -77,27 +77,28 @@ class Landscape:
             spectral=self.spectral,
             smoothing=smoothing(self.eigenvalues),
             embeddings=self.embeddings,
-            affinity=self.affinity,
+            profile_affinity=self.profile_affinity,
             value_indptr=value_indptr,
             value_codes=value_codes,
             group_indptr=group_indptr,
             group_rows=group_rows,
             popular=shown[:SHOWN].astype(np.int32),
-            cheap=self.cheap,
+            prerank_weights=self.prerank_weights,
         )
 
     def save(self, directory: Path) -> None:
         """Writes what the version's tables do not hold."""
         directory.mkdir(parents=True, exist_ok=True)
-        for name in ("spectral", "eigenvalues", "embeddings", "cheap"):
+        for name in ("spectral", "eigenvalues", "embeddings"):
             files.write_array(directory / f"{name}.npy", getattr(self, name))
+        files.write_array(directory / "cheap.npy", self.prerank_weights)
         files.write_array(directory / "profile_weights.npy", self.profiles.weights)
         files.write_array(directory / "profile_intercept.npy", self.profiles.intercept)
-        for name, array in self.affinity._asdict().items():
+        for name, array in self.profile_affinity._asdict().items():
             files.write_array(directory / f"affinity_{name}.npy", array)
 
     @classmethod
-    def open(cls, directory: Path, graph: Graph, known: Graph, suggestible: NDArray[np.bool_]) -> "Landscape":
+    def open(cls, directory: Path, graph: Graph, known: Graph, suggestible: NDArray[np.bool_]) -> "CandidateInputs":
         """A saved landscape with the graph of the version's tables; arrays are memory-mapped.
 
         Raises ArtefactError where a file is missing, cut short, or of another number of people or features.
@@ -106,10 +107,10 @@ class Landscape:
         def array(name: str, dtype: type[np.generic], *shape: int | None) -> NDArray[Any]:
             return files.read_array(directory / f"{name}.npy", dtype, shape)
 
-        affinity = {}
+        profile_affinity = {}
         for name, (dtype, dimensions) in AFFINITY_ARRAYS.items():
             length = graph.n + BY_PERSON[name] if name in BY_PERSON else None
-            affinity[name] = array(f"affinity_{name}", dtype, length, *(None,) * (dimensions - 1))
+            profile_affinity[name] = array(f"affinity_{name}", dtype, length, *(None,) * (dimensions - 1))
         spectral, embeddings = (array(name, np.float32, graph.n, None) for name in ("spectral", "embeddings"))
         k, d = spectral.shape[1], embeddings.shape[1]
         return cls(
@@ -122,17 +123,17 @@ class Landscape:
             profiles=ProfileMap(
                 array("profile_weights", np.float32, None, k + d), array("profile_intercept", np.float32, k + d), k
             ),
-            affinity=AffinityTables(**affinity),
-            cheap=array("cheap", np.float32, len(PAIR_FEATURES) + 1),
+            profile_affinity=ProfileAffinityTables(**profile_affinity),
+            prerank_weights=array("cheap", np.float32, len(PAIR_FEATURES) + 1),
         )
 
 
-def profile_values(tables: AffinityTables) -> csr_array:
+def profile_values(tables: ProfileAffinityTables) -> csr_array:
     """(n, values) float32 of 0 and 1: who has which value of the profile, single ones and sets alike."""
     return value_matrix(*values_of(tables))
 
 
-def values_of(tables: AffinityTables) -> tuple[NDArray[np.int64], NDArray[np.int32], int]:
+def values_of(tables: ProfileAffinityTables) -> tuple[NDArray[np.int64], NDArray[np.int32], int]:
     """By user the values of her profile, single ones and sets alike, as (n + 1,) and codes; and how many codes."""
     n, columns = tables.codes.shape
     starts = np.concatenate([[0], np.cumsum(tables.cardinality)]).astype(np.int64)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.kernels.candidate_arrays import World
-from models.kernels.profile_affinity import AffinityTables
+from models.kernels.candidate_arrays import CandidateArrays
+from models.kernels.profile_affinity import ProfileAffinityTables
 
 NOBODY = (1 << 24) - 1
 """the viewer of a block whose viewer has no row"""
@@ -21,7 +21,7 @@ MOST_VALUES = 1_000
 
 
 @dataclass(frozen=True)
-class Guest:
+class OutOfGraphUser:
     """One person, with rows of the version for everybody else."""
 
     viewer: int
@@ -31,7 +31,7 @@ class Guest:
     known: NDArray[np.int32]
     """never to be shown to her, beside her friends"""
     codes: NDArray[np.int32]
-    """(C,) as AffinityTables has them"""
+    """(C,) as ProfileAffinityTables has them"""
     set_codes: NDArray[np.int32]
     """ascending"""
     points: NDArray[np.float32]
@@ -44,44 +44,44 @@ class Guest:
     """(d,) of length one, or zero"""
 
 
-class GuestSeat:
+class AppendedRow:
     """A world with one row more, at the end, which a guest takes; copies what has a place for each person."""
 
-    def __init__(self, world: World) -> None:
-        self.row = len(world.indptr) - 1
-        affinity = world.affinity
-        self._world = world._replace(
-            indptr=_longer(world.indptr, 1),
-            indices=_longer(world.indices, MOST_FRIENDS),
-            known_indptr=_longer(world.known_indptr, 1),
-            known_indices=_longer(world.known_indices, MOST_KNOWN),
-            suggestible=_longer(world.suggestible, 1),
-            spectral=_longer(world.spectral, 1),
-            embeddings=_longer(world.embeddings, 1),
-            value_indptr=_longer(world.value_indptr, 1),
-            value_codes=_longer(world.value_codes, MOST_VALUES),
-            affinity=AffinityTables(
+    def __init__(self, arrays: CandidateArrays) -> None:
+        self.row = len(arrays.indptr) - 1
+        profile_affinity = arrays.profile_affinity
+        self._world = arrays._replace(
+            indptr=_longer(arrays.indptr, 1),
+            indices=_longer(arrays.indices, MOST_FRIENDS),
+            known_indptr=_longer(arrays.known_indptr, 1),
+            known_indices=_longer(arrays.known_indices, MOST_KNOWN),
+            suggestible=_longer(arrays.suggestible, 1),
+            spectral=_longer(arrays.spectral, 1),
+            embeddings=_longer(arrays.embeddings, 1),
+            value_indptr=_longer(arrays.value_indptr, 1),
+            value_codes=_longer(arrays.value_codes, MOST_VALUES),
+            profile_affinity=ProfileAffinityTables(
                 **{
-                    **affinity._asdict(),
-                    "codes": _longer(affinity.codes, 1),
-                    "set_indptr": _longer(affinity.set_indptr, 1),
-                    "set_codes": _longer(affinity.set_codes, MOST_VALUES),
-                    "points": _longer(affinity.points, 1),
+                    **profile_affinity._asdict(),
+                    "codes": _longer(profile_affinity.codes, 1),
+                    "set_indptr": _longer(profile_affinity.set_indptr, 1),
+                    "set_codes": _longer(profile_affinity.set_codes, MOST_VALUES),
+                    "points": _longer(profile_affinity.points, 1),
                 }
             ),
         )
 
-    def take(self, guest: Guest) -> World:
+    def take(self, user: OutOfGraphUser) -> CandidateArrays:
         """The world with this guest in its last row, until the next one comes."""
-        world, row = self._world, self.row
-        _put(world.indptr, world.indices, row, guest.friends[:MOST_FRIENDS])
-        own = [] if guest.viewer == NOBODY else [guest.viewer]
-        _put(world.known_indptr, world.known_indices, row, np.concatenate([own, guest.known[: MOST_KNOWN - 1]]))
-        _put(world.value_indptr, world.value_codes, row, guest.values[:MOST_VALUES])
-        _put(world.affinity.set_indptr, world.affinity.set_codes, row, guest.set_codes[:MOST_VALUES])
-        world.spectral[row], world.embeddings[row] = guest.coordinates, guest.embedding
-        world.affinity.codes[row], world.affinity.points[row] = guest.codes, guest.points
-        return world
+        arrays, row = self._world, self.row
+        _put(arrays.indptr, arrays.indices, row, user.friends[:MOST_FRIENDS])
+        own = [] if user.viewer == NOBODY else [user.viewer]
+        _put(arrays.known_indptr, arrays.known_indices, row, np.concatenate([own, user.known[: MOST_KNOWN - 1]]))
+        _put(arrays.value_indptr, arrays.value_codes, row, user.values[:MOST_VALUES])
+        _put(arrays.profile_affinity.set_indptr, arrays.profile_affinity.set_codes, row, user.set_codes[:MOST_VALUES])
+        arrays.spectral[row], arrays.embeddings[row] = user.coordinates, user.embedding
+        arrays.profile_affinity.codes[row], arrays.profile_affinity.points[row] = user.codes, user.points
+        return arrays
 
 
 def _longer(array: NDArray[Any], more: int) -> NDArray[Any]:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.candidates.inputs import Landscape, values_of
-from models.candidates.out_of_graph_user import NOBODY, Guest
+from models.candidates.inputs import CandidateInputs, values_of
+from models.candidates.out_of_graph_user import NOBODY, OutOfGraphUser
 from models.errors import ArtefactError
-from models.features.inductive import BELIEF, from_friends, unit
+from models.features.inductive import PROFILE_PRIOR_FRIENDS, from_friends, unit
 from models.features.profile_codes import ProfileCoder
 from models.features.profile_encoder import ProfileEncoder
 from models.features.user_statistics import SHORTEST, tower_statistics, user_statistics
@@ -27,7 +27,7 @@ ACTIVITY = 3
 
 
 @dataclass(frozen=True)
-class GuestInputs:
+class OutOfGraphInputs:
     """What scoring reads of a viewer."""
 
     statistics: Floats
@@ -36,75 +36,85 @@ class GuestInputs:
     """(k,)"""
 
 
-class GuestBook:
+class OutOfGraphUserBuilder:
     """Makes guests of one version."""
 
-    def __init__(self, tables: Tables, landscape: Landscape, coder: ProfileCoder, encoder: ProfileEncoder) -> None:
+    def __init__(
+        self, tables: Tables, candidate_inputs: CandidateInputs, coder: ProfileCoder, encoder: ProfileEncoder
+    ) -> None:
         self._tables = tables
-        self._land = landscape
+        self._land = candidate_inputs
         self._coder = coder
         self._encoder = encoder
         self._kinds = {name: column.kind for name, column in coder.columns.items()}
-        self._value_indptr, self._value_codes, _ = values_of(landscape.affinity)
-        self._starts = np.concatenate([[0], np.cumsum(landscape.affinity.cardinality)]).astype(np.int64)
+        self._value_indptr, self._value_codes, _ = values_of(candidate_inputs.profile_affinity)
+        self._starts = np.concatenate([[0], np.cumsum(candidate_inputs.profile_affinity.cardinality)]).astype(np.int64)
 
     @classmethod
-    def open(cls, version: Path, tables: Tables, landscape: Landscape) -> "GuestBook":
+    def open(cls, version: Path, tables: Tables, candidate_inputs: CandidateInputs) -> "OutOfGraphUserBuilder":
         """The book of a version directory. Raises ArtefactError where a file is missing or altered."""
         return cls(
-            tables, landscape, ProfileCoder.open(version / "candidates"), ProfileEncoder.open(version / "learnt")
+            tables, candidate_inputs, ProfileCoder.open(version / "candidates"), ProfileEncoder.open(version / "learnt")
         )
 
-    def member(self, row: int, friends: NDArray[np.int32], known: NDArray[np.int32]) -> Guest:
+    def member(self, row: int, friends: NDArray[np.int32], known: NDArray[np.int32]) -> OutOfGraphUser:
         """Somebody of the version with other friends than it knows of (rows ascending)."""
-        affinity = self._land.affinity
-        sets = affinity.set_codes[affinity.set_indptr[row] : affinity.set_indptr[row + 1]]
+        profile_affinity = self._land.profile_affinity
+        sets = profile_affinity.set_codes[profile_affinity.set_indptr[row] : profile_affinity.set_indptr[row + 1]]
         values = self._value_codes[self._value_indptr[row] : self._value_indptr[row + 1]]
         coordinates, embedding = self._place(values, friends)
         before = self._land.graph.neighbours(row)
         if len(before) and not len(np.setxor1d(before, friends)):
             coordinates, embedding = self._land.spectral[row], self._land.embeddings[row]
-        return Guest(
-            row, friends, known, affinity.codes[row], sets, affinity.points[row], values, coordinates, embedding
+        return OutOfGraphUser(
+            row,
+            friends,
+            known,
+            profile_affinity.codes[row],
+            sets,
+            profile_affinity.points[row],
+            values,
+            coordinates,
+            embedding,
         )
 
-    def guest(self, profile: Mapping[str, Any], friends: NDArray[np.int32], known: NDArray[np.int32]) -> Guest:
+    def user(self, profile: Mapping[str, Any], friends: NDArray[np.int32], known: NDArray[np.int32]) -> OutOfGraphUser:
         """Somebody whom the version does not know, from a stored profile; values that are new to it say nothing."""
         coded = self._coder.coded(one_profile(self._kinds, profile))
         single = coded.codes[0] != MISSING
         values = np.concatenate([(coded.codes[0] + self._starts[:-1])[single], coded.set_codes + self._starts[-1]])
         values = np.sort(values).astype(np.int32)
         coordinates, embedding = self._place(values, friends)
-        return Guest(
+        return OutOfGraphUser(
             NOBODY, friends, known, coded.codes[0], coded.set_codes, coded.points[0], values, coordinates, embedding
         )
 
     def newcomer(
         self, profile: Mapping[str, Any], friends: NDArray[np.int32], known: NDArray[np.int32]
-    ) -> tuple[Guest, GuestInputs]:
+    ) -> tuple[OutOfGraphUser, OutOfGraphInputs]:
         """The same, with what scoring reads of her."""
-        guest = self.guest(profile, friends, known)
-        return guest, self._inputs(guest, self._encoder.encode(one_profile(self._kinds, profile))[0])
+        user = self.user(profile, friends, known)
+        return user, self._inputs(user, self._encoder.encode(one_profile(self._kinds, profile))[0])
 
-    def inputs(self, guest: Guest) -> GuestInputs:
+    def inputs(self, user: OutOfGraphUser) -> OutOfGraphInputs:
         """What scoring reads of a member of the version whose friends changed."""
-        statistics = self._statistics(guest)
-        towers = self._tables.tower_inputs[guest.viewer].copy()
+        statistics = self._statistics(user)
+        towers = self._tables.tower_inputs[user.viewer].copy()
         towers[-len(statistics) :] = tower_statistics(statistics)
-        towers[: len(guest.embedding)] = guest.embedding
-        return GuestInputs(statistics, towers)
+        towers[: len(user.embedding)] = user.embedding
+        return OutOfGraphInputs(statistics, towers)
 
-    def _inputs(self, guest: Guest, profile: Floats) -> GuestInputs:
-        statistics = self._statistics(guest)
-        parts = [guest.embedding, profile, np.zeros(ACTIVITY, np.float32), tower_statistics(statistics)]
+    def _inputs(self, user: OutOfGraphUser, profile: Floats) -> OutOfGraphInputs:
+        statistics = self._statistics(user)
+        parts = [user.embedding, profile, np.zeros(ACTIVITY, np.float32), tower_statistics(statistics)]
         towers = np.concatenate(parts).astype(np.float16)
         if towers.shape != self._tables.tower_inputs.shape[1:]:
             raise ArtefactError(f"the version's towers read {self._tables.tower_inputs.shape[1]} numbers of a person")
-        return GuestInputs(statistics, towers)
+        return OutOfGraphInputs(statistics, towers)
 
-    def _statistics(self, guest: Guest) -> Floats:
+    def _statistics(self, user: OutOfGraphUser) -> Floats:
         """(s,) float32 as models.features.user_statistics has them, of somebody the graph does not hold so."""
-        graph, friends = self._land.graph, guest.friends
+        graph, friends = self._land.graph, user.friends
         near = np.concatenate([graph.neighbours(one) for one in friends.tolist()] or [friends])
         among = near[np.isin(near, friends)]
         owner = np.repeat(friends, graph.degrees[friends])[np.isin(near, friends)]
@@ -123,9 +133,13 @@ class GuestBook:
         """Coordinates (k,) and embedding (d,) by the profile and the friends, whichever says more."""
         land, count = self._land, len(friends)
         near, alike = land.profiles.place(values)
-        pull = np.float32(BELIEF / (count + BELIEF)) if len(values) or not count else np.float32(0)
+        pull = (
+            np.float32(PROFILE_PRIOR_FRIENDS / (count + PROFILE_PRIOR_FRIENDS))
+            if len(values) or not count
+            else np.float32(0)
+        )
         coordinates = from_friends(land.graph, land.eigenvalues, land.spectral, friends) + pull * near
         together = land.embeddings[friends].sum(axis=0) + (
-            np.float32(BELIEF) * alike if len(values) or not count else 0
+            np.float32(PROFILE_PRIOR_FRIENDS) * alike if len(values) or not count else 0
         )
         return coordinates.astype(np.float32), unit(together.astype(np.float32))

@@ -16,15 +16,15 @@ RUN = "run.json"
 """in DIRECTORY; `started_at` says since when"""
 
 
-def clear_run(home: Path, stamp: int) -> bool:
+def clear_run(home: Path, timestamp_us: int) -> bool:
     """Removes what a night left that began before a stamp; False where such a night is still at work."""
     directory = home / DIRECTORY
-    if _began(directory) > stamp:
+    if _began(directory) > timestamp_us:
         return True
     with files.locked(home / LOCK, 0.0) as held:
-        if held and _began(directory) <= stamp:
+        if held and _began(directory) <= timestamp_us:
             files.remove_tree(directory)
-        return _began(directory) > stamp
+        return _began(directory) > timestamp_us
 
 
 def _began(directory: Path) -> float:

@@ -1,7 +1,7 @@
 """Taking out what is left of erased people, step by step, until nothing is.
 
 At once, when the DELETE is answered, the person is hidden and the own live state is gone
-(models.event_log.write_profile). Then, by whoever calls `erase_turn`, worker or night, each step as often as need be:
+(models.event_log.write_profile). Then, by whoever calls `purge_once`, worker or night, each step as often as need be:
 
 1. once the log has no entry that names the person: out of others' live records, the archive, the queue, the stamps of
    changes and the table of the exposed, and away with what a night that was cut short has made;
@@ -21,9 +21,9 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from models.candidate_refresh.refresh_queue import Waiting
+from models.candidate_refresh.refresh_queue import RefreshRequest
 from models.erasure.interrupted_run import clear_run
-from models.erasure.purge_records import scrub
+from models.erasure.purge_records import purge_records
 from models.errors import StoreRefusedError
 from models.event_log.archive import Archive
 from models.event_log.event import PROFILE, Entry
@@ -64,7 +64,7 @@ class _Gone:
     """a new person has the id"""
 
 
-def erase_turn(
+def purge_once(
     store: SyncStore, keys: Keys, versions: Versions, *, settle_us: int = SETTLE_US, clock: Callable[[], int] = now_us
 ) -> int:
     """Takes every erasure as far as it goes now; how many are not done after it. Costs one read where there is none.
@@ -76,13 +76,13 @@ def erase_turn(
     erasures = read_open(store, keys)
     if not erasures:
         return 0
-    _Eraser(store, keys, versions, settle_us, clock).turn(erasures)
+    _Eraser(store, keys, versions, settle_us, clock).run_once(erasures)
     erasures = read_open(store, keys)
     nameless = {name: erasure for name, erasure in erasures.items() if erasure.user_id is None}
     if nameless and _compacted(store):
         now = clock()
         for name, erasure in nameless.items():
-            done = replace(erasure, done=erasure.stamp, done_at=now, waits_for=())
+            done = replace(erasure, done=erasure.timestamp_us, done_at=now, waits_for=())
             if replace_erasure(store, keys, name, erasure, done):
                 del erasures[name]
     structlog.get_logger().info("erasures_taken_further", left=len(erasures))
@@ -123,57 +123,62 @@ class _Eraser:
         self._now = clock()
         self._settled = self._now - settle_us
 
-    def turn(self, erasures: Mapping[str, Erasure]) -> None:
+    def run_once(self, erasures: Mapping[str, Erasure]) -> None:
         """The first three steps."""
         erasures = {name: one for name, one in erasures.items() if one.user_id is not None}
-        gone = [self._gone(name, one) for name, one in erasures.items() if one.stamp <= self._settled]
+        gone = [self._gone(name, one) for name, one in erasures.items() if one.timestamp_us <= self._settled]
         remains: dict[str, list[Remains]] = {name: [Remains.LOG] for name in erasures}
         logged = self._logged({one.user_id: one.upto for one in gone})
         ready = [one for one in gone if one.user_id not in logged]
-        fresh = [one for one in ready if one.erasure.scrubbed < one.erasure.stamp]
-        self._scrub(fresh)
+        fresh = [one for one in ready if one.erasure.scrubbed < one.erasure.timestamp_us]
+        self._purge_records(fresh)
         for one in ready:
             remains[one.name] = []
-            if not clear_run(self._versions.home, one.erasure.stamp):
+            if not clear_run(self._versions.home, one.erasure.timestamp_us):
                 remains[one.name].append(Remains.RUN)
         self._drop_versions(ready, remains)
         finished = [one for one in ready if not remains[one.name]]
-        self._scrub([one for one in finished if one not in fresh])
+        self._purge_records([one for one in finished if one not in fresh])
         self._forget(finished)
         scrubbed, done = {one.name for one in ready}, {one.name for one in finished}
         for name, erasure in erasures.items():
             after = replace(erasure, waits_for=tuple(remains[name]))
             if name in scrubbed:
-                after = replace(after, scrubbed=erasure.stamp)
+                after = replace(after, scrubbed=erasure.timestamp_us)
             if name in done:
                 after = replace(after, user_id=None, waits_for=(Remains.FILE,))
             replace_erasure(self._store, self._keys, name, erasure, after)
 
     def _gone(self, name: str, erasure: Erasure) -> _Gone:
         """The person of an erasure. All that names one who is not back is of the erased person."""
-        user_id, stamp = str(erasure.user_id), erasure.stamp
-        if LiveRecord.unpack(self._store.get(self._keys.live(user_id))).profile <= stamp:
+        user_id, timestamp_us = str(erasure.user_id), erasure.timestamp_us
+        if LiveRecord.unpack(self._store.get(self._keys.live(user_id))).profile <= timestamp_us:
             return _Gone(name, erasure, user_id, self._settled, is_back=False)
-        return _Gone(name, erasure, user_id, self._first_put(user_id, stamp) - 1, is_back=True)
+        return _Gone(name, erasure, user_id, self._first_put(user_id, timestamp_us) - 1, is_back=True)
 
-    def _first_put(self, user_id: str, stamp: int) -> int:
+    def _first_put(self, user_id: str, timestamp_us: int) -> int:
         """When the id was first put after an erasure; right after it where neither archive nor log says."""
         shard = shard_of(user_id)
         waiting = [entry for _, entry in self._waiting(shard)]
         entries: Iterable[Entry | None] = (entry for _, entry in self._archive.read(shard))
         puts = [
-            entry.stamp
+            entry.timestamp_us
             for entry in (*entries, *waiting)
-            if entry is not None and entry.kind == PROFILE and entry.user_id == user_id and entry.stamp > stamp
+            if entry is not None
+            and entry.kind == PROFILE
+            and entry.user_id == user_id
+            and entry.timestamp_us > timestamp_us
         ]
-        return min(puts, default=stamp + 1)
+        return min(puts, default=timestamp_us + 1)
 
     def _logged(self, upto: Mapping[str, int]) -> set[str]:
         """Those of these people whom an entry that is not archived names."""
         found: set[str] = set()
         for shard in range(SHARDS) if upto else ():
             for _, entry in self._waiting(shard):
-                found |= {one for one in (entry.user_id, entry.other_id) if one and entry.stamp <= upto.get(one, -1)}
+                found |= {
+                    one for one in (entry.user_id, entry.other_id) if one and entry.timestamp_us <= upto.get(one, -1)
+                }
         return found
 
     def _waiting(self, shard: int) -> Iterable[tuple[str, Entry]]:
@@ -183,22 +188,22 @@ class _Eraser:
             for position, entry in read:
                 yield position, Entry.decode(entry)
 
-    def _scrub(self, people: Iterable[_Gone]) -> None:
+    def _purge_records(self, people: Iterable[_Gone]) -> None:
         """The first step, but for the night's."""
         upto = {one.user_id: one.upto for one in people}
         if not upto:
             return
-        scrub(self._store, self._keys, upto)
+        purge_records(self._store, self._keys, upto)
         self._archive.rewrite(upto)
         away = {one.user_id for one in people if not one.is_back}
-        self._store.stamps_remove(self._keys.touched, sorted(away))
+        self._store.timestamps_remove(self._keys.touched, sorted(away))
         queued = self._store.queue_members(self._keys.refresh)
-        waiting = [member for member in queued if (one := Waiting.decode(member)) and one.user_id in away]
+        waiting = [member for member in queued if (one := RefreshRequest.decode(member)) and one.user_id in away]
         self._store.queue_done(self._keys.refresh, waiting)
         held = self._store.get(self._keys.exposure)
         exposed = Exposed.unpack(held)
         if held is not None and not exposed.people.isdisjoint(upto):
-            left = Exposed.of(exposed.stamp, exposed.people - upto.keys())
+            left = Exposed.of(exposed.timestamp_us, exposed.people - upto.keys())
             self._store.compare_and_set(self._keys.exposure, held, left.pack())
 
     def _drop_versions(self, people: Iterable[_Gone], remains: Mapping[str, list[Remains]]) -> None:
@@ -208,7 +213,7 @@ class _Eraser:
         old = OldVersions(loader, self._versions, None if pointer is None else pointer.version)
         known = []
         for one in people:
-            if old.unknown.get(one.name, 0) >= one.erasure.stamp:
+            if old.unknown.get(one.name, 0) >= one.erasure.timestamp_us:
                 remains[one.name].append(Remains.NIGHT)
             else:
                 known.append(one)
@@ -232,5 +237,5 @@ class _Eraser:
         for one in people:
             key = self._keys.live(one.user_id)
             record = LiveRecord.unpack(self._store.get(key))
-            if record.beginning is not None and record.profile <= one.erasure.stamp:
+            if record.beginning is not None and record.profile <= one.erasure.timestamp_us:
                 self._store.commit([Commit(guards=[Guard(key, record.beginning)], deletes=[key])])

@@ -15,7 +15,7 @@ ATTEMPTS = 20
 """how often a record that others write meanwhile is read again"""
 
 
-def scrub(store: SyncStore, keys: Keys, upto: Mapping[str, int]) -> int:
+def purge_records(store: SyncStore, keys: Keys, upto: Mapping[str, int]) -> int:
     """Drops what the live records of all people say of some, of each up to a stamp; how many records did.
 
     Reads every record once. What is written meanwhile by those who do not yet know of the erasure may be missed: do it
@@ -25,11 +25,11 @@ def scrub(store: SyncStore, keys: Keys, upto: Mapping[str, int]) -> int:
     for shard in range(SHARDS):
         found = store.scan(f"{keys.shard(shard)}u:")
         while names := list(islice(found, READ_AT_ONCE)):
-            changed += _scrub(store, keys, names, upto)
+            changed += _purge_records(store, keys, names, upto)
     return changed
 
 
-def _scrub(store: SyncStore, keys: Keys, names: Sequence[str], upto: Mapping[str, int]) -> int:
+def _purge_records(store: SyncStore, keys: Keys, names: Sequence[str], upto: Mapping[str, int]) -> int:
     changed, sought = 0, [user_id.encode() for user_id in upto]
     waiting = list(names)
     for _ in range(ATTEMPTS):
@@ -39,10 +39,10 @@ def _scrub(store: SyncStore, keys: Keys, names: Sequence[str], upto: Mapping[str
                 continue
             record = LiveRecord.unpack(packed)
             beginning = record.beginning
-            forgotten = [record.forget(user_id, stamp) for user_id, stamp in upto.items()]
+            forgotten = [record.forget(user_id, timestamp_us) for user_id, timestamp_us in upto.items()]
             if any(forgotten):
                 person = name.split(":u:", 1)[1]
-                commits[name] = commit_of(keys, person, record, beginning, floor=record.floor, now=now_us())
+                commits[name] = commit_of(keys, person, record, beginning, watermark=record.watermark, now=now_us())
         made = store.commit(list(commits.values()))
         changed += sum(made)
         waiting = [name for name, one in zip(commits, made, strict=True) if not one]

@@ -14,7 +14,7 @@ KEPT_S = 48 * 3600
 _ENTRY = np.dtype([("hash", f"V{HASH_BYTES}"), ("at", "<u4")])
 
 
-class SeenEvents:
+class RecentEvents:
     """Hashes of events (models.event_log.event.Event.hash) and when each was acknowledged, epoch seconds."""
 
     def __init__(self, entries: NDArray[np.void] | None = None) -> None:
@@ -22,7 +22,7 @@ class SeenEvents:
         self._hashes = {bytes(one) for one in self._entries["hash"]}
 
     @classmethod
-    def unpack(cls, packed: bytes | None, now_s: int) -> "SeenEvents":
+    def unpack(cls, packed: bytes | None, now_s: int) -> "RecentEvents":
         """Those of a packed record that are not out of date; none for None. Raises CorruptRecordError."""
         if packed is None:
             return cls()

@@ -62,7 +62,7 @@ class Entry:
     kind: str
     """the word of an EventKind, PROFILE or ERASE"""
     user_id: str
-    stamp: int
+    timestamp_us: int
     """when it was acknowledged, microseconds"""
     other_id: str | None = None
     """of events alone"""
@@ -78,12 +78,12 @@ class Entry:
     """of PROFILE alone: those of the columns that are flags which everybody is told of; None: all flags among them"""
 
     @classmethod
-    def of(cls, event: Event, stamp: int, at: int) -> "Entry":
-        """The entry of an event that was acknowledged at `stamp`; `at` is clamped."""
+    def of(cls, event: Event, timestamp_us: int, at: int) -> "Entry":
+        """The entry of an event that was acknowledged at `timestamp_us`; `at` is clamped."""
         return cls(
             kind=event.kind.word,
             user_id=event.user_id,
-            stamp=stamp,
+            timestamp_us=timestamp_us,
             other_id=event.other_id,
             at=at,
             event_id=event.event_id,
@@ -99,11 +99,11 @@ class Entry:
 
     def names_any(self, upto: Mapping[str, int]) -> bool:
         """Whether the entry is of one of these people, or names one, and is not later than the stamp given for them."""
-        return any(one in upto and self.stamp <= upto[one] for one in (self.user_id, self.other_id) if one)
+        return any(one in upto and self.timestamp_us <= upto[one] for one in (self.user_id, self.other_id) if one)
 
     def encode(self) -> bytes:
         """One line of JSON without its end; what is None is left out."""
-        said = {name: value for name in _FIELDS if (value := getattr(self, name)) is not None}
+        said = {written: value for name, written in _FIELDS.items() if (value := getattr(self, name)) is not None}
         return orjson.dumps(said)
 
     @classmethod
@@ -128,7 +128,8 @@ class Entry:
             raise CorruptRecordError("an entry of the event log says neither whose it is nor when it was acknowledged")
         if event and not (isinstance(said.get("other_id"), str) and isinstance(said.get("at"), int)):
             raise CorruptRecordError("an event of the log does not say towards whom and when")
-        return cls(**{name: said[name] for name in _FIELDS if name in said})
+        return cls(**{name: said[written] for name, written in _FIELDS.items() if written in said})
 
 
-_FIELDS = tuple(field.name for field in fields(Entry))
+_FIELDS = {field.name: field.name for field in fields(Entry)} | {"timestamp_us": "stamp"}
+"""by field of an entry, its name in the JSON of the log"""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from models.errors import StoreUnavailableError
 from models.event_log.archive import Archive
 from models.event_log.event import ERASE, PROFILE, Entry
-from models.event_log.reciprocal_update import Half, by_person, commits_of
+from models.event_log.reciprocal_update import ReciprocalUpdate, by_person, commits_of
 from models.event_log.write_profile import flags_changed
 from models.live_state.erasure_receipts import open_erasure_blocking
 from models.live_state.user_record import LiveRecord
@@ -31,7 +31,7 @@ Heard = Callable[[Sequence[Entry]], None]
 """is told of entries that are in effect, at least once, before they are archived"""
 
 
-class Mender:
+class LogConsumer:
     """Mends and archives the logs of a store; one at a time a shard, and harmless where there are two."""
 
     def __init__(
@@ -47,11 +47,11 @@ class Mender:
         self._hidden = HiddenSet()
         self._begun: set[int] = set()
 
-    def turn(self, shard: int, *, floor: int = 0) -> int:
+    def run_once(self, shard: int, *, watermark: int = 0) -> int:
         """Works off the next entries of a shard; how many. Zero: its log is empty.
 
-        `floor` as in models.event_log.write_events.write_events. Raises StoreError, and ArtefactError where the archive
-        of this home has not what was archived before.
+        `watermark` as in models.event_log.write_events.write_events. Raises StoreError, and ArtefactError where the
+        archive of this home has not what was archived before.
         """
         keys, store = self._keys, self._store
         held = store.get(keys.archived(shard))
@@ -63,7 +63,9 @@ class Mender:
         if not read:
             return 0
         entries = [Entry.decode(entry) for _, entry in read]
-        self._write_halves([half for entry in entries if (half := Half.of(entry))], floor)
+        self._write_reciprocal_updates(
+            [update for entry in entries if (update := ReciprocalUpdate.of(entry))], watermark
+        )
         self._tell_hidden(entries)
         self._heard(entries)
         self._archive.append(shard, read, position)
@@ -72,13 +74,13 @@ class Mender:
             store.stream_trim(keys.log(shard), last)
         return len(read)
 
-    def _write_halves(self, halves: Sequence[Half], floor: int) -> None:
-        waiting = by_person(halves)
+    def _write_reciprocal_updates(self, reciprocal_updates: Sequence[ReciprocalUpdate], watermark: int) -> None:
+        waiting = by_person(reciprocal_updates)
         for _ in range(ATTEMPTS):
             people = list(waiting)
             packed = self._store.get_many([self._keys.live(person) for person in people])
             records = {person: LiveRecord.unpack(one) for person, one in zip(people, packed, strict=True)}
-            commits = commits_of(self._keys, waiting, records, floor=floor, now=self._clock())
+            commits = commits_of(self._keys, waiting, records, watermark=watermark, now=self._clock())
             made = self._store.commit(list(commits.values()))
             waiting = {person: waiting[person] for person, one in zip(commits, made, strict=True) if not one}
             if not waiting:
@@ -95,15 +97,15 @@ class Mender:
             if not self._hidden.knows(change):
                 append_change_blocking(self._store, self._keys, change)
             if change.erased:
-                open_erasure_blocking(self._store, self._keys, change.user_id, change.stamp)
+                open_erasure_blocking(self._store, self._keys, change.user_id, change.timestamp_us)
 
 
 def _change(entry: Entry) -> FlagChange | None:
     """What an entry does to its person's flags; None where nothing."""
     if entry.kind == ERASE:
-        return FlagChange(entry.user_id, entry.stamp, erased=True)
+        return FlagChange(entry.user_id, entry.timestamp_us, erased=True)
     if entry.kind != PROFILE or entry.columns is None:
         return None
     told = entry.columns if entry.told is None else {one: entry.columns.get(one) for one in entry.told}
-    change = flags_changed(entry.user_id, told, entry.stamp)
+    change = flags_changed(entry.user_id, told, entry.timestamp_us)
     return change if change.flags else None

@@ -11,7 +11,7 @@ from models.store.keys import Keys
 from models.store.transaction import Commit, Guard, Write
 
 
-class Half(NamedTuple):
+class ReciprocalUpdate(NamedTuple):
     """What an acknowledged event changes in the record of the other person."""
 
     whose: str
@@ -19,45 +19,54 @@ class Half(NamedTuple):
     by: str
     """the viewer, who did it"""
     kind: EventKind
-    stamp: int
+    timestamp_us: int
 
     @classmethod
-    def of(cls, entry: Entry) -> "Half | None":
+    def of(cls, entry: Entry) -> "ReciprocalUpdate | None":
         """The half that an entry of the log asks for; None where it concerns its own person alone."""
         kind = entry.event_kind
         if kind is None or kind not in TWO_SIDED or entry.other_id is None:
             return None
-        return cls(entry.other_id, entry.user_id, kind, entry.stamp)
+        return cls(entry.other_id, entry.user_id, kind, entry.timestamp_us)
 
 
-def by_person(halves: Iterable[Half]) -> dict[str, list[Half]]:
+def by_person(reciprocal_updates: Iterable[ReciprocalUpdate]) -> dict[str, list[ReciprocalUpdate]]:
     """The halves of each person."""
-    whose: dict[str, list[Half]] = {}
-    for half in halves:
-        whose.setdefault(half.whose, []).append(half)
+    whose: dict[str, list[ReciprocalUpdate]] = {}
+    for update in reciprocal_updates:
+        whose.setdefault(update.whose, []).append(update)
     return whose
 
 
 def commits_of(
-    keys: Keys, wanted: Mapping[str, Sequence[Half]], records: Mapping[str, LiveRecord], *, floor: int, now: int
+    keys: Keys,
+    wanted: Mapping[str, Sequence[ReciprocalUpdate]],
+    records: Mapping[str, LiveRecord],
+    *,
+    watermark: int,
+    now: int,
 ) -> dict[str, Commit]:
     """By person what brings a record up to date; nobody whose record has all of it.
 
     `records` are changed: they become what is written.
     """
     commits = {}
-    for person, halves in wanted.items():
+    for person, reciprocal_updates in wanted.items():
         record = records[person]
         beginning = record.beginning
-        news = [record.apply(half.by, Direction.IN, half.kind, half.stamp) for half in halves]
+        news = [
+            record.apply(update.by, Direction.IN, update.kind, update.timestamp_us) for update in reciprocal_updates
+        ]
         if any(news):
-            commits[person] = commit_of(keys, person, record, beginning, floor=floor, now=now)
+            commits[person] = commit_of(keys, person, record, beginning, watermark=watermark, now=now)
     return commits
 
 
-def commit_of(keys: Keys, person: str, record: LiveRecord, beginning: bytes | None, *, floor: int, now: int) -> Commit:
+def commit_of(
+    keys: Keys, person: str, record: LiveRecord, beginning: bytes | None, *, watermark: int, now: int
+) -> Commit:
     """Writes a person's record where the store's still begins with `beginning`. The record takes its next revision."""
-    record.drop_before(floor)
+    record.drop_before(watermark)
     packed = record.next_revision(now).pack()
     key = keys.live(person)
     return Commit(guards=[Guard(key, beginning)], writes=[Write(key, packed)])

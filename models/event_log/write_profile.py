@@ -17,7 +17,7 @@ from models.schema.columns import ALL_FLAGS, FLAG_COLUMNS, Flag
 from models.store.keys import Keys, shard_of
 from models.store.protocol import AsyncStore
 from models.store.transaction import Append, Commit, Write
-from models.system.clock import next_stamp, now_us
+from models.system.clock import next_timestamp_us, now_us
 
 NO_FLAGS = Flag(0)
 
@@ -26,7 +26,7 @@ NO_FLAGS = Flag(0)
 class Put:
     """A profile change that is written."""
 
-    stamp: int
+    timestamp_us: int
     epoch: int | None
     """of the hidden set, where a flag was changed: from then on everybody knows"""
 
@@ -37,7 +37,7 @@ async def write_profile(
     user_id: str,
     columns: Mapping[str, Any],
     *,
-    floor: int = 0,
+    watermark: int = 0,
     base: Flag = NO_FLAGS,
     cut: int = 0,
     clock: Callable[[], int] = now_us,
@@ -54,22 +54,22 @@ async def write_profile(
         packed, stored = await store.get_many([live, profile_key])
         record, profile = LiveRecord.unpack(packed), LiveProfile.unpack(stored)
         beginning, now = record.beginning, clock()
-        stamp = next_stamp(now, [record.last])
-        change = flags_changed(user_id, columns, stamp)
+        timestamp_us = next_timestamp_us(now, [record.last])
+        change = flags_changed(user_id, columns, timestamp_us)
         shown = record.flags_over(int(ALL_FLAGS), 0) if record.erased > cut else record.flags_over(int(base), cut)
         news = {column: value for column, value in columns.items() if not _is_shown(column, value, shown)}
-        profile.put(columns, stamp)
-        profile.drop_before(floor)
-        record.last = record.profile = stamp
+        profile.put(columns, timestamp_us)
+        profile.drop_before(watermark)
+        record.last = record.profile = timestamp_us
         for flag, value in change.flags.items():
-            record.set_flag(flag, value, stamp)
-        commit = commit_of(keys, user_id, record, beginning, floor=floor, now=now)
+            record.set_flag(flag, value, timestamp_us)
+        commit = commit_of(keys, user_id, record, beginning, watermark=watermark, now=now)
         told = [column for column in news if column in FLAG_COLUMNS]
-        entry = Entry(PROFILE, user_id, stamp, columns=dict(columns), told=told if change.flags else None)
+        entry = Entry(PROFILE, user_id, timestamp_us, columns=dict(columns), told=told if change.flags else None)
         writes = [*commit.writes, Write(profile_key, profile.pack())]
         if await _made(store, replace(commit, writes=writes, appends=[_append(keys, entry)])):
-            change = flags_changed(user_id, news, stamp)
-            return Put(stamp, await append_change(store, keys, change) if change.flags else None)
+            change = flags_changed(user_id, news, timestamp_us)
+            return Put(timestamp_us, await append_change(store, keys, change) if change.flags else None)
         await asyncio.sleep(attempt * PAUSE_S)
     raise StoreUnavailableError(CROWDED)
 
@@ -84,23 +84,23 @@ async def write_erasure(store: AsyncStore, keys: Keys, user_id: str, *, clock: C
     for attempt in range(ATTEMPTS):
         record = LiveRecord.unpack(await store.get(keys.live(user_id)))
         now = clock()
-        stamp = next_stamp(now, [record.last])
-        left = LiveRecord(revision=record.revision, last=stamp, erased=stamp, floor=stamp)
-        commit = commit_of(keys, user_id, left, record.beginning, floor=stamp, now=now)
-        entry = Entry(ERASE, user_id, stamp)
+        timestamp_us = next_timestamp_us(now, [record.last])
+        left = LiveRecord(revision=record.revision, last=timestamp_us, erased=timestamp_us, watermark=timestamp_us)
+        commit = commit_of(keys, user_id, left, record.beginning, watermark=timestamp_us, now=now)
+        entry = Entry(ERASE, user_id, timestamp_us)
         deletes = [keys.live_profile(user_id), keys.seen(user_id)]
         if await _made(store, replace(commit, deletes=deletes, appends=[_append(keys, entry)])):
-            await append_change(store, keys, FlagChange(user_id, stamp, erased=True))
-            await open_erasure(store, keys, user_id, stamp)
-            return stamp
+            await append_change(store, keys, FlagChange(user_id, timestamp_us, erased=True))
+            await open_erasure(store, keys, user_id, timestamp_us)
+            return timestamp_us
         await asyncio.sleep(attempt * PAUSE_S)
     raise StoreUnavailableError(CROWDED)
 
 
-def flags_changed(user_id: str, columns: Mapping[str, Any], stamp: int) -> FlagChange:
+def flags_changed(user_id: str, columns: Mapping[str, Any], timestamp_us: int) -> FlagChange:
     """What a change of columns does to the person's flags."""
     put = {FLAG_COLUMNS[column]: value for column, value in columns.items() if column in FLAG_COLUMNS}
-    return FlagChange(user_id, stamp, {flag: value is None or bool(value) for flag, value in put.items()})
+    return FlagChange(user_id, timestamp_us, {flag: value is None or bool(value) for flag, value in put.items()})
 
 
 def _is_shown(column: str, value: Any, shown: Flag) -> bool:

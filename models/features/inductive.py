@@ -20,7 +20,7 @@ PENALTY = 10.0
 """how many people a value of the profile must have before it is believed half"""
 DENSE_VALUES = 4_096
 """values up to which the regression is solved at once"""
-BELIEF = 2.0
+PROFILE_PRIOR_FRIENDS = 2.0
 """how many friends the profile counts for"""
 
 
@@ -85,7 +85,7 @@ def value_matrix(indptr: NDArray[np.int64], codes: NDArray[np.int32], values: in
     return csr_array((np.ones(len(codes), np.float32), codes, indptr), shape=(len(indptr) - 1, values))
 
 
-def settled(
+def shrink_towards_profile(
     profiles: ProfileMap, values: csr_array, coordinates: Floats, embeddings: Floats, degrees: NDArray[np.integer]
 ) -> tuple[Floats, Floats]:
     """Coordinates (n, k) and embeddings (n, d) of everybody, drawn towards what the profile says as friends are few.
@@ -96,7 +96,9 @@ def settled(
         return coordinates, embeddings
     near, alike = profiles.places(values)
     said = np.diff(values.indptr) > 0
-    pull = np.where(said | (degrees == 0), BELIEF / (degrees + BELIEF), 0).astype(np.float32)
+    pull = np.where(said | (degrees == 0), PROFILE_PRIOR_FRIENDS / (degrees + PROFILE_PRIOR_FRIENDS), 0).astype(
+        np.float32
+    )
     alone = degrees == 0
     moved = embeddings.copy()
     moved[alone] = unit(alike[alone])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.graph import Graph
-from models.kernels.profile_affinity import MISSING, AffinityTables
+from models.kernels.profile_affinity import MISSING, ProfileAffinityTables
 
 MATRIX_UP_TO = 48
 """columns with at most this many values get a weight for every pair of values"""
@@ -26,7 +26,7 @@ POINT_EDGES = np.array([0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.97, 0.99, 0.999, 0.9999,
 
 @dataclass(frozen=True)
 class CodedProfiles:
-    """Profiles of n users as the affinity compares them; see AffinityTables for shapes."""
+    """Profiles of n users as the affinity compares them; see ProfileAffinityTables for shapes."""
 
     codes: NDArray[np.int32]
     cardinality: NDArray[np.int64]
@@ -44,7 +44,7 @@ class CodedProfiles:
         return bool(len(self.set_codes)) or bool((self.codes != MISSING).any())
 
 
-def fit_affinity(coded: CodedProfiles, graph: Graph) -> AffinityTables:
+def fit_profile_affinity(coded: CodedProfiles, graph: Graph) -> ProfileAffinityTables:
     """The tables whose weights are learnt from the friendships of `graph`, on the same n rows as `coded`."""
     a, b = graph.pairs()
     degrees = graph.degrees.astype(np.float64)
@@ -72,7 +72,7 @@ def fit_affinity(coded: CodedProfiles, graph: Graph) -> AffinityTables:
     for kind in range(spans):
         span = coded.points[:, coded.point_spans[kind] : coded.point_spans[kind + 1]]
         point_weights[kind] = _point_votes(span, edges[kind], a, b, degrees)
-    return AffinityTables(
+    return ProfileAffinityTables(
         codes=np.ascontiguousarray(coded.codes),
         cardinality=coded.cardinality,
         matrix_at=matrix_at,

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.kernels.numba_cache import compiled
-from models.kernels.profile_affinity import AffinityTables
+from models.kernels.profile_affinity import ProfileAffinityTables
 
 
-class World(NamedTuple):
+class CandidateArrays(NamedTuple):
     """What the kernel reads of everybody.
 
     indptr, indices        friendships
@@ -18,7 +18,7 @@ class World(NamedTuple):
     spectral               (n, k) float32, inner products estimate friendships
     smoothing              (k,) float32, weights of a smoother estimate
     embeddings             (n, d) float32, rows of length one or zero
-    affinity               coded profiles and their weights
+    profile_affinity               coded profiles and their weights
     value_indptr, value_codes    by user, the values of the profile that make groups
     group_indptr, group_rows     by value, the people who share it, best connected first
     popular                rows of the best connected, for those with few friends
@@ -34,16 +34,16 @@ class World(NamedTuple):
     spectral: NDArray[np.float32]
     smoothing: NDArray[np.float32]
     embeddings: NDArray[np.float32]
-    affinity: AffinityTables
+    profile_affinity: ProfileAffinityTables
     value_indptr: NDArray[np.int64]
     value_codes: NDArray[np.int32]
     group_indptr: NDArray[np.int64]
     group_rows: NDArray[np.int32]
     popular: NDArray[np.int32]
-    cheap: NDArray[np.float32]
+    prerank_weights: NDArray[np.float32]
 
 
-class Reach(NamedTuple):
+class SourceLimits(NamedTuple):
     """How far the sources reach for one user; models.candidates.generator.CandidateConfig says what each is."""
 
     friends_of_friends: int
@@ -59,7 +59,7 @@ class Reach(NamedTuple):
     least: int
 
 
-class Scratch(NamedTuple):
+class WorkBuffers(NamedTuple):
     """Working arrays of one thread, all (n,), clear between users."""
 
     common: NDArray[np.float32]
@@ -81,8 +81,8 @@ class Scratch(NamedTuple):
 
 
 @compiled()
-def clear_scratch(n: int) -> Scratch:
-    return Scratch(
+def new_work_buffers(n: int) -> WorkBuffers:
+    return WorkBuffers(
         np.zeros(n, np.float32),
         np.zeros(n, np.float32),
         np.zeros(n, np.float32),

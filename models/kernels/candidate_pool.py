@@ -4,14 +4,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.kernels.candidate_arrays import (
-    Reach,
-    Scratch,
-    World,
-    clear_scratch,
+    CandidateArrays,
+    SourceLimits,
+    WorkBuffers,
+    new_work_buffers,
 )
 from models.kernels.graph_walks import spread_three_hops, spread_two_hops, spread_walks
 from models.kernels.numba_cache import compiled
-from models.kernels.profile_affinity import pair_affinity
+from models.kernels.profile_affinity import pair_profile_affinity
 from models.schema.candidate_sources import Source
 from models.schema.pair_features import (
     AFFINITY,
@@ -38,24 +38,24 @@ POPULAR = int(Source.POPULAR)
 
 
 @compiled()
-def bar(world: World, scratch: Scratch, user: int, barred: bool) -> None:
+def bar(arrays: CandidateArrays, work: WorkBuffers, user: int, barred: bool) -> None:
     """Mark, or unmark, whom this user must not be shown: herself, her friends and the known."""
-    scratch.barred[user] = barred
-    for at in range(world.indptr[user], world.indptr[user + 1]):
-        scratch.barred[world.indices[at]] = barred
-    for at in range(world.known_indptr[user], world.known_indptr[user + 1]):
-        scratch.barred[world.known_indices[at]] = barred
+    work.barred[user] = barred
+    for at in range(arrays.indptr[user], arrays.indptr[user + 1]):
+        work.barred[arrays.indices[at]] = barred
+    for at in range(arrays.known_indptr[user], arrays.known_indptr[user + 1]):
+        work.barred[arrays.known_indices[at]] = barred
 
 
 @compiled()
-def add(world: World, scratch: Scratch, row: int, bit: int, size: int) -> int:
+def add(arrays: CandidateArrays, work: WorkBuffers, row: int, bit: int, size: int) -> int:
     """Add a row that another source found to the pool of `size`, unless it may not be shown; returns the new size."""
-    if scratch.barred[row] or not world.suggestible[row]:
+    if work.barred[row] or not arrays.suggestible[row]:
         return size
-    if scratch.bits[row] == 0:
-        scratch.pool[size] = row
+    if work.bits[row] == 0:
+        work.pool[size] = row
         size += 1
-    scratch.bits[row] |= np.uint8(bit)
+    work.bits[row] |= np.uint8(bit)
     return size
 
 
@@ -70,7 +70,7 @@ def mixed(a: int, b: int) -> int:
 
 
 @compiled()
-def keep_best(scratch: Scratch, user: int, eligible: int, limit: int) -> int:
+def keep_best(work: WorkBuffers, user: int, eligible: int, limit: int) -> int:
     """Move the `limit` best of the first `eligible` rows to the front of `scratch.eligible`; returns how many they are.
 
     Of equal rankings those with the lowest hash stay.
@@ -79,28 +79,34 @@ def keep_best(scratch: Scratch, user: int, eligible: int, limit: int) -> int:
         return eligible
     if limit == 0:
         return 0
-    least = np.partition(scratch.ranking[:eligible], eligible - limit)[eligible - limit]
-    tied = np.flatnonzero(scratch.ranking[:eligible] == least)
+    least = np.partition(work.ranking[:eligible], eligible - limit)[eligible - limit]
+    tied = np.flatnonzero(work.ranking[:eligible] == least)
     hashes = np.empty(len(tied), np.int64)
     for at in range(len(tied)):
-        hashes[at] = mixed(user, scratch.eligible[tied[at]])
+        hashes[at] = mixed(user, work.eligible[tied[at]])
     tied = tied[np.argsort(hashes)]
     above = 0
     for at in range(eligible):
-        above += scratch.ranking[at] > least
+        above += work.ranking[at] > least
     for at in tied[: limit - above]:
-        scratch.ranking[at] = np.inf
+        work.ranking[at] = np.inf
     kept = 0
     for at in range(eligible):
-        if scratch.ranking[at] > least:
-            scratch.eligible[kept] = scratch.eligible[at]
+        if work.ranking[at] > least:
+            work.eligible[kept] = work.eligible[at]
             kept += 1
     return kept
 
 
 @compiled()
 def gather(
-    world: World, scratch: Scratch, user: int, reached: NDArray[np.int32], source: int, limit: int, size: int
+    arrays: CandidateArrays,
+    work: WorkBuffers,
+    user: int,
+    reached: NDArray[np.int32],
+    source: int,
+    limit: int,
+    size: int,
 ) -> int:
     """Add the `limit` best rows that a source reached to the pool of `size`; returns its new size.
 
@@ -109,25 +115,25 @@ def gather(
     """
     eligible = 0
     for row in reached:
-        if scratch.barred[row] or not world.suggestible[row]:
+        if work.barred[row] or not arrays.suggestible[row]:
             continue
-        root = np.sqrt(np.float32(max(world.indptr[row + 1] - world.indptr[row], 1)))
+        root = np.sqrt(np.float32(max(arrays.indptr[row + 1] - arrays.indptr[row], 1)))
         if source == BY_FRIENDS:
-            score = scratch.allocation[row]
-            if scratch.common[row] < 2.0:
+            score = work.allocation[row]
+            if work.common[row] < 2.0:
                 score = -1 / score  # below zero, and in the same order
         elif source == BY_WALK:
-            score = scratch.pagerank[row] / root
+            score = work.pagerank[row] / root
         else:
-            score = scratch.paths[row] / root
-        scratch.eligible[eligible] = row
-        scratch.ranking[eligible] = score
+            score = work.paths[row] / root
+        work.eligible[eligible] = row
+        work.ranking[eligible] = score
         eligible += 1
-    for row in scratch.eligible[: keep_best(scratch, user, eligible, limit)]:
-        if scratch.bits[row] == 0:
-            scratch.pool[size] = row
+    for row in work.eligible[: keep_best(work, user, eligible, limit)]:
+        if work.bits[row] == 0:
+            work.pool[size] = row
             size += 1
-        scratch.bits[row] |= np.uint8(source)
+        work.bits[row] |= np.uint8(source)
     return size
 
 
@@ -144,131 +150,135 @@ def low_rank(
 
 
 @compiled()
-def fill_features(world: World, scratch: Scratch, user: int, pool: NDArray[np.int32], out: NDArray[np.float32]) -> None:
+def fill_features(
+    arrays: CandidateArrays, work: WorkBuffers, user: int, pool: NDArray[np.int32], out: NDArray[np.float32]
+) -> None:
     """The kept pair features of the user and each row of the pool, into `out` (features, len(pool))."""
-    degree = np.float32(max(world.indptr[user + 1] - world.indptr[user], 1))
-    smoothed = world.spectral[user] * world.smoothing
+    degree = np.float32(max(arrays.indptr[user + 1] - arrays.indptr[user], 1))
+    smoothed = arrays.spectral[user] * arrays.smoothing
     for at in range(len(pool)):
         row = pool[at]
-        other = np.float32(max(world.indptr[row + 1] - world.indptr[row], 1))
-        out[COMMON, at] = np.log1p(scratch.common[row])
-        out[ALLOCATION, at] = np.log1p(np.float32(ALLOCATION_SCALE) * scratch.allocation[row])
-        out[THREE_HOPS, at] = np.log1p(np.float32(THREE_HOPS_SCALE) * scratch.paths[row] / np.sqrt(degree * other))
-        out[PAGERANK, at] = np.log1p(np.float32(PAGERANK_SCALE) * scratch.pagerank[row])
-        spectral, smooth = low_rank(world.spectral[user], smoothed, world.spectral[row])
+        other = np.float32(max(arrays.indptr[row + 1] - arrays.indptr[row], 1))
+        out[COMMON, at] = np.log1p(work.common[row])
+        out[ALLOCATION, at] = np.log1p(np.float32(ALLOCATION_SCALE) * work.allocation[row])
+        out[THREE_HOPS, at] = np.log1p(np.float32(THREE_HOPS_SCALE) * work.paths[row] / np.sqrt(degree * other))
+        out[PAGERANK, at] = np.log1p(np.float32(PAGERANK_SCALE) * work.pagerank[row])
+        spectral, smooth = low_rank(arrays.spectral[user], smoothed, arrays.spectral[row])
         out[SPECTRAL, at] = np.sign(spectral) * np.log1p(np.float32(SPECTRAL_SCALE) * np.abs(spectral))
         out[SMOOTH, at] = np.sign(smooth) * np.log1p(np.float32(SMOOTH_SCALE) * np.abs(smooth))
         embedding = np.float32(0.0)
-        for k in range(world.embeddings.shape[1]):
-            embedding += world.embeddings[user, k] * world.embeddings[row, k]
+        for k in range(arrays.embeddings.shape[1]):
+            embedding += arrays.embeddings[user, k] * arrays.embeddings[row, k]
         out[EMBEDDING, at] = embedding
-        out[AFFINITY, at] = pair_affinity(world.affinity, user, row)
+        out[AFFINITY, at] = pair_profile_affinity(arrays.profile_affinity, user, row)
 
 
 @compiled()
-def spread_all(world: World, reach: Reach, scratch: Scratch, user: int) -> tuple[int, int, int]:
+def spread_all(arrays: CandidateArrays, limits: SourceLimits, work: WorkBuffers, user: int) -> tuple[int, int, int]:
     """Fill the scratch with what spreads from the user; returns how many rows each of the three ways reached."""
     two = spread_two_hops(
-        world.indptr,
-        world.indices,
+        arrays.indptr,
+        arrays.indices,
         user,
-        scratch.common,
-        scratch.allocation,
-        scratch.lift,
-        scratch.two,
+        work.common,
+        work.allocation,
+        work.lift,
+        work.two,
     )
     three = spread_three_hops(
-        world.indptr,
-        world.indices,
+        arrays.indptr,
+        arrays.indices,
         user,
-        scratch.two[:two],
-        scratch.lift,
-        reach.path_edges,
-        scratch.paths,
-        scratch.three,
+        work.two[:two],
+        work.lift,
+        limits.path_edges,
+        work.paths,
+        work.three,
     )
     walked = spread_walks(
-        world.indptr,
-        world.indices,
+        arrays.indptr,
+        arrays.indices,
         user,
-        reach.walk_tolerance,
-        reach.walk_edges,
-        scratch.pagerank,
-        scratch.residual,
-        scratch.queue,
-        scratch.queued,
-        scratch.walked,
+        limits.walk_tolerance,
+        limits.walk_edges,
+        work.pagerank,
+        work.residual,
+        work.queue,
+        work.queued,
+        work.walked,
     )
     return two, three, walked
 
 
 @compiled()
-def clear(scratch: Scratch, pool: NDArray[np.int32], two: int, three: int, walked: int) -> None:
+def clear(work: WorkBuffers, pool: NDArray[np.int32], two: int, three: int, walked: int) -> None:
     """Undo what `spread_all` and the gathering of `pool` wrote."""
     for row in pool:
-        scratch.bits[row] = 0
-    for row in scratch.two[:two]:
-        scratch.common[row] = 0.0
-        scratch.allocation[row] = 0.0
-        scratch.lift[row] = 0.0
-    for row in scratch.three[:three]:
-        scratch.paths[row] = 0.0
-    for row in scratch.walked[:walked]:
-        scratch.pagerank[row] = 0.0
+        work.bits[row] = 0
+    for row in work.two[:two]:
+        work.common[row] = 0.0
+        work.allocation[row] = 0.0
+        work.lift[row] = 0.0
+    for row in work.three[:three]:
+        work.paths[row] = 0.0
+    for row in work.walked[:walked]:
+        work.pagerank[row] = 0.0
 
 
 @compiled()
-def add_groups(world: World, reach: Reach, scratch: Scratch, user: int, size: int) -> int:
+def add_groups(arrays: CandidateArrays, limits: SourceLimits, work: WorkBuffers, user: int, size: int) -> int:
     """Add the best connected of the user's rare groups, of all her groups where she has few friends."""
-    few = world.indptr[user + 1] - world.indptr[user] < reach.few_friends
-    for at in range(world.value_indptr[user], world.value_indptr[user + 1]):
-        value = world.value_codes[at]
-        start, end = world.group_indptr[value], world.group_indptr[value + 1]
-        if few or end - start <= reach.rare_group:
-            for member in range(start, min(end, start + reach.group_members)):
-                size = add(world, scratch, world.group_rows[member], BY_GROUP, size)
+    few = arrays.indptr[user + 1] - arrays.indptr[user] < limits.few_friends
+    for at in range(arrays.value_indptr[user], arrays.value_indptr[user + 1]):
+        value = arrays.value_codes[at]
+        start, end = arrays.group_indptr[value], arrays.group_indptr[value + 1]
+        if few or end - start <= limits.rare_group:
+            for member in range(start, min(end, start + limits.group_members)):
+                size = add(arrays, work, arrays.group_rows[member], BY_GROUP, size)
     return size
 
 
 @compiled()
-def add_likely(world: World, reach: Reach, scratch: Scratch, user: int, size: int) -> int:
+def add_likely(arrays: CandidateArrays, limits: SourceLimits, work: WorkBuffers, user: int, size: int) -> int:
     """Add the nearest in the spectrum of the best connected people, for a user with few friends."""
-    if world.indptr[user + 1] - world.indptr[user] >= reach.few_friends:
+    if arrays.indptr[user + 1] - arrays.indptr[user] >= limits.few_friends:
         return size
-    own = world.spectral[user]
+    own = arrays.spectral[user]
     eligible = 0
-    for row in world.popular:
-        if scratch.barred[row] or not world.suggestible[row]:
+    for row in arrays.popular:
+        if work.barred[row] or not arrays.suggestible[row]:
             continue
-        likeness = low_rank(own, own, world.spectral[row])[0]
+        likeness = low_rank(own, own, arrays.spectral[row])[0]
         if likeness > 0.0:
-            scratch.eligible[eligible] = row
-            scratch.ranking[eligible] = likeness
+            work.eligible[eligible] = row
+            work.ranking[eligible] = likeness
             eligible += 1
-    for row in scratch.eligible[: keep_best(scratch, user, eligible, reach.likely)]:
-        size = add(world, scratch, row, BY_EMBEDDING, size)
+    for row in work.eligible[: keep_best(work, user, eligible, limits.likely)]:
+        size = add(arrays, work, row, BY_EMBEDDING, size)
     return size
 
 
 @compiled()
-def best_first(world: World, user: int, pool: NDArray[np.int32], found: NDArray[np.float32]) -> NDArray[np.int64]:
+def best_first(
+    arrays: CandidateArrays, user: int, pool: NDArray[np.int32], found: NDArray[np.float32]
+) -> NDArray[np.int64]:
     """The order of the pool by the cheap score, falling; equal scores stand by a hash of the two rows."""
     features = len(found)
-    cheap = np.empty(len(pool), np.float64)
+    prerank_weights = np.empty(len(pool), np.float64)
     for at in range(len(pool)):
         row = pool[at]
-        score = world.cheap[features] * np.log1p(np.float32(world.indptr[row + 1] - world.indptr[row]))
+        score = arrays.prerank_weights[features] * np.log1p(np.float32(arrays.indptr[row + 1] - arrays.indptr[row]))
         for feature in range(features):
-            score += world.cheap[feature] * found[feature, at]
+            score += arrays.prerank_weights[feature] * found[feature, at]
         # far below what two float32 features can tell apart
-        cheap[at] = -score + mixed(user, row) * 1e-18
-    return np.argsort(cheap)
+        prerank_weights[at] = -score + mixed(user, row) * 1e-18
+    return np.argsort(prerank_weights)
 
 
 @compiled()
 def fill_pools(
-    world: World,
-    reach: Reach,
+    arrays: CandidateArrays,
+    limits: SourceLimits,
     users: NDArray[np.int64],
     nearest: NDArray[np.int32],
     first: int,
@@ -285,33 +295,33 @@ def fill_pools(
     `counts` (U,), how many each user got, are filled; what is past a user's count is left as it was. Popular people are
     added to who was found otherwise, and their bit stands for nobody else.
     """
-    scratch = clear_scratch(len(world.indptr) - 1)
+    work = new_work_buffers(len(arrays.indptr) - 1)
     for at in range(first, len(users), stride):
         user = users[at]
-        two, three, walked = spread_all(world, reach, scratch, user)
-        bar(world, scratch, user, True)
-        size = gather(world, scratch, user, scratch.two[:two], BY_FRIENDS, reach.friends_of_friends, 0)
-        size = gather(world, scratch, user, scratch.walked[:walked], BY_WALK, reach.walks, size)
-        size = gather(world, scratch, user, scratch.three[:three], BY_PATHS, reach.three_hops, size)
+        two, three, walked = spread_all(arrays, limits, work, user)
+        bar(arrays, work, user, True)
+        size = gather(arrays, work, user, work.two[:two], BY_FRIENDS, limits.friends_of_friends, 0)
+        size = gather(arrays, work, user, work.walked[:walked], BY_WALK, limits.walks, size)
+        size = gather(arrays, work, user, work.three[:three], BY_PATHS, limits.three_hops, size)
         for row in nearest[at]:
             if row >= 0:
-                size = add(world, scratch, row, BY_EMBEDDING, size)
-        size = add_groups(world, reach, scratch, user, size)
-        size = add_likely(world, reach, scratch, user, size)
-        for row in world.popular:
-            if size >= reach.least:
+                size = add(arrays, work, row, BY_EMBEDDING, size)
+        size = add_groups(arrays, limits, work, user, size)
+        size = add_likely(arrays, limits, work, user, size)
+        for row in arrays.popular:
+            if size >= limits.least:
                 break
-            if scratch.bits[row] == 0:
-                size = add(world, scratch, row, POPULAR, size)
-        pool = scratch.pool[:size]
+            if work.bits[row] == 0:
+                size = add(arrays, work, row, POPULAR, size)
+        pool = work.pool[:size]
         found = np.empty((values.shape[1], size), np.float32)
-        fill_features(world, scratch, user, pool, found)
-        order = best_first(world, user, pool, found)
+        fill_features(arrays, work, user, pool, found)
+        order = best_first(arrays, user, pool, found)
         counts[at] = min(size, rows.shape[1])
         for k in range(counts[at]):
             row = pool[order[k]]
             rows[at, k] = row
-            sources[at, k] = scratch.bits[row]
+            sources[at, k] = work.bits[row]
             values[at, :, k] = found[:, order[k]]
-        clear(scratch, pool, two, three, walked)
-        bar(world, scratch, user, False)
+        clear(work, pool, two, three, walked)
+        bar(arrays, work, user, False)

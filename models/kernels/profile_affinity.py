@@ -10,7 +10,7 @@ from models.kernels.numba_cache import compiled
 MISSING = -1
 
 
-class AffinityTables(NamedTuple):
+class ProfileAffinityTables(NamedTuple):
     """Coded profiles of n users and the log-odds of comparing them; built by models.features.profile_affinity.
 
     codes         (n, C) int32, -1 missing: columns of one value (numbers and times stand in quantile bins)
@@ -45,7 +45,7 @@ class AffinityTables(NamedTuple):
 
 
 @compiled()
-def pair_affinity(tables: AffinityTables, viewer: int, candidate: int) -> float:
+def pair_profile_affinity(tables: ProfileAffinityTables, viewer: int, candidate: int) -> float:
     """Sum of the log-odds over all columns; a missing value says nothing."""
     total = np.float32(0.0)
     for column in range(tables.codes.shape[1]):

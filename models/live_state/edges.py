@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.schema.event_kinds import EventKind
-from models.schema.relationship import FORBIDS, PairBit
+from models.schema.relationship import FORBIDS, Relationship
 
-MARKS = 32
+EDGE_EVENTS = 32
 """one above the highest mark"""
 
 PAIR_KINDS = frozenset(EventKind) - {EventKind.IMPRESSION, EventKind.CLICK, EventKind.VIEW}
@@ -24,7 +24,7 @@ PAIR_KINDS = frozenset(EventKind) - {EventKind.IMPRESSION, EventKind.CLICK, Even
 TWO_SIDED = PAIR_KINDS - {EventKind.DISMISS, EventKind.UNDISMISS, EventKind.REPORT}
 """the kinds that the other person's lists follow too"""
 
-RESHAPING = frozenset({EventKind.CONNECT, EventKind.ACCEPT, EventKind.DISCONNECT})
+GRAPH_CHANGING = frozenset({EventKind.CONNECT, EventKind.ACCEPT, EventKind.DISCONNECT})
 """the kinds that change the graph, so that both people need other candidates"""
 
 
@@ -37,40 +37,44 @@ class Direction(IntEnum):
     """the other one"""
 
 
-def mark(direction: Direction, kind: EventKind) -> int:
+def edge_event(direction: Direction, kind: EventKind) -> int:
     """The number under which a record keeps the latest stamp of a kind of event, 0 to MARKS-1."""
     return direction | kind
 
 
-def derive(base: NDArray[np.uint8], stamps: NDArray[np.int64], *, cut: int, refused_after: int) -> NDArray[np.uint8]:
-    """(k,) uint8 of PairBit: what holds between one person and k others.
+def derive(
+    base: NDArray[np.uint8], timestamps_us: NDArray[np.int64], *, cut: int, refused_after: int
+) -> NDArray[np.uint8]:
+    """(k,) uint8 of Relationship: what holds between one person and k others.
 
-    `base` (k,) uint8 of PairBit is what the version knows; `stamps` (k, MARKS) int64 microseconds by mark, 0 where
-    there is none. Stamps up to `cut`, the version's, are in its bits already. A decline or a disconnect forbids while
-    its stamp is later than `refused_after`.
+    `base` (k,) uint8 of Relationship is what the version knows; `timestamps_us` (k, MARKS) int64 microseconds by mark,
+    0 where there is none. Stamps up to `cut`, the version's, are in its bits already. A decline or a disconnect forbids
+    while its stamp is later than `refused_after`.
     """
-    late = np.where(stamps > cut, stamps, 0)
+    late = np.where(timestamps_us > cut, timestamps_us, 0)
 
     def done(direction: Direction, *kinds: EventKind) -> NDArray[np.int64]:
-        latest = late[:, mark(direction, kinds[0])]
+        latest = late[:, edge_event(direction, kinds[0])]
         for kind in kinds[1:]:
-            latest = np.maximum(latest, late[:, mark(direction, kind)])
+            latest = np.maximum(latest, late[:, edge_event(direction, kind)])
         return latest
 
     def by_either(*kinds: EventKind) -> NDArray[np.int64]:
         return np.maximum(done(Direction.OUT, *kinds), done(Direction.IN, *kinds))
 
-    def standing(bit: PairBit, sets: NDArray[np.int64], lifts: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def standing(bit: Relationship, sets: NDArray[np.int64], lifts: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Set by the later of two, by `sets` where they are equal, and as the version says where there is neither."""
         known = (base & np.uint8(bit)) != 0
         return np.where(np.maximum(sets, lifts) > 0, (sets >= lifts) & (sets > 0), known)
 
     out, into = Direction.OUT, Direction.IN
     joined, parted = by_either(EventKind.CONNECT, EventKind.ACCEPT), by_either(EventKind.DISCONNECT)
-    connected = np.where(np.maximum(joined, parted) > 0, joined > parted, (base & np.uint8(PairBit.CONNECTED)) != 0)
+    connected = np.where(
+        np.maximum(joined, parted) > 0, joined > parted, (base & np.uint8(Relationship.CONNECTED)) != 0
+    )
     settled = np.maximum(joined, parted)
 
-    def pending(bit: PairBit, inviter: Direction, invited: Direction) -> NDArray[np.bool_]:
+    def pending(bit: Relationship, inviter: Direction, invited: Direction) -> NDArray[np.bool_]:
         asked = done(inviter, EventKind.INVITE)
         ended = np.maximum(done(inviter, EventKind.WITHDRAW), done(invited, EventKind.ACCEPT, EventKind.DECLINE))
         ended = np.maximum(ended, settled)
@@ -79,18 +83,20 @@ def derive(base: NDArray[np.uint8], stamps: NDArray[np.int64], *, cut: int, refu
 
     refused = by_either(EventKind.DECLINE, EventKind.DISCONNECT) > max(refused_after, 0)
     holds = {
-        PairBit.CONNECTED: connected,
-        PairBit.BLOCKED_BY_VIEWER: standing(
-            PairBit.BLOCKED_BY_VIEWER, done(out, EventKind.BLOCK), done(out, EventKind.UNBLOCK)
+        Relationship.CONNECTED: connected,
+        Relationship.BLOCKED_BY_VIEWER: standing(
+            Relationship.BLOCKED_BY_VIEWER, done(out, EventKind.BLOCK), done(out, EventKind.UNBLOCK)
         ),
-        PairBit.BLOCKED_BY_OTHER: standing(
-            PairBit.BLOCKED_BY_OTHER, done(into, EventKind.BLOCK), done(into, EventKind.UNBLOCK)
+        Relationship.BLOCKED_BY_OTHER: standing(
+            Relationship.BLOCKED_BY_OTHER, done(into, EventKind.BLOCK), done(into, EventKind.UNBLOCK)
         ),
-        PairBit.DISMISSED: standing(PairBit.DISMISSED, done(out, EventKind.DISMISS), done(out, EventKind.UNDISMISS)),
-        PairBit.REPORTED: ((base & np.uint8(PairBit.REPORTED)) != 0) | (done(out, EventKind.REPORT) > 0),
-        PairBit.INVITED_BY_VIEWER: pending(PairBit.INVITED_BY_VIEWER, out, into),
-        PairBit.INVITED_BY_OTHER: pending(PairBit.INVITED_BY_OTHER, into, out),
-        PairBit.REFUSED: (refused | ((base & np.uint8(PairBit.REFUSED)) != 0)) & ~connected,
+        Relationship.DISMISSED: standing(
+            Relationship.DISMISSED, done(out, EventKind.DISMISS), done(out, EventKind.UNDISMISS)
+        ),
+        Relationship.REPORTED: ((base & np.uint8(Relationship.REPORTED)) != 0) | (done(out, EventKind.REPORT) > 0),
+        Relationship.INVITED_BY_VIEWER: pending(Relationship.INVITED_BY_VIEWER, out, into),
+        Relationship.INVITED_BY_OTHER: pending(Relationship.INVITED_BY_OTHER, into, out),
+        Relationship.REFUSED: (refused | ((base & np.uint8(Relationship.REFUSED)) != 0)) & ~connected,
     }
     bits = np.zeros(len(base), dtype=np.uint8)
     for bit, held in holds.items():
@@ -98,12 +104,12 @@ def derive(base: NDArray[np.uint8], stamps: NDArray[np.int64], *, cut: int, refu
     return bits
 
 
-def derive_one(base: int, marks: Mapping[int, int], *, cut: int, refused_after: int) -> PairBit:
+def derive_one(base: int, edge_events: Mapping[int, int], *, cut: int, refused_after: int) -> Relationship:
     """What holds between two people: `derive` for one tie, its latest stamps by mark."""
-    stamps = np.zeros((1, MARKS), dtype=np.int64)
-    for number, stamp in marks.items():
-        stamps[0, number] = stamp
-    return PairBit(int(derive(np.array([base], np.uint8), stamps, cut=cut, refused_after=refused_after)[0]))
+    timestamps_us = np.zeros((1, EDGE_EVENTS), dtype=np.int64)
+    for number, timestamp_us in edge_events.items():
+        timestamps_us[0, number] = timestamp_us
+    return Relationship(int(derive(np.array([base], np.uint8), timestamps_us, cut=cut, refused_after=refused_after)[0]))
 
 
 def forbids(bits: NDArray[np.uint8]) -> NDArray[np.bool_]:

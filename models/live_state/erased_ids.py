@@ -14,9 +14,9 @@ _KEY_BYTES = 32
 class ErasedPeople:
     """The hashes and what was noted with each, as read once. Knows whether an id is among them, and no id."""
 
-    def __init__(self, key: bytes, stamps: dict[str, int]) -> None:
+    def __init__(self, key: bytes, timestamps_us: dict[str, int]) -> None:
         self._key = key
-        self._stamps = stamps
+        self._stamps = timestamps_us
 
     @classmethod
     def nobody(cls) -> "ErasedPeople":
@@ -26,13 +26,16 @@ class ErasedPeople:
     def __len__(self) -> int:
         return len(self._stamps)
 
-    def stamp(self, user_id: str) -> int:
+    def timestamp_us(self, user_id: str) -> int:
         """When the person was erased, microseconds; 0: never. What is older is of the erased person."""
         return self._stamps.get(_hash(self._key, user_id), 0) if self._stamps else 0
 
     def joined(self, others: Mapping[str, int]) -> "ErasedPeople":
         """These and others, by id and stamp."""
-        more = {_hash(self._key, user_id): max(stamp, self.stamp(user_id)) for user_id, stamp in others.items()}
+        more = {
+            _hash(self._key, user_id): max(timestamp_us, self.timestamp_us(user_id))
+            for user_id, timestamp_us in others.items()
+        }
         return ErasedPeople(self._key, self._stamps | more)
 
     @property
@@ -42,11 +45,11 @@ class ErasedPeople:
 
     def since(self, cut: int) -> dict[str, int]:
         """The hashes and stamps of those who were erased later than a stamp."""
-        return {name: stamp for name, stamp in self._stamps.items() if stamp > cut}
+        return {name: timestamp_us for name, timestamp_us in self._stamps.items() if timestamp_us > cut}
 
     def among(self, user_ids: Iterable[str]) -> set[str]:
         """Those of the ids who were erased."""
-        return {user_id for user_id in user_ids if self.stamp(user_id)} if self._stamps else set()
+        return {user_id for user_id in user_ids if self.timestamp_us(user_id)} if self._stamps else set()
 
 
 async def name_of(store: AsyncStore, keys: Keys, user_id: str) -> str:
@@ -80,7 +83,7 @@ async def erased_people(store: AsyncStore, keys: Keys) -> ErasedPeople:
 
 
 def _people(fields: Mapping[str, bytes], key: bytes | None) -> ErasedPeople:
-    return ErasedPeople(key or b"", {name: int(stamp) for name, stamp in fields.items()})
+    return ErasedPeople(key or b"", {name: int(timestamp_us) for name, timestamp_us in fields.items()})
 
 
 def _hash(key: bytes, user_id: str) -> str:

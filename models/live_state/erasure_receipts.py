@@ -51,7 +51,7 @@ class Remains(StrEnum):
 class Erasure:
     """The erasures of one id."""
 
-    stamps: tuple[int, ...]
+    timestamps_us: tuple[int, ...]
     """when each was acknowledged, microseconds, rising"""
     done: int = 0
     """erasures up to this stamp are done"""
@@ -64,41 +64,42 @@ class Erasure:
     waits_for: tuple[Remains, ...] = ()
 
     @property
-    def stamp(self) -> int:
+    def timestamp_us(self) -> int:
         """Of the latest erasure."""
-        return self.stamps[-1]
+        return self.timestamps_us[-1]
 
     @property
     def is_done(self) -> bool:
         """Whether the latest is done, and so all."""
-        return self.done >= self.stamp
+        return self.done >= self.timestamp_us
 
-    def state(self, stamp: int) -> State:
+    def state(self, timestamp_us: int) -> State:
         """How far the erasure of a stamp is."""
-        return State.DONE if stamp <= self.done else State.HIDDEN
+        return State.DONE if timestamp_us <= self.done else State.HIDDEN
 
     def encode(self) -> bytes:
         """The record."""
-        return orjson.dumps(asdict(self))
+        fields = asdict(self)
+        return orjson.dumps({"stamps": fields.pop("timestamps_us"), **fields})
 
     @classmethod
     def decode(cls, record: bytes) -> "Erasure":
         """The erasures of a record. Raises CorruptRecordError where it is none."""
         try:
             said = orjson.loads(record)
-            stamps = tuple(int(stamp) for stamp in said.pop("stamps"))
+            timestamps_us = tuple(int(timestamp_us) for timestamp_us in said.pop("stamps"))
             waits = tuple(Remains(one) for one in said.pop("waits_for"))
-            return cls(stamps=stamps[-1:] and stamps, waits_for=waits, **said)
+            return cls(timestamps_us=timestamps_us[-1:] and timestamps_us, waits_for=waits, **said)
         except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise CorruptRecordError(f"the record of an erasure does not read back: {error!r}") from error
 
 
-def receipt_of(name: str, stamp: int) -> str:
+def receipt_of(name: str, timestamp_us: int) -> str:
     """The receipt of the erasure at a stamp of the id that `name` stands for."""
-    return f"{name}{stamp:016x}"
+    return f"{name}{timestamp_us:016x}"
 
 
-async def open_erasure(store: AsyncStore, keys: Keys, user_id: str, stamp: int) -> str:
+async def open_erasure(store: AsyncStore, keys: Keys, user_id: str, timestamp_us: int) -> str:
     """Notes that a person was erased, for the night and for the worker; the receipt. Harmless where it was noted.
 
     The note for the night is never undone: who comes back is known by what is later than the stamp.
@@ -106,26 +107,26 @@ async def open_erasure(store: AsyncStore, keys: Keys, user_id: str, stamp: int) 
     name = await name_of(store, keys, user_id)
     for _ in range(ATTEMPTS):
         held = await store.get(keys.erasure(name))
-        erasure = _opened(held, user_id, stamp)
-        await store.fields_set(keys.erased, {name: str(erasure.stamp).encode()})
+        erasure = _opened(held, user_id, timestamp_us)
+        await store.fields_set(keys.erased, {name: str(erasure.timestamp_us).encode()})
         opened = erasure.encode()
         if opened == held or await store.compare_and_set(keys.erasure(name), held, opened):
             await store.members_add(keys.erasures, [name.encode()])
-            return receipt_of(name, stamp)
+            return receipt_of(name, timestamp_us)
     raise StoreUnavailableError(_CROWDED)
 
 
-def open_erasure_blocking(store: SyncStore, keys: Keys, user_id: str, stamp: int) -> str:
+def open_erasure_blocking(store: SyncStore, keys: Keys, user_id: str, timestamp_us: int) -> str:
     """The same as `open_erasure` for the worker."""
     name = name_of_blocking(store, keys, user_id)
     for _ in range(ATTEMPTS):
         held = store.get(keys.erasure(name))
-        erasure = _opened(held, user_id, stamp)
-        store.fields_set(keys.erased, {name: str(erasure.stamp).encode()})
+        erasure = _opened(held, user_id, timestamp_us)
+        store.fields_set(keys.erased, {name: str(erasure.timestamp_us).encode()})
         opened = erasure.encode()
         if opened == held or store.compare_and_set(keys.erasure(name), held, opened):
             store.members_add(keys.erasures, [name.encode()])
-            return receipt_of(name, stamp)
+            return receipt_of(name, timestamp_us)
     raise StoreUnavailableError(_CROWDED)
 
 
@@ -136,7 +137,7 @@ async def erasure_of(store: AsyncStore, keys: Keys, user_id: str) -> tuple[str, 
     if held is None:
         return None
     erasure = Erasure.decode(held)
-    return receipt_of(name, erasure.stamp), erasure
+    return receipt_of(name, erasure.timestamp_us), erasure
 
 
 async def erasure_by_receipt(store: AsyncStore, keys: Keys, receipt: str) -> tuple[int, Erasure] | None:
@@ -145,8 +146,8 @@ async def erasure_by_receipt(store: AsyncStore, keys: Keys, receipt: str) -> tup
     held = await store.get(keys.erasure(found[1])) if found else None
     if found is None or held is None:
         return None
-    stamp, erasure = int(found[2], 16), Erasure.decode(held)
-    return (stamp, erasure) if stamp in erasure.stamps else None
+    timestamp_us, erasure = int(found[2], 16), Erasure.decode(held)
+    return (timestamp_us, erasure) if timestamp_us in erasure.timestamps_us else None
 
 
 def read_open(store: SyncStore, keys: Keys) -> dict[str, Erasure]:
@@ -176,9 +177,9 @@ def waiting_for(erasure: Erasure, remains: Sequence[Remains]) -> Erasure:
     return replace(erasure, waits_for=tuple(remains))
 
 
-def _opened(held: bytes | None, user_id: str, stamp: int) -> Erasure:
+def _opened(held: bytes | None, user_id: str, timestamp_us: int) -> Erasure:
     """The record with an erasure in it, whose latest stays the latest where an earlier one is told again."""
     erasure = Erasure(()) if held is None else Erasure.decode(held)
-    if stamp in erasure.stamps:
+    if timestamp_us in erasure.timestamps_us:
         return erasure
-    return replace(erasure, stamps=tuple(sorted({*erasure.stamps, stamp})), user_id=user_id)
+    return replace(erasure, timestamps_us=tuple(sorted({*erasure.timestamps_us, timestamp_us})), user_id=user_id)

@@ -30,14 +30,14 @@ _CHECKSUM = struct.Struct("<I")
 class Exposed:
     """The people who were shown too often, by the moment up to which that was counted."""
 
-    stamp: int = 0
+    timestamp_us: int = 0
     """microseconds; 0: nobody has counted"""
     people: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, stamp: int, people: Iterable[str]) -> "Exposed":
+    def of(cls, timestamp_us: int, people: Iterable[str]) -> "Exposed":
         """The table of these people."""
-        return cls(stamp, frozenset(people))
+        return cls(timestamp_us, frozenset(people))
 
     @property
     def identity(self) -> int:
@@ -49,7 +49,7 @@ class Exposed:
         encoded = self._encoded()
         starts = np.zeros(len(encoded) + 1, dtype="<u4")
         np.cumsum([len(one) for one in encoded], out=starts[1:])
-        body = b"".join([_HEADER.pack(LAYOUT, self.stamp, len(encoded)), starts.tobytes(), *encoded])
+        body = b"".join([_HEADER.pack(LAYOUT, self.timestamp_us, len(encoded)), starts.tobytes(), *encoded])
         return body + _CHECKSUM.pack(zlib.crc32(body))
 
     @classmethod
@@ -59,7 +59,7 @@ class Exposed:
             return cls()
         if len(packed) < _HEADER.size + 4 + _CHECKSUM.size:
             raise CorruptRecordError(f"a table of exposed people of {len(packed)} bytes is shorter than its header")
-        layout, stamp, n = _HEADER.unpack_from(packed)
+        layout, timestamp_us, n = _HEADER.unpack_from(packed)
         if layout != LAYOUT:
             raise CorruptRecordError(f"table of exposed people of layout {layout}; this release reads layout {LAYOUT}")
         end = len(packed) - _CHECKSUM.size
@@ -70,7 +70,7 @@ class Exposed:
         if not starts or text + starts[-1] != end:
             raise CorruptRecordError(f"table of exposed people of {len(packed)} bytes; its counts want another length")
         ids = [packed[text + begin : text + stop].decode() for begin, stop in pairwise(starts)]
-        return cls(stamp, frozenset(ids))
+        return cls(timestamp_us, frozenset(ids))
 
     def _encoded(self) -> list[bytes]:
         return sorted(one.encode() for one in self.people)

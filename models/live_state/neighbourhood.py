@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 
 from models.live_state.edges import derive, forbids
 from models.live_state.user_record import LiveRecord
-from models.schema.relationship import PairBit
+from models.schema.relationship import Relationship
 from models.version.tables import Tables
 
 Rows = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Circle:
+class Neighbourhood:
     """Rows of a version, ascending."""
 
     friends: Rows
@@ -24,14 +24,14 @@ class Circle:
     """(k,) int32: forbidden, beside being friends or not"""
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Circle):
+        if not isinstance(other, Neighbourhood):
             return NotImplemented
         return np.array_equal(self.friends, other.friends) and np.array_equal(self.known, other.known)
 
     __hash__ = None  # type: ignore[assignment]
 
 
-def circle(
+def neighbourhood(
     tables: Tables,
     row: int | None,
     record: LiveRecord,
@@ -39,7 +39,7 @@ def circle(
     cut: int,
     refused_after: int,
     is_erased: Callable[[str], bool] = lambda _: False,
-) -> Circle:
+) -> Neighbourhood:
     """The circle of the person at `row`, None for somebody whom the tables do not know.
 
     `cut` is the version's, `refused_after` as in models.live_state.edges.derive, both microseconds. Whoever is not in
@@ -48,27 +48,28 @@ def circle(
     nobody = np.zeros(0, np.int32)
     friends = tables.graph.neighbours(row) if row is not None else nobody
     known = tables.forbidden.neighbours(row) if row is not None else nobody
-    gone = {other for other in record.ties if is_erased(other)}
-    others = [other for other in record.ties if other not in gone]
+    gone = {other for other in record.edges if is_erased(other)}
+    others = [other for other in record.edges if other not in gone]
     rows = tables.vocabulary.rows(others) if others else nobody
     if not len(rows) and not gone:
-        return Circle(friends, known)
-    bits = derive(base_bits(tables, row, rows), record.stamps(others), cut=cut, refused_after=refused_after)
+        return Neighbourhood(friends, known)
+    bits = derive(base_bits(tables, row, rows), record.timestamps_us(others), cut=cut, refused_after=refused_after)
     there = (rows >= 0) & (rows != (-1 if row is None else row))
-    connected = (bits & np.uint8(PairBit.CONNECTED)) != 0
+    connected = (bits & np.uint8(Relationship.CONNECTED)) != 0
     friends = _changed(friends, rows[there & connected], rows[there & ~connected])
     if gone:
         friends = np.setdiff1d(friends, tables.vocabulary.rows(sorted(gone))).astype(np.int32)
     barred = forbids(bits)
-    return Circle(friends, _changed(known, rows[there & barred], rows[there & ~barred]))
+    return Neighbourhood(friends, _changed(known, rows[there & barred], rows[there & ~barred]))
 
 
 def base_bits(tables: Tables, row: int | None, others: Rows) -> NDArray[np.uint8]:
-    """(k,) uint8 of PairBit: what a version knows of the person at `row` and each of `others` (k,), -1: a stranger."""
+    """(k,) uint8 of Relationship: what a version knows of the person at `row` and each of `others` (k,), -1: a
+    stranger."""
     bits = np.zeros(len(others), dtype=np.uint8)
     if row is None or not len(others):
         return bits
-    bits[np.isin(others, tables.graph.neighbours(row))] = PairBit.CONNECTED
+    bits[np.isin(others, tables.graph.neighbours(row))] = Relationship.CONNECTED
     forbidden = tables.forbidden.neighbours(row)
     if len(forbidden):
         start = int(tables.forbidden.indptr[row])

@@ -16,11 +16,11 @@ class LiveProfile:
     columns: dict[str, tuple[int, Any]] = field(default_factory=dict)
     """by column: when, microseconds, and the value as it came; None was cleared"""
 
-    def put(self, columns: Mapping[str, Any], stamp: int) -> None:
+    def put(self, columns: Mapping[str, Any], timestamp_us: int) -> None:
         """Takes in a change."""
         for column, value in columns.items():
-            if stamp >= self.columns.get(column, (0, None))[0]:
-                self.columns[column] = (stamp, value)
+            if timestamp_us >= self.columns.get(column, (0, None))[0]:
+                self.columns[column] = (timestamp_us, value)
 
     def over(self, stored: Mapping[str, Any], cut: int) -> dict[str, Any]:
         """The profile of a person who has `stored` in a version with this cut; empty columns are left out."""
@@ -28,11 +28,11 @@ class LiveProfile:
 
     def since(self, cut: int) -> dict[str, Any]:
         """The columns that were changed after a cut, and to what; None was cleared."""
-        return {column: value for column, (stamp, value) in self.columns.items() if stamp > cut}
+        return {column: value for column, (timestamp_us, value) in self.columns.items() if timestamp_us > cut}
 
-    def drop_before(self, floor: int) -> None:
+    def drop_before(self, watermark: int) -> None:
         """Forgets the changes up to a stamp that every version's cut has reached."""
-        self.columns = {column: change for column, change in self.columns.items() if change[0] > floor}
+        self.columns = {column: change for column, change in self.columns.items() if change[0] > watermark}
 
     def pack(self) -> bytes:
         """The profile as JSON."""

@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 
 from models.errors import CorruptRecordError
 from models.live_state.edges import (
-    MARKS,
-    RESHAPING,
+    EDGE_EVENTS,
+    GRAPH_CHANGING,
     Direction,
-    mark,
+    edge_event,
 )
 from models.schema.columns import ALL_FLAGS, Flag
 from models.schema.event_kinds import EventKind
@@ -69,95 +69,98 @@ class LiveRecord:
     """of the last change of a profile column"""
     erased: int = 0
     """of the erasure"""
-    reshaped: int = 0
+    graph_changed_at: int = 0
     """of the last change of the friendships: kept lists older than this are no use"""
-    floor: int = 0
+    watermark: int = 0
     """marks up to this stamp were dropped"""
     flags: dict[Flag, tuple[int, bool]] = field(default_factory=dict)
     """by flag that was changed: when, and to what"""
-    ties: dict[str, dict[int, int]] = field(default_factory=dict)
+    edges: dict[str, dict[int, int]] = field(default_factory=dict)
     """by other person, the latest stamp of each mark"""
     shown: dict[str, Shown] = field(default_factory=dict)
     """by person shown"""
 
-    def apply(self, other_id: str, direction: Direction, kind: EventKind, stamp: int) -> bool:
+    def apply(self, other_id: str, direction: Direction, kind: EventKind, timestamp_us: int) -> bool:
         """Takes in one half of an event that changes a pair; whether it was news. Any order, any number of times."""
-        marks = self.ties.get(other_id, {})
-        number = mark(direction, kind)
-        if stamp <= max(marks.get(number, 0), self.floor):
+        edge_events = self.edges.get(other_id, {})
+        number = edge_event(direction, kind)
+        if timestamp_us <= max(edge_events.get(number, 0), self.watermark):
             return False
-        marks[number] = stamp
-        self.ties[other_id] = marks
-        self.last = max(self.last, stamp)
-        if kind in RESHAPING:
-            self.reshaped = max(self.reshaped, stamp)
+        edge_events[number] = timestamp_us
+        self.edges[other_id] = edge_events
+        self.last = max(self.last, timestamp_us)
+        if kind in GRAPH_CHANGING:
+            self.graph_changed_at = max(self.graph_changed_at, timestamp_us)
         return True
 
-    def show(self, other_id: str, stamp: int) -> None:
+    def show(self, other_id: str, timestamp_us: int) -> None:
         """Counts one showing of a person. Who is too many goes when the record is packed."""
         times = self.shown[other_id].times if other_id in self.shown else 0
-        self.shown[other_id] = Shown(stamp // MICROSECONDS, min(times + 1, MOST_SHOWINGS))
+        self.shown[other_id] = Shown(timestamp_us // MICROSECONDS, min(times + 1, MOST_SHOWINGS))
 
     def act(self, other_id: str) -> None:
         """Begins counting the showings of a person anew: the viewer did something with them."""
         self.shown.pop(other_id, None)
 
-    def set_flag(self, flag: Flag, value: bool, stamp: int) -> None:
+    def set_flag(self, flag: Flag, value: bool, timestamp_us: int) -> None:
         """Takes in a change of a flag; the later one stands, and of two at the same stamp the one that hides."""
         held = self.flags.get(flag)
-        if held is None or (stamp, not value) > (held[0], not held[1]):
-            self.flags[flag] = (stamp, value)
-        self.last = max(self.last, stamp)
+        if held is None or (timestamp_us, not value) > (held[0], not held[1]):
+            self.flags[flag] = (timestamp_us, value)
+        self.last = max(self.last, timestamp_us)
 
     def flags_over(self, base: int, cut: int) -> Flag:
         """The flags of the person, who has `base` in a version with this cut."""
         flags = Flag(base) & ALL_FLAGS
-        for flag, (stamp, value) in self.flags.items():
-            if stamp > cut:
+        for flag, (timestamp_us, value) in self.flags.items():
+            if timestamp_us > cut:
                 flags = flags | flag if value else flags & ~flag
         return flags
 
-    def drop_before(self, floor: int) -> None:
+    def drop_before(self, watermark: int) -> None:
         """Forgets the marks and flags up to a stamp that every version's cut has reached."""
-        if floor <= self.floor:
+        if watermark <= self.watermark:
             return
-        self.floor = floor
-        left = {other: {one: at for one, at in marks.items() if at > floor} for other, marks in self.ties.items()}
-        self.ties = {other: marks for other, marks in left.items() if marks}
-        self.flags = {flag: change for flag, change in self.flags.items() if change[0] > floor}
+        self.watermark = watermark
+        left = {
+            other: {one: at for one, at in edge_events.items() if at > watermark}
+            for other, edge_events in self.edges.items()
+        }
+        self.edges = {other: edge_events for other, edge_events in left.items() if edge_events}
+        self.flags = {flag: change for flag, change in self.flags.items() if change[0] > watermark}
 
     def forget(self, other_id: str, upto: int) -> bool:
         """Drops all up to a stamp that names a person; whether anything did."""
-        marks, shown = self.ties.get(other_id, {}), self.shown.get(other_id)
-        left = {number: stamp for number, stamp in marks.items() if stamp > upto}
+        edge_events, shown = self.edges.get(other_id, {}), self.shown.get(other_id)
+        left = {number: timestamp_us for number, timestamp_us in edge_events.items() if timestamp_us > upto}
         old = shown is not None and shown.last <= upto // MICROSECONDS
         if left:
-            self.ties[other_id] = left
+            self.edges[other_id] = left
         else:
-            self.ties.pop(other_id, None)
+            self.edges.pop(other_id, None)
         if old:
             self.shown.pop(other_id, None)
-        return old or len(left) < len(marks)
+        return old or len(left) < len(edge_events)
 
-    def stamps(self, others: Iterable[str] | None = None) -> NDArray[np.int64]:
-        """(k, MARKS) int64 for models.live_state.edges.derive, of `others` or of everybody in `ties`, in their
+    def timestamps_us(self, others: Iterable[str] | None = None) -> NDArray[np.int64]:
+        """(k, MARKS) int64 for models.live_state.edges.derive, of `others` or of everybody in `edges`, in their
         order."""
-        people = list(self.ties if others is None else others)
-        stamps = np.zeros((len(people), MARKS), dtype=np.int64)
+        people = list(self.edges if others is None else others)
+        timestamps_us = np.zeros((len(people), EDGE_EVENTS), dtype=np.int64)
         for row, person in enumerate(people):
-            for number, stamp in self.ties.get(person, {}).items():
-                stamps[row, number] = stamp
-        return stamps
+            for number, timestamp_us in self.edges.get(person, {}).items():
+                timestamps_us[row, number] = timestamp_us
+        return timestamps_us
 
     def pack(self) -> bytes:
         """The record, with people in the order of their ids: equal records are equal bytes."""
         self.shown = _latest(self.shown)
-        people = sorted({*self.ties, *self.shown})
+        people = sorted({*self.edges, *self.shown})
         place = {person: at for at, person in enumerate(people)}
         encoded = [person.encode() for person in people]
         starts = np.zeros(len(people) + 1, dtype="<u4")
         np.cumsum([len(one) for one in encoded], out=starts[1:])
-        marks = sorted((place[person], one, at) for person, own in self.ties.items() for one, at in own.items())
+        edge_events = sorted((place[person], one, at) for person, own in self.edges.items() for one, at in own.items())
         shown = sorted((place[person], one.times, one.last) for person, one in self.shown.items())
         flags = [self.flags.get(flag, (0, False)) for flag in FLAGS]
         body = b"".join(
@@ -168,16 +171,16 @@ class LiveRecord:
                     self.last,
                     self.profile,
                     self.erased,
-                    self.reshaped,
-                    self.floor,
-                    *(2 * stamp + value for stamp, value in flags),
+                    self.graph_changed_at,
+                    self.watermark,
+                    *(2 * timestamp_us + value for timestamp_us, value in flags),
                     len(people),
-                    len(marks),
+                    len(edge_events),
                     len(shown),
                 ),
                 starts.tobytes(),
                 *encoded,
-                *_columns(marks, ("<u4", "u1", "<i8")),
+                *_columns(edge_events, ("<u4", "u1", "<i8")),
                 *_columns(shown, ("<u4", "<u2", "<u4")),
             ]
         )
@@ -198,7 +201,7 @@ class LiveRecord:
         end = len(packed) - _CHECKSUM.size
         if zlib.crc32(memoryview(packed)[:end]) != _CHECKSUM.unpack_from(packed, end)[0]:
             raise CorruptRecordError("the checksum of a live record is wrong")
-        _, revision, last, profile, erased, reshaped, floor, *rest = _HEADER.unpack_from(packed)
+        _, revision, last, profile, erased, graph_changed_at, watermark, *rest = _HEADER.unpack_from(packed)
         packed_flags, (n, m, s) = rest[:3], rest[3:]
         starts = np.frombuffer(packed, "<u4", n + 1, _HEADER.size).tolist()
         at = _HEADER.size + 4 * (n + 1)
@@ -207,13 +210,13 @@ class LiveRecord:
         if at + m * 13 + s * _SHOWN.size != end:
             raise CorruptRecordError(f"live record of {len(packed)} bytes; its counts want another length")
         people = [text[begin:stop].decode() for begin, stop in pairwise(starts)]
-        record = cls(revision, last, profile, erased, reshaped, floor)
+        record = cls(revision, last, profile, erased, graph_changed_at, watermark)
         record.flags = {
             flag: (value >> 1, bool(value & 1)) for flag, value in zip(FLAGS, packed_flags, strict=True) if value
         }
-        whose, marks, stamps = _read_columns(packed, at, m, ("<u4", "u1", "<i8"))
-        for person, number, stamp in zip(whose, marks, stamps, strict=True):
-            record.ties.setdefault(people[person], {})[number] = stamp
+        whose, edge_events, timestamps_us = _read_columns(packed, at, m, ("<u4", "u1", "<i8"))
+        for person, number, timestamp_us in zip(whose, edge_events, timestamps_us, strict=True):
+            record.edges.setdefault(people[person], {})[number] = timestamp_us
         whose, counts, lasts = _read_columns(packed, at + m * 13, s, ("<u4", "<u2", "<u4"))
         record.shown = {
             people[person]: Shown(when, times) for person, times, when in zip(whose, counts, lasts, strict=True)

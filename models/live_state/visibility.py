@@ -30,7 +30,7 @@ class FlagChange:
     """What one acknowledged write did to a person's flags."""
 
     user_id: str
-    stamp: int
+    timestamp_us: int
     """microseconds"""
     flags: Mapping[Flag, bool] = field(default_factory=dict)
     """the flags that were changed, and to what"""
@@ -40,7 +40,13 @@ class FlagChange:
     def encode(self, epoch: int) -> bytes:
         """The change as it stands in the stream."""
         flags = {str(flag.name): value for flag, value in self.flags.items()}
-        said = {"epoch": epoch, "user_id": self.user_id, "stamp": self.stamp, "flags": flags, "erased": self.erased}
+        said = {
+            "epoch": epoch,
+            "user_id": self.user_id,
+            "stamp": self.timestamp_us,
+            "flags": flags,
+            "erased": self.erased,
+        }
         return orjson.dumps(said)
 
     @classmethod
@@ -91,18 +97,18 @@ class HiddenSet:
 
     def _take(self, change: FlagChange) -> None:
         if change.erased:
-            self._erased[change.user_id] = max(change.stamp, self._erased.get(change.user_id, 0))
+            self._erased[change.user_id] = max(change.timestamp_us, self._erased.get(change.user_id, 0))
         own = self._flags.setdefault(change.user_id, {}) if change.flags else {}
         for flag, value in change.flags.items():
-            stamp, held = own.get(flag, (0, True))
-            if (change.stamp, not value) > (stamp, not held):
-                own[flag] = (change.stamp, value)
+            timestamp_us, held = own.get(flag, (0, True))
+            if (change.timestamp_us, not value) > (timestamp_us, not held):
+                own[flag] = (change.timestamp_us, value)
 
     def knows(self, change: FlagChange) -> bool:
         """Whether this change, or a later one of the same flags, is in the set."""
         own = self._flags.get(change.user_id, {})
-        told = all(own.get(flag, (0, True))[0] >= change.stamp for flag in change.flags)
-        return told and (not change.erased or self._erased.get(change.user_id, 0) >= change.stamp)
+        told = all(own.get(flag, (0, True))[0] >= change.timestamp_us for flag in change.flags)
+        return told and (not change.erased or self._erased.get(change.user_id, 0) >= change.timestamp_us)
 
     def over(self, user_id: str, base: int, cut: int) -> Flag:
         """The flags of a person who has `base` in a version with this cut.
@@ -112,15 +118,17 @@ class HiddenSet:
         if self.is_erased(user_id, cut):
             return Flag(0)
         flags = Flag(base)
-        for flag, (stamp, value) in self._flags.get(user_id, {}).items():
-            if stamp > cut:
+        for flag, (timestamp_us, value) in self._flags.get(user_id, {}).items():
+            if timestamp_us > cut:
                 flags = flags | flag if value else flags & ~flag
         return flags
 
     def people(self, cut: int) -> list[str]:
         """Everybody whose flags may differ from those of a version with this cut, sorted."""
-        changed = {one for one, own in self._flags.items() if any(stamp > cut for stamp, _ in own.values())}
-        return sorted(changed | {one for one, stamp in self._erased.items() if stamp > cut})
+        changed = {
+            one for one, own in self._flags.items() if any(timestamp_us > cut for timestamp_us, _ in own.values())
+        }
+        return sorted(changed | {one for one, timestamp_us in self._erased.items() if timestamp_us > cut})
 
     def is_erased(self, user_id: str, cut: int) -> bool:
         """Whether the person was erased after a cut, so that a version with it must not show what it has of them."""
@@ -219,7 +227,9 @@ def forget_blocking(store: SyncStore, keys: Keys, upto: int, erased: Mapping[str
     while entries := store.stream_read(keys.hidden_log, position, READ_AT_ONCE):
         position = entries[-1][0]
         changes = [(at, FlagChange.decode(entry)[1]) for at, entry in entries]
-        doomed = [at for at, change in changes if change.stamp <= max(upto, (erased or {}).get(change.user_id, 0))]
+        doomed = [
+            at for at, change in changes if change.timestamp_us <= max(upto, (erased or {}).get(change.user_id, 0))
+        ]
         dropped += store.stream_delete(keys.hidden_log, doomed)
     return dropped
 

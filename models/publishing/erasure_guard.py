@@ -26,7 +26,7 @@ _OF_VERSION = re.compile(VERSION_PATTERN.rstrip("$").lstrip("^"))
 def unknown_erasures(manifest: Manifest, erased: ErasedPeople) -> dict[str, int]:
     """Hashes and stamps of the erasures that a version does not know."""
     since, left_out = erased.since(manifest.cut_us), manifest.erasures
-    return {name: stamp for name, stamp in since.items() if left_out.get(name, 0) < stamp}
+    return {name: timestamp_us for name, timestamp_us in since.items() if left_out.get(name, 0) < timestamp_us}
 
 
 def refuse_erased(loader: Loader, versions: Versions, version: str) -> None:
@@ -54,7 +54,9 @@ def refuse_outdated(loader: Loader, versions: Versions, manifest: Manifest, acti
     if manifest.version == active or current is None or not len(erased):
         return
     known = unknown_erasures(current, erased)
-    again = {name: stamp for name, stamp in unknown_erasures(manifest, erased).items() if name not in known}
+    again = {
+        name: timestamp_us for name, timestamp_us in unknown_erasures(manifest, erased).items() if name not in known
+    }
     if again:
         raise VersionError(
             f"version {manifest.version} was begun before somebody was erased ({_said(again)}), whom the active one "

@@ -15,7 +15,7 @@ import structlog
 
 from models.candidate_refresh.replay import Replay, no_replay
 from models.errors import ArtefactError, VersionError
-from models.live_state.retention import floor_of, raise_floor, read_floor_blocking
+from models.live_state.retention import raise_watermark, read_watermark_blocking, watermark_of
 from models.live_state.visibility import forget_blocking
 from models.publishing.erasure_guard import refuse_erased, refuse_outdated
 from models.publishing.pointer import DEPTH, ActivePointer, decode_pointer, read_pointer
@@ -181,10 +181,10 @@ def _switch(
     if not loader.revive(pointer.version):
         directory = files_of(pointer.version)
         manifest = Manifest.read(directory)
-        _refuse_before_floor(loader, manifest)
+        _refuse_before_watermark(loader, manifest)
         loader.load(directory, manifest.published(datetime.now(UTC)), progress)
     manifest = _published(loader, pointer.version)
-    _refuse_before_floor(loader, manifest)
+    _refuse_before_watermark(loader, manifest)
     if content is None or pointer != decode_pointer(content):
         replay(manifest, _renewing(lease, quiet))
     if not store.compare_and_set(key, content, pointer.model_dump_json().encode()):
@@ -232,9 +232,9 @@ def _published(loader: Loader, version: str) -> Manifest:
     return manifest
 
 
-def _refuse_before_floor(loader: Loader, manifest: Manifest) -> None:
+def _refuse_before_watermark(loader: Loader, manifest: Manifest) -> None:
     """Raises VersionError where what happened after the version's cut is partly forgotten."""
-    if manifest.cut_us < read_floor_blocking(loader.store, loader.keys):
+    if manifest.cut_us < read_watermark_blocking(loader.store, loader.keys):
         raise VersionError(
             f"version {manifest.version} is too old to be activated: who blocked, dismissed or befriended whom after "
             "it was made is no longer kept; pymk nightly makes a version that knows"
@@ -247,9 +247,9 @@ def _forget(loader: Loader, versions: Versions) -> None:
     for version in versions.ids():
         with suppress(ArtefactError):  # a version whose manifest does not read back cannot be activated
             manifests.append(versions.manifest(version))
-    floor = raise_floor(loader.store, loader.keys, floor_of(manifests))
-    loader.store.stamps_drop(loader.keys.touched, floor)
-    forget_blocking(loader.store, loader.keys, floor)
+    watermark = raise_watermark(loader.store, loader.keys, watermark_of(manifests))
+    loader.store.timestamps_drop(loader.keys.touched, watermark)
+    forget_blocking(loader.store, loader.keys, watermark)
 
 
 def _retire(loader: Loader, pointer: ActivePointer, ttl_s: float, lease: Lease) -> None:

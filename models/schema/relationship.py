@@ -3,7 +3,7 @@
 from enum import IntFlag
 
 
-class PairBit(IntFlag):
+class Relationship(IntFlag):
     """Seen from the viewer; stored, so a bit, once given, never changes its meaning."""
 
     CONNECTED = 1
@@ -21,8 +21,8 @@ class PairBit(IntFlag):
     """lately disconnected or declined, by either"""
 
 
-FORBIDS = ~PairBit.CONNECTED & PairBit(255)
+FORBIDS = ~Relationship.CONNECTED & Relationship(255)
 """each of these alone keeps the other out of the viewer's lists, beside being connected"""
 
-NEVER_LIFTED = PairBit.REPORTED
+NEVER_LIFTED = Relationship.REPORTED
 """what a forbidden pair counts as where a version does not say why it is forbidden"""

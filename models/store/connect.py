@@ -17,13 +17,13 @@ from redis.retry import Retry
 from models.errors import UsageError
 from models.settings import Settings
 from models.store.embedded.client import EmbeddedServer, Progress
-from models.store.error_mapping import CLIENT_ERRORS, Place
-from models.store.pipelined_reads import lane_to
+from models.store.error_mapping import CLIENT_ERRORS, StoreAddress
+from models.store.pipelined_reads import pipelined_reads_to
 from models.store.protocol import AsyncStore, SyncStore
 from models.store.redis_async import AsyncServerStore
 from models.store.redis_sync import ServerStore
 
-COMMAND_PATIENCE = 100
+COMMAND_TIMEOUT_FACTOR = 100
 """how many times longer than a request a command waits for the store"""
 WORD_FROM_SUPERVISOR_S = 5.0
 """how long a command whose call failed waits to be told why the server died; on a busy host that takes its time"""
@@ -35,7 +35,7 @@ def open_sync(settings: Settings, progress: Progress | None = None) -> SyncStore
     `progress` is told, as a sentence, what opening waits for.
     Raises StoreUnavailableError where the embedded store does not start, UsageError where the address is wrong.
     """
-    timeout_s = COMMAND_PATIENCE * settings.redis_timeout_ms / 1000
+    timeout_s = COMMAND_TIMEOUT_FACTOR * settings.redis_timeout_ms / 1000
     options = _options(settings)
     options |= {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
     opened: ExitStack[None] = ExitStack()
@@ -44,12 +44,12 @@ def open_sync(settings: Settings, progress: Progress | None = None) -> SyncStore
         if settings.redis_url is None:
             embedded = EmbeddedServer(settings.home, settings.store_memory_mb, progress)
             opened.callback(embedded.close)
-            place = Place(_embedded_name(embedded), lambda: embedded.trouble(WORD_FROM_SUPERVISOR_S))
+            place = StoreAddress(_embedded_name(embedded), lambda: embedded.trouble(WORD_FROM_SUPERVISOR_S))
             options |= {"connection_class": redis.UnixDomainSocketConnection, "path": embedded.socket_path}
             pool = redis.BlockingConnectionPool(timeout=timeout_s, **options)  # type: ignore[no-untyped-call]
             client = redis.Redis.from_pool(pool)
         else:
-            place = Place(f"The store at {_without_password(settings.redis_url)}")
+            place = StoreAddress(f"The store at {_without_password(settings.redis_url)}")
             try:
                 if settings.redis_cluster:
                     client = redis.RedisCluster.from_url(settings.redis_url, **options)
@@ -76,11 +76,11 @@ async def open_async(settings: Settings, progress: Progress | None = None) -> As
         if settings.redis_url is None:
             embedded = await asyncio.to_thread(EmbeddedServer, settings.home, settings.store_memory_mb, progress)
             opened.push_async_callback(asyncio.to_thread, embedded.close)
-            place = Place(_embedded_name(embedded), embedded.trouble)
+            place = StoreAddress(_embedded_name(embedded), embedded.trouble)
             options |= {"connection_class": redis.asyncio.UnixDomainSocketConnection, "path": embedded.socket_path}
             client = redis.asyncio.Redis.from_pool(redis.asyncio.ConnectionPool(**options))
         else:
-            place = Place(f"The store at {_without_password(settings.redis_url)}")
+            place = StoreAddress(f"The store at {_without_password(settings.redis_url)}")
             if settings.redis_cluster:
                 # a redirection moves its slot; reading all slots anew after five would close connections in use
                 client = redis.asyncio.RedisCluster.from_url(settings.redis_url, reinitialize_steps=0, **options)
@@ -94,7 +94,7 @@ async def open_async(settings: Settings, progress: Progress | None = None) -> As
         timeout_s, lane = settings.redis_timeout_ms / 1000, None
         if isinstance(client, redis.asyncio.Redis):
             pool = client.connection_pool
-            lane = lane_to(pool.connection_class, pool.connection_kwargs, timeout_s)
+            lane = pipelined_reads_to(pool.connection_class, pool.connection_kwargs, timeout_s)
         return AsyncServerStore(
             client,
             place,

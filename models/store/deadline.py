@@ -7,7 +7,7 @@ _SLICES = 4
 """pieces that a deadline is counted in; the loop looks at its sockets between two of them"""
 
 
-class Patience:
+class Deadline:
     """Like asyncio.timeout, an asynchronous context that raises TimeoutError, for waits of at most `seconds`.
 
     An answer that lies in the socket while the loop is busy with other requests has come in time, and a plain deadline

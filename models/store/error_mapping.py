@@ -16,7 +16,7 @@ REFUSED = (client.ResponseError, client.DataError)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class StoreAddress:
     """Which store this is, for the messages of its errors."""
 
     name: str

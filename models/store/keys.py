@@ -91,7 +91,7 @@ class Keys:
         return f"{self.version(version)}l:"
 
     def ranked(self, version: str, row: int, context: str) -> str:
-        """The ranked list of a viewer in a context (service.ranking.ranked_list.KeptList). Always expires."""
+        """The ranked list of a viewer in a context (service.ranking.ranked_list.CachedList). Always expires."""
         return f"{self.ranked_lists(version)}{row}:{context}"
 
     def shard(self, shard: int) -> str:
@@ -124,7 +124,7 @@ class Keys:
         return f"{self.shard(shard)}mending"
 
     @property
-    def floor(self) -> str:
+    def watermark(self) -> str:
         """The stamp up to which live records were dropped, in decimal: no version with an earlier cut can be
         activated."""
         return f"{self.namespace}:floor"
@@ -141,7 +141,7 @@ class Keys:
 
     @property
     def touched(self) -> str:
-        """People by the stamp of their last change that calls for another block (SyncStore.stamps_raise)."""
+        """People by the stamp of their last change that calls for another block (SyncStore.timestamps_raise)."""
         return f"{self.namespace}:touched"
 
     @property

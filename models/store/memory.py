@@ -209,20 +209,20 @@ class MemoryStore:
     def stream_length(self, key: str) -> int:
         return len(self._of_kind(key, "stream", Stream()))
 
-    def stamps_raise(self, key: str, stamps: Mapping[str, int]) -> None:
+    def timestamps_raise(self, key: str, timestamps_us: Mapping[str, int]) -> None:
         held = self._of_kind(key, "stamps", dict[str, int]())
-        self._keep(key, "stamps", held | {name: max(at, held.get(name, at)) for name, at in stamps.items()})
+        self._keep(key, "stamps", held | {name: max(at, held.get(name, at)) for name, at in timestamps_us.items()})
 
-    def stamps_after(self, key: str, stamp: int, limit: int) -> list[tuple[str, int]]:
+    def timestamps_after(self, key: str, timestamp_us: int, limit: int) -> list[tuple[str, int]]:
         held = self._of_kind(key, "stamps", dict[str, int]())
-        later = sorted((at, name) for name, at in held.items() if at > stamp)
+        later = sorted((at, name) for name, at in held.items() if at > timestamp_us)
         return [(name, at) for at, name in later[: max(0, limit)]]
 
-    def stamps_drop(self, key: str, upto: int) -> int:
+    def timestamps_drop(self, key: str, upto: int) -> int:
         held = self._of_kind(key, "stamps", dict[str, int]())
-        return self.stamps_remove(key, [name for name, at in held.items() if at <= upto])
+        return self.timestamps_remove(key, [name for name, at in held.items() if at <= upto])
 
-    def stamps_remove(self, key: str, names: Sequence[str]) -> int:
+    def timestamps_remove(self, key: str, names: Sequence[str]) -> int:
         held = self._of_kind(key, "stamps", dict[str, int]())
         left = {name: at for name, at in held.items() if name not in names}
         self._keep(key, "stamps", left)
@@ -337,17 +337,17 @@ class AsyncMemoryStore:
     async def stream_length(self, key: str) -> int:
         return self._store.stream_length(key)
 
-    async def stamps_raise(self, key: str, stamps: Mapping[str, int]) -> None:
-        self._store.stamps_raise(key, stamps)
+    async def timestamps_raise(self, key: str, timestamps_us: Mapping[str, int]) -> None:
+        self._store.timestamps_raise(key, timestamps_us)
 
-    async def stamps_after(self, key: str, stamp: int, limit: int) -> list[tuple[str, int]]:
-        return self._store.stamps_after(key, stamp, limit)
+    async def timestamps_after(self, key: str, timestamp_us: int, limit: int) -> list[tuple[str, int]]:
+        return self._store.timestamps_after(key, timestamp_us, limit)
 
-    async def stamps_drop(self, key: str, upto: int) -> int:
-        return self._store.stamps_drop(key, upto)
+    async def timestamps_drop(self, key: str, upto: int) -> int:
+        return self._store.timestamps_drop(key, upto)
 
-    async def stamps_remove(self, key: str, names: Sequence[str]) -> int:
-        return self._store.stamps_remove(key, names)
+    async def timestamps_remove(self, key: str, names: Sequence[str]) -> int:
+        return self._store.timestamps_remove(key, names)
 
     async def ping(self) -> None:
         self._store.ping()

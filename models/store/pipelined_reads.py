@@ -30,55 +30,55 @@ _NOTHING_TO_US = frozenset(
 )
 """arguments of the client library's connections that its own exchanges need"""
 
-Dial = Callable[[Callable[[], "_Wire"]], Awaitable[object]]
+Dial = Callable[[Callable[[], "_Connection"]], Awaitable[object]]
 """connects a protocol to the server"""
 
 
-class LaneError(Exception):
+class PipelineError(Exception):
     """The connection is not there, or the server answered with an error: another way has to find out what is wrong."""
 
 
-class Lane:
+class PipelinedReads:
     """Reads values; connects when it is first asked, and again where the connection was lost or is too slow.
 
     An answer that has not come in time is given up. What was sent behind it may still come; whoever asks later gets a
     connection of its own.
     """
 
-    def __init__(self, dial: Dial, greeting: Sequence[Sequence[str]], timeout_s: float) -> None:
-        """`greeting` are commands that every connection begins with."""
+    def __init__(self, dial: Dial, handshake: Sequence[Sequence[str]], timeout_s: float) -> None:
+        """`handshake` are commands that every connection begins with."""
         self._dial = dial
-        self._greeting = [encoded(command) for command in greeting]
+        self._greeting = [encoded(command) for command in handshake]
         self._timeout_s = timeout_s
-        self._wire: _Wire | None = None
+        self._wire: _Connection | None = None
         self._connecting = asyncio.Lock()
 
     async def answer(self, *command: str) -> Any:
         """What the server answers to a command that changes nothing.
 
-        Raises TimeoutError where no answer comes in time, LaneError where none can come this way.
+        Raises TimeoutError where no answer comes in time, PipelineError where none can come this way.
         """
         wire = self._wire
         if wire is None or wire.is_left:
             wire = await self._connected()
         answer = await wire.ask(encoded(command))
         if isinstance(answer, hiredis.HiredisError):
-            raise LaneError(str(answer))
+            raise PipelineError(str(answer))
         return answer
 
-    async def _connected(self) -> "_Wire":
+    async def _connected(self) -> "_Connection":
         async with asyncio.timeout(self._timeout_s), self._connecting:
             if self._wire is not None and not self._wire.is_left:
                 return self._wire
-            wire = _Wire(self._timeout_s / SLICES)
+            wire = _Connection(self._timeout_s / SLICES)
             try:
                 await self._dial(lambda: wire)
             except TimeoutError:
                 raise
             except OSError as error:
-                raise LaneError(str(error)) from error
+                raise PipelineError(str(error)) from error
             for command in self._greeting:
-                wire.greet(command)
+                wire.handshake(command)
             self._wire = wire
             return wire
 
@@ -88,7 +88,7 @@ class Lane:
             self._wire.drop()
 
 
-class _Wire(asyncio.Protocol):
+class _Connection(asyncio.Protocol):
     """One connection: who waits for its answers, in the order in which they were asked."""
 
     def __init__(self, slice_s: float) -> None:
@@ -104,10 +104,10 @@ class _Wire(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def ask(self, command: bytes) -> asyncio.Future[Any]:
-        """What will be answered; TimeoutError or LaneError where nothing is."""
+        """What will be answered; TimeoutError or PipelineError where nothing is."""
         waiter: asyncio.Future[Any] = self._loop.create_future()
         if self._transport is None or self.is_left:
-            waiter.set_exception(LaneError("the connection was lost"))
+            waiter.set_exception(PipelineError("the connection was lost"))
             return waiter
         self._waiting.append((waiter, self._slices + SLICES))
         if not self._unsent:
@@ -117,12 +117,12 @@ class _Wire(asyncio.Protocol):
             self._timer = self._loop.call_later(self._slice_s, self._count)
         return waiter
 
-    def greet(self, command: bytes) -> None:
+    def handshake(self, command: bytes) -> None:
         """Sends a command whose refusal makes the connection useless."""
-        self.ask(command).add_done_callback(self._greeted)
+        self.ask(command).add_done_callback(self._handshaken)
 
     def drop(self) -> None:
-        """Closes the connection at once; whoever still waits gets a LaneError."""
+        """Closes the connection at once; whoever still waits gets a PipelineError."""
         self.is_left = True
         if self._transport is not None:
             self._transport.abort()
@@ -148,7 +148,7 @@ class _Wire(asyncio.Protocol):
         while self._waiting:
             waiter, _ = self._waiting.popleft()
             if not waiter.done():
-                waiter.set_exception(LaneError(str(error or "the connection was lost")))
+                waiter.set_exception(PipelineError(str(error or "the connection was lost")))
 
     def _send(self) -> None:
         """Sends what was asked since the loop last came by: one call of the system wakes the server for all of it."""
@@ -169,7 +169,7 @@ class _Wire(asyncio.Protocol):
         elif self._waiting:
             self._timer = self._loop.call_later(self._slice_s, self._count)
 
-    def _greeted(self, waiter: asyncio.Future[Any]) -> None:
+    def _handshaken(self, waiter: asyncio.Future[Any]) -> None:
         if waiter.cancelled() or waiter.exception() is not None or isinstance(waiter.result(), Exception):
             self.drop()
 
@@ -180,7 +180,7 @@ def encoded(command: Sequence[str]) -> bytes:
     return b"*%d\r\n%b" % (len(parts), b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts]))
 
 
-def lane_to(kind: type[object], options: Mapping[str, Any], timeout_s: float) -> Lane | None:
+def pipelined_reads_to(kind: type[object], options: Mapping[str, Any], timeout_s: float) -> PipelinedReads | None:
     """The lane to the server that a client library connects to by these means; None where it takes more than that.
 
     `kind` is the library's class of connection, `options` are its arguments.
@@ -191,20 +191,20 @@ def lane_to(kind: type[object], options: Mapping[str, Any], timeout_s: float) ->
     dial: Dial
     if kind is UnixDomainSocketConnection:
 
-        async def dial(protocol: Callable[[], _Wire]) -> object:
+        async def dial(protocol: Callable[[], _Connection]) -> object:
             return await loop.create_unix_connection(protocol, options["path"])
 
     elif kind is Connection:
 
-        async def dial(protocol: Callable[[], _Wire]) -> object:
+        async def dial(protocol: Callable[[], _Connection]) -> object:
             return await loop.create_connection(protocol, options.get("host", "localhost"), options.get("port", 6379))
 
     else:
         return None
-    greeting: list[tuple[str, ...]] = []
+    handshake: list[tuple[str, ...]] = []
     user, password, database = (options.get(name) for name in ("username", "password", "db"))
     if password is not None:
-        greeting.append(("AUTH", password) if user is None else ("AUTH", user, password))
+        handshake.append(("AUTH", password) if user is None else ("AUTH", user, password))
     if database:
-        greeting.append(("SELECT", str(database)))
-    return Lane(dial, greeting, timeout_s)
+        handshake.append(("SELECT", str(database)))
+    return PipelinedReads(dial, handshake, timeout_s)

@@ -8,9 +8,9 @@ from typing import Any
 from redis.asyncio import Redis, RedisCluster
 
 from models.store import redis_commands
-from models.store.deadline import Patience
-from models.store.error_mapping import CLIENT_ERRORS, Place
-from models.store.pipelined_reads import Lane, LaneError
+from models.store.deadline import Deadline
+from models.store.error_mapping import CLIENT_ERRORS, StoreAddress
+from models.store.pipelined_reads import PipelinedReads, PipelineError
 from models.store.protocol import StoreInfo
 from models.store.redis_commands import Command
 from models.store.transaction import Commit
@@ -19,7 +19,7 @@ FEW = 16
 """parts of a command that is sent over the lane, at most: a large answer would keep others waiting"""
 
 
-class ClusterTurn(AbstractAsyncContextManager[None]):
+class ClusterSlots(AbstractAsyncContextManager[None]):
     """What a caller enters before it uses a cluster's client.
 
     The client's pools raise when they are exhausted, where a single server's lets callers wait; and calls made before
@@ -48,12 +48,12 @@ class AsyncServerStore:
     def __init__(
         self,
         client: Redis | RedisCluster,
-        place: Place,
+        place: StoreAddress,
         resources: AsyncExitStack,
         *,
         timeout_s: float,
         connections: int,
-        lane: Lane | None = None,
+        lane: PipelinedReads | None = None,
     ) -> None:
         """`resources` holds what `aclose` releases, the client included.
 
@@ -69,13 +69,13 @@ class AsyncServerStore:
         self._resources = resources
         self._timeout_s = timeout_s
         # whoever comes first is served first: the library's own waiting for a connection lets later ones pass earlier
-        self._turn: AbstractAsyncContextManager[None] = asyncio.Semaphore(connections)
+        self._slots: AbstractAsyncContextManager[None] = asyncio.Semaphore(connections)
         if isinstance(client, RedisCluster):
-            self._turn = ClusterTurn(client, connections)
+            self._slots = ClusterSlots(client, connections)
 
     async def _one(self, *command: str | bytes | int | float) -> Any:
         try:
-            async with Patience(self._timeout_s), self._turn:
+            async with Deadline(self._timeout_s), self._slots:
                 return await self._client.execute_command(*command)
         except CLIENT_ERRORS as error:
             raise self._place.failure(error) from error
@@ -86,8 +86,8 @@ class AsyncServerStore:
             return [await self._one(*batch[0])]
         try:
             async with (
-                Patience(self._timeout_s),
-                self._turn,
+                Deadline(self._timeout_s),
+                self._slots,
                 self._client.pipeline(transaction=atomic) as pipeline,
             ):
                 for command in batch:
@@ -115,7 +115,7 @@ class AsyncServerStore:
                 return await self._lane.answer(*command)
             except TimeoutError as error:
                 raise self._place.failure(error) from error
-            except LaneError:
+            except PipelineError:
                 pass  # the client does better, or finds out why nobody can
         return await self._one(*command)
 
@@ -151,7 +151,7 @@ class AsyncServerStore:
         keys = self._client.scan_iter(match=redis_commands.pattern(prefix), count=redis_commands.BATCH_KEYS)
         while True:
             try:
-                async with Patience(self._timeout_s), self._turn:
+                async with Deadline(self._timeout_s), self._slots:
                     key = await anext(keys)
             except StopAsyncIteration:
                 return
@@ -228,21 +228,21 @@ class AsyncServerStore:
     async def stream_length(self, key: str) -> int:
         return int(await self._one("XLEN", key))
 
-    async def stamps_raise(self, key: str, stamps: Mapping[str, int]) -> None:
-        if stamps:
-            await self._one(*redis_commands.stamps_raise(key, stamps))
+    async def timestamps_raise(self, key: str, timestamps_us: Mapping[str, int]) -> None:
+        if timestamps_us:
+            await self._one(*redis_commands.timestamps_raise(key, timestamps_us))
 
-    async def stamps_after(self, key: str, stamp: int, limit: int) -> list[tuple[str, int]]:
+    async def timestamps_after(self, key: str, timestamp_us: int, limit: int) -> list[tuple[str, int]]:
         return (
-            redis_commands.stamped(await self._one(*redis_commands.stamps_after(key, stamp, limit)))
+            redis_commands.stamped(await self._one(*redis_commands.timestamps_after(key, timestamp_us, limit)))
             if limit > 0
             else []
         )
 
-    async def stamps_drop(self, key: str, upto: int) -> int:
+    async def timestamps_drop(self, key: str, upto: int) -> int:
         return int(await self._one("ZREMRANGEBYSCORE", key, "-inf", upto))
 
-    async def stamps_remove(self, key: str, names: Sequence[str]) -> int:
+    async def timestamps_remove(self, key: str, names: Sequence[str]) -> int:
         return int(await self._one("ZREM", key, *names)) if names else 0
 
     async def ping(self) -> None:
@@ -250,7 +250,7 @@ class AsyncServerStore:
 
     async def info(self) -> StoreInfo:
         try:
-            async with Patience(self._timeout_s), self._turn:
+            async with Deadline(self._timeout_s), self._slots:
                 if isinstance(self._client, RedisCluster):
                     return redis_commands.store_info(await self._client.info(target_nodes=RedisCluster.PRIMARIES))
                 return redis_commands.store_info(await self._client.info())
@@ -259,7 +259,7 @@ class AsyncServerStore:
 
     async def compact(self) -> None:
         try:
-            async with Patience(self._timeout_s), self._turn:
+            async with Deadline(self._timeout_s), self._slots:
                 if isinstance(self._client, RedisCluster):
                     nodes = self._client.get_primaries()
                     await self._client.execute_command("BGREWRITEAOF", target_nodes=nodes)

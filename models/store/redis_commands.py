@@ -152,20 +152,22 @@ def stream_trim(key: str, upto: str) -> Command:
     return ("XTRIM", key, "MINID", f"{milliseconds_part}-{int(number) + 1}")
 
 
-def stamps_raise(key: str, stamps: Mapping[str, int]) -> Command:
+def timestamps_raise(key: str, timestamps_us: Mapping[str, int]) -> Command:
     """The command that notes stamps that are later than what stands there."""
-    return ("ZADD", key, "GT", *(part for name, stamp in stamps.items() for part in (stamp, name)))
+    return ("ZADD", key, "GT", *(part for name, timestamp_us in timestamps_us.items() for part in (timestamp_us, name)))
 
 
-def stamps_after(key: str, stamp: int, limit: int) -> Command:
+def timestamps_after(key: str, timestamp_us: int, limit: int) -> Command:
     """The command that answers names and stamps, alternating."""
-    return ("ZRANGE", key, f"({stamp}", "+inf", "BYSCORE", "LIMIT", 0, limit, "WITHSCORES")
+    return ("ZRANGE", key, f"({timestamp_us}", "+inf", "BYSCORE", "LIMIT", 0, limit, "WITHSCORES")
 
 
 def stamped(answer: Sequence[Any]) -> list[tuple[str, int]]:
-    """Names and stamps in the answer to `stamps_after`, in pairs or flat."""
+    """Names and stamps in the answer to `timestamps_after`, in pairs or flat."""
     flat = [part for pair in answer for part in pair] if answer and isinstance(answer[0], (list, tuple)) else answer
-    return [(name.decode(), round(float(stamp))) for name, stamp in zip(flat[::2], flat[1::2], strict=True)]
+    return [
+        (name.decode(), round(float(timestamp_us))) for name, timestamp_us in zip(flat[::2], flat[1::2], strict=True)
+    ]
 
 
 def list_push(key: str, value: bytes, keep: int) -> list[Command]:

@@ -7,7 +7,7 @@ from typing import Any
 from redis import Redis, RedisCluster
 
 from models.store import redis_commands
-from models.store.error_mapping import CLIENT_ERRORS, Place
+from models.store.error_mapping import CLIENT_ERRORS, StoreAddress
 from models.store.protocol import StoreInfo
 from models.store.redis_commands import Command
 from models.store.transaction import Commit
@@ -16,7 +16,7 @@ from models.store.transaction import Commit
 class ServerStore:
     """SyncStore over redis-py; the operations' meaning stands there."""
 
-    def __init__(self, client: Redis | RedisCluster, place: Place, resources: ExitStack) -> None:
+    def __init__(self, client: Redis | RedisCluster, place: StoreAddress, resources: ExitStack) -> None:
         """`resources` holds what `close` releases, the client included."""
         self._client = client
         self._cluster = isinstance(client, RedisCluster)
@@ -154,17 +154,21 @@ class ServerStore:
     def stream_length(self, key: str) -> int:
         return int(self._one("XLEN", key))
 
-    def stamps_raise(self, key: str, stamps: Mapping[str, int]) -> None:
-        if stamps:
-            self._one(*redis_commands.stamps_raise(key, stamps))
+    def timestamps_raise(self, key: str, timestamps_us: Mapping[str, int]) -> None:
+        if timestamps_us:
+            self._one(*redis_commands.timestamps_raise(key, timestamps_us))
 
-    def stamps_after(self, key: str, stamp: int, limit: int) -> list[tuple[str, int]]:
-        return redis_commands.stamped(self._one(*redis_commands.stamps_after(key, stamp, limit))) if limit > 0 else []
+    def timestamps_after(self, key: str, timestamp_us: int, limit: int) -> list[tuple[str, int]]:
+        return (
+            redis_commands.stamped(self._one(*redis_commands.timestamps_after(key, timestamp_us, limit)))
+            if limit > 0
+            else []
+        )
 
-    def stamps_drop(self, key: str, upto: int) -> int:
+    def timestamps_drop(self, key: str, upto: int) -> int:
         return int(self._one("ZREMRANGEBYSCORE", key, "-inf", upto))
 
-    def stamps_remove(self, key: str, names: Sequence[str]) -> int:
+    def timestamps_remove(self, key: str, names: Sequence[str]) -> int:
         return int(self._one("ZREM", key, *names)) if names else 0
 
     def ping(self) -> None:

@@ -22,7 +22,7 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
-def next_stamp(now: int, lasts: Iterable[int]) -> int:
+def next_timestamp_us(now: int, lasts: Iterable[int]) -> int:
     """The stamp of what is acknowledged at `now`: later than every one of `lasts`, whatever the clocks say."""
     return max(now, *(last + 1 for last in lasts), 0)
 

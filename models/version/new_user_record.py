@@ -94,7 +94,7 @@ def codes_of(viewer: int | ProfileCodes, tables: Tables) -> ProfileCodes:
 class Newcomer:
     """What a version has of one person outside its tables."""
 
-    stamp: int
+    timestamp_us: int
     """latest stamp of the live record that went into it, microseconds"""
     statistics: NDArray[np.float32]
     """(s,) float32, as a row of Tables.statistics"""
@@ -118,7 +118,7 @@ class Newcomer:
         ]
         body = b"".join(
             [
-                _HEADER.pack(LAYOUT, 0, *(len(part) for part in parts), len(packed), self.stamp),
+                _HEADER.pack(LAYOUT, 0, *(len(part) for part in parts), len(packed), self.timestamp_us),
                 *(part.tobytes() for part in parts),
                 packed,
             ]
@@ -133,7 +133,7 @@ class Newcomer:
         """
         if len(record) < _HEADER.size + _CHECKSUM.size:
             raise CorruptRecordError(f"a newcomer record of {len(record)} bytes is shorter than its header")
-        layout, _, *lengths, size, stamp = _HEADER.unpack_from(record)
+        layout, _, *lengths, size, timestamp_us = _HEADER.unpack_from(record)
         if layout != LAYOUT:
             raise CorruptRecordError(f"newcomer record of layout {layout}; this release reads layout {LAYOUT}")
         end = len(record) - _CHECKSUM.size
@@ -148,7 +148,7 @@ class Newcomer:
             for dtype, length, start in zip(dtypes, lengths, starts, strict=False)
         ]
         block = Block.unpack(record[int(starts[-2]) : end], people)
-        return cls(stamp, parts[0], parts[1], ProfileCodes(parts[2], parts[3]), parts[4], block)
+        return cls(timestamp_us, parts[0], parts[1], ProfileCodes(parts[2], parts[3]), parts[4], block)
 
 
 def _place(values: list[str], said: Any) -> int:

@@ -67,7 +67,7 @@ class Tables:
     forbidden: Graph
     """viewer → other, directed: never to be shown, whatever its score"""
     forbidden_kinds: NDArray[np.uint8]
-    """why, by edge of `forbidden`: models.schema.relationship.PairBit but CONNECTED"""
+    """why, by edge of `forbidden`: models.schema.relationship.Relationship but CONNECTED"""
     flags: NDArray[np.uint8]
     """(n,) uint8 of models.schema.columns.Flag bits"""
     candidate_vectors: NDArray[np.float32]
@@ -178,7 +178,7 @@ def write_tables(
 
     `flags` (n,) uint8; `profile_json` the concatenated JSON and (n + 1,) offsets; `candidate_vectors` (n, d),
     `tower_inputs` (n, k) and `statistics` (n, s) of any float; `forbidden_kinds` by edge of `forbidden` the bits
-    of PairBit that forbid it, without which nothing lifts it; `suspicion` (n,) or none. Raises ValueError where a
+    of Relationship that forbid it, without which nothing lifts it; `suspicion` (n,) or none. Raises ValueError where a
     length is not n.
     """
     n = len(vocabulary)

@@ -73,10 +73,10 @@ def compare(
     Examples:  pymk compare ./my-network --limit 20
                pymk compare ./my-network --rows rows.toml --seeds 3 --jobs 2 --out ./comparison
     """
-    from offline.compare.variants import DEFAULT_ROWS, chosen_rows, read_rows
+    from offline.compare.variants import DEFAULT_VARIANTS, chosen_variants, read_variants
 
     if print_rows:
-        typer.echo(DEFAULT_ROWS.read_text("utf-8"), nl=False)
+        typer.echo(DEFAULT_VARIANTS.read_text("utf-8"), nl=False)
         return
     from models.errors import UsageError
     from offline.dataset.reader import open_table
@@ -85,7 +85,7 @@ def compare(
         raise UsageError(f"{data} is no directory; pymk synth --out DIRECTORY makes one to try")
     if held_out is not None:
         open_table(held_out)
-    chosen = chosen_rows(read_rows(rows or DEFAULT_ROWS), tuple(only or ()))
+    chosen = chosen_variants(read_variants(rows or DEFAULT_VARIANTS), tuple(only or ()))
     from offline.compare.comparison import Plan
     from offline.compare.comparison import compare as run
     from offline.compare.table import markdown, table
@@ -94,11 +94,11 @@ def compare(
 
     chosen_device(device)
     updated = []
-    for row in chosen:
-        training = row.training if limit is None else row.training.limited(limit)
+    for variant in chosen:
+        training = variant.training if limit is None else variant.training.limited(limit)
         if training.device == "auto":
             training = training.model_copy(update={"device": device})
-        updated.append(row.model_copy(update={"training": training}))
+        updated.append(variant.model_copy(update={"training": training}))
     if limit is not None:
         users, lists = min(users, 200), min(lists, 200)
     plan = Plan(data, held_out, out, tuple(updated), tuple(range(seeds)), NightConfig.read(config), users, lists)
@@ -129,10 +129,10 @@ class _Display:
     def __exit__(self, *error: object) -> None:
         self._bars.stop()
 
-    def epoch(self, row: str, state: "RunState") -> None:
+    def epoch(self, variant: str, state: "RunState") -> None:
         """An epoch of a row's encoder is done."""
         loss = state.history[-1]["loss"]
-        self._bars.update(self._epochs, description=f"{row}: loss {loss:.3f}", completed=state.epoch, visible=True)
+        self._bars.update(self._epochs, description=f"{variant}: loss {loss:.3f}", completed=state.epoch, visible=True)
 
     def done(self, result: "RunResult", number: int, of: int) -> None:
         """A run is done, or was found done."""

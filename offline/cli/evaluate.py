@@ -41,12 +41,12 @@ def evaluate(
         open_table(held_out)
     # what takes seconds to load comes after what is quickly refused
     from offline.evaluation.rendering import render
-    from offline.night.backtest import trial
+    from offline.night.backtest import backtest
     from offline.night.config import NightConfig
 
     night_config = NightConfig.read(config)
     with tempfile.TemporaryDirectory(prefix="pymk-evaluate-") as home:
-        report = trial(data, held_out, Path(home), night_config, users)
+        report = backtest(data, held_out, Path(home), night_config, users)
     render(report)
     if json is not None:
         files.write_bytes(json, report.model_dump_json(indent=2).encode() + b"\n")

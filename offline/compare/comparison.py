@@ -19,12 +19,12 @@ from models.system import files, logs
 from models.system.files import json_digest
 from offline.compare.results import PerUser, RunResult
 from offline.compare.run_variant import Runner
-from offline.compare.shared_split import Ground
-from offline.compare.variants import Row
+from offline.compare.shared_split import SharedSplit
+from offline.compare.variants import Variant
 from offline.encoders.resume import RunState
 from offline.night.config import NightConfig
 
-GROUND = "ground.json"
+SPLIT = "ground.json"
 RUNS = "runs"
 WORK = "work"
 LOCK = "lock"
@@ -42,7 +42,7 @@ class Plan:
     """friendships to be found; None: a part of the dataset's own"""
     out: Path
     """takes results, checkpoints and curves; a run there is not done again"""
-    rows: tuple[Row, ...]
+    rows: tuple[Variant, ...]
     seeds: tuple[int, ...]
     config: NightConfig
     users: int
@@ -51,7 +51,7 @@ class Plan:
     """lists that a fusion learns from, at most"""
 
 
-class GroundNote(BaseModel):
+class SharedSplitNote(BaseModel):
     """ground.json: what all results of a directory were judged on."""
 
     model_config = ConfigDict(frozen=True)
@@ -72,14 +72,14 @@ class GroundNote(BaseModel):
 class Observer(Protocol):
     """Is told how far a comparison is."""
 
-    def epoch(self, row: str, state: RunState) -> None:
+    def epoch(self, variant: str, state: RunState) -> None:
         """An epoch of a row's encoder is done; epochs in other processes are not told."""
 
     def done(self, result: RunResult, number: int, of: int) -> None:
         """A run is done, or was found done."""
 
 
-def compare(plan: Plan, observer: Observer, jobs: int = 1) -> tuple[GroundNote, list[RunResult]]:
+def compare(plan: Plan, observer: Observer, jobs: int = 1) -> tuple[SharedSplitNote, list[RunResult]]:
     """All results of the plan, in the order of rows and then seeds.
 
     Runs that share an encoder follow one another in one process; `jobs` processes work at a time, each with a ground of
@@ -94,27 +94,27 @@ def compare(plan: Plan, observer: Observer, jobs: int = 1) -> tuple[GroundNote, 
             files.remove_tree(plan.out / WORK)
 
 
-def _compared(plan: Plan, observer: Observer, jobs: int) -> tuple[GroundNote, list[RunResult]]:
+def _compared(plan: Plan, observer: Observer, jobs: int) -> tuple[SharedSplitNote, list[RunResult]]:
     note = _note(plan)
     results: dict[tuple[str, int], RunResult] = {}
-    total, wanted = len(plan.rows) * len(plan.seeds), dict[tuple[str, int], list[Row]]()
-    for row in plan.rows:
+    total, wanted = len(plan.rows) * len(plan.seeds), dict[tuple[str, int], list[Variant]]()
+    for variant in plan.rows:
         for seed in plan.seeds:
-            found = RunResult.read(*_place(plan, note, row, seed))
+            found = RunResult.read(*_place(plan, note, variant, seed))
             if found is None:
-                wanted.setdefault((row.digest, seed), []).append(row)
+                wanted.setdefault((variant.digest, seed), []).append(variant)
             else:
                 # a row may have been called otherwise when it was run
-                results[row.name, seed] = found.model_copy(update={"row": row.name})
-                observer.done(results[row.name, seed], len(results), total)
+                results[variant.name, seed] = found.model_copy(update={"row": variant.name})
+                observer.done(results[variant.name, seed], len(results), total)
     groups = [(tuple(rows), seed) for (_, seed), rows in wanted.items()]
     if groups or not note.baselines:
         for result in _run_all(plan, note, groups, observer, jobs):
             results[result.row, result.seed] = result
             log.info("row_done", **summary(result), number=len(results), of=total)
             observer.done(result, len(results), total)
-        note = GroundNote.model_validate(files.read_json(plan.out / GROUND))
-    return note, [results[row.name, seed] for row in plan.rows for seed in plan.seeds]
+        note = SharedSplitNote.model_validate(files.read_json(plan.out / SPLIT))
+    return note, [results[variant.name, seed] for variant in plan.rows for seed in plan.seeds]
 
 
 def summary(result: RunResult) -> dict[str, str | float]:
@@ -127,7 +127,7 @@ def summary(result: RunResult) -> dict[str, str | float]:
 
 
 def _run_all(
-    plan: Plan, note: GroundNote, groups: Sequence[tuple[tuple[Row, ...], int]], observer: Observer, jobs: int
+    plan: Plan, note: SharedSplitNote, groups: Sequence[tuple[tuple[Variant, ...], int]], observer: Observer, jobs: int
 ) -> Iterator[RunResult]:
     if jobs == 1 or len(groups) <= 1:
         worker = _Worker(plan, note, observer.epoch)
@@ -151,7 +151,10 @@ class _Worker:
     """One process's ground, made when the first run needs it."""
 
     def __init__(
-        self, plan: Plan, note: GroundNote, epoch_done: Callable[[str, RunState], None] = lambda row, state: None
+        self,
+        plan: Plan,
+        note: SharedSplitNote,
+        epoch_done: Callable[[str, RunState], None] = lambda variant, state: None,
     ) -> None:
         self.plan, self.note, self.epoch_done = plan, note, epoch_done
         self.work = plan.out / WORK / str(os.getpid())
@@ -163,21 +166,21 @@ class _Worker:
             plan, note = self.plan, self.note
             files.remove_tree(self.work)
             self.work.mkdir(parents=True)
-            ground = Ground.of(plan.data, plan.held_out, self.work, plan.config, plan.users, note.started_at)
+            split = SharedSplit.of(plan.data, plan.held_out, self.work, plan.config, plan.users, note.started_at)
             self._runner = Runner(
-                ground, self.work, encoders=plan.out / "encoders", lists=plan.lists, epoch_done=self.epoch_done
+                split, self.work, encoders=plan.out / "encoders", lists=plan.lists, epoch_done=self.epoch_done
             )
             if not note.baselines:
-                self.note = _described(note, ground)
-                files.write_bytes(plan.out / GROUND, self.note.model_dump_json().encode())
+                self.note = _described(note, split)
+                files.write_bytes(plan.out / SPLIT, self.note.model_dump_json().encode())
         return self._runner
 
-    def group(self, rows: Sequence[Row], seed: int) -> Iterator[RunResult]:
+    def group(self, rows: Sequence[Variant], seed: int) -> Iterator[RunResult]:
         """Runs rows of one encoder, and keeps each result."""
-        for row in rows:
-            path, digest = _place(self.plan, self.note, row, seed)
-            log.info("row_begins", row=row.name, seed=seed)
-            result = self.make_ready().run(row, seed, digest)
+        for variant in rows:
+            path, digest = _place(self.plan, self.note, variant, seed)
+            log.info("row_begins", variant=variant.name, seed=seed)
+            result = self.make_ready().run(variant, seed, digest)
             path.parent.mkdir(exist_ok=True)
             result.write(path)
             yield result
@@ -187,7 +190,7 @@ _OWN: list[_Worker] = []
 """the worker of a process of the pool"""
 
 
-def _begin(plan: Plan, note: GroundNote) -> None:
+def _begin(plan: Plan, note: SharedSplitNote) -> None:
     import torch
 
     logs.configure()
@@ -195,17 +198,17 @@ def _begin(plan: Plan, note: GroundNote) -> None:
     _OWN.append(_Worker(plan, note))
 
 
-def _in_process(rows: Sequence[Row], seed: int) -> list[RunResult]:
+def _in_process(rows: Sequence[Variant], seed: int) -> list[RunResult]:
     return list(_OWN[0].group(rows, seed))
 
 
-def _place(plan: Plan, note: GroundNote, row: Row, seed: int) -> tuple[Path, str]:
+def _place(plan: Plan, note: SharedSplitNote, variant: Variant, seed: int) -> tuple[Path, str]:
     """Where a run's result lies, and the digest it must have."""
-    digest = json_digest([note.digest, row.row_digest, seed, plan.lists])
-    return plan.out / RUNS / f"{row.row_digest}-{seed}.json", digest
+    digest = json_digest([note.digest, variant.row_digest, seed, plan.lists])
+    return plan.out / RUNS / f"{variant.row_digest}-{seed}.json", digest
 
 
-def _note(plan: Plan) -> GroundNote:
+def _note(plan: Plan) -> SharedSplitNote:
     """The note of the directory where it is about this very ground, else a fresh one."""
     mark = hashlib.sha256()
     sources = sorted(path for path in plan.data.iterdir() if path.is_file()) if plan.data.is_dir() else []
@@ -213,26 +216,28 @@ def _note(plan: Plan) -> GroundNote:
         mark.update(f"{path.name} {files.sha256(path)}\n".encode())
     settings = plan.config.model_dump(mode="json"), plan.users, metadata.version("pymk"), plan.held_out is None
     digest = json_digest([mark.hexdigest(), *settings])
-    path = plan.out / GROUND
+    path = plan.out / SPLIT
     if path.exists():
         try:
-            found = GroundNote.model_validate_json(path.read_bytes())
+            found = SharedSplitNote.model_validate_json(path.read_bytes())
         except ValidationError:
             found = None
         if found is not None and found.digest == digest:
             return found
-    return GroundNote(digest=digest, started_at=datetime.now(UTC), dataset=plan.data.resolve().name)
+    return SharedSplitNote(digest=digest, started_at=datetime.now(UTC), dataset=plan.data.resolve().name)
 
 
-def _described(note: GroundNote, ground: Ground) -> GroundNote:
-    baselines = {name: PerUser.of(ground.hidden, ground.asked, lists) for name, lists in ground.baselines().items()}
+def _described(note: SharedSplitNote, split: SharedSplit) -> SharedSplitNote:
+    baselines = {
+        name: PerUser.of(split.hidden, split.sampled_viewers, lists) for name, lists in split.baselines().items()
+    }
     return note.model_copy(
         update={
-            "users": ground.snapshot.n,
-            "friendships": ground.known.count,
-            "hidden": len(ground.hidden.indices) // 2,
-            "judged": len(ground.asked),
-            "has_time": ground.has_time,
+            "users": split.snapshot.n,
+            "friendships": split.known.count,
+            "hidden": len(split.hidden.indices) // 2,
+            "judged": len(split.sampled_viewers),
+            "has_time": split.has_time,
             "baselines": baselines,
         }
     )

@@ -111,8 +111,8 @@ def fusions() -> dict[str, nn.Module]:
     names = [*PAIR_INPUTS, PRODUCT]
     columns = tuple(names.index(name) for name in BLENDED)
     inputs = len(names)
-    cheap = tuple(float(at < len(PAIR_FEATURES)) for at in range(inputs))
-    average = WeightedAverageConfig(inputs=inputs, product=inputs - 1, cheap=cheap)
+    prerank_weights = tuple(float(at < len(PAIR_FEATURES)) for at in range(inputs))
+    average = WeightedAverageConfig(inputs=inputs, product=inputs - 1, cheap=prerank_weights)
     tower = TwoTowerConfig(
         user_inputs=FEATURES,
         pair_features=PAIR_FEATURES,
@@ -166,9 +166,9 @@ def encoder_timings(
     keys = torch.zeros(count, dtype=torch.int64, device=device)
     attributes = torch.rand(edges.shape[1], EDGE_FEATURES, device=device) * 3
     adapter: TypeAdapter[EncoderConfig] = TypeAdapter(EncoderConfig)
-    for row in ENCODERS:
+    for variant in ENCODERS:
         described = EmbedderConfig.shaped(
-            adapter.validate_python(row),
+            adapter.validate_python(variant),
             NoIdentityConfig(),
             DotConfig(),
             features=FEATURES,
@@ -182,7 +182,7 @@ def encoder_timings(
             embeddings: Tensor = model(features, keys, edges, attributes)
             return embeddings[:people]
 
-        yield timed("encoder", " ".join(row.values()), model, run, people, runs, device, clock)
+        yield timed("encoder", " ".join(variant.values()), model, run, people, runs, device, clock)
 
 
 def neighbourhood(people: int) -> Tensor:

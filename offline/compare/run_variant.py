@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from models.networks.embedder import Embedder, EmbedderConfig
 from offline.compare.results import PerUser, RunResult
-from offline.compare.shared_candidates import Pool, judged_pool, training_pool
-from offline.compare.shared_split import LONGEST, Ground, View
-from offline.compare.variants import Row
+from offline.compare.shared_candidates import SharedCandidates, evaluation_candidates, training_candidates
+from offline.compare.shared_split import LONGEST, SharedSplit, View
+from offline.compare.variants import Variant
 from offline.encoders.inputs import ProfileTargets
 from offline.encoders.resume import RunState
 from offline.encoders.trainer import Trained, train_encoder
@@ -40,59 +40,59 @@ class Runner:
 
     def __init__(
         self,
-        ground: Ground,
+        split: SharedSplit,
         directory: Path,
         *,
         encoders: Path,
         lists: int,
-        epoch_done: EpochDone = lambda row, state: None,
+        epoch_done: EpochDone = lambda variant, state: None,
     ) -> None:
-        self.ground, self.directory, self.encoders = ground, directory, encoders
+        self.split, self.directory, self.encoders = split, directory, encoders
         self.lists, self.epoch_done = lists, epoch_done
 
     @cached_property
-    def training_pool(self) -> Pool:
+    def training_candidates(self) -> SharedCandidates:
         """What fusions learn from."""
-        return training_pool(self.ground, self.directory / "pools", self.lists)
+        return training_candidates(self.split, self.directory / "pools", self.lists)
 
     @cached_property
-    def judged_pool(self) -> Pool:
+    def evaluation_candidates(self) -> SharedCandidates:
         """What fusions are judged on."""
-        return judged_pool(self.ground, self.directory / "pools")
+        return evaluation_candidates(self.split, self.directory / "pools")
 
-    def run(self, row: Row, seed: int, digest: str) -> RunResult:
+    def run(self, variant: Variant, seed: int, digest: str) -> RunResult:
         """The result of a row, called `digest`."""
-        ground = self.ground
-        trained = self._trained(row, seed)
+        split = self.split
+        trained = self._trained(variant, seed)
         begun = time.perf_counter()
-        embeddings = self._embeddings(trained.model, row, ground.judged)
+        embeddings = self._embeddings(trained.model, variant, split.judged)
         embed_seconds = time.perf_counter() - begun
         result = RunResult(
-            row=row.name,
+            row=variant.name,
             seed=seed,
             digest=digest,
-            alone=PerUser.of(ground.hidden, ground.asked, self._alone(trained.model, embeddings)),
+            alone=PerUser.of(split.hidden, split.sampled_viewers, self._alone(trained.model, embeddings)),
             training_seconds=trained.seconds,
             embed_seconds=embed_seconds,
             parameters=trained.model.parameters_count,
             memory_mb=trained.memory_mb,
             device=trained.device,
-            notes=self._notes(row),
+            notes=self._notes(variant),
             encoder_metrics=trained.metrics,
         )
-        if row.fusion is None:
+        if variant.fusion is None:
             return result
         begun = time.perf_counter()
-        learnt = self.training_pool.of_encoder(
-            [self._embeddings(trained.model, row, view) for view in self.training_pool.views]
+        bundle = self.training_candidates.of_encoder(
+            [self._embeddings(trained.model, variant, view) for view in self.training_candidates.views]
         )
-        fusion = train_fusion(row.fusion, learnt, seed=seed, log=log)
+        fusion = train_fusion(variant.fusion, bundle, seed=seed, log=log)
         fusion_seconds = time.perf_counter() - begun
-        simulated = isinstance(row.fusion, LinUcbFusion | DqnFusion) and learnt.outcomes is None
-        del learnt
+        simulated = isinstance(variant.fusion, LinUcbFusion | DqnFusion) and bundle.outcomes is None
+        del bundle
         fused, fusion_ms = self._fused(fusion, embeddings)
         more = {
-            "fused": PerUser.of(ground.hidden, ground.asked, fused),
+            "fused": PerUser.of(split.hidden, split.sampled_viewers, fused),
             "fusion_seconds": fusion_seconds,
             "fusion_ms": fusion_ms,
             "fusion_parameters": fusion.parameters,
@@ -101,15 +101,15 @@ class Runner:
         }
         return result.model_copy(update=more)
 
-    def _trained(self, row: Row, seed: int) -> Trained:
-        ground, training = self.ground, row.training
-        inputs = ground.inputs(ground.trained, row.features)
-        targets = ground.targets if training.profile_weight > 0 else ProfileTargets.none()
+    def _trained(self, variant: Variant, seed: int) -> Trained:
+        split, training = self.split, variant.training
+        inputs = split.inputs(split.trained, variant.features)
+        targets = split.targets if training.profile_weight > 0 else ProfileTargets.none()
         attributes = inputs.edge_attributes
         shape = EmbedderConfig.shaped(
-            row.encoder,
-            row.identity,
-            row.decoder,
+            variant.encoder,
+            variant.identity,
+            variant.decoder,
             features=inputs.features.shape[1],
             edge_inputs=0 if attributes is None else attributes.shape[1],
             carried_columns=inputs.carried,
@@ -118,27 +118,27 @@ class Runner:
         )
         return train_encoder(
             inputs,
-            ground.labels.pairs(),
+            split.labels.pairs(),
             shape,
             training,
             seed=seed,
             targets=targets,
-            directory=self.encoders / f"{row.digest}-{seed}",
+            directory=self.encoders / f"{variant.digest}-{seed}",
             log=log,
-            epoch_done=lambda state: self.epoch_done(row.name, state),
+            epoch_done=lambda state: self.epoch_done(variant.name, state),
         )
 
-    def _embeddings(self, model: Embedder, row: Row, view: View) -> Floats:
-        embeddings: Floats = embed(model, self.ground.inputs(view, row.features)).numpy()
+    def _embeddings(self, model: Embedder, variant: Variant, view: View) -> Floats:
+        embeddings: Floats = embed(model, self.split.inputs(view, variant.features)).numpy()
         return embeddings
 
     def _alone(self, model: Embedder, embeddings: Floats) -> NDArray[np.int32]:
         """(u, LONGEST) the best of everybody by the encoder's decoder."""
         if model.config.decoder.name == "dot":
-            return self.ground.full_ranking(embeddings)
-        found = self.ground.full_ranking(embeddings, REORDERED)
+            return self.split.full_ranking(embeddings)
+        found = self.split.full_ranking(embeddings, REORDERED)
         everybody = torch.from_numpy(embeddings)
-        for at, viewer in enumerate(self.ground.asked):
+        for at, viewer in enumerate(self.split.sampled_viewers):
             rows = found[at][found[at] >= 0]
             with torch.inference_mode():
                 scores = model.decoder(everybody[int(viewer)].expand(len(rows), -1), everybody[rows]).numpy()
@@ -147,8 +147,8 @@ class Runner:
 
     def _fused(self, fusion: Fusion, embeddings: Floats) -> tuple[NDArray[np.int32], float]:
         """(u, LONGEST) the best candidates of the asked, and the milliseconds that scoring one list took."""
-        pool = self.judged_pool
-        lists, seconds = np.full((len(self.ground.asked), LONGEST), -1, np.int32), 0.0
+        pool = self.evaluation_candidates
+        lists, seconds = np.full((len(self.split.sampled_viewers), LONGEST), -1, np.int32), 0.0
         for start in range(0, len(lists), AT_ONCE):
             at = np.arange(start, min(start + AT_ONCE, len(lists)))
             made = pool.of_encoder([embeddings], at)
@@ -161,10 +161,10 @@ class Runner:
             lists[at, : best.shape[1]] = np.where(valid, rows, -1)
         return lists, 1000 * seconds / max(len(lists), 1)
 
-    def _notes(self, row: Row) -> list[str]:
+    def _notes(self, variant: Variant) -> list[str]:
         notes = []
-        if row.encoder.name == "temporal_gat" and not self.ground.has_time:
+        if variant.encoder.name == "temporal_gat" and not self.split.has_time:
             notes.append("no dates: one snapshot")
-        if row.training.profile_weight > 0 and not self.ground.targets.targets:
+        if variant.training.profile_weight > 0 and not self.split.targets.targets:
             notes.append("no profile column to tell")
         return notes

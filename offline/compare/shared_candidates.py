@@ -9,17 +9,17 @@ import structlog
 import torch
 from numpy.typing import NDArray
 
-from models.candidates.generator import CHEAP_DEFAULT
+from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS
 from models.features.user_statistics import tower_statistics
 from models.graph import Graph
 from models.networks.graphsage import GraphSage, GraphSageConfig
 from models.schema.pair_features import EMBEDDING
-from offline.compare.shared_split import Ground, View
-from offline.features.temporal_graph import Parted
+from offline.compare.shared_split import SharedSplit, View
+from offline.features.temporal_graph import EdgeSplit
 from offline.fusion.candidate_lists import CandidateLists
 from offline.fusion.feedback import UNKNOWN, Outcome, logged
-from offline.night.candidates import perspective
-from offline.night.train import more_hidings, viewers_of
+from offline.night.candidates import build_candidates
+from offline.night.train import extra_splits, viewers_of
 from offline.ranker.training_lists import TrainingLists, training_lists
 from offline.snapshot.snapshot import Interactions
 
@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Pool:
+class SharedCandidates:
     """Lists of one or more views of the same people, without what an encoder says of them."""
 
     lists: TrainingLists
@@ -51,12 +51,13 @@ class Pool:
         lists = with_cosines(self.lists if at is None else self.lists.take(at), stacked)
         people = [
             np.concatenate(
-                [own, view.people.profile, view.people.activity, tower_statistics(view.surroundings.statistics)], axis=1
+                [own, view.people.profile, view.people.activity, tower_statistics(view.graph_features.statistics)],
+                axis=1,
             )
             for own, view in zip(embeddings, self.views, strict=True)
         ]
-        statistics = np.concatenate([view.surroundings.statistics for view in self.views])
-        made = CandidateLists.of(lists, np.concatenate(people), statistics, CHEAP_DEFAULT, stacked)
+        statistics = np.concatenate([view.graph_features.statistics for view in self.views])
+        made = CandidateLists.of(lists, np.concatenate(people), statistics, DEFAULT_PRERANK_WEIGHTS, stacked)
         if self.done is None:
             return made
         return replace(made, outcomes=logged(lists.users, lists.rows, self.done, len(embeddings[0])))
@@ -75,37 +76,37 @@ def with_cosines(lists: TrainingLists, embeddings: Floats) -> TrainingLists:
     return replace(lists, codes=codes, low=low, step=step)
 
 
-def training_pool(ground: Ground, directory: Path, most: int = MOST_LISTS) -> Pool:
+def training_candidates(split: SharedSplit, directory: Path, most: int = MOST_LISTS) -> SharedCandidates:
     """The lists that fusions learn from, with the outcomes that encoders have not seen; `directory` takes indexes.
 
     A graph with few viewers hides more of its friendships, each part alone, as a night does.
     """
-    config = ground.config.model_copy(update={"ranker": ground.config.ranker.model_copy(update={"lists": most})})
-    messages = ground.trained.friendships
-    hidings: list[Parted] = [ground.outcomes, *more_hidings(ground.known, messages, ground.outcomes, config)]
+    config = split.config.model_copy(update={"ranker": split.config.ranker.model_copy(update={"lists": most})})
+    messages = split.trained.friendships
+    hidings: list[EdgeSplit] = [split.outcomes, *extra_splits(split.known, messages, split.outcomes, config)]
     each = -(-most // len(hidings))
     views, lists = [], []
     for number, hiding in enumerate(hidings):
-        view = ground.view(hiding.kept, hiding.moment(ground.judged.moment))
+        view = split.view(hiding.kept, hiding.moment(split.judged.moment))
         viewers = viewers_of(hiding, view.people.suggestible, config, each)
         views.append(view)
-        lists.append(_lists(ground, view, viewers, hiding.hidden, directory / f"listed-{number}"))
-    joined = TrainingLists.stacked(lists, ground.snapshot.n)
+        lists.append(_lists(split, view, viewers, hiding.hidden, directory / f"listed-{number}"))
+    joined = TrainingLists.stacked(lists, split.snapshot.n)
     log.info("lists_made", lists=len(joined), friendships=int(joined.outcomes.sum()))
-    outcomes = logged(joined.users, joined.rows, ground.interactions, ground.snapshot.n)
+    outcomes = logged(joined.users, joined.rows, split.interactions, split.snapshot.n)
     known = int((outcomes == Outcome.ACCEPT).sum()) >= LEAST_LOGGED and bool((outcomes != UNKNOWN).any())
-    return Pool(joined, tuple(views), ground.interactions if known else None)
+    return SharedCandidates(joined, tuple(views), split.interactions if known else None)
 
 
-def judged_pool(ground: Ground, directory: Path) -> Pool:
+def evaluation_candidates(split: SharedSplit, directory: Path) -> SharedCandidates:
     """The candidates of everybody who is asked; `directory` takes the index."""
-    lists = _lists(ground, ground.judged, ground.asked, ground.hidden, directory / "judged")
-    return Pool(lists, (ground.judged,))
+    lists = _lists(split, split.judged, split.sampled_viewers, split.hidden, directory / "judged")
+    return SharedCandidates(lists, (split.judged,))
 
 
-def _lists(ground: Ground, view: View, viewers: NDArray[np.int64], labels: Graph, directory: Path) -> TrainingLists:
+def _lists(split: SharedSplit, view: View, viewers: NDArray[np.int64], labels: Graph, directory: Path) -> TrainingLists:
     """Candidates that owe nothing to any row: the nearest by embedding are the nearest in the spectrum."""
-    around = view.surroundings
+    around = view.graph_features
     carried = (around.carried.start, around.carried.stop)
     shape = GraphSageConfig(inputs=around.inputs.shape[1], hidden=16, carried_columns=carried)
     with torch.random.fork_rng(devices=[]):
@@ -116,8 +117,8 @@ def _lists(ground: Ground, view: View, viewers: NDArray[np.int64], labels: Graph
         beginning.head.weight.zero_()
         width = min(carried[1] - carried[0], shape.outputs)
         beginning.head.weight[:width, carried[0] : carried[0] + width] = torch.eye(width)
-    config = ground.config
-    seen = perspective(
-        around, view.people, beginning, CHEAP_DEFAULT, viewers, directory, config.candidates, config.index
+    config = split.config
+    seen = build_candidates(
+        around, view.people, beginning, DEFAULT_PRERANK_WEIGHTS, viewers, directory, config.candidates, config.index
     )
-    return training_lists(seen.maker, viewers, labels, config.candidates.kept)
+    return training_lists(seen.generator, viewers, labels, config.candidates.kept)

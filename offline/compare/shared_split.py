@@ -21,16 +21,16 @@ from offline.encoders.inputs import (
 from offline.evaluation.baselines import BASELINES, baseline_lists
 from offline.evaluation.full_ranking import FullRanking
 from offline.features.graph_features import (
+    GraphFeatures,
     People,
-    Reference,
-    Surroundings,
-    survey,
+    SpectralReference,
+    compute_graph_features,
 )
 from offline.features.temporal_graph import (
+    EdgeSplit,
     Friendships,
-    Parted,
-    Population,
-    population,
+    UserHistory,
+    user_history,
 )
 from offline.night.backtest import active_people, known_and_hidden, sample
 from offline.night.config import NightConfig
@@ -48,13 +48,13 @@ class View:
 
     friendships: Friendships
     people: People
-    surroundings: Surroundings
+    graph_features: GraphFeatures
     moment: int
     """what is done from then on is not seen, seconds since 1970"""
 
 
 @dataclass(frozen=True)
-class Ground:
+class SharedSplit:
     """One dataset for every row and seed: nothing of it depends on either.
 
     Three views of growing graphs: `trained` is what encoders pass messages over, its `labels` what they learn; in
@@ -63,17 +63,17 @@ class Ground:
     """
 
     snapshot: Snapshot
-    population: Population
+    user_history: UserHistory
     config: NightConfig
     hidden: Graph
-    asked: NDArray[np.int64]
+    sampled_viewers: NDArray[np.int64]
     """(u,) rows whose lists are judged"""
     labels: Graph
-    outcomes: Parted
+    outcomes: EdgeSplit
     known: Friendships
     trained: View
     judged: View
-    reference: Reference
+    reference: SpectralReference
     keys: NDArray[np.int64]
     """(n,) of GraphInputs"""
     interactions: Interactions
@@ -90,7 +90,7 @@ class Ground:
         config: NightConfig,
         users: int,
         started_at: datetime | None = None,
-    ) -> "Ground":
+    ) -> "SharedSplit":
         """The ground of a dataset directory, at most `users` people judged; `home` takes the snapshot.
 
         Parted as `pymk evaluate` parts it. `started_at` is the moment of the export where the dataset tells none.
@@ -98,14 +98,14 @@ class Ground:
         """
         snapshot = write_snapshot(data, home / "snapshot", started_at=started_at or datetime.now(UTC))
         known, hidden, moment = known_and_hidden(snapshot, held_out, config.split.seed)
-        everybody = population(snapshot, ProfileEncoder.fit(snapshot.profiles, config.text_model))
+        everybody = user_history(snapshot, ProfileEncoder.fit(snapshot.profiles, config.text_model))
         split = config.split
-        outcomes = known.parted(split.labels_of(known.count), split.seed + 1)
-        labels = outcomes.kept.parted(split.labels_of(outcomes.kept.count), split.seed + 2)
+        outcomes = known.split_edges(split.labels_of(known.count), split.seed + 1)
+        labels = outcomes.kept.split_edges(split.labels_of(outcomes.kept.count), split.seed + 2)
         trained_at = labels.moment(outcomes.moment(moment))
         trained = _view(labels.kept, everybody, trained_at, None)
-        reference = Reference.of(trained.surroundings)
-        asked = sample(np.flatnonzero((hidden.degrees > 0) & active_people(snapshot)), users)
+        reference = SpectralReference.of(trained.graph_features)
+        sampled_viewers = sample(np.flatnonzero((hidden.degrees > 0) & active_people(snapshot)), users)
         log.info(
             "comparison_ground",
             users=snapshot.n,
@@ -113,14 +113,14 @@ class Ground:
             messages=labels.kept.count,
             labels=len(labels.hidden.indices) // 2,
             hidden=len(hidden.indices) // 2,
-            judged=len(asked),
+            judged=len(sampled_viewers),
         )
         return cls(
             snapshot=snapshot,
-            population=everybody,
+            user_history=everybody,
             config=config,
             hidden=hidden,
-            asked=asked,
+            sampled_viewers=sampled_viewers,
             labels=labels.hidden,
             outcomes=outcomes,
             known=known,
@@ -135,12 +135,12 @@ class Ground:
 
     def view(self, friendships: Friendships, moment: int) -> View:
         """Another view, its spectrum turned to that of `trained`."""
-        return _view(friendships, self.population, moment, self.reference)
+        return _view(friendships, self.user_history, moment, self.reference)
 
     def inputs(self, view: View, parts: tuple[Part, ...]) -> GraphInputs:
         """A view as encoders read it."""
         attributes = edge_attributes(view.friendships, self.interactions, view.moment)
-        return graph_inputs(view.surroundings, view.people, parts, self.keys, attributes)
+        return graph_inputs(view.graph_features, view.people, parts, self.keys, attributes)
 
     def full_ranking(self, embeddings: NDArray[np.float32], limit: int = LONGEST) -> NDArray[np.int32]:
         """(u, limit) int32: the best of everybody for each of the asked by inner product of embeddings (n, d).
@@ -149,11 +149,11 @@ class Ground:
         """
         graph, people = self.judged.friendships.graph, self.judged.people
         ranking = FullRanking(graph, people.known, people.suggestible, limit)
-        lists, everybody = np.full((len(self.asked), limit), -1, np.int32), np.arange(graph.n, dtype=np.int32)
-        for start in range(0, len(self.asked), 256):
-            scores = embeddings[self.asked[start : start + 256]] @ embeddings.T
-            for at, row in enumerate(scores, start):
-                best = ranking.best(int(self.asked[at]), everybody, row, above=-np.inf)
+        lists, everybody = np.full((len(self.sampled_viewers), limit), -1, np.int32), np.arange(graph.n, dtype=np.int32)
+        for start in range(0, len(self.sampled_viewers), 256):
+            scores = embeddings[self.sampled_viewers[start : start + 256]] @ embeddings.T
+            for at, variant in enumerate(scores, start):
+                best = ranking.best(int(self.sampled_viewers[at]), everybody, variant, above=-np.inf)
                 lists[at, : len(best)] = best
         return lists
 
@@ -162,7 +162,7 @@ class Ground:
         people = self.judged.people
         return baseline_lists(
             self.judged.friendships.graph,
-            self.asked,
+            self.sampled_viewers,
             LONGEST,
             known=people.known,
             suggestible=people.suggestible,
@@ -170,6 +170,6 @@ class Ground:
         )
 
 
-def _view(friendships: Friendships, everybody: Population, moment: int, reference: Reference | None) -> View:
+def _view(friendships: Friendships, everybody: UserHistory, moment: int, reference: SpectralReference | None) -> View:
     people = everybody.before(moment, friendships)
-    return View(friendships, people, survey(friendships.graph, people, reference), moment)
+    return View(friendships, people, compute_graph_features(friendships.graph, people, reference), moment)

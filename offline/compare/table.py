@@ -7,9 +7,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from models.system import files
-from offline.compare.comparison import GroundNote
+from offline.compare.comparison import SharedSplitNote
 from offline.compare.results import PerUser, RunResult
-from offline.compare.variants import Row
+from offline.compare.variants import Variant
 from offline.evaluation.baselines import POPULARITY
 from offline.evaluation.bootstrap import Interval, interval, resampled_means
 
@@ -37,7 +37,7 @@ COLUMNS = (
 COLOURS = {"baseline": "grey", "encoder alone": "tab:blue", "fused": "tab:orange"}
 
 
-class Judged(BaseModel):
+class ListQuality(BaseModel):
     """Means over users, the seeds of a row averaged user by user, with the intervals that users leave open."""
 
     model_config = ConfigDict(frozen=True)
@@ -53,8 +53,8 @@ class TableRow(BaseModel):
 
     name: str
     seeds: int
-    alone: Judged
-    fused: Judged | None
+    alone: ListQuality
+    fused: ListQuality | None
     times_popularity: float | None
     """recall of the encoder alone over that of popularity; None where popularity found nothing"""
     spread: float
@@ -81,7 +81,7 @@ class Comparison(BaseModel):
     hidden: int
     judged: int
     has_time: bool
-    baselines: dict[str, Judged]
+    baselines: dict[str, ListQuality]
     rows: list[TableRow]
     best_alone: str
     """the row whose encoder alone has the highest recall"""
@@ -97,7 +97,7 @@ class Comparison(BaseModel):
         draw(self, directory / PNG_NAME)
 
 
-def table(note: GroundNote, rows: Sequence[Row], results: Sequence[RunResult]) -> Comparison:
+def table(note: SharedSplitNote, rows: Sequence[Variant], results: Sequence[RunResult]) -> Comparison:
     """The comparison of these results, one for each row and seed. The same resamples of users serve all rows."""
     made = []
     for row in rows:
@@ -218,7 +218,7 @@ def draw(found: Comparison, path: Path) -> bool:
     return True
 
 
-def _verdicts(rows: Sequence[Row], results: Sequence[RunResult]) -> list[str]:
+def _verdicts(rows: Sequence[Variant], results: Sequence[RunResult]) -> list[str]:
     """For each encoder with several fusions, whether each is better than the simplest by more than chance."""
     told, by_name = [], {row.name: row for row in rows}
     fused = {name: _averaged([run.fused for run in results if run.row == name and run.fused]) for name in by_name}
@@ -248,11 +248,11 @@ def _averaged(runs: Sequence[PerUser]) -> PerUser | None:
     )
 
 
-def _judged(quality: PerUser) -> Judged:
+def _judged(quality: PerUser) -> ListQuality:
     values = np.array([quality.recall, quality.ndcg]).T
     means = resampled_means(values)
     recall, ndcg = (interval(float(values[:, at].mean()), means[:, at]) for at in (0, 1))
-    return Judged(recall=recall, ndcg=ndcg)
+    return ListQuality(recall=recall, ndcg=ndcg)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

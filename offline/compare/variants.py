@@ -16,7 +16,7 @@ from offline.encoders.inputs import PARTS, Part
 from offline.fusion.train import FusionConfig
 from offline.night.config import read_toml
 
-DEFAULT_ROWS = Path(__file__).with_name("variants.toml")
+DEFAULT_VARIANTS = Path(__file__).with_name("variants.toml")
 """the rows that ship with the package"""
 
 
@@ -47,7 +47,7 @@ class EncoderParts(BaseModel):
         return json_digest(described)[:12]
 
 
-class Row(EncoderParts):
+class Variant(EncoderParts):
     """An encoder, and what fuses its score with the others."""
 
     name: str = Field(min_length=1, max_length=80)
@@ -62,29 +62,29 @@ class Row(EncoderParts):
         return json_digest(self.model_dump(mode="json", exclude={"name"}))[:12]
 
 
-class RowsFile(BaseModel):
+class VariantsFile(BaseModel):
     """What a file of rows holds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rows: tuple[Row, ...] = Field(min_length=1)
+    rows: tuple[Variant, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _distinct(self) -> "RowsFile":
-        twice = [name for name, times in Counter(row.name for row in self.rows).items() if times > 1]
+    def _distinct(self) -> "VariantsFile":
+        twice = [name for name, times in Counter(variant.name for variant in self.rows).items() if times > 1]
         if twice:
             raise ValueError(f"two rows are called {twice[0]}")
         return self
 
 
-def read_rows(path: Path) -> tuple[Row, ...]:
+def read_variants(path: Path) -> tuple[Variant, ...]:
     """The rows of a TOML file. Raises UsageError naming what is wrong."""
-    return read_toml(path, RowsFile).rows
+    return read_toml(path, VariantsFile).rows
 
 
-def chosen_rows(rows: tuple[Row, ...], names: tuple[str, ...]) -> tuple[Row, ...]:
+def chosen_variants(rows: tuple[Variant, ...], names: tuple[str, ...]) -> tuple[Variant, ...]:
     """The rows of these names, all of them without any. Raises UsageError for a name that no row has."""
-    unknown = [name for name in names if name not in {row.name for row in rows}]
+    unknown = [name for name in names if name not in {variant.name for variant in rows}]
     if unknown:
         raise UsageError(f"no row is called {unknown[0]!r}; there are {', '.join(row.name for row in rows)}")
-    return tuple(row for row in rows if not names or row.name in names)
+    return tuple(variant for variant in rows if not names or variant.name in names)

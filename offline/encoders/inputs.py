@@ -15,7 +15,7 @@ from models.networks.neighbours import edges_of
 from models.networks.profile_head import ProfileTarget
 from models.schema.profiles import CategoricalColumn, MultiColumn, Profiles
 from models.schema.vocabulary import Vocabulary
-from offline.features.graph_features import People, Surroundings
+from offline.features.graph_features import GraphFeatures, People
 from offline.features.temporal_graph import Friendships
 from offline.snapshot.snapshot import UNDATED, Interactions
 
@@ -67,7 +67,7 @@ class GraphInputs:
 
 
 def graph_inputs(
-    surroundings: Surroundings,
+    graph_features: GraphFeatures,
     people: People,
     parts: Sequence[Part],
     keys: NDArray[np.int64],
@@ -75,21 +75,21 @@ def graph_inputs(
 ) -> GraphInputs:
     """The chosen parts of GraphSAGE's features, in the order of PARTS, beside the graph."""
     widths = [people.profile.shape[1], people.activity.shape[1]]
-    carried = surroundings.carried.stop - surroundings.carried.start
-    widths += [surroundings.inputs.shape[1] - sum(widths) - carried, carried]
+    carried = graph_features.carried.stop - graph_features.carried.start
+    widths += [graph_features.inputs.shape[1] - sum(widths) - carried, carried]
     starts = dict(zip(PARTS, np.cumsum([0, *widths[:-1]]), strict=True))
     of = dict(zip(PARTS, widths, strict=True))
     chosen = [part for part in PARTS if part in parts]
-    blocks = [surroundings.inputs[:, starts[part] : starts[part] + of[part]] for part in chosen]
-    features = np.concatenate([np.zeros((surroundings.graph.n, 0), np.float32), *blocks], axis=1)
+    blocks = [graph_features.inputs[:, starts[part] : starts[part] + of[part]] for part in chosen]
+    features = np.concatenate([np.zeros((graph_features.graph.n, 0), np.float32), *blocks], axis=1)
     width = features.shape[1]
     return GraphInputs(
-        graph=surroundings.graph,
+        graph=graph_features.graph,
         features=torch.from_numpy(np.ascontiguousarray(features, dtype=np.float32)),
         profile=slice(0, of["profile"] if "profile" in chosen else 0),
         carried=(width - carried, width) if "spectrum" in chosen else (0, 0),
         keys=torch.from_numpy(keys),
-        edge_index=edges_of(surroundings.graph),
+        edge_index=edges_of(graph_features.graph),
         edge_attributes=edge_attributes,
     )
 

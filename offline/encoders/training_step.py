@@ -113,11 +113,11 @@ class Steps:
     def _profile_loss(self, embeddings: Tensor, masked: Tensor, part: GraphInputs, seeds: Tensor) -> Tensor:
         """What masked people are told to say; of a sampled step those alone whose friends were drawn."""
         if self.sampler is None:
-            asked = rows = torch.nonzero(masked).squeeze(1)
+            sampled_viewers = rows = torch.nonzero(masked).squeeze(1)
         else:
-            asked = seeds[masked[seeds]]
-            rows = self._nodes[asked]
-        return self.model.profile_head.loss(embeddings[asked], [one[rows] for one in self.said])
+            sampled_viewers = seeds[masked[seeds]]
+            rows = self._nodes[sampled_viewers]
+        return self.model.profile_head.loss(embeddings[sampled_viewers], [one[rows] for one in self.said])
 
     def _decoder_loss(self, decoder: MlpDecoder, embeddings: Tensor, pairs: Tensor, people: Rows) -> Tensor:
         """Softmax of each friend among people drawn from the step, known friends left out."""

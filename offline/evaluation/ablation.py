@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.candidates.generator import CandidateMaker
+from models.candidates.generator import CandidateGenerator
 from models.ranker.ranker import FALLBACK, PersonTables, Ranker
 from models.schema.candidate_sources import Source
 from models.schema.pair_features import (
@@ -27,7 +27,7 @@ WITHOUT_PROFILE = "without profile"
 WITHOUT_SPECTRUM = "without spectrum"
 PRODUCT_ALONE = "tower product alone"
 HEAD_ALONE = "head alone, no towers"
-CHEAP_ALONE = "cheap score alone"
+PRERANK_ALONE = "cheap score alone"
 
 
 class Silent(NamedTuple):
@@ -39,13 +39,13 @@ class Silent(NamedTuple):
 
 
 def ablated_lists(
-    maker: CandidateMaker, ranker: Ranker, tables: PersonTables, users: NDArray[np.int64], length: int
+    generator: CandidateGenerator, ranker: Ranker, tables: PersonTables, users: NDArray[np.int64], length: int
 ) -> dict[str, NDArray[np.int32]]:
     """By part, the best `length` candidates of `users` (U,) without it, (U, length) int32, -1 past the last."""
     silent = Silent(np.zeros_like(tables.candidate_vectors), tables.tower_inputs, tables.statistics)
     lists: dict[str, NDArray[np.int32]] = {}
     at = 0
-    for pools in maker.batches(users):
+    for pools in generator.batches(users):
         for block in pools.blocks():
             for name, rows in _variants(block, ranker, tables, silent):
                 kept = lists.setdefault(name, np.full((len(users), length), -1, np.int32))
@@ -73,7 +73,7 @@ def _variants(
         product = tables.candidate_vectors[block.rows] @ query
         yield PRODUCT_ALONE, block.rows[np.argsort(-product, kind="stable")]
         yield HEAD_ALONE, by_ranker(block, silent)
-    yield CHEAP_ALONE, block.rows
+    yield PRERANK_ALONE, block.rows
 
 
 def _neutral(block: Block, *features: int) -> Block:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.candidates.generator import CandidateMaker
+from models.candidates.generator import CandidateGenerator
 from models.ranker.ranker import PersonTables, Ranker
 
 CONTEXT = "web"
@@ -33,12 +33,14 @@ class Ranked:
         return found
 
 
-def rank(maker: CandidateMaker, ranker: Ranker, tables: PersonTables, users: NDArray[np.int64], kept: int) -> Ranked:
+def rank(
+    generator: CandidateGenerator, ranker: Ranker, tables: PersonTables, users: NDArray[np.int64], kept: int
+) -> Ranked:
     """The `kept` first candidates of `users` (U,) by score; equal scores stay in the order of the block."""
     rows = np.full((len(users), kept), -1, np.int32)
     scores = np.full((len(users), kept), -np.inf, np.float32)
     at = 0
-    for pools in maker.batches(users):
+    for pools in generator.batches(users):
         for block in pools.blocks():
             told = ranker.scores(tables, block, CONTEXT)
             order = np.argsort(-told, kind="stable")[:kept]

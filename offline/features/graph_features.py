@@ -39,7 +39,7 @@ class People:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class GraphFeatures:
     """What the networks read of a graph before anything is learnt of it."""
 
     graph: Graph
@@ -56,7 +56,7 @@ class Surroundings:
     """the columns of `inputs` that embeddings begin as"""
 
 
-def survey(graph: Graph, people: People, reference: "Reference | None" = None) -> Surroundings:
+def compute_graph_features(graph: Graph, people: People, reference: "SpectralReference | None" = None) -> GraphFeatures:
     """Statistics, spectrum and GraphSAGE's features of a graph; the spectrum turned to the reference's."""
     spectral = spectral_embedding(graph)
     positions = spectral.positions()
@@ -68,11 +68,11 @@ def survey(graph: Graph, people: People, reference: "Reference | None" = None) -
     inputs = np.concatenate([people.profile, people.activity, scaled, positions], axis=1).astype(np.float32)
     width = inputs.shape[1]
     structural, carried = slice(left, width), slice(width - positions.shape[1], width)
-    return Surroundings(graph, statistics, spectral, positions, np.clip(inputs, -8, 8), structural, carried)
+    return GraphFeatures(graph, statistics, spectral, positions, np.clip(inputs, -8, 8), structural, carried)
 
 
 @dataclass(frozen=True)
-class Reference:
+class SpectralReference:
     """The spectrum that the networks learnt with, and where its people stand."""
 
     spectral: Floats
@@ -83,7 +83,7 @@ class Reference:
     """(s,) rows of the same people in `spectral`"""
 
     @classmethod
-    def of(cls, surroundings: Surroundings) -> "Reference":
+    def of(cls, graph_features: GraphFeatures) -> "SpectralReference":
         """A reference for graphs of the same people."""
-        rows = np.arange(surroundings.graph.n)
-        return cls(surroundings.positions, rows, rows)
+        rows = np.arange(graph_features.graph.n)
+        return cls(graph_features.positions, rows, rows)

@@ -32,18 +32,18 @@ class Friendships:
     def count(self) -> int:
         return len(self.graph.indices) // 2
 
-    def parted(self, share: float, seed: int) -> "Parted":
+    def split_edges(self, share: float, seed: int) -> "EdgeSplit":
         """This graph without a share of its friendships, the last ones where they have dates."""
         kept, hidden = hide(self.graph, self.dates, share, seed)
         if self.dates is None:
-            return Parted(Friendships(kept, None), hidden, None)
-        return Parted(
+            return EdgeSplit(Friendships(kept, None), hidden, None)
+        return EdgeSplit(
             Friendships(kept, dates_of(kept, self.graph, self.dates)), hidden, window_start(self.dates, share)
         )
 
 
 @dataclass(frozen=True)
-class Parted:
+class EdgeSplit:
     """What may be read, and what was hidden of it to learn from or to be judged on."""
 
     kept: Friendships
@@ -62,13 +62,13 @@ def friendships(snapshot: Snapshot) -> Friendships:
     return Friendships(Graph.from_pairs(snapshot.n, a, b), dates)
 
 
-def population(snapshot: Snapshot, encoder: ProfileEncoder) -> "Population":
+def user_history(snapshot: Snapshot, encoder: ProfileEncoder) -> "UserHistory":
     """Everybody, read once."""
     shown = np.uint8(Flag.DISCOVERABLE | Flag.ACTIVE)
     interactions = snapshot.interactions()
     coder = ProfileCoder.fit(snapshot.profiles, encoder.text_model)
     kept = ~np.isin(interactions.kind, np.array(MAKING_FRIENDS, dtype=np.uint8))
-    return Population(
+    return UserHistory(
         profile=encoder.encode(snapshot.profiles),
         people=People(
             profile=np.zeros((snapshot.n, 0), np.float32),
@@ -85,7 +85,7 @@ def population(snapshot: Snapshot, encoder: ProfileEncoder) -> "Population":
 
 
 @dataclass(frozen=True)
-class Population:
+class UserHistory:
     """What a snapshot says of everybody beside their friendships."""
 
     profile: NDArray[np.float32]

@@ -31,9 +31,9 @@ def train_fusion(config: FusionConfig, lists: CandidateLists, *, seed: int = 0, 
 
         return train_bandit(config, lists, seed=seed, log=log)
     if isinstance(config, WeightedAverageFusion):
-        from offline.fusion.train_weighted_average import train_average
+        from offline.fusion.train_weighted_average import train_weighted_average
 
-        return train_average(config, lists, seed=seed, log=log)
+        return train_weighted_average(config, lists, seed=seed, log=log)
     from offline.fusion.train_network import train_supervised
 
     return train_supervised(config, lists, seed=seed, log=log)

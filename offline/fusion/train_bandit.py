@@ -20,7 +20,7 @@ from offline.fusion.feedback_replay import (
 )
 from offline.fusion.fusion import Fusion
 from offline.fusion.linucb import LinUcbPolicy
-from offline.fusion.train_network import parted, sample, validated
+from offline.fusion.train_network import sample, split_lists, validated
 
 FALLBACK_COLUMNS = 6
 LAST = 1000
@@ -42,7 +42,7 @@ def train_bandit(
     torch.manual_seed(seed)
     random = np.random.default_rng(seed)
     reward = reward or Reward()
-    training, validation = parted(lists, config.validation_share, random)
+    training, validation = split_lists(lists, config.validation_share, random)
     policy = _policy(config, lists, random)
     model = policy.model
     model.standardised.fit(sample(training, random)[:, list(model.config.columns)])

@@ -9,7 +9,7 @@ from structlog.typing import FilteringBoundLogger
 from torch import Tensor
 from torch.nn import functional
 
-from models.candidates.generator import CHEAP_DEFAULT
+from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS
 from models.networks.fusion.experts import Experts, ExpertsConfig, entropy
 from models.networks.fusion.mlp import Mlp, MlpConfig
 from models.schema.pair_features import PAIR_FEATURES
@@ -34,7 +34,7 @@ def train_supervised(
     """
     torch.manual_seed(seed)
     random = np.random.default_rng(seed)
-    training, validation = parted(lists, config.validation_share, random)
+    training, validation = split_lists(lists, config.validation_share, random)
     model, described = _network(config, lists.names, sample(training, random))
     optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     fusion = Fusion(model.eval(), described, lists.names)
@@ -54,7 +54,9 @@ def train_supervised(
     return Fusion(model, described, lists.names, metrics | _told(model, validation))
 
 
-def parted(lists: CandidateLists, share: float, random: np.random.Generator) -> tuple[CandidateLists, CandidateLists]:
+def split_lists(
+    lists: CandidateLists, share: float, random: np.random.Generator
+) -> tuple[CandidateLists, CandidateLists]:
     """The lists that hold a friendship, to learn from and to validate with; a viewer's lists stay together.
 
     Raises ValueError where fewer than two viewers have one.
@@ -72,12 +74,12 @@ def validated(fusion: Fusion, lists: CandidateLists) -> float:
     return float(ndcg_of_lists(fusion.of_lists(lists), lists.labels, lists.friends_made).mean())
 
 
-def cheap_weights(names: list[str], scale: NDArray[np.float32]) -> NDArray[np.float32]:
+def prerank_weights(names: list[str], scale: NDArray[np.float32]) -> NDArray[np.float32]:
     """(F,) weights of the cheap score by the columns' names; where no column is one of its, all count alike.
 
     `scale` (F,) is the columns' standard deviation.
     """
-    by_name = dict(zip((*PAIR_FEATURES, "candidate_log_degree"), CHEAP_DEFAULT.tolist(), strict=True))
+    by_name = dict(zip((*PAIR_FEATURES, "candidate_log_degree"), DEFAULT_PRERANK_WEIGHTS.tolist(), strict=True))
     weights = np.array([by_name.get(name, 0.0) for name in names], dtype=np.float32)
     return weights if weights.any() else (1 / np.where(scale > 1e-4, scale, 1)).astype(np.float32)
 
@@ -85,7 +87,7 @@ def cheap_weights(names: list[str], scale: NDArray[np.float32]) -> NDArray[np.fl
 def _network(
     config: SupervisedFusion, names: list[str], sample: Tensor
 ) -> tuple[Mlp | Experts, MlpConfig | ExpertsConfig]:
-    inputs, weights = len(names), cheap_weights(names, sample.std(dim=0).numpy())
+    inputs, weights = len(names), prerank_weights(names, sample.std(dim=0).numpy())
     if isinstance(config, MlpFusion):
         shape = MlpConfig(inputs=inputs, hidden=config.hidden)
         model = Mlp(shape)

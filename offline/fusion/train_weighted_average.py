@@ -9,9 +9,9 @@ from offline.fusion.candidate_lists import PRODUCT, CandidateLists
 from offline.fusion.config import WeightedAverageFusion
 from offline.fusion.fusion import Fusion
 from offline.fusion.train_network import (
-    cheap_weights,
-    parted,
+    prerank_weights,
     sample,
+    split_lists,
     validated,
 )
 
@@ -19,7 +19,7 @@ OTHERWISE = "embedding_cosine"
 """the column that stands in for PRODUCT where there is none"""
 
 
-def train_average(
+def train_weighted_average(
     config: WeightedAverageFusion, lists: CandidateLists, *, seed: int, log: FilteringBoundLogger
 ) -> Fusion:
     """The average whose share puts the friendships of the lists first, by NDCG@20: of one number every value is tried.
@@ -27,12 +27,12 @@ def train_average(
     Raises ValueError where fewer than two viewers have a friendship in their list, or none of the columns is a product.
     """
     random = np.random.default_rng(seed)
-    training, validation = parted(lists, config.validation_share, random)
+    training, validation = split_lists(lists, config.validation_share, random)
     product = PRODUCT if PRODUCT in lists.names else OTHERWISE
     if product not in lists.names:
         raise ValueError(f"a weighted average needs the column {PRODUCT} or {OTHERWISE}, and there is {lists.names}")
     rows = sample(training, random)
-    cheap = cheap_weights(lists.names, rows.std(dim=0).numpy())
+    cheap = prerank_weights(lists.names, rows.std(dim=0).numpy())
     cheap[lists.names.index(product)] = 0
     described = WeightedAverageConfig(
         inputs=len(lists.names), product=lists.names.index(product), cheap=tuple(cheap.tolist())

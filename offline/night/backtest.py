@@ -28,10 +28,10 @@ from offline.evaluation.report import (
 from offline.evaluation.study import study
 from offline.features.edge_splits import hide_people
 from offline.features.graph_features import People
-from offline.features.temporal_graph import Friendships, friendships, population
+from offline.features.temporal_graph import Friendships, friendships, user_history
 from offline.night.config import NightConfig
-from offline.night.evaluate import Judged, ranked
-from offline.night.model_bundle import Learnt
+from offline.night.evaluate import CandidateSystem, ranked
+from offline.night.model_bundle import ModelBundle
 from offline.night.train import train
 from offline.snapshot.snapshot import Snapshot, write_snapshot
 
@@ -44,7 +44,7 @@ NEWCOMER_SHARE = 0.05
 log = structlog.get_logger(__name__)
 
 
-def trial(data: Path, held_out: Path | None, home: Path, config: NightConfig, users: int = MOST_USERS) -> Report:
+def backtest(data: Path, held_out: Path | None, home: Path, config: NightConfig, users: int = MOST_USERS) -> Report:
     """Learns from a dataset directory as a night does, and judges at most `users` people's candidates.
 
     The friendships in the file `held_out` are to be found; without it the last of the dataset's own, or a random part
@@ -55,10 +55,10 @@ def trial(data: Path, held_out: Path | None, home: Path, config: NightConfig, us
     snapshot = write_snapshot(data, home / "snapshot", started_at=started)
     known, hidden, moment = known_and_hidden(snapshot, held_out, config.split.seed)
     encoder = ProfileEncoder.fit(snapshot.profiles, config.text_model)
-    everybody = population(snapshot, encoder)
+    everybody = user_history(snapshot, encoder)
     # a night keeps a part of what it knows from training, for its gate
-    gate = known.parted(config.split.judged_share, config.split.seed)
-    learnt = train(
+    gate = known.split_edges(config.split.judged_share, config.split.seed)
+    bundle = train(
         snapshot,
         encoder,
         everybody,
@@ -69,16 +69,16 @@ def trial(data: Path, held_out: Path | None, home: Path, config: NightConfig, us
         home / "training",
         trained_at=started,
     )
-    learnt.save(home / "learnt")
+    bundle.save(home / "learnt")
     people = everybody.before(moment, known)
-    asked = sample(np.flatnonzero((hidden.degrees > 0) & active_people(snapshot)), users)
-    log.info("judging", users=len(asked), held_out=len(hidden.indices) // 2, known=known.count)
-    system = Judged.of(
+    sampled_viewers = sample(np.flatnonzero((hidden.degrees > 0) & active_people(snapshot)), users)
+    log.info("judging", users=len(sampled_viewers), held_out=len(hidden.indices) // 2, known=known.count)
+    system = CandidateSystem.of(
         known.graph,
         people,
-        learnt,
-        learnt.reference(snapshot.vocabulary),
-        asked,
+        bundle,
+        bundle.reference(snapshot.vocabulary),
+        sampled_viewers,
         home / "learnt" / "model",
         home / "candidates",
         config,
@@ -86,20 +86,20 @@ def trial(data: Path, held_out: Path | None, home: Path, config: NightConfig, us
     report = study(
         hidden,
         known.graph,
-        asked,
-        system.ranked(asked, config.candidates.kept),
+        sampled_viewers,
+        system.ranked(sampled_viewers, config.candidates.kept),
         known=people.known,
         suggestible=people.suggestible,
         seed=config.split.seed,
     )
-    parts = judge_lists(hidden, asked, system.ablated(asked, RATIO_LIMIT), seed=config.split.seed)
+    parts = judge_lists(hidden, sampled_viewers, system.ablated(sampled_viewers, RATIO_LIMIT), seed=config.split.seed)
     report = report.model_copy(update={"ablation": {name: at[RATIO_LIMIT] for name, at in parts.methods.items()}})
-    coming = judge_newcomers(known.graph, people, learnt, snapshot, home, config, users)
+    coming = judge_newcomers(known.graph, people, bundle, snapshot, home, config, users)
     return report.model_copy(update={"slices": report.slices | {NEWCOMERS: coming}})
 
 
 def judge_newcomers(
-    graph: Graph, people: People, learnt: Learnt, snapshot: Snapshot, home: Path, config: NightConfig, most: int
+    graph: Graph, people: People, bundle: ModelBundle, snapshot: Snapshot, home: Path, config: NightConfig, most: int
 ) -> Slice:
     """People ranked for as if they came tomorrow with a profile and no friends, by the friendships they have with
     those who stay.
@@ -108,19 +108,19 @@ def judge_newcomers(
     seen their friendships among all the others; embeddings, affinities and candidates have not.
     """
     kept, hidden, drawn = hide_people(graph, NEWCOMER_SHARE, config.split.seed)
-    asked = sample(drawn[(hidden.degrees[drawn] > 0) & active_people(snapshot)[drawn]], most)
-    if not len(asked):
+    sampled_viewers = sample(drawn[(hidden.degrees[drawn] > 0) & active_people(snapshot)[drawn]], most)
+    if not len(sampled_viewers):
         return Slice(users=0, methods={})
     activity = people.activity.copy()
     activity[drawn] = 0
-    log.info("judging_newcomers", users=len(asked), held_out=len(hidden.indices) // 2)
-    reference = learnt.reference(snapshot.vocabulary)
+    log.info("judging_newcomers", users=len(sampled_viewers), held_out=len(hidden.indices) // 2)
+    reference = bundle.reference(snapshot.vocabulary)
     system = ranked(
         kept,
         replace(people, activity=activity),
-        learnt,
+        bundle,
         reference,
-        asked,
+        sampled_viewers,
         home / "learnt" / "model",
         home / "newcomers",
         config,
@@ -128,16 +128,16 @@ def judge_newcomers(
     )
     lists = {SYSTEM: system.rows}
     lists |= baseline_lists(
-        kept, asked, RATIO_LIMIT, known=people.known, suggestible=people.suggestible, methods=[POPULARITY]
+        kept, sampled_viewers, RATIO_LIMIT, known=people.known, suggestible=people.suggestible, methods=[POPULARITY]
     )
     groups = {
         f"popular of the same {name}": popular_of_group(
-            kept, asked, RATIO_LIMIT, column.codes, known=people.known, suggestible=people.suggestible
+            kept, sampled_viewers, RATIO_LIMIT, column.codes, known=people.known, suggestible=people.suggestible
         )
         for name, column in snapshot.profiles.columns.items()
         if isinstance(column, CategoricalColumn)
     }
-    report = judge_lists(hidden, asked, lists | groups, seed=config.split.seed)
+    report = judge_lists(hidden, sampled_viewers, lists | groups, seed=config.split.seed)
     methods = {name: at[RATIO_LIMIT] for name, at in report.methods.items()}
     best = sorted(groups, key=lambda name: methods[name].recall.value)[-1:]
     return Slice(users=report.users, methods={name: methods[name] for name in (*lists, *best)})
@@ -181,5 +181,5 @@ def known_and_hidden(snapshot: Snapshot, held_out: Path | None, seed: int) -> tu
     whole = friendships(snapshot)
     if held_out is not None:
         return whole, read_held_out(held_out, snapshot.vocabulary, whole.graph), snapshot.cut + 1
-    parted = whole.parted(HIDDEN_SHARE, seed)
-    return parted.kept, parted.hidden, parted.moment(snapshot.cut + 1)
+    split_edges = whole.split_edges(HIDDEN_SHARE, seed)
+    return split_edges.kept, split_edges.hidden, split_edges.moment(snapshot.cut + 1)

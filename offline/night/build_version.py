@@ -8,19 +8,19 @@ import structlog
 from numpy.typing import NDArray
 
 from models.candidates.ann_index_builder import BuildIndex, build_index_in_own_process
-from models.candidates.generator import CONFIG, CandidateMaker
+from models.candidates.generator import CONFIG, CandidateGenerator
 from models.graph import Graph
 from models.schema.columns import Flag
 from models.schema.statistic_names import STATISTICS
 from models.system import files
 from models.version.block_file import write_blocks
 from models.version.tables import write_tables
-from offline.features.graph_features import People, survey
+from offline.features.graph_features import People, compute_graph_features
 from offline.features.temporal_graph import Friendships
-from offline.night.candidates import perspective
+from offline.night.candidates import build_candidates
 from offline.night.config import NightConfig
-from offline.night.evaluate import JudgedTables
-from offline.night.model_bundle import Learnt
+from offline.night.evaluate import EvaluationTables
+from offline.night.model_bundle import ModelBundle
 from offline.snapshot.snapshot import Snapshot
 
 log = structlog.get_logger(__name__)
@@ -30,20 +30,20 @@ def make_version(
     snapshot: Snapshot,
     friendships: Friendships,
     people: People,
-    learnt: Learnt,
+    bundle: ModelBundle,
     directory: Path,
     config: NightConfig,
     build_index: BuildIndex = build_index_in_own_process,
 ) -> None:
     """Writes tables, blocks, index and landscape of the whole graph into `directory`; the model is there already."""
     active = np.flatnonzero(snapshot.flags & np.uint8(Flag.ACTIVE)).astype(np.int64)
-    surroundings = survey(friendships.graph, people, learnt.reference(snapshot.vocabulary))
+    graph_features = compute_graph_features(friendships.graph, people, bundle.reference(snapshot.vocabulary))
     scratch = directory / "candidates"
-    view = perspective(
-        surroundings,
+    view = build_candidates(
+        graph_features,
         people,
-        learnt.embedder,
-        learnt.cheap,
+        bundle.embedder,
+        bundle.prerank_weights,
         active,
         scratch,
         config.candidates,
@@ -51,10 +51,10 @@ def make_version(
         build_index,
     )
     (scratch / "index").rename(directory / "index")
-    view.landscape.save(scratch)
+    view.candidate_inputs.save(scratch)
     people.coder.save(scratch)
     files.write_json(scratch / CONFIG, config.candidates.model_dump())
-    tables = JudgedTables.of(learnt, view)
+    tables = EvaluationTables.of(bundle, view)
     content, offsets = snapshot.profile_json()
     write_tables(
         directory / "tables",
@@ -72,7 +72,7 @@ def make_version(
         statistic_names=STATISTICS,
         suspicion=_suspicion(people, friendships.graph, config),
     )
-    write_blocks(directory / "blocks", _records(view.maker, active, snapshot.n))
+    write_blocks(directory / "blocks", _records(view.generator, active, snapshot.n))
     (scratch / "nearest.npy").unlink()
 
 
@@ -88,10 +88,10 @@ def _suspicion(people: People, graph: Graph, config: NightConfig) -> NDArray[np.
     return suspicion(people.profile, graph, config.suspicion, log=log)
 
 
-def _records(maker: CandidateMaker, active: NDArray[np.int64], n: int) -> Iterator[bytes]:
+def _records(generator: CandidateGenerator, active: NDArray[np.int64], n: int) -> Iterator[bytes]:
     """The packed block of every row, empty for the inactive."""
     at, made = 0, 0
-    for pools in maker.batches(active):
+    for pools in generator.batches(active):
         for block in pools.blocks():
             yield from (b"" for _ in range(at, block.viewer))
             yield block.pack()

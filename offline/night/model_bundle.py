@@ -21,7 +21,7 @@ from models.schema.vocabulary import Vocabulary
 from models.system import files
 from models.system.clock import MICROSECONDS
 from offline.encoders.embed import Network
-from offline.features.graph_features import Reference
+from offline.features.graph_features import SpectralReference
 
 GRAPHSAGE = "graphsage"
 """name of the checkpoint of the network that embeds people, whichever it is"""
@@ -45,7 +45,7 @@ class Training(BaseModel):
 
 
 @dataclass(frozen=True)
-class Learnt:
+class ModelBundle:
     """The `model` and `learnt` directories of a version: what the service reads, and what only later nights do."""
 
     encoder: ProfileEncoder
@@ -53,7 +53,7 @@ class Learnt:
     """GraphSAGE, or the encoder chosen in its place"""
     ranker: TwoTower | None
     """None where there was too little to learn from, and resource allocation ranks"""
-    cheap: NDArray[np.float32]
+    prerank_weights: NDArray[np.float32]
     """weights of the cheap score that chooses the candidates"""
     spectral: NDArray[np.float32]
     """(n, k) positions in the spectrum that the networks learnt with"""
@@ -61,63 +61,65 @@ class Learnt:
     """whose rows those are"""
     training: Training
 
-    def reference(self, vocabulary: Vocabulary) -> Reference:
+    def reference(self, vocabulary: Vocabulary) -> SpectralReference:
         """Where the people of another night stand in the spectrum learnt with."""
         if vocabulary.digest == self.vocabulary.digest:
             rows = np.arange(len(vocabulary))
-            return Reference(self.spectral, rows, rows)
+            return SpectralReference(self.spectral, rows, rows)
         theirs = self.vocabulary.rows(vocabulary.user_ids()).astype(np.int64)
-        return Reference(self.spectral, np.flatnonzero(theirs >= 0), theirs[theirs >= 0])
+        return SpectralReference(self.spectral, np.flatnonzero(theirs >= 0), theirs[theirs >= 0])
 
-    def without(self, erased: ErasedPeople, profiles: Profiles) -> "Learnt":
+    def without(self, erased: ErasedPeople, profiles: Profiles) -> "ModelBundle":
         """The same less the rows of those who were erased since it was learnt, and less the values that nobody of
         `profiles` holds any more.
         """
         learnt_at = int(self.training.trained_at.timestamp() * MICROSECONDS)
         if not erased.since(learnt_at):
             return self
-        kept = [row for row, user_id in enumerate(self.vocabulary.user_ids()) if erased.stamp(user_id) <= learnt_at]
+        kept = [
+            row for row, user_id in enumerate(self.vocabulary.user_ids()) if erased.timestamp_us(user_id) <= learnt_at
+        ]
         vocabulary = Vocabulary.from_ids(self.vocabulary.user_id(row) for row in kept)
         encoder = self.encoder.knowing(profiles)
         return replace(self, encoder=encoder, spectral=self.spectral[kept], vocabulary=vocabulary)
 
     def save(self, directory: Path) -> None:
         """Writes both directories below this one, made where missing."""
-        model, learnt = directory / "model", directory / "learnt"
+        model, bundle = directory / "model", directory / "learnt"
         model.mkdir(parents=True, exist_ok=True)
-        self.encoder.save(learnt)
+        self.encoder.save(bundle)
         metrics = self.training.metrics
-        checkpoint.save(learnt / GRAPHSAGE, self.embedder, self.embedder.config, metrics)
+        checkpoint.save(bundle / GRAPHSAGE, self.embedder, self.embedder.config, metrics)
         if self.ranker is None:
             calibration = list(FALLBACK_CALIBRATION)
             files.write_json(model / DESCRIPTION, {"kind": FALLBACK, "calibration": calibration})
         else:
             checkpoint.save(model / "ranker", self.ranker, self.ranker.config, metrics)
-        files.write_array(learnt / "cheap.npy", self.cheap)
-        files.write_array(learnt / "spectral.npy", self.spectral)
-        files.write_array(learnt / "vocabulary_offsets.npy", self.vocabulary.offsets)
-        files.write_bytes(learnt / "vocabulary.bin", self.vocabulary.text.tobytes())
-        files.write_bytes(learnt / "training.json", self.training.model_dump_json(indent=2).encode())
+        files.write_array(bundle / "cheap.npy", self.prerank_weights)
+        files.write_array(bundle / "spectral.npy", self.spectral)
+        files.write_array(bundle / "vocabulary_offsets.npy", self.vocabulary.offsets)
+        files.write_bytes(bundle / "vocabulary.bin", self.vocabulary.text.tobytes())
+        files.write_bytes(bundle / "training.json", self.training.model_dump_json(indent=2).encode())
 
     @classmethod
-    def open(cls, directory: Path) -> "Learnt":
+    def open(cls, directory: Path) -> "ModelBundle":
         """What `save` wrote. Raises ArtefactError naming a file that is missing, truncated or altered."""
-        model, learnt = directory / "model", directory / "learnt"
+        model, bundle = directory / "model", directory / "learnt"
         ranker = None if Ranker.open(model).kind == FALLBACK else checkpoint.load(model / "ranker").model
-        offsets = files.read_array(learnt / "vocabulary_offsets.npy", np.int64, (None,))
+        offsets = files.read_array(bundle / "vocabulary_offsets.npy", np.int64, (None,))
         if not len(offsets):
-            raise ArtefactError(f"{learnt / 'vocabulary_offsets.npy'} is altered: it holds no boundary")
-        text = files.map_bytes(learnt / "vocabulary.bin", int(offsets[-1]))
+            raise ArtefactError(f"{bundle / 'vocabulary_offsets.npy'} is altered: it holds no boundary")
+        text = files.map_bytes(bundle / "vocabulary.bin", int(offsets[-1]))
         try:
-            training = Training.model_validate_json(files.read_bytes(learnt / "training.json"))
+            training = Training.model_validate_json(files.read_bytes(bundle / "training.json"))
         except ValueError as error:
-            raise ArtefactError(f"{learnt / 'training.json'} is truncated or altered: {error}") from error
+            raise ArtefactError(f"{bundle / 'training.json'} is truncated or altered: {error}") from error
         return cls(
-            encoder=ProfileEncoder.open(learnt),
-            embedder=cast("Network", checkpoint.load(learnt / GRAPHSAGE).model),
+            encoder=ProfileEncoder.open(bundle),
+            embedder=cast("Network", checkpoint.load(bundle / GRAPHSAGE).model),
             ranker=cast("TwoTower | None", ranker),
-            cheap=files.read_array(learnt / "cheap.npy", np.float32, (len(PAIR_FEATURES) + 1,)),
-            spectral=files.read_array(learnt / "spectral.npy", np.float32, (len(offsets) - 1, None)),
+            prerank_weights=files.read_array(bundle / "cheap.npy", np.float32, (len(PAIR_FEATURES) + 1,)),
+            spectral=files.read_array(bundle / "spectral.npy", np.float32, (len(offsets) - 1, None)),
             vocabulary=Vocabulary(text, offsets),
             training=training,
         )

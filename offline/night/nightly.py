@@ -11,7 +11,7 @@ import numpy as np
 import structlog
 
 from models.candidate_refresh.replay import replaying
-from models.erasure.purge import erase_turn
+from models.erasure.purge import purge_once
 from models.errors import (
     ArtefactError,
     DatasetError,
@@ -41,14 +41,14 @@ from offline.evaluation.gate import check
 from offline.evaluation.report import Ratio, Report
 from offline.features.temporal_graph import (
     Friendships,
-    Population,
+    UserHistory,
     friendships,
-    population,
+    user_history,
 )
 from offline.night.build_version import make_version
 from offline.night.config import NightConfig
-from offline.night.evaluate import judge
-from offline.night.model_bundle import Learnt
+from offline.night.evaluate import evaluate
+from offline.night.model_bundle import ModelBundle
 from offline.night.train import train
 from offline.night.workspace import Workspace, fingerprint, workspace
 from offline.snapshot.live_events import LiveEvents, read_live_events
@@ -100,7 +100,7 @@ class Night:
             log.warning("erasures_left_to_the_worker", error=str(error))
 
     def _erase(self) -> int:
-        return erase_turn(self.store, self.keys, Versions(self.home), settle_us=self.settle_us)
+        return purge_once(self.store, self.keys, Versions(self.home), settle_us=self.settle_us)
 
 
 class _Steps:
@@ -135,19 +135,19 @@ class _Steps:
         whole = friendships(snapshot)
         reason = self._why_train(snapshot, whole, former)
         if self.work.is_done("training"):
-            encoder = Learnt.open(self.work.step("training")).encoder
+            encoder = ModelBundle.open(self.work.step("training")).encoder
         elif former is not None and reason is None:
             encoder = former.encoder
         else:
             encoder = ProfileEncoder.fit(snapshot.profiles, self.config.text_model)
-        everybody = population(snapshot, encoder)
-        judged = whole.parted(self.config.split.judged_share, self.config.split.seed)
+        everybody = user_history(snapshot, encoder)
+        judged = whole.split_edges(self.config.split.judged_share, self.config.split.seed)
         readable = judged.kept
         moment = judged.moment(snapshot.cut)
-        learnt = self._learnt(snapshot, everybody, readable, whole, moment, encoder, former, reason)
-        report = self._report(everybody, readable, judged.hidden, moment, learnt, snapshot)
+        bundle = self._learnt(snapshot, everybody, readable, whole, moment, encoder, former, reason)
+        report = self._report(everybody, readable, judged.hidden, moment, bundle, snapshot)
         forced = self._gate(report)
-        self._version(snapshot, whole, everybody, learnt, report, forced)
+        self._version(snapshot, whole, everybody, bundle, report, forced)
 
     def _snapshot(self) -> Snapshot:
         if not self.work.is_done("snapshot"):
@@ -172,7 +172,7 @@ class _Steps:
         log.info("live_events_read", events=live.events.height, profiles=len(live.profiles), cut=cut)
         return live
 
-    def _former(self) -> Learnt | None:
+    def _former(self) -> ModelBundle | None:
         """What the active version was made with, where this host has it and this release can read it.
 
         Raises UsageError where there is no such thing and the night may not train.
@@ -181,14 +181,14 @@ class _Steps:
         pointer = read_pointer(self.night.store, keys=self.night.keys)
         if pointer is not None:
             try:
-                former = Learnt.open(self.versions.path(pointer.version))
+                former = ModelBundle.open(self.versions.path(pointer.version))
             except (ArtefactError, VersionError) as error:
                 log.warning("former_weights_unreadable", version=pointer.version, error=str(error))
         if former is None and self.night.retrain == "never":
             raise UsageError("--retrain never needs an active version whose weights this host has; there is none")
         return former
 
-    def _why_train(self, snapshot: Snapshot, whole: Friendships, former: Learnt | None) -> str | None:
+    def _why_train(self, snapshot: Snapshot, whole: Friendships, former: ModelBundle | None) -> str | None:
         """Why this night trains, or None where it takes the former weights."""
         if self.night.retrain == "never":
             return None
@@ -204,14 +204,14 @@ class _Steps:
     def _learnt(
         self,
         snapshot: Snapshot,
-        everybody: Population,
+        everybody: UserHistory,
         readable: Friendships,
         whole: Friendships,
         moment: int,
         encoder: ProfileEncoder,
-        former: Learnt | None,
+        former: ModelBundle | None,
         reason: str | None,
-    ) -> Learnt:
+    ) -> ModelBundle:
         if not self.work.is_done("training"):
             log.info("training" if reason else "training_skipped", reason=reason or "the former weights are good")
             with self.work.making("training") as aside:
@@ -219,34 +219,34 @@ class _Steps:
                     former.save(aside)
                 else:
                     started, scratch = self.work.run.started_at, aside / "scratch"
-                    learnt = train(
+                    bundle = train(
                         snapshot, encoder, everybody, readable, whole, moment, self.config, scratch, trained_at=started
                     )
-                    learnt.save(aside)
+                    bundle.save(aside)
                     files.remove_tree(scratch)
-        return Learnt.open(self.work.step("training"))
+        return ModelBundle.open(self.work.step("training"))
 
     def _report(
         self,
-        everybody: Population,
+        everybody: UserHistory,
         readable: Friendships,
         held_out: Graph,
         moment: int,
-        learnt: Learnt,
+        bundle: ModelBundle,
         snapshot: Snapshot,
     ) -> Report:
         if not self.work.is_done("evaluation"):
             with self.work.making("evaluation") as aside:
                 people = everybody.before(moment, readable)
-                asked = np.flatnonzero((held_out.degrees > 0) & people.suggestible)
-                drawn = np.random.default_rng(self.config.split.seed).permutation(asked)
+                sampled_viewers = np.flatnonzero((held_out.degrees > 0) & people.suggestible)
+                drawn = np.random.default_rng(self.config.split.seed).permutation(sampled_viewers)
                 users = np.sort(drawn[: self.config.split.judged_users]).astype(np.int64)
-                report = judge(
+                report = evaluate(
                     readable.graph,
                     held_out,
                     people,
-                    learnt,
-                    learnt.reference(snapshot.vocabulary),
+                    bundle,
+                    bundle.reference(snapshot.vocabulary),
                     users,
                     self.work.step("training") / "model",
                     aside / "scratch",
@@ -282,8 +282,8 @@ class _Steps:
         self,
         snapshot: Snapshot,
         whole: Friendships,
-        everybody: Population,
-        learnt: Learnt,
+        everybody: UserHistory,
+        bundle: ModelBundle,
         report: Report,
         forced: bool,
     ) -> None:
@@ -292,8 +292,8 @@ class _Steps:
         log.info("step_begins", step="version")
         with self.versions.staging(version) as directory:
             people = everybody.before(snapshot.cut + 1, whole)
-            learnt.save(directory)
-            make_version(snapshot, whole, people, learnt, directory, self.config)
+            bundle.save(directory)
+            make_version(snapshot, whole, people, bundle, directory, self.config)
             report.write(directory)
             manifest = Manifest(
                 version=version,
@@ -308,9 +308,9 @@ class _Steps:
                 pair_features=PAIR_FEATURES,
                 sources=tuple(source.name.lower() for source in Source if source.name),
                 ranker={
-                    "kind": "resource_allocation" if learnt.ranker is None else "two_tower",
-                    "trained_at": learnt.training.trained_at.isoformat(),
-                    **learnt.training.metrics,
+                    "kind": "resource_allocation" if bundle.ranker is None else "two_tower",
+                    "trained_at": bundle.training.trained_at.isoformat(),
+                    **bundle.training.metrics,
                 },
                 metrics=report.summary(),
                 forced=forced,

@@ -8,7 +8,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from models.candidates.generator import CHEAP_DEFAULT
+from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS
 from models.features.profile_encoder import ProfileEncoder
 from models.graph import Graph
 from models.networks.decoders import DotConfig
@@ -20,16 +20,16 @@ from offline.encoders.train_graphsage import train_graphsage
 from offline.encoders.trainer import train_encoder
 from offline.features.edge_splits import dates_of
 from offline.features.graph_features import (
+    GraphFeatures,
     People,
-    Reference,
-    Surroundings,
-    survey,
+    SpectralReference,
+    compute_graph_features,
 )
-from offline.features.temporal_graph import Friendships, Parted, Population
-from offline.night.candidates import perspective
+from offline.features.temporal_graph import EdgeSplit, Friendships, UserHistory
+from offline.night.candidates import build_candidates
 from offline.night.config import NightConfig
-from offline.night.model_bundle import Learnt, Training
-from offline.ranker.calibration import asked, rise, thin_hidings
+from offline.night.model_bundle import ModelBundle, Training
+from offline.ranker.calibration import calibration_splits, outcome_weight, sampled_viewers
 from offline.ranker.train import train_ranker
 from offline.ranker.training_lists import Purpose, TrainingLists, training_lists
 from offline.snapshot.snapshot import Snapshot
@@ -43,14 +43,14 @@ log = structlog.get_logger(__name__)
 def train(
     snapshot: Snapshot,
     encoder: ProfileEncoder,
-    population: Population,
+    user_history: UserHistory,
     readable: Friendships,
     known: Friendships,
     moment: int,
     config: NightConfig,
     directory: Path,
     trained_at: datetime,
-) -> Learnt:
+) -> ModelBundle:
     """Learns from the friendships that training may read, all made before `moment`; probabilities are calibrated on all
     that are `known`, which are the graph that serves.
 
@@ -61,9 +61,9 @@ def train(
     profile alone. Thin parts are hidden last, to calibrate on.
     """
     split = config.split
-    outcomes = readable.parted(split.labels_of(readable.count), split.seed + 1)
+    outcomes = readable.split_edges(split.labels_of(readable.count), split.seed + 1)
     seen = outcomes.kept
-    labels = seen.parted(split.labels_of(seen.count), split.seed + 2)
+    labels = seen.split_edges(split.labels_of(seen.count), split.seed + 2)
     messages = labels.kept
     log.info(
         "training_split",
@@ -72,41 +72,45 @@ def train(
         ranker_labels=len(outcomes.hidden.indices) // 2,
     )
 
-    people_then = population.before(labels.moment(moment), messages)
-    early = survey(messages.graph, people_then)
+    people_then = user_history.before(labels.moment(moment), messages)
+    early = compute_graph_features(messages.graph, people_then)
     network, told = _embedder(early, labels.hidden, people_then, config)
-    reference = Reference.of(early)
+    reference = SpectralReference.of(early)
 
-    ordinary = [outcomes, *more_hidings(readable, messages, outcomes, config)]
+    ordinary = [outcomes, *extra_splits(readable, messages, outcomes, config)]
     hidings = [(one, Purpose.ORDINARY) for one in ordinary]
-    if population.people.coded.has_values:
+    if user_history.people.coded.has_values:
         hidings += [(one, Purpose.NEWCOMERS) for one in _newcomers(outcomes, config)]
-    thin = thin_hidings(known, messages, config.ranker, split.seed + 2 + config.ranker.rounds)
+    thin = calibration_splits(known, messages, config.ranker, split.seed + 2 + config.ranker.rounds)
     hidings += [(one, Purpose.CALIBRATION) for one in thin]
     lists, people, statistics = [], [], []
     for at, (hiding, purpose) in enumerate(hidings):
-        around = population.before(hiding.moment(moment), hiding.kept)
-        surroundings = survey(hiding.kept.graph, around, reference)
+        around = user_history.before(hiding.moment(moment), hiding.kept)
+        graph_features = compute_graph_features(hiding.kept.graph, around, reference)
         if purpose is Purpose.CALIBRATION:
-            viewers = asked(hiding.kept.graph, around.suggestible, config.ranker.calibration_lists, split.seed + at)
+            viewers = sampled_viewers(
+                hiding.kept.graph, around.suggestible, config.ranker.calibration_lists, split.seed + at
+            )
         else:
             viewers = viewers_of(hiding, around.suggestible, config, -(-config.ranker.lists // len(ordinary)))
-        view = perspective(
-            surroundings,
+        view = build_candidates(
+            graph_features,
             around,
             network,
-            CHEAP_DEFAULT,
+            DEFAULT_PRERANK_WEIGHTS,
             viewers,
             directory / f"ranker-{at}",
             config.candidates,
             config.index,
         )
-        worth = rise(hiding) if purpose is Purpose.CALIBRATION else 1.0
+        worth = outcome_weight(hiding) if purpose is Purpose.CALIBRATION else 1.0
         lists.append(
-            training_lists(view.maker, viewers, hiding.hidden, config.candidates.kept, purpose=purpose, rise=worth)
+            training_lists(
+                view.generator, viewers, hiding.hidden, config.candidates.kept, purpose=purpose, outcome_weight=worth
+            )
         )
         people.append(view.tower_inputs)
-        statistics.append(surroundings.statistics)
+        statistics.append(graph_features.statistics)
         log.info("training_lists_made", round=at + 1, of=len(hidings), viewers=len(viewers))
     joined = TrainingLists.stacked(lists, snapshot.n)
     learnt_from = joined.outcomes[joined.purpose != Purpose.CALIBRATION]
@@ -116,17 +120,17 @@ def train(
     ranker = None
     if found >= config.ranker.least_pairs and learners > 1:
         trained = train_ranker(
-            joined, np.concatenate(people), np.concatenate(statistics), CHEAP_DEFAULT, config.ranker, log=log
+            joined, np.concatenate(people), np.concatenate(statistics), DEFAULT_PRERANK_WEIGHTS, config.ranker, log=log
         )
         ranker = trained.model
         metrics |= {f"ranker_{name}": value for name, value in trained.metrics.items()}
     else:
         log.warning("ranker_falls_back", to="resource_allocation", pairs=found, needed=config.ranker.least_pairs)
-    return Learnt(
+    return ModelBundle(
         encoder=encoder,
         embedder=network,
         ranker=ranker,
-        cheap=CHEAP_DEFAULT,
+        prerank_weights=DEFAULT_PRERANK_WEIGHTS,
         spectral=early.positions,
         vocabulary=snapshot.vocabulary,
         training=Training(
@@ -140,7 +144,7 @@ def train(
 
 
 def _embedder(
-    early: Surroundings, labels: Graph, people: People, config: NightConfig
+    early: GraphFeatures, labels: Graph, people: People, config: NightConfig
 ) -> tuple[Network, dict[str, float]]:
     """The network that embeds people, trained to rank the friendships of `labels`, and how well it does."""
     if config.encoder is None:
@@ -169,7 +173,9 @@ def _embedder(
     return trained.model, trained.metrics
 
 
-def more_hidings(readable: Friendships, messages: Friendships, first: Parted, config: NightConfig) -> Iterator[Parted]:
+def extra_splits(
+    readable: Friendships, messages: Friendships, first: EdgeSplit, config: NightConfig
+) -> Iterator[EdgeSplit]:
     """More parts to hide from the ranker, one at a time, until there are as many lists as it reads.
 
     The friendships that the encoder was asked for are in none of them: its embeddings know these better than they will
@@ -181,11 +187,11 @@ def more_hidings(readable: Friendships, messages: Friendships, first: Parted, co
         return
     for round_ in range(1, min(config.ranker.rounds, -(-config.ranker.lists // viewers))):
         share = len(first.hidden.indices) / max(len(messages.graph.indices), 1)
-        hidden = messages.parted(min(share, 0.5), config.split.seed + 2 + round_).hidden
-        yield Parted(Friendships(readable.graph.without(*hidden.pairs()), None), hidden, None)
+        hidden = messages.split_edges(min(share, 0.5), config.split.seed + 2 + round_).hidden
+        yield EdgeSplit(Friendships(readable.graph.without(*hidden.pairs()), None), hidden, None)
 
 
-def _newcomers(outcomes: Parted, config: NightConfig) -> Iterator[Parted]:
+def _newcomers(outcomes: EdgeSplit, config: NightConfig) -> Iterator[EdgeSplit]:
     """Some people made newcomers: half of them have no friend left, the others one to three."""
     graph, random = outcomes.kept.graph, np.random.default_rng(config.split.seed + 3)
     wanted = np.clip(graph.n // 20, config.ranker.least_newcomers, config.ranker.most_newcomers)
@@ -203,10 +209,10 @@ def _newcomers(outcomes: Parted, config: NightConfig) -> Iterator[Parted]:
     owners = np.repeat(np.arange(graph.n, dtype=np.int32), hidden.degrees)
     without = graph.without(owners, hidden.indices)
     dates = None if outcomes.kept.dates is None else dates_of(without, graph, outcomes.kept.dates)
-    yield Parted(Friendships(without, dates), hidden, outcomes.cut)
+    yield EdgeSplit(Friendships(without, dates), hidden, outcomes.cut)
 
 
-def viewers_of(outcomes: Parted, active: NDArray[np.bool_], config: NightConfig, most: int) -> NDArray[np.int64]:
+def viewers_of(outcomes: EdgeSplit, active: NDArray[np.bool_], config: NightConfig, most: int) -> NDArray[np.int64]:
     """Active people with an outcome to learn from, `most` at most, ascending."""
     viewers = np.flatnonzero((outcomes.hidden.degrees > 0) & active)
     drawn = np.random.default_rng(config.split.seed).permutation(viewers)[:most]

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from models.graph import Graph
-from offline.features.temporal_graph import Friendships, Parted
+from offline.features.temporal_graph import EdgeSplit, Friendships
 from offline.ranker.config import RankerConfig
 
 UNKNOWN_SHARE = 0.1
@@ -16,7 +16,9 @@ PENALTY = 0.1
 """of a weight's square; the level has none"""
 
 
-def thin_hidings(known: Friendships, messages: Friendships, config: RankerConfig, seed: int) -> Iterator[Parted]:
+def calibration_splits(
+    known: Friendships, messages: Friendships, config: RankerConfig, seed: int
+) -> Iterator[EdgeSplit]:
     """Parts hidden for the calibration alone, each so thin that the graph without it is nearly the one that serves.
 
     Scores of a graph that lacks a tenth of its friendships are lower than those of the whole, and a curve fitted on
@@ -28,17 +30,17 @@ def thin_hidings(known: Friendships, messages: Friendships, config: RankerConfig
     if known.dates is not None or not pairs:
         return
     for round_ in range(min(config.calibration_rounds, -(-config.calibration_pairs // pairs))):
-        hidden = messages.parted(config.calibration_share, seed + round_).hidden
-        yield Parted(Friendships(known.graph.without(*hidden.pairs()), None), hidden, None)
+        hidden = messages.split_edges(config.calibration_share, seed + round_).hidden
+        yield EdgeSplit(Friendships(known.graph.without(*hidden.pairs()), None), hidden, None)
 
 
-def rise(part: Parted) -> float:
+def outcome_weight(part: EdgeSplit) -> float:
     """How many times as many friendships are unknown to a list that is served as are hidden in this part."""
     served = UNKNOWN_SHARE / (1 - UNKNOWN_SHARE)
     return served * len(part.kept.graph.indices) / max(len(part.hidden.indices), 1)
 
 
-def asked(graph: Graph, active: NDArray[np.bool_], most: int, seed: int) -> NDArray[np.int64]:
+def sampled_viewers(graph: Graph, active: NDArray[np.bool_], most: int, seed: int) -> NDArray[np.int64]:
     """Active people with a friend, `most` at most, ascending: those who ask, whether or not anything was hidden."""
     drawn = np.random.default_rng(seed).permutation(np.flatnonzero((graph.degrees > 0) & active))[:most]
     return np.sort(drawn).astype(np.int64)

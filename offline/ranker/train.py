@@ -268,7 +268,7 @@ class _Run:
             [shown, np.broadcast_to(degree[:, None], shown.shape), np.broadcast_to(mass[:, None], shown.shape)], axis=2
         )
         used = np.isfinite(shown)
-        outcomes = (np.take_along_axis(lists.outcomes, best, axis=1) * lists.rise[:, None])[used]
+        outcomes = (np.take_along_axis(lists.outcomes, best, axis=1) * lists.outcome_weight[:, None])[used]
         if outcomes.all() or not outcomes.any():
             return np.array([1, 0, 0, 0], np.float32)
         slope, by_degree, by_mass, level = fit_curve(inputs[used], outcomes)

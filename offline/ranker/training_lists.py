@@ -7,7 +7,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from models.candidates.generator import CandidateMaker
+from models.candidates.generator import CandidateGenerator
 from models.graph import Graph
 from models.schema.pair_features import COMMON, PAIR_FEATURES, extra_inputs
 
@@ -30,10 +30,10 @@ class TrainingLists:
     """Candidates of U viewers in the quantised form that a block keeps, so that training sees what serving sees.
 
     `users` (U,) rows; `rows` (U, m) and `sources` (U, m); `codes` (U, F, m) uint8 with `low` and `step` (U, F);
-    `counts` (U,) candidates in use; `outcomes` (U, m) whether a candidate became a friend; `friends_made` (U,) how
-    many the viewer made in all, found or not; `offset` (U,) where the people of a list's graph begin in the tables of
-    all graphs stacked, which is what `at_viewers` and `at_candidates` index;
-    `purpose` (U,) uint8, a Purpose; `rise` (U,) how many unknown friendships an outcome stands for (calibrating.rise).
+    `counts` (U,) candidates in use; `outcomes` (U, m) whether a candidate became a friend; `friends_made` (U,) how many
+    the viewer made in all, found or not; `offset` (U,) where the people of a list's graph begin in the tables of all
+    graphs stacked, which is what `at_viewers` and `at_candidates` index; `purpose` (U,) uint8, a Purpose;
+    `outcome_weight` (U,) how many unknown friendships an outcome stands for (calibrating.rise).
     """
 
     users: NDArray[np.int64]
@@ -47,7 +47,7 @@ class TrainingLists:
     friends_made: NDArray[np.int64]
     offset: NDArray[np.int64]
     purpose: NDArray[np.uint8]
-    rise: NDArray[np.float32]
+    outcome_weight: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.users)
@@ -101,13 +101,13 @@ class TrainingLists:
 
 
 def training_lists(
-    maker: CandidateMaker,
+    generator: CandidateGenerator,
     users: NDArray[np.int64],
     labels: Graph,
     kept: int,
     *,
     purpose: Purpose = Purpose.ORDINARY,
-    rise: float = 1.0,
+    outcome_weight: float = 1.0,
 ) -> TrainingLists:
     """The candidates of these rows, at most `kept` each, with the friendships of `labels` as outcomes."""
     shape, features = (len(users), kept), len(PAIR_FEATURES)
@@ -123,10 +123,10 @@ def training_lists(
         friends_made=labels.degrees[users].astype(np.int64),
         offset=np.zeros(len(users), np.int64),
         purpose=np.full(len(users), purpose, np.uint8),
-        rise=np.full(len(users), rise, np.float32),
+        outcome_weight=np.full(len(users), outcome_weight, np.float32),
     )
     at = 0
-    for pools in maker.batches(users):
+    for pools in generator.batches(users):
         for block in pools.blocks():
             m = len(block)
             lists.rows[at, :m], lists.sources[at, :m], lists.codes[at, :, :m] = block.rows, block.sources, block.codes

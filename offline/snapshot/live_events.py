@@ -37,7 +37,7 @@ class LiveEvents:
     @property
     def last(self) -> int:
         """The latest stamp in it, microseconds; 0 where nothing happened."""
-        put = [stamp for profile in self.profiles.values() for stamp, _ in profile.columns.values()]
+        put = [timestamp_us for profile in self.profiles.values() for timestamp_us, _ in profile.columns.values()]
         latest = self.events["order"].max() if self.events.height else 0
         return max([int(str(latest)), *put])
 
@@ -52,28 +52,33 @@ def read_live_events(home: Path, store: SyncStore, keys: Keys, *, cut: int) -> L
     gone: dict[str, int] = {}
     for entry in entries:
         if entry.kind == ERASE:
-            gone[entry.user_id] = max(entry.stamp, gone.get(entry.user_id, 0))
+            gone[entry.user_id] = max(entry.timestamp_us, gone.get(entry.user_id, 0))
 
     erased = erased.joined(gone)
     returned: dict[str, int] = {}
     profiles: dict[str, LiveProfile] = {}
     for entry in entries:
-        since = erased.stamp(entry.user_id)
-        if entry.kind == PROFILE and entry.columns is not None and entry.stamp > since:
-            profiles.setdefault(entry.user_id, LiveProfile()).put(entry.columns, entry.stamp)
+        since = erased.timestamp_us(entry.user_id)
+        if entry.kind == PROFILE and entry.columns is not None and entry.timestamp_us > since:
+            profiles.setdefault(entry.user_id, LiveProfile()).put(entry.columns, entry.timestamp_us)
             if since:
-                returned[entry.user_id] = min(entry.stamp, returned.get(entry.user_id, entry.stamp))
+                returned[entry.user_id] = min(entry.timestamp_us, returned.get(entry.user_id, entry.timestamp_us))
 
-    def is_there(user_id: str, stamp: int) -> bool:
+    def is_there(user_id: str, timestamp_us: int) -> bool:
         """Whether what was acknowledged at a stamp was done by or to somebody who was not erased since."""
-        return not erased.stamp(user_id) or (user_id in returned and stamp > returned[user_id])
+        return not erased.timestamp_us(user_id) or (user_id in returned and timestamp_us > returned[user_id])
 
     rows: list[tuple[str, str, int, int, int]] = []
     for entry in entries:
-        kind, other, stamp = entry.event_kind, entry.other_id, entry.stamp
-        if kind is not None and other is not None and is_there(entry.user_id, stamp) and is_there(other, stamp):
-            at = stamp if entry.at is None else entry.at
-            rows.append((entry.user_id, other, int(kind), at // MICROSECONDS, stamp))
+        kind, other, timestamp_us = entry.event_kind, entry.other_id, entry.timestamp_us
+        if (
+            kind is not None
+            and other is not None
+            and is_there(entry.user_id, timestamp_us)
+            and is_there(other, timestamp_us)
+        ):
+            at = timestamp_us if entry.at is None else entry.at
+            rows.append((entry.user_id, other, int(kind), at // MICROSECONDS, timestamp_us))
     return LiveEvents(cut, pl.DataFrame(rows, schema=SCHEMA, orient="row"), profiles, erased, returned)
 
 
@@ -86,10 +91,10 @@ def _entries(archive: Archive, store: SyncStore, keys: Keys, cut: int) -> Iterat
         last = BEGINNING
         for position, entry in archive.read(shard, BEGINNING if held is None else held.decode()):
             last = position
-            if entry is not None and entry.stamp <= cut:
+            if entry is not None and entry.timestamp_us <= cut:
                 yield entry
         for position, entry in waiting:
-            if order(position) > order(last) and entry.stamp <= cut:
+            if order(position) > order(last) and entry.timestamp_us <= cut:
                 yield entry
 
 

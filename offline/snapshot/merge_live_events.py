@@ -20,7 +20,7 @@ from offline.dataset.table import USER_ID
 from offline.snapshot.live_events import LiveEvents
 from offline.snapshot.relationship_state import dataset_order
 
-_STAMP = "\0stamp"
+_TIMESTAMP_US = "\0stamp"
 _VALUE = "\0value"
 _CAME = "\0came"
 log = structlog.get_logger(__name__)
@@ -75,15 +75,15 @@ def _without(dataset: Dataset, live: LiveEvents) -> Dataset:
     if not erased:
         return dataset
     as_of = dataset.as_of * MICROSECONDS if dataset.is_dated else 0
-    back = {one: live.erased.stamp(one) for one in erased if live.returned.get(one, as_of) < as_of}
+    back = {one: live.erased.timestamp_us(one) for one in erased if live.returned.get(one, as_of) < as_of}
     gone = list(erased - back.keys())
     log.info("erased_left_out", people=len(gone), heard_again=len(back))
     frames = [dataset.connections, dataset.interactions]
     for at, moment_column in enumerate(("created_at", "at")):
         frame = frames[at].filter(pl.col(USER_ID).is_in(gone).not_(), pl.col("other_id").is_in(gone).not_())
-        for user_id, stamp in back.items():
+        for user_id, timestamp_us in back.items():
             names = (pl.col(USER_ID) == user_id) | (pl.col("other_id") == user_id)
-            before = (pl.col(moment_column) <= stamp // MICROSECONDS).fill_null(value=False)
+            before = (pl.col(moment_column) <= timestamp_us // MICROSECONDS).fill_null(value=False)
             frame = frame.filter((names & before).not_())
         frames[at] = frame
     users = dataset.users.frame.filter(pl.col(USER_ID).is_in(gone).not_())
@@ -101,8 +101,8 @@ def _put(users: pl.DataFrame, live: LiveEvents, as_of: int) -> pl.DataFrame:
     types = {**own, **types, **dict.fromkeys(FLAG_COLUMNS, pl.Boolean())}
     changed: dict[str, list[tuple[str, int, Any]]] = {}
     for user_id, profile in live.profiles.items():
-        for column, (stamp, value) in profile.columns.items():
-            changed.setdefault(column, []).append((user_id, stamp, value))
+        for column, (timestamp_us, value) in profile.columns.items():
+            changed.setdefault(column, []).append((user_id, timestamp_us, value))
     lost = sorted(changed.keys() - types.keys())
     if lost:
         log.info("put_columns_passed_over", columns=lost, why="the dataset has no such column")
@@ -112,11 +112,13 @@ def _put(users: pl.DataFrame, live: LiveEvents, as_of: int) -> pl.DataFrame:
         values = _values(column, changed[column], types[column])
         if column not in frame.columns:
             frame = frame.with_columns(pl.lit(None, dtype=types[column]).alias(column))
-        newer = pl.col(_STAMP).is_not_null() & ((pl.col(_STAMP) > as_of * MICROSECONDS) | pl.col(_CAME))
+        newer = pl.col(_TIMESTAMP_US).is_not_null() & ((pl.col(_TIMESTAMP_US) > as_of * MICROSECONDS) | pl.col(_CAME))
         if column in FLAG_COLUMNS:
-            newer |= pl.col(_STAMP).is_not_null() & pl.col(column).is_null()
+            newer |= pl.col(_TIMESTAMP_US).is_not_null() & pl.col(column).is_null()
         joined = frame.join(values, on=USER_ID, how="left", maintain_order="left")
-        frame = joined.with_columns(pl.when(newer).then(_VALUE).otherwise(column).alias(column)).drop(_STAMP, _VALUE)
+        frame = joined.with_columns(pl.when(newer).then(_VALUE).otherwise(column).alias(column)).drop(
+            _TIMESTAMP_US, _VALUE
+        )
     named = sorted(column for column in frame.columns if column not in (USER_ID, _CAME))
     return frame.select(USER_ID, *named)
 
@@ -146,9 +148,10 @@ def _values(column: str, changed: list[tuple[str, int, Any]], wanted: pl.DataTyp
 
 
 def _rows(changed: list[tuple[str, int, Any]], values: list[Any], dtype: pl.DataType) -> pl.DataFrame:
-    ids, stamps = [user_id for user_id, _, _ in changed], [stamp for _, stamp, _ in changed]
+    ids, timestamps_us = [user_id for user_id, _, _ in changed], [timestamp_us for _, timestamp_us, _ in changed]
     return pl.DataFrame(
-        {USER_ID: ids, _STAMP: stamps, _VALUE: values}, schema={USER_ID: pl.String, _STAMP: pl.Int64, _VALUE: dtype}
+        {USER_ID: ids, _TIMESTAMP_US: timestamps_us, _VALUE: values},
+        schema={USER_ID: pl.String, _TIMESTAMP_US: pl.Int64, _VALUE: dtype},
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from models.schema.event_kinds import EventKind
-from models.schema.relationship import PairBit
+from models.schema.relationship import Relationship
 from models.system.clock import MICROSECONDS
 
 DAY_S = 86_400
@@ -18,14 +18,14 @@ _DIRECTED = ["viewer", "other"]
 
 
 @dataclass(frozen=True)
-class PairState:
+class RelationshipState:
     """The friendships and the forbidden pairs."""
 
     connections: pl.DataFrame
     """`a` < `b` Int32, sorted, each pair once; `created_at` Int64 epoch seconds, null where nobody said"""
     forbidden: pl.DataFrame
     """`viewer`, `other` Int32, sorted, each once: the viewer must not see the other. `kinds` UInt8: why, the bits of
-    models.schema.relationship.PairBit but CONNECTED"""
+    models.schema.relationship.Relationship but CONNECTED"""
 
 
 def dataset_order(at: pl.Expr, as_of: int) -> pl.Expr:
@@ -39,7 +39,7 @@ def dataset_order(at: pl.Expr, as_of: int) -> pl.Expr:
 
 def resolve(
     connections: pl.DataFrame, interactions: pl.DataFrame, *, as_of: int, forbidden_days: int, until: int | None = None
-) -> PairState:
+) -> RelationshipState:
     """The state of every pair at `until`, by default `as_of`, from rows without loops in any order.
 
     `connections`: `a` < `b` Int32, `created_at` Int64 or null. `interactions`: `user`, `other` Int32, `kind` UInt8 of
@@ -58,19 +58,19 @@ def resolve(
     invited = _apart(_pending(events), none)
     after = ((as_of if until is None else until) - forbidden_days * DAY_S) * MICROSECONDS
     kinds = {
-        PairBit.BLOCKED_BY_VIEWER: blocked,
-        PairBit.BLOCKED_BY_OTHER: _turned(blocked),
-        PairBit.DISMISSED: _standing(events, EventKind.DISMISS, EventKind.UNDISMISS),
-        PairBit.REPORTED: _latest(events, [EventKind.REPORT]).select(_DIRECTED),
-        PairBit.INVITED_BY_VIEWER: invited,
-        PairBit.INVITED_BY_OTHER: _turned(invited),
-        PairBit.REFUSED: _both_ways(_apart(_lately_refused(events, after), none)),
+        Relationship.BLOCKED_BY_VIEWER: blocked,
+        Relationship.BLOCKED_BY_OTHER: _turned(blocked),
+        Relationship.DISMISSED: _standing(events, EventKind.DISMISS, EventKind.UNDISMISS),
+        Relationship.REPORTED: _latest(events, [EventKind.REPORT]).select(_DIRECTED),
+        Relationship.INVITED_BY_VIEWER: invited,
+        Relationship.INVITED_BY_OTHER: _turned(invited),
+        Relationship.REFUSED: _both_ways(_apart(_lately_refused(events, after), none)),
     }
     every = pl.concat(
         [pairs.with_columns(pl.lit(int(bit), dtype=pl.UInt8).alias("kinds")) for bit, pairs in kinds.items()]
     )
     joined = every.unique().group_by(_DIRECTED).agg(pl.col("kinds").sum().cast(pl.UInt8))
-    return PairState(connected.sort(_PAIR), joined.sort(_DIRECTED).collect(engine="streaming"))
+    return RelationshipState(connected.sort(_PAIR), joined.sort(_DIRECTED).collect(engine="streaming"))
 
 
 def _connected(connections: pl.LazyFrame, events: pl.LazyFrame, as_of: int) -> pl.LazyFrame:
@@ -91,8 +91,12 @@ def _pending(events: pl.LazyFrame) -> pl.LazyFrame:
     invited = _latest(events, [EventKind.INVITE])
     answered = _turned(_latest(events, [EventKind.ACCEPT, EventKind.DECLINE]))
     withdrawn = _latest(events, [EventKind.WITHDRAW])
-    settled = _latest(events, [*_JOINING, *_PARTING])
-    ends = pl.concat([answered, withdrawn, settled, _turned(settled)]).group_by(_DIRECTED).agg(pl.col("order").max())
+    shrink_towards_profile = _latest(events, [*_JOINING, *_PARTING])
+    ends = (
+        pl.concat([answered, withdrawn, shrink_towards_profile, _turned(shrink_towards_profile)])
+        .group_by(_DIRECTED)
+        .agg(pl.col("order").max())
+    )
     met = invited.join(ends, on=_DIRECTED, how="left", suffix="_end")
     return met.filter(pl.col("order_end").is_null() | (pl.col("order") > pl.col("order_end"))).select(_DIRECTED)
 

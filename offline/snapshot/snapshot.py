@@ -179,7 +179,7 @@ class Snapshot:
         return pairs["viewer"].to_numpy(), pairs["other"].to_numpy()
 
     def forbidden_kinds(self) -> NDArray[np.uint8]:
-        """(k,) uint8 of models.schema.relationship.PairBit: why, in the order of `forbidden`."""
+        """(k,) uint8 of models.schema.relationship.Relationship: why, in the order of `forbidden`."""
         return pl.read_parquet(self.directory / "forbidden.parquet", columns=["kinds"])["kinds"].to_numpy()
 
     def interactions(self) -> Interactions:

@@ -99,16 +99,16 @@ def generate(
     )  # a word more in a list moves no friendship
     progress("people", 0.0)
     sociability = communities.sociability(users, rng)
-    settled = communities.settle(sociability, mean, rng)
+    shrink_towards_profile = communities.settle(sociability, mean, rng)
     joined = calendar.joins(users, rng)
     seen = people.flags(users, rng)
-    table = people.table(settled, joined, seen, profile_rng)
+    table = people.table(shrink_towards_profile, joined, seen, profile_rng)
     progress("people", 1.0)
 
     hidden = ~(seen["active"] & seen["discoverable"])
     wanted = round(users * mean / 2) if users > 1 else 0
     before, after = calendar.beginnings(joined, sociability, hidden, wanted, rng)
-    groups = friendships.gather(settled.layers(), sociability)
+    groups = friendships.gather(shrink_towards_profile.layers(), sociability)
     friends = friendships.nobody(users, wanted + len(after.moments))
     work = wanted + len(after.moments)
     anyone, open_to = np.ones(users, dtype=bool), ~hidden
@@ -135,4 +135,4 @@ def generate(
     if fake_share:
         logged = fakes.invited_in_vain(planted, logged, joined, fake_rng)
     progress("interactions", 1.0)
-    return Network(table, settled, planted.connections, planted.held_out, logged, planted.kinds)
+    return Network(table, shrink_towards_profile, planted.connections, planted.held_out, logged, planted.kinds)

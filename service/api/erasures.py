@@ -55,11 +55,11 @@ async def erase(user_id: PathUser, parts: AppParts) -> Receipt:
     before = await erasure_of(store, keys, user_id)
     if before is not None:
         receipt, erasure = before
-        if LiveRecord.unpack(await store.get(keys.live(user_id))).profile <= erasure.stamp:
+        if LiveRecord.unpack(await store.get(keys.live(user_id))).profile <= erasure.timestamp_us:
             return Receipt(receipt=receipt)
-    stamp = await write_erasure(store, keys, user_id)
+    timestamp_us = await write_erasure(store, keys, user_id)
     await store.delete(list(_lists(parts, user_id)))
-    return Receipt(receipt=await open_erasure(store, keys, user_id, stamp))
+    return Receipt(receipt=await open_erasure(store, keys, user_id, timestamp_us))
 
 
 @router.get("/erasures/{receipt}", responses=problems(401, 403, 404, 503))
@@ -70,12 +70,12 @@ async def erasure(
     found = await erasure_by_receipt(parts.stores.requests, parts.keys, receipt)
     if found is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "no erasure has this receipt")
-    stamp, record = found
-    state = record.state(stamp)
+    timestamp_us, record = found
+    state = record.state(timestamp_us)
     return ErasureAnswer(
         receipt=receipt,
         state=state,
-        erased_at=_moment(stamp),
+        erased_at=_moment(timestamp_us),
         done_at=_moment(record.done_at) if state is State.DONE and record.done_at else None,
         waits_for=list(record.waits_for) if state is State.HIDDEN else [],
     )
@@ -92,5 +92,5 @@ def _lists(parts: Parts, user_id: str) -> Iterator[str]:
                 yield from (parts.keys.ranked(served.version, row, context) for context in contexts)
 
 
-def _moment(stamp: int) -> datetime:
-    return datetime.fromtimestamp(stamp / MICROSECONDS, UTC)
+def _moment(timestamp_us: int) -> datetime:
+    return datetime.fromtimestamp(timestamp_us / MICROSECONDS, UTC)

@@ -50,7 +50,7 @@ async def post(request: Request, parts: AppParts) -> EventsAnswer:
     events = await _events(request)
     gone = await _gone(parts, events)
     store, keys = parts.stores.requests, parts.keys
-    written = await write_events(store, keys, events, floor=parts.following.state.floor, gone=gone)
+    written = await write_events(store, keys, events, watermark=parts.following.state.watermark, gone=gone)
     parts.metrics.posted(
         accepted=written.accepted, duplicate=written.duplicates, clamped=written.clamped, gone=written.dropped
     )

@@ -13,7 +13,7 @@ from models.settings import CONTEXTS
 from service.api.recommendation_params import PATH, parse
 from service.metrics import Metrics
 from service.ranking.trace import Trace
-from service.recommend.online import Recommender
+from service.recommend.online import OnlineRecommender
 from service.recommend.responses import UNAVAILABLE
 from service.state.version_watcher import ServedVersions
 from service.web.auth import READ, Access
@@ -36,7 +36,7 @@ class Recommendations:
     def __init__(
         self,
         versions: ServedVersions,
-        recommender: Recommender,
+        recommender: OnlineRecommender,
         access: Access,
         metrics: Metrics,
         contexts: Collection[str],

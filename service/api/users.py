@@ -26,7 +26,7 @@ from service.api.dependencies import (
 )
 from service.api.openapi import problems
 from service.api.request_body import documented, json_object
-from service.state.current_profile import person_now
+from service.state.current_profile import current_profile
 from service.web.problems import ProblemError, invalid_all
 
 MOST_NAMED = 20
@@ -103,7 +103,7 @@ _COLUMNS = {
 @router.get("/users/{user_id}", dependencies=[MAY_READ], responses=problems(401, 403, 404, 422, 503))
 async def profile(user_id: PathUser, served: Served, parts: AppParts) -> dict[str, Any]:
     """The stored profile of a user, with what was put since: an object of column and value."""
-    person = await person_now(parts.stores.requests, parts.keys, served, user_id)
+    person = await current_profile(parts.stores.requests, parts.keys, served, user_id)
     if person is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "no user of this id is known")
     return dict(person.profile)
@@ -131,5 +131,5 @@ async def put(user_id: PathUser, request: Request, served: Served, parts: AppPar
     row = served.tables.vocabulary.row(user_id)
     base, cut = (ALL_FLAGS, 0) if row is None else (Flag(int(served.tables.flags[row])), served.manifest.cut_us)
     store, keys = parts.stores.requests, parts.keys
-    await write_profile(store, keys, user_id, columns, floor=parts.following.state.floor, base=base, cut=cut)
+    await write_profile(store, keys, user_id, columns, watermark=parts.following.state.watermark, base=base, cut=cut)
     return PutAnswer(accepted=len(columns))

@@ -11,7 +11,7 @@ from models.ranker.attribution import Explanation
 from models.schema.candidate_sources import Source
 from models.schema.columns import ALL_FLAGS
 from models.schema.pair_features import MEASURES
-from models.schema.relationship import PairBit
+from models.schema.relationship import Relationship
 from models.version.candidate_block import Block
 from models.version.new_user_record import ProfileCodes, codes_of
 from models.version.tables import Tables
@@ -50,7 +50,7 @@ class Pair:
 
     viewer: Viewer
     other: Viewer
-    holds: PairBit
+    holds: Relationship
     """what holds between them now; of use where the version does not know the other"""
 
     @property

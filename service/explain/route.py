@@ -56,7 +56,7 @@ async def why_of(
     packed = await parts.stores.requests.get(parts.keys.live(user_id))
     holds = derive_one(
         0,
-        LiveRecord.unpack(packed).ties.get(other_id, {}),
+        LiveRecord.unpack(packed).edges.get(other_id, {}),
         cut=0,
         refused_after=time_ns() // 1000 - parts.settings.forbidden_days * DAY_US,
     )

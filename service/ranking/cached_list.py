@@ -28,28 +28,28 @@ _WORD = struct.Struct("<I")
 _BYTES_PER_PERSON = 9
 
 
-class State(NamedTuple):
+class CacheKey(NamedTuple):
     """What a list depends on beside its version; lists made in equal states are equal."""
 
     epoch: int = 0
     """of the hidden set"""
     revision: int = 0
     """of the viewer's live record; 0: there is none"""
-    turned: int = 0
-    """service.ranking.viewer_state.LiveView.turned"""
+    relation_version: int = 0
+    """service.ranking.viewer_state.ViewerState.turned"""
     soft: int = 0
     """of the soft rules: their parameters and who was exposed too much, 32 bits"""
     friends: int = 0
-    """CRC-32 of what reasons were told by (service.ranking.pipeline.told_identity), of entries alone"""
+    """CRC-32 of what reasons were told by (service.ranking.pipeline.reasons_fingerprint), of entries alone"""
 
 
 @dataclass(frozen=True, slots=True)
-class KeptList:
+class CachedList:
     """A ranked list without the effect of soft rules, and its first places with it, as JSON."""
 
     listed: RankedList
     """those who hide at the moment included, whom entries leave out"""
-    state: State
+    state: CacheKey
     rows: Sequence[int]
     """(e,) rows of the entries"""
     scores: Sequence[float]
@@ -78,7 +78,7 @@ class KeptList:
         return body + _WORD.pack(zlib.crc32(body))
 
     @classmethod
-    def unpack(cls, record: bytes, viewer: int, people: int = MAX_ROW + 1) -> "KeptList":
+    def unpack(cls, record: bytes, viewer: int, people: int = MAX_ROW + 1) -> "CachedList":
         """The list of a record, in a version with so many people; arrays are views of it.
 
         Raises CorruptRecordError for another layout, a wrong length or checksum, another viewer's list, or a row beyond
@@ -112,4 +112,4 @@ class KeptList:
         if k and listed.rows.max() >= people:
             raise CorruptRecordError(f"row {owner}'s ranked list names row {listed.rows.max()} of {people} people")
         entries = Entries(record[text_at:end], places[2 * e : 3 * e], places[3 * e :])
-        return cls(listed, State(*state), places[:e], places[e : 2 * e], entries)
+        return cls(listed, CacheKey(*state), places[:e], places[e : 2 * e], entries)

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.schema.columns import Flag
-from models.schema.relationship import PairBit
+from models.schema.relationship import Relationship
 from models.version.tables import Tables
 from service.ranking.kernels.filters import judge
 from service.ranking.kernels.sorting import passing
-from service.ranking.viewer_state import LiveView
+from service.ranking.viewer_state import ViewerState
 
 ERASED_FLAG = 128
 """beside models.schema.columns.Flag, in the flags of a process: erased since the version's cut"""
@@ -49,14 +49,14 @@ class Rule(IntFlag):
 
 
 _OF_PAIR = {
-    PairBit.CONNECTED: Rule.CONNECTED,
-    PairBit.BLOCKED_BY_VIEWER: Rule.BLOCKED,
-    PairBit.BLOCKED_BY_OTHER: Rule.BLOCKED,
-    PairBit.DISMISSED: Rule.DISMISSED,
-    PairBit.REPORTED: Rule.REPORTED,
-    PairBit.INVITED_BY_VIEWER: Rule.INVITED,
-    PairBit.INVITED_BY_OTHER: Rule.INVITED,
-    PairBit.REFUSED: Rule.REFUSED,
+    Relationship.CONNECTED: Rule.CONNECTED,
+    Relationship.BLOCKED_BY_VIEWER: Rule.BLOCKED,
+    Relationship.BLOCKED_BY_OTHER: Rule.BLOCKED,
+    Relationship.DISMISSED: Rule.DISMISSED,
+    Relationship.REPORTED: Rule.REPORTED,
+    Relationship.INVITED_BY_VIEWER: Rule.INVITED,
+    Relationship.INVITED_BY_OTHER: Rule.INVITED,
+    Relationship.REFUSED: Rule.REFUSED,
 }
 
 
@@ -86,7 +86,7 @@ HIDING = np.uint16(Rule.UNDISCOVERABLE | Rule.INACTIVE)
 _NOBODY, _NOTHING = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.uint8)
 
 
-class Verdicts:
+class FilterMasks:
     """Says which rules forbid which candidates, by one version's tables and what is live.
 
     Keeps two bytes a user as scratch, all zero between calls; so one thread at a time may ask.
@@ -97,7 +97,7 @@ class Verdicts:
         self._marks = np.zeros(tables.n, dtype=np.uint16)
 
     def of(
-        self, viewer: int | None, rows: NDArray[np.uint32], flags: NDArray[np.uint8], view: LiveView | None = None
+        self, viewer: int | None, rows: NDArray[np.uint32], flags: NDArray[np.uint8], view: ViewerState | None = None
     ) -> NDArray[np.uint16]:
         """(m,) uint16 of Rule bits for candidates (m,), 0 where none forbids.
 
@@ -126,7 +126,7 @@ class Verdicts:
         return verdicts
 
 
-class Sifted(NamedTuple):
+class Filtered(NamedTuple):
     """What verdicts leave of the candidates (m,)."""
 
     places: NDArray[np.int32]
@@ -137,14 +137,14 @@ class Sifted(NamedTuple):
     """how many of those who are left a rule forbids that was passed over"""
 
 
-def sift(verdicts: NDArray[np.uint16], passed_over: int = 0) -> Sifted:
+def apply_filters(verdicts: NDArray[np.uint16], passed_over: int = 0) -> Filtered:
     """The candidates whom no rule forbids but those passed over, as bits of Rule."""
     places, dropped = np.empty(len(verdicts), dtype=np.int32), np.zeros(len(_NAMES), dtype=np.int64)
     kept, over = passing(verdicts, passed_over, places, dropped)
     if kept == len(verdicts) and not over:
-        return Sifted(places, {}, 0)
+        return Filtered(places, {}, 0)
     counted = {name: count for name, count in zip(_NAMES, dropped.tolist(), strict=True) if count}
-    return Sifted(places[:kept], counted, over)
+    return Filtered(places[:kept], counted, over)
 
 
 def name_of(rule: Rule) -> str:

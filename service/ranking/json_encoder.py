@@ -22,7 +22,7 @@ _SOURCE_TEXT = np.frombuffer(b"".join(_SOURCES), dtype=np.uint8)
 _SOURCE_STARTS = np.cumsum([0, *map(len, _SOURCES)])
 
 
-class EntryEncoder:
+class JsonEncoder:
     """Encodes people of one version for one viewer at a time.
 
     Holds a byte a user as scratch; one thread at a time.

@@ -11,23 +11,23 @@ from models.ranker.ranker import PersonTables, ViewerInputs
 from models.schema.vocabulary import Vocabulary
 from models.version.candidate_block import Block
 from models.version.tables import Tables
-from service.ranking.cached_list import KeptList, State
+from service.ranking.cached_list import CachedList, CacheKey
 from service.ranking.cold_start import ColdStart
 from service.ranking.filters import (
     EXCLUDED,
     HIDING,
-    Verdicts,
-    sift,
+    FilterMasks,
+    apply_filters,
 )
-from service.ranking.json_encoder import EntryEncoder
+from service.ranking.json_encoder import JsonEncoder
 from service.ranking.kernels.sorting import best_first, settle
 from service.ranking.list_json import NO_ENTRIES, Entries
 from service.ranking.ranked_list import RankedList
 from service.ranking.reasons import nameable_friends
-from service.ranking.rerank import SoftRules, SoftSettings
+from service.ranking.rerank import Reranker, RerankSettings
 from service.ranking.tie_break import id_hashes
 from service.ranking.trace import Trace
-from service.ranking.user_flags import PeopleNow
+from service.ranking.user_flags import UserFlags
 from service.ranking.viewer import Viewer
 
 KEPT = 150
@@ -61,12 +61,12 @@ class Scorer(Protocol):
 class Ranking:
     """Ranks and encodes with one version's tables and ranker. One thread at a time."""
 
-    def __init__(self, tables: Tables, scorer: Scorer, settings: SoftSettings) -> None:
+    def __init__(self, tables: Tables, scorer: Scorer, settings: RerankSettings) -> None:
         self.tables = tables
-        self.now = PeopleNow(tables)
-        self.soft = SoftRules(tables, settings)
-        self.encoder = EntryEncoder(tables)
-        self._verdicts = Verdicts(tables)
+        self.now = UserFlags(tables)
+        self.soft = Reranker(tables, settings)
+        self.encoder = JsonEncoder(tables)
+        self._verdicts = FilterMasks(tables)
         self._cold_start = ColdStart(tables)
         self._scorer = scorer
         self._hashes = id_hashes(tables.vocabulary)
@@ -117,20 +117,20 @@ class Ranking:
         """Rows of the viewer's connections who may be named and counted to her now, ascending."""
         return nameable_friends(self.tables, viewer.row, self.now.flags, viewer.view)
 
-    def state(self, viewer: Viewer) -> State:
+    def state(self, viewer: Viewer) -> CacheKey:
         """What a list of the viewer depends on now, but for the friends of its entries."""
         view = viewer.view
         soft = zlib.crc32(b"%d" % self.now.exposure, self.soft.identity)
         if view is None:
-            return State(self.now.epoch, soft=soft)
-        return State(self.now.epoch, view.revision, view.turned, soft)
+            return CacheKey(self.now.epoch, soft=soft)
+        return CacheKey(self.now.epoch, view.revision, view.relation_version, soft)
 
     def allowed(self, listed: RankedList, viewer: Viewer, excluded: NDArray[np.int32], trace: Trace) -> RankedList:
         """Those of a list whom no hard rule forbids now, less the rows excluded (k,)."""
         verdicts = self.verdicts(viewer, listed.rows)
         if len(excluded):
             verdicts[np.isin(listed.rows, excluded)] |= EXCLUDED
-        left = sift(verdicts)
+        left = apply_filters(verdicts)
         if not left.dropped:
             return listed
         for name, count in left.dropped.items():
@@ -146,7 +146,7 @@ class Ranking:
         trace: Trace,
         lowest: np.float32 | None = None,
     ) -> RankedList | None:
-        """The first places of a list after the soft rules (service.ranking.rerank.SoftRules.placed)."""
+        """The first places of a list after the soft rules (service.ranking.rerank.Reranker.placed)."""
         return self.soft.placed(listed, context, places, viewer.view, self.now, trace.moved, lowest)
 
     def encoded(
@@ -154,7 +154,7 @@ class Ranking:
         placed: RankedList,
         viewer: Viewer,
         friends: NDArray[np.int32],
-        known: KeptList | None = None,
+        known: CachedList | None = None,
     ) -> Entries:
         """The JSON of people in their places. `known` has entries made with the same friends, which are moved."""
         if not len(placed):
@@ -163,7 +163,7 @@ class Ranking:
             return self._moved(placed, viewer, friends, known)
         return self.encoder.entries(viewer.profile, friends, placed.rows, placed.scores, placed.sources)
 
-    def _moved(self, placed: RankedList, viewer: Viewer, friends: NDArray[np.int32], known: KeptList) -> Entries:
+    def _moved(self, placed: RankedList, viewer: Viewer, friends: NDArray[np.int32], known: CachedList) -> Entries:
         """Entries in their places: those that are known with the same score moved, the others made."""
         there = {row: at for at, row in enumerate(known.rows)}
         halves: list[tuple[bytes, bytes] | None] = []
@@ -190,7 +190,7 @@ class Ranking:
     ) -> tuple[RankedList, RankedList]:
         """Those of the candidates (m,) whom no hard rule forbids, best first; and whom none but `passing` does."""
         verdicts = self.verdicts(viewer, rows)
-        best, trace.drops, hidden = sift(verdicts, int(passing))
+        best, trace.drops, hidden = apply_filters(verdicts, int(passing))
         self._sort(viewer, rows, scores, best)
         candidates = RankedList(viewer.row, rows.take(best), scores.take(best), bits.take(best))
         return candidates.only(verdicts.take(best) == 0) if hidden else candidates, candidates
@@ -204,10 +204,14 @@ class Ranking:
             settle(scores, places, rows, self._hashes, int(own))
 
 
-def told_identity(viewer: Viewer, friends: NDArray[np.int32]) -> int:
+def reasons_fingerprint(viewer: Viewer, friends: NDArray[np.int32]) -> int:
     """CRC-32 of what a viewer is told reasons by: rows of friends who may be named, and which profile."""
     told = zlib.crc32(friends.astype("<i4", copy=False).tobytes())
-    return told if viewer.view is None or not viewer.view.put else zlib.crc32(b"%d" % viewer.view.put, told)
+    return (
+        told
+        if viewer.view is None or not viewer.view.profile_changed_at
+        else zlib.crc32(b"%d" % viewer.view.profile_changed_at, told)
+    )
 
 
 def _hash_of(user_id: str) -> np.uint32:

@@ -6,7 +6,7 @@
     bytes 4-7       row of the viewer, uint32
     3 x uint64      the state that it was made in: epoch of the hidden set; revision of the viewer's live record, and
                     the number that says how her friends and her lifted ties stood
-                    (service.ranking.viewer_state.LiveView.turned)
+                    (service.ranking.viewer_state.ViewerState.turned)
     2 x uint32      what the soft rules were, and which friends could be named
     k x uint32      rows, best first, before any soft rule
     k x float32     scores, never rising

@@ -13,7 +13,7 @@ from models.version.new_user_record import ProfileCodes, codes_of
 from models.version.tables import Tables
 from service.ranking.kernels.json_encoder import CATEGORY, SET
 from service.ranking.kernels.mutual_friends import nameable
-from service.ranking.viewer_state import LiveView
+from service.ranking.viewer_state import ViewerState
 
 _REASONS_KEPT = 1 << 14
 _NOBODY: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
@@ -21,7 +21,7 @@ _NAMEABLE = int(Flag.ACTIVE | Flag.CONNECTIONS_VISIBLE)
 
 
 def nameable_friends(
-    tables: Tables, viewer: int | None, flags: NDArray[np.uint8] | None = None, view: LiveView | None = None
+    tables: Tables, viewer: int | None, flags: NDArray[np.uint8] | None = None, view: ViewerState | None = None
 ) -> NDArray[np.int32]:
     """Rows of the viewer's connections that may be named and counted to the viewer, ascending.
 

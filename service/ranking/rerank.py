@@ -21,8 +21,8 @@ from models.settings import ContextLimit, Settings
 from models.version.tables import Tables
 from service.ranking.kernels.diversity import PAGE, page_by_page
 from service.ranking.ranked_list import RankedList
-from service.ranking.user_flags import PeopleNow
-from service.ranking.viewer_state import LiveView
+from service.ranking.user_flags import UserFlags
+from service.ranking.viewer_state import ViewerState
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Suspicious:
 
 
 @dataclass(frozen=True, slots=True)
-class SoftSettings:
+class RerankSettings:
     """The parameters of all soft rules."""
 
     diversity: Diversity
@@ -68,7 +68,7 @@ class SoftSettings:
     suspicious: Suspicious = Suspicious()
 
     @classmethod
-    def of(cls, settings: Settings) -> "SoftSettings":
+    def of(cls, settings: Settings) -> "RerankSettings":
         """Those that an operator set."""
         return cls(
             Diversity(settings.diversity_column, settings.diversity_most),
@@ -85,7 +85,7 @@ class SoftSettings:
 
 
 @dataclass(slots=True)
-class Turn:
+class Slate:
     """One list on its way through the rules."""
 
     rows: NDArray[np.uint32]
@@ -114,13 +114,13 @@ class Turn:
         return int(new.sum())
 
 
-class SoftRule(Protocol):
+class RerankRule(Protocol):
     """One rule over a whole list."""
 
     name: str
     """what counters call it"""
 
-    def apply(self, turn: Turn, context: str, view: LiveView | None, now: PeopleNow) -> int:
+    def apply(self, slate: Slate, context: str, view: ViewerState | None, now: UserFlags) -> int:
         """Changes scores or puts people aside; how many were put aside or left out."""
         ...
 
@@ -134,13 +134,13 @@ class FatigueRule:
         self._factor = np.float32(fatigue.factor)
         self._limit = fatigue.limit
 
-    def apply(self, turn: Turn, context: str, view: LiveView | None, now: PeopleNow) -> int:
+    def apply(self, slate: Slate, context: str, view: ViewerState | None, now: UserFlags) -> int:
         if view is None or not len(view.shown):
             return 0
-        at = np.minimum(np.searchsorted(view.shown, turn.rows), len(view.shown) - 1)
-        times = np.where(view.shown[at] == turn.rows, view.times[at], np.float32(0))
-        turn.scores = (turn.scores * self._factor**times).astype(np.float32)
-        return turn.put_aside(times >= self._limit)
+        at = np.minimum(np.searchsorted(view.shown, slate.rows), len(view.shown) - 1)
+        times = np.where(view.shown[at] == slate.rows, view.times[at], np.float32(0))
+        slate.scores = (slate.scores * self._factor**times).astype(np.float32)
+        return slate.put_aside(times >= self._limit)
 
 
 class ExposureRule:
@@ -148,8 +148,8 @@ class ExposureRule:
 
     name = "exposure"
 
-    def apply(self, turn: Turn, context: str, view: LiveView | None, now: PeopleNow) -> int:
-        return turn.put_aside(now.exposed[turn.rows]) if now.exposed is not None else 0
+    def apply(self, slate: Slate, context: str, view: ViewerState | None, now: UserFlags) -> int:
+        return slate.put_aside(now.exposed[slate.rows]) if now.exposed is not None else 0
 
 
 class SuspiciousRule:
@@ -162,11 +162,11 @@ class SuspiciousRule:
         self._who = found if found is not None and found.any() else None
         self._drop = suspicious.drop
 
-    def apply(self, turn: Turn, context: str, view: LiveView | None, now: PeopleNow) -> int:
+    def apply(self, slate: Slate, context: str, view: ViewerState | None, now: UserFlags) -> int:
         if self._who is None:
             return 0
-        who = self._who[turn.rows]
-        return turn.leave_out(who) if self._drop else turn.put_aside(who)
+        who = self._who[slate.rows]
+        return slate.leave_out(who) if self._drop else slate.put_aside(who)
 
 
 class ContextRule:
@@ -177,19 +177,19 @@ class ContextRule:
     def __init__(self, limits: Mapping[str, ContextLimit]) -> None:
         self._limits = limits
 
-    def apply(self, turn: Turn, context: str, view: LiveView | None, now: PeopleNow) -> int:
+    def apply(self, slate: Slate, context: str, view: ViewerState | None, now: UserFlags) -> int:
         limit = self._limits.get(context)
         if limit is None or limit.least_score <= 0:
             return 0
-        return turn.leave_out(turn.scores < np.float32(limit.least_score))
+        return slate.leave_out(slate.scores < np.float32(limit.least_score))
 
 
-class SoftRules:
+class Reranker:
     """All of them in their order, for one version."""
 
-    def __init__(self, tables: Tables, settings: SoftSettings) -> None:
+    def __init__(self, tables: Tables, settings: RerankSettings) -> None:
         self.identity = settings.identity
-        self._rules: Sequence[SoftRule] = (
+        self._rules: Sequence[RerankRule] = (
             FatigueRule(settings.fatigue),
             ExposureRule(),
             SuspiciousRule(tables.suspicion, settings.suspicious),
@@ -211,8 +211,8 @@ class SoftRules:
         listed: RankedList,
         context: str,
         places: int,
-        view: LiveView | None,
-        now: PeopleNow,
+        view: ViewerState | None,
+        now: UserFlags,
         moved: dict[str, int],
         lowest: np.float32 | None = None,
     ) -> RankedList | None:
@@ -222,17 +222,17 @@ class SoftRules:
         where nobody is missing; the answer is None where they might have come into these places.
         """
         places = self.places(context, places)
-        turn = Turn(listed.rows, listed.scores)
+        slate = Slate(listed.rows, listed.scores)
         for rule in self._rules:
-            if count := rule.apply(turn, context, view, now):
+            if count := rule.apply(slate, context, view, now):
                 moved[rule.name] = count
         limit = self._limits.get(context)
         if lowest is not None and limit is not None and lowest < np.float32(limit.least_score):
             lowest = None  # whoever is missing would be left out
-        order = _ordered(turn, listed.scores)
+        order = _ordered(slate, listed.scores)
         rows = listed.rows if order is None else listed.rows[order]
-        scores = turn.scores if order is None else turn.scores[order]
-        known = len(rows) if lowest is None else _known(turn, order, scores, lowest)
+        scores = slate.scores if order is None else slate.scores[order]
+        known = len(rows) if lowest is None else _known(slate, order, scores, lowest)
         chosen = self._pages(rows[:known], places, moved, is_whole=known == len(rows) and lowest is None)
         if chosen is None:
             return None
@@ -258,22 +258,24 @@ class SoftRules:
         return chosen
 
 
-def _ordered(turn: Turn, before: NDArray[np.float32]) -> NDArray[np.intp] | None:
+def _ordered(slate: Slate, before: NDArray[np.float32]) -> NDArray[np.intp] | None:
     """Positions in the order of the scores as they are, those put aside last; None where that changes nothing.
 
     `before` (m,) are the scores that the list came with, falling.
     """
-    if turn.scores is before and turn.aside is None and turn.left_out is None:
+    if slate.scores is before and slate.aside is None and slate.left_out is None:
         return None
-    order = np.argsort(-turn.scores, kind="stable") if turn.aside is None else np.lexsort((-turn.scores, turn.aside))
-    return order if turn.left_out is None else order[~turn.left_out[order]]
+    order = (
+        np.argsort(-slate.scores, kind="stable") if slate.aside is None else np.lexsort((-slate.scores, slate.aside))
+    )
+    return order if slate.left_out is None else order[~slate.left_out[order]]
 
 
-def _known(turn: Turn, order: NDArray[np.intp] | None, scores: NDArray[np.float32], lowest: np.float32) -> int:
+def _known(slate: Slate, order: NDArray[np.intp] | None, scores: NDArray[np.float32], lowest: np.float32) -> int:
     """How many of the ordered people (m,) surely stand before anybody who is missing."""
     before = scores >= lowest
-    if turn.aside is not None and order is not None:
-        before &= ~turn.aside[order]
+    if slate.aside is not None and order is not None:
+        before &= ~slate.aside[order]
     return len(before) if before.all() else int(np.argmin(before))
 
 

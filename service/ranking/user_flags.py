@@ -14,7 +14,7 @@ ROWS_REMEMBERED = 1 << 16
 """ids of which a version remembers the rows: a binary search costs more than all else that is done with one"""
 
 
-class PeopleNow:
+class UserFlags:
     """Of one version in one process; one thread or loop at a time. Arrays are replaced, never written to."""
 
     def __init__(self, tables: Tables) -> None:

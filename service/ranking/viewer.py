@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from models.ranker.ranker import ViewerInputs
 from models.version.new_user_record import ProfileCodes
-from service.ranking.viewer_state import LiveView
+from service.ranking.viewer_state import ViewerState
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,7 @@ class Viewer:
     user_id: str
     row: int | None
     """None: the version does not know her"""
-    view: LiveView | None = None
+    view: ViewerState | None = None
     """what is live of her; None: nothing"""
     is_served: bool = True
     """False: erased, or deactivated"""
@@ -24,9 +24,9 @@ class Viewer:
     """what scoring reads of a viewer without a row"""
 
     @property
-    def reshaped(self) -> int:
+    def graph_changed_at(self) -> int:
         """When her friends or her profile last changed, microseconds; 0: not lately."""
-        return 0 if self.view is None else self.view.reshaped
+        return 0 if self.view is None else self.view.graph_changed_at
 
     @property
     def profile(self) -> "int | ProfileCodes | None":

@@ -7,39 +7,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.live_state.edges import (
-    MARKS,
-    RESHAPING,
+    EDGE_EVENTS,
+    GRAPH_CHANGING,
     Direction,
     derive,
+    edge_event,
     forbids,
-    mark,
 )
 from models.live_state.neighbourhood import base_bits
 from models.live_state.user_record import LiveRecord
 from models.schema.columns import ALL_FLAGS, Flag
 from models.schema.event_kinds import EventKind
-from models.schema.relationship import PairBit
+from models.schema.relationship import Relationship
 from models.version.tables import Tables
 
 _LIFTING = frozenset({EventKind.UNBLOCK, EventKind.UNDISMISS, EventKind.WITHDRAW})
 _TURNING = np.array(
-    sorted(mark(direction, kind) for direction in Direction for kind in RESHAPING | _LIFTING), dtype=np.intp
+    sorted(edge_event(direction, kind) for direction in Direction for kind in GRAPH_CHANGING | _LIFTING), dtype=np.intp
 )
 """the marks after which a list holds people that were not in it, or turns to other friends"""
 
 
 @dataclass(frozen=True, slots=True)
-class LiveView:
+class ViewerState:
     """One viewer in one version. Rows are int32, ascending; people whom the version does not know are left out."""
 
     revision: int
     """of the record"""
-    turned: int
+    relation_version: int
     """a number that changes whenever a friendship was made or ended, or what forbade somebody was lifted"""
     others: NDArray[np.int32]
     """(k,) everybody with whom something happened since the cut"""
     bits: NDArray[np.uint8]
-    """(k,) models.schema.relationship.PairBit: what holds with each, the version's knowledge included"""
+    """(k,) models.schema.relationship.Relationship: what holds with each, the version's knowledge included"""
     friends: NDArray[np.int32]
     """(f,) connections, less those who are kept apart from the viewer"""
     shown: NDArray[np.int32]
@@ -52,13 +52,13 @@ class LiveView:
     """come back after an erasure that the version does not know of: its row is somebody else's"""
     flags: Flag = ALL_FLAGS
     """of a viewer without a row; the hidden set knows of the others"""
-    reshaped: int = 0
+    graph_changed_at: int = 0
     """when the friendships or the profile of the viewer last changed, microseconds; 0: never"""
-    put: int = 0
+    profile_changed_at: int = 0
     """when the profile of a viewer with a row was last changed since the cut, microseconds; 0: not at all"""
 
 
-def resolved(
+def from_record(
     record: LiveRecord,
     tables: Tables,
     row: int | None,
@@ -67,7 +67,7 @@ def resolved(
     refused_after: int,
     is_erased: bool = False,
     rows_of: Callable[[Iterable[str]], NDArray[np.int32]] | None = None,
-) -> LiveView:
+) -> ViewerState:
     """The view of the person whose record it is, at `row` of a version with this cut.
 
     `cut` and `refused_after` as in models.live_state.edges.derive; `is_erased`: that row is of a person erased since;
@@ -78,22 +78,24 @@ def resolved(
     if is_new:
         row = None
     rows_of = rows_of or tables.vocabulary.rows
-    rows = rows_of(record.ties)
-    stamps = record.stamps()
+    rows = rows_of(record.edges)
+    timestamps_us = record.timestamps_us()
     known = rows >= 0
     if row is not None:
         known &= rows != row
     order = np.argsort(rows[known])
-    others, own = rows[known][order], stamps[known][order]
+    others, own = rows[known][order], timestamps_us[known][order]
     bits = derive(base_bits(tables, row, others), own, cut=cut, refused_after=refused_after)
     base = tables.graph.neighbours(row) if row is not None else np.zeros(0, np.int32)
     barred = tables.forbidden.neighbours(row) if row is not None else np.zeros(0, np.int32)
     untouched = np.setdiff1d(np.setdiff1d(base, barred, assume_unique=True), others, assume_unique=True)
-    joined = others[((bits & np.uint8(PairBit.CONNECTED)) != 0) & ~forbids(bits)]
+    joined = others[((bits & np.uint8(Relationship.CONNECTED)) != 0) & ~forbids(bits)]
     shown, times = _shown(record, rows_of(record.shown))
-    return LiveView(
+    return ViewerState(
         revision=record.revision,
-        turned=int(stamps.reshape(-1, MARKS)[:, _TURNING].astype(np.uint64).sum(dtype=np.uint64)),
+        relation_version=int(
+            timestamps_us.reshape(-1, EDGE_EVENTS)[:, _TURNING].astype(np.uint64).sum(dtype=np.uint64)
+        ),
         others=others,
         bits=bits,
         friends=np.union1d(untouched, joined).astype(np.int32),
@@ -102,8 +104,8 @@ def resolved(
         is_gone=is_gone,
         is_new=is_new,
         flags=record.flags_over(int(ALL_FLAGS), 0),
-        reshaped=max(record.reshaped, record.profile),
-        put=record.profile if row is not None and record.profile > cut else 0,
+        graph_changed_at=max(record.graph_changed_at, record.profile),
+        profile_changed_at=record.profile if row is not None and record.profile > cut else 0,
     )
 
 

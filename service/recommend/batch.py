@@ -21,7 +21,7 @@ from models.store.keys import Keys
 from models.store.protocol import SyncStore
 from models.version.candidate_block import Block
 from models.version.local_versions import Versions
-from service.ranking.rerank import SoftSettings
+from service.ranking.rerank import RerankSettings
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
 from service.recommend import responses
@@ -54,7 +54,7 @@ class BatchRecommender:
         versions: Versions,
         keys: Keys,
         open_scorer: OpenScorer,
-        rules: SoftSettings,
+        rules: RerankSettings,
         forbidden_days: int = FORBIDDEN_DAYS,
     ) -> None:
         pointer = read_pointer(store, keys=keys)
@@ -87,7 +87,7 @@ class BatchRecommender:
     def _follow(self) -> None:
         """Learns who is hidden by now."""
         self._state.take_hidden(follow_blocking(self._store, self._keys, self._state.hidden))
-        self._state.bring(self._version)
+        self._state.catch_up(self._version)
 
     def _batch(self, queries: Sequence[Query]) -> list[Answer]:
         """The answers to a batch: one trip for blocks and live records, one more for blocks of the version before."""
@@ -116,7 +116,7 @@ class BatchRecommender:
 
     def _changed(self, version: ServedVersion, viewer: Viewer) -> Viewer:
         """The viewer with her profile as it is now."""
-        if viewer.view is None or not viewer.view.put:
+        if viewer.view is None or not viewer.view.profile_changed_at:
             return viewer
         profile = self._store.get(self._keys.live_profile(viewer.user_id))
         try:
@@ -154,7 +154,7 @@ class BatchRecommender:
         for query, viewer, record, packed in zip(queries, viewers, records, live, strict=True):
             stale = None
             if previous is not None and (row := previous.tables.vocabulary.row(query.user_id)) is not None:
-                self._state.bring(previous)
+                self._state.catch_up(previous)
                 before = self._changed(previous, self._state.viewer(previous, query.user_id, row, packed))
                 if before.row is not None:
                     make = partial(responses.stale, query, self._version, viewer, previous, before, trace=Trace())

@@ -13,7 +13,7 @@ from models.settings import CONTEXTS, Settings
 from models.store.connect import open_sync
 from models.store.keys import Keys
 from models.version.local_versions import Versions
-from service.ranking.rerank import SoftSettings
+from service.ranking.rerank import RerankSettings
 from service.recommend.batch import BatchRecommender, read_user_ids
 
 _LOGGED_EVERY = 10_000
@@ -34,7 +34,7 @@ def run(settings: Settings, users: Path | None, *, everybody: bool, context: str
             Versions(settings.home),
             Keys(settings.namespace),
             Ranker.open,
-            SoftSettings.of(settings),
+            RerankSettings.of(settings),
             settings.forbidden_days,
         )
         wanted = recommender.everybody if everybody else ids

@@ -17,7 +17,7 @@ MOST_WAITING = 1000
 """ranked lists that wait for the store at most; beyond it new ones are dropped and counted"""
 
 
-class WriteBehind:
+class CacheWriter:
     """One task that writes what requests leave; lives from `start` to `aclose`, which writes the rest.
 
     A list that cannot be written is dropped: it is a cache. Both are counted as degraded.

@@ -4,18 +4,18 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from models.errors import CorruptRecordError, StoreUnavailableError
-from models.store.deadline import Patience
+from models.store.deadline import Deadline
 from models.store.keys import Keys
 from models.store.protocol import AsyncStore
 from models.system.clock import MICROSECONDS, now_us
 from models.version.candidate_block import Block
 from service.metrics import Metrics
-from service.ranking.cached_list import KeptList
+from service.ranking.cached_list import CachedList
 from service.ranking.pipeline import KEPT
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
 from service.recommend import responses
-from service.recommend.cache_writer import WriteBehind
+from service.recommend.cache_writer import CacheWriter
 from service.recommend.new_users import (
     changed,
     is_worth_making,
@@ -24,7 +24,7 @@ from service.recommend.new_users import (
 )
 from service.recommend.query import Query
 from service.recommend.responses import Answer
-from service.state.live_sync import Following
+from service.state.live_sync import LiveSync
 from service.state.served_version import ServedVersion
 from service.web.problems import unavailable
 
@@ -36,7 +36,7 @@ whoever takes away a list that came of the ones before may die before it does"""
 _Read = TypeVar("_Read")
 
 
-class Recommender:
+class OnlineRecommender:
     """Answers queries with the version it is given; every trip to the store is one await.
 
     The first trip, which is mostly the only one, has the store's own deadline. All that follow it together have as
@@ -47,19 +47,19 @@ class Recommender:
         self,
         store: AsyncStore,
         keys: Keys,
-        following: Following,
-        behind: WriteBehind,
+        following: LiveSync,
+        behind: CacheWriter,
         metrics: Metrics,
-        patience_s: float,
+        deadline_s: float,
         clock: Callable[[], int] = now_us,
     ) -> None:
-        """`patience_s` is how long the store may take for all trips but the first."""
+        """`deadline_s` is how long the store may take for all trips but the first."""
         self._store = store
         self._keys = keys
         self._following = following
         self._behind = behind
         self._metrics = metrics
-        self._patience_s = patience_s
+        self._deadline_s = deadline_s
         self._clock = clock
 
     async def answer(
@@ -71,7 +71,7 @@ class Recommender:
         Raises StoreUnavailableError where the store does not answer in time, ProblemError 503 where what it says of the
         viewer does not read back.
         """
-        keys, user_id, patience = self._keys, query.user_id, Patience(self._patience_s)
+        keys, user_id, deadline = self._keys, query.user_id, Deadline(self._deadline_s)
         row = version.ranking.now.row(user_id)
         reads_kept = row is not None and not (fresh or responses.is_deep(query))
         wanted = [keys.live(user_id), keys.hidden_epoch]
@@ -80,22 +80,22 @@ class Recommender:
             wanted.append(key)
         live, epoch, *found = await self._store.get_many(wanted)
         if not self._following.knows(epoch):
-            await _within(patience, self._following.hidden(epoch))
+            await _within(deadline, self._following.hidden(epoch))
         trace.stage("store")
         viewer = self._viewer(version, user_id, row, live)
         if not viewer.is_served:
             return responses.nothing(version)
         if row is None or viewer.row is None:
-            return await self._newcomer(query, version, viewer, trace, patience)
-        viewer = await self._changed(version, viewer, trace, patience)
+            return await self._newcomer(query, version, viewer, trace, deadline)
+        viewer = await self._changed(version, viewer, trace, deadline)
         if reads_kept:
             listed = self._kept(found[0], row, version.tables.n)
             if listed is not None and (answer := responses.kept(query, version, viewer, listed, trace)) is not None:
                 return answer
-            found = [await _within(patience, self._store.get(keys.block(version.version, row)))]
+            found = [await _within(deadline, self._store.get(keys.block(version.version, row)))]
             trace.stage("store")
         block = self._block(found[0], row, version.tables.n)
-        keep = not fresh and self._clock() - viewer.reshaped > SETTLING_US
+        keep = not fresh and self._clock() - viewer.graph_changed_at > SETTLING_US
         ranked = self._readable(lambda one: responses.ranked(query, version, viewer, one, trace, kept=keep), block)
         if ranked is not None:
             answer, made = ranked
@@ -104,10 +104,10 @@ class Recommender:
             return answer
         self._behind.queue(user_id)
         if previous is not None and (older := previous.tables.vocabulary.row(user_id)) is not None:
-            record = await _within(patience, self._store.get(keys.block(previous.version, older)))
+            record = await _within(deadline, self._store.get(keys.block(previous.version, older)))
             block = self._block(record, older, previous.tables.n)
             trace.stage("store")
-            before = await self._changed(previous, self._viewer(previous, user_id, older, live), trace, patience)
+            before = await self._changed(previous, self._viewer(previous, user_id, older, live), trace, deadline)
             if before.row is not None:
                 stale = self._readable(
                     lambda one: responses.stale(query, version, viewer, previous, before, one, trace), block
@@ -117,13 +117,13 @@ class Recommender:
         return responses.cold(query, version, viewer, trace)
 
     async def _newcomer(
-        self, query: Query, version: ServedVersion, viewer: Viewer, trace: Trace, patience: Patience
+        self, query: Query, version: ServedVersion, viewer: Viewer, trace: Trace, deadline: Deadline
     ) -> Answer:
         """The list for somebody whom the version does not know; a stranger is asked nothing of the store."""
         block = None
         if viewer.view is not None:
             wanted = newcomer_keys(self._keys, version.version, query.user_id)
-            record, profile = await _within(patience, self._store.get_many(wanted))
+            record, profile = await _within(deadline, self._store.get_many(wanted))
             trace.stage("store")
             try:
                 viewer, block = met(viewer, version.tables, record, profile)
@@ -136,11 +136,11 @@ class Recommender:
             self._behind.queue(query.user_id)
         return responses.cold(query, version, viewer, trace)
 
-    async def _changed(self, version: ServedVersion, viewer: Viewer, trace: Trace, patience: Patience) -> Viewer:
+    async def _changed(self, version: ServedVersion, viewer: Viewer, trace: Trace, deadline: Deadline) -> Viewer:
         """The viewer with her profile as it is now; who did not change it is asked nothing of the store."""
-        if viewer.view is None or not viewer.view.put:
+        if viewer.view is None or not viewer.view.profile_changed_at:
             return viewer
-        profile = await _within(patience, self._store.get(self._keys.live_profile(viewer.user_id)))
+        profile = await _within(deadline, self._store.get(self._keys.live_profile(viewer.user_id)))
         trace.stage("store")
         try:
             return changed(viewer, version.tables, version.manifest.cut_us, profile)
@@ -150,17 +150,17 @@ class Recommender:
 
     def _viewer(self, version: ServedVersion, user_id: str, row: int | None, live: bytes | None) -> Viewer:
         """The viewer by what is live."""
-        self._following.state.bring(version)
+        self._following.state.catch_up(version)
         try:
             return self._following.state.viewer(version, user_id, row, live)
         except CorruptRecordError as error:
             self._metrics.degraded.labels("corrupt_record").inc()
             raise unavailable("what is known of this user does not read back", served=responses.UNAVAILABLE) from error
 
-    def _kept(self, record: bytes | None, row: int, people: int) -> KeptList | None:
+    def _kept(self, record: bytes | None, row: int, people: int) -> CachedList | None:
         """The ranked list of a record, or None."""
         try:
-            return KeptList.unpack(record, row, people) if record is not None else None
+            return CachedList.unpack(record, row, people) if record is not None else None
         except CorruptRecordError:
             self._metrics.degraded.labels("corrupt_list").inc()
             return None
@@ -182,10 +182,10 @@ class Recommender:
             return None
 
 
-async def _within(patience: Patience, trip: Awaitable[_Read]) -> _Read:
+async def _within(deadline: Deadline, trip: Awaitable[_Read]) -> _Read:
     """What a trip brings, within what is left of the patience. Raises StoreUnavailableError where it takes longer."""
     try:
-        async with patience:
+        async with deadline:
             return await trip
     except TimeoutError as error:
         raise StoreUnavailableError("The store does not answer in time.") from error

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from models.errors import CorruptRecordError
 from models.version.candidate_block import Block
-from service.ranking.cached_list import KeptList
-from service.ranking.pipeline import DEEPEST, KEPT, told_identity
+from service.ranking.cached_list import CachedList
+from service.ranking.pipeline import DEEPEST, KEPT, reasons_fingerprint
 from service.ranking.ranked_list import RankedList
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
@@ -52,7 +52,7 @@ def nothing(version: ServedVersion) -> Answer:
     return Answer(EMPTY, version.version, b"")
 
 
-def kept(query: Query, version: ServedVersion, viewer: Viewer, found: KeptList, trace: Trace) -> Answer | None:
+def kept(query: Query, version: ServedVersion, viewer: Viewer, found: CachedList, trace: Trace) -> Answer | None:
     """The answer from a list that was ranked before with this version, by what is live now.
 
     None where the viewer's friends changed since, something that forbade was lifted, or people who are not in it may
@@ -65,7 +65,7 @@ def kept(query: Query, version: ServedVersion, viewer: Viewer, found: KeptList, 
         if places <= len(entries) or len(entries) < DEFAULT_LIMIT:  # fewer were made only where there are no more
             text = entries.first(min(places, len(entries)))
             return Answer(CACHE if text else EMPTY, version.version, text)
-    if found.state.turned != state.turned:
+    if found.state.relation_version != state.relation_version:
         return None
     listed = ranking.allowed(found.listed, viewer, _excluded(query, version), trace)
     placed = ranking.placed(listed, query.context, query.limit, viewer, trace, found.listed.lowest)
@@ -74,7 +74,7 @@ def kept(query: Query, version: ServedVersion, viewer: Viewer, found: KeptList, 
         return None
     trace.stage("rules")
     friends = ranking.friends(viewer)
-    known = found if told_identity(viewer, friends) == found.state.friends else None
+    known = found if reasons_fingerprint(viewer, friends) == found.state.friends else None
     entries = ranking.encoded(placed, viewer, friends, known)
     trace.stage("encode")
     served = CACHE if len(listed) or query.excluded else EMPTY
@@ -83,7 +83,7 @@ def kept(query: Query, version: ServedVersion, viewer: Viewer, found: KeptList, 
 
 def ranked(
     query: Query, version: ServedVersion, viewer: Viewer, block: Block, trace: Trace, *, kept: bool = True
-) -> tuple[Answer, KeptList | None]:
+) -> tuple[Answer, CachedList | None]:
     """The answer ranked from a block, and the list to be kept where it is, with more people encoded."""
     ranking = version.ranking
     if not kept:
@@ -95,8 +95,8 @@ def ranked(
     friends = ranking.friends(viewer)
     placed = _placed(listed, query, max(query.limit, DEFAULT_LIMIT), version, viewer, trace)
     entries = ranking.encoded(placed, viewer, friends)
-    state = ranking.state(viewer)._replace(friends=told_identity(viewer, friends))
-    made = KeptList(candidates, state, placed.rows.tolist(), placed.scores.tolist(), entries)
+    state = ranking.state(viewer)._replace(friends=reasons_fingerprint(viewer, friends))
+    made = CachedList(candidates, state, placed.rows.tolist(), placed.scores.tolist(), entries)
     text = entries.first(min(query.limit, len(entries)))
     if query.excluded:
         text = _entries(query, version, viewer, listed, trace, made)
@@ -142,7 +142,7 @@ def _entries(
     viewer: Viewer,
     listed: RankedList,
     trace: Trace,
-    known: KeptList | None = None,
+    known: CachedList | None = None,
     friends: NDArray[np.int32] | None = None,
 ) -> bytes:
     """JSON of the people for a query, of a whole list that hard rules have been applied to."""

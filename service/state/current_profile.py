@@ -12,7 +12,7 @@ from service.state.served_version import ServedVersion
 
 
 @dataclass(frozen=True, slots=True)
-class PersonNow:
+class CurrentProfile:
     """Somebody who exists now."""
 
     row: int | None
@@ -20,7 +20,7 @@ class PersonNow:
     profile: Mapping[str, Any]
 
 
-async def person_now(store: AsyncStore, keys: Keys, served: ServedVersion, user_id: str) -> PersonNow | None:
+async def current_profile(store: AsyncStore, keys: Keys, served: ServedVersion, user_id: str) -> CurrentProfile | None:
     """The person of an id, in one trip to the store; None where nobody has it, the erased included.
 
     Raises CorruptRecordError and StoreError.
@@ -32,4 +32,4 @@ async def person_now(store: AsyncStore, keys: Keys, served: ServedVersion, user_
     if record.erased > record.profile or (row is None and not record.profile):
         return None
     stored = {} if row is None else served.tables.profile(row)
-    return PersonNow(row, changes.over(stored, record.erased if row is None else cut))
+    return CurrentProfile(row, changes.over(stored, record.erased if row is None else cut))

@@ -10,7 +10,7 @@ from models.schema.columns import Flag
 from models.system.clock import MICROSECONDS, now_us
 from service.ranking.filters import ERASED_FLAG
 from service.ranking.viewer import Viewer
-from service.ranking.viewer_state import LiveView, resolved
+from service.ranking.viewer_state import ViewerState, from_record
 from service.state.served_version import ServedVersion
 
 VIEWS_KEPT = 4096
@@ -29,14 +29,14 @@ class LiveState:
     def __init__(self, forbidden_days: int, clock: Callable[[], int] = now_us) -> None:
         self.hidden = HiddenSet()
         self.exposed = Exposed()
-        self.floor = 0
+        self.watermark = 0
         """what writers of live records drop what is older than, microseconds"""
         self._exposure = 0
         self._forbidden_us = forbidden_days * _DAY_US
         self._clock = clock
         self._changed: dict[str, int] = {}
         """by person whose flags changed, the epoch by which that was known; the latest last"""
-        self._views: OrderedDict[_ViewKey, LiveView] = OrderedDict()
+        self._views: OrderedDict[_ViewKey, ViewerState] = OrderedDict()
         self._beginning = object()
 
     def take_hidden(self, changes: Iterable[FlagChange]) -> None:
@@ -45,7 +45,7 @@ class LiveState:
             self._changed.pop(change.user_id, None)
             self._changed[change.user_id] = self.hidden.epoch
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """Forgets who is hidden: the store lost what was followed."""
         self.hidden = HiddenSet()
         self._changed.clear()
@@ -55,7 +55,7 @@ class LiveState:
         """Learns who was shown too often."""
         self.exposed, self._exposure = exposed, exposed.identity
 
-    def bring(self, version: ServedVersion) -> None:
+    def catch_up(self, version: ServedVersion) -> None:
         """Brings the people of a version up to what is known."""
         now = version.ranking.now
         if now.beginning is not self._beginning:
@@ -87,14 +87,16 @@ class LiveState:
             return Viewer(user_id, None, view, bool(view.flags & Flag.ACTIVE) and not view.is_gone)
         return Viewer(user_id, row, view, bool(flags & _ACTIVE))
 
-    def _view(self, version: ServedVersion, user_id: str, row: int | None, packed: bytes, is_erased: bool) -> LiveView:
+    def _view(
+        self, version: ServedVersion, user_id: str, row: int | None, packed: bytes, is_erased: bool
+    ) -> ViewerState:
         now = self._clock()
         key = (user_id, revision_of(packed), version.version, now // _HOUR_US, is_erased)
         view = self._views.get(key)
         if view is not None:
             self._views.move_to_end(key)
             return view
-        view = resolved(
+        view = from_record(
             LiveRecord.unpack(packed),
             version.tables,
             row,

@@ -9,7 +9,7 @@ import structlog
 from models.errors import CorruptRecordError, StoreError, StoreUnavailableError
 from models.live_state.erased_ids import ErasedPeople, erased_people
 from models.live_state.exposure import Exposed
-from models.live_state.retention import read_floor
+from models.live_state.retention import read_watermark
 from models.live_state.visibility import epoch_of, follow
 from models.store.keys import Keys
 from models.store.protocol import AsyncStore
@@ -22,7 +22,7 @@ REFRESH_S = 5.0
 """how often the floor and the table of exposed people are read"""
 
 
-class Following:
+class LiveSync:
     """Reads the store for one LiveState; lives from `start` to `aclose`."""
 
     def __init__(self, store: AsyncStore, keys: Keys, state: LiveState, metrics: Metrics) -> None:
@@ -30,7 +30,7 @@ class Following:
         self._store = store
         self._keys = keys
         self._metrics = metrics
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._failures = 0
         """reads of the hidden set that failed"""
         self._task: asyncio.Task[None] | None = None
@@ -63,7 +63,7 @@ class Following:
             return
         wanted = epoch_of(epoch)
         failures = self._failures
-        async with self._turn:
+        async with self._lock:
             if failures != self._failures and wanted != self.state.hidden.epoch:
                 raise StoreUnavailableError("The store does not say in time who is hidden.")
             try:
@@ -79,7 +79,7 @@ class Following:
             wanted = epoch_of(await self._store.get(self._keys.hidden_epoch))
             if wanted < known:
                 self._metrics.degraded.labels("hidden_lost").inc()
-                self.state.begin_anew()
+                self.state.reset()
                 self._erased = None
         if wanted > self.state.hidden.epoch:
             missed = wanted - self.state.hidden.epoch
@@ -96,14 +96,14 @@ class Following:
         if self._erased is None:
             self._erased = await erased_people(self._store, self._keys)
         hashed, hidden = self._erased, self.state.hidden
-        stamps = {person: max(hidden.erased_at(person), hashed.stamp(person)) for person in people}
-        return {person: stamp for person, stamp in stamps.items() if stamp}
+        timestamps_us = {person: max(hidden.erased_at(person), hashed.timestamp_us(person)) for person in people}
+        return {person: timestamp_us for person, timestamp_us in timestamps_us.items() if timestamp_us}
 
     async def viewer(self, version: ServedVersion, user_id: str) -> Viewer:
         """A person in a version, by what is live. Raises StoreUnavailableError and CorruptRecordError."""
         live, epoch = await self._store.get_many([self._keys.live(user_id), self._keys.hidden_epoch])
         await self.hidden(epoch)
-        self.state.bring(version)
+        self.state.catch_up(version)
         return self.state.viewer(version, user_id, version.tables.vocabulary.row(user_id), live)
 
     async def refresh(self) -> None:
@@ -111,7 +111,7 @@ class Following:
         try:
             epoch, exposed = await self._store.get_many([self._keys.hidden_epoch, self._keys.exposure])
             await self.hidden(epoch)
-            self.state.floor = await read_floor(self._store, self._keys)
+            self.state.watermark = await read_watermark(self._store, self._keys)
             table = Exposed.unpack(exposed)
             if table != self.state.exposed:
                 self.state.take_exposed(table)

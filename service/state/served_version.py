@@ -17,8 +17,8 @@ from models.version.local_versions import Versions
 from models.version.manifest import Manifest
 from models.version.tables import Tables
 from service.ranking.pipeline import Ranking, Scorer
-from service.ranking.rerank import SoftSettings
-from service.state.warmup import rehearse
+from service.ranking.rerank import RerankSettings
+from service.state.warmup import warm_up
 
 _PAGE_BYTES = 4096
 
@@ -46,7 +46,7 @@ class VersionOpener:
     """Makes a version ready, from this host's disk or else from the store. Blocking: meant for a thread."""
 
     def __init__(
-        self, store: SyncStore, versions: Versions, keys: Keys, open_scorer: OpenScorer, rules: SoftSettings
+        self, store: SyncStore, versions: Versions, keys: Keys, open_scorer: OpenScorer, rules: RerankSettings
     ) -> None:
         self._store = store
         self._versions = versions
@@ -66,7 +66,7 @@ class VersionOpener:
         if self._rules.suspicious.is_on and tables.suspicion is None:
             structlog.get_logger().warning("rule_without_effect", rule="suspicious", version=version)
         ranking = Ranking(tables, self._open_scorer(directory / "model"), self._rules)
-        rehearse(ranking)
+        warm_up(ranking)
         return ServedVersion(version, manifest, ranking)
 
     def clear(self, active: str) -> None:

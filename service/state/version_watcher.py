@@ -36,9 +36,10 @@ class ServedVersions:
         opener: VersionOpener,
         metrics: Metrics,
         name: str,
-        concerned: Callable[[], Collection[str]] = tuple,
+        preload_users: Callable[[], Collection[str]] = tuple,
     ) -> None:
-        """`concerned` names the people whom the first request in a version looks up: they are before it is served."""
+        """`preload_users` names the people whom the first request in a version looks up: they are before it is
+        served."""
         self.active: ServedVersion | None = None
         self.previous: ServedVersion | None = None
         self.activated_at: str | None = None
@@ -48,7 +49,7 @@ class ServedVersions:
         self._keys = keys
         self._opener = opener
         self._metrics = metrics
-        self._concerned = concerned
+        self._preload_users = preload_users
         self._process = keys.process(name)
         self._reported: str | None = None
         self._reported_at = 0.0
@@ -133,7 +134,7 @@ class ServedVersions:
         if self.previous is not None and self.previous.version == version:
             return self.previous
         opened = await asyncio.to_thread(self._opener.open, version)
-        await asyncio.to_thread(opened.ranking.now.rows, self._concerned())
+        await asyncio.to_thread(opened.ranking.now.rows, self._preload_users())
         return opened
 
     async def _from_disk(self, before: tuple[str, ...]) -> ServedVersion | None:

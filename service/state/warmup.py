@@ -8,20 +8,20 @@ import structlog
 from models.schema.pair_features import PAIR_FEATURES
 from models.version.candidate_block import Block
 from models.version.tables import Tables
-from service.ranking.cached_list import KeptList, State
+from service.ranking.cached_list import CachedList, CacheKey
 from service.ranking.kernels.sorting import settle
 from service.ranking.list_json import NO_ENTRIES
 from service.ranking.pipeline import Ranking
 from service.ranking.ranked_list import RankedList
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
-from service.ranking.viewer_state import LiveView
+from service.ranking.viewer_state import ViewerState
 
 WORTH_TELLING_S = 1.0
 """what takes longer was compiled, not loaded"""
 
 
-def rehearse(ranking: Ranking) -> None:
+def warm_up(ranking: Ranking) -> None:
     """Goes the ways that a list comes about, with the first people of the version as everybody in it.
 
     A kernel is compiled for each combination of types that it meets, read-only arrays apart from others; so viewers
@@ -53,14 +53,14 @@ def _block(n: int) -> Block:
     return Block(0, rows, bits, np.zeros((features, n), dtype=np.uint8), nothing, nothing)
 
 
-def _view(tables: Tables) -> LiveView:
+def _view(tables: Tables) -> ViewerState:
     """The live state of somebody to whom nothing happened."""
     nobody = np.zeros(0, dtype=np.int32)
     friends = tables.graph.neighbours(0).copy()
-    return LiveView(0, 0, nobody, np.zeros(0, np.uint8), friends, nobody, np.zeros(0, np.float32))
+    return ViewerState(0, 0, nobody, np.zeros(0, np.uint8), friends, nobody, np.zeros(0, np.float32))
 
 
 def _kept(n: int) -> RankedList:
     """A list as a record gives it back."""
     listed = RankedList(0, np.arange(n, dtype=np.uint32), np.ones(n, np.float32), np.zeros(n, np.uint8))
-    return KeptList.unpack(KeptList(listed, State(), (), (), NO_ENTRIES).pack(n), 0).listed
+    return CachedList.unpack(CachedList(listed, CacheKey(), (), (), NO_ENTRIES).pack(n), 0).listed

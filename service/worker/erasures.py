@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import structlog
 
-from models.erasure.purge import erase_turn
+from models.erasure.purge import purge_once
 from models.errors import PymkError
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
@@ -27,12 +27,12 @@ class ErasureWorker:
         """Works until the stop event."""
         pause_s = EVERY_S
         while not stop.wait(pause_s):
-            pause_s = AGAIN_S if self.turn() else EVERY_S
+            pause_s = AGAIN_S if self.run_once() else EVERY_S
 
-    def turn(self) -> bool:
+    def run_once(self) -> bool:
         """One look; whether somebody has to wait."""
         try:
-            return self._mine() and erase_turn(self._store, self._keys, self._versions) > 0
+            return self._mine() and purge_once(self._store, self._keys, self._versions) > 0
         except (PymkError, OSError) as error:
             structlog.get_logger().warning("erasures_wait", error=str(error))
             return True

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import structlog
 
-from models.candidate_refresh.refresh_queue import called_for, queue_people
+from models.candidate_refresh.refresh_queue import needs_refresh, queue_people
 from models.errors import PymkError
 from models.event_log.archive import Archive
 from models.event_log.event import ERASE, Entry
-from models.event_log.log_consumer import Mender
-from models.live_state.retention import read_floor_blocking
+from models.event_log.log_consumer import LogConsumer
+from models.live_state.retention import read_watermark_blocking
 from models.publishing.pointer import read_pointer
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
@@ -39,14 +39,14 @@ class LogWorker:
         """entries heard since the worker began, by kind"""
         self.faults = 0
         self._store, self._keys, self._leases = store, keys, leases
-        self._mender = Mender(store, keys, archive, self._heard)
+        self._mender = LogConsumer(store, keys, archive, self._heard)
         self._paused: dict[int, float] = {}
 
     def run(self, stop: threading.Event) -> None:
         """Works until the stop event, then lets the shards go."""
         while not stop.is_set():
             try:
-                busy = self.turn()
+                busy = self.run_once()
             except (PymkError, OSError) as error:
                 structlog.get_logger().warning("log_waits", error=str(error))
                 stop.wait(PAUSE_S)
@@ -58,14 +58,14 @@ class LogWorker:
             stop.wait(POLL_S if busy else IDLE_POLL_S)
         self._leases.release()
 
-    def turn(self) -> int:
+    def run_once(self) -> int:
         """One round over the shards; how many entries it worked off. A shard at fault pauses alone."""
-        worked, floor = 0, read_floor_blocking(self._store, self._keys)
+        worked, watermark = 0, read_watermark_blocking(self._store, self._keys)
         for shard in self._leases.shards():
             if self._paused.get(shard, 0.0) > time.monotonic():
                 continue
             try:
-                worked += self._mender.turn(shard, floor=floor)
+                worked += self._mender.run_once(shard, watermark=watermark)
             except Exception as error:  # a full disk, or a fault of ours: the log keeps what is not archived
                 self.faults += 1
                 self._paused[shard] = time.monotonic() + PAUSE_S
@@ -81,17 +81,17 @@ class LogWorker:
         self.entries.update(entry.kind for entry in entries)
         if erased := {entry.user_id for entry in entries if entry.kind == ERASE}:
             self._forget(erased)
-        if stamps := called_for(entries):
-            self._store.stamps_raise(self._keys.touched, stamps)
+        if timestamps_us := needs_refresh(entries):
+            self._store.timestamps_raise(self._keys.touched, timestamps_us)
             acting = {entry.user_id for entry in entries}
-            first = {person: stamp for person, stamp in stamps.items() if person in acting}
-            others = {person: stamp for person, stamp in stamps.items() if person not in acting}
+            first = {person: timestamp_us for person, timestamp_us in timestamps_us.items() if person in acting}
+            others = {person: timestamp_us for person, timestamp_us in timestamps_us.items() if person not in acting}
             queue_people(self._store, self._keys, first, time.time() - HEAD_START_S)
             queue_people(self._store, self._keys, others)
 
     def _forget(self, people: set[str]) -> None:
         """Drops what waits for erased people, and what the versions served hold of them as newcomers."""
-        self._store.stamps_remove(self._keys.touched, sorted(people))
+        self._store.timestamps_remove(self._keys.touched, sorted(people))
         pointer = read_pointer(self._store, keys=self._keys)
         lasting = pointer.lasting if pointer is not None else ()
         self._store.delete(self._keys.newcomer(version, person) for version in lasting for person in people)

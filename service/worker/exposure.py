@@ -43,10 +43,10 @@ class Showings:
     hours: dict[int, NDArray[np.uint32]] = field(default_factory=dict)
     """by hour since 1970, (n,) uint32"""
 
-    def count(self, people: list[str], stamps: list[int]) -> None:
+    def count(self, people: list[str], timestamps_us: list[int]) -> None:
         """Counts impressions of people, each with its stamp."""
         rows = self.vocabulary.rows(people)
-        at = np.array(stamps, dtype=np.int64) // HOUR_US
+        at = np.array(timestamps_us, dtype=np.int64) // HOUR_US
         for hour in np.unique(at[rows >= 0]).tolist():
             counts = self.hours.setdefault(hour, np.zeros(len(self.vocabulary), np.uint32))
             counts += np.bincount(rows[(at == hour) & (rows >= 0)], minlength=len(counts)).astype(np.uint32)
@@ -101,13 +101,13 @@ class ExposureWorker:
         """Counts and tells until the stop event."""
         while not stop.wait(EVERY_S):
             try:
-                self.turn()
+                self.run_once()
             except (PymkError, OSError) as error:
                 structlog.get_logger().warning("exposure_not_told", error=str(error))
             except Exception as error:  # the next turn must find the thread alive
                 structlog.get_logger().error("exposure_not_told", exc_info=error)
 
-    def turn(self) -> None:
+    def run_once(self) -> None:
         """Counts what was archived since the last time, and tells who was shown too often, where that changed."""
         vocabulary = self._vocabulary()
         if vocabulary is None or not self._mine():
@@ -120,7 +120,7 @@ class ExposureWorker:
             self._follow(shard, self._showings, now - HOURS * HOUR_US)
         self._showings.forget(now)
         exposed = Exposed.of(now, self._showings.above(self._limit))
-        if self._told is None or self._told.people != exposed.people or now - self._told.stamp >= TELL_AGAIN_US:
+        if self._told is None or self._told.people != exposed.people or now - self._told.timestamp_us >= TELL_AGAIN_US:
             self._store.set(self._keys.exposure, exposed.pack())
             self._told = exposed
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import structlog
 
-from models.candidate_refresh.refresher import Edition, Maker, Refresher
+from models.candidate_refresh.refresher import Generator, LoadedVersion, Refresher
 from models.candidate_refresh.replay import Wanted, queue_passed_over, replay
 from models.errors import PymkError, StoreError
 from models.event_log.archive import Archive
@@ -44,10 +44,10 @@ SETTLED_S = 5.0
 """so long after a switch some worker may still have worked for the version before"""
 
 
-class OpenMaker(Protocol):
+class OpenGenerator(Protocol):
     """Opens the maker of a version directory."""
 
-    def __call__(self, directory: Path) -> Maker: ...
+    def __call__(self, directory: Path) -> Generator: ...
 
 
 class Worker:
@@ -61,7 +61,7 @@ class Worker:
         store: SyncStore,
         versions: Versions,
         keys: Keys,
-        open_maker: OpenMaker,
+        open_generator: OpenGenerator,
         *,
         name: str,
         stop: threading.Event,
@@ -70,10 +70,10 @@ class Worker:
         exposure_limit: int,
         contexts: Sequence[str] = CONTEXTS,
     ) -> None:
-        self._store, self._versions, self._keys, self._open_maker = store, versions, keys, open_maker
+        self._store, self._versions, self._keys, self._open_maker = store, versions, keys, open_generator
         self._process = keys.process(name)
         self._stop = stop
-        self._edition: Edition | None = None
+        self._edition: LoadedVersion | None = None
         self._passed_over: tuple[str, bool] | None = None
         self._reported_at = 0.0
         self._log = structlog.get_logger()
@@ -100,7 +100,7 @@ class Worker:
         try:
             while not self._stop.is_set():
                 try:
-                    busy = self.turn(time.time())
+                    busy = self.run_once(time.time())
                 except PymkError as error:  # the store is away, or a version cannot be opened: both may pass
                     self._log.warning("worker_waits", error=str(error))
                     self._stop.wait(STORE_PAUSE_S)
@@ -115,14 +115,14 @@ class Worker:
                 self._store.delete([self._process])
             self._log.info("worker_stopped", **self._figures())
 
-    def turn(self, now_s: float) -> bool:
+    def run_once(self, now_s: float) -> bool:
         """Follows the pointer and works off what is due; whether anything was."""
         replayed = self._replay_wanted()
-        busy = self.people.turn(now_s)
+        busy = self.people.run_once(now_s)
         self._say(now_s)
         return busy or replayed
 
-    def _follow(self) -> Edition | None:
+    def _follow(self) -> LoadedVersion | None:
         """The active version, opened where it changed; None while there is none."""
         pointer = read_pointer(self._store, keys=self._keys)
         if pointer is None:
@@ -137,10 +137,10 @@ class Worker:
     def _vocabulary(self) -> Vocabulary | None:
         return None if self._edition is None else self._edition.tables.vocabulary
 
-    def _opened(self, version: str) -> Edition:
+    def _opened(self, version: str) -> LoadedVersion:
         directory = pull_tables(self._store, version, self._versions, keys=self._keys)
         tables = Tables.open(directory / "tables")
-        return Edition(Manifest.read(directory), tables, self._open_maker(directory))
+        return LoadedVersion(Manifest.read(directory), tables, self._open_maker(directory))
 
     def _queue_passed_over(self, pointer: ActivePointer, manifest: Manifest) -> None:
         """Queues whom the switch passed over: at once, and again when no worker is left behind it."""
@@ -162,10 +162,10 @@ class Worker:
         wanted = Wanted.decode(content)
         if wanted is None or not self._store.compare_and_set(self._keys.replay, content, b""):
             return False
-        edition = self._edition
-        if edition is None or edition.version != wanted.version:
-            edition = self._opened(wanted.version)
-        replay(self._refresher, edition)
+        loaded = self._edition
+        if loaded is None or loaded.version != wanted.version:
+            loaded = self._opened(wanted.version)
+        replay(self._refresher, loaded)
         return True
 
     def _figures(self) -> dict[str, float | int | None]:
@@ -205,7 +205,7 @@ class Worker:
 
 def work(settings: Settings) -> None:
     """Works until SIGTERM or SIGINT."""
-    from models.candidate_refresh.generator import open_maker
+    from models.candidate_refresh.generator import open_generator
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -215,7 +215,7 @@ def work(settings: Settings) -> None:
             store,
             Versions(settings.home),
             Keys(settings.namespace),
-            open_maker,
+            open_generator,
             name=f"worker-{socket.gethostname()}-{os.getpid()}",
             stop=stop,
             superseded_ttl_s=settings.superseded_ttl_s,

@@ -33,7 +33,7 @@ from service.app import create_app
 from service.container import Parts, Stores
 
 PATIENCE_S = 5.0
-STORE = error_mapping.Place("The store at /srv/pymk/store")
+STORE = error_mapping.StoreAddress("The store at /srv/pymk/store")
 
 
 class FirstFeature:

@@ -24,7 +24,7 @@ def logged(place: Any) -> list[Entry]:
         for shard in range(SHARDS)
         for _, entry in place.store.stream_read(place.keys.log(shard), BEGINNING, 100_000)
     ]
-    return sorted(found, key=lambda entry: entry.stamp)
+    return sorted(found, key=lambda entry: entry.timestamp_us)
 
 
 async def test_an_event_is_in_the_log_with_all_that_was_said(place: Any) -> None:
@@ -193,8 +193,8 @@ async def test_writers_at_once_lose_nothing(place: Any) -> None:
         for number in range(8):
             group.start_soon(writes, number)
     assert len(LiveRecord.unpack(place.store.get(place.keys.live("cid"))).shown) == 80
-    stamps = [entry.stamp for entry in logged(place)]
-    assert len(set(stamps)) == 80
+    timestamps_us = [entry.timestamp_us for entry in logged(place)]
+    assert len(set(timestamps_us)) == 80
 
 
 async def test_impressions_tire_and_an_action_rests(open_place: Any) -> None:

@@ -254,7 +254,7 @@ async def test_a_version_whose_cut_is_later_knows_it_all(place: Any) -> None:
 async def test_ids_of_every_kind(place: Any, user_id: str) -> None:
     await place.post(("block", user_id, "dan"), ("dismiss", "dan", user_id))
     assert "dan" not in ids(await place.recommended(user_id))
-    assert user_id in LiveRecord.unpack(place.store.get(place.keys.live("dan"))).ties
+    assert user_id in LiveRecord.unpack(place.store.get(place.keys.live("dan"))).edges
 
 
 async def test_the_erased_are_nowhere_at_once(place: Any) -> None:

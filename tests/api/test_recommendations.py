@@ -10,10 +10,10 @@ import pytest
 
 from models.errors import CorruptRecordError
 from models.graph import Graph
-from models.schema.relationship import PairBit
+from models.schema.relationship import Relationship
 from models.version.candidate_block import Block, quantise
 from models.version.local_versions import Versions
-from service.ranking.cached_list import KeptList, State
+from service.ranking.cached_list import CachedList, CacheKey
 from service.ranking.list_json import NO_ENTRIES
 from service.ranking.ranked_list import RankedList
 
@@ -150,7 +150,7 @@ async def test_a_stale_list_counts_nobody_whom_the_active_version_forbids_the_vi
     blocked = Graph.from_directed(8, [2, 3], [3, 2])  # cid and dan, who were friends, have blocked each other
     tables = place.parts.versions.active.tables
     object.__setattr__(tables, "forbidden", blocked)
-    object.__setattr__(tables, "forbidden_kinds", np.array([PairBit.BLOCKED_BY_VIEWER] * 2, np.uint8))
+    object.__setattr__(tables, "forbidden_kinds", np.array([Relationship.BLOCKED_BY_VIEWER] * 2, np.uint8))
     after = {entry["user_id"]: entry["reasons"] for entry in (await place.recommended("cid"))["recommendations"]}
     assert all(reason["code"] != "mutual_connections" for reason in after["eva"])
 
@@ -182,7 +182,7 @@ async def test_people_beyond_the_version_are_not_looked_up(place: Any) -> None:
     rows = np.array([1, 8], np.uint32)
     beyond = Block.unpack(place.store.get(place.keys.block(version, 2)))
     beyond = quantise(2, rows, np.ones(2, np.uint8), np.zeros((len(beyond.codes), 2), np.float32))
-    kept = KeptList(RankedList(2, rows, np.ones(2, np.float32), np.ones(2, np.uint8)), State(), (), (), NO_ENTRIES)
+    kept = CachedList(RankedList(2, rows, np.ones(2, np.float32), np.ones(2, np.uint8)), CacheKey(), (), (), NO_ENTRIES)
     place.store.set(list_key, kept.pack(2))
     assert (await place.recommended("cid"))["served"] == "ranked"
     place.store.delete([list_key])

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import anyio
 import pytest
 
-from models.erasure.purge import erase_turn
+from models.erasure.purge import purge_once
 from models.errors import StoreRefusedError
 from models.live_state.visibility import HiddenSet, follow_blocking
 from models.system.clock import now_us
@@ -215,7 +215,7 @@ class TestErasure:
             now = now_us() + 3_000_000
             for shard in range(16):
                 place.store.delete([place.keys.log(shard)])  # as if archived
-            erase_turn(place.store, place.keys, Versions(place.home), clock=lambda: now)
+            purge_once(place.store, place.keys, Versions(place.home), clock=lambda: now)
             said: dict[str, Any] = (await place.client.get(f"/pymk/erasures/{receipt}")).json()
             return said
 

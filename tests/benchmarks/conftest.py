@@ -40,7 +40,7 @@ SAMPLE = 64
 
 
 @dataclass(frozen=True)
-class World:
+class CandidateArrays:
     """A published version and some of its viewers."""
 
     home: Path
@@ -73,7 +73,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def world(home: Path) -> World:
+def world(home: Path) -> CandidateArrays:
     """What that version holds."""
     settings = Settings(home=home)
     with closing(open_sync(settings)) as store:
@@ -84,17 +84,17 @@ def world(home: Path) -> World:
     blocks = Blocks.open(directory / "blocks", tables.n)
     rows = np.random.default_rng(0).choice(blocks.rows(), SAMPLE, replace=False).tolist()
     records = [blocks.record(row) for row in rows]
-    return World(home, directory, tables, Ranker.open(directory / "model"), records)
+    return CandidateArrays(home, directory, tables, Ranker.open(directory / "model"), records)
 
 
 @pytest.fixture(scope="session")
-def network(world: World) -> Any:
+def network(world: CandidateArrays) -> Any:
     """The trained network of the ranker itself."""
     return checkpoint.load(world.directory / "model" / "ranker").model
 
 
 @pytest.fixture(scope="session")
-def logits_of(world: World) -> Callable[[Any, Block], NDArray[np.float32]]:
+def logits_of(world: CandidateArrays) -> Callable[[Any, Block], NDArray[np.float32]]:
     """(m,) logits of a block in a network's own layers, from what training would give it."""
 
     @torch.no_grad()
@@ -113,6 +113,6 @@ def logits_of(world: World) -> Callable[[Any, Block], NDArray[np.float32]]:
 
 
 @pytest.fixture
-def each_block(world: World) -> "cycle[Block]":
+def each_block(world: CandidateArrays) -> "cycle[Block]":
     """The viewers' blocks in turn, without end."""
     return cycle(world.blocks)

@@ -18,7 +18,7 @@ from models.version.block_file import Blocks
 from models.version.candidate_block import Block
 from service.ranking.kernels.sorting import mixed
 from service.ranking.pipeline import Ranking
-from service.ranking.rerank import Diversity, SoftSettings
+from service.ranking.rerank import Diversity, RerankSettings
 from service.ranking.tie_break import id_hashes
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
@@ -73,9 +73,9 @@ def reference(
 ) -> tuple[list[int], np.ndarray, bool]:
     """Rows of the list, their scores, and whether the sums could have come out in no other order."""
     found = logits.astype(np.float64)
-    ties = mixed(hashes[[block.viewer]].astype(np.uint64) << np.uint64(32) | hashes[block.rows])
+    edges = mixed(hashes[[block.viewer]].astype(np.uint64) << np.uint64(32) | hashes[block.rows])
     passing = np.flatnonzero(allowed(tables, block))
-    order = sorted(passing.tolist(), key=lambda place: (-found[place], ties[place]))
+    order = sorted(passing.tolist(), key=lambda place: (-found[place], edges[place]))
     companies = tables.categorical_codes[:, tables.categorical_columns.index("company")]
     chosen = page(order, companies[block.rows].tolist())
     last = order.index(chosen[-1]) + 2
@@ -98,7 +98,7 @@ def served(world: Any, ranking: Ranking, block: Block) -> tuple[list[str], list[
 def test_a_thousand_lists_are_those_of_the_network(
     world: Any, network: Any, logits_of: Any, blocks: list[Block]
 ) -> None:
-    ranking = Ranking(world.tables, world.ranker, SoftSettings(Diversity("company", MOST)))
+    ranking = Ranking(world.tables, world.ranker, RerankSettings(Diversity("company", MOST)))
     vocabulary, hashes = world.tables.vocabulary, id_hashes(world.tables.vocabulary)
     certain = 0
     for block in blocks:

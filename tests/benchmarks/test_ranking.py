@@ -11,14 +11,14 @@ from models.schema.columns import Flag
 from models.version.candidate_block import Block
 from service.ranking.filters import (
     RULES_OF_PAIR,
+    FilterMasks,
     Rule,
-    Verdicts,
+    apply_filters,
     name_of,
-    sift,
 )
 from service.ranking.pipeline import Ranking
 from service.ranking.ranked_list import RankedList
-from service.ranking.rerank import Diversity, SoftSettings
+from service.ranking.rerank import Diversity, RerankSettings
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
 
@@ -48,11 +48,11 @@ def test_ranking(benchmark: Any, world: Any, each_block: "cycle[Block]", network
 
 
 def test_rules(benchmark: Any, world: Any, each_block: "cycle[Block]") -> None:
-    verdicts = Verdicts(world.tables)
+    verdicts = FilterMasks(world.tables)
     prepared = cycle([(block.viewer, block.rows) for block in world.blocks])
 
     def judged() -> dict[str, int]:
-        return sift(verdicts.of(*next(prepared), world.tables.flags)).dropped
+        return apply_filters(verdicts.of(*next(prepared), world.tables.flags)).dropped
 
     benchmark(judged)
     tables, dropped = world.tables, 0
@@ -81,7 +81,7 @@ def test_block(benchmark: Any, world: Any) -> None:
 
 
 def test_json(benchmark: Any, world: Any) -> None:
-    ranking = Ranking(world.tables, world.ranker, SoftSettings(Diversity("company", 5)))
+    ranking = Ranking(world.tables, world.ranker, RerankSettings(Diversity("company", 5)))
     viewers = [Viewer("", block.viewer) for block in world.blocks]
     lists = [placed(ranking, block, viewer) for block, viewer in zip(world.blocks, viewers, strict=True)]
     turn = cycle(zip(lists, viewers, strict=True))
@@ -107,7 +107,10 @@ def test_json(benchmark: Any, world: Any) -> None:
 
 
 def test_from_block_to_json(benchmark: Any, world: Any) -> None:
-    ranking, records = Ranking(world.tables, world.ranker, SoftSettings(Diversity("company", 5))), cycle(world.records)
+    ranking, records = (
+        Ranking(world.tables, world.ranker, RerankSettings(Diversity("company", 5))),
+        cycle(world.records),
+    )
 
     def ranked() -> bytes:
         block = Block.unpack(next(records))

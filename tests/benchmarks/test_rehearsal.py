@@ -23,16 +23,16 @@ from models.version.tables import Tables
 from service.recommend import responses
 from service.ranking.viewer_state import resolved
 from service.recommend.query import Query
-from service.ranking.cached_list import KeptList
+from service.ranking.cached_list import CachedList
 from service.ranking.pipeline import Ranking
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
 from service.state.warmup import rehearse
-from service.ranking.rerank import Diversity, Fatigue, SoftSettings
+from service.ranking.rerank import Diversity, Fatigue, RerankSettings
 
 directory = Path(sys.argv[1])
 tables = Tables.open(directory / "tables")
-ranking = Ranking(tables, Ranker.open(directory / "model"), SoftSettings(Diversity("company", 1), Fatigue(0.5, 2)))
+ranking = Ranking(tables, Ranker.open(directory / "model"), RerankSettings(Diversity("company", 1), Fatigue(0.5, 2)))
 version = SimpleNamespace(version="v", ranking=ranking, tables=tables)
 
 def compiled():
@@ -51,7 +51,7 @@ def every_way(viewer, record):
             _, made = responses.ranked(query, version, viewer, Block.unpack(record), Trace())
             responses.cold(query, version, viewer, Trace())
             if viewer.row is not None:
-                kept = KeptList.unpack(made.pack(50), viewer.row)
+                kept = CachedList.unpack(made.pack(50), viewer.row)
                 responses.kept(query, version, viewer, kept, Trace())
                 responses.stale(query, version, viewer, version, viewer, Block.unpack(record), Trace())
 

@@ -22,7 +22,7 @@ import pytest
 from models.settings import Settings
 from service.app import create_app
 from service.ranking.pipeline import Ranking
-from service.ranking.rerank import Diversity, SoftSettings
+from service.ranking.rerank import Diversity, RerankSettings
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
 
@@ -33,7 +33,7 @@ PATIENCE_S = 60.0
 def expected(world: Any) -> dict[str, list[str]]:
     """By viewer, the list that scores, rules and order make of her block, without a store or HTTP."""
     ranking, vocabulary = (
-        Ranking(world.tables, world.ranker, SoftSettings(Diversity("company", 5))),
+        Ranking(world.tables, world.ranker, RerankSettings(Diversity("company", 5))),
         world.tables.vocabulary,
     )
     lists = {}
@@ -216,25 +216,25 @@ def requests(world: Any, *headers: str) -> dict[str, bytes]:
 
 @pytest.mark.benchmark(group="over HTTP, one connection", warmup=True, min_rounds=500)
 def test_empty_route_over_http(benchmark: Any, empty_route: Client) -> None:
-    asked = request("/")
-    assert benchmark(lambda: empty_route.ask(asked)) == b"{}"
+    sampled_viewers = request("/")
+    assert benchmark(lambda: empty_route.ask(sampled_viewers)) == b"{}"
 
 
 @pytest.mark.benchmark(group="over HTTP, one connection", warmup=True, min_rounds=500)
 def test_full_ranking_over_http(benchmark: Any, world: Any, served: Client) -> None:
-    asked = requests(world, "Cache-Control: no-cache")
-    turn = cycle(asked.values())
+    sampled_viewers = requests(world, "Cache-Control: no-cache")
+    turn = cycle(sampled_viewers.values())
     benchmark(lambda: served.ask(next(turn)))
     for user_id, listed in expected(world).items():
-        assert shown(served.ask(asked[user_id])) == listed
+        assert shown(served.ask(sampled_viewers[user_id])) == listed
 
 
 @pytest.mark.benchmark(group="over HTTP, one connection", warmup=True, min_rounds=500)
 def test_cached_answer_over_http(benchmark: Any, world: Any, served: Client) -> None:
-    asked = requests(world)
-    for one in asked.values():
+    sampled_viewers = requests(world)
+    for one in sampled_viewers.values():
         until_cached(lambda one=one: served.ask(one))
-    turn = cycle(asked.values())
+    turn = cycle(sampled_viewers.values())
     assert json.loads(benchmark(lambda: served.ask(next(turn))))["served"] == "cache"
     for user_id, listed in expected(world).items():
-        assert shown(served.ask(asked[user_id])) == listed
+        assert shown(served.ask(sampled_viewers[user_id])) == listed

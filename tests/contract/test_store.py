@@ -237,16 +237,16 @@ class TestStore:
 
     async def test_stamps_only_rise(self, store: AsyncStore, prefix: str) -> None:
         now = 1_790_000_000_000_001
-        await store.stamps_raise(prefix, {"ann": now, "bea": now + 1, "héloïse": now + 2})
-        await store.stamps_raise(prefix, {"ann": now - 1, "bea": now + 5})
-        await store.stamps_raise(prefix, {})
+        await store.timestamps_raise(prefix, {"ann": now, "bea": now + 1, "héloïse": now + 2})
+        await store.timestamps_raise(prefix, {"ann": now - 1, "bea": now + 5})
+        await store.timestamps_raise(prefix, {})
         whole = [("ann", now), ("héloïse", now + 2), ("bea", now + 5)]
-        assert await store.stamps_after(prefix, 0, 9) == whole
-        assert await store.stamps_after(prefix, now, 1) == whole[1:2]
-        assert await store.stamps_after(prefix, now, 0) == []
-        assert await store.stamps_drop(prefix, now) == 1
-        assert await store.stamps_remove(prefix, ["bea", "nobody"]) == 1
-        assert await store.stamps_after(prefix, 0, 9) == whole[1:2]
+        assert await store.timestamps_after(prefix, 0, 9) == whole
+        assert await store.timestamps_after(prefix, now, 1) == whole[1:2]
+        assert await store.timestamps_after(prefix, now, 0) == []
+        assert await store.timestamps_drop(prefix, now) == 1
+        assert await store.timestamps_remove(prefix, ["bea", "nobody"]) == 1
+        assert await store.timestamps_after(prefix, 0, 9) == whole[1:2]
 
     async def test_an_emptied_collection_is_gone(self, store: AsyncStore, prefix: str) -> None:
         await store.members_add(prefix, [b"a"])

@@ -12,7 +12,7 @@ import pytest
 from offline.compare.comparison import Plan, compare
 from offline.compare.results import RunResult
 from offline.compare.table import Comparison
-from offline.compare.variants import DEFAULT_ROWS, read_rows
+from offline.compare.variants import DEFAULT_VARIANTS, read_variants
 from offline.encoders.resume import RunState
 from offline.night.config import NightConfig
 
@@ -46,7 +46,7 @@ class Watch:
     def __init__(self, killed_after: int | None = None) -> None:
         self.epochs, self.runs, self.killed_after = 0, 0, killed_after
 
-    def epoch(self, row: str, state: RunState) -> None:
+    def epoch(self, variant: str, state: RunState) -> None:
         self.epochs += 1
         if self.epochs == self.killed_after:
             raise KilledError
@@ -74,7 +74,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def plan(network: Path, out: Path, seeds: tuple[int, ...] = (0,)) -> Plan:
-    rows = read_rows(network / "rows.toml")
+    rows = read_variants(network / "rows.toml")
     return Plan(network / "data", None, out, rows, seeds, NightConfig(), users=60, lists=80)
 
 
@@ -85,7 +85,7 @@ def test_the_table_is_printed_and_written_and_a_second_run_only_reads(network: P
     done = pymk(*wanted, home=tmp_path / "home")
     assert done.returncode == 0, done.stderr
     found = Comparison.model_validate_json((out / "comparison.json").read_bytes())
-    assert [(row.name, row.seeds) for row in found.rows] == [("plain", 2), ("clever", 2), ("over time", 2)]
+    assert [(variant.name, variant.seeds) for variant in found.rows] == [("plain", 2), ("clever", 2), ("over time", 2)]
     assert found.has_time
     assert done.stdout == (out / "comparison.md").read_text()
     assert (out / "comparison.png").exists()
@@ -108,9 +108,10 @@ def test_the_table_is_printed_and_written_and_a_second_run_only_reads(network: P
 
 
 def test_a_killed_comparison_goes_on_at_its_last_epoch_and_ends_the_same(network: Path, tmp_path: Path) -> None:
-    rows = read_rows(network / "rows.toml")
+    rows = read_variants(network / "rows.toml")
     careful = tuple(
-        row.model_copy(update={"training": row.training.model_copy(update={"state_every_s": 0.0})}) for row in rows
+        variant.model_copy(update={"training": variant.training.model_copy(update={"state_every_s": 0.0})})
+        for variant in rows
     )
     whole, part = plan(network, tmp_path / "whole"), plan(network, tmp_path / "part")
     whole, part = (Plan(**{**vars(one), "rows": careful}) for one in (whole, part))
@@ -148,7 +149,7 @@ def test_help_teaches_and_the_rows_that_ship_are_printed(tmp_path: Path) -> None
     assert "Example" in told.stdout
     printed = pymk("compare", tmp_path, "--print-rows", home=tmp_path)
     (tmp_path / "rows.toml").write_text(printed.stdout)
-    assert read_rows(tmp_path / "rows.toml") == read_rows(DEFAULT_ROWS)
+    assert read_variants(tmp_path / "rows.toml") == read_variants(DEFAULT_VARIANTS)
 
 
 def test_a_limit_makes_a_run_of_seconds(network: Path, tmp_path: Path) -> None:

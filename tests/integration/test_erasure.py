@@ -13,11 +13,11 @@ import polars as pl
 import pytest
 
 from models.candidate_refresh.refresh_queue import queue_people
-from models.erasure.purge import erase_turn
+from models.erasure.purge import purge_once
 from models.errors import PymkError, VersionError
 from models.event_log.archive import Archive
 from models.event_log.event import Event
-from models.event_log.log_consumer import Mender
+from models.event_log.log_consumer import LogConsumer
 from models.event_log.write_events import write_events
 from models.event_log.write_profile import write_erasure, write_profile
 from models.live_state.erasure_receipts import open_erasure
@@ -152,10 +152,10 @@ class World:
 
     def work(self, *, later_s: float = 3.0) -> int:
         """What a worker does: the log, then the erasures, `later_s` from now."""
-        mender = Mender(self.store, KEYS, Archive(self.home))
+        mender = LogConsumer(self.store, KEYS, Archive(self.home))
         for shard in range(SHARDS):
-            mender.turn(shard)
-        return erase_turn(self.store, KEYS, Versions(self.home), clock=lambda: now_us() + int(later_s * 1_000_000))
+            mender.run_once(shard)
+        return purge_once(self.store, KEYS, Versions(self.home), clock=lambda: now_us() + int(later_s * 1_000_000))
 
     def http(self, ask: Callable[[httpx2.AsyncClient, Any], Any]) -> Any:
         async def run() -> Any:
@@ -208,7 +208,7 @@ def live_on(world: World) -> None:
     world.request("PUT", PATH, json={"company": "Acme", "connections_visible": False})
     world.work()
     write(Event(EventKind.INVITE, "u20", GONE, event_id="2"), Event(EventKind.DISMISS, GONE, "u21"))
-    world.store.stamps_raise(KEYS.touched, {GONE: now_us(), STAYS: now_us()})
+    world.store.timestamps_raise(KEYS.touched, {GONE: now_us(), STAYS: now_us()})
     queue_people(world.store, KEYS, {GONE: now_us(), STAYS: 1})
     world.store.set(KEYS.exposure, Exposed.of(1, [GONE, STAYS]).pack())
     with suppress(PymkError), workspace(world.home, "a night that was killed") as work:
@@ -249,7 +249,7 @@ def test_nothing_is_left_of_who_was_erased(world: World) -> None:
     for shard in range(SHARDS):
         for key in world.store.scan(f"{KEYS.shard(shard)}u:"):
             record = LiveRecord.unpack(world.store.get(key))
-            assert GONE not in {*record.ties, *record.shown}
+            assert GONE not in {*record.edges, *record.shown}
 
     second = world.night(retrain="never")  # from the same files, which still have the person
     assert world.tables(second).vocabulary.row(GONE) is None
@@ -321,20 +321,20 @@ def test_the_embedded_store_keeps_no_file_with_the_erased(tmp_path: Path, make_v
         events = [Event(EventKind.BLOCK, GONE, "bea", event_id="1"), Event(EventKind.INVITE, STAYS, GONE)]
         await write_events(opened, KEYS, events)
         await write_profile(opened, KEYS, GONE, {"name": "Erika"})
-        stamp = await write_erasure(opened, KEYS, GONE)
-        receipt = await open_erasure(opened, KEYS, GONE, stamp)
+        timestamp_us = await write_erasure(opened, KEYS, GONE)
+        receipt = await open_erasure(opened, KEYS, GONE, timestamp_us)
         await opened.aclose()
         return receipt
 
     try:
         publish(versions.path(make_version()), store, versions, keys=KEYS)
         receipt = anyio.run(live_and_go)
-        mender = Mender(store, KEYS, Archive(tmp_path))
+        mender = LogConsumer(store, KEYS, Archive(tmp_path))
         for shard in range(SHARDS):
-            mender.turn(shard)
+            mender.run_once(shard)
         publish(versions.path(make_version(live_cut=now_us())), store, versions, keys=KEYS)
         assert [name for name in files_with(GONE) if "aof" in name]
-        assert erase_turn(store, KEYS, versions, clock=lambda: now_us() + 3_000_000) == 0
+        assert purge_once(store, KEYS, versions, clock=lambda: now_us() + 3_000_000) == 0
         assert files_with(GONE) == []
         assert len(files_with(STAYS)) > 0
         record = orjson.loads(store.get(KEYS.erasure(receipt[:32])) or b"")

@@ -9,7 +9,7 @@ import pytest
 
 from offline.evaluation.baselines import BASELINES
 from offline.evaluation.report import Report
-from offline.night.backtest import NEWCOMERS, trial
+from offline.night.backtest import NEWCOMERS, backtest
 from offline.night.config import NightConfig
 
 QUICK = """
@@ -51,7 +51,7 @@ def test_the_report_stands_on_stdout_and_in_the_file_and_nothing_is_published(ne
 
 
 def test_without_a_file_a_part_of_its_own_is_hidden_and_found(network: Path, tmp_path: Path) -> None:
-    check(trial(network / "data", None, tmp_path, NightConfig.read(network / "quick.toml"), users=80))
+    check(backtest(network / "data", None, tmp_path, NightConfig.read(network / "quick.toml"), users=80))
 
 
 def check(report: Report) -> None:

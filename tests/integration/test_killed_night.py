@@ -153,6 +153,6 @@ def nothing_half_made_is_left(home: Any, versions: set[str]) -> None:
     with home.opened() as store:
         assert {one.decode() for one in store.members(KEYS.versions)} == versions
         of_versions = {key for one in versions for key in store.scan(KEYS.version(one))}
-        assert set(store.scan("pymk:")) - of_versions == {KEYS.active, KEYS.versions, KEYS.lease, KEYS.floor}
+        assert set(store.scan("pymk:")) - of_versions == {KEYS.active, KEYS.versions, KEYS.lease, KEYS.watermark}
         kept = {key for one in versions for key in store.scan(KEYS.ranked_lists(one))}
         assert all(store.ttl_s(key) is None for key in of_versions - kept)

@@ -14,12 +14,12 @@ import pytest
 
 from models.event_log.archive import Archive
 from models.event_log.event import Event
-from models.event_log.log_consumer import Mender
+from models.event_log.log_consumer import LogConsumer
 from models.event_log.write_events import write_events
-from models.live_state.edges import Direction, mark
+from models.live_state.edges import Direction, edge_event
 from models.live_state.user_record import LiveRecord
 from models.schema.event_kinds import EventKind
-from models.schema.relationship import PairBit
+from models.schema.relationship import Relationship
 from models.settings import Settings
 from models.store.connect import open_async, open_sync
 from models.store.keys import SHARDS, Keys, shard_of
@@ -80,15 +80,15 @@ def record(store: SyncStore, person: str) -> LiveRecord:
 def test_what_a_killed_writer_left_is_mended_and_archived(store: SyncStore, tmp_path: Path) -> None:
     ran = subprocess.run([sys.executable, "-P", "-c", WRITER, str(tmp_path)], check=False, env={**os.environ})
     assert ran.returncode == -9
-    assert record(store, "bea").ties == {}
-    stamp = record(store, "ann").ties["bea"][mark(Direction.OUT, EventKind.BLOCK)]
+    assert record(store, "bea").edges == {}
+    timestamp_us = record(store, "ann").edges["bea"][edge_event(Direction.OUT, EventKind.BLOCK)]
     archive = Archive(tmp_path)
-    mender = Mender(store, KEYS, archive)
-    assert sum(mender.turn(shard) for shard in range(SHARDS)) == 1
-    assert record(store, "bea").ties == {"ann": {mark(Direction.IN, EventKind.BLOCK): stamp}}
+    mender = LogConsumer(store, KEYS, archive)
+    assert sum(mender.run_once(shard) for shard in range(SHARDS)) == 1
+    assert record(store, "bea").edges == {"ann": {edge_event(Direction.IN, EventKind.BLOCK): timestamp_us}}
     ((position, entry),) = archive.read(shard_of("ann"), (store.get(KEYS.archived(shard_of("ann"))) or b"").decode())
     assert entry is not None
-    assert (entry.stamp, store.stream_read(KEYS.log(shard_of("ann")), BEGINNING, 9)) == (stamp, [])
+    assert (entry.timestamp_us, store.stream_read(KEYS.log(shard_of("ann")), BEGINNING, 9)) == (timestamp_us, [])
     assert store.get(KEYS.archived(shard_of("ann"))) == position.encode()
 
 
@@ -109,20 +109,20 @@ def test_writers_at_the_same_time_lose_nothing(store: SyncStore, tmp_path: Path)
         await opened.aclose()
 
     anyio.run(write)
-    both = {mark(direction, EventKind.CONNECT) for direction in Direction}
+    both = {edge_event(direction, EventKind.CONNECT) for direction in Direction}
     entries = sum(store.stream_length(KEYS.log(shard)) for shard in range(SHARDS))
     assert entries == PEOPLE * (PEOPLE - 1)
     for who in range(PEOPLE):
-        ties = record(store, f"u{who}").ties
-        assert {person: set(marks) for person, marks in ties.items()} == {
+        edges = record(store, f"u{who}").edges
+        assert {person: set(edge_events) for person, edge_events in edges.items()} == {
             f"u{other}": both for other in range(PEOPLE) if other != who
         }
     mirrored: dict[tuple[str, str], int] = {}
     for who in range(PEOPLE):
-        for other, marks in record(store, f"u{who}").ties.items():
-            mirrored[f"u{who}", other] = marks[mark(Direction.OUT, EventKind.CONNECT)]
-    for (one, other), stamp in mirrored.items():
-        assert record(store, other).ties[one][mark(Direction.IN, EventKind.CONNECT)] == stamp
+        for other, edge_events in record(store, f"u{who}").edges.items():
+            mirrored[f"u{who}", other] = edge_events[edge_event(Direction.OUT, EventKind.CONNECT)]
+    for (one, other), timestamp_us in mirrored.items():
+        assert record(store, other).edges[one][edge_event(Direction.IN, EventKind.CONNECT)] == timestamp_us
 
 
 def test_a_night_knows_what_happened_before_it_and_says_up_to_when(tmp_path: Path) -> None:
@@ -142,9 +142,9 @@ def test_a_night_knows_what_happened_before_it_and_says_up_to_when(tmp_path: Pat
 
     before = now_us() - 60_000_000
     write(Event(EventKind.CONNECT, "u00", "u23"), Event(EventKind.INVITE, "u01", "u22"), at=before)
-    mender = Mender(memory, KEYS, Archive(home))
+    mender = LogConsumer(memory, KEYS, Archive(home))
     for shard in range(SHARDS):
-        mender.turn(shard)
+        mender.run_once(shard)
     write(Event(EventKind.DISMISS, "u02", "u21"), at=before)
     write(Event(EventKind.BLOCK, "u03", "u20"), at=now_us() + 60_000_000)  # after the cut
     started = time.time()
@@ -156,13 +156,13 @@ def test_a_night_knows_what_happened_before_it_and_says_up_to_when(tmp_path: Pat
     assert tables.graph.contains(0, 23).all()
     kinds = bits_of(tables)
     assert kinds == {
-        (1, 22): PairBit.INVITED_BY_VIEWER,
-        (22, 1): PairBit.INVITED_BY_OTHER,
-        (2, 21): PairBit.DISMISSED,
+        (1, 22): Relationship.INVITED_BY_VIEWER,
+        (22, 1): Relationship.INVITED_BY_OTHER,
+        (2, 21): Relationship.DISMISSED,
     }
 
 
 def bits_of(tables: Tables) -> dict[tuple[int, int], Any]:
     viewers = np.repeat(np.arange(tables.n), tables.forbidden.degrees).tolist()
     edges = zip(viewers, tables.forbidden.indices.tolist(), tables.forbidden_kinds.tolist(), strict=True)
-    return {(viewer, other): PairBit(kinds) for viewer, other, kinds in edges}
+    return {(viewer, other): Relationship(kinds) for viewer, other, kinds in edges}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from models.candidates.ann_index import open_index
-from models.candidates.generator import CandidateMaker
+from models.candidates.generator import CandidateGenerator
 from models.errors import UsageError
 from models.networks.embedder import Embedder
 from models.networks.gat import Gat, GatConfig
@@ -26,7 +26,7 @@ from offline.encoders.config import TrainingConfig
 from offline.encoders.embed import NightEncoder
 from offline.evaluation.report import SYSTEM, Report
 from offline.night.config import NightConfig
-from offline.night.model_bundle import Learnt
+from offline.night.model_bundle import ModelBundle
 from offline.night.nightly import Retrain
 from tests.support.nights import KEYS, Place
 
@@ -87,7 +87,7 @@ def test_every_file_is_in_the_manifest_and_as_it_says(first: First) -> None:
     rooms = {name.partition("/")[0] for name in manifest.files}
     assert rooms == {"blocks", "candidates", "index", "learnt", "model", "report.json", "tables"}
     assert open_index(directory / "index").manifest.users == manifest.users
-    assert Learnt.open(directory).training.users == manifest.users
+    assert ModelBundle.open(directory).training.users == manifest.users
 
 
 def test_the_manifest_says_what_the_version_is_made_of(first: First, small_network: Path) -> None:
@@ -119,10 +119,10 @@ def test_the_report_holds_the_system_and_every_baseline(first: First) -> None:
 
 
 def test_the_worker_makes_the_blocks_that_the_night_made(first: First) -> None:
-    maker, blocks = CandidateMaker.open(first.directory), Blocks.open(first.directory / "blocks", 250)
+    generator, blocks = CandidateGenerator.open(first.directory), Blocks.open(first.directory / "blocks", 250)
     assert len(blocks.rows()) > 200
     for row in blocks.rows().tolist():
-        assert maker.block(row).pack() == blocks.record(row)
+        assert generator.block(row).pack() == blocks.record(row)
 
 
 def test_nothing_but_the_version_is_left(first: First) -> None:
@@ -130,7 +130,7 @@ def test_nothing_but_the_version_is_left(first: First) -> None:
     assert [path.name for path in first.home.versions.directory.iterdir() if path.is_dir()] == [first.version]
     with first.home.opened() as store:
         version = set(store.scan(KEYS.version(first.version)))
-        assert set(store.scan("pymk:")) - version == {KEYS.active, KEYS.versions, KEYS.lease, KEYS.floor}
+        assert set(store.scan("pymk:")) - version == {KEYS.active, KEYS.versions, KEYS.lease, KEYS.watermark}
         assert all(store.ttl_s(key) is None for key in version)
 
 
@@ -173,7 +173,7 @@ def test_another_encoder_takes_the_place_of_graphsage(place: Place, first: First
     made = place.night(encoder=chosen)
     assert place.active == made.version
     assert made.ranker["trained_at"] != first.manifest.ranker["trained_at"]
-    embedder = Learnt.open(place.versions.path(made.version)).embedder
+    embedder = ModelBundle.open(place.versions.path(made.version)).embedder
     assert isinstance(embedder, Embedder)
     assert isinstance(embedder.encoder, Gat)
     assert made.files["index/index.faiss"] != first.manifest.files["index/index.faiss"]
@@ -183,12 +183,12 @@ def test_another_encoder_takes_the_place_of_graphsage(place: Place, first: First
 
 
 def test_weights_are_due_when_they_are_old_or_the_graph_grew(first: First) -> None:
-    learnt = Learnt.open(first.directory)
-    then, users, friends = learnt.training.trained_at, learnt.training.users, learnt.training.connections
-    assert learnt.is_due(then + timedelta(days=6), users, friends, 7, 0.2) is None
-    assert learnt.is_due(then + timedelta(days=7), users, friends, 7, 0.2) == "the weights are 7.0 days old"
-    assert learnt.is_due(then, users * 2, friends, 7, 0.2) == f"users grew from {users} to {users * 2}"
-    assert learnt.is_due(then, users, friends * 2, 7, 0.2) == f"friendships grew from {friends} to {friends * 2}"
+    bundle = ModelBundle.open(first.directory)
+    then, users, friends = bundle.training.trained_at, bundle.training.users, bundle.training.connections
+    assert bundle.is_due(then + timedelta(days=6), users, friends, 7, 0.2) is None
+    assert bundle.is_due(then + timedelta(days=7), users, friends, 7, 0.2) == "the weights are 7.0 days old"
+    assert bundle.is_due(then, users * 2, friends, 7, 0.2) == f"users grew from {users} to {users * 2}"
+    assert bundle.is_due(then, users, friends * 2, 7, 0.2) == f"friendships grew from {friends} to {friends * 2}"
 
 
 def test_without_a_version_there_are_no_weights_to_take(tmp_path: Path, small_network: Path) -> None:

@@ -18,7 +18,7 @@ from models.version.local_versions import Versions
 from offline.night.config import NightConfig
 from offline.night.nightly import Night
 from service.ranking.kernels.sorting import mixed
-from service.ranking.rerank import Diversity, SoftSettings
+from service.ranking.rerank import Diversity, RerankSettings
 from service.ranking.tie_break import id_hashes
 from service.recommend.batch import BatchRecommender
 
@@ -44,7 +44,7 @@ def night(data: Path, home: Path, **options: Any) -> MemoryStore:
 
 def answers(home: Path, store: MemoryStore) -> dict[str, dict[str, Any]]:
     """What everybody is shown."""
-    recommender = BatchRecommender(store, Versions(home), KEYS, Ranker.open, SoftSettings(Diversity("company", 5)))
+    recommender = BatchRecommender(store, Versions(home), KEYS, Ranker.open, RerankSettings(Diversity("company", 5)))
     listed = map(json.loads, recommender.answers(recommender.everybody, "web", 100))
     return {answer["user_id"]: answer for answer in listed}
 

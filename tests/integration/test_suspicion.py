@@ -11,7 +11,7 @@ from models.ranker.ranker import Ranker
 from models.settings import Settings
 from offline.night.config import NightConfig
 from offline.suspicion.config import SuspicionConfig
-from service.ranking.rerank import SoftSettings
+from service.ranking.rerank import RerankSettings
 from service.recommend.batch import BatchRecommender
 from tests.support.nights import KEYS, Place
 
@@ -21,7 +21,7 @@ ABOVE = 0.5
 
 def lists(place: Place, settings: Settings) -> dict[str, list[dict[str, Any]]]:
     """By person the entries that the active version suggests, best first."""
-    batch = BatchRecommender(place.store, place.versions, KEYS, Ranker.open, SoftSettings.of(settings))
+    batch = BatchRecommender(place.store, place.versions, KEYS, Ranker.open, RerankSettings.of(settings))
     answers = [orjson.loads(one) for one in batch.answers(batch.everybody, "web", 10)]
     return {one["user_id"]: one["recommendations"] for one in answers}
 

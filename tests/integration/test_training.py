@@ -10,10 +10,10 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from models.candidates.generator import CandidateConfig, CandidateMaker
-from models.candidates.inputs import Landscape
+from models.candidates.generator import CandidateConfig, CandidateGenerator
+from models.candidates.inputs import CandidateInputs
 from models.features.inductive import ProfileMap
-from models.features.profile_affinity import fit_affinity
+from models.features.profile_affinity import fit_profile_affinity
 from models.features.profile_codes import coded_profiles
 from models.features.profile_encoder import ProfileEncoder
 from models.features.spectral import spectral_embedding
@@ -21,10 +21,10 @@ from models.features.user_statistics import user_statistics
 from models.graph import Graph
 from models.schema.pair_features import PAIR_FEATURES
 from models.schema.profiles import Profiles
-from offline.features.temporal_graph import Friendships, friendships, population
+from offline.features.temporal_graph import Friendships, friendships, user_history
 from offline.night.candidates import KnownNearest
 from offline.night.config import NightConfig
-from offline.night.model_bundle import Learnt
+from offline.night.model_bundle import ModelBundle
 from offline.night.train import train
 from offline.ranker.train import train_ranker
 from offline.ranker.training_lists import training_lists
@@ -46,7 +46,7 @@ CONFIG = NightConfig.model_validate(
 class Trained:
     """What one training step came to, and what it said."""
 
-    learnt: Learnt
+    bundle: ModelBundle
     readable: Friendships
     said: dict[str, Any]
 
@@ -73,9 +73,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     directory = tmp_path_factory.mktemp("chance")
     snapshot = chance_network(directory)
     encoder = ProfileEncoder.fit(snapshot.profiles)
-    everybody, readable = population(snapshot, encoder), friendships(snapshot)
+    everybody, readable = user_history(snapshot, encoder), friendships(snapshot)
     with capture_logs() as lines:
-        learnt = train(
+        bundle = train(
             snapshot,
             encoder,
             everybody,
@@ -87,7 +87,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
             trained_at=STARTED,
         )
     said = next(line for line in lines if line["event"] == "training_split")
-    return Trained(learnt, readable, said)
+    return Trained(bundle, readable, said)
 
 
 def test_no_friendship_is_both_read_and_asked_for(trained: Trained) -> None:
@@ -98,13 +98,13 @@ def test_no_friendship_is_both_read_and_asked_for(trained: Trained) -> None:
 
 def test_on_a_network_of_chance_the_ranker_finds_next_to_nothing(trained: Trained) -> None:
     # statistics and spectra of a graph that still has the outcomes reach 0.9
-    assert trained.learnt.ranker is not None
-    assert trained.learnt.training.metrics["ranker_head_ndcg20"] < 0.2
-    assert trained.learnt.training.metrics["ranker_towers_ndcg20"] < 0.2
+    assert trained.bundle.ranker is not None
+    assert trained.bundle.training.metrics["ranker_head_ndcg20"] < 0.2
+    assert trained.bundle.training.metrics["ranker_towers_ndcg20"] < 0.2
 
 
 def test_on_a_network_of_chance_the_encoder_is_no_better_than_chance(trained: Trained) -> None:
-    assert trained.learnt.training.metrics["sage_auc"] < 0.6
+    assert trained.bundle.training.metrics["sage_auc"] < 0.6
 
 
 def test_activity_counts_the_thirty_days_before_a_moment_and_nothing_at_it(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ bea,dan,{moment - 31 * day}
 """,
         interactions="user_id,other_id,kind,at\n" + "".join(",".join(map(str, event)) + "\n" for event in events),
     )
-    everybody, made = population(snapshot, ProfileEncoder.fit(snapshot.profiles)), friendships(snapshot)
+    everybody, made = user_history(snapshot, ProfileEncoder.fit(snapshot.profiles)), friendships(snapshot)
     people = everybody.before(moment, made)
     # did, received, friendships made (the accepted invitation among them)
     counts = np.rint(np.expm1(people.activity)).astype(int).tolist()
@@ -147,13 +147,13 @@ bea,dan,{moment - 31 * day}
 def head_ndcg(tmp_path: Path, *, leaks: bool) -> float:
     """NDCG@20 of a head trained on the network of chance, whose spectrum has seen the outcomes or has not."""
     whole = friendships(chance_network(tmp_path)).graph
-    parted = Friendships(whole, None).parted(0.2, seed=1)
-    seen, outcomes = parted.kept.graph, parted.hidden
+    split_edges = Friendships(whole, None).split_edges(0.2, seed=1)
+    seen, outcomes = split_edges.kept.graph, split_edges.hidden
     spectral = spectral_embedding(whole if leaks else seen)
     coordinates = spectral.coordinates()
     statistics = user_statistics(seen, np.linalg.norm(coordinates, axis=1).astype(np.float32))
     nobody = np.zeros((PEOPLE, 1), np.float32)
-    landscape = Landscape(
+    candidate_inputs = CandidateInputs(
         graph=seen,
         known=Graph.from_directed(PEOPLE, [], []),
         suggestible=np.ones(PEOPLE, np.bool_),
@@ -161,16 +161,16 @@ def head_ndcg(tmp_path: Path, *, leaks: bool) -> float:
         eigenvalues=spectral.values,
         embeddings=nobody,
         profiles=ProfileMap.silent(0, coordinates.shape[1], 1),
-        affinity=fit_affinity(coded_profiles(Profiles(PEOPLE)), seen),
-        cheap=np.zeros(len(PAIR_FEATURES) + 1, np.float32),
+        profile_affinity=fit_profile_affinity(coded_profiles(Profiles(PEOPLE)), seen),
+        prerank_weights=np.zeros(len(PAIR_FEATURES) + 1, np.float32),
     )
     nearest = KnownNearest(np.arange(PEOPLE), np.full((PEOPLE, 1), -1, np.int32), PEOPLE)
-    maker = CandidateMaker(landscape, nearest, CandidateConfig(kept=200, nearest=1), 1)
-    lists = training_lists(maker, np.flatnonzero(outcomes.degrees > 0), outcomes, 200)
+    generator = CandidateGenerator(candidate_inputs, nearest, CandidateConfig(kept=200, nearest=1), 1)
+    lists = training_lists(generator, np.flatnonzero(outcomes.degrees > 0), outcomes, 200)
     config = CONFIG.ranker.model_copy(update={"epochs": 8, "patience": 8})
-    return train_ranker(lists, nobody, statistics, landscape.cheap, config, log=structlog.get_logger()).metrics[
-        "head_ndcg20"
-    ]
+    return train_ranker(
+        lists, nobody, statistics, candidate_inputs.prerank_weights, config, log=structlog.get_logger()
+    ).metrics["head_ndcg20"]
 
 
 def test_a_feature_made_from_the_future_gives_itself_away(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ from models.version.local_versions import Versions, new_id
 from models.version.manifest import Manifest
 from models.version.tables import write_tables
 from offline.features.graph_features import People
-from offline.features.temporal_graph import friendships, population
+from offline.features.temporal_graph import friendships, user_history
 from offline.ranker.train import candidate_vectors
 from offline.snapshot.snapshot import Snapshot, write_snapshot
 from offline.synth import directory, network
@@ -171,12 +171,12 @@ def random_ranker(inputs: NDArray[np.float32], statistics: NDArray[np.float32], 
 def write_version(snapshot: Snapshot, versions: Versions, candidates: int, seed: int) -> tuple[str, list[str]]:
     """A version of the snapshot's people on disk; its id, and the ids of those who have a block."""
     made = friendships(snapshot)
-    people = population(snapshot, ProfileEncoder.fit(snapshot.profiles)).before(snapshot.cut + 1, made)
+    people = user_history(snapshot, ProfileEncoder.fit(snapshot.profiles)).before(snapshot.cut + 1, made)
     statistics = user_statistics(made.graph, np.sqrt(made.graph.degrees + 1).astype(np.float32))
     inputs = tower_inputs(people, statistics, seed)
     active = np.flatnonzero(snapshot.flags & np.uint8(Flag.ACTIVE)).astype(np.int64)
-    maker = Candidates(made.graph, min(candidates, snapshot.n - 1), seed)
-    model = random_ranker(inputs, statistics, list(maker.blocks(active[:: max(len(active) // SAMPLE, 1)])))
+    generator = Candidates(made.graph, min(candidates, snapshot.n - 1), seed)
+    model = random_ranker(inputs, statistics, list(generator.blocks(active[:: max(len(active) // SAMPLE, 1)])))
     _say("tables")
     version = new_id()
     with versions.staging(version) as target:
@@ -198,7 +198,7 @@ def write_version(snapshot: Snapshot, versions: Versions, candidates: int, seed:
             statistic_names=STATISTICS,
         )
         _say("blocks")
-        write_blocks(target / "blocks", _records(maker, active, snapshot.n))
+        write_blocks(target / "blocks", _records(generator, active, snapshot.n))
         files.write_json(target / "report.json", {})
         Manifest(
             version=version,
@@ -214,10 +214,10 @@ def write_version(snapshot: Snapshot, versions: Versions, candidates: int, seed:
     return version, [snapshot.vocabulary.user_id(int(row)) for row in active]
 
 
-def _records(maker: Candidates, active: NDArray[np.int64], n: int) -> Iterator[bytes]:
+def _records(generator: Candidates, active: NDArray[np.int64], n: int) -> Iterator[bytes]:
     """The packed block of every row, empty for the inactive."""
     at = 0
-    for block in maker.blocks(active):
+    for block in generator.blocks(active):
         yield from (b"" for _ in range(at, block.viewer))
         yield block.pack()
         at = block.viewer + 1

@@ -5,14 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.candidates.generator import (
-    CHEAP_DEFAULT,
+    DEFAULT_PRERANK_WEIGHTS,
     CandidateConfig,
-    CandidateMaker,
+    CandidateGenerator,
     Pools,
 )
-from models.candidates.inputs import Landscape
+from models.candidates.inputs import CandidateInputs
 from models.features.inductive import ProfileMap
-from models.features.profile_affinity import fit_affinity
+from models.features.profile_affinity import fit_profile_affinity
 from models.features.profile_codes import coded_profiles
 from models.graph import Graph
 from models.schema.candidate_sources import Source
@@ -48,7 +48,7 @@ class RandomNearest:
         return np.ascontiguousarray(self._table[rows, :count])
 
 
-def random_landscape(seed: int) -> tuple[Landscape, RandomNearest]:
+def random_landscape(seed: int) -> tuple[CandidateInputs, RandomNearest]:
     """A network of 1 to 40 people with profiles, embeddings, forbidden pairs and some who may not be shown."""
     random = np.random.default_rng(seed)
     n = int(random.integers(1, 41))
@@ -67,7 +67,7 @@ def random_landscape(seed: int) -> tuple[Landscape, RandomNearest]:
     )
     vectors = random.normal(size=(2, n, 3)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
-    land = Landscape(
+    land = CandidateInputs(
         graph=graph,
         known=Graph.from_directed(n, random.integers(n, size=n), random.integers(n, size=n)),
         suggestible=random.random(n) < 0.8,
@@ -75,8 +75,8 @@ def random_landscape(seed: int) -> tuple[Landscape, RandomNearest]:
         eigenvalues=np.ones(3, np.float32),
         profiles=ProfileMap.silent(0, 3, 3),
         embeddings=vectors[1],
-        affinity=fit_affinity(coded_profiles(profiles), graph),
-        cheap=CHEAP_DEFAULT,
+        profile_affinity=fit_profile_affinity(coded_profiles(profiles), graph),
+        prerank_weights=DEFAULT_PRERANK_WEIGHTS,
     )
     return land, RandomNearest(n, seed)
 
@@ -99,7 +99,7 @@ def reordered(pools: Pools, order: np.ndarray) -> Pools:
 @given(st.integers(0, 2**32))
 def test_nobody_is_shown_who_must_not_be(seed: int) -> None:
     land, nearest = random_landscape(seed)
-    pools = CandidateMaker(land, nearest, SMALL, 1).pools(np.arange(land.graph.n))
+    pools = CandidateGenerator(land, nearest, SMALL, 1).pools(np.arange(land.graph.n))
     for user, rows, sources, count in zip(pools.users, pools.rows, pools.sources, pools.counts, strict=True):
         shown = rows[:count]
         assert count <= SMALL.kept
@@ -117,12 +117,12 @@ def test_nobody_is_shown_who_must_not_be(seed: int) -> None:
 @given(st.integers(0, 2**32))
 def test_many_users_in_one_thread_equal_each_alone(seed: int) -> None:
     land, nearest = random_landscape(seed)
-    maker = CandidateMaker(land, nearest, SMALL, 1)
+    generator = CandidateGenerator(land, nearest, SMALL, 1)
     everybody = np.arange(land.graph.n)
-    whole = maker.pools(everybody)
-    same(whole, maker.pools(everybody))
+    whole = generator.pools(everybody)
+    same(whole, generator.pools(everybody))
     for row in everybody:
-        same(reordered(whole, np.array([row])), maker.pools(np.array([row])))
+        same(reordered(whole, np.array([row])), generator.pools(np.array([row])))
 
 
 @settings(max_examples=60, deadline=None)
@@ -130,17 +130,17 @@ def test_many_users_in_one_thread_equal_each_alone(seed: int) -> None:
 def test_threads_and_the_order_of_users_change_nothing(seed: int, threads: int) -> None:
     land, nearest = random_landscape(seed)
     everybody = np.arange(land.graph.n)
-    whole = CandidateMaker(land, nearest, SMALL, 1).pools(everybody)
-    same(whole, CandidateMaker(land, nearest, SMALL, threads).pools(everybody))
+    whole = CandidateGenerator(land, nearest, SMALL, 1).pools(everybody)
+    same(whole, CandidateGenerator(land, nearest, SMALL, threads).pools(everybody))
     order = np.random.default_rng(seed).permutation(everybody)
-    same(reordered(whole, order), CandidateMaker(land, nearest, SMALL, threads).pools(order))
+    same(reordered(whole, order), CandidateGenerator(land, nearest, SMALL, threads).pools(order))
 
 
 def test_small_budgets_leave_nothing_behind_for_the_next_user() -> None:
     hasty = SMALL.model_copy(update={"walk_edges": 3, "path_edges": 5})
     for seed in range(40):
         land, nearest = random_landscape(seed)
-        maker = CandidateMaker(land, nearest, hasty, 1)
-        whole = maker.pools(np.arange(land.graph.n))
+        generator = CandidateGenerator(land, nearest, hasty, 1)
+        whole = generator.pools(np.arange(land.graph.n))
         for row in range(land.graph.n):
-            same(reordered(whole, np.array([row])), maker.pools(np.array([row])))
+            same(reordered(whole, np.array([row])), generator.pools(np.array([row])))

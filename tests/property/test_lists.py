@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from models.version.candidate_block import Block, quantise
 from models.version.manifest import Manifest
 from models.version.tables import Tables
-from service.ranking.cached_list import KeptList
+from service.ranking.cached_list import CachedList
 from service.ranking.pipeline import KEPT, Ranking
-from service.ranking.rerank import Diversity, SoftSettings
+from service.ranking.rerank import Diversity, RerankSettings
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
 from service.recommend import responses
@@ -45,13 +45,13 @@ class World:
     def person(self) -> Viewer:
         return Viewer(self.viewer, self.block.viewer)
 
-    def fresh(self, **query: Any) -> tuple[Answer, KeptList]:
+    def fresh(self, **query: Any) -> tuple[Answer, CachedList]:
         answer, made = responses.ranked(Query(**self.asked(query)), self.version, self.person, self.block, Trace())
         assert made is not None
         return answer, made
 
-    def kept(self, made: KeptList, **query: Any) -> Answer | None:
-        again = KeptList.unpack(made.pack(KEPT), self.block.viewer)
+    def kept(self, made: CachedList, **query: Any) -> Answer | None:
+        again = CachedList.unpack(made.pack(KEPT), self.block.viewer)
         return responses.kept(Query(**self.asked(query)), self.version, self.person, again, Trace())
 
     def asked(self, query: dict[str, Any]) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def worlds(draw: st.DrawFn, make_tables: MakeTables) -> World:
     block = quantise(viewer, rows, random.integers(1, 128, n).astype(np.uint8), values)
     now = datetime(2026, 1, 1, tzinfo=UTC)
     manifest = Manifest(version=VERSION, created_at=now, cut=now, users=n)
-    ranking = Ranking(tables, FirstFeature(), SoftSettings(Diversity("company", 5)))
+    ranking = Ranking(tables, FirstFeature(), RerankSettings(Diversity("company", 5)))
     return World(ServedVersion(VERSION, manifest, ranking), block, people[viewer])
 
 

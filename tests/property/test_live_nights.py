@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from models.errors import StoreUnavailableError
 from models.event_log.archive import Archive
 from models.event_log.event import Event
-from models.event_log.log_consumer import Mender
+from models.event_log.log_consumer import LogConsumer
 from models.event_log.write_events import write_events
 from models.live_state.edges import PAIR_KINDS, derive
 from models.live_state.user_record import LiveRecord
-from models.schema.relationship import PairBit
+from models.schema.relationship import Relationship
 from models.store.keys import SHARDS, Keys
 from models.store.memory import AsyncMemoryStore, MemoryStore
 from models.store.transaction import Commit
@@ -55,7 +55,7 @@ class World:
     """A dataset of a few rows, what happened before it was exported, and all that happens to it."""
 
     def __init__(self, home: Path, before: Iterable[tuple[Any, ...]]) -> None:
-        self.home, self.memory, self.now, self.floor = home, MemoryStore(), START - 60_000_000, 0
+        self.home, self.memory, self.now, self.watermark = home, MemoryStore(), START - 60_000_000, 0
         for step in before:
             self.step(step)
         self.now = START + 1_000_000
@@ -75,7 +75,7 @@ class World:
 
                 async def write() -> None:
                     event = Event(kind, viewer, other)
-                    await write_events(store, KEYS, [event], floor=self.floor, clock=lambda: self.now)
+                    await write_events(store, KEYS, [event], watermark=self.watermark, clock=lambda: self.now)
 
                 try:
                     anyio.run(write)
@@ -86,12 +86,12 @@ class World:
             case ("night",):
                 self.cut, self.base = self.night()
             case ("floor",):
-                self.floor = self.cut
+                self.watermark = self.cut
 
     def mend(self) -> None:
-        mender = Mender(self.memory, KEYS, Archive(self.home, segment_bytes=300), clock=lambda: self.now)
+        mender = LogConsumer(self.memory, KEYS, Archive(self.home, segment_bytes=300), clock=lambda: self.now)
         for shard in range(SHARDS):
-            mender.turn(shard, floor=self.floor)
+            mender.run_once(shard, watermark=self.watermark)
 
     def night(self) -> tuple[int, Bits]:
         """Cut and bits of a version made of the dataset and what was acknowledged a second ago and before."""
@@ -111,7 +111,7 @@ class World:
             record = LiveRecord.unpack(self.memory.get(KEYS.live(viewer)))
             base = np.array([self.base.get((viewer, other), 0) for other in others], np.uint8)
             after = self.now - DAYS * 86_400 * 10**6
-            held = derive(base, record.stamps(others), cut=self.cut, refused_after=after)
+            held = derive(base, record.timestamps_us(others), cut=self.cut, refused_after=after)
             bits |= {(viewer, other): int(one) for other, one in zip(others, held, strict=True) if one}
         return bits
 
@@ -123,7 +123,7 @@ def bits_of(snapshot: Snapshot) -> Bits:
     a, b, _ = snapshot.connections()
     for one, other in (*zip(a, b, strict=True), *zip(b, a, strict=True)):
         pair = (names[one], names[other])
-        bits[pair] = bits.get(pair, 0) | PairBit.CONNECTED
+        bits[pair] = bits.get(pair, 0) | Relationship.CONNECTED
     return bits
 
 

@@ -15,7 +15,7 @@ from models.live_state.edges import (
 from models.live_state.user_record import LiveRecord
 from models.schema.columns import Flag
 from models.schema.event_kinds import EventKind
-from models.schema.relationship import PairBit
+from models.schema.relationship import Relationship
 from offline.snapshot.relationship_state import resolve
 
 PEOPLE = ("ann", "bea", "cid")
@@ -51,7 +51,7 @@ def base_of(known: list[tuple[int, int, EventKind, int]], connected: bool, now_s
     bits = {(viewer, other): kinds for viewer, other, kinds in state.forbidden.iter_rows()}
     for a, b in state.connections.select("a", "b").iter_rows():
         for pair in ((a, b), (b, a)):
-            bits[pair] = bits.get(pair, 0) | PairBit.CONNECTED
+            bits[pair] = bits.get(pair, 0) | Relationship.CONNECTED
     return bits
 
 
@@ -69,51 +69,56 @@ def test_a_version_and_what_came_after_it_say_what_the_next_version_will(
     base, whole = base_of(known_then, connected, now_s), base_of(events, connected, now_s)
     for viewer in range(3):
         record = LiveRecord()
-        for who, other, kind, stamp in events:  # those before the cut too: the record goes back further than the base
+        for (
+            who,
+            other,
+            kind,
+            timestamp_us,
+        ) in events:  # those before the cut too: the record goes back further than the base
             if who == viewer:
-                record.apply(PEOPLE[other], Direction.OUT, kind, stamp)
+                record.apply(PEOPLE[other], Direction.OUT, kind, timestamp_us)
             elif other == viewer and kind in TWO_SIDED:
-                record.apply(PEOPLE[who], Direction.IN, kind, stamp)
+                record.apply(PEOPLE[who], Direction.IN, kind, timestamp_us)
         others = [other for other in range(3) if other != viewer]
         known = np.array([base.get((viewer, other), 0) for other in others], np.uint8)
         after = (now_s - DAYS * 86_400) * 10**6
-        stamps = record.stamps(PEOPLE[other] for other in others)
-        bits = derive(known, stamps, cut=cut, refused_after=after)
+        timestamps_us = record.timestamps_us(PEOPLE[other] for other in others)
+        bits = derive(known, timestamps_us, cut=cut, refused_after=after)
         assert bits.tolist() == [whole.get((viewer, other), 0) for other in others]
-        one = derive_one(int(known[0]), record.ties.get(PEOPLE[others[0]], {}), cut=cut, refused_after=after)
+        one = derive_one(int(known[0]), record.edges.get(PEOPLE[others[0]], {}), cut=cut, refused_after=after)
         assert int(one) == bits[0]
 
 
-halves = st.tuples(
+reciprocal_updates = st.tuples(
     st.sampled_from(PEOPLE), st.sampled_from(Direction), st.sampled_from(sorted(PAIR_KINDS)), st.integers(1, 20)
 )
 
 
 def record_of(applied: list[tuple[str, Direction, EventKind, int]]) -> LiveRecord:
     record = LiveRecord()
-    for half in applied:
-        record.apply(*half)
+    for update in applied:
+        record.apply(*update)
     return record
 
 
-@given(st.lists(halves, max_size=20), st.data())
+@given(st.lists(reciprocal_updates, max_size=20), st.data())
 @settings(max_examples=200, deadline=None)
 def test_halves_may_come_in_any_order_and_more_than_once(
     applied: list[tuple[str, Direction, EventKind, int]], data: st.DataObject
 ) -> None:
     again = data.draw(st.permutations(applied + data.draw(st.lists(st.sampled_from(applied or [None]), max_size=5))))
-    assert record_of([half for half in again if half is not None]).pack() == record_of(applied).pack()
+    assert record_of([update for update in again if update is not None]).pack() == record_of(applied).pack()
 
 
 @st.composite
 def records(draw: st.DrawFn) -> LiveRecord:
-    record = record_of(draw(st.lists(halves, max_size=8)))
-    for person, stamp in draw(st.lists(st.tuples(st.sampled_from(PEOPLE), st.integers(0, 5)), max_size=5)):
-        record.show(person, stamp * 10**6)
-    for flag, value, stamp in draw(
+    record = record_of(draw(st.lists(reciprocal_updates, max_size=8)))
+    for person, timestamp_us in draw(st.lists(st.tuples(st.sampled_from(PEOPLE), st.integers(0, 5)), max_size=5)):
+        record.show(person, timestamp_us * 10**6)
+    for flag, value, timestamp_us in draw(
         st.lists(st.tuples(st.sampled_from(list(Flag)), st.booleans(), st.integers(1, 9)), max_size=4)
     ):
-        record.set_flag(flag, value, stamp)
+        record.set_flag(flag, value, timestamp_us)
     record.drop_before(draw(st.integers(0, 6)))
     return record
 

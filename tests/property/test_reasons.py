@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from models.schema.candidate_sources import Source
 from models.version.tables import Tables
-from service.ranking.json_encoder import EXAMPLES, EntryEncoder
+from service.ranking.json_encoder import EXAMPLES, JsonEncoder
 from service.ranking.kernels.json_encoder import SHARED_AT_MOST
 from service.ranking.reasons import nameable_friends
 
@@ -84,7 +84,7 @@ def test_what_is_told_is_what_a_plain_count_finds(make_tables: MakeTables, data:
     tables = data.draw(networks(make_tables))
     viewer = data.draw(st.integers(0, tables.n - 1))
     others = data.draw(shown(tables))
-    encoder, rows = EntryEncoder(tables), np.array(others, dtype=np.uint32)
+    encoder, rows = JsonEncoder(tables), np.array(others, dtype=np.uint32)
     scores, bits = np.full(len(rows), 0.5, np.float32), np.full(len(rows), Source.FRIENDS_OF_FRIENDS, np.uint8)
     made = encoder.entries(viewer, nameable_friends(tables, viewer), rows, scores, bits)
     people = tables.vocabulary.user_ids()

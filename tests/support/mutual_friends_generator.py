@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from models.live_state.neighbourhood import Circle
+from models.live_state.neighbourhood import Neighbourhood
 from models.schema.candidate_sources import Source
 from models.schema.columns import Flag
 from models.schema.pair_features import ALLOCATION, COMMON, PAIR_FEATURES
@@ -14,7 +14,7 @@ from models.version.new_user_record import OUTSIDE, Newcomer, ProfileCodes
 from models.version.tables import Tables
 
 
-class PlainMaker:
+class MutualFriendsGenerator:
     """models.candidate_refresh.refresher.Maker for trying out what is around it: friends of friends, or else the
     popular."""
 
@@ -24,17 +24,17 @@ class PlainMaker:
     def block(self, row: int) -> Block:
         """Friends of friends by the tables."""
         tables = self._tables
-        return self.overlay(row, Circle(tables.graph.neighbours(row), tables.forbidden.neighbours(row)), None)
+        return self.overlay(row, Neighbourhood(tables.graph.neighbours(row), tables.forbidden.neighbours(row)), None)
 
-    def overlay(self, row: int, around: Circle, profile: Mapping[str, Any] | None) -> Block:
+    def overlay(self, row: int, around: Neighbourhood, profile: Mapping[str, Any] | None) -> Block:
         """Friends of these friends."""
         return self._found(row, around, np.array([row], np.int32))
 
-    def newcomer(self, around: Circle, profile: Mapping[str, Any], stamp: int) -> Newcomer:
+    def newcomer(self, around: Neighbourhood, profile: Mapping[str, Any], timestamp_us: int) -> Newcomer:
         """Friends of these friends, or the popular; statistics and tower inputs are zero."""
         tables = self._tables
         return Newcomer(
-            stamp=stamp,
+            timestamp_us=timestamp_us,
             statistics=np.zeros(tables.statistics.shape[1], np.float32),
             tower_inputs=np.zeros(tables.tower_inputs.shape[1], np.float16),
             codes=ProfileCodes.of(profile, tables),
@@ -42,7 +42,7 @@ class PlainMaker:
             block=self._found(OUTSIDE, around, np.zeros(0, np.int32)),
         )
 
-    def _found(self, viewer: int, around: Circle, oneself: np.ndarray[Any, np.dtype[np.int32]]) -> Block:
+    def _found(self, viewer: int, around: Neighbourhood, oneself: np.ndarray[Any, np.dtype[np.int32]]) -> Block:
         tables = self._tables
         near = [tables.graph.neighbours(friend) for friend in around.friends.tolist()]
         mutual = np.bincount(np.concatenate([np.zeros(0, np.int32), *near]), minlength=tables.n)

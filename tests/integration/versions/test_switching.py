@@ -162,8 +162,8 @@ def test_a_version_of_nowhere_is_refused_by_name(place) -> None:
 def test_changes_of_flags_that_every_version_knows_are_forgotten(place) -> None:
     version = place.publish()
     cut = place.versions.manifest(version).cut_us
-    for user_id, stamp in (("ann", cut - 1), ("bea", cut), ("cid", cut + 1)):
-        append_change_blocking(place.store, place.keys, FlagChange(user_id, stamp, {Flag.ACTIVE: False}))
+    for user_id, timestamp_us in (("ann", cut - 1), ("bea", cut), ("cid", cut + 1)):
+        append_change_blocking(place.store, place.keys, FlagChange(user_id, timestamp_us, {Flag.ACTIVE: False}))
     hidden = HiddenSet()
     place.publish()
     assert [change.user_id for change in follow_blocking(place.store, place.keys, hidden)] == ["cid"]

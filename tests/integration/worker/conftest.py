@@ -13,8 +13,8 @@ from typing import Any
 import anyio
 import pytest
 
-from models.candidate_refresh.generator import VersionMaker, open_maker
-from models.candidate_refresh.refresher import Maker
+from models.candidate_refresh.generator import VersionGenerator, open_generator
+from models.candidate_refresh.refresher import Generator
 from models.event_log.event import Event
 from models.event_log.write_events import write_events
 from models.event_log.write_profile import write_erasure, write_profile
@@ -56,9 +56,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def maker(made: Path) -> VersionMaker:
+def generator(made: Path) -> VersionGenerator:
     """The maker of that version."""
-    return open_maker(Versions(made).path(Versions(made).ids()[0]))
+    return open_generator(Versions(made).path(Versions(made).ids()[0]))
 
 
 @dataclass
@@ -149,18 +149,18 @@ def worked(worker: Worker, ahead_s: float = 0.0, now_s: float | None = None) -> 
     idle = 0
     for _ in range(300):
         now = time.time() + ahead_s if now_s is None else now_s
-        idle = 0 if worker.log.turn() + worker.turn(now) else idle + 1
+        idle = 0 if worker.log.run_once() + worker.run_once(now) else idle + 1
         if idle == 3:
             return
     raise AssertionError("the worker does not come to an end")
 
 
-def worker_of(home: Path, store: SyncStore, maker: Maker, name: str = "one") -> Worker:
+def worker_of(home: Path, store: SyncStore, generator: Generator, name: str = "one") -> Worker:
     return Worker(
         store,
         Versions(home),
         KEYS,
-        lambda _: maker,
+        lambda _: generator,
         name=name,
         stop=threading.Event(),
         superseded_ttl_s=60,
@@ -170,12 +170,12 @@ def worker_of(home: Path, store: SyncStore, maker: Maker, name: str = "one") -> 
 
 
 @pytest.fixture
-def place(made: Path, maker: VersionMaker, tmp_path: Path) -> Iterator[Place]:
+def place(made: Path, generator: VersionGenerator, tmp_path: Path) -> Iterator[Place]:
     shutil.copytree(made / "versions", tmp_path / "versions")
     store = open_sync(Settings(home=tmp_path))
     versions = Versions(tmp_path)
     publish(versions.path(versions.ids()[0]), store, versions, keys=KEYS)
-    place = Place(tmp_path, store, worker_of(tmp_path, store, maker))
+    place = Place(tmp_path, store, worker_of(tmp_path, store, generator))
     place.works()
     yield place
     store.close()

@@ -60,9 +60,9 @@ def test_ranked_lists_go_with_the_block_they_were_made_from(place: Any) -> None:
     place.works(moment)
     assert place.store.get(key) is None
     place.store.set(key, b"kept too late, from the block before", 60)
-    place.worker.turn(moment)
+    place.worker.run_once(moment)
     assert place.store.get(key) is not None
-    place.worker.turn(moment + 2)
+    place.worker.run_once(moment + 2)
     assert place.store.get(key) is None
 
 
@@ -91,7 +91,7 @@ def test_a_newcomer_by_connects_alone_has_a_record_too_and_erasure_takes_it(plac
     place.erased("zoe")
     place.works()
     assert place.newcomer("zoe") is None
-    assert "zoe" not in dict(place.store.stamps_after(KEYS.touched, 0, 100))
+    assert "zoe" not in dict(place.store.timestamps_after(KEYS.touched, 0, 100))
 
 
 def test_a_version_that_knows_a_newcomer_has_no_record_of_her(place: Any) -> None:
@@ -105,6 +105,6 @@ def test_who_is_shown_too_often_is_told(place: Any) -> None:
     shown: Sequence[tuple[EventKind, str, str]] = [(EventKind.IMPRESSION, f"a{one}", "b5") for one in range(4)]
     place.did(*shown, (EventKind.IMPRESSION, "a0", "b6"))
     place.works()
-    place.worker.exposure.turn()
+    place.worker.exposure.run_once()
 
     assert Exposed.unpack(place.store.get(KEYS.exposure)).people == {"b5"}

@@ -6,14 +6,14 @@ from typing import Any
 from models.ranker.ranker import Ranker
 from models.schema.event_kinds import EventKind
 from models.store.keys import Keys
-from service.ranking.rerank import Diversity, SoftSettings
+from service.ranking.rerank import Diversity, RerankSettings
 from service.recommend.batch import BatchRecommender
 
 KEYS = Keys("pymk")
 
 
 def answer(place: Any, user_id: str) -> dict[str, Any]:
-    rules = SoftSettings(Diversity("company", 20))
+    rules = RerankSettings(Diversity("company", 20))
     recommender = BatchRecommender(place.store, place.versions, KEYS, Ranker.open, rules)
     (listed,) = recommender.answers([user_id], "web", 10)
     found: dict[str, Any] = json.loads(listed)

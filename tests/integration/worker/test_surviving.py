@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from models.event_log.archive import Archive
-from models.publishing.publish import ActivePointer
+from models.publishing.pointer import ActivePointer
 from models.schema.event_kinds import EventKind
 from models.store.keys import SHARDS, Keys
 from models.store.memory import MemoryStore
@@ -18,7 +18,7 @@ from models.store.protocol import SyncStore
 from models.version.candidate_block import Block
 from models.version.local_versions import Versions
 from models.version.tables import Tables
-from tests.support.mutual_friends_generator import PlainMaker
+from tests.support.mutual_friends_generator import MutualFriendsGenerator
 
 KEYS = Keys("pymk")
 CLIQUES = {name: [f"{name}{number}" for number in range(10)] for name in "abcd"}
@@ -26,7 +26,9 @@ CONNECT = EventKind.CONNECT
 
 
 def test_two_workers_share_the_shards_and_do_all_of_it(place: Any, make_worker: Callable[..., Any]) -> None:
-    workers = [make_worker(place.home, place.store, PlainMaker(place.tables), name) for name in ("left", "right")]
+    workers = [
+        make_worker(place.home, place.store, MutualFriendsGenerator(place.tables), name) for name in ("left", "right")
+    ]
     place.worker.log._leases.release()
     threads = [threading.Thread(target=worker.run) for worker in workers]
     for thread in threads:
@@ -106,12 +108,12 @@ def test_a_worker_killed_anywhere_is_followed_by_one_that_loses_nothing(
         place.put("zoe", company="Firm d")
         died = False
         mortal: Any = Mortal(place.store, dies_at, after=after)
-        first = make_worker(home, mortal, PlainMaker(tables), "first")
+        first = make_worker(home, mortal, MutualFriendsGenerator(tables), "first")
         try:
             work_off(first)
         except Killed:
             died = True
-        second = make_worker(home, place.store, PlainMaker(tables), "second")
+        second = make_worker(home, place.store, MutualFriendsGenerator(tables), "second")
         second.log._leases.clock = lambda: time.time() + 60
         work_off(second, 120)  # when what a dead one had taken is free again
         row = tables.vocabulary.row("a0")
@@ -119,7 +121,7 @@ def test_a_worker_killed_anywhere_is_followed_by_one_that_loses_nothing(
         assert block is not None, dies_at
         assert place.by_friends(place.named(tables, Block.unpack(block))) >= set(CLIQUES["c"]) - {"c0"}
         assert place.store.get(KEYS.newcomer(versions.ids()[0], "zoe")) is not None, dies_at
-        assert set(dict(place.store.stamps_after(KEYS.touched, 0, 9))) == {"a0", "c0", "zoe"}
+        assert set(dict(place.store.timestamps_after(KEYS.touched, 0, 9))) == {"a0", "c0", "zoe"}
         archived = [entry for shard in range(SHARDS) for _, entry in Archive(home).read(shard)]
         assert len(archived) == 2
         assert done(place), dies_at

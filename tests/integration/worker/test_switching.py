@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from models.candidate_refresh.refresher import Edition, Refresher
+from models.candidate_refresh.refresher import LoadedVersion, Refresher
 from models.candidate_refresh.replay import replay, replaying
 from models.publishing.publish import activate, publish, rollback
 from models.schema.event_kinds import EventKind
@@ -16,7 +16,7 @@ from models.store.memory import MemoryStore
 from models.version.local_versions import Versions
 from models.version.manifest import Manifest
 from models.version.tables import Tables
-from tests.support.mutual_friends_generator import PlainMaker
+from tests.support.mutual_friends_generator import MutualFriendsGenerator
 
 KEYS = Keys("pymk")
 CLIQUES = {name: [f"{name}{number}" for number in range(10)] for name in "abcd"}
@@ -51,8 +51,8 @@ def test_a_worker_replays_for_those_who_cannot(place: Any) -> None:
     stop = place.worker._stop
     thread = threading.Thread(target=place.worker.run)
     thread.start()
-    asked = replaying(place.store, place.versions, KEYS, 90, wait_s=20, open_here=False)
-    activate(place.store, place.versions, version, keys=KEYS, replay=asked)
+    sampled_viewers = replaying(place.store, place.versions, KEYS, 90, wait_s=20, open_here=False)
+    activate(place.store, place.versions, version, keys=KEYS, replay=sampled_viewers)
     assert int(place.store.get(KEYS.replayed(version)) or 0) > 0
     assert place.by_friends(place.block("a0", version)) >= set(CLIQUES["c"]) - {"c0"}
     stop.set()
@@ -74,8 +74,8 @@ def test_a_replay_does_everybody_even_where_many_share_a_stamp(made: Path, monke
     versions, store = Versions(made), MemoryStore()
     directory = versions.path(versions.ids()[0])
     tables, manifest = Tables.open(directory / "tables"), Manifest.read(directory)
-    stamp = manifest.cut_us + 5
-    store.stamps_raise(KEYS.touched, {person: stamp + (person[0] == "d") for person in PEOPLE})
+    timestamp_us = manifest.cut_us + 5
+    store.timestamps_raise(KEYS.touched, {person: timestamp_us + (person[0] == "d") for person in PEOPLE})
     refresher = Refresher(store, KEYS, 90, ("web",))
-    assert replay(refresher, Edition(manifest, tables, PlainMaker(tables))).people == len(PEOPLE)
+    assert replay(refresher, LoadedVersion(manifest, tables, MutualFriendsGenerator(tables))).people == len(PEOPLE)
     assert all(store.get(KEYS.block(manifest.version, row)) for row in tables.vocabulary.rows(PEOPLE).tolist())

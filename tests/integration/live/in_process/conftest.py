@@ -26,17 +26,17 @@ import httpx2
 import pytest
 import structlog
 
-from models.candidate_refresh.generator import open_maker
-from models.candidate_refresh.replay import replaying
+from models.candidate_refresh.generator import open_generator
+from models.candidate_refresh.replay import no_replay, replaying
 from models.candidates.ann_index import IndexConfig
 from models.candidates.ann_index_builder import build_index_here
-from models.candidates.generator import CHEAP_DEFAULT
-from models.erasure.purge import erase_turn
+from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS
+from models.erasure.purge import purge_once
 from models.errors import StoreUnavailableError
 from models.features.profile_encoder import ProfileEncoder
 from models.live_state.erased_ids import read_erased
 from models.networks.graphsage import GraphSage, GraphSageConfig
-from models.publishing.publish import activate, no_replay, publish, rollback
+from models.publishing.publish import activate, publish, rollback
 from models.schema.candidate_sources import Source
 from models.schema.pair_features import PAIR_FEATURES
 from models.settings import Settings
@@ -48,16 +48,16 @@ from models.system import files
 from models.system.clock import now_us
 from models.version.local_versions import Versions
 from models.version.manifest import Manifest
-from offline.features.graph_features import Reference, survey
-from offline.features.temporal_graph import friendships, population
+from offline.features.graph_features import SpectralReference, compute_graph_features
+from offline.features.temporal_graph import friendships, user_history
 from offline.night.build_version import make_version
 from offline.night.config import NightConfig
-from offline.night.model_bundle import Learnt, Training
+from offline.night.model_bundle import ModelBundle, Training
 from offline.snapshot.live_events import LiveEvents, read_live_events
 from offline.snapshot.snapshot import Snapshot, write_snapshot
 from service.app import create_app
 from service.container import Parts, Stores
-from service.worker.worker import OpenMaker, Worker
+from service.worker.worker import OpenGenerator, Worker
 
 FORBIDDEN_DAYS = 90
 CONFIG = NightConfig(index=IndexConfig(threads=1))
@@ -128,14 +128,14 @@ class Whole:
     runner: asyncio.Runner
     settings: Settings
     data: Path
-    learnt: Learnt
+    learnt: ModelBundle
     closing: AsyncExitStack
     worker_store: Mortal
     store: SyncStore
     failing: Failing
     client: httpx2.AsyncClient
     parts: Parts
-    makers: OpenMaker
+    makers: OpenGenerator
     """shared by one worker and the next, who would open the same files"""
     worker: Worker
     nights: int = 0
@@ -164,8 +164,8 @@ class Whole:
 
     def work(self, turns: int) -> None:
         for _ in range(turns):
-            self.worker.log.turn()
-            self.worker.turn(time.time() + 30)  # whoever died with a person at hand has lost her by then
+            self.worker.log.run_once()
+            self.worker.run_once(time.time() + 30)  # whoever died with a person at hand has lost her by then
 
     def kill_worker(self, operations: int, *, is_done: bool) -> None:
         """Kills the worker in one of its next operations; another follows when its leases have lapsed."""
@@ -183,7 +183,7 @@ class Whole:
     def erase_further(self) -> None:
         """Works off the log, and has the erasures taken as far as they go."""
         self.work(1)
-        erase_turn(self.store, self.keys, self.versions, settle_us=0)
+        purge_once(self.store, self.keys, self.versions, settle_us=0)
 
     def night(self) -> str:
         """A version of the dataset and all that was acknowledged, not published yet."""
@@ -219,7 +219,7 @@ class Whole:
         shutil.rmtree(self.settings.home, ignore_errors=True)  # a sweep may be at it in another thread
 
 
-def worker_of(settings: Settings, store: Any, makers: OpenMaker) -> Worker:
+def worker_of(settings: Settings, store: Any, makers: OpenGenerator) -> Worker:
     return Worker(
         store,
         Versions(settings.home),
@@ -234,7 +234,7 @@ def worker_of(settings: Settings, store: Any, makers: OpenMaker) -> Worker:
 
 
 def made_night(
-    data: Path, versions: Versions, number: int, live: LiveEvents | None, weights: Callable[[Snapshot], Learnt]
+    data: Path, versions: Versions, number: int, live: LiveEvents | None, weights: Callable[[Snapshot], ModelBundle]
 ) -> str:
     """The steps of a night between its beginning and its publication, but for those that learn and judge."""
     started = datetime.now(UTC)
@@ -243,7 +243,7 @@ def made_night(
     write_snapshot(data, taken, started_at=started, live=live, forbidden_days=FORBIDDEN_DAYS)
     snapshot = Snapshot.open(taken)
     learnt, whole = weights(snapshot), friendships(snapshot)
-    people = population(snapshot, learnt.encoder).before(snapshot.cut + 1, whole)
+    people = user_history(snapshot, learnt.encoder).before(snapshot.cut + 1, whole)
     with versions.staging(version) as directory:
         learnt.save(directory)
         make_version(snapshot, whole, people, learnt, directory, CONFIG, build_index_here)
@@ -267,10 +267,10 @@ def made_night(
     return version
 
 
-def ready_weights(snapshot: Snapshot) -> Learnt:
+def ready_weights(snapshot: Snapshot) -> ModelBundle:
     """Weights as they are before any training."""
     encoder, whole = ProfileEncoder.fit(snapshot.profiles, None), friendships(snapshot)
-    around = survey(whole.graph, population(snapshot, encoder).before(snapshot.cut + 1, whole))
+    around = compute_graph_features(whole.graph, user_history(snapshot, encoder).before(snapshot.cut + 1, whole))
     shape = GraphSageConfig(
         inputs=around.inputs.shape[1],
         hidden=8,
@@ -280,8 +280,10 @@ def ready_weights(snapshot: Snapshot) -> Learnt:
     )
     count = whole.count
     training = Training(trained_at=datetime.now(UTC), users=snapshot.n, connections=count)
-    spectral = Reference.of(around).spectral
-    return Learnt(encoder, GraphSage(shape).eval(), None, CHEAP_DEFAULT, spectral, snapshot.vocabulary, training)
+    spectral = SpectralReference.of(around).spectral
+    return ModelBundle(
+        encoder, GraphSage(shape).eval(), None, DEFAULT_PRERANK_WEIGHTS, spectral, snapshot.vocabulary, training
+    )
 
 
 @dataclass(frozen=True)
@@ -307,10 +309,10 @@ class Beginnings:
         store, versions = open_sync(settings), Versions(home)
         (version,) = versions.ids()
         publish(versions.path(version), store, versions, keys=Keys(namespace))
-        learnt = Learnt.open(versions.path(version))
+        learnt = ModelBundle.open(versions.path(version))
         return self.runner.run(self._served(settings, store, learnt))
 
-    async def _served(self, settings: Settings, store: SyncStore, learnt: Learnt) -> Whole:
+    async def _served(self, settings: Settings, store: SyncStore, learnt: ModelBundle) -> Whole:
         closing = AsyncExitStack()
         failing = Failing(await closing.enter_async_context(_awaited(settings)))
 
@@ -323,7 +325,7 @@ class Beginnings:
         client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://service")
         await closing.enter_async_context(client)
         mortal, parts = Mortal(store), app.state.parts
-        makers = cache(open_maker)
+        makers = cache(open_generator)
         worker = worker_of(settings, mortal, makers)
         return Whole(
             self.runner, settings, self.data, learnt, closing, mortal, store, failing, client, parts, makers, worker

@@ -26,10 +26,10 @@ def test_whoever_is_erased_stays_so_until_a_put(beginnings: Any) -> None:
         ]
         for following in ("as it was", "begun anew"):
             assert whole.ask("POST", "/pymk/events", json=both).json() == {"accepted": 0}, following
-            whole.parts.following.state.begin_anew()  # as in a process that was started since
+            whole.parts.following.state.reset()  # as in a process that was started since
         live = whole.store.get_many([whole.keys.live("fay"), whole.keys.live_profile("fay")])
         assert live == [None, None]
-        assert "fay" not in LiveRecord.unpack(whole.store.get(whole.keys.live("ann"))).ties
+        assert "fay" not in LiveRecord.unpack(whole.store.get(whole.keys.live("ann"))).edges
         assert whole.ask("GET", "/pymk/users/fay").status_code == 404
         assert whole.ask("DELETE", "/pymk/users/fay").json()["receipt"] == receipt, "there is nobody to erase"
         assert whole.ask("GET", f"/pymk/erasures/{receipt}").json()["state"] == "done"

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.candidates.generator import CHEAP_DEFAULT, CandidateConfig, CandidateMaker
-from models.candidates.inputs import Landscape
+from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS, CandidateConfig, CandidateGenerator
+from models.candidates.inputs import CandidateInputs
 from models.errors import ArtefactError
 from models.features.inductive import ProfileMap
-from models.features.profile_affinity import fit_affinity
+from models.features.profile_affinity import fit_profile_affinity
 from models.features.profile_codes import coded_profiles
 from models.graph import Graph
 from models.schema.candidate_sources import Source
@@ -49,19 +49,19 @@ class Looked:
         return found
 
 
-def landscape(
+def candidate_inputs(
     graph: Graph,
     *,
     known: Sequence[tuple[int, int]] = (),
     hidden: Sequence[int] = (),
     columns: dict[str, Column] | None = None,
     embeddings: NDArray[np.float32] | None = None,
-    cheap: NDArray[np.float32] = CHEAP_DEFAULT,
-) -> Landscape:
+    prerank_weights: NDArray[np.float32] = DEFAULT_PRERANK_WEIGHTS,
+) -> CandidateInputs:
     n = graph.n
     suggestible = np.ones(n, np.bool_)
     suggestible[list(hidden)] = False
-    return Landscape(
+    return CandidateInputs(
         graph=graph,
         known=Graph.from_directed(n, [a for a, _ in known], [b for _, b in known]),
         suggestible=suggestible,
@@ -69,17 +69,17 @@ def landscape(
         eigenvalues=np.ones(1, np.float32),
         profiles=ProfileMap.silent(0, 1, 1 if embeddings is None else embeddings.shape[1]),
         embeddings=np.zeros((n, 1), np.float32) if embeddings is None else embeddings,
-        affinity=fit_affinity(coded_profiles(Profiles(n, columns or {})), graph),
-        cheap=cheap,
+        profile_affinity=fit_profile_affinity(coded_profiles(Profiles(n, columns or {})), graph),
+        prerank_weights=prerank_weights,
     )
 
 
-def blocks(land: Landscape, threads: int = 1, **config: float) -> list[Block]:
-    maker = CandidateMaker(land, Looked(land.embeddings), CandidateConfig(**{"least": 0, **config}), threads)
-    return list(maker.pools(np.arange(land.graph.n)).blocks())
+def blocks(land: CandidateInputs, threads: int = 1, **config: float) -> list[Block]:
+    generator = CandidateGenerator(land, Looked(land.embeddings), CandidateConfig(**{"least": 0, **config}), threads)
+    return list(generator.pools(np.arange(land.graph.n)).blocks())
 
 
-def found(land: Landscape, row: int, **config: float) -> dict[int, Source]:
+def found(land: CandidateInputs, row: int, **config: float) -> dict[int, Source]:
     """Rows of a user's candidates and how each was found, best first."""
     block = blocks(land, **config)[row]
     return {int(one): Source(int(bits)) for one, bits in zip(block.rows, block.sources, strict=True)}
@@ -100,7 +100,7 @@ def path(n: int) -> Graph:
 
 
 def test_two_cliques_and_a_bridge() -> None:
-    land = landscape(two_cliques())
+    land = candidate_inputs(two_cliques())
     beyond = WALK | PATHS
     for row in range(3):  # the other end of the bridge first: three mutual friends do not count, 3 is the only one
         assert found(land, row) == {4: EVERY_WAY, 5: beyond, 6: beyond, 7: beyond}
@@ -111,14 +111,14 @@ def test_two_cliques_and_a_bridge() -> None:
 
 
 def test_a_star_suggests_every_leaf_to_every_other_and_nobody_to_its_centre() -> None:
-    land = landscape(star(5))
+    land = candidate_inputs(star(5))
     assert found(land, 0) == {}
     for leaf in range(1, 6):
         assert found(land, leaf) == dict.fromkeys({1, 2, 3, 4, 5} - {leaf}, FOUND_BY_STEPS)
 
 
 def test_a_path_suggests_the_next_but_one_first() -> None:
-    land = landscape(path(5))
+    land = candidate_inputs(path(5))
     assert list(found(land, 0).items()) == [(2, FOUND_BY_STEPS), (3, WALK | PATHS), (4, WALK)]
     assert found(land, 2) == {0: FOUND_BY_STEPS, 4: FOUND_BY_STEPS}
     assert list(found(land, 1).items()) == [(3, FOUND_BY_STEPS), (4, WALK | PATHS)]
@@ -126,33 +126,35 @@ def test_a_path_suggests_the_next_but_one_first() -> None:
 
 def test_isolated_people_get_the_best_connected_and_are_suggested_to_nobody() -> None:
     graph = Graph.from_pairs(8, [1, 1, 1, 2], [2, 3, 4, 3])  # 0, 5, 6 and 7 know nobody
-    land = landscape(graph)
+    land = candidate_inputs(graph)
     assert found(land, 0, least=3) == dict.fromkeys([1, 2, 3], POPULAR)
     assert all(not {0, 5, 6, 7} & set(found(land, row, least=8)) for row in range(8))
 
 
 def test_popular_people_only_fill_up_and_are_only_then_called_so() -> None:
     graph = Graph.from_pairs(9, [0, 1, 3, 3, 3, 3, 3], [1, 2, 4, 5, 6, 7, 8])
-    assert found(landscape(graph), 0, least=2) == {2: FOUND_BY_STEPS, 3: POPULAR}
-    assert found(landscape(graph), 0, least=1) == {2: FOUND_BY_STEPS}
+    assert found(candidate_inputs(graph), 0, least=2) == {2: FOUND_BY_STEPS, 3: POPULAR}
+    assert found(candidate_inputs(graph), 0, least=1) == {2: FOUND_BY_STEPS}
 
 
 @pytest.mark.parametrize("n", [0, 1, 4])
 def test_without_any_friendship_nobody_is_found(n: int) -> None:
-    land = landscape(Graph.from_pairs(n, [], []))
+    land = candidate_inputs(Graph.from_pairs(n, [], []))
     assert [len(block) for block in blocks(land, least=100)] == [0] * n
 
 
 def test_nobody_to_ask_for() -> None:
-    maker = CandidateMaker(landscape(star(3)), Looked(np.zeros((4, 1), np.float32)), CandidateConfig(), 2)
-    assert list(maker.pools(np.zeros(0, np.int64)).blocks()) == []
-    assert list(maker.batches(np.zeros(0, np.int64))) == []
+    generator = CandidateGenerator(
+        candidate_inputs(star(3)), Looked(np.zeros((4, 1), np.float32)), CandidateConfig(), 2
+    )
+    assert list(generator.pools(np.zeros(0, np.int64)).blocks()) == []
+    assert list(generator.batches(np.zeros(0, np.int64))) == []
 
 
 def test_the_known_the_hidden_and_friends_are_never_found() -> None:
     graph = Graph.from_pairs(6, [0, 0, 0, 0, 0], [1, 2, 3, 4, 5])
     everybody = np.ones((6, 1), np.float32)
-    land = landscape(
+    land = candidate_inputs(
         graph,
         known=[(1, 2)],
         hidden=[4],
@@ -173,7 +175,7 @@ def test_two_mutual_friends_come_before_one_whatever_the_weights() -> None:
         np.concatenate([[0, 0, 0, 1, 2, 3], np.full(20, 1), np.full(20, 2)]),
         np.concatenate([[1, 2, 3, 4, 4, 5], crowd]),
     )
-    land = landscape(graph)
+    land = candidate_inputs(graph)
     only = {"walks": 0, "three_hops": 0, "nearest": 0}
     assert set(found(land, 0, friends_of_friends=1, **only)) == {4}
     assert set(found(land, 0, friends_of_friends=2, **only)) == {4, 5}
@@ -189,7 +191,7 @@ def test_one_mutual_friend_counts_the_more_the_fewer_friends_that_one_has() -> N
         np.concatenate([np.zeros(4, int), hubs]),
         np.concatenate([np.arange(1, 5), np.arange(5, starts[-1])]),
     )
-    rows = set(found(landscape(graph), 0, friends_of_friends=100, walks=0, three_hops=0, nearest=0))
+    rows = set(found(candidate_inputs(graph), 0, friends_of_friends=100, walks=0, three_hops=0, nearest=0))
     assert rows == {*range(starts[3], starts[4]), *range(starts[1], starts[2])}
 
 
@@ -201,19 +203,19 @@ def test_each_source_gives_at_most_what_it_may_between_equals_too(source: str, l
     second = np.concatenate([np.tile(np.arange(10, 20), 10), np.full(10, 30), np.arange(20, 30), np.arange(31, 40)])
     embeddings = np.zeros((40, 1), np.float32)
     embeddings[[0, *range(20, 30)]] = 1
-    land = landscape(Graph.from_pairs(40, first, second), embeddings=embeddings)
+    land = candidate_inputs(Graph.from_pairs(40, first, second), embeddings=embeddings)
     there = {"friends_of_friends": 19, "walks": 28, "three_hops": 9, "nearest": 10}[source]
     limits = dict.fromkeys(["friends_of_friends", "walks", "three_hops", "nearest"], 0) | {source: limit}
     assert len(found(land, 0, **limits)) == min(limit, there)
 
 
 def test_no_more_are_kept_than_asked_for() -> None:
-    land = landscape(star(50))
+    land = candidate_inputs(star(50))
     assert [len(found(land, 1, kept=kept)) for kept in (1, 48, 49, 50)] == [1, 48, 49, 49]
 
 
 def test_ties_at_a_limit_fall_otherwise_for_another_viewer() -> None:
-    land = landscape(star(200))
+    land = candidate_inputs(star(200))
     cut = [tuple(sorted(found(land, leaf, friends_of_friends=20, walks=0))) for leaf in (1, 2, 3)]
     assert len(set(cut)) == 3
     assert max(max(rows) for rows in cut) > 100 > min(min(rows) for rows in cut)
@@ -224,7 +226,7 @@ def test_people_of_the_same_rare_value_are_found_and_of_a_common_one_only_by_who
     graph = Graph.from_pairs(n, np.arange(10, 29), np.arange(11, 30))  # a path; 0 to 9 know nobody
     team = np.full(n, 1, np.int32)  # "many" but for five
     team[[0, 1, 10, 11, 20]] = 0
-    land = landscape(graph, columns={"team": CategoricalColumn(team, ["few", "many"])})
+    land = candidate_inputs(graph, columns={"team": CategoricalColumn(team, ["few", "many"])})
     only = {"friends_of_friends": 0, "walks": 0, "three_hops": 0, "rare_group": 5, "few_friends": 2, "nearest": 0}
     assert found(land, 0, **only) == dict.fromkeys([1, 10, 11, 20], SAME)
     assert found(land, 20, **only) == dict.fromkeys([0, 1, 10, 11], SAME)
@@ -236,14 +238,14 @@ def test_people_of_the_same_rare_value_are_found_and_of_a_common_one_only_by_who
 def test_sets_make_groups_too() -> None:
     graph = Graph.from_pairs(5, [3], [4])
     clubs = MultiColumn(np.array([0, 2, 3, 4, 4, 4]), np.array([0, 1, 1, 0], np.int32), ["chess", "golf"])
-    land = landscape(graph, columns={"clubs": clubs})
+    land = candidate_inputs(graph, columns={"clubs": clubs})
     assert found(land, 0) == {1: SAME, 2: SAME}
     assert found(land, 1) == {0: SAME}
 
 
 def test_who_is_near_by_embedding_is_found_and_compared() -> None:
     embeddings = np.array([[1, 0], [0.8, 0.6], [0, 1], [0.6, 0.8]], np.float32)
-    land = landscape(Graph.from_pairs(4, [], []), embeddings=embeddings)
+    land = candidate_inputs(Graph.from_pairs(4, [], []), embeddings=embeddings)
     block = blocks(land, nearest=2)[0]
     assert block.rows.tolist() == [1, 3]
     assert set(block.sources.tolist()) == {NEAR}
@@ -254,17 +256,17 @@ def test_the_best_by_the_cheap_score_are_kept_in_its_order() -> None:
     weights = np.zeros(len(PAIR_FEATURES) + 1, np.float32)
     weights[COMMON] = 1
     graph = Graph.from_pairs(7, [0, 0, 0, 1, 2, 3, 1, 2, 1], [1, 2, 3, 4, 4, 4, 5, 5, 6])
-    assert list(found(landscape(graph, cheap=weights), 0)) == [4, 5, 6]
-    assert list(found(landscape(graph, cheap=weights), 0, kept=2)) == [4, 5]
+    assert list(found(candidate_inputs(graph, prerank_weights=weights), 0)) == [4, 5, 6]
+    assert list(found(candidate_inputs(graph, prerank_weights=weights), 0, kept=2)) == [4, 5]
     weights[COMMON] = -1
-    assert list(found(landscape(graph, cheap=weights), 0)) == [6, 5, 4]
+    assert list(found(candidate_inputs(graph, prerank_weights=weights), 0)) == [6, 5, 4]
     weights[:] = 0
     weights[-1] = 1  # by the candidate's friends: 4 has three, 5 two, 6 one
-    assert list(found(landscape(graph, cheap=weights), 0)) == [4, 5, 6]
+    assert list(found(candidate_inputs(graph, prerank_weights=weights), 0)) == [4, 5, 6]
 
 
 def test_features_say_what_they_are_called() -> None:
-    block = blocks(landscape(two_cliques()))[0]
+    block = blocks(candidate_inputs(two_cliques()))[0]
     values = dict(zip(PAIR_FEATURES, block.values(), strict=True))
     assert block.rows[0] == 4
     # one mutual friend, who has four
@@ -280,26 +282,26 @@ def test_a_landscape_that_was_kept_makes_the_same_candidates(tmp_path: Path) -> 
     team = CategoricalColumn(np.arange(8, dtype=np.int32) % 3, ["a", "b", "c"])
     clubs = MultiColumn(np.arange(9), np.arange(8, dtype=np.int32) % 2, ["chess", "golf"])
     vectors = np.random.default_rng(0).random((8, 3)).astype(np.float32)
-    land = landscape(two_cliques(), columns={"clubs": clubs, "team": team}, embeddings=vectors)
+    land = candidate_inputs(two_cliques(), columns={"clubs": clubs, "team": team}, embeddings=vectors)
     land.save(tmp_path)
-    opened = Landscape.open(tmp_path, land.graph, land.known, land.suggestible)
+    opened = CandidateInputs.open(tmp_path, land.graph, land.known, land.suggestible)
     assert [one.pack() for one in blocks(opened)] == [one.pack() for one in blocks(land)]
     paths = sorted(tmp_path.iterdir())
-    assert len(paths) == 6 + len(land.affinity)
+    assert len(paths) == 6 + len(land.profile_affinity)
     for path in paths:
         content = path.read_bytes()
         for damaged in (content[:-1], content[: len(content) // 2], b"", None):
             path.unlink() if damaged is None else path.write_bytes(damaged)
             with pytest.raises(ArtefactError, match=path.name.replace(".", r"\.")):
-                Landscape.open(tmp_path, land.graph, land.known, land.suggestible)
+                CandidateInputs.open(tmp_path, land.graph, land.known, land.suggestible)
         path.write_bytes(content)
 
 
 @pytest.mark.parametrize("name", ["spectral", "embeddings", "affinity_codes", "affinity_points", "affinity_set_indptr"])
 def test_a_landscape_of_other_people_is_refused(tmp_path: Path, name: str) -> None:
-    land = landscape(two_cliques())
+    land = candidate_inputs(two_cliques())
     land.save(tmp_path)
     path = tmp_path / f"{name}.npy"
     np.save(path, np.load(path)[:-1])
     with pytest.raises(ArtefactError, match=name):
-        Landscape.open(tmp_path, land.graph, land.known, land.suggestible)
+        CandidateInputs.open(tmp_path, land.graph, land.known, land.suggestible)

@@ -7,16 +7,16 @@ import pytest
 
 from models.candidates.ann_index import IndexConfig, build_index
 from models.candidates.generator import (
-    CHEAP_DEFAULT,
+    DEFAULT_PRERANK_WEIGHTS,
     CandidateConfig,
-    CandidateMaker,
+    CandidateGenerator,
     IndexNearest,
 )
-from models.candidates.inputs import Landscape, profile_values
+from models.candidates.inputs import CandidateInputs, profile_values
 from models.candidates.out_of_graph_user import NOBODY
-from models.candidates.user_builder import GuestBook
-from models.features.inductive import ProfileMap, settled
-from models.features.profile_affinity import fit_affinity
+from models.candidates.user_builder import OutOfGraphUserBuilder
+from models.features.inductive import ProfileMap, shrink_towards_profile
+from models.features.profile_affinity import fit_profile_affinity
 from models.features.profile_codes import ProfileCoder
 from models.features.spectral import spectral_embedding
 from models.features.user_statistics import user_statistics
@@ -45,16 +45,16 @@ def network(seed: int = 0) -> Graph:
     return Graph.from_pairs(N, a[drawn], b[drawn])
 
 
-def landscape(graph: Graph) -> tuple[Landscape, ProfileCoder]:
+def candidate_inputs(graph: Graph) -> tuple[CandidateInputs, ProfileCoder]:
     said = profiles()
     coder = ProfileCoder.fit(said)
-    affinity = fit_affinity(coder.coded(said), graph)
+    affinity = fit_profile_affinity(coder.coded(said), graph)
     spectral = spectral_embedding(graph)
     embeddings = np.eye(3, dtype=np.float32)[TEAMS]
     values, coordinates = profile_values(affinity), spectral.coordinates()
     learnt = ProfileMap.fit(values, coordinates, embeddings, graph.degrees)
-    coordinates, embeddings = settled(learnt, values, coordinates, embeddings, graph.degrees)
-    land = Landscape(
+    coordinates, embeddings = shrink_towards_profile(learnt, values, coordinates, embeddings, graph.degrees)
+    land = CandidateInputs(
         graph=graph,
         known=Graph.from_directed(N, [], []),
         suggestible=np.ones(N, np.bool_),
@@ -62,8 +62,8 @@ def landscape(graph: Graph) -> tuple[Landscape, ProfileCoder]:
         eigenvalues=spectral.values,
         embeddings=embeddings,
         profiles=learnt,
-        affinity=affinity,
-        cheap=CHEAP_DEFAULT,
+        profile_affinity=affinity,
+        prerank_weights=DEFAULT_PRERANK_WEIGHTS,
     )
     return land, coder
 
@@ -73,15 +73,17 @@ class Served:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.land, coder = landscape(graph)
+        self.land, coder = candidate_inputs(graph)
         index = build_index(self.land.embeddings, IndexConfig(threads=1))
-        self.maker = CandidateMaker(self.land, IndexNearest(index, self.land.embeddings), CandidateConfig(least=0), 1)
-        self.book = GuestBook(None, self.land, coder, None)  # type: ignore[arg-type]
+        self.generator = CandidateGenerator(
+            self.land, IndexNearest(index, self.land.embeddings), CandidateConfig(least=0), 1
+        )
+        self.book = OutOfGraphUserBuilder(None, self.land, coder, None)  # type: ignore[arg-type]
 
     def newcomer(self, said: dict[str, object], friends: Sequence[int] = ()) -> tuple[list[int], np.ndarray]:
         """Candidates in the order of the block, and their features (F, m)."""
-        guest = self.book.guest(said, np.array(sorted(friends), np.int32), NOTHING)
-        block = self.maker.guest_block(guest)
+        user = self.book.user(said, np.array(sorted(friends), np.int32), NOTHING)
+        block = self.generator.out_of_graph_block(user)
         assert block.viewer == NOBODY
         return block.rows.tolist(), block.values()
 
@@ -94,8 +96,8 @@ def served() -> Served:
 def test_a_member_whose_friends_did_not_change_is_compared_as_by_night(served: Served) -> None:
     for row in range(0, N, 7):
         friends = served.graph.neighbours(row)
-        guest = served.book.member(row, friends, NOTHING)
-        live, night = served.maker.guest_block(guest), served.maker.block(row)
+        user = served.book.member(row, friends, NOTHING)
+        live, night = served.generator.out_of_graph_block(user), served.generator.block(row)
         assert live.viewer == row
         assert not set(live.rows.tolist()) & {row, *friends.tolist()}
         both = sorted(set(live.rows.tolist()) & set(night.rows.tolist()))
@@ -114,11 +116,11 @@ def test_a_new_friend_brings_her_friends(served: Served) -> None:
     new = next(other for other in range(40, N) if other not in friends)
     theirs = set(served.graph.neighbours(new).tolist()) - set(friends.tolist()) - {row}
     more = np.sort(np.append(friends, new)).astype(np.int32)
-    block = served.maker.guest_block(served.book.member(row, more, NOTHING))
+    block = served.generator.out_of_graph_block(served.book.member(row, more, NOTHING))
     common = dict(zip(block.rows.tolist(), block.values()[COMMON], strict=True))
     assert new not in common
     assert all(common[other] > 0 for other in theirs)
-    fewer = served.maker.guest_block(served.book.member(row, friends[:1], NOTHING))
+    fewer = served.generator.out_of_graph_block(served.book.member(row, friends[:1], NOTHING))
     through = set(served.graph.neighbours(int(friends[0])).tolist())
     found = {one for one, value in zip(fewer.rows.tolist(), fewer.values()[COMMON], strict=True) if value > 0}
     assert found == through - {row, int(friends[0])}
@@ -126,10 +128,12 @@ def test_a_new_friend_brings_her_friends(served: Served) -> None:
 
 def test_whom_a_guest_must_not_be_shown_is_no_candidate(served: Served) -> None:
     friends = served.graph.neighbours(3)
-    free = served.maker.guest_block(served.book.member(3, friends, NOTHING))
+    free = served.generator.out_of_graph_block(served.book.member(3, friends, NOTHING))
     known = np.sort(free.rows[:5].astype(np.int32))
-    assert not set(served.maker.guest_block(served.book.member(3, friends, known)).rows.tolist()) & set(known.tolist())
-    again = served.maker.guest_block(served.book.member(3, friends, NOTHING))
+    assert not set(served.generator.out_of_graph_block(served.book.member(3, friends, known)).rows.tolist()) & set(
+        known.tolist()
+    )
+    again = served.generator.out_of_graph_block(served.book.member(3, friends, NOTHING))
     assert again.pack() == free.pack()  # one guest leaves nothing behind for the next
 
 
@@ -163,12 +167,12 @@ def test_a_guests_statistics_are_those_the_night_would_count() -> None:
     graph, row = network(1), 11
     friends = graph.neighbours(row)
     served = Served(graph.without(np.full(len(friends), row), friends))
-    guest = served.book.guest({"team": "ants"}, friends, NOTHING)
+    user = served.book.user({"team": "ants"}, friends, NOTHING)
     counted = user_statistics(graph, np.ones(N, np.float32))[row]
-    found = served.book._statistics(guest)
+    found = served.book._statistics(user)
     np.testing.assert_allclose(found[:2], counted[:2], rtol=1e-5)
     assert found[2] == pytest.approx(counted[2], abs=0.1)  # her friends do not count her yet
-    alone = served.book._statistics(served.book.guest({}, NOTHING, NOTHING))
+    alone = served.book._statistics(served.book.user({}, NOTHING, NOTHING))
     assert alone[:3].tolist() == [0, 0, 0]
 
 

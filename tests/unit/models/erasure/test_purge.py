@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from models.erasure.purge import erase_turn
+from models.erasure.purge import purge_once
 from models.errors import StoreUnavailableError
 from models.event_log.archive import Archive
 from models.event_log.event import Event
-from models.event_log.log_consumer import Mender
+from models.event_log.log_consumer import LogConsumer
 from models.event_log.write_events import write_events
 from models.event_log.write_profile import write_erasure, write_profile
-from models.live_state.edges import Direction, mark
+from models.live_state.edges import Direction, edge_event
 from models.live_state.erased_ids import read_erased
 from models.live_state.erasure_receipts import (
     State,
@@ -34,7 +34,7 @@ from models.system.clock import SETTLE_US
 from models.version.local_versions import Versions
 
 pytestmark = pytest.mark.anyio
-WRITES = {"commit", "compare_and_set", "delete", "stream_delete", "members_remove", "stamps_remove", "queue_done"}
+WRITES = {"commit", "compare_and_set", "delete", "stream_delete", "members_remove", "timestamps_remove", "queue_done"}
 
 
 class Dying:
@@ -100,12 +100,12 @@ class Place:
         return version
 
     def mend(self) -> None:
-        mender = Mender(self.memory, self.keys, Archive(self.home), clock=self.clock)
+        mender = LogConsumer(self.memory, self.keys, Archive(self.home), clock=self.clock)
         for shard in range(SHARDS):
-            mender.turn(shard)
+            mender.run_once(shard)
 
     def erase(self, store: Any = None) -> int:
-        return erase_turn(store or self.memory, self.keys, self.versions, clock=self.clock)
+        return purge_once(store or self.memory, self.keys, self.versions, clock=self.clock)
 
     async def events(self, *events: Event) -> None:
         await write_events(self.store, self.keys, events, clock=self.clock)
@@ -140,13 +140,13 @@ class TestEraseTurn:
 
     async def test_a_version_that_left_the_person_out_will_do(self, place: Place, clock: Any, keys: Keys) -> None:
         """Erased after the cut, and yet before the night looked."""
-        stamp = await write_erasure(place.store, keys, "eve", clock=clock)
-        receipt = await open_erasure(place.store, keys, "eve", stamp)
+        timestamp_us = await write_erasure(place.store, keys, "eve", clock=clock)
+        receipt = await open_erasure(place.store, keys, "eve", timestamp_us)
         place.mend()
         clock.now += 2 * SETTLE_US
-        place.publish(live_cut=stamp - 1)
+        place.publish(live_cut=timestamp_us - 1)
         assert place.erase() == 1
-        place.publish(live_cut=stamp - 1, erasures={receipt[:32]: stamp})
+        place.publish(live_cut=timestamp_us - 1, erasures={receipt[:32]: timestamp_us})
         assert place.erase() == 0
 
     async def test_a_night_at_work_that_began_before_is_waited_for(self, place: Place, clock: Any) -> None:
@@ -224,22 +224,22 @@ class TestEraseTurn:
     ) -> None:
         place.publish(live_cut=clock.now - 1)
         await place.events(Event(EventKind.BLOCK, "cid", "eve"), Event(EventKind.CONNECT, "eve", "dan"))
-        stamp = await write_erasure(place.store, keys, "eve", clock=clock)
+        timestamp_us = await write_erasure(place.store, keys, "eve", clock=clock)
         clock.now += 10
         await place.events(Event(EventKind.DISMISS, "fay", "eve"))  # by a process that had not heard
         clock.now += 10
         await write_profile(place.store, keys, "eve", {"company": "Acme", "discoverable": False}, clock=clock)
         clock.now += 10
         await place.events(Event(EventKind.INVITE, "gus", "eve"))
-        memory.stamps_raise(keys.touched, {"eve": clock.now})
+        memory.timestamps_raise(keys.touched, {"eve": clock.now})
         place.mend()
         clock.now += 2 * SETTLE_US
         place.publish(live_cut=clock.now)
         assert place.erase() == 0
         records = {one: LiveRecord.unpack(memory.get(keys.live(one))) for one in ("cid", "dan", "fay", "gus", "eve")}
-        assert all("eve" not in records[one].ties for one in ("cid", "dan", "fay"))
-        assert set(records["gus"].ties["eve"]) == {mark(Direction.OUT, EventKind.INVITE)}
-        assert set(records["eve"].ties) == {"gus"}
+        assert all("eve" not in records[one].edges for one in ("cid", "dan", "fay"))
+        assert set(records["gus"].edges["eve"]) == {edge_event(Direction.OUT, EventKind.INVITE)}
+        assert set(records["eve"].edges) == {"gus"}
         kept = [entry for shard in range(SHARDS) for _, entry in Archive(place.home).read(shard) if entry]
         assert [(entry.kind, entry.user_id) for entry in kept if entry.names_any({"eve": clock.now})] == [
             (entry.kind, entry.user_id) for entry in kept
@@ -250,8 +250,8 @@ class TestEraseTurn:
         assert hidden.over("eve", 7, 0) == 6
         assert hidden.erased() == {}
         assert memory.get(keys.live_profile("eve")) is not None
-        assert memory.stamps_after(keys.touched, 0, 9) == [("eve", clock.now - 2 * SETTLE_US)]
-        assert stamp < records["eve"].profile
+        assert memory.timestamps_after(keys.touched, 0, 9) == [("eve", clock.now - 2 * SETTLE_US)]
+        assert timestamp_us < records["eve"].profile
 
     async def test_a_second_erasure_leaves_the_first_done(self, place: Place, clock: Any, keys: Keys) -> None:
         place.publish(live_cut=clock.now - 1)
@@ -268,7 +268,7 @@ class TestEraseTurn:
         assert latest is not None
         assert found is not None
         assert latest[0] != receipt
-        assert (found[1].state(found[0]), latest[1].state(latest[1].stamp)) == (State.DONE, State.HIDDEN)
+        assert (found[1].state(found[0]), latest[1].state(latest[1].timestamp_us)) == (State.DONE, State.HIDDEN)
         place.mend()  # the log is heard again by a worker that died: the first stays done
         assert len(read_open(place.memory, keys)) == 1
 
@@ -276,11 +276,11 @@ class TestEraseTurn:
 @pytest.mark.parametrize("blocking", [False, True])
 async def test_an_earlier_erasure_told_again_leaves_the_latest_the_latest(place: Place, blocking: bool) -> None:
     """As a worker does that dies between the entries of two erasures of one id: a night then goes by the later."""
-    for stamp in (5, 9, 5):
+    for timestamp_us in (5, 9, 5):
         if blocking:
-            open_erasure_blocking(place.memory, place.keys, "ann", stamp)
+            open_erasure_blocking(place.memory, place.keys, "ann", timestamp_us)
         else:
-            await open_erasure(place.store, place.keys, "ann", stamp)
-    assert read_erased(place.memory, place.keys).stamp("ann") == 9
+            await open_erasure(place.store, place.keys, "ann", timestamp_us)
+    assert read_erased(place.memory, place.keys).timestamp_us("ann") == 9
     (erasure,) = read_open(place.memory, place.keys).values()
-    assert erasure.stamps == (5, 9)
+    assert erasure.timestamps_us == (5, 9)

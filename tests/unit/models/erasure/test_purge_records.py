@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 
-from models.erasure.purge_records import scrub
+from models.erasure.purge_records import purge_records
 from models.event_log.event import Event
 from models.event_log.write_events import read_records, write_events
 from models.event_log.write_profile import write_erasure, write_profile
 from models.live_state.retention import (
-    floor_of,
-    raise_floor,
-    read_floor,
-    read_floor_blocking,
+    raise_watermark,
+    read_watermark,
+    read_watermark_blocking,
+    watermark_of,
 )
 from models.schema.event_kinds import EventKind
 from models.store.keys import Keys
@@ -33,18 +33,18 @@ async def test_records_of_others_forget_the_erased_and_not_who_came_back(
     await write_profile(store, keys, "eve", {"company": "Acme"}, clock=clock)
     clock.now += 2_000_000
     await write_events(store, keys, [Event(EventKind.DISMISS, people[0], "eve")], clock=clock)
-    assert scrub(memory, keys, {"eve": erased}) == 40
-    assert scrub(memory, keys, {"eve": erased}) == 0
+    assert purge_records(memory, keys, {"eve": erased}) == 40
+    assert purge_records(memory, keys, {"eve": erased}) == 0
     records = await read_records(store, keys, people)
-    assert [person for person, record in records.items() if "eve" in record.ties] == [people[0]]
-    assert set(records[people[0]].ties["eve"]) == {EventKind.DISMISS}
+    assert [person for person, record in records.items() if "eve" in record.edges] == [people[0]]
+    assert set(records[people[0]].edges["eve"]) == {EventKind.DISMISS}
     assert not any("eve" in record.shown for record in records.values())
-    assert all("steve" in record.ties for record in records.values())
+    assert all("steve" in record.edges for record in records.values())
 
 
 async def test_the_floor_only_rises(store: AsyncMemoryStore, memory: MemoryStore, keys: Keys) -> None:
-    assert floor_of([]) == read_floor_blocking(memory, keys) == await read_floor(store, keys) == 0
-    assert raise_floor(memory, keys, 5) == 5
-    assert raise_floor(memory, keys, 3) == 5
-    assert raise_floor(memory, keys, 1_790_000_000_000_000) == 1_790_000_000_000_000
-    assert await read_floor(store, keys) == 1_790_000_000_000_000
+    assert watermark_of([]) == read_watermark_blocking(memory, keys) == await read_watermark(store, keys) == 0
+    assert raise_watermark(memory, keys, 5) == 5
+    assert raise_watermark(memory, keys, 3) == 5
+    assert raise_watermark(memory, keys, 1_790_000_000_000_000) == 1_790_000_000_000_000
+    assert await read_watermark(store, keys) == 1_790_000_000_000_000

@@ -17,8 +17,8 @@ def entry(number: int, other: str = "bea") -> tuple[str, bytes]:
     return f"{number}-0", Entry("block", "ann", number, other_id=other, at=number).encode()
 
 
-def stamps(archive: Archive, acknowledged: str = "0-0") -> list[int | None]:
-    return [one and one.stamp for _, one in archive.read(SHARD, acknowledged)]
+def timestamps_us(archive: Archive, acknowledged: str = "0-0") -> list[int | None]:
+    return [one and one.timestamp_us for _, one in archive.read(SHARD, acknowledged)]
 
 
 def segments(home: Path) -> list[Path]:
@@ -28,11 +28,11 @@ def segments(home: Path) -> list[Path]:
 class TestArchive:
     def test_what_is_appended_is_read_in_its_order_once(self, tmp_path: Path) -> None:
         archive = Archive(tmp_path)
-        assert stamps(archive) == []
+        assert timestamps_us(archive) == []
         assert archive.append(SHARD, [entry(1), entry(2)]) == 2
         assert archive.append(SHARD, [entry(2), entry(9), entry(10)], "2-0") == 2  # 9 and 10 sort as numbers
         assert Archive(tmp_path).append(SHARD, [entry(9), entry(10)], "10-0") == 0
-        assert stamps(Archive(tmp_path), "10-0") == [1, 2, 9, 10]
+        assert timestamps_us(Archive(tmp_path), "10-0") == [1, 2, 9, 10]
         assert archive.last(SHARD) == "10-0"
 
     @pytest.mark.parametrize("name", [b"log_position", b"position"])
@@ -47,14 +47,14 @@ class TestArchive:
         assert archive.last(SHARD) == "8-0"
         assert archive.append(SHARD, [entry(9)], "8-0") == 1
         assert archive.rewrite({"bea": 7}) == 2
-        assert stamps(Archive(tmp_path), "9-0") == [None, None, 8, 9]
+        assert timestamps_us(Archive(tmp_path), "9-0") == [None, None, 8, 9]
 
     def test_a_full_segment_is_followed_by_another(self, tmp_path: Path) -> None:
         archive = Archive(tmp_path, segment_bytes=100)
         for number in range(1, 8):
             archive.append(SHARD, [entry(number)], f"{number - 1}-0")
         assert [path.name for path in segments(tmp_path)] == [f"0000000{number}.jsonl" for number in range(1, 5)]
-        assert stamps(archive) == [1, 2, 3, 4, 5, 6, 7]
+        assert timestamps_us(archive) == [1, 2, 3, 4, 5, 6, 7]
 
     @pytest.mark.parametrize("torn", [b'{"position":"3-0","kind":"bl', b"\0" * 40, b"\0\n{}\n"])
     def test_what_a_crash_left_half_written_is_taken_away(self, tmp_path: Path, torn: bytes) -> None:
@@ -62,9 +62,9 @@ class TestArchive:
         with segments(tmp_path)[0].open("ab") as file:
             file.write(torn)
         archive = Archive(tmp_path)
-        assert stamps(archive, "2-0") == [1, 2]
+        assert timestamps_us(archive, "2-0") == [1, 2]
         assert archive.append(SHARD, [entry(3)], "2-0") == 1
-        assert stamps(archive, "3-0") == [1, 2, 3]
+        assert timestamps_us(archive, "3-0") == [1, 2, 3]
         assert len(segments(tmp_path)[0].read_bytes().splitlines()) == 3
 
     def test_what_was_archived_may_not_be_missing(self, tmp_path: Path) -> None:
@@ -73,10 +73,10 @@ class TestArchive:
         path = segments(tmp_path)[0]
         path.write_bytes(path.read_bytes()[:-3])
         with pytest.raises(ArtefactError, match="ends at 1-0 where events up to 2-0"):
-            stamps(archive, "2-0")
+            timestamps_us(archive, "2-0")
         with pytest.raises(ArtefactError, match="same PYMK_HOME"):
             archive.append(SHARD, [entry(3)], "2-0")
-        assert stamps(archive, "1-0") == [1]
+        assert timestamps_us(archive, "1-0") == [1]
 
     def test_damage_before_the_end_is_noticed(self, tmp_path: Path) -> None:
         archive = Archive(tmp_path, segment_bytes=1)
@@ -85,14 +85,14 @@ class TestArchive:
         first = segments(tmp_path)[0]
         first.write_bytes(first.read_bytes()[:-3])
         with pytest.raises(ArtefactError, match="line 1: truncated or altered"):
-            stamps(archive)
+            timestamps_us(archive)
 
     def test_an_empty_last_segment_changes_nothing(self, tmp_path: Path) -> None:
         archive = Archive(tmp_path)
         archive.append(SHARD, [entry(1)])
         (segments(tmp_path)[0].parent / "00000002.jsonl").touch()
         assert Archive(tmp_path).append(SHARD, [entry(1), entry(2)], "1-0") == 1
-        assert stamps(archive, "2-0") == [1, 2]
+        assert timestamps_us(archive, "2-0") == [1, 2]
 
     def test_who_is_taken_out_is_nowhere(self, tmp_path: Path) -> None:
         archive = Archive(tmp_path, segment_bytes=200)
@@ -100,7 +100,7 @@ class TestArchive:
             archive.append(SHARD, [entry(number, "eve" if number % 3 == 0 else "bea")])
         assert any(b"eve" in path.read_bytes() for path in segments(tmp_path))
         assert archive.rewrite({"eve": 6}) == 2
-        assert stamps(archive, "8-0") == [1, 2, None, 4, 5, None, 7, 8]
+        assert timestamps_us(archive, "8-0") == [1, 2, None, 4, 5, None, 7, 8]
         assert not any(b"eve" in path.read_bytes() for path in segments(tmp_path))
         assert archive.append(SHARD, [entry(9, "eve")], "8-0") == 1
         assert archive.rewrite({"eve": 8}) == 0
@@ -110,5 +110,5 @@ class TestArchive:
     def test_shards_are_apart(self, tmp_path: Path) -> None:
         archive = Archive(tmp_path)
         archive.append(SHARDS - 1, [entry(5)])
-        assert stamps(archive) == []
+        assert timestamps_us(archive) == []
         assert archive.last(SHARDS - 1) == "5-0"

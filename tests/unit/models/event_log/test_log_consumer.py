@@ -8,7 +8,7 @@ import pytest
 from models.errors import StoreUnavailableError
 from models.event_log.archive import Archive
 from models.event_log.event import Entry, Event
-from models.event_log.log_consumer import Mender
+from models.event_log.log_consumer import LogConsumer
 from models.event_log.write_events import write_events
 from models.event_log.write_profile import write_erasure, write_profile
 from models.live_state.erased_ids import read_erased
@@ -40,12 +40,12 @@ class Dying(AsyncMemoryStore):
 
 
 def mend(memory: MemoryStore, keys: Keys, home: Path, clock: Any, **more: Any) -> list[Entry]:
-    heard: list[Entry] = []
-    mender = Mender(memory, keys, Archive(home), heard.extend, clock=clock, **more)
+    on_entries: list[Entry] = []
+    mender = LogConsumer(memory, keys, Archive(home), on_entries.extend, clock=clock, **more)
     for shard in range(SHARDS):
-        while mender.turn(shard):
+        while mender.run_once(shard):
             pass
-    return heard
+    return on_entries
 
 
 def archived(home: Path) -> list[Entry]:
@@ -59,8 +59,8 @@ class TestMender:
             await write_events(Dying(memory, 2), keys, [Event(EventKind.BLOCK, "ann", "bea")], clock=clock)
         assert memory.get(keys.live("bea")) is None
         (entry,) = mend(memory, keys, tmp_path, clock)
-        assert (entry.user_id, entry.other_id, entry.stamp) == ("ann", "bea", clock.now)
-        assert LiveRecord.unpack(memory.get(keys.live("bea"))).ties == {"ann": {16 + EventKind.BLOCK: clock.now}}
+        assert (entry.user_id, entry.other_id, entry.timestamp_us) == ("ann", "bea", clock.now)
+        assert LiveRecord.unpack(memory.get(keys.live("bea"))).edges == {"ann": {16 + EventKind.BLOCK: clock.now}}
         assert archived(tmp_path) == [entry]
         assert memory.stream_length(keys.log(shard_of("ann"))) == 0
         assert mend(memory, keys, tmp_path, clock) == []
@@ -84,15 +84,15 @@ class TestMender:
             raise StoreUnavailableError("dead")
 
         archive = Archive(tmp_path)
-        mender = Mender(memory, keys, archive, die if dies == "heard" else (lambda _: None), clock=clock)
+        mender = LogConsumer(memory, keys, archive, die if dies == "heard" else (lambda _: None), clock=clock)
         if dies != "heard":
             setattr(archive if dies == "append" else memory, dies, die)
         with pytest.raises(StoreUnavailableError):
-            mender.turn(shard_of("ann"))
+            mender.run_once(shard_of("ann"))
         if dies not in ("heard", "append"):
             delattr(memory, dies)
-        heard = mend(memory, keys, tmp_path, clock)
-        assert len(heard) == (0 if dies == "stream_trim" else 1)
+        on_entries = mend(memory, keys, tmp_path, clock)
+        assert len(on_entries) == (0 if dies == "stream_trim" else 1)
         assert [entry.user_id for entry in archived(tmp_path)] == ["ann"]
 
     async def test_flags_and_erasures_are_told(
@@ -110,7 +110,7 @@ class TestMender:
         assert sorted(change.user_id for change in changes) == ["ann", "bea", "eve"]
         assert seen.over("ann", 7, 0) == seen.over("bea", 7, 0) == 7 & ~Flag.ACTIVE
         assert seen.over("eve", 7, 0) == 0
-        assert read_erased(memory, keys).stamp("eve") == clock.now
+        assert read_erased(memory, keys).timestamp_us("eve") == clock.now
 
     async def test_several_workers_do_it_once_for_the_archive(
         self, store: AsyncMemoryStore, memory: MemoryStore, keys: Keys, clock: Any, tmp_path: Path
@@ -121,6 +121,6 @@ class TestMender:
         def other_worker(entries: Any) -> None:
             nested.extend(mend(memory, keys, tmp_path, clock))
 
-        mender = Mender(memory, keys, Archive(tmp_path), other_worker, clock=clock)
-        assert mender.turn(shard_of("ann")) == 1
+        mender = LogConsumer(memory, keys, Archive(tmp_path), other_worker, clock=clock)
+        assert mender.run_once(shard_of("ann")) == 1
         assert len(nested) == 1 == len(archived(tmp_path))

@@ -8,7 +8,7 @@ import pytest
 from models.errors import StoreRefusedError, StoreUnavailableError
 from models.event_log.event import Entry, Event
 from models.event_log.write_events import Written, read_records, write_events
-from models.live_state.edges import Direction, mark
+from models.live_state.edges import Direction, edge_event
 from models.live_state.user_record import LiveRecord
 from models.schema.event_kinds import EventKind
 from models.store.keys import Keys, shard_of
@@ -55,11 +55,11 @@ class TestWriteEvents:
         written = await write_events(store, keys, [event("ann block bea", request_id="r")], clock=clock)
         assert written == Written(1, 0, 0, 0, frozenset({"ann", "bea"}))
         records = await read_records(store, keys, ["ann", "bea", "cid"])
-        assert records["ann"].ties == {"bea": {mark(Direction.OUT, K.BLOCK): clock.now}}
-        assert records["bea"].ties == {"ann": {mark(Direction.IN, K.BLOCK): clock.now}}
+        assert records["ann"].edges == {"bea": {edge_event(Direction.OUT, K.BLOCK): clock.now}}
+        assert records["bea"].edges == {"ann": {edge_event(Direction.IN, K.BLOCK): clock.now}}
         assert records["cid"] == LiveRecord()
         (entry,) = entries(memory, keys, "ann")
-        assert (entry.kind, entry.other_id, entry.stamp, entry.request_id) == ("block", "bea", clock.now, "r")
+        assert (entry.kind, entry.other_id, entry.timestamp_us, entry.request_id) == ("block", "bea", clock.now, "r")
         assert Entry.decode(entry.encode()) == entry
 
     async def test_what_concerns_the_viewer_alone_leaves_the_other_alone(
@@ -88,8 +88,8 @@ class TestWriteEvents:
         await write_events(store, keys, [event("bea block ann")], clock=clock)
         await write_events(store, keys, [event("ann block bea")], clock=clock)
         base = clock.now + 60_000_000
-        assert [one.stamp for one in entries(memory, keys, "ann")] == [base, base + 1, base + 3]
-        assert [one.stamp for one in entries(memory, keys, "bea")] == [base + 2]
+        assert [one.timestamp_us for one in entries(memory, keys, "ann")] == [base, base + 1, base + 3]
+        assert [one.timestamp_us for one in entries(memory, keys, "bea")] == [base + 2]
 
     async def test_the_same_event_is_taken_once(
         self, store: AsyncMemoryStore, memory: MemoryStore, keys: Keys, clock: Any
@@ -124,8 +124,8 @@ class TestWriteEvents:
         assert (await write_events(store, keys, batch, clock=clock)).clamped == 2
         moments = [one.at for one in entries(memory, keys, "ann")]
         assert moments == [clock.now, clock.now - OLDEST_S * 1_000_000, clock.now - 5]
-        ties = (await read_records(store, keys, ["bea"]))["bea"].ties["ann"]
-        assert ties[mark(Direction.IN, K.UNBLOCK)] > ties[mark(Direction.IN, K.BLOCK)]
+        edges = (await read_records(store, keys, ["bea"]))["bea"].edges["ann"]
+        assert edges[edge_event(Direction.IN, K.UNBLOCK)] > edges[edge_event(Direction.IN, K.BLOCK)]
 
     @pytest.mark.parametrize("person", ["ann", "bea"])
     async def test_nothing_is_lost_where_others_write_the_same_record(
@@ -135,9 +135,9 @@ class TestWriteEvents:
         written = await write_events(store, keys, [event("ann block bea", event_id="1")], clock=clock)
         assert (written.accepted, written.duplicates) == (1, 0)
         records = await read_records(store, keys, ["ann", "bea"])
-        assert {"stranger0", "stranger1", "stranger2"} <= set(records[person].ties)
-        assert "bea" in records["ann"].ties
-        assert "ann" in records["bea"].ties
+        assert {"stranger0", "stranger1", "stranger2"} <= set(records[person].edges)
+        assert "bea" in records["ann"].edges
+        assert "ann" in records["bea"].edges
         assert len(entries(memory, keys, "ann")) == 1
 
     async def test_a_record_that_never_rests_is_given_up(self, memory: MemoryStore, keys: Keys, clock: Any) -> None:
@@ -160,11 +160,13 @@ class TestWriteEvents:
         with pytest.raises(StoreRefusedError):
             await write_events(Full(memory), keys, batch, clock=clock)
         store = AsyncMemoryStore(memory)
-        assert (await read_records(store, keys, ["bea"]))["bea"].ties == {}
+        assert (await read_records(store, keys, ["bea"]))["bea"].edges == {}
         clock.now += 7
         assert (await write_events(store, keys, batch, clock=clock)).duplicates == 1
         ann, bea = (await read_records(store, keys, ["ann", "bea"])).values()
-        assert bea.ties["ann"] == {mark(Direction.IN, K.BLOCK): ann.ties["bea"][mark(Direction.OUT, K.BLOCK)]}
+        assert bea.edges["ann"] == {
+            edge_event(Direction.IN, K.BLOCK): ann.edges["bea"][edge_event(Direction.OUT, K.BLOCK)]
+        }
 
     async def test_nothing_is_kept_of_who_is_gone(
         self, store: AsyncMemoryStore, memory: MemoryStore, keys: Keys, clock: Any
@@ -178,13 +180,13 @@ class TestWriteEvents:
         self, store: AsyncMemoryStore, keys: Keys, clock: Any
     ) -> None:
         await write_events(store, keys, [event("ann dismiss bea")], clock=clock)
-        floor, clock.now = clock.now, clock.now + 10
-        await write_events(store, keys, [event("ann dismiss cid")], floor=floor, clock=clock)
-        assert set((await read_records(store, keys, ["ann"]))["ann"].ties) == {"cid"}
+        watermark, clock.now = clock.now, clock.now + 10
+        await write_events(store, keys, [event("ann dismiss cid")], watermark=watermark, clock=clock)
+        assert set((await read_records(store, keys, ["ann"]))["ann"].edges) == {"cid"}
 
     async def test_a_large_batch_of_many_people(self, store: AsyncMemoryStore, keys: Keys, clock: Any) -> None:
         batch = [event(f"u{number % 300} connect v{number % 7}") for number in range(1200)]
         written = await write_events(store, keys, batch, clock=clock)
         assert (written.accepted, len(written.changed)) == (1200, 307)
         record = (await read_records(store, keys, ["v3"]))["v3"]
-        assert set(record.ties) == {f"u{number % 300}" for number in range(3, 1200, 7)}
+        assert set(record.edges) == {f"u{number % 300}" for number in range(3, 1200, 7)}

@@ -37,12 +37,12 @@ class TestWriteProfile:
     ) -> None:
         first = await write_profile(store, keys, "ann", {"company": "Acme", "age": 3}, clock=clock)
         second = await write_profile(store, keys, "ann", {"company": None, "genres": ["jazz"]}, clock=clock)
-        assert second.stamp == first.stamp + 1
+        assert second.timestamp_us == first.timestamp_us + 1
         assert (first.epoch, second.epoch) == (None, None)
         profile = LiveProfile.unpack(memory.get(keys.live_profile("ann")))
         assert profile.over({"company": "Bolt", "city": "Ulm"}, 0) == {"city": "Ulm", "age": 3, "genres": ["jazz"]}
-        assert profile.over({"company": "Bolt", "age": 2}, first.stamp) == {"age": 2, "genres": ["jazz"]}
-        assert LiveRecord.unpack(memory.get(keys.live("ann"))).profile == second.stamp
+        assert profile.over({"company": "Bolt", "age": 2}, first.timestamp_us) == {"age": 2, "genres": ["jazz"]}
+        assert LiveRecord.unpack(memory.get(keys.live("ann"))).profile == second.timestamp_us
         kinds = [Entry.decode(one).columns for _, one in memory.stream_read(keys.log(shard_of("ann")), BEGINNING, 9)]
         assert kinds == [{"company": "Acme", "age": 3}, {"company": None, "genres": ["jazz"]}]
 
@@ -51,13 +51,13 @@ class TestWriteProfile:
         assert put.epoch == 1
         seen = HiddenSet()
         changes = await follow(store, keys, seen, put.epoch)
-        assert changes == [FlagChange("ann", put.stamp, {Flag.DISCOVERABLE: False, Flag.ACTIVE: True})]
-        assert seen.over("ann", ALL & ~Flag.ACTIVE, put.stamp - 1) == ALL & ~Flag.DISCOVERABLE
-        assert seen.over("ann", ALL, put.stamp) == ALL
+        assert changes == [FlagChange("ann", put.timestamp_us, {Flag.DISCOVERABLE: False, Flag.ACTIVE: True})]
+        assert seen.over("ann", ALL & ~Flag.ACTIVE, put.timestamp_us - 1) == ALL & ~Flag.DISCOVERABLE
+        assert seen.over("ann", ALL, put.timestamp_us) == ALL
         assert seen.over("bea", 5, 0) == 5
         again = await write_profile(store, keys, "ann", {"discoverable": None}, clock=clock)
         assert again.epoch == 2
-        assert await follow(store, keys, seen, 2) == [FlagChange("ann", again.stamp, {Flag.DISCOVERABLE: True})]
+        assert await follow(store, keys, seen, 2) == [FlagChange("ann", again.timestamp_us, {Flag.DISCOVERABLE: True})]
         assert seen.over("ann", ALL, 0) == ALL
 
     async def test_who_is_shown_and_says_so_again_is_no_news(
@@ -88,8 +88,8 @@ class TestWriteProfile:
 
 class TestHiddenSet:
     async def test_the_order_of_changes_decides_nothing(self, store: AsyncMemoryStore, keys: Keys) -> None:
-        for stamp, value in ((5, False), (3, True), (5, True), (5, False)):
-            await append_change(store, keys, FlagChange("ann", stamp, {Flag.ACTIVE: value}))
+        for timestamp_us, value in ((5, False), (3, True), (5, True), (5, False)):
+            await append_change(store, keys, FlagChange("ann", timestamp_us, {Flag.ACTIVE: value}))
         seen = HiddenSet()
         await follow(store, keys, seen, 4)
         assert seen.over("ann", ALL, 4) == ALL & ~Flag.ACTIVE
@@ -164,18 +164,22 @@ class TestWriteErasure:
         block = Event(EventKind.BLOCK, "eve", "bea", event_id="1")
         await write_events(store, keys, [block], clock=clock)
         await write_profile(store, keys, "eve", {"company": "Acme"}, clock=clock)
-        stamp = await write_erasure(store, keys, "eve", clock=clock)
+        timestamp_us = await write_erasure(store, keys, "eve", clock=clock)
         record = LiveRecord.unpack(memory.get(keys.live("eve")))
-        assert (record.erased, record.ties, record.profile) == (stamp, {}, 0)
+        assert (record.erased, record.edges, record.profile) == (timestamp_us, {}, 0)
         assert memory.get_many([keys.live_profile("eve"), keys.seen("eve")]) == [None, None]
-        assert not record.apply("bea", 16, EventKind.BLOCK, stamp - 1)  # what is mended late brings nothing back
+        assert not record.apply("bea", 16, EventKind.BLOCK, timestamp_us - 1)  # what is mended late brings nothing back
         seen = HiddenSet()
         follow_blocking(memory, keys, seen)
-        assert seen.over("eve", ALL, stamp - 1) == 0
-        assert seen.over("eve", ALL, stamp) == ALL
-        assert (seen.is_erased("eve", stamp - 1), seen.is_erased("eve", stamp)) == (True, False)
+        assert seen.over("eve", ALL, timestamp_us - 1) == 0
+        assert seen.over("eve", ALL, timestamp_us) == ALL
+        assert (seen.is_erased("eve", timestamp_us - 1), seen.is_erased("eve", timestamp_us)) == (True, False)
         gone = read_erased(memory, keys)
-        assert (gone.stamp("eve"), gone.stamp("bea"), gone.among(["ann", "eve"])) == (stamp, 0, {"eve"})
+        assert (gone.timestamp_us("eve"), gone.timestamp_us("bea"), gone.among(["ann", "eve"])) == (
+            timestamp_us,
+            0,
+            {"eve"},
+        )
         assert not any("eve" in name for name in memory.fields(keys.erased))
         assert not gone.joined({"bea": 7}).among(["ann"])
         assert gone.joined({"bea": 7}).among(["ann", "bea", "eve"]) == {"bea", "eve"}
@@ -185,7 +189,7 @@ class TestWriteErasure:
     ) -> None:
         erased = await write_erasure(store, keys, "eve", clock=clock)
         put = await write_profile(store, keys, "eve", {"discoverable": True}, clock=clock)
-        assert put.stamp == erased + 1
+        assert put.timestamp_us == erased + 1
         seen = HiddenSet()
         follow_blocking(memory, keys, seen)
         assert seen.over("eve", ALL, erased - 1) == 0  # the version still has the one who left

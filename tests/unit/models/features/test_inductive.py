@@ -8,7 +8,7 @@ from models.features import inductive
 from models.features.inductive import (
     ProfileMap,
     from_friends,
-    settled,
+    shrink_towards_profile,
     unit,
 )
 from models.features.spectral import spectral_embedding
@@ -57,7 +57,7 @@ def test_the_profile_counts_less_the_more_friends_there_are() -> None:
     learnt = ProfileMap.fit(values, coordinates, embeddings, np.ones(N, np.int64))
     degrees = np.where(np.arange(N) % 2 == 0, 0, 1000)
     standing = np.zeros_like(coordinates)
-    moved, alike = settled(learnt, values, standing, unit(embeddings), degrees)
+    moved, alike = shrink_towards_profile(learnt, values, standing, unit(embeddings), degrees)
     alone = degrees == 0
     np.testing.assert_allclose(moved[alone], learnt.places(values)[0][alone], rtol=1e-5)
     assert np.abs(moved[~alone]).max() < 0.01 * np.abs(moved[alone]).max()
@@ -69,7 +69,7 @@ def test_without_profiles_nobody_moves() -> None:
     _, coordinates, embeddings = planted()
     nothing = csr_array((N, 0), dtype=np.float32)
     learnt = ProfileMap.fit(nothing, coordinates, embeddings, np.ones(N, np.int64))
-    moved, alike = settled(learnt, nothing, coordinates, embeddings, np.zeros(N, np.int64))
+    moved, alike = shrink_towards_profile(learnt, nothing, coordinates, embeddings, np.zeros(N, np.int64))
     assert moved is coordinates
     assert alike is embeddings
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.features.profile_affinity import LARGEST, fit_affinity
+from models.features.profile_affinity import LARGEST, fit_profile_affinity
 from models.features.profile_codes import BINS, coded_profiles
 from models.graph import Graph
-from models.kernels.profile_affinity import AffinityTables, pair_affinity
+from models.kernels.profile_affinity import ProfileAffinityTables, pair_profile_affinity
 from models.schema.profiles import (
     CategoricalColumn,
     Column,
@@ -37,8 +37,8 @@ def homophilous_graph(seed: int = 0, within: float = 0.9) -> Graph:
 GRAPH = homophilous_graph()
 
 
-def tables(column: Column, graph: Graph = GRAPH) -> AffinityTables:
-    return fit_affinity(coded_profiles(Profiles(graph.n, {"column": column})), graph)
+def tables(column: Column, graph: Graph = GRAPH) -> ProfileAffinityTables:
+    return fit_profile_affinity(coded_profiles(Profiles(graph.n, {"column": column})), graph)
 
 
 def categorical(codes: NDArray[np.integer], size: int) -> CategoricalColumn:
@@ -50,8 +50,8 @@ def sets(owned: list[list[int]], size: int) -> MultiColumn:
     return MultiColumn(indptr, np.array([c for one in owned for c in one], np.int32), [f"{v:03}" for v in range(size)])
 
 
-def of_pairs(fitted: AffinityTables, pairs: list[tuple[int, int]]) -> list[float]:
-    return [pair_affinity(fitted, a, b) for a, b in pairs]
+def of_pairs(fitted: ProfileAffinityTables, pairs: list[tuple[int, int]]) -> list[float]:
+    return [pair_profile_affinity(fitted, a, b) for a, b in pairs]
 
 
 def test_equal_values_vote_for_friendship_where_friends_share_them_and_others_against() -> None:
@@ -114,7 +114,7 @@ def test_a_missing_value_says_nothing() -> None:
     for column in columns:
         fitted = tables(column)
         assert of_pairs(fitted, [(0, 6), (0, 1), (1, 0), (0, 0)]) == [0, 0, 0, 0]
-        assert pair_affinity(fitted, 1, 7) > 0.3
+        assert pair_profile_affinity(fitted, 1, 7) > 0.3
 
 
 def test_votes_are_bounded_and_equal_both_ways() -> None:
@@ -127,20 +127,22 @@ def test_votes_are_bounded_and_equal_both_ways() -> None:
         fitted = tables(categorical(half, size), graph)
         every = np.concatenate([fitted.matrices, fitted.same, fitted.different])
         assert np.abs(every).max() <= LARGEST
-        assert pair_affinity(fitted, 0, 1) < -3
-    fitted = fit_affinity(
+        assert pair_profile_affinity(fitted, 0, 1) < -3
+    fitted = fit_profile_affinity(
         coded_profiles(Profiles(N, {"a": categorical(half, 2), "b": sets([[int(one)] for one in GROUP], GROUPS)})),
         graph,
     )
     for first, second in product(range(8), repeat=2):
-        assert pair_affinity(fitted, first, second) == pytest.approx(pair_affinity(fitted, second, first))
+        assert pair_profile_affinity(fitted, first, second) == pytest.approx(
+            pair_profile_affinity(fitted, second, first)
+        )
 
 
 def test_columns_add_up() -> None:
     first, second = categorical(GROUP, GROUPS), sets([[int(one)] for one in GROUP], GROUPS)
-    both = fit_affinity(coded_profiles(Profiles(N, {"a": first, "b": second, "c": first})), GRAPH)
-    expected = 2 * pair_affinity(tables(first), 0, 6) + pair_affinity(tables(second), 0, 6)
-    assert pair_affinity(both, 0, 6) == pytest.approx(expected, rel=1e-5)
+    both = fit_profile_affinity(coded_profiles(Profiles(N, {"a": first, "b": second, "c": first})), GRAPH)
+    expected = 2 * pair_profile_affinity(tables(first), 0, 6) + pair_profile_affinity(tables(second), 0, 6)
+    assert pair_profile_affinity(both, 0, 6) == pytest.approx(expected, rel=1e-5)
 
 
 def test_each_shared_value_of_a_set_votes_and_one_not_shared_does_not() -> None:
@@ -151,15 +153,15 @@ def test_each_shared_value_of_a_set_votes_and_one_not_shared_does_not() -> None:
     assert np.abs(fitted.set_weights[6:]).max() < 0.35
     for a, b in ((0, 6), (0, 1), (3, 9), (3, 10)):
         shared = set(owned[a]) & set(owned[b])
-        assert pair_affinity(fitted, a, b) == pytest.approx(sum(fitted.set_weights[list(shared)]), abs=1e-6)
+        assert pair_profile_affinity(fitted, a, b) == pytest.approx(sum(fitted.set_weights[list(shared)]), abs=1e-6)
 
 
 def test_two_columns_of_sets_do_not_share_their_codes() -> None:
     first, second = sets([[0]] * N, 1), sets([[int(one)] for one in GROUP], GROUPS)
-    fitted = fit_affinity(coded_profiles(Profiles(N, {"a": first, "b": second})), GRAPH)
+    fitted = fit_profile_affinity(coded_profiles(Profiles(N, {"a": first, "b": second})), GRAPH)
     assert len(fitted.set_weights) == 1 + GROUPS
-    assert pair_affinity(fitted, 0, 1) == pytest.approx(fitted.set_weights[0])
-    assert pair_affinity(fitted, 0, 6) == pytest.approx(fitted.set_weights[[0, 1]].sum())
+    assert pair_profile_affinity(fitted, 0, 1) == pytest.approx(fitted.set_weights[0])
+    assert pair_profile_affinity(fitted, 0, 6) == pytest.approx(fitted.set_weights[[0, 1]].sum())
 
 
 def test_people_near_each_other_are_likelier_friends() -> None:
@@ -180,9 +182,9 @@ def test_a_place_votes_once_though_it_also_makes_groups() -> None:
     coded = coded_profiles(Profiles(N, {"home": LocationColumn(places)}))
     assert (coded.codes >= 0).all()
     assert coded.cardinality[0] >= GROUPS
-    fitted = fit_affinity(coded, GRAPH)
+    fitted = fit_profile_affinity(coded, GRAPH)
     # of friends 92% share the place, of strangers a sixth
-    assert pair_affinity(fitted, 0, 6) == pytest.approx(np.log(0.917 * 6), abs=0.2)
+    assert pair_profile_affinity(fitted, 0, 6) == pytest.approx(np.log(0.917 * 6), abs=0.2)
 
 
 def test_people_without_a_place_do_not_count_as_far_apart() -> None:
@@ -214,13 +216,13 @@ def test_numbers_and_moments_are_compared_in_quantiles() -> None:
     np.testing.assert_array_equal(coded.codes[:, 0], coded.codes[:, 1])
     assert (np.diff(coded.codes[np.argsort(ages), 0]) >= 0).all()
     fitted = tables(NumericColumn(ages))
-    assert pair_affinity(fitted, 0, 6) > 1 > -1 > pair_affinity(fitted, 0, 3)
+    assert pair_profile_affinity(fitted, 0, 6) > 1 > -1 > pair_profile_affinity(fitted, 0, 3)
 
 
 @pytest.mark.parametrize("n", [0, 1, 30])
 def test_without_friendships_or_columns_nothing_is_said(n: int) -> None:
     graph = Graph.from_pairs(n, [], [])
-    assert len(fit_affinity(coded_profiles(Profiles(n)), graph).matrices) == 0
+    assert len(fit_profile_affinity(coded_profiles(Profiles(n)), graph).matrices) == 0
     every: dict[str, Column] = {
         "a": categorical(np.arange(n) % 3, 3),
         "b": categorical(np.arange(n), 60),
@@ -229,6 +231,6 @@ def test_without_friendships_or_columns_nothing_is_said(n: int) -> None:
         "e": TextColumn(["same words"] * n),
         "f": NumericColumn(np.full(n, np.nan)),
     }
-    fitted = fit_affinity(coded_profiles(Profiles(n, every)), graph)
+    fitted = fit_profile_affinity(coded_profiles(Profiles(n, every)), graph)
     for first, second in ((0, n - 1), (0, 0)) if n else ():
-        assert pair_affinity(fitted, first, second) == pytest.approx(0, abs=1e-6)
+        assert pair_profile_affinity(fitted, first, second) == pytest.approx(0, abs=1e-6)

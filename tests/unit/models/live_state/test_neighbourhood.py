@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from models.live_state.edges import Direction
-from models.live_state.neighbourhood import Circle, circle
+from models.live_state.neighbourhood import Neighbourhood, neighbourhood
 from models.live_state.user_record import LiveRecord
 from models.schema.event_kinds import EventKind
-from models.schema.relationship import PairBit
+from models.schema.relationship import Relationship
 from models.version.tables import Tables
 
 CUT = 1000
@@ -20,19 +20,19 @@ PEOPLE = ("ann", "bea", "cid", "dan", "eva")
 def tables(make_tables: Callable[..., Tables]) -> Tables:
     """ann is a friend of bea and cid, and has dismissed dan."""
     made = make_tables(PEOPLE, [(0, 1), (0, 2), (3, 4)], forbidden=[(0, 3)])
-    made.forbidden_kinds[:] = PairBit.DISMISSED
+    made.forbidden_kinds[:] = Relationship.DISMISSED
     return made
 
 
 def did(*events: tuple[EventKind, str, int]) -> LiveRecord:
     record = LiveRecord()
-    for kind, other, stamp in events:
-        record.apply(other, Direction.OUT, kind, stamp)
+    for kind, other, timestamp_us in events:
+        record.apply(other, Direction.OUT, kind, timestamp_us)
     return record
 
 
 def found(tables: Tables, row: int | None, record: LiveRecord, gone: str = "") -> tuple[list[int], list[int]]:
-    now = circle(tables, row, record, cut=CUT, refused_after=0, is_erased=lambda one: one == gone)
+    now = neighbourhood(tables, row, record, cut=CUT, refused_after=0, is_erased=lambda one: one == gone)
     return now.friends.tolist(), now.known.tolist()
 
 
@@ -67,6 +67,6 @@ def test_the_erased_are_nobodys_friends(tables: Tables) -> None:
 
 
 def test_two_circles_are_equal_where_their_rows_are(tables: Tables) -> None:
-    one, other = (circle(tables, row, LiveRecord(), cut=CUT, refused_after=0) for row in (1, 2))
+    one, other = (neighbourhood(tables, row, LiveRecord(), cut=CUT, refused_after=0) for row in (1, 2))
     assert one == other
-    assert one != Circle(one.friends, np.array([4], np.int32))
+    assert one != Neighbourhood(one.friends, np.array([4], np.int32))

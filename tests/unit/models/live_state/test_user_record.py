@@ -3,7 +3,7 @@
 import pytest
 
 from models.errors import CorruptRecordError
-from models.live_state.edges import Direction, mark
+from models.live_state.edges import Direction, edge_event
 from models.live_state.user_record import (
     MOST_SHOWN,
     LiveRecord,
@@ -17,7 +17,7 @@ NOW = 1_790_000_000_000_000
 
 
 def a_record() -> LiveRecord:
-    record = LiveRecord(revision=NOW, last=NOW, profile=NOW - 5, reshaped=NOW - 9)
+    record = LiveRecord(revision=NOW, last=NOW, profile=NOW - 5, graph_changed_at=NOW - 9)
     record.apply("héloïse/ 🦊", Direction.IN, EventKind.BLOCK, NOW - 3)
     record.apply("bob", Direction.OUT, EventKind.CONNECT, NOW - 2)
     record.set_flag(Flag.ACTIVE, False, NOW - 4)
@@ -84,7 +84,7 @@ class TestLiveRecord:
     def test_what_every_version_knows_is_dropped_and_stays_dropped(self) -> None:
         record = a_record()
         record.drop_before(NOW - 3)
-        assert record.ties == {"bob": {mark(Direction.OUT, EventKind.CONNECT): NOW - 2}}
+        assert record.edges == {"bob": {edge_event(Direction.OUT, EventKind.CONNECT): NOW - 2}}
         assert record.flags == {}
         assert not record.apply("héloïse/ 🦊", Direction.IN, EventKind.BLOCK, NOW - 3)
         assert record.apply("héloïse/ 🦊", Direction.IN, EventKind.BLOCK, NOW - 1)
@@ -99,7 +99,7 @@ class TestLiveRecord:
         record = a_record()
         record.apply("bob", Direction.IN, EventKind.BLOCK, NOW + 5)
         assert record.forget("bob", NOW)
-        assert record.ties["bob"] == {mark(Direction.IN, EventKind.BLOCK): NOW + 5}
+        assert record.edges["bob"] == {edge_event(Direction.IN, EventKind.BLOCK): NOW + 5}
         assert "bob" not in record.shown
         assert not record.forget("bob", NOW)
         assert record.forget("bob", NOW + 5)

@@ -101,7 +101,7 @@ def as_list(asked: Block) -> TrainingLists:
         friends_made=np.zeros(1, np.int64),
         offset=np.zeros(1, np.int64),
         purpose=np.zeros(1, np.uint8),
-        rise=np.ones(1, np.float32),
+        outcome_weight=np.ones(1, np.float32),
     )
 
 

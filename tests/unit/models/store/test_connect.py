@@ -13,7 +13,7 @@ from models.store import redis_commands
 from models.store.connect import open_async, open_sync
 from models.store.embedded.binary import server_binary
 from models.store.embedded.status import State, Status
-from models.store.error_mapping import Place
+from models.store.error_mapping import StoreAddress
 from models.store.memory import MemoryStore
 
 
@@ -85,13 +85,13 @@ IN_TIME, ABSENT, REFUSES = "The store does not answer in time.", "The store does
 def test_errors_of_the_client_get_their_meaning(
     error: Exception, kind: type[Exception], told: str, callers: str
 ) -> None:
-    failure = Place("Here", lambda: "It fell.").failure(error)
+    failure = StoreAddress("Here", lambda: "It fell.").failure(error)
     assert type(failure) is kind
     assert (str(failure), failure.told) == (told, callers)
 
 
 def test_a_wrong_password_is_a_refusal() -> None:
-    failure = Place("Here").failure(client.AuthenticationError("WRONGPASS"))
+    failure = StoreAddress("Here").failure(client.AuthenticationError("WRONGPASS"))
     assert isinstance(failure, StoreRefusedError)
     assert "Check user and password" in str(failure)
     assert failure.told == "The store denies access."

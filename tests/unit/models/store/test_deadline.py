@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 
 import pytest
 
-from models.store.deadline import Patience
+from models.store.deadline import Deadline
 
 
 @pytest.fixture(params=["asyncio"])
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def within(seconds: float, awaited: Awaitable[bytes]) -> bytes:
-    async with Patience(seconds):
+    async with Deadline(seconds):
         return await awaited
 
 
@@ -57,11 +57,11 @@ async def test_another_cancellation_is_no_timeout() -> None:
 
 
 async def test_several_waits_share_what_one_was_given() -> None:
-    patience, started, waited = Patience(0.2), time.monotonic(), 0
+    deadline, started, waited = Deadline(0.2), time.monotonic(), 0
 
     async def wait() -> None:
         nonlocal waited
-        async with patience:
+        async with deadline:
             await asyncio.sleep(0.12)
         waited += 1
 

@@ -10,10 +10,10 @@ import pytest
 from redis.asyncio import Connection, SSLConnection, UnixDomainSocketConnection
 
 from models.store.pipelined_reads import (
-    Lane,
-    LaneError,
+    PipelinedReads,
+    PipelineError,
     encoded,
-    lane_to,
+    pipelined_reads_to,
 )
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter, int], Awaitable[None]]
@@ -28,7 +28,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]
 
 
 @asynccontextmanager
-async def server(path: Path, talk: Talk, timeout_s: float = 0.4, **options: object) -> AsyncIterator[Lane]:
+async def server(path: Path, talk: Talk, timeout_s: float = 0.4, **options: object) -> AsyncIterator[PipelinedReads]:
     """A lane to a server that talks so."""
     opened: list[asyncio.StreamWriter] = []
 
@@ -42,7 +42,7 @@ async def server(path: Path, talk: Talk, timeout_s: float = 0.4, **options: obje
             writer.close()
 
     listening = await asyncio.start_unix_server(serve, path / "s")
-    lane = lane_to(UnixDomainSocketConnection, {"path": str(path / "s"), **options}, timeout_s)
+    lane = pipelined_reads_to(UnixDomainSocketConnection, {"path": str(path / "s"), **options}, timeout_s)
     assert lane is not None
     try:
         yield lane
@@ -134,7 +134,7 @@ async def test_a_lost_connection_is_said_and_made_anew(tmp_path: Path) -> None:
             await echo(reader, writer, number)
 
     async with server(tmp_path, once) as lane:
-        with pytest.raises(LaneError):
+        with pytest.raises(PipelineError):
             await lane.answer("GET", "a")
         assert await lane.answer("GET", "b") == b"b"
         assert await lane.answer("GET", "c") == b"c"
@@ -151,14 +151,14 @@ async def test_what_is_no_answer_goes_another_way(tmp_path: Path, said: bytes) -
         for _ in range(3):
             try:
                 assert await lane.answer("GET", "a") == b"OK"
-            except LaneError:
+            except PipelineError:
                 assert not said.startswith(b"+")
 
 
 async def test_nobody_there_goes_another_way(tmp_path: Path) -> None:
-    lane = lane_to(UnixDomainSocketConnection, {"path": str(tmp_path / "none")}, 1.0)
+    lane = pipelined_reads_to(UnixDomainSocketConnection, {"path": str(tmp_path / "none")}, 1.0)
     assert lane is not None
-    with pytest.raises(LaneError):
+    with pytest.raises(PipelineError):
         await lane.answer("GET", "a")
 
 
@@ -173,7 +173,7 @@ async def test_every_connection_begins_with_who_asks_and_for_which_database(tmp_
 
     async with server(tmp_path, asking, username="me", password="secret", db=3) as lane:
         if refused:
-            with pytest.raises(LaneError):
+            with pytest.raises(PipelineError):
                 await lane.answer("GET", "a")
         else:
             assert await lane.answer("GET", "a") == b"OK"
@@ -183,6 +183,6 @@ async def test_every_connection_begins_with_who_asks_and_for_which_database(tmp_
 
 
 async def test_what_a_lane_cannot_do_is_left_to_the_client() -> None:
-    assert lane_to(Connection, {"host": "h", "port": 1, "socket_timeout": None}, 1.0) is not None
-    assert lane_to(Connection, {"host": "h", "client_name": "n"}, 1.0) is None
-    assert lane_to(SSLConnection, {"host": "h"}, 1.0) is None
+    assert pipelined_reads_to(Connection, {"host": "h", "port": 1, "socket_timeout": None}, 1.0) is not None
+    assert pipelined_reads_to(Connection, {"host": "h", "client_name": "n"}, 1.0) is None
+    assert pipelined_reads_to(SSLConnection, {"host": "h"}, 1.0) is None

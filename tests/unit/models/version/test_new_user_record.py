@@ -14,7 +14,7 @@ from models.version.tables import Tables
 def newcomer() -> Newcomer:
     values = np.arange(6, dtype=np.float32).reshape(2, 3)
     return Newcomer(
-        stamp=1_790_000_000_000_001,
+        timestamp_us=1_790_000_000_000_001,
         statistics=np.array([0.5, 1.5, 2.5, -3.5], np.float32),
         tower_inputs=np.array([0.25, -0.5, 1.0], np.float16),
         codes=ProfileCodes(np.array([1, -1], np.int32), np.array([0, 4], np.int32)),
@@ -25,7 +25,7 @@ def newcomer() -> Newcomer:
 
 def test_it_reads_back() -> None:
     made, read = newcomer(), Newcomer.unpack(newcomer().pack())
-    assert read.stamp == made.stamp
+    assert read.timestamp_us == made.timestamp_us
     for name in ("statistics", "tower_inputs", "friends"):
         assert getattr(read, name).tolist() == getattr(made, name).tolist()
     assert read.codes.categorical.tolist() == [1, -1]

@@ -10,7 +10,7 @@ from models.errors import ArtefactError
 from models.graph import Graph
 from models.schema.columns import Flag, Kind
 from models.schema.profiles import Profiles
-from models.schema.relationship import PairBit
+from models.schema.relationship import Relationship
 from models.schema.vocabulary import Vocabulary
 from models.system import files
 from models.version.block_file import Blocks, write_blocks
@@ -23,12 +23,12 @@ GOLDEN = Path(__file__).parents[3] / "golden"
 
 def test_what_is_written_is_read_back(written_version: Path) -> None:
     _check_people(written_version)
-    blocked = [PairBit.BLOCKED_BY_VIEWER, PairBit.BLOCKED_BY_OTHER]
+    blocked = [Relationship.BLOCKED_BY_VIEWER, Relationship.BLOCKED_BY_OTHER]
     assert Tables.open(written_version / "tables").forbidden_kinds.tolist() == blocked
 
 
 def test_a_version_that_does_not_say_why_pairs_are_forbidden_gives_a_reason_that_nothing_lifts() -> None:
-    assert Tables.open(GOLDEN / "version-1" / "tables").forbidden_kinds.tolist() == [PairBit.REPORTED] * 2
+    assert Tables.open(GOLDEN / "version-1" / "tables").forbidden_kinds.tolist() == [Relationship.REPORTED] * 2
 
 
 def test_reasons_that_were_written_may_not_be_missing(written_version: Path, tmp_path: Path) -> None:

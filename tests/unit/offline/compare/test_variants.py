@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import UsageError
-from offline.compare.comparison import GroundNote
+from offline.compare.comparison import SharedSplitNote
 from offline.compare.results import PerUser, RunResult
 from offline.compare.table import (
     Comparison,
@@ -14,10 +14,10 @@ from offline.compare.table import (
     table,
 )
 from offline.compare.variants import (
-    DEFAULT_ROWS,
-    Row,
-    chosen_rows,
-    read_rows,
+    DEFAULT_VARIANTS,
+    Variant,
+    chosen_variants,
+    read_variants,
 )
 
 FIRST = '[[rows]]\nname = "a"\n'
@@ -30,23 +30,27 @@ def written(directory: Path, text: str) -> Path:
 
 
 def test_the_rows_that_ship_name_every_family_once_at_least() -> None:
-    rows = read_rows(DEFAULT_ROWS)
-    assert {row.encoder.name for row in rows} == {
+    rows = read_variants(DEFAULT_VARIANTS)
+    assert {variant.encoder.name for variant in rows} == {
         "graphsage", "gat", "gcn", "vgae", "dgi", "temporal_gat", "lightgcn",
     }  # fmt: skip
-    assert {row.encoder.aggregation for row in rows if row.encoder.name == "graphsage"} == {"mean", "max", "lstm"}
-    assert {row.identity.name for row in rows} == {"none", "lookup", "hash"}
-    assert {row.decoder.name for row in rows} == {"dot", "mlp"}
-    assert {row.fusion.name for row in rows if row.fusion} == {
+    assert {variant.encoder.aggregation for variant in rows if variant.encoder.name == "graphsage"} == {
+        "mean",
+        "max",
+        "lstm",
+    }
+    assert {variant.identity.name for variant in rows} == {"none", "lookup", "hash"}
+    assert {variant.decoder.name for variant in rows} == {"dot", "mlp"}
+    assert {variant.fusion.name for variant in rows if variant.fusion} == {
         "two_tower", "weighted_average", "mlp", "moe", "linucb", "dqn",
     }  # fmt: skip
 
 
 def test_rows_with_the_same_encoder_share_it() -> None:
-    rows = {row.name: row for row in read_rows(DEFAULT_ROWS)}
+    rows = {variant.name: variant for variant in read_variants(DEFAULT_VARIANTS)}
     assert rows["graphsage + mlp"].digest == rows["graphsage + dqn"].digest != rows["gat + mlp"].digest
     assert rows["graphsage + mlp"].row_digest != rows["graphsage + dqn"].row_digest
-    assert Row(name="x").row_digest == Row(name="y").row_digest
+    assert Variant(name="x").row_digest == Variant(name="y").row_digest
 
 
 @pytest.mark.parametrize(
@@ -64,22 +68,22 @@ def test_rows_with_the_same_encoder_share_it() -> None:
 )
 def test_what_is_wrong_with_a_file_is_named(text: str, told: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=told) as refused:
-        read_rows(written(tmp_path, text))
+        read_variants(written(tmp_path, text))
     assert str(tmp_path / "rows.toml") in str(refused.value)
 
 
 def test_a_row_is_chosen_by_its_name() -> None:
-    rows = (Row(name="a"), Row(name="b"))
-    assert chosen_rows(rows, ()) == rows
-    assert chosen_rows(rows, ("b",)) == rows[1:]
+    rows = (Variant(name="a"), Variant(name="b"))
+    assert chosen_variants(rows, ()) == rows
+    assert chosen_variants(rows, ("b",)) == rows[1:]
     with pytest.raises(UsageError, match="no row is called 'c'; there are a, b"):
-        chosen_rows(rows, ("c",))
+        chosen_variants(rows, ("c",))
 
 
-def result(row: str, seed: int, alone: float, fused: float | None = None) -> RunResult:
+def result(variant: str, seed: int, alone: float, fused: float | None = None) -> RunResult:
     users = 50
     return RunResult(
-        row=row,
+        row=variant,
         seed=seed,
         digest="d",
         alone=PerUser(recall=[alone] * users, ndcg=[alone / 2] * users),
@@ -95,19 +99,19 @@ def result(row: str, seed: int, alone: float, fused: float | None = None) -> Run
 
 def made() -> Comparison:
     fused = [
-        Row.model_validate({"name": name, "fusion": {"name": fusion}})
+        Variant.model_validate({"name": name, "fusion": {"name": fusion}})
         for name, fusion in (("plain", "weighted_average"), ("clever", "moe"), ("too clever", "dqn"))
     ]
-    note = GroundNote(
+    note = SharedSplitNote(
         digest="d",
         started_at="2026-01-01T00:00:00Z",  # type: ignore[arg-type]
         dataset="made-up",
         judged=50,
         baselines={"popularity": PerUser(recall=[0.1] * 50, ndcg=[0.05] * 50)},
     )
-    results = [result(row.name, seed, 0.3, value + seed / 100)
-               for row, value in zip(fused, (0.4, 0.6, 0.4), strict=True) for seed in (0, 1)]  # fmt: skip
-    alone = Row(name="alone", training={"epochs": 3})  # type: ignore[arg-type]
+    results = [result(variant.name, seed, 0.3, value + seed / 100)
+               for variant, value in zip(fused, (0.4, 0.6, 0.4), strict=True) for seed in (0, 1)]  # fmt: skip
+    alone = Variant(name="alone", training={"epochs": 3})  # type: ignore[arg-type]
     return table(note, [*fused, alone], [*results, result("alone", 0, 0.35)])
 
 

@@ -5,17 +5,17 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from models.candidates.generator import CHEAP_DEFAULT, CandidateConfig, CandidateMaker
-from models.candidates.inputs import Landscape
+from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS, CandidateConfig, CandidateGenerator
+from models.candidates.inputs import CandidateInputs
 from models.features.inductive import ProfileMap
-from models.features.profile_affinity import fit_affinity
+from models.features.profile_affinity import fit_profile_affinity
 from models.features.profile_codes import coded_profiles
 from models.graph import Graph
 from models.ranker.ranker import FALLBACK, Ranker
 from models.schema.profiles import CategoricalColumn, Profiles
 from models.schema.statistic_names import STATISTICS
 from offline.evaluation.ablation import (
-    CHEAP_ALONE,
+    PRERANK_ALONE,
     PRODUCT_ALONE,
     WITHOUT_EMBEDDINGS,
     Silent,
@@ -34,7 +34,7 @@ TEAM = CategoricalColumn(np.array([0, 1, 1, 1, 1, 0, 1, 1, 1], np.int32), ["ants
 def lists() -> Mapping[str, list[int]]:
     nearest = np.full((N, 2), -1, np.int32)
     nearest[0] = [6, 3]
-    land = Landscape(
+    land = CandidateInputs(
         graph=FRIENDS,
         known=Graph.from_directed(N, [], []),
         suggestible=np.ones(N, np.bool_),
@@ -42,16 +42,16 @@ def lists() -> Mapping[str, list[int]]:
         eigenvalues=np.ones(1, np.float32),
         embeddings=np.zeros((N, 1), np.float32),
         profiles=ProfileMap.silent(0, 1, 1),
-        affinity=fit_affinity(coded_profiles(Profiles(N, {"team": TEAM})), FRIENDS),
-        cheap=CHEAP_DEFAULT,
+        profile_affinity=fit_profile_affinity(coded_profiles(Profiles(N, {"team": TEAM})), FRIENDS),
+        prerank_weights=DEFAULT_PRERANK_WEIGHTS,
     )
     config = CandidateConfig(least=0, nearest=2, rare_group=2, walks=0, three_hops=0, few_friends=0)
-    maker = CandidateMaker(land, KnownNearest(np.arange(N), nearest, N), config, 1)
+    generator = CandidateGenerator(land, KnownNearest(np.arange(N), nearest, N), config, 1)
     tables = Silent(
         np.zeros((N, 1), np.float32), np.zeros((N, 1), np.float16), np.zeros((N, len(STATISTICS)), np.float32)
     )
     ranker = Ranker(FALLBACK, np.array([1, 0, 0, 0], np.float32), {}, {})
-    found = ablated_lists(maker, ranker, tables, np.array([0]), 6)
+    found = ablated_lists(generator, ranker, tables, np.array([0]), 6)
     return {name: [row for row in rows[0].tolist() if row >= 0] for name, rows in found.items()}
 
 
@@ -71,4 +71,4 @@ def test_who_is_left_is_ranked(lists: Mapping[str, list[int]]) -> None:
 
 def test_without_towers_there_is_no_product_to_rank_by(lists: Mapping[str, list[int]]) -> None:
     assert PRODUCT_ALONE not in lists
-    assert set(lists[CHEAP_ALONE]) == {3, 4, 5, 6}
+    assert set(lists[PRERANK_ALONE]) == {3, 4, 5, 6}

@@ -14,21 +14,21 @@ def ring(dates: np.ndarray) -> Friendships:
 
 def test_a_window_begins_after_everything_that_is_kept() -> None:
     dates = np.random.default_rng(0).permutation(100)
-    parted = ring(dates).parted(0.1, 0)
-    assert parted.cut == 90
-    assert parted.kept.dates is not None
-    assert sorted(parted.kept.dates.tolist()) == list(range(90))
+    split_edges = ring(dates).split_edges(0.1, 0)
+    assert split_edges.cut == 90
+    assert split_edges.kept.dates is not None
+    assert sorted(split_edges.kept.dates.tolist()) == list(range(90))
 
 
 def test_the_kept_part_can_be_parted_again() -> None:
-    parted = ring(np.arange(100)).parted(0.1, 0).kept.parted(0.1, 0)
-    assert parted.cut == 81
-    assert parted.kept.count == 81
+    split_edges = ring(np.arange(100)).split_edges(0.1, 0).kept.split_edges(0.1, 0)
+    assert split_edges.cut == 81
+    assert split_edges.kept.count == 81
 
 
 def test_dates_that_order_nothing_give_no_moment_to_look_back_from() -> None:
     for dates in (np.full(100, 7), np.concatenate([np.full(99, UNDATED), [5]])):
-        parted = ring(dates).parted(0.1, 0)
-        assert parted.cut is None
-        assert len(parted.hidden.indices) == 20
-        assert parted.kept.count == 90
+        split_edges = ring(dates).split_edges(0.1, 0)
+        assert split_edges.cut is None
+        assert len(split_edges.hidden.indices) == 20
+        assert split_edges.kept.count == 90

@@ -33,7 +33,7 @@ def made(users: int, seed: int = 0) -> CandidateLists:
         friends_made=outcomes.sum(axis=1),
         offset=np.zeros(users, np.int64),
         purpose=np.zeros(users, np.uint8),
-        rise=np.ones(users, np.float32),
+        outcome_weight=np.ones(users, np.float32),
     )
     fixed = np.random.default_rng(9)
     people, statistics = fixed.normal(size=(N, 5)), np.abs(fixed.normal(size=(N, len(STATISTICS))))

@@ -17,13 +17,13 @@ from models.schema.pair_features import EXTRA_INPUTS, PAIR_FEATURES
 from models.schema.profiles import CategoricalColumn, Profiles
 from models.schema.statistic_names import STATISTICS
 from models.schema.vocabulary import Vocabulary
-from offline.night.model_bundle import FALLBACK_CALIBRATION, Learnt, Training
+from offline.night.model_bundle import FALLBACK_CALIBRATION, ModelBundle, Training
 
 PEOPLE = ("ann", "bea", "cid", "dan")
 PROFILES = Profiles(4, {"team": CategoricalColumn(np.array([0, 1, 1, -1], np.int32), ["blue", "red"])})
 
 
-def learnt(*, ranked: bool = True) -> Learnt:
+def bundle(*, ranked: bool = True) -> ModelBundle:
     torch.manual_seed(0)
     tower = TwoTower(
         TwoTowerConfig(
@@ -34,11 +34,11 @@ def learnt(*, ranked: bool = True) -> Learnt:
             tower=(6, 3),
         )
     )
-    return Learnt(
+    return ModelBundle(
         encoder=ProfileEncoder.fit(PROFILES),
         embedder=GraphSage(GraphSageConfig(inputs=6, hidden=5, outputs=4)),
         ranker=tower if ranked else None,
-        cheap=np.arange(len(PAIR_FEATURES) + 1, dtype=np.float32),
+        prerank_weights=np.arange(len(PAIR_FEATURES) + 1, dtype=np.float32),
         spectral=np.arange(8, dtype=np.float32).reshape(4, 2),
         vocabulary=Vocabulary.from_ids(PEOPLE),
         training=Training(trained_at=datetime(2026, 1, 1, tzinfo=UTC), users=100, connections=500, metrics={"a": 0.5}),
@@ -46,12 +46,12 @@ def learnt(*, ranked: bool = True) -> Learnt:
 
 
 def test_what_is_read_again_is_what_was_kept(tmp_path: Path) -> None:
-    kept = learnt()
+    kept = bundle()
     kept.save(tmp_path)
-    again = Learnt.open(tmp_path)
+    again = ModelBundle.open(tmp_path)
     assert again.training == kept.training
     assert again.vocabulary.user_ids() == list(PEOPLE)
-    np.testing.assert_array_equal(again.cheap, kept.cheap)
+    np.testing.assert_array_equal(again.prerank_weights, kept.prerank_weights)
     np.testing.assert_array_equal(again.spectral, kept.spectral)
     np.testing.assert_array_equal(again.encoder.encode(PROFILES), kept.encoder.encode(PROFILES))
     assert again.ranker is not None
@@ -60,12 +60,12 @@ def test_what_is_read_again_is_what_was_kept(tmp_path: Path) -> None:
         assert not first.training
         assert all(torch.equal(first.state_dict()[name], tensor) for name, tensor in second.state_dict().items())
     again.save(tmp_path / "again")
-    assert Learnt.open(tmp_path / "again").training == kept.training
+    assert ModelBundle.open(tmp_path / "again").training == kept.training
 
 
 def test_without_a_ranker_resource_allocation_is_what_the_service_opens(tmp_path: Path) -> None:
-    learnt(ranked=False).save(tmp_path)
-    assert Learnt.open(tmp_path).ranker is None
+    bundle(ranked=False).save(tmp_path)
+    assert ModelBundle.open(tmp_path).ranker is None
     ranker = Ranker.open(tmp_path / "model")
     # one mutual friend who has ten friends, and ten of them
     one, ten = ranker.calibrated(np.log1p([100, 1000]).astype(np.float32), 0.0)
@@ -77,7 +77,7 @@ def test_without_a_ranker_resource_allocation_is_what_the_service_opens(tmp_path
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("learnt")
-    learnt().save(directory)
+    bundle().save(directory)
     return directory
 
 
@@ -108,21 +108,26 @@ def test_a_file_that_is_missing_or_cut_short_is_refused_by_name(written: Path, n
         for length in (len(content) - 1, len(content) // 2, 0, None):
             path.unlink() if length is None else path.write_bytes(content[:length])
             with pytest.raises(ArtefactError, match=path.name.replace(".", r"\.")):
-                Learnt.open(written)
+                ModelBundle.open(written)
     finally:
         path.write_bytes(content)
 
 
 def test_weights_of_another_release_are_refused(written: Path, tmp_path: Path) -> None:
-    kept = learnt()
-    other = Learnt(**{**{name: getattr(kept, name) for name in kept.__dataclass_fields__}, "cheap": kept.cheap[:-1]})
+    kept = bundle()
+    other = ModelBundle(
+        **{
+            **{name: getattr(kept, name) for name in kept.__dataclass_fields__},
+            "prerank_weights": kept.prerank_weights[:-1],
+        }
+    )
     other.save(tmp_path)
     with pytest.raises(ArtefactError, match=r"cheap\.npy"):
-        Learnt.open(tmp_path)
+        ModelBundle.open(tmp_path)
 
 
 def test_rows_of_another_night_are_found_by_id() -> None:
-    kept = learnt()
+    kept = bundle()
     same = kept.reference(Vocabulary.from_ids(PEOPLE))
     assert same.mine.tolist() == same.theirs.tolist() == [0, 1, 2, 3]
     other = kept.reference(Vocabulary.from_ids(["dan", "abe", "cid", "zoe"]))  # abe, cid, dan, zoe
@@ -133,7 +138,7 @@ def test_rows_of_another_night_are_found_by_id() -> None:
 
 
 def test_who_was_erased_since_is_in_it_no_more() -> None:
-    kept, learnt_at = learnt(), int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 10**6
+    kept, learnt_at = bundle(), int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 10**6
     nobody = ErasedPeople.nobody()
     assert kept.without(nobody, PROFILES) is kept
     assert kept.without(nobody.joined({"bea": learnt_at}), PROFILES) is kept, "who has the id came back before"
@@ -144,7 +149,7 @@ def test_who_was_erased_since_is_in_it_no_more() -> None:
 
 
 def test_training_is_due_by_age_and_by_growth() -> None:
-    kept, moment = learnt(), datetime(2026, 1, 1, tzinfo=UTC)
+    kept, moment = bundle(), datetime(2026, 1, 1, tzinfo=UTC)
     due = {"days": 7, "growth": 0.2}
     assert kept.is_due(moment + timedelta(days=6.9), 120, 600, **due) is None
     assert "7.1 days old" in str(kept.is_due(moment + timedelta(days=7.1), 100, 500, **due))

@@ -7,10 +7,10 @@ from models.graph import Graph
 from offline.features.temporal_graph import Friendships
 from offline.ranker.calibration import (
     UNKNOWN_SHARE,
-    asked,
+    calibration_splits,
     fit_curve,
-    rise,
-    thin_hidings,
+    outcome_weight,
+    sampled_viewers,
 )
 from offline.ranker.config import RankerConfig
 
@@ -22,7 +22,7 @@ def complete(n: int) -> Graph:
 def thin(graph: Graph, config: RankerConfig) -> list[int]:
     """How many friendships each round hides."""
     readable = Friendships(graph, None)
-    return [len(part.hidden.indices) // 2 for part in thin_hidings(readable, readable, config, seed=0)]
+    return [len(part.hidden.indices) // 2 for part in calibration_splits(readable, readable, config, seed=0)]
 
 
 def test_small_graphs_are_hidden_from_in_several_rounds() -> None:
@@ -36,7 +36,7 @@ def test_small_graphs_are_hidden_from_in_several_rounds() -> None:
 def test_rounds_differ_and_leave_the_rest() -> None:
     graph = complete(40)
     readable = Friendships(graph, None)
-    first, second, *_ = thin_hidings(readable, readable, RankerConfig(), seed=0)
+    first, second, *_ = calibration_splits(readable, readable, RankerConfig(), seed=0)
     assert not np.array_equal(first.hidden.indices, second.hidden.indices)
     for part in (first, second):
         assert len(part.kept.graph.indices) + len(part.hidden.indices) == len(graph.indices)
@@ -45,19 +45,19 @@ def test_rounds_differ_and_leave_the_rest() -> None:
 def test_nothing_thin_is_hidden_of_dated_friendships() -> None:
     graph = complete(40)
     dated = Friendships(graph, np.arange(len(graph.indices) // 2))
-    assert list(thin_hidings(dated, dated, RankerConfig(), seed=0)) == []
+    assert list(calibration_splits(dated, dated, RankerConfig(), seed=0)) == []
 
 
 def test_a_hidden_friendship_stands_for_the_unknown_ones() -> None:
     readable = Friendships(complete(101), None)
-    (part,) = thin_hidings(readable, readable, RankerConfig(calibration_share=0.02, calibration_rounds=1), seed=0)
-    assert rise(part) == pytest.approx((UNKNOWN_SHARE / (1 - UNKNOWN_SHARE)) / (0.02 / 0.98), rel=1e-3)
+    (part,) = calibration_splits(readable, readable, RankerConfig(calibration_share=0.02, calibration_rounds=1), seed=0)
+    assert outcome_weight(part) == pytest.approx((UNKNOWN_SHARE / (1 - UNKNOWN_SHARE)) / (0.02 / 0.98), rel=1e-3)
 
 
 def test_people_with_friends_ask_whether_or_not_theirs_were_hidden() -> None:
     graph, active = Graph.from_pairs(6, [0, 1, 2], [1, 2, 3]), np.array([True, False, True, True, True, True])
-    assert asked(graph, active, 10, seed=0).tolist() == [0, 2, 3]
-    assert len(asked(graph, active, 2, seed=0)) == 2
+    assert sampled_viewers(graph, active, 10, seed=0).tolist() == [0, 2, 3]
+    assert len(sampled_viewers(graph, active, 2, seed=0)) == 2
 
 
 @pytest.mark.parametrize("worth", [1.0, 5.0])

@@ -7,7 +7,7 @@ import pytest
 import structlog
 import torch
 
-from models.candidates.generator import CHEAP_DEFAULT
+from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS
 from models.networks.two_tower import TwoTower
 from models.ranker.ranker import list_mass
 from models.schema.pair_features import (
@@ -73,7 +73,7 @@ def lists(users: int, rule: Rule, seed: int = 0) -> TrainingLists:
         friends_made=np.zeros(users, np.int64),
         offset=np.zeros(users, np.int64),
         purpose=np.zeros(users, np.uint8),
-        rise=np.ones(users, np.float32),
+        outcome_weight=np.ones(users, np.float32),
     )
     drawn.outcomes[:] = (random.random(shape) < rule(drawn, random)) & drawn.in_use
     drawn.friends_made[:] = drawn.outcomes.sum(axis=1)
@@ -94,24 +94,29 @@ def by_likeness(drawn: TrainingLists, _: np.random.Generator) -> np.ndarray:
     return 0.9 * (np.einsum("uk,umk->um", known[drawn.users], known[drawn.rows]) > 0.85)
 
 
-def scored(model: TwoTower, asked: TrainingLists) -> np.ndarray:
+def scored(model: TwoTower, sampled_viewers: TrainingLists) -> np.ndarray:
     """(U, m) scores by the network, -inf where there is no candidate."""
     inputs = torch.from_numpy(people())
     with torch.no_grad():
-        pair = torch.from_numpy(asked.pair_inputs(statistics()))
-        candidates = model.candidates(inputs)[asked.rows.astype(np.int64)]
-        scores = model(model.queries(inputs[asked.users]), candidates, pair).numpy()
-    return np.where(asked.in_use, scores, -np.inf).astype(np.float32)
+        pair = torch.from_numpy(sampled_viewers.pair_inputs(statistics()))
+        candidates = model.candidates(inputs)[sampled_viewers.rows.astype(np.int64)]
+        scores = model(model.queries(inputs[sampled_viewers.users]), candidates, pair).numpy()
+    return np.where(sampled_viewers.in_use, scores, -np.inf).astype(np.float32)
 
 
-def quality(model: TwoTower, asked: TrainingLists) -> float:
-    return float(np.mean(ndcg_of_lists(scored(model, asked), asked.outcomes, asked.friends_made)))
+def quality(model: TwoTower, sampled_viewers: TrainingLists) -> float:
+    return float(
+        np.mean(ndcg_of_lists(scored(model, sampled_viewers), sampled_viewers.outcomes, sampled_viewers.friends_made))
+    )
 
 
-def chance(asked: TrainingLists) -> float:
+def chance(sampled_viewers: TrainingLists) -> float:
     random = np.random.default_rng(9)
-    drawn = [np.where(asked.in_use, random.random(asked.rows.shape), -np.inf).astype(np.float32) for _ in range(20)]
-    return float(np.mean([ndcg_of_lists(one, asked.outcomes, asked.friends_made) for one in drawn]))
+    drawn = [
+        np.where(sampled_viewers.in_use, random.random(sampled_viewers.rows.shape), -np.inf).astype(np.float32)
+        for _ in range(20)
+    ]
+    return float(np.mean([ndcg_of_lists(one, sampled_viewers.outcomes, sampled_viewers.friends_made) for one in drawn]))
 
 
 def trained(learnt_from: TrainingLists, config: RankerConfig = QUICK, prior: np.ndarray = NO_PRIOR) -> TwoTower:
@@ -163,32 +168,36 @@ def test_training_begins_at_the_cheap_score() -> None:
     prior = NO_PRIOR.copy()
     prior[SPECTRAL], prior[COMMON], prior[-1] = 2.0, -1.0, 0.3
     still = QUICK.model_copy(update={"epochs": 1, "learning_rate": 1e-9, "tower_learning_rate": 1e-9})
-    asked = lists(60, by_chance)
-    values = asked.codes / np.float32(255)
-    cheap = 2 * values[:, SPECTRAL] - values[:, COMMON] + 0.3 * statistics()[asked.rows, LOG_DEGREE]
-    found = scored(trained(asked, still, prior), asked)
-    difference = (found - cheap)[asked.in_use]
+    sampled_viewers = lists(60, by_chance)
+    values = sampled_viewers.codes / np.float32(255)
+    prerank_weights = 2 * values[:, SPECTRAL] - values[:, COMMON] + 0.3 * statistics()[sampled_viewers.rows, LOG_DEGREE]
+    found = scored(trained(sampled_viewers, still, prior), sampled_viewers)
+    difference = (found - prerank_weights)[sampled_viewers.in_use]
     assert difference.std() < 1e-3  # a constant changes no order
 
 
-def run_of(asked: TrainingLists, config: RankerConfig) -> _Run:
+def run_of(sampled_viewers: TrainingLists, config: RankerConfig) -> _Run:
     """A run over these lists that has learnt nothing."""
-    model = trained(asked, QUICK.model_copy(update={"epochs": 1}))
+    model = trained(sampled_viewers, QUICK.model_copy(update={"epochs": 1}))
     random = np.random.default_rng(0)
-    return _Run(model, asked, asked, torch.from_numpy(people()), statistics(), NO_PRIOR, config, random)
+    return _Run(
+        model, sampled_viewers, sampled_viewers, torch.from_numpy(people()), statistics(), NO_PRIOR, config, random
+    )
 
 
 def test_all_of_a_list_stand_in_for_those_not_drawn() -> None:
-    asked = lists(40, by_affinity)
-    places, weights = run_of(asked, QUICK.model_copy(update={"hardest": 5, "others": 3}))._drawn(asked)
-    for at, count in enumerate(asked.counts):
+    sampled_viewers = lists(40, by_affinity)
+    places, weights = run_of(sampled_viewers, QUICK.model_copy(update={"hardest": 5, "others": 3}))._drawn(
+        sampled_viewers
+    )
+    for at, count in enumerate(sampled_viewers.counts):
         used = np.isfinite(weights[at])
         taken = places[at, used]
-        friends = np.flatnonzero(asked.outcomes[at])
-        rest = np.flatnonzero(~asked.outcomes[at, :count])
+        friends = np.flatnonzero(sampled_viewers.outcomes[at])
+        rest = np.flatnonzero(~sampled_viewers.outcomes[at, :count])
         assert len(np.unique(taken)) == len(taken) == len(friends) + min(len(rest), 8)
         assert set(friends) | set(rest[:5]) <= set(taken.tolist())
-        strangers = ~asked.outcomes[at, taken]
+        strangers = ~sampled_viewers.outcomes[at, taken]
         assert np.exp(weights[at, used][strangers]).sum() == pytest.approx(len(rest), rel=1e-5)
         assert (weights[at, used][~strangers] == 0).all()
 
@@ -227,10 +236,10 @@ def test_a_step_follows_the_gradient_of_its_own_batch_alone() -> None:
 
 
 def test_where_friends_are_few_the_ranker_stays_linear() -> None:
-    asked = lists(200, by_affinity)
-    simple = trained(asked, QUICK.model_copy(update={"sparse_friends": 1e9, "linear_learning_rate": 0.05}))
-    assert quality(simple, lists(150, by_affinity, seed=1)) > chance(asked) + 0.2
-    read = torch.from_numpy(asked.pair_inputs(statistics()))
+    sampled_viewers = lists(200, by_affinity)
+    simple = trained(sampled_viewers, QUICK.model_copy(update={"sparse_friends": 1e9, "linear_learning_rate": 0.05}))
+    assert quality(simple, lists(150, by_affinity, seed=1)) > chance(sampled_viewers) + 0.2
+    read = torch.from_numpy(sampled_viewers.pair_inputs(statistics()))
     count = len(read) // 2
     with torch.no_grad():
         one, two, between = (
@@ -242,15 +251,18 @@ def test_where_friends_are_few_the_ranker_stays_linear() -> None:
 
 def test_what_a_linear_ranker_learns_of_degrees_is_drawn_back() -> None:
     config = QUICK.model_copy(update={"sparse_friends": 1e9, "linear_learning_rate": 0.05})
-    asked = lists(200, by_affinity)
+    sampled_viewers = lists(200, by_affinity)
 
     def weights(share: float) -> torch.Tensor:
-        model = trained(asked, config.model_copy(update={"linear_prior": share}), CHEAP_DEFAULT)
+        model = trained(sampled_viewers, config.model_copy(update={"linear_prior": share}), DEFAULT_PRERANK_WEIGHTS)
         return model.past.weight.detach()[0, model.config.tower[-1] :] / model.scale
 
     free, half, fixed = weights(0.0), weights(0.5), weights(1.0)
     degree = 2 * len(PAIR_FEATURES) + EXTRA_INPUTS.index("candidate_log_degree")
-    for at, prior in ((PAGERANK, CHEAP_DEFAULT[PAGERANK]), (degree, CHEAP_DEFAULT[len(PAIR_FEATURES)])):
+    for at, prior in (
+        (PAGERANK, DEFAULT_PRERANK_WEIGHTS[PAGERANK]),
+        (degree, DEFAULT_PRERANK_WEIGHTS[len(PAIR_FEATURES)]),
+    ):
         assert abs(free[at] - prior) > 0.01
         assert fixed[at] == pytest.approx(float(prior), abs=1e-5)
         assert half[at] == pytest.approx(float(free[at] + prior) / 2, abs=1e-5)

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from models.candidates.generator import CHEAP_DEFAULT, CandidateConfig, CandidateMaker
-from models.candidates.inputs import Landscape
+from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS, CandidateConfig, CandidateGenerator
+from models.candidates.inputs import CandidateInputs
 from models.features.inductive import ProfileMap
-from models.features.profile_affinity import fit_affinity
+from models.features.profile_affinity import fit_profile_affinity
 from models.features.profile_codes import coded_profiles
 from models.graph import Graph
 from models.schema.pair_features import COMMON, PAIR_FEATURES
@@ -21,9 +21,9 @@ HIDDEN = Graph.from_pairs(8, [0, 2, 0], [1, 3, 6])
 """friendships to learn from; nothing leads to the last"""
 
 
-def maker(graph: Graph) -> CandidateMaker:
+def generator(graph: Graph) -> CandidateGenerator:
     nothing = np.zeros((graph.n, 1), np.float32)
-    land = Landscape(
+    land = CandidateInputs(
         graph=graph,
         known=Graph.from_directed(graph.n, [], []),
         suggestible=np.ones(graph.n, np.bool_),
@@ -31,17 +31,17 @@ def maker(graph: Graph) -> CandidateMaker:
         eigenvalues=np.ones(1, np.float32),
         profiles=ProfileMap.silent(0, 1, 1),
         embeddings=nothing,
-        affinity=fit_affinity(coded_profiles(Profiles(graph.n)), graph),
-        cheap=CHEAP_DEFAULT,
+        profile_affinity=fit_profile_affinity(coded_profiles(Profiles(graph.n)), graph),
+        prerank_weights=DEFAULT_PRERANK_WEIGHTS,
     )
     everybody = np.arange(graph.n)
     nearest = KnownNearest(everybody, np.full((graph.n, 3), -1, np.int32), graph.n)
-    return CandidateMaker(land, nearest, CandidateConfig(kept=KEPT, least=0), 1)
+    return CandidateGenerator(land, nearest, CandidateConfig(kept=KEPT, least=0), 1)
 
 
 @pytest.fixture
 def lists() -> TrainingLists:
-    return training_lists(maker(CLIQUE.without(*HIDDEN.pairs())), np.array([0, 3, 6]), HIDDEN, KEPT)
+    return training_lists(generator(CLIQUE.without(*HIDDEN.pairs())), np.array([0, 3, 6]), HIDDEN, KEPT)
 
 
 def test_outcomes_are_the_hidden_friendships_found_and_unfound_ones_are_counted(lists: TrainingLists) -> None:
@@ -58,14 +58,14 @@ def test_a_pair_to_learn_from_is_seen_without_its_own_friendship(lists: Training
     # 0 and 1 share 2 to 5, as if they were strangers; with all known, neither is a candidate of the other
     values = lists.codes * lists.step[:, :, None] + lists.low[:, :, None]
     assert np.expm1(values[0, COMMON, 0]) == pytest.approx(4, rel=1e-5)
-    leaked = training_lists(maker(CLIQUE), np.array([0, 3]), HIDDEN, KEPT)
+    leaked = training_lists(generator(CLIQUE), np.array([0, 3]), HIDDEN, KEPT)
     assert not leaked.outcomes.any()
 
 
 def test_a_list_is_what_the_block_keeps() -> None:
     random = np.random.default_rng(0)
     graph = Graph.from_pairs(30, random.integers(30, size=60), random.integers(30, size=60))
-    made = maker(graph)
+    made = generator(graph)
     kept = training_lists(made, np.arange(30), Graph.from_pairs(30, [], []), KEPT)
     assert kept.codes.shape == (30, len(PAIR_FEATURES), KEPT)
     for row in range(30):

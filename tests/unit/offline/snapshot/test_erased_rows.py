@@ -9,7 +9,7 @@ import pytest
 
 from models.event_log.archive import Archive
 from models.event_log.event import Event
-from models.event_log.log_consumer import Mender
+from models.event_log.log_consumer import LogConsumer
 from models.event_log.write_events import write_events
 from models.event_log.write_profile import write_erasure, write_profile
 from models.schema.event_kinds import EventKind
@@ -56,9 +56,9 @@ class Told:
         anyio.run(run)
 
     def archive(self) -> None:
-        mender = Mender(self.memory, KEYS, Archive(self.home), clock=self.clock)
+        mender = LogConsumer(self.memory, KEYS, Archive(self.home), clock=self.clock)
         for shard in range(SHARDS):
-            mender.turn(shard)
+            mender.run_once(shard)
 
     def live(self) -> LiveEvents:
         return read_live_events(self.home, self.memory, KEYS, cut=self.now + 1000)

@@ -13,12 +13,12 @@ import pytest
 from models.errors import ArtefactError
 from models.event_log.archive import Archive
 from models.event_log.event import Event
-from models.event_log.log_consumer import Mender
+from models.event_log.log_consumer import LogConsumer
 from models.event_log.write_events import write_events
 from models.event_log.write_profile import write_erasure, write_profile
 from models.schema.columns import Flag
 from models.schema.event_kinds import EventKind
-from models.schema.relationship import PairBit
+from models.schema.relationship import Relationship
 from models.store.keys import SHARDS, Keys, shard_of
 from models.store.memory import AsyncMemoryStore, MemoryStore
 from offline.snapshot.live_events import LiveEvents, read_live_events
@@ -86,9 +86,9 @@ class Live:
         anyio.run(write)
 
     def archive(self) -> None:
-        mender = Mender(self.memory, KEYS, Archive(self.home), clock=self)
+        mender = LogConsumer(self.memory, KEYS, Archive(self.home), clock=self)
         for shard in range(SHARDS):
-            mender.turn(shard)
+            mender.run_once(shard)
 
     def read(self, cut: int | None = None) -> LiveEvents:
         return read_live_events(self.home, self.memory, KEYS, cut=10**17 if cut is None else cut)
@@ -113,10 +113,10 @@ def friends(snapshot: Snapshot) -> set[str]:
     return {f"{names[one]}-{names[other]}" for one, other in zip(a, b, strict=True)}
 
 
-def forbidden(snapshot: Snapshot) -> dict[str, PairBit]:
+def forbidden(snapshot: Snapshot) -> dict[str, Relationship]:
     names = snapshot.vocabulary.user_ids()
     pairs = zip(*snapshot.forbidden(), snapshot.forbidden_kinds().tolist(), strict=True)
-    return {f"{names[viewer]}>{names[other]}": PairBit(kinds) for viewer, other, kinds in pairs}
+    return {f"{names[viewer]}>{names[other]}": Relationship(kinds) for viewer, other, kinds in pairs}
 
 
 def profiles(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
@@ -137,9 +137,9 @@ class TestEvents:
         snapshot = night(tmp_path, live.read())
         assert friends(snapshot) == {"ann-bea"}
         assert forbidden(snapshot) == {
-            "ann>cid": PairBit.BLOCKED_BY_VIEWER,
-            "cid>ann": PairBit.BLOCKED_BY_OTHER,
-            "new>ann": PairBit.DISMISSED,
+            "ann>cid": Relationship.BLOCKED_BY_VIEWER,
+            "cid>ann": Relationship.BLOCKED_BY_OTHER,
+            "new>ann": Relationship.DISMISSED,
         }
         done = snapshot.interactions()
         assert AS_OF - DAY in done.at.tolist()
@@ -163,9 +163,9 @@ class TestEvents:
         snapshot = night(tmp_path, live.read(), "ann,bea,\ncid,eve,\nann,eve,\n", rows)
         assert friends(snapshot) == {"ann-bea", "ann-eve"}  # a row without a date speaks as of the export
         assert forbidden(snapshot) == {
-            "ann>bea": PairBit.DISMISSED,
-            "cid>eve": PairBit.REFUSED,
-            "eve>cid": PairBit.REFUSED,
+            "ann>bea": Relationship.DISMISSED,
+            "cid>eve": Relationship.REFUSED,
+            "eve>cid": Relationship.REFUSED,
         }
 
     def test_order_is_finer_than_a_second(self, live: Live, tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ class TestEvents:
 
         live.at(1)
         anyio.run(write)
-        assert forbidden(night(tmp_path, live.read())) == {"ann>bea": PairBit.DISMISSED}
+        assert forbidden(night(tmp_path, live.read())) == {"ann>bea": Relationship.DISMISSED}
 
     def test_rows_dated_after_the_export_keep_their_order_and_yield_to_events(self, live: Live, tmp_path: Path) -> None:
         live.at(1)

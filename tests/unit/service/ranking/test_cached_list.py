@@ -5,11 +5,11 @@ import orjson
 import pytest
 
 from models.errors import CorruptRecordError
-from service.ranking.cached_list import KeptList, State
+from service.ranking.cached_list import CachedList, CacheKey
 from service.ranking.list_json import NO_ENTRIES, Entries
 from service.ranking.ranked_list import RankedList
 
-STATE = State(epoch=3, revision=4, turned=2**64 - 1, soft=5, friends=6)
+STATE = CacheKey(epoch=3, revision=4, relation_version=2**64 - 1, soft=5, friends=6)
 GOLDEN = bytes.fromhex(
     "020103000700000003000000000000000400000000000000ffffffffffffffff05000000060000000500000001000000"
     "020100000000803f0000003f0000803e010340020005000000020100000000803f0000003e0f0000001f0000000d0000"
@@ -18,7 +18,7 @@ GOLDEN = bytes.fromhex(
 )
 
 
-def kept(count: int = 2) -> KeptList:
+def kept(count: int = 2) -> CachedList:
     entries = Entries.joined([(b'{"n":"%b","p":' % name, b"}") for name in (b"e", b"l")][:count])
     listed = RankedList(
         viewer=7,
@@ -26,7 +26,7 @@ def kept(count: int = 2) -> KeptList:
         scores=np.array([1, 0.5, 0.25], np.float32),
         sources=np.array([1, 3, 64], np.uint8),
     )
-    return KeptList(listed, STATE, [5, 258][:count], [1, 0.125][:count], entries)
+    return CachedList(listed, STATE, [5, 258][:count], [1, 0.125][:count], entries)
 
 
 def test_golden_bytes() -> None:
@@ -34,7 +34,7 @@ def test_golden_bytes() -> None:
 
 
 def test_reads_back() -> None:
-    again = KeptList.unpack(kept().pack(150), 7)
+    again = CachedList.unpack(kept().pack(150), 7)
     assert again.listed.viewer == 7
     assert again.listed.rows.tolist() == [5, 1, 258]
     assert again.listed.scores.tolist() == [1, 0.5, 0.25]
@@ -48,7 +48,7 @@ def test_reads_back() -> None:
 
 
 def test_an_entry_falls_apart_around_its_position() -> None:
-    entries = KeptList.unpack(kept().pack(150), 7).entries
+    entries = CachedList.unpack(kept().pack(150), 7).entries
     assert entries.halves(1) == (b'{"n":"l","p":', b"}")
     assert entries.halves(0) == (b'{"n":"e","p":', b"}")
 
@@ -62,7 +62,7 @@ def test_positions_of_two_digits_move_too() -> None:
 
 
 def test_no_more_than_asked_for_is_packed_and_who_is_missing_is_known() -> None:
-    again = KeptList.unpack(kept().pack(2), 7)
+    again = CachedList.unpack(kept().pack(2), 7)
     assert (len(again.listed), again.listed.is_whole, again.listed.lowest) == (2, False, 0.5)
 
 
@@ -70,18 +70,18 @@ def test_whatever_is_cut_off_or_altered_is_refused() -> None:
     record = kept().pack(150)
     for length in range(len(record)):
         with pytest.raises(CorruptRecordError):
-            KeptList.unpack(record[:length], 7)
+            CachedList.unpack(record[:length], 7)
     for at in range(len(record)):
         with pytest.raises(CorruptRecordError):
-            KeptList.unpack(record[:at] + bytes([record[at] ^ 0x55]) + record[at + 1 :], 7)
+            CachedList.unpack(record[:at] + bytes([record[at] ^ 0x55]) + record[at + 1 :], 7)
 
 
 def test_another_viewers_list_is_refused() -> None:
     with pytest.raises(CorruptRecordError, match="of row 7 stands where row 8's is due"):
-        KeptList.unpack(kept().pack(150), 8)
+        CachedList.unpack(kept().pack(150), 8)
 
 
 def test_a_list_of_somebody_unknown_is_not_kept() -> None:
     nobody = RankedList(None, np.zeros(0, np.uint32), np.zeros(0, np.float32), np.zeros(0, np.uint8))
     with pytest.raises(ValueError, match="not kept"):
-        KeptList(nobody, STATE, [], [], NO_ENTRIES).pack(150)
+        CachedList(nobody, STATE, [], [], NO_ENTRIES).pack(150)

@@ -8,9 +8,9 @@ import pytest
 from models.version.tables import Tables
 from service.ranking.filters import (
     HIDING,
+    FilterMasks,
     Rule,
-    Verdicts,
-    sift,
+    apply_filters,
 )
 
 MakeTables = Callable[..., Tables]
@@ -30,7 +30,7 @@ def tables(make_tables: MakeTables) -> Tables:
 
 
 def test_every_rule_that_forbids_is_in_the_verdict(tables: Tables) -> None:
-    verdicts = Verdicts(tables).of(0, EVERYBODY, tables.flags)
+    verdicts = FilterMasks(tables).of(0, EVERYBODY, tables.flags)
     assert [Rule(verdict) for verdict in verdicts.tolist()] == [
         Rule.SELF,
         Rule.CONNECTED | Rule.REPORTED,
@@ -43,31 +43,31 @@ def test_every_rule_that_forbids_is_in_the_verdict(tables: Tables) -> None:
 
 
 def test_forbidden_is_directed(tables: Tables) -> None:
-    assert Verdicts(tables).of(2, np.array([0], np.uint32), tables.flags)[0] == 0
+    assert FilterMasks(tables).of(2, np.array([0], np.uint32), tables.flags)[0] == 0
 
 
 def test_one_viewer_leaves_no_mark_on_the_next(tables: Tables) -> None:
-    verdicts = Verdicts(tables)
+    verdicts = FilterMasks(tables)
     verdicts.of(0, EVERYBODY, tables.flags)
     assert verdicts.of(6, np.array([0, 2], np.uint32), tables.flags)[:].tolist() == [0, 0]
 
 
 def test_a_viewer_without_a_row_meets_the_flags_alone(tables: Tables) -> None:
-    assert np.flatnonzero(Verdicts(tables).of(None, EVERYBODY, tables.flags)).tolist() == [3, 4, 5]
+    assert np.flatnonzero(FilterMasks(tables).of(None, EVERYBODY, tables.flags)).tolist() == [3, 4, 5]
 
 
 def test_a_drop_counts_under_the_first_rule(tables: Tables) -> None:
-    left = sift(Verdicts(tables).of(0, EVERYBODY, tables.flags))
+    left = apply_filters(FilterMasks(tables).of(0, EVERYBODY, tables.flags))
     dropped = {"self": 1, "connected": 1, "reported": 1, "undiscoverable": 2, "inactive": 1}
     assert (left.places.tolist(), left.dropped, left.over) == ([6], dropped, 0)
 
 
 def test_who_is_passed_over_is_left_and_counted(tables: Tables) -> None:
-    left = sift(Verdicts(tables).of(0, EVERYBODY, tables.flags), int(HIDING))
+    left = apply_filters(FilterMasks(tables).of(0, EVERYBODY, tables.flags), int(HIDING))
     assert (left.places.tolist(), left.over) == ([3, 4, 5, 6], 3)
     assert left.dropped["undiscoverable"] == 2
 
 
 def test_nobody_is_dropped_where_no_rule_forbids() -> None:
-    left = sift(np.zeros(3, np.uint16))
+    left = apply_filters(np.zeros(3, np.uint16))
     assert (left.places.tolist(), left.dropped, left.over) == ([0, 1, 2], {}, 0)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from models.schema import candidate_sources
 from models.schema.candidate_sources import Source
 from models.version.tables import Tables
-from service.ranking.json_encoder import EntryEncoder
+from service.ranking.json_encoder import JsonEncoder
 from service.ranking.kernels.json_encoder import put_score
 from service.ranking.reasons import attribute_text, nameable_friends
 
@@ -27,7 +27,7 @@ def told(tables: Tables, viewer: int, *shown: int) -> list[list[dict[str, object
 
 def entries(tables: Tables, viewer: int | None, bits: NDArray[np.uint8], *shown: int) -> list[Any]:
     rows, scores = np.array(shown, dtype=np.uint32), np.ones(len(shown), np.float32)
-    made = EntryEncoder(tables).entries(viewer, nameable_friends(tables, viewer), rows, scores, bits)
+    made = JsonEncoder(tables).entries(viewer, nameable_friends(tables, viewer), rows, scores, bits)
     found: list[Any] = orjson.loads(b"[" + made.text + b"]")
     assert [one["position"] for one in found] == list(range(1, len(shown) + 1))
     return found
@@ -83,7 +83,7 @@ def test_nobody_shared_is_no_reason(make_tables: MakeTables) -> None:
 
 def test_scratch_is_clean_after_each_viewer(make_tables: MakeTables) -> None:
     tables = star(make_tables)
-    encoder = EntryEncoder(tables)
+    encoder = JsonEncoder(tables)
     rows, bits = np.array([8, 7], np.uint32), np.zeros(2, np.uint8)
     encoder.entries(0, nameable_friends(tables, 0), rows, np.ones(2, np.float32), bits)
     nobody = np.zeros(0, dtype=np.int32)
@@ -139,7 +139,7 @@ def test_the_words_follow_the_column(column: str, text: str) -> None:
 def test_what_an_encoder_keeps_of_a_person_is_small(make_tables: MakeTables) -> None:
     people = [f"person {number:03}" for number in range(400)]
     tables = make_tables(people, [(0, 1)])
-    encoder = EntryEncoder(tables)
+    encoder = JsonEncoder(tables)
     rows, nobody = np.arange(400, dtype=np.uint32), np.zeros(0, dtype=np.int32)
     tracemalloc.start()
     try:

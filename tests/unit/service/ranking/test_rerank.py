@@ -16,16 +16,16 @@ from service.ranking.ranked_list import RankedList
 from service.ranking.rerank import (
     Diversity,
     Fatigue,
-    SoftRules,
-    SoftSettings,
+    Reranker,
+    RerankSettings,
     Suspicious,
 )
-from service.ranking.user_flags import PeopleNow
-from service.ranking.viewer_state import LiveView
+from service.ranking.user_flags import UserFlags
+from service.ranking.viewer_state import ViewerState
 
 MakeTables = Callable[..., Tables]
-NOBODY = np.zeros(0, np.int32)
-OFF = SoftSettings(Diversity("none", 5))
+UNKNOWN = np.zeros(0, np.int32)
+OFF = RerankSettings(Diversity("none", 5))
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +33,10 @@ def tables(make_tables: MakeTables) -> Tables:
     return make_tables([f"p{at:03}" for at in range(40)], [], categories={"company": ["Acme"] * 10 + [None] * 30})
 
 
-def view(shown: dict[int, int]) -> LiveView:
+def view(shown: dict[int, int]) -> ViewerState:
     rows = np.array(sorted(shown), np.int32)
     times = np.array([shown[row] for row in sorted(shown)], np.float32)
-    return LiveView(1, 0, NOBODY, np.zeros(0, np.uint8), NOBODY, rows, times)
+    return ViewerState(1, 0, UNKNOWN, np.zeros(0, np.uint8), UNKNOWN, rows, times)
 
 
 def ranked(scores: list[float]) -> RankedList:
@@ -45,13 +45,13 @@ def ranked(scores: list[float]) -> RankedList:
 
 
 def placed(
-    tables: Tables, settings: SoftSettings, listed: RankedList, places: int = 20, **changed: object
+    tables: Tables, settings: RerankSettings, listed: RankedList, places: int = 20, **changed: object
 ) -> RankedList:
-    now = PeopleNow(tables)
+    now = UserFlags(tables)
     now.expose(Exposed.of(1, changed.get("exposed", [])))  # type: ignore[arg-type]
     context, own = str(changed.get("context", "web")), changed.get("view")
     moved: dict[str, int] = changed.get("moved", {})  # type: ignore[assignment]
-    found = SoftRules(tables, settings).placed(listed, context, places, own, now, moved)  # type: ignore[arg-type]
+    found = Reranker(tables, settings).placed(listed, context, places, own, now, moved)  # type: ignore[arg-type]
     assert found is not None
     return found
 
@@ -99,7 +99,7 @@ def test_suspicious_accounts_stay_where_they_are_while_the_rule_is_off(tables: T
     found, without = placed(told, OFF, listed, moved=moved), placed(tables, OFF, listed)
     assert (found.rows.tolist(), found.scores.tolist()) == (without.rows.tolist(), without.scores.tolist())
     assert moved == {}
-    settings = SoftSettings.of(Settings())
+    settings = RerankSettings.of(Settings())
     assert settings.suspicious == Suspicious()
     assert not settings.suspicious.is_on
 
@@ -126,7 +126,7 @@ def test_settings_that_differ_have_another_identity() -> None:
     variants = [OFF, replace(OFF, fatigue=Fatigue(0.9, 3)), replace(OFF, contexts={"web": ContextLimit(3)})]
     variants += [replace(OFF, suspicious=Suspicious(0.9, drop)) for drop in (False, True)]
     assert len({one.identity for one in variants}) == 5
-    assert OFF.identity == SoftSettings(Diversity("none", 5)).identity
+    assert OFF.identity == RerankSettings(Diversity("none", 5)).identity
 
 
 @given(st.data())
@@ -138,7 +138,7 @@ def test_the_beginning_of_a_list_answers_what_the_whole_does_or_nothing(tables: 
     order = np.array(data.draw(st.permutations(range(40)))[:n], np.uint32)
     whole = RankedList(0, order, whole.scores, whole.sources)
     kept, places = data.draw(st.integers(1, n)), data.draw(st.integers(1, 30))
-    settings = SoftSettings(
+    settings = RerankSettings(
         Diversity("company", data.draw(st.integers(1, 6))),
         Fatigue(data.draw(st.sampled_from([1.0, 0.7])), data.draw(st.integers(1, 4))),
         {"web": ContextLimit(data.draw(st.integers(1, 30)), data.draw(st.sampled_from([0.0, 0.3])))},
@@ -147,9 +147,9 @@ def test_the_beginning_of_a_list_answers_what_the_whole_does_or_nothing(tables: 
     suspects = np.array(data.draw(st.lists(st.booleans(), min_size=40, max_size=40)), np.float16)
     left_out = suspects[order] > 0 if settings.suspicious.drop else np.zeros(n, bool)
     shown = view(data.draw(st.dictionaries(st.integers(0, 39), st.integers(1, 5), max_size=10)))
-    now = PeopleNow(tables)
+    now = UserFlags(tables)
     now.expose(Exposed.of(1, [f"p{at:03}" for at in data.draw(st.sets(st.integers(0, 39), max_size=8))]))
-    rules = SoftRules(replace(tables, suspicion=suspects), settings)
+    rules = Reranker(replace(tables, suspicion=suspects), settings)
     wanted = rules.placed(whole, "web", places, shown, now, {})
     assert wanted is not None
     assert wanted.scores.tolist() == sorted(wanted.scores.tolist(), reverse=True)

@@ -8,7 +8,7 @@ from models.live_state.visibility import FlagChange, HiddenSet
 from models.schema.columns import Flag
 from models.schema.vocabulary import Row, Vocabulary
 from models.version.tables import Tables
-from service.ranking.user_flags import PeopleNow
+from service.ranking.user_flags import UserFlags
 
 MakeTables = Callable[..., Tables]
 
@@ -26,8 +26,8 @@ class Counting(Vocabulary):
 def test_a_table_of_exposed_people_costs_a_search_for_each_newcomer_alone(make_tables: MakeTables) -> None:
     tables = make_tables(["ann", "bea", "cid", "dan"], [])
     vocabulary = Counting(tables.vocabulary.text, tables.vocabulary.offsets)
-    now = PeopleNow(replace(tables, vocabulary=vocabulary))
-    for stamp, (people, found, searches) in enumerate(
+    now = UserFlags(replace(tables, vocabulary=vocabulary))
+    for timestamp_us, (people, found, searches) in enumerate(
         [
             (["ann", "cid", "nobody"], [True, False, True, False], 3),
             (["ann", "cid", "dan", "nobody"], [True, False, True, True], 4),
@@ -36,7 +36,7 @@ def test_a_table_of_exposed_people_costs_a_search_for_each_newcomer_alone(make_t
             (["nobody"], None, 4),
         ]
     ):
-        now.expose(Exposed.of(stamp + 1, people))
+        now.expose(Exposed.of(timestamp_us + 1, people))
         assert (None if now.exposed is None else now.exposed.tolist()) == found
         assert vocabulary.searches == searches
 
@@ -44,7 +44,7 @@ def test_a_table_of_exposed_people_costs_a_search_for_each_newcomer_alone(make_t
 def test_who_is_hidden_is_taken_in_without_a_search_once_they_were_looked_up(make_tables: MakeTables) -> None:
     tables = make_tables(["ann", "bea", "cid", "dan"], [])
     vocabulary = Counting(tables.vocabulary.text, tables.vocabulary.offsets)
-    now, hidden = PeopleNow(replace(tables, vocabulary=vocabulary)), HiddenSet()
+    now, hidden = UserFlags(replace(tables, vocabulary=vocabulary)), HiddenSet()
     change = FlagChange("cid", 5, {Flag.DISCOVERABLE: False})
     hidden.take([("1", change.encode(1))])
     now.rows(hidden.people(0))

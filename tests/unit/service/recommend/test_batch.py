@@ -23,7 +23,7 @@ from models.system.clock import now_us
 from models.version.candidate_block import Block
 from models.version.local_versions import Versions
 from models.version.tables import Tables
-from service.ranking.rerank import Diversity, SoftSettings
+from service.ranking.rerank import Diversity, RerankSettings
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
 from service.recommend import responses
@@ -32,7 +32,7 @@ from service.recommend.query import Query
 from service.state.served_version import VersionOpener
 
 KEYS = Keys("pymk")
-RULES = SoftSettings(Diversity("company", 5))
+RULES = RerankSettings(Diversity("company", 5))
 
 
 class FirstFeature:

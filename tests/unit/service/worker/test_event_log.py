@@ -48,8 +48,8 @@ async def test_a_shard_at_fault_waits_alone(tmp_path: Path, monkeypatch: pytest.
         AsyncMemoryStore(store), KEYS, [Event(EventKind.BLOCK, one, "zoe", position=3) for one in ("ann", "bea")]
     )
     archive.fault = fault
-    assert (worker.turn(), worker.faults) == (1, 1)
+    assert (worker.run_once(), worker.faults) == (1, 1)
     assert store.stream_length(KEYS.log(shard_of("ann"))) == 1
     archive.fault = None
-    assert (worker.turn(), worker.faults) == (1, 1)
+    assert (worker.run_once(), worker.faults) == (1, 1)
     assert [entry and entry.position for _, entry in Archive(tmp_path).read(shard_of("ann"))] == [3]

@@ -42,7 +42,7 @@ class Place:
         Archive(self.home, segment_bytes=300).append(shard_of(viewer), entries)
 
     def told(self) -> set[str]:
-        self.worker.turn()
+        self.worker.run_once()
         return set(Exposed.unpack(self.store.get(KEYS.exposure)).people)
 
 
@@ -92,7 +92,7 @@ def test_who_was_taken_out_of_the_archive_moves_nothing(place: Place) -> None:
 
 def test_another_version_knows_the_same_people_by_other_rows(place: Place, make_tables: Callable[..., object]) -> None:
     place.shown("bea", "bea", "cid")
-    place.worker.turn()
+    place.worker.run_once()
     place.vocabulary = Vocabulary.from_ids(["aaa", "bea", "cid", "dan"])
     place.shown("bea", "cid")
     assert place.told() == {"bea"}

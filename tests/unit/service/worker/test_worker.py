@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.candidate_refresh.refresh_queue import Waiting
+from models.candidate_refresh.refresh_queue import RefreshRequest
 from models.errors import ArtefactError, StoreUnavailableError
-from models.live_state.neighbourhood import Circle
+from models.live_state.neighbourhood import Neighbourhood
 from models.publishing.publish import publish
 from models.store.keys import Keys
 from models.store.memory import MemoryStore
@@ -29,12 +29,14 @@ class Everybody:
     def block(self, row: int) -> Block:
         return quantise(row, np.arange(8, dtype=np.uint32), np.full(8, 1, np.uint8), np.zeros((1, 8), np.float32))
 
-    def overlay(self, row: int, around: Circle, profile: Mapping[str, Any] | None) -> Block:
+    def overlay(self, row: int, around: Neighbourhood, profile: Mapping[str, Any] | None) -> Block:
         return self.block(row)
 
-    def newcomer(self, around: Circle, profile: Mapping[str, Any], stamp: int) -> Newcomer:
+    def newcomer(self, around: Neighbourhood, profile: Mapping[str, Any], timestamp_us: int) -> Newcomer:
         nothing = ProfileCodes(np.zeros(0, np.int32), np.zeros(0, np.int32))
-        return Newcomer(stamp, np.zeros(1, np.float32), np.zeros(3, np.float16), nothing, around.friends, self.block(0))
+        return Newcomer(
+            timestamp_us, np.zeros(1, np.float32), np.zeros(3, np.float16), nothing, around.friends, self.block(0)
+        )
 
 
 class Broken(Everybody):
@@ -54,12 +56,12 @@ class Place:
         publish(self.versions.path(version), self.store, self.versions, keys=KEYS)
         return version
 
-    def worker(self, maker: object = None, store: MemoryStore | None = None) -> Worker:
+    def worker(self, generator: object = None, store: MemoryStore | None = None) -> Worker:
         return Worker(
             store or self.store,
             self.versions,
             KEYS,
-            lambda directory: maker or Everybody(),  # type: ignore[arg-type,return-value]
+            lambda directory: generator or Everybody(),  # type: ignore[arg-type,return-value]
             name="worker-1",
             stop=self.stop,
             superseded_ttl_s=60,
@@ -80,20 +82,20 @@ def test_a_block_is_made_and_the_queue_left(place: Place) -> None:
     version = place.publish()
     place.queue("héloïse")
     worker = place.worker()
-    assert worker.turn(100.0)
+    assert worker.run_once(100.0)
     record = place.store.get(KEYS.block(version, 7))
     assert record is not None
     assert Block.unpack(record).viewer == 7
     assert place.store.ttl_s(KEYS.block(version, 7)) is None
     assert place.store.queue_length(KEYS.refresh) == 0
-    assert not worker.turn(100.0)
+    assert not worker.run_once(100.0)
     assert worker.people.tally.made == 1
 
 
 def test_who_is_not_due_waits(place: Place) -> None:
     place.publish()
     place.queue("ann")
-    assert not place.worker().turn(99.0)
+    assert not place.worker().run_once(99.0)
     assert place.store.queue_length(KEYS.refresh) == 1
 
 
@@ -102,7 +104,7 @@ def test_an_unknown_user_is_dropped_and_counted(place: Place) -> None:
     place.queue("nobody")
     place.store.queue_add(KEYS.refresh, [b"\xff"], 100.0)
     worker = place.worker()
-    worker.turn(100.0)
+    worker.run_once(100.0)
     assert (worker.people.tally.unknown, place.store.queue_length(KEYS.refresh)) == (2, 0)
 
 
@@ -110,10 +112,10 @@ def test_a_failure_leaves_the_user_for_later(place: Place) -> None:
     place.publish()
     place.queue("ann")
     worker = place.worker(Broken())
-    worker.turn(100.0)
+    worker.run_once(100.0)
     assert worker.people.tally.failed == 1
-    assert not place.worker().turn(100.0 + TRY_AGAIN_S - 1)
-    assert place.worker().turn(100.0 + TRY_AGAIN_S)
+    assert not place.worker().run_once(100.0 + TRY_AGAIN_S - 1)
+    assert place.worker().run_once(100.0 + TRY_AGAIN_S)
     assert place.store.queue_length(KEYS.refresh) == 0
 
 
@@ -122,7 +124,7 @@ def test_who_fails_and_fails_is_given_up(place: Place) -> None:
     place.queue("ann")
     worker = place.worker(Broken())
     for turn in range(TRIES + 3):
-        worker.turn(100.0 + turn * 1000)
+        worker.run_once(100.0 + turn * 1000)
     assert (worker.people.tally.failed, worker.people.tally.given_up) == (TRIES, 1)
     assert place.store.queue_length(KEYS.refresh) == 0
 
@@ -131,35 +133,35 @@ def test_a_worker_that_died_gives_up_whom_it_had_taken(place: Place) -> None:
     place.publish()
     place.queue("ann")
     assert place.store.queue_take(KEYS.refresh, 100.0, LEASE_S, 16) == [b"ann"]
-    assert not place.worker().turn(100.0 + LEASE_S - 1)
-    assert place.worker().turn(100.0 + LEASE_S)
+    assert not place.worker().run_once(100.0 + LEASE_S - 1)
+    assert place.worker().run_once(100.0 + LEASE_S)
 
 
 def test_a_change_while_the_block_is_made_waits_for_its_own_turn(place: Place) -> None:
     class Slow(Everybody):
         def block(self, row: int) -> Block:
-            place.store.queue_add(KEYS.refresh, [Waiting("ann", 8).encode()], 100.0)
+            place.store.queue_add(KEYS.refresh, [RefreshRequest("ann", 8).encode()], 100.0)
             return super().block(row)
 
     place.publish()
-    place.store.queue_add(KEYS.refresh, [Waiting("ann", 7).encode()], 100.0)
-    place.worker(Slow()).turn(100.0)
-    assert place.store.queue_take(KEYS.refresh, 100.0, LEASE_S, 16) == [Waiting("ann", 8).encode()]
+    place.store.queue_add(KEYS.refresh, [RefreshRequest("ann", 7).encode()], 100.0)
+    place.worker(Slow()).run_once(100.0)
+    assert place.store.queue_take(KEYS.refresh, 100.0, LEASE_S, 16) == [RefreshRequest("ann", 8).encode()]
 
 
 def test_without_a_version_the_queue_is_left_alone(place: Place) -> None:
     place.queue("ann")
-    assert not place.worker().turn(100.0)
+    assert not place.worker().run_once(100.0)
     assert place.store.queue_length(KEYS.refresh) == 1
 
 
 def test_the_next_block_is_of_the_next_version(place: Place) -> None:
     place.publish()
     worker = place.worker()
-    worker.turn(100.0)
+    worker.run_once(100.0)
     version = place.publish()
     place.queue("héloïse")
-    worker.turn(100.0)
+    worker.run_once(100.0)
     assert place.store.get(KEYS.block(version, 7)) is not None
 
 
@@ -172,7 +174,7 @@ def test_a_block_of_a_superseded_version_expires(place: Place) -> None:
 
     version = place.publish()
     place.queue("héloïse")
-    place.worker(Slow()).turn(100.0)
+    place.worker(Slow()).run_once(100.0)
     assert place.store.ttl_s(KEYS.block(version, 7)) == 60
 
 
@@ -196,7 +198,7 @@ def test_a_stop_leaves_the_rest_of_the_queue(place: Place, monkeypatch: pytest.M
 def test_it_reports_what_it_works_with(place: Place) -> None:
     version = place.publish()
     worker = place.worker()
-    worker.turn(100.0)
+    worker.run_once(100.0)
     assert place.store.get(KEYS.process("worker-1")) == version.encode()
 
 
