@@ -79,23 +79,23 @@ class Metrics:
         registry = CollectorRegistry()
         self._registry = registry
         self.requests = Counter(
-            "pymk_requests", "Requests answered, by route and status.", ["route", "status"], registry=registry
+            "pymk_requests", "Requests answered, by route and HTTP status.", ["route", "status"], registry=registry
         )
         self.seconds = Histogram(
-            "pymk_request_seconds", "Time to answer, by route.", ["route"], buckets=SECONDS, registry=registry
+            "pymk_request_seconds", "Seconds to answer, by route.", ["route"], buckets=SECONDS, registry=registry
         )
-        self.served = Counter("pymk_served", "Lists answered, by how they came about.", ["served"], registry=registry)
+        self.served = Counter("pymk_served", "Lists answered, by `served`.", ["served"], registry=registry)
         self.stages = Histogram(
-            "pymk_stage_seconds", "Time in each stage of a list.", ["stage"], buckets=STAGE_SECONDS, registry=registry
+            "pymk_stage_seconds", "Seconds of a list, by stage.", ["stage"], buckets=STAGE_SECONDS, registry=registry
         )
-        self.drops = Counter("pymk_drops", "Candidates kept out of a list, by rule.", ["rule"], registry=registry)
+        self.drops = Counter("pymk_drops", "Candidates dropped by hard rules, by rule.", ["rule"], registry=registry)
         self.moved = Counter(
-            "pymk_moved", "Candidates put aside or left out by a soft rule, by rule.", ["rule"], registry=registry
+            "pymk_moved", "Candidates moved to the end or left out, by soft rule.", ["rule"], registry=registry
         )
-        self.events = Counter("pymk_events", "Events posted, by what became of them.", ["outcome"], registry=registry)
-        self.degraded = Counter("pymk_degraded", "What had to be done without, by kind.", ["reason"], registry=registry)
-        self.in_flight = Gauge("pymk_in_flight", "Requests in work.", registry=registry, multiprocess_mode="livesum")
-        self.switches = Counter("pymk_version_switches", "Versions taken up.", registry=registry)
+        self.events = Counter("pymk_events", "Events posted, by outcome.", ["outcome"], registry=registry)
+        self.degraded = Counter("pymk_degraded", "Failures worked around, by kind.", ["reason"], registry=registry)
+        self.in_flight = Gauge("pymk_in_flight", "Open requests.", registry=registry, multiprocess_mode="livesum")
+        self.switches = Counter("pymk_version_switches", "Switches to another version.", registry=registry)
         self._outcomes, self._answers = _Counts(self.served), _Counts(self.requests)
         self._drops, self._moved = _Counts(self.drops), _Counts(self.moved)
         self._stages, self._routes = _Times(self.stages, STAGE_SECONDS), _Times(self.seconds, SECONDS)
