@@ -70,7 +70,7 @@ def test_a_harness_that_was_held_up_vouches_for_nothing(home: Any, url: str) -> 
     )
     try:
         for line in process.stderr:
-            if "load_runs" in line:
+            if "load_test_progress" in line:
                 break
         senders = [int(one) for one in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
         for number in (signal.SIGSTOP, signal.SIGCONT):
@@ -115,7 +115,7 @@ def test_ctrl_c_leaves_a_report_that_says_it_is_partial(home: Any, url: str) -> 
     )
     try:
         for line in process.stderr:
-            if "load_runs" in line:
+            if "load_test_progress" in line:
                 break
         os.killpg(process.pid, signal.SIGINT)
         printed, said = process.communicate(timeout=20)

@@ -9,7 +9,7 @@ import pytest
 from models.errors import UsageError
 from models.version.tables import Tables
 from service.loadtest.checks import faults
-from service.loadtest.http_requests import Target, checked_kinds
+from service.loadtest.http_requests import Target, parse_event_kinds
 from service.loadtest.viewers import (
     DatasetFacts,
     NoFacts,
@@ -36,17 +36,20 @@ def test_a_right_list_has_no_faults() -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"user_id": "bob"}, "the list of 'bob' came instead"),
+        ({"user_id": "bob"}, "the list of 'bob'"),
         ({"served": "guessed"}, "served is 'guessed'"),
         ({"version": ""}, "names no request or version"),
         ({"recommendations": [person("ann", 0.5, 1)]}, "its own viewer"),
-        ({"recommendations": [person("bea", 0.5, 1), person("bea", 0.5, 2)]}, "somebody twice"),
+        ({"recommendations": [person("bea", 0.5, 1), person("bea", 0.5, 2)]}, "a user twice"),
         ({"recommendations": [person("bea", 1.5, 1)]}, "not between 0 and 1"),
         ({"recommendations": [person("bea", float("nan"), 1)]}, "not between 0 and 1"),
         ({"recommendations": [person("bea", 0.4, 1), person("cid", 0.5, 2)]}, "scores rise"),
         ({"recommendations": [person("bea", 0.5, 2)]}, "positions"),
         ({"recommendations": [{**person("bea", 0.5, 1), "sources": "walks"}]}, "sources or reasons"),
-        ({"recommendations": [person(f"p{at}", 0.5, at) for at in range(1, 22)]}, "21 people where 20"),
+        (
+            {"recommendations": [person(f"p{at}", 0.5, at) for at in range(1, 22)]},
+            "21 users, more than the limit of 20",
+        ),
     ],
 )
 def test_each_fault_is_told(changed: dict[str, Any], said: str) -> None:
@@ -91,7 +94,7 @@ def test_ids_come_from_lines_or_from_a_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("ids", "ann\n", "names 1 people"),
+        ("ids", "ann\n", "holds 1 user ids"),
         ("ids", "ann\nb\x01b\n", "control character"),
         ("ids.csv", "id\nann\n", "no column user_id"),
         ("ids.csv", "", "cannot be read"),
@@ -123,6 +126,6 @@ def test_an_address_may_have_a_path_and_stand_in_brackets() -> None:
 
 
 def test_kinds_of_events_are_those_that_exist() -> None:
-    assert checked_kinds("view, click") == ("view", "click")
+    assert parse_event_kinds("view, click") == ("view", "click")
     with pytest.raises(UsageError, match="--event-kinds"):
-        checked_kinds("view,like")
+        parse_event_kinds("view,like")
