@@ -16,7 +16,7 @@ from uvicorn.supervisors import Multiprocess
 from models.errors import PymkError, UsageError
 from models.settings import Settings
 from models.store.connect import open_sync
-from service.metrics import MULTIPROCESS
+from service.metrics import SHARED_DIRECTORY
 from service.server.coalesced_writes import Http
 from service.server.metrics_dir import metrics_directory
 
@@ -65,7 +65,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
             if not server.started:
                 raise PymkError("the service did not start; the lines above say why")
             return
-        os.environ[MULTIPROCESS] = str(closing.enter_context(metrics_directory()))
+        os.environ[SHARED_DIRECTORY] = str(closing.enter_context(metrics_directory()))
         Multiprocess(config, [listening]).run()
 
 
