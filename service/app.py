@@ -23,7 +23,6 @@ from service.api.recommendations import Recommendations
 from service.console.pages import console
 from service.container import StoreOpener, built, opened_stores
 from service.explain import route as explain
-from service.server.malloc import keep_heap
 from service.state.served_version import OpenScorer
 from service.web.exception_handlers import answer_error, answer_http_error, answer_validation_error
 from service.web.middleware import Requests
@@ -103,5 +102,4 @@ def from_environment() -> FastAPI:
     if parent is not None and parent.pid is not None:
         end_with_parent(parent.pid)
     logs.configure()
-    keep_heap()
     return create_app(Settings())
