@@ -139,7 +139,7 @@ def text(run: dict[str, Any]) -> str:
         _row("all", whole["asked"], whole["latency_ms"]),
         *(_row(kind, one["asked"], one["latency_ms"]) for kind, one in run["kinds"].items()),
         "",
-        "latency from the moment of sending, ms",
+        "latency from sending, ms",
         _head("kind", "answered"),
         *(_row(kind, one["answered"], one["from_send_ms"]) for kind, one in run["kinds"].items()),
     ]
