@@ -40,6 +40,7 @@ def document(
         "url": load.target.origin + load.target.prefix,
         "version": version,
         "partial": result.partial,
+        # the load
         "load": {
             "rate_per_s": load.rate,
             "duration_s": result.measured_s,
@@ -55,6 +56,7 @@ def document(
             "seed": load.seed,
         },
         "slo": {**asdict(slo), "missed": judgement.missed},
+        # the responses
         "all": {
             "asked": counters.started,
             "answered": sum(one.answered for one in counters.outcomes),
@@ -67,6 +69,7 @@ def document(
             for kind, one in zip(KINDS, counters.outcomes, strict=True)
             if kind in load.mix.shares
         },
+        # how far the figures can be trusted, and their course
         "harness": {
             "bottleneck": judgement.bottleneck,
             "planned": counters.planned,

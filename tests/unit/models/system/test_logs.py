@@ -1,4 +1,4 @@
-"""Log lines: machines get JSON, nobody gets user ids."""
+"""Log lines: JSON away from a terminal, and never user ids."""
 
 import asyncio
 import io
@@ -77,7 +77,7 @@ def test_debug_and_the_console_can_be_asked_for(capsys: pytest.CaptureFixture[st
     assert "chatter" not in printed
 
 
-def test_a_user_hash_depends_on_person_and_secret() -> None:
+def test_a_user_hash_depends_on_user_and_secret() -> None:
     one = logs.user_hash("ann", "s")
     assert one == logs.user_hash("ann", "s")
     assert len({one, logs.user_hash("bea", "s"), logs.user_hash("ann", "t"), logs.user_hash("ann", "s" * 100)}) == 4

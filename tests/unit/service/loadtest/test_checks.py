@@ -1,4 +1,4 @@
-"""What makes an answer wrong, and whom it may be held against."""
+"""The faults of an answer, and the facts that it is checked against."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -52,17 +52,17 @@ def test_a_right_list_has_no_faults() -> None:
         ),
     ],
 )
-def test_each_fault_is_told(changed: dict[str, Any], said: str) -> None:
-    (told,) = faults(answer(**changed), "ann", 20, NoFacts())
-    assert said in told
+def test_each_fault_is_named(changed: dict[str, Any], said: str) -> None:
+    (fault,) = faults(answer(**changed), "ann", 20, NoFacts())
+    assert said in fault
 
 
-def test_a_list_is_held_against_what_the_version_knows(make_tables: Callable[..., Tables]) -> None:
+def test_a_list_is_checked_against_the_facts_of_the_version(make_tables: Callable[..., Tables]) -> None:
     people = ["ann", "bea", "cid", "dan", "eva"]
     tables = make_tables(people, [(0, 1)], forbidden=[(0, 2)], flags={3: 6})
     shown = [person(one, 0.5, at) for at, one in enumerate(["bea", "cid", "dan", "eva"], 1)]
-    told = faults(answer(recommendations=shown), "ann", 20, VersionFacts("v", tables))
-    assert [one.partition(" is shown, who is ")[::2] for one in told] == [
+    found = faults(answer(recommendations=shown), "ann", 20, VersionFacts("v", tables))
+    assert [one.partition(" is shown, who is ")[::2] for one in found] == [
         ("bea", "connected"),
         ("cid", "blocked, dismissed, invited, reported or declined"),
         ("dan", "not discoverable or not active"),
@@ -73,10 +73,10 @@ def test_a_list_is_held_against_what_the_version_knows(make_tables: Callable[...
 def test_a_dataset_names_friends_and_the_hidden(tmp_path: Path) -> None:
     (tmp_path / "users.csv").write_text("user_id,active,discoverable\n1,true,true\n2,true,\n3,False,true\n4,true,0\n")
     (tmp_path / "connections.csv").write_text("user_id,other_id\n2,1\n3,4\n")
-    people = viewers(tmp_path, Path(), "v", 10, 0)
-    assert people.ids == ["1", "2", "4"]
-    assert isinstance(people.facts, DatasetFacts)
-    assert people.facts.forbidden("v", "1", ["2", "3", "4", "5"]) == {
+    users = viewers(tmp_path, Path(), "v", 10, 0)
+    assert users.ids == ["1", "2", "4"]
+    assert isinstance(users.facts, DatasetFacts)
+    assert users.facts.forbidden("v", "1", ["2", "3", "4", "5"]) == {
         "2": "connected",
         "3": "not discoverable or not active",
         "4": "not discoverable or not active",
@@ -100,7 +100,7 @@ def test_ids_come_from_lines_or_from_a_table(tmp_path: Path) -> None:
         ("ids.csv", "", "cannot be read"),
     ],
 )
-def test_files_that_name_nobody_are_wrong_usage(tmp_path: Path, name: str, content: str, said: str) -> None:
+def test_files_without_user_ids_are_wrong_usage(tmp_path: Path, name: str, content: str, said: str) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(UsageError, match=said):
         viewers(tmp_path / name, Path(), "v", 3, 0)

@@ -1,4 +1,4 @@
-"""The client against servers whose behaviour is known: what they do to requests has to show in the numbers."""
+"""The client against servers of known behaviour, which must show in the counters."""
 
 import asyncio
 import time
@@ -28,7 +28,7 @@ def response(status: int = 200, headers: bytes = TIMING, body: bytes = BODY) -> 
 
 
 class Server:
-    """Answers every request on a free port, as `answer` says: bytes, or None for never."""
+    """Answers every request on a free port with the bytes of `answer`, or never if it returns None."""
 
     def __init__(self, answer: Callable[[], Any], *, closes: bool = False) -> None:
         self.requests: list[bytes] = []
@@ -105,7 +105,7 @@ def driven(
     mix: str = "cached=1",
     timeout_s: float = TIMEOUT_S,
 ) -> tuple[Driver, Counters]:
-    """A driver with a plan, and where it counts."""
+    """A driver with a plan, and its counters."""
     random = np.random.default_rng(4)
     plan = plan_requests(rate, warm_up_s + seconds, Mix.parse(mix), Zipf(len(IDS), 1.0, 0), random)
     target = Target.of(f"http://127.0.0.1:{port}", None, "web", 20)
@@ -155,7 +155,7 @@ async def test_every_request_of_the_plan_is_sent_answered_and_counted() -> None:
     assert all(request.count(b'"kind":"view"') == 3 for request in events)
 
 
-async def test_a_stall_shows_in_everybodys_latency_not_in_one_requests() -> None:
+async def test_a_stall_shows_in_the_latency_of_every_request_due_during_it() -> None:
     begun = time.monotonic()
 
     async def stalls() -> bytes:
@@ -170,13 +170,13 @@ async def test_a_stall_shows_in_everybodys_latency_not_in_one_requests() -> None
     # some 100 of 240 requests would have started during the stall of 0.5 s, the first of them waiting all of it
     assert seen.latency.quantile(1.0) > 0.4
     assert seen.latency.quantile(0.8) > 0.1
-    # a client that waits its turn sees one slow answer: the omission that counting from the intended start avoids
+    # a closed loop measures one slow response: the omission that counting from the intended start avoids
     assert seen.from_send.quantile(0.8) < 0.05
     assert counters.waited > 50
     assert counters.waiting.quantile(1.0) > 0.3
 
 
-async def test_the_harness_owns_up_to_its_own_stall() -> None:
+async def test_a_stall_of_the_harness_is_reported() -> None:
     async with Server(response) as server:
         counters = await drive(server.port, disturb=lambda: time.sleep(0.3))
     late = counters.lateness
@@ -193,7 +193,7 @@ async def test_a_stall_counts_where_each_request_opens_a_connection_too() -> Non
     assert late.quantile(0.9) > 0.05
 
 
-async def test_a_service_that_stalls_is_not_the_harnesss_fault() -> None:
+async def test_a_stall_of_the_service_is_not_counted_as_the_harnesss() -> None:
     async def slow() -> bytes:
         await asyncio.sleep(0.2)
         return response()
@@ -226,7 +226,7 @@ async def test_refusals_errors_and_answers_are_counted_apart() -> None:
     assert Slo(None, 0.8).missed(result_of(counters)) == []
 
 
-async def test_what_is_never_answered_is_a_timeout_that_lasted() -> None:
+async def test_a_request_without_a_response_is_a_timeout_with_its_latency() -> None:
     async with Server(lambda: None) as server:
         counters = await drive(server.port, rate=100, seconds=0.4, connections=2, timeout_s=0.2)
     seen = of(counters, Kind.CACHED)
@@ -235,7 +235,7 @@ async def test_what_is_never_answered_is_a_timeout_that_lasted() -> None:
     assert Slo(100.0, None).missed(result_of(counters))
 
 
-async def test_a_service_that_went_away_is_an_error_each_time() -> None:
+async def test_every_request_to_a_stopped_service_is_an_error() -> None:
     async with Server(response, closes=True) as server:
         counters = await drive(server.port, seconds=0.6, disturb=server._server.close)
     seen = of(counters, Kind.CACHED)
@@ -251,29 +251,29 @@ async def test_connections_closed_after_each_answer_are_opened_anew() -> None:
     assert server.connections >= counters.planned
 
 
-async def test_a_connection_that_is_about_to_fall_gives_its_place_to_one_other_and_no_more() -> None:
+async def test_a_closing_connection_is_replaced_by_exactly_one() -> None:
     async def slow() -> bytes:
         await asyncio.sleep(0.05)
         return response()
 
     async with Server(slow) as server:
 
-        def fall() -> None:
-            """The connection has ended, which it says a turn of the loop later; meanwhile a request is due."""
+        def close_idle() -> None:
+            """The connection has ended, but `on_broken` is called in the next iteration; before it a request is due."""
             (idle,) = driver._idle
             idle._transport.close()  # type: ignore[union-attr]
             driver._start(Request(time.monotonic(), 0, 0, True), time.monotonic())
 
         driver, counters = driven(server.port, rate=100, seconds=0.4, connections=1)
         await driver.open()
-        fall()
+        close_idle()
         await driver.run(time.monotonic() + 0.05)
     assert of(counters, Kind.CACHED).answered == counters.planned + 1
     assert server.connections == 2
     assert server.most_at_once == 1
 
 
-async def test_what_is_no_http_is_an_error() -> None:
+async def test_a_response_that_is_no_http_is_an_error() -> None:
     async with Server(lambda: b"hello\r\n\r\n") as server:
         counters = await drive(server.port, seconds=0.3)
     assert of(counters, Kind.CACHED).errors == {"protocol": counters.planned}

@@ -1,4 +1,4 @@
-"""The pictures of a run are drawn whatever came of it."""
+"""A run is plotted whatever its outcome."""
 
 from pathlib import Path
 from typing import Any
@@ -38,13 +38,15 @@ def run(answered: int, broken: int, rate: float = 50.0) -> dict[str, Any]:
 
 @pytest.mark.parametrize("p99_ms", [None, 10.0])
 @pytest.mark.parametrize(("answered", "broken"), [(0, 30), (1, 0), (30, 30), (0, 0)])
-def test_a_run_is_drawn_whatever_came_of_it(tmp_path: Path, answered: int, broken: int, p99_ms: float | None) -> None:
+def test_a_run_is_plotted_whatever_its_outcome(
+    tmp_path: Path, answered: int, broken: int, p99_ms: float | None
+) -> None:
     one = run(answered, broken)
     draw(tmp_path / "run.png", one, [one], p99_ms)
     assert (tmp_path / "run.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
-def test_a_search_of_which_a_step_was_not_answered_is_drawn(tmp_path: Path) -> None:
+def test_a_search_with_an_unanswered_step_is_plotted(tmp_path: Path) -> None:
     runs = [run(30, 0, 50.0), run(0, 30, 100.0)]
     draw(tmp_path / "steps.png", runs[0], runs, 10.0)
     assert (tmp_path / "steps.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
@@ -60,14 +62,14 @@ def test_a_search_of_which_a_step_was_not_answered_is_drawn(tmp_path: Path) -> N
         (999, ["0", "0.5", "0.9", "0.99"]),
     ],
 )
-def test_the_shares_end_where_the_number_of_answers_can_tell_no_more(answered: int, ticks: list[str]) -> None:
+def test_the_scale_of_shares_ends_at_the_number_of_answers(answered: int, ticks: list[str]) -> None:
     panel = Figure().subplots()
     plot_by_share(panel, run(answered, 0), None)
     assert panel.get_xlim() == (1, max(answered, 2))
     assert [label.get_text() for label in panel.get_xticklabels()] == ticks
 
 
-def test_the_slowest_answer_is_in_the_picture() -> None:
+def test_the_slowest_answer_is_plotted() -> None:
     panel = Figure().subplots()
     plot_by_share(panel, run(100, 0), None)
     (line,) = panel.get_lines()

@@ -1,4 +1,4 @@
-"""Starts are Poisson, people are Zipf."""
+"""Starts follow a Poisson process, viewers a Zipf distribution."""
 
 import numpy as np
 import pytest
@@ -27,21 +27,21 @@ def test_a_slow_rate_may_have_no_request_at_all() -> None:
     assert len(poisson_starts(0.1, 0.5, np.random.default_rng(0))) == 0
 
 
-def test_the_kth_person_comes_a_kth_as_often() -> None:
+def test_the_kth_user_is_drawn_a_kth_as_often() -> None:
     drawn = Zipf(1000, 1.0, seed=5).draw(np.random.default_rng(2), 200_000)
     counts = np.sort(np.bincount(drawn, minlength=1000))[::-1]
     assert counts[0] / counts[1] == pytest.approx(2, rel=0.1)
     assert counts[0] / counts[9] == pytest.approx(10, rel=0.15)
 
 
-def test_who_is_first_is_a_matter_of_the_seed_alone() -> None:
+def test_the_seed_alone_decides_which_user_is_first() -> None:
     favourites = [
         np.bincount(Zipf(50, 1.5, seed=3).draw(np.random.default_rng(process), 5000)).argmax() for process in range(3)
     ]
     assert len(set(favourites)) == 1
 
 
-def test_an_exponent_of_nought_makes_all_alike() -> None:
+def test_an_exponent_of_0_draws_uniformly() -> None:
     counts = np.bincount(Zipf(10, 0.0, seed=0).draw(np.random.default_rng(3), 50_000), minlength=10)
     assert counts.min() > 4700
 
@@ -58,6 +58,6 @@ def test_a_plan_follows_the_mix() -> None:
 @pytest.mark.parametrize(
     "text", ["", "cached", "warm=1", "cached=x", "cached=-1", "cached=0", "cold=1,cold=2", "cold=inf"]
 )
-def test_a_mix_that_is_none_is_wrong_usage(text: str) -> None:
+def test_an_invalid_mix_is_wrong_usage(text: str) -> None:
     with pytest.raises(UsageError, match="--mix"):
         Mix.parse(text)

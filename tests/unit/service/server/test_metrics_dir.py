@@ -1,4 +1,4 @@
-"""What a killed service counted is removed by the next one, and nothing else is."""
+"""The directory of a killed service is removed by the next one, and nothing else is."""
 
 import subprocess
 import sys
