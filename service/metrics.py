@@ -122,8 +122,8 @@ class Metrics(Collector):
         self._registry.register(self)
         directory, self._written = os.environ.get(SHARED_DIRECTORY), b""
         self._file = Path(directory) / f"{os.getpid()}-{token_hex(4)}.json" if directory else None
-        if self._file is not None:
-            self._share(self._file)
+        if self._file:
+            self._share_regularly(self._file)
 
     def in_work(self, requests: int) -> None:
         """Sets the number of requests in flight."""
@@ -162,18 +162,23 @@ class Metrics(Collector):
             yield family.metric(totals[name])
 
     def text(self) -> bytes:
-        """The exposition text."""
+        """The exposition text. It is shared first, so that no later text of another process counts less."""
+        if self._file:
+            self._share(self._file)
         return generate_latest(self._registry)
 
+    def _share_regularly(self, file: Path) -> None:
+        self._share(file)
+        asyncio.get_running_loop().call_later(SHARED_EVERY_S, self._share_regularly, file)
+
     def _share(self, file: Path) -> None:
-        """Writes the numbers of this process, from time to time."""
+        """Writes the numbers of this process if they changed."""
         content = orjson.dumps([(one.name, *of) for one in self._families.values() for of in one.series.items()])
         if content != self._written:
             aside = file.with_suffix(".aside")
             aside.write_bytes(content)
-            aside.replace(file)  # nothing is read before it is whole
+            aside.replace(file)  # so that no process reads a part of it
             self._written = content
-        asyncio.get_running_loop().call_later(SHARED_EVERY_S, self._share, file)
 
     def _shared_by_others(self) -> Iterator[tuple[str, tuple[str, ...], list[float]]]:
         """Name, label values and numbers of every series of the other processes."""

@@ -154,6 +154,20 @@ def test_processes_are_added_up_and_the_ended_keep_their_counters(
     assert added(asyncio.run(read())) == [2, 2, pytest.approx(0.5004), 2, 1], "a gauge ends with its process"
 
 
+def test_no_process_counts_less_than_another_has_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SHARED_DIRECTORY, str(tmp_path))
+
+    async def reported() -> list[float]:
+        both = Metrics(), Metrics()
+        found = []
+        for number in range(6):
+            both[number % 2].answered("/x", 200, 0.002)
+            found.append(samples(both[number % 2])["pymk_requests_total", "/x,200"])
+        return found
+
+    assert asyncio.run(reported()) == [1, 2, 3, 4, 5, 6]
+
+
 def test_a_process_shares_its_counts_while_it_runs_and_writes_only_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
