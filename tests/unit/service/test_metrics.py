@@ -65,23 +65,23 @@ def test_every_count_is_in_the_text() -> None:
 def test_the_text_is_that_of_prometheus_clients_own_counters() -> None:
     registry = CollectorRegistry()
     requests = Counter(
-        "pymk_requests", "Requests answered, by route and status.", ["route", "status"], registry=registry
+        "pymk_requests", "Requests answered, by route and HTTP status.", ["route", "status"], registry=registry
     )
     seconds = Histogram(
-        "pymk_request_seconds", "Time to answer, by route.", ["route"], buckets=SECONDS, registry=registry
+        "pymk_request_seconds", "Seconds to answer, by route.", ["route"], buckets=SECONDS, registry=registry
     )
-    served = Counter("pymk_served", "Lists answered, by how they came about.", ["served"], registry=registry)
+    served = Counter("pymk_served", "Lists answered, by `served`.", ["served"], registry=registry)
     stages = Histogram(
-        "pymk_stage_seconds", "Time in each stage of a list.", ["stage"], buckets=STAGE_SECONDS, registry=registry
+        "pymk_stage_seconds", "Seconds of a list, by stage.", ["stage"], buckets=STAGE_SECONDS, registry=registry
     )
-    drops = Counter("pymk_drops", "Candidates kept out of a list, by rule.", ["rule"], registry=registry)
+    drops = Counter("pymk_drops", "Candidates dropped by hard rules, by rule.", ["rule"], registry=registry)
     moved = Counter(
-        "pymk_moved", "Candidates put aside or left out by a soft rule, by rule.", ["rule"], registry=registry
+        "pymk_moved", "Candidates moved to the end or left out, by soft rule.", ["rule"], registry=registry
     )
-    events = Counter("pymk_events", "Events posted, by what became of them.", ["outcome"], registry=registry)
-    degraded = Counter("pymk_degraded", "What had to be done without, by kind.", ["reason"], registry=registry)
-    in_flight = Gauge("pymk_in_flight", "Requests in work.", registry=registry)
-    switches = Counter("pymk_version_switches", "Versions taken up.", registry=registry)
+    events = Counter("pymk_events", "Events posted, by outcome.", ["outcome"], registry=registry)
+    degraded = Counter("pymk_degraded", "Failures worked around, by kind.", ["reason"], registry=registry)
+    in_flight = Gauge("pymk_in_flight", "Requests in progress.", registry=registry)
+    switches = Counter("pymk_version_switches", "Switches to another version.", registry=registry)
     for status, duration in (("200", 0.002), ("503", 7.0)):
         requests.labels("/x", status).inc()
         seconds.labels("/x").observe(duration)
