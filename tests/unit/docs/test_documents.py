@@ -14,7 +14,7 @@ from models.settings import Settings
 from offline.night.config import NightConfig
 from service.app import create_app
 from service.ranking.filters import Rule
-from tests.support.documents import (
+from tests.support.docs.documents import (
     API,
     CONTRIBUTING,
     CURRENT,
@@ -30,7 +30,7 @@ from tests.support.documents import (
     read,
     spans,
 )
-from tests.support.reference import metrics_described
+from tests.support.docs.reference import metrics_described
 
 OTHER_VARIABLES = {"PYMK_CONFIG", "PYMK_LOADTEST_KEY"}
 """read from the environment, and no field of Settings"""

@@ -5,15 +5,15 @@ import re
 import pytest
 
 from models.settings import Settings
-from tests.support.documents import ARCHITECTURE, read
-from tests.support.reference import SECTIONS, metrics_described, routes, settings_documented, written
-from tests.support.rooms import PACKAGES, Rooms, rooms_of
+from tests.support.docs.documents import ARCHITECTURE, read
+from tests.support.docs.reference import SECTIONS, metrics_described, routes, settings_documented, written
+from tests.support.docs.rooms import PACKAGES, Rooms, rooms_of
 
 
 @pytest.mark.parametrize("name", SECTIONS)
 def test_a_marked_section_is_what_the_code_says(name: str) -> None:
     document, generated = SECTIONS[name]
-    assert written(name) == generated(), f"run `python -m tests.support.reference --write` for {document}"
+    assert written(name) == generated(), f"run `python -m tests.support.docs.reference --write` for {document}"
 
 
 def test_every_setting_has_a_docstring() -> None:

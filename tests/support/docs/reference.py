@@ -1,7 +1,7 @@
 """The sections of the documents that are generated from the code: settings, metrics, routes and rooms.
 
-    python -m tests.support.reference             says which sections differ from the code; exit status 1 if any does
-    python -m tests.support.reference --write     writes them
+    python -m tests.support.docs.reference           says which sections differ from the code; exit status 1 if any does
+    python -m tests.support.docs.reference --write   writes them
 
 A section stands between `<!-- NAME: ... -->` and `<!-- /NAME -->`. tests/unit/docs/test_reference.py compares.
 """
@@ -22,8 +22,8 @@ from models.settings import Settings
 from service.api.dependencies import MAY_ADMINISTER, MAY_READ, MAY_WRITE
 from service.app import create_app
 from service.metrics import Metrics
-from tests.support.documents import API, ARCHITECTURE, OPERATIONS, ROOT, read
-from tests.support.rooms import PACKAGES, Rooms, rooms_of
+from tests.support.docs.documents import API, ARCHITECTURE, OPERATIONS, ROOT, read
+from tests.support.docs.rooms import PACKAGES, Rooms, rooms_of
 
 _SCOPES = ((MAY_READ, "read"), (MAY_WRITE, "write"), (MAY_ADMINISTER, "admin"))
 

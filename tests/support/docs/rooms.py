@@ -7,7 +7,7 @@ from graphlib import TopologicalSorter
 
 import grimp
 
-from tests.support.documents import ROOT
+from tests.support.docs.documents import ROOT
 
 PACKAGES = ("service", "models", "offline")
 
