@@ -75,9 +75,7 @@ def test_the_text_is_that_of_prometheus_clients_own_counters() -> None:
         "pymk_stage_seconds", "Seconds of a list, by stage.", ["stage"], buckets=STAGE_SECONDS, registry=registry
     )
     drops = Counter("pymk_drops", "Candidates dropped by hard rules, by rule.", ["rule"], registry=registry)
-    moved = Counter(
-        "pymk_moved", "Candidates moved to the end or left out, by soft rule.", ["rule"], registry=registry
-    )
+    moved = Counter("pymk_moved", "Candidates moved to the end or left out, by soft rule.", ["rule"], registry=registry)
     events = Counter("pymk_events", "Events posted, by outcome.", ["outcome"], registry=registry)
     degraded = Counter("pymk_degraded", "Failures worked around, by kind.", ["reason"], registry=registry)
     in_flight = Gauge("pymk_in_flight", "Requests in progress.", registry=registry)
