@@ -40,7 +40,7 @@ from models.publishing.erasure_guard import OldVersions
 from models.publishing.pointer import read_pointer
 from models.publishing.transfer import Loader
 from models.store.keys import SHARDS, Keys, shard_of
-from models.store.protocol import BEGINNING, SyncStore
+from models.store.protocol import STREAM_START, SyncStore
 from models.store.transaction import Commit, Guard
 from models.system.clock import SETTLE_US, now_us
 from models.version.local_versions import Versions
@@ -183,7 +183,7 @@ class _Eraser:
 
     def _waiting(self, shard: int) -> Iterable[tuple[str, Entry]]:
         """What is in the log of a shard, archived or not."""
-        position = BEGINNING
+        position = STREAM_START
         while read := self._store.stream_read(self._keys.log(shard), position, READ_AT_ONCE):
             for position, entry in read:
                 yield position, Entry.decode(entry)
@@ -237,5 +237,5 @@ class _Eraser:
         for one in people:
             key = self._keys.live(one.user_id)
             record = LiveRecord.unpack(self._store.get(key))
-            if record.beginning is not None and record.profile <= one.erasure.timestamp_us:
-                self._store.commit([Commit(guards=[Guard(key, record.beginning)], deletes=[key])])
+            if record.revision_prefix is not None and record.profile <= one.erasure.timestamp_us:
+                self._store.commit([Commit(guards=[Guard(key, record.revision_prefix)], deletes=[key])])

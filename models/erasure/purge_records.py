@@ -38,11 +38,13 @@ def _purge_records(store: SyncStore, keys: Keys, names: Sequence[str], upto: Map
             if packed is None or not any(one in packed for one in sought):
                 continue
             record = LiveRecord.unpack(packed)
-            beginning = record.beginning
+            revision_prefix = record.revision_prefix
             forgotten = [record.forget(user_id, timestamp_us) for user_id, timestamp_us in upto.items()]
             if any(forgotten):
                 person = name.split(":u:", 1)[1]
-                commits[name] = commit_of(keys, person, record, beginning, watermark=record.watermark, now=now_us())
+                commits[name] = commit_of(
+                    keys, person, record, revision_prefix, watermark=record.watermark, now=now_us()
+                )
         made = store.commit(list(commits.values()))
         changed += sum(made)
         waiting = [name for name, one in zip(commits, made, strict=True) if not one]

@@ -20,7 +20,7 @@ import orjson
 from models.errors import ArtefactError, CorruptRecordError, PymkError
 from models.event_log.event import Entry
 from models.store.keys import SHARDS
-from models.store.protocol import BEGINNING
+from models.store.protocol import STREAM_START
 from models.system import files
 
 SEGMENT_BYTES = 64 << 20
@@ -51,7 +51,7 @@ class Archive:
         self._segment_bytes = segment_bytes
         self._tails: dict[int, _Tail] = {}
 
-    def append(self, shard: int, entries: Sequence[tuple[str, bytes]], acknowledged: str = BEGINNING) -> int:
+    def append(self, shard: int, entries: Sequence[tuple[str, bytes]], acknowledged: str = STREAM_START) -> int:
         """Adds entries with their positions and syncs them to disk; how many were not there yet.
 
         `acknowledged` is the position that the store calls archived: everything up to it has to be there. What stands
@@ -77,13 +77,13 @@ class Archive:
             self._tails[shard] = _Tail(segment, tail.size + len(lines), new[-1][0], _state(segment))
         return len(new)
 
-    def read(self, shard: int, acknowledged: str = BEGINNING) -> Iterator[tuple[str, Entry | None]]:
+    def read(self, shard: int, acknowledged: str = STREAM_START) -> Iterator[tuple[str, Entry | None]]:
         """The entries of a shard with their positions, in their order; None where one was taken out.
 
         `acknowledged` is the position in the store, read before. Raises ArtefactError where a line up to it is missing
         or unreadable; what is half-written behind it is passed over.
         """
-        last = BEGINNING
+        last = STREAM_START
         segments = self._segments(shard)
         for segment in segments:
             for line in _lines(segment, is_last=segment == segments[-1]):
@@ -132,7 +132,7 @@ class Archive:
     def _tail(self, shard: int) -> _Tail:
         segments = self._segments(shard)
         if not segments:
-            return _Tail(None, 0, BEGINNING)
+            return _Tail(None, 0, STREAM_START)
         known = self._tails.get(shard)
         if known is not None and known.segment == segments[-1] and known.state == _state(segments[-1]):
             return known
@@ -144,7 +144,7 @@ class Archive:
                 break
             for line in _lines(segment, is_last=False):
                 last = line.position
-        return _Tail(segments[-1], size, last or BEGINNING)
+        return _Tail(segments[-1], size, last or STREAM_START)
 
     def _check(self, shard: int, last: str, acknowledged: str) -> None:
         if order(last) < order(acknowledged):

@@ -20,7 +20,7 @@ from models.live_state.visibility import (
     follow_blocking,
 )
 from models.store.keys import Keys
-from models.store.protocol import BEGINNING, SyncStore
+from models.store.protocol import STREAM_START, SyncStore
 from models.system.clock import now_us
 
 ENTRIES_AT_ONCE = 1000
@@ -55,7 +55,7 @@ class LogConsumer:
         """
         keys, store = self._keys, self._store
         held = store.get(keys.archived(shard))
-        position = BEGINNING if held is None else held.decode()
+        position = STREAM_START if held is None else held.decode()
         if held is not None and shard not in self._begun:  # whoever died after archiving did not cut the log
             store.stream_trim(keys.log(shard), position)
         self._begun.add(shard)

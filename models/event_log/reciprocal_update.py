@@ -53,20 +53,20 @@ def commits_of(
     commits = {}
     for person, reciprocal_updates in wanted.items():
         record = records[person]
-        beginning = record.beginning
+        revision_prefix = record.revision_prefix
         news = [
             record.apply(update.by, Direction.IN, update.kind, update.timestamp_us) for update in reciprocal_updates
         ]
         if any(news):
-            commits[person] = commit_of(keys, person, record, beginning, watermark=watermark, now=now)
+            commits[person] = commit_of(keys, person, record, revision_prefix, watermark=watermark, now=now)
     return commits
 
 
 def commit_of(
-    keys: Keys, person: str, record: LiveRecord, beginning: bytes | None, *, watermark: int, now: int
+    keys: Keys, person: str, record: LiveRecord, revision_prefix: bytes | None, *, watermark: int, now: int
 ) -> Commit:
-    """Writes a person's record where the store's still begins with `beginning`. The record takes its next revision."""
+    """Writes a record if the stored one still starts with `revision_prefix`. The record takes its next revision."""
     record.drop_before(watermark)
     packed = record.next_revision(now).pack()
     key = keys.live(person)
-    return Commit(guards=[Guard(key, beginning)], writes=[Write(key, packed)])
+    return Commit(guards=[Guard(key, revision_prefix)], writes=[Write(key, packed)])

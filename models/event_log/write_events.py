@@ -166,7 +166,7 @@ class _Batch:
         now: int,
     ) -> ViewerBatch:
         recent = RecentEvents.unpack(recent_before, now // MICROSECONDS)
-        beginning = record.beginning
+        revision_prefix = record.revision_prefix
         batch = ViewerBatch(Commit())
         entries: list[Entry] = []
         hashes: set[bytes] = set()
@@ -191,7 +191,7 @@ class _Batch:
                 batch.changed.add(event.other_id)
                 batch.reciprocal_updates.append(ReciprocalUpdate(event.other_id, viewer, event.kind, timestamp_us))
         if entries:
-            commit = commit_of(self._keys, viewer, record, beginning, watermark=self._watermark, now=now)
+            commit = commit_of(self._keys, viewer, record, revision_prefix, watermark=self._watermark, now=now)
             writes = list(commit.writes)
             if hashes:
                 recent.add(sorted(hashes), now // MICROSECONDS)

@@ -53,7 +53,7 @@ async def write_profile(
     for attempt in range(ATTEMPTS):
         packed, stored = await store.get_many([live, profile_key])
         record, profile = LiveRecord.unpack(packed), LiveProfile.unpack(stored)
-        beginning, now = record.beginning, clock()
+        revision_prefix, now = record.revision_prefix, clock()
         timestamp_us = next_timestamp_us(now, [record.last])
         change = flags_changed(user_id, columns, timestamp_us)
         shown = record.flags_over(int(ALL_FLAGS), 0) if record.erased > cut else record.flags_over(int(base), cut)
@@ -63,7 +63,7 @@ async def write_profile(
         record.last = record.profile = timestamp_us
         for flag, value in change.flags.items():
             record.set_flag(flag, value, timestamp_us)
-        commit = commit_of(keys, user_id, record, beginning, watermark=watermark, now=now)
+        commit = commit_of(keys, user_id, record, revision_prefix, watermark=watermark, now=now)
         told = [column for column in news if column in FLAG_COLUMNS]
         entry = Entry(PROFILE, user_id, timestamp_us, columns=dict(columns), told=told if change.flags else None)
         writes = [*commit.writes, Write(profile_key, profile.pack())]
@@ -86,7 +86,7 @@ async def write_erasure(store: AsyncStore, keys: Keys, user_id: str, *, clock: C
         now = clock()
         timestamp_us = next_timestamp_us(now, [record.last])
         left = LiveRecord(revision=record.revision, last=timestamp_us, erased=timestamp_us, watermark=timestamp_us)
-        commit = commit_of(keys, user_id, left, record.beginning, watermark=timestamp_us, now=now)
+        commit = commit_of(keys, user_id, left, record.revision_prefix, watermark=timestamp_us, now=now)
         entry = Entry(ERASE, user_id, timestamp_us)
         deletes = [keys.live_profile(user_id), keys.seen(user_id)]
         if await _made(store, replace(commit, deletes=deletes, appends=[_append(keys, entry)])):

@@ -42,7 +42,7 @@ MOST_SHOWN = 1000
 MOST_SHOWINGS = (1 << 16) - 1
 FLAGS = tuple(Flag)
 
-_BEGINNING = struct.Struct("<BQ")
+_REVISION_PREFIX = struct.Struct("<BQ")
 _HEADER = struct.Struct("<BQ5q3q3I")
 _CHECKSUM = struct.Struct("<I")
 _SHOWN = struct.Struct("<IHI")
@@ -224,9 +224,9 @@ class LiveRecord:
         return record
 
     @property
-    def beginning(self) -> bytes | None:
+    def revision_prefix(self) -> bytes | None:
         """What the stored record begins with as long as nobody else has written it; None: there is none."""
-        return _BEGINNING.pack(LAYOUT, self.revision) if self.revision else None
+        return _REVISION_PREFIX.pack(LAYOUT, self.revision) if self.revision else None
 
     def next_revision(self, now: int) -> "LiveRecord":
         """This record under the revision that its next write has; above the clock's, so that none comes twice."""
@@ -238,9 +238,9 @@ def revision_of(packed: bytes | None) -> int:
     """The revision of a packed record without the rest; 0 where there is none. Raises CorruptRecordError."""
     if packed is None:
         return 0
-    if len(packed) < _BEGINNING.size or packed[0] != LAYOUT:
+    if len(packed) < _REVISION_PREFIX.size or packed[0] != LAYOUT:
         raise CorruptRecordError("a live record has no header that this release reads")
-    return int(_BEGINNING.unpack_from(packed)[1])
+    return int(_REVISION_PREFIX.unpack_from(packed)[1])
 
 
 def _latest(shown: Mapping[str, Shown]) -> dict[str, Shown]:

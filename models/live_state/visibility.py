@@ -12,7 +12,7 @@ import orjson
 from models.errors import CorruptRecordError, StoreUnavailableError
 from models.schema.columns import Flag
 from models.store.keys import Keys
-from models.store.protocol import BEGINNING, AsyncStore, SyncStore
+from models.store.protocol import STREAM_START, AsyncStore, SyncStore
 from models.store.transaction import (
     Append,
     Commit,
@@ -67,7 +67,7 @@ class HiddenSet:
     def __init__(self) -> None:
         self.epoch = 0
         """how far it has followed"""
-        self.position = BEGINNING
+        self.position = STREAM_START
         """of the last entry read"""
         self._flags: dict[str, dict[Flag, tuple[int, bool]]] = {}
         self._erased: dict[str, int] = {}
@@ -75,7 +75,7 @@ class HiddenSet:
     def expect(self, epoch: int) -> None:
         """Begins anew where the store's epoch is behind: it lost what the set had followed."""
         if epoch < self.epoch:
-            self.epoch, self.position, self._flags, self._erased = 0, BEGINNING, {}, {}
+            self.epoch, self.position, self._flags, self._erased = 0, STREAM_START, {}, {}
 
     def read_up_to(self, epoch: int, at_end: bool) -> None:
         """Notes that the stream was read up to an epoch, where its end was reached: the last changes may be dropped."""
@@ -223,7 +223,7 @@ def forget_blocking(store: SyncStore, keys: Keys, upto: int, erased: Mapping[str
 
     How many were dropped. Call it only once no version is left whose cut is before the stamp.
     """
-    dropped, position = 0, BEGINNING
+    dropped, position = 0, STREAM_START
     while entries := store.stream_read(keys.hidden_log, position, READ_AT_ONCE):
         position = entries[-1][0]
         changes = [(at, FlagChange.decode(entry)[1]) for at, entry in entries]

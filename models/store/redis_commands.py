@@ -115,7 +115,7 @@ def commit(wanted: Commit) -> Command:
     """The command that answers 1 where the guards held and all was written."""
     keys = wanted.keys
     arguments: list[str | bytes | int | float] = [len(wanted.guards), len(wanted.writes), len(wanted.deletes)]
-    arguments += [guard.beginning or b"" for guard in wanted.guards]
+    arguments += [guard.prefix or b"" for guard in wanted.guards]
     for write in wanted.writes:
         arguments += [write.value, "" if write.ttl_s is None else milliseconds(write.ttl_s)]
     arguments += [append.entry for append in wanted.appends]
@@ -168,11 +168,6 @@ def stamped(answer: Sequence[Any]) -> list[tuple[str, int]]:
     return [
         (name.decode(), round(float(timestamp_us))) for name, timestamp_us in zip(flat[::2], flat[1::2], strict=True)
     ]
-
-
-def list_push(key: str, value: bytes, keep: int) -> list[Command]:
-    """Commands that put a value at the head and cut the tail; harmless where only the first is done."""
-    return [("LPUSH", key, value), ("LTRIM", key, 0, keep - 1)]
 
 
 def fields_set(key: str, fields: Mapping[str, bytes]) -> Command:

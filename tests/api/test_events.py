@@ -9,7 +9,7 @@ from models.errors import StoreRefusedError, StoreUnavailableError
 from models.event_log.event import Entry
 from models.live_state.user_record import LiveRecord
 from models.store.keys import SHARDS
-from models.store.protocol import BEGINNING, StoreInfo
+from models.store.protocol import STREAM_START, StoreInfo
 from models.system.clock import OLDEST_S, now_us
 
 pytestmark = pytest.mark.anyio
@@ -22,7 +22,7 @@ def logged(place: Any) -> list[Entry]:
     found = [
         Entry.decode(entry)
         for shard in range(SHARDS)
-        for _, entry in place.store.stream_read(place.keys.log(shard), BEGINNING, 100_000)
+        for _, entry in place.store.stream_read(place.keys.log(shard), STREAM_START, 100_000)
     ]
     return sorted(found, key=lambda entry: entry.timestamp_us)
 

@@ -1,4 +1,4 @@
-"""Every store there is, opened for one test: in memory, embedded, a server over TCP, a cluster of two nodes."""
+"""Each store, opened for one test: in memory, embedded, a server over TCP, a cluster of two nodes."""
 
 import socket
 import subprocess
@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -16,27 +15,7 @@ from models.settings import Settings
 from models.store.connect import open_async, open_sync
 from models.store.embedded.binary import server_binary
 from models.store.memory import AsyncMemoryStore, MemoryStore
-from models.store.protocol import AsyncStore, SyncStore
-
-
-class Awaited:
-    """A blocking store with the awaited face, so that one contract holds for both."""
-
-    def __init__(self, store: SyncStore) -> None:
-        self._store = store
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        async def call(*arguments: Any) -> Any:
-            return getattr(self._store, name)(*arguments)
-
-        return call
-
-    async def scan(self, prefix: str) -> AsyncIterator[str]:
-        for key in self._store.scan(prefix):
-            yield key
-
-    async def aclose(self) -> None:
-        self._store.close()
+from tests.support.awaited_store import Awaited
 
 
 @pytest.fixture(scope="session")
@@ -117,20 +96,20 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 KINDS = (
     "memory",
     "memory-async",
-    *(f"{name}{face}" for name in ("embedded", "single", "cluster") for face in ("", "-async")),
+    *(f"{name}{port}" for name in ("embedded", "single", "cluster") for port in ("", "-async")),
 )
 
 
 @pytest.fixture(params=KINDS)
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[AsyncStore]:
-    """One of the stores; tests keep to keys that begin with their `prefix`."""
-    name, _, face = request.param.partition("-")
-    opened: Any
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Awaited]:
+    """One of the stores; the keys of a test start with its `prefix`."""
+    name, _, port = request.param.partition("-")
     if name == "memory":
-        opened = AsyncMemoryStore() if face else Awaited(MemoryStore())
+        memory = MemoryStore()
+        opened = Awaited(memory, AsyncMemoryStore(memory) if port else None)
     else:
         settings = request.getfixturevalue(name)
-        opened = await open_async(settings) if face else Awaited(open_sync(settings))
+        opened = Awaited(open_sync(settings), await open_async(settings) if port else None)
     yield opened
     await opened.aclose()
 

@@ -106,7 +106,7 @@ def traces(home: Path, store: MemoryStore, user_id: str) -> set[str]:
         name = path.relative_to(home)
         if path.is_file() and (user_id in str(name) or any(user_id in text for text in in_file(path))):
             found.add(f"{name.parts[0]}/{name.name}")
-    for key, held in store._held.items():
+    for key, held in store._stored.items():
         if user_id in key or any(user_id in text for text in in_value(held.value)):
             found.add(":".join(part for part in key.split(":")[1:4] if not part[:1].isdigit() and part != user_id))
     return found

@@ -46,7 +46,7 @@ class EmbeddedServer:
             raise StoreUnavailableError("The embedded store needs Linux. Set PYMK_REDIS_URL to a store elsewhere.")
         self._memory_limit_mb = memory_limit_mb
         self._closing = threading.Event()
-        self._trouble: str | None = None
+        self._diagnosis: str | None = None
         self._well_since = 0.0
         self._directory = StoreDirectory(home)
         try:
@@ -67,14 +67,14 @@ class EmbeddedServer:
         """The directory with the files of the store."""
         return self._directory.path
 
-    def trouble(self, patience_s: float = 0.0) -> str | None:
+    def diagnosis(self, patience_s: float = 0.0) -> str | None:
         """What is wrong with the server or was a moment ago, in words; waits up to `patience_s` to be told."""
         deadline = time.monotonic() + patience_s
-        while self._trouble is None or time.monotonic() - self._well_since > RECENT_S:
+        while self._diagnosis is None or time.monotonic() - self._well_since > RECENT_S:
             if time.monotonic() >= deadline:
                 return None
             time.sleep(PAUSE_S / 2)
-        return self._trouble
+        return self._diagnosis
 
     def close(self) -> None:
         """End the hold; the last to do so ends the server."""
@@ -109,7 +109,7 @@ class EmbeddedServer:
 
     def _ail(self, trouble: str) -> None:
         self._well_since = math.inf
-        self._trouble = trouble
+        self._diagnosis = trouble
 
     def _hold(self, progress: Progress | None) -> socket.socket:
         """A connection to a supervisor whose server is ready."""

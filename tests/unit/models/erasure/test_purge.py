@@ -78,7 +78,7 @@ class DyingWriter(AsyncMemoryStore):
 
 def raw(memory: MemoryStore, home: Path) -> Iterator[bytes]:
     """All that the store and the archive hold."""
-    for key, held in memory._held.items():
+    for key, held in memory._stored.items():
         yield key.encode()
         yield repr(held.value).encode()
     for path in home.rglob("*.jsonl"):
