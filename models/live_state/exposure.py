@@ -11,7 +11,6 @@
 Little-endian. The worker counts and writes it under Keys.exposure; every process that makes lists reads it.
 """
 
-import struct
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,11 +18,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from models.errors import CorruptRecordError
+from models.version.packed_record import RecordFormat
 
-LAYOUT = 1
-_HEADER = struct.Struct("<B7xqI")
-_CHECKSUM = struct.Struct("<I")
+_FORMAT = RecordFormat("table of exposed people", 1, "7xqI")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,26 +46,17 @@ class Exposed:
         encoded = self._encoded()
         starts = np.zeros(len(encoded) + 1, dtype="<u4")
         np.cumsum([len(one) for one in encoded], out=starts[1:])
-        body = b"".join([_HEADER.pack(LAYOUT, self.timestamp_us, len(encoded)), starts.tobytes(), *encoded])
-        return body + _CHECKSUM.pack(zlib.crc32(body))
+        return _FORMAT.seal((self.timestamp_us, len(encoded)), [starts.tobytes(), *encoded])
 
     @classmethod
     def unpack(cls, packed: bytes | None) -> "Exposed":
         """The table of a record; an empty one for None. Raises CorruptRecordError for another layout or damage."""
         if packed is None:
             return cls()
-        if len(packed) < _HEADER.size + 4 + _CHECKSUM.size:
-            raise CorruptRecordError(f"a table of exposed people of {len(packed)} bytes is shorter than its header")
-        layout, timestamp_us, n = _HEADER.unpack_from(packed)
-        if layout != LAYOUT:
-            raise CorruptRecordError(f"table of exposed people of layout {layout}; this release reads layout {LAYOUT}")
-        end = len(packed) - _CHECKSUM.size
-        if zlib.crc32(memoryview(packed)[:end]) != _CHECKSUM.unpack_from(packed, end)[0]:
-            raise CorruptRecordError("the checksum of the table of exposed people is wrong")
-        text = _HEADER.size + 4 * (n + 1)
-        starts = np.frombuffer(packed, "<u4", n + 1, _HEADER.size).tolist() if text <= end else []
-        if not starts or text + starts[-1] != end:
-            raise CorruptRecordError(f"table of exposed people of {len(packed)} bytes; its counts want another length")
+        (_, timestamp_us, n), end = _FORMAT.open(packed)
+        text = _FORMAT.payload_start + 4 * (n + 1)
+        starts = np.frombuffer(packed, "<u4", n + 1, _FORMAT.payload_start).tolist() if text <= end else [end]
+        _FORMAT.check_length(end, text + starts[-1])
         ids = [packed[text + begin : text + stop].decode() for begin, stop in pairwise(starts)]
         return cls(timestamp_us, frozenset(ids))
 

@@ -16,7 +16,6 @@ The floor is the cut of the oldest version that can still be activated: every ve
 """
 
 import struct
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -35,16 +34,15 @@ from models.live_state.edges import (
 from models.schema.columns import ALL_FLAGS, Flag
 from models.schema.event_kinds import EventKind
 from models.system.clock import MICROSECONDS
+from models.version.packed_record import RecordFormat
 
-LAYOUT = 1
 MOST_SHOWN = 1000
 """people of whom a record counts showings; of more, those not shown for longest are forgotten"""
 MOST_SHOWINGS = (1 << 16) - 1
 FLAGS = tuple(Flag)
 
 _REVISION_PREFIX = struct.Struct("<BQ")
-_HEADER = struct.Struct("<BQ5q3q3I")
-_CHECKSUM = struct.Struct("<I")
+_FORMAT = RecordFormat("live record", 1, "Q5q3q3I")
 _SHOWN = struct.Struct("<IHI")
 
 
@@ -163,28 +161,26 @@ class LiveRecord:
         edge_events = sorted((place[person], one, at) for person, own in self.edges.items() for one, at in own.items())
         shown = sorted((place[person], one.times, one.last) for person, one in self.shown.items())
         flags = [self.flags.get(flag, (0, False)) for flag in FLAGS]
-        body = b"".join(
+        return _FORMAT.seal(
+            (
+                self.revision,
+                self.last,
+                self.profile,
+                self.erased,
+                self.graph_changed_at,
+                self.watermark,
+                *(2 * timestamp_us + value for timestamp_us, value in flags),
+                len(people),
+                len(edge_events),
+                len(shown),
+            ),
             [
-                _HEADER.pack(
-                    LAYOUT,
-                    self.revision,
-                    self.last,
-                    self.profile,
-                    self.erased,
-                    self.graph_changed_at,
-                    self.watermark,
-                    *(2 * timestamp_us + value for timestamp_us, value in flags),
-                    len(people),
-                    len(edge_events),
-                    len(shown),
-                ),
                 starts.tobytes(),
                 *encoded,
                 *_columns(edge_events, ("<u4", "u1", "<i8")),
                 *_columns(shown, ("<u4", "<u2", "<u4")),
-            ]
+            ],
         )
-        return body + _CHECKSUM.pack(zlib.crc32(body))
 
     @classmethod
     def unpack(cls, packed: bytes | None) -> "LiveRecord":
@@ -194,21 +190,13 @@ class LiveRecord:
         """
         if packed is None:
             return cls()
-        if len(packed) < _HEADER.size + _CHECKSUM.size:
-            raise CorruptRecordError(f"a live record of {len(packed)} bytes is shorter than its header")
-        if packed[0] != LAYOUT:
-            raise CorruptRecordError(f"live record of layout {packed[0]}; this release reads layout {LAYOUT}")
-        end = len(packed) - _CHECKSUM.size
-        if zlib.crc32(memoryview(packed)[:end]) != _CHECKSUM.unpack_from(packed, end)[0]:
-            raise CorruptRecordError("the checksum of a live record is wrong")
-        _, revision, last, profile, erased, graph_changed_at, watermark, *rest = _HEADER.unpack_from(packed)
+        (_, revision, last, profile, erased, graph_changed_at, watermark, *rest), end = _FORMAT.open(packed)
         packed_flags, (n, m, s) = rest[:3], rest[3:]
-        starts = np.frombuffer(packed, "<u4", n + 1, _HEADER.size).tolist()
-        at = _HEADER.size + 4 * (n + 1)
+        starts = np.frombuffer(packed, "<u4", n + 1, _FORMAT.payload_start).tolist()
+        at = _FORMAT.payload_start + 4 * (n + 1)
         text = packed[at : at + starts[-1]]
         at += starts[-1]
-        if at + m * 13 + s * _SHOWN.size != end:
-            raise CorruptRecordError(f"live record of {len(packed)} bytes; its counts want another length")
+        _FORMAT.check_length(end, at + m * 13 + s * _SHOWN.size)
         people = [text[begin:stop].decode() for begin, stop in pairwise(starts)]
         record = cls(revision, last, profile, erased, graph_changed_at, watermark)
         record.flags = {
@@ -226,7 +214,7 @@ class LiveRecord:
     @property
     def revision_prefix(self) -> bytes | None:
         """What the stored record begins with as long as nobody else has written it; None: there is none."""
-        return _REVISION_PREFIX.pack(LAYOUT, self.revision) if self.revision else None
+        return _REVISION_PREFIX.pack(_FORMAT.layout, self.revision) if self.revision else None
 
     def next_revision(self, now: int) -> "LiveRecord":
         """This record under the revision that its next write has; above the clock's, so that none comes twice."""
@@ -238,7 +226,7 @@ def revision_of(packed: bytes | None) -> int:
     """The revision of a packed record without the rest; 0 where there is none. Raises CorruptRecordError."""
     if packed is None:
         return 0
-    if len(packed) < _REVISION_PREFIX.size or packed[0] != LAYOUT:
+    if len(packed) < _REVISION_PREFIX.size or packed[0] != _FORMAT.layout:
         raise CorruptRecordError("a live record has no header that this release reads")
     return int(_REVISION_PREFIX.unpack_from(packed)[1])
 

@@ -124,9 +124,7 @@ class AsyncServerStore:
 
     async def set_many(self, pairs: Iterable[tuple[str, bytes]], ttl_s: float | None = None) -> None:
         for batch in redis_commands.pair_batches(pairs):
-            await self._execute_all(
-                redis_commands.write_all(batch, ttl_s, self._cluster), atomic=not self._cluster
-            )
+            await self._execute_all(redis_commands.write_all(batch, ttl_s, self._cluster), atomic=not self._cluster)
 
     async def delete(self, keys: Iterable[str]) -> int:
         return await self._sum_over("UNLINK", keys)

@@ -17,21 +17,18 @@ of the night's cheap score, best first. A code c stands for low + c / 255 x (hig
 to this viewer's other candidates.
 """
 
-import struct
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import CorruptRecordError
+from models.version.packed_record import RecordFormat
 
-LAYOUT = 1
 MAX_ROW = (1 << 24) - 1
 MAX_CANDIDATES = (1 << 16) - 1
 NARROWEST = 1e-30
-_HEADER = struct.Struct("<BBHI")
-_CHECKSUM = struct.Struct("<I")
+_FORMAT = RecordFormat("candidate block", 1, "BHI")
 _BYTES_PER_CANDIDATE = 4
 
 
@@ -73,18 +70,17 @@ class Block:
         if m and int(self.rows.max()) > MAX_ROW:
             raise ValueError(f"a candidate's row is above {MAX_ROW}")
         rows = self.rows.astype("<u4", copy=False)
-        body = b"".join(
+        return _FORMAT.seal(
+            (features, m, self.viewer),
             [
-                _HEADER.pack(LAYOUT, features, m, self.viewer),
                 self.low.astype("<f4", copy=False).tobytes(),
                 self.high.astype("<f4", copy=False).tobytes(),
                 (rows & 0xFFFF).astype("<u2").tobytes(),
                 (rows >> 16).astype(np.uint8).tobytes(),
                 self.sources.astype(np.uint8, copy=False).tobytes(),
                 np.ascontiguousarray(self.codes, dtype=np.uint8).tobytes(),
-            ]
+            ],
         )
-        return body + _CHECKSUM.pack(zlib.crc32(body))
 
     @classmethod
     def unpack(cls, record: bytes, people: int = MAX_ROW + 1) -> "Block":
@@ -93,18 +89,10 @@ class Block:
         Raises CorruptRecordError for another layout, a wrong length, a wrong checksum or a candidate beyond the people:
         compiled loops look rows up unchecked.
         """
-        if len(record) < _HEADER.size + _CHECKSUM.size:
-            raise CorruptRecordError(f"a candidate block of {len(record)} bytes is shorter than its header")
-        layout, features, m, viewer = _HEADER.unpack_from(record)
-        if layout != LAYOUT:
-            raise CorruptRecordError(f"candidate block of layout {layout}; this release reads layout {LAYOUT}")
-        size = _HEADER.size + 8 * features + m * (_BYTES_PER_CANDIDATE + features)
-        if len(record) != size + _CHECKSUM.size:
-            raise CorruptRecordError(f"candidate block of {len(record)} bytes where {size + _CHECKSUM.size} are due")
-        if zlib.crc32(memoryview(record)[:size]) != _CHECKSUM.unpack_from(record, size)[0]:
-            raise CorruptRecordError(f"the checksum of row {viewer}'s candidate block is wrong")
-        ranges = np.frombuffer(record, "<f4", 2 * features, _HEADER.size)
-        at = _HEADER.size + 8 * features
+        (_, features, m, viewer), end = _FORMAT.open(record)
+        at = _FORMAT.payload_start + 8 * features
+        _FORMAT.check_length(end, at + m * (_BYTES_PER_CANDIDATE + features))
+        ranges = np.frombuffer(record, "<f4", 2 * features, _FORMAT.payload_start)
         rows = np.frombuffer(record, "<u2", m, at).astype(np.uint32)
         rows |= np.frombuffer(record, np.uint8, m, at + 2 * m).astype(np.uint32) << np.uint32(16)
         if rows.max(initial=0) >= people and m:

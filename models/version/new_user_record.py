@@ -17,8 +17,6 @@
 Little-endian. A record belongs to one version, like a block.
 """
 
-import struct
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,16 +24,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import CorruptRecordError
 from models.version.candidate_block import MAX_ROW, Block
+from models.version.packed_record import RecordFormat
 from models.version.tables import Tables
 
-LAYOUT = 1
 OUTSIDE = MAX_ROW
 """the row that a newcomer's block names as its viewer's"""
 
-_HEADER = struct.Struct("<BBHHxxIIIIq")
-_CHECKSUM = struct.Struct("<I")
+_FORMAT = RecordFormat("new user's record", 1, "xHHxxIIIIq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +112,8 @@ class Newcomer:
             self.codes.sets.astype("<i4"),
             self.friends.astype("<i4"),
         ]
-        body = b"".join(
-            [
-                _HEADER.pack(LAYOUT, 0, *(len(part) for part in parts), len(packed), self.timestamp_us),
-                *(part.tobytes() for part in parts),
-                packed,
-            ]
-        )
-        return body + _CHECKSUM.pack(zlib.crc32(body))
+        header = (*(len(part) for part in parts), len(packed), self.timestamp_us)
+        return _FORMAT.seal(header, [*(part.tobytes() for part in parts), packed])
 
     @classmethod
     def unpack(cls, record: bytes, people: int = MAX_ROW + 1) -> "Newcomer":
@@ -131,18 +121,11 @@ class Newcomer:
 
         Raises CorruptRecordError for another layout, length or checksum, and for a candidate beyond the people.
         """
-        if len(record) < _HEADER.size + _CHECKSUM.size:
-            raise CorruptRecordError(f"a newcomer record of {len(record)} bytes is shorter than its header")
-        layout, _, *lengths, size, timestamp_us = _HEADER.unpack_from(record)
-        if layout != LAYOUT:
-            raise CorruptRecordError(f"newcomer record of layout {layout}; this release reads layout {LAYOUT}")
-        end = len(record) - _CHECKSUM.size
-        dtypes = [np.dtype(one) for one in ("<f4", "<f2", "<i4", "<i4", "<i4")]
-        starts = np.cumsum([_HEADER.size, *(d.itemsize * n for d, n in zip(dtypes, lengths, strict=True)), size])
-        if int(starts[-1]) != end:
-            raise CorruptRecordError(f"newcomer record of {len(record)} bytes; its counts want another length")
-        if zlib.crc32(memoryview(record)[:end]) != _CHECKSUM.unpack_from(record, end)[0]:
-            raise CorruptRecordError("the checksum of a newcomer record is wrong")
+        (_, *lengths, size, timestamp_us), end = _FORMAT.open(record)
+        dtypes = [np.dtype(name) for name in ("<f4", "<f2", "<i4", "<i4", "<i4")]
+        sizes = [dtype.itemsize * length for dtype, length in zip(dtypes, lengths, strict=True)]
+        starts = np.cumsum([_FORMAT.payload_start, *sizes, size])
+        _FORMAT.check_length(end, int(starts[-1]))
         parts = [
             np.frombuffer(record, dtype, length, int(start))
             for dtype, length, start in zip(dtypes, lengths, starts, strict=False)
