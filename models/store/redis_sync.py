@@ -151,7 +151,7 @@ class ServerStore:
 
     def timestamps_after(self, key: str, timestamp_us: int, limit: int) -> list[tuple[str, int]]:
         return (
-            redis_commands.stamped(self._execute(*redis_commands.timestamps_after(key, timestamp_us, limit)))
+            redis_commands.named_timestamps(self._execute(*redis_commands.timestamps_after(key, timestamp_us, limit)))
             if limit > 0
             else []
         )
