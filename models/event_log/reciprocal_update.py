@@ -1,4 +1,7 @@
-"""The other person's half of an event: written after the viewer's by the service, and again by the mending worker."""
+"""The change that an event makes in the record of the other user.
+
+The service writes it after the viewer's record; the log consumer writes it again.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -12,18 +15,18 @@ from models.store.transaction import Commit, Guard, Write
 
 
 class ReciprocalUpdate(NamedTuple):
-    """What an acknowledged event changes in the record of the other person."""
+    """What an acknowledged event changes in the record of the other user."""
 
-    whose: str
-    """the other person, whose record it is"""
-    by: str
-    """the viewer, who did it"""
+    owner_id: str
+    """the other user, whose record changes"""
+    viewer_id: str
+    """the user who acted"""
     kind: EventKind
     timestamp_us: int
 
     @classmethod
     def of(cls, entry: Entry) -> "ReciprocalUpdate | None":
-        """The half that an entry of the log asks for; None where it concerns its own person alone."""
+        """The update that an entry of the log needs; None if the entry concerns its own user alone."""
         kind = entry.event_kind
         if kind is None or kind not in TWO_SIDED or entry.other_id is None:
             return None
@@ -31,33 +34,34 @@ class ReciprocalUpdate(NamedTuple):
 
 
 def by_person(reciprocal_updates: Iterable[ReciprocalUpdate]) -> dict[str, list[ReciprocalUpdate]]:
-    """The halves of each person."""
-    whose: dict[str, list[ReciprocalUpdate]] = {}
+    """The updates of each record, by its owner."""
+    by_owner: dict[str, list[ReciprocalUpdate]] = {}
     for update in reciprocal_updates:
-        whose.setdefault(update.whose, []).append(update)
-    return whose
+        by_owner.setdefault(update.owner_id, []).append(update)
+    return by_owner
 
 
 def commits_of(
     keys: Keys,
-    wanted: Mapping[str, Sequence[ReciprocalUpdate]],
+    updates: Mapping[str, Sequence[ReciprocalUpdate]],
     records: Mapping[str, LiveRecord],
     *,
     watermark: int,
     now: int,
 ) -> dict[str, Commit]:
-    """By person what brings a record up to date; nobody whose record has all of it.
+    """By user, the commit that applies the updates to the record; without the users whose records have them already.
 
-    `records` are changed: they become what is written.
+    The updates are applied to `records`.
     """
     commits = {}
-    for person, reciprocal_updates in wanted.items():
+    for person, reciprocal_updates in updates.items():
         record = records[person]
         revision_prefix = record.revision_prefix
-        news = [
-            record.apply(update.by, Direction.IN, update.kind, update.timestamp_us) for update in reciprocal_updates
+        changes = [
+            record.apply(update.viewer_id, Direction.IN, update.kind, update.timestamp_us)
+            for update in reciprocal_updates
         ]
-        if any(news):
+        if any(changes):
             commits[person] = commit_of(keys, person, record, revision_prefix, watermark=watermark, now=now)
     return commits
 

@@ -155,7 +155,7 @@ def seconds(answer_ms: int) -> float | None:
 def pair_batches(
     pairs: Iterable[tuple[str, bytes]], most_bytes: Callable[[], int] = lambda: BATCH_BYTES
 ) -> Iterator[list[tuple[str, bytes]]]:
-    """Pairs in lists of about `most_bytes()` bytes, called for each list anew, and at most BATCH_KEYS."""
+    """Pairs in lists of about `most_bytes()` bytes, called for each list again, and at most BATCH_KEYS."""
     batch: list[tuple[str, bytes]] = []
     size = 0
     for key, value in pairs:

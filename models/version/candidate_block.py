@@ -1,4 +1,4 @@
-"""The candidate block: everything the service needs of one viewer's candidates, in one packed little-endian record.
+"""The candidate block: all that the service needs of one viewer's candidates, in one packed little-endian record.
 
     byte 0          layout version (1)
     byte 1          number of pair features F
@@ -12,8 +12,8 @@
     F x m x uint8   feature codes, feature by feature
     4 bytes         CRC-32 of all before
 
-1,000 candidates with 8 features take 12,076 bytes, within the allocator's 12 KiB class. Candidates stand in the order
-of the night's cheap score, best first. A code c stands for low + c / 255 x (high - low); c / 255 is the value relative
+1,000 candidates with 8 features take 12,076 bytes, within the allocator's 12 KiB class. Candidates are in the order
+of the night's pre-rank score, best first. A code c encodes low + c / 255 x (high - low); c / 255 is the value relative
 to this viewer's other candidates.
 """
 
@@ -53,15 +53,15 @@ class Block:
 
     @property
     def step(self) -> NDArray[np.float32]:
-        """(F,) float32: what one code is worth."""
+        """(F,) float32: the difference of two neighbouring codes."""
         return (self.high - self.low) / np.float32(255)
 
     def values(self) -> NDArray[np.float32]:
-        """(F, m) float32, the pair features as the codes keep them."""
+        """(F, m) float32, the pair features with the precision of the codes."""
         return self.codes * self.step[:, None] + self.low[:, None]
 
     def pack(self) -> bytes:
-        """The record. Raises ValueError where rows or counts do not fit the layout or shapes disagree."""
+        """The record. Raises ValueError if rows or counts do not fit the layout or shapes disagree."""
         features, m = self.codes.shape
         if m > MAX_CANDIDATES or features > 255 or not 0 <= self.viewer <= MAX_ROW:
             raise ValueError(f"a block holds at most {MAX_CANDIDATES} candidates and rows up to {MAX_ROW}")
@@ -84,10 +84,9 @@ class Block:
 
     @classmethod
     def unpack(cls, record: bytes, people: int = MAX_ROW + 1) -> "Block":
-        """The block of a record, of a version with so many people; arrays are views of it except `rows`.
+        """The block of a record, in a version with `people` users; arrays are views of it except `rows`.
 
-        Raises CorruptRecordError for another layout, a wrong length, a wrong checksum or a candidate beyond the people:
-        compiled loops look rows up unchecked.
+        Raises CorruptRecordError, also for a candidate row that is not below `people`: kernels index without checks.
         """
         (_, features, m, viewer), end = _FORMAT.open(record)
         at = _FORMAT.payload_start + 8 * features

@@ -17,7 +17,7 @@ LOCK = "lock"
 @contextmanager
 def metrics_directory() -> Iterator[Path]:
     """An empty directory, removed at the end; those that killed services left are removed first."""
-    _remove_leftovers(Path(tempfile.gettempdir()))
+    _remove_unfinished(Path(tempfile.gettempdir()))
     with tempfile.TemporaryDirectory(prefix=PREFIX) as name:
         unlocked = Path(name) / "unlocked"
         with files.locked(unlocked, 0.0):
@@ -25,7 +25,7 @@ def metrics_directory() -> Iterator[Path]:
             yield Path(name)
 
 
-def _remove_leftovers(place: Path) -> None:
+def _remove_unfinished(place: Path) -> None:
     """Removes the directories of this user whose lock can be had: the kernel lets go of it with the process."""
     for directory in place.glob(f"{PREFIX}*"):
         with suppress(OSError):  # gone meanwhile, or not to be touched: no reason not to serve
