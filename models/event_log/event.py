@@ -14,6 +14,7 @@ import orjson
 
 from models.errors import CorruptRecordError
 from models.schema.event_kinds import EventKind
+from models.schema.vocabulary import UserId
 
 PROFILE = "profile"
 """the kind of an entry that changes profile columns"""
@@ -30,8 +31,8 @@ class Event:
     """One valid event of a request; the two users differ."""
 
     kind: EventKind
-    user_id: str
-    other_id: str
+    user_id: UserId
+    other_id: UserId
     at: int | None = None
     """when it happened according to the client, microseconds since 1970 UTC"""
     event_id: str | None = None
@@ -62,10 +63,10 @@ class Entry:
 
     kind: str
     """the word of an EventKind, PROFILE or ERASE"""
-    user_id: str
+    user_id: UserId
     timestamp_us: int
     """when it was acknowledged, microseconds"""
-    other_id: str | None = None
+    other_id: UserId | None = None
     """of events alone"""
     at: int | None = None
     """when it happened according to the client, clamped, microseconds; of events alone"""

@@ -10,6 +10,7 @@ from models.event_log.event import Entry
 from models.live_state.edges import TWO_SIDED, Direction
 from models.live_state.user_record import LiveRecord
 from models.schema.event_kinds import EventKind
+from models.schema.vocabulary import UserId
 from models.store.keys import Keys
 from models.store.transaction import Commit, Guard, Write
 
@@ -17,9 +18,9 @@ from models.store.transaction import Commit, Guard, Write
 class ReciprocalUpdate(NamedTuple):
     """What an acknowledged event changes in the record of the other user."""
 
-    owner_id: str
+    owner_id: UserId
     """the other user, whose record changes"""
-    viewer_id: str
+    viewer_id: UserId
     """the user who acted"""
     kind: EventKind
     timestamp_us: int

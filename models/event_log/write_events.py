@@ -25,6 +25,7 @@ from models.live_state.edges import (
 )
 from models.live_state.user_record import LiveRecord
 from models.schema.event_kinds import EventKind
+from models.schema.vocabulary import UserId
 from models.store.keys import Keys, shard_of
 from models.store.protocol import AsyncStore
 from models.store.transaction import Append, Commit, Write
@@ -119,7 +120,7 @@ class _Batch:
 
     async def write(self, events: Sequence[Event]) -> list[ViewerBatch]:
         """Writes some of the events, in the records of both users of each."""
-        pending: dict[str, list[Event]] = {}
+        pending: dict[UserId, list[Event]] = {}
         for event in events:
             pending.setdefault(event.user_id, []).append(event)
         batches: list[ViewerBatch] = []
@@ -135,7 +136,7 @@ class _Batch:
             await asyncio.sleep(attempt * PAUSE_S)
         raise StoreUnavailableError(CROWDED)
 
-    async def commit(self, pending: dict[str, list[Event]]) -> dict[str, ViewerBatch]:
+    async def commit(self, pending: dict[UserId, list[Event]]) -> dict[UserId, ViewerBatch]:
         """Writes the log and the viewers' records; returns the batches without a concurrent write, by viewer."""
         keys = self._keys
         hashed = [viewer for viewer, own in pending.items() if any(event.hash is not None for event in own)]
@@ -158,7 +159,7 @@ class _Batch:
 
     def _viewer_batch(
         self,
-        viewer: str,
+        viewer: UserId,
         events: Sequence[Event],
         record: LiveRecord,
         recent_before: bytes | None,

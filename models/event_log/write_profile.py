@@ -14,6 +14,7 @@ from models.live_state.profile_changes import LiveProfile
 from models.live_state.user_record import LiveRecord
 from models.live_state.visibility import FlagChange, append_change
 from models.schema.columns import ALL_FLAGS, FLAG_COLUMNS, Flag
+from models.schema.vocabulary import UserId
 from models.store.keys import Keys, shard_of
 from models.store.protocol import AsyncStore
 from models.store.transaction import Append, Commit, Write
@@ -34,7 +35,7 @@ class Put:
 async def write_profile(
     store: AsyncStore,
     keys: Keys,
-    user_id: str,
+    user_id: UserId,
     columns: Mapping[str, Any],
     *,
     watermark: int = 0,
@@ -77,7 +78,7 @@ async def write_profile(
     raise StoreUnavailableError(CROWDED)
 
 
-async def write_erasure(store: AsyncStore, keys: Keys, user_id: str, *, clock: Callable[[], int] = now_us) -> int:
+async def write_erasure(store: AsyncStore, keys: Keys, user_id: UserId, *, clock: Callable[[], int] = now_us) -> int:
     """Erases the live state of a user, except for the timestamp of the erasure, and hides them; returns the timestamp.
 
     The worker and the night remove the user from other users' records, the log, the archive and the versions
@@ -99,7 +100,7 @@ async def write_erasure(store: AsyncStore, keys: Keys, user_id: str, *, clock: C
     raise StoreUnavailableError(CROWDED)
 
 
-def flags_changed(user_id: str, columns: Mapping[str, Any], timestamp_us: int) -> FlagChange:
+def flags_changed(user_id: UserId, columns: Mapping[str, Any], timestamp_us: int) -> FlagChange:
     """The change of a user's flags that a change of columns makes."""
     written = {FLAG_COLUMNS[column]: value for column, value in columns.items() if column in FLAG_COLUMNS}
     return FlagChange(user_id, timestamp_us, {flag: value is None or bool(value) for flag, value in written.items()})

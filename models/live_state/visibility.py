@@ -11,6 +11,7 @@ import orjson
 
 from models.errors import CorruptRecordError, StoreUnavailableError
 from models.schema.columns import Flag
+from models.schema.vocabulary import UserId
 from models.store.keys import Keys
 from models.store.protocol import STREAM_START, AsyncStore, SyncStore
 from models.store.transaction import (
@@ -29,7 +30,7 @@ ATTEMPTS = 50
 class FlagChange:
     """The change of a user's flags by one acknowledged write."""
 
-    user_id: str
+    user_id: UserId
     timestamp_us: int
     """microseconds"""
     flags: Mapping[Flag, bool] = field(default_factory=dict)
@@ -55,7 +56,7 @@ class FlagChange:
         try:
             decoded = orjson.loads(entry)
             flags = {Flag[name]: bool(value) for name, value in decoded["flags"].items()}
-            change = cls(str(decoded["user_id"]), int(decoded["stamp"]), flags, bool(decoded["erased"]))
+            change = cls(UserId(str(decoded["user_id"])), int(decoded["stamp"]), flags, bool(decoded["erased"]))
             return int(decoded["epoch"]), change
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise CorruptRecordError(f"a change of flags cannot be read: {error!r}") from error
