@@ -15,7 +15,7 @@ from models.settings import Settings
 from models.store.connect import open_async, open_sync
 from models.store.embedded.binary import server_binary
 from models.store.memory import AsyncMemoryStore, MemoryStore
-from tests.support.awaited_store import Awaited
+from tests.support.awaited_store import AwaitedStore
 
 
 @pytest.fixture(scope="session")
@@ -101,15 +101,15 @@ KINDS = (
 
 
 @pytest.fixture(params=KINDS)
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[Awaited]:
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[AwaitedStore]:
     """One of the stores; the keys of a test start with its `prefix`."""
     name, _, port = request.param.partition("-")
     if name == "memory":
         memory = MemoryStore()
-        opened = Awaited(memory, AsyncMemoryStore(memory) if port else None)
+        opened = AwaitedStore(memory, AsyncMemoryStore(memory) if port else None)
     else:
         settings = request.getfixturevalue(name)
-        opened = Awaited(open_sync(settings), await open_async(settings) if port else None)
+        opened = AwaitedStore(open_sync(settings), await open_async(settings) if port else None)
     yield opened
     await opened.aclose()
 

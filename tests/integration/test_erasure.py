@@ -260,7 +260,7 @@ def test_nothing_is_left_of_who_was_erased(world: World) -> None:
     assert traces(world.home, world.store, ALONE) == set()
     assert traces(world.home, world.store, STAYS) >= {"versions/vocabulary.bin", "versions/profiles.bin", "refresh"}
     assert Versions(world.home).ids() == [second]
-    with pytest.raises(VersionError, match=f"{first} was made before somebody was erased"):
+    with pytest.raises(VersionError, match=f"{first} was built before a person was erased"):
         rollback(world.store, Versions(world.home), keys=KEYS)
 
     assert world.request("PUT", PATH, json={"name": "Another"}) == (202, {"accepted": 1})
@@ -304,7 +304,7 @@ def test_a_version_that_holds_the_erased_again_is_not_published(world: World, ma
     versions = Versions(world.home)
     publish(versions.path(after), world.store, versions, keys=KEYS)
     world.request("DELETE", "/pymk/users/eva")
-    with pytest.raises(VersionError, match=f"{before} was begun before somebody was erased"):
+    with pytest.raises(VersionError, match=f"{before} started before a person was erased"):
         publish(versions.path(before), world.store, versions, keys=KEYS)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from models.store.protocol import AsyncStore, SyncStore
 
 
-class Awaited:
+class AwaitedStore:
     """All operations of a SyncStore, awaited; those that AsyncStore has go through `awaited` if it is given."""
 
     def __init__(self, store: SyncStore, awaited: AsyncStore | None = None) -> None:

@@ -13,7 +13,7 @@ SHARD = 3
 
 
 def entry(number: int, other: str = "bea") -> tuple[str, bytes]:
-    """An entry at position `number`, acknowledged at that stamp."""
+    """An entry at position `number`, acknowledged at that timestamp."""
     return f"{number}-0", Entry("block", "ann", number, other_id=other, at=number).encode()
 
 
