@@ -145,7 +145,7 @@ class Loader:
         count = self.store.count(chain(block_keys, piece_keys))
         if count != expected_count:
             raise StoreRefusedError(
-                f"the store has {count} of {expected_count} records of version {version}; give it more memory, and an "
+                f"the store kept {count} of {expected_count} records of version {version}; give it more memory, and an "
                 "eviction policy that keeps keys without expiry (volatile-lru)"
             )
         # a sample reads back

@@ -9,7 +9,6 @@ from typing import Any
 from models.event_log.event import Event
 from models.schema.columns import CONTROL_CHARACTERS, USER_ID_BYTES, user_id_fault
 from models.schema.event_kinds import EventKind
-from models.schema.vocabulary import UserId
 from models.system.clock import MICROSECONDS
 from service.web.problems import ProblemError, invalid, invalid_all
 
@@ -92,12 +91,12 @@ def _kind(value: Any) -> EventKind:
     return kind
 
 
-def _user_id(value: Any) -> UserId:
+def _user_id(value: Any) -> str:
     if not isinstance(value, str):
         raise _FaultError("is missing" if value is None else "must be a string")
     if fault := user_id_fault(value):
         raise _FaultError(fault)
-    return UserId(value)
+    return value
 
 
 def _at(value: Any) -> int | None:
