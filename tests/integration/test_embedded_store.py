@@ -22,7 +22,7 @@ COMMAND = """
 import sys
 from models.errors import StoreError
 from models.settings import Settings
-from models.store.opening import open_sync
+from models.store.connect import open_sync
 
 store = open_sync(Settings(home=sys.argv[1], redis_timeout_ms=100))
 print("ready", flush=True)
