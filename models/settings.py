@@ -39,73 +39,73 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PYMK_", extra="forbid", frozen=True, hide_input_in_errors=True)
 
     home: Path = Path(".pymk")
-    """directory of versions, event archive and the embedded store's files"""
+    """directory that holds the versions, the event archive and the files of the embedded store"""
 
     namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "pymk"
-    """what every key in the store begins with, so that several networks share one store"""
+    """prefix of every key in the store, so that several networks can share one store"""
 
     redis_url: str | None = None
-    """redis://, rediss:// or unix:// of the store; without it an embedded one runs in `home`"""
+    """address of the store: redis://, rediss:// or unix://; unset: an embedded store runs in PYMK_HOME"""
 
     redis_cluster: bool = False
-    """the store is a Redis Cluster"""
+    """whether the store is a Redis Cluster"""
 
     redis_timeout_ms: Annotated[int, Field(ge=1)] = 200
-    """longest wait for the store's first answer to a request, and for all others; commands wait 100 times as long"""
+    """longest wait of a request for the store in milliseconds, over all its reads; commands wait 100 times as long"""
 
     superseded_ttl_s: Annotated[float, Field(ge=60)] = SUPERSEDED_TTL_S
-    """how long the store keeps a version that is neither active nor the one before it"""
+    """seconds that the store keeps a version that is neither active nor the previous one"""
 
     redis_connections: Annotated[int, Field(ge=1)] = 32
-    """most connections to the store that one process opens (on a cluster: to one node)"""
+    """most connections to the store that one process opens; on a cluster: to each node"""
 
     store_memory_mb: Annotated[int, Field(ge=16)] | None = None
-    """most memory of the embedded store, beyond which it drops ranked lists and superseded versions; unset: no limit"""
+    """most megabytes of the embedded store; when full it drops cached lists and superseded versions; unset: no limit"""
 
     keys: Annotated[dict[SecretStr, frozenset[str]], NoDecode] = Field(default_factory=dict)
-    """who may call: PYMK_KEYS=key:read+write,other:admin; empty: the loopback address only, without keys"""
+    """API keys and their scopes: PYMK_KEYS=key:read+write,other:admin; none: loopback address only, no key asked for"""
 
     contexts: Annotated[frozenset[Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]], NoDecode] = frozenset()
-    """surfaces that lists are made for, beside web, mobile, email and onboarding: PYMK_CONTEXTS=feed,sidebar"""
+    """contexts allowed in addition to web, mobile, email and onboarding: PYMK_CONTEXTS=feed,sidebar"""
 
     diversity_column: str = "company"
-    """column of which a page shows at most `diversity_most` people with one value; a dataset without it: off"""
+    """profile column that diversity looks at; off if the dataset has no such column"""
 
     diversity_most: Annotated[int, Field(ge=1)] = 5
-    """people with one value of `diversity_column` in 20 places; from 20 up: off"""
+    """most people with the same value of PYMK_DIVERSITY_COLUMN in 20 positions; 20 or more: off"""
 
     fatigue_factor: Annotated[float, Field(gt=0, le=1)] = 0.9
-    """what the score of somebody shown is multiplied by for each impression since the viewer's last action; 1: off"""
+    """factor on a candidate's score per impression since the viewer last acted on the candidate; 1: off"""
 
     fatigue_limit: Annotated[int, Field(ge=1)] = 12
-    """impressions without an action after which somebody comes last"""
+    """impressions without an action after which a candidate moves to the end of the viewer's list"""
 
     exposure_limit: Annotated[int, Field(ge=1)] = 2000
-    """impressions of one person within a day, over all viewers, after which the person comes last"""
+    """impressions of one candidate within a day, over all viewers, after which the candidate moves to the end"""
 
     suspicious: Literal["off", "demote", "drop"] = "off"
-    """what happens to accounts that a version holds for suspicious: nothing; they come last; they are not shown"""
+    """suspicious accounts: off (ignore), demote (move to the end of lists) or drop (leave out)"""
 
     suspicious_above: Annotated[float, Field(ge=0, lt=1)] = 0.99
-    """share of ordinary accounts beyond which one is suspicious"""
+    """an account is suspicious if it fits its friends worse than this share of ordinary accounts"""
 
     context_limits: Annotated[dict[str, ContextLimit], NoDecode] = Field(default_factory=dict)
-    """PYMK_CONTEXT_LIMITS=email:5:0.1,sidebar:3: at most so many people in a context, with at least this score"""
+    """limits per context, CONTEXT:MOST or CONTEXT:MOST:SCORE: PYMK_CONTEXT_LIMITS=email:5:0.1 shows 5, scored 0.1 up"""
 
     ranked_ttl_s: Annotated[float, Field(gt=0, le=86400)] = 3600.0
-    """how long a ranked list is served again"""
+    """seconds that a ranked list stays in the cache"""
 
     max_in_flight: Annotated[int, Field(ge=1)] = 256
-    """requests that one process works on at a time; the next are told to come back"""
+    """most requests in progress in one process; further ones are answered 503 with Retry-After"""
 
     max_body_bytes: Annotated[int, Field(ge=1024)] = 8 << 20
-    """largest body of a request"""
+    """largest request body in bytes"""
 
     log_secret: SecretStr | None = None
-    """keys the hash that stands for a user id in log lines; unset: a random one each time the service starts"""
+    """key of the hash that replaces user ids in logs; unset: a random one at every start of the service"""
 
     forbidden_days: Annotated[int, Field(ge=0)] = FORBIDDEN_DAYS
-    """how long a decline or a disconnect keeps two people from being suggested to each other"""
+    """days that a decline or a disconnect keeps two people out of each other's lists"""
 
     @property
     def surfaces(self) -> tuple[str, ...]:

@@ -16,14 +16,13 @@ from models.errors import PymkError
 from models.ranker.ranker import Ranker
 from models.settings import CONTEXTS, Settings
 from models.system import logs
-from models.system.parent_death import tie
+from models.system.parent_death import end_with_parent
 from service.api import admin, erasures, events, health, openapi, users
 from service.api.recommendation_params import PATH
 from service.api.recommendations import Recommendations
 from service.console.pages import console
 from service.container import StoreOpener, built, opened_stores
 from service.explain import route as explain
-from service.server.malloc import keep_heap
 from service.state.served_version import OpenScorer
 from service.web.exception_handlers import answer_error, answer_http_error, answer_validation_error
 from service.web.middleware import Requests
@@ -101,7 +100,6 @@ def from_environment() -> FastAPI:
     """The application of a serving process, whose settings are in the environment; it does not outlive its parent."""
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid is not None:
-        tie(parent.pid)
+        end_with_parent(parent.pid)
     logs.configure()
-    keep_heap()
     return create_app(Settings())

@@ -1,162 +1,197 @@
-"""What the service counts, in the format that Prometheus reads."""
+"""The metrics of the service, in the exposition format of Prometheus."""
 
 import asyncio
 import os
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
+from pathlib import Path
+from secrets import token_hex
+from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+import orjson
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
-MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
-"""prometheus-client's own variable: set before it is imported, values live in files there, shared by processes"""
+SHARED_DIRECTORY = "_PYMK_METRICS_DIRECTORY"
+"""environment variable that `pymk serve` sets for several processes: the directory in which they share their metrics"""
+SHARED_EVERY_S = 0.1
+"""how old the values of another process may be"""
 
 SECONDS = (0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
 """bounds of the histograms of whole requests"""
 STAGE_SECONDS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05)
 """bounds of the histograms of single stages"""
 
-
 _STATUS = tuple(map(str, range(600)))
-GATHERED_S = 0.1
-"""how long counts gather before other processes can read them"""
+_Numbers = Mapping[tuple[str, ...], Sequence[float]]
 
 
-class _Counts(defaultdict[tuple[str, ...], float]):
-    """What a counter is to be raised by, by its labels: an addition instead of a look-up and a lock."""
+class Series(NamedTuple):
+    """One series of a counter."""
 
-    def __init__(self, counter: Counter) -> None:
-        super().__init__(float)
-        self._counter = counter
+    numbers: list[float]
 
-    def flush(self) -> None:
-        """Raises the counter."""
-        for labels, count in self.items():
-            self._counter.labels(*labels).inc(count)
-        self.clear()
+    def inc(self, by: float = 1.0) -> None:
+        """Increments its value."""
+        self.numbers[0] += by
 
 
-class _Times:
-    """What is to be observed by the children of a histogram of one label: sum, and count in each bucket."""
+class Counter:
+    """The series of one counter by their label values. An increment is an addition, without a lock."""
 
-    def __init__(self, histogram: Histogram, bounds: Sequence[float]) -> None:
-        self._histogram, self._bounds = histogram, bounds
-        self._buckets: dict[str, list[int]] = {}
-        self._sums: dict[str, float] = {}
+    family: type[CounterMetricFamily | GaugeMetricFamily] = CounterMetricFamily
+    length = 1
+    """numbers of a series: a value, or of a histogram the count in each bucket and the sum"""
+
+    def __init__(self, name: str, text: str, *labels: str) -> None:
+        self.name, self._text, self._labels = name, text, labels
+        self.series: defaultdict[tuple[str, ...], list[float]] = defaultdict(lambda: [0.0] * self.length)
+        if not labels:
+            self.inc(0)
+
+    def labels(self, *values: str) -> Series:
+        """The series of these label values."""
+        return Series(self.series[values])
+
+    def inc(self, by: float = 1.0) -> None:
+        """Increments the series without labels."""
+        self.labels().inc(by)
+
+    def metric(self, numbers: _Numbers) -> Metric:
+        """The family of these numbers, for prometheus_client."""
+        family = self.family(self.name, self._text, labels=self._labels)
+        for labels, (value,) in numbers.items():
+            family.add_metric(labels, value)
+        return family
+
+
+class Gauge(Counter):
+    """A gauge, which counts only while its process lives."""
+
+    family = GaugeMetricFamily
+
+
+class Histogram(Counter):
+    """The histograms of one label: the count in each bucket, and the sum."""
+
+    def __init__(self, name: str, text: str, label: str, bounds: Sequence[float]) -> None:
+        super().__init__(name, text, label)
+        self._bounds, self.length = bounds, len(bounds) + 2
 
     def observe(self, label: str, seconds: float) -> None:
-        """Takes in one observation."""
-        counts = self._buckets.get(label)
-        if counts is None:
-            counts = self._buckets[label] = [0] * (len(self._bounds) + 1)
-            self._sums[label] = 0.0
-        counts[bisect_left(self._bounds, seconds)] += 1
-        self._sums[label] += seconds
+        """Counts one duration."""
+        numbers = self.series[label,]
+        numbers[bisect_left(self._bounds, seconds)] += 1
+        numbers[-1] += seconds
 
-    def flush(self) -> None:
-        """Has the histogram know of them; prometheus-client offers no way but its own parts to observe many at once."""
-        for label, counts in self._buckets.items():
-            if self._sums[label] or any(counts):
-                child: Any = self._histogram.labels(label)
-                child._sum.inc(self._sums[label])  # noqa: SLF001
-                for bucket, count in zip(child._buckets, counts, strict=True):  # noqa: SLF001
-                    if count:
-                        bucket.inc(count)
-                self._buckets[label], self._sums[label] = [0] * len(counts), 0.0
+    def metric(self, numbers: _Numbers) -> Metric:
+        """The family of these numbers, for prometheus_client."""
+        family = HistogramMetricFamily(self.name, self._text, labels=self._labels)
+        bounds = [*map(floatToGoString, (*self._bounds, float("inf")))]
+        for labels, (*counts, total) in numbers.items():
+            family.add_metric(labels, list(zip(bounds, accumulate(counts), strict=True)), total)
+        return family
 
 
-class Metrics:
-    """One set of counters for an application, in a registry of its own. One thread or loop at a time.
+class Metrics(Collector):
+    """The metrics of one application. One thread or event loop at a time.
 
-    What every request counts is gathered for GATHERED_S, or until `text` is asked for: each count under a lock of
-    prometheus-client's costs as much as ten that gather. Where prometheus-client keeps its values in the files of
-    PROMETHEUS_MULTIPROC_DIR, `text` adds up all processes.
+    prometheus_client collects the numbers when they are read. Its own counters take a lock: 1.2 µs an increment and
+    1.6 µs an observation instead of 0.09 µs and 0.22 µs here, some ten of them for each request. If `pymk serve` runs
+    several processes, each writes its numbers into a file of the shared directory every SHARED_EVERY_S, and `text` adds
+    those of all: of processes that have ended the counters, but not the gauges.
     """
 
     def __init__(self) -> None:
-        registry = CollectorRegistry()
-        self._registry = registry
-        self.requests = Counter(
-            "pymk_requests", "Requests answered, by route and status.", ["route", "status"], registry=registry
-        )
-        self.seconds = Histogram(
-            "pymk_request_seconds", "Time to answer, by route.", ["route"], buckets=SECONDS, registry=registry
-        )
-        self.served = Counter("pymk_served", "Lists answered, by how they came about.", ["served"], registry=registry)
-        self.stages = Histogram(
-            "pymk_stage_seconds", "Time in each stage of a list.", ["stage"], buckets=STAGE_SECONDS, registry=registry
-        )
-        self.drops = Counter("pymk_drops", "Candidates kept out of a list, by rule.", ["rule"], registry=registry)
-        self.moved = Counter(
-            "pymk_moved", "Candidates put aside or left out by a soft rule, by rule.", ["rule"], registry=registry
-        )
-        self.events = Counter("pymk_events", "Events posted, by what became of them.", ["outcome"], registry=registry)
-        self.degraded = Counter("pymk_degraded", "What had to be done without, by kind.", ["reason"], registry=registry)
-        self.in_flight = Gauge("pymk_in_flight", "Requests in work.", registry=registry, multiprocess_mode="livesum")
-        self.switches = Counter("pymk_version_switches", "Versions taken up.", registry=registry)
-        self._outcomes, self._answers = _Counts(self.served), _Counts(self.requests)
-        self._drops, self._moved = _Counts(self.drops), _Counts(self.moved)
-        self._stages, self._routes = _Times(self.stages, STAGE_SECONDS), _Times(self.seconds, SECONDS)
-        self._in_work = 0
-        self._is_gathering = False
+        self.requests = Counter("pymk_requests", "Requests answered, by route and HTTP status.", "route", "status")
+        self.seconds = Histogram("pymk_request_seconds", "Seconds to answer, by route.", "route", SECONDS)
+        self.served = Counter("pymk_served", "Lists answered, by `served`.", "served")
+        self.stages = Histogram("pymk_stage_seconds", "Seconds of a list, by stage.", "stage", STAGE_SECONDS)
+        self.drops = Counter("pymk_drops", "Candidates dropped by hard rules, by rule.", "rule")
+        self.moved = Counter("pymk_moved", "Candidates moved to the end or left out, by soft rule.", "rule")
+        self.events = Counter("pymk_events", "Events posted, by outcome.", "outcome")
+        self.degraded = Counter("pymk_degraded", "Failures worked around, by kind.", "reason")
+        self.in_flight = Gauge("pymk_in_flight", "Requests in progress.")
+        self.switches = Counter("pymk_version_switches", "Switches to another version.")
+        self._families = {family.name: family for family in vars(self).values()}
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        directory, self._written = os.environ.get(SHARED_DIRECTORY), b""
+        self._file = Path(directory) / f"{os.getpid()}-{token_hex(4)}.json" if directory else None
+        if self._file:
+            self._share_regularly(self._file)
 
     def in_work(self, requests: int) -> None:
-        """Notes how many requests are in work."""
-        self._in_work = requests
-        if not self._is_gathering:
-            self._gather()
+        """Sets the number of requests in flight."""
+        self.in_flight.series[()][0] = requests
 
     def listed(
         self, served: str, stages: Mapping[str, float], drops: Mapping[str, int], moved: Mapping[str, int]
     ) -> None:
-        """Counts one list: how it came about, seconds of each stage, candidates dropped and put aside by rule."""
-        self._outcomes[(served,)] += 1
+        """Counts one list: how it was served, seconds of each stage, candidates dropped and moved by rule."""
+        self.served.series[served,][0] += 1
         for stage, seconds in stages.items():
-            self._stages.observe(stage, seconds)
+            self.stages.observe(stage, seconds)
         for rule, count in drops.items():
-            self._drops[(rule,)] += count
+            self.drops.series[rule,][0] += count
         for rule, count in moved.items():
-            self._moved[(rule,)] += count
-        if not self._is_gathering:
-            self._gather()
+            self.moved.series[rule,][0] += count
 
     def posted(self, **outcomes: int) -> None:
-        """Counts the events of one request by what became of them."""
+        """Counts the events of one request by their outcome."""
         for outcome, count in outcomes.items():
             if count:
                 self.events.labels(outcome).inc(count)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Counts one request."""
-        self._answers[route, _STATUS[status]] += 1
-        self._routes.observe(route, seconds)
-        if not self._is_gathering:
-            self._gather()
+        self.requests.series[route, _STATUS[status]][0] += 1
+        self.seconds.observe(route, seconds)
 
-    def flush(self) -> None:
-        """Has prometheus-client know of all that was counted."""
-        self._is_gathering = False
-        for gathered in (self._outcomes, self._answers, self._drops, self._moved, self._stages, self._routes):
-            gathered.flush()
-        self.in_flight.set(self._in_work)
-
-    def _gather(self) -> None:
-        """Flushes in a while; at once where no loop runs."""
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            self.flush()
-            return
-        self._is_gathering = True
-        loop.call_later(GATHERED_S, self.flush)
+    def collect(self) -> Iterator[Metric]:
+        """prometheus_client: every family, over all processes."""
+        totals = {name: dict(family.series) for name, family in self._families.items()}
+        for name, labels, numbers in self._shared_by_others():
+            own = totals[name].get(labels, [0.0] * len(numbers))
+            totals[name][labels] = [sum(pair) for pair in zip(own, numbers, strict=True)]
+        for name, family in self._families.items():
+            yield family.metric(totals[name])
 
     def text(self) -> bytes:
-        """The exposition text."""
-        self.flush()
-        if MULTIPROCESS in os.environ:
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-            return generate_latest(registry)
+        """The exposition text. It is shared first, so that no later text of another process counts less."""
+        if self._file:
+            self._share(self._file)
         return generate_latest(self._registry)
+
+    def _share_regularly(self, file: Path) -> None:
+        self._share(file)
+        asyncio.get_running_loop().call_later(SHARED_EVERY_S, self._share_regularly, file)
+
+    def _share(self, file: Path) -> None:
+        """Writes the numbers of this process if they changed."""
+        content = orjson.dumps([(one.name, *of) for one in self._families.values() for of in one.series.items()])
+        if content != self._written:
+            aside = file.with_suffix(".aside")
+            aside.write_bytes(content)
+            aside.replace(file)  # so that no process reads a part of it
+            self._written = content
+
+    def _shared_by_others(self) -> Iterator[tuple[str, tuple[str, ...], list[float]]]:
+        """Name, label values and numbers of every series of the other processes."""
+        for file in self._file.parent.glob("*.json") if self._file else ():
+            is_alive = _is_alive(int(file.name.partition("-")[0]))
+            for name, labels, numbers in orjson.loads(file.read_bytes()) if file != self._file else ():
+                if is_alive or not isinstance(self._families[name], Gauge):
+                    yield name, tuple(labels), numbers
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except OSError:
+        return False
+    return True

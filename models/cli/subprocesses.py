@@ -11,7 +11,7 @@ from typing import IO, Self
 import typer
 
 from models.errors import PymkError
-from models.system.parent_death import tether
+from models.system.parent_death import end_child_with_parent
 
 _GRACE_S = 10.0
 _POLL_S = 0.1
@@ -50,7 +50,7 @@ class Children:
             stdout=stdout,
             text=True,
             start_new_session=True,
-            preexec_fn=tether(),  # noqa: PLW1509 - the main thread runs alone here
+            preexec_fn=end_child_with_parent(),  # noqa: PLW1509 - the main thread runs alone here
         )
         self._running.append((arguments[0], child))
         return child

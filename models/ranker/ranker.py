@@ -25,7 +25,6 @@ from models.kernels.ranker_head import (
     gather_vectors,
     join,
 )
-from models.ranker.array_buffers import Scratch
 from models.ranker.attribution import Explanation, Head
 from models.schema.pair_features import (
     ALLOCATION,
@@ -123,7 +122,6 @@ class Ranker:
         self._first: list[Floats] = [np.ascontiguousarray(part[..., units], dtype=np.float32) for part in parts]
         """the first layer without the towers' product, of the units that are read"""
         self._first_product = np.ascontiguousarray(self._product[:, units])
-        self._scratch = Scratch()
 
     @classmethod
     def open(cls, directory: Path) -> "Ranker":
@@ -175,22 +173,21 @@ class Ranker:
         logits = np.empty(len(block), dtype=np.float32)
         join(hidden, _NO_PRODUCT if product is None else product, logits)
         if self._head_speaks:
-            width = len(self._last)
-            second = np.matmul(hidden[:, :-1], self._second, out=self._scratch.array("second", len(block), width))
+            second = hidden[:, :-1] @ self._second
             finish(second, self._second_bias, self._last, logits)
         logits += self._last_bias
         return logits
 
     def _first_layer(self, tables: PersonTables, block: Block, viewer: ViewerInputs) -> Floats:
-        """(m, h + 1) what pair features and extra inputs make of the head's hidden units, and past them; scratch."""
+        """(m, h + 1) what pair features and extra inputs make of the head's hidden units, and past them."""
         read = len(block.codes), len(viewer.statistics), tables.statistics.shape[1]
         if read != _READ:  # the kernels look no bounds up
             raise CorruptRecordError(f"features and statistics number {read} where the ranker reads {_READ}")
-        m, reads, width = len(block), len(PAIR_FEATURES) + len(EXTRA_INPUTS) + 1, len(self._first[0])
-        weights = self._scratch.array("weights", reads, width)
+        reads = len(PAIR_FEATURES) + len(EXTRA_INPUTS) + 1
+        weights = np.empty((reads, len(self._first[0])), dtype=np.float32)
         bias, past, absolute, relative, extra = self._first
         fold(bias, past, absolute, relative, extra, block.low, block.high, viewer.statistics, weights)
-        pair = self._scratch.array("pair", reads, m)
+        pair = np.empty((reads, len(block)), dtype=np.float32)
         gather(
             block.rows,
             block.codes,
@@ -206,14 +203,16 @@ class Ranker:
         )
         overlap = pair[len(PAIR_FEATURES)]
         np.log1p(overlap, out=overlap)  # NumPy computes sixteen at once, a kernel one by one
-        return np.matmul(pair.T, weights, out=self._scratch.array("hidden", m, width))
+        hidden: Floats = pair.T @ weights
+        return hidden
 
     def _towers_product(self, tables: PersonTables, block: Block, viewer: ViewerInputs) -> Floats:
-        """(m, h + 1) what the towers' product makes of the same; scratch."""
+        """(m, h + 1) what the towers' product makes of the same."""
         weights = self.query(viewer.tower_inputs.astype(np.float32))[:, None] * self._first_product
-        vectors = self._scratch.array("vectors", len(block), tables.candidate_vectors.shape[1])
+        vectors = np.empty((len(block), tables.candidate_vectors.shape[1]), dtype=np.float32)
         gather_vectors(block.rows, tables.candidate_vectors, vectors)
-        return np.matmul(vectors, weights, out=self._scratch.array("product", len(block), weights.shape[1]))
+        product: Floats = vectors @ weights
+        return product
 
     def scores(self, tables: PersonTables, block: Block, context: str, inputs: ViewerInputs | None = None) -> Floats:
         """(m,) float32 probabilities of friendship, 0-1, in the order of the block; `inputs` as `logits` takes them."""

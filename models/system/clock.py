@@ -1,6 +1,6 @@
-"""Stamps: when something was acknowledged, in microseconds since 1970 UTC. They alone decide order.
+"""Timestamps: when an event was acknowledged, in microseconds since 1970 UTC. They alone decide the order of events.
 
-What a client says of the moment (`at`) is a signal for learning and never decides anything.
+The time that a client states (`at`) is a signal for training and decides nothing.
 """
 
 import time
@@ -10,11 +10,11 @@ MICROSECONDS = 1_000_000
 """in a second"""
 
 SETTLE_US = 2 * MICROSECONDS
-"""how long after its stamp an event may reach the log; a night's cut stays so far behind the clock.
-The clocks of hosts that write to one store have to agree to a fraction of it."""
+"""how long after its timestamp an event may reach the log; the cut-off of a night is this far behind the clock.
+The clocks of hosts that write to one store must agree to a fraction of it."""
 
 OLDEST_S = 30 * 86_400
-"""an `at` further back than this is taken as this"""
+"""an older `at` is set to this age"""
 
 
 def now_us() -> int:
@@ -23,14 +23,14 @@ def now_us() -> int:
 
 
 def next_timestamp_us(now: int, lasts: Iterable[int]) -> int:
-    """The stamp of what is acknowledged at `now`: later than every one of `lasts`, whatever the clocks say."""
+    """The timestamp of an event that is acknowledged at `now`: later than each of `lasts`, whatever the clock."""
     return max(now, *(last + 1 for last in lasts), 0)
 
 
 def clamped(at: int | None, now: int) -> tuple[int, bool]:
-    """`at` within the last OLDEST_S seconds before `now`, and whether it had to be moved; all in microseconds.
+    """`at` within the last OLDEST_S seconds before `now`, and whether that changed it; all in microseconds.
 
-    None is `now`.
+    None means `now`.
     """
     if at is None:
         return now, False

@@ -1,4 +1,4 @@
-"""Files and directories that are either whole or absent, and arrays read from them."""
+"""Files and directories that are written atomically, and arrays read from them."""
 
 import fcntl
 import hashlib
@@ -19,9 +19,9 @@ from models.errors import ArtefactError
 
 @contextmanager
 def writing(path: Path) -> Iterator[BinaryIO]:
-    """A binary file that takes the place of `path` when the block ends, and leaves nothing when it raises.
+    """A binary file that replaces `path` when the block ends, and leaves nothing if it raises.
 
-    Written aside under the same directory, synced to disk, renamed over `path`, and the directory synced.
+    It is written aside in the same directory, synced to disk and renamed to `path`; then the directory is synced.
     """
     aside = path.with_name(f".{path.name}.{os.getpid()}.aside")
     try:
@@ -50,7 +50,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a file. Raises ArtefactError where it is missing."""
+    """The content of a file. Raises ArtefactError if it is missing."""
     try:
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -58,7 +58,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_json(path: Path) -> Any:
-    """The JSON value of a file. Raises ArtefactError where it is missing or is no JSON."""
+    """The JSON value of a file. Raises ArtefactError if it is missing or is no JSON."""
     try:
         return orjson.loads(read_bytes(path))
     except orjson.JSONDecodeError as error:
@@ -77,10 +77,10 @@ def write_array(path: Path, array: NDArray[Any]) -> None:
 
 
 def read_array(path: Path, dtype: DTypeLike, shape: Sequence[int | None]) -> NDArray[Any]:
-    """The array of a .npy file, memory-mapped and read-only; `None` in `shape` takes any length.
+    """The array of a .npy file, memory-mapped and read-only; `None` in `shape` accepts any length.
 
     The view is a plain ndarray: indexing a `numpy.memmap` costs several times as much.
-    Raises ArtefactError where the file is missing, truncated, or of another type or shape.
+    Raises ArtefactError if the file is missing, truncated, or of another type or shape.
     """
     try:
         array = np.asarray(_mapped(path))
@@ -99,8 +99,8 @@ def read_array(path: Path, dtype: DTypeLike, shape: Sequence[int | None]) -> NDA
 def _mapped(path: Path) -> NDArray[Any]:
     """The array of a .npy file as `numpy.memmap`.
 
-    NumPy parses the header with `ast`, which in CPython 3.11 may fail by SystemError when another thread parses at the
-    same moment (python/cpython#106905): such a failure says nothing about the file, and is tried again.
+    NumPy parses the header with `ast`, which in CPython 3.11 may raise SystemError if another thread parses at the same
+    time (python/cpython#106905). Such an error says nothing about the file, so reading is retried.
     """
     for _ in range(9):
         try:
@@ -113,7 +113,7 @@ def _mapped(path: Path) -> NDArray[Any]:
 def map_bytes(path: Path, length: int) -> NDArray[np.uint8]:
     """The bytes of a file, (length,) uint8, memory-mapped and read-only.
 
-    Raises ArtefactError where the file is missing or has another length.
+    Raises ArtefactError if the file is missing or has another length.
     """
     try:
         size = path.stat().st_size
@@ -127,7 +127,7 @@ def map_bytes(path: Path, length: int) -> NDArray[np.uint8]:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file in hexadecimal. Raises ArtefactError where it is missing."""
+    """The SHA-256 of a file in hexadecimal. Raises ArtefactError if it is missing."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -136,7 +136,7 @@ def sha256(path: Path) -> str:
 
 
 def sync_directory(directory: Path) -> None:
-    """Makes the names in a directory survive a power cut."""
+    """Syncs the names in a directory to disk."""
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -145,7 +145,7 @@ def sync_directory(directory: Path) -> None:
 
 
 def sync_tree(directory: Path) -> None:
-    """Makes every file and name below a directory survive a power cut."""
+    """Syncs every file and name below a directory to disk."""
     for path in directory.rglob("*"):
         if path.is_dir():
             sync_directory(path)
@@ -156,9 +156,9 @@ def sync_tree(directory: Path) -> None:
 
 
 def put_in_place(directory: Path, final: Path) -> None:
-    """Renames a finished directory to `final`, synced; what stood there is removed after.
+    """Renames a finished directory to `final`, synced, and removes the directory that it replaces.
 
-    Both must lie on one file system. Files of the old directory stay readable by whoever has them mapped.
+    Both must be on one file system. Processes that have files of the old directory mapped can still read them.
     """
     sync_tree(directory)
     old = final.with_name(f".{final.name}.{os.getpid()}.old")
@@ -170,7 +170,8 @@ def put_in_place(directory: Path, final: Path) -> None:
 
 
 def remove_tree(directory: Path) -> None:
-    """Removes a directory and all below it, if it exists: under a hidden name first, so that no half stays visible."""
+    """Removes a directory and everything in it, if it exists: renamed to a hidden name first, so that no part of it is
+    visible if the process is killed."""
     if not directory.exists():
         return
     doomed = directory
@@ -182,9 +183,9 @@ def remove_tree(directory: Path) -> None:
 
 @contextmanager
 def locked(path: Path, wait_s: float) -> Iterator[bool]:
-    """Holds an exclusive lock on a file, created where missing; yields whether it was had within `wait_s` seconds.
+    """Holds an exclusive lock on a file, created if missing; yields whether it was acquired within `wait_s` seconds.
 
-    The kernel lets go of it when the process ends, however it ends. Two threads of one process exclude each other too.
+    The kernel releases it when the process ends, for any reason. It excludes two threads of one process too.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + wait_s

@@ -1,4 +1,4 @@
-"""A child process that does not outlive the one that started it, however that ends."""
+"""A child process that ends when the process that started it ends, for any reason."""
 
 import ctypes
 import os
@@ -8,28 +8,28 @@ from collections.abc import Callable
 _PR_SET_PDEATHSIG = 1
 
 
-def tether(number: signal.Signals = signal.SIGTERM) -> Callable[[], None]:
-    """What Popen runs between fork and exec (`preexec_fn`), so that the kernel sends the child a signal at the end.
+def end_child_with_parent(number: signal.Signals = signal.SIGTERM) -> Callable[[], None]:
+    """A `preexec_fn` for Popen: the kernel sends the child a signal when this process ends.
 
-    The signal comes when the *thread* that started the child ends, so start it from the main thread. Where the kernel
-    offers no such thing (it is Linux's), nothing happens.
+    The signal is sent when the *thread* that started the child ends, so start it from the main thread. Does nothing if
+    the kernel has no such feature (it is Linux's).
     """
-    parent, prctl = os.getpid(), _prctl()  # found before the fork, after which a library had better not be opened
-    return lambda: _tie(prctl, parent, number)
+    parent, prctl = os.getpid(), _prctl()  # found before the fork: opening a library after it may deadlock
+    return lambda: _request_signal(prctl, parent, number)
 
 
-def tie(parent: int, number: signal.Signals = signal.SIGTERM) -> None:
-    """Ties the calling process to the one that started it, which is `parent`; ends it where that is gone already.
+def end_with_parent(parent: int, number: signal.Signals = signal.SIGTERM) -> None:
+    """Has the kernel send the calling process a signal when its parent `parent` ends; exits if it has already ended.
 
     For a process that a library started: the parent's thread that did so must live as long as the parent.
     """
-    _tie(_prctl(), parent, number)
+    _request_signal(_prctl(), parent, number)
 
 
 def _prctl() -> Callable[..., int] | None:
     return getattr(ctypes.CDLL(None), "prctl", None)
 
 
-def _tie(prctl: Callable[..., int] | None, parent: int, number: signal.Signals) -> None:
+def _request_signal(prctl: Callable[..., int] | None, parent: int, number: signal.Signals) -> None:
     if prctl is not None and (prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0) != 0 or os.getppid() != parent):
         os._exit(127)

@@ -1,4 +1,4 @@
-"""One connection to the service: a request, its answer, the next request."""
+"""One connection to the service, for one request at a time."""
 
 import asyncio
 from dataclasses import dataclass
@@ -6,125 +6,126 @@ from typing import Protocol, cast
 
 import httptools
 
-_LOOKED_AT = 1200
-"""bytes of a body among which `served` stands: before it come at most an id and two tokens"""
+_SEARCHED_BYTES = 1200
+"""of a body; `served` stands within them: only an id and two tokens come before it"""
 _SERVED = b'"served":"'
 
 
 @dataclass(slots=True)
-class Asked:
-    """A request under way."""
+class Request:
+    """A request in flight."""
 
-    at_s: float
+    start_s: float
     """intended start, of time.monotonic()"""
     kind: int
-    """position in service.loadtest.mix.KINDS"""
-    person: int
+    """position in service.loadtest.workload.KINDS"""
+    user: int
+    """position of the user"""
     measured: bool
-    """it starts after the warm-up"""
+    """False during the warm-up"""
     sent_s: float = 0.0
 
 
 @dataclass(slots=True)
-class Answer:
-    """What came back."""
+class Response:
+    """What is counted of a response."""
 
     status: int = 0
     timing: bytes = b""
     """the header Server-Timing"""
     retry_after: bool = False
     served: str = ""
-    """how the list came about, by its own word"""
+    """the field `served` of the list"""
 
 
 class Owner(Protocol):
-    """Whom a connection tells what became of its request."""
+    """Gets the outcome of each request of a connection."""
 
-    def answered(self, connection: "Connection", asked: Asked, answer: Answer) -> None:
-        """The answer is complete; the connection can take another request unless it is closing."""
+    def on_response(self, connection: "Connection", request: Request, response: Response) -> None:
+        """The response is complete; the connection can take another request unless it is closing."""
         ...
 
-    def broken(self, connection: "Connection", asked: Asked | None, reason: str) -> None:
-        """The connection is no more; `asked` was not answered."""
+    def on_broken(self, connection: "Connection", request: Request | None, reason: str) -> None:
+        """The connection is lost; `request` got no response."""
         ...
 
 
 class Connection(asyncio.Protocol):
-    """A client's end on the parser that uvicorn uses, without the layers of a client library."""
+    """The client's end of a connection, on the parser that uvicorn uses, without the layers of a client library."""
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
-        self._answer = Answer()
-        self.asked: Asked | None = None
+        self._response = Response()
+        self.request: Request | None = None
 
     @property
-    def usable(self) -> bool:
+    def is_usable(self) -> bool:
         """Whether a request can be sent."""
         return self._transport is not None and not self._transport.is_closing()
 
-    def send(self, asked: Asked, message: bytes) -> None:
+    def send(self, request: Request, message: bytes) -> None:
         """Sends a request; one at a time."""
-        assert self._transport is not None  # noqa: S101  # the owner asked `usable`
-        self.asked = asked
+        assert self._transport is not None  # noqa: S101  # the owner checked `is_usable`
+        self.request = request
         self._transport.write(message)
 
     def abort(self) -> None:
-        """Closes at once, without a word to the owner."""
-        self.asked = None
+        """Closes at once, without a call to the owner."""
+        self.request = None
         if self._transport is not None:
             transport, self._transport = self._transport, None
             transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """asyncio: it stands."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's are none by inheritance
+        """asyncio: the connection is open."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's do not inherit from it
 
     def data_received(self, data: bytes) -> None:
-        """asyncio: bytes came."""
+        """asyncio: bytes arrived."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
             self._break("protocol")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """asyncio: it fell."""
+        """asyncio: the connection is closed."""
         if self._transport is not None:
             self._break("closed")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """httptools: a header of the answer."""
+        """httptools: a header of the response."""
         length = len(name)
         if length == 13 and name.lower() == b"server-timing":
-            self._answer.timing = value
+            self._response.timing = value
         elif length == 11 and name.lower() == b"retry-after":
-            self._answer.retry_after = True
+            self._response.retry_after = True
 
     def on_body(self, body: bytes) -> None:
-        """httptools: a part of the body, of which the first says how the list came about."""
-        answer = self._answer
-        if not answer.served:
-            start = body.find(_SERVED, 0, _LOOKED_AT)
+        """httptools: a part of the body, of which the first holds `served`."""
+        response = self._response
+        if not response.served:
+            start = body.find(_SERVED, 0, _SEARCHED_BYTES)
             if start >= 0:
                 start += len(_SERVED)
-                answer.served = body[start : body.find(b'"', start, start + 40)].decode("ascii", "replace")
+                response.served = body[start : body.find(b'"', start, start + 40)].decode("ascii", "replace")
 
     def on_message_complete(self) -> None:
-        """httptools: the answer is whole."""
-        asked, self.asked = self.asked, None
-        answer, self._answer = self._answer, Answer()
-        if asked is None:
+        """httptools: the response is complete."""
+        request, self.request = self.request, None
+        response, self._response = self._response, Response()
+        if request is None:
             self._break("protocol")
             return
-        answer.status = self._parser.get_status_code()
+        response.status = self._parser.get_status_code()
         if not self._parser.should_keep_alive():
             transport, self._transport = self._transport, None
             if transport is not None:
                 transport.close()
-        self._owner.answered(self, asked, answer)
+        self._owner.on_response(self, request, response)
 
     def _break(self, reason: str) -> None:
-        asked = self.asked
+        request = self.request
         self.abort()
-        self._owner.broken(self, asked, reason)
+        self._owner.on_broken(self, request, reason)

@@ -1,4 +1,4 @@
-"""Pictures of a run, and of a search for the highest rate."""
+"""Plots of a run, and of a search for the highest rate."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,12 +9,12 @@ from models.errors import UsageError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_SHOWN = ("p50", "p99", "p99.9")
+_QUANTILES = ("p50", "p99", "p99.9")
 _NINES = (0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
 
 
 def check_matplotlib(path: Path) -> None:
-    """Raises UsageError where pictures cannot be drawn, or not in this format."""
+    """Raises UsageError if matplotlib is missing or the format is not PNG."""
     if path.suffix != ".png":
         raise UsageError(f"--plot draws PNG: name a file that ends in .png, not {path.name}")
     try:
@@ -24,7 +24,7 @@ def check_matplotlib(path: Path) -> None:
 
 
 def draw(path: Path, run: dict[str, Any], runs: Sequence[dict[str, Any]], p99_ms: float | None) -> None:
-    """Writes a PNG: latency by share of requests and along a run; beside several, latency by their rates as well."""
+    """Writes a PNG: latency by share of requests and over time, and of several runs also by rate."""
     from matplotlib.figure import Figure
 
     several = len(runs) > 1
@@ -33,41 +33,41 @@ def draw(path: Path, run: dict[str, Any], runs: Sequence[dict[str, Any]], p99_ms
     load = run["load"]
     mark = "PARTIAL: " if run["partial"] else ""
     figure.suptitle(f"{mark}{run['url']}, {load['rate_per_s']:.0f} requests/s, {load['duration_s']:.0f} s")
-    by_share(panels[0], run, p99_ms)
-    _along(panels[1], run)
+    plot_by_share(panels[0], run, p99_ms)
+    _plot_over_time(panels[1], run)
     if several:
-        _by_rate(panels[2], runs, p99_ms)
+        _plot_by_rate(panels[2], runs, p99_ms)
     figure.savefig(path, dpi=120, format="png")
 
 
-def by_share(panel: "Axes", run: dict[str, Any], p99_ms: float | None) -> None:
-    """Latency against the share of requests, drawn out towards 1 as far as their number n can tell: to 1 - 1/n."""
-    most = 2
+def plot_by_share(panel: "Axes", run: dict[str, Any], p99_ms: float | None) -> None:
+    """Latency by the share of requests, on a scale that stretches towards 1 and ends at 1 - 1/n for n requests."""
+    largest = 2
     for kind, one in run["kinds"].items():
         cells = one["histogram_ms"]
         total, seen = sum(count for _, count in cells), 0
         places, heights = [], []
         for edge, count in cells:
             seen += count
-            places.append(total / max(total - seen, 1))  # the slowest is not at 1, which would be at infinity
+            places.append(total / max(total - seen, 1))  # a share of 1 would lie at infinity
             heights.append(edge)
         if places:
             panel.step([1, *places], [heights[0], *heights], where="pre", label=kind)
-            most = max(most, total)
+            largest = max(largest, total)
     if p99_ms is not None:
         panel.plot([1, 100, 100], [p99_ms, p99_ms, 0.1], color="grey", linestyle=":", label="SLO")
     panel.set(xscale="log", yscale="log", xlabel="share of requests", ylabel="latency from intended start, ms")
-    told = [share for share in _NINES if (1 - share) * most > 1 - 1e-9]
-    panel.set_xticks([1 / (1 - share) for share in told], [f"{share:g}" for share in told])
+    ticks = [share for share in _NINES if (1 - share) * largest > 1 - 1e-9]
+    panel.set_xticks([1 / (1 - share) for share in ticks], [f"{share:g}" for share in ticks])
     panel.set_xticks([], minor=True)
-    panel.set_xlim(1, most)
+    panel.set_xlim(1, largest)
     panel.grid(visible=True, alpha=0.3)
-    if panel.lines:  # nothing is drawn of kinds that were not answered
+    if panel.lines:  # kinds without an answer have no line
         panel.legend()
 
 
-def _along(panel: "Axes", run: dict[str, Any]) -> None:
-    """Latency and answers along the run."""
+def _plot_over_time(panel: "Axes", run: dict[str, Any]) -> None:
+    """Latency and answers over the run."""
     timeline = run["timeline"]
     seconds = [part["second"] for part in timeline]
     for name in ("p50_ms", "p99_ms", "max_ms"):
@@ -80,10 +80,10 @@ def _along(panel: "Axes", run: dict[str, Any]) -> None:
     other.set(ylabel="answers/s (grey)", ylim=(0, None))
 
 
-def _by_rate(panel: "Axes", runs: Sequence[dict[str, Any]], p99_ms: float | None) -> None:
-    """Latency against the rate of each step."""
+def _plot_by_rate(panel: "Axes", runs: Sequence[dict[str, Any]], p99_ms: float | None) -> None:
+    """Latency by the rate of each step."""
     stepped = sorted((run["load"]["rate_per_s"], run["all"]["latency_ms"]) for run in runs if run["all"]["latency_ms"])
-    for name in _SHOWN:
+    for name in _QUANTILES:
         panel.plot([rate for rate, _ in stepped], [named[name] for _, named in stepped], marker=".", label=name)
     if p99_ms is not None:
         panel.axhline(p99_ms, color="grey", linestyle=":", label="SLO p99")

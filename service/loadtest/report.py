@@ -1,4 +1,4 @@
-"""What is said of a run: as a document for machines and as text for people."""
+"""The report of a run: a JSON document, and text."""
 
 import os
 import platform
@@ -6,50 +6,44 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from service.loadtest.checks import Checks
-from service.loadtest.counters import Outcomes, Tally
-from service.loadtest.histogram import Histogram
-from service.loadtest.mix import KINDS
-from service.loadtest.processes import Finished, Load
-from service.loadtest.slo import (
-    Slo,
-    bottleneck,
-    latency,
-    unanswered_share,
-)
+from service.loadtest.counters import Counters, Durations, Outcomes
+from service.loadtest.processes import Load, RunResult
+from service.loadtest.slo import Slo, bottleneck, latency, unanswered_share
+from service.loadtest.workload import KINDS
 
 QUANTILES = (("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0))
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the run comes to."""
+    """The verdict on a run."""
 
     bottleneck: list[str]
-    """why the harness cannot vouch for it"""
+    """why the harness limited the run"""
     missed: list[str]
-    """what of the objectives was not kept"""
+    """objectives that were missed"""
     faults: list[str]
-    """what was wrong with answers"""
+    """faults of checked answers"""
 
     @classmethod
-    def of(cls, finished: Finished, slo: Slo, max_lateness_ms: float, checks: Checks) -> "Judgement":
-        """Judges a run."""
-        return cls(bottleneck(finished, max_lateness_ms), slo.missed(finished), checks.faults)
+    def of(cls, result: RunResult, slo: Slo, max_lateness_ms: float, checks: Checks) -> "Judgement":
+        """The judgement of a run."""
+        return cls(bottleneck(result, max_lateness_ms), slo.missed(result), checks.faults)
 
 
 def document(
-    load: Load, finished: Finished, judgement: Judgement, slo: Slo, checks: Checks, version: dict[str, Any]
+    load: Load, result: RunResult, judgement: Judgement, slo: Slo, checks: Checks, version: dict[str, Any]
 ) -> dict[str, Any]:
     """A run as a JSON document; durations in milliseconds."""
-    tally, seconds = finished.tally, max(finished.measured_s, 1e-9)
-    late = tally.lateness.histogram()
+    counters, seconds = result.counters, max(result.measured_s, 1e-9)
     return {
         "url": load.target.origin + load.target.prefix,
         "version": version,
-        "partial": finished.partial,
+        "partial": result.partial,
+        # the load
         "load": {
             "rate_per_s": load.rate,
-            "duration_s": finished.measured_s,
+            "duration_s": result.measured_s,
             "warm_up_s": load.warm_up_s,
             "processes": load.processes,
             "connections": load.connections,
@@ -62,29 +56,31 @@ def document(
             "seed": load.seed,
         },
         "slo": {**asdict(slo), "missed": judgement.missed},
+        # the responses
         "all": {
-            "asked": tally.asked,
-            "answered": sum(one.answered for one in tally.outcomes),
-            "answered_per_s": sum(one.answered for one in tally.outcomes) / seconds,
-            "unanswered_share": unanswered_share(finished),
-            "latency_ms": _milliseconds(latency(finished)),
+            "asked": counters.started,
+            "answered": sum(one.answered for one in counters.outcomes),
+            "answered_per_s": sum(one.answered for one in counters.outcomes) / seconds,
+            "unanswered_share": unanswered_share(result),
+            "latency_ms": _milliseconds(latency(result)),
         },
         "kinds": {
             kind.value: _of_kind(one)
-            for kind, one in zip(KINDS, tally.outcomes, strict=True)
+            for kind, one in zip(KINDS, counters.outcomes, strict=True)
             if kind in load.mix.shares
         },
+        # how far the figures can be trusted, and their course
         "harness": {
             "bottleneck": judgement.bottleneck,
-            "planned": tally.planned,
-            "asked": tally.asked,
-            "lateness_ms": _milliseconds(late),
-            "waited_for_a_connection": tally.waited,
-            "waiting_ms": _milliseconds(tally.waiting.histogram()),
-            "processor_share": finished.processor_share,
+            "planned": counters.planned,
+            "asked": counters.started,
+            "lateness_ms": _milliseconds(counters.lateness),
+            "waited_for_a_connection": counters.waited,
+            "waiting_ms": _milliseconds(counters.waiting),
+            "processor_share": result.processor_share,
         },
         "checks": asdict(checks),
-        "timeline": _timeline(tally),
+        "timeline": _timeline(counters),
         "machine": {
             "system": platform.platform(),
             "processors": os.cpu_count(),
@@ -94,46 +90,45 @@ def document(
 
 
 def _of_kind(outcomes: Outcomes) -> dict[str, Any]:
-    seen = outcomes.latency.histogram()
     return {
-        "asked": outcomes.asked,
+        "asked": outcomes.started,
         "answered": outcomes.answered,
         "refused": outcomes.refused,
         "errors": dict(outcomes.errors),
         "statuses": {str(status): count for status, count in outcomes.statuses.items()},
         "served": dict(outcomes.served),
-        "latency_ms": _milliseconds(seen),
-        "from_send_ms": _milliseconds(outcomes.from_send.histogram()),
-        "stages_ms": {stage: _milliseconds(one.histogram()) for stage, one in outcomes.stages.items()},
-        "histogram_ms": [[1000 * edge, count] for edge, count in seen.filled()],
+        "latency_ms": _milliseconds(outcomes.latency),
+        "from_send_ms": _milliseconds(outcomes.from_send),
+        "stages_ms": {stage: _milliseconds(one) for stage, one in outcomes.stages.items()},
+        "histogram_ms": [[1000 * edge, count] for edge, count in outcomes.latency.buckets()],
     }
 
 
-def _milliseconds(histogram: Histogram) -> dict[str, float]:
-    """Mean and quantiles; empty where nothing was counted."""
-    if not len(histogram):
+def _milliseconds(durations: Durations) -> dict[str, float]:
+    """Count, mean and quantiles; empty if nothing was counted."""
+    if not len(durations):
         return {}
-    named = {name: 1000 * histogram.quantile(share) for name, share in QUANTILES}
-    return {"count": len(histogram), "mean": 1000 * histogram.mean_s, **named}
+    named = {name: 1000 * durations.quantile(share) for name, share in QUANTILES}
+    return {"count": len(durations), "mean": 1000 * durations.mean_s, **named}
 
 
-def _timeline(tally: Tally) -> list[dict[str, float]]:
+def _timeline(counters: Counters) -> list[dict[str, float]]:
     return [
         {
-            "second": at * tally.slice_s,
-            "answered_per_s": part.answered / tally.slice_s,
-            "unanswered_per_s": part.unanswered / tally.slice_s,
-            "p50_ms": 1000 * part.latency.histogram().quantile(0.5),
-            "p99_ms": 1000 * part.latency.histogram().quantile(0.99),
-            "max_ms": 1000 * part.latency.histogram().quantile(1.0),
+            "second": at * counters.slice_s,
+            "answered_per_s": part.answered / counters.slice_s,
+            "unanswered_per_s": part.unanswered / counters.slice_s,
+            "p50_ms": 1000 * part.latency.quantile(0.5),
+            "p99_ms": 1000 * part.latency.quantile(0.99),
+            "max_ms": 1000 * part.latency.quantile(1.0),
         }
-        for at, part in sorted(tally.slices.items())
-        if len(part.latency.histogram())
+        for at, part in sorted(counters.slices.items())
+        if len(part.latency)
     ]
 
 
 def text(run: dict[str, Any]) -> str:
-    """The same for people."""
+    """The document as text."""
     load, whole, harness = run["load"], run["all"], run["harness"]
     mark = "PARTIAL, interrupted: " if run["partial"] else ""
     clients = f"{load['connections']} connections of {load['processes']} process(es)"
@@ -147,22 +142,22 @@ def text(run: dict[str, Any]) -> str:
         _row("all", whole["asked"], whole["latency_ms"]),
         *(_row(kind, one["asked"], one["latency_ms"]) for kind, one in run["kinds"].items()),
         "",
-        "latency from the moment of sending, ms",
+        "latency from sending, ms",
         _head("kind", "answered"),
         *(_row(kind, one["answered"], one["from_send_ms"]) for kind, one in run["kinds"].items()),
     ]
     stages = [(kind, stage, one) for kind, of in run["kinds"].items() for stage, one in of["stages_ms"].items()]
     if stages:
-        lines += ["", "stages by the service's own word (Server-Timing), ms", _head("kind: stage", "answers")]
+        lines += ["", "stages as the service reports them (Server-Timing), ms", _head("kind: stage", "answers")]
         lines += [_row(f"{kind}: {stage}", one.get("count", 0), one) for kind, stage, one in stages]
-    lines += ["", *_unanswered(run), f"harness: lateness {_short(harness['lateness_ms'])} ms; {_waited(harness)}"]
+    lines += ["", *_outcomes(run), f"harness: lateness {_short(harness['lateness_ms'])} ms; {_waited(harness)}"]
     lines.append(f"         {harness['processor_share']:.0%} of a core per process")
     checks = run["checks"]
-    lines.append(f"checked: {checks['answers']} answers looked at, {len(checks['faults'])} faults")
+    lines.append(f"checked: {checks['answers']} answers, {len(checks['faults'])} faults")
     return "\n".join(lines)
 
 
-def _unanswered(run: dict[str, Any]) -> list[str]:
+def _outcomes(run: dict[str, Any]) -> list[str]:
     lines = []
     for kind, one in run["kinds"].items():
         parts = [f"{count} x {served}" for served, count in sorted(one["served"].items())]
@@ -179,7 +174,7 @@ def _waited(harness: dict[str, Any]) -> str:
         return "a connection was always free"
     return (
         f"{waited / asked:.1%} of requests waited for a connection, {_short(harness['waiting_ms'])} ms: the service "
-        "was beyond its rate, or --connections is too low"
+        "was beyond its highest rate, or --connections is too low"
     )
 
 

@@ -1,4 +1,4 @@
-"""A load test from its options to its report: one run, or a search by runs for the highest rate."""
+"""A load test from its options to its report: one run, or a search for the highest rate by several runs."""
 
 import os
 from contextlib import closing
@@ -14,27 +14,26 @@ from models.errors import PymkError, UsageError
 from models.settings import Settings
 from models.system import files
 from service.loadtest.checks import Checker
-from service.loadtest.http_requests import Target, checked_kinds
-from service.loadtest.mix import Mix
+from service.loadtest.http_requests import Target, parse_event_kinds
 from service.loadtest.plot import check_matplotlib, draw
 from service.loadtest.processes import Load, Progress
 from service.loadtest.processes import run as run_load
-from service.loadtest.progress import shown
-from service.loadtest.rate_search import Held, Highest, highest
+from service.loadtest.progress import show_progress
 from service.loadtest.report import Judgement, document, text
-from service.loadtest.slo import Slo
+from service.loadtest.slo import Held, HighestRate, Slo, search_highest_rate
 from service.loadtest.viewers import Viewers, viewers
+from service.loadtest.workload import Mix
 
 KEY = "PYMK_LOADTEST_KEY"
 CHECKED = 8
-"""people whose lists are looked at closely"""
-LOOKED_AT_BEFORE = 3 * CHECKED + 1
-LOOK_EVERY_S = 0.5
+"""viewers whose lists are checked"""
+CHECKED_BEFORE = 3 * CHECKED + 1
+CHECK_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says (service.loadtest.command)."""
+    """The options of the command line (service.loadtest.command)."""
 
     url: str
     rate: float
@@ -62,7 +61,7 @@ class Options:
     plot: Path | None
 
 
-class Campaign:
+class Runner:
     """The runs of one command."""
 
     def __init__(self, options: Options, load: Load, slo: Slo, checker: Checker, version: dict[str, Any]) -> None:
@@ -71,31 +70,31 @@ class Campaign:
         self.interrupted = False
 
     def measure(self, rate: float) -> Judgement:
-        """Runs the load at a rate and keeps what came out."""
+        """Runs the load at a rate and keeps its report."""
         load = Load(**{**vars(self.load), "rate": rate})
-        next_look_s = load.warm_up_s
-        with shown(f"{rate:.0f} requests/s", load.warm_up_s + load.duration_s) as watch:
+        next_check_s = load.warm_up_s
+        with show_progress(f"{rate:.0f} requests/s", load.warm_up_s + load.duration_s) as show:
 
-            def watched(progress: Progress) -> None:
-                nonlocal next_look_s
-                watch(progress)
-                if self.options.check and progress.elapsed_s >= next_look_s:
-                    next_look_s = progress.elapsed_s + LOOK_EVERY_S
-                    self.checker.look()
+            def on_progress(progress: Progress) -> None:
+                nonlocal next_check_s
+                show(progress)
+                if self.options.check and progress.elapsed_s >= next_check_s:
+                    next_check_s = progress.elapsed_s + CHECK_EVERY_S
+                    self.checker.check_next()
 
-            finished = run_load(load, watched)
-        self.interrupted = finished.partial
-        judgement = Judgement.of(finished, self.slo, self.options.max_lateness_ms, self.checker.checks)
-        self.runs.append(document(load, finished, judgement, self.slo, self.checker.checks, self.version))
+            result = run_load(load, on_progress)
+        self.interrupted = result.partial
+        judgement = Judgement.of(result, self.slo, self.options.max_lateness_ms, self.checker.checks)
+        self.runs.append(document(load, result, judgement, self.slo, self.checker.checks, self.version))
         return judgement
 
     def once(self) -> None:
-        """One run. Raises PymkError where it is nothing to be content with."""
+        """One run. Raises PymkError if an objective is missed, an answer is wrong or the harness was the bottleneck."""
         judgement = self.measure(self.options.rate)
         run = self.runs[-1]
-        self._keep(run, run)
+        self._write(run, run)
         if judgement.bottleneck:
-            typer.echo(_harness(run))
+            typer.echo(_harness_summary(run))
             raise PymkError(f"no result: {'; '.join(judgement.bottleneck)}; use more --processes or another machine")
         typer.echo(text(run))
         if self.interrupted:
@@ -105,17 +104,19 @@ class Campaign:
         if judgement.missed:
             raise PymkError(f"objective missed: {'; '.join(judgement.missed)}")
 
-    def stepped(self) -> None:
-        """Runs in search of the highest rate. Raises PymkError where none is found, or the harness stood in the way."""
+    def search(self) -> None:
+        """Searches for the highest rate. Raises PymkError if no rate is held or the harness was the bottleneck."""
         options = self.options
         try:
-            found = highest(self._held, options.rate, options.max_rate, options.precision)
+            found = search_highest_rate(self._held, options.rate, options.max_rate, options.precision)
         except _InterruptedError:
             found = None
-        best = found.rate if found else max((run["load"]["rate_per_s"] for run in self.runs if _good(run)), default=0.0)
+        best = (
+            found.rate if found else max((run["load"]["rate_per_s"] for run in self.runs if _is_good(run)), default=0.0)
+        )
         result = {"highest_rate_per_s": best, "partial": found is None, "slo": vars(self.slo), "steps": self.runs}
         shown = next((run for run in self.runs if run["load"]["rate_per_s"] == best), self.runs[-1])
-        self._keep(result, shown)
+        self._write(result, shown)
         if best:
             typer.echo(f"{text(shown)}\n")
         typer.echo(_summary(best, found))
@@ -143,11 +144,11 @@ class Campaign:
             held=held.value,
             p99_ms=round(run["all"]["latency_ms"].get("p99", 0.0), 2),
             unanswered=run["all"]["unanswered_share"],
-            why=judgement.bottleneck or judgement.missed,
+            reasons=judgement.bottleneck or judgement.missed,
         )
         return held
 
-    def _keep(self, result: dict[str, Any], shown: dict[str, Any]) -> None:
+    def _write(self, result: dict[str, Any], shown: dict[str, Any]) -> None:
         if self.options.json is not None:
             files.write_json(self.options.json, result)
         if self.options.plot is not None:
@@ -159,10 +160,10 @@ class _InterruptedError(Exception):
 
 
 def run(options: Options) -> bool:
-    """Does what the options say; whether it was interrupted.
+    """Runs a load test; returns whether it was interrupted.
 
-    Raises UsageError for options that do not fit together, PymkError where an objective is missed, an answer is wrong
-    or the harness was the bottleneck.
+    Raises UsageError for options that contradict each other, PymkError if an objective is missed, an answer is wrong or
+    the harness was the bottleneck.
     """
     if options.step and options.slo_p99_ms is None:
         raise UsageError("--step searches for the highest rate that keeps an objective: say which with --slo-p99-ms")
@@ -173,32 +174,36 @@ def run(options: Options) -> bool:
     for path in (options.json, options.plot):
         if path is not None and not path.absolute().parent.is_dir():
             raise UsageError(f"there is no directory {path.absolute().parent} to write {path.name} to")
-    mix, kinds = Mix.parse(options.mix), checked_kinds(options.event_kinds)
+    mix, kinds = Mix.parse(options.mix), parse_event_kinds(options.event_kinds)
     target = Target.of(options.url, os.environ.get(KEY) or None, options.context, options.limit)
-    _warn(target)
+    _warn_of_remote(target)
     with closing(Checker(target, options.timeout_s)) as checker:
         version = checker.version()
-        people = viewers(options.users, Settings().home, version["version"], CHECKED, options.seed)
-        checker.know(people.facts, people.checked)
+        users = viewers(options.users, Settings().home, version["version"], CHECKED, options.seed)
+        checker.set_viewers(users.facts, users.checked)
         if options.check:
-            for _ in range(LOOKED_AT_BEFORE):
-                checker.look()
+            for _ in range(CHECKED_BEFORE):
+                checker.check_next()
         structlog.get_logger("pymk.loadtest").info(
-            "load_begins", url=target.origin, version=version["version"], users=len(people.ids), of=people.origin
+            "load_test_started",
+            url=target.origin,
+            version=version["version"],
+            users=len(users.ids),
+            origin=users.origin,
         )
         slo = Slo(options.slo_p99_ms, options.slo_error_share)
-        campaign = Campaign(options, _load(options, target, people, mix, kinds), slo, checker, version)
+        runner = Runner(options, _load(options, target, users, mix, kinds), slo, checker, version)
         if options.step:
-            campaign.stepped()
+            runner.search()
         else:
-            campaign.once()
-    return campaign.interrupted
+            runner.once()
+    return runner.interrupted
 
 
-def _load(options: Options, target: Target, people: Viewers, mix: Mix, kinds: tuple[str, ...]) -> Load:
+def _load(options: Options, target: Target, users: Viewers, mix: Mix, kinds: tuple[str, ...]) -> Load:
     return Load(
         target=target,
-        ids=people.ids,
+        ids=users.ids,
         mix=mix,
         rate=options.rate,
         duration_s=options.duration_s,
@@ -213,38 +218,41 @@ def _load(options: Options, target: Target, people: Viewers, mix: Mix, kinds: tu
     )
 
 
-def _warn(target: Target) -> None:
-    """Says what a load on another machine means: it is allowed, since harness and service share cores otherwise."""
+def _warn_of_remote(target: Target) -> None:
+    """Logs what a load on another machine means; it is allowed, since harness and service share cores otherwise."""
     try:
         here = ip_address(target.host).is_loopback
     except ValueError:
         here = target.host == "localhost"
     if not here:
         log = structlog.get_logger("pymk.loadtest")
-        log.warning("not_this_machine", host=target.host, note="others may use it; the network counts as latency")
+        log.warning(
+            "target_is_remote", host=target.host, note="others may use that machine, and latency includes the network"
+        )
         if target.key and not target.secure:
-            log.warning("key_in_the_clear", host=target.host, note="http carries the key unencrypted")
+            log.warning("key_sent_unencrypted", host=target.host, note="http does not encrypt the key")
 
 
-def _good(run: dict[str, Any]) -> bool:
+def _is_good(run: dict[str, Any]) -> bool:
     return not run["partial"] and not run["slo"]["missed"] and not run["harness"]["bottleneck"]
 
 
-def _harness(run: dict[str, Any]) -> str:
-    """What can be said where the harness was the bottleneck: of itself alone."""
+def _harness_summary(run: dict[str, Any]) -> str:
+    """Figures of the harness, which are all that counts if it was the bottleneck."""
     harness = run["harness"]
     late = harness["lateness_ms"]
-    said = f"p50 {late['p50']:.3f} ms, p99 {late['p99']:.3f} ms, max {late['max']:.3f} ms" if late else "none"
+    shown = f"p50 {late['p50']:.3f} ms, p99 {late['p99']:.3f} ms, max {late['max']:.3f} ms" if late else "none"
     return (
-        f"the harness was the bottleneck: lateness {said}; {harness['asked']} of {harness['planned']} requests begun; "
+        f"the harness was the bottleneck: lateness {shown}; "
+        f"{harness['asked']} of {harness['planned']} requests started; "
         f"{harness['processor_share']:.0%} of a core per process"
     )
 
 
-def _summary(best: float, found: Highest | None) -> str:
+def _summary(best: float, found: HighestRate | None) -> str:
     if found is None:
         return f"PARTIAL, interrupted: at least {best:.0f} requests/s are held" if best else "PARTIAL, interrupted"
     if not best:
         return "no rate is held"
-    at_least = "at least " if found.bounded_by_harness or found.reached_most else ""
+    at_least = "at least " if found.bounded_by_harness or found.reached_limit else ""
     return f"highest rate: {at_least}{best:.0f} requests/s"

@@ -1,7 +1,7 @@
-"""Whose lists are asked for, and what is known of whom they must never show.
+"""The viewers to request lists for, and the facts that their lists are checked against.
 
-An operator has one of three: nothing but the service's own host, where PYMK_HOME holds the version that it serves; the
-dataset directory that was exported; or a file of ids.
+They come from one of three sources: the version served, in PYMK_HOME on the service's host; the dataset directory that
+was exported; or a file of ids.
 """
 
 import random
@@ -22,30 +22,30 @@ SUFFIXES = (".csv", ".parquet", ".jsonl")
 
 
 class Facts(Protocol):
-    """What a list can be held against."""
+    """What a list can be checked against."""
 
     def forbidden(self, version: str, viewer: str, others: Sequence[str]) -> Mapping[str, str]:
-        """Those of `others` who must not be shown to the viewer, and why, as far as is known of this version."""
+        """The users of `others` who must not be shown to the viewer, as far as this version is known, and why."""
         ...
 
 
 class NoFacts:
-    """Nothing is known but what the list says itself."""
+    """No facts beyond the list itself."""
 
     def forbidden(self, version: str, viewer: str, others: Sequence[str]) -> Mapping[str, str]:
-        """Nobody."""
+        """No user."""
         return {}
 
 
 @dataclass(frozen=True)
 class VersionFacts:
-    """What the tables of the version served know."""
+    """Facts of the tables of the version served."""
 
     version: str
     tables: "Tables"
 
     def forbidden(self, version: str, viewer: str, others: Sequence[str]) -> Mapping[str, str]:
-        """Connections, people forbidden to the viewer, and those whom nobody may be shown."""
+        """Connections of the viewer, users forbidden to them, and users who are not shown to anyone."""
         row = self.tables.vocabulary.row(viewer)
         if version != self.version or row is None:
             return {}
@@ -68,36 +68,36 @@ class VersionFacts:
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """What a dataset directory knows of a few viewers."""
+    """Facts of a dataset directory about a few viewers."""
 
     friends: Mapping[str, frozenset[str]]
     """by viewer"""
-    unseen: frozenset[str]
+    hidden: frozenset[str]
     """not discoverable or not active"""
 
     def forbidden(self, version: str, viewer: str, others: Sequence[str]) -> Mapping[str, str]:
-        """Connections, and those whom nobody may be shown."""
+        """Connections of the viewer, and users who are not shown to anyone."""
         friends = self.friends.get(viewer, frozenset())
         found = {other: "connected" for other in others if other in friends}
-        return {**found, **{other: "not discoverable or not active" for other in others if other in self.unseen}}
+        return {**found, **{other: "not discoverable or not active" for other in others if other in self.hidden}}
 
 
 @dataclass(frozen=True)
 class Viewers:
-    """Whom to ask for, at least two people."""
+    """The users to request lists for, at least two."""
 
     ids: Sequence[str]
     origin: str
-    """where the ids come from, in words"""
+    """the source of the ids, in words"""
     facts: Facts = field(default_factory=NoFacts)
     checked: Sequence[str] = ()
-    """a few of them, whose lists are looked at closely"""
+    """a few of them, whose lists are checked"""
 
 
 def viewers(users: Path | None, home: Path, version: str, checks: int, seed: int) -> Viewers:
-    """The people to ask for: of a file or a dataset directory, else of the version's own files under `home`.
+    """The viewers of a file or a dataset directory, else of the version's own files under `home`.
 
-    Raises UsageError where there are none.
+    Raises UsageError if there are fewer than two, or one is not a user id.
     """
     if users is None:
         found = _of_version(home, version, checks, seed)
@@ -109,7 +109,7 @@ def viewers(users: Path | None, home: Path, version: str, checks: int, seed: int
         ids = _ids_of(_table(users)) if users.suffix in SUFFIXES else read_user_ids(users)
         found = Viewers(ids, str(users), NoFacts(), _sample(ids, checks, seed))
     if len(found.ids) < 2:
-        raise UsageError(f"{found.origin} names {len(found.ids)} people; a load needs two or more")
+        raise UsageError(f"{found.origin} holds {len(found.ids)} user ids; a load needs two or more")
     for one in found.ids:
         if fault := user_id_fault(one):
             raise UsageError(f"{found.origin}: {one!r} {fault}")
@@ -138,12 +138,12 @@ def _of_dataset(directory: Path, checks: int, seed: int) -> Viewers:
     users, connections = (_table(path) if path else None for path in tables.values())
     if users is None:
         raise UsageError(f"{directory} holds no users{'|'.join(SUFFIXES)}")
-    unseen: set[str] = set()
+    hidden_users: set[str] = set()
     inactive: set[str] = set()
     for column in {"discoverable", "active"} & set(users.collect_schema().names()):
         lowered = pl.col(column).cast(pl.String).str.to_lowercase().is_in(["false", "0", "no", "f", "n"])
         hidden = set(_ids_of(users.filter(lowered)))
-        unseen |= hidden
+        hidden_users |= hidden
         inactive |= hidden if column == "active" else set()
     ids = [one for one in _ids_of(users) if one not in inactive]
     sample = _sample(ids, checks, seed)
@@ -155,7 +155,7 @@ def _of_dataset(directory: Path, checks: int, seed: int) -> Viewers:
             for viewer, other in ((a, b), (b, a)):
                 if viewer in friends:
                     friends[viewer].add(other)
-    facts = DatasetFacts({one: frozenset(found) for one, found in friends.items()}, frozenset(unseen))
+    facts = DatasetFacts({one: frozenset(found) for one, found in friends.items()}, frozenset(hidden_users))
     return Viewers(ids, str(directory), facts, sample)
 
 
@@ -164,7 +164,7 @@ def _found(directory: Path, name: str) -> Path | None:
 
 
 def _table(path: Path) -> "pl.LazyFrame":
-    """A table, its cells as text where the format has no types. Raises UsageError where it cannot be read."""
+    """A table; cells of a format without types are text. Raises UsageError if it cannot be read."""
     import polars as pl
 
     try:
@@ -189,4 +189,4 @@ def _ids_of(table: "pl.LazyFrame") -> list[str]:
 
 
 def _sample(ids: Sequence[str], count: int, seed: int) -> list[str]:
-    return random.Random(seed).sample(ids, min(count, len(ids)))  # noqa: S311  # whom to look at is no secret
+    return random.Random(seed).sample(ids, min(count, len(ids)))  # noqa: S311  # which viewers are checked is no secret

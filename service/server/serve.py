@@ -1,4 +1,4 @@
-"""`pymk serve`: the socket, the processes behind it, and how they end."""
+"""`pymk serve`: the socket, the processes that serve it, and how they stop."""
 
 import os
 import signal
@@ -16,35 +16,35 @@ from uvicorn.supervisors import Multiprocess
 from models.errors import PymkError, UsageError
 from models.settings import Settings
 from models.store.connect import open_sync
-from service.metrics import MULTIPROCESS
-from service.server.coalesced_writes import Http
+from service.metrics import SHARED_DIRECTORY
+from service.server.coalesced_writes import HttpProtocol
 from service.server.metrics_dir import metrics_directory
 
 APPLICATION = "service.app:from_environment"
 GRACE_S = 10
-"""how long requests in work may take after the service was told to stop"""
+"""how long requests in flight may take after the signal to stop"""
 KEEP_ALIVE_S = 65
-"""how long an idle connection stays open: longer than the minute after which load balancers let go of theirs"""
+"""how long an idle connection stays open: longer than the minute after which load balancers close theirs"""
 _BACKLOG = 2048
 
 
 def serve(settings: Settings, host: str, port: int, workers: int) -> None:
-    """Serves until SIGTERM or SIGINT; requests in work are finished first.
+    """Serves until SIGTERM or SIGINT, then finishes the requests in flight.
 
-    Holds the embedded store for as long as it serves, so that its processes find it. Raises UsageError where another
-    address than the loopback is asked for without keys, PymkError where the port is taken or the service cannot start.
+    Keeps the embedded store running while it serves, for its processes. Raises UsageError for an address other than the
+    loopback without keys, PymkError if the port is taken or the service cannot start.
     """
-    listening = bound(settings, host, port)
+    listening = listening_socket(settings, host, port)
     with ExitStack() as closing:
         closing.callback(listening.close)
         closing.callback(open_sync(settings).close)
         if settings.log_secret is None:
-            os.environ["PYMK_LOG_SECRET"] = token_hex(16)  # one for all workers
+            os.environ["PYMK_LOG_SECRET"] = token_hex(16)  # one for all processes
         config = uvicorn.Config(
             APPLICATION,
             factory=True,
             loop="uvloop",
-            http=Http,
+            http=HttpProtocol,
             ws="none",
             lifespan="on",
             workers=workers,
@@ -57,7 +57,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
         )
         server = uvicorn.Server(config)
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, _stopped)
+            signal.signal(number, _exit)
         shown = f"[{host}]" if ":" in host else host
         structlog.get_logger().info("serving", url=f"http://{shown}:{listening.getsockname()[1]}", workers=workers)
         if workers == 1:
@@ -65,19 +65,20 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
             if not server.started:
                 raise PymkError("the service did not start; the lines above say why")
             return
-        os.environ[MULTIPROCESS] = str(closing.enter_context(metrics_directory()))
+        os.environ[SHARED_DIRECTORY] = str(closing.enter_context(metrics_directory()))
         Multiprocess(config, [listening]).run()
 
 
-def _stopped(*_: object) -> NoReturn:
-    """uvicorn raises the signal that stopped it once more when it is done: a stop that was asked for is no failure."""
+def _exit(*_: object) -> NoReturn:
+    """Handles the signal that uvicorn raises again when it has stopped: a requested stop is no failure."""
     raise SystemExit(0)
 
 
-def bound(settings: Settings, host: str, port: int) -> socket.socket:
+def listening_socket(settings: Settings, host: str, port: int) -> socket.socket:
     """A socket that listens on the address.
 
-    Raises UsageError for an address that needs keys where there are none, PymkError for one that cannot be had.
+    Raises UsageError for an address of another host, or one that needs keys if there are none, PymkError if it cannot
+    be bound.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.conftest import PEOPLE
+from tests.support.versions import PEOPLE
 
 pytestmark = pytest.mark.anyio
 

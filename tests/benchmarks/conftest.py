@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -32,32 +31,12 @@ from models.version.block_file import Blocks
 from models.version.candidate_block import Block
 from models.version.local_versions import Versions
 from models.version.tables import Tables
+from tests.support.versions import BenchmarkVersion
 
 LOAD = Path(__file__).parents[1] / "load"
 SMALL = ("--users", "1200")
 SAMPLE = 64
 """viewers that are asked for in turn: enough that no cache of the processor holds what they need"""
-
-
-@dataclass(frozen=True)
-class CandidateArrays:
-    """A published version and some of its viewers."""
-
-    home: Path
-    directory: Path
-    tables: Tables
-    ranker: Ranker
-    records: list[bytes]
-    """packed blocks of the viewers"""
-
-    @property
-    def blocks(self) -> list[Block]:
-        """The viewers' blocks."""
-        return [Block.unpack(record) for record in self.records]
-
-    def ids(self) -> list[str]:
-        """The viewers' ids."""
-        return [self.tables.vocabulary.user_id(block.viewer) for block in self.blocks]
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +52,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def world(home: Path) -> CandidateArrays:
+def world(home: Path) -> BenchmarkVersion:
     """What that version holds."""
     settings = Settings(home=home)
     with closing(open_sync(settings)) as store:
@@ -84,17 +63,17 @@ def world(home: Path) -> CandidateArrays:
     blocks = Blocks.open(directory / "blocks", tables.n)
     rows = np.random.default_rng(0).choice(blocks.rows(), SAMPLE, replace=False).tolist()
     records = [blocks.record(row) for row in rows]
-    return CandidateArrays(home, directory, tables, Ranker.open(directory / "model"), records)
+    return BenchmarkVersion(home, directory, tables, Ranker.open(directory / "model"), records)
 
 
 @pytest.fixture(scope="session")
-def network(world: CandidateArrays) -> Any:
+def network(world: BenchmarkVersion) -> Any:
     """The trained network of the ranker itself."""
     return checkpoint.load(world.directory / "model" / "ranker").model
 
 
 @pytest.fixture(scope="session")
-def logits_of(world: CandidateArrays) -> Callable[[Any, Block], NDArray[np.float32]]:
+def logits_of(world: BenchmarkVersion) -> Callable[[Any, Block], NDArray[np.float32]]:
     """(m,) logits of a block in a network's own layers, from what training would give it."""
 
     @torch.no_grad()
@@ -113,6 +92,6 @@ def logits_of(world: CandidateArrays) -> Callable[[Any, Block], NDArray[np.float
 
 
 @pytest.fixture
-def each_block(world: CandidateArrays) -> "cycle[Block]":
+def each_block(world: BenchmarkVersion) -> "cycle[Block]":
     """The viewers' blocks in turn, without end."""
     return cycle(world.blocks)

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
+from tests.support.console import ConsoleService, Tab, encoded
+
 STRANGE = "a/b 🦊 ?#%"
 LONG = "x" * 128
 
 
-def test_a_list_is_looked_up(tab: Any, service: Any) -> None:
+def test_a_list_is_looked_up(tab: Tab, service: ConsoleService) -> None:
     tab.look_up("ada")
     assert tab.listed == service.shown_to("ada")
     page = tab.page
@@ -31,7 +33,7 @@ def test_a_list_is_looked_up(tab: Any, service: Any) -> None:
     expect(page.locator(".pill")).to_have_text("Ranked")
 
 
-def test_context_and_limit_are_chosen(tab: Any) -> None:
+def test_context_and_limit_are_chosen(tab: Tab) -> None:
     tab.look_up("ada")
     assert len(tab.listed) > 5
     tab.page.get_by_label("Limit").select_option("5")
@@ -43,7 +45,7 @@ def test_context_and_limit_are_chosen(tab: Any) -> None:
 
 
 @pytest.mark.parametrize("user_id", [STRANGE, LONG])
-def test_any_id_is_looked_up_and_linked_to(tab: Any, service: Any, encoded: Callable[[str], str], user_id: str) -> None:
+def test_any_id_is_looked_up_and_linked_to(tab: Tab, service: ConsoleService, user_id: str) -> None:
     tab.look_up(user_id)
     assert tab.listed == service.shown_to(user_id) != []
     linked = tab.page.context.new_page()
@@ -58,20 +60,20 @@ def test_any_id_is_looked_up_and_linked_to(tab: Any, service: Any, encoded: Call
     expect(tab.page.locator("#why .verdict")).to_be_visible()
 
 
-def test_somebody_new_is_shown_the_popular(tab: Any) -> None:
+def test_somebody_new_is_shown_the_popular(tab: Tab) -> None:
     tab.page.get_by_role("button", name="See what somebody new is shown").click()
     expect(tab.page.locator(".pill")).to_have_text("Cold start")
     assert len(tab.listed) > 5
 
 
-def test_the_why_of_a_card(tab: Any, service: Any) -> None:
+def test_the_why_of_a_card(tab: Tab, service: ConsoleService) -> None:
     tab.look_up("ada")
     second = tab.listed[1]
     tab.card(second).get_by_role("button", name="Why").click()
     why = tab.page.locator("#why")
     expect(why.locator(".verdict")).to_have_text("Position 2 in the list of Ada Lark.")
     expect(tab.page.locator(".card.explained")).to_have_attribute("data-user", second)
-    _, told = service.get(f"pymk/users/ada/why/{second}")
+    _, told = service.get(f"/pymk/users/ada/why/{second}")
     moved = sum(one["contribution"] != 0 for one in told["features"])
     expect(why.locator(".bars li")).to_have_count(min(moved, 9))
     expect(why.locator(".graph .person:not(.end)")).to_have_count(min(told["mutuals"]["count"], 9))
@@ -83,7 +85,7 @@ def test_the_why_of_a_card(tab: Any, service: Any) -> None:
     expect(tab.page.locator(".card:focus-within")).to_have_attribute("data-user", second)
 
 
-def test_the_why_of_somebody_who_is_not_in_the_list(tab: Any, service: Any) -> None:
+def test_the_why_of_somebody_who_is_not_in_the_list(tab: Tab, service: ConsoleService) -> None:
     tab.look_up("ada")
     friend = next(one for one in ("bob", "cyd", "dee", "eve", "fay") if one not in service.shown_to("ada"))
     tab.page.get_by_label("Why is somebody shown, or not?").fill(friend)
@@ -94,7 +96,7 @@ def test_the_why_of_somebody_who_is_not_in_the_list(tab: Any, service: Any) -> N
     expect(tab.page.locator("#why .problem")).to_have_text("No user of this id is known (other_id).")
 
 
-def test_the_mutual_connections_lead_on(tab: Any) -> None:
+def test_the_mutual_connections_lead_on(tab: Tab) -> None:
     tab.look_up("ada")
     tab.page.locator(".card").first.get_by_role("button", name="Why").click()
     node = tab.page.locator(".graph .person:not(.end)").first
@@ -105,7 +107,7 @@ def test_the_mutual_connections_lead_on(tab: Any) -> None:
     expect(tab.page.locator("#viewer h2")).to_have_text("Ada Lark")
 
 
-def test_markup_in_a_name_is_text(tab: Any, service: Any) -> None:
+def test_markup_in_a_name_is_text(tab: Tab, service: ConsoleService) -> None:
     viewer = next(one for one in ("ada", "bob", "dee", "eve", "fay") if "cyd" in service.shown_to(one))
     tab.look_up(viewer)
     expect(tab.card("cyd").locator(".name")).to_contain_text("<img src=x onerror=")
@@ -117,7 +119,7 @@ def test_markup_in_a_name_is_text(tab: Any, service: Any) -> None:
     assert tab.page.locator("main img, main script").count() == 0
 
 
-def test_an_error_is_a_sentence(tab: Any) -> None:
+def test_an_error_is_a_sentence(tab: Tab) -> None:
     tab.look_up("ada")
     tab.page.get_by_label("User id", exact=True).fill("x" * 129)
     tab.page.get_by_role("button", name="Look up", exact=True).click()
@@ -127,7 +129,7 @@ def test_an_error_is_a_sentence(tab: Any) -> None:
     expect(tab.page.get_by_role("alert").first).to_be_hidden()
 
 
-def test_the_page_allows_no_script_but_its_own(tab: Any) -> None:
+def test_the_page_allows_no_script_but_its_own(tab: Tab) -> None:
     blocked = tab.page.evaluate(
         """() => new Promise((resolve) => {
             document.addEventListener("securitypolicyviolation", (event) => resolve(event.effectiveDirective));
@@ -139,7 +141,7 @@ def test_the_page_allows_no_script_but_its_own(tab: Any) -> None:
     tab.faults.clear()
 
 
-def test_a_list_by_keyboard_alone(tab: Any) -> None:
+def test_a_list_by_keyboard_alone(tab: Tab) -> None:
     page = tab.page
     expect(page.get_by_label("User id", exact=True)).to_be_focused()
     page.keyboard.type("ada")
@@ -168,7 +170,7 @@ def test_a_list_by_keyboard_alone(tab: Any) -> None:
     expect(page.get_by_label("User id", exact=True)).to_have_value("j")
 
 
-def test_shortcuts_are_shown_and_named(tab: Any) -> None:
+def test_shortcuts_are_shown_and_named(tab: Tab) -> None:
     tab.look_up("ada")
     legend = tab.page.get_by_role("region", name="Keyboard shortcuts")
     for key in ("/", "j", "k", "w", "c", "d", "b", "u", "Esc"):
@@ -177,7 +179,7 @@ def test_shortcuts_are_shown_and_named(tab: Any) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone(browser: Browser, service: Any, scheme: Any) -> None:
+def test_it_fits_a_phone(browser: Browser, service: ConsoleService, scheme: Any) -> None:
     with browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme, has_touch=True) as context:
         page = context.new_page()
         page.goto(f"{service.url}#user={LONG}")

@@ -1,14 +1,14 @@
 """What a card does to the network: connect, dismiss, block, and the undoing of it."""
 
-from typing import Any
-
 import pytest
 from playwright.sync_api import expect
+
+from tests.support.console import EVERYBODY, ConsoleService, Tab
 
 pytestmark = pytest.mark.usefixtures("taking_events")
 
 
-def test_whom_one_dismisses_is_gone_and_comes_back(tab: Any, service: Any) -> None:
+def test_whom_one_dismisses_is_gone_and_comes_back(tab: Tab, service: ConsoleService) -> None:
     tab.look_up("ada")
     before = tab.listed
     tab.card(before[1]).get_by_role("button", name="Dismiss").click()
@@ -24,7 +24,7 @@ def test_whom_one_dismisses_is_gone_and_comes_back(tab: Any, service: Any) -> No
     expect(tab.page.locator("#toast")).to_be_hidden()
 
 
-def test_dismissed_and_undone_by_keyboard(tab: Any, service: Any) -> None:
+def test_dismissed_and_undone_by_keyboard(tab: Tab, service: ConsoleService) -> None:
     tab.look_up("dee")
     before = tab.listed
     page = tab.page
@@ -38,7 +38,9 @@ def test_dismissed_and_undone_by_keyboard(tab: Any, service: Any) -> None:
 
 
 @pytest.mark.parametrize(("viewer", "action"), [("eve", "Block"), ("fay", "Connect")])
-def test_a_block_and_a_connection_hold_on_both_sides(tab: Any, service: Any, viewer: str, action: str) -> None:
+def test_a_block_and_a_connection_hold_on_both_sides(
+    tab: Tab, service: ConsoleService, viewer: str, action: str
+) -> None:
     tab.look_up(viewer)
     other = tab.listed[0]
     tab.card(other).get_by_role("button", name=action).click()
@@ -52,9 +54,9 @@ def test_a_block_and_a_connection_hold_on_both_sides(tab: Any, service: Any, vie
     expect(tab.page.locator("#why .verdict")).to_have_text("Not shown.")
 
 
-def test_an_id_of_any_kind_is_acted_on(tab: Any, service: Any, people: tuple[str, ...]) -> None:
-    strange = people[3]
-    viewer = next(one for one in people if strange in service.shown_to(one))
+def test_an_id_of_any_kind_is_acted_on(tab: Tab, service: ConsoleService) -> None:
+    strange = EVERYBODY[3]
+    viewer = next(one for one in EVERYBODY if strange in service.shown_to(one))
     tab.look_up(viewer)
     tab.card(strange).get_by_role("button", name="Dismiss").click()
     expect(tab.page.locator("#toast")).to_be_visible()

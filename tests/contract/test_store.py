@@ -14,7 +14,7 @@ from models.store.transaction import (
     Guard,
     Write,
 )
-from tests.support.awaited_store import AwaitedStore
+from tests.support.stores import AwaitedStore
 
 pytestmark = pytest.mark.anyio
 

@@ -17,6 +17,7 @@ from models.errors import StoreUnavailableError
 from models.settings import Settings
 from models.store.connect import open_async, open_sync
 from models.store.embedded.client import EmbeddedServer
+from tests.support.clock import wait_for
 
 COMMAND = """
 import sys
@@ -100,17 +101,6 @@ def replaced(before: dict[str, list[int]], after: dict[str, list[int]], *kinds: 
     return all(len(after[kind]) == 1 and after[kind] != before[kind] for kind in kinds or NOTHING)
 
 
-PATIENCE_S = 60
-"""long: on a busy host a process may wait for seconds until it runs at all"""
-
-
-def eventually(holds: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-
-
 Start = Callable[[], Command]
 
 
@@ -126,7 +116,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
     for pid in processes(home)["supervisor"]:
         os.kill(pid, signal.SIGTERM)  # quicker than waiting until it leaves by itself, which has its own tests
     try:
-        eventually(lambda: processes(home) == NOTHING)
+        wait_for(lambda: processes(home) == NOTHING)
     finally:
         for pid in (pid for pids in processes(home).values() for pid in pids):
             os.kill(pid, signal.SIGKILL)
@@ -157,7 +147,7 @@ def test_commands_share_one_server_and_find_its_data_again(home: Path, start: St
     assert processes(home) == alive
     assert second.ask("set b 2") == "done"
     second.end()
-    eventually(lambda: processes(home) == NOTHING)
+    wait_for(lambda: processes(home) == NOTHING)
     third = start().ready()
     assert [third.ask("get a"), third.ask("get b")] == ["1", "2"]
 
@@ -182,7 +172,7 @@ def test_a_command_may_come_while_the_server_leaves(home: Path) -> None:
 
 def test_nothing_is_left_when_the_only_command_is_killed(home: Path, start: Start) -> None:
     start().ready().kill()
-    eventually(lambda: processes(home) == NOTHING)
+    wait_for(lambda: processes(home) == NOTHING)
 
 
 def test_the_server_stays_when_the_command_that_started_it_is_killed(home: Path, start: Start) -> None:
@@ -202,8 +192,8 @@ def test_a_killed_server_is_started_again_with_every_write(home: Path, start: St
         kill(home, "server")
         answer = command.ask("get a")
         assert answer == str(turn) or "killed by SIGKILL" in answer or "reads its data" in answer, answer
-        eventually(lambda before=before: replaced(before, processes(home), "server"))
-        eventually(lambda turn=turn: command.ask("get a") == str(turn))
+        wait_for(lambda before=before: replaced(before, processes(home), "server"))
+        wait_for(lambda turn=turn: command.ask("get a") == str(turn))
         assert processes(home)["supervisor"] == before["supervisor"]
 
 
@@ -213,8 +203,8 @@ def test_a_killed_supervisor_takes_the_server_along_and_is_replaced(home: Path, 
         assert command.ask(f"set a {turn}") == "done"
         before = processes(home)
         kill(home, "supervisor")
-        eventually(lambda before=before: replaced(before, processes(home)))
-        eventually(lambda turn=turn: command.ask("get a") == str(turn))
+        wait_for(lambda before=before: replaced(before, processes(home)))
+        wait_for(lambda turn=turn: command.ask("get a") == str(turn))
 
 
 def test_server_and_supervisor_killed_at_once_come_back_for_all_commands(home: Path, start: Start) -> None:
@@ -222,9 +212,9 @@ def test_server_and_supervisor_killed_at_once_come_back_for_all_commands(home: P
     assert commands[0].ask("set a 1") == "done"
     before = processes(home)
     kill(home, "supervisor", "server")
-    eventually(lambda: replaced(before, processes(home)))
+    wait_for(lambda: replaced(before, processes(home)))
     for command in commands:
-        eventually(lambda command=command: command.ask("get a") == "1")
+        wait_for(lambda command=command: command.ask("get a") == "1")
 
 
 @pytest.mark.parametrize("kinds", [("supervisor",), ("supervisor", "server"), ("server",)])
@@ -235,7 +225,7 @@ def test_nothing_is_left_and_nothing_lost_when_all_are_killed(home: Path, start:
     os.kill(command.process.pid, signal.SIGSTOP)  # so that it starts nothing again before it is killed
     kill(home, *kinds)
     command.kill()
-    eventually(lambda: processes(home) == NOTHING)
+    wait_for(lambda: processes(home) == NOTHING)
     command = start().ready()
     assert [command.ask(f"get {turn}") for turn in range(20)] == [str(turn) for turn in range(20)]
 
@@ -248,7 +238,7 @@ def test_a_home_may_lie_deep(tmp_path: Path) -> None:
     assert with_two[1].get("a") == b"1"
     for store in with_two:
         store.close()
-    eventually(lambda: processes(home) == NOTHING)
+    wait_for(lambda: processes(home) == NOTHING)
 
 
 def test_what_a_killed_server_left_half_written_is_removed(home: Path) -> None:

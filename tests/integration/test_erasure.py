@@ -128,8 +128,8 @@ async def serving(home: Path, store: MemoryStore) -> AsyncIterator[tuple[httpx2.
         yield client, app.state.parts
 
 
-class World:
-    """A home, a store and a dataset of three circles of friends, GONE in the first and between all."""
+class ErasureHarness:
+    """A home, a store and a dataset of three groups of friends, with GONE in the first and friends in all."""
 
     def __init__(self, home: Path, data: Path) -> None:
         self.home, self.data, self.store = home, data, MemoryStore()
@@ -152,9 +152,9 @@ class World:
 
     def work(self, *, later_s: float = 3.0) -> int:
         """What a worker does: the log, then the erasures, `later_s` from now."""
-        mender = LogConsumer(self.store, KEYS, Archive(self.home))
+        consumer = LogConsumer(self.store, KEYS, Archive(self.home))
         for shard in range(SHARDS):
-            mender.run_once(shard)
+            consumer.run_once(shard)
         return purge_once(self.store, KEYS, Versions(self.home), clock=lambda: now_us() + int(later_s * 1_000_000))
 
     def http(self, ask: Callable[[httpx2.AsyncClient, Any], Any]) -> Any:
@@ -187,16 +187,16 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path / "home", tmp_path / "data")
+def harness(tmp_path: Path) -> ErasureHarness:
+    return ErasureHarness(tmp_path / "home", tmp_path / "data")
 
 
-def live_on(world: World) -> None:
+def live_on(harness: ErasureHarness) -> None:
     """GONE does, and has done to them, what leaves a trace everywhere."""
 
     def write(*events: Event) -> None:
         async def run() -> None:
-            await write_events(AsyncMemoryStore(world.store), KEYS, events)
+            await write_events(AsyncMemoryStore(harness.store), KEYS, events)
 
         anyio.run(run)
 
@@ -205,23 +205,23 @@ def live_on(world: World) -> None:
         Event(EventKind.BLOCK, "u11", GONE),
         Event(EventKind.IMPRESSION, "u12", GONE),
     )
-    world.request("PUT", PATH, json={"company": "Acme", "connections_visible": False})
-    world.work()
+    harness.request("PUT", PATH, json={"company": "Acme", "connections_visible": False})
+    harness.work()
     write(Event(EventKind.INVITE, "u20", GONE, event_id="2"), Event(EventKind.DISMISS, GONE, "u21"))
-    world.store.timestamps_raise(KEYS.touched, {GONE: now_us(), STAYS: now_us()})
-    queue_people(world.store, KEYS, {GONE: now_us(), STAYS: 1})
-    world.store.set(KEYS.exposure, Exposed.of(1, [GONE, STAYS]).pack())
-    with suppress(PymkError), workspace(world.home, "a night that was killed") as work:
-        write_snapshot(world.data, work.step("snapshot"), started_at=work.run.started_at)
+    harness.store.timestamps_raise(KEYS.touched, {GONE: now_us(), STAYS: now_us()})
+    queue_people(harness.store, KEYS, {GONE: now_us(), STAYS: 1})
+    harness.store.set(KEYS.exposure, Exposed.of(1, [GONE, STAYS]).pack())
+    with suppress(PymkError), workspace(harness.home, "a night that was killed") as work:
+        write_snapshot(harness.data, work.step("snapshot"), started_at=work.run.started_at)
         raise PymkError("killed")
 
 
-def test_nothing_is_left_of_who_was_erased(world: World) -> None:
-    first = world.night()
-    live_on(world)
-    assert any(GONE in str(one) for user_id, one in world.lists().items() if user_id != GONE)
-    assert traces(world.home, world.store, ALONE) >= {"versions/tables.json", "versions/profile_encoder.json"}
-    there = traces(world.home, world.store, GONE)
+def test_nothing_is_left_of_who_was_erased(harness: ErasureHarness) -> None:
+    first = harness.night()
+    live_on(harness)
+    assert any(GONE in str(one) for user_id, one in harness.lists().items() if user_id != GONE)
+    assert traces(harness.home, harness.store, ALONE) >= {"versions/tables.json", "versions/profile_encoder.json"}
+    there = traces(harness.home, harness.store, GONE)
     assert there >= {
         "versions/vocabulary.bin",
         "versions/profiles.bin",
@@ -236,76 +236,78 @@ def test_nothing_is_left_of_who_was_erased(world: World) -> None:
     assert {name for name in there if name.startswith("events/")}
     assert {name.partition(":")[2] for name in there if name.startswith("{")} >= {"u", "p", "seen", "log"}
 
-    status, body = world.request("DELETE", PATH)
+    status, body = harness.request("DELETE", PATH)
     assert status == 202
     receipt = f"/pymk/erasures/{body['receipt']}"
-    assert world.request("GET", PATH)[0] == 404
-    assert world.request("GET", receipt)[1]["state"] == "hidden"
-    assert world.work() == 1
-    assert world.request("GET", receipt)[1]["waits_for"] == ["night"]
-    left = traces(world.home, world.store, GONE)
+    assert harness.request("GET", PATH)[0] == 404
+    assert harness.request("GET", receipt)[1]["state"] == "hidden"
+    assert harness.work() == 1
+    assert harness.request("GET", receipt)[1]["waits_for"] == ["night"]
+    left = traces(harness.home, harness.store, GONE)
     assert not {name for name in left if name.startswith(("events/", "night/"))}, left
     assert {name for name in left if name.startswith("{")} <= {"{hidden}:log", *(f"{{{n}}}:u" for n in range(SHARDS))}
     for shard in range(SHARDS):
-        for key in world.store.scan(f"{KEYS.shard(shard)}u:"):
-            record = LiveRecord.unpack(world.store.get(key))
+        for key in harness.store.scan(f"{KEYS.shard(shard)}u:"):
+            record = LiveRecord.unpack(harness.store.get(key))
             assert GONE not in {*record.edges, *record.shown}
 
-    second = world.night(retrain="never")  # from the same files, which still have the person
-    assert world.tables(second).vocabulary.row(GONE) is None
-    assert not any(GONE in str(one) for one in world.lists().values())
-    assert world.work() == 0
-    assert world.request("GET", receipt)[1]["state"] == "done"
-    assert traces(world.home, world.store, GONE) == set()
-    assert traces(world.home, world.store, ALONE) == set()
-    assert traces(world.home, world.store, STAYS) >= {"versions/vocabulary.bin", "versions/profiles.bin", "refresh"}
-    assert Versions(world.home).ids() == [second]
+    second = harness.night(retrain="never")  # from the same files, which still have the person
+    assert harness.tables(second).vocabulary.row(GONE) is None
+    assert not any(GONE in str(one) for one in harness.lists().values())
+    assert harness.work() == 0
+    assert harness.request("GET", receipt)[1]["state"] == "done"
+    assert traces(harness.home, harness.store, GONE) == set()
+    assert traces(harness.home, harness.store, ALONE) == set()
+    assert traces(harness.home, harness.store, STAYS) >= {"versions/vocabulary.bin", "versions/profiles.bin", "refresh"}
+    assert Versions(harness.home).ids() == [second]
     with pytest.raises(VersionError, match=f"{first} was built before a person was erased"):
-        rollback(world.store, Versions(world.home), keys=KEYS)
+        rollback(harness.store, Versions(harness.home), keys=KEYS)
 
-    assert world.request("PUT", PATH, json={"name": "Another"}) == (202, {"accepted": 1})
-    assert world.request("GET", PATH) == (200, {"name": "Another"})
-    third = world.night(retrain="never", settle_us=0)
-    tables = world.tables(third)
+    assert harness.request("PUT", PATH, json={"name": "Another"}) == (202, {"accepted": 1})
+    assert harness.request("GET", PATH) == (200, {"name": "Another"})
+    third = harness.night(retrain="never", settle_us=0)
+    tables = harness.tables(third)
     row = tables.vocabulary.row(GONE)
     assert row is not None
     assert tables.profile(row) == {"name": "Another"}
     assert len(tables.graph.neighbours(row)) == 0
     assert not len(tables.forbidden.neighbours(row))
-    assert rollback(world.store, Versions(world.home), keys=KEYS).version == second
+    assert rollback(harness.store, Versions(harness.home), keys=KEYS).version == second
 
 
-def test_a_night_that_began_before_an_erasure_is_begun_anew(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_night_that_began_before_an_erasure_is_begun_anew(
+    harness: ErasureHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Killed when its version was whole and not published; the erasure came then."""
-    first = world.night()
+    first = harness.night()
 
     def killed(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(nightly, "publish", killed)
     with pytest.raises(KeyboardInterrupt):
-        world.night(retrain="never")
+        harness.night(retrain="never")
     monkeypatch.undo()
-    (unpublished,) = set(Versions(world.home).ids()) - {first}
-    assert world.tables(unpublished).vocabulary.row(GONE) is not None
-    world.request("DELETE", PATH)
-    world.work()
-    second = world.night(retrain="never")
+    (unpublished,) = set(Versions(harness.home).ids()) - {first}
+    assert harness.tables(unpublished).vocabulary.row(GONE) is not None
+    harness.request("DELETE", PATH)
+    harness.work()
+    second = harness.night(retrain="never")
     assert second != unpublished
-    assert world.tables(second).vocabulary.row(GONE) is None
-    assert world.work() == 0
-    assert Versions(world.home).ids() == [second]
-    assert traces(world.home, world.store, GONE) == set()
+    assert harness.tables(second).vocabulary.row(GONE) is None
+    assert harness.work() == 0
+    assert Versions(harness.home).ids() == [second]
+    assert traces(harness.home, harness.store, GONE) == set()
 
 
-def test_a_version_that_holds_the_erased_again_is_not_published(world: World, make_version: Any) -> None:
-    before = make_version(world.home, live_cut=1)
-    after = make_version(world.home, live_cut=now_us() + 60_000_000)
-    versions = Versions(world.home)
-    publish(versions.path(after), world.store, versions, keys=KEYS)
-    world.request("DELETE", "/pymk/users/eva")
+def test_a_version_that_holds_the_erased_again_is_not_published(harness: ErasureHarness, make_version: Any) -> None:
+    before = make_version(harness.home, live_cut=1)
+    after = make_version(harness.home, live_cut=now_us() + 60_000_000)
+    versions = Versions(harness.home)
+    publish(versions.path(after), harness.store, versions, keys=KEYS)
+    harness.request("DELETE", "/pymk/users/eva")
     with pytest.raises(VersionError, match=f"{before} started before a person was erased"):
-        publish(versions.path(before), world.store, versions, keys=KEYS)
+        publish(versions.path(before), harness.store, versions, keys=KEYS)
 
 
 def test_the_embedded_store_keeps_no_file_with_the_erased(tmp_path: Path, make_version: Any) -> None:
@@ -329,9 +331,9 @@ def test_the_embedded_store_keeps_no_file_with_the_erased(tmp_path: Path, make_v
     try:
         publish(versions.path(make_version()), store, versions, keys=KEYS)
         receipt = anyio.run(live_and_go)
-        mender = LogConsumer(store, KEYS, Archive(tmp_path))
+        consumer = LogConsumer(store, KEYS, Archive(tmp_path))
         for shard in range(SHARDS):
-            mender.run_once(shard)
+            consumer.run_once(shard)
         publish(versions.path(make_version(live_cut=now_us())), store, versions, keys=KEYS)
         assert [name for name in files_with(GONE) if "aof" in name]
         assert purge_once(store, KEYS, versions, clock=lambda: now_us() + 3_000_000) == 0

@@ -14,6 +14,8 @@ import pytest
 
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
+from tests.support.clock import wait_for
+from tests.support.homes import Home
 
 KEYS = Keys("pymk")
 
@@ -54,12 +56,10 @@ BLOWS = (
 @pytest.mark.slow
 def test_a_night_killed_in_each_step_is_taken_up_and_published(
     tmp_path: Path,
-    at_home: Callable[[Path], Any],
     small_network: Path,
     small_night: Path,
-    wait_until: Callable[[Callable[[], Any]], Any],
 ) -> None:
-    home = at_home(tmp_path / "home")
+    home = Home(tmp_path / "home")
     night = ("nightly", str(small_network), "--config", str(small_night), "--retrain", "always")
     first = home.run(*night)
     assert first.returncode == 0, first.stderr
@@ -72,7 +72,7 @@ def test_a_night_killed_in_each_step_is_taken_up_and_published(
             resumed, left = killed(home, store, night, blow)
             assert resumed.get("done") == blow.done, blow
             made |= {resumed["version"]} if resumed else set()
-            wait_until(lambda left=left: not any(map(is_alive, left)))
+            wait_for(lambda left=left: not any(map(is_alive, left)))
             for viewer in viewers:
                 status, answer = service.get(f"/pymk/recommendations?user_id={viewer}")
                 assert status == 200, blow
@@ -86,13 +86,15 @@ def test_a_night_killed_in_each_step_is_taken_up_and_published(
         ]
         assert '"step":"version"' not in last.stderr, "a finished version is not made again"
         assert made == {last.stdout.strip()}, "every run went on with the same version"
-        wait_until(lambda: service.get("/pymk/version")[1]["version"] in made)
+        wait_for(lambda: service.get("/pymk/version")[1]["version"] in made)
         for viewer in viewers:
-            assert service.get(f"/pymk/recommendations?user_id={viewer}")[1]["version"] in made
+            status, answer = service.get(f"/pymk/recommendations?user_id={viewer}")
+            assert status == 200, answer
+            assert answer["version"] in made
     nothing_half_made_is_left(home, {served, *made})
 
 
-def killed(home: Any, store: SyncStore, night: Iterable[str], blow: Blow) -> tuple[dict[str, Any], set[int]]:
+def killed(home: Home, store: SyncStore, night: Iterable[str], blow: Blow) -> tuple[dict[str, Any], set[int]]:
     """What a night said of the run it took up, and the processes it had started, after it was killed."""
     resumed: dict[str, Any] = {}
     step = ""
@@ -143,7 +145,7 @@ def is_alive(process: int) -> bool:
         return False
 
 
-def nothing_half_made_is_left(home: Any, versions: set[str]) -> None:
+def nothing_half_made_is_left(home: Home, versions: set[str]) -> None:
     assert not (home.path / "night").exists()
     assert {path.name for path in home.versions.directory.iterdir() if path.is_dir()} == versions
     halves = [path for path in home.path.rglob("*") if path.suffix in {".aside", ".old"} or "staging-" in path.name]

@@ -83,8 +83,8 @@ def test_what_a_killed_writer_left_is_mended_and_archived(store: SyncStore, tmp_
     assert record(store, "bea").edges == {}
     timestamp_us = record(store, "ann").edges["bea"][edge_event(Direction.OUT, EventKind.BLOCK)]
     archive = Archive(tmp_path)
-    mender = LogConsumer(store, KEYS, archive)
-    assert sum(mender.run_once(shard) for shard in range(SHARDS)) == 1
+    consumer = LogConsumer(store, KEYS, archive)
+    assert sum(consumer.run_once(shard) for shard in range(SHARDS)) == 1
     assert record(store, "bea").edges == {"ann": {edge_event(Direction.IN, EventKind.BLOCK): timestamp_us}}
     ((position, entry),) = archive.read(shard_of("ann"), (store.get(KEYS.archived(shard_of("ann"))) or b"").decode())
     assert entry is not None
@@ -142,9 +142,9 @@ def test_a_night_knows_what_happened_before_it_and_says_up_to_when(tmp_path: Pat
 
     before = now_us() - 60_000_000
     write(Event(EventKind.CONNECT, "u00", "u23"), Event(EventKind.INVITE, "u01", "u22"), at=before)
-    mender = LogConsumer(memory, KEYS, Archive(home))
+    consumer = LogConsumer(memory, KEYS, Archive(home))
     for shard in range(SHARDS):
-        mender.run_once(shard)
+        consumer.run_once(shard)
     write(Event(EventKind.DISMISS, "u02", "u21"), at=before)
     write(Event(EventKind.BLOCK, "u03", "u20"), at=now_us() + 60_000_000)  # after the cut
     started = time.time()

@@ -6,11 +6,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from tests.support.homes import Home
 
 MAKE = Path(__file__).parents[1] / "load" / "make_version.py"
 BRIEF = ("--duration", "1", "--warm-up", "0.3", "--timeout", "10", "--max-lateness-ms", "1000")
@@ -18,21 +19,21 @@ KEYS = "reader:read,writer:read+write"
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, at_home: Callable[..., Any]) -> Any:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     path = tmp_path_factory.mktemp("loaded")
     command = [sys.executable, str(MAKE), "--home", str(path), "--users", "120", "--candidates", "60"]
     made = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert made.returncode == 0, made.stderr
-    return at_home(path, {"PYMK_KEYS": KEYS, "PYMK_LOADTEST_KEY": "reader", "PYMK_REDIS_TIMEOUT_MS": "5000"})
+    return Home(path, {"PYMK_KEYS": KEYS, "PYMK_LOADTEST_KEY": "reader", "PYMK_REDIS_TIMEOUT_MS": "5000"})
 
 
 @pytest.fixture(scope="module")
-def url(home: Any) -> Iterator[str]:
+def url(home: Home) -> Iterator[str]:
     with home.serving() as service:
-        yield f"http://127.0.0.1:{service.port}"
+        yield service.url
 
 
-def test_a_run_reports_every_kind_every_stage_and_itself(home: Any, url: str, tmp_path: Path) -> None:
+def test_a_run_reports_every_kind_every_stage_and_itself(home: Home, url: str, tmp_path: Path) -> None:
     out, picture = tmp_path / "run.json", tmp_path / "run.png"
     done = home.run(
         "loadtest", url, "--rate", "80", "--processes", "2", *BRIEF, "--json", str(out), "--plot", str(picture)
@@ -55,14 +56,14 @@ def test_a_run_reports_every_kind_every_stage_and_itself(home: Any, url: str, tm
     assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
-def test_a_missed_objective_is_status_1(home: Any, url: str) -> None:
+def test_a_missed_objective_is_status_1(home: Home, url: str) -> None:
     done = home.run("loadtest", url, "--rate", "40", *BRIEF, "--slo-p99-ms", "0.02")
     assert done.returncode == 1
     assert "objective missed: p99 shall be 0.02 ms at most" in done.stderr
     assert "latency from the intended start" in done.stdout
 
 
-def test_a_harness_that_was_held_up_vouches_for_nothing(home: Any, url: str) -> None:
+def test_a_harness_that_was_held_up_vouches_for_nothing(home: Home, url: str) -> None:
     process = home.begin(
         *("loadtest", url, "--rate", "100", "--duration", "8", "--warm-up", "0", "--no-check"),
         stdout=subprocess.PIPE,
@@ -70,7 +71,7 @@ def test_a_harness_that_was_held_up_vouches_for_nothing(home: Any, url: str) -> 
     )
     try:
         for line in process.stderr:
-            if "load_runs" in line:
+            if "load_test_progress" in line:
                 break
         senders = [int(one) for one in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
         for number in (signal.SIGSTOP, signal.SIGCONT):
@@ -86,7 +87,7 @@ def test_a_harness_that_was_held_up_vouches_for_nothing(home: Any, url: str) -> 
     assert "latency" not in printed
 
 
-def test_wrong_answers_are_status_1(home: Any, url: str, tmp_path: Path) -> None:
+def test_wrong_answers_are_status_1(home: Home, url: str, tmp_path: Path) -> None:
     ids = (home.path / "load" / "ids.txt").read_text().split()
     (tmp_path / "users.csv").write_text("\n".join(["user_id", *ids]))
     pairs = [f"{a},{b}" for a in ids for b in ids if a < b]
@@ -97,7 +98,7 @@ def test_wrong_answers_are_status_1(home: Any, url: str, tmp_path: Path) -> None
     assert "is shown, who is connected" in done.stderr
 
 
-def test_the_steps_end_where_they_may_not_go_on(home: Any, url: str, tmp_path: Path) -> None:
+def test_the_steps_end_where_they_may_not_go_on(home: Home, url: str, tmp_path: Path) -> None:
     out = tmp_path / "steps.json"
     options = ("--step", "--slo-p99-ms", "5000", "--rate", "20", "--max-rate", "40", "--json", str(out))
     done = home.run("loadtest", url, *BRIEF, *options)
@@ -106,7 +107,7 @@ def test_the_steps_end_where_they_may_not_go_on(home: Any, url: str, tmp_path: P
     assert [step["load"]["rate_per_s"] for step in json.loads(out.read_text())["steps"]] == [20, 40]
 
 
-def test_ctrl_c_leaves_a_report_that_says_it_is_partial(home: Any, url: str) -> None:
+def test_ctrl_c_leaves_a_report_that_says_it_is_partial(home: Home, url: str) -> None:
     process = home.begin(
         *("loadtest", url, "--rate", "50", "--duration", "60", "--warm-up", "0", "--max-lateness-ms", "1000"),
         stdout=subprocess.PIPE,
@@ -115,7 +116,7 @@ def test_ctrl_c_leaves_a_report_that_says_it_is_partial(home: Any, url: str) -> 
     )
     try:
         for line in process.stderr:
-            if "load_runs" in line:
+            if "load_test_progress" in line:
                 break
         os.killpg(process.pid, signal.SIGINT)
         printed, said = process.communicate(timeout=20)
@@ -140,15 +141,15 @@ def test_ctrl_c_leaves_a_report_that_says_it_is_partial(home: Any, url: str) -> 
         (("--max-rate", "inf"), "'--max-rate'"),
     ],
 )
-def test_wrong_usage_is_status_2_and_one_line(home: Any, url: str, arguments: tuple[str, ...], said: str) -> None:
+def test_wrong_usage_is_status_2_and_one_line(home: Home, url: str, arguments: tuple[str, ...], said: str) -> None:
     done = home.run("loadtest", url, *arguments)
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_what_does_not_answer_or_wants_a_key_is_said(home: Any, url: str, at_home: Callable[..., Any]) -> None:
-    without = at_home(home.path, {"PYMK_KEYS": KEYS})
+def test_what_does_not_answer_or_wants_a_key_is_said(home: Home, url: str) -> None:
+    without = Home(home.path, {"PYMK_KEYS": KEYS})
     done = without.run("loadtest", url)
     assert done.returncode == 1
     assert "PYMK_LOADTEST_KEY" in done.stderr

@@ -2,11 +2,9 @@
 
 import random
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +26,8 @@ from offline.evaluation.report import SYSTEM, Report
 from offline.night.config import NightConfig
 from offline.night.model_bundle import ModelBundle
 from offline.night.nightly import Retrain
-from tests.support.nights import KEYS, Place
+from tests.support.homes import Home
+from tests.support.nights import KEYS, NightHarness
 
 WEIGHTS = ("model/ranker.safetensors", "learnt/graphsage.safetensors", "learnt/cheap.npy")
 
@@ -37,7 +36,7 @@ WEIGHTS = ("model/ranker.safetensors", "learnt/graphsage.safetensors", "learnt/c
 class First:
     """The first night of a home, by the command."""
 
-    home: Any
+    home: Home
     version: str
     printed: str
     said: str
@@ -52,19 +51,17 @@ class First:
 
 
 @pytest.fixture(scope="module")
-def first(
-    tmp_path_factory: pytest.TempPathFactory, at_home: Callable[[Path], Any], small_network: Path, small_night: Path
-) -> First:
-    home = at_home(tmp_path_factory.mktemp("home"))
+def first(tmp_path_factory: pytest.TempPathFactory, small_network: Path, small_night: Path) -> First:
+    home = Home(tmp_path_factory.mktemp("home"))
     ran = home.run("nightly", str(small_network), "--config", str(small_night))
     assert ran.returncode == 0, ran.stderr
     return First(home, ran.stdout.rstrip("\n"), ran.stdout, ran.stderr)
 
 
 @pytest.fixture
-def place(first: First, tmp_path: Path, small_network: Path, small_night: Path) -> Place:
+def harness(first: First, tmp_path: Path, small_network: Path, small_night: Path) -> NightHarness:
     """A home whose active version is a copy of the first night's."""
-    made = Place(tmp_path, small_network, NightConfig.read(small_night))
+    made = NightHarness(tmp_path, small_network, NightConfig.read(small_night))
     shutil.copytree(first.directory, made.versions.path(first.version))
     publish(made.versions.path(first.version), made.store, made.versions, keys=KEYS)
     return made
@@ -156,28 +153,28 @@ def test_everybody_active_has_candidates_and_nobody_who_may_not_be_shown(first: 
     [("auto", 7.0, False), ("auto", 0.0, True), ("always", 7.0, True), ("never", 0.0, False)],
 )
 def test_another_night_takes_the_weights_over_or_learns_anew(
-    place: Place, first: First, retrain: Retrain, after_days: float, anew: bool
+    harness: NightHarness, first: First, retrain: Retrain, after_days: float, anew: bool
 ) -> None:
-    made = place.night(retrain, retrain_after_days=after_days)
-    assert place.active == made.version > first.version
+    made = harness.night(retrain, retrain_after_days=after_days)
+    assert harness.active == made.version > first.version
     assert (made.ranker["trained_at"] != first.manifest.ranker["trained_at"]) is anew
-    # the same friendships teach the same weights: what differs is when they were learnt
+    # the same friendships give the same weights: only the time of the training differs
     assert all(made.files[name] == first.manifest.files[name] for name in WEIGHTS)
     assert made.files["blocks/blocks.bin"] == first.manifest.files["blocks/blocks.bin"]
-    made.verify(place.versions.path(made.version))
-    assert not (place.home / "night").exists()
+    made.verify(harness.versions.path(made.version))
+    assert not (harness.home / "night").exists()
 
 
-def test_another_encoder_takes_the_place_of_graphsage(place: Place, first: First) -> None:
+def test_another_encoder_takes_the_place_of_graphsage(harness: NightHarness, first: First) -> None:
     chosen = NightEncoder(encoder=GatConfig(hidden=16, outputs=16), training=TrainingConfig(max_steps=4, device="cpu"))
-    made = place.night(encoder=chosen)
-    assert place.active == made.version
+    made = harness.night(encoder=chosen)
+    assert harness.active == made.version
     assert made.ranker["trained_at"] != first.manifest.ranker["trained_at"]
-    embedder = ModelBundle.open(place.versions.path(made.version)).embedder
+    embedder = ModelBundle.open(harness.versions.path(made.version)).embedder
     assert isinstance(embedder, Embedder)
     assert isinstance(embedder.encoder, Gat)
     assert made.files["index/index.faiss"] != first.manifest.files["index/index.faiss"]
-    again = place.night(encoder=chosen)
+    again = harness.night(encoder=chosen)
     assert again.ranker["trained_at"] == made.ranker["trained_at"]
     assert again.files["blocks/blocks.bin"] == made.files["blocks/blocks.bin"]
 
@@ -192,9 +189,9 @@ def test_weights_are_due_when_they_are_old_or_the_graph_grew(first: First) -> No
 
 
 def test_without_a_version_there_are_no_weights_to_take(tmp_path: Path, small_network: Path) -> None:
-    place = Place(tmp_path, small_network, NightConfig())
+    harness = NightHarness(tmp_path, small_network, NightConfig())
     with pytest.raises(UsageError, match="--retrain never needs an active version whose weights this host has"):
-        place.night("never")
+        harness.night("never")
     assert not (tmp_path / "night").exists()
 
 
@@ -236,7 +233,7 @@ def test_the_order_of_rows_changes_nothing(
                 ",".join([b, a, *rest]) if chance.random() < 0.5 else ",".join([a, b, *rest]) for a, b, *rest in cells
             ]
         (data / path.name).write_text("\n".join([head, *rows, ""]))
-    made = Place(tmp_path / "home", data, NightConfig.read(small_night)).night()
+    made = NightHarness(tmp_path / "home", data, NightConfig.read(small_night)).night()
     assert made.dataset["digest"] == first.manifest.dataset["digest"]
     same = {"blocks/blocks.bin", "blocks/blocks_offsets.npy", *WEIGHTS}
     same |= {name for name in made.files if name.startswith("tables/")}

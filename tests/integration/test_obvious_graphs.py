@@ -1,7 +1,7 @@
 """Graphs whose lists anyone can write down, through a whole night and the ranking that serves."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import combinations, groupby, pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from service.ranking.kernels.sorting import mixed
 from service.ranking.rerank import Diversity, RerankSettings
 from service.ranking.tie_break import id_hashes
 from service.recommend.batch import BatchRecommender
+from tests.support.homes import Home
 
 KEYS = Keys("pymk")
 Pairs = Iterable[tuple[str, str]]
@@ -158,9 +159,9 @@ def test_a_dataset_of_nobody_is_refused(tmp_path: Path, suffix: str) -> None:
     assert not (home / "night").exists()
 
 
-def test_the_command_says_so_and_ends_with_2(tmp_path: Path, at_home: Callable[[Path], Any]) -> None:
+def test_the_command_says_so_and_ends_with_2(tmp_path: Path) -> None:
     data = written(tmp_path / "data", [], [])
-    refused = at_home(tmp_path / "home").run("nightly", str(data))
+    refused = Home(tmp_path / "home").run("nightly", str(data))
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr.splitlines()[-1] == (
         f"pymk: {data} names nobody: its users and connections files have no rows"

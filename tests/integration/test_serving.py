@@ -4,10 +4,8 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -30,8 +28,10 @@ from models.system import files
 from models.version.block_file import write_blocks
 from models.version.candidate_block import quantise
 from models.version.local_versions import Versions
+from tests.support.clock import wait_for
+from tests.support.stores import free_port
 
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 CALIBRATED = {"kind": "resource_allocation", "calibration": [1.0, 0.0, 0.0, 0.0]}
 
 
@@ -50,7 +50,7 @@ def run(home: Path, *arguments: str, **settings: str) -> subprocess.CompletedPro
         check=False,
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=TIMEOUT_S,
         env=environment(settings),
     )
 
@@ -64,7 +64,7 @@ def started(home: Path, *arguments: str, **settings: str) -> Iterator[None]:
     try:
         yield
         process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE_S) == 0, log.read_text()
+        assert process.wait(TIMEOUT_S) == 0, log.read_text()
     finally:
         process.kill()
         process.wait()
@@ -79,12 +79,6 @@ def opened(home: Path) -> Iterator[SyncStore]:
         store.close()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def get(port: int, path: str) -> tuple[int, Any]:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
@@ -93,14 +87,6 @@ def get(port: int, path: str) -> tuple[int, Any]:
         return error.code, json.load(error)
     except OSError:
         return 0, None
-
-
-def until(test: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + PATIENCE_S
-    while not (found := test()):
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.05)
-    return found
 
 
 @pytest.fixture
@@ -133,16 +119,16 @@ def publish_in(home: Path) -> str:
 def test_it_starts_before_anything_is_published_and_takes_a_version_up(home: Path) -> None:
     port = free_port()
     with started(home, "serve", "--port", str(port)):
-        status, body = until(lambda: (found := get(port, "/health/ready"))[0] and found)
+        status, body = wait_for(lambda: (found := get(port, "/health/ready"))[0] and found)
         assert status == 503
         assert body["parts"]["store"]["ok"] is True
         assert get(port, "/pymk/recommendations?user_id=cid")[0] == 503
         version = publish_in(home)
-        until(lambda: get(port, "/health/ready")[0] == 200)
+        wait_for(lambda: get(port, "/health/ready")[0] == 200)
         status, body = get(port, "/pymk/recommendations?user_id=cid")
         assert (status, body["version"], body["served"]) == (200, version, "ranked")
         assert get(port, "/pymk/users/h%C3%A9lo%C3%AFse") == (200, {})
-        assert until(lambda: get(port, "/pymk/recommendations?user_id=cid")[1]["served"] == "cache")
+        assert wait_for(lambda: get(port, "/pymk/recommendations?user_id=cid")[1]["served"] == "cache")
         taken = run(home, "serve", "--port", str(port))
         assert taken.returncode == 1
         assert taken.stderr.count("\n") == 1
@@ -183,7 +169,7 @@ def test_an_id_of_any_characters_and_the_greatest_length_works_on_every_route(ho
         return [one["user_id"] for one in listed["recommendations"]]
 
     with started(home, "serve", "--port", str(port)):
-        until(lambda: get(port, "/health/ready")[0] == 200)
+        wait_for(lambda: get(port, "/health/ready")[0] == 200)
         assert "dan" in shown(user_id=user_id)
         ask("PUT", f"/pymk/users/{encoded}", {"name": user_id, "company": "Acme"})
         assert ask("GET", f"/pymk/users/{encoded}") == {"name": user_id, "company": "Acme"}
@@ -209,9 +195,9 @@ def test_two_workers_answer_and_count_together(home: Path) -> None:
     port = free_port()
     publish_in(home)
     with started(home, "serve", "--port", str(port), "--workers", "2"):
-        until(lambda: get(port, "/health/ready")[0] == 200)
+        wait_for(lambda: get(port, "/health/ready")[0] == 200)
         with opened(home) as store:
-            until(lambda: len(served(store, keys=Keys("pymk"))) == 2)
+            wait_for(lambda: len(served(store, keys=Keys("pymk"))) == 2)
         for _ in range(20):
             assert get(port, "/pymk/recommendations?user_id=cid")[0] == 200
 
@@ -221,7 +207,7 @@ def test_two_workers_answer_and_count_together(home: Path) -> None:
             own = [line for line in lines if line.startswith('pymk_requests_total{route="/pymk/recommendations"')]
             return sum(float(line.rpartition(" ")[2]) for line in own)
 
-        until(lambda: counted() >= 20)  # what the other process counted is a tenth of a second behind
+        wait_for(lambda: counted() >= 20)  # what the other process counted is a tenth of a second behind
         assert counted() == 20
 
 
@@ -232,11 +218,11 @@ def test_workers_do_not_outlive_a_killed_parent(home: Path) -> None:
         pymk(home, "serve", "--port", str(port), "--workers", "2"), stderr=subprocess.DEVNULL, env=environment({})
     )
     try:
-        until(lambda: get(port, "/health/ready")[0] == 200)
+        wait_for(lambda: get(port, "/health/ready")[0] == 200)
     finally:
         process.kill()
         process.wait()
-    until(lambda: get(port, "/health/live")[0] == 0)
+    wait_for(lambda: get(port, "/health/live")[0] == 0)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +253,7 @@ def test_recommend_without_a_version_is_status_1(tmp_path: Path) -> None:
 
 def test_a_worker_stops_when_it_is_told(home: Path) -> None:
     with started(home, "worker"), opened(home) as store:
-        until(lambda: served(store, keys=Keys("pymk")))
+        wait_for(lambda: served(store, keys=Keys("pymk")))
 
 
 HEAVY = ("torch", "torch_geometric", "faiss", "polars", "pyspark", "sklearn", "scipy.sparse", "pandas", "pyarrow")

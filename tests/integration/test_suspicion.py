@@ -13,36 +13,36 @@ from offline.night.config import NightConfig
 from offline.suspicion.config import SuspicionConfig
 from service.ranking.rerank import RerankSettings
 from service.recommend.batch import BatchRecommender
-from tests.support.nights import KEYS, Place
+from tests.support.nights import KEYS, NightHarness
 
 ABOVE = 0.5
 """share of ordinary accounts; half of a small network is beyond it"""
 
 
-def lists(place: Place, settings: Settings) -> dict[str, list[dict[str, Any]]]:
+def lists(harness: NightHarness, settings: Settings) -> dict[str, list[dict[str, Any]]]:
     """By person the entries that the active version suggests, best first."""
-    batch = BatchRecommender(place.store, place.versions, KEYS, Ranker.open, RerankSettings.of(settings))
+    batch = BatchRecommender(harness.store, harness.versions, KEYS, Ranker.open, RerankSettings.of(settings))
     answers = [orjson.loads(one) for one in batch.answers(batch.everybody, "web", 10)]
     return {one["user_id"]: one["recommendations"] for one in answers}
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, small_network: Path, small_night: Path) -> Place:
-    return Place(tmp_path_factory.mktemp("home"), small_network, NightConfig.read(small_night))
+def harness(tmp_path_factory: pytest.TempPathFactory, small_network: Path, small_night: Path) -> NightHarness:
+    return NightHarness(tmp_path_factory.mktemp("home"), small_network, NightConfig.read(small_night))
 
 
-def test_suspicion_changes_lists_where_the_rule_is_on_and_there_alone(place: Place, tmp_path: Path) -> None:
-    assert place.tables(place.night().version).suspicion is None
-    plain = lists(place, Settings(home=tmp_path))
-    tables = place.tables(place.night(suspicion=SuspicionConfig(width=16, epochs=3)).version)
+def test_suspicion_changes_lists_where_the_rule_is_on_and_there_alone(harness: NightHarness, tmp_path: Path) -> None:
+    assert harness.tables(harness.night().version).suspicion is None
+    plain = lists(harness, Settings(home=tmp_path))
+    tables = harness.tables(harness.night(suspicion=SuspicionConfig(width=16, epochs=3)).version)
     assert tables.suspicion is not None
     assert tables.suspicion.shape == (tables.n,)
     suspects = {tables.vocabulary.user_id(row) for row in np.flatnonzero(tables.suspicion > ABOVE).tolist()}
     assert 0 < len(suspects) < tables.n
 
     off, dropped = (
-        lists(place, Settings(home=tmp_path)),
-        lists(place, Settings(home=tmp_path, suspicious="drop", suspicious_above=ABOVE)),
+        lists(harness, Settings(home=tmp_path)),
+        lists(harness, Settings(home=tmp_path, suspicious="drop", suspicious_above=ABOVE)),
     )
     assert sum(map(len, plain.values())) > 1000
     assert off == plain

@@ -5,7 +5,6 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -30,6 +29,7 @@ from models.version.candidate_block import quantise
 from models.version.local_versions import Versions, new_id
 from models.version.manifest import Manifest
 from models.version.tables import write_tables
+from tests.support.homes import Home
 
 KEYS = Keys("pymk")
 REQUESTS, CONNECTIONS = 20_000, 64
@@ -184,10 +184,8 @@ class Switching(threading.Thread):
 
 
 @pytest.mark.slow
-def test_no_request_fails_and_no_answer_is_of_two_versions(
-    tmp_path: Path, at_home: Callable[[Path], Any], capsys: pytest.CaptureFixture[str]
-) -> None:
-    home, start = at_home(tmp_path), datetime(2026, 1, 1, tzinfo=UTC)
+def test_no_request_fails_and_no_answer_is_of_two_versions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home, start = Home(tmp_path), datetime(2026, 1, 1, tzinfo=UTC)
     # what is asked here is whether answers are right; other work on the machine may keep the store waiting for a while
     home.settings["PYMK_REDIS_TIMEOUT_MS"] = "5000"
     sides: dict[str, str] = {}

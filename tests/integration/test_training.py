@@ -1,4 +1,4 @@
-"""What training may see: on a network of chance nothing can be learnt, unless an answer leaks."""
+"""What training may see: on a network of chance nothing can be learned, unless an answer leaks."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -78,7 +78,7 @@ class Run:
 
 
 @dataclass
-class Place:
+class ActivationBench:
     """A home with two versions, one of them active, and the service that serves it."""
 
     home: Path
@@ -142,7 +142,7 @@ class Place:
         return Keys(Settings(home=self.home).namespace)
 
 
-def asked(place: Place, rate: float, what: str, version: str | None) -> Run:
+def asked(bench: ActivationBench, rate: float, what: str, version: str | None) -> Run:
     """The service under load, with a version activated meanwhile or none."""
     took: list[float] = []
 
@@ -151,15 +151,15 @@ def asked(place: Place, rate: float, what: str, version: str | None) -> Run:
         if version is None:
             time.sleep(QUIET_S)
         else:
-            took.append(place.activate(version))
+            took.append(bench.activate(version))
         time.sleep(AFTER_S)
 
-    place.stalls()
+    bench.stalls()
     options = ("--rate", f"{rate:g}", "--duration", f"{LONGEST_S:g}", "--warm-up", f"{WARM_UP_S:g}", "--no-check")
-    _, run = loadtest(place.service, *options, "--max-lateness-ms", "1000", beside=beside, ends_with_it=True)
-    (place.home / "load" / f"{what.replace(' ', '-')}.json").write_text(json.dumps(run))
+    _, run = loadtest(bench.service, *options, "--max-lateness-ms", "1000", beside=beside, ends_with_it=True)
+    (bench.home / "load" / f"{what.replace(' ', '-')}.json").write_text(json.dumps(run))
     late = run["harness"]["lateness_ms"]["p99"]
-    return Run(what, took[0] if took else None, run["all"], late, place.stalls())
+    return Run(what, took[0] if took else None, run["all"], late, bench.stalls())
 
 
 def measure(
@@ -177,13 +177,13 @@ def measure(
         with closing(server), service(home) as one:
             server.config_set("auto-aof-rewrite-percentage", 0)
             server.config_set("latency-monitor-threshold", STALL_MS)
-            place = Place(home, store, server, one, over_http, rewriting)
+            bench = ActivationBench(home, store, server, one, over_http, rewriting)
             try:
-                version = place.prepare()
-                place.stalls()
-                found.append(Run("alone", place.activate(version), None, stalls=place.stalls()))
-                found.append(asked(place, rate, "no activation", None))
-                found.append(asked(place, rate, "both", place.prepare()))
+                version = bench.prepare()
+                bench.stalls()
+                found.append(Run("alone", bench.activate(version), None, stalls=bench.stalls()))
+                found.append(asked(bench, rate, "no activation", None))
+                found.append(asked(bench, rate, "both", bench.prepare()))
             finally:
                 server.config_set("auto-aof-rewrite-percentage", 100)
                 server.config_set("latency-monitor-threshold", 0)

@@ -50,7 +50,7 @@ FORBIDDING = frozenset({"dismiss", "invite", "block", "report"})
 DOWN_S = 2.0
 UNSETTLED_S = 12.0
 """after a kill, for which latencies are shown apart: a dead worker's leases run so long, and a night's tables load"""
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 SUGGESTABLE = Flag.DISCOVERABLE | Flag.ACTIVE
 VISIBLE_S = 2.0
 
@@ -165,7 +165,7 @@ class Traffic:
         if before is None or before or not some or not await self.tell("connect", viewer, stranger):
             return
         moment = time.monotonic()
-        while time.monotonic() < moment + PATIENCE_S / 2:
+        while time.monotonic() < moment + TIMEOUT_S / 2:
             if await self.candidates_among(viewer, some):
                 self.seen.visible_s.append((moment, time.monotonic() - moment))
                 return
@@ -259,7 +259,7 @@ def event_ids(home: Path, store: SyncStore, keys: Keys) -> set[str]:
 
 def worked_off(store: SyncStore, keys: Keys) -> bool:
     """Waits until log and queue are empty; whether they came to be."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + TIMEOUT_S
     while any(store.stream_length(keys.log(shard)) for shard in range(SHARDS)) or store.queue_length(keys.refresh):
         if time.monotonic() > deadline:
             return False

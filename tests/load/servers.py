@@ -17,7 +17,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 KEY = "measuring"
-PATIENCE_S = 120.0
+TIMEOUT_S = 120.0
 
 
 @dataclass
@@ -29,13 +29,13 @@ class Service:
     process: subprocess.Popen[bytes]
     ready_s: float
 
-    def get(self, path: str, method: str = "GET", patience_s: float = 30.0, **headers: str) -> tuple[int, bytes]:
+    def get(self, path: str, method: str = "GET", timeout_s: float = 30.0, **headers: str) -> tuple[int, bytes]:
         """Status and body of one request to the service."""
         request = urllib.request.Request(  # our own server
             f"http://127.0.0.1:{self.port}{path}", method=method, headers={"Authorization": f"Bearer {KEY}", **headers}
         )
         try:
-            with urllib.request.urlopen(request, timeout=patience_s) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()
@@ -80,7 +80,7 @@ def answers(port: int, path: str) -> bool:
 
 
 def await_answer(process: subprocess.Popen[bytes], port: int, path: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + TIMEOUT_S
     while not answers(port, path):
         if process.poll() is not None or time.monotonic() > deadline:
             raise SystemExit(f"what should listen on port {port} does not answer; its log is beside the version")

@@ -1,6 +1,5 @@
 """Whatever the network: nobody who must not be shown, nobody twice, no rising score, the same list always."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -23,8 +22,8 @@ from service.recommend import responses
 from service.recommend.query import Query
 from service.recommend.responses import Answer
 from service.state.served_version import ServedVersion
+from tests.support.tables import MakeTables
 
-MakeTables = Callable[..., Tables]
 VERSION = "20260101T000000Z-0a1b2c"
 
 
@@ -36,7 +35,9 @@ class FirstFeature:
 
 
 @dataclass(frozen=True)
-class World:
+class ListCase:
+    """A version, a viewer of it and the viewer's block."""
+
     version: ServedVersion
     block: Block
     viewer: str
@@ -66,7 +67,7 @@ IDS = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_si
 
 
 @st.composite
-def worlds(draw: st.DrawFn, make_tables: MakeTables) -> World:
+def list_cases(draw: st.DrawFn, make_tables: MakeTables) -> ListCase:
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
     special = draw(st.lists(IDS, max_size=4))
     n = draw(st.integers(2, 260))
@@ -90,22 +91,22 @@ def worlds(draw: st.DrawFn, make_tables: MakeTables) -> World:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     manifest = Manifest(version=VERSION, created_at=now, cut=now, users=n)
     ranking = Ranking(tables, FirstFeature(), RerankSettings(Diversity("company", 5)))
-    return World(ServedVersion(VERSION, manifest, ranking), block, people[viewer])
+    return ListCase(ServedVersion(VERSION, manifest, ranking), block, people[viewer])
 
 
 @given(st.data())
 def test_a_list_keeps_every_promise(make_tables: MakeTables, data: st.DataObject) -> None:
-    world = data.draw(worlds(make_tables))
-    tables, viewer = world.version.tables, world.block.viewer
+    case = data.draw(list_cases(make_tables))
+    tables, viewer = case.version.tables, case.block.viewer
     limit = data.draw(st.integers(1, 100))
     excluded = tuple(data.draw(st.lists(st.sampled_from(tables.vocabulary.user_ids()), max_size=100, unique=True)))
-    answer, _ = world.fresh(limit=limit, excluded=excluded)
+    answer, _ = case.fresh(limit=limit, excluded=excluded)
     people = shown(answer)
     ids = [person["user_id"] for person in people]
     rows = tables.vocabulary.rows(ids)
     assert len(people) <= limit
     assert len(set(ids)) == len(ids)
-    assert world.viewer not in ids
+    assert case.viewer not in ids
     assert not set(ids) & set(excluded)
     assert not set(rows.tolist()) & set(tables.graph.neighbours(viewer).tolist())
     assert not set(rows.tolist()) & set(tables.forbidden.neighbours(viewer).tolist())
@@ -121,11 +122,11 @@ def test_a_list_keeps_every_promise(make_tables: MakeTables, data: st.DataObject
 
 @given(st.data())
 def test_a_mutual_connection_is_a_visible_friend_of_both(make_tables: MakeTables, data: st.DataObject) -> None:
-    world = data.draw(worlds(make_tables))
-    tables, viewer = world.version.tables, world.block.viewer
+    case = data.draw(list_cases(make_tables))
+    tables, viewer = case.version.tables, case.block.viewer
     forbidden = set(tables.forbidden.neighbours(viewer).tolist())
     own = {row for row in tables.graph.neighbours(viewer).tolist() if tables.flags[row] & 6 == 6} - forbidden
-    for person in shown(world.fresh()[0]):
+    for person in shown(case.fresh()[0]):
         row = tables.vocabulary.row(person["user_id"])
         assert row is not None
         both = own & set(tables.graph.neighbours(row).tolist())
@@ -139,33 +140,35 @@ def test_a_mutual_connection_is_a_visible_friend_of_both(make_tables: MakeTables
 
 @given(st.data())
 def test_a_kept_list_answers_what_a_fresh_one_does(make_tables: MakeTables, data: st.DataObject) -> None:
-    world = data.draw(worlds(make_tables))
-    _, listed = world.fresh(limit=data.draw(st.integers(1, 100)))
-    people = world.version.tables.vocabulary.user_ids()
+    case = data.draw(list_cases(make_tables))
+    _, listed = case.fresh(limit=data.draw(st.integers(1, 100)))
+    people = case.version.tables.vocabulary.user_ids()
     excluded = tuple(data.draw(st.lists(st.sampled_from(people), max_size=100, unique=True)))
     limit = data.draw(st.integers(1, min(100, KEPT - len(excluded))))
-    fresh, _ = world.fresh(limit=limit, excluded=excluded)
-    kept = world.kept(listed, limit=limit, excluded=excluded)
+    fresh, _ = case.fresh(limit=limit, excluded=excluded)
+    kept = case.kept(listed, limit=limit, excluded=excluded)
     assert kept is None or kept.entries == fresh.entries
     assert kept is not None or len(listed.listed) > KEPT, "nobody is missing from a whole list"
 
 
 @given(st.data())
 def test_the_order_of_a_block_changes_nothing(make_tables: MakeTables, data: st.DataObject) -> None:
-    world = data.draw(worlds(make_tables))
-    block = world.block
+    case = data.draw(list_cases(make_tables))
+    block = case.block
     order = np.random.default_rng(data.draw(st.integers(0, 2**32))).permutation(len(block))
-    turned = Block(block.viewer, block.rows[order], block.sources[order], block.codes[:, order], block.low, block.high)
-    again = World(world.version, turned, world.viewer)
-    assert again.fresh()[0].entries == world.fresh()[0].entries
+    reordered = Block(
+        block.viewer, block.rows[order], block.sources[order], block.codes[:, order], block.low, block.high
+    )
+    again = ListCase(case.version, reordered, case.viewer)
+    assert again.fresh()[0].entries == case.fresh()[0].entries
 
 
 @given(st.data())
 def test_pages_never_hold_more_of_one_value_while_others_are_left(make_tables: MakeTables, data: st.DataObject) -> None:
-    world = data.draw(worlds(make_tables))
-    people = shown(world.fresh(limit=100)[0])
-    codes = world.version.tables.categorical_codes[:, 0]
-    rows = world.version.tables.vocabulary.rows([person["user_id"] for person in people])
+    case = data.draw(list_cases(make_tables))
+    people = shown(case.fresh(limit=100)[0])
+    codes = case.version.tables.categorical_codes[:, 0]
+    rows = case.version.tables.vocabulary.rows([person["user_id"] for person in people])
     for begin in range(0, len(rows), 20):
         page = codes[rows[begin : begin + 20]].tolist()
         over = {code for code in page if code >= 0 and page.count(code) > 5}
@@ -175,11 +178,11 @@ def test_pages_never_hold_more_of_one_value_while_others_are_left(make_tables: M
 
 @given(st.data())
 def test_cold_lists_keep_the_promises_too(make_tables: MakeTables, data: st.DataObject) -> None:
-    world = data.draw(worlds(make_tables))
-    tables = world.version.tables
-    row = data.draw(st.sampled_from([None, world.block.viewer]))
-    query = Query(world.viewer if row is not None else "nobody at all", data.draw(st.integers(1, 100)), "web")
-    people = shown(responses.cold(query, world.version, Viewer(query.user_id, row), Trace()))
+    case = data.draw(list_cases(make_tables))
+    tables = case.version.tables
+    row = data.draw(st.sampled_from([None, case.block.viewer]))
+    query = Query(case.viewer if row is not None else "nobody at all", data.draw(st.integers(1, 100)), "web")
+    people = shown(responses.cold(query, case.version, Viewer(query.user_id, row), Trace()))
     ids = [person["user_id"] for person in people]
     rows = tables.vocabulary.rows(ids)
     assert len(set(ids)) == len(ids) <= query.limit

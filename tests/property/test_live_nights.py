@@ -35,8 +35,8 @@ Bits = dict[tuple[str, str], int]
 events = st.tuples(
     st.just("event"), st.sampled_from(PEOPLE), st.integers(1, 2), st.sampled_from(sorted(PAIR_KINDS)), st.booleans()
 )
-"""the last: whether the writer dies before the other person's half"""
-steps = st.one_of(events, events, events, st.just(("mend",)), st.just(("night",)), st.just(("floor",)))
+"""the last: whether the writer dies before the other person's record is updated"""
+steps = st.one_of(events, events, events, st.just(("consume",)), st.just(("night",)), st.just(("watermark",)))
 
 
 class Dying(AsyncMemoryStore):
@@ -51,7 +51,7 @@ class Dying(AsyncMemoryStore):
         return await super().commit(commits)
 
 
-class World:
+class LiveNetwork:
     """A dataset of a few rows, what happened before it was exported, and all that happens to it."""
 
     def __init__(self, home: Path, before: Iterable[tuple[Any, ...]]) -> None:
@@ -80,18 +80,18 @@ class World:
                 try:
                     anyio.run(write)
                 except StoreUnavailableError:
-                    self.mend()
-            case ("mend",):
-                self.mend()
+                    self.consume()
+            case ("consume",):
+                self.consume()
             case ("night",):
                 self.cut, self.base = self.night()
-            case ("floor",):
+            case ("watermark",):
                 self.watermark = self.cut
 
-    def mend(self) -> None:
-        mender = LogConsumer(self.memory, KEYS, Archive(self.home, segment_bytes=300), clock=lambda: self.now)
+    def consume(self) -> None:
+        consumer = LogConsumer(self.memory, KEYS, Archive(self.home, segment_bytes=300), clock=lambda: self.now)
         for shard in range(SHARDS):
-            mender.run_once(shard, watermark=self.watermark)
+            consumer.run_once(shard, watermark=self.watermark)
 
     def night(self) -> tuple[int, Bits]:
         """Cut and bits of a version made of the dataset and what was acknowledged a second ago and before."""
@@ -127,13 +127,13 @@ def bits_of(snapshot: Snapshot) -> Bits:
     return bits
 
 
-@given(st.lists(st.one_of(events, st.just(("mend",))), max_size=12), st.lists(steps, max_size=25))
+@given(st.lists(st.one_of(events, st.just(("consume",))), max_size=12), st.lists(steps, max_size=25))
 @settings(max_examples=25, deadline=None)
 def test_served_at_any_moment_is_what_a_night_that_knows_all_would_publish(
     before: Iterable[tuple[Any, ...]], taken: Iterable[tuple[Any, ...]]
 ) -> None:
     with tempfile.TemporaryDirectory() as home:
-        world = World(Path(home), before)
+        network = LiveNetwork(Path(home), before)
         for step in taken:
-            world.step(step)
-        assert world.served() == bits_of(world.snapshot(world.now + 10**9))
+            network.step(step)
+        assert network.served() == bits_of(network.snapshot(network.now + 10**9))

@@ -23,11 +23,11 @@ START = 1_790_000_000
 DAYS = 90
 
 steps = st.tuples(st.integers(0, 2), st.integers(1, 2), st.sampled_from(sorted(PAIR_KINDS)))
-"""who, how many further round the circle the other stands, and what is done"""
+"""the user, how many places after them the other user is, and the kind of event"""
 
 
 def events_of(drawn: list[tuple[int, int, EventKind]]) -> list[tuple[int, int, EventKind, int]]:
-    """Viewer, other, kind and stamp in microseconds; several fall into one second, and two each on one stamp."""
+    """Returns viewer, other, kind and timestamp in microseconds. Several share a second, and two each a timestamp."""
     return [(who, (who + on) % 3, kind, START * 10**6 + at // 2 * 300_000) for at, (who, on, kind) in enumerate(drawn)]
 
 
@@ -56,7 +56,7 @@ def base_of(known: list[tuple[int, int, EventKind, int]], connected: bool, now_s
 
 
 @given(st.lists(steps, max_size=25), st.floats(0, 1), st.booleans())
-@example([(0, 1, EventKind.INVITE), (1, 2, EventKind.DECLINE)], 0.0, False)  # at one stamp the answer stands
+@example([(0, 1, EventKind.INVITE), (1, 2, EventKind.DECLINE)], 0.0, False)  # with equal timestamps the answer counts
 @settings(max_examples=200, deadline=None)
 def test_a_version_and_what_came_after_it_say_what_the_next_version_will(
     drawn: list[tuple[int, int, EventKind]], share: float, connected: bool

@@ -1,7 +1,6 @@
 """What is told of people, against the same told one person at a time by sets and sorting."""
 
 from collections import Counter
-from collections.abc import Callable
 
 import numpy as np
 import orjson
@@ -13,8 +12,7 @@ from models.version.tables import Tables
 from service.ranking.json_encoder import EXAMPLES, JsonEncoder
 from service.ranking.kernels.json_encoder import SHARED_AT_MOST
 from service.ranking.reasons import nameable_friends
-
-MakeTables = Callable[..., Tables]
+from tests.support.tables import MakeTables
 
 COLUMNS = ("city", "clubs", "company", "schools")
 """those with a value, and those with several, by turns"""

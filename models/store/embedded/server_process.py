@@ -10,7 +10,7 @@ from pathlib import Path
 
 from models.store.embedded.paths import StoreDirectory
 from models.store.embedded.status import State, Status
-from models.system.parent_death import tether
+from models.system.parent_death import end_child_with_parent
 
 LINES_KEPT = 8
 PROBE_TIMEOUT_S = 0.5
@@ -40,7 +40,7 @@ class ServerProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             pass_fds=(lock,),
-            preexec_fn=tether(signal.SIGKILL),  # noqa: PLW1509 - the supervisor has a single thread
+            preexec_fn=end_child_with_parent(signal.SIGKILL),  # noqa: PLW1509 - the supervisor has a single thread
         )
         assert self._process.stdout is not None  # noqa: S101 - it is a pipe
         self.output = self._process.stdout.fileno()

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from models.cli.app import run
-from models.system.parent_death import tie
+from models.system.parent_death import end_with_parent
 
 IMPORTED = (
     "faiss",
@@ -66,7 +66,7 @@ def command(
     parent: int, arguments: list[str], environment: dict[str, str], stdout: str, stderr: str, status: str
 ) -> NoReturn:
     """What a fork does: one command, to its end."""
-    tie(parent, signal.SIGKILL)
+    end_with_parent(parent, signal.SIGKILL)
     os.environ.clear()
     os.environ.update(environment)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

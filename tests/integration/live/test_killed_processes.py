@@ -13,7 +13,6 @@ import random
 import select
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -30,11 +29,14 @@ import redis
 
 from models.errors import StoreUnavailableError
 from models.store.embedded.client import EmbeddedServer
+from tests.support.homes import Home
+from tests.support.ring_network import PEOPLE, VisibilityModel, write_dataset
+from tests.support.stores import free_port
 
 SEQUENCES = int(os.environ.get("PYMK_KILLED_SEQUENCES", "0"))
 SEED = int(os.environ.get("PYMK_KILLED_SEED", "0"))
 STEPS = 30
-PATIENCE_S = 240.0
+TIMEOUT_S = 240.0
 KINDS = ("invite", "withdraw", "accept", "decline", "connect", "disconnect", "dismiss", "undismiss", "block", "unblock")
 VICTIMS = ("serve", "worker", "store", "", "", "")
 """which is killed in a step, or in a whole night; "": none"""
@@ -59,9 +61,9 @@ class Command:
             signal.pidfd_send_signal(self._handle, signal.SIGKILL)
 
     def end(self) -> int | None:
-        """Kills it and lets go of it; its exit status, None where it had not come to one."""
+        """Kills it and lets go of it; its exit status, None if it had none."""
         self.kill()
-        assert self.has_ended(PATIENCE_S), "a process outlives SIGKILL"
+        assert self.has_ended(TIMEOUT_S), "a process outlives SIGKILL"
         os.close(self._handle)
         return int(self._status.read_text()) if self._status.exists() else None
 
@@ -84,7 +86,7 @@ class ForkServer:
             [sys.executable, "-P", str(script)], stdin=pipe, stdout=pipe, text=True, env=environment
         )
 
-    def begin(self, home: Any, name: str, *arguments: str) -> Command:
+    def begin(self, home: Home, name: str, *arguments: str) -> Command:
         """A command in a home; what it says goes to files of this name there."""
         files = {kind: home.path / f"{name}.{kind}" for kind in ("stdout", "stderr", "status")}
         assert self._server.stdin is not None
@@ -94,10 +96,10 @@ class ForkServer:
         self._server.stdin.flush()
         return Command(int(self._server.stdout.readline()), **files)
 
-    def run(self, home: Any, name: str, *arguments: str) -> str:
+    def run(self, home: Home, name: str, *arguments: str) -> str:
         """What a command printed, which ends well."""
         command = self.begin(home, name, *arguments)
-        assert command.has_ended(PATIENCE_S), f"pymk {arguments} does not end"
+        assert command.has_ended(TIMEOUT_S), f"pymk {arguments} does not end"
         assert command.end() == 0, command.said()
         return command.printed()
 
@@ -105,16 +107,10 @@ class ForkServer:
         self._server.communicate()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Processes:
     """The service, the worker and the store of a home; the first two come back when they are asked for."""
 
-    def __init__(self, forks: ForkServer, home: Any, port: int) -> None:
+    def __init__(self, forks: ForkServer, home: Home, port: int) -> None:
         self._forks, self._home, self._port = forks, home, port
         self._lock = threading.Lock()
         self._running: dict[str, Command] = {}
@@ -150,7 +146,7 @@ class Processes:
 
     def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """Status and body of the first answer that is none of a service, or of a store, that is away."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + TIMEOUT_S
         while True:
             connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
             try:
@@ -170,12 +166,10 @@ class Processes:
 class Sequence:
     """What one sequence does, drawn from a seed."""
 
-    def __init__(
-        self, forks: ForkServer, processes: Processes, network: Any, home: Any, night: tuple[str, ...], seed: int
-    ) -> None:
+    def __init__(self, forks: ForkServer, processes: Processes, home: Home, night: tuple[str, ...], seed: int) -> None:
         self._forks, self._processes, self._home, self._night = forks, processes, home, night
         self._random, self._numbers = random.Random(seed), count()
-        self._people, self._model = [*network.people, "mia"], network.model()
+        self._people, self._model = [*PEOPLE, "mia"], VisibilityModel()
         self.killed_nights = self.whole_nights = 0
 
     def run(self) -> None:
@@ -201,9 +195,7 @@ class Sequence:
 
     def events(self) -> None:
         for _ in range(self._random.randrange(1, 10)):
-            there = sorted(
-                set(self._people) - self._model.gone
-            )  # whom the erased deal with is in_process/test_erased_ids
+            there = sorted(set(self._people) - self._model.erased)  # for the erased see in_process/test_erased_ids
             kind, (one, other) = self._random.choice(KINDS), self._random.sample(there, 2)
             event = {"kind": kind, "user_id": one, "other_id": other, "event_id": str(next(self._numbers))}
             event |= {"request_id": "r-1", "context": "mobile", "position": 2}
@@ -214,11 +206,11 @@ class Sequence:
         person, flags = self._random.choice(self._people), ["discoverable", "active", "connections_visible"]
         columns = {self._random.choice(flags): self._random.random() < 0.4}
         assert self._processes.ask("PUT", f"/pymk/users/{quote(person, safe='')}", columns)[0] == 202
-        self._model.put(person, columns)
+        self._model.change_profile(person, columns)
 
     def erasure(self) -> None:
         person = self._random.choice(self._people)
-        if len(self._model.gone) > len(self._people) // 2:
+        if len(self._model.erased) > len(self._people) // 2:
             return
         assert self._processes.ask("DELETE", f"/pymk/users/{quote(person, safe='')}")[0] == 202
         self._model.erase(person)
@@ -247,7 +239,7 @@ class Sequence:
         stores_killed = self._processes.stores_killed
         blow = self.blow(NIGHT_S)
         night = self.begun_night()
-        assert night.has_ended(PATIENCE_S), "a night does not end"
+        assert night.has_ended(TIMEOUT_S), "a night does not end"
         status = night.end()
         blow.join()
         assert status == 0 or stores_killed < self._processes.stores_killed, night.said()
@@ -278,25 +270,21 @@ def forks() -> Iterator[ForkServer]:
 def first(
     tmp_path_factory: pytest.TempPathFactory,
     forks: ForkServer,
-    network: Any,
-    at_home: Callable[[Path], Any],
     small_night: Path,
 ) -> tuple[Path, Path, str]:
     """Dataset, home and version of a full night."""
-    data, home = tmp_path_factory.mktemp("data"), at_home(tmp_path_factory.mktemp("home"))
-    network.write(data)
+    data, home = tmp_path_factory.mktemp("data"), Home(tmp_path_factory.mktemp("home"))
+    write_dataset(data)
     version = forks.run(home, "first", "nightly", str(data), "--config", str(small_night), "--force")
     return data, home.path, version.split()[-1]
 
 
 @pytest.fixture
-def home(
-    first: tuple[Path, Path, str], forks: ForkServer, tmp_path: Path, at_home: Callable[[Path], Any]
-) -> Iterator[Any]:
+def home(first: tuple[Path, Path, str], forks: ForkServer, tmp_path: Path) -> Iterator[Home]:
     """A home of its own in which that version is active."""
     _, made, version = first
     shutil.copytree(made / "versions", tmp_path / "versions")
-    own = at_home(tmp_path)
+    own = Home(tmp_path)
     with own.opened():  # the store outlives the commands
         forks.run(own, "activate", "activate", version)
         yield own
@@ -305,12 +293,12 @@ def home(
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(SEQUENCES))
 def test_no_list_ever_holds_a_forbidden_person_whatever_is_killed(
-    home: Any, forks: ForkServer, first: tuple[Path, Path, str], network: Any, small_night: Path, number: int
+    home: Home, forks: ForkServer, first: tuple[Path, Path, str], small_night: Path, number: int
 ) -> None:
     night = ("nightly", str(first[0]), "--config", str(small_night), "--force")
     processes = Processes(forks, home, free_port())
     try:
-        sequence = Sequence(forks, processes, network, home, night, SEED + number)
+        sequence = Sequence(forks, processes, home, night, SEED + number)
         sequence.run()
     finally:
         processes.end()

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -11,67 +10,62 @@ from models.candidate_refresh.refresher import LoadedVersion, Refresher
 from models.candidate_refresh.replay import replay, replaying
 from models.publishing.publish import activate, publish, rollback
 from models.schema.event_kinds import EventKind
-from models.store.keys import Keys
 from models.store.memory import MemoryStore
 from models.version.local_versions import Versions
 from models.version.manifest import Manifest
 from models.version.tables import Tables
-from tests.support.mutual_friends_generator import MutualFriendsGenerator
+from tests.support.worker import CLIQUES, KEYS, PEOPLE, MutualFriendsGenerator, WorkerHarness
 
-KEYS = Keys("pymk")
-CLIQUES = {name: [f"{name}{number}" for number in range(10)] for name in "abcd"}
 CONNECT = EventKind.CONNECT
 
-PEOPLE = [person for clique in CLIQUES.values() for person in clique]
 
-
-def test_a_switch_loses_nobody(place: Any) -> None:
-    place.put("zoe", company="Firm d")
-    place.did((CONNECT, "a0", "c0"))
-    place.works()
-    version, seen = place.another(1), list[set[str]]()
+def test_a_switch_loses_nobody(harness: WorkerHarness) -> None:
+    harness.write_profile("zoe", company="Firm d")
+    harness.write((CONNECT, "a0", "c0"))
+    harness.work()
+    version, seen = harness.copy_version(1), list[set[str]]()
 
     def watched(manifest: Manifest, progress: Callable[[int, int], None]) -> None:
-        replaying(place.store, place.versions, KEYS, 90)(manifest, progress)
-        assert place.version != version, "it is replayed before the switch"
-        seen.append(place.by_friends(place.block("a0", version)))
-        assert place.newcomer("zoe", version) is not None
+        replaying(harness.store, harness.versions, KEYS, 90)(manifest, progress)
+        assert harness.version != version, "it is replayed before the switch"
+        seen.append(harness.by_friends(harness.block("a0", version)))
+        assert harness.newcomer("zoe", version) is not None
 
-    publish(place.versions.path(version), place.store, place.versions, keys=KEYS, replay=watched)
+    publish(harness.versions.path(version), harness.store, harness.versions, keys=KEYS, replay=watched)
     assert seen[0] >= set(CLIQUES["c"]) - {"c0"}
-    assert place.version == version
-    rollback(place.store, place.versions, keys=KEYS, replay=replaying(place.store, place.versions, KEYS, 90))
-    assert place.by_friends(place.block("a0")) >= set(CLIQUES["c"]) - {"c0"}
+    assert harness.version == version
+    rollback(harness.store, harness.versions, keys=KEYS, replay=replaying(harness.store, harness.versions, KEYS, 90))
+    assert harness.by_friends(harness.block("a0")) >= set(CLIQUES["c"]) - {"c0"}
 
 
-def test_a_worker_replays_for_those_who_cannot(place: Any) -> None:
-    place.did((CONNECT, "a0", "c0"))
-    place.works()
-    version = place.another(1)
-    stop = place.worker._stop
-    thread = threading.Thread(target=place.worker.run)
+def test_a_worker_replays_for_those_who_cannot(harness: WorkerHarness) -> None:
+    harness.write((CONNECT, "a0", "c0"))
+    harness.work()
+    version = harness.copy_version(1)
+    stop = harness.worker._stop
+    thread = threading.Thread(target=harness.worker.run)
     thread.start()
-    sampled_viewers = replaying(place.store, place.versions, KEYS, 90, wait_s=20, open_here=False)
-    activate(place.store, place.versions, version, keys=KEYS, replay=sampled_viewers)
-    assert int(place.store.get(KEYS.replayed(version)) or 0) > 0
-    assert place.by_friends(place.block("a0", version)) >= set(CLIQUES["c"]) - {"c0"}
+    sampled_viewers = replaying(harness.store, harness.versions, KEYS, 90, wait_s=20, open_here=False)
+    activate(harness.store, harness.versions, version, keys=KEYS, replay=sampled_viewers)
+    assert int(harness.store.get(KEYS.replayed(version)) or 0) > 0
+    assert harness.by_friends(harness.block("a0", version)) >= set(CLIQUES["c"]) - {"c0"}
     stop.set()
     thread.join()
 
 
-def test_without_a_replay_the_worker_that_follows_makes_up_for_it(place: Any) -> None:
-    place.did((CONNECT, "a0", "c0"))
-    place.works()
-    version = place.another(1)
-    activate(place.store, place.versions, version, keys=KEYS)
-    assert not place.by_friends(place.block("a0", version)) & set(CLIQUES["c"])
-    place.works()
-    assert place.by_friends(place.block("a0", version)) >= set(CLIQUES["c"]) - {"c0"}
+def test_without_a_replay_the_worker_that_follows_makes_up_for_it(harness: WorkerHarness) -> None:
+    harness.write((CONNECT, "a0", "c0"))
+    harness.work()
+    version = harness.copy_version(1)
+    activate(harness.store, harness.versions, version, keys=KEYS)
+    assert not harness.by_friends(harness.block("a0", version)) & set(CLIQUES["c"])
+    harness.work()
+    assert harness.by_friends(harness.block("a0", version)) >= set(CLIQUES["c"]) - {"c0"}
 
 
-def test_a_replay_does_everybody_even_where_many_share_a_stamp(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_replay_does_everybody_even_where_many_share_a_stamp(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.candidate_refresh.replay.READ_AT_ONCE", 3)
-    versions, store = Versions(made), MemoryStore()
+    versions, store = Versions(prepared), MemoryStore()
     directory = versions.path(versions.ids()[0])
     tables, manifest = Tables.open(directory / "tables"), Manifest.read(directory)
     timestamp_us = manifest.cut_us + 5

@@ -1,21 +1,10 @@
-"""Live state in the memory of one process, under a clock that tests turn."""
+"""Live state in the memory of one process, under a clock that a test sets."""
 
 import pytest
 
 from models.store.keys import Keys
 from models.store.memory import AsyncMemoryStore, MemoryStore
-
-NOW = 1_790_000_000_000_000
-
-
-class Clock:
-    """Microseconds since 1970 that pass only when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> int:
-        return self.now
+from tests.support.clock import Clock
 
 
 @pytest.fixture(scope="session")

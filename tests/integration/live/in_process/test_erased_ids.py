@@ -1,48 +1,47 @@
 """What an id does whose person was erased, once nothing of the person is left: nothing, until a PUT makes a new one."""
 
-from typing import Any
-
 from models.live_state.user_record import LiveRecord
+from tests.support.service import ServiceFactory, ServiceHarness
 
 
-def erased_to_the_end(whole: Any, person: str) -> str:
+def erased_to_the_end(harness: ServiceHarness, person: str) -> str:
     """The receipt of an erasure that a night has brought to its end."""
-    receipt = str(whole.ask("DELETE", f"/pymk/users/{person}").json()["receipt"])
-    whole.publish(whole.night(), replayed=True)
-    whole.follow()
+    receipt = str(harness.request("DELETE", f"/pymk/users/{person}").json()["receipt"])
+    harness.publish(harness.night(), replayed=True)
+    harness.follow()
     for _ in range(2):
-        whole.erase_further()
-    assert whole.ask("GET", f"/pymk/erasures/{receipt}").json()["state"] == "done"
+        harness.continue_erasures()
+    assert harness.request("GET", f"/pymk/erasures/{receipt}").json()["state"] == "done"
     return receipt
 
 
-def test_whoever_is_erased_stays_so_until_a_put(beginnings: Any) -> None:
-    whole = beginnings.begin()
+def test_whoever_is_erased_stays_so_until_a_put(services: ServiceFactory) -> None:
+    harness = services.start()
     try:
-        receipt = erased_to_the_end(whole, "fay")
+        receipt = erased_to_the_end(harness, "fay")
         both = [
             {"kind": "connect", "user_id": "fay", "other_id": "ann"},
             {"kind": "connect", "user_id": "ann", "other_id": "fay"},
         ]
         for following in ("as it was", "begun anew"):
-            assert whole.ask("POST", "/pymk/events", json=both).json() == {"accepted": 0}, following
-            whole.parts.following.state.reset()  # as in a process that was started since
-        live = whole.store.get_many([whole.keys.live("fay"), whole.keys.live_profile("fay")])
+            assert harness.request("POST", "/pymk/events", json=both).json() == {"accepted": 0}, following
+            harness.parts.following.state.reset()  # as in a process that was started since
+        live = harness.store.get_many([harness.keys.live("fay"), harness.keys.live_profile("fay")])
         assert live == [None, None]
-        assert "fay" not in LiveRecord.unpack(whole.store.get(whole.keys.live("ann"))).edges
-        assert whole.ask("GET", "/pymk/users/fay").status_code == 404
-        assert whole.ask("DELETE", "/pymk/users/fay").json()["receipt"] == receipt, "there is nobody to erase"
-        assert whole.ask("GET", f"/pymk/erasures/{receipt}").json()["state"] == "done"
+        assert "fay" not in LiveRecord.unpack(harness.store.get(harness.keys.live("ann"))).edges
+        assert harness.request("GET", "/pymk/users/fay").status_code == 404
+        assert harness.request("DELETE", "/pymk/users/fay").json()["receipt"] == receipt, "there is nobody to erase"
+        assert harness.request("GET", f"/pymk/erasures/{receipt}").json()["state"] == "done"
 
-        assert whole.ask("PUT", "/pymk/users/fay", json={"company": "Acme"}).status_code == 202
-        assert whole.ask("POST", "/pymk/events", json=both).json() == {"accepted": 2}
+        assert harness.request("PUT", "/pymk/users/fay", json={"company": "Acme"}).status_code == 202
+        assert harness.request("POST", "/pymk/events", json=both).json() == {"accepted": 2}
         for _ in range(2):
-            listed = whole.ask("GET", "/pymk/recommendations", params={"user_id": "fay", "limit": 100}).json()
+            listed = harness.request("GET", "/pymk/recommendations", params={"user_id": "fay", "limit": 100}).json()
             assert "ann" not in [one["user_id"] for one in listed["recommendations"]]
-            whole.publish(whole.night(), replayed=True)
-            whole.follow()
-        again = erased_to_the_end(whole, "fay")
+            harness.publish(harness.night(), replayed=True)
+            harness.follow()
+        again = erased_to_the_end(harness, "fay")
         assert again != receipt
-        assert whole.ask("POST", "/pymk/events", json=both).json() == {"accepted": 0}
+        assert harness.request("POST", "/pymk/events", json=both).json() == {"accepted": 0}
     finally:
-        whole.close()
+        harness.close()

@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from models.errors import PymkError
+from tests.support.ring_network import PEOPLE, VisibilityModel
+from tests.support.service import ServiceFactory, ServiceHarness
 
 PARTS = 8
 SEQUENCES = int(os.environ.get("PYMK_SEQUENCES", "2000"))
@@ -31,26 +33,23 @@ KINDS = (
     *("dismiss", "undismiss", "block", "unblock", "report"),
 )
 Pair = tuple[str, str]
-RING = ("ann", "bea", "cid", "dan", "eva", "fay", "gus", "hal", "ida", "jo/é 🦊", "kim", "leo")
-"""as the dataset has them, so that those a few steps apart are candidates of each other"""
 
 
 def apart(person: str, steps: int) -> Pair:
-    """Somebody, and who is so many steps on around the ring; a stranger, and somebody of it."""
-    at = RING.index(person) if person in RING else 0
-    return person, RING[(at + steps) % len(RING)]
+    """Returns a person and the one so many steps further around the ring, who may be their candidate."""
+    at = PEOPLE.index(person) if person in PEOPLE else 0
+    return person, PEOPLE[(at + steps) % len(PEOPLE)]
 
 
-tally = Counter[str]()
+counts = Counter[str]()
 """over all sequences of a process, what lists had to show: rules that are never tried prove nothing"""
 
 
 class LiveRules(RuleBasedStateMachine):
-    """One sequence; `begin` and `network` are the fixtures."""
+    """One sequence; `start` is that of the fixture `services`."""
 
-    begin: Callable[[], Any]
-    network: Any
-    people = st.sampled_from((*RING, *STRANGERS))
+    start: Callable[[], ServiceHarness]
+    people = st.sampled_from((*PEOPLE, *STRANGERS))
     steps = st.sampled_from([3, 4, 9, 8])
     pairs = st.tuples(people, people).filter(lambda pair: pair[0] != pair[1]) | st.builds(apart, people, steps)
     kinds = st.sampled_from(KINDS)
@@ -61,14 +60,14 @@ class LiveRules(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.whole = self.begin()
-        self.model = self.network.model()
+        self.harness = self.start()
+        self.model = VisibilityModel()
         self.waiting: list[str] = []
         """versions that are made and not published"""
         self.erased = self.published = False
 
     def teardown(self) -> None:
-        self.whole.close()
+        self.harness.close()
 
     @rule(pair=pairs, kind=kinds, at=moments, event_id=names, looks=st.booleans())
     def event(self, pair: Pair, kind: str, at: int | None, event_id: str | None, looks: bool) -> None:
@@ -85,46 +84,46 @@ class LiveRules(RuleBasedStateMachine):
     def lost_answer(self, pair: Pair, kind: str, left: int, is_done: bool, works: bool) -> None:
         """The service loses the store while it writes; whoever told of it tells again."""
         body = [self._body(kind, pair, None, f"lost-{len(self.model.done)}")]
-        self.whole.failing.left, self.whole.failing.is_done = left, is_done
-        answer = self.whole.ask("POST", "/pymk/events", json=body)
-        self.whole.failing.left = None
+        self.harness.failing.left, self.harness.failing.is_done = left, is_done
+        answer = self.harness.request("POST", "/pymk/events", json=body)
+        self.harness.failing.left = None
         assert answer.status_code in {202, 503}
         if works:
-            self.whole.work(1)
+            self.harness.work(1)
         self._post(body, is_first=False)
 
     @rule(pair=pairs, flags=flags, columns=columns)
     def profile(self, pair: Pair, flags: dict[str, bool | None], columns: dict[str, str | None]) -> None:
-        answer = self.whole.ask("PUT", f"/pymk/users/{quote(pair[0], safe='')}", json=flags | columns)
+        answer = self.harness.request("PUT", f"/pymk/users/{quote(pair[0], safe='')}", json=flags | columns)
         assert answer.status_code == 202, answer.text
-        self.model.put(pair[0], flags)
+        self.model.change_profile(pair[0], flags)
 
     @rule(person=people, comes_back=st.booleans())
     def erasure(self, person: str, comes_back: bool) -> None:
-        answer = self.whole.ask("DELETE", f"/pymk/users/{quote(person, safe='')}")
+        answer = self.harness.request("DELETE", f"/pymk/users/{quote(person, safe='')}")
         assert answer.status_code == 202, answer.text
         self.model.erase(person)
         self.erased = True
         if comes_back:
             self.profile((person, ""), {}, {"company": "Acme"})
 
-    @rule(turns=st.integers(1, 3))
-    def work(self, turns: int) -> None:
-        self.whole.work(turns)
+    @rule(rounds=st.integers(1, 3))
+    def work(self, rounds: int) -> None:
+        self.harness.work(rounds)
 
     @rule(operations=st.integers(0, 40), is_done=st.booleans())
     def kill_worker(self, operations: int, is_done: bool) -> None:
-        self.whole.kill_worker(operations, is_done=is_done)
+        self.harness.kill_worker(operations, is_done=is_done)
 
     @precondition(lambda self: self.erased)
     @rule()
-    def erase_further(self) -> None:
-        self.whole.erase_further()
+    def continue_erasures(self) -> None:
+        self.harness.continue_erasures()
 
     @precondition(lambda self: len(self.waiting) < 2)
     @rule(publishes=st.booleans(), meanwhile=st.lists(st.tuples(kinds, pairs), max_size=2), replayed=st.booleans())
     def night(self, publishes: bool, meanwhile: list[tuple[str, Pair]], replayed: bool) -> None:
-        self.waiting.append(self.whole.night())
+        self.waiting.append(self.harness.night())
         self._post([self._body(kind, pair, None, None) for kind, pair in meanwhile])
         if publishes:
             self.publication(replayed, True)
@@ -134,18 +133,18 @@ class LiveRules(RuleBasedStateMachine):
     def publication(self, replayed: bool, follows: bool) -> None:
         version = self.waiting.pop(0)
         self.published = True
-        self._switch(lambda: self.whole.publish(version, replayed=replayed), follows)
+        self._switch(lambda: self.harness.publish(version, replayed=replayed), follows)
 
     @precondition(lambda self: self.published)
     @rule(replayed=st.booleans(), follows=st.booleans())
     def rollback(self, replayed: bool, follows: bool) -> None:
-        self._switch(lambda: self.whole.roll_back(replayed=replayed), follows)
+        self._switch(lambda: self.harness.roll_back(replayed=replayed), follows)
 
     @precondition(lambda self: self.published)
     @rule(which=st.integers(0, 3), replayed=st.booleans(), follows=st.booleans())
     def activation(self, which: int, replayed: bool, follows: bool) -> None:
-        ids = self.whole.versions.ids()
-        self._switch(lambda: self.whole.activate(ids[which % len(ids)], replayed=replayed), follows)
+        ids = self.harness.versions.ids()
+        self._switch(lambda: self.harness.activate(ids[which % len(ids)], replayed=replayed), follows)
 
     @rule(
         viewer=people,
@@ -158,13 +157,13 @@ class LiveRules(RuleBasedStateMachine):
     def one_list(self, viewer: str, limit: int, context: str, excluded: list[str], fresh: bool, flushes: bool) -> None:
         self._list(viewer, limit, context, excluded, fresh=fresh)
         if flushes:
-            self.whole.flush()
+            self.harness.flush()
 
     @rule(fresh=st.booleans())
     def every_list(self, fresh: bool) -> None:
         for viewer in sorted(self.model.known):
             self._list(viewer, 100, "web", [], fresh=fresh)
-        self.whole.flush()
+        self.harness.flush()
 
     @rule(pair=pairs, kind=kinds)
     def at_once(self, pair: Pair, kind: str) -> None:
@@ -172,13 +171,13 @@ class LiveRules(RuleBasedStateMachine):
         body, query = [self._body(kind, pair, None, None)], {"user_id": pair[0]}
 
         async def both() -> None:
-            asked = self.whole.asked("GET", "/pymk/recommendations", params=query)
-            await asyncio.gather(asked, self.whole.asked("POST", "/pymk/events", json=body))
+            asked = self.harness.arequest("GET", "/pymk/recommendations", params=query)
+            await asyncio.gather(asked, self.harness.arequest("POST", "/pymk/events", json=body))
 
-        self.whole.runner.run(both())
-        if not set(pair) & self.model.gone:
+        self.harness.runner.run(both())
+        if not set(pair) & self.model.erased:
             self.model.do(kind, *pair)
-        self.whole.flush()
+        self.harness.flush()
         self._list(pair[0], 20, "web", [], fresh=False)
 
     def _body(self, kind: str, pair: Pair, at: int | None, event_id: str | None) -> dict[str, Any]:
@@ -189,12 +188,12 @@ class LiveRules(RuleBasedStateMachine):
 
     def _post(self, bodies: list[dict[str, Any]], *, is_first: bool = True) -> None:
         """Tells of events; `is_first` False: some of them may have been accepted before."""
-        answer = self.whole.ask("POST", "/pymk/events", json=bodies)
+        answer = self.harness.request("POST", "/pymk/events", json=bodies)
         assert answer.status_code == 202, answer.text
         expected = 0
         for body in bodies:
             kind, one, other = body["kind"], body["user_id"], body["other_id"]
-            if {one, other} & self.model.gone:
+            if {one, other} & self.model.erased:
                 continue
             same = (one, body["event_id"]) if "event_id" in body else (one, other, kind, str(body.get("at")))
             if ("event_id" in body or "at" in body) and same in self.model.done:
@@ -211,27 +210,27 @@ class LiveRules(RuleBasedStateMachine):
     def _switch(self, switch: Callable[[], None], follows: bool) -> None:
         try:
             switch()
-            tally["switches"] += 1
+            counts["switches"] += 1
         except PymkError as refusal:
-            tally[f"refused: {type(refusal).__name__}"] += 1
+            counts[f"refused: {type(refusal).__name__}"] += 1
         if follows:
-            self.whole.follow()
+            self.harness.follow()
 
     def _list(self, viewer: str, limit: int, context: str, excluded: list[str], *, fresh: bool) -> None:
         query = {"user_id": viewer, "limit": limit, "context": context, "exclude": ",".join(excluded)}
         headers = {"Cache-Control": "no-cache"} if fresh else {}
-        answer = self.whole.ask("GET", "/pymk/recommendations", params=query, headers=headers)
+        answer = self.harness.request("GET", "/pymk/recommendations", params=query, headers=headers)
         assert answer.status_code == 200, answer.text
         body = answer.json()
-        tally[body["served"]] += 1
-        tally["people"] += len(body["recommendations"])
-        tally["mutual"] += self.model.check(body, viewer, limit, excluded)
+        counts[body["served"]] += 1
+        counts["people"] += len(body["recommendations"])
+        counts["mutual"] += self.model.check(body, viewer, limit, excluded)
 
 
 @pytest.mark.parametrize("part", [0, *(pytest.param(one, marks=pytest.mark.slow) for one in range(1, PARTS))])
-def test_no_list_ever_holds_a_forbidden_person(beginnings: Any, network: Any, part: int) -> None:
-    sequence = type("LiveRules", (LiveRules,), {"begin": staticmethod(beginnings.begin), "network": network})
-    tally.clear()
+def test_no_list_ever_holds_a_forbidden_person(services: ServiceFactory, part: int) -> None:
+    sequence = type("LiveRules", (LiveRules,), {"start": staticmethod(services.start)})
+    counts.clear()
     run_state_machine_as_test(
         sequence,
         settings=settings(
@@ -243,4 +242,4 @@ def test_no_list_ever_holds_a_forbidden_person(beginnings: Any, network: Any, pa
             suppress_health_check=list(HealthCheck),
         ),
     )
-    print(dict(tally))  # noqa: T201
+    print(dict(counts))  # noqa: T201

@@ -1,4 +1,4 @@
-"""Log lines: machines get JSON, nobody gets user ids."""
+"""Log lines: JSON away from a terminal, and never user ids."""
 
 import asyncio
 import io
@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from models.system import logs
-from models.system.buffered_log import Lines
+from models.system.buffered_log import BufferedLog
 
 pytestmark = pytest.mark.usefixtures("restored_logging")
 
@@ -40,17 +40,17 @@ def test_an_exception_is_one_json_line(capsys: pytest.CaptureFixture[str]) -> No
     assert "ValueError: x" in json.loads(line)["exception"]
 
 
-def test_lines_of_one_turn_of_a_loop_are_one_write_and_none_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_of_one_iteration_of_a_loop_are_one_write_and_none_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
     stream = io.StringIO()
     monkeypatch.setattr(stream, "write", written.append)
-    lines = Lines(stream)
+    lines = BufferedLog(stream)
 
     async def busy() -> None:
-        for turn in range(3):
+        for iteration in range(3):
             for number in range(4):
-                lines.msg(f"{turn} {number}")
-            assert len(written) == turn
+                lines.msg(f"{iteration} {number}")
+            assert len(written) == iteration
             await asyncio.sleep(0)
         await asyncio.to_thread(lines.msg, "of a thread")
         lines.msg("last")
@@ -62,8 +62,8 @@ def test_lines_of_one_turn_of_a_loop_are_one_write_and_none_is_lost(monkeypatch:
 
 
 def test_a_line_that_waits_when_the_process_ends_is_written() -> None:
-    source = "import sys, asyncio\nfrom models.system.buffered_log import Lines\n"
-    source += "async def end(): Lines(sys.stderr).info('the end'); sys.exit(3)\nasyncio.run(end())"
+    source = "import sys, asyncio\nfrom models.system.buffered_log import BufferedLog\n"
+    source += "async def end(): BufferedLog(sys.stderr).info('the end'); sys.exit(3)\nasyncio.run(end())"
     ended = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (3, "the end\n")
 
@@ -77,7 +77,7 @@ def test_debug_and_the_console_can_be_asked_for(capsys: pytest.CaptureFixture[st
     assert "chatter" not in printed
 
 
-def test_a_user_hash_depends_on_person_and_secret() -> None:
+def test_a_user_hash_depends_on_user_and_secret() -> None:
     one = logs.user_hash("ann", "s")
     assert one == logs.user_hash("ann", "s")
     assert len({one, logs.user_hash("bea", "s"), logs.user_hash("ann", "t"), logs.user_hash("ann", "s" * 100)}) == 4

@@ -14,6 +14,7 @@ from tests.support.candidate_lists import LOG
 N, M = 60, 30
 PRIOR = np.zeros(len(PAIR_FEATURES) + 1, np.float32)
 QUICK = {"sparse_friends": 0, "epochs": 4, "batch_users": 16, "tower": (8, 4), "learning_rate": 5e-3}
+LONGER = {**QUICK, "epochs": 12}
 
 
 def made(users: int, seed: int = 0) -> CandidateLists:
@@ -66,7 +67,7 @@ def test_what_is_taken_keeps_its_parts_together() -> None:
 
 
 def test_the_ranker_is_a_fusion_among_others() -> None:
-    fusion = train_fusion(fusion_config({"name": "two_tower", "ranker": QUICK}), made(120), seed=1, log=LOG)
+    fusion = train_fusion(fusion_config({"name": "two_tower", "ranker": LONGER}), made(120), seed=1, log=LOG)
     fresh = made(40, seed=5)
     scores = fusion.of_lists(fresh)
     assert ndcg_of_lists(scores, fresh.labels, fresh.friends_made).mean() > 0.8

@@ -138,14 +138,16 @@ def test_a_rule_that_only_the_towers_can_see_is_learnt_by_them() -> None:
 
 
 def test_nothing_is_learnt_where_there_is_nothing_to_learn() -> None:
-    fresh = lists(300, by_chance, seed=1)
+    fresh = lists(1200, by_chance, seed=1)
     assert quality(trained(lists(200, by_chance)), fresh) == pytest.approx(chance(fresh), abs=0.04)
-    # the same rule, its outcomes dealt out anew within each list
-    shuffled, random = lists(200, by_affinity), np.random.default_rng(3)
-    for at, count in enumerate(shuffled.counts):
-        shuffled.outcomes[at, :count] = random.permutation(shuffled.outcomes[at, :count])
-    ruled = lists(300, by_affinity, seed=1)
-    assert quality(trained(shuffled), ruled) == pytest.approx(chance(ruled), abs=0.12)
+    # the same rule, its outcomes shuffled within each list; a single ranker may be right or wrong by luck
+    ruled, found = lists(300, by_affinity, seed=1), []
+    for seed in (0, 2, 3):
+        shuffled, random = lists(200, by_affinity, seed=seed), np.random.default_rng(3)
+        for at, count in enumerate(shuffled.counts):
+            shuffled.outcomes[at, :count] = random.permutation(shuffled.outcomes[at, :count])
+        found.append(quality(trained(shuffled), ruled))
+    assert np.mean(found) == pytest.approx(chance(ruled), abs=0.12)
 
 
 def test_one_seed_gives_one_ranker() -> None:

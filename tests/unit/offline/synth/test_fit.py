@@ -10,8 +10,8 @@ from scipy import sparse
 from models.graph import Graph
 from models.schema.vocabulary import Vocabulary
 from offline.synth.network import Network, generate
-from tests.unit.offline.synth import statistics
-from tests.unit.offline.synth.statistics import (
+from tests.support import synth_statistics as statistics
+from tests.support.synth_statistics import (
     JOHNS_HOPKINS,
     JOHNS_HOPKINS_DORM,
     JOHNS_HOPKINS_YEAR,

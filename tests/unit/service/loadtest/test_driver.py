@@ -1,4 +1,4 @@
-"""The client against servers whose behaviour is known: what they do to requests has to show in the numbers."""
+"""The client against servers of known behaviour, which must show in the counters."""
 
 import asyncio
 import time
@@ -8,17 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.loadtest.arrivals import Zipf, planned
-from service.loadtest.connection import Asked
-from service.loadtest.counters import Outcomes, Tally
+from service.loadtest.connection import Request
+from service.loadtest.counters import Counters, Outcomes
 from service.loadtest.driver import Driver
 from service.loadtest.http_requests import Messages, Target
-from service.loadtest.mix import KINDS, Kind, Mix
-from service.loadtest.processes import Finished
+from service.loadtest.processes import RunResult
 from service.loadtest.slo import Slo, bottleneck, latency
+from service.loadtest.workload import KINDS, Kind, Mix, Zipf, plan_requests
 
-PATIENCE_S = 60.0
-"""for an answer, where none is given up: a host that is busy with other things may stop all of this for a while"""
+TIMEOUT_S = 60.0
+"""for a response that must arrive: a busy host may stop all processes for a while"""
 IDS = ("ann", "bea", "héloïse/1")
 BODY = b'{"user_id":"ann","request_id":"r","version":"v","served":"cache","recommendations":[]}'
 TIMING = b"Server-Timing: store;dur=1.500, total;dur=2.000\r\n"
@@ -29,7 +28,7 @@ def response(status: int = 200, headers: bytes = TIMING, body: bytes = BODY) -> 
 
 
 class Server:
-    """Answers every request on a free port, as `answer` says: bytes, or None for never."""
+    """Answers every request on a free port with the bytes of `answer`, or never if it returns None."""
 
     def __init__(self, answer: Callable[[], Any], *, closes: bool = False) -> None:
         self.requests: list[bytes] = []
@@ -76,10 +75,10 @@ async def drive(
     warm_up_s: float = 0.0,
     mix: str = "cached=1",
     connections: int = 8,
-    timeout_s: float = PATIENCE_S,
+    timeout_s: float = TIMEOUT_S,
     disturb: Callable[[], Any] | None = None,
-) -> Tally:
-    driver, tally = driven(
+) -> Counters:
+    driver, counters = driven(
         port,
         rate=rate,
         seconds=seconds,
@@ -93,7 +92,7 @@ async def drive(
         asyncio.get_running_loop().call_later(0.3, disturb)
     async with asyncio.timeout(warm_up_s + seconds + timeout_s + 5):
         await driver.run(time.monotonic() + 0.05)
-    return tally
+    return counters
 
 
 def driven(
@@ -104,24 +103,24 @@ def driven(
     connections: int,
     warm_up_s: float = 0.0,
     mix: str = "cached=1",
-    timeout_s: float = PATIENCE_S,
-) -> tuple[Driver, Tally]:
-    """A driver with a plan, and where it counts."""
+    timeout_s: float = TIMEOUT_S,
+) -> tuple[Driver, Counters]:
+    """A driver with a plan, and its counters."""
     random = np.random.default_rng(4)
-    plan = planned(rate, warm_up_s + seconds, Mix.parse(mix), Zipf(len(IDS), 1.0, 0), random)
+    plan = plan_requests(rate, warm_up_s + seconds, Mix.parse(mix), Zipf(len(IDS), 1.0, 0), random)
     target = Target.of(f"http://127.0.0.1:{port}", None, "web", 20)
-    tally = Tally(planned=int((plan.starts_s >= warm_up_s).sum()))
+    counters = Counters(planned=int((plan.starts_s >= warm_up_s).sum()))
     messages = Messages(target, IDS, ("view",), 3, random)
-    driver = Driver(target, plan, messages, tally, connections=connections, timeout_s=timeout_s, warm_up_s=warm_up_s)
-    return driver, tally
+    driver = Driver(target, plan, messages, counters, connections=connections, timeout_s=timeout_s, warm_up_s=warm_up_s)
+    return driver, counters
 
 
-def of(tally: Tally, kind: Kind) -> Outcomes:
-    return tally.outcomes[KINDS.index(kind)]
+def of(counters: Counters, kind: Kind) -> Outcomes:
+    return counters.outcomes[KINDS.index(kind)]
 
 
-def finished(tally: Tally) -> Finished:
-    return Finished(tally, partial=False, measured_s=1.0, processor_share=0.1)
+def result_of(counters: Counters) -> RunResult:
+    return RunResult(counters, partial=False, measured_s=1.0, processor_share=0.1)
 
 
 pytestmark = pytest.mark.anyio
@@ -134,12 +133,12 @@ def anyio_backend() -> str:
 
 async def test_every_request_of_the_plan_is_sent_answered_and_counted() -> None:
     async with Server(response) as server:
-        tally = await drive(server.port, mix="cached=2,no-cache=1,cold=1,event=1")
-    assert tally.asked == tally.planned == len(server.requests) > 100
-    assert sum(one.answered for one in tally.outcomes) == tally.asked
-    cached = of(tally, Kind.CACHED)
-    assert cached.served == {"cache": cached.asked}
-    assert {stage: one.histogram().quantile(0.5) for stage, one in cached.stages.items()} == {
+        counters = await drive(server.port, mix="cached=2,no-cache=1,cold=1,event=1")
+    assert counters.started == counters.planned == len(server.requests) > 100
+    assert sum(one.answered for one in counters.outcomes) == counters.started
+    cached = of(counters, Kind.CACHED)
+    assert cached.served == {"cache": cached.started}
+    assert {stage: one.quantile(0.5) for stage, one in cached.stages.items()} == {
         "store": pytest.approx(0.0015, rel=0.01),
         "total": pytest.approx(0.002, rel=0.01),
     }
@@ -149,14 +148,14 @@ async def test_every_request_of_the_plan_is_sent_answered_and_counted() -> None:
     strangers = [head for head in heads if b"user_id=loadtest-" in head]
     events = [request for request in server.requests if request.startswith(b"POST /pymk/events ")]
     assert [len(fresh), len(strangers), len(events)] == [
-        of(tally, kind).asked for kind in (Kind.NO_CACHE, Kind.COLD, Kind.EVENT)
+        of(counters, kind).started for kind in (Kind.NO_CACHE, Kind.COLD, Kind.EVENT)
     ]
     assert len(set(strangers)) == len(strangers)
     assert any(b"user_id=h%C3%A9lo%C3%AFse%2F1 " in head for head in heads)
     assert all(request.count(b'"kind":"view"') == 3 for request in events)
 
 
-async def test_a_stall_shows_in_everybodys_latency_not_in_one_requests() -> None:
+async def test_a_stall_shows_in_the_latency_of_every_request_due_during_it() -> None:
     begun = time.monotonic()
 
     async def stalls() -> bytes:
@@ -165,44 +164,44 @@ async def test_a_stall_shows_in_everybodys_latency_not_in_one_requests() -> None
         return response()
 
     async with Server(stalls) as server:
-        tally = await drive(server.port, seconds=1.2, connections=1)
-    seen = of(tally, Kind.CACHED)
-    assert seen.answered == tally.planned
+        counters = await drive(server.port, seconds=1.2, connections=1)
+    seen = of(counters, Kind.CACHED)
+    assert seen.answered == counters.planned
     # some 100 of 240 requests would have started during the stall of 0.5 s, the first of them waiting all of it
-    assert seen.latency.histogram().quantile(1.0) > 0.4
-    assert seen.latency.histogram().quantile(0.8) > 0.1
-    # a client that waits its turn sees one slow answer: the omission that counting from the intended start avoids
-    assert seen.from_send.histogram().quantile(0.8) < 0.05
-    assert tally.waited > 50
-    assert tally.waiting.histogram().quantile(1.0) > 0.3
+    assert seen.latency.quantile(1.0) > 0.4
+    assert seen.latency.quantile(0.8) > 0.1
+    # a closed loop measures one slow response: the omission that counting from the intended start avoids
+    assert seen.from_send.quantile(0.8) < 0.05
+    assert counters.waited > 50
+    assert counters.waiting.quantile(1.0) > 0.3
 
 
-async def test_the_harness_owns_up_to_its_own_stall() -> None:
+async def test_a_stall_of_the_harness_is_reported() -> None:
     async with Server(response) as server:
-        tally = await drive(server.port, disturb=lambda: time.sleep(0.3))
-    late = tally.lateness.histogram()
+        counters = await drive(server.port, disturb=lambda: time.sleep(0.3))
+    late = counters.lateness
     assert late.quantile(1.0) > 0.2
-    (reason,) = bottleneck(finished(tally), 1.0)
+    (reason,) = bottleneck(result_of(counters), 1.0)
     assert "the harness itself was late" in reason
 
 
 async def test_a_stall_counts_where_each_request_opens_a_connection_too() -> None:
     async with Server(lambda: response(200, b"Connection: close\r\n"), closes=True) as server:
-        tally = await drive(server.port, rate=400, connections=100, disturb=lambda: time.sleep(0.3))
-    late = tally.lateness.histogram()
-    assert len(late) == tally.planned
+        counters = await drive(server.port, rate=400, connections=100, disturb=lambda: time.sleep(0.3))
+    late = counters.lateness
+    assert len(late) == counters.planned
     assert late.quantile(0.9) > 0.05
 
 
-async def test_a_service_that_stalls_is_not_the_harnesss_fault() -> None:
+async def test_a_stall_of_the_service_is_not_counted_as_the_harnesss() -> None:
     async def slow() -> bytes:
         await asyncio.sleep(0.2)
         return response()
 
     async with Server(slow) as server:
-        tally = await drive(server.port, rate=100, seconds=0.6, connections=2, timeout_s=5)
-    assert latency(finished(tally)).quantile(0.99) > 1.0
-    assert bottleneck(finished(tally), 20.0) == []
+        counters = await drive(server.port, rate=100, seconds=0.6, connections=2, timeout_s=5)
+    assert latency(result_of(counters)).quantile(0.99) > 1.0
+    assert bottleneck(result_of(counters), 20.0) == []
 
 
 async def test_refusals_errors_and_answers_are_counted_apart() -> None:
@@ -212,76 +211,76 @@ async def test_refusals_errors_and_answers_are_counted_apart() -> None:
         response(503, b""),
         response(500, b""),
     ]
-    turn = iter(range(10**6))
+    number = iter(range(10**6))
 
-    async with Server(lambda: answers[next(turn) % 4]) as server:
-        tally = await drive(server.port, connections=1)
-    seen = of(tally, Kind.CACHED)
-    quarter = tally.planned // 4
+    async with Server(lambda: answers[next(number) % 4]) as server:
+        counters = await drive(server.port, connections=1)
+    seen = of(counters, Kind.CACHED)
+    quarter = counters.planned // 4
     assert seen.answered == pytest.approx(quarter, abs=1)
     assert seen.refused == pytest.approx(quarter, abs=1)
     assert seen.errors == {"503": pytest.approx(quarter, abs=1), "500": pytest.approx(quarter, abs=1)}
-    assert len(seen.latency.histogram()) == seen.answered
-    (missed,) = Slo(None, 0.5).missed(finished(tally))
+    assert len(seen.latency) == seen.answered
+    (missed,) = Slo(None, 0.5).missed(result_of(counters))
     assert "go without an answer" in missed
-    assert Slo(None, 0.8).missed(finished(tally)) == []
+    assert Slo(None, 0.8).missed(result_of(counters)) == []
 
 
-async def test_what_is_never_answered_is_a_timeout_that_lasted() -> None:
+async def test_a_request_without_a_response_is_a_timeout_with_its_latency() -> None:
     async with Server(lambda: None) as server:
-        tally = await drive(server.port, rate=100, seconds=0.4, connections=2, timeout_s=0.2)
-    seen = of(tally, Kind.CACHED)
-    assert seen.errors == {"timeout": tally.planned}
-    assert seen.latency.histogram().lowest_s >= 0.2
-    assert Slo(100.0, None).missed(finished(tally))
+        counters = await drive(server.port, rate=100, seconds=0.4, connections=2, timeout_s=0.2)
+    seen = of(counters, Kind.CACHED)
+    assert seen.errors == {"timeout": counters.planned}
+    assert seen.latency.quantile(0.0) >= 0.2 * 0.999
+    assert Slo(100.0, None).missed(result_of(counters))
 
 
-async def test_a_service_that_went_away_is_an_error_each_time() -> None:
+async def test_every_request_to_a_stopped_service_is_an_error() -> None:
     async with Server(response, closes=True) as server:
-        tally = await drive(server.port, seconds=0.6, disturb=server._server.close)
-    seen = of(tally, Kind.CACHED)
+        counters = await drive(server.port, seconds=0.6, disturb=server._server.close)
+    seen = of(counters, Kind.CACHED)
     assert seen.errors["connect"] > 20
     assert seen.answered > 20
-    assert seen.answered + seen.failed == tally.planned
+    assert seen.answered + seen.failed == counters.planned
 
 
 async def test_connections_closed_after_each_answer_are_opened_anew() -> None:
     async with Server(lambda: response(200, b"Connection: close\r\n"), closes=True) as server:
-        tally = await drive(server.port, seconds=0.5)
-    assert of(tally, Kind.CACHED).answered == tally.planned
-    assert server.connections >= tally.planned
+        counters = await drive(server.port, seconds=0.5)
+    assert of(counters, Kind.CACHED).answered == counters.planned
+    assert server.connections >= counters.planned
 
 
-async def test_a_connection_that_is_about_to_fall_gives_its_place_to_one_other_and_no_more() -> None:
+async def test_a_closing_connection_is_replaced_by_exactly_one() -> None:
     async def slow() -> bytes:
         await asyncio.sleep(0.05)
         return response()
 
     async with Server(slow) as server:
 
-        def fall() -> None:
-            """The connection has ended, which it says a turn of the loop later; meanwhile a request is due."""
+        def close_idle() -> None:
+            """The connection has ended, but `on_broken` is called in the next iteration; before it a request is due."""
             (idle,) = driver._idle
             idle._transport.close()  # type: ignore[union-attr]
-            driver._begin(Asked(time.monotonic(), 0, 0, True), time.monotonic())
+            driver._start(Request(time.monotonic(), 0, 0, True), time.monotonic())
 
-        driver, tally = driven(server.port, rate=100, seconds=0.4, connections=1)
+        driver, counters = driven(server.port, rate=100, seconds=0.4, connections=1)
         await driver.open()
-        fall()
+        close_idle()
         await driver.run(time.monotonic() + 0.05)
-    assert of(tally, Kind.CACHED).answered == tally.planned + 1
+    assert of(counters, Kind.CACHED).answered == counters.planned + 1
     assert server.connections == 2
     assert server.most_at_once == 1
 
 
-async def test_what_is_no_http_is_an_error() -> None:
+async def test_a_response_that_is_no_http_is_an_error() -> None:
     async with Server(lambda: b"hello\r\n\r\n") as server:
-        tally = await drive(server.port, seconds=0.3)
-    assert of(tally, Kind.CACHED).errors == {"protocol": tally.planned}
+        counters = await drive(server.port, seconds=0.3)
+    assert of(counters, Kind.CACHED).errors == {"protocol": counters.planned}
 
 
 async def test_the_warm_up_is_not_counted() -> None:
     async with Server(response) as server:
-        tally = await drive(server.port, seconds=0.5, warm_up_s=0.5)
-    assert tally.asked == tally.planned < len(server.requests)
-    assert sum(part.answered for part in tally.slices.values()) == tally.asked
+        counters = await drive(server.port, seconds=0.5, warm_up_s=0.5)
+    assert counters.started == counters.planned < len(server.requests)
+    assert sum(part.answered for part in counters.slices.values()) == counters.started

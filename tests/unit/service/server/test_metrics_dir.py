@@ -1,4 +1,4 @@
-"""What a killed service counted is removed by the next one, and nothing else is."""
+"""The directory of a killed service is removed by the next one, and nothing else is."""
 
 import subprocess
 import sys
@@ -40,7 +40,7 @@ def service() -> tuple[subprocess.Popen[str], Path]:
 def test_it_is_there_as_long_as_it_is_needed(place: Path) -> None:
     with metrics_directory() as directory:
         assert directory.parent == place
-        (directory / "counter_1.db").touch()
+        (directory / "1-0a.json").touch()
     assert list(place.iterdir()) == []
 
 
@@ -48,7 +48,7 @@ def test_only_those_of_killed_services_are_removed(place: Path) -> None:
     (killed, left), (alive, kept) = service(), service()
     killed.kill()
     killed.communicate()
-    (left / "counter_1.db").touch()
+    (left / "1-0a.json").touch()
     foreign, elsewhere = place / "pymk-metrics-of-another-kind", place / "elsewhere"
     foreign.mkdir()
     elsewhere.mkdir()

@@ -66,7 +66,7 @@ class Played:
 
 
 def play(policy: Policy, stream: Stream, taste: Taste, rounds: int, random: np.random.Generator) -> Played:
-    """Plays rounds of the stream; the policy keeps what it learnt, so that it can be played on with another taste."""
+    """Plays rounds of the stream; the policy keeps what it learned, so that a later call can change the taste."""
     blends = policy.model.blends.numpy()
     played = Played()
     drawn, offered = random.random(rounds), stream.scores(rounds, random)

@@ -1,8 +1,8 @@
-"""The search for the highest rate, on services whose highest rate is known."""
+"""The search for the highest rate, on services of known highest rate."""
 
 import pytest
 
-from service.loadtest.rate_search import Held, highest
+from service.loadtest.slo import Held, search_highest_rate
 
 
 def service(capacity: float, harness: float = float("inf")) -> tuple[list[float], object]:
@@ -21,7 +21,7 @@ def service(capacity: float, harness: float = float("inf")) -> tuple[list[float]
 @pytest.mark.parametrize("precision", [0.02, 0.1])
 def test_it_comes_as_close_as_asked_from_either_side(capacity: float, precision: float) -> None:
     tried, measure = service(capacity)
-    found = highest(measure, 100.0, 1e6, precision)
+    found = search_highest_rate(measure, 100.0, 1e6, precision)
     assert capacity / (1 + precision) <= found.rate <= capacity
     assert not found.bounded_by_harness
     assert len(tried) < 25
@@ -29,25 +29,25 @@ def test_it_comes_as_close_as_asked_from_either_side(capacity: float, precision:
 
 def test_no_rate_is_held() -> None:
     _, measure = service(0.0)
-    assert highest(measure, 100.0, 1e6, 0.05).rate == 0
+    assert search_highest_rate(measure, 100.0, 1e6, 0.05).rate == 0
 
 
-def test_the_most_that_is_allowed_ends_it() -> None:
+def test_the_highest_allowed_rate_ends_the_search() -> None:
     tried, measure = service(1e9)
-    found = highest(measure, 100.0, 1000.0, 0.05)
-    assert (found.rate, found.reached_most) == (1000.0, True)
+    found = search_highest_rate(measure, 100.0, 1000.0, 0.05)
+    assert (found.rate, found.reached_limit) == (1000.0, True)
     assert max(tried) == 1000.0
 
 
-def test_a_harness_that_gives_up_first_is_named() -> None:
+def test_a_bottleneck_of_the_harness_is_reported() -> None:
     _, measure = service(5000.0, harness=1000.0)
-    found = highest(measure, 100.0, 1e6, 0.05)
+    found = search_highest_rate(measure, 100.0, 1e6, 0.05)
     assert found.bounded_by_harness
     assert found.rate == pytest.approx(1000, rel=0.05)
 
 
-def test_a_service_that_fails_below_the_harness_is_not_excused() -> None:
+def test_a_service_that_fails_below_the_harness_has_failed() -> None:
     _, measure = service(900.0, harness=1500.0)
-    found = highest(measure, 100.0, 1e6, 0.05)
+    found = search_highest_rate(measure, 100.0, 1e6, 0.05)
     assert not found.bounded_by_harness
     assert found.rate == pytest.approx(900, rel=0.05)

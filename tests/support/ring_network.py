@@ -1,24 +1,21 @@
-"""A few people around a ring, and the model of who may be shown to whom that every list is held to."""
+"""Twelve people around a ring, their dataset, and the model of who may be shown to whom that every list is held to."""
 
 from collections import defaultdict
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 Pair = tuple[str, str]
 PEOPLE = ("ann", "bea", "cid", "dan", "eva", "fay", "gus", "hal", "ida", "jo/é 🦊", "kim", "leo")
-"""each a connection of the two before and the two after, around a ring"""
+"""each is connected to the two before and the two after around the ring"""
 FLAGS = {"gus": "discoverable", "ida": "connections_visible", "leo": "active"}
-"""what is false of whom in the dataset"""
+"""by person, the flag that is false in the dataset"""
 BEFORE = [("block", "ann", "eva"), ("invite", "bea", "hal"), ("dismiss", "cid", "gus"), ("report", "dan", "kim")]
 """interactions of the dataset"""
 
 
-class Model:
-    """Who may be shown to whom, as the contract says it."""
+class VisibilityModel:
+    """Who may be shown to whom by the contract, in a few sets."""
 
     def __init__(self) -> None:
         self.known = set(PEOPLE)
@@ -26,12 +23,13 @@ class Model:
         """by person, the flags that are false"""
         for person, flag in FLAGS.items():
             self.false[person].add(flag)
-        self.gone: set[str] = set()
-        self.tied: dict[str, set[Pair]] = defaultdict(set)
-        """by what holds, the pairs of who did it and whom it was done to"""
-        self.ever: set[Pair] = set()
-        """pairs that were connected, both ways"""
+        self.erased: set[str] = set()
+        self.relations: dict[str, set[Pair]] = defaultdict(set)
+        """by kind, the pairs (user, other) it holds for"""
+        self.connected_before: set[Pair] = set()
+        """pairs that are or were connected, in both directions"""
         self.done: set[tuple[str, ...]] = set()
+        """identities of the events that were accepted: an event counts once"""
         for at, person in enumerate(PEOPLE):
             for step in (1, 2):
                 self.do("connect", person, PEOPLE[(at + step) % len(PEOPLE)])
@@ -39,66 +37,66 @@ class Model:
             self.do(kind, one, other)
 
     def do(self, kind: str, one: str, other: str) -> None:
-        """An event that was acknowledged."""
-        tied, pair, back = self.tied, (one, other), (other, one)
+        """Applies an event that was acknowledged."""
+        relations, pair, back = self.relations, (one, other), (other, one)
         self.known |= {one, other}
         if kind in {"connect", "accept"}:
-            tied["connected"] |= {pair, back}
-            self.ever |= {pair, back}
+            relations["connected"] |= {pair, back}
+            self.connected_before |= {pair, back}
         if kind == "disconnect":
-            tied["connected"] -= {pair, back}
+            relations["connected"] -= {pair, back}
         if kind in {"disconnect", "decline"}:
-            tied["refused"] |= {pair, back}
+            relations["refused"] |= {pair, back}
         if kind in {"connect", "accept", "disconnect"}:
-            tied["invite"] -= {pair, back}
+            relations["invite"] -= {pair, back}
         if kind == "decline":
-            tied["invite"] -= {back}
+            relations["invite"] -= {back}
         if kind in {"invite", "block", "dismiss", "report"}:
-            tied[kind].add(pair)
+            relations[kind].add(pair)
         if kind in {"withdraw", "unblock", "undismiss"}:
-            tied[{"withdraw": "invite", "unblock": "block", "undismiss": "dismiss"}[kind]].discard(pair)
+            relations[{"withdraw": "invite", "unblock": "block", "undismiss": "dismiss"}[kind]].discard(pair)
 
-    def put(self, person: str, flags: dict[str, bool | None]) -> None:
-        """A profile change; of somebody erased, a new person."""
+    def change_profile(self, person: str, flags: dict[str, bool | None]) -> None:
+        """Applies a profile change; that of an erased person makes a new person."""
         self.known.add(person)
-        self.gone.discard(person)
+        self.erased.discard(person)
         for flag, value in flags.items():
             (self.false[person].add if value is False else self.false[person].discard)(flag)
 
     def erase(self, person: str) -> None:
-        self.gone.add(person)
+        self.erased.add(person)
         self.false[person].clear()
-        for pairs in (*self.tied.values(), self.ever):
+        for pairs in (*self.relations.values(), self.connected_before):
             pairs -= {pair for pair in pairs if person in pair}
         self.done = {one for one in self.done if one[0] != person}
 
-    def is_there(self, person: str) -> bool:
-        return person not in self.gone and "active" not in self.false[person]
+    def is_active(self, person: str) -> bool:
+        return person not in self.erased and "active" not in self.false[person]
 
     def forbids(self, viewer: str, other: str) -> list[str]:
-        """Why the other may not be shown to the viewer."""
+        """Returns why the other may not be shown to the viewer; empty if they may."""
         pair, back = (viewer, other), (other, viewer)
-        why = [name for name, pairs in self.tied.items() if pair in pairs]
-        why += [name for name in ("invite", "block") if back in self.tied[name]]
+        why = [name for name, pairs in self.relations.items() if pair in pairs]
+        why += [name for name in ("invite", "block") if back in self.relations[name]]
         if viewer == other:
             why.append("self")
-        if not self.is_there(other) or "discoverable" in self.false[other]:
+        if not self.is_active(other) or "discoverable" in self.false[other]:
             why.append("hidden")
         return why
 
     def names(self, viewer: str, other: str) -> set[str]:
-        """Those who may be named or counted as mutual connections."""
+        """Returns those who may be named or counted as mutual connections."""
         return {
             one
             for one in self.known
-            if {(viewer, one), (one, other)} <= self.ever
-            and self.is_there(one)
+            if {(viewer, one), (one, other)} <= self.connected_before
+            and self.is_active(one)
             and "connections_visible" not in self.false[one]
-            and not {(viewer, one), (one, viewer)} & self.tied["block"]
+            and not {(viewer, one), (one, viewer)} & self.relations["block"]
         }
 
     def check(self, body: dict[str, Any], viewer: str, limit: int, excluded: Collection[str]) -> int:
-        """Holds a list to all that the contract says of lists; how many reasons named mutual connections."""
+        """Asserts all that the contract says of lists; returns how many reasons name mutual connections."""
         served, listed = body["served"], body["recommendations"]
         others = [one["user_id"] for one in listed]
         scores = [one["score"] for one in listed]
@@ -109,9 +107,9 @@ class Model:
         assert scores == sorted(scores, reverse=True)
         assert all(0 <= score <= 1 for score in scores)
         assert not set(others) & set(excluded)
-        if viewer in self.gone:
+        if viewer in self.erased:
             assert served in {"empty", "cold_start"}
-        elif not self.is_there(viewer):
+        elif not self.is_active(viewer):
             assert (served, listed) == ("empty", [])
         elif viewer not in self.known:
             assert served == "cold_start"
@@ -123,13 +121,13 @@ class Model:
                 if reason["code"] == "mutual_connections":
                     mutual += 1
                     allowed, named = self.names(viewer, one["user_id"]), set(reason["examples"])
-                    assert named <= allowed, f"{viewer} is told of {named - allowed} with {one['user_id']}"
-                    assert reason["count"] <= len(allowed), f"{viewer} is told of {reason} of {allowed}"
+                    assert named <= allowed, f"{viewer} gets the names {named - allowed} with {one['user_id']}"
+                    assert reason["count"] <= len(allowed), f"{viewer} gets {reason} of {allowed}"
         return mutual
 
 
 def write_dataset(data: Path) -> None:
-    """PEOPLE around their ring, at two companies."""
+    """Writes the dataset of PEOPLE, who work at two companies, into an empty directory."""
     columns = ("company", "discoverable", "active", "connections_visible")
     lines = [",".join(("user_id", *columns))]
     for at, person in enumerate(PEOPLE):
@@ -141,24 +139,3 @@ def write_dataset(data: Path) -> None:
     rows = [f"{one},{other},{kind},2024-12-31T00:00:00Z" for kind, one, other in BEFORE]
     (data / "interactions.csv").write_text("\n".join(["user_id,other_id,kind,at", *rows]))
     (data / "schema.toml").write_text('as_of = "2025-01-01T00:00:00Z"\n')
-
-
-@dataclass(frozen=True)
-class Network:
-    """The few people."""
-
-    people: tuple[str, ...] = PEOPLE
-
-    def model(self) -> Model:
-        """What the dataset says of them."""
-        return Model()
-
-    def write(self, data: Path) -> None:
-        """Writes the dataset into an empty directory."""
-        write_dataset(data)
-
-
-@pytest.fixture(scope="session")
-def network() -> Network:
-    """The few people, their dataset and their model."""
-    return Network()

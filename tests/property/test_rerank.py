@@ -1,18 +1,15 @@
 """Diversity looks at the beginning of a list first: what it places is what a look at the whole list would place."""
 
-from collections.abc import Callable
-
 import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from models.version.tables import Tables
 from service.ranking.kernels.diversity import PAGE
 from service.ranking.ranked_list import RankedList
 from service.ranking.rerank import Diversity, Reranker, RerankSettings
 from service.ranking.user_flags import UserFlags
+from tests.support.tables import MakeTables
 
-MakeTables = Callable[..., Tables]
 COMPANIES = (None, "Acme", "Bolt", "Cog", "Dyn", "Ecru")
 
 STRETCHES = st.lists(st.tuples(st.integers(0, len(COMPANIES) - 1), st.integers(1, 160)), min_size=1, max_size=8)
@@ -51,13 +48,13 @@ def test_a_look_at_the_beginning_places_what_a_look_at_all_would(
     for row, company in zip(rows.tolist(), companies.tolist(), strict=True):
         column[row] = COMPANIES[company]
     tables = make_tables([f"{at:04}" for at in range(n)], [], categories={"company": column})
-    rules = Reranker(tables, RerankSettings(Diversity("company", most)))
+    reranker = Reranker(tables, RerankSettings(Diversity("company", most)))
     scores = np.linspace(0.9, 0.1, n, dtype=np.float32)
     bits = np.ones(n, dtype=np.uint8)
 
     def placed(known: int) -> list[int] | None:
         listed = RankedList(0, rows[:known].astype(np.uint32), scores[:known], bits[:known], known == n)
-        made = rules.placed(listed, "web", places, None, UserFlags(tables), {}, listed.lowest)
+        made = reranker.placed(listed, "web", places, None, UserFlags(tables), {}, listed.lowest)
         return None if made is None else made.rows.tolist()
 
     codes = tables.categorical_codes[rows, 0].tolist()

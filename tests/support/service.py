@@ -1,0 +1,219 @@
+"""The whole service around a few people, in one process: the real store, worker and publication, untrained nights."""
+
+import asyncio
+import gc
+import itertools
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import httpx2
+
+from models.candidate_refresh.generator import open_generator
+from models.candidate_refresh.replay import no_replay, replaying
+from models.erasure.purge import purge_once
+from models.live_state.erased_ids import read_erased
+from models.publishing.publish import activate, publish, rollback
+from models.settings import Settings
+from models.store.connect import open_async, open_sync
+from models.store.keys import SHARDS, Keys
+from models.store.protocol import AsyncStore, SyncStore
+from models.system.clock import now_us
+from models.version.local_versions import Versions
+from offline.night.model_bundle import ModelBundle
+from offline.snapshot.live_events import read_live_events
+from service.app import create_app
+from service.container import Parts, Stores
+from service.worker.worker import OpenGenerator, Worker
+from tests.support.nights import FORBIDDEN_DAYS, make_untrained_night
+from tests.support.stores import FailingCommits, KillableStore, Killed
+
+UNFREEZE_EVERY = 20
+"""services; a full collection costs as much as one sequence"""
+
+
+@dataclass
+class ServiceHarness:
+    """A home with a published version, the service in this process, and a worker whose rounds a test runs."""
+
+    runner: asyncio.Runner
+    settings: Settings
+    data: Path
+    bundle: ModelBundle
+    closing: AsyncExitStack
+    worker_store: KillableStore
+    store: SyncStore
+    failing: FailingCommits
+    client: httpx2.AsyncClient
+    parts: Parts
+    generators: OpenGenerator
+    """shared by one worker and the next: both open the same files"""
+    worker: Worker
+    nights: int = 0
+
+    @property
+    def keys(self) -> Keys:
+        return self.parts.keys
+
+    @property
+    def versions(self) -> Versions:
+        return Versions(self.settings.home)
+
+    def request(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        return self.runner.run(self.arequest(method, path, **options))
+
+    async def arequest(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        return await self.client.request(method, path, **options)
+
+    def flush(self) -> None:
+        """Has the lists written that wait to be cached."""
+        self.runner.run(self.parts.behind.flush())
+
+    def follow(self) -> None:
+        """Has the service read the pointer to the active version."""
+        self.runner.run(self.parts.versions._follow())
+
+    def work(self, rounds: int) -> None:
+        """Runs the worker, at a time when the leases of a killed one have expired."""
+        for _ in range(rounds):
+            self.worker.log.run_once()
+            self.worker.run_once(time.time() + 30)
+
+    def kill_worker(self, operations: int, *, is_done: bool) -> None:
+        """Kills the worker in one of its next operations, and starts another whose leases are free."""
+        self.worker_store.left, self.worker_store.is_done = operations, is_done
+        try:
+            self.work(2)
+        except Killed:
+            pass
+        finally:
+            self.worker_store.left = None
+        self.store.delete(self.keys.log_lease(shard) for shard in range(SHARDS))
+        self.store.fields_delete(self.keys.workers, list(self.store.fields(self.keys.workers)))
+        self.worker = worker_of(self.settings, self.worker_store, self.generators)
+
+    def continue_erasures(self) -> None:
+        """Consumes the log and runs the erasures as far as they can."""
+        self.work(1)
+        purge_once(self.store, self.keys, self.versions, settle_us=0)
+
+    def night(self) -> str:
+        """Makes a version of the dataset and every acknowledged event without publishing it; returns its id."""
+        self.nights += 1
+        live = read_live_events(self.settings.home, self.store, self.keys, cut=now_us())
+        erased = read_erased(self.store, self.keys)
+        return make_untrained_night(
+            self.data, self.versions, self.nights, live, lambda s: self.bundle.without(erased, s.profiles)
+        )
+
+    def publish(self, version: str, *, replayed: bool) -> None:
+        """Raises PymkError if it is refused."""
+        replay = self._replay() if replayed else no_replay
+        publish(self.versions.path(version), self.store, self.versions, keys=self.keys, replay=replay)
+
+    def activate(self, version: str, *, replayed: bool) -> None:
+        """Raises PymkError if it is refused."""
+        replay = self._replay() if replayed else no_replay
+        activate(self.store, self.versions, version, keys=self.keys, replay=replay)
+
+    def roll_back(self, *, replayed: bool) -> None:
+        """Raises PymkError if it is refused."""
+        replay = self._replay() if replayed else no_replay
+        rollback(self.store, self.versions, keys=self.keys, replay=replay)
+
+    def _replay(self) -> Any:
+        return replaying(self.store, self.versions, self.keys, FORBIDDEN_DAYS)
+
+    def close(self) -> None:
+        self.runner.run(self.closing.aclose())
+        self.store.delete(list(self.store.scan(f"{self.settings.namespace}:")))
+        self.store.close()
+        shutil.rmtree(self.settings.home, ignore_errors=True)  # another thread may be deleting files in it
+
+
+def worker_of(settings: Settings, store: Any, generators: OpenGenerator) -> Worker:
+    return Worker(
+        store,
+        Versions(settings.home),
+        Keys(settings.namespace),
+        generators,
+        name=f"worker-{time.monotonic_ns()}",
+        stop=threading.Event(),
+        superseded_ttl_s=600,
+        forbidden_days=FORBIDDEN_DAYS,
+        exposure_limit=1000,
+    )
+
+
+@dataclass(frozen=True)
+class ServiceFactory:
+    """Starts services, each in a home of its own, from one dataset and one version."""
+
+    runner: asyncio.Runner
+    data: Path
+    prepared: Path
+    """a home with one version, not published"""
+    address: str
+    """of the store"""
+    started: Iterator[int] = field(default_factory=itertools.count)
+
+    def start(self) -> ServiceHarness:
+        """Publishes the version in a new home and serves it."""
+        if next(self.started) % UNFREEZE_EVERY == 0:
+            gc.unfreeze()  # each service freezes what it holds, and the collector would never look at it again
+        home = Path(tempfile.mkdtemp(dir=self.prepared.parent))
+        shutil.copytree(self.prepared, home, copy_function=os.link, dirs_exist_ok=True)
+        namespace = f"s{time.monotonic_ns()}"
+        settings = Settings(home=home, redis_url=self.address, namespace=namespace, redis_timeout_ms=5000)
+        store, versions = open_sync(settings), Versions(home)
+        (version,) = versions.ids()
+        publish(versions.path(version), store, versions, keys=Keys(namespace))
+        bundle = ModelBundle.open(versions.path(version))
+        return self.runner.run(self._serve(settings, store, bundle))
+
+    async def _serve(self, settings: Settings, store: SyncStore, bundle: ModelBundle) -> ServiceHarness:
+        closing = AsyncExitStack()
+        failing = FailingCommits(await closing.enter_async_context(_opened(settings)))
+
+        @asynccontextmanager
+        async def stores(_: Settings) -> AsyncIterator[Stores]:
+            yield Stores(cast("AsyncStore", failing), store)
+
+        app = create_app(settings, open_stores=stores)
+        await closing.enter_async_context(app.router.lifespan_context(app))
+        client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://service")
+        await closing.enter_async_context(client)
+        killable, parts = KillableStore(store), app.state.parts
+        generators = cache(open_generator)
+        worker = worker_of(settings, killable, generators)
+        return ServiceHarness(
+            self.runner,
+            settings,
+            self.data,
+            bundle,
+            closing,
+            killable,
+            store,
+            failing,
+            client,
+            parts,
+            generators,
+            worker,
+        )
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[AsyncStore]:
+    store = await open_async(settings)
+    try:
+        yield store
+    finally:
+        await store.aclose()

@@ -1,0 +1,31 @@
+"""The console has words for everything that answers name by code."""
+
+import re
+from importlib.resources import files
+
+import pytest
+
+from models.ranker.ranker import TOWER_PRODUCT
+from models.schema.candidate_sources import Source
+from models.schema.pair_features import EXTRA_INPUTS, PAIR_FEATURES
+from service.ranking.filters import Rule
+
+WORDS = (files("service.console") / "page" / "words.js").read_text(encoding="utf-8")
+
+
+def names(flags: type[Rule] | type[Source]) -> set[str]:
+    return {str(flag.name).lower() for flag in flags}
+
+
+@pytest.mark.parametrize(
+    ("table", "codes"),
+    [
+        ("SOURCES", names(Source)),
+        ("RULES", names(Rule)),
+        ("FEATURES", {*PAIR_FEATURES, *EXTRA_INPUTS, TOWER_PRODUCT}),
+    ],
+)
+def test_every_code_has_words(table: str, codes: set[str]) -> None:
+    body = re.search(rf"const {table} = {{\n(.*?)\n}};", WORDS, re.DOTALL)
+    assert body is not None
+    assert codes <= set(re.findall(r"^  (\w+):", body[1], re.MULTILINE))
