@@ -1,22 +1,22 @@
-"""Everything this project raises on purpose.
+"""The errors of this project.
 
-    PymkError                      exit status 1 unless said otherwise
+    PymkError                      exit status 1 unless a subclass has another
     ├── UsageError                 exit status 2: a wrong flag, setting or key
     │   └── DatasetError           the dataset directory is wrong; names file, line, column and value
     ├── GateRefusedError           exit status 3: the quality gate refused to publish
     ├── ArtefactError              a file of a version is missing, truncated or altered
-    ├── CorruptRecordError         a packed record of the store does not read back
+    ├── CorruptRecordError         a packed record of the store cannot be read
     ├── VersionError               no such version, or it cannot be activated
     └── StoreError                 the store cannot be used
         ├── StoreUnavailableError  it does not answer in time
-        └── StoreRefusedError      it answers that it will not write (full, read-only, no persistence)
+        └── StoreRefusedError      it rejects the operation (full, read-only, denied)
 
-A message says what happened, to what, and what to do about it.
+A message says what happened, to what, and what to do.
 """
 
 
 class PymkError(Exception):
-    """Root of the errors that a person is shown as one line."""
+    """Root of the errors that a command shows as one line."""
 
     exit_status = 1
 
@@ -42,7 +42,7 @@ class ArtefactError(PymkError):
 
 
 class CorruptRecordError(PymkError):
-    """A packed record does not read back."""
+    """A packed record is truncated, altered or of an unknown layout."""
 
 
 class VersionError(PymkError):
@@ -52,13 +52,13 @@ class VersionError(PymkError):
 class StoreError(PymkError):
     """The store cannot be used.
 
-    `told` says so to whoever calls the service: without where the store is and what it answered, which are the
-    operator's to know.
+    `public_message` is for clients of the service. It lacks the address of the store and its answer, which are for the
+    operator.
     """
 
-    def __init__(self, message: str, told: str | None = None) -> None:
+    def __init__(self, message: str, public_message: str | None = None) -> None:
         super().__init__(message)
-        self.told = message if told is None else told
+        self.public_message = message if public_message is None else public_message
 
 
 class StoreUnavailableError(StoreError):
@@ -66,4 +66,4 @@ class StoreUnavailableError(StoreError):
 
 
 class StoreRefusedError(StoreError):
-    """The store answers and will not write."""
+    """The store answers and rejects the operation."""

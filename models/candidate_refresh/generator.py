@@ -1,4 +1,4 @@
-"""Opens what makes candidates in a version: for its people, for those whose friends changed, and for newcomers."""
+"""Generates candidates in a version: for its users, for users whose friends changed, and for new users."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,25 +20,27 @@ from models.version.tables import Tables
 
 
 class VersionGenerator:
-    """models.candidate_refresh.refresher.Maker of one version. One thread at a time."""
+    """models.candidate_refresh.refresher.Generator of one version. For one thread at a time."""
 
     def __init__(self, candidates: CandidateGenerator, book: OutOfGraphUserBuilder, tables: Tables) -> None:
         self._candidates, self._book, self._tables = candidates, book, tables
 
     def block(self, row: int) -> Block:
-        """The block of a row as the version's tables know the person."""
+        """The block of a row, from the version's tables alone."""
         return self._candidates.block(row)
 
     def overlay(self, row: int, around: Neighbourhood, profile: Mapping[str, Any] | None) -> Block:
-        """The block of a row with another circle and, unless None, another profile than the tables have."""
+        """The block of a row with another neighbourhood and, unless None, another profile than in the tables."""
         user = self._book.member(row, around.friends, around.known)
         if profile is not None:
-            said, _ = self._book.newcomer(profile, around.friends, around.known)
-            user = replace(user, codes=said.codes, set_codes=said.set_codes, points=said.points, values=said.values)
+            current, _ = self._book.newcomer(profile, around.friends, around.known)
+            user = replace(
+                user, codes=current.codes, set_codes=current.set_codes, points=current.points, values=current.values
+            )
         return self._candidates.out_of_graph_block(user)
 
     def newcomer(self, around: Neighbourhood, profile: Mapping[str, Any], timestamp_us: int) -> Newcomer:
-        """The record of a person whom the tables do not know."""
+        """The record of a user whom the tables do not have."""
         user, inputs = self._book.newcomer(profile, around.friends, around.known)
         return Newcomer(
             timestamp_us=timestamp_us,
@@ -51,10 +53,10 @@ class VersionGenerator:
 
 
 def open_generator(directory: Path) -> VersionGenerator:
-    """The maker of a version directory. Loads the numeric libraries that the service does without.
+    """The generator of a version directory. Imports the numeric libraries that the service does without.
 
-    Makes one block of each kind in advance, so that what is compiled on first use is compiled before anybody waits for
-    it. Raises ArtefactError where a file is missing or altered.
+    Generates one block of each kind at once, so that the kernels are compiled before the first request for one.
+    Raises ArtefactError if a file is missing or altered.
     """
     tables = Tables.open(directory / "tables")
     shown = np.uint8(Flag.DISCOVERABLE | Flag.ACTIVE)
@@ -73,5 +75,5 @@ def open_generator(directory: Path) -> VersionGenerator:
 
 
 def load_version(directory: Path) -> LoadedVersion:
-    """A version directory with its maker."""
+    """A version directory with its generator."""
     return LoadedVersion(Manifest.read(directory), Tables.open(directory / "tables"), open_generator(directory))

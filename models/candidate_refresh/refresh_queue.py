@@ -1,7 +1,7 @@
-"""Who waits for candidates: the members of the queue Keys.refresh, and which entries of the log put people there.
+"""The queue of users who need new candidates (Keys.refresh), and the log entries that add users to it.
 
-A member names a person and the change that calls for another block. Two changes are two members, so that one which
-comes while a worker makes the block of the one before waits for its own turn.
+A member names a user and the change that makes their block stale. Two changes are two members, so that a change during
+the refresh for an earlier one is not lost.
 """
 
 import time
@@ -15,10 +15,10 @@ from models.store.keys import Keys
 from models.store.protocol import SyncStore
 
 LIFTING_BOTH = frozenset({EventKind.UNBLOCK, EventKind.WITHDRAW})
-"""the kinds after which either may be suggested to the other, whom her block leaves out"""
+"""the kinds after which both users may be suggested to each other, although their blocks lack the other"""
 
-_APART = b"\x1f"
-"""no user id holds a control character"""
+_SEPARATOR = b"\x1f"
+"""a control character, which no user id contains"""
 QUEUED_AT_ONCE = 5000
 
 
@@ -28,12 +28,12 @@ class RefreshRequest:
 
     user_id: str
     timestamp_us: int = 0
-    """of the change, microseconds; 0: the person asked for a list and has no block"""
+    """of the change, microseconds; 0: the user requested a list and has no block"""
     tries: int = 0
-    """how often it failed"""
+    """how often the refresh failed"""
 
     def encode(self) -> bytes:
-        """The member; the id alone where there is no more to say."""
+        """The member; the id alone if timestamp and tries are 0."""
         user_id = self.user_id.encode()
         return (
             user_id
@@ -43,8 +43,8 @@ class RefreshRequest:
 
     @classmethod
     def decode(cls, member: bytes) -> "RefreshRequest | None":
-        """What a member says; None where it is none."""
-        user_id, *rest = member.split(_APART)
+        """The request of a member; None if it is not valid."""
+        user_id, *rest = member.split(_SEPARATOR)
         try:
             timestamp_us, tries = (int(part) for part in rest) if rest else (0, 0)
             return cls(user_id.decode(), timestamp_us, tries)
@@ -53,21 +53,21 @@ class RefreshRequest:
 
 
 def needs_refresh(entries: Iterable[Entry]) -> dict[str, int]:
-    """By person whose block no longer fits, the stamp of the last change that is among the entries.
+    """The users whose blocks are stale after these entries, with the timestamp of the last change of each.
 
-    A friendship made or ended concerns both; so does what lifts a block or an invite. A profile concerns its person. Of
-    an erased person only what came after the erasure counts.
+    A friendship made or ended affects both users; so does lifting a block or an invite. A profile affects its user.
+    Entries of an erased user before the erasure do not count.
     """
     timestamps_us: dict[str, int] = {}
     for entry in entries:
         if entry.kind == ERASE:
             timestamps_us.pop(entry.user_id, None)
-        for person in _concerned(entry):
+        for person in _affected(entry):
             timestamps_us[person] = max(entry.timestamp_us, timestamps_us.get(person, 0))
     return timestamps_us
 
 
-def _concerned(entry: Entry) -> tuple[str, ...]:
+def _affected(entry: Entry) -> tuple[str, ...]:
     kind, other = entry.event_kind, entry.other_id
     if other is not None and (kind in GRAPH_CHANGING or kind in LIFTING_BOTH):
         return entry.user_id, other
@@ -75,7 +75,7 @@ def _concerned(entry: Entry) -> tuple[str, ...]:
 
 
 def queue_people(store: SyncStore, keys: Keys, timestamps_us: Mapping[str, int], due_s: float | None = None) -> None:
-    """Queues people for the changes with these stamps, at once unless said otherwise (epoch seconds)."""
+    """Queues users for the changes at these timestamps, due at `due_s` (epoch seconds) or at once."""
     members = [RefreshRequest(user_id, timestamp_us).encode() for user_id, timestamp_us in timestamps_us.items()]
     for at in range(0, len(members), QUEUED_AT_ONCE):
         store.queue_add(keys.refresh, members[at : at + QUEUED_AT_ONCE], time.time() if due_s is None else due_s)

@@ -1,4 +1,4 @@
-"""Makes people's candidates as they are now, and writes them over what a version has of them."""
+"""Regenerates candidates of users from their current state, and replaces their blocks of a version."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,39 +20,39 @@ from models.version.new_user_record import Newcomer
 from models.version.tables import Tables
 
 ROUNDS = 3
-"""how often a person who changes while her block is made is made another one at once"""
+"""how often at most a block is regenerated because its user changed in the meantime"""
 DAY_US = 86_400 * MICROSECONDS
 
 
 class Generator(Protocol):
-    """Makes candidates in one version, for whoever is in it and for whoever is not."""
+    """Generates candidates in one version, for users in its tables and for others."""
 
     def block(self, row: int) -> Block:
-        """The block of a row as the version's tables know the person."""
+        """The block of a row, from the version's tables alone."""
         ...
 
     def overlay(self, row: int, around: Neighbourhood, profile: Mapping[str, Any] | None) -> Block:
-        """The block of a row with another circle and, unless None, another profile than the tables have."""
+        """The block of a row with another neighbourhood and, unless None, another profile than in the tables."""
         ...
 
     def newcomer(self, around: Neighbourhood, profile: Mapping[str, Any], timestamp_us: int) -> Newcomer:
-        """The record of a person whom the tables do not know."""
+        """The record of a user whom the tables do not have."""
         ...
 
 
 class Refreshed(Enum):
-    """What became of one person."""
+    """The outcome for one user."""
 
     BLOCK = "block"
     NEWCOMER = "newcomer"
     UNKNOWN = "nobody"
-    """neither the version nor live state knows anything that candidates could be made of"""
+    """neither the version nor live state has data from which candidates can be generated"""
     FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedVersion:
-    """One version with its maker."""
+    """One version with its generator."""
 
     manifest: Manifest
     tables: Tables
@@ -64,43 +64,43 @@ class LoadedVersion:
 
 
 @dataclass(frozen=True, slots=True)
-class _Now:
-    """What one person's candidates depend on."""
+class _Inputs:
+    """What the candidates of one user depend on."""
 
     row: int | None
     around: Neighbourhood
     profile: LiveProfile
-    """what was put since the version's cut; of a newcomer, all that is live"""
-    known: bool
-    """whether there is anything to make candidates of"""
-    moved: bool
-    """whether anything differs from what the tables say"""
+    """the changes since the version's cut; of a new user, all columns"""
+    has_data: bool
+    """whether candidates can be generated"""
+    has_changed: bool
+    """whether anything differs from the tables"""
     timestamp_us: int
 
 
 @dataclass
 class Refresher:
-    """Refreshes people for one version after the other. One thread at a time."""
+    """Refreshes users in any version. For one thread at a time."""
 
     store: SyncStore
     keys: Keys
     forbidden_days: int
     contexts: Sequence[str]
-    """surfaces whose ranked lists are dropped with the block they were made from"""
+    """contexts whose ranked lists are dropped together with their block"""
     clock: Callable[[], int] = now_us
     hidden: HiddenSet = field(default_factory=HiddenSet)
-    """brought up to date by whoever calls (models.live_state.visibility.follow_blocking)"""
+    """the caller keeps it up to date (models.live_state.visibility.follow_blocking)"""
 
     def refresh(self, loaded: LoadedVersion, people: Sequence[str]) -> dict[str, Refreshed]:
-        """Makes and writes what a version shall have of these people; what became of each.
+        """Generates and writes the blocks and records of these users in a version; returns the outcome of each.
 
-        Who changes meanwhile is made anew, so that what stands in the store at the end, whoever else refreshed the same
-        person, is not older than what was known when this began. Raises StoreError.
+        A user who changes meanwhile is refreshed again: even with concurrent refreshes, what the store holds at the end
+        is not older than the state at the start. Raises StoreError.
         """
         outcome: dict[str, Refreshed] = {}
         before = self._read(loaded, people)
         for _ in range(ROUNDS):
-            outcome |= self._make(loaded, before)
+            outcome |= self._generate(loaded, before)
             after = self._read(loaded, list(before))
             before = {person: now for person, now in after.items() if now != before[person]}
             if not before:
@@ -108,29 +108,29 @@ class Refresher:
         return outcome
 
     def lists(self, loaded: LoadedVersion, person: str) -> list[str]:
-        """The keys of the ranked lists that a version may have of one person."""
+        """The keys of the ranked lists that a version may have of one user."""
         row = loaded.tables.vocabulary.row(person)
-        return [] if row is None else [self.keys.ranked(loaded.version, row, one) for one in self.contexts]
+        return [] if row is None else [self.keys.ranked(loaded.version, row, context) for context in self.contexts]
 
     def written(self, loaded: LoadedVersion, person: str) -> list[str]:
-        """The keys under which a version may have something that was made for one person."""
+        """The keys that a version may have of one user."""
         version, row = loaded.version, loaded.tables.vocabulary.row(person)
         keys = [self.keys.newcomer(version, person)]
         return keys if row is None else [self.keys.block(version, row), *keys]
 
-    def _read(self, loaded: LoadedVersion, people: Sequence[str]) -> dict[str, _Now]:
-        """The situations of people, in two trips."""
+    def _read(self, loaded: LoadedVersion, people: Sequence[str]) -> dict[str, _Inputs]:
+        """The inputs of users, in two round trips."""
         records = self.store.get_many([self.keys.live(person) for person in people])
         profiles = self.store.get_many([self.keys.live_profile(person) for person in people])
         read = zip(people, records, profiles, strict=True)
         return {
-            person: self._now(loaded, person, LiveRecord.unpack(record), LiveProfile.unpack(profile))
+            person: self._inputs(loaded, person, LiveRecord.unpack(record), LiveProfile.unpack(profile))
             for person, record, profile in read
         }
 
-    def _now(self, loaded: LoadedVersion, person: str, record: LiveRecord, profile: LiveProfile) -> _Now:
+    def _inputs(self, loaded: LoadedVersion, person: str, record: LiveRecord, profile: LiveProfile) -> _Inputs:
         cut = loaded.manifest.cut_us
-        # whoever came back after an erasure is another person, whom a version made before it does not know
+        # a user who returned after an erasure is another one, whom an older version does not have
         erased = record.erased > cut or self.hidden.is_erased(person, cut)
         row = None if erased else loaded.tables.vocabulary.row(person)
         around = neighbourhood(
@@ -143,42 +143,42 @@ class Refresher:
         )
         if row is not None:
             profile.drop_before(cut)
-        moved = bool(profile.columns) or any(
+        has_changed = bool(profile.columns) or any(
             timestamp_us > cut for edge_events in record.edges.values() for timestamp_us in edge_events.values()
         )
-        known = row is not None or bool(profile.columns) or bool(len(around.friends))
-        return _Now(row, around, profile, known, moved, max(record.graph_changed_at, record.profile))
+        has_data = row is not None or bool(profile.columns) or bool(len(around.friends))
+        return _Inputs(row, around, profile, has_data, has_changed, max(record.graph_changed_at, record.profile))
 
-    def _make(self, loaded: LoadedVersion, situations: Mapping[str, _Now]) -> dict[str, Refreshed]:
+    def _generate(self, loaded: LoadedVersion, inputs: Mapping[str, _Inputs]) -> dict[str, Refreshed]:
         version = loaded.version
         outcome: dict[str, Refreshed] = {}
         written: dict[str, bytes] = {}
         dropped: list[str] = []
-        for person, now in situations.items():
+        for person, now in inputs.items():
             key = self.keys.newcomer(version, person)
             try:
                 if now.row is not None:
                     written[self.keys.block(version, now.row)] = self._block(loaded, now).pack()
                     dropped += [key, *self.lists(loaded, person)]
                     outcome[person] = Refreshed.BLOCK
-                elif now.known:
+                elif now.has_data:
                     profile = now.profile.over({}, 0)
                     written[key] = loaded.generator.newcomer(now.around, profile, now.timestamp_us).pack()
                     outcome[person] = Refreshed.NEWCOMER
                 else:
                     dropped.append(key)
                     outcome[person] = Refreshed.UNKNOWN
-            except Exception as error:  # one person's failure is not the others'
-                structlog.get_logger().error("block_not_made", row=now.row, version=version, exc_info=error)
+            except Exception as error:  # the other users of the batch do not fail with this one
+                structlog.get_logger().error("block_not_generated", row=now.row, version=version, exc_info=error)
                 outcome[person] = Refreshed.FAILED
         self.store.set_many(written.items())
         self.store.delete(dropped)
         return outcome
 
-    def _block(self, loaded: LoadedVersion, now: _Now) -> Block:
+    def _block(self, loaded: LoadedVersion, now: _Inputs) -> Block:
         if now.row is None:
-            raise ValueError("a block is made for a row")
-        if not now.moved:
+            raise ValueError("only a user with a row has a block")
+        if not now.has_changed:
             return loaded.generator.block(now.row)
         profile = None
         if now.profile.columns:

@@ -1,7 +1,7 @@
-"""Replaying onto a version what happened after its cut, so that a switch to it loses nobody.
+"""Replays live changes after a version's cut onto the version, before it is activated.
 
-Whoever switches, and has the numeric libraries and the version's files, replays before the pointer flips. Whoever has
-not asks a worker to. What happens between the replay and the flip, the workers queue again when they follow.
+A process that has the numeric libraries and the version's files replays by itself; another one requests it from a
+worker. The workers queue changes between the replay and the activation when they switch to the version.
 """
 
 import time
@@ -23,27 +23,27 @@ from models.version.local_versions import Versions
 from models.version.manifest import Manifest
 
 READ_AT_ONCE = 2000
-MADE_AT_ONCE = 32
+REFRESHED_AT_ONCE = 32
 ROUNDS = 5
-"""how often those are looked for who changed while the others were replayed"""
+"""how often the replay looks for users who changed meanwhile"""
 MARGIN_US = 60 * MICROSECONDS
-"""a change may be noted so much later than its stamp, and a block still be made for the version before"""
+"""how long after its timestamp a change may be queued, and then be refreshed in the old version alone"""
 WAIT_S = 30.0
 """how long a switch waits for a worker to replay"""
 _POLL_S = 0.1
 
 Progress = Callable[[int, int], None]
-"""called with people done and people known of so far"""
+"""receives the number of users done and the number of changed users so far"""
 Replay = Callable[[Manifest, Progress], None]
-"""brings a version that is in the store up to date, before it is switched to"""
+"""updates a version that is in the store, before it is activated"""
 
 
 def no_replay(manifest: Manifest, progress: Progress) -> None:
-    """For stores in which nothing live happens."""
+    """Does nothing: for stores without live state."""
 
 
-class Wanted(BaseModel):
-    """What somebody without the means asks a worker for."""
+class ReplayRequest(BaseModel):
+    """A request to the workers to replay onto a version."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -52,8 +52,8 @@ class Wanted(BaseModel):
     """microseconds"""
 
     @classmethod
-    def decode(cls, content: bytes | None) -> "Wanted | None":
-        """What the value of Keys.replay asks for; None where it asks for nothing that this release understands."""
+    def decode(cls, content: bytes | None) -> "ReplayRequest | None":
+        """The request in the value of Keys.replay; None if this release cannot read it."""
         try:
             return cls.model_validate_json(content) if content else None
         except ValidationError:
@@ -62,34 +62,34 @@ class Wanted(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What a replay did."""
+    """The outcome of a replay."""
 
     people: int
     failed: int
-    """of them; they are queued for the workers"""
+    """of these, queued for the workers"""
     upto: int
-    """everybody who was known to have changed at this moment is done, microseconds"""
+    """users who had changed at this time have their blocks, microseconds"""
 
 
 def touched_after(store: SyncStore, keys: Keys, timestamp_us: int) -> Iterator[tuple[str, int]]:
-    """Everybody whose last change that calls for another block is later than a stamp, and when it was."""
-    limit, told = READ_AT_ONCE, set[tuple[str, int]]()
+    """The users whose last change is later than a timestamp, with the timestamp of that change."""
+    limit, reported = READ_AT_ONCE, set[tuple[str, int]]()
     while True:
         read = store.timestamps_after(keys.touched, timestamp_us, limit)
-        yield from (one for one in read if one not in told)
+        yield from (change for change in read if change not in reported)
         if len(read) < limit:
             return
-        told = set(read)
-        following = read[-1][1] - 1  # several people share a stamp, and the page may have ended among them
+        reported = set(read)
+        following = read[-1][1] - 1  # the page may end between two users of one timestamp
         timestamp_us, limit = (following, READ_AT_ONCE) if following > timestamp_us else (timestamp_us, 2 * limit)
 
 
 def replay(
     refresher: Refresher, loaded: LoadedVersion, progress: Progress = lambda done, known: None, since: int | None = None
 ) -> Replayed:
-    """Makes blocks and newcomer records of a version for everybody who changed after its cut, or after `since`.
+    """Refreshes all users of a version who changed after its cut, or after `since`.
 
-    Whoever changes meanwhile is done too. Raises StoreError; one person's failure is left to the workers.
+    Users who change meanwhile are included. Raises StoreError; a user whose refresh fails is queued for the workers.
     """
     store, keys = refresher.store, refresher.keys
     after = loaded.manifest.cut_us if since is None else since
@@ -98,19 +98,19 @@ def replay(
     for _ in range(ROUNDS):
         upto = refresher.clock()
         follow_blocking(store, keys, refresher.hidden)
-        waiting = {name: at for name, at in touched_after(store, keys, after) if done.get(name) != at}
-        if not waiting:
+        changed = {name: at for name, at in touched_after(store, keys, after) if done.get(name) != at}
+        if not changed:
             break
-        people = list(waiting)
-        for first in range(0, len(people), MADE_AT_ONCE):
-            some = people[first : first + MADE_AT_ONCE]
-            outcome = refresher.refresh(loaded, some)
-            lost = [person for person in some if outcome[person] is Refreshed.FAILED]
-            if lost:
-                failed += len(lost)
-                _leave_to_workers(store, keys, {person: waiting[person] for person in lost})
-            progress(len(done) + first + len(some), len(done) + len(people))
-        done |= waiting
+        people = list(changed)
+        for first in range(0, len(people), REFRESHED_AT_ONCE):
+            batch = people[first : first + REFRESHED_AT_ONCE]
+            outcome = refresher.refresh(loaded, batch)
+            failures = [person for person in batch if outcome[person] is Refreshed.FAILED]
+            if failures:
+                failed += len(failures)
+                _queue_retries(store, keys, {person: changed[person] for person in failures})
+            progress(len(done) + first + len(batch), len(done) + len(people))
+        done |= changed
     store.set(keys.replayed(loaded.version), b"%d" % upto)
     structlog.get_logger().info("replayed", version=loaded.version, people=len(done), failed=failed)
     return Replayed(len(done), failed, upto)
@@ -126,9 +126,9 @@ def replaying(
     wait_s: float = WAIT_S,
     open_here: bool = True,
 ) -> Replay:
-    """The replay of a process: made here where the version's files are, else asked of a worker.
+    """The replay of a process: by itself if it has the version's files, else by a worker.
 
-    Loads the numeric libraries, and only where somebody changed; not at all without `open_here`.
+    Imports the numeric libraries only if a user changed, and never without `open_here`.
     """
 
     def run(manifest: Manifest, progress: Progress) -> None:
@@ -150,20 +150,20 @@ def replaying(
     return run
 
 
-def _leave_to_workers(store: SyncStore, keys: Keys, timestamps_us: dict[str, int]) -> None:
+def _queue_retries(store: SyncStore, keys: Keys, timestamps_us: dict[str, int]) -> None:
     members = [RefreshRequest(user_id, timestamp_us, 1).encode() for user_id, timestamp_us in timestamps_us.items()]
     store.queue_add(keys.refresh, members, time.time())
 
 
 def replayed_upto(store: SyncStore, keys: Keys, version: str) -> int:
-    """Up to when those who changed have their blocks in a version, microseconds; 0 where nobody replayed onto it."""
+    """The time up to which changes are replayed onto a version, microseconds; 0 if none are."""
     return int(store.get(keys.replayed(version)) or 0)
 
 
-def queue_passed_over(store: SyncStore, keys: Keys, manifest: Manifest) -> int:
-    """Queues everybody whom the switch to a version may have passed over; how many.
+def queue_unreplayed(store: SyncStore, keys: Keys, manifest: Manifest) -> int:
+    """Queues the users whose changes may not be replayed onto a version; returns how many.
 
-    Without a replay that is everybody who changed after its cut.
+    Without a replay these are all users who changed after its cut.
     """
     since = max(manifest.cut_us, replayed_upto(store, keys, manifest.version) - MARGIN_US)
     timestamps_us = dict(touched_after(store, keys, since))
@@ -178,22 +178,22 @@ def ask_worker(
     wait_s: float = WAIT_S,
     progress: Progress = lambda done, known: None,
 ) -> bool:
-    """Has a worker replay onto a version and waits for it; whether it is done.
+    """Requests a replay onto a version from a worker and waits; returns whether it was done.
 
-    Returns at once where nobody changed since the cut. False where no worker is there or it takes longer: the lists of
-    those who changed are then as the night made them, cut by all rules, until a worker has followed.
+    Returns at once if no user changed since the cut. False if no worker is live or it takes longer than `wait_s`: the
+    lists of changed users are then from the night's blocks, with all filters, until a worker has refreshed them.
     """
     if not store.timestamps_after(keys.touched, manifest.cut_us, 1):
         return True
     if not live_workers(store, keys):
-        structlog.get_logger().warning("not_replayed", version=manifest.version, why="no worker is there")
+        structlog.get_logger().warning("not_replayed", version=manifest.version, reason="no worker is live")
         return False
-    wanted = Wanted(version=manifest.version, asked=now_us())
-    store.set(keys.replay, wanted.model_dump_json().encode(), wait_s * 2)
+    request = ReplayRequest(version=manifest.version, asked=now_us())
+    store.set(keys.replay, request.model_dump_json().encode(), wait_s * 2)
     deadline = time.monotonic() + wait_s
-    while replayed_upto(store, keys, manifest.version) < wanted.asked:
+    while replayed_upto(store, keys, manifest.version) < request.asked:
         if time.monotonic() > deadline:
-            structlog.get_logger().warning("not_replayed", version=manifest.version, why=f"not within {wait_s:g} s")
+            structlog.get_logger().warning("not_replayed", version=manifest.version, reason=f"not within {wait_s:g} s")
             return False
         progress(0, 1)
         time.sleep(_POLL_S)
@@ -201,6 +201,6 @@ def ask_worker(
 
 
 def live_workers(store: SyncStore, keys: Keys, now_s: float | None = None) -> list[str]:
-    """The names of the workers that may be counted on, sorted."""
+    """The names of the live workers, sorted."""
     now = time.time() if now_s is None else now_s
     return sorted(name for name, until in store.fields(keys.workers).items() if float(until) > now)

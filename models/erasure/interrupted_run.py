@@ -1,4 +1,4 @@
-"""What a night that was cut short leaves in a home, and how to take it away."""
+"""Removes what an interrupted night left in a home."""
 
 from datetime import datetime
 from pathlib import Path
@@ -9,26 +9,26 @@ from models.system import files
 from models.system.clock import MICROSECONDS
 
 DIRECTORY = "night"
-"""of a home: what the night at work, or the last one that was cut short, has made so far"""
+"""in a home: the workspace of the running night, or of the last interrupted one"""
 LOCK = ".night.lock"
-"""of a home, held by the night at work"""
+"""in a home; the running night holds it"""
 RUN = "run.json"
-"""in DIRECTORY; `started_at` says since when"""
+"""in DIRECTORY; `started_at` is the start of the night"""
 
 
 def clear_run(home: Path, timestamp_us: int) -> bool:
-    """Removes what a night left that began before a stamp; False where such a night is still at work."""
+    """Removes the workspace of a night that started before a timestamp; False if such a night is running."""
     directory = home / DIRECTORY
-    if _began(directory) > timestamp_us:
+    if _started(directory) > timestamp_us:
         return True
-    with files.locked(home / LOCK, 0.0) as held:
-        if held and _began(directory) <= timestamp_us:
+    with files.locked(home / LOCK, 0.0) as is_locked:
+        if is_locked and _started(directory) <= timestamp_us:
             files.remove_tree(directory)
-        return _began(directory) > timestamp_us
+        return _started(directory) > timestamp_us
 
 
-def _began(directory: Path) -> float:
-    """When a run began, microseconds; infinity where there is none, 0 where it does not say."""
+def _started(directory: Path) -> float:
+    """When a run started, microseconds; infinity if there is none, 0 if it has no valid start."""
     if not directory.is_dir():
         return float("inf")
     try:

@@ -1,18 +1,18 @@
-"""Taking out what is left of erased people, step by step, until nothing is.
+"""Removes all data of erased users, step by step.
 
-At once, when the DELETE is answered, the person is hidden and the own live state is gone
-(models.event_log.write_profile). Then, by whoever calls `purge_once`, worker or night, each step as often as need be:
+When the DELETE is answered the user is hidden already, and their own live state is deleted
+(models.event_log.write_profile). The worker and the night then call `purge_once`, which repeats these steps:
 
-1. once the log has no entry that names the person: out of others' live records, the archive, the queue, the stamps of
-   changes and the table of the exposed, and away with what a night that was cut short has made;
-2. once a version is served that does not hold the person, and no live process serves another: away with every version
-   that does, in the store and on disk, its candidate blocks and ranked lists with it;
-3. once more the first step, for what was written meanwhile; then the person's own record, the entries of the hidden
-   log, and the id in the record of the erasure;
-4. the store's append-only file is written anew, without what was deleted.
+1. if the log has no entry that names the user: remove them from others' live records, the archive, the queue, the
+   timestamps of changes and the table of exposed users; remove the workspace of an interrupted night;
+2. if the served version does not have the user, and no live process serves one that has: remove the versions that have
+   them, in the store and on disk, with their candidate blocks and ranked lists;
+3. repeat the first step, for concurrent writes; then remove the user's own record, their entries of the hidden log, and
+   the id in the record of the erasure;
+4. rewrite the store's append-only file without the deleted data.
 
-What remains are keyed hashes (models.live_state.erased_ids). A person who came back by a PUT is another one: what is
-later than the PUT stays.
+Keyed hashes remain (models.live_state.erased_ids). A user who returned by a PUT is another one: data later than the PUT
+stays.
 """
 
 import time
@@ -40,38 +40,38 @@ from models.publishing.erasure_guard import OldVersions
 from models.publishing.pointer import read_pointer
 from models.publishing.transfer import Loader
 from models.store.keys import SHARDS, Keys, shard_of
-from models.store.protocol import BEGINNING, SyncStore
+from models.store.protocol import STREAM_START, SyncStore
 from models.store.transaction import Commit, Guard
 from models.system.clock import SETTLE_US, now_us
 from models.version.local_versions import Versions
 
 READ_AT_ONCE = 1000
 COMPACT_S = 60.0
-"""how long a turn waits for the store's file; the next one begins anew"""
+"""how long a run waits until the store's file is rewritten; the next run starts it again"""
 _POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class _Gone:
-    """An erased person of whom something may be left."""
+class _ErasedUser:
+    """An erased user of whom data may be left."""
 
     name: str
     erasure: Erasure
     user_id: str
     upto: int
-    """what is not later than this stamp is of the erased person, microseconds"""
+    """data up to this timestamp belongs to the erased user, microseconds"""
     is_back: bool
-    """a new person has the id"""
+    """the id has a new user"""
 
 
 def purge_once(
     store: SyncStore, keys: Keys, versions: Versions, *, settle_us: int = SETTLE_US, clock: Callable[[], int] = now_us
 ) -> int:
-    """Takes every erasure as far as it goes now; how many are not done after it. Costs one read where there is none.
+    """Advances every erasure as far as possible; returns how many are not done. Costs one read if there are none.
 
-    Else it reads every live record and the archive, for as long as that takes: give it a thread of its own.
-    `settle_us` is how long after its stamp an event may still reach the log. May run several times at once, and be
-    killed anywhere. Raises StoreError, and ArtefactError where the archive of this home does not read back.
+    Else it reads all live records and the archive, which takes long: call it in a thread of its own.
+    `settle_us` is how long after its timestamp an event may still reach the log. Safe to run concurrently and to kill
+    anywhere. Raises StoreError, and ArtefactError if the archive of this home cannot be read.
     """
     erasures = read_open(store, keys)
     if not erasures:
@@ -85,25 +85,25 @@ def purge_once(
             done = replace(erasure, done=erasure.timestamp_us, done_at=now, waits_for=())
             if replace_erasure(store, keys, name, erasure, done):
                 del erasures[name]
-    structlog.get_logger().info("erasures_taken_further", left=len(erasures))
+    structlog.get_logger().info("erasures_advanced", pending=len(erasures))
     return len(erasures)
 
 
 def _compacted(store: SyncStore) -> bool:
-    """Whether the store's file was written anew; where it may not be asked to, that is left to whoever runs it."""
+    """Whether the store's file was rewritten. If the store refuses, its operator is responsible."""
     if not store.info().append_only:
         return True
     try:
-        if not _waited(store):
+        if not _wait_until_compacted(store):
             return False
         store.compact()
     except StoreRefusedError as error:
         structlog.get_logger().warning("store_not_compacted", error=str(error))
         return True
-    return _waited(store) and store.info().compacted
+    return _wait_until_compacted(store) and store.info().compacted
 
 
-def _waited(store: SyncStore) -> bool:
+def _wait_until_compacted(store: SyncStore) -> bool:
     deadline = time.monotonic() + COMPACT_S
     while store.info().compacting:
         if time.monotonic() > deadline:
@@ -113,7 +113,7 @@ def _waited(store: SyncStore) -> bool:
 
 
 class _Eraser:
-    """One turn."""
+    """One run over the pending erasures."""
 
     def __init__(
         self, store: SyncStore, keys: Keys, versions: Versions, settle_us: int, clock: Callable[[], int]
@@ -125,22 +125,29 @@ class _Eraser:
 
     def run_once(self, erasures: Mapping[str, Erasure]) -> None:
         """The first three steps."""
-        erasures = {name: one for name, one in erasures.items() if one.user_id is not None}
-        gone = [self._gone(name, one) for name, one in erasures.items() if one.timestamp_us <= self._settled]
+        erasures = {name: erasure for name, erasure in erasures.items() if erasure.user_id is not None}
+        settled = [
+            self._erased_user(name, erasure)
+            for name, erasure in erasures.items()
+            if erasure.timestamp_us <= self._settled
+        ]
         remains: dict[str, list[Remains]] = {name: [Remains.LOG] for name in erasures}
-        logged = self._logged({one.user_id: one.upto for one in gone})
-        ready = [one for one in gone if one.user_id not in logged]
-        fresh = [one for one in ready if one.erasure.scrubbed < one.erasure.timestamp_us]
+        # first step: records, archive and workspace
+        logged = self._logged({user.user_id: user.upto for user in settled})
+        ready = [user for user in settled if user.user_id not in logged]
+        fresh = [user for user in ready if user.erasure.scrubbed < user.erasure.timestamp_us]
         self._purge_records(fresh)
-        for one in ready:
-            remains[one.name] = []
-            if not clear_run(self._versions.home, one.erasure.timestamp_us):
-                remains[one.name].append(Remains.RUN)
+        for user in ready:
+            remains[user.name] = []
+            if not clear_run(self._versions.home, user.erasure.timestamp_us):
+                remains[user.name].append(Remains.RUN)
+        # second and third step: versions, then the rest
         self._drop_versions(ready, remains)
-        finished = [one for one in ready if not remains[one.name]]
-        self._purge_records([one for one in finished if one not in fresh])
+        finished = [user for user in ready if not remains[user.name]]
+        self._purge_records([user for user in finished if user not in fresh])
         self._forget(finished)
-        scrubbed, done = {one.name for one in ready}, {one.name for one in finished}
+        # progress
+        scrubbed, done = {user.name for user in ready}, {user.name for user in finished}
         for name, erasure in erasures.items():
             after = replace(erasure, waits_for=tuple(remains[name]))
             if name in scrubbed:
@@ -149,21 +156,21 @@ class _Eraser:
                 after = replace(after, user_id=None, waits_for=(Remains.FILE,))
             replace_erasure(self._store, self._keys, name, erasure, after)
 
-    def _gone(self, name: str, erasure: Erasure) -> _Gone:
-        """The person of an erasure. All that names one who is not back is of the erased person."""
+    def _erased_user(self, name: str, erasure: Erasure) -> _ErasedUser:
+        """The user of an erasure. All data of an id without a new user belongs to the erased one."""
         user_id, timestamp_us = str(erasure.user_id), erasure.timestamp_us
         if LiveRecord.unpack(self._store.get(self._keys.live(user_id))).profile <= timestamp_us:
-            return _Gone(name, erasure, user_id, self._settled, is_back=False)
-        return _Gone(name, erasure, user_id, self._first_put(user_id, timestamp_us) - 1, is_back=True)
+            return _ErasedUser(name, erasure, user_id, self._settled, is_back=False)
+        return _ErasedUser(name, erasure, user_id, self._first_put(user_id, timestamp_us) - 1, is_back=True)
 
     def _first_put(self, user_id: str, timestamp_us: int) -> int:
-        """When the id was first put after an erasure; right after it where neither archive nor log says."""
+        """When the id was first written after an erasure; right after it if archive and log have no such entry."""
         shard = shard_of(user_id)
-        waiting = [entry for _, entry in self._waiting(shard)]
+        pending = [entry for _, entry in self._log_entries(shard)]
         entries: Iterable[Entry | None] = (entry for _, entry in self._archive.read(shard))
         puts = [
             entry.timestamp_us
-            for entry in (*entries, *waiting)
+            for entry in (*entries, *pending)
             if entry is not None
             and entry.kind == PROFILE
             and entry.user_id == user_id
@@ -172,70 +179,71 @@ class _Eraser:
         return min(puts, default=timestamp_us + 1)
 
     def _logged(self, upto: Mapping[str, int]) -> set[str]:
-        """Those of these people whom an entry that is not archived names."""
-        found: set[str] = set()
+        """The users that an entry of the log names."""
+        named: set[str] = set()
         for shard in range(SHARDS) if upto else ():
-            for _, entry in self._waiting(shard):
-                found |= {
-                    one for one in (entry.user_id, entry.other_id) if one and entry.timestamp_us <= upto.get(one, -1)
-                }
-        return found
+            for _, entry in self._log_entries(shard):
+                users = filter(None, (entry.user_id, entry.other_id))
+                named |= {user_id for user_id in users if entry.timestamp_us <= upto.get(user_id, -1)}
+        return named
 
-    def _waiting(self, shard: int) -> Iterable[tuple[str, Entry]]:
-        """What is in the log of a shard, archived or not."""
-        position = BEGINNING
+    def _log_entries(self, shard: int) -> Iterable[tuple[str, Entry]]:
+        """The entries in the log of a shard, archived or not."""
+        position = STREAM_START
         while read := self._store.stream_read(self._keys.log(shard), position, READ_AT_ONCE):
             for position, entry in read:
                 yield position, Entry.decode(entry)
 
-    def _purge_records(self, people: Iterable[_Gone]) -> None:
-        """The first step, but for the night's."""
-        upto = {one.user_id: one.upto for one in people}
+    def _purge_records(self, users: Iterable[_ErasedUser]) -> None:
+        """The first step without the workspace."""
+        upto = {user.user_id: user.upto for user in users}
         if not upto:
             return
         purge_records(self._store, self._keys, upto)
         self._archive.rewrite(upto)
-        away = {one.user_id for one in people if not one.is_back}
-        self._store.timestamps_remove(self._keys.touched, sorted(away))
+        absent = {user.user_id for user in users if not user.is_back}
+        self._store.timestamps_remove(self._keys.touched, sorted(absent))
         queued = self._store.queue_members(self._keys.refresh)
-        waiting = [member for member in queued if (one := RefreshRequest.decode(member)) and one.user_id in away]
-        self._store.queue_done(self._keys.refresh, waiting)
-        held = self._store.get(self._keys.exposure)
-        exposed = Exposed.unpack(held)
-        if held is not None and not exposed.people.isdisjoint(upto):
+        requests = [
+            member for member in queued if (request := RefreshRequest.decode(member)) and request.user_id in absent
+        ]
+        self._store.queue_done(self._keys.refresh, requests)
+        stored = self._store.get(self._keys.exposure)
+        exposed = Exposed.unpack(stored)
+        if stored is not None and not exposed.people.isdisjoint(upto):
             left = Exposed.of(exposed.timestamp_us, exposed.people - upto.keys())
-            self._store.compare_and_set(self._keys.exposure, held, left.pack())
+            self._store.compare_and_set(self._keys.exposure, stored, left.pack())
 
-    def _drop_versions(self, people: Iterable[_Gone], remains: Mapping[str, list[Remains]]) -> None:
-        """Takes away the versions made before, where the one that is served was made after."""
+    def _drop_versions(self, users: Iterable[_ErasedUser], remains: Mapping[str, list[Remains]]) -> None:
+        """The second step: removes old versions if the served one does not have the users."""
         pointer = read_pointer(self._store, keys=self._keys)
         loader = Loader(self._store, self._keys)
         old = OldVersions(loader, self._versions, None if pointer is None else pointer.version)
-        known = []
-        for one in people:
-            if old.unknown.get(one.name, 0) >= one.erasure.timestamp_us:
-                remains[one.name].append(Remains.NIGHT)
+        removable = []
+        for user in users:
+            if old.missing.get(user.name, 0) >= user.erasure.timestamp_us:
+                remains[user.name].append(Remains.NIGHT)
             else:
-                known.append(one)
-        if not known:
+                removable.append(user)
+        if not removable:
             return
         if old.serving():
-            why = Remains.PROCESSES
+            reason = Remains.PROCESSES
         elif not old.remove():
-            why = Remains.SWITCH
+            reason = Remains.SWITCH
         else:
             return
-        for one in known:
-            remains[one.name].append(why)
+        for user in removable:
+            remains[user.name].append(reason)
 
-    def _forget(self, people: Iterable[_Gone]) -> None:
-        """The entries of the hidden log, and the own record where nobody has the id again."""
-        upto = {one.user_id: one.upto for one in people}
+    def _forget(self, users: Iterable[_ErasedUser]) -> None:
+        """Removes the entries of the hidden log, and the own record unless the id has a new user."""
+        upto = {user.user_id: user.upto for user in users}
         if not upto:
             return
         forget_blocking(self._store, self._keys, 0, upto)
-        for one in people:
-            key = self._keys.live(one.user_id)
+        for user in users:
+            key = self._keys.live(user.user_id)
             record = LiveRecord.unpack(self._store.get(key))
-            if record.beginning is not None and record.profile <= one.erasure.timestamp_us:
-                self._store.commit([Commit(guards=[Guard(key, record.beginning)], deletes=[key])])
+            if record.revision_prefix is not None and record.profile <= user.erasure.timestamp_us:
+                self._store.commit([Commit(guards=[Guard(key, record.revision_prefix)], deletes=[key])])

@@ -1,4 +1,4 @@
-"""Taking erased people out of what others' live records hold."""
+"""Removes erased users from the live records of others."""
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
@@ -12,40 +12,42 @@ from models.system.clock import now_us
 
 READ_AT_ONCE = 500
 ATTEMPTS = 20
-"""how often a record that others write meanwhile is read again"""
+"""how often a record is read again because of concurrent writes"""
 
 
 def purge_records(store: SyncStore, keys: Keys, upto: Mapping[str, int]) -> int:
-    """Drops what the live records of all people say of some, of each up to a stamp; how many records did.
+    """Removes what all live records hold of some users, up to a timestamp for each; returns how many records changed.
 
-    Reads every record once. What is written meanwhile by those who do not yet know of the erasure may be missed: do it
-    again once all of them do.
+    Reads every record once. May miss concurrent writes by processes that do not know of the erasure yet: run it again
+    once all of them do.
     """
     changed = 0
     for shard in range(SHARDS):
-        found = store.scan(f"{keys.shard(shard)}u:")
-        while names := list(islice(found, READ_AT_ONCE)):
+        records = store.scan(f"{keys.shard(shard)}u:")
+        while names := list(islice(records, READ_AT_ONCE)):
             changed += _purge_records(store, keys, names, upto)
     return changed
 
 
 def _purge_records(store: SyncStore, keys: Keys, names: Sequence[str], upto: Mapping[str, int]) -> int:
-    changed, sought = 0, [user_id.encode() for user_id in upto]
-    waiting = list(names)
+    changed, encoded = 0, [user_id.encode() for user_id in upto]
+    pending = list(names)
     for _ in range(ATTEMPTS):
         commits = {}
-        for name, packed in zip(waiting, store.get_many(waiting), strict=True):
-            if packed is None or not any(one in packed for one in sought):
+        for name, packed in zip(pending, store.get_many(pending), strict=True):
+            if packed is None or not any(user_id in packed for user_id in encoded):
                 continue
             record = LiveRecord.unpack(packed)
-            beginning = record.beginning
-            forgotten = [record.forget(user_id, timestamp_us) for user_id, timestamp_us in upto.items()]
-            if any(forgotten):
+            revision_prefix = record.revision_prefix
+            changes = [record.forget(user_id, timestamp_us) for user_id, timestamp_us in upto.items()]
+            if any(changes):
                 person = name.split(":u:", 1)[1]
-                commits[name] = commit_of(keys, person, record, beginning, watermark=record.watermark, now=now_us())
-        made = store.commit(list(commits.values()))
-        changed += sum(made)
-        waiting = [name for name, one in zip(commits, made, strict=True) if not one]
-        if not waiting:
+                commits[name] = commit_of(
+                    keys, person, record, revision_prefix, watermark=record.watermark, now=now_us()
+                )
+        applied = store.commit(list(commits.values()))
+        changed += sum(applied)
+        pending = [name for name, done in zip(commits, applied, strict=True) if not done]
+        if not pending:
             return changed
-    raise StoreUnavailableError("The live records that are scrubbed are written by others all the time.")
+    raise StoreUnavailableError("Concurrent writes keep changing the live records that name an erased person.")

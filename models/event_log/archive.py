@@ -1,10 +1,10 @@
-"""The archive of the event log: files of JSON lines under PYMK_HOME/events, one directory a shard.
+"""The archive of the event log: files of JSON lines under PYMK_HOME/events, one directory for each shard.
 
-    events/03/00000001.jsonl    each line an entry behind its `log_position` in the stream; rising from line to line
+    events/03/00000001.jsonl    a line is an entry that starts with its `log_position` in the stream, in rising order
 
-A line is archived once it is synced to disk and the position in the store (Keys.archived) has passed it. Whatever a
-crash left behind that position is not archived yet, and is taken away by the next append. Where an entry was taken out,
-its line keeps the position alone. Lines that call it `position`, as an event calls its place in a list, are read too.
+A line is archived once it is synced to disk and the position in the store (Keys.archived) has passed it. Lines that a
+crash left after that position are not archived yet; the next append removes them. A removed entry leaves its position
+in its line. Lines that call the position `position`, the name of an event's rank in a list, are read too.
 """
 
 import os
@@ -20,11 +20,11 @@ import orjson
 from models.errors import ArtefactError, CorruptRecordError, PymkError
 from models.event_log.event import Entry
 from models.store.keys import SHARDS
-from models.store.protocol import BEGINNING
+from models.store.protocol import STREAM_START
 from models.system import files
 
 SEGMENT_BYTES = 64 << 20
-"""size from which on a new file is begun"""
+"""a file of at least this size is followed by another file"""
 LOCK_S = 30.0
 _POSITION = "log_position"
 _HEAD = re.compile(rb'\{"(?:log_)?position":"(\d+-\d+)"[,}]')
@@ -40,22 +40,22 @@ class _Tail:
     last: str
     """position of the last whole line"""
     state: tuple[int, int] | None = None
-    """size and time of the last segment when this was so"""
+    """size and modification time of the last segment when this was read"""
 
 
 class Archive:
-    """The archive of a home. Many may read; those that write exclude each other shard by shard."""
+    """The archive of a home. Reads need no lock; writes lock their shard."""
 
     def __init__(self, home: Path, segment_bytes: int = SEGMENT_BYTES) -> None:
         self.directory = home / "events"
         self._segment_bytes = segment_bytes
         self._tails: dict[int, _Tail] = {}
 
-    def append(self, shard: int, entries: Sequence[tuple[str, bytes]], acknowledged: str = BEGINNING) -> int:
-        """Adds entries with their positions and syncs them to disk; how many were not there yet.
+    def append(self, shard: int, entries: Sequence[tuple[str, bytes]], acknowledged: str = STREAM_START) -> int:
+        """Adds entries with their positions and syncs them to disk; returns how many are new.
 
-        `acknowledged` is the position that the store calls archived: everything up to it has to be there. What stands
-        behind it half-written is taken away first. Raises ArtefactError where something that was archived is missing.
+        `acknowledged` is the position in the store up to which entries are archived. Incomplete lines after it are
+        removed first. Raises ArtefactError if an archived line is missing.
         """
         with self._locked(shard):
             tail = self._tail(shard)
@@ -77,13 +77,13 @@ class Archive:
             self._tails[shard] = _Tail(segment, tail.size + len(lines), new[-1][0], _state(segment))
         return len(new)
 
-    def read(self, shard: int, acknowledged: str = BEGINNING) -> Iterator[tuple[str, Entry | None]]:
-        """The entries of a shard with their positions, in their order; None where one was taken out.
+    def read(self, shard: int, acknowledged: str = STREAM_START) -> Iterator[tuple[str, Entry | None]]:
+        """The entries of a shard with their positions, in their order; None if one was removed.
 
-        `acknowledged` is the position in the store, read before. Raises ArtefactError where a line up to it is missing
-        or unreadable; what is half-written behind it is passed over.
+        `acknowledged` is the position in the store, read before. Raises ArtefactError if a line up to it is missing
+        or unreadable; incomplete lines after it are ignored.
         """
-        last = BEGINNING
+        last = STREAM_START
         segments = self._segments(shard)
         for segment in segments:
             for line in _lines(segment, is_last=segment == segments[-1]):
@@ -96,28 +96,30 @@ class Archive:
         return self._tail(shard).last
 
     def rewrite(self, upto: Mapping[str, int]) -> int:
-        """Takes out every entry that is of one of these people or names them, of each up to a stamp; how many.
+        """Removes the entries that name one of these users, up to a timestamp for each; returns how many.
 
-        Each file is replaced as a whole, and only where something was in it.
+        A file is replaced as a whole, and only if it holds such an entry.
         """
-        taken = 0
+        removed = 0
         for shard in range(SHARDS):
             if segments := self._segments(shard):
                 with self._locked(shard):
-                    taken += sum(self._rewrite(one, upto, is_last=one == segments[-1]) for one in segments)
-        return taken
+                    removed += sum(
+                        self._rewrite(segment, upto, is_last=segment == segments[-1]) for segment in segments
+                    )
+        return removed
 
     def _rewrite(self, segment: Path, upto: Mapping[str, int], *, is_last: bool) -> int:
-        content, taken = [], 0
+        content, removed = [], 0
         for line in _lines(segment, is_last=is_last):
             if line.entry is not None and line.entry.names_any(upto):
                 content.append(orjson.dumps({_POSITION: line.position}) + b"\n")
-                taken += 1
+                removed += 1
             else:
                 content.append(line.content)
-        if taken:
+        if removed:
             files.write_bytes(segment, b"".join(content))
-        return taken
+        return removed
 
     def _segments(self, shard: int) -> list[Path]:
         return sorted((self.directory / f"{shard:02d}").glob("*.jsonl"))
@@ -132,31 +134,32 @@ class Archive:
     def _tail(self, shard: int) -> _Tail:
         segments = self._segments(shard)
         if not segments:
-            return _Tail(None, 0, BEGINNING)
+            return _Tail(None, 0, STREAM_START)
         known = self._tails.get(shard)
         if known is not None and known.segment == segments[-1] and known.state == _state(segments[-1]):
             return known
         size, last = 0, None
         for line in _lines(segments[-1], is_last=True):
             size, last = size + len(line.content), line.position
-        for segment in reversed(segments[:-1]):  # a crash may have left the last one without a line
+        for segment in reversed(segments[:-1]):  # a crash may have left the last segment without a line
             if last is not None:
                 break
             for line in _lines(segment, is_last=False):
                 last = line.position
-        return _Tail(segments[-1], size, last or BEGINNING)
+        return _Tail(segments[-1], size, last or STREAM_START)
 
     def _check(self, shard: int, last: str, acknowledged: str) -> None:
         if order(last) < order(acknowledged):
             raise ArtefactError(
-                f"{self.directory / f'{shard:02d}'} ends at {last} where events up to {acknowledged} were archived: it "
-                "is truncated or altered, or another host's worker has them; worker and night need the same PYMK_HOME"
+                f"{self.directory / f'{shard:02d}'} ends at {last}, but events up to {acknowledged} were archived: it "
+                "is truncated or altered, or the worker of another host archived them; worker and night need the same "
+                "PYMK_HOME"
             )
 
     @contextmanager
     def _locked(self, shard: int) -> Iterator[None]:
-        with files.locked(self.directory / f".{shard:02d}.lock", LOCK_S) as held:
-            if not held:
+        with files.locked(self.directory / f".{shard:02d}.lock", LOCK_S) as is_locked:
+            if not is_locked:
                 raise PymkError(
                     f"another process has been writing {self.directory / f'{shard:02d}'} for {LOCK_S:.0f} s"
                 )
@@ -169,20 +172,20 @@ class _Line:
 
     position: str
     entry: Entry | None
-    """None where it was taken out"""
+    """None if it was removed"""
     content: bytes
 
 
 def order(position: str) -> tuple[int, int]:
-    """What positions of a stream sort by."""
+    """The sort key of a position of a stream."""
     milliseconds, _, number = position.partition("-")
     return int(milliseconds), int(number)
 
 
 def _lines(segment: Path, *, is_last: bool) -> Iterator[_Line]:
-    """The lines of a segment up to the first that is not whole; only the last segment may have such.
+    """The lines of a segment up to the first incomplete one.
 
-    Raises ArtefactError where another has.
+    Raises ArtefactError for an incomplete line in any segment but the last.
     """
     with segment.open("rb") as file:
         for number, content in enumerate(file, 1):
@@ -198,23 +201,23 @@ def _parsed(content: bytes) -> _Line | None:
     if not content.endswith(b"\n"):
         return None
     try:
-        position, said = position_and_entry(content)
-        return _Line(position, Entry.from_json(said) if said else None, content)
+        position, fields = position_and_entry(content)
+        return _Line(position, Entry.from_json(fields) if fields else None, content)
     except (CorruptRecordError, ValueError):
         return None
 
 
 def position_and_entry(line: bytes) -> tuple[str, dict[str, Any]]:
-    """The position of a line and the JSON of its entry, {} where it was taken out. Raises ValueError."""
+    """The position of a line and the JSON of its entry, {} if it was removed. Raises ValueError."""
     head = _HEAD.match(line)
     if head is None:
-        raise ValueError("a line of the archive does not begin with its position")
+        raise ValueError("a line of the archive does not start with its position")
     rest = line[head.end() :]
     return head[1].decode(), orjson.loads(b"{" + rest) if rest.strip() else {}
 
 
 def _line(position: str, entry: bytes) -> bytes:
-    """An encoded entry with its position put first."""
+    """An encoded entry with its position in front."""
     return b'{"%b":%b,%b\n' % (_POSITION.encode(), orjson.dumps(position), entry[1:])
 
 

@@ -1,4 +1,4 @@
-"""Which events of a viewer were acknowledged within the last 48 hours, so that the same one is taken once."""
+"""The events of a viewer that were acknowledged within the last 48 hours, so that a repeated one has no effect."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from models.errors import CorruptRecordError
 from models.event_log.event import HASH_BYTES
 
 KEPT_S = 48 * 3600
-"""how long the same event is known as the same"""
+"""how long an event is recognised when it is sent again"""
 
 _ENTRY = np.dtype([("hash", f"V{HASH_BYTES}"), ("at", "<u4")])
 
@@ -19,11 +19,11 @@ class RecentEvents:
 
     def __init__(self, entries: NDArray[np.void] | None = None) -> None:
         self._entries = np.zeros(0, _ENTRY) if entries is None else entries
-        self._hashes = {bytes(one) for one in self._entries["hash"]}
+        self._hashes = {bytes(event_hash) for event_hash in self._entries["hash"]}
 
     @classmethod
     def unpack(cls, packed: bytes | None, now_s: int) -> "RecentEvents":
-        """Those of a packed record that are not out of date; none for None. Raises CorruptRecordError."""
+        """The unexpired events of a packed record; none for None. Raises CorruptRecordError."""
         if packed is None:
             return cls()
         if len(packed) % _ENTRY.itemsize:
@@ -35,11 +35,12 @@ class RecentEvents:
         return event_hash in self._hashes
 
     def add(self, hashes: Iterable[bytes], now_s: int) -> None:
-        """Takes in events acknowledged now."""
-        came = [(one, now_s) for one in hashes]
-        self._entries = np.concatenate([self._entries, np.array(came, dtype=_ENTRY)])
-        self._hashes.update(one for one, _ in came)
+        """Adds events acknowledged at `now_s`."""
+        added = list(hashes)
+        entries = np.array([(event_hash, now_s) for event_hash in added], dtype=_ENTRY)
+        self._entries = np.concatenate([self._entries, entries])
+        self._hashes.update(added)
 
     def pack(self) -> bytes:
-        """The record: 12 bytes an event."""
+        """The record, 12 bytes for each event."""
         return self._entries.tobytes()

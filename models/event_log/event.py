@@ -1,7 +1,7 @@
-"""The event log: what was acknowledged, entry by entry, as JSON.
+"""Events and the entries of the event log, one JSON object each.
 
-A shard's log is a stream of the store until the worker has archived it. Stamps rise from entry to entry of one
-person, so that person and stamp name an entry for good.
+An entry is in a stream of the store until the worker has archived it. The timestamps of one user's entries rise, so
+that user and timestamp identify an entry.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ import orjson
 
 from models.errors import CorruptRecordError
 from models.schema.event_kinds import EventKind
+from models.schema.vocabulary import UserId
 
 PROFILE = "profile"
 """the kind of an entry that changes profile columns"""
@@ -27,13 +28,13 @@ _KNOWN = frozenset({*_KINDS, PROFILE, ERASE})
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event of a request, checked: kinds exist, ids are ids, and the two people differ."""
+    """One valid event of a request; the two users differ."""
 
     kind: EventKind
-    user_id: str
-    other_id: str
+    user_id: UserId
+    other_id: UserId
     at: int | None = None
-    """what the client says, microseconds since 1970 UTC"""
+    """when it happened according to the client, microseconds since 1970 UTC"""
     event_id: str | None = None
     request_id: str | None = None
     context: str | None = None
@@ -41,18 +42,19 @@ class Event:
 
     @property
     def hash(self) -> bytes | None:
-        """HASH_BYTES that two events share where they are the same; None where nothing makes it the same as another.
+        """HASH_BYTES by which a repeated event is recognised; None if it has neither `event_id` nor `at`.
 
-        The same `event_id` of one viewer, or all of kind, viewer, other and `at` equal.
+        Two events are the same if viewer and `event_id` are equal or, without an `event_id`, viewer, kind, other user
+        and `at`.
         """
         if self.event_id is not None:
-            said = b"\x00" + self.event_id.encode()
+            identity = b"\x00" + self.event_id.encode()
         elif self.at is not None:
             other = self.other_id.encode()
-            said = b"\x01" + struct.pack("<Bqi", self.kind, self.at, len(other)) + other
+            identity = b"\x01" + struct.pack("<Bqi", self.kind, self.at, len(other)) + other
         else:
             return None
-        return hashlib.blake2b(said + b"\xff" + self.user_id.encode(), digest_size=HASH_BYTES).digest()
+        return hashlib.blake2b(identity + b"\xff" + self.user_id.encode(), digest_size=HASH_BYTES).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +63,21 @@ class Entry:
 
     kind: str
     """the word of an EventKind, PROFILE or ERASE"""
-    user_id: str
+    user_id: UserId
     timestamp_us: int
     """when it was acknowledged, microseconds"""
-    other_id: str | None = None
+    other_id: UserId | None = None
     """of events alone"""
     at: int | None = None
-    """when the client says it happened, clamped, microseconds; of events alone"""
+    """when it happened according to the client, clamped, microseconds; of events alone"""
     event_id: str | None = None
     request_id: str | None = None
     context: str | None = None
     position: int | None = None
     columns: dict[str, Any] | None = None
-    """of PROFILE alone: the columns that were put, as they came; None clears one"""
-    told: list[str] | None = None
-    """of PROFILE alone: those of the columns that are flags which everybody is told of; None: all flags among them"""
+    """of PROFILE alone: the columns of the PUT as received; None clears a column"""
+    announced: list[str] | None = None
+    """of PROFILE alone: the flags among the columns whose change is in the hidden log; None: all of them"""
 
     @classmethod
     def of(cls, event: Event, timestamp_us: int, at: int) -> "Entry":
@@ -98,38 +100,38 @@ class Entry:
         return _KINDS.get(self.kind)
 
     def names_any(self, upto: Mapping[str, int]) -> bool:
-        """Whether the entry is of one of these people, or names one, and is not later than the stamp given for them."""
-        return any(one in upto and self.timestamp_us <= upto[one] for one in (self.user_id, self.other_id) if one)
+        """Whether the entry names one of these users and is not later than the timestamp of that user."""
+        return any(self.timestamp_us <= upto.get(user_id, -1) for user_id in (self.user_id, self.other_id) if user_id)
 
     def encode(self) -> bytes:
-        """One line of JSON without its end; what is None is left out."""
-        said = {written: value for name, written in _FIELDS.items() if (value := getattr(self, name)) is not None}
-        return orjson.dumps(said)
+        """The entry as one line of JSON without its end; fields that are None are left out."""
+        written = {key: value for name, key in _FIELDS.items() if (value := getattr(self, name)) is not None}
+        return orjson.dumps(written)
 
     @classmethod
     def decode(cls, line: bytes) -> "Entry":
-        """The entry of a line. Fields that this release does not know are passed over.
+        """The entry of a line. Fields that this release does not know are ignored.
 
-        Raises CorruptRecordError where it is none.
+        Raises CorruptRecordError if it is not an entry.
         """
         try:
-            said = orjson.loads(line)
+            decoded = orjson.loads(line)
         except orjson.JSONDecodeError as error:
-            raise CorruptRecordError(f"an entry of the event log is no JSON: {error}") from error
-        return cls.from_json(said)
+            raise CorruptRecordError(f"an entry of the event log is not JSON: {error}") from error
+        return cls.from_json(decoded)
 
     @classmethod
-    def from_json(cls, said: Any) -> "Entry":
-        """The entry that a JSON value stands for. Raises CorruptRecordError where it stands for none."""
-        if not isinstance(said, dict) or said.get("kind") not in _KNOWN:
+    def from_json(cls, decoded: Any) -> "Entry":
+        """The entry in a decoded JSON value. Raises CorruptRecordError if it is not an entry."""
+        if not isinstance(decoded, dict) or decoded.get("kind") not in _KNOWN:
             raise CorruptRecordError("an entry of the event log has no kind that this release knows")
-        event = said["kind"] in _KINDS
-        if not isinstance(said.get("user_id"), str) or not isinstance(said.get("stamp"), int):
-            raise CorruptRecordError("an entry of the event log says neither whose it is nor when it was acknowledged")
-        if event and not (isinstance(said.get("other_id"), str) and isinstance(said.get("at"), int)):
-            raise CorruptRecordError("an event of the log does not say towards whom and when")
-        return cls(**{name: said[written] for name, written in _FIELDS.items() if written in said})
+        is_event = decoded["kind"] in _KINDS
+        if not isinstance(decoded.get("user_id"), str) or not isinstance(decoded.get("stamp"), int):
+            raise CorruptRecordError("an entry of the event log lacks its user or its timestamp")
+        if is_event and not (isinstance(decoded.get("other_id"), str) and isinstance(decoded.get("at"), int)):
+            raise CorruptRecordError("an event of the log lacks its other user or its time")
+        return cls(**{name: decoded[key] for name, key in _FIELDS.items() if key in decoded})
 
 
-_FIELDS = {field.name: field.name for field in fields(Entry)} | {"timestamp_us": "stamp"}
-"""by field of an entry, its name in the JSON of the log"""
+_FIELDS = {field.name: field.name for field in fields(Entry)} | {"timestamp_us": "stamp", "announced": "told"}
+"""by field of an entry, its key in the JSON of the log"""

@@ -1,7 +1,7 @@
-"""The worker's half of live state: what a crash left undone is done, and the log goes to the archive.
+"""Consumes the event log in the worker: completes writes that a crash interrupted, and archives the entries.
 
-Shard by shard, in the order of the log. Every step may be repeated: a worker that dies anywhere is followed by one that
-does the last entries again.
+Each shard is consumed in the order of its log. Every step may be repeated: after a crash anywhere the next worker
+consumes the last entries again.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,43 +20,43 @@ from models.live_state.visibility import (
     follow_blocking,
 )
 from models.store.keys import Keys
-from models.store.protocol import BEGINNING, SyncStore
+from models.store.protocol import STREAM_START, SyncStore
 from models.system.clock import now_us
 
 ENTRIES_AT_ONCE = 1000
 ATTEMPTS = 20
-"""how often a record that others write meanwhile is read again"""
+"""how often a record is read again because of concurrent writes"""
 
-Heard = Callable[[Sequence[Entry]], None]
-"""is told of entries that are in effect, at least once, before they are archived"""
+OnEntries = Callable[[Sequence[Entry]], None]
+"""receives entries that are in effect, at least once, before they are archived"""
 
 
 class LogConsumer:
-    """Mends and archives the logs of a store; one at a time a shard, and harmless where there are two."""
+    """Completes and archives the logs of a store. A second consumer of the same shard does no harm."""
 
     def __init__(
         self,
         store: SyncStore,
         keys: Keys,
         archive: Archive,
-        heard: Heard = lambda _: None,
+        on_entries: OnEntries = lambda _: None,
         *,
         clock: Callable[[], int] = now_us,
     ) -> None:
-        self._store, self._keys, self._archive, self._heard, self._clock = store, keys, archive, heard, clock
+        self._store, self._keys, self._archive, self._on_entries, self._clock = store, keys, archive, on_entries, clock
         self._hidden = HiddenSet()
         self._begun: set[int] = set()
 
     def run_once(self, shard: int, *, watermark: int = 0) -> int:
-        """Works off the next entries of a shard; how many. Zero: its log is empty.
+        """Consumes the next entries of a shard; returns how many. Zero: its log is empty.
 
-        `watermark` as in models.event_log.write_events.write_events. Raises StoreError, and ArtefactError where the
-        archive of this home has not what was archived before.
+        `watermark` as in models.event_log.write_events.write_events. Raises StoreError, and ArtefactError if the
+        archive of this home lacks entries that were archived before.
         """
         keys, store = self._keys, self._store
-        held = store.get(keys.archived(shard))
-        position = BEGINNING if held is None else held.decode()
-        if held is not None and shard not in self._begun:  # whoever died after archiving did not cut the log
+        archived = store.get(keys.archived(shard))
+        position = STREAM_START if archived is None else archived.decode()
+        if archived is not None and shard not in self._begun:  # a worker may have died before it trimmed the log
             store.stream_trim(keys.log(shard), position)
         self._begun.add(shard)
         read = store.stream_read(keys.log(shard), position, ENTRIES_AT_ONCE)
@@ -66,29 +66,29 @@ class LogConsumer:
         self._write_reciprocal_updates(
             [update for entry in entries if (update := ReciprocalUpdate.of(entry))], watermark
         )
-        self._tell_hidden(entries)
-        self._heard(entries)
+        self._append_flag_changes(entries)
+        self._on_entries(entries)
         self._archive.append(shard, read, position)
         last = read[-1][0]
-        if store.compare_and_set(keys.archived(shard), held, last.encode()):
+        if store.compare_and_set(keys.archived(shard), archived, last.encode()):
             store.stream_trim(keys.log(shard), last)
         return len(read)
 
     def _write_reciprocal_updates(self, reciprocal_updates: Sequence[ReciprocalUpdate], watermark: int) -> None:
-        waiting = by_person(reciprocal_updates)
+        pending = by_person(reciprocal_updates)
         for _ in range(ATTEMPTS):
-            people = list(waiting)
+            people = list(pending)
             packed = self._store.get_many([self._keys.live(person) for person in people])
-            records = {person: LiveRecord.unpack(one) for person, one in zip(people, packed, strict=True)}
-            commits = commits_of(self._keys, waiting, records, watermark=watermark, now=self._clock())
-            made = self._store.commit(list(commits.values()))
-            waiting = {person: waiting[person] for person, one in zip(commits, made, strict=True) if not one}
-            if not waiting:
+            records = {person: LiveRecord.unpack(record) for person, record in zip(people, packed, strict=True)}
+            commits = commits_of(self._keys, pending, records, watermark=watermark, now=self._clock())
+            applied = self._store.commit(list(commits.values()))
+            pending = {person: pending[person] for person, done in zip(commits, applied, strict=True) if not done}
+            if not pending:
                 return
-        raise StoreUnavailableError("The live records that are mended are written by others all the time.")
+        raise StoreUnavailableError("Concurrent writes keep changing the live records of the other users.")
 
-    def _tell_hidden(self, entries: Sequence[Entry]) -> None:
-        """Tells everybody of the flags and erasures whose writer died before it did."""
+    def _append_flag_changes(self, entries: Sequence[Entry]) -> None:
+        """Writes flag changes and erasures to the hidden log if their writer died before it did."""
         changes = [change for entry in entries if (change := _change(entry)) is not None]
         if not changes:
             return
@@ -101,11 +101,13 @@ class LogConsumer:
 
 
 def _change(entry: Entry) -> FlagChange | None:
-    """What an entry does to its person's flags; None where nothing."""
+    """The change of its user's flags that an entry makes; None if it makes none."""
     if entry.kind == ERASE:
         return FlagChange(entry.user_id, entry.timestamp_us, erased=True)
     if entry.kind != PROFILE or entry.columns is None:
         return None
-    told = entry.columns if entry.told is None else {one: entry.columns.get(one) for one in entry.told}
-    change = flags_changed(entry.user_id, told, entry.timestamp_us)
+    columns = entry.columns
+    if entry.announced is not None:
+        columns = {column: columns.get(column) for column in entry.announced}
+    change = flags_changed(entry.user_id, columns, entry.timestamp_us)
     return change if change.flags else None

@@ -1,4 +1,7 @@
-"""The other person's half of an event: written after the viewer's by the service, and again by the mending worker."""
+"""The change that an event makes in the record of the other user.
+
+The service writes it after the viewer's record; the log consumer writes it again.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -7,23 +10,24 @@ from models.event_log.event import Entry
 from models.live_state.edges import TWO_SIDED, Direction
 from models.live_state.user_record import LiveRecord
 from models.schema.event_kinds import EventKind
+from models.schema.vocabulary import UserId
 from models.store.keys import Keys
 from models.store.transaction import Commit, Guard, Write
 
 
 class ReciprocalUpdate(NamedTuple):
-    """What an acknowledged event changes in the record of the other person."""
+    """What an acknowledged event changes in the record of the other user."""
 
-    whose: str
-    """the other person, whose record it is"""
-    by: str
-    """the viewer, who did it"""
+    owner_id: UserId
+    """the other user, whose record changes"""
+    viewer_id: UserId
+    """the user who acted"""
     kind: EventKind
     timestamp_us: int
 
     @classmethod
     def of(cls, entry: Entry) -> "ReciprocalUpdate | None":
-        """The half that an entry of the log asks for; None where it concerns its own person alone."""
+        """The update that an entry of the log needs; None if the entry concerns its own user alone."""
         kind = entry.event_kind
         if kind is None or kind not in TWO_SIDED or entry.other_id is None:
             return None
@@ -31,42 +35,43 @@ class ReciprocalUpdate(NamedTuple):
 
 
 def by_person(reciprocal_updates: Iterable[ReciprocalUpdate]) -> dict[str, list[ReciprocalUpdate]]:
-    """The halves of each person."""
-    whose: dict[str, list[ReciprocalUpdate]] = {}
+    """The updates of each record, by its owner."""
+    by_owner: dict[str, list[ReciprocalUpdate]] = {}
     for update in reciprocal_updates:
-        whose.setdefault(update.whose, []).append(update)
-    return whose
+        by_owner.setdefault(update.owner_id, []).append(update)
+    return by_owner
 
 
 def commits_of(
     keys: Keys,
-    wanted: Mapping[str, Sequence[ReciprocalUpdate]],
+    updates: Mapping[str, Sequence[ReciprocalUpdate]],
     records: Mapping[str, LiveRecord],
     *,
     watermark: int,
     now: int,
 ) -> dict[str, Commit]:
-    """By person what brings a record up to date; nobody whose record has all of it.
+    """By user, the commit that applies the updates to the record; without the users whose records have them already.
 
-    `records` are changed: they become what is written.
+    The updates are applied to `records`.
     """
     commits = {}
-    for person, reciprocal_updates in wanted.items():
+    for person, reciprocal_updates in updates.items():
         record = records[person]
-        beginning = record.beginning
-        news = [
-            record.apply(update.by, Direction.IN, update.kind, update.timestamp_us) for update in reciprocal_updates
+        revision_prefix = record.revision_prefix
+        changes = [
+            record.apply(update.viewer_id, Direction.IN, update.kind, update.timestamp_us)
+            for update in reciprocal_updates
         ]
-        if any(news):
-            commits[person] = commit_of(keys, person, record, beginning, watermark=watermark, now=now)
+        if any(changes):
+            commits[person] = commit_of(keys, person, record, revision_prefix, watermark=watermark, now=now)
     return commits
 
 
 def commit_of(
-    keys: Keys, person: str, record: LiveRecord, beginning: bytes | None, *, watermark: int, now: int
+    keys: Keys, person: str, record: LiveRecord, revision_prefix: bytes | None, *, watermark: int, now: int
 ) -> Commit:
-    """Writes a person's record where the store's still begins with `beginning`. The record takes its next revision."""
+    """Writes a record if the stored one still starts with `revision_prefix`. The record takes its next revision."""
     record.drop_before(watermark)
     packed = record.next_revision(now).pack()
     key = keys.live(person)
-    return Commit(guards=[Guard(key, beginning)], writes=[Write(key, packed)])
+    return Commit(guards=[Guard(key, revision_prefix)], writes=[Write(key, packed)])

@@ -1,4 +1,4 @@
-"""Writing what changes a person rather than a pair: profile columns, flags, and erasure."""
+"""Writes changes of one user rather than of a pair: profile columns, flags and erasure."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -14,6 +14,7 @@ from models.live_state.profile_changes import LiveProfile
 from models.live_state.user_record import LiveRecord
 from models.live_state.visibility import FlagChange, append_change
 from models.schema.columns import ALL_FLAGS, FLAG_COLUMNS, Flag
+from models.schema.vocabulary import UserId
 from models.store.keys import Keys, shard_of
 from models.store.protocol import AsyncStore
 from models.store.transaction import Append, Commit, Write
@@ -28,13 +29,13 @@ class Put:
 
     timestamp_us: int
     epoch: int | None
-    """of the hidden set, where a flag was changed: from then on everybody knows"""
+    """of the hidden set, if a flag was changed: from this epoch on all processes apply it"""
 
 
 async def write_profile(
     store: AsyncStore,
     keys: Keys,
-    user_id: str,
+    user_id: UserId,
     columns: Mapping[str, Any],
     *,
     watermark: int = 0,
@@ -42,54 +43,56 @@ async def write_profile(
     cut: int = 0,
     clock: Callable[[], int] = now_us,
 ) -> Put:
-    """Writes checked columns of a profile: record, live profile and log together, then the flags for everybody.
+    """Writes valid columns of a profile: record, live profile and log in one commit, then the flags to the hidden log.
 
-    None clears a column; a flag that is cleared is set, as where nothing is said. `base` are the person's flags in the
-    version that is served, which has this `cut`: who is shown and says so again is no news to anybody. Who hides is
-    always, since versions made before and after may say otherwise. Raises StoreError where it is not written, or only
-    in part; the same columns may be put again.
+    None clears a column; a cleared flag has its default, true. `base` are the user's flags in the served version, which
+    has this `cut`: a flag that is true for all already is not written to the hidden log. A false flag always is, since
+    earlier and later versions may have another value. Raises StoreError if nothing or only a part was written; the same
+    columns may be written again.
     """
     live, profile_key = keys.live(user_id), keys.live_profile(user_id)
     for attempt in range(ATTEMPTS):
         packed, stored = await store.get_many([live, profile_key])
         record, profile = LiveRecord.unpack(packed), LiveProfile.unpack(stored)
-        beginning, now = record.beginning, clock()
+        revision_prefix, now = record.revision_prefix, clock()
         timestamp_us = next_timestamp_us(now, [record.last])
+        # the flags that other processes do not know yet
         change = flags_changed(user_id, columns, timestamp_us)
         shown = record.flags_over(int(ALL_FLAGS), 0) if record.erased > cut else record.flags_over(int(base), cut)
-        news = {column: value for column, value in columns.items() if not _is_shown(column, value, shown)}
+        announced = {column: value for column, value in columns.items() if not _is_shown(column, value, shown)}
+        # the record and the profile
         profile.put(columns, timestamp_us)
         profile.drop_before(watermark)
         record.last = record.profile = timestamp_us
         for flag, value in change.flags.items():
             record.set_flag(flag, value, timestamp_us)
-        commit = commit_of(keys, user_id, record, beginning, watermark=watermark, now=now)
-        told = [column for column in news if column in FLAG_COLUMNS]
-        entry = Entry(PROFILE, user_id, timestamp_us, columns=dict(columns), told=told if change.flags else None)
+        commit = commit_of(keys, user_id, record, revision_prefix, watermark=watermark, now=now)
+        flags = [column for column in announced if column in FLAG_COLUMNS]
+        entry = Entry(PROFILE, user_id, timestamp_us, columns=dict(columns), announced=flags if change.flags else None)
+        # one commit, then the hidden log
         writes = [*commit.writes, Write(profile_key, profile.pack())]
-        if await _made(store, replace(commit, writes=writes, appends=[_append(keys, entry)])):
-            change = flags_changed(user_id, news, timestamp_us)
+        if await _applied(store, replace(commit, writes=writes, appends=[_append(keys, entry)])):
+            change = flags_changed(user_id, announced, timestamp_us)
             return Put(timestamp_us, await append_change(store, keys, change) if change.flags else None)
         await asyncio.sleep(attempt * PAUSE_S)
     raise StoreUnavailableError(CROWDED)
 
 
-async def write_erasure(store: AsyncStore, keys: Keys, user_id: str, *, clock: Callable[[], int] = now_us) -> int:
-    """Erases what is live of a person but for the stamp of it, and hides them from everybody; returns the stamp.
+async def write_erasure(store: AsyncStore, keys: Keys, user_id: UserId, *, clock: Callable[[], int] = now_us) -> int:
+    """Erases the live state of a user, except for the timestamp of the erasure, and hides them; returns the timestamp.
 
-    What other people's records, the log, the archive and the versions have of the person is the worker's and the
-    night's to take out (models.erasure.purge). Raises StoreError where it is not done, or only in part; it may be asked
-    for again.
+    The worker and the night remove the user from other users' records, the log, the archive and the versions
+    (models.erasure.purge). Raises StoreError if nothing or only a part was written; it may be called again.
     """
     for attempt in range(ATTEMPTS):
         record = LiveRecord.unpack(await store.get(keys.live(user_id)))
         now = clock()
         timestamp_us = next_timestamp_us(now, [record.last])
         left = LiveRecord(revision=record.revision, last=timestamp_us, erased=timestamp_us, watermark=timestamp_us)
-        commit = commit_of(keys, user_id, left, record.beginning, watermark=timestamp_us, now=now)
+        commit = commit_of(keys, user_id, left, record.revision_prefix, watermark=timestamp_us, now=now)
         entry = Entry(ERASE, user_id, timestamp_us)
-        deletes = [keys.live_profile(user_id), keys.seen(user_id)]
-        if await _made(store, replace(commit, deletes=deletes, appends=[_append(keys, entry)])):
+        deletes = [keys.live_profile(user_id), keys.recent_events(user_id)]
+        if await _applied(store, replace(commit, deletes=deletes, appends=[_append(keys, entry)])):
             await append_change(store, keys, FlagChange(user_id, timestamp_us, erased=True))
             await open_erasure(store, keys, user_id, timestamp_us)
             return timestamp_us
@@ -97,14 +100,14 @@ async def write_erasure(store: AsyncStore, keys: Keys, user_id: str, *, clock: C
     raise StoreUnavailableError(CROWDED)
 
 
-def flags_changed(user_id: str, columns: Mapping[str, Any], timestamp_us: int) -> FlagChange:
-    """What a change of columns does to the person's flags."""
-    put = {FLAG_COLUMNS[column]: value for column, value in columns.items() if column in FLAG_COLUMNS}
-    return FlagChange(user_id, timestamp_us, {flag: value is None or bool(value) for flag, value in put.items()})
+def flags_changed(user_id: UserId, columns: Mapping[str, Any], timestamp_us: int) -> FlagChange:
+    """The change of a user's flags that a change of columns makes."""
+    written = {FLAG_COLUMNS[column]: value for column, value in columns.items() if column in FLAG_COLUMNS}
+    return FlagChange(user_id, timestamp_us, {flag: value is None or bool(value) for flag, value in written.items()})
 
 
 def _is_shown(column: str, value: Any, shown: Flag) -> bool:
-    """Whether a column is a flag that is put to what it is for everybody."""
+    """Whether a column is a flag that is set to true and is true for all already."""
     return column in FLAG_COLUMNS and (value is None or bool(value)) and bool(FLAG_COLUMNS[column] & shown)
 
 
@@ -112,5 +115,5 @@ def _append(keys: Keys, entry: Entry) -> Append:
     return Append(keys.log(shard_of(entry.user_id)), entry.encode())
 
 
-async def _made(store: AsyncStore, commit: Commit) -> bool:
+async def _applied(store: AsyncStore, commit: Commit) -> bool:
     return (await store.commit([commit]))[0]

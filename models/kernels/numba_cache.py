@@ -1,4 +1,4 @@
-"""Compilation of the kernels, kept on disk until any of their sources changes."""
+"""Compiles the kernels, and caches their machine code on disk until the source of any of them changes."""
 
 import hashlib
 from collections.abc import Callable
@@ -16,52 +16,48 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def compiled(*, fastmath: bool = False) -> Callable[[F], F]:
-    """A decorator: `numba.njit(nogil=True)` with a cache that knows what a kernel is made of.
+    """A decorator: `numba.njit(nogil=True)` with a cache on disk, as `cache=True` has it but for three cases.
 
-    Numba's own cache looks at the file of the function alone. The functions it calls and the constants it reads stand
-    in other files, and machine code of their former state would run on, unseen, after an upgrade in place.
+    Numba's cache depends on the file of the function alone, and would keep machine code of functions and constants that
+    have changed in other files. It raises if an entry does not read back (the host lost its power) or if the disk is
+    full. None of this can be set, so the cache object is replaced.
     """
 
     def compile_lazily(function: F) -> F:
         kernel: Any = njit(nogil=True, fastmath=fastmath)(function)
-        with suppress(RuntimeError):  # nowhere to keep it: each process compiles for itself
-            kernel._cache = _KernelCache(function)  # noqa: SLF001  what njit(cache=True) does, with another cache
+        with suppress(RuntimeError):  # no directory is writable: each process compiles for itself
+            kernel._cache = _KernelCache(function)  # noqa: SLF001  as cache=True does
         return kernel  # type: ignore[no-any-return]
 
     return compile_lazily
 
 
 class _KernelCache(FunctionCache):
-    """A cache on disk that is also marked by the sources of all kernels.
-
-    Nothing depends on it but time: what cannot be read back is compiled anew, what cannot be written is not kept.
-    """
+    """Entries of any other state of the sources are misses, and so is one that does not read back."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
-        stamp = (self._impl.locator.get_source_stamp(), _sources_digest(Path(function.__code__.co_filename).parent))
-        self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, stamp)
+        digest = _sources_digest(Path(function.__code__.co_filename).parent)
+        self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, digest)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """What is kept of a kernel for these types, None where nothing is that reads back."""
         try:
             return super().load_overload(sig, target_context)
-        except Exception:  # unpickling what a loss of power left raises anything
+        except Exception:  # unpickling a damaged file raises anything
             with suppress(OSError):
-                self.flush()  # or else the file in the way could not be replaced either
+                self.flush()  # the next save reads the index, which may be the damaged file
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keeps a kernel, where there is room."""
         with suppress(OSError):
             super().save_overload(sig, data)
 
 
 @cache
-def _sources_digest(room: Path) -> str:
-    """SHA-256 of every file that a kernel in a directory calls into or takes a constant from."""
-    elsewhere = [Path(module.__file__) for module in (pair_features, candidate_sources) if module.__file__]
+def _sources_digest(folder: Path) -> str:
+    """SHA-256 of the sources that a kernel in this folder may call or take a constant from."""
+    constants = [Path(module.__file__) for module in (pair_features, candidate_sources) if module.__file__]
     digest = hashlib.sha256()
-    for path in [*sorted(room.glob("*.py")), *elsewhere]:
+    for path in sorted({*folder.glob("*.py"), *Path(__file__).parent.glob("*.py"), *constants}):
         digest.update(path.read_bytes())
     return digest.hexdigest()

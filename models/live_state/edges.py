@@ -1,9 +1,8 @@
-"""Ties: what two people did to each other, and what holds between them because of it.
+"""The edge between two users: the events that change it, and the relationship that follows from them.
 
-A tie is kept as marks: for each kind of event that changes a pair, and who did it, the latest stamp. Marks of one tie
-are merged by the later stamp, so that an event may be applied any number of times and in any order. What holds follows
-from the bits that a version knows and the marks later than its cut, by the same rules as
-offline.snapshot.relationship_state.resolve.
+An edge is stored as edge events: the latest timestamp of each kind of event that changes a pair, by direction. They are
+merged by the later timestamp, so that events may be applied repeatedly and in any order. The relationship follows from
+the bits in a version and the edge events after its cut, by the rules of offline.snapshot.relationship_state.resolve.
 """
 
 from collections.abc import Mapping
@@ -16,57 +15,60 @@ from models.schema.event_kinds import EventKind
 from models.schema.relationship import FORBIDS, Relationship
 
 EDGE_EVENTS = 32
-"""one above the highest mark"""
+"""one above the highest number of an edge event"""
 
 PAIR_KINDS = frozenset(EventKind) - {EventKind.IMPRESSION, EventKind.CLICK, EventKind.VIEW}
-"""the kinds that change what holds between two people"""
+"""the kinds that change the relationship of two users"""
 
 TWO_SIDED = PAIR_KINDS - {EventKind.DISMISS, EventKind.UNDISMISS, EventKind.REPORT}
-"""the kinds that the other person's lists follow too"""
+"""the kinds that change the other user's lists too"""
 
 GRAPH_CHANGING = frozenset({EventKind.CONNECT, EventKind.ACCEPT, EventKind.DISCONNECT})
-"""the kinds that change the graph, so that both people need other candidates"""
+"""the kinds that change the graph, so that both users need other candidates"""
 
 
 class Direction(IntEnum):
-    """Who did it, seen from the person whose record it is."""
+    """Who acted, from the point of view of the record's owner."""
 
     OUT = 0
-    """that person"""
+    """the owner"""
     IN = 16
-    """the other one"""
+    """the other user"""
 
 
 def edge_event(direction: Direction, kind: EventKind) -> int:
-    """The number under which a record keeps the latest stamp of a kind of event, 0 to MARKS-1."""
+    """The number of an edge event in a record, 0 to EDGE_EVENTS-1."""
     return direction | kind
 
 
 def derive(
     base: NDArray[np.uint8], timestamps_us: NDArray[np.int64], *, cut: int, refused_after: int
 ) -> NDArray[np.uint8]:
-    """(k,) uint8 of Relationship: what holds between one person and k others.
+    """(k,) uint8 of Relationship, between one user and k others.
 
-    `base` (k,) uint8 of Relationship is what the version knows; `timestamps_us` (k, MARKS) int64 microseconds by mark,
-    0 where there is none. Stamps up to `cut`, the version's, are in its bits already. A decline or a disconnect forbids
-    while its stamp is later than `refused_after`.
+    `base` (k,) uint8 of Relationship is in the version; `timestamps_us` (k, EDGE_EVENTS) int64 has the microseconds of
+    each edge event, 0 if there is none. The version's bits include events up to its `cut`. A decline or a disconnect
+    forbids while its timestamp is later than `refused_after`.
     """
+
+    # the latest timestamp of each kind, of events after the cut
     late = np.where(timestamps_us > cut, timestamps_us, 0)
 
-    def done(direction: Direction, *kinds: EventKind) -> NDArray[np.int64]:
+    def latest_of(direction: Direction, *kinds: EventKind) -> NDArray[np.int64]:
         latest = late[:, edge_event(direction, kinds[0])]
         for kind in kinds[1:]:
             latest = np.maximum(latest, late[:, edge_event(direction, kind)])
         return latest
 
     def by_either(*kinds: EventKind) -> NDArray[np.int64]:
-        return np.maximum(done(Direction.OUT, *kinds), done(Direction.IN, *kinds))
+        return np.maximum(latest_of(Direction.OUT, *kinds), latest_of(Direction.IN, *kinds))
 
-    def standing(bit: Relationship, sets: NDArray[np.int64], lifts: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Set by the later of two, by `sets` where they are equal, and as the version says where there is neither."""
+    def is_set(bit: Relationship, sets: NDArray[np.int64], lifts: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Set if `sets` is not earlier than `lifts`; as in the version if there is neither."""
         known = (base & np.uint8(bit)) != 0
         return np.where(np.maximum(sets, lifts) > 0, (sets >= lifts) & (sets > 0), known)
 
+    # connections: the later of a connect and a disconnect decides
     out, into = Direction.OUT, Direction.IN
     joined, parted = by_either(EventKind.CONNECT, EventKind.ACCEPT), by_either(EventKind.DISCONNECT)
     connected = np.where(
@@ -74,38 +76,42 @@ def derive(
     )
     settled = np.maximum(joined, parted)
 
+    # invites: pending until a later answer, connect or disconnect
     def pending(bit: Relationship, inviter: Direction, invited: Direction) -> NDArray[np.bool_]:
-        asked = done(inviter, EventKind.INVITE)
-        ended = np.maximum(done(inviter, EventKind.WITHDRAW), done(invited, EventKind.ACCEPT, EventKind.DECLINE))
+        invited_at = latest_of(inviter, EventKind.INVITE)
+        ended = np.maximum(
+            latest_of(inviter, EventKind.WITHDRAW), latest_of(invited, EventKind.ACCEPT, EventKind.DECLINE)
+        )
         ended = np.maximum(ended, settled)
         known = (base & np.uint8(bit)) != 0
-        return np.asarray(np.where(np.maximum(asked, ended) > 0, asked > ended, known) & ~connected)
+        return np.asarray(np.where(np.maximum(invited_at, ended) > 0, invited_at > ended, known) & ~connected)
 
+    # one mask for each bit
     refused = by_either(EventKind.DECLINE, EventKind.DISCONNECT) > max(refused_after, 0)
     holds = {
         Relationship.CONNECTED: connected,
-        Relationship.BLOCKED_BY_VIEWER: standing(
-            Relationship.BLOCKED_BY_VIEWER, done(out, EventKind.BLOCK), done(out, EventKind.UNBLOCK)
+        Relationship.BLOCKED_BY_VIEWER: is_set(
+            Relationship.BLOCKED_BY_VIEWER, latest_of(out, EventKind.BLOCK), latest_of(out, EventKind.UNBLOCK)
         ),
-        Relationship.BLOCKED_BY_OTHER: standing(
-            Relationship.BLOCKED_BY_OTHER, done(into, EventKind.BLOCK), done(into, EventKind.UNBLOCK)
+        Relationship.BLOCKED_BY_OTHER: is_set(
+            Relationship.BLOCKED_BY_OTHER, latest_of(into, EventKind.BLOCK), latest_of(into, EventKind.UNBLOCK)
         ),
-        Relationship.DISMISSED: standing(
-            Relationship.DISMISSED, done(out, EventKind.DISMISS), done(out, EventKind.UNDISMISS)
+        Relationship.DISMISSED: is_set(
+            Relationship.DISMISSED, latest_of(out, EventKind.DISMISS), latest_of(out, EventKind.UNDISMISS)
         ),
-        Relationship.REPORTED: ((base & np.uint8(Relationship.REPORTED)) != 0) | (done(out, EventKind.REPORT) > 0),
+        Relationship.REPORTED: ((base & np.uint8(Relationship.REPORTED)) != 0) | (latest_of(out, EventKind.REPORT) > 0),
         Relationship.INVITED_BY_VIEWER: pending(Relationship.INVITED_BY_VIEWER, out, into),
         Relationship.INVITED_BY_OTHER: pending(Relationship.INVITED_BY_OTHER, into, out),
         Relationship.REFUSED: (refused | ((base & np.uint8(Relationship.REFUSED)) != 0)) & ~connected,
     }
     bits = np.zeros(len(base), dtype=np.uint8)
-    for bit, held in holds.items():
-        bits |= np.where(held, np.uint8(bit), np.uint8(0))
+    for bit, mask in holds.items():
+        bits |= np.where(mask, np.uint8(bit), np.uint8(0))
     return bits
 
 
 def derive_one(base: int, edge_events: Mapping[int, int], *, cut: int, refused_after: int) -> Relationship:
-    """What holds between two people: `derive` for one tie, its latest stamps by mark."""
+    """The relationship of two users: `derive` for one edge, given its timestamps by edge event."""
     timestamps_us = np.zeros((1, EDGE_EVENTS), dtype=np.int64)
     for number, timestamp_us in edge_events.items():
         timestamps_us[0, number] = timestamp_us
@@ -113,5 +119,5 @@ def derive_one(base: int, edge_events: Mapping[int, int], *, cut: int, refused_a
 
 
 def forbids(bits: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """(k,) bool: where the bits of a pair keep the other out of the viewer's lists, be they friends or not."""
+    """(k,) bool: whether the bits of a pair, without CONNECTED, exclude the other user from the viewer's lists."""
     return np.asarray((bits & np.uint8(FORBIDS)) != 0)

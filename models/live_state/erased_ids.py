@@ -1,4 +1,4 @@
-"""What remains of erased people: a keyed hash of the id, so that no export brings them back."""
+"""What remains of erased users: a keyed hash of the id, so that no export restores them."""
 
 import hashlib
 import secrets
@@ -12,48 +12,48 @@ _KEY_BYTES = 32
 
 
 class ErasedPeople:
-    """The hashes and what was noted with each, as read once. Knows whether an id is among them, and no id."""
+    """The hashes of erased ids with the times of erasure, as of one read; it can look up an id and list none."""
 
     def __init__(self, key: bytes, timestamps_us: dict[str, int]) -> None:
         self._key = key
-        self._stamps = timestamps_us
+        self._timestamps_us = timestamps_us
 
     @classmethod
     def nobody(cls) -> "ErasedPeople":
-        """Where no live state is read."""
+        """The value if no live state is read."""
         return cls(b"", {})
 
     def __len__(self) -> int:
-        return len(self._stamps)
+        return len(self._timestamps_us)
 
     def timestamp_us(self, user_id: str) -> int:
-        """When the person was erased, microseconds; 0: never. What is older is of the erased person."""
-        return self._stamps.get(_hash(self._key, user_id), 0) if self._stamps else 0
+        """When the user was erased, microseconds; 0: never. Everything older belongs to the erased user."""
+        return self._timestamps_us.get(_hash(self._key, user_id), 0) if self._timestamps_us else 0
 
     def joined(self, others: Mapping[str, int]) -> "ErasedPeople":
-        """These and others, by id and stamp."""
+        """These and further erasures, by id and timestamp."""
         more = {
             _hash(self._key, user_id): max(timestamp_us, self.timestamp_us(user_id))
             for user_id, timestamp_us in others.items()
         }
-        return ErasedPeople(self._key, self._stamps | more)
+        return ErasedPeople(self._key, self._timestamps_us | more)
 
     @property
     def digest(self) -> str:
         """Equal for the same erasures."""
-        return files.json_digest(self._stamps)
+        return files.json_digest(self._timestamps_us)
 
     def since(self, cut: int) -> dict[str, int]:
-        """The hashes and stamps of those who were erased later than a stamp."""
-        return {name: timestamp_us for name, timestamp_us in self._stamps.items() if timestamp_us > cut}
+        """The hashes and timestamps of the erasures after a timestamp."""
+        return {name: timestamp_us for name, timestamp_us in self._timestamps_us.items() if timestamp_us > cut}
 
     def among(self, user_ids: Iterable[str]) -> set[str]:
-        """Those of the ids who were erased."""
-        return {user_id for user_id in user_ids if self.timestamp_us(user_id)} if self._stamps else set()
+        """The ids that were erased."""
+        return {user_id for user_id in user_ids if self.timestamp_us(user_id)} if self._timestamps_us else set()
 
 
 async def name_of(store: AsyncStore, keys: Keys, user_id: str) -> str:
-    """The keyed hash that stands for an id; its key is made where there is none."""
+    """The keyed hash of an id; draws the key if there is none."""
     key = await store.get(keys.erased_key)
     if key is None:
         await store.compare_and_set(keys.erased_key, None, secrets.token_bytes(_KEY_BYTES))
@@ -71,7 +71,7 @@ def name_of_blocking(store: SyncStore, keys: Keys, user_id: str) -> str:
 
 
 def read_erased(store: SyncStore, keys: Keys) -> ErasedPeople:
-    """Everybody who was erased, for the night."""
+    """All erased users, for the night."""
     fields = store.fields(keys.erased)
     return _people(fields, store.get(keys.erased_key))
 

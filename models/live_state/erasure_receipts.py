@@ -1,7 +1,7 @@
-"""Erasures that were asked for: receipts, how far each is, and what it waits for.
+"""Requested erasures: their receipts, their progress, and what they wait for.
 
-A receipt is the keyed hash of the id (models.live_state.erased_ids) and the stamp of the erasure. Under the hash stands
-one record of all erasures of that id; it holds the id itself only as long as something of the person has to be found.
+A receipt is the keyed hash of the id (models.live_state.erased_ids) and the timestamp of the erasure. One record has
+all erasures of an id, by its hash. It holds the id itself only as long as data of the user may be left.
 """
 
 import re
@@ -18,33 +18,33 @@ from models.store.protocol import AsyncStore, SyncStore
 
 ATTEMPTS = 20
 _RECEIPT = re.compile(r"([0-9a-f]{32})([0-9a-f]{16})")
-_CROWDED = "The record of an erasure is written by others all the time; try again."
+_CROWDED = "Concurrent writes keep changing the record of an erasure; try again."
 
 
 class State(StrEnum):
-    """How far an erasure is."""
+    """The progress of an erasure."""
 
     HIDDEN = "hidden"
-    """the person is in no answer"""
+    """no answer has the user"""
     DONE = "done"
-    """no version, archive, list, record or key made before the erasure is left"""
+    """no version, archive, list, record or key from before the erasure is left"""
 
 
 class Remains(StrEnum):
     """What an erasure waits for."""
 
     LOG = "log"
-    """the worker has to archive what is in the event log"""
+    """the worker has to archive the event log"""
     RUN = "run"
-    """a night that began before is at work, or was cut short"""
+    """a night that started before is running or was interrupted"""
     NIGHT = "night"
-    """the version that is served was made before"""
+    """the served version was built before"""
     PROCESSES = "processes"
-    """a live process still serves a version that was made before"""
+    """a live process serves a version that was built before"""
     SWITCH = "switch"
     """another process is publishing or activating"""
     FILE = "file"
-    """the store's file on disk still has what was deleted"""
+    """the store's file on disk has deleted data"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,13 @@ class Erasure:
     timestamps_us: tuple[int, ...]
     """when each was acknowledged, microseconds, rising"""
     done: int = 0
-    """erasures up to this stamp are done"""
+    """erasures up to this timestamp are done"""
     done_at: int = 0
     """when the last of them was, microseconds"""
     user_id: str | None = None
-    """None once nothing of the person can be found any more"""
+    """None if no data of the user is left"""
     scrubbed: int = 0
-    """up to this stamp the person was taken out of others' records and the archive once"""
+    """up to this timestamp the user was removed once from other users' records and the archive"""
     waits_for: tuple[Remains, ...] = ()
 
     @property
@@ -70,11 +70,11 @@ class Erasure:
 
     @property
     def is_done(self) -> bool:
-        """Whether the latest is done, and so all."""
+        """Whether the latest erasure, and so every one, is done."""
         return self.done >= self.timestamp_us
 
     def state(self, timestamp_us: int) -> State:
-        """How far the erasure of a stamp is."""
+        """The progress of the erasure at a timestamp."""
         return State.DONE if timestamp_us <= self.done else State.HIDDEN
 
     def encode(self) -> bytes:
@@ -84,33 +84,33 @@ class Erasure:
 
     @classmethod
     def decode(cls, record: bytes) -> "Erasure":
-        """The erasures of a record. Raises CorruptRecordError where it is none."""
+        """The erasures of a record. Raises CorruptRecordError."""
         try:
-            said = orjson.loads(record)
-            timestamps_us = tuple(int(timestamp_us) for timestamp_us in said.pop("stamps"))
-            waits = tuple(Remains(one) for one in said.pop("waits_for"))
-            return cls(timestamps_us=timestamps_us[-1:] and timestamps_us, waits_for=waits, **said)
+            fields = orjson.loads(record)
+            timestamps_us = tuple(int(timestamp_us) for timestamp_us in fields.pop("stamps"))
+            waits = tuple(Remains(reason) for reason in fields.pop("waits_for"))
+            return cls(timestamps_us=timestamps_us[-1:] and timestamps_us, waits_for=waits, **fields)
         except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
-            raise CorruptRecordError(f"the record of an erasure does not read back: {error!r}") from error
+            raise CorruptRecordError(f"the record of an erasure cannot be read: {error!r}") from error
 
 
 def receipt_of(name: str, timestamp_us: int) -> str:
-    """The receipt of the erasure at a stamp of the id that `name` stands for."""
+    """The receipt of an erasure, given the keyed hash of the id and the timestamp."""
     return f"{name}{timestamp_us:016x}"
 
 
 async def open_erasure(store: AsyncStore, keys: Keys, user_id: str, timestamp_us: int) -> str:
-    """Notes that a person was erased, for the night and for the worker; the receipt. Harmless where it was noted.
+    """Records an erasure, for the night and for the worker; returns its receipt. Idempotent.
 
-    The note for the night is never undone: who comes back is known by what is later than the stamp.
+    The entry for the night stays: a user who returns is recognised by data later than the timestamp.
     """
     name = await name_of(store, keys, user_id)
     for _ in range(ATTEMPTS):
-        held = await store.get(keys.erasure(name))
-        erasure = _opened(held, user_id, timestamp_us)
+        stored = await store.get(keys.erasure(name))
+        erasure = _opened(stored, user_id, timestamp_us)
         await store.fields_set(keys.erased, {name: str(erasure.timestamp_us).encode()})
         opened = erasure.encode()
-        if opened == held or await store.compare_and_set(keys.erasure(name), held, opened):
+        if opened == stored or await store.compare_and_set(keys.erasure(name), stored, opened):
             await store.members_add(keys.erasures, [name.encode()])
             return receipt_of(name, timestamp_us)
     raise StoreUnavailableError(_CROWDED)
@@ -120,52 +120,52 @@ def open_erasure_blocking(store: SyncStore, keys: Keys, user_id: str, timestamp_
     """The same as `open_erasure` for the worker."""
     name = name_of_blocking(store, keys, user_id)
     for _ in range(ATTEMPTS):
-        held = store.get(keys.erasure(name))
-        erasure = _opened(held, user_id, timestamp_us)
+        stored = store.get(keys.erasure(name))
+        erasure = _opened(stored, user_id, timestamp_us)
         store.fields_set(keys.erased, {name: str(erasure.timestamp_us).encode()})
         opened = erasure.encode()
-        if opened == held or store.compare_and_set(keys.erasure(name), held, opened):
+        if opened == stored or store.compare_and_set(keys.erasure(name), stored, opened):
             store.members_add(keys.erasures, [name.encode()])
             return receipt_of(name, timestamp_us)
     raise StoreUnavailableError(_CROWDED)
 
 
 async def erasure_of(store: AsyncStore, keys: Keys, user_id: str) -> tuple[str, Erasure] | None:
-    """The receipt of a person's latest erasure and the record; None where there was none."""
+    """The receipt of a user's latest erasure and the record; None if there is none."""
     name = await name_of(store, keys, user_id)
-    held = await store.get(keys.erasure(name))
-    if held is None:
+    stored = await store.get(keys.erasure(name))
+    if stored is None:
         return None
-    erasure = Erasure.decode(held)
+    erasure = Erasure.decode(stored)
     return receipt_of(name, erasure.timestamp_us), erasure
 
 
 async def erasure_by_receipt(store: AsyncStore, keys: Keys, receipt: str) -> tuple[int, Erasure] | None:
-    """The stamp that a receipt speaks of, and the record; None where it is nobody's."""
-    found = _RECEIPT.fullmatch(receipt)
-    held = await store.get(keys.erasure(found[1])) if found else None
-    if found is None or held is None:
+    """The timestamp in a receipt, and the record; None if there is no such erasure."""
+    match = _RECEIPT.fullmatch(receipt)
+    stored = await store.get(keys.erasure(match[1])) if match else None
+    if match is None or stored is None:
         return None
-    timestamp_us, erasure = int(found[2], 16), Erasure.decode(held)
+    timestamp_us, erasure = int(match[2], 16), Erasure.decode(stored)
     return (timestamp_us, erasure) if timestamp_us in erasure.timestamps_us else None
 
 
 def read_open(store: SyncStore, keys: Keys) -> dict[str, Erasure]:
     """The erasures that are not done, by the hash of the id."""
     names = sorted(member.decode() for member in store.members(keys.erasures))
-    held = zip(names, store.get_many([keys.erasure(name) for name in names]), strict=True) if names else ()
-    found = {name: Erasure.decode(record) for name, record in held if record is not None}
-    finished = [name for name in names if name not in found or found[name].is_done]
-    if finished:  # whoever finished them died before this
+    records = zip(names, store.get_many([keys.erasure(name) for name in names]), strict=True) if names else ()
+    erasures = {name: Erasure.decode(record) for name, record in records if record is not None}
+    finished = [name for name in names if name not in erasures or erasures[name].is_done]
+    if finished:  # the process that finished them died before this
         store.members_remove(keys.erasures, [name.encode() for name in finished])
-    return {name: erasure for name, erasure in found.items() if not erasure.is_done}
+    return {name: erasure for name, erasure in erasures.items() if not erasure.is_done}
 
 
-def replace_erasure(store: SyncStore, keys: Keys, name: str, held: Erasure, erasure: Erasure) -> bool:
-    """Writes a record unless somebody else did meanwhile; whether it stands now."""
-    if held == erasure:
+def replace_erasure(store: SyncStore, keys: Keys, name: str, stored: Erasure, erasure: Erasure) -> bool:
+    """Replaces a record unless it has changed; returns whether it holds `erasure`."""
+    if stored == erasure:
         return True
-    if not store.compare_and_set(keys.erasure(name), held.encode(), erasure.encode()):
+    if not store.compare_and_set(keys.erasure(name), stored.encode(), erasure.encode()):
         return False
     if erasure.is_done:
         store.members_remove(keys.erasures, [name.encode()])
@@ -173,13 +173,13 @@ def replace_erasure(store: SyncStore, keys: Keys, name: str, held: Erasure, eras
 
 
 def waiting_for(erasure: Erasure, remains: Sequence[Remains]) -> Erasure:
-    """The record of an erasure that waits for this."""
+    """The record with what the erasure waits for."""
     return replace(erasure, waits_for=tuple(remains))
 
 
-def _opened(held: bytes | None, user_id: str, timestamp_us: int) -> Erasure:
-    """The record with an erasure in it, whose latest stays the latest where an earlier one is told again."""
-    erasure = Erasure(()) if held is None else Erasure.decode(held)
+def _opened(stored: bytes | None, user_id: str, timestamp_us: int) -> Erasure:
+    """The record with an erasure added."""
+    erasure = Erasure(()) if stored is None else Erasure.decode(stored)
     if timestamp_us in erasure.timestamps_us:
         return erasure
     return replace(erasure, timestamps_us=tuple(sorted({*erasure.timestamps_us, timestamp_us})), user_id=user_id)

@@ -1,17 +1,16 @@
-"""Who was shown more often than anybody should be within a day, over all viewers, in one packed record.
+"""The users who were shown too often within a day, over all viewers, in one packed record.
 
     byte 0          layout version (1)
     7 bytes         0
-    int64           up to when showings were counted, microseconds since 1970 UTC
-    uint32          number of people n
-    (n + 1) x uint32    where the id of each begins
+    int64           time up to which impressions were counted, microseconds since 1970 UTC
+    uint32          number of users n
+    (n + 1) x uint32    where each id starts
     bytes           the ids, UTF-8, sorted by their bytes
     4 bytes         CRC-32 of all before
 
-Little-endian. The worker counts and writes it under Keys.exposure; every process that makes lists reads it.
+Little-endian. The worker counts and writes it under Keys.exposure; every process that ranks reads it.
 """
 
-import struct
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,58 +18,47 @@ from itertools import pairwise
 
 import numpy as np
 
-from models.errors import CorruptRecordError
+from models.version.packed_record import RecordFormat
 
-LAYOUT = 1
-_HEADER = struct.Struct("<B7xqI")
-_CHECKSUM = struct.Struct("<I")
+_FORMAT = RecordFormat("table of exposed people", 1, "7xqI")
 
 
 @dataclass(frozen=True, slots=True)
 class Exposed:
-    """The people who were shown too often, by the moment up to which that was counted."""
+    """The users who were shown too often, and the time up to which impressions were counted."""
 
     timestamp_us: int = 0
-    """microseconds; 0: nobody has counted"""
+    """microseconds; 0: nothing was counted"""
     people: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, timestamp_us: int, people: Iterable[str]) -> "Exposed":
-        """The table of these people."""
+        """The table of these users."""
         return cls(timestamp_us, frozenset(people))
 
     @property
     def identity(self) -> int:
-        """A 32-bit number that two tables share where they name the same people; 0: nobody."""
+        """A 32-bit fingerprint of the users; 0 if there are none."""
         return zlib.crc32(b"\n".join(self._encoded())) if self.people else 0
 
     def pack(self) -> bytes:
         """The record; equal tables are equal bytes."""
         encoded = self._encoded()
         starts = np.zeros(len(encoded) + 1, dtype="<u4")
-        np.cumsum([len(one) for one in encoded], out=starts[1:])
-        body = b"".join([_HEADER.pack(LAYOUT, self.timestamp_us, len(encoded)), starts.tobytes(), *encoded])
-        return body + _CHECKSUM.pack(zlib.crc32(body))
+        np.cumsum([len(user_id) for user_id in encoded], out=starts[1:])
+        return _FORMAT.seal((self.timestamp_us, len(encoded)), [starts.tobytes(), *encoded])
 
     @classmethod
     def unpack(cls, packed: bytes | None) -> "Exposed":
-        """The table of a record; an empty one for None. Raises CorruptRecordError for another layout or damage."""
+        """The table of a record; an empty one for None. Raises CorruptRecordError."""
         if packed is None:
             return cls()
-        if len(packed) < _HEADER.size + 4 + _CHECKSUM.size:
-            raise CorruptRecordError(f"a table of exposed people of {len(packed)} bytes is shorter than its header")
-        layout, timestamp_us, n = _HEADER.unpack_from(packed)
-        if layout != LAYOUT:
-            raise CorruptRecordError(f"table of exposed people of layout {layout}; this release reads layout {LAYOUT}")
-        end = len(packed) - _CHECKSUM.size
-        if zlib.crc32(memoryview(packed)[:end]) != _CHECKSUM.unpack_from(packed, end)[0]:
-            raise CorruptRecordError("the checksum of the table of exposed people is wrong")
-        text = _HEADER.size + 4 * (n + 1)
-        starts = np.frombuffer(packed, "<u4", n + 1, _HEADER.size).tolist() if text <= end else []
-        if not starts or text + starts[-1] != end:
-            raise CorruptRecordError(f"table of exposed people of {len(packed)} bytes; its counts want another length")
+        (_, timestamp_us, n), end = _FORMAT.open(packed)
+        text = _FORMAT.payload_start + 4 * (n + 1)
+        starts = np.frombuffer(packed, "<u4", n + 1, _FORMAT.payload_start).tolist() if text <= end else [end]
+        _FORMAT.check_length(end, text + starts[-1])
         ids = [packed[text + begin : text + stop].decode() for begin, stop in pairwise(starts)]
         return cls(timestamp_us, frozenset(ids))
 
     def _encoded(self) -> list[bytes]:
-        return sorted(one.encode() for one in self.people)
+        return sorted(user_id.encode() for user_id in self.people)

@@ -1,4 +1,4 @@
-"""A person's friends, and whom she must not be shown, as they are now: a version's tables and the live record."""
+"""A user's current friends and forbidden users, from a version's tables and the live record."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ class Neighbourhood:
     """Rows of a version, ascending."""
 
     friends: Rows
-    """(f,) int32: connected, forbidden or not"""
+    """(f,) int32: connected, whether forbidden or not"""
     known: Rows
-    """(k,) int32: forbidden, beside being friends or not"""
+    """(k,) int32: forbidden, whether connected or not"""
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Neighbourhood):
@@ -40,32 +40,31 @@ def neighbourhood(
     refused_after: int,
     is_erased: Callable[[str], bool] = lambda _: False,
 ) -> Neighbourhood:
-    """The circle of the person at `row`, None for somebody whom the tables do not know.
+    """The neighbourhood of the user at `row`, which is None for a user whom the tables do not have.
 
-    `cut` is the version's, `refused_after` as in models.live_state.edges.derive, both microseconds. Whoever is not in
-    the version, or was erased since, has no row and is left out: `is_erased` says so of an id.
+    `cut` is the version's, `refused_after` as in models.live_state.edges.derive, both microseconds. Other users
+    without a row, or erased since (`is_erased`), are left out.
     """
-    nobody = np.zeros(0, np.int32)
-    friends = tables.graph.neighbours(row) if row is not None else nobody
-    known = tables.forbidden.neighbours(row) if row is not None else nobody
-    gone = {other for other in record.edges if is_erased(other)}
-    others = [other for other in record.edges if other not in gone]
-    rows = tables.vocabulary.rows(others) if others else nobody
-    if not len(rows) and not gone:
+    no_rows = np.zeros(0, np.int32)
+    friends = tables.graph.neighbours(row) if row is not None else no_rows
+    known = tables.forbidden.neighbours(row) if row is not None else no_rows
+    erased = {other for other in record.edges if is_erased(other)}
+    others = [other for other in record.edges if other not in erased]
+    rows = tables.vocabulary.rows(others) if others else no_rows
+    if not len(rows) and not erased:
         return Neighbourhood(friends, known)
     bits = derive(base_bits(tables, row, rows), record.timestamps_us(others), cut=cut, refused_after=refused_after)
-    there = (rows >= 0) & (rows != (-1 if row is None else row))
+    has_row = (rows >= 0) & (rows != (-1 if row is None else row))
     connected = (bits & np.uint8(Relationship.CONNECTED)) != 0
-    friends = _changed(friends, rows[there & connected], rows[there & ~connected])
-    if gone:
-        friends = np.setdiff1d(friends, tables.vocabulary.rows(sorted(gone))).astype(np.int32)
-    barred = forbids(bits)
-    return Neighbourhood(friends, _changed(known, rows[there & barred], rows[there & ~barred]))
+    friends = _changed(friends, rows[has_row & connected], rows[has_row & ~connected])
+    if erased:
+        friends = np.setdiff1d(friends, tables.vocabulary.rows(sorted(erased))).astype(np.int32)
+    forbidden = forbids(bits)
+    return Neighbourhood(friends, _changed(known, rows[has_row & forbidden], rows[has_row & ~forbidden]))
 
 
 def base_bits(tables: Tables, row: int | None, others: Rows) -> NDArray[np.uint8]:
-    """(k,) uint8 of Relationship: what a version knows of the person at `row` and each of `others` (k,), -1: a
-    stranger."""
+    """(k,) uint8 of Relationship in a version, between the user at `row` and each of `others` (k,); -1: no row."""
     bits = np.zeros(len(others), dtype=np.uint8)
     if row is None or not len(others):
         return bits

@@ -1,4 +1,4 @@
-"""How far back live state goes: to the cut of the oldest version that can still be activated."""
+"""The retention watermark: live state goes back to the cut of the oldest version that can be activated."""
 
 from collections.abc import Iterable
 
@@ -11,27 +11,27 @@ _ATTEMPTS = 10
 
 
 def watermark_of(manifests: Iterable[Manifest]) -> int:
-    """The stamp that the cut of every one of these versions has reached, microseconds; 0 where there is none.
+    """The earliest cut of these versions, microseconds; 0 if there are none.
 
-    Give all versions that can still be activated, on whichever host: what came after an older one's cut is kept for it.
+    `manifests` are of all versions that can be activated, on any host: each needs the live state after its cut.
     """
     return min((manifest.cut_us for manifest in manifests), default=0)
 
 
 async def read_watermark(store: AsyncStore, keys: Keys) -> int:
-    """The floor that writers drop what is older than; 0 before there is one."""
+    """The watermark, up to which writers drop live state; 0 if there is none."""
     return int(await store.get(keys.watermark) or 0)
 
 
 def read_watermark_blocking(store: SyncStore, keys: Keys) -> int:
-    """The same for the worker and the commands: a version whose cut is before it cannot be activated."""
+    """The same for the worker and the commands. A version with an earlier cut cannot be activated."""
     return int(store.get(keys.watermark) or 0)
 
 
 def raise_watermark(store: SyncStore, keys: Keys, watermark: int) -> int:
-    """Raises the floor where it is lower, and returns what it is. Never lowers it: what was dropped is gone."""
+    """Raises the watermark if it is lower, and returns it. It is never lowered: older live state was dropped."""
     for _ in range(_ATTEMPTS):
-        held = store.get(keys.watermark)
-        if int(held or 0) >= watermark or store.compare_and_set(keys.watermark, held, str(watermark).encode()):
-            return max(watermark, int(held or 0))
-    raise StoreUnavailableError("The floor of the live state is changed by others all the time.")
+        stored = store.get(keys.watermark)
+        if int(stored or 0) >= watermark or store.compare_and_set(keys.watermark, stored, str(watermark).encode()):
+            return max(watermark, int(stored or 0))
+    raise StoreUnavailableError("Concurrent writes keep changing the watermark of the live state.")

@@ -1,4 +1,4 @@
-"""What is published, on this host's disk and in the store."""
+"""Lists the published versions on this host's disk and in the store."""
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
@@ -20,19 +20,19 @@ class Entry(BaseModel):
     active: bool
     """it is served"""
     previous: bool
-    """rollback goes to it"""
+    """rollback activates it"""
     on_disk: bool
-    """all its files are on this host"""
+    """this host has all its files"""
     in_store: bool
-    """the store holds it wholly, for good or for a while"""
+    """the store has all of it, with or without expiry"""
     published_at: AwareDatetime | None = None
     users: int | None = None
     bytes: int | None = None
     """size on disk"""
     recall: float | None = None
-    """recall@20 at its own evaluation"""
+    """recall@20 of its own evaluation"""
     ratio: float | None = None
-    """that recall over resource allocation's"""
+    """the ratio to the recall of resource allocation"""
     forced: bool = False
     fault: str | None = None
     """why its manifest cannot be read"""
@@ -48,7 +48,7 @@ def catalogue(store: SyncStore, versions: Versions, *, keys: Keys) -> list[Entry
 
 
 def _entry(version: str, order: tuple[str, ...], versions: Versions, loader: Loader) -> Entry:
-    places = {
+    locations = {
         "active": order[:1] == (version,),
         "previous": order[1:2] == (version,),
         "on_disk": False,
@@ -58,17 +58,17 @@ def _entry(version: str, order: tuple[str, ...], versions: Versions, loader: Loa
     fault = None
     try:
         if stored := loader.manifest(version):
-            manifest, places["in_store"] = stored, True
+            manifest, locations["in_store"] = stored, True
         if version in versions.ids():
             manifest = versions.manifest(version)
-            places["on_disk"] = versions.is_whole(version)
+            locations["on_disk"] = versions.is_whole(version)
     except ArtefactError as error:
         fault = str(error)
     if manifest is None:
-        return Entry(version=version, **places, fault=fault or "loaded into the store by half")
+        return Entry(version=version, **locations, fault=fault or "only partly loaded into the store")
     return Entry(
         version=version,
-        **places,
+        **locations,
         published_at=manifest.published_at,
         users=manifest.users,
         bytes=sum(record.bytes for record in manifest.files.values()),

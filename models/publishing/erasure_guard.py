@@ -1,6 +1,6 @@
-"""Which versions still hold somebody who was erased: they are not switched to, and are taken away.
+"""Versions that hold an erased user: they are not activated, and are removed.
 
-A version knows an erasure where its cut is not before it, or where its night read of it and left the person out.
+A version includes an erasure if its cut is not before it, or if its night read it and left the user out.
 """
 
 import re
@@ -18,65 +18,67 @@ from models.version.local_versions import Versions
 from models.version.manifest import VERSION_PATTERN, Manifest
 
 LOCK_S = 1.0
-"""how long taking versions away waits for somebody who publishes or activates"""
+"""how long removing versions waits for another process that publishes or activates"""
 
 _OF_VERSION = re.compile(VERSION_PATTERN.rstrip("$").lstrip("^"))
 
 
-def unknown_erasures(manifest: Manifest, erased: ErasedPeople) -> dict[str, int]:
-    """Hashes and stamps of the erasures that a version does not know."""
+def missing_erasures(manifest: Manifest, erased: ErasedPeople) -> dict[str, int]:
+    """Hashes and timestamps of the erasures that a version does not include."""
     since, left_out = erased.since(manifest.cut_us), manifest.erasures
     return {name: timestamp_us for name, timestamp_us in since.items() if left_out.get(name, 0) < timestamp_us}
 
 
 def refuse_erased(loader: Loader, versions: Versions, version: str) -> None:
-    """Raises VersionError where a version was made before an erasure: it may not become active again."""
+    """Raises VersionError if a version is older than an erasure, and so may not be activated again."""
     erased = read_erased(loader.store, loader.keys)
     if not len(erased):
         return
     manifest = _manifest(loader, versions, version)
     if manifest is None:
-        if later := erased.since(_began(version)):
+        if later := erased.since(_started(version)):
             raise VersionError(
-                f"version {version} was made before somebody was erased ({_said(later)}) and is gone; pymk versions "
-                "lists those that are left"
+                f"version {version} was built before a person was erased ({_first_time(later)}) and was removed; pymk "
+                "versions lists those that are left"
             )
-    elif unknown := unknown_erasures(manifest, erased):
+    elif missing := missing_erasures(manifest, erased):
         raise VersionError(
-            f"version {version} was made before somebody was erased ({_said(unknown)}) and still holds that person: it "
-            "cannot be activated, nor rolled back to; pymk nightly makes a version without"
+            f"version {version} was built before a person was erased ({_first_time(missing)}) and still holds that "
+            "person: it cannot be activated, nor rolled back to; pymk nightly builds a version without that person"
         )
 
 
 def refuse_outdated(loader: Loader, versions: Versions, manifest: Manifest, active: str) -> None:
-    """Raises VersionError where a version that is to be published holds somebody whom the active one has not."""
+    """Raises VersionError if a version to publish holds an erased user whom the active one does not hold."""
     erased, current = read_erased(loader.store, loader.keys), _manifest(loader, versions, active)
     if manifest.version == active or current is None or not len(erased):
         return
-    known = unknown_erasures(current, erased)
-    again = {
-        name: timestamp_us for name, timestamp_us in unknown_erasures(manifest, erased).items() if name not in known
+    missing_now = missing_erasures(current, erased)
+    missing = {
+        name: timestamp_us
+        for name, timestamp_us in missing_erasures(manifest, erased).items()
+        if name not in missing_now
     }
-    if again:
+    if missing:
         raise VersionError(
-            f"version {manifest.version} was begun before somebody was erased ({_said(again)}), whom the active one "
-            "does not hold; run pymk nightly again"
+            f"the night of version {manifest.version} started before a person was erased ({_first_time(missing)}), "
+            "whom the active version does not hold; run pymk nightly again"
         )
 
 
 class OldVersions:
-    """The versions in the store and on this host's disk that hold erased people whom the active one has not.
+    """The versions in the store and on this host's disk that hold erased users whom the active one does not hold.
 
-    What it says is of the moment when it was made.
+    All properties are as of its creation.
     """
 
     def __init__(self, loader: Loader, versions: Versions, active: str | None) -> None:
         self._loader, self._versions, self._active = loader, versions, active
         self._erased = read_erased(loader.store, loader.keys)
         manifest = None if active is None else _manifest(loader, versions, active)
-        everybody = self._erased.since(0)
-        self.unknown: dict[str, int] = everybody if manifest is None else unknown_erasures(manifest, self._erased)
-        """hashes and stamps of the erasures that the active version does not know; all where none is active"""
+        all_erasures = self._erased.since(0)
+        self.missing: dict[str, int] = all_erasures if manifest is None else missing_erasures(manifest, self._erased)
+        """hashes and timestamps of the erasures that the active version does not include; all if none is active"""
 
     def serving(self) -> list[str]:
         """Names of the live processes that serve one of them."""
@@ -84,9 +86,9 @@ class OldVersions:
         return sorted(name for name, version in served.items() if version and self._is_old(version))
 
     def remove(self) -> bool:
-        """Takes them away from store and disk, and what dead runs left beside them; whether all of it is gone.
+        """Removes them from store and disk, with what dead runs left; returns whether all of it is removed.
 
-        False where somebody is publishing or activating, or making a version.
+        False if another process publishes, activates or builds a version.
         """
         loader, versions = self._loader, self._versions
         try:
@@ -98,12 +100,12 @@ class OldVersions:
                         versions.remove(version)
                         structlog.get_logger().info("erased_version_removed", version=version)
         except VersionError as error:
-            structlog.get_logger().info("erased_versions_kept", why=str(error))
+            structlog.get_logger().info("erased_versions_kept", reason=str(error))
             return False
-        return versions.remove_leftovers()
+        return versions.remove_unfinished()
 
     def remove_from_disk(self) -> bool:
-        """Takes them off this host's disk alone, as every host does for itself; False where somebody is switching."""
+        """Removes them from this host's disk alone; False if another process publishes or activates."""
         if not any(self._is_old(version) for version in self._versions.ids()):
             return True
         try:
@@ -112,7 +114,7 @@ class OldVersions:
                     if self._is_old(version):
                         self._versions.remove(version)
         except VersionError as error:
-            structlog.get_logger().info("erased_versions_kept", why=str(error))
+            structlog.get_logger().info("erased_versions_kept", reason=str(error))
             return False
         return True
 
@@ -120,18 +122,18 @@ class OldVersions:
         if version == self._active:
             return False
         manifest = _manifest(self._loader, self._versions, version)
-        since = self._erased.since(_began(version)) if manifest is None else unknown_erasures(manifest, self._erased)
-        return not since.keys() <= self.unknown.keys()
+        since = self._erased.since(_started(version)) if manifest is None else missing_erasures(manifest, self._erased)
+        return not since.keys() <= self.missing.keys()
 
     def _stored(self) -> set[str]:
-        """Ids of which the store holds any key, be they listed or not."""
-        beginning = self._loader.keys.version("")[:-1]
-        found = {_OF_VERSION.match(key, len(beginning)) for key in self._loader.store.scan(beginning)}
-        return self._loader.held() | {one[0] for one in found if one is not None}
+        """The ids of versions of which the store holds any key, listed or not."""
+        prefix = self._loader.keys.version("")[:-1]
+        matches = {_OF_VERSION.match(key, len(prefix)) for key in self._loader.store.scan(prefix)}
+        return self._loader.held() | {match[0] for match in matches if match is not None}
 
 
 def _manifest(loader: Loader, versions: Versions, version: str) -> Manifest | None:
-    """The manifest of a version in the store or on disk; None where neither has one that reads back."""
+    """The manifest of a version in the store or on disk; None if neither has a readable one."""
     try:
         if (stored := loader.manifest(version)) is not None:
             return stored
@@ -140,14 +142,14 @@ def _manifest(loader: Loader, versions: Versions, version: str) -> Manifest | No
         return None
 
 
-def _began(version: str) -> int:
-    """When the night of a version began, by its id, microseconds; 0 where the id is of no day."""
+def _started(version: str) -> int:
+    """The start of a version's night, from its id, microseconds; 0 if the id has no date."""
     try:
         return int(datetime.strptime(version[:16], "%Y%m%dT%H%M%S%z").timestamp()) * MICROSECONDS
     except ValueError:
         return 0
 
 
-def _said(erasures: dict[str, int]) -> str:
-    """When the first of them was."""
+def _first_time(erasures: dict[str, int]) -> str:
+    """The time of the first erasure, for a message."""
     return f"{datetime.fromtimestamp(min(erasures.values()) // MICROSECONDS, UTC):%Y-%m-%d %H:%M:%S} UTC"

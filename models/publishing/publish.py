@@ -1,9 +1,8 @@
-"""Which version is served: publish one, activate another, go back.
+"""Changes the active version: publish, activate, roll back.
 
-A version is loaded first and the pointer flipped last, so that readers of the one before never wait and never see a
-half. The pointer carries the versions that were active before it, like the undo stack of an editor: publishing and
-activating put one on top, rolling back takes it off. It never expires, nor do the keys of the version it names and of
-the one that rollback would go to.
+A version is loaded first and the pointer is set last, so that readers never wait and never see a partial version. The
+pointer has a stack of the versions that were active before: publishing and activating push one, rolling back pops it.
+The pointer never expires, nor do the keys of its version and of the one that rollback would activate.
 """
 
 from collections.abc import Callable
@@ -33,7 +32,7 @@ from models.version.local_versions import Versions
 from models.version.manifest import Manifest
 
 Step = Callable[["ActivePointer | None"], "ActivePointer"]
-"""from the pointer as it is to the pointer as it shall be"""
+"""the next pointer, given the current one"""
 
 
 def publish(
@@ -46,12 +45,12 @@ def publish(
     replay: Replay = no_replay,
     progress: Progress = quiet,
 ) -> ActivePointer:
-    """Makes a finished version directory the active version; run again, it completes what was cut short.
+    """Makes a finished version directory the active version; a repeated call completes an interrupted one.
 
-    Loads and checks it, replays onto it what happened after its cut, flips the pointer, lets superseded versions expire
-    from the store, sweeps the disk, and drops the live state that every version left knows.
-    Raises ArtefactError where a file is not what the manifest says, StoreError where the store does not take it,
-    VersionError where another process is switching; the active version is then untouched.
+    Loads and checks it, replays live changes after its cut, sets the pointer, lets superseded versions expire from the
+    store, sweeps the disk, and drops the live state that all remaining versions include.
+    Raises ArtefactError if a file differs from the manifest, StoreError if the store rejects it, VersionError if
+    another process is switching; then the active version stays.
     """
     manifest = Manifest.read(version_directory)
     with switching(store, versions, keys) as lease:
@@ -64,7 +63,7 @@ def publish(
         _published(loader, manifest.version).write(version_directory)
         _retire(loader, pointer, superseded_ttl_s, lease)
         swept = versions.sweep((pointer.version, *pointer.before))
-        _forget(loader, versions)
+        _raise_watermark(loader, versions)
     structlog.get_logger().info("published", version=pointer.version, before=pointer.before[:1], swept=swept)
     return pointer
 
@@ -79,11 +78,10 @@ def activate(
     replay: Replay = no_replay,
     progress: Progress = quiet,
 ) -> ActivePointer:
-    """Makes a version active that was made before; the active one again changes nothing.
+    """Makes an older version active; no change if it is the active one.
 
-    Loaded from this host's files where the store does not hold it. Raises VersionError where neither has it, or where
-    it was made before somebody was erased, ArtefactError or StoreError as `publish` does; the active version is then
-    untouched.
+    Loads this host's files if the store does not have it. Raises VersionError if neither has it or it is older than an
+    erasure, ArtefactError or StoreError as `publish` does; then the active version stays.
     """
     versions.path(version)  # refuses what is no version id
     return _activated(store, versions, keys, superseded_ttl_s, replay, progress, _pushed(version))
@@ -98,34 +96,33 @@ def rollback(
     replay: Replay = no_replay,
     progress: Progress = quiet,
 ) -> ActivePointer:
-    """Makes the version active that was active before this one; called twice, it goes two back.
+    """Makes the version active that was active before this one; a second call goes back one further.
 
-    Raises VersionError where there is none before, where neither store nor disk has it any more, or where it was made
-    before somebody was erased.
+    Raises VersionError if there is none, if neither store nor disk has it, or if it is older than an erasure.
     """
     return _activated(store, versions, keys, superseded_ttl_s, replay, progress, _popped)
 
 
 def pull_tables(store: SyncStore, version: str, versions: Versions, *, keys: Keys) -> Path:
-    """The directory of a version whose tables and model are on this host's disk; filled from the store where not.
+    """The directory of a version with tables and model on this host's disk; fetches them from the store if needed.
 
-    All files are compared with their checksums either way; a damaged copy is replaced. Raises VersionError where
-    neither has the version, ArtefactError where the store's copy is damaged.
+    All files are compared with their checksums; a damaged copy is replaced. Raises VersionError if neither disk nor
+    store has the version, ArtefactError if the store's copy is damaged.
     """
     if _is_usable(versions, version):
         return versions.path(version)
     with versions.switching(wait_s=600.0):
-        if not _is_usable(versions, version):  # another process may have filled it meanwhile
+        if not _is_usable(versions, version):  # another process may have fetched it meanwhile
             with versions.staging(version) as directory:
                 Loader(store, keys).fetch(version, directory)
-                _keep_rooms(versions.path(version), directory)
+                _link_other_directories(versions.path(version), directory)
             pointer = read_pointer(store, keys=keys)
             versions.sweep((*(pointer.lasting if pointer else ()), version))
     return versions.path(version)
 
 
-def _keep_rooms(old: Path, directory: Path) -> None:
-    """Links what the store does not carry from a damaged copy of a version into the one that replaces it."""
+def _link_other_directories(old: Path, directory: Path) -> None:
+    """Links the files that the store does not have from a damaged copy of a version into its replacement."""
     if not old.is_dir():
         return
     for path in old.rglob("*"):
@@ -155,11 +152,11 @@ def _activated(
     progress: Progress,
     step: Step,
 ) -> ActivePointer:
-    """Switches to what the step leads to, from the store or from this host's files."""
+    """Switches to the version of the next pointer, from the store or from this host's files."""
 
     def files_of(version: str) -> Path:
         if not versions.is_whole(version):
-            raise VersionError(f"version {version} is neither in the store nor whole in {versions.directory}")
+            raise VersionError(f"version {version} is neither in the store nor complete in {versions.directory}")
         return versions.path(version)
 
     with switching(store, versions, keys) as lease:
@@ -173,8 +170,7 @@ def _activated(
 def _switch(
     loader: Loader, step: Step, files_of: Callable[[str], Path], replay: Replay, lease: Lease, progress: Progress
 ) -> ActivePointer:
-    """Takes the pointer one step: what it leads to is in the store and up to date before, and the pointer changes at
-    once."""
+    """Sets the next pointer, after its version is in the store and up to date. The pointer changes atomically."""
     store, key = loader.store, loader.keys.active
     content = store.get(key)
     pointer = step(decode_pointer(content))
@@ -188,12 +184,12 @@ def _switch(
     if content is None or pointer != decode_pointer(content):
         replay(manifest, _renewing(lease, quiet))
     if not store.compare_and_set(key, content, pointer.model_dump_json().encode()):
-        raise VersionError("another process has switched the version meanwhile; look at pymk versions and try again")
+        raise VersionError("another process has switched the version meanwhile; check pymk versions and try again")
     return pointer
 
 
 def _pushed(version: str) -> Step:
-    """The step to a version, leaving the current one to go back to."""
+    """The step to a version, which pushes the current one."""
 
     def step(current: ActivePointer | None) -> ActivePointer:
         if current is not None and current.version == version:
@@ -205,7 +201,7 @@ def _pushed(version: str) -> Step:
 
 
 def _allowed(loader: Loader, versions: Versions, step: Step) -> Step:
-    """The step, refused where it leads to another version that was made before an erasure."""
+    """The step, which raises VersionError if it leads to another version that is older than an erasure."""
 
     def checked(current: ActivePointer | None) -> ActivePointer:
         pointer = step(current)
@@ -218,14 +214,14 @@ def _allowed(loader: Loader, versions: Versions, step: Step) -> Step:
 
 def _popped(current: ActivePointer | None) -> ActivePointer:
     if current is None:
-        raise VersionError("nothing is published yet, so there is nothing to go back from")
+        raise VersionError("nothing is published yet, so there is no version to roll back to")
     if not current.before:
-        raise VersionError(f"no version was active before {current.version}; pymk activate VERSION takes any other")
+        raise VersionError(f"no version was active before {current.version}; pymk activate VERSION activates any other")
     return ActivePointer(version=current.before[0], activated_at=datetime.now(UTC), before=current.before[1:])
 
 
 def _published(loader: Loader, version: str) -> Manifest:
-    """The manifest that the store holds, which says since when."""
+    """The manifest in the store, which has the time of publication."""
     manifest = loader.manifest(version)
     if manifest is None:
         raise VersionError(f"the store has lost version {version} since it was loaded; activate it again")
@@ -233,19 +229,19 @@ def _published(loader: Loader, version: str) -> Manifest:
 
 
 def _refuse_before_watermark(loader: Loader, manifest: Manifest) -> None:
-    """Raises VersionError where what happened after the version's cut is partly forgotten."""
+    """Raises VersionError if live state after the version's cut was dropped."""
     if manifest.cut_us < read_watermark_blocking(loader.store, loader.keys):
         raise VersionError(
-            f"version {manifest.version} is too old to be activated: who blocked, dismissed or befriended whom after "
-            "it was made is no longer kept; pymk nightly makes a version that knows"
+            f"version {manifest.version} is too old to be activated: the blocks, dismissals and friendships after its "
+            "cut are no longer stored; pymk nightly builds a version that includes them"
         )
 
 
-def _forget(loader: Loader, versions: Versions) -> None:
-    """Raises the floor of live state to the oldest cut of the versions that can still be activated."""
+def _raise_watermark(loader: Loader, versions: Versions) -> None:
+    """Raises the retention watermark to the oldest cut of the versions that can be activated."""
     manifests = [manifest for version in sorted(loader.held()) if (manifest := loader.manifest(version)) is not None]
     for version in versions.ids():
-        with suppress(ArtefactError):  # a version whose manifest does not read back cannot be activated
+        with suppress(ArtefactError):  # a version with an unreadable manifest cannot be activated
             manifests.append(versions.manifest(version))
     watermark = raise_watermark(loader.store, loader.keys, watermark_of(manifests))
     loader.store.timestamps_drop(loader.keys.touched, watermark)
@@ -259,8 +255,8 @@ def _retire(loader: Loader, pointer: ActivePointer, ttl_s: float, lease: Lease) 
 
 
 def _renewing(lease: Lease, progress: Progress) -> Progress:
-    def told(done: int, total: int) -> None:
+    def renew(done: int, total: int) -> None:
         lease.renew()
         progress(done, total)
 
-    return told
+    return renew

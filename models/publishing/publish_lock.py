@@ -1,4 +1,4 @@
-"""The right to change what the store holds of versions, one process at a time across hosts."""
+"""The lock on the versions of a store, across hosts."""
 
 import secrets
 import socket
@@ -19,19 +19,19 @@ _RENEW_S = 4.0
 _POLL_S = 0.2
 
 
-class _Held(BaseModel):
-    """Who holds it, as the store keeps it."""
+class _Holder(BaseModel):
+    """The holder of the lease, as stored."""
 
     model_config = ConfigDict(frozen=True)
 
     home: str
     token: str
     until: float
-    """epoch seconds; a holder that died is followed after this"""
+    """epoch seconds; after this another process may take it"""
 
 
 class Lease:
-    """A lease being held: call `renew` at least every few seconds while at work."""
+    """A lease in the store; its holder calls `renew` every few seconds."""
 
     def __init__(self, store: SyncStore, key: str, home: str) -> None:
         self._store = store
@@ -42,24 +42,24 @@ class Lease:
         self._renewed = 0.0
 
     def take(self) -> bool:
-        """Takes the lease where it is free, out of date, or left by a dead process of the same home."""
+        """Takes the lease if it is free, expired, or of a dead process of the same home; returns whether it did."""
         current = self._store.get(self._key)
         if current:
             try:
-                held = _Held.model_validate_json(current)
-            except ValidationError:  # not ours to keep alive
-                held = _Held(home="", token="", until=0.0)
-            if held.until > time.time() and held.home != self._home:
+                holder = _Holder.model_validate_json(current)
+            except ValidationError:  # unreadable: as if expired
+                holder = _Holder(home="", token="", until=0.0)
+            if holder.until > time.time() and holder.home != self._home:
                 return False
         return self._write(current)
 
     def renew(self) -> None:
-        """Holds on to the lease. Raises VersionError where another process took it over."""
+        """Extends the lease. Raises VersionError if another process has taken it."""
         if time.monotonic() - self._renewed >= _RENEW_S and not self._write(self._value):
-            raise VersionError("another host has begun to switch versions in this store; nothing was activated here")
+            raise VersionError("another host is switching versions in this store; nothing was activated here")
 
     def release(self) -> None:
-        """Lets the next one have it."""
+        """Frees the lease."""
         self._store.compare_and_set(self._key, self._value, b"")
 
     def _write(self, expected: bytes | None) -> bool:
@@ -72,10 +72,10 @@ class Lease:
 
 @contextmanager
 def switching(store: SyncStore, versions: Versions, keys: Keys, wait_s: float = 60.0) -> Iterator[Lease]:
-    """Excludes every other process of this home, and every host on this store, from publishing and activating.
+    """Excludes other processes of this home and other hosts on this store from publishing and activating.
 
-    The file lock goes with the process that held it, so a lease that names this home can only be a dead one's.
-    Raises VersionError where another is still at it after `wait_s` seconds.
+    The file lock ends with its process, so a lease with this home can only be that of a dead process.
+    Raises VersionError if another process still holds it after `wait_s` seconds.
     """
     deadline = time.monotonic() + wait_s
     with versions.switching(wait_s):

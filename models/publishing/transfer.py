@@ -1,4 +1,4 @@
-"""A version's way from disk into the store, and back onto the disk of another host."""
+"""Transfers a version from disk into the store, and from there to the disk of another host."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -16,26 +16,26 @@ from models.errors import (
 )
 from models.store.keys import CHUNK_BYTES, Keys
 from models.store.protocol import SyncStore
-from models.store.throttled_write import write_paced
+from models.store.throttled_write import throttled_write
 from models.version.block_file import Blocks
 from models.version.manifest import Manifest
 from models.version.tables import Tables
 
 Progress = Callable[[int, int], None]
-"""called with bytes done and bytes in all"""
+"""receives the bytes done and the bytes in total"""
 
 CARRIED = ("tables", "model")
-"""directories of a version whose files stand in the store, for hosts that do not have them"""
+"""directories of a version whose files are in the store, for hosts that lack them"""
 
 REVIVAL_S = 60.0
-"""a superseded version nearer to its expiry than this counts as gone"""
+"""a superseded version this close to its expiry counts as expired"""
 
 _SAMPLE = 256
 _FETCHED_AT_ONCE = 8
 
 
 def quiet(done: int, total: int) -> None:
-    """Progress that nobody looks at."""
+    """Ignores progress."""
 
 
 @dataclass(frozen=True)
@@ -48,36 +48,35 @@ class Loader:
     def load(self, directory: Path, manifest: Manifest, progress: Progress = quiet) -> None:
         """Writes blocks and carried files of a version directory into the store, its manifest last.
 
-        Every file is compared with its checksum before, every key is counted and a sample of the blocks read back
-        after. Readers of other versions see nothing of it, and are left half of the store's time. Where it fails, what
-        it wrote is removed.
-        Raises ArtefactError for a file that is not what the manifest says, StoreError where the store loses something.
+        Before, every file is compared with its checksum; after, every key is counted and a sample is read back. Readers
+        of other versions are not affected and keep half of the store's time. On failure the written keys are removed.
+        Raises ArtefactError if a file differs from the manifest, StoreError if the store loses a key.
         """
         version = manifest.version
         manifest.verify(directory)
         if (n := Tables.open(directory / "tables").n) != manifest.users:
-            raise ArtefactError(f"{directory / 'tables'} has {n} users where the manifest says {manifest.users}")
+            raise ArtefactError(f"{directory / 'tables'} has {n} users, but the manifest has {manifest.users}")
         blocks = Blocks.open(directory / "blocks", manifest.users)
         total = len(blocks.content) + sum(manifest.files[name].bytes for name in _carried(manifest))
         try:
             self.store.members_add(self.keys.versions, [version.encode()])
             self.store.delete([self.keys.manifest(version)])
             pairs = chain(self._block_pairs(version, blocks), self._piece_pairs(directory, manifest))
-            write_paced(self.store, _watched(pairs, progress, total))
+            throttled_write(self.store, _reporting(pairs, progress, total))
             self._check(directory, manifest, blocks)
             self.store.set(self.keys.manifest(version), manifest.encode())
         except BaseException:
-            with suppress(StoreError):  # the first error is the one to tell; the next publication removes what is left
+            with suppress(StoreError):  # the first error matters; the next publication removes what is left
                 self.remove(version)
             raise
 
     def manifest(self, version: str) -> Manifest | None:
-        """The manifest of a version that the store holds wholly, or None."""
+        """The manifest of a version that is complete in the store, or None."""
         content = self.store.get(self.keys.manifest(version))
         return None if content is None else Manifest.parse(content, f"the store's manifest of {version}")
 
     def revive(self, version: str) -> bool:
-        """Whether the store holds a version for good; a superseded one that is still wholly there stops expiring."""
+        """Removes the expiry of a superseded version; returns whether the store has the version without expiry."""
         key = self.keys.manifest(version)
         if self.store.get(key) is None:
             return False
@@ -90,7 +89,7 @@ class Loader:
         return self.store.expire_many([key], None) == 1
 
     def retire(self, version: str, ttl_s: float) -> None:
-        """Lets a superseded version expire, its manifest last; removes one that is not wholly there."""
+        """Lets a superseded version expire, its manifest last; removes an incomplete one."""
         key = self.keys.manifest(version)
         if self.store.get(key) is None:
             self.remove(version)
@@ -105,13 +104,13 @@ class Loader:
         self.store.members_remove(self.keys.versions, [version.encode()])
 
     def held(self) -> set[str]:
-        """Ids of which the store may hold something."""
+        """The ids of versions of which the store may hold keys."""
         return {member.decode() for member in self.store.members(self.keys.versions)}
 
     def fetch(self, version: str, directory: Path) -> Manifest:
-        """Writes manifest, tables and model of a version that the store holds into an empty directory; verified.
+        """Writes manifest, tables and model of a version from the store into an empty directory, and verifies them.
 
-        Raises VersionError where the store does not hold it, ArtefactError where a piece is missing or altered.
+        Raises VersionError if the store does not have it, ArtefactError if a piece is missing or altered.
         """
         manifest = self.manifest(version)
         if manifest is None:
@@ -133,7 +132,8 @@ class Loader:
         return manifest
 
     def _check(self, directory: Path, manifest: Manifest, blocks: Blocks) -> None:
-        """Counts every key and compares a sample of the blocks, and the last piece of each file, with the files."""
+        """Counts all keys, and compares a sample of the blocks and the last piece of each file with the files."""
+        # all keys are there
         version, rows = manifest.version, blocks.rows()
         block_keys = (self.keys.block(version, row) for row in rows.tolist())
         piece_keys = (
@@ -141,13 +141,14 @@ class Loader:
             for name in _carried(manifest)
             for chunk in range(_pieces(manifest.files[name].bytes))
         )
-        due = len(rows) + sum(_pieces(manifest.files[name].bytes) for name in _carried(manifest))
-        there = self.store.count(chain(block_keys, piece_keys))
-        if there != due:
+        expected_count = len(rows) + sum(_pieces(manifest.files[name].bytes) for name in _carried(manifest))
+        count = self.store.count(chain(block_keys, piece_keys))
+        if count != expected_count:
             raise StoreRefusedError(
-                f"the store kept {there} of {due} records of version {version}; give it more memory, and an eviction "
-                "policy that spares keys without expiry (volatile-lru)"
+                f"the store kept {count} of {expected_count} records of version {version}; give it more memory, and an "
+                "eviction policy that keeps keys without expiry (volatile-lru)"
             )
+        # a sample reads back
         sample = rows[np.unique(np.linspace(0, len(rows) - 1, _SAMPLE).astype(np.int64))] if len(rows) else rows
         expected = {self.keys.block(version, row): blocks.record(row) for row in sample.tolist()}
         for name in _carried(manifest):
@@ -157,10 +158,10 @@ class Loader:
                     expected[self.keys.piece(version, name, last - 1)] = file.read()
         for key, value in zip(expected, self.store.get_many(list(expected)), strict=True):
             if value != expected[key]:
-                raise StoreRefusedError(f"{key} does not read back from the store as it was written")
+                raise StoreRefusedError(f"{key} does not read back as written")
 
     def _lasting(self, version: str) -> Iterator[str]:
-        """All keys of a version that are neither its manifest nor a ranked list."""
+        """The keys of a version without its manifest and its ranked lists."""
         manifest, ranked = self.keys.manifest(version), self.keys.ranked_lists(version)
         return (
             key for key in self.store.scan(self.keys.version(version)) if key != manifest and not key.startswith(ranked)
@@ -179,14 +180,14 @@ class Loader:
 
 
 def _carried(manifest: Manifest) -> list[str]:
-    return [name for name in manifest.files if name.startswith(tuple(f"{room}/" for room in CARRIED))]
+    return [name for name in manifest.files if name.startswith(tuple(f"{directory}/" for directory in CARRIED))]
 
 
 def _pieces(size: int) -> int:
     return -(-size // CHUNK_BYTES)
 
 
-def _watched(pairs: Iterator[tuple[str, bytes]], progress: Progress, total: int) -> Iterator[tuple[str, bytes]]:
+def _reporting(pairs: Iterator[tuple[str, bytes]], progress: Progress, total: int) -> Iterator[tuple[str, bytes]]:
     done = 0
     for key, value in pairs:
         yield key, value

@@ -1,7 +1,7 @@
-"""The way to a store: the one that PYMK_REDIS_URL names, else the embedded one of the home.
+"""Opens a store: the server that PYMK_REDIS_URL names, else the embedded server of the home.
 
-A server elsewhere need not answer while it is opened: the first operation says what is wrong. The embedded store is
-started and waited for. Closing a store releases all that opening it took, in reverse.
+A server that PYMK_REDIS_URL names need not answer yet: the first operation raises the error. Opening the embedded store
+starts its server and waits for it. Closing a store releases what opening it acquired, in reverse.
 """
 
 import asyncio
@@ -25,15 +25,15 @@ from models.store.redis_sync import ServerStore
 
 COMMAND_TIMEOUT_FACTOR = 100
 """how many times longer than a request a command waits for the store"""
-WORD_FROM_SUPERVISOR_S = 5.0
-"""how long a command whose call failed waits to be told why the server died; on a busy host that takes its time"""
+DIAGNOSIS_WAIT_S = 5.0
+"""how long a command whose call failed waits for the supervisor to report why the server died, on a busy host too"""
 
 
 def open_sync(settings: Settings, progress: Progress | None = None) -> SyncStore:
-    """The store for the night, the commands and the worker, who wait a hundred times `redis_timeout_ms`.
+    """The store for the night, the commands and the worker, which wait a hundred times `redis_timeout_ms`.
 
-    `progress` is told, as a sentence, what opening waits for.
-    Raises StoreUnavailableError where the embedded store does not start, UsageError where the address is wrong.
+    `progress` receives a sentence that says what opening waits for.
+    Raises StoreUnavailableError if the embedded store does not start, UsageError if the address is wrong.
     """
     timeout_s = COMMAND_TIMEOUT_FACTOR * settings.redis_timeout_ms / 1000
     options = _options(settings)
@@ -44,30 +44,30 @@ def open_sync(settings: Settings, progress: Progress | None = None) -> SyncStore
         if settings.redis_url is None:
             embedded = EmbeddedServer(settings.home, settings.store_memory_mb, progress)
             opened.callback(embedded.close)
-            place = StoreAddress(_embedded_name(embedded), lambda: embedded.trouble(WORD_FROM_SUPERVISOR_S))
+            address = StoreAddress(_embedded_name(embedded), lambda: embedded.diagnosis(DIAGNOSIS_WAIT_S))
             options |= {"connection_class": redis.UnixDomainSocketConnection, "path": embedded.socket_path}
             pool = redis.BlockingConnectionPool(timeout=timeout_s, **options)  # type: ignore[no-untyped-call]
             client = redis.Redis.from_pool(pool)
         else:
-            place = StoreAddress(f"The store at {_without_password(settings.redis_url)}")
+            address = StoreAddress(f"The store at {_without_password(settings.redis_url)}")
             try:
                 if settings.redis_cluster:
                     client = redis.RedisCluster.from_url(settings.redis_url, **options)
                 else:
                     pool = redis.BlockingConnectionPool.from_url(settings.redis_url, timeout=timeout_s, **options)
                     client = redis.Redis.from_pool(pool)
-            except CLIENT_ERRORS as error:  # a cluster is asked for its nodes at once
-                raise place.failure(error) from error
+            except CLIENT_ERRORS as error:  # the client asks a cluster for its nodes at once
+                raise address.failure(error) from error
         opened.callback(client.close)
-        return ServerStore(client, place, opened.pop_all())
+        return ServerStore(client, address, opened.pop_all())
 
 
 async def open_async(settings: Settings, progress: Progress | None = None) -> AsyncStore:
     """The store for the service, bound to the running loop; every exchange ends within `redis_timeout_ms`.
 
-    Raises StoreUnavailableError where the embedded store does not start, UsageError where the address is wrong.
+    Raises StoreUnavailableError if the embedded store does not start, UsageError if the address is wrong.
     """
-    # the deadline around every exchange bounds all waits at once, so that those of the library would only cost time
+    # the deadline around every exchange bounds all waits; the timeouts of the library would only cost time
     options = _options(settings)
     options |= {"socket_timeout": None, "socket_connect_timeout": None}
     opened: AsyncExitStack[None] = AsyncExitStack()
@@ -76,45 +76,45 @@ async def open_async(settings: Settings, progress: Progress | None = None) -> As
         if settings.redis_url is None:
             embedded = await asyncio.to_thread(EmbeddedServer, settings.home, settings.store_memory_mb, progress)
             opened.push_async_callback(asyncio.to_thread, embedded.close)
-            place = StoreAddress(_embedded_name(embedded), embedded.trouble)
+            address = StoreAddress(_embedded_name(embedded), embedded.diagnosis)
             options |= {"connection_class": redis.asyncio.UnixDomainSocketConnection, "path": embedded.socket_path}
             client = redis.asyncio.Redis.from_pool(redis.asyncio.ConnectionPool(**options))
         else:
-            place = StoreAddress(f"The store at {_without_password(settings.redis_url)}")
+            address = StoreAddress(f"The store at {_without_password(settings.redis_url)}")
             if settings.redis_cluster:
-                # a redirection moves its slot; reading all slots anew after five would close connections in use
+                # each redirection moves its slot; re-reading all slots after five would close connections in use
                 client = redis.asyncio.RedisCluster.from_url(settings.redis_url, reinitialize_steps=0, **options)
-                # the client itself closes its connections only if the last exchange went well
+                # the client closes its connections only if the last exchange succeeded
                 opened.push_async_callback(client.nodes_manager.aclose, "startup_nodes")
                 opened.push_async_callback(client.nodes_manager.aclose)
             else:
                 pool = redis.asyncio.ConnectionPool.from_url(settings.redis_url, **options)
                 client = redis.asyncio.Redis.from_pool(pool)
         opened.push_async_callback(client.aclose)
-        timeout_s, lane = settings.redis_timeout_ms / 1000, None
+        timeout_s, pipelined = settings.redis_timeout_ms / 1000, None
         if isinstance(client, redis.asyncio.Redis):
             pool = client.connection_pool
-            lane = pipelined_reads_to(pool.connection_class, pool.connection_kwargs, timeout_s)
+            pipelined = pipelined_reads_to(pool.connection_class, pool.connection_kwargs, timeout_s)
         return AsyncServerStore(
             client,
-            place,
+            address,
             opened.pop_all(),
             timeout_s=timeout_s,
             connections=settings.redis_connections,
-            lane=lane,
+            pipelined=pipelined,
         )
 
 
 def _options(settings: Settings) -> dict[str, Any]:
-    """What every client is made with, once the address has been checked."""
+    """The arguments of every client. Raises UsageError if the address is wrong."""
     if settings.redis_url is not None:
         schemes = ("redis", "rediss") if settings.redis_cluster else ("redis", "rediss", "unix")
         try:
             parts = urlsplit(settings.redis_url)
-            known = parts.scheme in schemes and (parts.port is None or parts.port > 0)
+            valid = parts.scheme in schemes and (parts.port is None or parts.port > 0)
         except ValueError:
-            known = False
-        if not known:
+            valid = False
+        if not valid:
             forms = "redis://HOST:PORT or rediss://HOST:PORT"
             raise UsageError(f"PYMK_REDIS_URL must be {forms}{'' if settings.redis_cluster else ' or unix:///PATH'}.")
     elif settings.redis_cluster:
@@ -123,7 +123,7 @@ def _options(settings: Settings) -> dict[str, Any]:
         "max_connections": settings.redis_connections,
         # the default is ten retries with growing pauses: seconds against a server that hangs
         "retry": Retry(NoBackoff(), 0),
-        # RESP2, and no word about the library, connect without a single exchange
+        # with RESP2 and without driver_info, connecting needs no exchange
         "protocol": 2,
         "driver_info": None,
         "decode_responses": False,

@@ -1,19 +1,18 @@
-"""A deadline that counts the time in which the loop could listen."""
+"""A deadline that does not count the time in which the event loop is busy."""
 
 import asyncio
 from types import TracebackType
 
 _SLICES = 4
-"""pieces that a deadline is counted in; the loop looks at its sockets between two of them"""
+"""slices of a deadline; the loop reads its sockets between two of them"""
 
 
 class Deadline:
     """Like asyncio.timeout, an asynchronous context that raises TimeoutError, for waits of at most `seconds`.
 
-    An answer that lies in the socket while the loop is busy with other requests has come in time, and a plain deadline
-    would call it late: timers run before sockets are read. Here the time is counted in slices, and a slice that ends
-    late, since the loop was busy, is no more than one slice. Entered again it goes on with the whole slices that are
-    left: one for several waits.
+    An answer that is in the socket while the loop is busy has arrived in time, but a plain deadline would expire:
+    timers run before sockets are read. Here the time is counted in slices, and a slice that ends late, because the loop
+    was busy, counts as one slice. Entered again it continues with the slices that are left, for several waits together.
     """
 
     __slots__ = ("_deadline", "_left", "_loop", "_slice_s", "_timer")

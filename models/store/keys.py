@@ -1,81 +1,78 @@
-"""The names of everything the store holds.
+"""The names of the store's keys.
 
-What is live stands in SHARDS parts. Their keys carry the shard in braces, a Redis Cluster's hash tag, so that all keys
-of one shard share a slot and can be written together. No namespace has braces (models.settings).
+Live state is in SHARDS parts. Their keys have the shard in braces, the hash tag of a Redis Cluster, so that all keys of
+one shard are in one slot and can be written in one commit. No namespace has braces (models.settings).
 """
 
 import hashlib
 from dataclasses import dataclass
 
 CHUNK_BYTES = 1 << 20
-"""files of a version stand in the store in pieces of this size"""
+"""files of a version are stored in pieces of this size"""
 
 SHARDS = 16
-"""parts of the live state; fixed, since every stored key and archived event stands in the shard of its person"""
+"""parts of the live state; fixed, since stored keys and archived events depend on it"""
 
 
 def shard_of(user_id: str) -> int:
-    """The shard of a person's live state, 0 to SHARDS-1."""
+    """The shard of a user's live state, 0 to SHARDS-1."""
     return hashlib.blake2b(user_id.encode(), digest_size=1).digest()[0] % SHARDS
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Key names under one namespace; the one place that spells them."""
+    """All key names, under one namespace."""
 
     namespace: str
 
     @property
     def active(self) -> str:
-        """JSON of models.publishing.pointer.ActivePointer: the version served, and what rollback goes back to.
+        """JSON of models.publishing.pointer.ActivePointer: the served version and the version that rollback activates.
 
-        Never expires.
-
-        Both in one key, so that they change in one step on a cluster too.
+        Never expires. Both are in one key, so that they change in one step on a cluster too.
         """
         return f"{self.namespace}:active"
 
     @property
     def versions(self) -> str:
-        """Set of the ids of which the store may hold something."""
+        """Set of the version ids of which the store may hold keys."""
         return f"{self.namespace}:versions"
 
     @property
     def lease(self) -> str:
-        """Who may change what the store holds of versions, and until when."""
+        """The process that may change the versions in the store, and until when."""
         return f"{self.namespace}:lease"
 
     @property
     def refresh(self) -> str:
-        """Queue of the people who wait for candidates (models.candidate_refresh.refresh_queue.Waiting)."""
+        """Queue of users who need new candidates (models.candidate_refresh.refresh_queue.RefreshRequest)."""
         return f"{self.namespace}:refresh"
 
     @property
     def workers(self) -> str:
-        """Record of the live workers: until when each may be counted on, epoch seconds in decimal, by its name."""
+        """Record of the live workers: by name, until when each counts as live, epoch seconds in decimal."""
         return f"{self.namespace}:workers"
 
     @property
     def replay(self) -> str:
-        """JSON of models.candidate_refresh.replay.Wanted: the version that somebody without the means wants replayed
-        onto."""
+        """JSON of models.candidate_refresh.replay.ReplayRequest: the version onto which a worker shall replay."""
         return f"{self.namespace}:replay"
 
     @property
     def processes(self) -> str:
-        """What the keys of all live processes begin with."""
+        """The prefix of the keys of live processes."""
         return f"{self.namespace}:process:"
 
     def process(self, name: str) -> str:
-        """The version id that a live process serves; expires within seconds unless renewed."""
+        """The version id that a live process serves; expires within seconds unless it is renewed."""
         return f"{self.processes}{name}"
 
     def version(self, version: str) -> str:
-        """What all keys of a version begin with."""
+        """The prefix of the keys of a version."""
         return f"{self.namespace}:v:{version}:"
 
     def manifest(self, version: str) -> str:
-        """The manifest. Written last and removed last: a version without it is not wholly there."""
+        """The manifest. Written last and removed last: a version without it is incomplete."""
         return f"{self.version(version)}manifest"
 
     def block(self, version: str, row: int) -> str:
@@ -87,66 +84,65 @@ class Keys:
         return f"{self.version(version)}t:{file}:{chunk}"
 
     def ranked_lists(self, version: str) -> str:
-        """What the keys of a version's ranked lists begin with."""
+        """The prefix of the keys of a version's ranked lists."""
         return f"{self.version(version)}l:"
 
     def ranked(self, version: str, row: int, context: str) -> str:
-        """The ranked list of a viewer in a context (service.ranking.ranked_list.CachedList). Always expires."""
+        """The ranked list of a viewer in a context (service.ranking.cached_list.CachedList). Always expires."""
         return f"{self.ranked_lists(version)}{row}:{context}"
 
     def shard(self, shard: int) -> str:
-        """What all keys of a shard begin with."""
+        """The prefix of the keys of a shard."""
         return f"{self.namespace}:{{{shard}}}:"
 
     def live(self, user_id: str) -> str:
-        """The live record of a person (models.live_state.user_record). Never expires."""
+        """The live record of a user (models.live_state.user_record). Never expires."""
         return f"{self.shard(shard_of(user_id))}u:{user_id}"
 
-    def seen(self, user_id: str) -> str:
-        """The events of a viewer that were acknowledged lately (models.event_log.deduplication). Expires after 48
-        hours."""
+    def recent_events(self, user_id: str) -> str:
+        """The recently acknowledged events of a viewer (models.event_log.deduplication). Expires after 48 hours."""
         return f"{self.shard(shard_of(user_id))}seen:{user_id}"
 
     def live_profile(self, user_id: str) -> str:
-        """The profile columns that were put since the floor (models.live_state.profile_changes). Never expires."""
+        """The profile columns written since the watermark (models.live_state.profile_changes). Never expires."""
         return f"{self.shard(shard_of(user_id))}p:{user_id}"
 
     def log(self, shard: int) -> str:
-        """The event log of a shard, a stream of models.event_log.event.Entry; what is archived leaves it."""
+        """The event log of a shard, a stream of models.event_log.event.Entry; archived entries are removed."""
         return f"{self.shard(shard)}log"
 
     def archived(self, shard: int) -> str:
-        """The stream id up to which the log of a shard is archived and wholly applied."""
+        """The consumed position: up to it the log of a shard is archived and applied."""
         return f"{self.shard(shard)}archived"
 
-    def mending(self, shard: int) -> str:
-        """Which worker works off the log of a shard, and until when (service.worker.shard_leases)."""
+    def log_lease(self, shard: int) -> str:
+        """The worker that consumes the log of a shard, and until when (service.worker.shard_leases)."""
         return f"{self.shard(shard)}mending"
 
     @property
     def watermark(self) -> str:
-        """The stamp up to which live records were dropped, in decimal: no version with an earlier cut can be
-        activated."""
+        """The retention watermark, a timestamp in decimal: older live state was dropped, and no version with an earlier
+        cut can be activated."""
         return f"{self.namespace}:floor"
 
     @property
     def hidden_log(self) -> str:
-        """The changes of flags in their order, a stream of models.live_state.visibility.FlagChange."""
+        """The hidden log: the changes of flags in their order, a stream of models.live_state.visibility.FlagChange."""
         return f"{self.namespace}:{{hidden}}:log"
 
     @property
     def hidden_epoch(self) -> str:
-        """How many changes of flags there were, in decimal; absent before the first. Written with the log."""
+        """The number of changes of flags so far, in decimal; absent before the first. Written with the hidden log."""
         return f"{self.namespace}:{{hidden}}:epoch"
 
     @property
     def touched(self) -> str:
-        """People by the stamp of their last change that calls for another block (SyncStore.timestamps_raise)."""
+        """Users by the timestamp of their last change that makes their block stale (SyncStore.timestamps_raise)."""
         return f"{self.namespace}:touched"
 
     @property
     def exposure(self) -> str:
-        """The people who were shown more often than they should be within a day (models.live_state.exposure)."""
+        """The users who were shown too often within a day (models.live_state.exposure)."""
         return f"{self.namespace}:exposure"
 
     def erasure(self, name: str) -> str:
@@ -155,27 +151,27 @@ class Keys:
 
     @property
     def erasures(self) -> str:
-        """Set of the keyed hashes whose erasures are not done."""
+        """Set of the keyed hashes of users whose erasures are not done."""
         return f"{self.namespace}:erasures"
 
     @property
     def erased(self) -> str:
-        """Record of keyed hashes of erased people's ids (models.live_state.erased_ids)."""
+        """Record of the keyed hashes of erased users' ids (models.live_state.erased_ids)."""
         return f"{self.namespace}:erased"
 
     @property
     def erased_key(self) -> str:
-        """The key of those hashes, made once."""
+        """The key of these hashes, drawn once."""
         return f"{self.namespace}:erased:key"
 
     def newcomer(self, version: str, user_id: str) -> str:
-        """What a version has of a person whom its tables do not know (models.version.new_user_record.Newcomer)."""
+        """The record of a user whom the version's tables do not have (models.version.new_user_record.Newcomer)."""
         return f"{self.version(version)}n:{user_id}"
 
     def replayed(self, version: str) -> str:
-        """Up to when those who changed since the version's cut have their blocks in it, microseconds in decimal."""
+        """The time up to which users who changed since the version's cut have blocks in it, microseconds in decimal."""
         return f"{self.version(version)}replayed"
 
     def followed(self, version: str) -> str:
-        """The activation of the version after which everybody whom a switch passes over was queued again."""
+        """The last activation of the version after which users without a replayed block were queued again."""
         return f"{self.version(version)}followed"

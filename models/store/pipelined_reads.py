@@ -1,8 +1,7 @@
-"""Small reads over one connection that all requests of a process share.
+"""Small reads over one pipelined connection that all requests of a process share.
 
-A client library takes a connection for each call, writes, waits and gives it back, in more Python than all else that a
-cached answer needs. Here commands go out as they come, several of a turn of the loop in one packet, and answers come
-back in their order.
+A client library acquires a connection for each call, which costs more Python than the rest of a cached answer. Here
+commands are sent at once, all of one loop iteration in one packet, and are answered in their order.
 """
 
 import asyncio
@@ -14,10 +13,10 @@ import hiredis
 from redis.asyncio import Connection, UnixDomainSocketConnection
 
 SLICES = 8
-"""pieces that the time for an answer is counted in (models.store.deadline.Patience says why)"""
+"""slices in which the timeout is counted (see models.store.deadline.Deadline)"""
 
-_OWN = frozenset({"host", "port", "path", "username", "password", "db"})
-_NOTHING_TO_US = frozenset(
+_USED = frozenset({"host", "port", "path", "username", "password", "db"})
+_IGNORED = frozenset(
     {
         "retry",
         "protocol",
@@ -28,72 +27,71 @@ _NOTHING_TO_US = frozenset(
         "himport_registry",
     }
 )
-"""arguments of the client library's connections that its own exchanges need"""
+"""arguments of the client library's connections that only its own exchanges need"""
 
 Dial = Callable[[Callable[[], "_Connection"]], Awaitable[object]]
 """connects a protocol to the server"""
 
 
 class PipelineError(Exception):
-    """The connection is not there, or the server answered with an error: another way has to find out what is wrong."""
+    """The connection is lost, or the server answered with an error; the client library has to find out why."""
 
 
 class PipelinedReads:
-    """Reads values; connects when it is first asked, and again where the connection was lost or is too slow.
+    """Reads values; connects on the first read, and again if the connection is lost or too slow.
 
-    An answer that has not come in time is given up. What was sent behind it may still come; whoever asks later gets a
-    connection of its own.
+    After a timeout the connection is left to the reads that are in flight, and later reads use another one.
     """
 
     def __init__(self, dial: Dial, handshake: Sequence[Sequence[str]], timeout_s: float) -> None:
-        """`handshake` are commands that every connection begins with."""
+        """`handshake` are the first commands of every connection."""
         self._dial = dial
-        self._greeting = [encoded(command) for command in handshake]
+        self._handshake = [encoded(command) for command in handshake]
         self._timeout_s = timeout_s
-        self._wire: _Connection | None = None
+        self._connection: _Connection | None = None
         self._connecting = asyncio.Lock()
 
     async def answer(self, *command: str) -> Any:
         """What the server answers to a command that changes nothing.
 
-        Raises TimeoutError where no answer comes in time, PipelineError where none can come this way.
+        Raises TimeoutError if no answer comes in time, PipelineError if the connection fails or the server refuses.
         """
-        wire = self._wire
-        if wire is None or wire.is_left:
-            wire = await self._connected()
-        answer = await wire.ask(encoded(command))
+        connection = self._connection
+        if connection is None or connection.is_retired:
+            connection = await self._open()
+        answer = await connection.ask(encoded(command))
         if isinstance(answer, hiredis.HiredisError):
             raise PipelineError(str(answer))
         return answer
 
-    async def _connected(self) -> "_Connection":
+    async def _open(self) -> "_Connection":
         async with asyncio.timeout(self._timeout_s), self._connecting:
-            if self._wire is not None and not self._wire.is_left:
-                return self._wire
-            wire = _Connection(self._timeout_s / SLICES)
+            if self._connection is not None and not self._connection.is_retired:
+                return self._connection
+            connection = _Connection(self._timeout_s / SLICES)
             try:
-                await self._dial(lambda: wire)
+                await self._dial(lambda: connection)
             except TimeoutError:
                 raise
             except OSError as error:
                 raise PipelineError(str(error)) from error
-            for command in self._greeting:
-                wire.handshake(command)
-            self._wire = wire
-            return wire
+            for command in self._handshake:
+                connection.handshake(command)
+            self._connection = connection
+            return connection
 
     def close(self) -> None:
-        """Drops the connection."""
-        if self._wire is not None:
-            self._wire.drop()
+        """Closes the connection."""
+        if self._connection is not None:
+            self._connection.drop()
 
 
 class _Connection(asyncio.Protocol):
-    """One connection: who waits for its answers, in the order in which they were asked."""
+    """One connection and the reads in flight, in the order in which they were sent."""
 
     def __init__(self, slice_s: float) -> None:
-        self.is_left = False
-        """nothing more is asked over it"""
+        self.is_retired = False
+        """no further read is sent over it"""
         self._slice_s = slice_s
         self._reader = hiredis.Reader()
         self._waiting: deque[tuple[asyncio.Future[Any], int]] = deque()
@@ -104,9 +102,9 @@ class _Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def ask(self, command: bytes) -> asyncio.Future[Any]:
-        """What will be answered; TimeoutError or PipelineError where nothing is."""
+        """A future of the answer; it raises TimeoutError or PipelineError if there is none."""
         waiter: asyncio.Future[Any] = self._loop.create_future()
-        if self._transport is None or self.is_left:
+        if self._transport is None or self.is_retired:
             waiter.set_exception(PipelineError("the connection was lost"))
             return waiter
         self._waiting.append((waiter, self._slices + SLICES))
@@ -118,17 +116,17 @@ class _Connection(asyncio.Protocol):
         return waiter
 
     def handshake(self, command: bytes) -> None:
-        """Sends a command whose refusal makes the connection useless."""
+        """Sends a command; if it fails the connection is closed."""
         self.ask(command).add_done_callback(self._handshaken)
 
     def drop(self) -> None:
-        """Closes the connection at once; whoever still waits gets a PipelineError."""
-        self.is_left = True
+        """Closes the connection at once; reads in flight raise PipelineError."""
+        self.is_retired = True
         if self._transport is not None:
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # a stream's; those of uvloop are of no class of asyncio
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's classes do not derive from it
 
     def data_received(self, data: bytes) -> None:
         reader, waiting = self._reader, self._waiting
@@ -138,11 +136,11 @@ class _Connection(asyncio.Protocol):
                 waiter, _ = waiting.popleft()
                 if not waiter.done():
                     waiter.set_result(answer)
-        except (hiredis.HiredisError, IndexError):  # not what a server says, or more than it was asked
+        except (hiredis.HiredisError, IndexError):  # a protocol error, or an answer without a read
             self.drop()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.is_left, self._transport = True, None
+        self.is_retired, self._transport = True, None
         if self._timer is not None:
             self._timer.cancel()
         while self._waiting:
@@ -151,20 +149,20 @@ class _Connection(asyncio.Protocol):
                 waiter.set_exception(PipelineError(str(error or "the connection was lost")))
 
     def _send(self) -> None:
-        """Sends what was asked since the loop last came by: one call of the system wakes the server for all of it."""
+        """Sends the reads of this loop iteration in one system call."""
         unsent, self._unsent = self._unsent, []
         if self._transport is not None:
             self._transport.write(b"".join(unsent))
 
     def _count(self) -> None:
-        """One slice of time has gone: gives up what is due by it."""
+        """Counts one slice; times out the reads that are due."""
         self._timer = None
         self._slices += 1
         for waiter, due in self._waiting:
             if due <= self._slices and not waiter.done():
                 waiter.set_exception(TimeoutError())
-                self.is_left = True
-        if self.is_left and all(waiter.done() for waiter, _ in self._waiting):
+                self.is_retired = True
+        if self.is_retired and all(waiter.done() for waiter, _ in self._waiting):
             self.drop()
         elif self._waiting:
             self._timer = self._loop.call_later(self._slice_s, self._count)
@@ -175,17 +173,17 @@ class _Connection(asyncio.Protocol):
 
 
 def encoded(command: Sequence[str]) -> bytes:
-    """The bytes of a command in the protocol of Redis."""
+    """The bytes of a command in the Redis protocol."""
     parts = [part.encode() for part in command]
     return b"*%d\r\n%b" % (len(parts), b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts]))
 
 
 def pipelined_reads_to(kind: type[object], options: Mapping[str, Any], timeout_s: float) -> PipelinedReads | None:
-    """The lane to the server that a client library connects to by these means; None where it takes more than that.
+    """Pipelined reads from the server of a client library; None if its connections need other arguments.
 
     `kind` is the library's class of connection, `options` are its arguments.
     """
-    if options.keys() - _OWN - _NOTHING_TO_US:
+    if options.keys() - _USED - _IGNORED:
         return None
     loop = asyncio.get_running_loop()
     dial: Dial

@@ -1,36 +1,36 @@
-"""What the product asks of a store: keys are text, values are bytes.
+"""The operations that the product needs of a store: keys are text, values are bytes.
 
-Two faces of the same operations. `SyncStore` serves the night, the commands and the worker, `AsyncStore` the service.
-Every operation raises StoreUnavailableError where no answer comes in time and StoreRefusedError where the store
-answers and will not (full, read-only, a value of another kind); nothing of the client library below gets through.
+`SyncStore` has all of them, for the night, the commands and the worker. `AsyncStore` has those that the service awaits.
+Every operation raises StoreUnavailableError if no answer comes in time, and StoreRefusedError if the store rejects the
+operation (full, read-only, a value of another type). No error of the client library leaves this package.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from models.store.transaction import Commit
 
-BEGINNING = "0-0"
+STREAM_START = "0-0"
 """the position before the first entry of a stream"""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreInfo:
-    """What a store says of itself; a cluster's primaries are added up."""
+    """Memory and persistence of a store; the sum over the primaries of a cluster."""
 
     memory_used_bytes: int
     memory_limit_bytes: int | None
     """None: no limit"""
     eviction_policy: str
     append_only: bool
-    """writes are appended to a file on disk, on every primary"""
+    """every primary appends its writes to a file on disk"""
     keys_read: int = 0
-    """keys that were asked for since the store was started, there or not"""
+    """keys that were read since the store was started, hits and misses"""
     compacting: bool = False
-    """that file is being written anew, on some primary"""
+    """some primary is rewriting that file"""
     compacted: bool = True
-    """the last time that it was, it came to its end"""
+    """the last rewrite succeeded"""
 
 
 class SyncStore(Protocol):
@@ -45,15 +45,15 @@ class SyncStore(Protocol):
         ...
 
     def set(self, key: str, value: bytes, ttl_s: float | None = None) -> None:
-        """Write one value; without `ttl_s` it never expires, whatever it did before."""
+        """Writes one value. Without `ttl_s` it never expires, even if the former value did."""
         ...
 
     def set_many(self, pairs: Iterable[tuple[str, bytes]], ttl_s: float | None = None) -> None:
-        """Write many values in batches of about a megabyte; not atomic as a whole. The way to load a version."""
+        """Writes many values in batches of about a megabyte; not atomic as a whole. Used to load a version."""
         ...
 
     def delete(self, keys: Iterable[str]) -> int:
-        """Remove keys of any kind; how many there were."""
+        """Removes keys of any type; returns how many existed."""
         ...
 
     def count(self, keys: Iterable[str]) -> int:
@@ -61,23 +61,23 @@ class SyncStore(Protocol):
         ...
 
     def expire_many(self, keys: Iterable[str], ttl_s: float | None) -> int:
-        """Let keys expire in `ttl_s` seconds, or never (None); how many of them this changed."""
+        """Sets the expiry of keys to `ttl_s` seconds, or removes it (None); returns how many keys this changed."""
         ...
 
     def ttl_s(self, key: str) -> float | None:
-        """Seconds until a key expires; None where it never does or does not exist."""
+        """Seconds until a key expires; None if it never expires or does not exist."""
         ...
 
     def scan(self, prefix: str) -> Iterator[str]:
-        """Keys that begin so, in no order. One written or removed meanwhile may be missed; one may come twice."""
+        """Keys with this prefix, unordered. May miss a key that is written or removed meanwhile, and repeat one."""
         ...
 
     def compare_and_set(self, key: str, expected: bytes | None, value: bytes) -> bool:
-        """Write `value` where the key still holds `expected` (None: does not exist); whether it did."""
+        """Writes `value` if the key still holds `expected` (None: does not exist); returns whether it did."""
         ...
 
     def queue_add(self, key: str, members: Sequence[bytes], due_s: float) -> int:
-        """Queue members for the moment `due_s` (epoch seconds); one that waits already keeps its own. How many came."""
+        """Queues members, due at `due_s` (epoch seconds); returns how many are new. A queued one keeps its due time."""
         ...
 
     def queue_take(self, key: str, now_s: float, lease_s: float, limit: int) -> list[bytes]:
@@ -85,7 +85,7 @@ class SyncStore(Protocol):
         ...
 
     def queue_done(self, key: str, members: Sequence[bytes]) -> int:
-        """Drop members from the queue; how many were in it."""
+        """Removes members from the queue; returns how many were in it."""
         ...
 
     def queue_length(self, key: str) -> int:
@@ -93,27 +93,15 @@ class SyncStore(Protocol):
         ...
 
     def queue_members(self, key: str) -> list[bytes]:
-        """All that wait or are leased, earliest due first."""
-        ...
-
-    def list_push(self, key: str, value: bytes, keep: int) -> None:
-        """Put a value at the head of a list and cut the list to `keep`."""
-        ...
-
-    def list_read(self, key: str, limit: int) -> list[bytes]:
-        """The first `limit` values of a list, newest first."""
-        ...
-
-    def list_remove(self, key: str, value: bytes) -> bool:
-        """Remove the newest occurrence of a value; whether there was one."""
+        """All members that wait or are leased, earliest due first."""
         ...
 
     def members_add(self, key: str, members: Sequence[bytes]) -> int:
-        """Add to a set; how many it did not have."""
+        """Adds members to a set; returns how many are new."""
         ...
 
     def members_remove(self, key: str, members: Sequence[bytes]) -> int:
-        """Remove from a set; how many it had."""
+        """Removes members from a set; returns how many were in it."""
         ...
 
     def members(self, key: str) -> frozenset[bytes]:
@@ -121,23 +109,23 @@ class SyncStore(Protocol):
         ...
 
     def fields_set(self, key: str, fields: Mapping[str, bytes]) -> None:
-        """Write named fields of a record; the others stay."""
+        """Writes named fields of a record and leaves its other fields."""
         ...
 
     def fields_delete(self, key: str, names: Sequence[str]) -> int:
-        """Remove named fields of a record; how many there were."""
+        """Removes named fields of a record; returns how many existed."""
         ...
 
     def fields(self, key: str) -> dict[str, bytes]:
-        """All fields of a record; empty where there is none."""
+        """All fields of a record; empty if there is no record."""
         ...
 
     def commit(self, commits: Sequence[Commit]) -> list[bool]:
-        """Make each of these commits whose guards hold, each by itself atomic; which were made, in their order.
+        """Applies each commit whose guards hold; returns which were applied, in their order.
 
-        All that one does is done before anybody else reads or writes any of its keys, or none of it is. Guards and
-        writes of a kind other than a value, and appends to anything but a stream, raise StoreRefusedError; some of the
-        other commits may then have been made.
+        Each commit is atomic by itself: no other client sees or changes any of its keys while it is half applied.
+        Guards and writes of a key that holds anything but a value, and appends to anything but a stream, raise
+        StoreRefusedError; some of the other commits may then have been applied.
         """
         ...
 
@@ -146,11 +134,11 @@ class SyncStore(Protocol):
         ...
 
     def stream_trim(self, key: str, upto: str) -> int:
-        """Drop the entries of a stream up to a position, itself included; how many."""
+        """Removes the entries of a stream up to and including a position; returns how many."""
         ...
 
     def stream_delete(self, key: str, positions: Sequence[str]) -> int:
-        """Drop single entries of a stream; how many there were."""
+        """Removes single entries of a stream; returns how many existed."""
         ...
 
     def stream_length(self, key: str) -> int:
@@ -158,23 +146,23 @@ class SyncStore(Protocol):
         ...
 
     def timestamps_raise(self, key: str, timestamps_us: Mapping[str, int]) -> None:
-        """Note stamps (below 2^53) under names; one that stands there already stays if it is later."""
+        """Stores timestamps (below 2^53) by name; a later timestamp of the same name stays."""
         ...
 
     def timestamps_after(self, key: str, timestamp_us: int, limit: int) -> list[tuple[str, int]]:
-        """Up to `limit` names whose stamps are later than this, earliest first, with their stamps."""
+        """Up to `limit` names whose timestamps are later than this, earliest first, with their timestamps."""
         ...
 
     def timestamps_drop(self, key: str, upto: int) -> int:
-        """Forget the names whose stamps are not later than this; how many."""
+        """Removes the names whose timestamps are not later than this; returns how many."""
         ...
 
     def timestamps_remove(self, key: str, names: Sequence[str]) -> int:
-        """Forget names, whatever their stamps; how many there were."""
+        """Removes names with any timestamp; returns how many existed."""
         ...
 
     def ping(self) -> None:
-        """Return once the store has answered."""
+        """Returns as soon as the store has answered."""
         ...
 
     def info(self) -> StoreInfo:
@@ -182,16 +170,16 @@ class SyncStore(Protocol):
         ...
 
     def compact(self) -> None:
-        """Begin to write the store's file anew, without what was deleted; `info` says when that is over."""
+        """Starts to rewrite the store's file without what was deleted; `info` says when that has ended."""
         ...
 
     def close(self) -> None:
-        """Release connections and, with the embedded store, the hold on its server."""
+        """Releases connections and, with the embedded store, the hold on its server."""
         ...
 
 
 class AsyncStore(Protocol):
-    """The same operations with the same meaning, awaited; bound to one event loop."""
+    """The operations that the service needs, awaited, as SyncStore documents them; bound to one event loop."""
 
     async def get(self, key: str) -> bytes | None: ...
 
@@ -203,41 +191,13 @@ class AsyncStore(Protocol):
 
     async def delete(self, keys: Iterable[str]) -> int: ...
 
-    async def count(self, keys: Iterable[str]) -> int: ...
-
-    async def expire_many(self, keys: Iterable[str], ttl_s: float | None) -> int: ...
-
-    async def ttl_s(self, key: str) -> float | None: ...
-
-    def scan(self, prefix: str) -> AsyncIterator[str]: ...
-
     async def compare_and_set(self, key: str, expected: bytes | None, value: bytes) -> bool: ...
 
     async def queue_add(self, key: str, members: Sequence[bytes], due_s: float) -> int: ...
 
-    async def queue_take(self, key: str, now_s: float, lease_s: float, limit: int) -> list[bytes]: ...
-
-    async def queue_done(self, key: str, members: Sequence[bytes]) -> int: ...
-
-    async def queue_length(self, key: str) -> int: ...
-
-    async def queue_members(self, key: str) -> list[bytes]: ...
-
-    async def list_push(self, key: str, value: bytes, keep: int) -> None: ...
-
-    async def list_read(self, key: str, limit: int) -> list[bytes]: ...
-
-    async def list_remove(self, key: str, value: bytes) -> bool: ...
-
     async def members_add(self, key: str, members: Sequence[bytes]) -> int: ...
 
-    async def members_remove(self, key: str, members: Sequence[bytes]) -> int: ...
-
-    async def members(self, key: str) -> frozenset[bytes]: ...
-
     async def fields_set(self, key: str, fields: Mapping[str, bytes]) -> None: ...
-
-    async def fields_delete(self, key: str, names: Sequence[str]) -> int: ...
 
     async def fields(self, key: str) -> dict[str, bytes]: ...
 
@@ -245,24 +205,8 @@ class AsyncStore(Protocol):
 
     async def stream_read(self, key: str, after: str, limit: int) -> list[tuple[str, bytes]]: ...
 
-    async def stream_trim(self, key: str, upto: str) -> int: ...
-
-    async def stream_delete(self, key: str, positions: Sequence[str]) -> int: ...
-
-    async def stream_length(self, key: str) -> int: ...
-
-    async def timestamps_raise(self, key: str, timestamps_us: Mapping[str, int]) -> None: ...
-
-    async def timestamps_after(self, key: str, timestamp_us: int, limit: int) -> list[tuple[str, int]]: ...
-
-    async def timestamps_drop(self, key: str, upto: int) -> int: ...
-
-    async def timestamps_remove(self, key: str, names: Sequence[str]) -> int: ...
-
     async def ping(self) -> None: ...
 
     async def info(self) -> StoreInfo: ...
-
-    async def compact(self) -> None: ...
 
     async def aclose(self) -> None: ...

@@ -1,7 +1,7 @@
-"""The awaited face of a Redis or Valkey server, or of a cluster."""
+"""AsyncStore over a Redis or Valkey server, or over a cluster."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
@@ -15,15 +15,15 @@ from models.store.protocol import StoreInfo
 from models.store.redis_commands import Command
 from models.store.transaction import Commit
 
-FEW = 16
-"""parts of a command that is sent over the lane, at most: a large answer would keep others waiting"""
+MOST_PIPELINED_PARTS = 16
+"""the longest command that is sent over the pipelined connection: a large answer would delay the others"""
 
 
 class ClusterSlots(AbstractAsyncContextManager[None]):
-    """What a caller enters before it uses a cluster's client.
+    """A slot for one call of a cluster's client, and the client's initialisation before the first.
 
-    The client's pools raise when they are exhausted, where a single server's lets callers wait; and calls made before
-    it knows the nodes go to any of them, whose redirections then close connections that others use.
+    Unlike a single server's pool, the client's pools raise if they are exhausted. Calls made before the client knows
+    the nodes go to any of them, and their redirections then close connections that are in use.
     """
 
     def __init__(self, client: RedisCluster, connections: int) -> None:
@@ -43,47 +43,47 @@ class ClusterSlots(AbstractAsyncContextManager[None]):
 
 
 class AsyncServerStore:
-    """AsyncStore over redis-py; the operations' meaning stands in SyncStore."""
+    """AsyncStore over redis-py."""
 
     def __init__(
         self,
         client: Redis | RedisCluster,
-        place: StoreAddress,
+        address: StoreAddress,
         resources: AsyncExitStack,
         *,
         timeout_s: float,
         connections: int,
-        lane: PipelinedReads | None = None,
+        pipelined: PipelinedReads | None = None,
     ) -> None:
-        """`resources` holds what `aclose` releases, the client included.
+        """`aclose` releases `resources`, the client among them.
 
-        `timeout_s` bounds every exchange as a whole: the wait for a connection, connecting, sending and reading, but
-        for what the loop itself was busy (see Patience).
-        `connections` is what the client opens at most; who comes later waits, as part of that time.
-        `lane` is where a few values are read; without one the client reads them.
+        `timeout_s` bounds every exchange as a whole: the wait for a connection, connecting, sending and reading,
+        without the time in which the loop was busy (see Deadline).
+        `connections` is the most that the client opens; further calls wait, and their wait counts.
+        `pipelined` reads a few values at a time; without it the client reads them.
         """
-        self._lane = lane
+        self._pipelined = pipelined
         self._client = client
         self._cluster = isinstance(client, RedisCluster)
-        self._place = place
+        self._address = address
         self._resources = resources
         self._timeout_s = timeout_s
-        # whoever comes first is served first: the library's own waiting for a connection lets later ones pass earlier
+        # first come, first served: the library's own wait for a connection lets later calls overtake earlier ones
         self._slots: AbstractAsyncContextManager[None] = asyncio.Semaphore(connections)
         if isinstance(client, RedisCluster):
             self._slots = ClusterSlots(client, connections)
 
-    async def _one(self, *command: str | bytes | int | float) -> Any:
+    async def _execute(self, *command: str | bytes | int | float) -> Any:
         try:
             async with Deadline(self._timeout_s), self._slots:
                 return await self._client.execute_command(*command)
         except CLIENT_ERRORS as error:
-            raise self._place.failure(error) from error
+            raise self._address.failure(error) from error
 
-    async def _all(self, batch: Sequence[Command], *, atomic: bool = False) -> list[Any]:
-        """The answers to several commands, sent together."""
+    async def _execute_all(self, batch: Sequence[Command], *, atomic: bool = False) -> list[Any]:
+        """The answers to several commands that are sent together."""
         if len(batch) == 1:
-            return [await self._one(*batch[0])]
+            return [await self._execute(*batch[0])]
         try:
             async with (
                 Deadline(self._timeout_s),
@@ -94,7 +94,7 @@ class AsyncServerStore:
                     pipeline.execute_command(*command)
                 return list(await pipeline.execute())
         except CLIENT_ERRORS as error:
-            raise self._place.failure(error) from error
+            raise self._address.failure(error) from error
 
     async def get(self, key: str) -> bytes | None:
         value: bytes | None = await self._read("GET", key)
@@ -106,147 +106,67 @@ class AsyncServerStore:
         if not self._cluster:
             values: list[bytes | None] = await self._read("MGET", *keys)
             return values
-        return await self._all(redis_commands.read(keys, self._cluster))
+        return await self._execute_all(redis_commands.read(keys, self._cluster))
 
     async def _read(self, *command: str) -> Any:
-        """The answer to a command that changes nothing."""
-        if self._lane is not None and len(command) <= FEW:
+        """The answer to a command that only reads."""
+        if self._pipelined is not None and len(command) <= MOST_PIPELINED_PARTS:
             try:
-                return await self._lane.answer(*command)
+                return await self._pipelined.answer(*command)
             except TimeoutError as error:
-                raise self._place.failure(error) from error
+                raise self._address.failure(error) from error
             except PipelineError:
-                pass  # the client does better, or finds out why nobody can
-        return await self._one(*command)
+                pass  # the client reconnects, or reports why it cannot
+        return await self._execute(*command)
 
     async def set(self, key: str, value: bytes, ttl_s: float | None = None) -> None:
-        await self._one(*redis_commands.write(key, value, ttl_s))
+        await self._execute(*redis_commands.write(key, value, ttl_s))
 
     async def set_many(self, pairs: Iterable[tuple[str, bytes]], ttl_s: float | None = None) -> None:
         for batch in redis_commands.pair_batches(pairs):
-            await self._all(redis_commands.write_all(batch, ttl_s, self._cluster), atomic=not self._cluster)
+            await self._execute_all(redis_commands.write_all(batch, ttl_s, self._cluster), atomic=not self._cluster)
 
     async def delete(self, keys: Iterable[str]) -> int:
         return await self._sum_over("UNLINK", keys)
 
-    async def count(self, keys: Iterable[str]) -> int:
-        return await self._sum_over("EXISTS", keys)
-
     async def _sum_over(self, verb: str, keys: Iterable[str]) -> int:
         total = 0
         for batch in redis_commands.key_batches(keys):
-            total += sum(await self._all(redis_commands.on_each(verb, batch, self._cluster)))
+            total += sum(await self._execute_all(redis_commands.on_each(verb, batch, self._cluster)))
         return total
-
-    async def expire_many(self, keys: Iterable[str], ttl_s: float | None) -> int:
-        total = 0
-        for batch in redis_commands.key_batches(keys):
-            total += sum(map(int, await self._all([redis_commands.expire(key, ttl_s) for key in batch])))
-        return total
-
-    async def ttl_s(self, key: str) -> float | None:
-        return redis_commands.seconds(await self._one("PTTL", key))
-
-    async def scan(self, prefix: str) -> AsyncIterator[str]:
-        keys = self._client.scan_iter(match=redis_commands.pattern(prefix), count=redis_commands.BATCH_KEYS)
-        while True:
-            try:
-                async with Deadline(self._timeout_s), self._slots:
-                    key = await anext(keys)
-            except StopAsyncIteration:
-                return
-            except CLIENT_ERRORS as error:
-                raise self._place.failure(error) from error
-            yield key.decode()
 
     async def compare_and_set(self, key: str, expected: bytes | None, value: bytes) -> bool:
-        return bool(await self._one(*redis_commands.compare_and_set(key, expected, value)))
+        return bool(await self._execute(*redis_commands.compare_and_set(key, expected, value)))
 
     async def queue_add(self, key: str, members: Sequence[bytes], due_s: float) -> int:
-        return int(await self._one(*redis_commands.queue_add(key, members, due_s))) if members else 0
-
-    async def queue_take(self, key: str, now_s: float, lease_s: float, limit: int) -> list[bytes]:
-        return list(await self._one(*redis_commands.queue_take(key, now_s, lease_s, limit)))
-
-    async def queue_done(self, key: str, members: Sequence[bytes]) -> int:
-        return int(await self._one("ZREM", key, *members)) if members else 0
-
-    async def queue_length(self, key: str) -> int:
-        return int(await self._one("ZCARD", key))
-
-    async def queue_members(self, key: str) -> list[bytes]:
-        return list(await self._one("ZRANGE", key, 0, -1))
-
-    async def list_push(self, key: str, value: bytes, keep: int) -> None:
-        await self._all(redis_commands.list_push(key, value, keep))
-
-    async def list_read(self, key: str, limit: int) -> list[bytes]:
-        return list(await self._one("LRANGE", key, 0, limit - 1)) if limit > 0 else []
-
-    async def list_remove(self, key: str, value: bytes) -> bool:
-        return bool(await self._one("LREM", key, 1, value))
+        return int(await self._execute(*redis_commands.queue_add(key, members, due_s))) if members else 0
 
     async def members_add(self, key: str, members: Sequence[bytes]) -> int:
-        return int(await self._one("SADD", key, *members)) if members else 0
-
-    async def members_remove(self, key: str, members: Sequence[bytes]) -> int:
-        return int(await self._one("SREM", key, *members)) if members else 0
-
-    async def members(self, key: str) -> frozenset[bytes]:
-        return frozenset(await self._one("SMEMBERS", key))
+        return int(await self._execute("SADD", key, *members)) if members else 0
 
     async def fields_set(self, key: str, fields: Mapping[str, bytes]) -> None:
         if fields:
-            await self._one(*redis_commands.fields_set(key, fields))
-
-    async def fields_delete(self, key: str, names: Sequence[str]) -> int:
-        return int(await self._one("HDEL", key, *names)) if names else 0
+            await self._execute(*redis_commands.fields_set(key, fields))
 
     async def fields(self, key: str) -> dict[str, bytes]:
-        record = await self._one("HGETALL", key)
+        record = await self._execute("HGETALL", key)
         return {name.decode(): value for name, value in record.items()}
 
     async def commit(self, commits: Sequence[Commit]) -> list[bool]:
-        made: list[bool] = []
+        applied: list[bool] = []
         for batch in redis_commands.commit_batches(commits):
-            made += map(bool, await self._all(batch))
-        return made
+            applied += map(bool, await self._execute_all(batch))
+        return applied
 
     async def stream_read(self, key: str, after: str, limit: int) -> list[tuple[str, bytes]]:
         return (
-            redis_commands.stream_entries(await self._one(*redis_commands.stream_read(key, after, limit)))
+            redis_commands.stream_entries(await self._execute(*redis_commands.stream_read(key, after, limit)))
             if limit > 0
             else []
         )
-
-    async def stream_trim(self, key: str, upto: str) -> int:
-        return int(await self._one(*redis_commands.stream_trim(key, upto)))
-
-    async def stream_delete(self, key: str, positions: Sequence[str]) -> int:
-        return int(await self._one("XDEL", key, *positions)) if positions else 0
-
-    async def stream_length(self, key: str) -> int:
-        return int(await self._one("XLEN", key))
-
-    async def timestamps_raise(self, key: str, timestamps_us: Mapping[str, int]) -> None:
-        if timestamps_us:
-            await self._one(*redis_commands.timestamps_raise(key, timestamps_us))
-
-    async def timestamps_after(self, key: str, timestamp_us: int, limit: int) -> list[tuple[str, int]]:
-        return (
-            redis_commands.stamped(await self._one(*redis_commands.timestamps_after(key, timestamp_us, limit)))
-            if limit > 0
-            else []
-        )
-
-    async def timestamps_drop(self, key: str, upto: int) -> int:
-        return int(await self._one("ZREMRANGEBYSCORE", key, "-inf", upto))
-
-    async def timestamps_remove(self, key: str, names: Sequence[str]) -> int:
-        return int(await self._one("ZREM", key, *names)) if names else 0
 
     async def ping(self) -> None:
-        await self._one("PING")
+        await self._execute("PING")
 
     async def info(self) -> StoreInfo:
         try:
@@ -255,20 +175,9 @@ class AsyncServerStore:
                     return redis_commands.store_info(await self._client.info(target_nodes=RedisCluster.PRIMARIES))
                 return redis_commands.store_info(await self._client.info())
         except CLIENT_ERRORS as error:
-            raise self._place.failure(error) from error
-
-    async def compact(self) -> None:
-        try:
-            async with Deadline(self._timeout_s), self._slots:
-                if isinstance(self._client, RedisCluster):
-                    nodes = self._client.get_primaries()
-                    await self._client.execute_command("BGREWRITEAOF", target_nodes=nodes)
-                else:
-                    await self._client.execute_command("BGREWRITEAOF")  # type: ignore[no-untyped-call]
-        except CLIENT_ERRORS as error:
-            raise self._place.failure(error) from error
+            raise self._address.failure(error) from error
 
     async def aclose(self) -> None:
-        if self._lane is not None:
-            self._lane.close()
+        if self._pipelined is not None:
+            self._pipelined.close()
         await self._resources.aclose()

@@ -1,4 +1,4 @@
-"""The blocking face of a Redis or Valkey server, or of a cluster."""
+"""SyncStore over a Redis or Valkey server, or over a cluster."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -14,49 +14,49 @@ from models.store.transaction import Commit
 
 
 class ServerStore:
-    """SyncStore over redis-py; the operations' meaning stands there."""
+    """SyncStore over redis-py."""
 
-    def __init__(self, client: Redis | RedisCluster, place: StoreAddress, resources: ExitStack) -> None:
-        """`resources` holds what `close` releases, the client included."""
+    def __init__(self, client: Redis | RedisCluster, address: StoreAddress, resources: ExitStack) -> None:
+        """`close` releases `resources`, the client among them."""
         self._client = client
         self._cluster = isinstance(client, RedisCluster)
-        self._place = place
+        self._address = address
         self._resources = resources
 
-    def _one(self, *command: str | bytes | int | float) -> Any:
+    def _execute(self, *command: str | bytes | int | float) -> Any:
         try:
             return self._client.execute_command(*command)  # type: ignore[no-untyped-call]
         except CLIENT_ERRORS as error:
-            raise self._place.failure(error) from error
+            raise self._address.failure(error) from error
 
-    def _all(self, batch: Sequence[Command], *, atomic: bool = False) -> list[Any]:
-        """The answers to several commands, sent together."""
+    def _execute_all(self, batch: Sequence[Command], *, atomic: bool = False) -> list[Any]:
+        """The answers to several commands that are sent together."""
         if len(batch) == 1:
-            return [self._one(*batch[0])]
+            return [self._execute(*batch[0])]
         try:
             with self._client.pipeline(transaction=atomic) as pipeline:
                 for command in batch:
                     pipeline.execute_command(*command)
                 return list(pipeline.execute())
         except CLIENT_ERRORS as error:
-            raise self._place.failure(error) from error
+            raise self._address.failure(error) from error
 
     def get(self, key: str) -> bytes | None:
-        value: bytes | None = self._one("GET", key)
+        value: bytes | None = self._execute("GET", key)
         return value
 
     def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         if not keys:
             return []
-        answers = self._all(redis_commands.read(keys, self._cluster))
+        answers = self._execute_all(redis_commands.read(keys, self._cluster))
         return answers if self._cluster else answers[0]
 
     def set(self, key: str, value: bytes, ttl_s: float | None = None) -> None:
-        self._one(*redis_commands.write(key, value, ttl_s))
+        self._execute(*redis_commands.write(key, value, ttl_s))
 
     def set_many(self, pairs: Iterable[tuple[str, bytes]], ttl_s: float | None = None) -> None:
         for batch in redis_commands.pair_batches(pairs):
-            self._all(redis_commands.write_all(batch, ttl_s, self._cluster), atomic=not self._cluster)
+            self._execute_all(redis_commands.write_all(batch, ttl_s, self._cluster), atomic=not self._cluster)
 
     def delete(self, keys: Iterable[str]) -> int:
         return self._sum_over("UNLINK", keys)
@@ -67,112 +67,103 @@ class ServerStore:
     def _sum_over(self, verb: str, keys: Iterable[str]) -> int:
         total = 0
         for batch in redis_commands.key_batches(keys):
-            total += sum(self._all(redis_commands.on_each(verb, batch, self._cluster)))
+            total += sum(self._execute_all(redis_commands.on_each(verb, batch, self._cluster)))
         return total
 
     def expire_many(self, keys: Iterable[str], ttl_s: float | None) -> int:
         total = 0
         for batch in redis_commands.key_batches(keys):
-            total += sum(map(int, self._all([redis_commands.expire(key, ttl_s) for key in batch])))
+            total += sum(map(int, self._execute_all([redis_commands.expire(key, ttl_s) for key in batch])))
         return total
 
     def ttl_s(self, key: str) -> float | None:
-        return redis_commands.seconds(self._one("PTTL", key))
+        return redis_commands.seconds(self._execute("PTTL", key))
 
     def scan(self, prefix: str) -> Iterator[str]:
         try:
             for key in self._client.scan_iter(match=redis_commands.pattern(prefix), count=redis_commands.BATCH_KEYS):
                 yield key.decode()
         except CLIENT_ERRORS as error:
-            raise self._place.failure(error) from error
+            raise self._address.failure(error) from error
 
     def compare_and_set(self, key: str, expected: bytes | None, value: bytes) -> bool:
-        return bool(self._one(*redis_commands.compare_and_set(key, expected, value)))
+        return bool(self._execute(*redis_commands.compare_and_set(key, expected, value)))
 
     def queue_add(self, key: str, members: Sequence[bytes], due_s: float) -> int:
-        return int(self._one(*redis_commands.queue_add(key, members, due_s))) if members else 0
+        return int(self._execute(*redis_commands.queue_add(key, members, due_s))) if members else 0
 
     def queue_take(self, key: str, now_s: float, lease_s: float, limit: int) -> list[bytes]:
-        return list(self._one(*redis_commands.queue_take(key, now_s, lease_s, limit)))
+        return list(self._execute(*redis_commands.queue_take(key, now_s, lease_s, limit)))
 
     def queue_done(self, key: str, members: Sequence[bytes]) -> int:
-        return int(self._one("ZREM", key, *members)) if members else 0
+        return int(self._execute("ZREM", key, *members)) if members else 0
 
     def queue_length(self, key: str) -> int:
-        return int(self._one("ZCARD", key))
+        return int(self._execute("ZCARD", key))
 
     def queue_members(self, key: str) -> list[bytes]:
-        return list(self._one("ZRANGE", key, 0, -1))
-
-    def list_push(self, key: str, value: bytes, keep: int) -> None:
-        self._all(redis_commands.list_push(key, value, keep))
-
-    def list_read(self, key: str, limit: int) -> list[bytes]:
-        return list(self._one("LRANGE", key, 0, limit - 1)) if limit > 0 else []
-
-    def list_remove(self, key: str, value: bytes) -> bool:
-        return bool(self._one("LREM", key, 1, value))
+        return list(self._execute("ZRANGE", key, 0, -1))
 
     def members_add(self, key: str, members: Sequence[bytes]) -> int:
-        return int(self._one("SADD", key, *members)) if members else 0
+        return int(self._execute("SADD", key, *members)) if members else 0
 
     def members_remove(self, key: str, members: Sequence[bytes]) -> int:
-        return int(self._one("SREM", key, *members)) if members else 0
+        return int(self._execute("SREM", key, *members)) if members else 0
 
     def members(self, key: str) -> frozenset[bytes]:
-        return frozenset(self._one("SMEMBERS", key))
+        return frozenset(self._execute("SMEMBERS", key))
 
     def fields_set(self, key: str, fields: Mapping[str, bytes]) -> None:
         if fields:
-            self._one(*redis_commands.fields_set(key, fields))
+            self._execute(*redis_commands.fields_set(key, fields))
 
     def fields_delete(self, key: str, names: Sequence[str]) -> int:
-        return int(self._one("HDEL", key, *names)) if names else 0
+        return int(self._execute("HDEL", key, *names)) if names else 0
 
     def fields(self, key: str) -> dict[str, bytes]:
-        return {name.decode(): value for name, value in self._one("HGETALL", key).items()}
+        return {name.decode(): value for name, value in self._execute("HGETALL", key).items()}
 
     def commit(self, commits: Sequence[Commit]) -> list[bool]:
-        made: list[bool] = []
+        applied: list[bool] = []
         for batch in redis_commands.commit_batches(commits):
-            made += map(bool, self._all(batch))
-        return made
+            applied += map(bool, self._execute_all(batch))
+        return applied
 
     def stream_read(self, key: str, after: str, limit: int) -> list[tuple[str, bytes]]:
         return (
-            redis_commands.stream_entries(self._one(*redis_commands.stream_read(key, after, limit)))
+            redis_commands.stream_entries(self._execute(*redis_commands.stream_read(key, after, limit)))
             if limit > 0
             else []
         )
 
     def stream_trim(self, key: str, upto: str) -> int:
-        return int(self._one(*redis_commands.stream_trim(key, upto)))
+        return int(self._execute(*redis_commands.stream_trim(key, upto)))
 
     def stream_delete(self, key: str, positions: Sequence[str]) -> int:
-        return int(self._one("XDEL", key, *positions)) if positions else 0
+        return int(self._execute("XDEL", key, *positions)) if positions else 0
 
     def stream_length(self, key: str) -> int:
-        return int(self._one("XLEN", key))
+        return int(self._execute("XLEN", key))
 
     def timestamps_raise(self, key: str, timestamps_us: Mapping[str, int]) -> None:
         if timestamps_us:
-            self._one(*redis_commands.timestamps_raise(key, timestamps_us))
+            self._execute(*redis_commands.timestamps_raise(key, timestamps_us))
 
     def timestamps_after(self, key: str, timestamp_us: int, limit: int) -> list[tuple[str, int]]:
         return (
-            redis_commands.stamped(self._one(*redis_commands.timestamps_after(key, timestamp_us, limit)))
+            redis_commands.named_timestamps(self._execute(*redis_commands.timestamps_after(key, timestamp_us, limit)))
             if limit > 0
             else []
         )
 
     def timestamps_drop(self, key: str, upto: int) -> int:
-        return int(self._one("ZREMRANGEBYSCORE", key, "-inf", upto))
+        return int(self._execute("ZREMRANGEBYSCORE", key, "-inf", upto))
 
     def timestamps_remove(self, key: str, names: Sequence[str]) -> int:
-        return int(self._one("ZREM", key, *names)) if names else 0
+        return int(self._execute("ZREM", key, *names)) if names else 0
 
     def ping(self) -> None:
-        self._one("PING")
+        self._execute("PING")
 
     def info(self) -> StoreInfo:
         try:
@@ -180,7 +171,7 @@ class ServerStore:
                 return redis_commands.store_info(self._client.info(target_nodes=RedisCluster.PRIMARIES))
             return redis_commands.store_info(self._client.info())
         except CLIENT_ERRORS as error:
-            raise self._place.failure(error) from error
+            raise self._address.failure(error) from error
 
     def compact(self) -> None:
         try:
@@ -190,7 +181,7 @@ class ServerStore:
             else:
                 self._client.execute_command("BGREWRITEAOF")  # type: ignore[no-untyped-call]
         except CLIENT_ERRORS as error:
-            raise self._place.failure(error) from error
+            raise self._address.failure(error) from error
 
     def close(self) -> None:
         self._resources.close()

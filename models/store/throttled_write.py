@@ -1,4 +1,4 @@
-"""A large write into the store, at a pace that leaves the store to those who read from it."""
+"""A large write into the store, throttled in favour of concurrent readers."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -7,15 +7,15 @@ from models.store.protocol import SyncStore
 from models.store.redis_commands import BATCH_BYTES, pair_batches
 
 SHORT_BYTES = 1 << 18
-"""what one write carries while others read: they wait until the store has it on disk"""
+"""the size of one write while others read: they wait until the store has synced it to disk"""
 SHARED_READS_PER_S = 100.0
-"""keys that others read in a second from which on half of the store's time is theirs; below, less in proportion"""
+"""keys read per second from which on readers have half of the store's time; below, proportionally less"""
 LONGEST_PAUSE_S = 2.0
-LOOK_S = 0.5
-"""how often the store is asked how much is read"""
+MEASURE_S = 0.5
+"""how often the number of reads is measured"""
 
 
-def write_paced(
+def throttled_write(
     store: SyncStore,
     pairs: Iterable[tuple[str, bytes]],
     *,
@@ -24,41 +24,41 @@ def write_paced(
 ) -> None:
     """Writes many values without expiry; not atomic as a whole.
 
-    As fast as the store takes them where nobody reads from it; else in short writes, each followed by a pause as long
-    as it took. So it backs off by itself where the store, its disk or its host is busy.
+    Without readers it writes as fast as the store accepts; else in short writes, each followed by a pause as long as it
+    took, so that it backs off if the store, its disk or its host is busy.
     """
-    pace = Pace(store, clock)
-    for batch in pair_batches(pairs, lambda: pace.most_bytes):
+    throttle = Throttle(store, clock)
+    for batch in pair_batches(pairs, lambda: throttle.most_bytes):
         began = clock()
         store.set_many(batch)
-        pause_s = pace.pause_s(clock() - began)
-        if pause_s > 0:  # below 0 where the store was started anew and counts from nothing
+        pause_s = throttle.pause_s(clock() - began)
+        if pause_s > 0:  # below 0 if the store was started again and counts from nothing
             sleep(pause_s)
 
 
-class Pace:
-    """How much may be written at once, and how long to pause after it, by how much others read."""
+class Throttle:
+    """The size of the next write and the pause after it, given how much others read."""
 
     def __init__(self, store: SyncStore, clock: Callable[[], float]) -> None:
         self._store, self._clock = store, clock
         self._share = 1.0
-        """pause over write; until they were counted for a while, others are taken to read"""
-        self._looked_s, self._keys_read = clock(), store.info().keys_read
+        """the ratio of pause to write; at first, before a measurement, readers are assumed"""
+        self._measured_s, self._keys_read = clock(), store.info().keys_read
 
     @property
     def most_bytes(self) -> int:
-        """What the next write carries, about."""
+        """The size of the next write, about."""
         return SHORT_BYTES if self._share > 0.5 else BATCH_BYTES
 
     def pause_s(self, took_s: float) -> float:
-        """How long to pause after a write that took so long."""
-        self._look()
+        """The pause after a write of this duration."""
+        self._measure()
         return min(self._share * took_s, LONGEST_PAUSE_S)
 
-    def _look(self) -> None:
-        """Counts, now and then, what was read since: whoever writes here reads next to nothing meanwhile."""
-        passed_s = self._clock() - self._looked_s
-        if passed_s >= LOOK_S:
+    def _measure(self) -> None:
+        """Measures the reads since the last time; the writer itself reads almost nothing."""
+        passed_s = self._clock() - self._measured_s
+        if passed_s >= MEASURE_S:
             keys_read = self._store.info().keys_read
             self._share = min((keys_read - self._keys_read) / passed_s / SHARED_READS_PER_S, 1.0)
-            self._looked_s, self._keys_read = self._looked_s + passed_s, keys_read
+            self._measured_s, self._keys_read = self._measured_s + passed_s, keys_read

@@ -1,4 +1,4 @@
-"""Writes to several keys that happen together or not at all."""
+"""Atomic writes to several keys."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,15 +6,15 @@ from typing import NamedTuple
 
 
 class Guard(NamedTuple):
-    """What a key must hold for a commit to be made."""
+    """What a key must hold for a commit to be applied."""
 
     key: str
-    beginning: bytes | None
+    prefix: bytes | None
     """the first bytes of its value, at least one; None: the key does not exist"""
 
 
 class Write(NamedTuple):
-    """A value to be written."""
+    """A value to write."""
 
     key: str
     value: bytes
@@ -23,7 +23,7 @@ class Write(NamedTuple):
 
 
 class Append(NamedTuple):
-    """An entry to be put at the end of a stream."""
+    """An entry to append to a stream."""
 
     key: str
     entry: bytes
@@ -31,7 +31,7 @@ class Append(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Guards that must all hold, and what is done in one step where they do. All keys are of one slot of a cluster."""
+    """Guards, and what is applied in one step if all of them hold. All keys are in one slot of a cluster."""
 
     guards: Sequence[Guard] = ()
     writes: Sequence[Write] = ()
@@ -39,11 +39,16 @@ class Commit:
     appends: Sequence[Append] = ()
 
     def __post_init__(self) -> None:
-        if any(guard.beginning == b"" for guard in self.guards):
-            raise ValueError("every value begins with nothing: a guard compares at least one byte")
+        if any(guard.prefix == b"" for guard in self.guards):
+            raise ValueError("a guard compares at least one byte: an empty prefix always matches")
 
     @property
     def keys(self) -> list[str]:
         """All keys, in the order guards, writes, deletes, appends."""
         guarded = [guard.key for guard in self.guards]
-        return [*guarded, *(one.key for one in self.writes), *self.deletes, *(one.key for one in self.appends)]
+        return [
+            *guarded,
+            *(write.key for write in self.writes),
+            *self.deletes,
+            *(append.key for append in self.appends),
+        ]

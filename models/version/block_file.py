@@ -1,4 +1,4 @@
-"""The candidate blocks of a version on disk: one file of packed records, and where each begins."""
+"""The candidate blocks of a version on disk: a file of packed records, and a file of their offsets."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ class Blocks:
     content: NDArray[np.uint8]
     """records one after the other"""
     offsets: NDArray[np.int64]
-    """(n + 1,) int64, where each begins"""
+    """(n + 1,) int64, where each record starts"""
 
     @classmethod
     def open(cls, directory: Path, n: int) -> "Blocks":
         """The blocks of n users in a version's `blocks` directory.
 
-        Raises ArtefactError where a file is missing, truncated or of another number of users.
+        Raises ArtefactError if a file is missing, truncated or has another number of users.
         """
         path = directory / OFFSETS
         offsets = files.read_array(path, np.int64, (n + 1,))
@@ -39,7 +39,7 @@ class Blocks:
         return len(self.offsets) - 1
 
     def record(self, row: int) -> bytes:
-        """The packed block of a row; empty where it has none."""
+        """The packed block of a row; empty if it has none."""
         return self.content[self.offsets[row] : self.offsets[row + 1]].tobytes()
 
     def rows(self) -> NDArray[np.int64]:
@@ -47,14 +47,14 @@ class Blocks:
         return np.flatnonzero(np.diff(self.offsets))
 
     def records(self) -> Iterator[tuple[int, bytes]]:
-        """Every row that has a block, with it."""
+        """Every row that has a block, with its record."""
         return ((row, self.record(row)) for row in self.rows().tolist())
 
 
 def write_blocks(directory: Path, records: Iterable[bytes]) -> int:
-    """Writes packed blocks in the order of their rows, b"" for a row without one; returns how many bytes.
+    """Writes packed blocks in the order of their rows, b"" for a row without one; returns the number of bytes.
 
-    Streams: no more than one record is held. The directory is made where missing.
+    Holds one record at a time. Creates the directory if it is missing.
     """
     directory.mkdir(parents=True, exist_ok=True)
     sizes = [0]

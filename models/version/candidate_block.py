@@ -1,4 +1,4 @@
-"""The candidate block: everything the service needs of one viewer's candidates, in one packed little-endian record.
+"""The candidate block: all that the service needs of one viewer's candidates, in one packed little-endian record.
 
     byte 0          layout version (1)
     byte 1          number of pair features F
@@ -12,26 +12,23 @@
     F x m x uint8   feature codes, feature by feature
     4 bytes         CRC-32 of all before
 
-1,000 candidates with 8 features take 12,076 bytes, within the allocator's 12 KiB class. Candidates stand in the order
-of the night's cheap score, best first. A code c stands for low + c / 255 x (high - low); c / 255 is the value relative
+1,000 candidates with 8 features take 12,076 bytes, within the allocator's 12 KiB class. Candidates are in the order
+of the night's pre-rank score, best first. A code c encodes low + c / 255 x (high - low); c / 255 is the value relative
 to this viewer's other candidates.
 """
 
-import struct
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import CorruptRecordError
+from models.version.packed_record import RecordFormat
 
-LAYOUT = 1
 MAX_ROW = (1 << 24) - 1
 MAX_CANDIDATES = (1 << 16) - 1
 NARROWEST = 1e-30
-_HEADER = struct.Struct("<BBHI")
-_CHECKSUM = struct.Struct("<I")
+_FORMAT = RecordFormat("candidate block", 1, "BHI")
 _BYTES_PER_CANDIDATE = 4
 
 
@@ -56,15 +53,15 @@ class Block:
 
     @property
     def step(self) -> NDArray[np.float32]:
-        """(F,) float32: what one code is worth."""
+        """(F,) float32: the difference of two neighbouring codes."""
         return (self.high - self.low) / np.float32(255)
 
     def values(self) -> NDArray[np.float32]:
-        """(F, m) float32, the pair features as the codes keep them."""
+        """(F, m) float32, the pair features with the precision of the codes."""
         return self.codes * self.step[:, None] + self.low[:, None]
 
     def pack(self) -> bytes:
-        """The record. Raises ValueError where rows or counts do not fit the layout or shapes disagree."""
+        """The record. Raises ValueError if rows or counts do not fit the layout or shapes disagree."""
         features, m = self.codes.shape
         if m > MAX_CANDIDATES or features > 255 or not 0 <= self.viewer <= MAX_ROW:
             raise ValueError(f"a block holds at most {MAX_CANDIDATES} candidates and rows up to {MAX_ROW}")
@@ -73,38 +70,28 @@ class Block:
         if m and int(self.rows.max()) > MAX_ROW:
             raise ValueError(f"a candidate's row is above {MAX_ROW}")
         rows = self.rows.astype("<u4", copy=False)
-        body = b"".join(
+        return _FORMAT.seal(
+            (features, m, self.viewer),
             [
-                _HEADER.pack(LAYOUT, features, m, self.viewer),
                 self.low.astype("<f4", copy=False).tobytes(),
                 self.high.astype("<f4", copy=False).tobytes(),
                 (rows & 0xFFFF).astype("<u2").tobytes(),
                 (rows >> 16).astype(np.uint8).tobytes(),
                 self.sources.astype(np.uint8, copy=False).tobytes(),
                 np.ascontiguousarray(self.codes, dtype=np.uint8).tobytes(),
-            ]
+            ],
         )
-        return body + _CHECKSUM.pack(zlib.crc32(body))
 
     @classmethod
     def unpack(cls, record: bytes, people: int = MAX_ROW + 1) -> "Block":
-        """The block of a record, of a version with so many people; arrays are views of it except `rows`.
+        """The block of a record, in a version with `people` users; arrays are views of it except `rows`.
 
-        Raises CorruptRecordError for another layout, a wrong length, a wrong checksum or a candidate beyond the people:
-        compiled loops look rows up unchecked.
+        Raises CorruptRecordError, also for a candidate row that is not below `people`: kernels index without checks.
         """
-        if len(record) < _HEADER.size + _CHECKSUM.size:
-            raise CorruptRecordError(f"a candidate block of {len(record)} bytes is shorter than its header")
-        layout, features, m, viewer = _HEADER.unpack_from(record)
-        if layout != LAYOUT:
-            raise CorruptRecordError(f"candidate block of layout {layout}; this release reads layout {LAYOUT}")
-        size = _HEADER.size + 8 * features + m * (_BYTES_PER_CANDIDATE + features)
-        if len(record) != size + _CHECKSUM.size:
-            raise CorruptRecordError(f"candidate block of {len(record)} bytes where {size + _CHECKSUM.size} are due")
-        if zlib.crc32(memoryview(record)[:size]) != _CHECKSUM.unpack_from(record, size)[0]:
-            raise CorruptRecordError(f"the checksum of row {viewer}'s candidate block is wrong")
-        ranges = np.frombuffer(record, "<f4", 2 * features, _HEADER.size)
-        at = _HEADER.size + 8 * features
+        (_, features, m, viewer), end = _FORMAT.open(record)
+        at = _FORMAT.payload_start + 8 * features
+        _FORMAT.check_length(end, at + m * (_BYTES_PER_CANDIDATE + features))
+        ranges = np.frombuffer(record, "<f4", 2 * features, _FORMAT.payload_start)
         rows = np.frombuffer(record, "<u2", m, at).astype(np.uint32)
         rows |= np.frombuffer(record, np.uint8, m, at + 2 * m).astype(np.uint32) << np.uint32(16)
         if rows.max(initial=0) >= people and m:

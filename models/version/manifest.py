@@ -1,4 +1,4 @@
-"""What a version is made of, and whether its files are what they were."""
+"""The manifest of a version: its metadata, and the sizes and checksums of its files."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -13,13 +13,13 @@ from models.system import files
 
 FILE_NAME = "manifest.json"
 LAYOUT = 1
-"""the layout of a version directory that this code writes; it reads this and every earlier one"""
+"""the layout of a version directory that this code writes; it reads this and all earlier ones"""
 
 VERSION_PATTERN = r"^\d{8}T\d{6}Z-[0-9a-f]{6}$"
 
 
 def _inside(path: str) -> str:
-    """Lets through relative paths that stay in their directory: a manifest may come from another host."""
+    """The path, if it is relative and stays in its directory: a manifest may come from another host."""
     parts = PurePosixPath(path)
     if not path or parts.is_absolute() or ".." in parts.parts or str(parts) != path:
         raise ValueError(f"{path!r} is no path inside a version")
@@ -36,8 +36,7 @@ class FileRecord(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What one night published. Fields that this code does not know are left out, so that a version can be rolled
-    back to by an older program."""
+    """What one night published. Unknown fields are ignored, so that an older release reads a later manifest."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -45,7 +44,7 @@ class Manifest(BaseModel):
     """layout of the version directory"""
 
     version: Annotated[str, Field(pattern=VERSION_PATTERN)]
-    """start of the run in UTC and six hexadecimal digits: sorts by age"""
+    """start of the run in UTC and six hexadecimal digits, so that ids sort by age"""
 
     created_at: AwareDatetime
     """start of the run"""
@@ -54,13 +53,13 @@ class Manifest(BaseModel):
     """when it was first made active; None before"""
 
     cut: AwareDatetime
-    """the last event it knows"""
+    """the last event that it includes"""
 
     live_cut: Annotated[int, Field(ge=0)] | None = None
-    """the stamp up to which it knows every live event, microseconds since 1970 UTC; None: it was made without any"""
+    """the timestamp up to which it includes live events, microseconds since 1970 UTC; None: it was built without any"""
 
     erasures: dict[str, int] = Field(default_factory=dict)
-    """people erased after that stamp who are left out all the same: keyed hash of the id, and when, microseconds"""
+    """users erased after that timestamp and still left out: keyed hash of the id, and when, microseconds"""
 
     users: Annotated[int, Field(ge=0)]
     """n, rows 0 to n-1"""
@@ -69,13 +68,13 @@ class Manifest(BaseModel):
     """undirected friendships"""
 
     git_commit: str | None = None
-    """commit of the code that made it, where known"""
+    """commit of the code that built it, if known"""
 
     package_version: str = Field(default_factory=lambda: metadata.version("pymk"))
-    """release of the code that made it"""
+    """release of the code that built it"""
 
     vocabulary: str | None = None
-    """digest of the user ids: equal exactly where every row means the same person"""
+    """digest of the user ids: equal if and only if every row is the same user"""
 
     pair_features: tuple[str, ...] = ()
     """columns of a block's pair features, in order"""
@@ -87,10 +86,10 @@ class Manifest(BaseModel):
     """{"kind": "two_tower" | "resource_allocation", ...}"""
 
     metrics: dict[str, Any] = Field(default_factory=dict)
-    """what the gate saw; report.json has it whole"""
+    """the figures of the gate; report.json has all"""
 
     forced: bool = False
-    """published against the gate's word"""
+    """published although the gate refused"""
 
     dataset: dict[str, Any] = Field(default_factory=dict)
     """where it was read from, and what was dropped"""
@@ -100,14 +99,14 @@ class Manifest(BaseModel):
 
     @property
     def cut_us(self) -> int:
-        """The stamp after which live events are news to this version, microseconds since 1970 UTC."""
+        """The timestamp after which this version does not include live events, microseconds since 1970 UTC."""
         return int(self.cut.timestamp()) * 1_000_000 if self.live_cut is None else self.live_cut
 
     @classmethod
     def read(cls, directory: Path) -> Self:
         """The manifest of a version directory.
 
-        Raises ArtefactError where it is missing, truncated, altered or of a later layout.
+        Raises ArtefactError if it is missing, truncated, altered or of a later layout.
         """
         path = directory / FILE_NAME
         return cls.parse(files.read_bytes(path), str(path))
@@ -135,7 +134,7 @@ class Manifest(BaseModel):
         return self.model_copy(update={"files": describe(directory)})
 
     def published(self, at: datetime) -> Self:
-        """This manifest marked as published, where it was not yet."""
+        """This manifest marked as published, if it was not yet."""
         return self if self.published_at else self.model_copy(update={"published_at": at})
 
     def verify(self, directory: Path, rooms: Iterable[str] = ()) -> None:
@@ -143,9 +142,9 @@ class Manifest(BaseModel):
 
         Raises ArtefactError that names the first file found missing, truncated or altered.
         """
-        wanted = tuple(f"{room}/" for room in rooms)
+        prefixes = tuple(f"{room}/" for room in rooms)
         for name, record in self.files.items():
-            if wanted and not name.startswith(wanted):
+            if prefixes and not name.startswith(prefixes):
                 continue
             path = directory / name
             self._compare_size(path, record)
@@ -153,7 +152,7 @@ class Manifest(BaseModel):
                 raise ArtefactError(f"{path} is altered: its SHA-256 is not the one in {FILE_NAME} of {self.version}")
 
     def is_whole(self, directory: Path) -> bool:
-        """Whether every file is there in its size; contents are not read."""
+        """Whether every file exists with its size; contents are not read."""
         try:
             for name, record in self.files.items():
                 self._compare_size(directory / name, record)
@@ -165,9 +164,7 @@ class Manifest(BaseModel):
         if not path.is_file():
             raise ArtefactError(f"{path} of version {self.version} is missing")
         if (size := path.stat().st_size) != record.bytes:
-            raise ArtefactError(
-                f"{path} has {size} bytes where {self.version} wrote {record.bytes}: truncated or altered"
-            )
+            raise ArtefactError(f"{path} has {size} bytes; {self.version} wrote {record.bytes}: truncated or altered")
 
 
 def describe(directory: Path) -> dict[str, FileRecord]:
@@ -175,9 +172,9 @@ def describe(directory: Path) -> dict[str, FileRecord]:
 
     The manifest and hidden files are left out.
     """
-    found = {}
+    records = {}
     for path in sorted(directory.rglob("*")):
         relative = path.relative_to(directory)
         if path.is_file() and str(relative) != FILE_NAME and not path.name.startswith("."):
-            found[relative.as_posix()] = FileRecord(bytes=path.stat().st_size, sha256=files.sha256(path))
-    return found
+            records[relative.as_posix()] = FileRecord(bytes=path.stat().st_size, sha256=files.sha256(path))
+    return records

@@ -1,24 +1,22 @@
-"""The newcomer record: what ranking needs of a viewer whom a version's tables do not know, in one packed record.
+"""The new user's record: what ranking needs of a viewer whom a version's tables do not have, in one packed record.
 
     byte 0          layout version (1)
     byte 1          0
     2 x uint16      statistics s, tower inputs k
     2 bytes         0
     4 x uint32      categorical columns C, codes of sets c, friends f, bytes of the candidate block b
-    int64           latest stamp of the live record that went into it, microseconds
+    int64           latest timestamp of the live record it was made from, microseconds
     s x float32     statistics            as a row of the tables of the same name
     k x float16     tower inputs
     C x int32       categorical codes
     c x int32       codes of sets, ascending
     f x int32       rows of friends, ascending
-    b bytes         candidate block (models.version.candidate_block), its viewer OUTSIDE
+    b bytes         candidate block (models.version.candidate_block), its viewer is OUTSIDE
     4 bytes         CRC-32 of all before
 
 Little-endian. A record belongs to one version, like a block.
 """
 
-import struct
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,56 +24,54 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import CorruptRecordError
 from models.version.candidate_block import MAX_ROW, Block
+from models.version.packed_record import RecordFormat
 from models.version.tables import Tables
 
-LAYOUT = 1
 OUTSIDE = MAX_ROW
-"""the row that a newcomer's block names as its viewer's"""
+"""the viewer's row in a new user's block"""
 
-_HEADER = struct.Struct("<BBHHxxIIIIq")
-_CHECKSUM = struct.Struct("<I")
+_FORMAT = RecordFormat("new user's record", 1, "xHHxxIIIIq")
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileCodes:
-    """A profile in the codes of a version's tables; values that the version does not know are missing."""
+    """A profile in the codes of a version's tables; values that the version does not have are missing."""
 
     categorical: NDArray[np.int32]
-    """(C,) int32, -1 where missing"""
+    """(C,) int32, -1 if missing"""
     sets: NDArray[np.int32]
     """(c,) int32 into Tables.multi_values, ascending"""
 
     @classmethod
     def of(cls, profile: Mapping[str, Any], tables: Tables) -> "ProfileCodes":
-        """The codes of a profile as it was put: values as strings, sets as lists of strings."""
+        """The codes of a profile as received: values as strings, sets as lists of strings."""
         codes = [
-            _place(values, profile.get(column))
+            _code_of(values, profile.get(column))
             for column, values in zip(tables.categorical_columns, tables.categorical_values, strict=True)
         ]
-        said = {
+        members = {
             (column, value)
             for column in {column for column, _ in tables.multi_values}
             for value in _strings(profile.get(column))
         }
-        sets = [code for code, pair in enumerate(tables.multi_values) if pair in said] if said else []
+        sets = [code for code, pair in enumerate(tables.multi_values) if pair in members] if members else []
         return cls(np.array(codes, dtype=np.int32), np.array(sets, dtype=np.int32))
 
     def changed(self, columns: Mapping[str, Any], tables: Tables) -> "ProfileCodes":
-        """The codes after some columns were put: values as they are kept, None clears."""
+        """The codes after some columns changed; None clears a column."""
         codes, sets = self.categorical.copy(), self.sets
         for at, column in enumerate(tables.categorical_columns):
             if column in columns:
-                codes[at] = _place(tables.categorical_values[at], columns[column])
+                codes[at] = _code_of(tables.categorical_values[at], columns[column])
         if any(column in columns for column, _ in tables.multi_values):
             own = set(sets.tolist())
-            said = {column: set(_strings(value)) for column, value in columns.items()}
+            changed = {column: set(_strings(value)) for column, value in columns.items()}
             sets = np.array(
                 [
                     code
                     for code, (column, value) in enumerate(tables.multi_values)
-                    if (value in said[column] if column in said else code in own)
+                    if (value in changed[column] if column in changed else code in own)
                 ],
                 dtype=np.int32,
             )
@@ -83,7 +79,7 @@ class ProfileCodes:
 
 
 def codes_of(viewer: int | ProfileCodes, tables: Tables) -> ProfileCodes:
-    """The codes of a row's profile; codes as they are."""
+    """The codes of a row's profile; given codes, the same codes."""
     if isinstance(viewer, ProfileCodes):
         return viewer
     sets = tables.multi_codes[tables.multi_indptr[viewer] : tables.multi_indptr[viewer + 1]]
@@ -92,10 +88,10 @@ def codes_of(viewer: int | ProfileCodes, tables: Tables) -> ProfileCodes:
 
 @dataclass(frozen=True, slots=True)
 class Newcomer:
-    """What a version has of one person outside its tables."""
+    """What a version has of one user outside its tables."""
 
     timestamp_us: int
-    """latest stamp of the live record that went into it, microseconds"""
+    """latest timestamp of the live record it was made from, microseconds"""
     statistics: NDArray[np.float32]
     """(s,) float32, as a row of Tables.statistics"""
     tower_inputs: NDArray[np.float16]
@@ -116,33 +112,17 @@ class Newcomer:
             self.codes.sets.astype("<i4"),
             self.friends.astype("<i4"),
         ]
-        body = b"".join(
-            [
-                _HEADER.pack(LAYOUT, 0, *(len(part) for part in parts), len(packed), self.timestamp_us),
-                *(part.tobytes() for part in parts),
-                packed,
-            ]
-        )
-        return body + _CHECKSUM.pack(zlib.crc32(body))
+        header = (*(len(part) for part in parts), len(packed), self.timestamp_us)
+        return _FORMAT.seal(header, [*(part.tobytes() for part in parts), packed])
 
     @classmethod
     def unpack(cls, record: bytes, people: int = MAX_ROW + 1) -> "Newcomer":
-        """The newcomer of a record, in a version with so many people.
-
-        Raises CorruptRecordError for another layout, length or checksum, and for a candidate beyond the people.
-        """
-        if len(record) < _HEADER.size + _CHECKSUM.size:
-            raise CorruptRecordError(f"a newcomer record of {len(record)} bytes is shorter than its header")
-        layout, _, *lengths, size, timestamp_us = _HEADER.unpack_from(record)
-        if layout != LAYOUT:
-            raise CorruptRecordError(f"newcomer record of layout {layout}; this release reads layout {LAYOUT}")
-        end = len(record) - _CHECKSUM.size
-        dtypes = [np.dtype(one) for one in ("<f4", "<f2", "<i4", "<i4", "<i4")]
-        starts = np.cumsum([_HEADER.size, *(d.itemsize * n for d, n in zip(dtypes, lengths, strict=True)), size])
-        if int(starts[-1]) != end:
-            raise CorruptRecordError(f"newcomer record of {len(record)} bytes; its counts want another length")
-        if zlib.crc32(memoryview(record)[:end]) != _CHECKSUM.unpack_from(record, end)[0]:
-            raise CorruptRecordError("the checksum of a newcomer record is wrong")
+        """The new user of a record, in a version with `people` users. Raises CorruptRecordError like Block.unpack."""
+        (_, *lengths, size, timestamp_us), end = _FORMAT.open(record)
+        dtypes = [np.dtype(name) for name in ("<f4", "<f2", "<i4", "<i4", "<i4")]
+        sizes = [dtype.itemsize * length for dtype, length in zip(dtypes, lengths, strict=True)]
+        starts = np.cumsum([_FORMAT.payload_start, *sizes, size])
+        _FORMAT.check_length(end, int(starts[-1]))
         parts = [
             np.frombuffer(record, dtype, length, int(start))
             for dtype, length, start in zip(dtypes, lengths, starts, strict=False)
@@ -151,12 +131,12 @@ class Newcomer:
         return cls(timestamp_us, parts[0], parts[1], ProfileCodes(parts[2], parts[3]), parts[4], block)
 
 
-def _place(values: list[str], said: Any) -> int:
+def _code_of(values: list[str], value: Any) -> int:
     try:
-        return values.index(str(said)) if said is not None else -1
+        return values.index(str(value)) if value is not None else -1
     except ValueError:
         return -1
 
 
-def _strings(said: Any) -> list[str]:
-    return [str(one) for one in said] if isinstance(said, list) else []
+def _strings(value: Any) -> list[str]:
+    return [str(member) for member in value] if isinstance(value, list) else []

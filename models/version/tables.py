@@ -1,4 +1,4 @@
-"""What a version knows of everybody, as arrays that the processes of a host map instead of loading."""
+"""The tables of a version: arrays of all its users, which the processes of a host map instead of loading."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,11 +28,11 @@ NAMES = "tables.json"
 SUSPICION = "suspicion.npy"
 LAYOUT = 1
 POPULAR = 1000
-"""how many of the best connected are kept as a last resort"""
+"""how many of the best connected users are stored, as the last fallback"""
 
 
 class _Names(BaseModel):
-    """tables.json: what the columns of the arrays are called."""
+    """tables.json: the names of the columns of the arrays."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -41,23 +41,22 @@ class _Names(BaseModel):
     categorical: list[tuple[str, list[str]]]
     """column and its values in the order of their codes"""
     multi: list[tuple[str, list[str]]]
-    """column and its values; codes run on from column to column"""
+    """column and its values; codes continue from column to column"""
     statistics: list[str]
     reason_columns: list[str]
     forbidden_kinds: bool = False
-    """whether it is written why pairs are forbidden"""
+    """whether the reasons of forbidden pairs are stored"""
     kinds: dict[str, Kind] | None = None
-    """the profile columns that are features; None: those of `categorical` and `multi` are all that is known"""
+    """the profile columns that are features; None: those of `categorical` and `multi`"""
     suspicion: bool = False
-    """whether it is said how suspicious accounts are"""
+    """whether the suspicion of accounts is stored"""
 
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of one version, n users; every array is read-only and stays on disk until it is touched.
+    """The tables of one version, n users; every array is read-only and is read from disk on access.
 
-    Safe to share between threads. The files stay mapped as long as an array of it lives, even where the version has
-    been swept meanwhile.
+    Safe to share between threads. The files stay mapped as long as an array lives, even if the version is swept.
     """
 
     directory: Path
@@ -65,20 +64,20 @@ class Tables:
     graph: Graph
     """friendships, undirected"""
     forbidden: Graph
-    """viewer → other, directed: never to be shown, whatever its score"""
+    """viewer → other, directed: never shown, whatever the score"""
     forbidden_kinds: NDArray[np.uint8]
-    """why, by edge of `forbidden`: models.schema.relationship.Relationship but CONNECTED"""
+    """the reasons by edge of `forbidden`: models.schema.relationship.Relationship without CONNECTED"""
     flags: NDArray[np.uint8]
     """(n,) uint8 of models.schema.columns.Flag bits"""
     candidate_vectors: NDArray[np.float32]
     """(n, d) float32, output of the candidate tower, L2-normalised"""
     tower_inputs: NDArray[np.float16]
-    """(n, k) float16, what the query tower reads"""
+    """(n, k) float16, the input of the query tower"""
     statistics: NDArray[np.float32]
     """(n, s) float32, per-user numbers that pair features need"""
     statistic_names: list[str]
     categorical_codes: NDArray[np.int32]
-    """(n, C) int32, -1 where missing"""
+    """(n, C) int32, -1 if missing"""
     categorical_columns: list[str]
     categorical_values: list[list[str]]
     """by column, the value of each code"""
@@ -88,15 +87,15 @@ class Tables:
     multi_values: list[tuple[str, str]]
     """(column, value) of each code"""
     column_kinds: dict[str, Kind]
-    """the profile columns that are features; name and flags are none"""
+    """the profile columns that are features; name and flags are not"""
     reason_columns: list[str]
-    """the only columns that may be told as a reason"""
+    """the columns that reasons may name"""
     popular: NDArray[np.int32]
-    """rows by falling degree, discoverable and active people only, at most POPULAR"""
+    """rows of discoverable and active users by falling degree, at most POPULAR"""
     profiles: NDArray[np.uint8]
     """stored profiles as JSON, one after the other"""
     profile_offsets: NDArray[np.int64]
-    """(n + 1,) int64, where each begins"""
+    """(n + 1,) int64, where each starts"""
     suspicion: NDArray[np.float16] | None = None
     """(n,) float16, 0-1: the share of ordinary accounts that fit their friends better; None: not computed"""
 
@@ -104,8 +103,8 @@ class Tables:
     def open(cls, directory: Path) -> "Tables":
         """The tables of a version's `tables` directory.
 
-        Lengths, types and boundaries are checked; checksums are the manifest's matter. Raises ArtefactError that
-        names the file.
+        Checks lengths, types and boundaries; Manifest.verify checks checksums. Raises ArtefactError that names the
+        file.
         """
         names = _read_names(directory / NAMES)
         n = names.users
@@ -148,7 +147,7 @@ class Tables:
         return len(self.flags)
 
     def profile(self, row: int) -> dict[str, Any]:
-        """The stored profile of a row, by column; {} where it has none. Raises ArtefactError where it is no JSON."""
+        """The stored profile of a row, by column; {} if it has none. Raises ArtefactError if it is not JSON."""
         stored = self.profiles[self.profile_offsets[row] : self.profile_offsets[row + 1]].tobytes()
         try:
             profile: dict[str, Any] = orjson.loads(stored) if stored else {}
@@ -174,17 +173,18 @@ def write_tables(
     forbidden_kinds: ArrayLike | None = None,
     suspicion: ArrayLike | None = None,
 ) -> None:
-    """Writes the tables of n users into a directory, made where missing.
+    """Writes the tables of n users into a directory, which is created if it is missing.
 
     `flags` (n,) uint8; `profile_json` the concatenated JSON and (n + 1,) offsets; `candidate_vectors` (n, d),
     `tower_inputs` (n, k) and `statistics` (n, s) of any float; `forbidden_kinds` by edge of `forbidden` the bits
-    of Relationship that forbid it, without which nothing lifts it; `suspicion` (n,) or none. Raises ValueError where a
+    of Relationship that forbid it, without which it is never lifted; `suspicion` (n,) or none. Raises ValueError if a
     length is not n.
     """
+    # names of columns
     n = len(vocabulary)
-    kinds = _unexplained(len(forbidden.indices)) if forbidden_kinds is None else forbidden_kinds
-    categorical = {name: one for name, one in profiles.columns.items() if isinstance(one, CategoricalColumn)}
-    multi = {name: one for name, one in profiles.columns.items() if isinstance(one, MultiColumn)}
+    kinds = _without_reason(len(forbidden.indices)) if forbidden_kinds is None else forbidden_kinds
+    categorical = {name: column for name, column in profiles.columns.items() if isinstance(column, CategoricalColumn)}
+    multi = {name: column for name, column in profiles.columns.items() if isinstance(column, MultiColumn)}
     names = _Names(
         users=n,
         categorical=[(name, list(column.values)) for name, column in categorical.items()],
@@ -195,6 +195,7 @@ def write_tables(
         suspicion=suspicion is not None,
         kinds={name: kind_of(column) for name, column in profiles.columns.items()},
     )
+    # arrays with their types and shapes
     codes = [column.codes for column in categorical.values()]
     multi_indptr, multi_codes = joined_sets(n, list(multi.values()))
     arrays: dict[str, tuple[ArrayLike, DTypeLike, tuple[int | None, ...]]] = {
@@ -215,7 +216,8 @@ def write_tables(
     }
     if suspicion is not None:
         arrays["suspicion"] = (suspicion, np.float16, (n,))
-    checked = {name: _shaped(name, *what, n=n) for name, what in arrays.items()}
+    checked = {name: _shaped(name, *array, n=n) for name, array in arrays.items()}
+    # files
     directory.mkdir(parents=True, exist_ok=True)
     for name, array in {**checked, "popular": most_connected(graph, flags)}.items():
         files.write_array(directory / f"{name}.npy", array)
@@ -226,15 +228,17 @@ def write_tables(
 
 def _shaped(name: str, values: ArrayLike, dtype: DTypeLike, shape: tuple[int | None, ...], *, n: int) -> NDArray[Any]:
     array = np.asarray(values, dtype=dtype)
-    if array.ndim != len(shape) or any(want not in (None, got) for want, got in zip(shape, array.shape, strict=True)):
-        raise ValueError(f"{name} has shape {array.shape} where {n} users need {shape}")
+    if array.ndim != len(shape) or any(
+        expected not in (None, actual) for expected, actual in zip(shape, array.shape, strict=True)
+    ):
+        raise ValueError(f"{name} has shape {array.shape}; {n} users need {shape}")
     return array
 
 
 def most_connected(graph: Graph, flags: NDArray[np.uint8], count: int = POPULAR) -> NDArray[np.int32]:
-    """Rows of discoverable and active people by falling degree, those without a connection left out, (≤ count,) int32.
+    """(≤ count,) int32: rows of discoverable and active users by falling degree, without those of degree 0.
 
-    Equal degrees stand by row.
+    Equal degrees are ordered by row.
     """
     shown = Flag.DISCOVERABLE | Flag.ACTIVE
     rows = np.flatnonzero(((flags & shown) == shown) & (graph.degrees > 0))
@@ -256,20 +260,20 @@ def _kinds(names: _Names) -> dict[str, Kind]:
     return {column: kind for columns, kind in coded for column, _ in columns}
 
 
-def _unexplained(pairs: int) -> NDArray[np.uint8]:
-    """(pairs,) uint8: what forbidden pairs count as where nobody says why they are forbidden."""
+def _without_reason(pairs: int) -> NDArray[np.uint8]:
+    """(pairs,) uint8: the reason of forbidden pairs whose reason is not stored."""
     return np.full(pairs, NEVER_LIFTED, dtype=np.uint8)
 
 
 def _read_kinds(directory: Path, pairs: int, names: _Names) -> NDArray[np.uint8]:
-    """(pairs,) uint8; a version that does not say why its pairs are forbidden gives reasons that nothing lifts."""
+    """(pairs,) uint8; reasons that are not stored are never lifted."""
     if not names.forbidden_kinds:
-        return _unexplained(pairs)
+        return _without_reason(pairs)
     return files.read_array(directory / "forbidden_kinds.npy", np.uint8, (pairs,))
 
 
 def _read_boundaries(path: Path, n: int) -> NDArray[np.int64]:
-    """(n + 1,) int64 that begin at 0 and never fall."""
+    """(n + 1,) int64 that start at 0 and never fall."""
     boundaries = files.read_array(path, np.int64, (n + 1,))
     if boundaries[0] != 0 or (boundaries[1:] < boundaries[:-1]).any():
         raise ArtefactError(f"{path} is altered: its boundaries do not rise from 0")
@@ -279,14 +283,14 @@ def _read_boundaries(path: Path, n: int) -> NDArray[np.int64]:
 def _read_sparse(
     directory: Path, names: tuple[str, str], n: int, below: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Boundaries and values, from 0 and `below` a number, of compressed sparse rows: kernels look no bounds up."""
+    """Boundaries and values of compressed sparse rows, values within 0 and `below` - 1: kernels do not check bounds."""
     indptr = _read_boundaries(directory / f"{names[0]}.npy", n)
     path = directory / f"{names[1]}.npy"
     return indptr, _below(path, files.read_array(path, np.int32, (int(indptr[-1]),)), below)
 
 
 def _below(path: Path, values: NDArray[np.int32], below: int) -> NDArray[np.int32]:
-    """The values of a file. Raises ArtefactError where one is less than 0, or not `below` a number."""
+    """The values of a file. Raises ArtefactError if one is not within 0 and `below` - 1."""
     if len(values) and not 0 <= values.min() <= values.max() < below:
         raise ArtefactError(f"{path} is altered: its values run from {values.min()} to {values.max()}")
     return values

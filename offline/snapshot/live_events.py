@@ -11,7 +11,7 @@ from models.event_log.event import ERASE, PROFILE, Entry
 from models.live_state.erased_ids import ErasedPeople, read_erased
 from models.live_state.profile_changes import LiveProfile
 from models.store.keys import SHARDS, Keys
-from models.store.protocol import BEGINNING, SyncStore
+from models.store.protocol import STREAM_START, SyncStore
 from models.system.clock import MICROSECONDS
 
 READ_AT_ONCE = 1000
@@ -88,8 +88,8 @@ def _entries(archive: Archive, store: SyncStore, keys: Keys, cut: int) -> Iterat
         held = store.get(keys.archived(shard))
         # what leaves the log while it is read here is in the archive by the time that is read
         waiting = list(_waiting(store, keys.log(shard)))
-        last = BEGINNING
-        for position, entry in archive.read(shard, BEGINNING if held is None else held.decode()):
+        last = STREAM_START
+        for position, entry in archive.read(shard, STREAM_START if held is None else held.decode()):
             last = position
             if entry is not None and entry.timestamp_us <= cut:
                 yield entry
@@ -100,7 +100,7 @@ def _entries(archive: Archive, store: SyncStore, keys: Keys, cut: int) -> Iterat
 
 def _waiting(store: SyncStore, log: str) -> Iterator[tuple[str, Entry]]:
     """All that is in a log."""
-    position = BEGINNING
+    position = STREAM_START
     while read := store.stream_read(log, position, READ_AT_ONCE):
         for position, entry in read:
             yield position, Entry.decode(entry)

@@ -7,6 +7,7 @@ from fastapi import Depends, Path, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from models.schema.columns import user_id_fault
+from models.schema.vocabulary import UserId
 from service.container import Parts
 from service.state.served_version import ServedVersion
 from service.web.auth import ADMIN, READ, WRITE
@@ -67,20 +68,20 @@ Served = Annotated[ServedVersion, Depends(_served)]
 
 async def _path_user(
     request: Request, user_id: Annotated[str, Path(description="A user id, percent-encoded, `/` included.")]
-) -> str:
+) -> UserId:
     """The id of one encoded path segment."""
     record_of(request).user_id = decoded = _decoded("user_id", user_id)
-    return decoded
+    return UserId(decoded)
 
 
 async def _path_other(
     other_id: Annotated[str, Path(description="Another user's id, percent-encoded, `/` included.")],
-) -> str:
+) -> UserId:
     """The id of the segment that names the other of a pair."""
     return _decoded("other_id", other_id)
 
 
-def _decoded(parameter: str, segment: str) -> str:
+def _decoded(parameter: str, segment: str) -> UserId:
     """The id that a segment of a path encodes. Raises ProblemError 422 where it can be none."""
     try:
         decoded = unquote_to_bytes(segment).decode()
@@ -88,8 +89,8 @@ def _decoded(parameter: str, segment: str) -> str:
         raise invalid(parameter, "must be UTF-8, percent-encoded", "path") from error
     if fault := user_id_fault(decoded):
         raise invalid(parameter, f"{fault}; it must be 1-128 bytes without control characters", "path")
-    return decoded
+    return UserId(decoded)
 
 
-PathUser = Annotated[str, Depends(_path_user)]
-PathOther = Annotated[str, Depends(_path_other)]
+PathUser = Annotated[UserId, Depends(_path_user)]
+PathOther = Annotated[UserId, Depends(_path_other)]

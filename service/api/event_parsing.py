@@ -24,36 +24,6 @@ _CONTROL = re.compile(CONTROL_CHARACTERS)
 _KINDS = {kind.word: kind for kind in EventKind}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-SCHEMA: dict[str, Any] = {
-    "type": "array",
-    "maxItems": MOST,
-    "items": {
-        "type": "object",
-        "required": ["kind", "user_id", "other_id"],
-        "properties": {
-            "kind": {"type": "string", "enum": list(_KINDS)},
-            "user_id": {"type": "string", "minLength": 1, "maxLength": USER_ID_BYTES, "description": "Who did it."},
-            "other_id": {
-                "type": "string",
-                "minLength": 1,
-                "maxLength": USER_ID_BYTES,
-                "description": "Whom it was done to; another person.",
-            },
-            "at": {
-                "type": ["string", "number", "null"],
-                "description": "When it happened: ISO 8601 (UTC where no offset is given) or epoch seconds. "
-                "What lies in the future or more than 30 days back counts as now or as 30 days back.",
-            },
-            "event_id": {"type": ["string", "null"], "minLength": 1, "maxLength": 128},
-            "request_id": {"type": ["string", "null"], "minLength": 1, "maxLength": 128},
-            "context": {"type": ["string", "null"], "pattern": f"^{_CONTEXT.pattern}$"},
-            "position": {"type": ["integer", "null"], "minimum": 1, "maximum": _MOST_POSITION},
-        },
-    },
-    "example": [{"kind": "dismiss", "user_id": "alice", "other_id": "bob", "event_id": "5f2c"}],
-}
-"""JSON Schema of the body; fields of other names are passed over"""
-
 
 class _FaultError(Exception):
     """What is wrong with one field."""
@@ -104,9 +74,9 @@ def _event(entry: Any) -> tuple[Event | None, list[tuple[str, str]]]:
         return None, [("", "must be an object")]
     read: dict[str, Any] = {}
     faults: list[tuple[str, str]] = []
-    for field, reader in _READERS:
+    for field, check in _CHECKS:
         try:
-            read[field] = reader(entry.get(field))
+            read[field] = check(entry.get(field))
         except _FaultError as fault:
             faults.append((field, str(fault)))
     if not faults and read["user_id"] == read["other_id"]:
@@ -154,7 +124,7 @@ def _label(value: Any) -> str | None:
     if not isinstance(value, str):
         raise _FaultError("must be a string")
     if not value or _CONTROL.search(value):
-        raise _FaultError("must be 1-128 bytes without control characters")
+        raise _FaultError(f"must be 1-{USER_ID_BYTES} bytes without control characters")
     try:
         length = len(value.encode())
     except UnicodeEncodeError as error:
@@ -178,16 +148,40 @@ def _position(value: Any) -> int | None:
     return value
 
 
-_READERS: tuple[tuple[str, Callable[[Any], Any]], ...] = (
-    ("kind", _kind),
-    ("user_id", _user_id),
-    ("other_id", _user_id),
-    ("at", _at),
-    ("event_id", _label),
-    ("request_id", _label),
-    ("context", _context),
-    ("position", _position),
-)
+_ID = {"type": "string", "minLength": 1, "maxLength": USER_ID_BYTES}
+_LABEL = {"type": ["string", "null"], "minLength": 1, "maxLength": USER_ID_BYTES}
+_FIELDS: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
+    "kind": (_kind, {"type": "string", "enum": list(_KINDS)}),
+    "user_id": (_user_id, {**_ID, "description": "Who did it."}),
+    "other_id": (_user_id, {**_ID, "description": "Whom it was done to; another person."}),
+    "at": (
+        _at,
+        {
+            "type": ["string", "number", "null"],
+            "description": "When it happened: ISO 8601 (UTC where no offset is given) or epoch seconds. "
+            "What lies in the future or more than 30 days back counts as now or as 30 days back.",
+        },
+    ),
+    "event_id": (_label, _LABEL),
+    "request_id": (_label, _LABEL),
+    "context": (_context, {"type": ["string", "null"], "pattern": f"^{_CONTEXT.pattern}$"}),
+    "position": (_position, {"type": ["integer", "null"], "minimum": 1, "maximum": _MOST_POSITION}),
+}
+"""by field of an entry, its check and the JSON Schema of its values; fields of other names are ignored"""
+
+_CHECKS = tuple((field, check) for field, (check, _) in _FIELDS.items())
+
+SCHEMA: dict[str, Any] = {
+    "type": "array",
+    "maxItems": MOST,
+    "items": {
+        "type": "object",
+        "required": [field for field, (_, schema) in _FIELDS.items() if schema["type"] == "string"],
+        "properties": {field: schema for field, (_, schema) in _FIELDS.items()},
+    },
+    "example": [{"kind": "dismiss", "user_id": "alice", "other_id": "bob", "event_id": "5f2c"}],
+}
+"""JSON Schema of the body"""
 
 
 def slices(entries: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

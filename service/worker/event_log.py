@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import structlog
 
@@ -89,7 +89,7 @@ class LogWorker:
             queue_people(self._store, self._keys, first, time.time() - HEAD_START_S)
             queue_people(self._store, self._keys, others)
 
-    def _forget(self, people: set[str]) -> None:
+    def _forget(self, people: Collection[str]) -> None:
         """Drops what waits for erased people, and what the versions served hold of them as newcomers."""
         self._store.timestamps_remove(self._keys.touched, sorted(people))
         pointer = read_pointer(self._store, keys=self._keys)

@@ -19,7 +19,7 @@ from models.live_state.exposure import Exposed
 from models.schema.event_kinds import EventKind
 from models.schema.vocabulary import Vocabulary
 from models.store.keys import SHARDS, Keys
-from models.store.protocol import BEGINNING, SyncStore
+from models.store.protocol import STREAM_START, SyncStore
 from models.system.clock import MICROSECONDS, now_us
 
 EVERY_S = 10.0
@@ -164,5 +164,5 @@ class _Read:
     """bytes of the segment"""
     file: int = 0
     """which file the segment was"""
-    last: str = BEGINNING
+    last: str = STREAM_START
     """position of the last line read"""

@@ -38,10 +38,10 @@ class ShardLeases:
 
     def release(self) -> None:
         """Lets the others have all of it."""
-        values = self.store.get_many([self.keys.mending(shard) for shard in self.held])
+        values = self.store.get_many([self.keys.log_lease(shard) for shard in self.held])
         for shard, value in zip(self.held, values, strict=True):
             if _held(value)[0] == self.name:
-                self.store.compare_and_set(self.keys.mending(shard), value, _value("", 0.0))
+                self.store.compare_and_set(self.keys.log_lease(shard), value, _value("", 0.0))
         self.held = []
         self.store.fields_delete(self.keys.workers, [self.name])
 
@@ -50,7 +50,7 @@ class ShardLeases:
         self.store.fields_set(self.keys.workers, {self.name: b"%f" % until})
         workers = live_workers(self.store, self.keys, now)
         share = -(-SHARDS // max(len(workers), 1))
-        values = self.store.get_many([self.keys.mending(shard) for shard in range(SHARDS)])
+        values = self.store.get_many([self.keys.log_lease(shard) for shard in range(SHARDS)])
         own, free = [], []
         for shard, value in enumerate(values):
             whose, ends = _held(value)
@@ -61,10 +61,10 @@ class ShardLeases:
         self.held = [
             shard
             for shard in [*own, *free][:share]
-            if self.store.compare_and_set(self.keys.mending(shard), values[shard], _value(self.name, until))
+            if self.store.compare_and_set(self.keys.log_lease(shard), values[shard], _value(self.name, until))
         ]
         for shard in own[share:]:
-            self.store.compare_and_set(self.keys.mending(shard), values[shard], _value("", 0.0))
+            self.store.compare_and_set(self.keys.log_lease(shard), values[shard], _value("", 0.0))
         dead = [name for name, end in self.store.fields(self.keys.workers).items() if float(end) < now - LEASE_S]
         self.store.fields_delete(self.keys.workers, dead)
 

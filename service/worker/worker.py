@@ -13,7 +13,7 @@ from typing import Protocol
 import structlog
 
 from models.candidate_refresh.refresher import Generator, LoadedVersion, Refresher
-from models.candidate_refresh.replay import Wanted, queue_passed_over, replay
+from models.candidate_refresh.replay import ReplayRequest, queue_unreplayed, replay
 from models.errors import PymkError, StoreError
 from models.event_log.archive import Archive
 from models.publishing import serving_processes
@@ -131,7 +131,7 @@ class Worker:
             self._edition = self._opened(pointer.version)
             self._report()
             self._log.info("version_followed", version=pointer.version)
-        self._queue_passed_over(pointer, self._edition.manifest)
+        self._queue_unreplayed(pointer, self._edition.manifest)
         return self._edition
 
     def _vocabulary(self) -> Vocabulary | None:
@@ -142,7 +142,7 @@ class Worker:
         tables = Tables.open(directory / "tables")
         return LoadedVersion(Manifest.read(directory), tables, self._open_maker(directory))
 
-    def _queue_passed_over(self, pointer: ActivePointer, manifest: Manifest) -> None:
+    def _queue_unreplayed(self, pointer: ActivePointer, manifest: Manifest) -> None:
         """Queues whom the switch passed over: at once, and again when no worker is left behind it."""
         activation = pointer.activated_at.isoformat()
         settled = time.time() - pointer.activated_at.timestamp() > SETTLED_S
@@ -150,7 +150,7 @@ class Worker:
             return
         key = self._keys.followed(pointer.version)
         if self._store.get(key) != activation.encode():
-            queued = queue_passed_over(self._store, self._keys, manifest)
+            queued = queue_unreplayed(self._store, self._keys, manifest)
             self._log.info("switch_followed", version=pointer.version, queued=queued)
             if settled:
                 self._store.set(key, activation.encode())
@@ -159,7 +159,7 @@ class Worker:
     def _replay_wanted(self) -> bool:
         """Replays onto the version that somebody asks for; whether anybody did."""
         content = self._store.get(self._keys.replay)
-        wanted = Wanted.decode(content)
+        wanted = ReplayRequest.decode(content)
         if wanted is None or not self._store.compare_and_set(self._keys.replay, content, b""):
             return False
         loaded = self._edition

@@ -1,16 +1,18 @@
 """POST /pymk/events: what is taken, what is refused by name, and that nothing of a refused request is written."""
 
+from dataclasses import fields
 from typing import Any
 
 import anyio
 import pytest
 
 from models.errors import StoreRefusedError, StoreUnavailableError
-from models.event_log.event import Entry
+from models.event_log.event import Entry, Event
 from models.live_state.user_record import LiveRecord
 from models.store.keys import SHARDS
-from models.store.protocol import BEGINNING, StoreInfo
+from models.store.protocol import STREAM_START, StoreInfo
 from models.system.clock import OLDEST_S, now_us
+from service.api.event_parsing import SCHEMA
 
 pytestmark = pytest.mark.anyio
 
@@ -22,7 +24,7 @@ def logged(place: Any) -> list[Entry]:
     found = [
         Entry.decode(entry)
         for shard in range(SHARDS)
-        for _, entry in place.store.stream_read(place.keys.log(shard), BEGINNING, 100_000)
+        for _, entry in place.store.stream_read(place.keys.log(shard), STREAM_START, 100_000)
     ]
     return sorted(found, key=lambda entry: entry.timestamp_us)
 
@@ -234,3 +236,8 @@ async def test_readiness_warns_of_a_store_that_forgets_or_fills(open_place: Any)
             assert answer.status_code == 200
             assert [any(word in one for one in answer.json()["warnings"]) for word in words] == [True] * len(words)
             assert len(answer.json()["warnings"]) == len(words)
+
+
+def test_the_schema_has_the_fields_of_an_event() -> None:
+    assert list(SCHEMA["items"]["properties"]) == [field.name for field in fields(Event)]
+    assert SCHEMA["items"]["required"] == ["kind", "user_id", "other_id"]

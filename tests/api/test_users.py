@@ -106,13 +106,13 @@ class TestPut:
     async def test_bad_input_is_a_422_that_names_it_and_changes_nothing(
         self, place: Any, body: bytes, named: str
     ) -> None:
-        before = dict(place.store._held)
+        before = dict(place.store._stored)
         answer = await place.client.put(path("ann"), content=body)
         assert answer.status_code == 422, answer.text
         assert answer.headers["content-type"] == "application/problem+json"
         errors = answer.json()["errors"]
         assert (errors[0]["parameter"], errors[0]["in"]) == (named, "body")
-        assert {key for key in place.store._held if ":process:" not in key} == {
+        assert {key for key in place.store._stored if ":process:" not in key} == {
             key for key in before if ":process:" not in key
         }
         assert await profile_of(place, "ann") == {"name": "Ann", "company": "Acme"}
@@ -232,14 +232,14 @@ class TestErasure:
         assert (said["state"], said["waits_for"]) == ("done", [])
         assert said["done_at"] > said["erased_at"]
         assert Versions(place.home).ids() == [third]
-        assert not [key for key in place.store._held if first in key or second in key]
+        assert not [key for key in place.store._stored if first in key or second in key]
         refused = await place.client.post("/admin/rollback")
         assert refused.status_code == 409
         assert second in refused.json()["detail"]
         assert "erased" in refused.json()["detail"]
         assert (await place.client.post(f"/admin/versions/{first}/activate")).status_code == 404
         assert await erase(place, "eva") == receipt
-        assert not [key for key in place.store._held if "eva" in key]
+        assert not [key for key in place.store._stored if "eva" in key]
 
 
 @pytest.mark.parametrize(

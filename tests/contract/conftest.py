@@ -1,8 +1,7 @@
-"""Every store there is, opened for one test: in memory, embedded, a server over TCP, a cluster of two nodes."""
+"""Each store, opened for one test: in memory, embedded, a server over TCP, a cluster of two nodes."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -11,7 +10,6 @@ import redis
 from models.settings import Settings
 from models.store.connect import open_async, open_sync
 from models.store.memory import AsyncMemoryStore, MemoryStore
-from models.store.protocol import AsyncStore
 from tests.support.stores import AwaitedStore, free_port, join_cluster, running_server
 
 
@@ -51,20 +49,20 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 KINDS = (
     "memory",
     "memory-async",
-    *(f"{name}{face}" for name in ("embedded", "single", "cluster") for face in ("", "-async")),
+    *(f"{name}{port}" for name in ("embedded", "single", "cluster") for port in ("", "-async")),
 )
 
 
 @pytest.fixture(params=KINDS)
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[AsyncStore]:
-    """One of the stores; tests keep to keys that begin with their `prefix`."""
-    name, _, face = request.param.partition("-")
-    opened: Any
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[AwaitedStore]:
+    """One of the stores; the keys of a test start with its `prefix`."""
+    name, _, port = request.param.partition("-")
     if name == "memory":
-        opened = AsyncMemoryStore() if face else AwaitedStore(MemoryStore())
+        memory = MemoryStore()
+        opened = AwaitedStore(memory, AsyncMemoryStore(memory) if port else None)
     else:
         settings = request.getfixturevalue(name)
-        opened = await open_async(settings) if face else AwaitedStore(open_sync(settings))
+        opened = AwaitedStore(open_sync(settings), await open_async(settings) if port else None)
     yield opened
     await opened.aclose()
 

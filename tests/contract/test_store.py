@@ -1,4 +1,4 @@
-"""What every store does, whichever it is and whichever face it shows."""
+"""The contract of every store, through either port."""
 
 import time
 from asyncio import gather, sleep
@@ -7,13 +7,14 @@ import anyio
 import pytest
 
 from models.errors import StoreRefusedError
-from models.store.protocol import BEGINNING, AsyncStore
+from models.store.protocol import STREAM_START
 from models.store.transaction import (
     Append,
     Commit,
     Guard,
     Write,
 )
+from tests.support.stores import AwaitedStore
 
 pytestmark = pytest.mark.anyio
 
@@ -22,24 +23,24 @@ SOON_S = 0.05
 
 
 class TestStore:
-    async def test_a_value_reads_back_byte_for_byte(self, store: AsyncStore, prefix: str) -> None:
+    async def test_a_value_reads_back_byte_for_byte(self, store: AwaitedStore, prefix: str) -> None:
         for value in (b"", EVERY_BYTE, EVERY_BYTE * 10_000):
             await store.set(prefix + "héloïse", value)
             assert await store.get(prefix + "héloïse") == value
 
-    async def test_a_missing_key_is_none(self, store: AsyncStore, prefix: str) -> None:
+    async def test_a_missing_key_is_none(self, store: AwaitedStore, prefix: str) -> None:
         assert await store.get(prefix) is None
         assert await store.get_many([prefix]) == [None]
         assert await store.ttl_s(prefix) is None
 
-    async def test_many_values_come_in_the_order_asked(self, store: AsyncStore, prefix: str) -> None:
+    async def test_many_values_come_in_the_order_asked(self, store: AwaitedStore, prefix: str) -> None:
         await store.set(prefix + "a", b"1")
         await store.set(prefix + "b", b"2")
         asked = [prefix + name for name in ("b", "missing", "a", "b")]
         assert await store.get_many(asked) == [b"2", None, b"1", b"2"]
         assert await store.get_many([]) == []
 
-    async def test_a_bulk_load_is_complete(self, store: AsyncStore, prefix: str) -> None:
+    async def test_a_bulk_load_is_complete(self, store: AwaitedStore, prefix: str) -> None:
         pairs = {f"{prefix}{row}": row.to_bytes(4) * (1 + row % 700) for row in range(2500)}
         await store.set_many(iter(pairs.items()))
         assert await store.count(pairs) == 2500
@@ -48,7 +49,7 @@ class TestStore:
         assert await store.delete(key for key in pairs) == 2500
         assert await store.count(pairs) == 0
 
-    async def test_nothing_to_do_is_fine(self, store: AsyncStore, prefix: str) -> None:
+    async def test_nothing_to_do_is_fine(self, store: AwaitedStore, prefix: str) -> None:
         await store.set_many([])
         await store.fields_set(prefix, {})
         assert await store.delete([]) == await store.count([]) == await store.expire_many([], 1) == 0
@@ -57,7 +58,7 @@ class TestStore:
         assert await store.fields_delete(prefix, []) == 0
         assert await store.count([prefix]) == 0
 
-    async def test_values_with_a_time_to_live_go(self, store: AsyncStore, prefix: str) -> None:
+    async def test_values_with_a_time_to_live_go(self, store: AwaitedStore, prefix: str) -> None:
         await store.set(prefix + "a", b"1", SOON_S)
         await store.set_many([(prefix + "b", b"2"), (prefix + "c", b"3")], SOON_S)
         await store.set(prefix + "stays", b"4")
@@ -66,7 +67,7 @@ class TestStore:
         assert await store.get_many(keys) == [None, None, None, b"4"]
         assert await store.count(keys) == 1
 
-    async def test_writing_again_lifts_the_time_to_live(self, store: AsyncStore, prefix: str) -> None:
+    async def test_writing_again_lifts_the_time_to_live(self, store: AwaitedStore, prefix: str) -> None:
         await store.set(prefix + "a", b"1", 60)
         await store.set(prefix + "b", b"1", 60)
         await store.set(prefix + "a", b"2")
@@ -74,7 +75,7 @@ class TestStore:
         assert await store.ttl_s(prefix + "a") is None
         assert await store.ttl_s(prefix + "b") is None
 
-    async def test_expiry_is_set_and_lifted(self, store: AsyncStore, prefix: str) -> None:
+    async def test_expiry_is_set_and_lifted(self, store: AwaitedStore, prefix: str) -> None:
         keys = [f"{prefix}{row}" for row in range(1500)]
         await store.set_many((key, b"") for key in keys)
         assert await store.expire_many([*keys, prefix + "missing"], 60) == 1500
@@ -85,19 +86,19 @@ class TestStore:
         assert await store.expire_many(keys[:10], None) == 0
         assert await store.ttl_s(keys[0]) is None
 
-    async def test_a_scan_takes_its_prefix_literally(self, store: AsyncStore, prefix: str) -> None:
+    async def test_a_scan_takes_its_prefix_literally(self, store: AwaitedStore, prefix: str) -> None:
         for name in ("*a", "?a", "[x]a", "\\a", "xa", "^-a"):
             await store.set(prefix + name, b"")
-        for beginning in ("*", "?", "[x]", "\\", "^-"):
-            assert [key async for key in store.scan(prefix + beginning)] == [prefix + beginning + "a"]
+        for pattern in ("*", "?", "[x]", "\\", "^-"):
+            assert [key async for key in store.scan(prefix + pattern)] == [prefix + pattern + "a"]
 
-    async def test_deleting_what_a_scan_finds_leaves_nothing(self, store: AsyncStore, prefix: str) -> None:
+    async def test_deleting_what_a_scan_finds_leaves_nothing(self, store: AwaitedStore, prefix: str) -> None:
         await store.set_many((f"{prefix}{row}", b"") for row in range(300))
         await store.members_add(prefix + "members", [b"a"])
         assert await store.delete([key async for key in store.scan(prefix)]) == 301
         assert [key async for key in store.scan(prefix)] == []
 
-    async def test_compare_and_set_writes_only_over_what_is_expected(self, store: AsyncStore, prefix: str) -> None:
+    async def test_compare_and_set_writes_only_over_what_is_expected(self, store: AwaitedStore, prefix: str) -> None:
         assert not await store.compare_and_set(prefix, b"a", b"b")
         assert await store.get(prefix) is None
         assert await store.compare_and_set(prefix, None, b"a")
@@ -108,12 +109,12 @@ class TestStore:
         assert await store.compare_and_set(prefix, b"", b"c")
         assert await store.get(prefix) == b"c"
 
-    async def test_of_many_that_compare_one_wins(self, store: AsyncStore, prefix: str) -> None:
+    async def test_of_many_that_compare_one_wins(self, store: AwaitedStore, prefix: str) -> None:
         won = await gather(*(store.compare_and_set(prefix, None, str(turn).encode()) for turn in range(20)))
         assert sum(won) == 1
         assert await store.get(prefix) == str(won.index(True)).encode()
 
-    async def test_the_queue_gives_what_is_due_earliest_first(self, store: AsyncStore, prefix: str) -> None:
+    async def test_the_queue_gives_what_is_due_earliest_first(self, store: AwaitedStore, prefix: str) -> None:
         now = time.time()
         assert await store.queue_add(prefix, [b"b", b"c"], now - 1) == 2
         assert await store.queue_add(prefix, [b"a"], now - 2) == 1
@@ -124,14 +125,14 @@ class TestStore:
         assert await store.queue_take(prefix, now, 30, 2) == [b"c"]
         assert await store.queue_take(prefix, now, 30, 2) == []
 
-    async def test_a_member_waits_once_and_keeps_its_moment(self, store: AsyncStore, prefix: str) -> None:
+    async def test_a_member_waits_once_and_keeps_its_moment(self, store: AwaitedStore, prefix: str) -> None:
         assert await store.queue_add(prefix, [b"a"], 200.5) == 1
         assert await store.queue_add(prefix, [b"a", b"b"], 100) == 1
         assert await store.queue_take(prefix, 150, 1000, 9) == [b"b"]
         assert await store.queue_take(prefix, 200.4, 1000, 9) == []
         assert await store.queue_take(prefix, 200.5, 1000, 9) == [b"a"]
 
-    async def test_a_lease_that_ends_gives_the_member_again_until_done(self, store: AsyncStore, prefix: str) -> None:
+    async def test_a_lease_that_ends_gives_the_member_again_until_done(self, store: AwaitedStore, prefix: str) -> None:
         await store.queue_add(prefix, [b"a", b"b"], 100)
         assert await store.queue_take(prefix, 100, 30, 9) == [b"a", b"b"]
         assert await store.queue_done(prefix, [b"b", b"never there"]) == 1
@@ -140,28 +141,14 @@ class TestStore:
         assert await store.queue_done(prefix, [b"a"]) == 1
         assert await store.queue_length(prefix) == 0
 
-    async def test_a_list_is_newest_first_and_cut(self, store: AsyncStore, prefix: str) -> None:
-        for value in (b"1", b"2", b"3", b"4"):
-            await store.list_push(prefix, value, 3)
-        assert await store.list_read(prefix, 9) == [b"4", b"3", b"2"]
-        assert await store.list_read(prefix, 1) == [b"4"]
-        assert await store.list_read(prefix, 0) == []
-
-    async def test_removing_from_a_list_takes_the_newest(self, store: AsyncStore, prefix: str) -> None:
-        for value in (b"a", b"b", b"a"):
-            await store.list_push(prefix, value, 9)
-        assert await store.list_remove(prefix, b"a")
-        assert await store.list_read(prefix, 9) == [b"b", b"a"]
-        assert not await store.list_remove(prefix, b"c")
-
-    async def test_members_are_a_set(self, store: AsyncStore, prefix: str) -> None:
+    async def test_members_are_a_set(self, store: AwaitedStore, prefix: str) -> None:
         assert await store.members(prefix) == frozenset()
         assert await store.members_add(prefix, [b"a", EVERY_BYTE]) == 2
         assert await store.members_add(prefix, [b"a", b"c"]) == 1
         assert await store.members_remove(prefix, [b"a", b"d"]) == 1
         assert await store.members(prefix) == {EVERY_BYTE, b"c"}
 
-    async def test_fields_change_one_by_one(self, store: AsyncStore, prefix: str) -> None:
+    async def test_fields_change_one_by_one(self, store: AwaitedStore, prefix: str) -> None:
         assert await store.fields(prefix) == {}
         await store.fields_set(prefix, {"a": b"1", "ö": EVERY_BYTE})
         await store.fields_set(prefix, {"a": b"2"})
@@ -169,7 +156,7 @@ class TestStore:
         assert await store.fields_delete(prefix, ["a", "b"]) == 1
         assert await store.fields(prefix) == {"ö": EVERY_BYTE}
 
-    async def test_a_commit_writes_all_or_nothing(self, store: AsyncStore, prefix: str) -> None:
+    async def test_a_commit_writes_all_or_nothing(self, store: AwaitedStore, prefix: str) -> None:
         a, b, gone, log = (f"{prefix}{{1}}:{name}" for name in ("a", "b", "gone", "log"))
         await store.set(gone, b"x")
         first = Commit(
@@ -187,20 +174,20 @@ class TestStore:
         again = Commit(guards=[Guard(a, None)], writes=[Write(b, b"2")], deletes=[a], appends=[Append(log, b"no")])
         assert await store.commit([again]) == [False]
         assert await store.get_many([a, b]) == [b"1" + EVERY_BYTE, b""]
-        assert [entry for _, entry in await store.stream_read(log, BEGINNING, 9)] == [b"one", EVERY_BYTE]
+        assert [entry for _, entry in await store.stream_read(log, STREAM_START, 9)] == [b"one", EVERY_BYTE]
 
-    async def test_a_guard_compares_the_beginning(self, store: AsyncStore, prefix: str) -> None:
+    async def test_a_guard_compares_a_prefix(self, store: AwaitedStore, prefix: str) -> None:
         a, b = prefix + "{1}a", prefix + "{1}b"
         await store.set(a, b"\x00\xffrest")
-        for beginning, holds in ((b"\x00\xff", True), (b"\x00\xfe", False), (b"\x00\xffrests", False), (None, False)):
-            commit = Commit(guards=[Guard(a, beginning), Guard(b, None)], writes=[Write(a, b"\x00\xffrest")])
-            assert await store.commit([commit]) == [holds], beginning
+        for guarded, holds in ((b"\x00\xff", True), (b"\x00\xfe", False), (b"\x00\xffrests", False), (None, False)):
+            commit = Commit(guards=[Guard(a, guarded), Guard(b, None)], writes=[Write(a, b"\x00\xffrest")])
+            assert await store.commit([commit]) == [holds], guarded
         missing = Commit(guards=[Guard(a, b"\x00"), Guard(b, b"\x00")], writes=[Write(a, b"changed")])
         assert await store.commit([missing]) == [False]
         with pytest.raises(ValueError, match="at least one byte"):
             Commit(guards=[Guard(a, b"")])
 
-    async def test_commits_are_each_for_themselves(self, store: AsyncStore, prefix: str) -> None:
+    async def test_commits_are_each_for_themselves(self, store: AwaitedStore, prefix: str) -> None:
         keys = [f"{prefix}{{{number}}}" for number in range(300)]
         await store.set_many((key, b"") for key in keys[::3])
         commits = [Commit(guards=[Guard(key, None)], writes=[Write(key, key.encode())]) for key in keys]
@@ -209,33 +196,35 @@ class TestStore:
         assert await store.commit([]) == []
         assert await store.commit([Commit()]) == [True]
 
-    async def test_of_many_that_commit_over_the_same_one_wins(self, store: AsyncStore, prefix: str) -> None:
+    async def test_of_many_that_commit_over_the_same_one_wins(self, store: AwaitedStore, prefix: str) -> None:
         commits = [Commit([Guard(prefix, None)], [Write(prefix, str(turn).encode())]) for turn in range(20)]
         won = await gather(*(store.commit([commit]) for commit in commits))
         assert sum(made for (made,) in won) == 1
         assert await store.get(prefix) == str(won.index([True])).encode()
 
-    async def test_a_stream_is_read_from_a_position_and_cut(self, store: AsyncStore, prefix: str) -> None:
-        assert await store.stream_read(prefix, BEGINNING, 9) == []
+    async def test_a_stream_is_read_from_a_position_and_cut(self, store: AwaitedStore, prefix: str) -> None:
+        assert await store.stream_read(prefix, STREAM_START, 9) == []
         assert await store.stream_length(prefix) == 0
         for batch in ((b"0", b"1", b"2"), (b"3", b"4")):
             await store.commit([Commit(appends=[Append(prefix, entry) for entry in batch])])
-        entries = await store.stream_read(prefix, BEGINNING, 9)
+        entries = await store.stream_read(prefix, STREAM_START, 9)
         assert [entry for _, entry in entries] == [b"0", b"1", b"2", b"3", b"4"]
         positions = [position for position, _ in entries]
         assert await store.stream_read(prefix, positions[1], 2) == entries[2:4]
-        assert await store.stream_read(prefix, positions[4], 2) == await store.stream_read(prefix, BEGINNING, 0) == []
+        assert (
+            await store.stream_read(prefix, positions[4], 2) == await store.stream_read(prefix, STREAM_START, 0) == []
+        )
         assert await store.stream_delete(prefix, [positions[3], positions[3]]) == 1
         assert await store.stream_delete(prefix, []) == 0
         assert await store.stream_trim(prefix, positions[1]) == 2
-        assert await store.stream_read(prefix, BEGINNING, 9) == [entries[2], entries[4]]
+        assert await store.stream_read(prefix, STREAM_START, 9) == [entries[2], entries[4]]
         assert await store.stream_trim(prefix, positions[4]) == 2
         assert await store.stream_length(prefix) == 0
         await store.commit([Commit(appends=[Append(prefix, b"5")])])
         ((position, entry),) = await store.stream_read(prefix, positions[4], 9)
         assert (entry, position in positions) == (b"5", False)
 
-    async def test_stamps_only_rise(self, store: AsyncStore, prefix: str) -> None:
+    async def test_stamps_only_rise(self, store: AwaitedStore, prefix: str) -> None:
         now = 1_790_000_000_000_001
         await store.timestamps_raise(prefix, {"ann": now, "bea": now + 1, "héloïse": now + 2})
         await store.timestamps_raise(prefix, {"ann": now - 1, "bea": now + 5})
@@ -248,12 +237,12 @@ class TestStore:
         assert await store.timestamps_remove(prefix, ["bea", "nobody"]) == 1
         assert await store.timestamps_after(prefix, 0, 9) == whole[1:2]
 
-    async def test_an_emptied_collection_is_gone(self, store: AsyncStore, prefix: str) -> None:
+    async def test_an_emptied_collection_is_gone(self, store: AwaitedStore, prefix: str) -> None:
         await store.members_add(prefix, [b"a"])
         await store.members_remove(prefix, [b"a"])
         assert await store.count([prefix]) == 0
 
-    async def test_a_value_of_another_kind_is_refused(self, store: AsyncStore, prefix: str) -> None:
+    async def test_a_value_of_another_kind_is_refused(self, store: AwaitedStore, prefix: str) -> None:
         await store.members_add(prefix, [b"a"])
         with pytest.raises(StoreRefusedError):
             await store.get(prefix)
@@ -266,11 +255,11 @@ class TestStore:
         with pytest.raises(StoreRefusedError):
             await store.commit([Commit(appends=[Append(prefix, b"b")])])
         with pytest.raises(StoreRefusedError):
-            await store.stream_read(prefix, BEGINNING, 1)
+            await store.stream_read(prefix, STREAM_START, 1)
         await store.set(prefix, b"replaced")
         assert await store.get(prefix) == b"replaced"
 
-    async def test_it_says_how_it_is(self, store: AsyncStore, prefix: str) -> None:
+    async def test_it_says_how_it_is(self, store: AwaitedStore, prefix: str) -> None:
         await store.ping()
         await store.set(prefix, bytes(100_000))
         info = await store.info()
@@ -278,7 +267,7 @@ class TestStore:
         assert info.memory_limit_bytes is None
         assert info.eviction_policy == "noeviction"
 
-    async def test_it_counts_the_keys_that_were_read(self, store: AsyncStore, prefix: str) -> None:
+    async def test_it_counts_the_keys_that_were_read(self, store: AwaitedStore, prefix: str) -> None:
         await store.set(prefix, b"1")
         before = (await store.info()).keys_read
         await store.get(prefix)
@@ -287,7 +276,7 @@ class TestStore:
         await store.set_many([(prefix, b"2"), (prefix + "b", b"3")])
         assert (await store.info()).keys_read == before + 3, "a write is no reading"
 
-    async def test_its_file_can_be_written_anew(self, store: AsyncStore, prefix: str) -> None:
+    async def test_its_file_can_be_written_anew(self, store: AwaitedStore, prefix: str) -> None:
         await store.set(prefix, b"kept")
         await store.compact()
         with anyio.fail_after(10):

@@ -90,7 +90,7 @@ def test_a_configuration_that_cannot_be_read_ends_with_2(
 def test_a_failure_is_one_line_unless_debugging(pymk: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     failed = pymk("rollback")
     assert (failed.returncode, failed.stdout) == (1, "")
-    assert _lines(failed.stderr) == ["pymk: nothing is published yet, so there is nothing to go back from"]
+    assert _lines(failed.stderr) == ["pymk: nothing is published yet, so there is no version to roll back to"]
     failed = pymk("rollback", "--debug")
     assert failed.returncode == 1
     assert "Traceback" in failed.stderr

@@ -106,7 +106,7 @@ def traces(home: Path, store: MemoryStore, user_id: str) -> set[str]:
         name = path.relative_to(home)
         if path.is_file() and (user_id in str(name) or any(user_id in text for text in in_file(path))):
             found.add(f"{name.parts[0]}/{name.name}")
-    for key, held in store._held.items():
+    for key, held in store._stored.items():
         if user_id in key or any(user_id in text for text in in_value(held.value)):
             found.add(":".join(part for part in key.split(":")[1:4] if not part[:1].isdigit() and part != user_id))
     return found
@@ -260,7 +260,7 @@ def test_nothing_is_left_of_who_was_erased(harness: ErasureHarness) -> None:
     assert traces(harness.home, harness.store, ALONE) == set()
     assert traces(harness.home, harness.store, STAYS) >= {"versions/vocabulary.bin", "versions/profiles.bin", "refresh"}
     assert Versions(harness.home).ids() == [second]
-    with pytest.raises(VersionError, match=f"{first} was made before somebody was erased"):
+    with pytest.raises(VersionError, match=f"{first} was built before a person was erased"):
         rollback(harness.store, Versions(harness.home), keys=KEYS)
 
     assert harness.request("PUT", PATH, json={"name": "Another"}) == (202, {"accepted": 1})
@@ -306,7 +306,7 @@ def test_a_version_that_holds_the_erased_again_is_not_published(harness: Erasure
     versions = Versions(harness.home)
     publish(versions.path(after), harness.store, versions, keys=KEYS)
     harness.request("DELETE", "/pymk/users/eva")
-    with pytest.raises(VersionError, match=f"{before} was begun before somebody was erased"):
+    with pytest.raises(VersionError, match=f"{before} started before a person was erased"):
         publish(versions.path(before), harness.store, versions, keys=KEYS)
 
 

@@ -24,7 +24,7 @@ from models.settings import Settings
 from models.store.connect import open_async, open_sync
 from models.store.keys import SHARDS, Keys, shard_of
 from models.store.memory import AsyncMemoryStore, MemoryStore
-from models.store.protocol import BEGINNING, SyncStore
+from models.store.protocol import STREAM_START, SyncStore
 from models.system.clock import SETTLE_US, now_us
 from models.version.local_versions import Versions
 from models.version.manifest import Manifest
@@ -88,7 +88,7 @@ def test_what_a_killed_writer_left_is_mended_and_archived(store: SyncStore, tmp_
     assert record(store, "bea").edges == {"ann": {edge_event(Direction.IN, EventKind.BLOCK): timestamp_us}}
     ((position, entry),) = archive.read(shard_of("ann"), (store.get(KEYS.archived(shard_of("ann"))) or b"").decode())
     assert entry is not None
-    assert (entry.timestamp_us, store.stream_read(KEYS.log(shard_of("ann")), BEGINNING, 9)) == (timestamp_us, [])
+    assert (entry.timestamp_us, store.stream_read(KEYS.log(shard_of("ann")), STREAM_START, 9)) == (timestamp_us, [])
     assert store.get(KEYS.archived(shard_of("ann"))) == position.encode()
 
 

@@ -41,7 +41,7 @@ from models.settings import Settings
 from models.store.connect import open_sync
 from models.store.embedded.client import EmbeddedServer
 from models.store.keys import SHARDS, Keys
-from models.store.protocol import BEGINNING, SyncStore
+from models.store.protocol import STREAM_START, SyncStore
 from models.version.local_versions import Versions
 from models.version.tables import Tables
 
@@ -252,7 +252,7 @@ def event_ids(home: Path, store: SyncStore, keys: Keys) -> set[str]:
     archive, found = Archive(home), set()
     for shard in range(SHARDS):
         entries = [entry for _, entry in archive.read(shard)]
-        entries += [Entry.decode(one) for _, one in store.stream_read(keys.log(shard), BEGINNING, 1_000_000)]
+        entries += [Entry.decode(one) for _, one in store.stream_read(keys.log(shard), STREAM_START, 1_000_000)]
         found |= {entry.event_id for entry in entries if entry is not None and entry.event_id}
     return found
 

@@ -19,6 +19,7 @@ from models.publishing.publish import publish
 from models.ranker.attribution import Explanation
 from models.ranker.ranker import PersonTables, ViewerInputs
 from models.schema.columns import FLAG_COLUMNS
+from models.schema.vocabulary import UserId
 from models.settings import Settings
 from models.store.keys import Keys
 from models.store.memory import MemoryStore
@@ -81,7 +82,7 @@ class ApiHarness:
 
     def flag(self, user_id: str, **flags: bool) -> None:
         """Writes a change of flags, by the names of their columns."""
-        change = FlagChange(user_id, now_us(), {FLAG_COLUMNS[name]: value for name, value in flags.items()})
+        change = FlagChange(UserId(user_id), now_us(), {FLAG_COLUMNS[name]: value for name, value in flags.items()})
         append_change_blocking(self.store, self.keys, change)
 
     async def post(self, *events: tuple[str, str, str] | dict[str, Any]) -> None:

@@ -96,7 +96,7 @@ class ServiceHarness:
             pass
         finally:
             self.worker_store.left = None
-        self.store.delete(self.keys.mending(shard) for shard in range(SHARDS))
+        self.store.delete(self.keys.log_lease(shard) for shard in range(SHARDS))
         self.store.fields_delete(self.keys.workers, list(self.store.fields(self.keys.workers)))
         self.worker = worker_of(self.settings, self.worker_store, self.generators)
 

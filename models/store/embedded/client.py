@@ -1,4 +1,4 @@
-"""The hold that a command has on the embedded store of its home."""
+"""A command's hold on the embedded store of its home."""
 
 import math
 import os
@@ -19,15 +19,15 @@ from models.store.embedded.status import State, Status
 Progress = Callable[[str], None]
 
 SILENCE_S = 10.0
-"""how long a supervisor may say nothing before it counts as hung; while it starts it speaks every second"""
+"""how long a supervisor may be silent before it counts as hung; while it starts it reports every second"""
 DOWN_S = 10.0
-"""how long a command waits for a server that has died to come back"""
+"""how long a command waits for a dead server to restart"""
 HANDOVER_S = 60.0
-"""how long a command waits for a supervisor that is about to end"""
+"""how long a command waits for a supervisor that is ending"""
 ATTEMPTS = 3
-"""how many supervisors a command starts that end at once"""
+"""how many supervisors that end at once a command starts"""
 RECENT_S = 2.0
-"""how long after its return a server's death still explains why a call failed"""
+"""how long after its restart a server's death still explains a failed call"""
 PAUSE_S = 0.02
 LOG_LIMIT_BYTES = 1 << 20
 
@@ -35,19 +35,19 @@ LOG_LIMIT_BYTES = 1 << 20
 class EmbeddedServer:
     """The running server of a home, as long as this is open.
 
-    Opening finds the supervisor or starts it, and returns when the server answers. A thread then listens to it: where
-    the supervisor is killed, the thread finds or starts another, so that the server is back within a second or so at
-    the same address. The kernel ends the hold with the process, however that ends.
+    Opening finds or starts the supervisor, and returns when the server answers. A thread then listens to it: if the
+    supervisor is killed, the thread finds or starts another, so that the server is back after about a second at the
+    same address. The kernel ends the hold with the process, however that ends.
     """
 
     def __init__(self, home: Path, memory_limit_mb: int | None = None, progress: Progress | None = None) -> None:
-        """Open the store of `home`; raises StoreUnavailableError with what stands in the way."""
+        """Opens the store of `home`; raises StoreUnavailableError if it does not start."""
         if sys.platform != "linux":
             raise StoreUnavailableError("The embedded store needs Linux. Set PYMK_REDIS_URL to a store elsewhere.")
         self._memory_limit_mb = memory_limit_mb
         self._closing = threading.Event()
-        self._trouble: str | None = None
-        self._well_since = 0.0
+        self._diagnosis: str | None = None
+        self._healthy_since = 0.0
         self._directory = StoreDirectory(home)
         try:
             self._connection = self._hold(progress)
@@ -67,17 +67,17 @@ class EmbeddedServer:
         """The directory with the files of the store."""
         return self._directory.path
 
-    def trouble(self, patience_s: float = 0.0) -> str | None:
-        """What is wrong with the server or was a moment ago, in words; waits up to `patience_s` to be told."""
-        deadline = time.monotonic() + patience_s
-        while self._trouble is None or time.monotonic() - self._well_since > RECENT_S:
+    def diagnosis(self, wait_s: float = 0.0) -> str | None:
+        """What is, or was recently, wrong with the server; waits up to `wait_s` for a report; None if there is none."""
+        deadline = time.monotonic() + wait_s
+        while self._diagnosis is None or time.monotonic() - self._healthy_since > RECENT_S:
             if time.monotonic() >= deadline:
                 return None
             time.sleep(PAUSE_S / 2)
-        return self._trouble
+        return self._diagnosis
 
     def close(self) -> None:
-        """End the hold; the last to do so ends the server."""
+        """Ends the hold; the server ends with the last hold."""
         self._closing.set()
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
@@ -91,25 +91,25 @@ class EmbeddedServer:
                 for line in _lines(self._connection):
                     status = Status.decode(line)
                     if status.state is State.READY:
-                        self._well_since = time.monotonic()
+                        self._healthy_since = time.monotonic()
                     else:
-                        self._ail(str(status))
+                        self._record_failure(str(status))
             if self._closing.is_set():
                 return
-            self._ail("The supervisor of the embedded store ended; another one is started.")
+            self._record_failure("The supervisor of the embedded store ended; another one is started.")
             try:
                 connection = self._hold(None)
             except StoreUnavailableError as error:
-                self._ail(str(error))
+                self._record_failure(str(error))
                 self._closing.wait(1.0)
                 continue
             self._connection.close()
             self._connection = connection
-            self._well_since = time.monotonic()
+            self._healthy_since = time.monotonic()
 
-    def _ail(self, trouble: str) -> None:
-        self._well_since = math.inf
-        self._trouble = trouble
+    def _record_failure(self, diagnosis: str) -> None:
+        self._healthy_since = math.inf
+        self._diagnosis = diagnosis
 
     def _hold(self, progress: Progress | None) -> socket.socket:
         """A connection to a supervisor whose server is ready."""
@@ -152,9 +152,9 @@ class EmbeddedServer:
         return connection
 
     def _await_ready(self, connection: socket.socket, progress: Progress | None) -> bool:
-        """Whether the server became ready; False where the supervisor left meanwhile."""
+        """Whether the server became ready; False if the supervisor ended first."""
         down_since: float | None = None
-        told = ""
+        reported = ""
         try:
             for line in _lines(connection):
                 if self._closing.is_set():
@@ -170,9 +170,9 @@ class EmbeddedServer:
                 if down_since is not None and time.monotonic() - down_since > DOWN_S:
                     connection.close()
                     raise StoreUnavailableError(f"{status}\nThe log is {self._directory.log}.")
-                if progress is not None and str(status) != told:
-                    told = str(status)
-                    progress(told)
+                if progress is not None and str(status) != reported:
+                    reported = str(status)
+                    progress(reported)
         except TimeoutError:
             credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
             connection.close()
@@ -185,7 +185,7 @@ class EmbeddedServer:
         return False
 
     def _start_supervisor(self, lock: int) -> None:
-        """Start a supervisor that inherits the lock and nothing else: no pipe of ours, no session, no settings."""
+        """Starts a supervisor that inherits the lock alone: no pipe, no session, no settings."""
         log = self._directory.log
         home = self._directory.path.parent
         command = [sys.executable, "-P", "-m", "models.store.embedded.supervisor", str(home), str(lock)]
@@ -212,7 +212,7 @@ class EmbeddedServer:
 
 
 def _lines(connection: socket.socket) -> Iterator[bytes]:
-    """The lines that come over a connection until the other side closes it; raises OSError as the socket does."""
+    """The lines from a connection until the other side closes it; raises OSError as the socket does."""
     rest = b""
     while part := connection.recv(4096):
         *lines, rest = (rest + part).split(b"\n")

@@ -1,4 +1,4 @@
-"""Where the embedded store of a home keeps its files and sockets."""
+"""The files and sockets of the embedded store of a home."""
 
 import fcntl
 import os
@@ -10,12 +10,12 @@ from models.errors import StoreUnavailableError
 class StoreDirectory:
     """`HOME/store`, held open.
 
-    Sockets are addressed through the open directory (`/proc/self/fd/N/NAME`), because the kernel takes at most 107
-    bytes of socket path and a home may lie deeper than that. So every process reaches the same file, however deep.
+    Sockets are addressed through the open directory (`/proc/self/fd/N/NAME`), because a socket path has at most 107
+    bytes and the path of a home may be longer.
     """
 
     def __init__(self, home: Path) -> None:
-        """Make and open the directory; raises StoreUnavailableError where it cannot be written."""
+        """Creates and opens the directory; raises StoreUnavailableError if it cannot be written."""
         self.path = home.absolute() / "store"
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -35,15 +35,15 @@ class StoreDirectory:
 
     @property
     def log(self) -> Path:
-        """What supervisor and server have to say."""
+        """The log of supervisor and server."""
         return self.path / "supervisor.log"
 
     def lock(self) -> int | None:
-        """The descriptor of the lock of this store, or None where another process holds it.
+        """The descriptor of the lock of this store, or None if another process holds it.
 
-        The lock belongs to the open file, not to the process: the command that takes it hands it on to the supervisor
-        it starts, and that to the server. So it is free exactly when both are gone.
-        Raises StoreUnavailableError where the directory cannot be written.
+        The lock belongs to the open file, not to the process: the command that takes it passes it to the supervisor,
+        which passes it to the server. So it is free if and only if both have ended.
+        Raises StoreUnavailableError if the directory cannot be written.
         """
         try:
             descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -60,7 +60,7 @@ class StoreDirectory:
         return descriptor
 
     def last_log_lines(self, count: int = 5) -> str:
-        """The end of the log for an error message; empty where there is none."""
+        """The end of the log for an error message; empty if there is none."""
         try:
             with self.log.open("rb") as file:
                 file.seek(max(0, self.log.stat().st_size - 4096))
@@ -69,14 +69,14 @@ class StoreDirectory:
             return ""
 
     def unusable(self, error: OSError) -> StoreUnavailableError:
-        """The error of a directory that cannot be made, opened or written."""
+        """The error of a directory that cannot be created, opened or written."""
         return StoreUnavailableError(
             f"The embedded store cannot use {self.path}: {error.strerror or error}. "
             "Set PYMK_HOME to a directory that can be written, or PYMK_REDIS_URL to a store elsewhere."
         )
 
     def close(self) -> None:
-        """Give the directory back; its addresses are void from here on."""
+        """Closes the directory; its addresses are invalid afterwards."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

@@ -1,4 +1,4 @@
-"""The server process of the embedded store, as its supervisor holds it."""
+"""The server process of the embedded store."""
 
 import os
 import re
@@ -18,18 +18,18 @@ MEGABYTE = 1 << 20
 
 
 class ServerProcess:
-    """One run of the server, from start to death.
+    """One run of the server, from start to end.
 
-    It dies with the thread that started it (PR_SET_PDEATHSIG), so that must be the main thread of the supervisor. It
-    inherits the lock of the store, so that nobody starts another on the same files before the kernel is done with it.
+    The kernel kills it when the thread that started it ends (PR_SET_PDEATHSIG), so that must be the main thread of the
+    supervisor. It inherits the lock of the store, so that no other server starts on the same files before it has ended.
     """
 
     def __init__(self, binary: Path, directory: StoreDirectory, lock: int, memory_limit_mb: int | None) -> None:
-        """Start the server in `directory`; raises OSError where the program cannot be run."""
+        """Starts the server in `directory`; raises OSError if the program cannot be run."""
         self._address = directory.server_socket
         Path(self._address).unlink(missing_ok=True)
-        for half_written in directory.path.glob("temp-*"):
-            half_written.unlink(missing_ok=True)  # by a server that was killed while it rewrote its log
+        for unfinished in directory.path.glob("temp-*"):
+            unfinished.unlink(missing_ok=True)  # of a server that was killed while it rewrote its log
         self._last_lines: deque[str] = deque(maxlen=LINES_KEPT)
         self._unfinished = b""
         self._process = subprocess.Popen(  # noqa: S603 - the program is the server this store found
@@ -53,7 +53,7 @@ class ServerProcess:
         return self._process.pid
 
     def read_output(self) -> bytes:
-        """What the server has printed since the last call; its last lines are kept for `last_words`."""
+        """The output since the last call; its last lines are kept for `failure_reason`."""
         read = b""
         while True:
             try:
@@ -68,18 +68,18 @@ class ServerProcess:
         self._last_lines.extend(line.decode(errors="replace").strip() for line in lines if line.strip())
         return read
 
-    def last_words(self) -> str:
-        """The last lines that say something went wrong, else the last lines; then how the process ended."""
+    def failure_reason(self) -> str:
+        """The last warnings, or else the last lines, and how the process ended."""
         self.read_output()
         lines = [line for line in self._last_lines if "Memory overcommit" not in line]
-        told = [line for line in lines if " # " in line] or lines
+        reason = [line for line in lines if " # " in line] or lines
         code = self._process.poll()
         if code is not None:
-            told.append(f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}")
-        return "\n".join(line for line in told if line)
+            reason.append(f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}")
+        return "\n".join(line for line in reason if line)
 
     def probe(self) -> Status:
-        """Ask the server how far it is; STARTING while it does not answer."""
+        """Asks the server for its state; STARTING if it does not answer."""
         try:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(PROBE_TIMEOUT_S)
@@ -98,17 +98,17 @@ class ServerProcess:
         percent = re.search(rb"loading_loaded_perc:([0-9.]+)", answer)
         return Status(State.LOADING, percent=float(percent[1]) if percent else 0.0)
 
-    def stop(self, patience_s: float = 10.0) -> None:
-        """Let the server finish what it writes and end it; with force where it does not."""
+    def stop(self, wait_s: float = 10.0) -> None:
+        """Terminates the server, and kills it if it has not ended after `wait_s` seconds."""
         self._process.terminate()
         try:
-            self._process.wait(patience_s)
+            self._process.wait(wait_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
 
     def close(self) -> None:
-        """Release what is left of a process that has ended."""
+        """Releases the resources of an ended process."""
         self._process.wait()
         os.close(self.ended)
         if self._process.stdout is not None:

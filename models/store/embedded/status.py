@@ -1,4 +1,4 @@
-"""What the supervisor of the embedded store tells the commands that hold a connection to it: one JSON line each."""
+"""The status that the supervisor of the embedded store sends to its connected commands, as one JSON line each."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -6,16 +6,16 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """How the server is."""
+    """The state of the server."""
 
     STARTING = "starting"
     LOADING = "loading"
-    """reads its data from disk; `percent` says how far"""
+    """reads its data from disk; `percent` is the progress"""
     READY = "ready"
     DOWN = "down"
-    """died and is started again; `reason` says what it said last"""
+    """ended and is restarted; `reason` has its last output"""
     FAILED = "failed"
-    """does not start; `reason` says why, and the supervisor leaves"""
+    """does not start; `reason` has its last output; the supervisor ends"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +32,17 @@ class Status:
 
     @classmethod
     def decode(cls, line: bytes) -> "Status":
-        """The status of a line; raises ValueError where it is none."""
+        """The status of a line; raises ValueError if it is not valid."""
         fields = json.loads(line)
         return cls(State(fields["state"]), float(fields["percent"]), str(fields["reason"]))
 
     def __str__(self) -> str:
-        """The sentence that a person is shown."""
+        """A sentence for the user of a command."""
         match self.state:
             case State.LOADING:
                 return f"The embedded store reads its data: {self.percent:.0f}%"
             case State.DOWN:
-                return f"The embedded store stopped and is started again. It said last:\n{self.reason}"
+                return f"The embedded store stopped and is restarted. Its last output:\n{self.reason}"
             case State.FAILED:
                 return f"The embedded store does not start:\n{self.reason}"
             case _:

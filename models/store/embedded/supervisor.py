@@ -1,11 +1,11 @@
-"""The small process that owns the embedded store's server.
+"""The process that owns the embedded store's server.
 
 Usage: `python -m models.store.embedded.supervisor HOME LOCK [MEGABYTES]`.
 
-Commands start it (models.store.embedded.client) and each holds a connection to its socket, which the kernel closes even
-when the command is killed. The supervisor starts the server, starts it again when it dies, tells the commands how it
-is, and when the last connection has been closed for a moment ends the server and itself. Started again and again it is
-always the only one of its home, because it holds the lock it is handed.
+Commands start it (models.store.embedded.client), and each holds a connection to its socket, which the kernel closes
+even if the command is killed. The supervisor starts the server, restarts it if it ends, and sends its status to the
+commands. LINGER_S after the last connection was closed it ends the server and itself. It is the only one of its home,
+because it holds the lock that it inherits.
 
 It has one thread: the kernel kills the server when the thread that started it ends, so that must be the last one.
 """
@@ -28,19 +28,19 @@ from models.store.embedded.server_process import ServerProcess
 from models.store.embedded.status import State, Status
 
 LINGER_S = 1.0
-"""how long the server outlives the last command, so that one command after the other finds it running"""
+"""how long the server outlives the last command, so that successive commands find it running"""
 FIRST_COMMAND_S = 3.0
 """how long the supervisor waits for the command that started it"""
 HEARTBEAT_S = 1.0
-"""how often commands hear of a server that is not ready"""
+"""how often the status of a server that is not ready is sent"""
 STEADY_S = 5.0
-"""a server that lived this long was fine: the next one is started at once"""
+"""a server that ran for so long was healthy: it is restarted at once"""
 LONGEST_PAUSE_S = 5.0
-"""longest pause before another attempt to start a server that keeps dying"""
+"""longest pause before the restart of a server that keeps ending"""
 
 
 class Supervisor:
-    """The loop: commands come and go, the server starts and dies, signals ask to leave."""
+    """The event loop: connections of commands, start and end of the server, signals."""
 
     def __init__(self, directory: StoreDirectory, lock: int, memory_limit_mb: int | None) -> None:
         self._directory = directory
@@ -51,27 +51,27 @@ class Supervisor:
         self._server: ServerProcess | None = None
         self._status = Status(State.STARTING)
         self._was_ready = False
-        self._quick_deaths = 0
-        self._started = self._told = time.monotonic()
+        self._quick_ends = 0
+        self._started = self._reported = time.monotonic()
         self._probe_at: float | None = None
         self._start_at: float | None = None
-        self._leave_at: float | None = self._started + FIRST_COMMAND_S
-        self._leaving = False
+        self._end_at: float | None = self._started + FIRST_COMMAND_S
+        self._is_ending = False
         self._wake_up = socket.socketpair()
 
     def run(self) -> None:
-        """Serve until nobody holds a connection any more, or a signal asks to leave."""
-        self._hear_signals()
+        """Runs until no command is connected any more, or a signal arrives."""
+        self._handle_signals()
         listener = self._listen()
         self._start_server()
         try:
-            while not self._leaving:
-                for key, _ in self._selector.select(self._patience()):
-                    turn: Callable[[], None] = key.data
-                    turn()
-                self._do_what_is_due(time.monotonic())
+            while not self._is_ending:
+                for key, _ in self._selector.select(self._timeout()):
+                    handle: Callable[[], None] = key.data
+                    handle()
+                self._run_due_tasks(time.monotonic())
         finally:
-            # nobody may come any more while the server ends: who tries finds no socket, and waits for the lock
+            # no command may connect while the server ends: without a socket it waits for the lock
             with suppress(OSError):
                 Path(self._directory.supervisor_socket).unlink()
             listener.close()
@@ -81,18 +81,18 @@ class Supervisor:
                 self._server.close()
             for command in self._commands:
                 command.close()
-            say("left")
+            log_line("ended")
 
-    def _hear_signals(self) -> None:
+    def _handle_signals(self) -> None:
         reader, writer = self._wake_up
         writer.setblocking(False)
         signal.set_wakeup_fd(writer.fileno())
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda _number, _frame: None)
-        self._selector.register(reader, selectors.EVENT_READ, self._leave)
+        self._selector.register(reader, selectors.EVENT_READ, self._end)
 
-    def _leave(self) -> None:
-        self._leaving = True
+    def _end(self) -> None:
+        self._is_ending = True
 
     def _listen(self) -> socket.socket:
         address = self._directory.supervisor_socket
@@ -101,19 +101,19 @@ class Supervisor:
         listener.bind(address)
         listener.listen(128)
         listener.setblocking(False)
-        self._selector.register(listener, selectors.EVENT_READ, lambda: self._welcome(listener))
+        self._selector.register(listener, selectors.EVENT_READ, lambda: self._accept(listener))
         return listener
 
-    def _welcome(self, listener: socket.socket) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         with suppress(BlockingIOError, ConnectionError):
             command, _ = listener.accept()
             command.setblocking(False)
             self._commands.add(command)
-            self._selector.register(command, selectors.EVENT_READ, lambda: self._part_if_closed(command))
-            self._leave_at = None
-            self._tell(command)
+            self._selector.register(command, selectors.EVENT_READ, lambda: self._disconnect_if_closed(command))
+            self._end_at = None
+            self._send_status(command)
 
-    def _part_if_closed(self, command: socket.socket) -> None:
+    def _disconnect_if_closed(self, command: socket.socket) -> None:
         try:
             if command.recv(1024):
                 return
@@ -125,35 +125,35 @@ class Supervisor:
         self._commands.remove(command)
         command.close()
         if not self._commands:
-            self._leave_at = time.monotonic() + (0.0 if self._status.state is State.FAILED else LINGER_S)
+            self._end_at = time.monotonic() + (0.0 if self._status.state is State.FAILED else LINGER_S)
 
-    def _tell(self, *commands: socket.socket) -> None:
+    def _send_status(self, *commands: socket.socket) -> None:
         for command in commands:
-            # a command that is gone or does not read misses a line, and nobody else waits for it
+            # a command that has ended or does not read misses a line; the others do not wait for it
             with suppress(OSError):
                 command.send(self._status.encode())
 
     def _change(self, status: Status) -> None:
         self._status = status
-        self._told = time.monotonic()
-        self._tell(*self._commands)
+        self._reported = time.monotonic()
+        self._send_status(*self._commands)
 
-    def _patience(self) -> float | None:
-        moments = [self._leave_at, self._probe_at, self._start_at]
+    def _timeout(self) -> float | None:
+        moments = [self._end_at, self._probe_at, self._start_at]
         if self._status.state is not State.READY:
-            moments.append(self._told + HEARTBEAT_S)
+            moments.append(self._reported + HEARTBEAT_S)
         known = [moment for moment in moments if moment is not None]
         return max(0.0, min(known) - time.monotonic()) if known else None
 
-    def _do_what_is_due(self, now: float) -> None:
-        if self._leave_at is not None and now >= self._leave_at:
-            self._leaving = True
+    def _run_due_tasks(self, now: float) -> None:
+        if self._end_at is not None and now >= self._end_at:
+            self._is_ending = True
             return
         if self._start_at is not None and now >= self._start_at:
             self._start_server()
         if self._probe_at is not None and now >= self._probe_at and self._server is not None:
             self._probe(self._server)
-        if self._status.state is not State.READY and now >= self._told + HEARTBEAT_S:
+        if self._status.state is not State.READY and now >= self._reported + HEARTBEAT_S:
             self._change(self._status)
 
     def _start_server(self) -> None:
@@ -162,17 +162,17 @@ class Supervisor:
         try:
             server = ServerProcess(server_binary(), self._directory, self._lock, self._memory_limit_mb)
         except (OSError, StoreUnavailableError) as error:
-            self._give_up_or_try_again(str(error))
+            self._fail_or_restart(str(error))
             return
-        say(f"started the server, process {server.pid}")
+        log_line(f"started the server, process {server.pid}")
         self._server = server
         self._probe_at = self._started + 0.01
-        self._selector.register(server.ended, selectors.EVENT_READ, lambda: self._bury(server))
-        self._selector.register(server.output, selectors.EVENT_READ, lambda: self._hear(server))
+        self._selector.register(server.ended, selectors.EVENT_READ, lambda: self._on_server_end(server))
+        self._selector.register(server.output, selectors.EVENT_READ, lambda: self._on_output(server))
 
-    def _hear(self, server: ServerProcess) -> None:
+    def _on_output(self, server: ServerProcess) -> None:
         if server is not self._server:
-            return  # buried in the same turn
+            return  # its end was handled in the same iteration
         read = server.read_output()
         self._log(read)
         if not read:
@@ -184,33 +184,33 @@ class Supervisor:
         if status.state is State.READY:
             self._was_ready = True
             self._probe_at = None
-            say(f"ready after {now - self._started:.2f} s")
+            log_line(f"ready after {now - self._started:.2f} s")
             self._change(status)
             return
         self._probe_at = now + min(0.25, max(0.01, (now - self._started) / 10))
         if status.state is State.LOADING and status != self._status:
             self._change(status)
 
-    def _bury(self, server: ServerProcess) -> None:
+    def _on_server_end(self, server: ServerProcess) -> None:
         self._log(server.read_output())
-        reason = server.last_words()
+        reason = server.failure_reason()
         self._selector.unregister(server.ended)
         with suppress(KeyError):
             self._selector.unregister(server.output)
         server.close()
         self._server = None
         self._probe_at = None
-        say(f"the server ended: {reason}")
-        self._give_up_or_try_again(reason)
+        log_line(f"the server ended: {reason}")
+        self._fail_or_restart(reason)
 
-    def _give_up_or_try_again(self, reason: str) -> None:
+    def _fail_or_restart(self, reason: str) -> None:
         if not self._was_ready:
-            # data that cannot be read or a disk that is full do not mend by trying; whoever asks is told, and we leave
+            # a retry does not help against unreadable data or a full disk: report it, and end
             self._change(Status(State.FAILED, reason=reason))
             return
         now = time.monotonic()
-        self._quick_deaths = 0 if now - self._started > STEADY_S else self._quick_deaths + 1
-        self._start_at = now + (min(LONGEST_PAUSE_S, 0.1 * 2**self._quick_deaths) if self._quick_deaths else 0.0)
+        self._quick_ends = 0 if now - self._started > STEADY_S else self._quick_ends + 1
+        self._start_at = now + (min(LONGEST_PAUSE_S, 0.1 * 2**self._quick_ends) if self._quick_ends else 0.0)
         self._change(Status(State.DOWN, reason=reason))
 
     def _log(self, text: bytes) -> None:
@@ -219,17 +219,17 @@ class Supervisor:
             os.write(sys.stderr.fileno(), text)
 
 
-def say(message: str) -> None:
-    """Write a line of the supervisor's own into its log."""
+def log_line(message: str) -> None:
+    """Writes a line of the supervisor into the log."""
     with suppress(OSError):
         line = f"{os.getpid()}:supervisor {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {message}\n"
         os.write(sys.stderr.fileno(), line.encode())
 
 
 def main(arguments: list[str]) -> None:
-    """Leave the command that started us behind, and serve its home."""
+    """Detaches from the command that started it, and serves its home."""
     if os.fork() != 0:
-        os._exit(0)  # the command waits for this one, and so never has a dead child to collect
+        os._exit(0)  # the command waits for this process, and so has no zombie
     os.chdir("/")
     os.umask(0o077)
     home, lock, *memory_limit_mb = arguments

@@ -78,14 +78,14 @@ class DyingWriter(AsyncMemoryStore):
 
 def raw(memory: MemoryStore, home: Path) -> Iterator[bytes]:
     """All that the store and the archive hold."""
-    for key, held in memory._held.items():
+    for key, held in memory._stored.items():
         yield key.encode()
         yield repr(held.value).encode()
     for path in home.rglob("*.jsonl"):
         yield path.read_bytes()
 
 
-class Place:
+class Harness:
     """A store and a home in which a version is served."""
 
     def __init__(
@@ -99,10 +99,10 @@ class Place:
         publish(self.versions.path(version), self.memory, self.versions, keys=self.keys)
         return version
 
-    def mend(self) -> None:
-        mender = LogConsumer(self.memory, self.keys, Archive(self.home), clock=self.clock)
+    def consume_log(self) -> None:
+        consumer = LogConsumer(self.memory, self.keys, Archive(self.home), clock=self.clock)
         for shard in range(SHARDS):
-            mender.run_once(shard)
+            consumer.run_once(shard)
 
     def erase(self, store: Any = None) -> int:
         return purge_once(store or self.memory, self.keys, self.versions, clock=self.clock)
@@ -116,12 +116,12 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, memory: MemoryStore, keys: Keys, clock: Any, make_version: Callable[..., str]) -> Place:
-    return Place(tmp_path, memory, keys, clock, make_version)
+def place(tmp_path: Path, memory: MemoryStore, keys: Keys, clock: Any, make_version: Callable[..., str]) -> Harness:
+    return Harness(tmp_path, memory, keys, clock, make_version)
 
 
 class TestEraseTurn:
-    async def test_step_by_step(self, place: Place, clock: Any) -> None:
+    async def test_step_by_step(self, place: Harness, clock: Any) -> None:
         place.publish(live_cut=clock.now - 1)
         await place.events(Event(EventKind.BLOCK, "eve", "bea"), Event(EventKind.IMPRESSION, "cid", "eve"))
         await write_erasure(place.store, place.keys, "eve", clock=clock)
@@ -130,7 +130,7 @@ class TestEraseTurn:
         clock.now += 2 * SETTLE_US
         assert place.erase() == 1
         assert place.waits_for() == ["log"]
-        place.mend()
+        place.consume_log()
         assert place.erase() == 1
         assert place.waits_for() == ["night"]
         place.publish(live_cut=clock.now)
@@ -138,20 +138,20 @@ class TestEraseTurn:
         assert not [one for one in raw(place.memory, place.home) if b"eve" in one]
         assert place.erase() == 0
 
-    async def test_a_version_that_left_the_person_out_will_do(self, place: Place, clock: Any, keys: Keys) -> None:
+    async def test_a_version_that_left_the_person_out_will_do(self, place: Harness, clock: Any, keys: Keys) -> None:
         """Erased after the cut, and yet before the night looked."""
         timestamp_us = await write_erasure(place.store, keys, "eve", clock=clock)
         receipt = await open_erasure(place.store, keys, "eve", timestamp_us)
-        place.mend()
+        place.consume_log()
         clock.now += 2 * SETTLE_US
         place.publish(live_cut=timestamp_us - 1)
         assert place.erase() == 1
         place.publish(live_cut=timestamp_us - 1, erasures={receipt[:32]: timestamp_us})
         assert place.erase() == 0
 
-    async def test_a_night_at_work_that_began_before_is_waited_for(self, place: Place, clock: Any) -> None:
+    async def test_a_night_at_work_that_began_before_is_waited_for(self, place: Harness, clock: Any) -> None:
         await write_erasure(place.store, place.keys, "eve", clock=clock)
-        place.mend()
+        place.consume_log()
         clock.now += 2 * SETTLE_US
         place.publish(live_cut=clock.now)
         (place.home / "night").mkdir()
@@ -162,9 +162,9 @@ class TestEraseTurn:
         assert place.erase() == 0
         assert not (place.home / "night").exists()
 
-    async def test_a_night_that_began_after_is_left_alone(self, place: Place, clock: Any) -> None:
+    async def test_a_night_that_began_after_is_left_alone(self, place: Harness, clock: Any) -> None:
         await write_erasure(place.store, place.keys, "eve", clock=clock)
-        place.mend()
+        place.consume_log()
         clock.now += 2 * SETTLE_US
         place.publish(live_cut=clock.now)
         (place.home / "night").mkdir()
@@ -172,10 +172,10 @@ class TestEraseTurn:
         assert place.erase() == 0
         assert (place.home / "night").exists()
 
-    async def test_while_another_publishes_versions_stay(self, place: Place, clock: Any) -> None:
+    async def test_while_another_publishes_versions_stay(self, place: Harness, clock: Any) -> None:
         first = place.publish(live_cut=1)
         await write_erasure(place.store, place.keys, "eve", clock=clock)
-        place.mend()
+        place.consume_log()
         clock.now += 2 * SETTLE_US
         place.publish(live_cut=clock.now)
         with place.versions.switching():
@@ -185,14 +185,14 @@ class TestEraseTurn:
         assert place.erase() == 0
         assert first not in place.versions.ids()
 
-    async def test_it_may_die_anywhere(self, place: Place, clock: Any, keys: Keys, memory: MemoryStore) -> None:
+    async def test_it_may_die_anywhere(self, place: Harness, clock: Any, keys: Keys, memory: MemoryStore) -> None:
         for last in range(1, 40):
             await place.events(Event(EventKind.BLOCK, "cid", "eve"), Event(EventKind.CONNECT, "eve", "dan"))
             await write_profile(place.store, keys, "eve", {"active": False}, clock=clock)
             place.publish(live_cut=clock.now)
             await write_erasure(place.store, keys, "eve", clock=clock)
             clock.now += 2 * SETTLE_US
-            place.mend()
+            place.consume_log()
             place.publish(live_cut=clock.now)
             dying = Dying(memory, last)
             try:
@@ -207,12 +207,12 @@ class TestEraseTurn:
                 return
         pytest.fail("the turn has more writes than this test takes away")
 
-    async def test_a_writer_that_died_is_mended(self, place: Place, clock: Any, keys: Keys) -> None:
+    async def test_the_log_completes_a_writer_that_died(self, place: Harness, clock: Any, keys: Keys) -> None:
         for last in (2, 3, 4):
             store = DyingWriter(place.memory, last)
             with pytest.raises(StoreUnavailableError):
                 await write_erasure(store, keys, f"eve{last}", clock=clock)
-        place.mend()
+        place.consume_log()
         clock.now += 2 * SETTLE_US
         place.publish(live_cut=clock.now)
         assert len(read_open(place.memory, keys)) == 3
@@ -220,7 +220,7 @@ class TestEraseTurn:
         assert not [one for one in raw(place.memory, place.home) if b"eve" in one]
 
     async def test_who_came_back_keeps_what_is_hers(
-        self, place: Place, clock: Any, keys: Keys, memory: MemoryStore
+        self, place: Harness, clock: Any, keys: Keys, memory: MemoryStore
     ) -> None:
         place.publish(live_cut=clock.now - 1)
         await place.events(Event(EventKind.BLOCK, "cid", "eve"), Event(EventKind.CONNECT, "eve", "dan"))
@@ -232,7 +232,7 @@ class TestEraseTurn:
         clock.now += 10
         await place.events(Event(EventKind.INVITE, "gus", "eve"))
         memory.timestamps_raise(keys.touched, {"eve": clock.now})
-        place.mend()
+        place.consume_log()
         clock.now += 2 * SETTLE_US
         place.publish(live_cut=clock.now)
         assert place.erase() == 0
@@ -253,11 +253,11 @@ class TestEraseTurn:
         assert memory.timestamps_after(keys.touched, 0, 9) == [("eve", clock.now - 2 * SETTLE_US)]
         assert timestamp_us < records["eve"].profile
 
-    async def test_a_second_erasure_leaves_the_first_done(self, place: Place, clock: Any, keys: Keys) -> None:
+    async def test_a_second_erasure_leaves_the_first_done(self, place: Harness, clock: Any, keys: Keys) -> None:
         place.publish(live_cut=clock.now - 1)
         first = await write_erasure(place.store, keys, "eve", clock=clock)
         receipt = await open_erasure(place.store, keys, "eve", first)
-        place.mend()
+        place.consume_log()
         clock.now += 2 * SETTLE_US
         place.publish(live_cut=clock.now)
         assert place.erase() == 0
@@ -269,12 +269,12 @@ class TestEraseTurn:
         assert found is not None
         assert latest[0] != receipt
         assert (found[1].state(found[0]), latest[1].state(latest[1].timestamp_us)) == (State.DONE, State.HIDDEN)
-        place.mend()  # the log is heard again by a worker that died: the first stays done
+        place.consume_log()  # the log is consumed again by a worker that died: the first stays done
         assert len(read_open(place.memory, keys)) == 1
 
 
 @pytest.mark.parametrize("blocking", [False, True])
-async def test_an_earlier_erasure_told_again_leaves_the_latest_the_latest(place: Place, blocking: bool) -> None:
+async def test_an_earlier_erasure_told_again_leaves_the_latest_the_latest(place: Harness, blocking: bool) -> None:
     """As a worker does that dies between the entries of two erasures of one id: a night then goes by the later."""
     for timestamp_us in (5, 9, 5):
         if blocking:

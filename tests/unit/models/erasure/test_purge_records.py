@@ -1,4 +1,4 @@
-"""Nobody's record keeps anything of who was erased, and the floor only rises."""
+"""No record keeps anything of an erased user, and the watermark only rises."""
 
 from typing import Any
 
@@ -42,7 +42,7 @@ async def test_records_of_others_forget_the_erased_and_not_who_came_back(
     assert all("steve" in record.edges for record in records.values())
 
 
-async def test_the_floor_only_rises(store: AsyncMemoryStore, memory: MemoryStore, keys: Keys) -> None:
+async def test_the_watermark_only_rises(store: AsyncMemoryStore, memory: MemoryStore, keys: Keys) -> None:
     assert watermark_of([]) == read_watermark_blocking(memory, keys) == await read_watermark(store, keys) == 0
     assert raise_watermark(memory, keys, 5) == 5
     assert raise_watermark(memory, keys, 3) == 5

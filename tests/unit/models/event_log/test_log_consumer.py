@@ -39,11 +39,11 @@ class Dying(AsyncMemoryStore):
         return await super().commit(commits)
 
 
-def mend(memory: MemoryStore, keys: Keys, home: Path, clock: Any, **more: Any) -> list[Entry]:
+def consume(memory: MemoryStore, keys: Keys, home: Path, clock: Any, **more: Any) -> list[Entry]:
     on_entries: list[Entry] = []
-    mender = LogConsumer(memory, keys, Archive(home), on_entries.extend, clock=clock, **more)
+    consumer = LogConsumer(memory, keys, Archive(home), on_entries.extend, clock=clock, **more)
     for shard in range(SHARDS):
-        while mender.run_once(shard):
+        while consumer.run_once(shard):
             pass
     return on_entries
 
@@ -53,17 +53,19 @@ def archived(home: Path) -> list[Entry]:
     return [entry for shard in range(SHARDS) for _, entry in archive.read(shard) if entry]
 
 
-class TestMender:
-    async def test_the_other_half_is_written(self, memory: MemoryStore, keys: Keys, clock: Any, tmp_path: Path) -> None:
+class TestLogConsumer:
+    async def test_the_other_record_is_written(
+        self, memory: MemoryStore, keys: Keys, clock: Any, tmp_path: Path
+    ) -> None:
         with pytest.raises(StoreUnavailableError):
             await write_events(Dying(memory, 2), keys, [Event(EventKind.BLOCK, "ann", "bea")], clock=clock)
         assert memory.get(keys.live("bea")) is None
-        (entry,) = mend(memory, keys, tmp_path, clock)
+        (entry,) = consume(memory, keys, tmp_path, clock)
         assert (entry.user_id, entry.other_id, entry.timestamp_us) == ("ann", "bea", clock.now)
         assert LiveRecord.unpack(memory.get(keys.live("bea"))).edges == {"ann": {16 + EventKind.BLOCK: clock.now}}
         assert archived(tmp_path) == [entry]
         assert memory.stream_length(keys.log(shard_of("ann"))) == 0
-        assert mend(memory, keys, tmp_path, clock) == []
+        assert consume(memory, keys, tmp_path, clock) == []
 
     async def test_what_is_whole_is_left_as_it_is(
         self, store: AsyncMemoryStore, memory: MemoryStore, keys: Keys, clock: Any, tmp_path: Path
@@ -71,7 +73,7 @@ class TestMender:
         batch = [Event(EventKind.CONNECT, "ann", "bea"), Event(EventKind.IMPRESSION, "ann", "cid")]
         await write_events(store, keys, batch, clock=clock)
         before = [memory.get(keys.live(person)) for person in ("ann", "bea", "cid")]
-        assert len(mend(memory, keys, tmp_path, clock)) == 2
+        assert len(consume(memory, keys, tmp_path, clock)) == 2
         assert [memory.get(keys.live(person)) for person in ("ann", "bea", "cid")] == before
 
     @pytest.mark.parametrize("dies", ["heard", "append", "compare_and_set", "stream_trim"])
@@ -84,14 +86,14 @@ class TestMender:
             raise StoreUnavailableError("dead")
 
         archive = Archive(tmp_path)
-        mender = LogConsumer(memory, keys, archive, die if dies == "heard" else (lambda _: None), clock=clock)
+        consumer = LogConsumer(memory, keys, archive, die if dies == "heard" else (lambda _: None), clock=clock)
         if dies != "heard":
             setattr(archive if dies == "append" else memory, dies, die)
         with pytest.raises(StoreUnavailableError):
-            mender.run_once(shard_of("ann"))
+            consumer.run_once(shard_of("ann"))
         if dies not in ("heard", "append"):
             delattr(memory, dies)
-        on_entries = mend(memory, keys, tmp_path, clock)
+        on_entries = consume(memory, keys, tmp_path, clock)
         assert len(on_entries) == (0 if dies == "stream_trim" else 1)
         assert [entry.user_id for entry in archived(tmp_path)] == ["ann"]
 
@@ -104,7 +106,7 @@ class TestMender:
             await write_profile(Dying(memory, 2), keys, "ann", {"active": False}, clock=clock)
         await write_profile(AsyncMemoryStore(memory), keys, "bea", {"active": False}, clock=clock)
         await write_profile(AsyncMemoryStore(memory), keys, "cid", {"active": True}, base=Flag.ACTIVE, clock=clock)
-        assert len(mend(memory, keys, tmp_path, clock)) == 4
+        assert len(consume(memory, keys, tmp_path, clock)) == 4
         seen = HiddenSet()
         changes = follow_blocking(memory, keys, seen)
         assert sorted(change.user_id for change in changes) == ["ann", "bea", "eve"]
@@ -119,8 +121,8 @@ class TestMender:
         nested: list[Entry] = []
 
         def other_worker(entries: Any) -> None:
-            nested.extend(mend(memory, keys, tmp_path, clock))
+            nested.extend(consume(memory, keys, tmp_path, clock))
 
-        mender = LogConsumer(memory, keys, Archive(tmp_path), other_worker, clock=clock)
-        assert mender.run_once(shard_of("ann")) == 1
+        consumer = LogConsumer(memory, keys, Archive(tmp_path), other_worker, clock=clock)
+        assert consumer.run_once(shard_of("ann")) == 1
         assert len(nested) == 1 == len(archived(tmp_path))

@@ -25,7 +25,7 @@ from models.schema.columns import Flag
 from models.schema.event_kinds import EventKind
 from models.store.keys import Keys, shard_of
 from models.store.memory import AsyncMemoryStore, MemoryStore
-from models.store.protocol import BEGINNING
+from models.store.protocol import STREAM_START
 
 pytestmark = pytest.mark.anyio
 ALL = int(Flag.DISCOVERABLE | Flag.ACTIVE | Flag.CONNECTIONS_VISIBLE)
@@ -43,7 +43,7 @@ class TestWriteProfile:
         assert profile.over({"company": "Bolt", "city": "Ulm"}, 0) == {"city": "Ulm", "age": 3, "genres": ["jazz"]}
         assert profile.over({"company": "Bolt", "age": 2}, first.timestamp_us) == {"age": 2, "genres": ["jazz"]}
         assert LiveRecord.unpack(memory.get(keys.live("ann"))).profile == second.timestamp_us
-        kinds = [Entry.decode(one).columns for _, one in memory.stream_read(keys.log(shard_of("ann")), BEGINNING, 9)]
+        kinds = [Entry.decode(one).columns for _, one in memory.stream_read(keys.log(shard_of("ann")), STREAM_START, 9)]
         assert kinds == [{"company": "Acme", "age": 3}, {"company": None, "genres": ["jazz"]}]
 
     async def test_flags_are_known_from_their_epoch_on(self, store: AsyncMemoryStore, keys: Keys, clock: Any) -> None:
@@ -72,7 +72,9 @@ class TestWriteProfile:
         assert await put(discoverable=False) == 2, "versions made before and after may say otherwise"
         assert await put(discoverable=True) == 3
         assert await put(discoverable=True) is None
-        told = [Entry.decode(one).told for _, one in memory.stream_read(keys.log(shard_of("ann")), BEGINNING, 9)]
+        told = [
+            Entry.decode(one).announced for _, one in memory.stream_read(keys.log(shard_of("ann")), STREAM_START, 9)
+        ]
         assert told == [[], ["discoverable"], ["discoverable"], ["discoverable"], []]
         shut = await write_profile(store, keys, "bea", {"active": True}, base=Flag.DISCOVERABLE, cut=5, clock=clock)
         assert shut.epoch == 4, "the version hides her"
@@ -167,7 +169,7 @@ class TestWriteErasure:
         timestamp_us = await write_erasure(store, keys, "eve", clock=clock)
         record = LiveRecord.unpack(memory.get(keys.live("eve")))
         assert (record.erased, record.edges, record.profile) == (timestamp_us, {}, 0)
-        assert memory.get_many([keys.live_profile("eve"), keys.seen("eve")]) == [None, None]
+        assert memory.get_many([keys.live_profile("eve"), keys.recent_events("eve")]) == [None, None]
         assert not record.apply("bea", 16, EventKind.BLOCK, timestamp_us - 1)  # what is mended late brings nothing back
         seen = HiddenSet()
         follow_blocking(memory, keys, seen)

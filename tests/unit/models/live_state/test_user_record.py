@@ -60,12 +60,12 @@ class TestLiveRecord:
 
     def test_the_bytes_that_a_write_compares_change_with_the_revision(self) -> None:
         record = a_record()
-        packed, beginning = record.pack(), record.beginning
-        assert beginning is not None
-        assert packed.startswith(beginning)
+        packed, revision_prefix = record.pack(), record.revision_prefix
+        assert revision_prefix is not None
+        assert packed.startswith(revision_prefix)
         assert record.next_revision(NOW).revision == NOW + 1
-        assert not record.pack().startswith(beginning)
-        assert LiveRecord().beginning is None
+        assert not record.pack().startswith(revision_prefix)
+        assert LiveRecord().revision_prefix is None
 
     def test_of_too_many_shown_the_oldest_are_forgotten(self) -> None:
         record = LiveRecord()

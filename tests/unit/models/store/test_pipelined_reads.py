@@ -29,7 +29,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]
 
 @asynccontextmanager
 async def server(path: Path, talk: Talk, timeout_s: float = 0.4, **options: object) -> AsyncIterator[PipelinedReads]:
-    """A lane to a server that talks so."""
+    """Pipelined reads from a server that answers so."""
     opened: list[asyncio.StreamWriter] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -42,12 +42,12 @@ async def server(path: Path, talk: Talk, timeout_s: float = 0.4, **options: obje
             writer.close()
 
     listening = await asyncio.start_unix_server(serve, path / "s")
-    lane = pipelined_reads_to(UnixDomainSocketConnection, {"path": str(path / "s"), **options}, timeout_s)
-    assert lane is not None
+    pipelined = pipelined_reads_to(UnixDomainSocketConnection, {"path": str(path / "s"), **options}, timeout_s)
+    assert pipelined is not None
     try:
-        yield lane
+        yield pipelined
     finally:
-        lane.close()
+        pipelined.close()
         listening.close()
         for writer in opened:
             writer.close()
@@ -82,8 +82,8 @@ async def test_everybody_gets_what_was_asked_however_it_is_cut(tmp_path: Path) -
                 writer.write(bytes([byte]))
                 await asyncio.sleep(0)
 
-    async with server(tmp_path, piecemeal, timeout_s=10) as lane:
-        found = await asyncio.gather(*(lane.answer("GET", f"k{number}") for number in range(50)))
+    async with server(tmp_path, piecemeal, timeout_s=10) as pipelined:
+        found = await asyncio.gather(*(pipelined.answer("GET", f"k{number}") for number in range(50)))
         assert found == [[b"k%d" % number, None] for number in range(50)]
 
 
@@ -94,9 +94,9 @@ async def test_one_connection_serves_all(tmp_path: Path) -> None:
         numbers.append(number)
         await echo(reader, writer, number)
 
-    async with server(tmp_path, counting) as lane:
+    async with server(tmp_path, counting) as pipelined:
         for _ in range(3):
-            await asyncio.gather(*(lane.answer("GET", "x") for _ in range(20)))
+            await asyncio.gather(*(pipelined.answer("GET", "x") for _ in range(20)))
         assert numbers == [1]
 
 
@@ -106,21 +106,21 @@ async def test_what_does_not_come_is_given_up_and_never_given_to_another(tmp_pat
             await asyncio.sleep(0.5)
         await echo(reader, writer, number)
 
-    async with server(tmp_path, late, timeout_s=0.2) as lane:
+    async with server(tmp_path, late, timeout_s=0.2) as pipelined:
         began = time.monotonic()
-        gone = await asyncio.gather(*(lane.answer("GET", "old") for _ in range(10)), return_exceptions=True)
+        gone = await asyncio.gather(*(pipelined.answer("GET", "old") for _ in range(10)), return_exceptions=True)
         assert 0.15 <= time.monotonic() - began < 0.5
         assert {type(one) for one in gone} == {TimeoutError}
         for number in range(30):
-            assert await lane.answer("GET", f"new{number}") == b"new%d" % number
+            assert await pipelined.answer("GET", f"new{number}") == b"new%d" % number
             await asyncio.sleep(0.02)
 
 
 async def test_an_answer_that_came_while_the_loop_was_busy_is_in_time(tmp_path: Path) -> None:
-    async with server(tmp_path, echo, timeout_s=0.2) as lane:
-        await lane.answer("GET", "warm")
+    async with server(tmp_path, echo, timeout_s=0.2) as pipelined:
+        await pipelined.answer("GET", "warm")
         for busy in (0.1, 0.5):
-            asked = asyncio.create_task(lane.answer("GET", "here"))
+            asked = asyncio.create_task(pipelined.answer("GET", "here"))
             await asyncio.sleep(0)
             time.sleep(busy)  # noqa: ASYNC251 - another request that takes long
             assert await asked == b"here"
@@ -133,11 +133,11 @@ async def test_a_lost_connection_is_said_and_made_anew(tmp_path: Path) -> None:
             writer.write(b"$%d\r\n%b\r\n" % (len(key), key))
             await echo(reader, writer, number)
 
-    async with server(tmp_path, once) as lane:
+    async with server(tmp_path, once) as pipelined:
         with pytest.raises(PipelineError):
-            await lane.answer("GET", "a")
-        assert await lane.answer("GET", "b") == b"b"
-        assert await lane.answer("GET", "c") == b"c"
+            await pipelined.answer("GET", "a")
+        assert await pipelined.answer("GET", "b") == b"b"
+        assert await pipelined.answer("GET", "c") == b"c"
 
 
 @pytest.mark.parametrize("said", [b"-LOADING wait\r\n", b"!nonsense\r\n", b"+OK\r\n+OK\r\n"])
@@ -147,19 +147,19 @@ async def test_what_is_no_answer_goes_another_way(tmp_path: Path, said: bytes) -
             await command(reader)
             writer.write(said)
 
-    async with server(tmp_path, wrong) as lane:
+    async with server(tmp_path, wrong) as pipelined:
         for _ in range(3):
             try:
-                assert await lane.answer("GET", "a") == b"OK"
+                assert await pipelined.answer("GET", "a") == b"OK"
             except PipelineError:
                 assert not said.startswith(b"+")
 
 
 async def test_nobody_there_goes_another_way(tmp_path: Path) -> None:
-    lane = pipelined_reads_to(UnixDomainSocketConnection, {"path": str(tmp_path / "none")}, 1.0)
-    assert lane is not None
+    pipelined = pipelined_reads_to(UnixDomainSocketConnection, {"path": str(tmp_path / "none")}, 1.0)
+    assert pipelined is not None
     with pytest.raises(PipelineError):
-        await lane.answer("GET", "a")
+        await pipelined.answer("GET", "a")
 
 
 @pytest.mark.parametrize("refused", [False, True])
@@ -171,13 +171,13 @@ async def test_every_connection_begins_with_who_asks_and_for_which_database(tmp_
             heard.append(await command(reader))
             writer.write(b"-WRONGPASS\r\n" if refused else b"+OK\r\n")
 
-    async with server(tmp_path, asking, username="me", password="secret", db=3) as lane:
+    async with server(tmp_path, asking, username="me", password="secret", db=3) as pipelined:
         if refused:
             with pytest.raises(PipelineError):
-                await lane.answer("GET", "a")
+                await pipelined.answer("GET", "a")
         else:
-            assert await lane.answer("GET", "a") == b"OK"
-            assert await lane.answer("GET", "b") == b"OK"
+            assert await pipelined.answer("GET", "a") == b"OK"
+            assert await pipelined.answer("GET", "b") == b"OK"
     assert heard[:3] == [[b"AUTH", b"me", b"secret"], [b"SELECT", b"3"], [b"GET", b"a"]]
     assert refused or heard[3:] == [[b"GET", b"b"]]
 

@@ -10,10 +10,10 @@ from models.store.memory import MemoryStore
 from models.store.redis_commands import BATCH_BYTES
 from models.store.throttled_write import (
     LONGEST_PAUSE_S,
-    LOOK_S,
+    MEASURE_S,
     SHARED_READS_PER_S,
     SHORT_BYTES,
-    write_paced,
+    throttled_write,
 )
 
 VALUE = bytes(10_000)
@@ -58,7 +58,7 @@ class Busy(MemoryStore):
 
     def load(self, megabytes: int) -> None:
         pairs = ((f"{number:06}", VALUE) for number in range(megabytes * 100))
-        write_paced(self, pairs, clock=lambda: self.now, sleep=self.sleep)
+        throttled_write(self, pairs, clock=lambda: self.now, sleep=self.sleep)
 
 
 def test_all_is_written() -> None:
@@ -71,7 +71,7 @@ def test_all_is_written() -> None:
 def test_nobody_reads_and_it_goes_at_full_speed() -> None:
     store = Busy(0)
     store.load(1000)
-    assert store.now < 1000e6 * SECONDS_A_BYTE + 2 * LOOK_S
+    assert store.now < 1000e6 * SECONDS_A_BYTE + 2 * MEASURE_S
     assert max(store.writes) >= BATCH_BYTES
     assert len(store.pauses) < len(store.writes) / 2, "only until it is known that nobody reads"
 

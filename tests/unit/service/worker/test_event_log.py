@@ -12,7 +12,7 @@ from models.event_log.write_events import write_events
 from models.schema.event_kinds import EventKind
 from models.store.keys import Keys, shard_of
 from models.store.memory import AsyncMemoryStore, MemoryStore
-from models.store.protocol import BEGINNING
+from models.store.protocol import STREAM_START
 from service.worker import event_log
 from service.worker.event_log import LogWorker
 from service.worker.shard_leases import ShardLeases
@@ -32,7 +32,7 @@ class Faulty(Archive):
     fault: Exception | None = None
     shard = shard_of("ann")
 
-    def append(self, shard: int, entries: Sequence[tuple[str, bytes]], acknowledged: str = BEGINNING) -> int:
+    def append(self, shard: int, entries: Sequence[tuple[str, bytes]], acknowledged: str = STREAM_START) -> int:
         if self.fault is not None and shard == self.shard:
             raise self.fault
         return super().append(shard, entries, acknowledged)

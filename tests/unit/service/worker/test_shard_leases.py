@@ -60,6 +60,6 @@ def test_what_is_let_go_is_free_at_once(place: Place) -> None:
 def test_between_two_looks_the_store_is_left_alone(place: Place) -> None:
     worker = place.worker("one")
     worker.shards()
-    place.store.set(KEYS.mending(3), b"somebody else's")
+    place.store.set(KEYS.log_lease(3), b"somebody else's")
     place.now += RENEW_S / 2
     assert 3 in worker.shards()
