@@ -144,7 +144,7 @@ CSV_CASES = {
     ),
     "conflicting users": (
         {"users__csv": USERS + b"a,32,Acme\n"},
-        "users.csv, line 4, column 'user_id': 'a' stands here with other values than in users.csv, line 2",
+        "users.csv, line 4, column 'user_id': 'a' has other values here than in users.csv, line 2",
     ),
     "kind unknown": (
         {"schema__toml": b'[users]\nage = "number"\n'},
@@ -220,7 +220,7 @@ JSONL_CASES = {
     "no id": (b'{"user_id":"a"}\n\n{"age":3}\n', "users.jsonl, line 3, column 'user_id': the cell is empty"),
     "nested": (
         b'{"user_id":"a","job":{"at":"Acme"}}\n',
-        "users.jsonl, column 'job': holds objects or nested values, which no kind reads; declare it \"ignore\"",
+        "users.jsonl, column 'job': holds objects or nested values, which no kind can parse; declare it \"ignore\"",
     ),
 }
 

@@ -18,7 +18,7 @@ from offline.evaluation.ablation import (
     PRERANK_ALONE,
     PRODUCT_ALONE,
     WITHOUT_EMBEDDINGS,
-    Silent,
+    ZeroCandidateVectors,
     ablated_lists,
 )
 from offline.night.candidates import KnownNearest
@@ -47,7 +47,7 @@ def lists() -> Mapping[str, list[int]]:
     )
     config = CandidateConfig(least=0, nearest=2, rare_group=2, walks=0, three_hops=0, few_friends=0)
     generator = CandidateGenerator(land, KnownNearest(np.arange(N), nearest, N), config, 1)
-    tables = Silent(
+    tables = ZeroCandidateVectors(
         np.zeros((N, 1), np.float32), np.zeros((N, 1), np.float16), np.zeros((N, len(STATISTICS)), np.float32)
     )
     ranker = Ranker(FALLBACK, np.array([1, 0, 0, 0], np.float32), {}, {})

@@ -70,7 +70,7 @@ def test_nobody_to_judge_gives_an_empty_report_that_is_let_through() -> None:
     assert "too few users" in check(report)
     output = io.StringIO()
     render(report, Console(file=output))
-    assert "Nobody to judge" in output.getvalue()
+    assert "No user to evaluate" in output.getvalue()
 
 
 def test_an_interval_holds_the_mean_narrows_with_users_and_is_the_same_by_the_same_seed() -> None:

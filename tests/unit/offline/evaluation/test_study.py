@@ -96,7 +96,7 @@ def test_a_missing_library_is_said_and_costs_nothing_else(monkeypatch: pytest.Mo
     assert set(found.methods) == {SYSTEM, *BASELINES}
     output = io.StringIO()
     render(found, Console(file=output))
-    assert "als 128 was left out: needs the package implicit" in output.getvalue()
+    assert "als 128 was skipped: needs the package implicit" in output.getvalue()
 
 
 def test_als_suggests_people_of_ones_own_community() -> None:
@@ -136,6 +136,6 @@ def test_scores_of_candidates_are_found_and_of_others_lowest() -> None:
 def test_the_whole_report_is_rendered_and_reads_back(report: Report) -> None:
     output = io.StringIO()
     render(report, Console(file=output))
-    for words in ("AUC hard", "coverage", "of the held-out friendships", "Probabilities", "Times resource allocation"):
+    for words in ("AUC hard", "coverage", "of the held-out friendships", "Calibration", "Times resource allocation"):
         assert words in output.getvalue()
     assert Report.model_validate_json(report.model_dump_json()) == report

@@ -67,7 +67,7 @@ def test_people_without_friends_are_not_suspected() -> None:
     more = Graph.from_pairs(len(lonely), *graph.pairs())
     scores = suspicion(lonely, more, SuspicionConfig(width=16, epochs=3), log=LOG)
     assert (scores[-5:] == 0).all()
-    with pytest.raises(ValueError, match="ordinary has a friend"):
+    with pytest.raises(ValueError, match="no ordinary user has a friend"):
         suspicion(
             profile,
             Graph.from_pairs(len(profile), np.zeros(0, int), np.zeros(0, int)),

@@ -1,4 +1,4 @@
-"""Planted fakes: nothing about them stands out but how little friends and profile fit."""
+"""NetworkWithFakes fakes: nothing about them stands out but how little friends and profile fit."""
 
 from pathlib import Path
 
