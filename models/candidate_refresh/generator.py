@@ -13,6 +13,7 @@ from models.candidates.inputs import CandidateInputs
 from models.candidates.user_builder import OutOfGraphUserBuilder
 from models.live_state.neighbourhood import Neighbourhood
 from models.schema.columns import Flag
+from models.schema.vocabulary import Row
 from models.version.candidate_block import Block
 from models.version.manifest import Manifest
 from models.version.new_user_record import Newcomer, ProfileCodes
@@ -27,19 +28,19 @@ class VersionGenerator:
 
     def block(self, row: int) -> Block:
         """The block of a row as the version's tables know the person."""
-        return self._candidates.block(row)
+        return self._candidates.block(Row(row))
 
     def overlay(self, row: int, around: Neighbourhood, profile: Mapping[str, Any] | None) -> Block:
         """The block of a row with another circle and, unless None, another profile than the tables have."""
-        user = self._book.member(row, around.friends, around.known)
+        user = self._book.existing_user(Row(row), around.friends, around.known)
         if profile is not None:
-            said, _ = self._book.newcomer(profile, around.friends, around.known)
+            said, _ = self._book.new_user_with_inputs(profile, around.friends, around.known)
             user = replace(user, codes=said.codes, set_codes=said.set_codes, points=said.points, values=said.values)
         return self._candidates.out_of_graph_block(user)
 
     def newcomer(self, around: Neighbourhood, profile: Mapping[str, Any], timestamp_us: int) -> Newcomer:
         """The record of a person whom the tables do not know."""
-        user, inputs = self._book.newcomer(profile, around.friends, around.known)
+        user, inputs = self._book.new_user_with_inputs(profile, around.friends, around.known)
         return Newcomer(
             timestamp_us=timestamp_us,
             statistics=inputs.statistics,

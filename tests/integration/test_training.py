@@ -160,7 +160,7 @@ def head_ndcg(tmp_path: Path, *, leaks: bool) -> float:
         spectral=coordinates,
         eigenvalues=spectral.values,
         embeddings=nobody,
-        profiles=ProfileMap.silent(0, coordinates.shape[1], 1),
+        profiles=ProfileMap.zero(0, coordinates.shape[1], 1),
         profile_affinity=fit_profile_affinity(coded_profiles(Profiles(PEOPLE)), seen),
         prerank_weights=np.zeros(len(PAIR_FEATURES) + 1, np.float32),
     )

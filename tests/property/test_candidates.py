@@ -73,7 +73,7 @@ def random_landscape(seed: int) -> tuple[CandidateInputs, RandomNearest]:
         suggestible=random.random(n) < 0.8,
         spectral=vectors[0],
         eigenvalues=np.ones(3, np.float32),
-        profiles=ProfileMap.silent(0, 3, 3),
+        profiles=ProfileMap.zero(0, 3, 3),
         embeddings=vectors[1],
         profile_affinity=fit_profile_affinity(coded_profiles(profiles), graph),
         prerank_weights=DEFAULT_PRERANK_WEIGHTS,

@@ -242,7 +242,7 @@ def test_a_child_that_is_killed_is_told_from_one_that_refuses(building: tuple[su
     parent, child = building
     os.kill(child, signal.SIGKILL)
     _, said = parent.communicate(timeout=15)
-    assert "PymkError: the process that builds the index was killed, most likely for want of memory" in said
+    assert "PymkError: the process that builds the index was killed, probably out of memory" in said
 
 
 def at_work(process: int) -> bool:

@@ -67,7 +67,7 @@ def candidate_inputs(
         suggestible=suggestible,
         spectral=np.zeros((n, 1), np.float32),
         eigenvalues=np.ones(1, np.float32),
-        profiles=ProfileMap.silent(0, 1, 1 if embeddings is None else embeddings.shape[1]),
+        profiles=ProfileMap.zero(0, 1, 1 if embeddings is None else embeddings.shape[1]),
         embeddings=np.zeros((n, 1), np.float32) if embeddings is None else embeddings,
         profile_affinity=fit_profile_affinity(coded_profiles(Profiles(n, columns or {})), graph),
         prerank_weights=prerank_weights,

@@ -13,7 +13,7 @@ from models.candidates.generator import (
     IndexNearest,
 )
 from models.candidates.inputs import CandidateInputs, profile_values
-from models.candidates.out_of_graph_user import NOBODY
+from models.candidates.out_of_graph_user import NO_ROW
 from models.candidates.user_builder import OutOfGraphUserBuilder
 from models.features.inductive import ProfileMap, shrink_towards_profile
 from models.features.profile_affinity import fit_profile_affinity
@@ -82,9 +82,9 @@ class Served:
 
     def newcomer(self, said: dict[str, object], friends: Sequence[int] = ()) -> tuple[list[int], np.ndarray]:
         """Candidates in the order of the block, and their features (F, m)."""
-        user = self.book.user(said, np.array(sorted(friends), np.int32), NOTHING)
+        user = self.book.new_user(said, np.array(sorted(friends), np.int32), NOTHING)
         block = self.generator.out_of_graph_block(user)
-        assert block.viewer == NOBODY
+        assert block.viewer == NO_ROW
         return block.rows.tolist(), block.values()
 
 
@@ -96,7 +96,7 @@ def served() -> Served:
 def test_a_member_whose_friends_did_not_change_is_compared_as_by_night(served: Served) -> None:
     for row in range(0, N, 7):
         friends = served.graph.neighbours(row)
-        user = served.book.member(row, friends, NOTHING)
+        user = served.book.existing_user(row, friends, NOTHING)
         live, night = served.generator.out_of_graph_block(user), served.generator.block(row)
         assert live.viewer == row
         assert not set(live.rows.tolist()) & {row, *friends.tolist()}
@@ -116,11 +116,11 @@ def test_a_new_friend_brings_her_friends(served: Served) -> None:
     new = next(other for other in range(40, N) if other not in friends)
     theirs = set(served.graph.neighbours(new).tolist()) - set(friends.tolist()) - {row}
     more = np.sort(np.append(friends, new)).astype(np.int32)
-    block = served.generator.out_of_graph_block(served.book.member(row, more, NOTHING))
+    block = served.generator.out_of_graph_block(served.book.existing_user(row, more, NOTHING))
     common = dict(zip(block.rows.tolist(), block.values()[COMMON], strict=True))
     assert new not in common
     assert all(common[other] > 0 for other in theirs)
-    fewer = served.generator.out_of_graph_block(served.book.member(row, friends[:1], NOTHING))
+    fewer = served.generator.out_of_graph_block(served.book.existing_user(row, friends[:1], NOTHING))
     through = set(served.graph.neighbours(int(friends[0])).tolist())
     found = {one for one, value in zip(fewer.rows.tolist(), fewer.values()[COMMON], strict=True) if value > 0}
     assert found == through - {row, int(friends[0])}
@@ -128,12 +128,11 @@ def test_a_new_friend_brings_her_friends(served: Served) -> None:
 
 def test_whom_a_guest_must_not_be_shown_is_no_candidate(served: Served) -> None:
     friends = served.graph.neighbours(3)
-    free = served.generator.out_of_graph_block(served.book.member(3, friends, NOTHING))
+    free = served.generator.out_of_graph_block(served.book.existing_user(3, friends, NOTHING))
     known = np.sort(free.rows[:5].astype(np.int32))
-    assert not set(served.generator.out_of_graph_block(served.book.member(3, friends, known)).rows.tolist()) & set(
-        known.tolist()
-    )
-    again = served.generator.out_of_graph_block(served.book.member(3, friends, NOTHING))
+    hidden = served.generator.out_of_graph_block(served.book.existing_user(3, friends, known))
+    assert not set(hidden.rows.tolist()) & set(known.tolist())
+    again = served.generator.out_of_graph_block(served.book.existing_user(3, friends, NOTHING))
     assert again.pack() == free.pack()  # one guest leaves nothing behind for the next
 
 
@@ -167,12 +166,12 @@ def test_a_guests_statistics_are_those_the_night_would_count() -> None:
     graph, row = network(1), 11
     friends = graph.neighbours(row)
     served = Served(graph.without(np.full(len(friends), row), friends))
-    user = served.book.user({"team": "ants"}, friends, NOTHING)
+    user = served.book.new_user({"team": "ants"}, friends, NOTHING)
     counted = user_statistics(graph, np.ones(N, np.float32))[row]
     found = served.book._statistics(user)
     np.testing.assert_allclose(found[:2], counted[:2], rtol=1e-5)
     assert found[2] == pytest.approx(counted[2], abs=0.1)  # her friends do not count her yet
-    alone = served.book._statistics(served.book.user({}, NOTHING, NOTHING))
+    alone = served.book._statistics(served.book.new_user({}, NOTHING, NOTHING))
     assert alone[:3].tolist() == [0, 0, 0]
 
 

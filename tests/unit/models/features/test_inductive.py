@@ -32,12 +32,12 @@ def test_what_values_say_is_found(dense: int, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(inductive, "PENALTY", 0.01)
     values, coordinates, embeddings = planted()
     found = ProfileMap.fit(values, coordinates, embeddings, np.ones(N, np.int64))
-    near, alike = found.places(values)
+    near, alike = found.predict(values)
     np.testing.assert_allclose(near, coordinates, atol=0.06)
     np.testing.assert_allclose(alike, embeddings, atol=0.06)
     one = np.flatnonzero(values.toarray()[7])
-    np.testing.assert_allclose(found.place(one)[0], near[7], rtol=1e-4)
-    assert found.place(one)[1].shape == (D,)
+    np.testing.assert_allclose(found.predict_one(one)[0], near[7], rtol=1e-4)
+    assert found.predict_one(one)[1].shape == (D,)
 
 
 def test_who_has_no_friends_teaches_nothing() -> None:
@@ -59,7 +59,7 @@ def test_the_profile_counts_less_the_more_friends_there_are() -> None:
     standing = np.zeros_like(coordinates)
     moved, alike = shrink_towards_profile(learnt, values, standing, unit(embeddings), degrees)
     alone = degrees == 0
-    np.testing.assert_allclose(moved[alone], learnt.places(values)[0][alone], rtol=1e-5)
+    np.testing.assert_allclose(moved[alone], learnt.predict(values)[0][alone], rtol=1e-5)
     assert np.abs(moved[~alone]).max() < 0.01 * np.abs(moved[alone]).max()
     np.testing.assert_allclose(np.linalg.norm(alike[alone], axis=1), 1, rtol=1e-5)
     np.testing.assert_array_equal(alike[~alone], unit(embeddings)[~alone])

@@ -124,7 +124,7 @@ def test_a_value_that_was_not_there_at_fitting_is_zero() -> None:
 def test_values_that_nobody_holds_any_more_are_forgotten_and_the_others_stay(tmp_path: Path) -> None:
     fitted = ProfileEncoder.fit(Profiles(3, {"team": categorical([0, 1, 2], ["blue", "green", "red"])}))
     left = Profiles(2, {"team": categorical([0, 1], ["blue", "red"])})
-    fitted.knowing(left).save(tmp_path)
+    fitted.restricted_to(left).save(tmp_path)
     again = ProfileEncoder.open(tmp_path)
     np.testing.assert_array_equal(again.encode(left), fitted.encode(left))
     back = Profiles(1, {"team": categorical([0], ["green"])})

@@ -41,7 +41,7 @@ def lists() -> Mapping[str, list[int]]:
         spectral=np.zeros((N, 1), np.float32),
         eigenvalues=np.ones(1, np.float32),
         embeddings=np.zeros((N, 1), np.float32),
-        profiles=ProfileMap.silent(0, 1, 1),
+        profiles=ProfileMap.zero(0, 1, 1),
         profile_affinity=fit_profile_affinity(coded_profiles(Profiles(N, {"team": TEAM})), FRIENDS),
         prerank_weights=DEFAULT_PRERANK_WEIGHTS,
     )

@@ -29,7 +29,7 @@ def generator(graph: Graph) -> CandidateGenerator:
         suggestible=np.ones(graph.n, np.bool_),
         spectral=nothing,
         eigenvalues=np.ones(1, np.float32),
-        profiles=ProfileMap.silent(0, 1, 1),
+        profiles=ProfileMap.zero(0, 1, 1),
         embeddings=nothing,
         profile_affinity=fit_profile_affinity(coded_profiles(Profiles(graph.n)), graph),
         prerank_weights=DEFAULT_PRERANK_WEIGHTS,
