@@ -1,4 +1,4 @@
-"""The log-odds of friendship of one pair, from coded profile columns."""
+"""Computes the log-odds of friendship of one pair from coded profile columns."""
 
 from typing import NamedTuple
 
@@ -46,7 +46,7 @@ class ProfileAffinityTables(NamedTuple):
 
 @compiled()
 def pair_profile_affinity(tables: ProfileAffinityTables, viewer: int, candidate: int) -> float:
-    """Sum of the log-odds over all columns; a missing value says nothing."""
+    """Sum of the log-odds over all columns; a missing value adds nothing."""
     total = np.float32(0.0)
     for column in range(tables.codes.shape[1]):
         a, b = tables.codes[viewer, column], tables.codes[candidate, column]

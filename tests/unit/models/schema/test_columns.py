@@ -13,8 +13,8 @@ def test_user_ids(user_id: str) -> None:
     ("user_id", "message"),
     [
         ("", "user id '' is empty"),
-        (".", "user id '.' cannot be a user id: it would be swallowed in a path"),
-        ("..", "user id '..' cannot be a user id: it would be swallowed in a path"),
+        (".", "user id '.' cannot be a user id: URLs drop it from a path"),
+        ("..", "user id '..' cannot be a user id: URLs drop it from a path"),
         ("a\x7f", r"user id 'a\x7f' contains a control character"),
         ("\ud800", r"user id '\ud800' is not valid Unicode"),
         ("é" * 65, f"user id '{'é' * 65}' has 130 bytes; a user id has at most 128"),

@@ -71,7 +71,7 @@ CSV_CASES = {
     ),
     "id that is a dot": (
         {"users__csv": b"user_id\na\n..\n"},
-        "users.csv, line 3, column 'user_id': '..' cannot be a user id: it would be swallowed in a path",
+        "users.csv, line 3, column 'user_id': '..' cannot be a user id: URLs drop it from a path",
     ),
     "id with a control character": (
         {"users__csv": b"user_id\na\nb\tc\n"},
