@@ -1,22 +1,22 @@
-"""Everything this project raises on purpose.
+"""All exceptions that this project raises on purpose.
 
-    PymkError                      exit status 1 unless said otherwise
+    PymkError                      exit status 1 unless stated otherwise
     ├── UsageError                 exit status 2: a wrong flag, setting or key
-    │   └── DatasetError           the dataset directory is wrong; names file, line, column and value
+    │   └── DatasetError           the dataset directory is invalid; names file, line, column and value
     ├── GateRefusedError           exit status 3: the quality gate refused to publish
     ├── ArtefactError              a file of a version is missing, truncated or altered
-    ├── CorruptRecordError         a packed record of the store does not read back
+    ├── CorruptRecordError         a packed record of the store is invalid
     ├── VersionError               no such version, or it cannot be activated
     └── StoreError                 the store cannot be used
         ├── StoreUnavailableError  it does not answer in time
-        └── StoreRefusedError      it answers that it will not write (full, read-only, no persistence)
+        └── StoreRefusedError      it refuses writes (full, read-only, no persistence)
 
 A message says what happened, to what, and what to do about it.
 """
 
 
 class PymkError(Exception):
-    """Root of the errors that a person is shown as one line."""
+    """Base of the errors that the command line shows as one line."""
 
     exit_status = 1
 
@@ -28,7 +28,7 @@ class UsageError(PymkError):
 
 
 class DatasetError(UsageError):
-    """The dataset directory cannot be used as it is."""
+    """The dataset directory is invalid."""
 
 
 class GateRefusedError(PymkError):
@@ -42,7 +42,7 @@ class ArtefactError(PymkError):
 
 
 class CorruptRecordError(PymkError):
-    """A packed record does not read back."""
+    """A packed record is invalid."""
 
 
 class VersionError(PymkError):
@@ -52,13 +52,13 @@ class VersionError(PymkError):
 class StoreError(PymkError):
     """The store cannot be used.
 
-    `told` says so to whoever calls the service: without where the store is and what it answered, which are the
-    operator's to know.
+    `public_message` is for callers of the API: it omits the store's address and answer, which only the operator may
+    know.
     """
 
-    def __init__(self, message: str, told: str | None = None) -> None:
+    def __init__(self, message: str, public_message: str | None = None) -> None:
         super().__init__(message)
-        self.told = message if told is None else told
+        self.public_message = message if public_message is None else public_message
 
 
 class StoreUnavailableError(StoreError):
@@ -66,4 +66,4 @@ class StoreUnavailableError(StoreError):
 
 
 class StoreRefusedError(StoreError):
-    """The store answers and will not write."""
+    """The store refuses writes."""

@@ -66,7 +66,7 @@ async def _store(parts: Parts) -> Part:
         await parts.stores.requests.ping()
     except StoreError as error:
         structlog.get_logger().warning("store_not_ready", error=str(error))
-        return Part(ok=False, detail=error.told)
+        return Part(ok=False, detail=error.public_message)
     return Part(ok=True, detail="answers")
 
 
@@ -75,7 +75,7 @@ async def _warnings(parts: Parts) -> list[str]:
     try:
         info = await parts.stores.requests.info()
     except StoreError as error:
-        return [f"the store does not say how it is: {error.told}"]
+        return [f"the store does not say how it is: {error.public_message}"]
     found = []
     if parts.settings.redis_url is not None and not info.append_only:
         found.append(

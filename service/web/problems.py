@@ -93,7 +93,7 @@ def of_error(error: Exception) -> ProblemError:
     if isinstance(error, ProblemError):
         return error
     if isinstance(error, StoreError):
-        return unavailable(error.told, logged=str(error))
+        return unavailable(error.public_message, logged=str(error))
     for kind, status in STATUS_OF:
         if isinstance(error, kind):
             return ProblemError(status, str(error))

@@ -103,8 +103,8 @@ def test_the_table_is_printed_and_written_and_a_second_run_only_reads(network: P
 
     again = pymk(*wanted, home=tmp_path / "home")
     assert again.stdout == done.stdout
-    assert "row_begins" in done.stderr
-    assert "row_begins" not in again.stderr
+    assert "row_started" in done.stderr
+    assert "row_started" not in again.stderr
 
 
 def test_a_killed_comparison_goes_on_at_its_last_epoch_and_ends_the_same(network: Path, tmp_path: Path) -> None:

@@ -87,18 +87,18 @@ def test_errors_of_the_client_get_their_meaning(
 ) -> None:
     failure = StoreAddress("Here", lambda: "It fell.").failure(error)
     assert type(failure) is kind
-    assert (str(failure), failure.told) == (told, callers)
+    assert (str(failure), failure.public_message) == (told, callers)
 
 
 def test_a_wrong_password_is_a_refusal() -> None:
     failure = StoreAddress("Here").failure(client.AuthenticationError("WRONGPASS"))
     assert isinstance(failure, StoreRefusedError)
     assert "Check user and password" in str(failure)
-    assert failure.told == "The store denies access."
+    assert failure.public_message == "The store denies access."
 
 
 def test_a_failure_that_names_no_place_is_told_as_it_is() -> None:
-    assert StoreUnavailableError("Others write it all the time.").told == "Others write it all the time."
+    assert StoreUnavailableError("Others write it all the time.").public_message == "Others write it all the time."
 
 
 def test_memory_lets_keys_go_when_their_time_comes() -> None:
