@@ -13,7 +13,7 @@ from models.errors import PymkError, UsageError
 
 if TYPE_CHECKING:
     from models.cli.subprocesses import Children
-    from models.schema.vocabulary import Row
+    from models.schema.vocabulary import Row, UserId
     from models.settings import Settings
     from models.version.tables import Tables
 
@@ -139,7 +139,7 @@ def _examples(tables: "Tables") -> list["Row"]:
     return [Row(int(row)) for row in np.unique(middle[places])]
 
 
-def _person(user_id: str, tables: "Tables") -> str:
+def _person(user_id: "UserId", tables: "Tables") -> str:
     row = tables.vocabulary.row(user_id)
     name = None if row is None else tables.profile(row).get("name")
     return f"{name} ({user_id})" if name else user_id

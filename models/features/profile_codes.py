@@ -162,11 +162,6 @@ class ProfileCoder:
             raise ArtefactError(f"{path} is truncated or altered: {error!r}") from error
 
 
-def coded_profiles(profiles: Profiles, text_model: str | None = None) -> CodedProfiles:
-    """Profiles coded by a coder fitted to them."""
-    return ProfileCoder.fit(profiles, text_model).coded(profiles)
-
-
 _PARTS: dict[str, tuple[type[np.generic], tuple[int | None, ...]]] = {
     "edges": (np.float64, (None,)),
     "cells": (np.int64, (None, 2)),

@@ -14,13 +14,13 @@ from models.kernels.numba_cache import compiled
 from models.kernels.profile_affinity import pair_profile_affinity
 from models.schema.candidate_sources import Source
 from models.schema.pair_features import (
-    AFFINITY,
     ALLOCATION,
     ALLOCATION_SCALE,
     COMMON,
     EMBEDDING,
     PAGERANK,
     PAGERANK_SCALE,
+    PROFILE_AFFINITY,
     SMOOTH,
     SMOOTH_SCALE,
     SPECTRAL,
@@ -171,7 +171,7 @@ def fill_features(
         for k in range(arrays.embeddings.shape[1]):
             embedding += arrays.embeddings[user, k] * arrays.embeddings[row, k]
         out[EMBEDDING, at] = embedding
-        out[AFFINITY, at] = pair_profile_affinity(arrays.profile_affinity, user, row)
+        out[PROFILE_AFFINITY, at] = pair_profile_affinity(arrays.profile_affinity, user, row)
 
 
 @compiled()

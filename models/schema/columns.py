@@ -3,9 +3,6 @@
 import re
 from enum import IntFlag, StrEnum
 
-from models.errors import UsageError
-from models.schema.vocabulary import UserId
-
 
 class Kind(StrEnum):
     """The kinds of column in schema.toml."""
@@ -76,15 +73,3 @@ def user_id_fault(user_id: str) -> str | None:
     except UnicodeEncodeError:
         return "is not valid Unicode"
     return f"has {length} bytes; a user id has at most {USER_ID_BYTES}" if length > USER_ID_BYTES else None
-
-
-def check_user_id(user_id: str) -> UserId:
-    """The string as a user id: 1-128 bytes of UTF-8 without control characters, neither `.` nor `..`.
-
-    Raises UsageError with the fault.
-    """
-    fault = user_id_fault(user_id)
-    if fault:
-        shown = user_id if len(user_id) <= USER_ID_BYTES else user_id[:USER_ID_BYTES] + "…"
-        raise UsageError(f"user id {shown!r} {fault}")
-    return UserId(user_id)

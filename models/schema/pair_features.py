@@ -60,7 +60,7 @@ MEASURES: Final[dict[str, Callable[[float], float]]] = {
 }
 """for features on a logarithmic scale, the inverse of the scale"""
 
-COMMON, ALLOCATION, THREE_HOPS, PAGERANK, SPECTRAL, SMOOTH, EMBEDDING, AFFINITY = range(len(PAIR_FEATURES))
+COMMON, ALLOCATION, THREE_HOPS, PAGERANK, SPECTRAL, SMOOTH, EMBEDDING, PROFILE_AFFINITY = range(len(PAIR_FEATURES))
 
 EXTRA_INPUTS: Final = (
     "jaccard",

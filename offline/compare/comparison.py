@@ -52,7 +52,7 @@ class Plan:
 
 
 class SharedSplitNote(BaseModel):
-    """ground.json: the split on which all results of a directory were evaluated."""
+    """The note of the split on which all results of a directory were evaluated, saved as SPLIT."""
 
     model_config = ConfigDict(frozen=True)
 

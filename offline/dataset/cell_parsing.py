@@ -60,7 +60,7 @@ def read_cells(table: Table, frame: pl.LazyFrame, cells: Sequence[Cell]) -> pl.D
 
 
 def id_cell(column: str) -> Cell:
-    """Parses user ids: every cell is filled and passes models.schema.columns.check_user_id."""
+    """Parses user ids: every cell is filled and has no models.schema.columns.user_id_fault."""
     text = pl.col(column)
     long = text.str.len_bytes() > USER_ID_BYTES
     bad = text.is_null() | long | text.is_in(RESERVED_IDS) | text.str.contains(CONTROL_CHARACTERS)
@@ -139,7 +139,7 @@ def _multi(column: str, shape: Shape, *, splits_sets: bool) -> Cell:
 
 
 def _unreadable_id(cell: str) -> str:
-    return user_id_fault(cell) or "is no user id"
+    return user_id_fault(cell) or "is not a user id"
 
 
 def _json_lists(texts: pl.Series) -> pl.Series:

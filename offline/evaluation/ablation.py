@@ -15,8 +15,8 @@ from models.candidates.generator import CandidateGenerator
 from models.ranker.ranker import FALLBACK, PersonTables, Ranker
 from models.schema.candidate_sources import Source
 from models.schema.pair_features import (
-    AFFINITY,
     EMBEDDING,
+    PROFILE_AFFINITY,
     SMOOTH,
     SPECTRAL,
 )
@@ -64,7 +64,7 @@ def _variants(
 
     embedding = _neutral(_without_source(block, Source.EMBEDDING), EMBEDDING)
     yield WITHOUT_EMBEDDINGS, by_ranker(embedding, zeroed)
-    yield WITHOUT_PROFILE, by_ranker(_neutral(_without_source(block, Source.SAME_ATTRIBUTES), AFFINITY))
+    yield WITHOUT_PROFILE, by_ranker(_neutral(_without_source(block, Source.SAME_ATTRIBUTES), PROFILE_AFFINITY))
     yield WITHOUT_SPECTRUM, by_ranker(_neutral(block, SPECTRAL, SMOOTH))
     for source in Source:
         yield f"without {str(source.name).lower()}", by_ranker(_without_source(block, source))

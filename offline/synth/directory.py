@@ -52,7 +52,7 @@ def _made_here(schema: Path) -> bool:
 def write(network: Network, out: Path, origin: str = "", progress: Progress = quiet) -> None:
     """Writes a network to `out`, which must pass `check_target`: all of it or nothing.
 
-    schema.toml states `origin`, the arguments. Leftovers of killed runs beside `out` are removed.
+    schema.toml states `origin`, the arguments. Partial output of killed runs beside `out` is removed.
     """
     target = check_target(out)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def write(network: Network, out: Path, origin: str = "", progress: Progress = qu
 
 
 def _sweep(target: Path, suffix: str) -> None:
-    """Removes leftovers of killed runs beside the target."""
+    """Removes partial output of killed runs beside the target."""
     prefix = f".{target.name}."
     for path in list(target.parent.iterdir()):
         owner = path.name.removeprefix(prefix).removesuffix(suffix)

@@ -51,7 +51,7 @@ def test_kept_code_serves_again_until_a_source_elsewhere_changes(copy: Path) -> 
 
 
 @pytest.mark.parametrize("ending", ["nbi", "nbc"])
-def test_kept_code_that_does_not_read_back_is_compiled_anew(copy: Path, ending: str) -> None:
+def test_unreadable_cached_code_is_compiled_again(copy: Path, ending: str) -> None:
     assert asked(copy)[1] == 0
     for path in (copy / "cache").rglob(f"*.{ending}"):
         path.write_bytes(path.read_bytes()[:100])

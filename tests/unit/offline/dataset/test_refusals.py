@@ -264,7 +264,7 @@ def test_parquet_without_the_column(tmp_path: Path) -> None:
     assert message == "users.parquet: the column 'user_id' is missing; the file has 'id'"
 
 
-def test_parquet_with_a_type_that_no_kind_reads(tmp_path: Path) -> None:
+def test_parquet_with_a_type_that_no_kind_can_parse(tmp_path: Path) -> None:
     message = parquet_refusal(tmp_path, pl.DataFrame({"user_id": ["a"], "photo": [b"\x00"]}))
     assert message.startswith("users.parquet, column 'photo': holds objects or nested values")
 

@@ -1,4 +1,4 @@
-"""Lists made without one part of the system, on a network where it is plain what each part brings."""
+"""Lists without one part of the system, on a network where the effect of each part is obvious."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,6 @@ from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS, CandidateConfig
 from models.candidates.inputs import CandidateInputs
 from models.features.inductive import ProfileMap
 from models.features.profile_affinity import fit_profile_affinity
-from models.features.profile_codes import coded_profiles
 from models.graph import Graph
 from models.ranker.ranker import FALLBACK, Ranker
 from models.schema.profiles import CategoricalColumn, Profiles
@@ -22,6 +21,7 @@ from offline.evaluation.ablation import (
     ablated_lists,
 )
 from offline.night.candidates import KnownNearest
+from tests.support.profile_codes import coded_profiles
 
 N = 9
 FRIENDS = Graph.from_pairs(N, [0, 0, 1, 2, 1], [1, 2, 3, 3, 4])
@@ -55,7 +55,7 @@ def lists() -> Mapping[str, list[int]]:
     return {name: [row for row in rows[0].tolist() if row >= 0] for name, rows in found.items()}
 
 
-def test_a_source_takes_those_with_it_whom_no_other_found(lists: Mapping[str, list[int]]) -> None:
+def test_removing_a_source_removes_candidates_that_no_other_found(lists: Mapping[str, list[int]]) -> None:
     assert set(lists["without popular"]) == {3, 4, 5, 6}
     assert set(lists["without embedding"]) == {3, 4, 5}  # 3 is a friend of friends too
     assert set(lists["without same_attributes"]) == {3, 4, 6}
@@ -63,7 +63,7 @@ def test_a_source_takes_those_with_it_whom_no_other_found(lists: Mapping[str, li
     assert set(lists[WITHOUT_EMBEDDINGS]) == {3, 4, 5}
 
 
-def test_who_is_left_is_ranked(lists: Mapping[str, list[int]]) -> None:
+def test_the_remaining_candidates_are_ranked(lists: Mapping[str, list[int]]) -> None:
     for name in ("without popular", "without embedding", "without same_attributes"):
         assert lists[name][0] == 3  # two mutual friends
         assert lists[name][1] == 4

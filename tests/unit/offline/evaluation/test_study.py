@@ -87,7 +87,7 @@ def test_slices_are_the_users_with_few_friends() -> None:
     assert found["1 to 3 friends"].methods["resource_allocation"].recall.value == 1
 
 
-def test_a_missing_library_is_said_and_costs_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_reported_and_affects_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(factorisation, "is_installed", lambda: False)
     kept, hidden = hide(communities(), None, 0.1)
     users = np.arange(kept.n)
@@ -109,7 +109,7 @@ def test_als_suggests_people_of_ones_own_community() -> None:
     assert not graph.contains(np.repeat(np.arange(120), 3), lists[:120].ravel()).any()
 
 
-def test_nobody_to_judge_gives_a_report_all_the_same() -> None:
+def test_no_user_to_evaluate_still_gives_a_report() -> None:
     nothing = Graph.from_pairs(4, [], [])
     found = study(nothing, nothing, np.arange(4), all_knowing(nothing, np.arange(4)), threads=1)
     assert found.users == 0

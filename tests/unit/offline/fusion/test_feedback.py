@@ -1,4 +1,4 @@
-"""What came of showing people, and what it is worth."""
+"""Outcomes of shown candidates, and their reward."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def interactions(*rows: tuple[int, int, EventKind, int]) -> Interactions:
     )
 
 
-def test_the_log_tells_what_came_of_each_showing() -> None:
+def test_the_log_gives_the_outcome_of_each_impression() -> None:
     log = interactions(
         (0, 1, EventKind.IMPRESSION, 100),
         (0, 1, EventKind.INVITE, 200),
@@ -53,7 +53,7 @@ def test_the_log_tells_what_came_of_each_showing() -> None:
     assert said[1].tolist() == [UNKNOWN] * 6 + [Outcome.DISMISS]
 
 
-def test_an_empty_log_says_nothing() -> None:
+def test_an_empty_log_has_no_outcomes() -> None:
     said = logged(np.array([0]), np.array([[1, 2]]), interactions((0, 1, EventKind.INVITE, 5)), 3)
     assert said.tolist() == [[UNKNOWN, UNKNOWN]]
 
