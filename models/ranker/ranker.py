@@ -116,9 +116,9 @@ class Ranker:
         self._tower[0] = entry, bias - weights["user_mean"] @ entry, is_last
         self._reads_product = bool(self._product.any())
         """False: training dropped the towers"""
-        self._head_speaks = bool(self._last.any())
+        self._has_layers = bool(self._last.any())
         """False: the head is linear"""
-        units = slice(None) if self._head_speaks else slice(-1, None)
+        units = slice(None) if self._has_layers else slice(-1, None)
         parts = (self._bias, self._viewer, self._absolute, self._relative, self._extra)
         self._first: list[Floats] = [np.ascontiguousarray(part[..., units], dtype=np.float32) for part in parts]
         """the first layer without the towers' product, only the units in use"""
@@ -173,17 +173,17 @@ class Ranker:
         product = self._towers_product(tables, block, inputs) if self._reads_product else None
         logits = np.empty(len(block), dtype=np.float32)
         join(hidden, _NO_PRODUCT if product is None else product, logits)
-        if self._head_speaks:
+        if self._has_layers:
             second = hidden[:, :-1] @ self._second
             finish(second, self._second_bias, self._last, logits)
         logits += self._last_bias
         return logits
 
     def _first_layer(self, tables: PersonTables, block: Block, viewer: ViewerInputs) -> Floats:
-        """(m, h + 1) what pair features and extra inputs make of the head's hidden units, and past them."""
+        """(m, h + 1) contributions of pair features and extra inputs to the hidden units, and to the linear part."""
         read = len(block.codes), len(viewer.statistics), tables.statistics.shape[1]
-        if read != _READ:  # the kernels look no bounds up
-            raise CorruptRecordError(f"features and statistics number {read} where the ranker reads {_READ}")
+        if read != _READ:  # the kernels check no bounds
+            raise CorruptRecordError(f"features and statistics number {read}, not {_READ}")
         reads = len(PAIR_FEATURES) + len(EXTRA_INPUTS) + 1
         weights = np.empty((reads, len(self._first[0])), dtype=np.float32)
         bias, past, absolute, relative, extra = self._first
@@ -203,12 +203,12 @@ class Ranker:
             pair,
         )
         overlap = pair[len(PAIR_FEATURES)]
-        np.log1p(overlap, out=overlap)  # NumPy computes sixteen at once, a kernel one by one
+        np.log1p(overlap, out=overlap)  # NumPy computes sixteen at once, a kernel one at a time
         hidden: Floats = pair.T @ weights
         return hidden
 
     def _towers_product(self, tables: PersonTables, block: Block, viewer: ViewerInputs) -> Floats:
-        """(m, h + 1) what the towers' product makes of the same."""
+        """(m, h + 1) contributions of the towers' product to the same."""
         weights = self.query(viewer.tower_inputs.astype(np.float32))[:, None] * self._first_product
         vectors = np.empty((len(block), tables.candidate_vectors.shape[1]), dtype=np.float32)
         gather_vectors(block.rows, tables.candidate_vectors, vectors)

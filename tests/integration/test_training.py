@@ -28,7 +28,7 @@ from offline.night.train import train
 from offline.ranker.train import train_ranker
 from offline.ranker.training_lists import training_lists
 from offline.snapshot.snapshot import Snapshot, write_snapshot
-from tests.support.profile_codes import coded_profiles
+from tests.support.tables import coded_profiles
 
 PEOPLE = 220
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)

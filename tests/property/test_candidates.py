@@ -21,7 +21,7 @@ from models.schema.profiles import (
     NumericColumn,
     Profiles,
 )
-from tests.support.profile_codes import coded_profiles
+from tests.support.tables import coded_profiles
 
 SMALL = CandidateConfig(
     kept=12,

@@ -27,7 +27,7 @@ from models.schema.profiles import (
     Profiles,
 )
 from models.version.candidate_block import Block
-from tests.support.profile_codes import coded_profiles
+from tests.support.tables import coded_profiles
 
 FRIENDS, WALK, PATHS, NEAR, SAME, POPULAR = Source
 FOUND_BY_STEPS = FRIENDS | WALK

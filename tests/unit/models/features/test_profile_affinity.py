@@ -20,7 +20,7 @@ from models.schema.profiles import (
     TextColumn,
     TimestampColumn,
 )
-from tests.support.profile_codes import coded_profiles
+from tests.support.tables import coded_profiles
 
 N, GROUPS = 600, 6
 GROUP = np.arange(N) % GROUPS

@@ -22,7 +22,7 @@ from models.schema.profiles import (
     TextColumn,
     TimestampColumn,
 )
-from tests.support.profile_codes import coded_profiles
+from tests.support.tables import coded_profiles
 
 NAN = float("nan")
 

@@ -21,7 +21,7 @@ from offline.evaluation.ablation import (
     ablated_lists,
 )
 from offline.night.candidates import KnownNearest
-from tests.support.profile_codes import coded_profiles
+from tests.support.tables import coded_profiles
 
 N = 9
 FRIENDS = Graph.from_pairs(N, [0, 0, 1, 2, 1], [1, 2, 3, 3, 4])

@@ -12,7 +12,7 @@ from models.schema.pair_features import COMMON, PAIR_FEATURES
 from models.schema.profiles import Profiles
 from offline.night.candidates import KnownNearest
 from offline.ranker.training_lists import TrainingLists, training_lists
-from tests.support.profile_codes import coded_profiles
+from tests.support.tables import coded_profiles
 
 KEPT = 5
 CLIQUE = Graph.from_pairs(8, *np.triu_indices(6, 1))
