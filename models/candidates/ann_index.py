@@ -12,13 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.errors import ArtefactError, GateRefusedError
-from models.system.files import (
-    put_in_place,
-    read_json,
-    remove_tree,
-    sha256,
-    write_json,
-)
+from models.system.files import put_in_place, read_json, remove_tree, sha256, write_json
 
 _BATCH = 4_096
 """rows searched at once"""

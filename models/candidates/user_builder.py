@@ -67,17 +67,8 @@ class OutOfGraphUserBuilder:
         before = self._inputs.graph.neighbours(row)
         if len(before) and not len(np.setxor1d(before, friends)):
             coordinates, embedding = self._inputs.spectral[row], self._inputs.embeddings[row]
-        return OutOfGraphUser(
-            row,
-            friends,
-            known,
-            profile_affinity.codes[row],
-            sets,
-            profile_affinity.points[row],
-            values,
-            coordinates,
-            embedding,
-        )
+        codes, points = profile_affinity.codes[row], profile_affinity.points[row]
+        return OutOfGraphUser(row, friends, known, codes, sets, points, values, coordinates, embedding)
 
     def new_user(
         self, profile: Mapping[str, Any], friends: NDArray[np.int32], known: NDArray[np.int32]

@@ -3,12 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from models.kernels.candidate_arrays import (
-    CandidateArrays,
-    SourceLimits,
-    WorkBuffers,
-    new_work_buffers,
-)
+from models.kernels.candidate_arrays import CandidateArrays, SourceLimits, WorkBuffers, new_work_buffers
 from models.kernels.graph_walks import spread_three_hops, spread_two_hops, spread_walks
 from models.kernels.numba_cache import compiled
 from models.kernels.profile_affinity import pair_profile_affinity
@@ -177,24 +172,9 @@ def fill_features(
 @compiled()
 def spread_all(arrays: CandidateArrays, limits: SourceLimits, work: WorkBuffers, user: int) -> tuple[int, int, int]:
     """Spreads from the user over the graph into `work`; returns the rows reached in each of the three ways."""
-    two = spread_two_hops(
-        arrays.indptr,
-        arrays.indices,
-        user,
-        work.common,
-        work.allocation,
-        work.lift,
-        work.two,
-    )
+    two = spread_two_hops(arrays.indptr, arrays.indices, user, work.common, work.allocation, work.lift, work.two)
     three = spread_three_hops(
-        arrays.indptr,
-        arrays.indices,
-        user,
-        work.two[:two],
-        work.lift,
-        limits.path_edges,
-        work.paths,
-        work.three,
+        arrays.indptr, arrays.indices, user, work.two[:two], work.lift, limits.path_edges, work.paths, work.three
     )
     walked = spread_walks(
         arrays.indptr,

@@ -16,15 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from models.errors import ArtefactError, CorruptRecordError
-from models.kernels.ranker_head import (
-    best_mass,
-    dense,
-    finish,
-    fold,
-    gather,
-    gather_vectors,
-    join,
-)
+from models.kernels.ranker_head import best_mass, dense, finish, fold, gather, gather_vectors, join
 from models.ranker.attribution import Explanation, Head
 from models.schema.pair_features import (
     ALLOCATION,

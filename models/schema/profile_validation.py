@@ -7,13 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from models.errors import UsageError
-from models.schema.columns import (
-    CONTROL_CHARACTERS,
-    CREATED_AT_COLUMN,
-    FLAG_COLUMNS,
-    NAME_COLUMN,
-    Kind,
-)
+from models.schema.columns import CONTROL_CHARACTERS, CREATED_AT_COLUMN, FLAG_COLUMNS, NAME_COLUMN, Kind
 
 LONGEST_VALUE = 1_000
 """characters of a name, a category, or a value of a set"""

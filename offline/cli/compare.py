@@ -84,7 +84,7 @@ def compare(
     from offline.dataset.reader import open_table
 
     if not data.is_dir():
-        raise UsageError(f"{data} is no directory; pymk synth --out DIRECTORY makes a synthetic one")
+        raise UsageError(f"{data} is not a directory; pymk synth --out DIRECTORY makes a synthetic one")
     if held_out is not None:
         open_table(held_out)
     chosen = chosen_variants(read_variants(rows or DEFAULT_VARIANTS), tuple(only or ()))

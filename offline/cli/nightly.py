@@ -63,7 +63,7 @@ def nightly(
         raise UsageError("this release runs on one machine; leave out --engine or use --engine local")
     settings, night_config = Settings(), NightConfig.read(config)
     if not data.is_dir():
-        raise UsageError(f"{data} is no directory; pymk synth --out DIRECTORY makes a synthetic one")
+        raise UsageError(f"{data} is not a directory; pymk synth --out DIRECTORY makes a synthetic one")
     # the night
     with closing(open_sync(settings)) as store, loading_bar("Publishing") as bar:
         night = Night(

@@ -10,28 +10,11 @@ from numpy.typing import NDArray
 
 from models.features.profile_encoder import ProfileEncoder
 from models.graph import Graph
-from offline.encoders.inputs import (
-    GraphInputs,
-    Part,
-    ProfileTargets,
-    edge_attributes,
-    graph_inputs,
-    user_keys,
-)
+from offline.encoders.inputs import GraphInputs, Part, ProfileTargets, edge_attributes, graph_inputs, user_keys
 from offline.evaluation.baselines import BASELINES, baseline_lists
 from offline.evaluation.full_ranking import FullRanking
-from offline.features.graph_features import (
-    GraphFeatures,
-    People,
-    SpectralReference,
-    compute_graph_features,
-)
-from offline.features.temporal_graph import (
-    EdgeSplit,
-    Friendships,
-    UserHistory,
-    user_history,
-)
+from offline.features.graph_features import GraphFeatures, People, SpectralReference, compute_graph_features
+from offline.features.temporal_graph import EdgeSplit, Friendships, UserHistory, user_history
 from offline.night.backtest import active_people, known_and_hidden, sample
 from offline.night.config import NightConfig
 from offline.snapshot.snapshot import Interactions, Snapshot, write_snapshot

@@ -6,13 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from models.schema.columns import (
-    CONTROL_CHARACTERS,
-    RESERVED_IDS,
-    USER_ID_BYTES,
-    Kind,
-    user_id_fault,
-)
+from models.schema.columns import CONTROL_CHARACTERS, RESERVED_IDS, USER_ID_BYTES, Kind, user_id_fault
 from offline.dataset.table import RECORD, Shape, Table
 from offline.dataset.timestamps import seconds_of
 

@@ -10,14 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from models.errors import DatasetError
-from offline.dataset.table import (
-    RECORD,
-    Shape,
-    Table,
-    first_line,
-    null_if_empty,
-    shown,
-)
+from offline.dataset.table import RECORD, Shape, Table, first_line, null_if_empty, shown
 
 
 class CsvTable(Table):

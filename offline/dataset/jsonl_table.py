@@ -7,14 +7,7 @@ from functools import cached_property
 import polars as pl
 
 from models.errors import DatasetError
-from offline.dataset.table import (
-    RECORD,
-    Shape,
-    Table,
-    first_line,
-    null_if_empty,
-    shown,
-)
+from offline.dataset.table import RECORD, Shape, Table, first_line, null_if_empty, shown
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 

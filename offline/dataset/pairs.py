@@ -6,13 +6,7 @@ import polars as pl
 
 from models.schema.columns import CREATED_AT_COLUMN
 from models.schema.event_kinds import EventKind
-from offline.dataset.cell_parsing import (
-    Cell,
-    id_cell,
-    meaning,
-    read_cells,
-    timestamp_cell,
-)
+from offline.dataset.cell_parsing import Cell, id_cell, meaning, read_cells, timestamp_cell
 from offline.dataset.table import RECORD, USER_ID, Table
 
 OTHER_ID, KIND, AT = "other_id", "kind", "at"

@@ -7,13 +7,7 @@ from typing import cast
 import polars as pl
 
 from models.errors import DatasetError
-from offline.dataset.table import (
-    RECORD,
-    Shape,
-    Table,
-    first_line,
-    null_if_empty,
-)
+from offline.dataset.table import RECORD, Shape, Table, first_line, null_if_empty
 
 EXACT_INTEGERS = 2.0**53
 """a float below this without a fraction is an integer that was stored as a float"""

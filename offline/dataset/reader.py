@@ -49,7 +49,7 @@ def read_dataset(directory: Path, *, started_at: dt.datetime) -> Dataset:
     and the reason columns. Raises DatasetError with file, line, column and value.
     """
     if not directory.is_dir():
-        raise DatasetError(f"{directory} is no directory; name one with users, connections and, if any, interactions")
+        raise DatasetError(f"{directory} is not a directory; name one with users, connections and any interactions")
     tables = {name: find_table(directory, name) for name in ("users", "connections", "interactions")}
     people, pairs, events = tables["users"], tables["connections"], tables["interactions"]
     if people is None or pairs is None:

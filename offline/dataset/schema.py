@@ -9,12 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import DatasetError
-from models.schema.columns import (
-    CREATED_AT_COLUMN,
-    FLAG_COLUMNS,
-    NAME_COLUMN,
-    Kind,
-)
+from models.schema.columns import CREATED_AT_COLUMN, FLAG_COLUMNS, NAME_COLUMN, Kind
 from offline.dataset.table import USER_ID
 from offline.dataset.timestamps import FIRST_SECOND, LAST_SECOND
 

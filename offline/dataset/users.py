@@ -6,26 +6,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from models.errors import DatasetError
-from models.schema.columns import (
-    CREATED_AT_COLUMN,
-    FLAG_COLUMNS,
-    NAME_COLUMN,
-    Kind,
-)
-from offline.dataset.cell_parsing import (
-    Cell,
-    boolean_cell,
-    cell_of,
-    id_cell,
-    read_cells,
-)
+from models.schema.columns import CREATED_AT_COLUMN, FLAG_COLUMNS, NAME_COLUMN, Kind
+from offline.dataset.cell_parsing import Cell, boolean_cell, cell_of, id_cell, read_cells
 from offline.dataset.schema import Schema
-from offline.dataset.table import (
-    RECORD,
-    USER_ID,
-    Shape,
-    Table,
-)
+from offline.dataset.table import RECORD, USER_ID, Shape, Table
 from offline.dataset.type_inference import infer_kind
 
 

@@ -14,12 +14,7 @@ from numpy.typing import NDArray
 from models.candidates.generator import CandidateGenerator
 from models.ranker.ranker import FALLBACK, PersonTables, Ranker
 from models.schema.candidate_sources import Source
-from models.schema.pair_features import (
-    EMBEDDING,
-    PROFILE_AFFINITY,
-    SMOOTH,
-    SPECTRAL,
-)
+from models.schema.pair_features import EMBEDDING, PROFILE_AFFINITY, SMOOTH, SPECTRAL
 from models.version.candidate_block import Block
 
 WITHOUT_EMBEDDINGS = "without embeddings"

@@ -11,13 +11,7 @@ from models.graph import Graph
 from models.system import files
 from offline.evaluation import metrics
 from offline.evaluation.baselines import RESOURCE_ALLOCATION
-from offline.evaluation.bootstrap import (
-    RESAMPLES,
-    Interval,
-    interval,
-    ratio_interval,
-    resampled_means,
-)
+from offline.evaluation.bootstrap import RESAMPLES, Interval, interval, ratio_interval, resampled_means
 from offline.evaluation.calibration import Calibration
 from offline.evaluation.exposure import Exposure
 from offline.evaluation.negatives import PairQuality

@@ -16,23 +16,8 @@ from offline.evaluation.baselines import (
 from offline.evaluation.bootstrap import RESAMPLES, interval, resampled_means
 from offline.evaluation.calibration import calibration
 from offline.evaluation.exposure import exposure
-from offline.evaluation.negatives import (
-    PairQuality,
-    against,
-    hard_negatives,
-    random_negatives,
-    true_pairs,
-)
-from offline.evaluation.report import (
-    LIMITS,
-    RATIO_LIMIT,
-    SYSTEM,
-    Pool,
-    Report,
-    Slice,
-    hits_of,
-    judge_lists,
-)
+from offline.evaluation.negatives import PairQuality, against, hard_negatives, random_negatives, true_pairs
+from offline.evaluation.report import LIMITS, RATIO_LIMIT, SYSTEM, Pool, Report, Slice, hits_of, judge_lists
 from offline.evaluation.system import Ranked
 
 FEW_FRIENDS = {"no friends": (0, 0), "1 to 3 friends": (1, 3)}

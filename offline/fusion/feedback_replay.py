@@ -8,12 +8,7 @@ from numpy.typing import NDArray
 
 from models.networks.fusion.blending import Blending
 from offline.fusion.candidate_lists import CandidateLists
-from offline.fusion.feedback import (
-    UNKNOWN,
-    Outcome,
-    Reward,
-    attention,
-)
+from offline.fusion.feedback import UNKNOWN, Outcome, Reward, attention
 from offline.fusion.policy import Policy
 
 Floats = NDArray[np.float32]

@@ -12,12 +12,7 @@ from offline.fusion.candidate_lists import CandidateLists
 from offline.fusion.config import DqnFusion, LinUcbFusion
 from offline.fusion.dqn import DqnPolicy
 from offline.fusion.feedback import Reward, simulated
-from offline.fusion.feedback_replay import (
-    TERMS,
-    Environment,
-    evaluate_policy,
-    replay,
-)
+from offline.fusion.feedback_replay import TERMS, Environment, evaluate_policy, replay
 from offline.fusion.fusion import Fusion
 from offline.fusion.linucb import LinUcbPolicy
 from offline.fusion.train_network import mean_ndcg, sample, split_lists

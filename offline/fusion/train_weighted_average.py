@@ -8,12 +8,7 @@ from models.networks.fusion.weighted_average import WeightedAverage, WeightedAve
 from offline.fusion.candidate_lists import PRODUCT, CandidateLists
 from offline.fusion.config import WeightedAverageFusion
 from offline.fusion.fusion import Fusion
-from offline.fusion.train_network import (
-    mean_ndcg,
-    prerank_weights,
-    sample,
-    split_lists,
-)
+from offline.fusion.train_network import mean_ndcg, prerank_weights, sample, split_lists
 
 FALLBACK_PRODUCT = "embedding_cosine"
 """the column used instead of PRODUCT if that is missing"""

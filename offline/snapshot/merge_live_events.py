@@ -9,12 +9,7 @@ import structlog
 
 from models.schema.columns import CREATED_AT_COLUMN, FLAG_COLUMNS, NAME_COLUMN
 from models.system.clock import MICROSECONDS
-from offline.dataset.cell_parsing import (
-    boolean_cell,
-    location,
-    number,
-    timestamp,
-)
+from offline.dataset.cell_parsing import boolean_cell, location, number, timestamp
 from offline.dataset.reader import Dataset
 from offline.dataset.table import USER_ID
 from offline.snapshot.live_events import LiveEvents

@@ -31,14 +31,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from models.errors import UsageError
-from offline.synth import (
-    calendar,
-    communities,
-    fakes,
-    friendships,
-    interactions,
-    people,
-)
+from offline.synth import calendar, communities, fakes, friendships, interactions, people
 
 MEAN_FRIENDS = 20.0
 """default mean number of friends; in a network of less than 40, half as many as there are users"""
@@ -120,17 +113,8 @@ def generate(
         step = max(1, -(-work // SLICES))
         for low in range(0, len(batch.timestamps), step):
             part = slice(low, low + step)
-            count = friendships.befriend(
-                rng,
-                groups,
-                friends,
-                reachable,
-                batch.initiators[part],
-                present[part],
-                batch.timestamps[part],
-                made,
-                count,
-            )
+            when = present[part], batch.timestamps[part]
+            count = friendships.befriend(rng, groups, friends, reachable, batch.initiators[part], *when, made, count)
             progress("friendships", (done + low) / work)
         return made[:count]
 

@@ -208,7 +208,7 @@ def test_schema_that_is_no_toml_names_its_line(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="nowhere is no directory"):
+    with pytest.raises(DatasetError, match="nowhere is not a directory"):
         write_snapshot(tmp_path / "nowhere", tmp_path / "out", started_at=STARTED)
 
 
