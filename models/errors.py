@@ -1,8 +1,8 @@
-"""The errors of this project.
+"""All exceptions that this project raises on purpose.
 
-    PymkError                      exit status 1 unless a subclass has another
+    PymkError                      exit status 1 unless stated otherwise
     ├── UsageError                 exit status 2: a wrong flag, setting or key
-    │   └── DatasetError           the dataset directory is wrong; names file, line, column and value
+    │   └── DatasetError           the dataset directory is invalid; names file, line, column and value
     ├── GateRefusedError           exit status 3: the quality gate refused to publish
     ├── ArtefactError              a file of a version is missing, truncated or altered
     ├── CorruptRecordError         a packed record of the store cannot be read
@@ -16,7 +16,7 @@ A message says what happened, to what, and what to do.
 
 
 class PymkError(Exception):
-    """Root of the errors that a command shows as one line."""
+    """Base of the errors that the command line shows as one line."""
 
     exit_status = 1
 
@@ -28,7 +28,7 @@ class UsageError(PymkError):
 
 
 class DatasetError(UsageError):
-    """The dataset directory cannot be used as it is."""
+    """The dataset directory is invalid."""
 
 
 class GateRefusedError(PymkError):

@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 @dataclass(frozen=True)
 class Graph:
-    """Neighbours of every row: `indices[indptr[row] : indptr[row + 1]]`, ascending, without repeats or self.
+    """Neighbours of every row: `indices[indptr[row] : indptr[row + 1]]`, ascending, without duplicates or self.
 
-    `indptr` is (n + 1,) int64, `indices` (edges,) int32; an undirected friendship stands in both its rows.
+    `indptr` is (n + 1,) int64, `indices` (edges,) int32; an undirected friendship is in both its rows.
     """
 
     indptr: NDArray[np.int64]
@@ -19,22 +19,22 @@ class Graph:
 
     @classmethod
     def from_pairs(cls, n: int, a: ArrayLike, b: ArrayLike) -> "Graph":
-        """The undirected graph on n rows of the pairs (a, b), each (m,) of int, in any order and with repeats."""
+        """The undirected graph on n rows of the pairs (a, b), each (m,) of int, in any order, duplicates allowed."""
         first, second = np.asarray(a, dtype=np.int64), np.asarray(b, dtype=np.int64)
         return cls.from_directed(n, np.concatenate([first, second]), np.concatenate([second, first]))
 
     @classmethod
     def from_directed(cls, n: int, source: ArrayLike, target: ArrayLike) -> "Graph":
-        """The directed graph on n rows of the pairs source → target; loops and repeats are dropped.
+        """The directed graph on n rows of the pairs source → target; drops self-pairs and duplicates.
 
         Raises ValueError for a row outside 0 to n-1.
         """
         start, end = np.asarray(source, dtype=np.int64), np.asarray(target, dtype=np.int64)
         for rows in (start, end):
             if len(rows) and not 0 <= rows.min() <= rows.max() < n:
-                raise ValueError(f"rows run from {rows.min()} to {rows.max()} in a graph of {n}")
+                raise ValueError(f"rows {rows.min()} to {rows.max()} in a graph of {n}: all must be 0 to n-1")
         keys = np.sort((start * n + end)[start != end])
-        # np.unique hashes integers, which takes fifteen times as long for ten million of them
+        # np.unique hashes integers, fifteen times slower for ten million of them
         keys = keys[np.diff(keys, prepend=-1) > 0]
         indptr = np.zeros(n + 1, dtype=np.int64)
         if n:
@@ -61,7 +61,7 @@ class Graph:
         return source[once], self.indices[once]
 
     def contains(self, a: ArrayLike, b: ArrayLike) -> NDArray[np.bool_]:
-        """Whether each a → b is an edge, (m,) bool; a row outside 0 to n-1, such as -1 for nobody, has none."""
+        """Whether each a → b is an edge, (m,) bool; False for a row outside 0 to n-1, such as -1."""
         start, end = np.broadcast_arrays(np.asarray(a, dtype=np.int64), np.asarray(b, dtype=np.int64))
         keys = self._keys
         if not len(keys):
@@ -71,11 +71,11 @@ class Graph:
         return np.asarray((keys[at] == wanted) & (end >= 0) & (end < self.n))
 
     def without(self, a: ArrayLike, b: ArrayLike) -> "Graph":
-        """This undirected graph less the pairs (a, b)."""
+        """This undirected graph without the pairs (a, b)."""
         return self.less(np.concatenate([a, b]), np.concatenate([b, a]))
 
     def less(self, source: ArrayLike, target: ArrayLike) -> "Graph":
-        """This directed graph less the pairs source → target."""
+        """This directed graph without the pairs source → target."""
         removed = Graph.from_directed(self.n, source, target)
         own = np.repeat(np.arange(self.n, dtype=np.int32), self.degrees)
         kept = ~removed.contains(own, self.indices)

@@ -1,4 +1,4 @@
-"""What an operator sets: environment variables with the prefix PYMK_, or a TOML file named by PYMK_CONFIG."""
+"""The operator's settings: environment variables with the prefix PYMK_, or a TOML file named by PYMK_CONFIG."""
 
 import os
 import tomllib
@@ -22,19 +22,19 @@ SUPERSEDED_TTL_S = 3600.0
 
 
 class ContextLimit(NamedTuple):
-    """What a list in one context may hold."""
+    """Limits of a list in one context."""
 
     most: int
-    """people"""
+    """candidates"""
     least_score: float = 0.0
 
 
 CONTEXTS = ("web", "mobile", "email", "onboarding")
-"""surfaces that are known without a setting; the first is the default"""
+"""built-in contexts; the first is the default"""
 
 
 class Settings(BaseSettings):
-    """Settings that the commands share. The environment wins over the file; defaults stand here and nowhere else."""
+    """Settings of all commands. The environment overrides the file; only this class states defaults."""
 
     model_config = SettingsConfigDict(env_prefix="PYMK_", extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -109,7 +109,7 @@ class Settings(BaseSettings):
 
     @property
     def surfaces(self) -> tuple[str, ...]:
-        """Every context that lists are made for."""
+        """All contexts, built-in and configured."""
         return (*CONTEXTS, *sorted(self.contexts.difference(CONTEXTS)))
 
     @field_validator("contexts", mode="before")
@@ -151,13 +151,13 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, then the environment, then the file. Raises UsageError where the file cannot be read."""
+        """Arguments, then the environment, then the file. Raises UsageError if the file cannot be read."""
         file = os.environ.get("PYMK_CONFIG")
         sources = (init_settings, env_settings)
         if not file:
             return sources
-        if not Path(file).is_file():  # the library would pass over it in silence
-            raise UsageError(f"PYMK_CONFIG names {file}, which is no file")
+        if not Path(file).is_file():  # pydantic-settings ignores a missing file silently
+            raise UsageError(f"PYMK_CONFIG names {file}, which is not a file")
         try:
             return (*sources, TomlConfigSettingsSource(settings_cls, toml_file=Path(file)))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -165,11 +165,11 @@ class Settings(BaseSettings):
 
 
 SCOPES = frozenset({"read", "write", "admin"})
-"""what a key may allow"""
+"""the scopes of a key"""
 
 
 def parse_context_limits(text: str) -> dict[str, ContextLimit]:
-    """The limits of `context:most:score,...`, the score left out or not. Raises ValueError for another form."""
+    """The limits of `context:most:score,...`, with optional score. Raises ValueError for another form."""
     limits: dict[str, ContextLimit] = {}
     for entry in filter(None, map(str.strip, text.split(","))):
         context, _, rest = entry.partition(":")
@@ -185,7 +185,7 @@ _KEY_FORM = "KEY:SCOPE+SCOPE, separated by commas; scopes are read, write and ad
 
 
 def parse_keys(text: str) -> dict[SecretStr, frozenset[str]]:
-    """The keys of `key:scope+scope,...`. Raises ValueError that counts the entries and repeats none of the keys."""
+    """The keys of `key:scope+scope,...`. Raises ValueError that names the entry by number and repeats no key."""
     keys: dict[SecretStr, frozenset[str]] = {}
     entries = [entry.strip() for entry in text.split(",")] if text.strip() else []
     for place, entry in enumerate(entries, 1):
@@ -195,12 +195,12 @@ def parse_keys(text: str) -> dict[SecretStr, frozenset[str]]:
         if not key.isascii() or not key.isprintable() or " " in key:
             raise ValueError(f"key {place} of {len(entries)} holds a character that no HTTP header can carry")
         if SecretStr(key) in keys:
-            raise ValueError(f"key {place} of {len(entries)} stands there twice")
+            raise ValueError(f"key {place} of {len(entries)} occurs twice")
         keys[SecretStr(key)] = _check(frozenset(scopes.split("+")), f"key {place} of {len(entries)}")
     return keys
 
 
-def _check(scopes: frozenset[str], whose: str = "a key") -> frozenset[str]:
+def _check(scopes: frozenset[str], named: str = "a key") -> frozenset[str]:
     if not scopes or not scopes <= SCOPES:
-        raise ValueError(f"{whose} has a scope that does not exist; keys are {_KEY_FORM}")
+        raise ValueError(f"{named} has a scope that does not exist; keys are {_KEY_FORM}")
     return scopes

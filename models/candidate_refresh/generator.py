@@ -13,6 +13,7 @@ from models.candidates.inputs import CandidateInputs
 from models.candidates.user_builder import OutOfGraphUserBuilder
 from models.live_state.neighbourhood import Neighbourhood
 from models.schema.columns import Flag
+from models.schema.vocabulary import Row
 from models.version.candidate_block import Block
 from models.version.manifest import Manifest
 from models.version.new_user_record import Newcomer, ProfileCodes
@@ -27,13 +28,13 @@ class VersionGenerator:
 
     def block(self, row: int) -> Block:
         """The block of a row, from the version's tables alone."""
-        return self._candidates.block(row)
+        return self._candidates.block(Row(row))
 
     def overlay(self, row: int, around: Neighbourhood, profile: Mapping[str, Any] | None) -> Block:
         """The block of a row with another neighbourhood and, unless None, another profile than in the tables."""
-        user = self._book.member(row, around.friends, around.known)
+        user = self._book.existing_user(Row(row), around.friends, around.known)
         if profile is not None:
-            current, _ = self._book.newcomer(profile, around.friends, around.known)
+            current, _ = self._book.new_user_with_inputs(profile, around.friends, around.known)
             user = replace(
                 user, codes=current.codes, set_codes=current.set_codes, points=current.points, values=current.values
             )
@@ -41,7 +42,7 @@ class VersionGenerator:
 
     def newcomer(self, around: Neighbourhood, profile: Mapping[str, Any], timestamp_us: int) -> Newcomer:
         """The record of a user whom the tables do not have."""
-        user, inputs = self._book.newcomer(profile, around.friends, around.known)
+        user, inputs = self._book.new_user_with_inputs(profile, around.friends, around.known)
         return Newcomer(
             timestamp_us=timestamp_us,
             statistics=inputs.statistics,

@@ -1,1 +1,1 @@
-"""Finding people: graph walks, nearest neighbours, profiles, users outside the graph. Imports features and below."""
+"""Candidate generation: graph walks, nearest neighbours, profiles, users outside the graph."""

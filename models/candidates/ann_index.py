@@ -1,4 +1,4 @@
-"""The index of nearest neighbours by embedding: FAISS HNSW, checked against brute force, on disk with a manifest."""
+"""The FAISS HNSW index of nearest neighbours by embedding, with its recall checked against brute force."""
 
 import json
 import os
@@ -12,13 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.errors import ArtefactError, GateRefusedError
-from models.system.files import (
-    put_in_place,
-    read_json,
-    remove_tree,
-    sha256,
-    write_json,
-)
+from models.system.files import put_in_place, read_json, remove_tree, sha256, write_json
 
 _BATCH = 4_096
 """rows searched at once"""
@@ -28,40 +22,40 @@ _COPY_OFFSET = 5e-4
 
 
 class IndexConfig(BaseModel):
-    """How the index is built and what it must reach."""
+    """Parameters of the index, and the recall it must reach."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     flat_below: int = Field(default=1_000, ge=0)
-    """users under which brute force answers"""
+    """with fewer users than this the index is brute force"""
 
     links: int = Field(default=24, ge=2)
     """HNSW's M: links of a user per level, twice as many on the lowest"""
 
     ef_construction: int = Field(default=120, ge=1)
-    """candidates kept while a user is linked in"""
+    """candidates kept while a row is linked"""
 
     ef_search: tuple[int, ...] = (128, 256, 512)
     """candidates kept while searching: the first of these that reaches the recall is used"""
 
     recall_neighbours: int = Field(default=100, ge=1)
-    """neighbours per user whose recall is measured"""
+    """neighbours per user for the recall"""
 
     recall_sample: int = Field(default=10_000, ge=1)
-    """users whose neighbours are compared with brute force, at most"""
+    """most users compared with brute force"""
 
     recall_least: float = Field(default=0.98, ge=0, le=1)
-    """recall under which the index is refused"""
+    """recall below which the index is refused"""
 
     threads: int = Field(default=0, ge=0)
-    """threads of FAISS while building and searching for everybody; 0: one per core"""
+    """threads of FAISS for building and batch search; 0: one per core"""
 
     seed: int = 0
-    """of the sample of users"""
+    """seed of the sample of users"""
 
 
 class IndexManifest(BaseModel):
-    """What stands beside the index."""
+    """Description of the saved index."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -70,7 +64,7 @@ class IndexManifest(BaseModel):
     users: int
     dimensions: int
     recall: float
-    """of `recall_neighbours` against brute force, by distance"""
+    """recall of `recall_neighbours` against brute force, by distance"""
 
     recall_neighbours: int
     ef_search: int
@@ -78,12 +72,12 @@ class IndexManifest(BaseModel):
 
     bytes: int = 0
     sha256: str = ""
-    """of index.faiss; empty until written"""
+    """digest of index.faiss; empty until written"""
 
 
 @dataclass(frozen=True)
 class VectorIndex:
-    """Nearest neighbours among the rows of one version, row r of the embeddings being row r here."""
+    """Nearest neighbours among the rows of one version; row r of the embeddings is row r here."""
 
     index: faiss.Index
     manifest: IndexManifest
@@ -91,7 +85,7 @@ class VectorIndex:
     def search(self, vectors: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Rows (q, k) int32 and inner products (q, k) float32 of the nearest to `vectors` (q, d), nearest first.
 
-        A user's own row counts as a neighbour. Where fewer than k are found the row is -1 and the product -inf.
+        A user's own row counts as a neighbour. Past the last neighbour the row is -1 and the product -inf.
         """
         wanted = min(k, max(self.manifest.users, 1))
         parameters = None
@@ -105,12 +99,12 @@ class VectorIndex:
         )
 
     def nearest_others(self, embeddings: NDArray[np.float32], rows: NDArray[np.int64], k: int) -> NDArray[np.int32]:
-        """The k nearest of each of `rows` (u,) but themselves, (u, k) int32, nearest first, -1 for none."""
+        """The k nearest of each of `rows` (u,), excluding itself, (u, k) int32, nearest first, -1 for none."""
         nearest = np.full((len(rows), k), -1, dtype=np.int32)
         for start in range(0, len(rows), _BATCH):
-            sampled_viewers = rows[start : start + _BATCH]
-            found, _ = self.search(embeddings[sampled_viewers], k + 1)
-            others = np.argsort(found == sampled_viewers[:, None], axis=1, kind="stable")[:, :k]
+            batch = rows[start : start + _BATCH]
+            found, _ = self.search(embeddings[batch], k + 1)
+            others = np.argsort(found == batch[:, None], axis=1, kind="stable")[:, :k]
             nearest[start : start + _BATCH] = np.take_along_axis(found, others, axis=1)
         return nearest
 
@@ -118,9 +112,9 @@ class VectorIndex:
 def build_index(embeddings: NDArray[np.float32], config: IndexConfig) -> VectorIndex:
     """The index of `embeddings` (n, d) float32, rows L2-normalised.
 
-    Links depend on the order in which threads add users, so that with several threads two builds may differ where
-    neighbours do. Raises GateRefusedError where recall stays under `recall_least` at the highest of `ef_search`.
-    Malkov, Yashunin: Efficient and robust approximate nearest neighbor search using HNSW graphs, 2018.
+    Links depend on the order in which threads add rows: with several threads, two builds may differ. Raises
+    GateRefusedError if recall stays under `recall_least` at the highest of `ef_search`. Malkov, Yashunin: Efficient and
+    robust approximate nearest neighbor search using HNSW graphs, 2018.
     """
     bound_threads(config.threads)
     users, dimensions = embeddings.shape
@@ -134,7 +128,7 @@ def build_index(embeddings: NDArray[np.float32], config: IndexConfig) -> VectorI
         return VectorIndex(flat, manifest)
     hnsw = faiss.IndexHNSWFlat(dimensions, config.links, faiss.METRIC_INNER_PRODUCT)
     hnsw.hnsw.efConstruction = config.ef_construction
-    hnsw.add(_apart(embeddings))
+    hnsw.add(_separate_copies(embeddings))
     sample = np.sort(np.random.default_rng(config.seed).permutation(users)[: config.recall_sample])
     recall = 0.0
     for ef_search in config.ef_search:
@@ -146,15 +140,15 @@ def build_index(embeddings: NDArray[np.float32], config: IndexConfig) -> VectorI
         if recall >= config.recall_least:
             return VectorIndex(hnsw, manifest.model_copy(update={"recall": recall}))
     raise GateRefusedError(
-        f"the index finds {recall:.3f} of the {kept} nearest at efSearch {config.ef_search[-1]}, under "
-        f"{config.recall_least}: raise its links or ef_construction, or look whether the embeddings have collapsed"
+        f"the index has recall {recall:.3f} of the {kept} nearest at efSearch {config.ef_search[-1]}, under "
+        f"{config.recall_least}: raise links or ef_construction, or check whether the embeddings have collapsed"
     )
 
 
 def recall_by_distance(index: VectorIndex, embeddings: NDArray[np.float32], sample: NDArray[np.int64], k: int) -> float:
-    """Share of the k nearest of each sampled row that the index finds, 0-1.
+    """Recall of the k nearest of each sampled row, 0-1.
 
-    Whoever is as near as the k-th nearest by brute force, within 1e-6, counts: of equal vectors any will do.
+    Any row as near as the k-th nearest by brute force, within 1e-6, counts: equal vectors are interchangeable.
     """
     k = min(k, len(embeddings))
     table = np.ascontiguousarray(embeddings)
@@ -169,7 +163,7 @@ def recall_by_distance(index: VectorIndex, embeddings: NDArray[np.float32], samp
 
 
 def save_index(index: VectorIndex, directory: Path) -> IndexManifest:
-    """Writes index.faiss and index.json and puts both in place of `directory` by one rename."""
+    """Writes index.faiss and index.json, then replaces `directory` by one rename."""
     aside = directory.with_name(f".{directory.name}.aside")
     remove_tree(aside)
     aside.mkdir(parents=True)
@@ -182,7 +176,7 @@ def save_index(index: VectorIndex, directory: Path) -> IndexManifest:
 
 
 def open_index(directory: Path) -> VectorIndex:
-    """The index of a directory. Raises ArtefactError naming the file that is missing, truncated or altered."""
+    """The index of a directory. Raises ArtefactError with the file that is missing, truncated or altered."""
     file, manifest_file = directory / _INDEX_FILE, directory / _MANIFEST_FILE
     try:
         manifest = IndexManifest.model_validate(read_json(manifest_file))
@@ -201,15 +195,15 @@ def open_index(directory: Path) -> VectorIndex:
 
 
 def bound_threads(threads: int) -> None:
-    """Bounds FAISS's OpenMP threads in this process; 0: one per core."""
+    """Limits FAISS's OpenMP threads in this process; 0: one per core."""
     faiss.omp_set_num_threads(threads or len(os.sched_getaffinity(0)))
 
 
-def _apart(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The embeddings with each copy of an earlier row moved by 0.0005 in a direction of its own.
+def _separate_copies(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The embeddings with each copy of an earlier row moved by 0.0005 in a random direction.
 
-    HNSW's pruning leaves whole heaps of equal vectors unreachable (people without friends and profile have one
-    embedding); a hundred-thousandth of a cosine is no loss.
+    HNSW's pruning leaves large groups of equal vectors unreachable (users without friends and profile share one
+    embedding). The shift changes a cosine by a hundred-thousandth.
     """
     rows = np.ascontiguousarray(embeddings, dtype=np.float32)
     _, first = np.unique(rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel(), return_index=True)

@@ -1,4 +1,4 @@
-"""Building the index in a process of its own, since FAISS's OpenMP and torch's do badly in one."""
+"""Builds the index in a child process, since the OpenMP of FAISS and that of torch conflict in one process."""
 
 import multiprocessing
 import os
@@ -13,17 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.candidates.ann_index import (
-    IndexConfig,
-    IndexManifest,
-    build_index,
-    save_index,
-)
+from models.candidates.ann_index import IndexConfig, IndexManifest, build_index, save_index
 from models.errors import PymkError
 from models.system.files import read_array, write_array
 
 BuildIndex = Callable[[Path, Path, Path, NDArray[np.int64], int, IndexConfig], IndexManifest]
-"""embeddings, directory, neighbours, rows, k and configuration of `build_index_in_own_process`"""
+"""signature of `build_index_in_own_process`: embeddings, directory, neighbours, rows, k and configuration"""
 
 
 def build_index_in_own_process(
@@ -31,9 +26,9 @@ def build_index_in_own_process(
 ) -> IndexManifest:
     """Builds the index of `embeddings`, an .npy (n, d) float32, in a child process and writes it to `directory`.
 
-    Also writes `neighbours`, an .npy (len(rows), k) int32: the k nearest of each of `rows` but themselves, nearest
-    first, -1 where there are fewer. The child ends when this process does, however it ends, and with this call. Raises
-    what `build_index` raises, and PymkError where the child was killed.
+    Also writes `neighbours`, an .npy (len(rows), k) int32: the k nearest of each of `rows`, excluding itself, nearest
+    first, -1 past the last. The child ends with this call and if this process dies. Raises what `build_index` raises,
+    and PymkError if the child was killed.
     """
     context = multiprocessing.get_context("spawn")
     receiving, sending = context.Pipe(duplex=False)
@@ -46,8 +41,8 @@ def build_index_in_own_process(
             outcome: IndexManifest | Exception = receiving.recv()
         except EOFError as error:
             raise PymkError(
-                "the process that builds the index was killed, most likely for want of memory: "
-                "give the night more, or lower the index's links"
+                "the process that builds the index was killed, probably out of memory: "
+                "give the night more memory, or lower the index's links"
             ) from error
         finally:
             child.kill()
@@ -59,8 +54,8 @@ def build_index_in_own_process(
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Starts processes that Ctrl-C does not reach: it goes to all of a terminal's, and the parent ends its own."""
-    resource_tracker.ensure_running()  # which would let the signal through again when it starts itself
+    """Children started in this block ignore Ctrl-C, which a terminal sends to every process; the parent ends them."""
+    resource_tracker.ensure_running()  # else it starts inside the block and unblocks the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -77,7 +72,7 @@ def _run(
     k: int,
     config: IndexConfig,
 ) -> None:
-    """What the child does; sends what came of it."""
+    """Runs in the child; sends the manifest or the exception."""
     _end_with_parent()
     try:
         outcome: IndexManifest | Exception = build_index_here(embeddings, directory, neighbours, rows, k, config)
@@ -89,7 +84,7 @@ def _run(
 def build_index_here(
     embeddings: Path, directory: Path, neighbours: Path, rows: NDArray[np.int64], k: int, config: IndexConfig
 ) -> IndexManifest:
-    """The same in this process, for so few people that a process would cost more than the index."""
+    """Builds in this process: for few users a child process costs more than the index."""
     table: NDArray[np.float32] = read_array(embeddings, np.float32, (None, None))
     index = build_index(table, config)
     write_array(neighbours, index.nearest_others(table, rows, k))
@@ -97,7 +92,7 @@ def build_index_here(
 
 
 def _end_with_parent() -> None:
-    """Watches the parent from a thread, and ends this process at once when it is gone."""
+    """Ends this process when its parent dies; a thread watches."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return

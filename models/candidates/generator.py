@@ -1,4 +1,4 @@
-"""Candidates: gathered, compared and packed, for everybody by night and for one person in the worker."""
+"""Generates candidates: gathers, compares and packs them, for all users at night and for one user in the worker."""
 
 import os
 import threading
@@ -18,6 +18,7 @@ from models.kernels.candidate_arrays import CandidateArrays, SourceLimits
 from models.kernels.candidate_pool import fill_pools
 from models.schema.columns import Flag
 from models.schema.pair_features import PAIR_FEATURES
+from models.schema.vocabulary import Row
 from models.system import files
 from models.version.candidate_block import Block, quantise
 from models.version.tables import Tables
@@ -29,11 +30,11 @@ CONFIG = "config.json"
 BATCH = 1024
 """users whose pools are held at once"""
 SEEDS = 16
-"""friends whose neighbours a guest is shown"""
+"""most friends of an out-of-graph user whose nearest neighbours become candidates"""
 
 
 class CandidateConfig(BaseModel):
-    """How far the sources reach, and how many candidates are kept."""
+    """Limits of the sources, and the number of candidates kept."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,7 +42,7 @@ class CandidateConfig(BaseModel):
     """candidates published for each user"""
 
     friends_of_friends: int = Field(default=1200, ge=0)
-    """best by resource allocation, with two mutual friends or more before those with one"""
+    """best by resource allocation; those with two mutual friends or more come first"""
 
     walks: int = Field(default=1200, ge=0)
     """best by personalised PageRank"""
@@ -53,40 +54,40 @@ class CandidateConfig(BaseModel):
     """nearest by embedding"""
 
     group_members: int = Field(default=60, ge=0)
-    """best connected people taken of each group that shares a value of the profile"""
+    """most popular users taken of each group that shares a profile value"""
 
     rare_group: int = Field(default=300, ge=0)
-    """groups larger than this are used only for people with few friends"""
+    """larger groups are used only for users with few friends"""
 
     few_friends: int = Field(default=3, ge=0)
-    """below this many friends every group of the profile is used"""
+    """with fewer friends than this, every profile group is used"""
 
     likely: int = Field(default=500, ge=0)
-    """of the best connected people those nearest in the spectrum, for people with few friends"""
+    """of the most popular users, those nearest in the spectrum, for users with few friends"""
 
     least: int = Field(default=100, ge=0)
-    """popular people fill up to this many candidates"""
+    """popular users fill up to this many candidates"""
 
     walk_tolerance: float = Field(default=1e-5, gt=0)
-    """residual per friend below which a walk is not followed"""
+    """residual per friend below which a walk stops"""
 
     walk_edges: int = Field(default=500_000, ge=1)
-    """most friendships that one user's walks cross"""
+    """most edges that one user's walks cross"""
 
     path_edges: int = Field(default=300_000, ge=1)
-    """most friendships that one user's three-hop paths cross"""
+    """most edges that one user's three-hop paths cross"""
 
     def limits(self) -> SourceLimits:
-        """The limits as the kernel takes them."""
+        """The limits in the form of the kernel."""
         return SourceLimits(**{name: getattr(self, name) for name in SourceLimits._fields})
 
 
 DEFAULT_PRERANK_WEIGHTS = np.array([0.0, 0.5, 0.3, 1.0, 0.5, 0.0, 0.5, 0.5, -0.4], dtype=np.float32)
-"""The cheap score before one is learnt: weights of PAIR_FEATURES, then of the candidate's ln(1 + friends)"""
+"""Pre-ranking weights before training: of PAIR_FEATURES, then of the candidate's ln(1 + friends)"""
 
 
 class Nearest(Protocol):
-    """Finds who is near by embedding."""
+    """Finds the nearest rows by embedding."""
 
     def nearest(self, rows: NDArray[np.int64], count: int) -> NDArray[np.int32]:
         """(u, count) int32 of the rows nearest to each of `rows`, -1 for none."""
@@ -103,25 +104,25 @@ class Pools:
     counts: NDArray[np.int64]
 
     def blocks(self) -> Iterator[Block]:
-        """The packed form of each user's candidates."""
+        """Yields each user's candidates as a packed block."""
         for at, user in enumerate(self.users):
             m = self.counts[at]
             yield quantise(int(user), self.rows[at, :m], self.sources[at, :m], self.values[at, :, :m])
 
 
 class IndexNearest:
-    """Nearest neighbours asked of the index."""
+    """Nearest neighbours from the index."""
 
     def __init__(self, index: "VectorIndex", embeddings: NDArray[np.float32]) -> None:
         self._index = index
         self._embeddings = embeddings
 
     def nearest(self, rows: NDArray[np.int64], count: int) -> NDArray[np.int32]:
-        """(u, count) int32 of the rows nearest to each of `rows` but itself, -1 for none."""
+        """(u, count) int32 of the rows nearest to each of `rows`, excluding itself, -1 for none."""
         return self._index.nearest_others(self._embeddings, rows, count)
 
     def near(self, vectors: NDArray[np.float32], count: int) -> NDArray[np.int32]:
-        """(m,) int32, about `count` rows near to any of `vectors` (s, d), each once, half of them to the first."""
+        """(m,) int32, about `count` distinct rows near any of `vectors` (s, d), half of them near the first."""
         first, _ = self._index.search(vectors[:1], count if len(vectors) == 1 else count // 2)
         others, _ = self._index.search(vectors[1:], max(count // (2 * max(len(vectors) - 1, 1)), 1))
         found = np.unique(np.concatenate([first.ravel(), others.ravel()]))
@@ -129,24 +130,24 @@ class IndexNearest:
 
 
 class CandidateGenerator:
-    """Makes candidates in a landscape; threads may share it."""
+    """Generates candidates from its inputs; threads may share it."""
 
     def __init__(
         self, candidate_inputs: CandidateInputs, nearest: Nearest, config: CandidateConfig, threads: int = 0
     ) -> None:
         self.candidate_inputs = candidate_inputs
-        self._world = candidate_inputs.arrays()
+        self._arrays = candidate_inputs.arrays()
         self._nearest = nearest
         self._config = config
         self._threads = threads or os.cpu_count() or 1
-        self._seat: AppendedRow | None = None
+        self._appended: AppendedRow | None = None
         self._lock = threading.Lock()
 
     @classmethod
     def open(cls, version: Path) -> "CandidateGenerator":
-        """The maker of a version directory, for whom it did not make candidates for or whose were lost.
+        """The generator of a version directory, for users without stored candidates.
 
-        Raises ArtefactError where a file is missing or altered.
+        Raises ArtefactError if a file is missing or altered.
         """
         from models.candidates.ann_index import open_index
 
@@ -158,9 +159,9 @@ class CandidateGenerator:
         return cls(candidate_inputs, IndexNearest(open_index(version / "index"), candidate_inputs.embeddings), config)
 
     def pools(self, users: NDArray[np.int64]) -> Pools:
-        """Candidates of these rows, best first by the cheap score, at most `config.kept` each."""
+        """Candidates of these rows, best first by pre-ranking, at most `config.kept` each."""
         nearest = self._nearest.nearest(users, self._config.nearest)
-        return self._filled(self._world, users, nearest, min(self._threads, max(len(users), 1)))
+        return self._filled(self._arrays, users, nearest, min(self._threads, max(len(users), 1)))
 
     def _filled(
         self, arrays: CandidateArrays, users: NDArray[np.int64], nearest: NDArray[np.int32], threads: int
@@ -178,7 +179,7 @@ class CandidateGenerator:
             filled = (pools.rows, pools.sources, pools.values, pools.counts)
             fill_pools(arrays, self._config.limits(), users, nearest, first, threads, *filled)
 
-        if threads == 1:  # to start a thread takes as long as a fifth of one person's candidates
+        if threads == 1:  # starting a thread takes a fifth of the time of one user's candidates
             fill(0)
             return pools
         with ThreadPoolExecutor(threads) as executor:
@@ -186,33 +187,34 @@ class CandidateGenerator:
         return pools
 
     def batches(self, users: NDArray[np.int64]) -> Iterator[Pools]:
-        """Candidates of many rows, BATCH users at a time, in their order."""
+        """Yields candidates of many rows, BATCH users at a time, in their order."""
         for start in range(0, len(users), BATCH):
             yield self.pools(users[start : start + BATCH])
 
-    def block(self, row: int) -> Block:
+    def block(self, row: Row) -> Block:
         """The block of one row."""
         return next(self.pools(np.array([row], dtype=np.int64)).blocks())
 
     def out_of_graph_block(self, user: OutOfGraphUser) -> Block:
-        """The block of a guest; its viewer is `guest.viewer`. One guest is served at a time.
+        """The block of an out-of-graph user, with `user.viewer` as its viewer. Serves one user at a time.
 
-        Raises TypeError where the maker knows the neighbours of some people only.
+        Raises TypeError if the generator has no index to search.
         """
         if not isinstance(self._nearest, IndexNearest):
-            raise TypeError("guests need an index to search")
+            raise TypeError("an out-of-graph user needs a generator with an index: open one with IndexNearest")
         with self._lock:
-            if self._seat is None:
-                self._seat = AppendedRow(self._world)
-            arrays = self._seat.take(user)
+            if self._appended is None:
+                self._appended = AppendedRow(self._arrays)
+            arrays = self._appended.fill(user)
             nearest = self._nearest.near(self._seeds(user), self._config.nearest)
-            pools = self._filled(arrays, np.array([self._seat.row], dtype=np.int64), nearest[None], 1)
+            pools = self._filled(arrays, np.array([self._appended.row], dtype=np.int64), nearest[None], 1)
         m = int(pools.counts[0])
         return quantise(user.viewer, pools.rows[0, :m], pools.sources[0, :m], pools.values[0, :, :m])
 
     def _seeds(self, user: OutOfGraphUser) -> NDArray[np.float32]:
-        """(s, d) embeddings whose neighbours are a guest's candidates: her own and those of the friends who have
-        fewest friends themselves, who say most (friend-seed selection)."""
-        degrees = np.diff(self._world.indptr)[user.friends]
+        """(s, d) embeddings to search by: the user's own, then those of the friends with the fewest friends, who are
+        most informative (friend-seed selection).
+        """
+        degrees = np.diff(self._arrays.indptr)[user.friends]
         chosen = user.friends[np.argsort(degrees, kind="stable")[:SEEDS]]
-        return np.concatenate([user.embedding[None], self._world.embeddings[chosen]])
+        return np.concatenate([user.embedding[None], self._arrays.embeddings[chosen]])

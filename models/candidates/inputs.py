@@ -1,4 +1,4 @@
-"""All that candidates are made from, for one graph of n people; kept with a version for the worker."""
+"""The inputs of candidate generation, for one graph of n users; saved with a version for the worker."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +16,10 @@ from models.kernels.profile_affinity import MISSING, ProfileAffinityTables
 from models.schema.pair_features import PAIR_FEATURES
 from models.system import files
 
-SHOWN = 20_000
-"""best connected people whom those with few friends are compared with one by one"""
+MOST_POPULAR = 20_000
+"""most popular users that are compared with users of few friends"""
 
-AFFINITY_ARRAYS: dict[str, tuple[type[np.generic], int]] = {
+PROFILE_AFFINITY_ARRAYS: dict[str, tuple[type[np.generic], int]] = {
     "codes": (np.int32, 2),
     "cardinality": (np.int64, 1),
     "matrix_at": (np.int64, 1),
@@ -37,19 +37,19 @@ AFFINITY_ARRAYS: dict[str, tuple[type[np.generic], int]] = {
 }
 """type and dimensions of each array of ProfileAffinityTables on disk"""
 
-BY_PERSON = {"codes": 0, "points": 0, "set_indptr": 1}
-"""those of them that have a place for each person, and how many places more"""
+PER_USER = {"codes": 0, "points": 0, "set_indptr": 1}
+"""those of them with one entry for each user, and how many entries more"""
 
 
 @dataclass(frozen=True)
 class CandidateInputs:
-    """All that candidates are made from, for one graph of n users."""
+    """The inputs of candidate generation, for one graph of n users."""
 
     graph: Graph
     known: Graph
-    """directed: never to be shown to a viewer, beside her friends"""
+    """directed: users who must not be shown to the viewer, beside the friends"""
     suggestible: NDArray[np.bool_]
-    """(n,) who may be shown to anyone"""
+    """(n,) users who may be shown at all"""
     spectral: NDArray[np.float32]
     """(n, k) coordinates in the leading eigenvectors"""
     eigenvalues: NDArray[np.float32]
@@ -57,13 +57,13 @@ class CandidateInputs:
     embeddings: NDArray[np.float32]
     """(n, d) L2-normalised"""
     profiles: ProfileMap
-    """what a profile says of where its person stands in both"""
+    """maps profile values to expected coordinates and embedding"""
     profile_affinity: ProfileAffinityTables
     prerank_weights: NDArray[np.float32]
-    """(len(PAIR_FEATURES) + 1,) weights of the cheap score"""
+    """(len(PAIR_FEATURES) + 1,) pre-ranking weights"""
 
     def arrays(self) -> CandidateArrays:
-        """The landscape as the kernel reads it."""
+        """The inputs as arrays for the kernel."""
         value_indptr, value_codes, values = values_of(self.profile_affinity)
         group_indptr, group_rows = _groups(value_indptr, value_codes, values, self.graph.degrees, self.suggestible)
         popular = np.argsort(-self.graph.degrees, kind="stable")
@@ -82,12 +82,12 @@ class CandidateInputs:
             value_codes=value_codes,
             group_indptr=group_indptr,
             group_rows=group_rows,
-            popular=shown[:SHOWN].astype(np.int32),
+            popular=shown[:MOST_POPULAR].astype(np.int32),
             prerank_weights=self.prerank_weights,
         )
 
     def save(self, directory: Path) -> None:
-        """Writes what the version's tables do not hold."""
+        """Writes the arrays that the version's tables do not hold."""
         directory.mkdir(parents=True, exist_ok=True)
         for name in ("spectral", "eigenvalues", "embeddings"):
             files.write_array(directory / f"{name}.npy", getattr(self, name))
@@ -99,17 +99,17 @@ class CandidateInputs:
 
     @classmethod
     def open(cls, directory: Path, graph: Graph, known: Graph, suggestible: NDArray[np.bool_]) -> "CandidateInputs":
-        """A saved landscape with the graph of the version's tables; arrays are memory-mapped.
+        """Saved inputs with the graph of the version's tables; arrays are memory-mapped.
 
-        Raises ArtefactError where a file is missing, cut short, or of another number of people or features.
+        Raises ArtefactError if a file is missing, truncated, or has another number of users or features.
         """
 
         def array(name: str, dtype: type[np.generic], *shape: int | None) -> NDArray[Any]:
             return files.read_array(directory / f"{name}.npy", dtype, shape)
 
         profile_affinity = {}
-        for name, (dtype, dimensions) in AFFINITY_ARRAYS.items():
-            length = graph.n + BY_PERSON[name] if name in BY_PERSON else None
+        for name, (dtype, dimensions) in PROFILE_AFFINITY_ARRAYS.items():
+            length = graph.n + PER_USER[name] if name in PER_USER else None
             profile_affinity[name] = array(f"affinity_{name}", dtype, length, *(None,) * (dimensions - 1))
         spectral, embeddings = (array(name, np.float32, graph.n, None) for name in ("spectral", "embeddings"))
         k, d = spectral.shape[1], embeddings.shape[1]
@@ -129,12 +129,12 @@ class CandidateInputs:
 
 
 def profile_values(tables: ProfileAffinityTables) -> csr_array:
-    """(n, values) float32 of 0 and 1: who has which value of the profile, single ones and sets alike."""
+    """(n, values) float32 of 0 and 1: the profile values of each user, from single columns and sets."""
     return value_matrix(*values_of(tables))
 
 
 def values_of(tables: ProfileAffinityTables) -> tuple[NDArray[np.int64], NDArray[np.int32], int]:
-    """By user the values of her profile, single ones and sets alike, as (n + 1,) and codes; and how many codes."""
+    """The profile values of each user, from single columns and sets, as (n + 1,) and codes; and the number of codes."""
     n, columns = tables.codes.shape
     starts = np.concatenate([[0], np.cumsum(tables.cardinality)]).astype(np.int64)
     known = tables.codes != MISSING
@@ -154,7 +154,7 @@ def _groups(
     degrees: NDArray[np.int32],
     suggestible: NDArray[np.bool_],
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """By value the people who have it and may be shown, best connected first, as (values + 1,) and rows."""
+    """For each value its suggestible users, most popular first, as (values + 1,) and rows."""
     owners = np.repeat(np.arange(len(value_indptr) - 1), np.diff(value_indptr))
     shown = suggestible[owners]
     owners, codes = owners[shown], value_codes[shown]

@@ -1,5 +1,4 @@
-"""People as the candidate kernel reads them though the tables do not hold them so: newcomers, and those whose friends
-are no longer the version's."""
+"""Users whom a version's tables do not hold as they are: new users, and users whose friends changed since."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,48 +8,49 @@ from numpy.typing import NDArray
 
 from models.kernels.candidate_arrays import CandidateArrays
 from models.kernels.profile_affinity import ProfileAffinityTables
+from models.schema.vocabulary import Row
 
-NOBODY = (1 << 24) - 1
-"""the viewer of a block whose viewer has no row"""
+NO_ROW = Row((1 << 24) - 1)
+"""viewer of a block for a user without a row"""
 MOST_FRIENDS = 5_000
-"""friends of a guest that are read, at most"""
+"""most friends read of an out-of-graph user"""
 MOST_KNOWN = 20_000
-"""people never to be shown to a guest that are read, at most"""
+"""most hidden users read of an out-of-graph user"""
 MOST_VALUES = 1_000
-"""values of a guest's profile that are read, at most"""
+"""most profile values read of an out-of-graph user"""
 
 
 @dataclass(frozen=True)
 class OutOfGraphUser:
-    """One person, with rows of the version for everybody else."""
+    """A user's inputs of candidate generation; everyone else is a row of the version."""
 
-    viewer: int
-    """her own row, or NOBODY"""
+    viewer: Row
+    """the user's row, or NO_ROW"""
     friends: NDArray[np.int32]
     """ascending"""
     known: NDArray[np.int32]
-    """never to be shown to her, beside her friends"""
+    """users who must not be shown, beside the friends"""
     codes: NDArray[np.int32]
-    """(C,) as ProfileAffinityTables has them"""
+    """(C,) as in ProfileAffinityTables"""
     set_codes: NDArray[np.int32]
     """ascending"""
     points: NDArray[np.float32]
     """(P,)"""
     values: NDArray[np.int32]
-    """values of the profile that make groups, ascending"""
+    """profile values that form groups, ascending"""
     coordinates: NDArray[np.float32]
     """(k,)"""
     embedding: NDArray[np.float32]
-    """(d,) of length one, or zero"""
+    """(d,) L2-normalised, or zero"""
 
 
 class AppendedRow:
-    """A world with one row more, at the end, which a guest takes; copies what has a place for each person."""
+    """Candidate arrays with one row more, for an out-of-graph user; copies the arrays with an entry for each user."""
 
     def __init__(self, arrays: CandidateArrays) -> None:
-        self.row = len(arrays.indptr) - 1
+        self.row = Row(len(arrays.indptr) - 1)
         profile_affinity = arrays.profile_affinity
-        self._world = arrays._replace(
+        self._arrays = arrays._replace(
             indptr=_longer(arrays.indptr, 1),
             indices=_longer(arrays.indices, MOST_FRIENDS),
             known_indptr=_longer(arrays.known_indptr, 1),
@@ -71,11 +71,11 @@ class AppendedRow:
             ),
         )
 
-    def take(self, user: OutOfGraphUser) -> CandidateArrays:
-        """The world with this guest in its last row, until the next one comes."""
-        arrays, row = self._world, self.row
+    def fill(self, user: OutOfGraphUser) -> CandidateArrays:
+        """The arrays with this user in the last row, until the next call."""
+        arrays, row = self._arrays, self.row
         _put(arrays.indptr, arrays.indices, row, user.friends[:MOST_FRIENDS])
-        own = [] if user.viewer == NOBODY else [user.viewer]
+        own = [] if user.viewer == NO_ROW else [user.viewer]
         _put(arrays.known_indptr, arrays.known_indices, row, np.concatenate([own, user.known[: MOST_KNOWN - 1]]))
         _put(arrays.value_indptr, arrays.value_codes, row, user.values[:MOST_VALUES])
         _put(arrays.profile_affinity.set_indptr, arrays.profile_affinity.set_codes, row, user.set_codes[:MOST_VALUES])
@@ -85,7 +85,7 @@ class AppendedRow:
 
 
 def _longer(array: NDArray[Any], more: int) -> NDArray[Any]:
-    """A copy with `more` places of zeros at the end of its first axis."""
+    """A copy with `more` zeros appended along the first axis."""
     return np.concatenate([array, np.zeros((more, *array.shape[1:]), array.dtype)])
 
 

@@ -1,4 +1,4 @@
-"""The `pymk` command: it gathers what the entry points of the group `pymk.commands` register."""
+"""The `pymk` command, with the subcommands of every entry point of the group `pymk.commands`."""
 
 from models.cli.app import main
 

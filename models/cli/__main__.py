@@ -1,4 +1,4 @@
-"""`python -m models.cli`: the pymk command of this very interpreter."""
+"""`python -m models.cli`: the pymk command of this interpreter."""
 
 from models.cli.app import main
 

@@ -1,4 +1,4 @@
-"""The typer application `pymk` and how it ends."""
+"""The typer application `pymk` and its exit status."""
 
 import os
 import sys
@@ -13,21 +13,21 @@ import typer
 from models.cli.exit_status import Failure
 
 GROUP = "pymk.commands"
-"""entry points of this group are functions `register(app: typer.Typer) -> None`"""
+"""group of entry points; each is a function `register(app: typer.Typer) -> None`"""
 
 _BROKEN_PIPE = 1
 
 
 def main() -> None:
-    """Runs the command line and ends the process with its exit status."""
+    """Runs the command line and exits with its status."""
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command line; returns its exit status.
 
-    0 done; 1 failed; 2 wrong usage or bad input; 3 the quality gate refused; 130 interrupted. A failure is one line on
-    stderr. `--debug` may stand anywhere and adds the traceback.
+    0 done; 1 failed; 2 wrong usage or bad input; 3 the quality gate refused; 130 interrupted. A failure prints one line
+    on stderr. `--debug`, at any position, adds the traceback.
     """
     debug = "--debug" in arguments
     rest = [argument for argument in arguments if argument != "--debug"]
@@ -40,7 +40,7 @@ def run(arguments: Sequence[str]) -> int:
         status = _BROKEN_PIPE
     except KeyboardInterrupt:
         status = 130
-    except Exception as error:  # the one place that turns what went wrong into a line and a status
+    except Exception as error:  # every failure becomes one line and a status here
         failure = Failure.of(error)
         if debug:
             traceback.print_exc()
@@ -50,7 +50,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def build(*, debug: bool = False) -> typer.Typer:
-    """The application with the commands of every entry point; one that cannot be loaded is named on stderr."""
+    """The application with the commands of every entry point; warns on stderr about one that fails to load."""
     app = typer.Typer(
         help="People You May Know: from a friendship graph to ranked, explained suggestions.",
         add_completion=False,
@@ -63,7 +63,7 @@ def build(*, debug: bool = False) -> typer.Typer:
     for entry in sorted(metadata.entry_points(group=GROUP), key=lambda entry: entry.name):
         try:
             entry.load()(app)
-        except Exception as error:  # one broken room must not take the others' commands along
+        except Exception as error:  # a broken package must not hide the other commands
             if debug:
                 traceback.print_exc()
             reason = f"{type(error).__name__}: {error}"
@@ -97,7 +97,7 @@ def _options(
 
 
 def _flushed(status: int) -> int:
-    """The status once stdout is written out; a reader that went away (`pymk … | head`) ends it quietly."""
+    """The status after flushing stdout; ends quietly if the reader has gone (`pymk … | head`)."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:

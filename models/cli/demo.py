@@ -1,4 +1,4 @@
-"""`pymk demo`: a made-up social network, from nothing to a running service."""
+"""`pymk demo`: a synthetic social network, from nothing to a running service."""
 
 import http.client
 import socket
@@ -13,6 +13,7 @@ from models.errors import PymkError, UsageError
 
 if TYPE_CHECKING:
     from models.cli.subprocesses import Children
+    from models.schema.vocabulary import Row, UserId
     from models.settings import Settings
     from models.version.tables import Tables
 
@@ -30,11 +31,11 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     *,
-    users: Annotated[int, typer.Option(min=10, help="Size of the network.")] = 2000,
+    users: Annotated[int, typer.Option(min=10, help="Users of the network.")] = 2000,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the service.")] = 8000,
-    serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Go on to start service and worker.")] = True,
+    serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Start service and worker after the night.")] = True,
 ) -> None:
-    """Make up a social network, run a night on it, and serve it."""
+    """Generate a synthetic social network, run a night on it, and serve it."""
     from models.cli.subprocesses import Children
     from models.settings import Settings
     from models.version.local_versions import Versions
@@ -65,7 +66,7 @@ def _check_port(port: int) -> None:
 
 
 def _check_home(settings: "Settings") -> None:
-    """Refuses a home or store that serves a real network: the demo would take its place."""
+    """Raises UsageError if the home or store serves another network, which the demo would replace."""
     from models.publishing.pointer import read_pointer
     from models.store.connect import open_sync
     from models.store.keys import Keys
@@ -82,7 +83,7 @@ def _check_home(settings: "Settings") -> None:
             store.close()
     if found:
         raise UsageError(
-            f"{settings.home} or its store serves a network already, and the demo would take its place; "
+            f"{settings.home} or its store serves a network already, which the demo would replace; "
             "name an empty directory: pymk --home DIR demo"
         )
 
@@ -92,7 +93,7 @@ def _marker(directory: Path) -> Path:
 
 
 def _network(children: "Children", directory: Path, users: int) -> Path:
-    """The dataset directory of the demo; made unless one of this size, seed and release is there."""
+    """The dataset directory of the demo; generated unless it exists with this size, seed and release."""
     from importlib import metadata
 
     from models.system import files
@@ -102,17 +103,17 @@ def _network(children: "Children", directory: Path, users: int) -> Path:
     if marker.exists() and data.is_dir() and files.read_json(marker) == wanted:
         return data
     directory.mkdir(parents=True, exist_ok=True)
-    making = directory / ".DATA.making"
-    files.remove_tree(making)
+    partial = directory / ".DATA.partial"
+    files.remove_tree(partial)
     files.remove_tree(data)
-    children.run("synth", "--users", str(users), "--seed", str(SEED), "--out", str(making))
-    files.put_in_place(making, data)
+    children.run("synth", "--users", str(users), "--seed", str(SEED), "--out", str(partial))
+    files.put_in_place(partial, data)
     files.write_json(marker, wanted)
     return data
 
 
 def _show_examples(children: "Children", directory: Path, tables: "Tables") -> None:
-    """Prints lists for a few people through `pymk recommend`."""
+    """Prints lists for a few users through `pymk recommend`."""
     import orjson
 
     from models.system import files
@@ -124,27 +125,28 @@ def _show_examples(children: "Children", directory: Path, tables: "Tables") -> N
         _print_list(orjson.loads(line), tables)
 
 
-def _examples(tables: "Tables") -> list[int]:
-    """A few active people of middling degree, spread over the network."""
+def _examples(tables: "Tables") -> list["Row"]:
+    """A few active users of medium degree, spread over the network."""
     import numpy as np
 
     from models.schema.columns import Flag
+    from models.schema.vocabulary import Row
 
     rows = np.flatnonzero((tables.flags & Flag.ACTIVE) != 0)
     ordered = rows[np.argsort(tables.graph.degrees[rows], kind="stable")]
     middle = np.sort(ordered[len(ordered) // 4 : max(3 * len(ordered) // 4, 1)])
     places = np.linspace(0, len(middle) - 1, EXAMPLES).astype(np.int64) if len(middle) else np.zeros(0, np.int64)
-    return [int(row) for row in np.unique(middle[places])]
+    return [Row(int(row)) for row in np.unique(middle[places])]
 
 
-def _person(user_id: str, tables: "Tables") -> str:
+def _person(user_id: "UserId", tables: "Tables") -> str:
     row = tables.vocabulary.row(user_id)
     name = None if row is None else tables.profile(row).get("name")
     return f"{name} ({user_id})" if name else user_id
 
 
 def _print_list(answer: dict[str, Any], tables: "Tables") -> None:
-    """One list: a table on a terminal, plain lines elsewhere."""
+    """Prints one list: a table on a terminal, else plain lines."""
     viewer = f"{_person(answer['user_id'], tables)} may know"
     rows = [
         (
@@ -173,14 +175,14 @@ def _print_list(answer: dict[str, Any], tables: "Tables") -> None:
 
 
 def _serve(children: "Children", port: int, tables: "Tables") -> None:
-    """Starts worker and service, says where they answer, and stays until Ctrl-C or until one of them ends."""
+    """Starts worker and service, prints their address, and waits for Ctrl-C or the end of one of them."""
     children.start("worker")
     children.start("serve", "--port", str(port))
     deadline = time.monotonic() + _READY_S
     while not _is_ready(port):
         children.check()
         if time.monotonic() > deadline:
-            raise PymkError(f"the service does not become ready on port {port} within {_READY_S:g} seconds")
+            raise PymkError(f"the service is not ready on port {port} after {_READY_S:g} seconds; see its log above")
         time.sleep(0.2)
     base = f"http://{_HOST}:{port}"
     typer.echo(f"console  {base}/")

@@ -1,4 +1,4 @@
-"""What a command that failed says, and the status it ends with."""
+"""Maps an exception to the line and the exit status of a failed command."""
 
 import errno
 import re
@@ -17,14 +17,14 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One line for a person and an exit status."""
+    """One line for the user and an exit status."""
 
     line: str
     exit_status: int
 
     @classmethod
     def of(cls, error: Exception) -> Self:
-        """What this error comes to at the command line. No value of a setting is repeated: it may be a secret."""
+        """The failure for an exception. Repeats no value of a setting, which may be a secret."""
         if isinstance(error, PymkError):
             return cls(_one_line(str(error)), error.exit_status)
         if isinstance(error, ValidationError) and error.title.endswith("Settings"):
@@ -36,8 +36,8 @@ class Failure:
             return cls(f"{named}cannot be parsed: {_one_line(str(error))}", _USAGE)
         if isinstance(error, OSError) and error.strerror:
             where = f"{error.filename}: " if error.filename else ""
-            mending = "make room and run it again" if error.errno in _FULL else "--debug shows where"
-            return cls(f"{where}{_one_line(error.strerror)} ({mending})", PymkError.exit_status)
+            advice = "make room and run it again" if error.errno in _FULL else "--debug shows where"
+            return cls(f"{where}{_one_line(error.strerror)} ({advice})", PymkError.exit_status)
         return cls(f"{type(error).__name__}: {_one_line(str(error))} (--debug shows where)", PymkError.exit_status)
 
 

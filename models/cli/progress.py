@@ -1,4 +1,4 @@
-"""A progress bar for bytes on their way into the store."""
+"""A progress bar for bytes loaded into the store."""
 
 import sys
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from models.publishing.transfer import Progress
 
 @contextmanager
 def loading_bar(title: str) -> Iterator[Progress]:
-    """What to call with bytes done and bytes in all: drawn on stderr where that is a terminal, gone at the end."""
+    """A callback for bytes done and total bytes, drawn on stderr if it is a terminal, erased at the end."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
     from rich.progress import Progress as Display

@@ -1,4 +1,4 @@
-"""Other pymk commands, run as processes that end with the one that started them."""
+"""Runs other pymk commands as child processes that end with this one."""
 
 import os
 import signal
@@ -19,10 +19,10 @@ _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 class Children:
-    """A context in which pymk commands run as child processes; on leaving it, by whatever way, none is left.
+    """Runs pymk commands as child processes; leaving the context ends all of them, however it is left.
 
-    Each runs in a session of its own, so that Ctrl-C reaches this process alone and the children are ended in order.
-    Must be used from the main thread.
+    Each child has its own session, so that Ctrl-C reaches this process alone and the children end in order. Must be
+    used from the main thread.
     """
 
     def __init__(self) -> None:
@@ -37,14 +37,14 @@ class Children:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, _ in self._handlers:
-            signal.signal(number, signal.SIG_IGN)  # one signal is enough; the end is on its way
+            signal.signal(number, signal.SIG_IGN)  # already ending: ignore further signals
         for _, child in reversed(self._running):
             _stop(child)
         for number, handler in self._handlers:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def start(self, *arguments: str, stdout: int | IO[str] | None = None) -> subprocess.Popen[str]:
-        """A pymk command, started; `arguments` begin with its name."""
+        """Starts a pymk command; `arguments` begin with its name."""
         child = subprocess.Popen(  # noqa: S603 - this very program
             [sys.executable, "-P", "-m", "models.cli", *arguments],
             stdout=stdout,
@@ -56,34 +56,35 @@ class Children:
         return child
 
     def run(self, *arguments: str) -> str:
-        """What a pymk command printed, once it is done.
+        """Runs a pymk command and returns its stdout.
 
-        Where it fails it has said why on stderr, so this ends quietly with its exit status (typer.Exit).
+        A failed command has printed its reason on stderr, so this exits with its status (typer.Exit) without a message.
+        Raises PymkError if a signal ended it.
         """
         child = self.start(*arguments, stdout=subprocess.PIPE)
         printed, _ = child.communicate()
         self._running.remove((arguments[0], child))
         if child.returncode < 0:
-            raise PymkError(f"pymk {arguments[0]} was ended by {signal.Signals(-child.returncode).name}")
+            raise PymkError(f"pymk {arguments[0]} was killed by {signal.Signals(-child.returncode).name}; run it again")
         if child.returncode:
             raise typer.Exit(child.returncode)
         return printed
 
     def check(self) -> None:
-        """Raises PymkError where a child that was started has ended."""
+        """Raises PymkError if a started child has ended."""
         for name, child in self._running:
             if (status := child.poll()) is not None:
-                raise PymkError(f"pymk {name} has ended (status {status}), so all of the demo is stopped")
+                raise PymkError(f"pymk {name} has ended (status {status}), so the demo stops; see its log above")
 
     def wait(self) -> None:
-        """Stays until a child ends, which raises PymkError, or a signal comes."""
+        """Blocks until a child ends, which raises PymkError, or a signal arrives."""
         while True:
             self.check()
             time.sleep(_POLL_S)
 
 
 def _stop(child: subprocess.Popen[str]) -> None:
-    """Asks a child and what it started to end; after ten seconds they are ended unasked."""
+    """Terminates a child and its process group; kills them after ten seconds."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(child.pid, number)

@@ -1,4 +1,4 @@
-"""`pymk versions`, `pymk activate`, `pymk rollback`: what is published, and which of it is served."""
+"""`pymk versions`, `pymk activate`, `pymk rollback`: lists the published versions and switches between them."""
 
 import re
 import sys
@@ -19,77 +19,81 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the three commands."""
+    """Adds the commands."""
     app.command("versions")(show)
     app.command("activate")(activate)
     app.command("rollback")(rollback)
 
 
-def show(*, json: Annotated[bool, typer.Option("--json", help="One JSON array instead of a table.")] = False) -> None:
-    """Show what is published, newest first."""
+def show(
+    *, json: Annotated[bool, typer.Option("--json", help="Print a JSON array instead of a table.")] = False
+) -> None:
+    """List the published versions, newest first."""
     import orjson
 
     from models.publishing.catalogue import catalogue
 
-    with _opened() as place:
-        entries = catalogue(place.store, place.versions, keys=place.keys)
+    with _opened() as deployment:
+        entries = catalogue(deployment.store, deployment.versions, keys=deployment.keys)
     if json:
         listed = [entry.model_dump(mode="json") for entry in entries]
         typer.echo(orjson.dumps(listed, option=orjson.OPT_INDENT_2).decode())
     elif entries:
         _print(entries)
     else:
-        typer.echo(f"nothing is published in {place.settings.home}; pymk nightly DATA makes a version", err=True)
+        typer.echo(
+            f"nothing is published in {deployment.settings.home}; pymk nightly DATA publishes a version", err=True
+        )
 
 
 def _version_id(version: str) -> str:
     from models.version.manifest import VERSION_PATTERN
 
     if not re.fullmatch(VERSION_PATTERN, version):
-        raise typer.BadParameter(f"{version!r} is no version id; pymk versions lists them")
+        raise typer.BadParameter(f"{version!r} is not a version id; pymk versions lists them")
     return version
 
 
 def activate(
-    version: Annotated[str, typer.Argument(help="A version id of pymk versions.", callback=_version_id)],
+    version: Annotated[str, typer.Argument(help="A version id from pymk versions.", callback=_version_id)],
 ) -> None:
-    """Serve another version; pymk rollback goes back."""
+    """Serve another version; pymk rollback returns to the previous one."""
     from models.cli.progress import loading_bar
     from models.publishing.publish import activate
 
-    with _opened() as place, loading_bar(f"loading {version}") as progress:
+    with _opened() as deployment, loading_bar(f"loading {version}") as progress:
         pointer = activate(
-            place.store,
-            place.versions,
+            deployment.store,
+            deployment.versions,
             version,
-            keys=place.keys,
-            superseded_ttl_s=place.settings.superseded_ttl_s,
-            replay=_replaying(place),
+            keys=deployment.keys,
+            superseded_ttl_s=deployment.settings.superseded_ttl_s,
+            replay=_replaying(deployment),
             progress=progress,
         )
-        _await_processes(place, pointer.version)
+        _await_processes(deployment, pointer.version)
 
 
 def rollback() -> None:
-    """Serve the version that was active before."""
+    """Serve the previously active version."""
     from models.cli.progress import loading_bar
     from models.publishing.publish import rollback
 
-    with _opened() as place, loading_bar("loading the version before") as progress:
+    with _opened() as deployment, loading_bar("loading the previous version") as progress:
         pointer = rollback(
-            place.store,
-            place.versions,
-            keys=place.keys,
-            superseded_ttl_s=place.settings.superseded_ttl_s,
-            replay=_replaying(place),
+            deployment.store,
+            deployment.versions,
+            keys=deployment.keys,
+            superseded_ttl_s=deployment.settings.superseded_ttl_s,
+            replay=_replaying(deployment),
             progress=progress,
         )
-        _await_processes(place, pointer.version)
+        _await_processes(deployment, pointer.version)
 
 
 @dataclass(frozen=True)
-class _Place:
-    """A home, its store and how the two are named."""
+class _Deployment:
+    """A home, its store and their settings."""
 
     settings: "Settings"
     store: "SyncStore"
@@ -98,7 +102,7 @@ class _Place:
 
 
 @contextmanager
-def _opened() -> Iterator[_Place]:
+def _opened() -> Iterator[_Deployment]:
     from models.settings import Settings
     from models.store.connect import open_sync
     from models.store.keys import Keys
@@ -107,24 +111,24 @@ def _opened() -> Iterator[_Place]:
     settings = Settings()
     store = open_sync(settings)
     try:
-        yield _Place(settings, store, Versions(settings.home), Keys(settings.namespace))
+        yield _Deployment(settings, store, Versions(settings.home), Keys(settings.namespace))
     finally:
         store.close()
 
 
-def _replaying(place: _Place) -> "Replay":
-    """Brings a version up to date here, or has a worker do it where its files are not on this host."""
+def _replaying(deployment: _Deployment) -> "Replay":
+    """Brings a version up to date here, or queues it for a worker if its files are not on this host."""
     from models.candidate_refresh.replay import replaying
 
-    settings = place.settings
-    return replaying(place.store, place.versions, place.keys, settings.forbidden_days, settings.surfaces)
+    settings = deployment.settings
+    return replaying(deployment.store, deployment.versions, deployment.keys, settings.forbidden_days, settings.surfaces)
 
 
-def _await_processes(place: _Place, version: str) -> None:
-    """Prints the version that is served, once the live processes serve it; names on stderr those that do not."""
+def _await_processes(deployment: _Deployment, version: str) -> None:
+    """Prints the served version when the live processes serve it; names those that do not on stderr."""
     from models.publishing.serving_processes import WAIT_S, wait_until_served
 
-    for name, other in wait_until_served(place.store, version, keys=place.keys).items():
+    for name, other in wait_until_served(deployment.store, version, keys=deployment.keys).items():
         typer.echo(f"{name} still serves {other or 'nothing'} after {WAIT_S:g} seconds", err=True)
     typer.echo(version)
 
@@ -145,7 +149,7 @@ _COLUMNS: dict[str, Callable[["Entry"], str]] = {
 
 
 def _print(entries: "list[Entry]") -> None:
-    """A table on a terminal; elsewhere lines of tab-separated cells under a head, so that nothing is cut off."""
+    """Prints a table on a terminal, else tab-separated lines under a header, so that nothing is cut off."""
     rows = [[cell(entry) for cell in _COLUMNS.values()] for entry in entries]
     if not sys.stdout.isatty():
         for row in [list(_COLUMNS), *rows]:
@@ -155,7 +159,7 @@ def _print(entries: "list[Entry]") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE, caption="* active   < where pymk rollback goes", caption_justify="left")
+    table = Table(box=box.SIMPLE, caption="* active   < target of pymk rollback", caption_justify="left")
     for name in _COLUMNS:
         table.add_column(
             name, justify="right" if name in {"users", "size", "recall@20", "ratio"} else "left", no_wrap=True

@@ -1,1 +1,1 @@
-"""Features of users and profiles: profile, spectral, statistics, text. Imports kernels and below."""
+"""Features of users and profiles: profile affinity, spectral coordinates, statistics, text."""

@@ -1,7 +1,7 @@
-"""Where somebody stands of whom only a profile, or a profile and a few friends, are known.
+"""Inductive coordinates and embeddings for users known only by a profile and a few friends.
 
-A ridge regression from the values of a profile to the places of those who have friends (Hoerl, Kennard 1970) says where
-such a person would be expected; each friend says it better (Nystrom extension of the eigenvectors).
+A ridge regression (Hoerl, Kennard 1970) from profile values to the vectors of users with friends gives the expected
+vectors; each friend improves them (Nystrom extension of the eigenvectors).
 """
 
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ from models.graph import Graph
 Floats = NDArray[np.float32]
 
 PENALTY = 10.0
-"""how many people a value of the profile must have before it is believed half"""
+"""ridge penalty: a value held by this many users gets half its weight"""
 DENSE_VALUES = 4_096
-"""values up to which the regression is solved at once"""
+"""values up to which the regression is solved directly"""
 PROFILE_PRIOR_FRIENDS = 2.0
-"""how many friends the profile counts for"""
+"""friends that the profile counts for"""
 
 
 @dataclass(frozen=True)
 class ProfileMap:
-    """What each value of a profile says of its person's place.
+    """A linear map from profile values to coordinates and embedding.
 
-    `weights` (values, k + d) float32 and `intercept` (k + d,) float32: coordinates in the spectrum, then the embedding.
+    `weights` (values, k + d) float32 and `intercept` (k + d,) float32: spectral coordinates, then the embedding.
     """
 
     weights: Floats
@@ -40,35 +40,35 @@ class ProfileMap:
     def fit(
         cls, values: csr_array, coordinates: Floats, embeddings: Floats, degrees: NDArray[np.integer]
     ) -> "ProfileMap":
-        """The map of n people who have `values` (n, V) of 0 and 1, learnt from those with friends."""
+        """The map fitted to those of n users with friends; `values` (n, V) of 0 and 1."""
         k = coordinates.shape[1]
         known = np.flatnonzero(degrees > 0)
         if not values.nnz or not len(known):
-            return cls.silent(values.shape[1], k, embeddings.shape[1])
+            return cls.zero(values.shape[1], k, embeddings.shape[1])
         targets = np.concatenate([coordinates[known], embeddings[known]], axis=1)
         weights, intercept = _ridge(values[known], targets)
         return cls(weights, intercept, k)
 
     @classmethod
-    def silent(cls, values: int, k: int, d: int) -> "ProfileMap":
-        """The map that says nothing of anybody."""
+    def zero(cls, values: int, k: int, d: int) -> "ProfileMap":
+        """The map to zero vectors."""
         return cls(np.zeros((values, k + d), np.float32), np.zeros(k + d, np.float32), k)
 
-    def place(self, values: NDArray[np.integer]) -> tuple[Floats, Floats]:
-        """Coordinates (k,) and embedding (d,), not normalised, of one person who has these values."""
-        place = self.intercept + self.weights[values].sum(axis=0)
-        return place[: self.dimensions], place[self.dimensions :]
+    def predict_one(self, values: NDArray[np.integer]) -> tuple[Floats, Floats]:
+        """Coordinates (k,) and embedding (d,), not normalised, for one user with these values."""
+        predicted = self.intercept + self.weights[values].sum(axis=0)
+        return predicted[: self.dimensions], predicted[self.dimensions :]
 
-    def places(self, values: csr_array) -> tuple[Floats, Floats]:
-        """The same (n, k) and (n, d) of n people with `values` (n, V)."""
-        places = np.asarray(values @ self.weights, dtype=np.float32) + self.intercept
-        return places[:, : self.dimensions], places[:, self.dimensions :]
+    def predict(self, values: csr_array) -> tuple[Floats, Floats]:
+        """Coordinates (n, k) and embeddings (n, d) for n users with `values` (n, V)."""
+        predicted = np.asarray(values @ self.weights, dtype=np.float32) + self.intercept
+        return predicted[:, : self.dimensions], predicted[:, self.dimensions :]
 
 
 def _ridge(values: csr_array, targets: Floats) -> tuple[Floats, Floats]:
     """Weights (V, t) and intercept (t,) of the ridge regression from `values` (n, V) to `targets` (n, t).
 
-    All targets share one factorisation where there are few values; else each is solved by conjugate gradients.
+    With few values, all targets share one factorisation; with many, each is solved by conjugate gradients.
     """
     if values.shape[1] > DENSE_VALUES:
         ridge = Ridge(alpha=PENALTY, solver="sparse_cg", tol=1e-3).fit(values, targets)
@@ -81,32 +81,32 @@ def _ridge(values: csr_array, targets: Floats) -> tuple[Floats, Floats]:
 
 
 def value_matrix(indptr: NDArray[np.int64], codes: NDArray[np.int32], values: int) -> csr_array:
-    """(n, values) float32 of 0 and 1 from the values of each person, `codes[indptr[row] : indptr[row + 1]]`."""
+    """(n, values) float32 of 0 and 1 from each user's values, `codes[indptr[row] : indptr[row + 1]]`."""
     return csr_array((np.ones(len(codes), np.float32), codes, indptr), shape=(len(indptr) - 1, values))
 
 
 def shrink_towards_profile(
     profiles: ProfileMap, values: csr_array, coordinates: Floats, embeddings: Floats, degrees: NDArray[np.integer]
 ) -> tuple[Floats, Floats]:
-    """Coordinates (n, k) and embeddings (n, d) of everybody, drawn towards what the profile says as friends are few.
+    """Coordinates (n, k) and embeddings (n, d) shrunk towards the profile's prediction, more with fewer friends.
 
-    Who has no friend is wholly where the profile says. Where nobody has a profile nothing changes.
+    Users without friends get the prediction. Returns the inputs if no user has a profile.
     """
     if not profiles.weights.any():
         return coordinates, embeddings
-    near, alike = profiles.places(values)
-    said = np.diff(values.indptr) > 0
-    pull = np.where(said | (degrees == 0), PROFILE_PRIOR_FRIENDS / (degrees + PROFILE_PRIOR_FRIENDS), 0).astype(
+    likely_coordinates, likely_embeddings = profiles.predict(values)
+    has_values = np.diff(values.indptr) > 0
+    weight = np.where(has_values | (degrees == 0), PROFILE_PRIOR_FRIENDS / (degrees + PROFILE_PRIOR_FRIENDS), 0).astype(
         np.float32
     )
     alone = degrees == 0
     moved = embeddings.copy()
-    moved[alone] = unit(alike[alone])
-    return coordinates + pull[:, None] * near, moved
+    moved[alone] = unit(likely_embeddings[alone])
+    return coordinates + weight[:, None] * likely_coordinates, moved
 
 
 def from_friends(graph: Graph, eigenvalues: Floats, coordinates: Floats, friends: NDArray[np.int32]) -> Floats:
-    """(k,) where somebody with these friends stands in the spectrum of a graph that does not know of them."""
+    """(k,) spectral coordinates of a user with these friends, who is not in the graph."""
     if not len(friends) or not len(graph.indices):
         return np.zeros(coordinates.shape[1], np.float32)
     regularised = graph.degrees[friends] + max(float(graph.degrees.mean()), 1.0)
@@ -115,6 +115,6 @@ def from_friends(graph: Graph, eigenvalues: Floats, coordinates: Floats, friends
 
 
 def unit(vectors: Floats) -> Floats:
-    """Rows (n, d) brought to length one; zero stays zero."""
+    """Rows (n, d) scaled to length one; zero stays zero."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.where(length > 0, length, 1), dtype=np.float32)

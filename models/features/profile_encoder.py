@@ -1,4 +1,4 @@
-"""Profiles as dense rows of numbers for the networks."""
+"""Encodes profiles as dense vectors for the networks."""
 
 import hashlib
 from dataclasses import dataclass
@@ -31,9 +31,9 @@ from models.system import files
 DIMENSIONS = 64
 """most columns of a dense row"""
 QUANTILES = 64
-"""steps in which numbers and times are placed between the lowest and the highest"""
+"""quantiles for numbers and timestamps"""
 HASHED_WORDS = 1 << 14
-"""buckets of the hashed words of a text"""
+"""hash buckets for words of texts"""
 
 ARRAYS = "profile_encoder.safetensors"
 DESCRIPTION = "profile_encoder.json"
@@ -42,13 +42,12 @@ Sparse = csr_array
 
 
 class ProfileEncoder:
-    """Turns profiles into dense rows (n, width) float32, alike for those it was fitted on and for newcomers.
+    """Encodes profiles as dense rows (n, width) float32, of the users it was fitted on and of others.
 
-    A category or set value is an indicator weighted by its rarity ln(n / people), divided by the root of how many the
-    person has; a number or time its place among the quantiles, -1 to 1; a location a point on the unit sphere; a text
-    the hashed TF-IDF of its words, or its vector by the sentence-transformers model `text_model`. More than DIMENSIONS
-    columns in all are reduced by truncated SVD (Halko and others 2011). What is missing, or was not there at fitting,
-    is zero.
+    A category or set value is an indicator weighted by its rarity ln(n / users), divided by the root of how many the
+    user has. A number or timestamp is its quantile, scaled to -1 to 1. A location is a point on the unit sphere. A text
+    is the hashed TF-IDF of its words, or its vector by the sentence-transformers model `text_model`. If there are more
+    than DIMENSIONS columns, truncated SVD reduces them (Halko and others 2011). Missing and unknown values are zero.
     """
 
     def __init__(
@@ -63,7 +62,7 @@ class ProfileEncoder:
 
     @classmethod
     def fit(cls, profiles: Profiles, text_model: str | None = None) -> "ProfileEncoder":
-        """The encoder of these people's columns. Raises UsageError where a text model is named and cannot be had."""
+        """The encoder of these users' columns. Raises UsageError if a text model is named but unavailable."""
         values: dict[str, list[str]] = {}
         arrays: dict[str, NDArray[Any]] = {}
         for name, column in profiles.columns.items():
@@ -95,14 +94,14 @@ class ProfileEncoder:
         return encoder
 
     def encode(self, profiles: Profiles) -> NDArray[np.float32]:
-        """(n, width) float32 of these people; a column not fitted, or of another kind then, is left out."""
+        """(n, width) float32 of these users; columns that are not fitted, or of another kind, are ignored."""
         sparse = self._sparse(profiles)
         if "reduction" in self._arrays:
             return np.asarray(sparse @ self._arrays["reduction"].T, dtype=np.float32)
         return np.asarray(sparse.todense(), dtype=np.float32)
 
-    def knowing(self, profiles: Profiles) -> "ProfileEncoder":
-        """The same encoder less the values that nobody of these people holds; the others are encoded as before."""
+    def restricted_to(self, profiles: Profiles) -> "ProfileEncoder":
+        """This encoder without the values that none of these users holds; the others are encoded as before."""
         held = {
             name: set(column.values)
             for name, column in profiles.columns.items()
@@ -115,13 +114,13 @@ class ProfileEncoder:
         return ProfileEncoder(values, self._arrays, self.text_model)
 
     @cached_property
-    def _places(self) -> dict[str, dict[str, int]]:
-        """By column, where each value stands: made once, since newcomers are encoded one by one."""
+    def _index_of(self) -> dict[str, dict[str, int]]:
+        """The index of each value by column, cached, since new users are encoded one by one."""
         return {name: {value: place for place, value in enumerate(values)} for name, values in self._values.items()}
 
     @property
     def width(self) -> int:
-        """How many columns a dense row has."""
+        """The number of columns of a dense row."""
         if "reduction" in self._arrays:
             return len(self._arrays["reduction"])
         return sum(_indicators(name, array) for name, array in self._arrays.items())
@@ -139,7 +138,7 @@ class ProfileEncoder:
 
     @classmethod
     def open(cls, directory: Path) -> "ProfileEncoder":
-        """A saved encoder. Raises ArtefactError naming a file that is missing, truncated or altered."""
+        """A saved encoder. Raises ArtefactError with the file that is missing, truncated or altered."""
         path = directory / DESCRIPTION
         written, content = files.read_json(path), files.read_bytes(directory / ARRAYS)
         try:
@@ -151,7 +150,7 @@ class ProfileEncoder:
             raise ArtefactError(f"{path} is truncated or altered: {error!r}") from error
 
     def _sparse(self, profiles: Profiles) -> Sparse:
-        """(n, columns) of every fitted column side by side, in the order of fitting."""
+        """(n, columns) of all fitted columns side by side, in the order of fitting."""
         parts: list[Any] = [csr_array((profiles.n, 0), dtype=np.float32)]
         for key, array in self._arrays.items():
             name, _, part = key.rpartition("/")
@@ -189,8 +188,8 @@ class ProfileEncoder:
     def _indicate(
         self, name: str, codes: NDArray[np.int32], counts: NDArray[np.int64], values: Any, weights: NDArray[Any]
     ) -> Sparse:
-        """Weighted indicators (n, fitted values) of codes standing person by person, `counts` (n,) of each."""
-        at = self._places[name]
+        """Weighted indicators (n, fitted values) of codes sorted by user, `counts` (n,) of each."""
+        at = self._index_of[name]
         place = np.array([at.get(value, -1) for value in values] or [-1], dtype=np.int64)[codes]
         owner = np.repeat(np.arange(len(counts)), counts)
         share = 1 / np.sqrt(counts[owner])
@@ -200,7 +199,7 @@ class ProfileEncoder:
 
 
 def sphere(degrees: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n, 3) float32 points on the unit sphere of (n, 2) latitudes and longitudes in degrees; zero where missing."""
+    """(n, 3) float32 points on the unit sphere of (n, 2) latitudes and longitudes in degrees; zero if missing."""
     latitude, longitude = np.radians(degrees.astype(np.float64)).T
     across = np.cos(latitude)
     points = np.stack([across * np.cos(longitude), across * np.sin(longitude), np.sin(latitude)], axis=1)
@@ -209,7 +208,7 @@ def sphere(degrees: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class TextBasis:
-    """Turns texts into unit vectors for comparing two people: hashed TF-IDF, reduced by SVD."""
+    """Unit vectors of texts for comparing two users: hashed TF-IDF, reduced by SVD."""
 
     weights: NDArray[np.float32]
     """(HASHED_WORDS,) rarity of each word"""
@@ -218,7 +217,7 @@ class TextBasis:
 
     @classmethod
     def fit(cls, column: TextColumn, dimensions: int = 32) -> "TextBasis":
-        """The basis of these texts, of at most `dimensions`."""
+        """The basis fitted to these texts, of at most `dimensions`."""
         words = _words(column)
         rarity = _rarity(np.bincount(words.indices, minlength=HASHED_WORDS), len(column.texts))
         weighted = csr_array(words.multiply(rarity))
@@ -228,7 +227,7 @@ class TextBasis:
         return cls(rarity, _reduction(weighted, width))
 
     def vectors(self, column: TextColumn) -> NDArray[np.float32]:
-        """(n, d) float32 of n texts; zero for one that is missing or says nothing known."""
+        """(n, d) float32 of n texts; zero if missing or without a known word."""
         dense = csr_array(_words(column).multiply(self.weights)) @ self.components.T
         length = np.linalg.norm(dense, axis=1, keepdims=True)
         unit: NDArray[np.float32] = (dense / np.where(length > 0, length, 1)).astype(np.float32)
@@ -241,7 +240,7 @@ def _reduction(sparse: Sparse, width: int) -> NDArray[np.float32]:
 
 
 def _words(column: TextColumn) -> Sparse:
-    """(n, HASHED_WORDS) indicators of the words and pairs of words of each text."""
+    """(n, HASHED_WORDS) indicators of each text's words and pairs of words."""
     if not len(column.texts):
         return csr_array(np.zeros((0, HASHED_WORDS), np.float32))
     vectorizer = HashingVectorizer(
@@ -251,7 +250,7 @@ def _words(column: TextColumn) -> Sparse:
 
 
 def _rarity(people: NDArray[Any], n: int) -> NDArray[np.float32]:
-    """ln(n / people), half a person for a value that nobody has; float32."""
+    """ln(n / users), half a user for a value without one; float32."""
     rarity: NDArray[np.float32] = np.log(max(n, 1) / np.maximum(people, 0.5)).astype(np.float32)
     return rarity
 
@@ -261,7 +260,7 @@ def _numbers(column: NumericColumn | TimestampColumn) -> NDArray[np.float64]:
 
 
 def _part(column: Column, text_model: str | None) -> str:
-    """What an array fitted on such a column is called."""
+    """The name of the array fitted to such a column."""
     match column:
         case CategoricalColumn() | MultiColumn():
             return "weights"
@@ -274,6 +273,6 @@ def _part(column: Column, text_model: str | None) -> str:
 
 
 def _indicators(key: str, array: NDArray[Any]) -> int:
-    """How many sparse columns an array of the encoder stands for."""
+    """The number of sparse columns that a fitted array describes."""
     part = key.rpartition("/")[2]
     return {"quantiles": 1, "sphere": 3, "reduction": 0}.get(part, len(array))

@@ -1,4 +1,4 @@
-"""Where everybody stands in the leading eigenvectors of the graph."""
+"""Spectral coordinates of all users: the leading eigenvectors of the graph."""
 
 from dataclasses import dataclass
 
@@ -11,21 +11,21 @@ from scipy.sparse.linalg import eigsh
 from models.graph import Graph
 
 DIMENSIONS = ((512, 30_000), (256, 100_000), (128, 300_000), (64, float("inf")))
-"""eigenvectors kept, by the number of users below which: more see finer groups, and cost memory and time"""
+"""eigenvectors kept below a number of users: more resolve finer groups and cost memory and time"""
 
 POSITION_DIMENSIONS = 128
 """leading eigenvectors that the networks read"""
 
 NOISE = 0.005
-"""square of the eigenvalue at which half of an eigenvector is taken for chance"""
+"""square of the eigenvalue at which half of an eigenvector is taken as noise"""
 
 
 @dataclass(frozen=True)
 class Spectral:
     """The leading eigenpairs of (D + t)^-1/2 A (D + t)^-1/2, where t is the mean degree.
 
-    `values` (k,) float32 falling, `vectors` (n, k) float32, `roots` (n,) float32 the square roots of degree + t. The t
-    keeps the leading vectors from settling on small far-off groups (Qin, Rohe 2013).
+    `values` (k,) float32 descending, `vectors` (n, k) float32, `roots` (n,) float32 the square roots of degree + t. The
+    t keeps the leading vectors from localising on small remote groups (Qin, Rohe 2013).
     """
 
     values: NDArray[np.float32]
@@ -35,20 +35,21 @@ class Spectral:
     def coordinates(self) -> NDArray[np.float32]:
         """(n, k) float32, whose inner products estimate the adjacency by a matrix of rank k.
 
-        Each eigenvalue v is shrunk to v^3 / (v^2 + NOISE), as by the ridge regression of everybody's friends on
-        everybody else's (EASE, Steck 2019), so that more eigenvectors never hurt; negative ones count nothing.
+        Each eigenvalue v is shrunk to v^3 / (v^2 + NOISE), as by the ridge regression of each user's friends on all
+        others' (EASE, Steck 2019), so that more eigenvectors never hurt; negative ones are dropped.
         """
         values = np.maximum(self.values, 0)
         weights = np.sqrt(values**3 / (values**2 + NOISE))
         return np.asarray(self.roots[:, None] * self.vectors * weights, dtype=np.float32)
 
     def norms(self) -> NDArray[np.float32]:
-        """(n,) float32: length of each row of the coordinates."""
+        """(n,) float32: norm of each row of the coordinates."""
         return np.asarray(np.linalg.norm(self.coordinates(), axis=1), dtype=np.float32)
 
     def positions(self) -> NDArray[np.float32]:
-        """(n, k) float32 for the networks: the first POSITION_DIMENSIONS vectors weighted by their eigenvalues, of
-        variance one in all."""
+        """(n, k) float32 for the networks: the first POSITION_DIMENSIONS vectors times their eigenvalues, scaled to
+        unit mean square.
+        """
         values = self.values[:POSITION_DIMENSIONS]
         scale = max(float(np.sqrt(np.mean(values**2))), 1e-6)
         vectors = self.vectors[:, :POSITION_DIMENSIONS]
@@ -57,12 +58,12 @@ class Spectral:
     def aligned(
         self, other: NDArray[np.float32], mine: NDArray[np.int64], theirs: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """The positions (n, k') float32, turned to lie as near as can be to those of another graph on shared people.
+        """The positions (n, k') float32, rotated to match those of another graph on shared users.
 
-        `other` is (n', k'), `mine` and `theirs` (s,) the rows of the same people here and there; without any, all is
-        zero. Eigenvectors have no sign, and near-equal ones no order; a network that reads them needs them the way it
-        learnt them. A turned column mixes eigenvectors, so that no eigenvalue belongs to it. Orthogonal Procrustes
-        (Schonemann 1966).
+        `other` is (n', k'), `mine` and `theirs` (s,) the rows of the shared users here and there; without any, the
+        result is zero. Eigenvectors have no sign, and near-equal ones no order, but a network reads them as in its
+        training. A rotated column mixes eigenvectors, so no eigenvalue belongs to it. Orthogonal Procrustes (Schonemann
+        1966).
         """
         positions = self.positions()
         overlap = positions[mine].T @ other[theirs]
@@ -73,9 +74,9 @@ class Spectral:
 
 
 def smoothing(eigenvalues: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(k,) float32 what each product of two coordinates is weighed with to estimate paths of length two instead.
+    """(k,) float32 weights of the products of two coordinates that make them estimate paths of length two.
 
-    That is by the eigenvalues squared, which see less of what is fine and less of what is chance.
+    The weights square the eigenvalues, which suppresses fine structure and noise.
     """
     weights = (eigenvalues**2 + NOISE) / np.maximum(eigenvalues, 1e-6)
     return np.where(eigenvalues > 0, weights, 0).astype(np.float32)
@@ -84,9 +85,8 @@ def smoothing(eigenvalues: NDArray[np.float32]) -> NDArray[np.float32]:
 def spectral_embedding(graph: Graph, dimensions: int | None = None) -> Spectral:
     """The leading eigenpairs of the regularised adjacency, at most a quarter of n and `dimensions` of them.
 
-    By implicitly restarted Lanczos (ARPACK) from a fixed start, and fixed ones wherever it has to start again, so that
-    the same graph gives the same vectors. People without friends stand at zero. An empty graph has one dimension of
-    zeros.
+    Uses implicitly restarted Lanczos (ARPACK) with fixed start vectors, so that the same graph gives the same result.
+    Users without friends are zero. An empty graph has one dimension of zeros.
     """
     n = graph.n
     wanted = dimensions or next(most for most, below in DIMENSIONS if n < below)

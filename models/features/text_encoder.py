@@ -1,4 +1,4 @@
-"""Free text as vectors by a sentence-transformers model, where one is named; needs the extra `text`."""
+"""Vectors of texts by a sentence-transformers model; needs the extra `text`."""
 
 from collections.abc import Sequence
 
@@ -12,10 +12,10 @@ BATCH = 256
 
 
 def sentence_vectors(texts: Sequence[str | None], model: str) -> NDArray[np.float32]:
-    """(n, d) float32 vectors of length one, d the model's dimension; zero where there is no text.
+    """(n, d) float32 unit vectors, d the model's dimension; zero for an empty text.
 
-    `model` is a name or a directory, as SentenceTransformer takes it (Reimers, Gurevych 2019). Raises UsageError where
-    the extra is not installed or the model cannot be loaded.
+    `model` is a name or a directory, as SentenceTransformer takes it (Reimers, Gurevych 2019). Raises UsageError if the
+    extra is not installed or the model cannot be loaded.
     """
     try:
         from sentence_transformers import SentenceTransformer
@@ -24,7 +24,7 @@ def sentence_vectors(texts: Sequence[str | None], model: str) -> NDArray[np.floa
     try:
         encoder = SentenceTransformer(model)
     except (OSError, ValueError) as error:
-        raise UsageError(f"text_model {model!r} cannot be loaded: {error}") from error
+        raise UsageError(f"text_model {model!r} cannot be loaded, name a model or its directory: {error}") from error
     known = [at for at, text in enumerate(texts) if text]
     wanted = [str(texts[at]) for at in known] or [""]
     encoded = encoder.encode(wanted, batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False)

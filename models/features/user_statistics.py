@@ -1,4 +1,4 @@
-"""What a model sees of one person's place in the graph: a few numbers each."""
+"""Statistics of each user's neighbourhood in the graph, for the models."""
 
 from typing import Final
 
@@ -9,23 +9,23 @@ from numpy.typing import NDArray
 from models.graph import Graph
 
 LARGEST_SAMPLE: Final = 64
-"""friends, evenly spaced, looked at for the clustering of one person"""
+"""most friends, evenly spaced, that the clustering of one user reads"""
 SHORTEST: Final = 1e-6
-"""spectral length of somebody whom the leading eigenvectors do not see"""
+"""least spectral norm, for users outside the leading eigenvectors"""
 
 
 TOWER_MEAN: Final = np.array([2.5, 0.2, 3.0, 0.5], dtype=np.float32)
 TOWER_SCALE: Final = np.array([1.0, 0.2, 1.0, 1.0], dtype=np.float32)
-"""what brings the statistics to the order of one; fixed, so that a number means the same in every graph"""
+"""scale the statistics to order one; fixed, so that a number means the same in every graph"""
 
 
 def tower_statistics(statistics: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The statistics (..., s) as the towers read them."""
+    """The statistics (..., s), standardised for the towers."""
     return (statistics - TOWER_MEAN) / TOWER_SCALE
 
 
 def user_statistics(graph: Graph, spectral_norm: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n, len(STATISTICS)) float32 of everybody; `spectral_norm` is (n,) float32."""
+    """(n, len(STATISTICS)) float32 of all users; `spectral_norm` is (n,) float32."""
     log_degree = np.log1p(graph.degrees.astype(np.float32))
     clustering, friends = _neighbourhoods(graph.indptr, graph.indices, log_degree, LARGEST_SAMPLE)
     norm = np.log(np.maximum(spectral_norm, SHORTEST))

@@ -1,1 +1,1 @@
-"""Compiled loops that the night and the worker share. Imports the schema alone."""
+"""Compiled loops shared by the night and the worker."""

@@ -1,4 +1,4 @@
-"""What the candidate kernel reads of everybody, how far it reaches, and the arrays that a thread works in."""
+"""Inputs of the candidate kernel, limits of its sources, and the working arrays of a thread."""
 
 from typing import NamedTuple
 
@@ -10,20 +10,19 @@ from models.kernels.profile_affinity import ProfileAffinityTables
 
 
 class CandidateArrays(NamedTuple):
-    """What the kernel reads of everybody.
+    """Arrays that the kernel reads, of n users.
 
-    indptr, indices        friendships
-    known_indptr, known_indices   directed: never to be shown to a user
-    suggestible            (n,) bool, who may be shown to anyone
-    spectral               (n, k) float32, inner products estimate friendships
-    smoothing              (k,) float32, weights of a smoother estimate
-    embeddings             (n, d) float32, rows of length one or zero
-    profile_affinity               coded profiles and their weights
-    value_indptr, value_codes    by user, the values of the profile that make groups
-    group_indptr, group_rows     by value, the people who share it, best connected first
-    popular                rows of the best connected, for those with few friends
-    cheap                  (features + 1,) float32: what the cheap score gives each kept feature, and the candidate's
-                           ln(1 + friends)
+    indptr, indices               friendships
+    known_indptr, known_indices   directed: users who must not be shown to a user
+    suggestible                   (n,) bool, who may be shown at all
+    spectral                      (n, k) float32, inner products estimate friendships
+    smoothing                     (k,) float32, weights of a smoother estimate
+    embeddings                    (n, d) float32, rows of length one or zero
+    profile_affinity              coded profiles and their weights
+    value_indptr, value_codes     by user, the profile values that form groups
+    group_indptr, group_rows      by value, the users who share it, most popular first
+    popular                       most popular rows, for users with few friends
+    prerank_weights               (features + 1,) float32: of each kept feature, and of the candidate's ln(1 + friends)
     """
 
     indptr: NDArray[np.int64]
@@ -44,7 +43,7 @@ class CandidateArrays(NamedTuple):
 
 
 class SourceLimits(NamedTuple):
-    """How far the sources reach for one user; models.candidates.generator.CandidateConfig says what each is."""
+    """Limits of the sources for one user; models.candidates.generator.CandidateConfig documents each."""
 
     friends_of_friends: int
     walks: int
@@ -60,7 +59,7 @@ class SourceLimits(NamedTuple):
 
 
 class WorkBuffers(NamedTuple):
-    """Working arrays of one thread, all (n,), clear between users."""
+    """Working arrays of one thread, all (n,), zeroed between users."""
 
     common: NDArray[np.float32]
     allocation: NDArray[np.float32]
@@ -74,7 +73,7 @@ class WorkBuffers(NamedTuple):
     three: NDArray[np.int32]
     walked: NDArray[np.int32]
     bits: NDArray[np.uint8]
-    barred: NDArray[np.bool_]
+    excluded: NDArray[np.bool_]
     eligible: NDArray[np.int32]
     ranking: NDArray[np.float32]
     pool: NDArray[np.int32]

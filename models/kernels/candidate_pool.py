@@ -1,26 +1,21 @@
-"""The candidate pools of many users: gather by every source, compute the pair features, keep the best."""
+"""Fills the candidate pools of many users: gathers from every source, computes pair features, keeps the best."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.kernels.candidate_arrays import (
-    CandidateArrays,
-    SourceLimits,
-    WorkBuffers,
-    new_work_buffers,
-)
+from models.kernels.candidate_arrays import CandidateArrays, SourceLimits, WorkBuffers, new_work_buffers
 from models.kernels.graph_walks import spread_three_hops, spread_two_hops, spread_walks
 from models.kernels.numba_cache import compiled
 from models.kernels.profile_affinity import pair_profile_affinity
 from models.schema.candidate_sources import Source
 from models.schema.pair_features import (
-    AFFINITY,
     ALLOCATION,
     ALLOCATION_SCALE,
     COMMON,
     EMBEDDING,
     PAGERANK,
     PAGERANK_SCALE,
+    PROFILE_AFFINITY,
     SMOOTH,
     SMOOTH_SCALE,
     SPECTRAL,
@@ -38,19 +33,19 @@ POPULAR = int(Source.POPULAR)
 
 
 @compiled()
-def bar(arrays: CandidateArrays, work: WorkBuffers, user: int, barred: bool) -> None:
-    """Mark, or unmark, whom this user must not be shown: herself, her friends and the known."""
-    work.barred[user] = barred
+def mark_excluded(arrays: CandidateArrays, work: WorkBuffers, user: int, is_excluded: bool) -> None:
+    """Marks, or unmarks, the rows that this user must not be shown: the user, their friends and the known."""
+    work.excluded[user] = is_excluded
     for at in range(arrays.indptr[user], arrays.indptr[user + 1]):
-        work.barred[arrays.indices[at]] = barred
+        work.excluded[arrays.indices[at]] = is_excluded
     for at in range(arrays.known_indptr[user], arrays.known_indptr[user + 1]):
-        work.barred[arrays.known_indices[at]] = barred
+        work.excluded[arrays.known_indices[at]] = is_excluded
 
 
 @compiled()
 def add(arrays: CandidateArrays, work: WorkBuffers, row: int, bit: int, size: int) -> int:
-    """Add a row that another source found to the pool of `size`, unless it may not be shown; returns the new size."""
-    if work.barred[row] or not arrays.suggestible[row]:
+    """Adds a row to the pool of `size` with a source bit, unless it may not be shown; returns the new size."""
+    if work.excluded[row] or not arrays.suggestible[row]:
         return size
     if work.bits[row] == 0:
         work.pool[size] = row
@@ -61,7 +56,7 @@ def add(arrays: CandidateArrays, work: WorkBuffers, row: int, bit: int, size: in
 
 @compiled()
 def mixed(a: int, b: int) -> int:
-    """A hash of two rows, for ties, 0 to 2^31 - 1."""
+    """A hash of two rows to break ties, 0 to 2^31 - 1."""
     mask = np.uint64(0xFFFFFFFFFFFFFFFF)
     x = (np.uint64(a) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(b) + np.uint64(1)) & mask
     x = ((x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)) & mask
@@ -71,9 +66,9 @@ def mixed(a: int, b: int) -> int:
 
 @compiled()
 def keep_best(work: WorkBuffers, user: int, eligible: int, limit: int) -> int:
-    """Move the `limit` best of the first `eligible` rows to the front of `scratch.eligible`; returns how many they are.
+    """Moves the `limit` best of the first `eligible` rows to the front of `work.eligible`; returns their number.
 
-    Of equal rankings those with the lowest hash stay.
+    Ties keep the rows with the lowest hash.
     """
     if eligible <= limit:
         return eligible
@@ -108,14 +103,15 @@ def gather(
     limit: int,
     size: int,
 ) -> int:
-    """Add the `limit` best rows that a source reached to the pool of `size`; returns its new size.
+    """Adds the `limit` best rows that a source reached to the pool of `size`; returns its new size.
 
-    Friends of friends rank by resource allocation, two mutual friends before one; walks and three-hop paths by their
-    mass over the square root of the candidate's degree, halfway between reaching her and being reached by her.
+    Friends of friends rank by resource allocation, two mutual friends before one. Walks and three-hop paths rank by
+    their mass over the square root of the candidate's degree, halfway between the chance to reach the candidate and the
+    chance to be reached.
     """
     eligible = 0
     for row in reached:
-        if work.barred[row] or not arrays.suggestible[row]:
+        if work.excluded[row] or not arrays.suggestible[row]:
             continue
         root = np.sqrt(np.float32(max(arrays.indptr[row + 1] - arrays.indptr[row], 1)))
         if source == BY_FRIENDS:
@@ -141,7 +137,7 @@ def gather(
 def low_rank(
     sharp: NDArray[np.float32], smoothed: NDArray[np.float32], other: NDArray[np.float32]
 ) -> tuple[np.float32, np.float32]:
-    """Inner products of two vectors (k,) of one person with those of another."""
+    """Inner products of two vectors (k,) of one user with those of another."""
     first, second = np.float32(0.0), np.float32(0.0)
     for k in range(len(other)):
         first += sharp[k] * other[k]
@@ -153,7 +149,7 @@ def low_rank(
 def fill_features(
     arrays: CandidateArrays, work: WorkBuffers, user: int, pool: NDArray[np.int32], out: NDArray[np.float32]
 ) -> None:
-    """The kept pair features of the user and each row of the pool, into `out` (features, len(pool))."""
+    """Writes the kept pair features of the user and each row of the pool into `out` (features, len(pool))."""
     degree = np.float32(max(arrays.indptr[user + 1] - arrays.indptr[user], 1))
     smoothed = arrays.spectral[user] * arrays.smoothing
     for at in range(len(pool)):
@@ -170,30 +166,15 @@ def fill_features(
         for k in range(arrays.embeddings.shape[1]):
             embedding += arrays.embeddings[user, k] * arrays.embeddings[row, k]
         out[EMBEDDING, at] = embedding
-        out[AFFINITY, at] = pair_profile_affinity(arrays.profile_affinity, user, row)
+        out[PROFILE_AFFINITY, at] = pair_profile_affinity(arrays.profile_affinity, user, row)
 
 
 @compiled()
 def spread_all(arrays: CandidateArrays, limits: SourceLimits, work: WorkBuffers, user: int) -> tuple[int, int, int]:
-    """Fill the scratch with what spreads from the user; returns how many rows each of the three ways reached."""
-    two = spread_two_hops(
-        arrays.indptr,
-        arrays.indices,
-        user,
-        work.common,
-        work.allocation,
-        work.lift,
-        work.two,
-    )
+    """Spreads from the user over the graph into `work`; returns the rows reached in each of the three ways."""
+    two = spread_two_hops(arrays.indptr, arrays.indices, user, work.common, work.allocation, work.lift, work.two)
     three = spread_three_hops(
-        arrays.indptr,
-        arrays.indices,
-        user,
-        work.two[:two],
-        work.lift,
-        limits.path_edges,
-        work.paths,
-        work.three,
+        arrays.indptr, arrays.indices, user, work.two[:two], work.lift, limits.path_edges, work.paths, work.three
     )
     walked = spread_walks(
         arrays.indptr,
@@ -212,7 +193,7 @@ def spread_all(arrays: CandidateArrays, limits: SourceLimits, work: WorkBuffers,
 
 @compiled()
 def clear(work: WorkBuffers, pool: NDArray[np.int32], two: int, three: int, walked: int) -> None:
-    """Undo what `spread_all` and the gathering of `pool` wrote."""
+    """Zeroes what `spread_all` and the gathering of `pool` wrote."""
     for row in pool:
         work.bits[row] = 0
     for row in work.two[:two]:
@@ -227,26 +208,26 @@ def clear(work: WorkBuffers, pool: NDArray[np.int32], two: int, three: int, walk
 
 @compiled()
 def add_groups(arrays: CandidateArrays, limits: SourceLimits, work: WorkBuffers, user: int, size: int) -> int:
-    """Add the best connected of the user's rare groups, of all her groups where she has few friends."""
+    """Adds the most popular users of the user's rare groups, or of all groups if the user has few friends."""
     few = arrays.indptr[user + 1] - arrays.indptr[user] < limits.few_friends
     for at in range(arrays.value_indptr[user], arrays.value_indptr[user + 1]):
         value = arrays.value_codes[at]
         start, end = arrays.group_indptr[value], arrays.group_indptr[value + 1]
         if few or end - start <= limits.rare_group:
-            for member in range(start, min(end, start + limits.group_members)):
-                size = add(arrays, work, arrays.group_rows[member], BY_GROUP, size)
+            for place in range(start, min(end, start + limits.group_members)):
+                size = add(arrays, work, arrays.group_rows[place], BY_GROUP, size)
     return size
 
 
 @compiled()
 def add_likely(arrays: CandidateArrays, limits: SourceLimits, work: WorkBuffers, user: int, size: int) -> int:
-    """Add the nearest in the spectrum of the best connected people, for a user with few friends."""
+    """Adds the popular users nearest in the spectrum, for a user with few friends."""
     if arrays.indptr[user + 1] - arrays.indptr[user] >= limits.few_friends:
         return size
     own = arrays.spectral[user]
     eligible = 0
     for row in arrays.popular:
-        if work.barred[row] or not arrays.suggestible[row]:
+        if work.excluded[row] or not arrays.suggestible[row]:
             continue
         likeness = low_rank(own, own, arrays.spectral[row])[0]
         if likeness > 0.0:
@@ -262,17 +243,17 @@ def add_likely(arrays: CandidateArrays, limits: SourceLimits, work: WorkBuffers,
 def best_first(
     arrays: CandidateArrays, user: int, pool: NDArray[np.int32], found: NDArray[np.float32]
 ) -> NDArray[np.int64]:
-    """The order of the pool by the cheap score, falling; equal scores stand by a hash of the two rows."""
+    """The order of the pool by pre-ranking score, descending; a hash of the two rows breaks ties."""
     features = len(found)
-    prerank_weights = np.empty(len(pool), np.float64)
+    negated = np.empty(len(pool), np.float64)
     for at in range(len(pool)):
         row = pool[at]
         score = arrays.prerank_weights[features] * np.log1p(np.float32(arrays.indptr[row + 1] - arrays.indptr[row]))
         for feature in range(features):
             score += arrays.prerank_weights[feature] * found[feature, at]
-        # far below what two float32 features can tell apart
-        prerank_weights[at] = -score + mixed(user, row) * 1e-18
-    return np.argsort(prerank_weights)
+        # far below the precision of float32 features
+        negated[at] = -score + mixed(user, row) * 1e-18
+    return np.argsort(negated)
 
 
 @compiled()
@@ -288,18 +269,18 @@ def fill_pools(
     values: NDArray[np.float32],
     counts: NDArray[np.int64],
 ) -> None:
-    """Fill the pools of users[first], users[first + stride] and so on, each best first by the cheap score.
+    """Fills the pools of users[first], users[first + stride] and so on, each best first by pre-ranking.
 
-    Holds no lock, so that as many threads as wanted take a `first` each. `nearest` (U, k) are the rows nearest by
-    embedding, -1 for none. `rows`, `sources` (U, m), `values` (U, features, m) and
-    `counts` (U,), how many each user got, are filled; what is past a user's count is left as it was. Popular people are
-    added to who was found otherwise, and their bit stands for nobody else.
+    Releases the GIL, so that threads can each take a `first`. `nearest` (U, k) are the rows nearest by embedding, -1
+    for none. Writes `rows`, `sources` (U, m), `values` (U, features, m) and `counts` (U,), candidates of each user;
+    entries past a user's count keep their content. Popular users fill a short pool, and only they have the bit POPULAR.
     """
     work = new_work_buffers(len(arrays.indptr) - 1)
     for at in range(first, len(users), stride):
         user = users[at]
+        # sources: paths and walks over the graph, embedding, profile groups, popularity
         two, three, walked = spread_all(arrays, limits, work, user)
-        bar(arrays, work, user, True)
+        mark_excluded(arrays, work, user, True)
         size = gather(arrays, work, user, work.two[:two], BY_FRIENDS, limits.friends_of_friends, 0)
         size = gather(arrays, work, user, work.walked[:walked], BY_WALK, limits.walks, size)
         size = gather(arrays, work, user, work.three[:three], BY_PATHS, limits.three_hops, size)
@@ -313,10 +294,12 @@ def fill_pools(
                 break
             if work.bits[row] == 0:
                 size = add(arrays, work, row, POPULAR, size)
+        # features and pre-ranking
         pool = work.pool[:size]
         found = np.empty((values.shape[1], size), np.float32)
         fill_features(arrays, work, user, pool, found)
         order = best_first(arrays, user, pool, found)
+        # output
         counts[at] = min(size, rows.shape[1])
         for k in range(counts[at]):
             row = pool[order[k]]
@@ -324,4 +307,4 @@ def fill_pools(
             sources[at, k] = work.bits[row]
             values[at, :, k] = found[:, order[k]]
         clear(work, pool, two, three, walked)
-        bar(arrays, work, user, False)
+        mark_excluded(arrays, work, user, False)

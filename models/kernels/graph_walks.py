@@ -1,7 +1,7 @@
-"""What spreads from one user over the graph: mutual friends, three-hop paths, personalised PageRank.
+"""Spreads from one user over the graph: mutual friends, three-hop paths, personalised PageRank.
 
-Everything here is compiled for one user and fills arrays of length n that its caller owns and clears through the list
-of touched rows, so that a thread serves any number of users with one allocation.
+Every function fills arrays of length n that the caller owns and zeroes through the list of touched rows, so that a
+thread serves any number of users with one allocation.
 """
 
 import numpy as np
@@ -25,16 +25,16 @@ def spread_two_hops(
     lift: Scores,
     touched: NDArray[np.int32],
 ) -> int:
-    """Common neighbours and resource allocation of `user` with everybody two steps away.
+    """Common neighbours and resource allocation of `user` with all rows two steps away.
 
-    Resource allocation sums 1 / degree of the mutual friends (Zhou, Lu, Zhang 2009). `lift` sums 1 / sqrt(degree),
-    where three-hop paths start from. Fills `touched` with the rows reached, the user herself and her friends among
-    them, and returns how many.
+    Resource allocation sums 1 / degree of the mutual friends (Zhou, Lu, Zhang 2009). `lift` sums 1 / sqrt(degree), for
+    three-hop paths to start from. Fills `touched` with the rows reached, the user and their friends included, and
+    returns their number.
     """
     count = 0
     for at in range(indptr[user], indptr[user + 1]):
         friend = indices[at]
-        degree = max(indptr[friend + 1] - indptr[friend], 1)  # a guest's friend may have no other
+        degree = max(indptr[friend + 1] - indptr[friend], 1)  # may be 0 for a friend of an out-of-graph user
         inverse = np.float32(1.0 / degree)
         inverse_root = np.float32(1.0 / np.sqrt(degree))
         for other_at in range(indptr[friend], indptr[friend + 1]):
@@ -61,9 +61,8 @@ def spread_three_hops(
 ) -> int:
     """Paths user - a - b - candidate, each worth 1 / sqrt(degree(a) degree(b)) (Kovacs and others 2019, L3).
 
-    `reached` are the rows b two steps away; the user herself does not count as one. They are followed in the order
-    given, those passed over with whom more than `max_edges` edges would be crossed. Fills `touched` with the rows
-    three steps away and returns how many.
+    `reached` are the rows b two steps away; the user is skipped. Rows are followed in the given order; a row that would
+    exceed `max_edges` edges is skipped. Fills `touched` with the rows three steps away and returns their number.
     """
     count = 0
     edges = 0
@@ -100,10 +99,11 @@ def spread_walks(
 ) -> int:
     """Personalised PageRank of `user` by forward push (Andersen, Chung, Lang 2006), restart probability RESTART.
 
-    A row is pushed while its residual is above `tolerance` times its degree, at most until `max_edges` edges were
-    crossed. `queue` is a ring of length n; `residual` and `queued` are left cleared. Fills `touched` with every row
-    that got mass and returns how many.
+    A row is pushed while its residual exceeds `tolerance` times its degree, until `max_edges` edges were crossed.
+    `queue` is a ring of length n; `residual` and `queued` are zeroed at the end. Fills `touched` with every row that
+    got mass and returns their number.
     """
+    # start: all mass at the user
     n = len(indptr) - 1
     count = 1
     touched[0] = user
@@ -111,6 +111,7 @@ def spread_walks(
     queue[0] = user
     queued[user] = True
     head, waiting, edges = 0, 1, 0
+    # push: keep a share of a row's mass, pass the rest to its neighbours
     while waiting > 0 and edges < max_edges:
         row = queue[head]
         head = head + 1 if head + 1 < n else 0
@@ -135,6 +136,7 @@ def spread_walks(
                 tail = head + waiting
                 queue[tail - n if tail >= n else tail] = other
                 waiting += 1
+    # settle the residuals and zero the working arrays
     for at in range(count):
         row = touched[at]
         pagerank[row] += np.float32(RESTART) * residual[row]

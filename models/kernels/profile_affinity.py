@@ -1,4 +1,4 @@
-"""The log-odds of friendship of one pair, from coded profile columns."""
+"""Computes the log-odds of friendship of one pair from coded profile columns."""
 
 from typing import NamedTuple
 
@@ -13,13 +13,13 @@ MISSING = -1
 class ProfileAffinityTables(NamedTuple):
     """Coded profiles of n users and the log-odds of comparing them; built by models.features.profile_affinity.
 
-    codes         (n, C) int32, -1 missing: columns of one value (numbers and times stand in quantile bins)
+    codes         (n, C) int32, -1 missing: columns of one value (numbers and timestamps as quantiles)
     cardinality   (C,) int64
-    matrix_at     (C,) int64, where the column's (cardinality x cardinality) cells begin in `matrices`, or -1
+    matrix_at     (C,) int64, offset of the column's (cardinality x cardinality) cells in `matrices`, or -1
     matrices      float32
-    same_at       (C,) int64, where the weights of equal values begin in `same`, for columns without a matrix
+    same_at       (C,) int64, offset of the weights of equal values in `same`, for columns without a matrix
     same          float32
-    different     (C,) float32, weight of two values that differ, for columns without a matrix
+    different     (C,) float32, weight of two different values, for columns without a matrix
     set_indptr    (n + 1,) int64, set_codes int32 ascending: values of all columns that hold sets
     set_weights   float32 by code
     points        (n, P) float32, unit vectors of each text or location column side by side; zeros are missing
@@ -46,7 +46,7 @@ class ProfileAffinityTables(NamedTuple):
 
 @compiled()
 def pair_profile_affinity(tables: ProfileAffinityTables, viewer: int, candidate: int) -> float:
-    """Sum of the log-odds over all columns; a missing value says nothing."""
+    """Sum of the log-odds over all columns; a missing value adds nothing."""
     total = np.float32(0.0)
     for column in range(tables.codes.shape[1]):
         a, b = tables.codes[viewer, column], tables.codes[candidate, column]

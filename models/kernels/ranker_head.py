@@ -1,4 +1,4 @@
-"""The head of the two-tower ranker over one viewer's candidates: what its products read, and what comes of them."""
+"""The head of the two-tower ranker over one viewer's candidates: gathers its inputs and computes its layers."""
 
 import math
 
@@ -18,9 +18,9 @@ _CODES = 256
 
 @compiled(fastmath=True)
 def dense(person: Floats, weight: Floats, bias: Floats, is_last: bool) -> Floats:
-    """(w,) one layer of the query tower over one person: person (k,) x weight (k, w) + bias (w,).
+    """(w,) one layer of the query tower for one user: person (k,) x weight (k, w) + bias (w,).
 
-    Rectified, but for the last one, which is of length 1 instead.
+    Applies ReLU; the last layer is L2-normalised instead.
     """
     out = bias.copy()
     for at in range(len(person)):
@@ -52,11 +52,12 @@ def fold(
     viewer: Floats,
     weights: Floats,
 ) -> None:
-    """Writes the first layer as the candidates of one viewer meet it: `weights` (F + x + 1, h).
+    """Writes the first layer, folded for the candidates of one viewer, into `weights` (F + x + 1, h).
 
-    They are those of the F codes, of the extra inputs, and of an input that is 1. `absolute` and `relative` (F, h) are
-    the layer's by pair feature, `extra` (x, h) by extra input, `bias` (h,), `past` (s, h) by statistic of the viewer.
-    `low` and `high` (F,) are the ranges of the block's codes, `viewer` (s,) her statistics.
+    Its rows are the weights of the F codes, of the extra inputs, and of a constant input 1. `absolute` and `relative`
+    (F, h) are the layer's weights by pair feature, `extra` (x, h) by extra input, `bias` (h,), `past` (s, h) by
+    statistic of the viewer. `low` and `high` (F,) are the ranges of the block's codes, `viewer` (s,) the viewer's
+    statistics.
     """
     features, extras, width = len(low), len(extra), len(bias)
     for to in range(width):
@@ -89,13 +90,15 @@ def gather(
     log_position: Floats,
     inputs: Floats,
 ) -> None:
-    """Writes what the first layer reads of the candidates (m,) into `inputs` (F + x + 1, m), in the order of `fold`.
+    """Writes the inputs of the first layer for the candidates (m,) into `inputs` (F + x + 1, m), in the order of
+    `fold`.
 
-    Where the first extra input belongs stands JACCARD_SCALE times the Jaccard similarity: the input is ln(1 + that)
+    The first extra input is written as JACCARD_SCALE times the Jaccard similarity; the caller takes ln(1 + that)
     (models.schema.pair_features.extra_inputs). `codes` (F, m), `low` and `high` (F,) and `sources` (m,) are the
-    block's; `bits` are the sources that have an input each; `statistics` (n, s) are everybody's and `viewer` (s,) hers,
-    with ln(1 + degree) in the column `log_degree`.
+    block's. `bits` are the sources with an input each. `statistics` (n, s) are those of all users, `viewer` (s,) those
+    of the viewer, with ln(1 + degree) in the column `log_degree`.
     """
+    # codes, sources, position and the constant
     (features, m), known = codes.shape, statistics.shape[1]
     overlap, persons = features, features + 2
     for feature in range(features):
@@ -107,10 +110,12 @@ def gather(
     for place in range(m):
         inputs[features + 1, place] = log_position[place]
         inputs[persons + known + len(bits), place] = _ONE
+    # the candidates' statistics
     for place in range(m):
         row = np.int64(rows[place])
         for at in range(known):
             inputs[persons + at, place] = statistics[row, at]
+    # Jaccard similarity, from a table of mutual friends by code
     mutual = np.empty(_CODES, dtype=np.float32)
     step = (high[COMMON] - low[COMMON]) / np.float32(_CODES - 1)
     for code in range(_CODES):
@@ -124,7 +129,7 @@ def gather(
 
 @compiled(fastmath=True)
 def gather_vectors(rows: NDArray[np.uint32], vectors: Floats, gathered: Floats) -> None:
-    """Writes the `vectors` (n, d) at `rows` (m,) into `gathered` (m, d)."""
+    """Writes rows `rows` (m,) of `vectors` (n, d) into `gathered` (m, d)."""
     for place in range(len(rows)):
         row = np.int64(rows[place])
         for at in range(vectors.shape[1]):
@@ -133,9 +138,9 @@ def gather_vectors(rows: NDArray[np.uint32], vectors: Floats, gathered: Floats) 
 
 @compiled(fastmath=True)
 def join(hidden: Floats, product: Floats, logits: Floats) -> None:
-    """Adds `product` (m, h + 1), where there is one, to `hidden` (m, h + 1) and takes 0 for what is below.
+    """Adds `product` (m, h + 1), unless empty, to `hidden` (m, h + 1) and applies ReLU.
 
-    But for the last column, the linear way past the layers: that goes into `logits` (m,).
+    The last column, the linear part, goes into `logits` (m,) instead.
     """
     units = hidden.shape[1] - 1
     if len(product):
@@ -152,9 +157,9 @@ def join(hidden: Floats, product: Floats, logits: Floats) -> None:
 
 @compiled(fastmath=True)
 def finish(second: Floats, bias: Floats, last: Floats, logits: Floats) -> None:
-    """Adds the last layer over the rectified second one to `logits` (m,).
+    """Adds the last layer over the ReLU of the second to `logits` (m,).
 
-    `second` (m, w) is the product of the second layer without its bias (w,); `last` (w,) is the last layer's.
+    `second` (m, w) is the product of the second layer without its bias (w,); `last` (w,) is the last layer's weight.
     """
     for place in range(len(logits)):
         total = logits[place]
@@ -165,10 +170,10 @@ def finish(second: Floats, bias: Floats, last: Floats, logits: Floats) -> None:
 
 @compiled()
 def best_mass(logits: Floats, most: int) -> float:
-    """ln of the mean of exp over the `most` best of the logits (m,), one at least."""
+    """ln of the mean of exp over the `most` best of the logits (m,), at least one."""
     best = np.empty(min(most, len(logits)), dtype=np.float32)
     held = 0
-    for logit in logits:  # `best` rises
+    for logit in logits:  # `best` stays sorted, ascending
         if held == len(best):
             if logit <= best[0]:
                 continue

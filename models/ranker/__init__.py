@@ -1,1 +1,1 @@
-"""Scoring candidates and attributing a score to its inputs. Imports kernels, versions and below."""
+"""Scoring of candidates, and attribution of a score to its inputs."""

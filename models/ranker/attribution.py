@@ -1,8 +1,8 @@
-"""Which inputs made a candidate's score: integrated gradients through the head.
+"""Attributes a candidate's score to its inputs: integrated gradients through the head.
 
 Method: Sundararajan, Taly, Yan: Axiomatic Attribution for Deep Networks (ICML 2017). The gradient of the head is
-averaged along the straight line from the mean of the viewer's candidates to the candidate, and multiplied by the way
-gone in each input. The sum of all shares is the difference of the two scores, but for the steps of the average.
+averaged along the straight line from the mean of the viewer's candidates to the candidate, and multiplied by the change
+of each input. The shares add up to the difference of the two scores, up to the error of the average.
 """
 
 from dataclasses import dataclass
@@ -11,31 +11,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 STEPS = 1024
-"""points of the line at which the gradient is taken: of tens of kinks each shifts a share by a thousandth at most"""
+"""points on the line where the gradient is taken: each of tens of kinks shifts a share by a thousandth at most"""
 
 Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What made one candidate's score. `starting_point` + all `contributions` + `residual` = `log_odds`.
+    """The attribution of one candidate's score. `starting_point` + all `contributions` + `residual` = `log_odds`.
 
-    Contributions are in units of the logarithm of the odds, as the calibration leaves it.
+    Contributions are in log-odds after calibration.
     """
 
     logit: float
     """the ranker's score before calibration"""
     log_odds: float
     probability: float
-    """1 / (1 + exp(-log_odds)): the score that is shown"""
+    """1 / (1 + exp(-log_odds)): the score in the response"""
     starting_point: float
-    """log-odds of a candidate who is the mean of the viewer's candidates in every input"""
+    """log-odds of the mean of the viewer's candidates in every input"""
     inputs: dict[str, float]
-    """what the ranker read of the pair, by name"""
+    """the ranker's inputs for the pair, by name"""
     contributions: dict[str, float]
-    """by name of an input, how much of the log-odds came from its difference to that mean"""
+    """by input, the part of the log-odds due to its difference from that mean"""
     residual: float
-    """what numbers of finite length and steps leave over"""
+    """numerical error"""
     tower_product: float | None
     """cosine of the query tower's output for the viewer and the candidate tower's for the other, -1 to 1"""
 
@@ -65,7 +65,7 @@ class Head:
         return float(second @ self.last + self.last_bias + inputs @ self.past)
 
     def shares(self, start: Doubles, end: Doubles) -> Doubles:
-        """(p,) what each input contributed to score(end) - score(start), by integrated gradients."""
+        """(p,) each input's contribution to score(end) - score(start), by integrated gradients."""
         along = ((np.arange(STEPS) + 0.5) / STEPS)[:, None]
         from_start, from_end = start @ self.first + self.first_bias, end @ self.first + self.first_bias
         hidden = from_start + along * (from_end - from_start)

@@ -1,8 +1,8 @@
-"""Scores a candidate block: the trained ranker, folded for one viewer at a time.
+"""Scores a candidate block with the trained ranker, folded for one viewer at a time.
 
-What depends on the viewer alone goes into the weights before the candidates are touched: the query tower's output and
-the ranges of the block's codes are multiplied into the head's first layer, so that one product over codes, derived
-inputs and candidate vectors gives its hidden units.
+Everything that depends on the viewer alone is folded into the weights first: the query tower's output and the ranges of
+the block's codes are multiplied into the head's first layer, so that one product over codes, derived inputs and
+candidate vectors gives its hidden units.
 """
 
 import hashlib
@@ -16,15 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from models.errors import ArtefactError, CorruptRecordError
-from models.kernels.ranker_head import (
-    best_mass,
-    dense,
-    finish,
-    fold,
-    gather,
-    gather_vectors,
-    join,
-)
+from models.kernels.ranker_head import best_mass, dense, finish, fold, gather, gather_vectors, join
 from models.ranker.attribution import Explanation, Head
 from models.schema.pair_features import (
     ALLOCATION,
@@ -36,23 +28,24 @@ from models.schema.pair_features import (
     extra_inputs,
 )
 from models.schema.statistic_names import LOG_DEGREE, STATISTICS
+from models.schema.vocabulary import Row
 from models.system import files
 from models.version.candidate_block import Block
 
 WEIGHTS = "ranker.safetensors"
 DESCRIPTION = "ranker.json"
 FALLBACK = "resource_allocation"
-"""the kind of ranker that nothing was learnt for"""
+"""the kind of ranker without training"""
 READ = {"pair_features": list(PAIR_FEATURES), "extra_inputs": len(EXTRA_INPUTS), "viewer_inputs": len(STATISTICS)}
-"""what the head reads, by name or how many"""
+"""the head's inputs, by name or number"""
 LOWEST_ODDS = np.float32(80)
-"""logarithm of the longest odds against that float32 can turn into a probability"""
+"""largest negative log-odds for which float32 has a probability"""
 TOWER_PRODUCT = "tower_product"
-"""what an explanation calls the product of the towers among the inputs"""
+"""name of the towers' product among an explanation's inputs"""
 BY_DEGREE = np.float32(0.01)
-"""logit for each unit of a candidate's log degree, where resource allocation says nothing of anybody"""
+"""logit for each unit of a candidate's log degree, if resource allocation is 0 for all"""
 MASS_OF = 20
-"""how many of a list's best set its level"""
+"""number of a list's best logits that set its level"""
 
 Floats = NDArray[np.float32]
 _READ = len(PAIR_FEATURES), len(STATISTICS), len(STATISTICS)
@@ -60,7 +53,7 @@ _NO_PRODUCT: Floats = np.zeros((0, 0), dtype=np.float32)
 
 
 class PersonTables(Protocol):
-    """What scoring reads of a version's tables: rows of everybody."""
+    """The per-user tables that scoring reads; one row for each user."""
 
     @property
     def candidate_vectors(self) -> Floats: ...
@@ -72,7 +65,7 @@ class PersonTables(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ViewerInputs:
-    """What scoring reads of the viewer."""
+    """The viewer's inputs of scoring."""
 
     statistics: Floats
     """(s,), as a row of the tables"""
@@ -80,17 +73,17 @@ class ViewerInputs:
     """(k,), as a row of the tables"""
 
     @classmethod
-    def of(cls, tables: PersonTables, row: int) -> "ViewerInputs":
-        """Those of a row."""
+    def of(cls, tables: PersonTables, row: Row) -> "ViewerInputs":
+        """The inputs at a row."""
         return cls(tables.statistics[row], tables.tower_inputs[row])
 
 
 class Ranker:
-    """Scores of a block's candidates; immutable, so that threads may share it."""
+    """Scores the candidates of a block; immutable, so threads may share it."""
 
     def __init__(self, kind: str, calibration: Floats, config: dict[str, Any], weights: dict[str, Floats]) -> None:
         self.kind = kind
-        """"two_tower", or FALLBACK where there was too little to learn from"""
+        """"two_tower", or FALLBACK if there was too little data to train on"""
         self._calibration: list[float] = calibration.tolist()
         if kind != "two_tower":
             return
@@ -110,24 +103,24 @@ class Ranker:
             (np.ascontiguousarray(weights[f"query.{at}.weight"].T), weights[f"query.{at}.bias"], at == layers[-1])
             for at in layers
         ]
-        entry, bias, is_last = self._tower[0]  # reads what a person is, standardised
+        entry, bias, is_last = self._tower[0]  # fold the standardisation of its inputs in
         entry = entry / weights["user_scale"][:, None]
         self._tower[0] = entry, bias - weights["user_mean"] @ entry, is_last
         self._reads_product = bool(self._product.any())
-        """False: training left the towers out"""
-        self._head_speaks = bool(self._last.any())
-        """False: the linear way past its layers is all there is"""
-        units = slice(None) if self._head_speaks else slice(-1, None)
+        """False: training dropped the towers"""
+        self._has_layers = bool(self._last.any())
+        """False: the head is linear"""
+        units = slice(None) if self._has_layers else slice(-1, None)
         parts = (self._bias, self._viewer, self._absolute, self._relative, self._extra)
         self._first: list[Floats] = [np.ascontiguousarray(part[..., units], dtype=np.float32) for part in parts]
-        """the first layer without the towers' product, of the units that are read"""
+        """the first layer without the towers' product, only the units in use"""
         self._first_product = np.ascontiguousarray(self._product[:, units])
 
     @classmethod
     def open(cls, directory: Path) -> "Ranker":
         """The ranker of a version's `model` directory.
 
-        Raises ArtefactError naming a file that is missing, truncated or altered.
+        Raises ArtefactError with the file that is missing, truncated or altered.
         """
         path, weights_path = directory / DESCRIPTION, directory / WEIGHTS
         description = files.read_json(path)
@@ -142,7 +135,7 @@ class Ranker:
                 raise ArtefactError(f"{weights_path} is truncated or altered: its digest is not that of {path}")
             config, weights = description["config"], load(content)
             if tuple(config[name] for name in READ) != tuple(READ.values()):
-                raise ArtefactError(f"{path} was learnt on other features than this release computes")
+                raise ArtefactError(f"{path} was trained on other features than this release: run pymk nightly again")
             return cls("two_tower", weights["calibration"], config, weights)
         except (AttributeError, KeyError, TypeError, ValueError, SafetensorError) as error:
             raise ArtefactError(f"{path} is truncated or altered: {error!r}") from error
@@ -150,10 +143,10 @@ class Ranker:
     def query(self, person: Floats) -> Floats:
         """(d,) float32, L2-normalised: the query tower's output for a row of tower inputs.
 
-        Raises CorruptRecordError for a row of another length than the tower was trained on.
+        Raises CorruptRecordError if the row's length is not the tower's input size.
         """
         if len(person) != len(self._tower[0][0]):
-            raise CorruptRecordError(f"{len(person)} tower inputs where the tower reads {len(self._tower[0][0])}")
+            raise CorruptRecordError(f"{len(person)} tower inputs, not {len(self._tower[0][0])}")
         for weight, bias, is_last in self._tower:
             person = dense(person, weight, bias, is_last)
         return person
@@ -161,28 +154,28 @@ class Ranker:
     def logits(self, tables: PersonTables, block: Block, inputs: ViewerInputs | None = None) -> Floats:
         """(m,) float32 scores before calibration, in the order of the block.
 
-        `inputs` are the viewer's, where the tables do not have them at the row that the block names.
+        `inputs` replace the viewer's row of the tables.
         """
         if self.kind != "two_tower":
             near = np.asarray(block.codes[ALLOCATION] * block.step[ALLOCATION] + block.low[ALLOCATION])
-            # somebody without friends is near nobody: the well connected come first then
+            # resource allocation is 0 for a viewer without friends: rank by degree
             return near if near.any() else np.asarray(BY_DEGREE * tables.statistics[block.rows, LOG_DEGREE])
-        inputs = inputs or ViewerInputs.of(tables, block.viewer)
+        inputs = inputs or ViewerInputs.of(tables, Row(block.viewer))
         hidden = self._first_layer(tables, block, inputs)
         product = self._towers_product(tables, block, inputs) if self._reads_product else None
         logits = np.empty(len(block), dtype=np.float32)
         join(hidden, _NO_PRODUCT if product is None else product, logits)
-        if self._head_speaks:
+        if self._has_layers:
             second = hidden[:, :-1] @ self._second
             finish(second, self._second_bias, self._last, logits)
         logits += self._last_bias
         return logits
 
     def _first_layer(self, tables: PersonTables, block: Block, viewer: ViewerInputs) -> Floats:
-        """(m, h + 1) what pair features and extra inputs make of the head's hidden units, and past them."""
+        """(m, h + 1) contributions of pair features and extra inputs to the hidden units, and to the linear part."""
         read = len(block.codes), len(viewer.statistics), tables.statistics.shape[1]
-        if read != _READ:  # the kernels look no bounds up
-            raise CorruptRecordError(f"features and statistics number {read} where the ranker reads {_READ}")
+        if read != _READ:  # the kernels check no bounds
+            raise CorruptRecordError(f"features and statistics number {read}, not {_READ}")
         reads = len(PAIR_FEATURES) + len(EXTRA_INPUTS) + 1
         weights = np.empty((reads, len(self._first[0])), dtype=np.float32)
         bias, past, absolute, relative, extra = self._first
@@ -202,12 +195,12 @@ class Ranker:
             pair,
         )
         overlap = pair[len(PAIR_FEATURES)]
-        np.log1p(overlap, out=overlap)  # NumPy computes sixteen at once, a kernel one by one
+        np.log1p(overlap, out=overlap)  # NumPy computes sixteen at once, a kernel one at a time
         hidden: Floats = pair.T @ weights
         return hidden
 
     def _towers_product(self, tables: PersonTables, block: Block, viewer: ViewerInputs) -> Floats:
-        """(m, h + 1) what the towers' product makes of the same."""
+        """(m, h + 1) contributions of the towers' product to the same."""
         weights = self.query(viewer.tower_inputs.astype(np.float32))[:, None] * self._first_product
         vectors = np.empty((len(block), tables.candidate_vectors.shape[1]), dtype=np.float32)
         gather_vectors(block.rows, tables.candidate_vectors, vectors)
@@ -215,16 +208,15 @@ class Ranker:
         return product
 
     def scores(self, tables: PersonTables, block: Block, context: str, inputs: ViewerInputs | None = None) -> Floats:
-        """(m,) float32 probabilities of friendship, 0-1, in the order of the block; `inputs` as `logits` takes them."""
+        """(m,) float32 probabilities of friendship, 0-1, in the order of the block; `inputs` as in `logits`."""
         logits = self.logits(tables, block, inputs)
         statistics = tables.statistics[block.viewer] if inputs is None else inputs.statistics
         return self.calibrated(logits, float(statistics[LOG_DEGREE]))
 
     def calibrated(self, logits: Floats, viewer_log_degree: float) -> Floats:
-        """Probabilities of (m,) logits of one viewer: a logistic curve that never changes their order.
+        """Probabilities of (m,) logits of one viewer, by a logistic curve that keeps their order.
 
-        The listwise loss leaves the level of each list free; it is set by the viewer's degree and the mass of the
-        list's best.
+        The listwise loss leaves each list's level free. The viewer's degree and the mass of the list's best set it.
         """
         if not len(logits):
             return logits
@@ -236,17 +228,18 @@ class Ranker:
         return odds
 
     def _level(self, logits: Floats, viewer_log_degree: float) -> float:
-        """What calibration adds to every logit of a list."""
+        """The calibration's offset for every logit of a list."""
         _, level, by_degree, by_mass = self._calibration
         return level + by_degree * viewer_log_degree + by_mass * list_mass(logits)
 
     def explained(
         self, tables: PersonTables, block: Block, place: int, context: str, inputs: ViewerInputs | None = None
     ) -> Explanation:
-        """What made the score of the candidate at a place of the block (models.ranker.attribution); `inputs` as
-        `logits`."""
+        """Attributes the score of the candidate at a place of the block (models.ranker.attribution); `inputs` as in
+        `logits`.
+        """
         logits = self.logits(tables, block, inputs)
-        inputs = inputs or ViewerInputs.of(tables, block.viewer)
+        inputs = inputs or ViewerInputs.of(tables, Row(block.viewer))
         degree = float(inputs.statistics[LOG_DEGREE])
         slope, level = self._calibration[0], self._level(logits, degree)
         names, read, contributions, start, product = self._attributed(tables, block, place, inputs)

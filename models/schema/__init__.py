@@ -1,1 +1,1 @@
-"""Columns, events, relationships, pair features and the vocabulary. Imports the system room alone."""
+"""Columns, events, relationships, pair features and the vocabulary."""

@@ -1,23 +1,23 @@
-"""How a candidate was found: one bit a source, so that a byte keeps them all."""
+"""The sources of candidates, one bit each, so that a byte holds a set of them."""
 
 from enum import IntFlag
 
 
 class Source(IntFlag):
-    """The sources in the order of their bits; the lower-case name is what answers show."""
+    """The sources in the order of their bits; responses show the lower-case name."""
 
     FRIENDS_OF_FRIENDS = 1
-    """a mutual connection or more"""
+    """at least one mutual friend"""
     RANDOM_WALK = 2
     """reached by personalised-PageRank walks"""
     THREE_HOPS = 4
     """a friend of a friend of a friend"""
     EMBEDDING = 8
-    """near by GraphSAGE embedding"""
+    """near by embedding"""
     SAME_ATTRIBUTES = 16
-    """shares values of the profile, rare ones first"""
+    """shares profile values, rare ones first"""
     POPULAR = 32
-    """well connected, as a last resort"""
+    """popular, to fill a short list"""
 
 
 def names(bits: int) -> list[str]:

@@ -1,17 +1,14 @@
-"""What a profile column may be, which columns mean something of their own, and what a user id may look like."""
+"""Kinds of profile columns, built-in columns, and the rules of user ids."""
 
 import re
 from enum import IntFlag, StrEnum
 
-from models.errors import UsageError
-from models.schema.vocabulary import UserId
-
 
 class Kind(StrEnum):
-    """The kinds of column that a schema may name."""
+    """The kinds of column in schema.toml."""
 
     CATEGORICAL = "categorical"
-    """one value of a set: company, major; a number here is a code and stays as it was written"""
+    """one value of a set: company, major; a number is a code and stays text"""
     MULTI = "multi"
     """a set of values: schools attended, genres liked"""
     NUMERIC = "numeric"
@@ -23,52 +20,52 @@ class Kind(StrEnum):
     TIMESTAMP = "timestamp"
     """ISO 8601 or epoch seconds"""
     IGNORE = "ignore"
-    """not read at all"""
+    """not read"""
 
 
 class Flag(IntFlag):
-    """What others may see of a person, one bit each; all set where nothing is said."""
+    """Visibility of a user, one bit each; all set by default."""
 
     DISCOVERABLE = 1
     """may be suggested to others"""
     ACTIVE = 2
     """may be served and suggested"""
     CONNECTIONS_VISIBLE = 4
-    """may be named as somebody's mutual connection"""
+    """may be named as a mutual connection"""
 
 
 ALL_FLAGS = Flag.DISCOVERABLE | Flag.ACTIVE | Flag.CONNECTIONS_VISIBLE
 
 FLAG_COLUMNS = {flag.name.lower(): flag for flag in Flag if flag.name}
-"""the columns that hold true or false, and the bit of each"""
+"""the boolean columns, and the bit of each"""
 
 NAME_COLUMN = "name"
-"""shown to people; no feature and no reason"""
+"""display name; neither a feature nor a reason"""
 
 CREATED_AT_COLUMN = "created_at"
-"""when the account, or the friendship, was made"""
+"""creation time of the account, or of the friendship"""
 
 REASON_KINDS = frozenset({Kind.CATEGORICAL, Kind.MULTI})
-"""the kinds whose values may be told as a reason"""
+"""the kinds whose values may be shown as a reason"""
 
 USER_ID_BYTES = 128
-"""the longest user id, in bytes of UTF-8"""
+"""longest user id, in bytes of UTF-8"""
 
 CONTROL_CHARACTERS = r"[\x00-\x1f\x7f-\x9f]"
-"""a regular expression: the characters that no user id contains (Unicode category Cc)"""
+"""regular expression of the characters that no user id contains (Unicode category Cc)"""
 
 RESERVED_IDS = (".", "..")
-"""ids that a path of a URL would swallow"""
+"""ids that URLs drop from a path"""
 
 _CONTROL = re.compile(CONTROL_CHARACTERS)
 
 
 def user_id_fault(user_id: str) -> str | None:
-    """Why a string cannot be a user id, to be read after it; None where it can."""
+    """Why a string cannot be a user id, as a phrase to print after it; None if it can."""
     if not user_id:
         return "is empty"
     if user_id in RESERVED_IDS:
-        return "cannot be a user id: it would be swallowed in a path"
+        return "cannot be a user id: URLs drop it from a path"
     if _CONTROL.search(user_id):
         return "contains a control character"
     try:
@@ -76,15 +73,3 @@ def user_id_fault(user_id: str) -> str | None:
     except UnicodeEncodeError:
         return "is not valid Unicode"
     return f"has {length} bytes; a user id has at most {USER_ID_BYTES}" if length > USER_ID_BYTES else None
-
-
-def check_user_id(user_id: str) -> UserId:
-    """The string as a user id: 1-128 bytes of UTF-8 without control characters, neither `.` nor `..`.
-
-    Raises UsageError that says what is wrong with it.
-    """
-    fault = user_id_fault(user_id)
-    if fault:
-        shown = user_id if len(user_id) <= USER_ID_BYTES else user_id[:USER_ID_BYTES] + "…"
-        raise UsageError(f"user id {shown!r} {fault}")
-    return UserId(user_id)

@@ -1,15 +1,15 @@
-"""What people do to each other: the kinds of event, alike in the interactions of a dataset and in the live log."""
+"""The kinds of event, shared by the interactions of a dataset and the live log."""
 
 from enum import IntEnum
 
 FORBIDDEN_DAYS = 90
-"""how long a decline or a disconnect keeps two people from being suggested to each other, unless set otherwise"""
+"""default days for which a decline or a disconnect forbids suggesting the two users to each other"""
 
 
 class EventKind(IntEnum):
-    """The kinds by their codes, which stored records keep: a number, once given, never changes its meaning.
+    """The kinds by code. Stored records hold the codes: a code never changes its meaning.
 
-    The viewer is who acts (`user_id`), the other is whom it is done to (`other_id`).
+    The viewer acts (`user_id`) on the other (`other_id`).
     """
 
     IMPRESSION = 0
@@ -19,7 +19,7 @@ class EventKind(IntEnum):
     INVITE = 3
     """pending until it is withdrawn, accepted or declined: neither sees the other"""
     WITHDRAW = 4
-    """the viewer takes an invite back"""
+    """the viewer withdraws an invite"""
     ACCEPT = 5
     """the viewer accepts the other's invite: connected"""
     DECLINE = 6
@@ -34,9 +34,9 @@ class EventKind(IntEnum):
     """neither sees the other"""
     UNBLOCK = 12
     REPORT = 13
-    """the viewer does not see the other, for good"""
+    """the viewer never sees the other again"""
 
     @property
     def word(self) -> str:
-        """The kind as it is written outside."""
+        """The kind's name in the API and in files."""
         return self.name.lower()

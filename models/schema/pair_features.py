@@ -1,7 +1,7 @@
-"""What a model sees of a viewer and a candidate: the pair features that a block keeps, and what is derived of them.
+"""The inputs of a model for a viewer and a candidate: pair features kept in a block, and inputs derived from them.
 
-The candidate kernel fills the kept features, by night for everybody and in the worker for one person; `extra_inputs`
-derives the rest from a block and the version's statistics for training, models.kernels.ranker_head.gather for a
+The candidate kernel computes the kept features, at night for all users and in the worker for one. `extra_inputs`
+derives the others from a block and the version's statistics in training, models.kernels.ranker_head.gather in a
 request.
 """
 
@@ -33,10 +33,10 @@ common_neighbours     ln(1 + number of mutual friends)
 resource_allocation   ln(1 + 1,000 x sum over mutual friends of 1 / degree)
 three_hops            ln(1 + 10,000 x degree-normalised paths of length three / sqrt(degree x degree))
 pagerank              ln(1 + 1,000,000 x personalised PageRank of the candidate from the viewer)
-spectral              s ln(1 + 100 |x|), s the sign of x, the friendship as estimated by a matrix of low rank
-spectral_smooth       the same of x, the paths of length two as estimated so, and 500
+spectral              s ln(1 + 100 |x|), s the sign of x, the friendship estimated by a low-rank matrix
+spectral_smooth       s ln(1 + 500 |x|), s the sign of x, the paths of length two estimated so
 embedding_cosine      cosine of the GraphSAGE embeddings
-affinity              log-odds of friendship by comparing the two profiles (models.features.profile_affinity)
+affinity              log-odds of friendship given the two profiles (models.features.profile_affinity)
 """
 
 ALLOCATION_SCALE: Final = 1e3
@@ -58,9 +58,9 @@ MEASURES: Final[dict[str, Callable[[float], float]]] = {
     "candidate_log_degree": math.expm1,
     "candidate_friends_log_degree": math.expm1,
 }
-"""by feature that is read on a scale of logarithms, what gives back the quantity itself"""
+"""for features on a logarithmic scale, the inverse of the scale"""
 
-COMMON, ALLOCATION, THREE_HOPS, PAGERANK, SPECTRAL, SMOOTH, EMBEDDING, AFFINITY = range(len(PAIR_FEATURES))
+COMMON, ALLOCATION, THREE_HOPS, PAGERANK, SPECTRAL, SMOOTH, EMBEDDING, PROFILE_AFFINITY = range(len(PAIR_FEATURES))
 
 EXTRA_INPUTS: Final = (
     "jaccard",
@@ -71,8 +71,8 @@ EXTRA_INPUTS: Final = (
     "candidate_log_spectral_norm",
     *(f"source_{source.name.lower()}" for source in Source if source.name),
 )
-"""What the head reads beside the kept features: their Jaccard similarity (1901) as ln(1 + 50 x mutual friends / friends
-of either), ln(1 + place in the block), the candidate's statistics, and one indicator a source."""
+"""The head's inputs beside the kept features: Jaccard similarity (1901) as ln(1 + 50 x mutual friends / friends of
+either), ln(1 + place in the block), the candidate's statistics, and one indicator a source"""
 
 
 def extra_inputs(
@@ -82,12 +82,11 @@ def extra_inputs(
     sources: NDArray[np.uint8],
     places: NDArray[np.int64] | None = None,
 ) -> Floats:
-    """The extra inputs (..., m, len(EXTRA_INPUTS)) float32 of m candidates a viewer, in the order of the block.
+    """The extra inputs (..., m, len(EXTRA_INPUTS)) float32 of a viewer's m candidates, in the order of the block.
 
     `common_neighbours` (..., m) as kept, ln(1 + count); `candidate_statistics` (..., m, s) and `viewer_statistics`
-    (..., s) as models.features.user_statistics makes them; `sources` (..., m) source bits; `places` (..., m) where in
-    the block each stands, None for the whole block in its order. models.kernels.ranker_head.gather does the same for
-    one request.
+    (..., s) from models.features.user_statistics; `sources` (..., m) source bits; `places` (..., m) positions in the
+    block, None for the whole block in its order. models.kernels.ranker_head.gather computes the same in a request.
     """
     planes = np.empty((len(EXTRA_INPUTS), *common_neighbours.shape), dtype=np.float32)
     first_source = 2 + len(STATISTICS)
@@ -108,4 +107,4 @@ def extra_inputs(
 
 LOG_POSITION: Final[Floats] = np.log1p(np.arange(1 << 16)).astype(np.float32)
 SOURCE_BITS: Final = np.array(list(Source), dtype=np.uint8)
-"""the sources that have an indicator each, in the order of EXTRA_INPUTS"""
+"""the sources with an indicator, in the order of EXTRA_INPUTS"""

@@ -1,4 +1,4 @@
-"""What a profile column may be given over HTTP, by its kind, and how it is kept."""
+"""Validates profile columns sent over HTTP, by kind, and converts them to their stored form."""
 
 import datetime as dt
 import math
@@ -7,52 +7,46 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from models.errors import UsageError
-from models.schema.columns import (
-    CONTROL_CHARACTERS,
-    CREATED_AT_COLUMN,
-    FLAG_COLUMNS,
-    NAME_COLUMN,
-    Kind,
-)
+from models.schema.columns import CONTROL_CHARACTERS, CREATED_AT_COLUMN, FLAG_COLUMNS, NAME_COLUMN, Kind
 
 LONGEST_VALUE = 1_000
-"""characters of a name, a category, or a member of a set"""
+"""characters of a name, a category, or a value of a set"""
 LONGEST_TEXT = 10_000
 """characters of a free text"""
 MOST_MEMBERS = 1_000
-"""members of a set"""
+"""values of a set"""
 LARGEST_NUMBER = 1e15
-"""what a number is no further from zero than: beyond it neighbouring whole numbers are no longer told apart"""
+"""largest absolute value of a number: above, float64 no longer holds every whole number"""
 
 _CONTROL = re.compile(CONTROL_CHARACTERS)
 _LINES = str.maketrans("", "", "\t\n\r")
-_PLACE = re.compile(r"\s*([+-]?\d+(?:\.\d*)?|[+-]?\.\d+)\s*,\s*([+-]?\d+(?:\.\d*)?|[+-]?\.\d+)\s*", re.ASCII)
+_LOCATION = re.compile(r"\s*([+-]?\d+(?:\.\d*)?|[+-]?\.\d+)\s*,\s*([+-]?\d+(?:\.\d*)?|[+-]?\.\d+)\s*", re.ASCII)
 _SECONDS = re.compile(r"\s*[+-]?\d{1,15}(?:\.\d*)?\s*", re.ASCII)
 
 
 class ProfileFaultError(UsageError):
-    """Columns that cannot be put; `faults` says of each, by its name, what is allowed."""
+    """Invalid columns; `faults` has what each, by name, allows."""
 
     def __init__(self, faults: Mapping[str, str]) -> None:
         super().__init__("; ".join(f"{column}: {fault}" for column, fault in faults.items()))
         self.faults = dict(faults)
 
 
-def checked_columns(said: Mapping[str, Any], kinds: Mapping[str, Kind]) -> dict[str, Any]:
-    """The columns as they are kept: sets sorted, places `"lat,lon"`, moments ISO 8601 in UTC; None clears one.
+def checked_columns(columns: Mapping[str, Any], kinds: Mapping[str, Kind]) -> dict[str, Any]:
+    """The columns in stored form: sets sorted, locations `"lat,lon"`, timestamps ISO 8601 in UTC; None clears one.
 
-    `kinds` are the columns of the version that are features (Tables.column_kinds); the columns with a meaning of their
-    own are known beside them. An empty set clears too. Raises ProfileFaultError that names every unknown column, every
-    value of another kind, and every one that is empty, too long or too large, or has control characters.
+    `kinds` are the feature columns of the version (Tables.column_kinds); the built-in columns are always known. An
+    empty set clears too. Raises ProfileFaultError that lists every unknown column, every value of another kind, and
+    every one that is empty, too long or too large, or has control characters.
     """
-    own = dict.fromkeys(FLAG_COLUMNS, _truth) | {NAME_COLUMN: _value, CREATED_AT_COLUMN: _moment}
+    own = dict.fromkeys(FLAG_COLUMNS, _boolean) | {NAME_COLUMN: _value, CREATED_AT_COLUMN: _timestamp}
     known = {column: _READERS[kind] for column, kind in kinds.items() if kind in _READERS} | own
     kept: dict[str, Any] = {}
     faults: dict[str, str] = {}
-    for column, value in said.items():
+    for column, value in columns.items():
         reader = known.get(column)
         if reader is None:
-            faults[column] = f"is no column of the version that is served; those are {', '.join(sorted(known))}"
+            faults[column] = f"is not a column of the active version; its columns are {', '.join(sorted(known))}"
             continue
         try:
             kept[column] = None if value is None else reader(value)
@@ -70,24 +64,24 @@ def _value(value: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    """Free text, which may have lines and tabs."""
+    """Free text, with line breaks and tabs allowed."""
     if not isinstance(value, str):
         raise ValueError("must be a string or null")
     return _checked(value, value.translate(_LINES), LONGEST_TEXT)
 
 
 def _checked(value: str, line: str, longest: int) -> str:
-    """The value, where it is not empty nor too long and `line` has no control character."""
+    """The value. Raises ValueError if it is empty or too long, or `line` has a control character."""
     if not value:
         raise ValueError("is empty; null clears a column")
     if len(value) > longest:
-        raise ValueError(f"has {len(value)} characters; at most {longest} are taken")
+        raise ValueError(f"has {len(value)} characters; at most {longest} are allowed")
     if _CONTROL.search(line):
         raise ValueError("contains a control character")
     return value
 
 
-def _truth(value: Any) -> bool:
+def _boolean(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError("must be true, false or null")
     return value
@@ -101,16 +95,16 @@ def _number(value: Any) -> float | int:
     return value
 
 
-def _members(value: Any) -> list[str] | None:
+def _set(value: Any) -> list[str] | None:
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
         raise ValueError("must be a list of strings or null")
     if len(value) > MOST_MEMBERS:
-        raise ValueError(f"has {len(value)} members; at most {MOST_MEMBERS} are taken")
+        raise ValueError(f"has {len(value)} values; at most {MOST_MEMBERS} are allowed")
     return sorted({_value(one) for one in value}) or None
 
 
-def _place(value: Any) -> str:
-    found = _PLACE.fullmatch(value) if isinstance(value, str) else None
+def _location(value: Any) -> str:
+    found = _LOCATION.fullmatch(value) if isinstance(value, str) else None
     if found:
         latitude, longitude = float(found[1]), float(found[2])
         if abs(latitude) <= 90 and abs(longitude) <= 180:
@@ -118,27 +112,27 @@ def _place(value: Any) -> str:
     raise ValueError('must be "lat,lon" in degrees or null')
 
 
-def _moment(value: Any) -> str:
-    """The moment, to the second before it; without an offset it is UTC."""
+def _timestamp(value: Any) -> str:
+    """The timestamp, rounded down to the second; without an offset it is UTC."""
     fault = "must be a timestamp (ISO 8601 or epoch seconds) of the years 1 to 9999, or null"
     try:
         if isinstance(value, str) and not _SECONDS.fullmatch(value):
             read = dt.datetime.fromisoformat(value.strip())
-            moment = read.astimezone(dt.UTC) if read.tzinfo else read.replace(tzinfo=dt.UTC)
+            timestamp = read.astimezone(dt.UTC) if read.tzinfo else read.replace(tzinfo=dt.UTC)
         elif isinstance(value, str | int | float) and not isinstance(value, bool):
-            moment = dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(seconds=math.floor(float(value)))
+            timestamp = dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(seconds=math.floor(float(value)))
         else:
             raise ValueError(fault)
     except (ValueError, OverflowError) as error:
         raise ValueError(fault) from error
-    return moment.replace(microsecond=0, tzinfo=None).isoformat() + "Z"
+    return timestamp.replace(microsecond=0, tzinfo=None).isoformat() + "Z"
 
 
 _READERS: dict[Kind, Callable[[Any], Any]] = {
     Kind.CATEGORICAL: _value,
-    Kind.MULTI: _members,
+    Kind.MULTI: _set,
     Kind.NUMERIC: _number,
     Kind.TEXT: _text,
-    Kind.LOCATION: _place,
-    Kind.TIMESTAMP: _moment,
+    Kind.LOCATION: _location,
+    Kind.TIMESTAMP: _timestamp,
 }

@@ -1,4 +1,4 @@
-"""What people said of themselves, coded as one array or two per column."""
+"""Profile columns of all users, coded as one or two arrays each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class CategoricalColumn:
     """One value of a set per user."""
 
     codes: NDArray[np.int32]
-    """(n,) int32, indexes `values`; -1 where missing"""
+    """(n,) int32, indexes `values`; -1 if missing"""
     values: Sequence[str]
     """distinct values, sorted by their UTF-8 bytes"""
 
@@ -44,15 +44,15 @@ class NumericColumn:
     """A number per user."""
 
     numbers: NDArray[np.float64]
-    """(n,) float64, NaN where missing"""
+    """(n,) float64, NaN if missing"""
 
 
 @dataclass(frozen=True)
 class TimestampColumn:
-    """A moment per user."""
+    """A timestamp per user."""
 
     seconds: NDArray[np.float64]
-    """(n,) float64, whole seconds since 1970 UTC, NaN where missing"""
+    """(n,) float64, whole seconds since 1970 UTC, NaN if missing"""
 
 
 @dataclass(frozen=True)
@@ -60,15 +60,15 @@ class TextColumn:
     """A free text per user."""
 
     texts: Sequence[str | None]
-    """n texts, None where missing; never empty"""
+    """n texts, None if missing; never empty"""
 
 
 @dataclass(frozen=True)
 class LocationColumn:
-    """A place per user."""
+    """A location per user."""
 
     degrees: NDArray[np.float32]
-    """(n, 2) float32, latitude and longitude, NaN where missing"""
+    """(n, 2) float32, latitude and longitude, NaN if missing"""
 
 
 Column = CategoricalColumn | MultiColumn | NumericColumn | TimestampColumn | TextColumn | LocationColumn
@@ -85,19 +85,19 @@ _KINDS: dict[type[Column], Kind] = {
 
 
 def kind_of(column: Column) -> Kind:
-    """The kind that a schema gives such a column."""
+    """The schema kind of a column."""
     return _KINDS[type(column)]
 
 
 @dataclass(frozen=True)
 class Profiles:
-    """The profile columns of n users that are features, by name, in the order of the names."""
+    """The feature columns of n users' profiles, sorted by name."""
 
     n: int
     columns: Mapping[str, Column] = field(default_factory=dict)
 
     def save(self, directory: Path) -> None:
-        """Writes the columns as .npy files beside profiles.json, which comes last and names them."""
+        """Writes the columns as .npy files, then profiles.json, which lists them."""
         directory.mkdir(parents=True, exist_ok=True)
         entries = []
         for number, (name, column) in enumerate(self.columns.items()):
@@ -111,7 +111,7 @@ class Profiles:
     def open(cls, directory: Path) -> "Profiles":
         """The columns of a saved directory, their arrays memory-mapped and read-only.
 
-        Raises ArtefactError where a file is missing, truncated, or of another type or shape.
+        Raises ArtefactError if a file is missing, truncated, or of another type or shape.
         """
         path = directory / NAMES
         names = files.read_json(path)
@@ -129,7 +129,7 @@ class Profiles:
 def joined_sets(n: int, columns: Sequence[MultiColumn]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """The set columns of n users as one: (n + 1,) int64 boundaries and int32 codes, ascending in each row.
 
-    Codes run on from column to column.
+    Codes are numbered across columns.
     """
     rows, codes, first = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], 0
     for column in columns:
@@ -143,16 +143,16 @@ def joined_sets(n: int, columns: Sequence[MultiColumn]) -> tuple[NDArray[np.int6
     return indptr, code[order].astype(np.int32)
 
 
-def one_profile(kinds: Mapping[str, str], said: Mapping[str, Any]) -> Profiles:
-    """The profile of one person from what a stored profile says, `kinds` being names of the column types above.
+def one_profile(kinds: Mapping[str, str], profile: Mapping[str, Any]) -> Profiles:
+    """The columns of one stored profile; `kinds` are names of the column types above.
 
-    What does not read as its kind is missing.
+    Values that cannot be read as their kind are missing.
     """
-    return Profiles(1, {name: _one(kind, said.get(name)) for name, kind in kinds.items()})
+    return Profiles(1, {name: _one(kind, profile.get(name)) for name, kind in kinds.items()})
 
 
 def _one(kind: str, cell: Any) -> Column:
-    """A column of one person."""
+    """A column of one user."""
     match kind:
         case "CategoricalColumn":
             return CategoricalColumn(np.array([-1 if cell is None else 0], np.int32), [str(cell)])
@@ -178,18 +178,18 @@ def _number(cell: Any) -> float:
 
 
 def _seconds(cell: Any) -> float:
-    """Seconds since 1970 of ISO 8601 or of a number, NaN for anything else; a moment without a zone is UTC."""
+    """Seconds since 1970 of ISO 8601 or a number, NaN for anything else; a timestamp without a zone is UTC."""
     if isinstance(cell, str):
         try:
-            moment = datetime.fromisoformat(cell)
+            timestamp = datetime.fromisoformat(cell)
         except ValueError:
             return _number(cell)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        return (timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)).timestamp()
     return _number(cell)
 
 
 def _parts(column: Column) -> tuple[dict[str, NDArray[Any]], list[str] | None]:
-    """The arrays of a column by the name of their file, and its values where it has codes."""
+    """The arrays of a column by file name, and its values if it has codes."""
     match column:
         case CategoricalColumn(codes, values):
             return {"codes": codes}, list(values)
@@ -225,7 +225,7 @@ def _column(directory: Path, number: int, kind: str, values: list[str] | None, n
             return LocationColumn(part("degrees", np.float32, n, 2))
         case "TextColumn":
             return TextColumn(_texts(part("text", np.uint8, None), part("offsets", np.int64, n + 1)))
-    raise ValueError(f"no such type of column: {kind}")
+    raise ValueError(f"unknown column type {kind!r}")
 
 
 def _texts(text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> list[str | None]:

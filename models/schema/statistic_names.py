@@ -1,4 +1,4 @@
-"""What the per-user statistics are called, for those who read them without computing them."""
+"""The names of the per-user statistics, for code that reads without computing them."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ STATISTICS: Final = ("log_degree", "clustering", "friends_log_degree", "log_spec
 """log_degree          ln(1 + friends)
 clustering          share of pairs of friends who are friends (Watts, Strogatz 1998), among at most 64 friends
 friends_log_degree  mean of ln(1 + friends) over the friends
-log_spectral_norm   ln of the length in the leading eigenvectors, scaled so that inner products estimate friendships
+log_spectral_norm   ln of the norm in the leading eigenvectors, scaled so that inner products estimate friendships
 """
 
 LOG_DEGREE, CLUSTERING, FRIENDS_LOG_DEGREE, LOG_SPECTRAL_NORM = range(len(STATISTICS))

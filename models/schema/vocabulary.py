@@ -1,4 +1,4 @@
-"""The user ids of a version and the rows they stand at."""
+"""The user ids of a version and their rows."""
 
 import hashlib
 from bisect import bisect_right
@@ -11,21 +11,21 @@ import orjson
 from numpy.typing import NDArray
 
 UserId = NewType("UserId", str)
-"""What the outside calls a person: 1-128 bytes of UTF-8."""
+"""A user's id in the API: 1-128 bytes of UTF-8."""
 
 Row = NewType("Row", int)
-"""The dense number of a user inside one version: 0 to n-1, in the order of the sorted ids."""
+"""A user's number inside one version: 0 to n-1, in the order of the sorted ids."""
 
 
 SPAN = 64
-"""rows between two ids that are held as Python objects"""
+"""rows from one cached id to the next"""
 
 
 class Vocabulary:
     """The sorted user ids of a version in two arrays that can be memory-mapped.
 
-    `text` is (bytes,) uint8, the UTF-8 ids without a separator; `offsets` is (n + 1,) int64, where each begins.
-    Looking an id up is a binary search, so that a process holds no dictionary of all people.
+    `text` is (bytes,) uint8, the UTF-8 ids without a separator; `offsets` is (n + 1,) int64, the start of each. Looking
+    an id up is a binary search, so no process holds a dictionary of all ids.
     """
 
     def __init__(self, text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
@@ -36,7 +36,7 @@ class Vocabulary:
 
     @classmethod
     def from_ids(cls, user_ids: Iterable[str]) -> "Vocabulary":
-        """The vocabulary of these ids, sorted by their UTF-8 bytes; repeats count once."""
+        """The vocabulary of these ids, sorted by their UTF-8 bytes, without duplicates."""
         encoded = sorted({user_id.encode() for user_id in user_ids})
         offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
         np.cumsum([len(one) for one in encoded], out=offsets[1:])
@@ -46,15 +46,15 @@ class Vocabulary:
         return len(self.offsets) - 1
 
     def user_id(self, row: int) -> UserId:
-        """The id at a row. Raises IndexError outside 0 to n-1."""
+        """The id of a row. Raises IndexError outside 0 to n-1."""
         if not 0 <= row < len(self):
             raise IndexError(row)
         return UserId(bytes(self._bytes[self._starts[row] : self._starts[row + 1]]).decode())
 
     def row(self, user_id: str) -> Row | None:
-        """The row of an id, or None where the version does not know it."""
+        """The row of an id, or None if the version lacks it."""
         wanted, text, starts = user_id.encode(), self._bytes, self._starts
-        low = (bisect_right(self._signposts, wanted) - 1) * SPAN
+        low = (bisect_right(self._every_span_id, wanted) - 1) * SPAN
         if low < 0:
             return None
         high = min(low + SPAN, len(self))
@@ -69,15 +69,15 @@ class Vocabulary:
         return None
 
     def rows(self, user_ids: Iterable[str]) -> NDArray[np.int32]:
-        """The rows of many ids, (k,) int32; -1 where the version does not know one."""
+        """The rows of many ids, (k,) int32; -1 if the version lacks one."""
         found = (self.row(user_id) for user_id in user_ids)
         return np.fromiter((-1 if row is None else row for row in found), dtype=np.int32)
 
     @cached_property
     def as_json(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """The ids as JSON strings without their quotation marks: (bytes,) uint8 and (n + 1,) where each begins.
+        """The ids as JSON strings without their quotation marks: (bytes,) uint8 and (n + 1,) offsets.
 
-        Views of the text itself as long as no id holds what JSON writes otherwise.
+        Views of the text itself unless an id needs escapes.
         """
         text = self.text
         if not len(text) or bool(text.min() >= ord(" ") and (text != ord('"')).all() and (text != ord("\\")).all()):
@@ -95,21 +95,21 @@ class Vocabulary:
         return int((starts[1:] - starts[:-1]).max()) if len(self) else 0
 
     def prepare(self) -> None:
-        """Computes now what the first lookup would wait for: one pass over the text."""
-        self._signposts, self.longest_json  # noqa: B018  # read for what reading keeps
+        """Computes the caches that the first lookup would otherwise compute: one pass over the text."""
+        self._every_span_id, self.longest_json  # noqa: B018  # fills the cached properties
 
     def user_ids(self) -> list[UserId]:
         """All ids in the order of their rows."""
         return [self.user_id(row) for row in range(len(self))]
 
     @cached_property
-    def _signposts(self) -> list[bytes]:
-        """Every SPAN-th id: most of a search is done among these, without cutting ids out of the text."""
+    def _every_span_id(self) -> list[bytes]:
+        """Every SPAN-th id, cached: most steps of a search compare with these instead of slicing the text."""
         return [bytes(self._bytes[self._starts[row] : self._starts[row + 1]]) for row in range(0, len(self), SPAN)]
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of ids and boundaries: equal exactly where every row means the same person."""
+        """SHA-256 of ids and offsets: equal if and only if every row has the same id."""
         digest = hashlib.sha256(np.ascontiguousarray(self.offsets, dtype="<i8").tobytes())
         digest.update(np.ascontiguousarray(self.text).tobytes())
         return digest.hexdigest()

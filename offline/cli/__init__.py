@@ -1,4 +1,4 @@
-"""The commands of the night: nightly, evaluate, compare, latency, synth."""
+"""The offline commands: nightly, evaluate, compare, inference, synth."""
 
 import typer
 
@@ -6,7 +6,7 @@ from offline.cli import compare, evaluate, latency, nightly, synth
 
 
 def register(app: typer.Typer) -> None:
-    """Adds every command of this package."""
+    """Adds the commands."""
     nightly.register(app)
     evaluate.register(app)
     compare.register(app)

@@ -21,36 +21,37 @@ def register(app: typer.Typer) -> None:
 def compare(
     data: Annotated[Path, typer.Argument(help="The dataset directory: users, connections, interactions, schema.toml.")],
     rows: Annotated[
-        Path | None, typer.Option(help="A TOML file of rows. [default: those that ship with pymk]", metavar="FILE")
+        Path | None, typer.Option(help="A TOML file of rows. [default: the rows of the package]", metavar="FILE")
     ] = None,
     out: Annotated[
-        Path, typer.Option(help="Takes results, checkpoints and loss curves; run again, it goes on.", metavar="DIR")
+        Path,
+        typer.Option(help="Directory of results, checkpoints and loss curves; a second run resumes.", metavar="DIR"),
     ] = Path("comparison"),
-    only: Annotated[list[str] | None, typer.Option(help="The name of a row; may be given again.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of each row, by the seeds 0, 1, ...")] = 1,
+    only: Annotated[list[str] | None, typer.Option(help="Run only this row; may be repeated.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each row, with the seeds 0, 1, ...")] = 1,
     held_out: Annotated[
         Path | None,
-        typer.Option(help="A table of friendships to be found (user_id, other_id), none of them in DATA."),
+        typer.Option(help="A table of friendships to predict (user_id, other_id), none of them in DATA."),
     ] = None,
-    users: Annotated[int, typer.Option(min=1, help="Judge at most this many people.")] = 3000,
-    lists: Annotated[int, typer.Option(min=10, help="A fusion learns from at most so many lists.")] = 1500,
+    users: Annotated[int, typer.Option(min=1, help="Evaluate at most this many users.")] = 3000,
+    lists: Annotated[int, typer.Option(min=10, help="Train a fusion on at most this many lists.")] = 1500,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Train at most so many steps and judge 200 people: a run of seconds.")
+        int | None, typer.Option(min=1, help="Train at most this many steps and evaluate 200 users: a run of seconds.")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes at work at a time.")] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps; a row's own setting goes before auto.")] = "auto",
-    config: Annotated[Path | None, typer.Option(help="A TOML file with the dials of offline/night/config.py.")] = None,
-    print_rows: Annotated[bool, typer.Option("--print-rows", help="Print the rows that ship with pymk.")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes to run at a time.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps; a row's own device overrides auto.")] = "auto",
+    config: Annotated[Path | None, typer.Option(help="A TOML file with settings of offline/night/config.py.")] = None,
+    print_rows: Annotated[bool, typer.Option("--print-rows", help="Print the rows of the package.")] = False,
 ) -> None:
-    """Train the model families on your own data, and tell which is best there.
+    """Train the model families on your own data and compare them.
 
-    A row is an encoder (graphsage, gat, gcn, vgae, dgi, temporal_gat, lightgcn), what stands for who somebody is
-    (none, lookup, hash), and, if wanted, what fuses its score with the others (two_tower, weighted_average, mlp, moe,
-    linucb, dqn). Each is trained with each seed on the same part of the friendships and judged by full ranking on the
-    same hidden part: the encoder alone, by inner product, and the fused candidates, beside the classic baselines. The
-    hidden part is --held-out, or the last of DATA's own, or a random tenth where they have no dates.
+    A row is an encoder (graphsage, gat, gcn, vgae, dgi, temporal_gat, lightgcn), an encoding of the user's identity
+    (none, lookup, hash), and optionally a fusion of its score with the others (two_tower, weighted_average, mlp, moe,
+    linucb, dqn). Every row and seed is trained on the same friendships. Full ranking evaluates the encoder alone and
+    the fused candidates on the same hidden friendships, beside the baselines. Hidden are those of --held-out, or the
+    latest of DATA, or a random tenth if DATA has no dates.
 
-    A file of rows looks like this; pymk compare DATA --print-rows shows all that can be said:
+    A file of rows looks like this; pymk compare DATA --print-rows shows every option:
 
     \b
     [[rows]]
@@ -65,9 +66,9 @@ def compare(
     features = []
     training = { max_steps = 200 }
 
-    The table is printed as Markdown and written to DIR as comparison.json, comparison.md and, where matplotlib is
-    installed, comparison.png. A stopped comparison goes on when the same command is given again: finished runs are
-    read, the one that was stopped is taken up at its last epoch. Nothing that is published changes.
+    Prints the table as Markdown and writes it to DIR as comparison.json, comparison.md and, if matplotlib is installed,
+    comparison.png. The same command resumes a stopped comparison: finished runs are read, the stopped one continues
+    from its last epoch. Published versions do not change.
 
     \b
     Examples:  pymk compare ./my-network --limit 20
@@ -75,6 +76,7 @@ def compare(
     """
     from offline.compare.variants import DEFAULT_VARIANTS, chosen_variants, read_variants
 
+    # arguments that are checked without loading PyTorch
     if print_rows:
         typer.echo(DEFAULT_VARIANTS.read_text("utf-8"), nl=False)
         return
@@ -82,7 +84,7 @@ def compare(
     from offline.dataset.reader import open_table
 
     if not data.is_dir():
-        raise UsageError(f"{data} is no directory; pymk synth --out DIRECTORY makes one to try")
+        raise UsageError(f"{data} is not a directory; pymk synth --out DIRECTORY makes a synthetic one")
     if held_out is not None:
         open_table(held_out)
     chosen = chosen_variants(read_variants(rows or DEFAULT_VARIANTS), tuple(only or ()))
@@ -92,6 +94,7 @@ def compare(
     from offline.encoders.device import chosen_device
     from offline.night.config import NightConfig
 
+    # the options override the rows' settings
     chosen_device(device)
     updated = []
     for variant in chosen:
@@ -101,6 +104,7 @@ def compare(
         updated.append(variant.model_copy(update={"training": training}))
     if limit is not None:
         users, lists = min(users, 200), min(lists, 200)
+    # run, then write and print the table
     plan = Plan(data, held_out, out, tuple(updated), tuple(range(seeds)), NightConfig.read(config), users, lists)
     with _Display(len(updated) * seeds) as display:
         note, results = run(plan, display, jobs)
@@ -110,7 +114,7 @@ def compare(
 
 
 class _Display:
-    """A bar for the runs and one for the epochs of the one at work, on stderr where that is a terminal."""
+    """Progress bars for the runs and for the epochs of the current one, on stderr if it is a terminal."""
 
     def __init__(self, runs: int) -> None:
         from rich.console import Console
@@ -130,10 +134,10 @@ class _Display:
         self._bars.stop()
 
     def epoch(self, variant: str, state: "RunState") -> None:
-        """An epoch of a row's encoder is done."""
+        """Updates the bar of epochs."""
         loss = state.history[-1]["loss"]
         self._bars.update(self._epochs, description=f"{variant}: loss {loss:.3f}", completed=state.epoch, visible=True)
 
     def done(self, result: "RunResult", number: int, of: int) -> None:
-        """A run is done, or was found done."""
+        """Updates the bar of runs."""
         self._bars.update(self._runs, completed=number, total=of)

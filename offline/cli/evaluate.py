@@ -15,17 +15,17 @@ def evaluate(
     data: Annotated[Path, typer.Argument(help="The dataset directory: users, connections, interactions, schema.toml.")],
     held_out: Annotated[
         Path | None,
-        typer.Option(help="A table of friendships to be found (user_id, other_id), none of them in DATA."),
+        typer.Option(help="A table of friendships to predict (user_id, other_id), none of them in DATA."),
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the report here too.")] = None,
-    users: Annotated[int, typer.Option(min=1, help="Judge at most this many people.")] = 3000,
-    config: Annotated[Path | None, typer.Option(help="A TOML file with the dials of offline/night/config.py.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Also write the report to this file.")] = None,
+    users: Annotated[int, typer.Option(min=1, help="Evaluate at most this many users.")] = 3000,
+    config: Annotated[Path | None, typer.Option(help="A TOML file with settings of offline/night/config.py.")] = None,
 ) -> None:
-    """Judge this system and the classic baselines by full ranking, side by side.
+    """Evaluate this system and the baselines by full ranking.
 
-    Learns from DATA in a scratch directory, as pymk nightly would, and looks for friendships it was not told of: those
-    of --held-out, or else the last of DATA's own, or a random tenth where they have no dates. Changes nothing that is
-    published.
+    Trains on DATA in a temporary directory, as pymk nightly does, and predicts friendships that training did not see:
+    those of --held-out, or the latest of DATA, or a random tenth if DATA has no dates. Published versions do not
+    change.
 
     Example:  pymk evaluate ./my-network --json report.json
     """
@@ -36,10 +36,10 @@ def evaluate(
     from offline.dataset.reader import open_table
 
     if json is not None and not json.absolute().parent.is_dir():
-        raise UsageError(f"--json {json}: there is no directory {json.absolute().parent}")
+        raise UsageError(f"--json {json}: there is no directory {json.absolute().parent}; make it first")
     if held_out is not None:
         open_table(held_out)
-    # what takes seconds to load comes after what is quickly refused
+    # PyTorch takes seconds to load, so arguments are checked first
     from offline.evaluation.rendering import render
     from offline.night.backtest import backtest
     from offline.night.config import NightConfig

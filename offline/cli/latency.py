@@ -1,4 +1,4 @@
-"""`pymk inference`: how long one prediction of every model family takes."""
+"""`pymk inference`: the time of one prediction of every model family."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,25 +11,24 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Adds `inference` to the application."""
-    app.command("inference")(inference)
+    app.command("inference")(latency)
 
 
-def inference(
-    runs: Annotated[int, typer.Option(help="Predictions timed of each, after a warm-up.", min=1)] = 1000,
-    candidates: Annotated[int, typer.Option(help="Candidates that a fusion scores in a run.", min=5)] = 1000,
-    people: Annotated[int, typer.Option(help="People whom an encoder embeds in a run.", min=1)] = 1,
+def latency(
+    runs: Annotated[int, typer.Option(help="Timed predictions of each model, after a warm-up.", min=1)] = 1000,
+    candidates: Annotated[int, typer.Option(help="Candidates that a fusion scores in one prediction.", min=5)] = 1000,
+    people: Annotated[int, typer.Option(help="Users that an encoder embeds in one prediction.", min=1)] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    threads: Annotated[int, typer.Option(help="Threads of the CPU.", min=1)] = 1,
+    threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
     own_time: Annotated[
-        bool, typer.Option("--own-time", help="Count the time that the thread ran, not that which passed; CPU alone.")
+        bool, typer.Option("--own-time", help="Measure the CPU time of the thread, not elapsed time; CPU only.")
     ] = False,
-    json: Annotated[Path | None, typer.Option(help="Also write the figures to this file.", metavar="OUT")] = None,
+    json: Annotated[Path | None, typer.Option(help="Also write the timings to this file.", metavar="OUT")] = None,
 ) -> None:
     """Time one prediction of every encoder and every fusion on this machine.
 
-    An encoder embeds people from their sampled neighbourhood, a fusion scores one viewer's candidates. Weights are
-    those that training begins with: they change no time. On a machine that others use, --own-time leaves out what it
-    waited for them.
+    An encoder embeds users from their sampled neighbourhoods; a fusion scores one viewer's candidates. The weights are
+    untrained, which does not change the time. On a shared machine, --own-time excludes time spent waiting.
     """
     import time
 
@@ -42,7 +41,7 @@ def inference(
 
     chosen, before = chosen_device(device), torch.get_num_threads()
     if own_time and (chosen.type != "cpu" or threads > 1):
-        raise UsageError("--own-time counts one thread of the CPU; leave it out, or say --device cpu --threads 1")
+        raise UsageError("--own-time measures one CPU thread; leave it out, or use --device cpu --threads 1")
     clock = time.thread_time if own_time else time.perf_counter
     torch.set_num_threads(threads)
     try:
@@ -55,7 +54,7 @@ def inference(
 
 
 def table(timings: "list[Timing]") -> str:
-    """The figures as a Markdown table."""
+    """The timings as a Markdown table."""
     lines = [
         "| | | device | mean ms | p50 | p95 | p99 | a second | parameters | KiB |",
         "|---|---|---|---|---|---|---|---|---|---|",

@@ -8,14 +8,14 @@ import typer
 
 
 class Engine(StrEnum):
-    """Where candidates are made."""
+    """Where candidates are generated."""
 
     LOCAL = "local"
     SPARK = "spark"
 
 
 class Retrain(StrEnum):
-    """When the weights are learnt anew."""
+    """When the models are trained again."""
 
     AUTO = "auto"
     ALWAYS = "always"
@@ -29,19 +29,18 @@ def register(app: typer.Typer) -> None:
 
 def nightly(
     data: Annotated[Path, typer.Argument(help="The dataset directory: users, connections, interactions, schema.toml.")],
-    config: Annotated[Path | None, typer.Option(help="A TOML file with the dials of offline/night/config.py.")] = None,
-    engine: Annotated[Engine, typer.Option(help="This machine alone, or Spark.")] = Engine.LOCAL,
+    config: Annotated[Path | None, typer.Option(help="A TOML file with settings of offline/night/config.py.")] = None,
+    engine: Annotated[Engine, typer.Option(help="Run on this machine or on Spark.")] = Engine.LOCAL,
     retrain: Annotated[
-        Retrain, typer.Option(help="Learn the weights anew: when they are old or the graph grew, always, or never.")
+        Retrain, typer.Option(help="Train again: if the weights are old or the graph grew, always, or never.")
     ] = Retrain.AUTO,
-    force: Annotated[bool, typer.Option("--force", help="Publish even where the quality gate refuses.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Publish even if the quality gate refuses.")] = False,
 ) -> None:
     """Turn a dataset directory into a published version.
 
-    Snapshot, training, evaluation, gate, embeddings, index, candidates, publish. A killed run is taken up where it
-    died by the same command. The last line of stdout is the id of the version. Exit status 2: the dataset or a flag is
-    wrong; 3: the lists would be worse than the active version's, or than counting mutual friends, and nothing was
-    published.
+    Snapshot, training, evaluation, quality gate, embeddings, index, candidates, publish. The same command resumes a
+    killed run. The last line of stdout is the version id. Exit status 2: the dataset or a flag is wrong; 3: nothing
+    was published, since the lists are worse than the active version's or than resource allocation.
 
     Example:  pymk nightly ./my-network
     """
@@ -59,11 +58,13 @@ def nightly(
     from offline.night.config import NightConfig
     from offline.night.nightly import Night
 
+    # arguments and settings
     if engine is Engine.SPARK:
-        raise UsageError("this release makes candidates on one machine; leave out --engine or say --engine local")
+        raise UsageError("this release runs on one machine; leave out --engine or use --engine local")
     settings, night_config = Settings(), NightConfig.read(config)
     if not data.is_dir():
-        raise UsageError(f"{data} is no directory; pymk synth --out DIRECTORY makes one to try")
+        raise UsageError(f"{data} is not a directory; pymk synth --out DIRECTORY makes a synthetic one")
+    # the night
     with closing(open_sync(settings)) as store, loading_bar("Publishing") as bar:
         night = Night(
             data=data,

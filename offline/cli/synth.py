@@ -1,4 +1,4 @@
-"""`pymk synth`: a synthetic dataset directory."""
+"""`pymk synth`: writes a synthetic dataset directory."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,36 +12,34 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Adds `synth` to the application."""
+    """Adds the command."""
     app.command("synth")(synth)
 
 
 def synth(
-    users: Annotated[int, typer.Option(help="How many people.", min=1)],
+    users: Annotated[int, typer.Option(help="Number of users.", min=1)],
     out: Annotated[
-        Path, typer.Option(help="Directory to write; an earlier synthetic one is replaced.", metavar="DATA")
+        Path, typer.Option(help="Directory to write; replaces an earlier synthetic dataset.", metavar="DATA")
     ],
     mean_friends: Annotated[
         float | None,
-        typer.Option(help="Friends of a person on average, before the cut. [default: 20, less in a tiny network]"),
+        typer.Option(help="Mean friends of a user before the cut. [default: 20, less in a tiny network]"),
     ] = None,
-    fakes: Annotated[
-        float, typer.Option(help="Share of the people who are fake accounts; fakes.csv names them.", min=0, max=0.5)
-    ] = 0.0,
-    seed: Annotated[int, typer.Option(help="The same seed and sizes write the same bytes.", min=0)] = 0,
+    fakes: Annotated[float, typer.Option(help="Share of fake accounts; fakes.csv lists them.", min=0, max=0.5)] = 0.0,
+    seed: Annotated[int, typer.Option(help="The same seed and sizes give the same files.", min=0)] = 0,
 ) -> None:
-    """Write a made-up social network, to try everything on before there is data of your own.
+    """Write a synthetic social network, to try pymk without data of your own.
 
-    People live in cities, went to schools, work at companies; they join over two years and befriend classmates,
-    colleagues and, mostly, friends of friends, as densely knit as a real Facebook network. DATA receives:
+    Users live in cities, went to schools and work at companies. They join over two years and befriend classmates,
+    colleagues and, mostly, friends of friends, as densely clustered as a real Facebook network. DATA receives:
 
     \b
-    users.csv         a profile each, with gaps, as people leave them
-    connections.csv   the friendships up to the cut, and when each began
-    interactions.csv  suggestions seen, invites, refusals and blocks of the last weeks
-    schema.toml       what each column is, and the moment of the cut
-    held_out.csv      the friendships of the four weeks after the cut: what a good list foresees
-    fakes.csv         with --fakes: who only invites strangers or farms links, else like anybody
+    users.csv         profiles, with missing values
+    connections.csv   the friendships up to the cut, with their dates
+    interactions.csv  impressions, invites, refusals and blocks of the last weeks
+    schema.toml       the kind of each column, and the time of the cut
+    held_out.csv      the friendships of the four weeks after the cut, to predict
+    fakes.csv         with --fakes: the fake accounts, which invite strangers or form link farms
 
     \b
     Then:  pymk nightly DATA
@@ -49,6 +47,7 @@ def synth(
     """
     from offline.synth import directory, network
 
+    # check the arguments, and state them in schema.toml
     directory.check_target(out)
     network.checked_mean(users, mean_friends)
     origin = f"--users {users} --seed {seed}"
@@ -56,6 +55,7 @@ def synth(
         origin += f" --mean-friends {mean_friends:g}"
     if fakes:
         origin += f" --fakes {fakes:g}"
+    # generate and write
     with _reporting() as progress:
         made = network.generate(users, mean_friends, seed, progress, fake_share=fakes)
         directory.write(made, out, origin, progress)
@@ -67,7 +67,7 @@ def synth(
 
 @contextmanager
 def _reporting() -> "Iterator[Progress]":
-    """Progress on stderr: bars on a terminal, a line for each step that is done elsewhere."""
+    """Reports progress on stderr: bars on a terminal, else a log line for each finished step."""
     import structlog
     from rich.console import Console
     from rich.progress import Progress as Bars

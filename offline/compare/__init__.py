@@ -1,1 +1,1 @@
-"""Model families side by side, row by row. The night imports none of it."""
+"""Comparison of model families on one dataset, row by row."""

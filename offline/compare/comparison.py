@@ -1,4 +1,4 @@
-"""Rows x seeds on one dataset, each kept as it is done, so that a stopped comparison goes on where it was."""
+"""Runs rows x seeds on one dataset and saves each result, so that a stopped comparison resumes."""
 
 import hashlib
 import multiprocessing
@@ -34,32 +34,32 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Plan:
-    """What is compared on what."""
+    """What to compare, on which data."""
 
     data: Path
     """the dataset directory"""
     held_out: Path | None
-    """friendships to be found; None: a part of the dataset's own"""
+    """friendships to predict; None: a part of the dataset's own"""
     out: Path
-    """takes results, checkpoints and curves; a run there is not done again"""
+    """directory of results, checkpoints and curves; results found there are not computed again"""
     rows: tuple[Variant, ...]
     seeds: tuple[int, ...]
     config: NightConfig
     users: int
-    """people judged, at most"""
+    """most users evaluated"""
     lists: int
-    """lists that a fusion learns from, at most"""
+    """most lists that a fusion is trained on"""
 
 
 class SharedSplitNote(BaseModel):
-    """ground.json: what all results of a directory were judged on."""
+    """The note of the split on which all results of a directory were evaluated, saved as SPLIT."""
 
     model_config = ConfigDict(frozen=True)
 
     digest: str
-    """of dataset files, held-out file, configuration and release"""
+    """digest of dataset files, held-out file, configuration and release"""
     started_at: AwareDatetime
-    """the moment of the export where the dataset tells none; the same for all runs"""
+    """time of the export if the dataset has none; the same for all runs"""
     dataset: str
     users: int = 0
     friendships: int = 0
@@ -70,24 +70,24 @@ class SharedSplitNote(BaseModel):
 
 
 class Observer(Protocol):
-    """Is told how far a comparison is."""
+    """Receives the progress of a comparison."""
 
     def epoch(self, variant: str, state: RunState) -> None:
-        """An epoch of a row's encoder is done; epochs in other processes are not told."""
+        """Called after an epoch of a row's encoder, in this process only."""
 
     def done(self, result: RunResult, number: int, of: int) -> None:
-        """A run is done, or was found done."""
+        """Called when a result was computed or found."""
 
 
 def compare(plan: Plan, observer: Observer, jobs: int = 1) -> tuple[SharedSplitNote, list[RunResult]]:
-    """All results of the plan, in the order of rows and then seeds.
+    """All results of the plan, in the order of rows, then seeds.
 
-    Runs that share an encoder follow one another in one process; `jobs` processes work at a time, each with a ground of
-    its own. Raises DatasetError and UsageError where dataset, file or device cannot be used.
+    Runs that share an encoder follow one another in one process. Each of `jobs` processes builds its own split. Raises
+    DatasetError and UsageError if the dataset, a file or the device cannot be used.
     """
-    with files.locked(plan.out / LOCK, 1.0) as held:
-        if not held:
-            raise UsageError(f"another comparison is at work in {plan.out}; wait for it, or name another --out")
+    with files.locked(plan.out / LOCK, 1.0) as locked:
+        if not locked:
+            raise UsageError(f"another comparison is running in {plan.out}; wait for it, or name another --out")
         try:
             return _compared(plan, observer, jobs)
         finally:
@@ -104,7 +104,7 @@ def _compared(plan: Plan, observer: Observer, jobs: int) -> tuple[SharedSplitNot
             if found is None:
                 wanted.setdefault((variant.digest, seed), []).append(variant)
             else:
-                # a row may have been called otherwise when it was run
+                # the row may have had another name when it was run
                 results[variant.name, seed] = found.model_copy(update={"row": variant.name})
                 observer.done(results[variant.name, seed], len(results), total)
     groups = [(tuple(rows), seed) for (_, seed), rows in wanted.items()]
@@ -118,12 +118,12 @@ def _compared(plan: Plan, observer: Observer, jobs: int) -> tuple[SharedSplitNot
 
 
 def summary(result: RunResult) -> dict[str, str | float]:
-    """A result in a few figures."""
-    told: dict[str, str | float] = {"row": result.row, "seed": result.seed}
+    """The main figures of a result, for the log."""
+    figures: dict[str, str | float] = {"row": result.row, "seed": result.seed}
     for name, quality in (("alone", result.alone), ("fused", result.fused)):
         if quality is not None:
-            told[f"{name}_recall20"] = round(sum(quality.recall) / len(quality.recall), 4)
-    return told | {"training_s": round(result.training_seconds, 1)}
+            figures[f"{name}_recall20"] = round(sum(quality.recall) / len(quality.recall), 4)
+    return figures | {"training_s": round(result.training_seconds, 1)}
 
 
 def _run_all(
@@ -136,7 +136,7 @@ def _run_all(
             yield from worker.group(rows, seed)
         return
     ready = _Worker(plan, note)
-    ready.make_ready()  # fails here rather than in a process
+    ready.make_ready()  # fails here rather than in a child process
     context, arguments = multiprocessing.get_context("spawn"), (plan, ready.note)
     with ProcessPoolExecutor(min(jobs, len(groups)), context, _begin, arguments) as pool:
         try:
@@ -148,7 +148,7 @@ def _run_all(
 
 
 class _Worker:
-    """One process's ground, made when the first run needs it."""
+    """Runs rows in one process; builds the shared split at the first run."""
 
     def __init__(
         self,
@@ -161,7 +161,7 @@ class _Worker:
         self._runner: Runner | None = None
 
     def make_ready(self) -> Runner:
-        """What runs rows on the ground; the first time it is asked for, the note of the ground is written."""
+        """The runner; the first call builds the shared split and writes its note."""
         if self._runner is None:
             plan, note = self.plan, self.note
             files.remove_tree(self.work)
@@ -176,10 +176,10 @@ class _Worker:
         return self._runner
 
     def group(self, rows: Sequence[Variant], seed: int) -> Iterator[RunResult]:
-        """Runs rows of one encoder, and keeps each result."""
+        """Runs rows of one encoder, saves and yields each result."""
         for variant in rows:
             path, digest = _place(self.plan, self.note, variant, seed)
-            log.info("row_begins", variant=variant.name, seed=seed)
+            log.info("row_started", variant=variant.name, seed=seed)
             result = self.make_ready().run(variant, seed, digest)
             path.parent.mkdir(exist_ok=True)
             result.write(path)
@@ -187,7 +187,7 @@ class _Worker:
 
 
 _OWN: list[_Worker] = []
-"""the worker of a process of the pool"""
+"""the worker of a pool process"""
 
 
 def _begin(plan: Plan, note: SharedSplitNote) -> None:
@@ -203,13 +203,13 @@ def _in_process(rows: Sequence[Variant], seed: int) -> list[RunResult]:
 
 
 def _place(plan: Plan, note: SharedSplitNote, variant: Variant, seed: int) -> tuple[Path, str]:
-    """Where a run's result lies, and the digest it must have."""
+    """The path of a run's result, and the digest it must have."""
     digest = json_digest([note.digest, variant.row_digest, seed, plan.lists])
     return plan.out / RUNS / f"{variant.row_digest}-{seed}.json", digest
 
 
 def _note(plan: Plan) -> SharedSplitNote:
-    """The note of the directory where it is about this very ground, else a fresh one."""
+    """The note in the directory if it describes this split, else a new one."""
     mark = hashlib.sha256()
     sources = sorted(path for path in plan.data.iterdir() if path.is_file()) if plan.data.is_dir() else []
     for path in [*sources, *([plan.held_out] if plan.held_out else [])]:

@@ -1,7 +1,6 @@
-"""Whether a clever row earns its keep beside a simple one."""
+"""Decides whether a complex fusion is justified: whether it beats a simple one by more than chance."""
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,40 +8,34 @@ from pydantic import BaseModel, ConfigDict
 
 from offline.evaluation.bootstrap import Interval, interval, resampled_means
 
-FUSIONS_BY_COST: Final = ("weighted_average", "mlp", "two_tower", "moe", "linucb", "dqn")
-"""the simplest first: numbers learnt, then what must be run and logged to learn them"""
-
 
 class Verdict(BaseModel):
-    """A clever row against the best of the simpler ones."""
+    """A row compared with a simpler one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    clever: str
-    simple: str
+    row: str
+    base: str
     gain: Interval
-    """mean of the clever row's figure less the simple one's, over the same people"""
-    is_justified: bool
-    """whether all of the interval lies above 0"""
+    """mean of the row's NDCG@20 minus the base's, over the same users"""
+
+    @property
+    def is_justified(self) -> bool:
+        """Whether the whole interval is above 0."""
+        return self.gain.low > 0
 
     def __str__(self) -> str:
-        if self.is_justified:
-            return f"{self.clever} gains {self.gain} on {self.simple}"
-        return f"{self.clever} is not justified: {self.simple} does as well ({self.gain})"
+        justified = "is justified" if self.is_justified else "is not justified"
+        gain = f"{self.gain.value:+.4f} [{self.gain.low:+.4f}, {self.gain.high:+.4f}]"
+        return f"{self.row} {justified}: NDCG@20 {gain} against {self.base}"
 
 
-def verdicts(
-    figures: Mapping[str, NDArray[np.float64]], order: Sequence[str] = FUSIONS_BY_COST, *, seed: int = 0
-) -> list[Verdict]:
-    """What each row of the order but the first is worth, of figures such as NDCG by user, (u,) each, same users.
-
-    A row is held against the best by mean of those before it. Rows without figures are passed over.
-    """
-    there = [name for name in order if name in figures]
-    told = []
-    for at, clever in enumerate(there[1:], 1):
-        simple = max(there[:at], key=lambda name: float(figures[name].mean()))
-        gain = figures[clever] - figures[simple]
-        sure = interval(float(gain.mean()), resampled_means(gain[:, None], seed=seed)[:, 0])
-        told.append(Verdict(clever=clever, simple=simple, gain=sure, is_justified=sure.low > 0))
-    return told
+def verdicts(ndcg: Mapping[str, NDArray[np.float64]], base: str) -> list[Verdict]:
+    """The verdict on every row but `base`, from the rows' NDCG@20 by user, (u,) each, over the same users."""
+    found = []
+    for row in ndcg:
+        if row != base:
+            gain = ndcg[row] - ndcg[base]
+            sure = interval(float(gain.mean()), resampled_means(gain[:, None])[:, 0])
+            found.append(Verdict(row=row, base=base, gain=sure))
+    return found

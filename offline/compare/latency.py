@@ -1,4 +1,4 @@
-"""How long one prediction of each encoder and each fusion takes."""
+"""Measures the time of one prediction of each encoder and each fusion."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ Clock = Callable[[], float]
 WARM_UP = 100
 FEATURES, EDGE_FEATURES = 160, 2
 FAN_OUTS = (15, 10)
-"""friends drawn per person in each hop of the neighbourhood that an encoder reads"""
+"""friends sampled per user in each hop of an encoder's neighbourhood"""
 
 ENCODERS: tuple[dict[str, str], ...] = (
     {"name": "graphsage"},
@@ -44,7 +44,7 @@ ENCODERS: tuple[dict[str, str], ...] = (
 
 
 class Timing(BaseModel):
-    """Of one model on one device; the answer is on the host when the clock stops."""
+    """The timing of one model on one device; includes the copy of the result to the host."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -53,17 +53,17 @@ class Timing(BaseModel):
     name: str
     device: str
     scored: int
-    """people embedded, or candidates scored, in a run"""
+    """users embedded, or candidates scored, in a run"""
     runs: int
     mean_ms: float
     p50_ms: float
     p95_ms: float
     p99_ms: float
     per_second: float
-    """people or candidates"""
+    """users or candidates"""
     parameters: int
     size_bytes: int
-    """of parameters and buffers"""
+    """size of parameters and buffers"""
 
 
 def timed(
@@ -76,7 +76,7 @@ def timed(
     device: torch.device,
     clock: Clock = time.perf_counter,
 ) -> Timing:
-    """Runs a prediction so many times after a warm-up, and takes the time of each by the clock, which tells seconds."""
+    """Times `runs` predictions after a warm-up; `clock` returns seconds."""
     model.eval()
     spent = np.empty(runs)
     with torch.inference_mode():
@@ -84,12 +84,12 @@ def timed(
             run()
         synchronise(device)
         for at in range(runs):
-            begun = clock()
+            started = clock()
             run().cpu()
-            spent[at] = clock() - begun
+            spent[at] = clock() - started
     spent *= 1000
     p50, p95, p99 = np.percentile(spent, [50, 95, 99])
-    held = [*model.parameters(), *model.buffers()]
+    tensors = [*model.parameters(), *model.buffers()]
     return Timing(
         kind=kind,
         name=name,
@@ -102,12 +102,12 @@ def timed(
         p99_ms=float(p99),
         per_second=float(scored * 1000 / spent.mean()),
         parameters=sum(one.numel() for one in model.parameters()),
-        size_bytes=sum(one.numel() * one.element_size() for one in held),
+        size_bytes=sum(one.numel() * one.element_size() for one in tensors),
     )
 
 
 def fusions() -> dict[str, nn.Module]:
-    """By name, every fusion as wide as training makes it; its weights are those it begins with."""
+    """Every fusion by name, as wide as in training, with its initial weights."""
     names = [*PAIR_INPUTS, PRODUCT]
     columns = tuple(names.index(name) for name in BLENDED)
     inputs = len(names)
@@ -132,10 +132,10 @@ def fusions() -> dict[str, nn.Module]:
 def fusion_timings(
     runs: int, device: torch.device, candidates: int = 1000, clock: Clock = time.perf_counter
 ) -> Iterator[Timing]:
-    """Every fusion over one viewer's candidates.
+    """Yields the timing of every fusion over one viewer's candidates.
 
-    The two towers score with the viewer's tower run and the candidates' vectors at hand, as in the service, though
-    in torch: the service's own way is measured beside the steps of a request.
+    The two towers score with stored candidate vectors, as the service does, but in torch. The service's kernels are
+    measured with the stages of a request.
     """
     torch.manual_seed(0)
     features = torch.randn(candidates, len(PAIR_INPUTS) + 1, device=device)
@@ -147,7 +147,7 @@ def fusion_timings(
 
 
 def _scoring(model: nn.Module, viewer: Tensor, features: Tensor) -> Callable[[], Tensor]:
-    """One prediction of a fusion, for the viewer's inputs (1, u) and the candidates' features (C, F)."""
+    """A function that runs one prediction of a fusion, for a viewer's inputs (1, u) and candidates' features (C, F)."""
     if not isinstance(model, TwoTower):
         return lambda: model(features)
     vectors = torch.randn(1, len(features), model.config.tower[-1], device=features.device)
@@ -158,7 +158,7 @@ def _scoring(model: nn.Module, viewer: Tensor, features: Tensor) -> Callable[[],
 def encoder_timings(
     runs: int, device: torch.device, people: int = 1, clock: Clock = time.perf_counter
 ) -> Iterator[Timing]:
-    """Every encoder over the sampled neighbourhood of so many people."""
+    """Yields the timing of every encoder over the sampled neighbourhood of this many users."""
     torch.manual_seed(0)
     edges = neighbourhood(people).to(device)
     count = int(edges.max()) + 1
@@ -167,7 +167,7 @@ def encoder_timings(
     attributes = torch.rand(edges.shape[1], EDGE_FEATURES, device=device) * 3
     adapter: TypeAdapter[EncoderConfig] = TypeAdapter(EncoderConfig)
     for variant in ENCODERS:
-        described = EmbedderConfig.shaped(
+        config = EmbedderConfig.shaped(
             adapter.validate_python(variant),
             NoIdentityConfig(),
             DotConfig(),
@@ -176,7 +176,7 @@ def encoder_timings(
             carried_columns=(0, 0),
             people=count,
         )
-        model = Embedder(described).to(device)
+        model = Embedder(config).to(device)
 
         def run(model: Embedder = model) -> Tensor:
             embeddings: Tensor = model(features, keys, edges, attributes)
@@ -186,12 +186,12 @@ def encoder_timings(
 
 
 def neighbourhood(people: int) -> Tensor:
-    """(2, m) int64: the edges friend → person of people 0 to `people` and FAN_OUTS friends of theirs, all distinct."""
-    targets, begun, edges = torch.arange(people), people, []
+    """(2, m) int64: the edges friend → user of users 0 to `people` and FAN_OUTS friends of theirs, all distinct."""
+    targets, started, edges = torch.arange(people), people, []
     for fan_out in FAN_OUTS:
         person = targets.repeat_interleave(fan_out)
-        friends = torch.arange(len(person)) + begun
+        friends = torch.arange(len(person)) + started
         edges.append(torch.stack([friends, person]))
-        begun += len(friends)
+        started += len(friends)
         targets = friends
     return torch.cat(edges, dim=1)

@@ -1,4 +1,4 @@
-"""What one row reached with one seed, kept so that a comparison goes on where it was stopped."""
+"""The saved result of one row with one seed."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from offline.evaluation.report import RATIO_LIMIT, hits_of
 
 
 class PerUser(BaseModel):
-    """Quality at 20 places, user by user, in the order of the judged."""
+    """Quality at 20 positions by user, in the order of the evaluated users."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -22,48 +22,48 @@ class PerUser(BaseModel):
 
     @classmethod
     def of(cls, hidden: Graph, users: NDArray[np.int64], lists: NDArray[np.int32]) -> "PerUser":
-        """Of lists (u, k) of the users (u,), all of whom have a hidden friendship."""
+        """The quality of lists (u, k) for users (u,), all of whom have a hidden friendship."""
         hits, made = hits_of(hidden, users, lists), hidden.degrees[users].astype(np.int64)
         figures = (one(hits, made, RATIO_LIMIT).round(6).tolist() for one in (metrics.recall, metrics.ndcg))
         return cls(**dict(zip(("recall", "ndcg"), figures, strict=True)))
 
 
 class RunResult(BaseModel):
-    """One row with one seed."""
+    """The result of one row with one seed."""
 
     model_config = ConfigDict(frozen=True)
 
     row: str
     seed: int
     digest: str
-    """of the row, its seed and the ground: another digest is another run"""
+    """digest of the row, its seed and the split; identifies the run"""
     alone: PerUser
-    """the encoder alone, by its decoder"""
+    """the encoder alone, with its decoder"""
     fused: PerUser | None = None
-    """its candidates fused; None for a row without a fusion"""
+    """the fused candidates; None for a row without a fusion"""
     training_seconds: float
     fusion_seconds: float | None = None
     embed_seconds: float
-    """everybody embedded once"""
+    """time to embed all users once"""
     fusion_ms: float | None = None
-    """a list of candidates scored, on the mean"""
+    """mean time to score one list of candidates"""
     parameters: int
     fusion_parameters: int | None = None
     memory_mb: float
-    """what a training step keeps, weights and moments included; on CUDA the most that was allocated"""
+    """memory of a training step, weights and optimiser state included; on CUDA the peak allocation"""
     device: str
     notes: list[str] = []
-    """what a reader must know: one snapshot alone, simulated outcomes"""
+    """caveats for the reader: one snapshot only, simulated outcomes"""
     encoder_metrics: dict[str, float] = {}
     fusion_metrics: dict[str, float] = {}
 
     def write(self, path: Path) -> None:
-        """Writes the result, whole or not at all."""
+        """Writes the result atomically."""
         files.write_bytes(path, self.model_dump_json().encode() + b"\n")
 
     @classmethod
     def read(cls, path: Path, digest: str) -> "RunResult | None":
-        """The result of this very run, or None where there is none that reads back."""
+        """The result of this run, or None if there is none that is valid."""
         if not path.exists():
             return None
         try:

@@ -1,4 +1,4 @@
-"""One row with one seed: trained, embedded, fused and judged on the ground that all rows share."""
+"""Runs one row with one seed: trains, embeds, fuses and evaluates on the shared split."""
 
 import time
 from collections.abc import Callable
@@ -23,9 +23,9 @@ from offline.fusion.config import DqnFusion, LinUcbFusion
 from offline.fusion.train import Fusion, train_fusion
 
 REORDERED = 200
-"""people found by inner product whom a decoder of its own orders anew"""
+"""rows found by inner product that a decoder other than the inner product ranks again"""
 AT_ONCE = 128
-"""lists whose features are put together at once"""
+"""lists whose features are built at once"""
 
 EpochDone = Callable[[str, RunState], None]
 Floats = NDArray[np.float32]
@@ -33,9 +33,10 @@ log = structlog.get_logger(__name__)
 
 
 class Runner:
-    """Trains and judges rows on one ground; pools of candidates are made when the first row asks for them.
+    """Trains and evaluates rows on one split; builds the shared candidates when the first row needs them.
 
-    `directory` takes what is made on the way, `encoders` what stays: checkpoints, curves, and where a killed run stood.
+    `directory` holds intermediate files; `encoders` holds what is kept: checkpoints, curves, and the state of killed
+    runs.
     """
 
     def __init__(
@@ -52,21 +53,21 @@ class Runner:
 
     @cached_property
     def training_candidates(self) -> SharedCandidates:
-        """What fusions learn from."""
-        return training_candidates(self.split, self.directory / "pools", self.lists)
+        """The lists that fusions are trained on."""
+        return training_candidates(self.split, self.directory / "candidates", self.lists)
 
     @cached_property
     def evaluation_candidates(self) -> SharedCandidates:
-        """What fusions are judged on."""
-        return evaluation_candidates(self.split, self.directory / "pools")
+        """The lists that fusions are evaluated on."""
+        return evaluation_candidates(self.split, self.directory / "candidates")
 
     def run(self, variant: Variant, seed: int, digest: str) -> RunResult:
-        """The result of a row, called `digest`."""
+        """The result of a row, identified by `digest`."""
         split = self.split
         trained = self._trained(variant, seed)
-        begun = time.perf_counter()
-        embeddings = self._embeddings(trained.model, variant, split.judged)
-        embed_seconds = time.perf_counter() - begun
+        started = time.perf_counter()
+        embeddings = self._embeddings(trained.model, variant, split.evaluated)
+        embed_seconds = time.perf_counter() - started
         result = RunResult(
             row=variant.name,
             seed=seed,
@@ -82,12 +83,12 @@ class Runner:
         )
         if variant.fusion is None:
             return result
-        begun = time.perf_counter()
+        started = time.perf_counter()
         bundle = self.training_candidates.of_encoder(
             [self._embeddings(trained.model, variant, view) for view in self.training_candidates.views]
         )
         fusion = train_fusion(variant.fusion, bundle, seed=seed, log=log)
-        fusion_seconds = time.perf_counter() - begun
+        fusion_seconds = time.perf_counter() - started
         simulated = isinstance(variant.fusion, LinUcbFusion | DqnFusion) and bundle.outcomes is None
         del bundle
         fused, fusion_ms = self._fused(fusion, embeddings)
@@ -133,31 +134,31 @@ class Runner:
         return embeddings
 
     def _alone(self, model: Embedder, embeddings: Floats) -> NDArray[np.int32]:
-        """(u, LONGEST) the best of everybody by the encoder's decoder."""
+        """(u, LONGEST) the best of all rows by the encoder's decoder."""
         if model.config.decoder.name == "dot":
             return self.split.full_ranking(embeddings)
         found = self.split.full_ranking(embeddings, REORDERED)
-        everybody = torch.from_numpy(embeddings)
+        vectors = torch.from_numpy(embeddings)
         for at, viewer in enumerate(self.split.sampled_viewers):
             rows = found[at][found[at] >= 0]
             with torch.inference_mode():
-                scores = model.decoder(everybody[int(viewer)].expand(len(rows), -1), everybody[rows]).numpy()
+                scores = model.decoder(vectors[int(viewer)].expand(len(rows), -1), vectors[rows]).numpy()
             found[at, : len(rows)] = rows[np.argsort(-scores, kind="stable")]
         return np.ascontiguousarray(found[:, :LONGEST])
 
     def _fused(self, fusion: Fusion, embeddings: Floats) -> tuple[NDArray[np.int32], float]:
-        """(u, LONGEST) the best candidates of the asked, and the milliseconds that scoring one list took."""
+        """(u, LONGEST) the best candidates of the sampled viewers, and the milliseconds to score one list."""
         pool = self.evaluation_candidates
         lists, seconds = np.full((len(self.split.sampled_viewers), LONGEST), -1, np.int32), 0.0
         for start in range(0, len(lists), AT_ONCE):
             at = np.arange(start, min(start + AT_ONCE, len(lists)))
-            made = pool.of_encoder([embeddings], at)
-            begun = time.perf_counter()
-            scores = fusion.of_lists(made)
-            seconds += time.perf_counter() - begun
+            built = pool.of_encoder([embeddings], at)
+            started = time.perf_counter()
+            scores = fusion.of_lists(built)
+            seconds += time.perf_counter() - started
             best = np.argsort(-scores, axis=1, kind="stable")[:, :LONGEST]
             rows = np.take_along_axis(pool.lists.rows[at].astype(np.int32), best, axis=1)
-            valid = np.take_along_axis(made.valid, best, axis=1)
+            valid = np.take_along_axis(built.valid, best, axis=1)
             lists[at, : best.shape[1]] = np.where(valid, rows, -1)
         return lists, 1000 * seconds / max(len(lists), 1)
 
@@ -166,5 +167,5 @@ class Runner:
         if variant.encoder.name == "temporal_gat" and not self.split.has_time:
             notes.append("no dates: one snapshot")
         if variant.training.profile_weight > 0 and not self.split.targets.targets:
-            notes.append("no profile column to tell")
+            notes.append("no profile column to predict")
         return notes

@@ -1,4 +1,4 @@
-"""Candidates of many viewers, made once, that every row's fusion learns from and is judged on."""
+"""Candidate lists of many viewers, built once, on which every row's fusion is trained and evaluated."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,9 +24,9 @@ from offline.ranker.training_lists import TrainingLists, training_lists
 from offline.snapshot.snapshot import Interactions
 
 MOST_LISTS = 1500
-"""lists that a fusion learns from: as many with all their features take 200 MB"""
+"""lists that a fusion is trained on: this many take 200 MB with all features"""
 LEAST_LOGGED = 500
-"""accepted suggestions among the lists from which the log tells what came of them; below, outcomes are simulated"""
+"""accepted suggestions among the lists from which logged outcomes are used; below, outcomes are simulated"""
 
 Floats = NDArray[np.float32]
 log = structlog.get_logger(__name__)
@@ -34,18 +34,18 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class SharedCandidates:
-    """Lists of one or more views of the same people, without what an encoder says of them."""
+    """Lists of one or more views of the same users, without the encoder's features."""
 
     lists: TrainingLists
     views: tuple[View, ...]
-    done: Interactions | None = None
-    """what people did, where it tells what came of showing the candidates"""
+    interactions: Interactions | None = None
+    """the interactions with outcomes of shown candidates, or None to simulate outcomes"""
 
     def of_encoder(self, embeddings: Sequence[Floats], at: NDArray[np.int64] | None = None) -> CandidateLists:
-        """The lists, or those at some positions, with embeddings (n, d) of everybody in each of the views.
+        """The lists, or those at some positions, with all users' embeddings (n, d) in each of the views.
 
-        The embeddings stand in the feature embedding_cosine, quantised as in a block, in the column of the encoder's
-        product, and in what the towers read.
+        The embeddings fill the feature embedding_cosine, quantised as in a block, the column of the encoder's product,
+        and the towers' inputs.
         """
         stacked = np.concatenate(embeddings)
         lists = with_cosines(self.lists if at is None else self.lists.take(at), stacked)
@@ -57,18 +57,18 @@ class SharedCandidates:
             for own, view in zip(embeddings, self.views, strict=True)
         ]
         statistics = np.concatenate([view.graph_features.statistics for view in self.views])
-        made = CandidateLists.of(lists, np.concatenate(people), statistics, DEFAULT_PRERANK_WEIGHTS, stacked)
-        if self.done is None:
-            return made
-        return replace(made, outcomes=logged(lists.users, lists.rows, self.done, len(embeddings[0])))
+        built = CandidateLists.of(lists, np.concatenate(people), statistics, DEFAULT_PRERANK_WEIGHTS, stacked)
+        if self.interactions is None:
+            return built
+        return replace(built, outcomes=logged(lists.users, lists.rows, self.interactions, len(embeddings[0])))
 
 
 def with_cosines(lists: TrainingLists, embeddings: Floats) -> TrainingLists:
-    """The lists with the inner products of these embeddings, stacked as the tables are, for embedding_cosine."""
+    """The lists with embedding_cosine from the inner products of these embeddings, stacked as the tables are."""
     codes, low, step = lists.codes.copy(), lists.low.copy(), lists.step.copy()
-    candidates, used = lists.at_candidates(), lists.in_use
+    at_candidates, used = lists.at_candidates(), lists.in_use
     for at, viewer in enumerate(lists.at_viewers):
-        values = embeddings[candidates[at, used[at]]] @ embeddings[viewer]
+        values = embeddings[at_candidates[at, used[at]]] @ embeddings[viewer]
         if len(values):
             low[at, EMBEDDING] = values.min()
             step[at, EMBEDDING] = max(float(np.ptp(values)), 1e-6) / 255
@@ -77,48 +77,48 @@ def with_cosines(lists: TrainingLists, embeddings: Floats) -> TrainingLists:
 
 
 def training_candidates(split: SharedSplit, directory: Path, most: int = MOST_LISTS) -> SharedCandidates:
-    """The lists that fusions learn from, with the outcomes that encoders have not seen; `directory` takes indexes.
+    """The lists to train fusions on, with outcomes that encoders have not seen; `directory` holds indexes.
 
-    A graph with few viewers hides more of its friendships, each part alone, as a night does.
+    A graph with few viewers hides more edge splits, each separately, as a night does.
     """
     config = split.config.model_copy(update={"ranker": split.config.ranker.model_copy(update={"lists": most})})
     messages = split.trained.friendships
-    hidings: list[EdgeSplit] = [split.outcomes, *extra_splits(split.known, messages, split.outcomes, config)]
-    each = -(-most // len(hidings))
+    edge_splits: list[EdgeSplit] = [split.outcomes, *extra_splits(split.known, messages, split.outcomes, config)]
+    each = -(-most // len(edge_splits))
     views, lists = [], []
-    for number, hiding in enumerate(hidings):
-        view = split.view(hiding.kept, hiding.moment(split.judged.moment))
-        viewers = viewers_of(hiding, view.people.suggestible, config, each)
+    for number, edges in enumerate(edge_splits):
+        view = split.view(edges.kept, edges.moment(split.evaluated.cutoff))
+        viewers = viewers_of(edges, view.people.suggestible, config, each)
         views.append(view)
-        lists.append(_lists(split, view, viewers, hiding.hidden, directory / f"listed-{number}"))
+        lists.append(_lists(split, view, viewers, edges.hidden, directory / f"listed-{number}"))
     joined = TrainingLists.stacked(lists, split.snapshot.n)
-    log.info("lists_made", lists=len(joined), friendships=int(joined.outcomes.sum()))
+    log.info("candidate_lists_built", lists=len(joined), friendships=int(joined.outcomes.sum()))
     outcomes = logged(joined.users, joined.rows, split.interactions, split.snapshot.n)
     known = int((outcomes == Outcome.ACCEPT).sum()) >= LEAST_LOGGED and bool((outcomes != UNKNOWN).any())
     return SharedCandidates(joined, tuple(views), split.interactions if known else None)
 
 
 def evaluation_candidates(split: SharedSplit, directory: Path) -> SharedCandidates:
-    """The candidates of everybody who is asked; `directory` takes the index."""
-    lists = _lists(split, split.judged, split.sampled_viewers, split.hidden, directory / "judged")
-    return SharedCandidates(lists, (split.judged,))
+    """The candidates of all sampled viewers; `directory` holds the index."""
+    lists = _lists(split, split.evaluated, split.sampled_viewers, split.hidden, directory / "evaluated")
+    return SharedCandidates(lists, (split.evaluated,))
 
 
 def _lists(split: SharedSplit, view: View, viewers: NDArray[np.int64], labels: Graph, directory: Path) -> TrainingLists:
-    """Candidates that owe nothing to any row: the nearest by embedding are the nearest in the spectrum."""
-    around = view.graph_features
-    carried = (around.carried.start, around.carried.stop)
-    shape = GraphSageConfig(inputs=around.inputs.shape[1], hidden=16, carried_columns=carried)
+    """Candidates that depend on no row: the nearest by embedding are the nearest in the spectrum."""
+    features = view.graph_features
+    carried = (features.carried.start, features.carried.stop)
+    shape = GraphSageConfig(inputs=features.inputs.shape[1], hidden=16, carried_columns=carried)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        beginning = GraphSage(shape)
+        encoder = GraphSage(shape)
     with torch.no_grad():
-        beginning.head.bias.zero_()
-        beginning.head.weight.zero_()
+        encoder.head.bias.zero_()
+        encoder.head.weight.zero_()
         width = min(carried[1] - carried[0], shape.outputs)
-        beginning.head.weight[:width, carried[0] : carried[0] + width] = torch.eye(width)
+        encoder.head.weight[:width, carried[0] : carried[0] + width] = torch.eye(width)
     config = split.config
-    seen = build_candidates(
-        around, view.people, beginning, DEFAULT_PRERANK_WEIGHTS, viewers, directory, config.candidates, config.index
+    candidates = build_candidates(
+        features, view.people, encoder, DEFAULT_PRERANK_WEIGHTS, viewers, directory, config.candidates, config.index
     )
-    return training_lists(seen.generator, viewers, labels, config.candidates.kept)
+    return training_lists(candidates.generator, viewers, labels, config.candidates.kept)

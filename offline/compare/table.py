@@ -1,4 +1,4 @@
-"""The table of a comparison: rows beside the classic baselines, with intervals, as JSON, Markdown and PNG."""
+"""The table of a comparison: rows beside the baselines, with intervals, as JSON, Markdown and PNG."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from models.system import files
 from offline.compare.comparison import SharedSplitNote
+from offline.compare.justification import verdicts
 from offline.compare.results import PerUser, RunResult
 from offline.compare.variants import Variant
 from offline.evaluation.baselines import POPULARITY
@@ -33,12 +34,11 @@ COLUMNS = (
     "notes",
 )
 
-
 COLOURS = {"baseline": "grey", "encoder alone": "tab:blue", "fused": "tab:orange"}
 
 
 class ListQuality(BaseModel):
-    """Means over users, the seeds of a row averaged user by user, with the intervals that users leave open."""
+    """Means over users, with intervals; the seeds of a row are averaged by user first."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -47,7 +47,7 @@ class ListQuality(BaseModel):
 
 
 class TableRow(BaseModel):
-    """A row, over all its seeds."""
+    """A row over all its seeds."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -56,9 +56,9 @@ class TableRow(BaseModel):
     alone: ListQuality
     fused: ListQuality | None
     times_popularity: float | None
-    """recall of the encoder alone over that of popularity; None where popularity found nothing"""
+    """recall of the encoder alone over that of popularity; None if popularity found nothing"""
     spread: float
-    """standard deviation of the recall among seeds, of the fused lists where there are any"""
+    """standard deviation of the recall among seeds, of the fused lists if there are any"""
     training_seconds: float
     fusion_seconds: float | None
     embed_seconds: float
@@ -71,7 +71,7 @@ class TableRow(BaseModel):
 
 
 class Comparison(BaseModel):
-    """comparison.json"""
+    """The content of comparison.json."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -86,33 +86,34 @@ class Comparison(BaseModel):
     best_alone: str
     """the row whose encoder alone has the highest recall"""
     best_fused: str | None
-    """the row whose fused lists have"""
+    """the row whose fused lists have the highest recall"""
     verdicts: list[str]
-    """which clever fusion is worth it, and which is not"""
+    """for each complex fusion, whether it is justified"""
 
     def write(self, directory: Path) -> None:
-        """Writes comparison.json and comparison.md, and comparison.png where matplotlib is installed."""
+        """Writes comparison.json and comparison.md, and comparison.png if matplotlib is installed."""
         files.write_bytes(directory / JSON_NAME, self.model_dump_json(indent=2).encode() + b"\n")
         files.write_bytes(directory / MARKDOWN_NAME, markdown(self).encode())
         draw(self, directory / PNG_NAME)
 
 
 def table(note: SharedSplitNote, rows: Sequence[Variant], results: Sequence[RunResult]) -> Comparison:
-    """The comparison of these results, one for each row and seed. The same resamples of users serve all rows."""
+    """The comparison of these results, one for each row and seed. All rows share the resamples of users."""
+    # rows, averaged over seeds
     made = []
     for row in rows:
         runs = [result for result in results if result.row == row.name]
         alone, fused = _averaged([run.alone for run in runs]), _averaged([run.fused for run in runs if run.fused])
         if alone is None:
-            raise ValueError(f"row {row.name} has no result")
+            raise ValueError(f"row {row.name} has no result: run it first")
         each = [np.mean((run.fused or run.alone).recall) for run in runs]
         popular = float(np.mean(note.baselines[POPULARITY].recall))
         made.append(
             TableRow(
                 name=row.name,
                 seeds=len(runs),
-                alone=_judged(alone),
-                fused=None if fused is None else _judged(fused),
+                alone=_list_quality(alone),
+                fused=None if fused is None else _list_quality(fused),
                 times_popularity=float(np.mean(alone.recall)) / popular if popular else None,
                 spread=float(np.std(each)),
                 training_seconds=_mean([run.training_seconds for run in runs]) or 0.0,
@@ -126,6 +127,7 @@ def table(note: SharedSplitNote, rows: Sequence[Variant], results: Sequence[RunR
                 notes=list(dict.fromkeys(one for run in runs for one in run.notes)),
             )
         )
+    # best rows and verdicts
     fused_recall = {row.name: row.fused.recall.value for row in made if row.fused is not None}
     return Comparison(
         dataset=note.dataset,
@@ -134,7 +136,7 @@ def table(note: SharedSplitNote, rows: Sequence[Variant], results: Sequence[RunR
         hidden=note.hidden,
         judged=note.judged,
         has_time=note.has_time,
-        baselines={name: _judged(quality) for name, quality in note.baselines.items()},
+        baselines={name: _list_quality(quality) for name, quality in note.baselines.items()},
         rows=made,
         best_alone=max(made, key=lambda row: row.alone.recall.value).name,
         best_fused=max(fused_recall, key=fused_recall.__getitem__) if fused_recall else None,
@@ -143,12 +145,12 @@ def table(note: SharedSplitNote, rows: Sequence[Variant], results: Sequence[RunR
 
 
 def markdown(found: Comparison) -> str:
-    """The comparison for a README."""
+    """The comparison as a Markdown section."""
     lines = [
         f"### {found.dataset}",
         "",
-        f"{found.users:,} people, {found.friendships:,} known friendships, {found.hidden:,} hidden; lists of "
-        f"{found.judged:,} people judged by full ranking, recall@20 and NDCG@20 with 95% intervals over people. "
+        f"{found.users:,} users, {found.friendships:,} known friendships, {found.hidden:,} hidden; lists of "
+        f"{found.judged:,} users evaluated by full ranking, recall@20 and NDCG@20 with 95% intervals over users. "
         f"**Best alone: {found.best_alone}**" + (f"; **best fused: {found.best_fused}**." if found.best_fused else "."),
         "",
         f"| {' | '.join(COLUMNS)} |",
@@ -179,7 +181,7 @@ def markdown(found: Comparison) -> str:
 
 
 def drawn(found: Comparison) -> list[tuple[str, Interval, str]]:
-    """Name, recall and kind of every bar; an encoder alone has one, however many rows fuse it."""
+    """Name, recall and kind of every bar; each encoder alone has one bar, even if several rows fuse it."""
     bars = [(name.replace("_", " "), quality.recall, "baseline") for name, quality in found.baselines.items()]
     alone = [row.alone for row in found.rows if row.fused is None]
     for row in found.rows:
@@ -194,7 +196,7 @@ def drawn(found: Comparison) -> list[tuple[str, Interval, str]]:
 
 
 def draw(found: Comparison, path: Path) -> bool:
-    """Draws recall with its intervals; whether it could: matplotlib is optional."""
+    """Draws recall with its intervals; returns False if matplotlib is missing."""
     try:
         from matplotlib.figure import Figure
         from matplotlib.patches import Patch
@@ -211,7 +213,7 @@ def draw(found: Comparison, path: Path) -> bool:
     panel.set_yticks(range(len(bars)), [bar[0] for bar in bars], fontsize=7)
     panel.set_ylim(len(bars) - 0.4, -0.6)
     panel.legend(handles=[Patch(color=colour, label=kind) for kind, colour in COLOURS.items()], fontsize=7)
-    panel.set(xlabel="recall@20, full ranking", title=f"{found.dataset}: {found.judged:,} people judged")
+    panel.set(xlabel="recall@20, full ranking", title=f"{found.dataset}: {found.judged:,} users evaluated")
     panel.grid(visible=True, axis="x", alpha=0.3)
     with files.writing(path) as file:
         figure.savefig(file, dpi=110, format="png")
@@ -219,27 +221,20 @@ def draw(found: Comparison, path: Path) -> bool:
 
 
 def _verdicts(rows: Sequence[Variant], results: Sequence[RunResult]) -> list[str]:
-    """For each encoder with several fusions, whether each is better than the simplest by more than chance."""
-    told, by_name = [], {row.name: row for row in rows}
-    fused = {name: _averaged([run.fused for run in results if run.row == name and run.fused]) for name in by_name}
-    simple = [row for row in rows if row.fusion is not None and row.fusion.name == "weighted_average"]
-    for base in simple:
-        for row in rows:
-            quality, plain = fused[row.name], fused[base.name]
-            if row is base or row.digest != base.digest or quality is None or plain is None:
-                continue
-            gain = np.array(quality.ndcg) - np.array(plain.ndcg)
-            found = interval(float(gain.mean()), resampled_means(gain[:, None])[:, 0])
-            justified = "is justified" if found.low > 0 else "is not justified"
-            told.append(
-                f"{row.name} {justified}: NDCG@20 {found.value:+.4f} [{found.low:+.4f}, {found.high:+.4f}] "
-                f"against {base.name}"
-            )
-    return told
+    """For each encoder with several fusions, whether each of them is justified over the weighted average."""
+    fused = {row.name: _averaged([run.fused for run in results if run.row == row.name and run.fused]) for row in rows}
+    found: list[str] = []
+    for base in rows:
+        if base.fusion is None or base.fusion.name != "weighted_average" or fused[base.name] is None:
+            continue
+        same = [row.name for row in rows if row.digest == base.digest]
+        ndcg = {name: np.array(quality.ndcg) for name in same if (quality := fused[name]) is not None}
+        found += map(str, verdicts(ndcg, base.name))
+    return found
 
 
 def _averaged(runs: Sequence[PerUser]) -> PerUser | None:
-    """User by user the mean over seeds; None where there is no run."""
+    """The mean over seeds by user; None if there is no run."""
     if not runs:
         return None
     return PerUser(
@@ -248,7 +243,7 @@ def _averaged(runs: Sequence[PerUser]) -> PerUser | None:
     )
 
 
-def _judged(quality: PerUser) -> ListQuality:
+def _list_quality(quality: PerUser) -> ListQuality:
     values = np.array([quality.recall, quality.ndcg]).T
     means = resampled_means(values)
     recall, ndcg = (interval(float(values[:, at].mean()), means[:, at]) for at in (0, 1))
@@ -256,8 +251,8 @@ def _judged(quality: PerUser) -> ListQuality:
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    told = [value for value in values if value is not None]
-    return float(np.mean(told)) if told else None
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
 
 
 def _number(value: float | None, form: str) -> str:

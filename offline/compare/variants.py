@@ -1,4 +1,4 @@
-"""The rows of a comparison, read from a TOML file."""
+"""Reads the rows of a comparison from a TOML file."""
 
 from collections import Counter
 from pathlib import Path
@@ -17,11 +17,11 @@ from offline.fusion.train import FusionConfig
 from offline.night.config import read_toml
 
 DEFAULT_VARIANTS = Path(__file__).with_name("variants.toml")
-"""the rows that ship with the package"""
+"""the rows of the package"""
 
 
 class EncoderParts(BaseModel):
-    """All that decides an encoder's weights, but the data and the seed."""
+    """Everything that determines an encoder's weights, except the data and the seed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,41 +29,41 @@ class EncoderParts(BaseModel):
     """which encoder, and its shape"""
 
     identity: IdentityConfig = NoIdentityConfig()
-    """what stands for who somebody is"""
+    """encoding of the user's identity"""
 
     decoder: DecoderConfig = DotConfig()
-    """what makes one number of two embeddings"""
+    """function of two embeddings that returns the score"""
 
     features: tuple[Part, ...] = PARTS
-    """what the encoder reads of everybody: profile, activity, statistics, spectrum, or none of them"""
+    """the encoder's inputs: profile, activity, statistics, spectrum, or none of them"""
 
     training: TrainingConfig = TrainingConfig()
-    """how it learns"""
+    """hyperparameters of training"""
 
     @property
     def digest(self) -> str:
-        """The same for rows that share an encoder."""
+        """Digest of the encoder; rows with the same encoder share it."""
         described = self.model_dump(mode="json", include=set(EncoderParts.model_fields))
         return json_digest(described)[:12]
 
 
 class Variant(EncoderParts):
-    """An encoder, and what fuses its score with the others."""
+    """A row: an encoder, and optionally a fusion of its score with the others."""
 
     name: str = Field(min_length=1, max_length=80)
-    """stands in the table"""
+    """name in the table"""
 
     fusion: FusionConfig | None = None
-    """None: the encoder is judged alone"""
+    """None: the encoder is evaluated alone"""
 
     @property
     def row_digest(self) -> str:
-        """The same for what gives the same lists, whatever it is called."""
+        """Digest of the row without its name."""
         return json_digest(self.model_dump(mode="json", exclude={"name"}))[:12]
 
 
 class VariantsFile(BaseModel):
-    """What a file of rows holds."""
+    """The content of a file of rows."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -73,17 +73,17 @@ class VariantsFile(BaseModel):
     def _distinct(self) -> "VariantsFile":
         twice = [name for name, times in Counter(variant.name for variant in self.rows).items() if times > 1]
         if twice:
-            raise ValueError(f"two rows are called {twice[0]}")
+            raise ValueError(f"two rows are called {twice[0]}; rename one")
         return self
 
 
 def read_variants(path: Path) -> tuple[Variant, ...]:
-    """The rows of a TOML file. Raises UsageError naming what is wrong."""
+    """The rows of a TOML file. Raises UsageError with the fault."""
     return read_toml(path, VariantsFile).rows
 
 
 def chosen_variants(rows: tuple[Variant, ...], names: tuple[str, ...]) -> tuple[Variant, ...]:
-    """The rows of these names, all of them without any. Raises UsageError for a name that no row has."""
+    """The rows with these names, all if there are none. Raises UsageError for an unknown name."""
     unknown = [name for name in names if name not in {variant.name for variant in rows}]
     if unknown:
         raise UsageError(f"no row is called {unknown[0]!r}; there are {', '.join(row.name for row in rows)}")

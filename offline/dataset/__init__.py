@@ -1,1 +1,1 @@
-"""Reading the files of a dataset directory."""
+"""The reader of dataset directories."""

@@ -1,4 +1,4 @@
-"""What the text of a cell means, by the kind of its column, as Polars expressions over whole columns."""
+"""Parsers for the cells of a column, one per column kind, as Polars expressions over whole columns."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -6,45 +6,40 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from models.schema.columns import (
-    CONTROL_CHARACTERS,
-    RESERVED_IDS,
-    USER_ID_BYTES,
-    Kind,
-    user_id_fault,
-)
+from models.schema.columns import CONTROL_CHARACTERS, RESERVED_IDS, USER_ID_BYTES, Kind, user_id_fault
 from offline.dataset.table import RECORD, Shape, Table
 from offline.dataset.timestamps import seconds_of
 
-PLACE = pl.Struct({"lat": pl.Float64, "lon": pl.Float64})
+COORDINATES = pl.Struct({"lat": pl.Float64, "lon": pl.Float64})
 """degrees"""
-_TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _BAD = "\0bad"
 _MEANING = "\0means "
 
 
 @dataclass(frozen=True)
 class Cell:
-    """How a column is read."""
+    """How to parse one column."""
 
     column: str
     value: pl.Expr
-    """what the cell means; null where it is empty or unreadable"""
+    """the parsed cell; null if the cell is empty or unreadable"""
     bad: pl.Expr
-    """whether it is unreadable, bool without nulls; what the cell means is `meaning(column)` here"""
+    """bool without nulls: is the cell unreadable? The expression may use `meaning(column)`, the parsed cell"""
     fault: str | Callable[[str], str]
-    """what is wrong with an unreadable cell, to be read after its value; or how to tell from the value"""
+    """what is wrong with an unreadable cell, or a function of the cell that returns it. The message prints it after the
+    cell"""
 
 
 def meaning(column: str) -> pl.Expr:
-    """What the cells of a column mean, once `Cell.value` is worked out."""
+    """The parsed cells of a column, after `Cell.value` is computed."""
     return pl.col(f"{_MEANING}{column}")
 
 
 def read_cells(table: Table, frame: pl.LazyFrame, cells: Sequence[Cell]) -> pl.DataFrame:
-    """RECORD and the meaning of each cell, in the order of the file.
+    """Returns RECORD and the parsed cells, in the order of the file.
 
-    Raises DatasetError about the first unreadable cell, with its line, column and value.
+    Raises DatasetError for the first unreadable cell, with its line, column and value.
     """
     none = pl.lit(None, dtype=pl.UInt16)
     first_bad = pl.coalesce([none, *[pl.when(cell.bad).then(pl.lit(n, pl.UInt16)) for n, cell in enumerate(cells)]])
@@ -59,7 +54,7 @@ def read_cells(table: Table, frame: pl.LazyFrame, cells: Sequence[Cell]) -> pl.D
 
 
 def id_cell(column: str) -> Cell:
-    """A column of user ids: every cell filled, and as models.schema.columns.check_user_id wants it."""
+    """Parses user ids: every cell is filled and has no models.schema.columns.user_id_fault."""
     text = pl.col(column)
     long = text.str.len_bytes() > USER_ID_BYTES
     bad = text.is_null() | long | text.is_in(RESERVED_IDS) | text.str.contains(CONTROL_CHARACTERS)
@@ -67,7 +62,7 @@ def id_cell(column: str) -> Cell:
 
 
 def cell_of(kind: Kind, column: str, shape: Shape, *, splits_sets: bool) -> Cell:
-    """How a profile column of a kind is read from cells of a shape."""
+    """Parses a profile column of a kind from cells of a shape."""
     text = pl.col(column)
     if kind is Kind.MULTI:
         return _multi(column, shape, splits_sets=splits_sets)
@@ -78,43 +73,43 @@ def cell_of(kind: Kind, column: str, shape: Shape, *, splits_sets: bool) -> Cell
         case Kind.NUMERIC:
             return _readable(column, number(text), "is not a finite number")
         case Kind.TIMESTAMP:
-            return moment_cell(column)
+            return timestamp_cell(column)
         case Kind.LOCATION:
             return _readable(column, location(text), 'is not a location ("lat,lon" in degrees)')
     return Cell(column, text, pl.lit(value=False), "")
 
 
-def moment_cell(column: str) -> Cell:
-    """A column of timestamps; an empty cell is null."""
-    return _readable(column, moment(pl.col(column)), "is not a timestamp (ISO 8601 or epoch seconds)")
+def timestamp_cell(column: str) -> Cell:
+    """Parses timestamps; an empty cell is null."""
+    return _readable(column, timestamp(pl.col(column)), "is not a timestamp (ISO 8601 or epoch seconds)")
 
 
-def truth_cell(column: str) -> Cell:
-    """A column of true and false; an empty cell is null."""
+def boolean_cell(column: str) -> Cell:
+    """Parses booleans; an empty cell is null."""
     text = pl.col(column).str.strip_chars().str.to_lowercase()
-    truth = text.replace_strict(_TRUTHS, default=None, return_dtype=pl.Boolean)
+    truth = text.replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean)
     return _readable(column, truth, "is neither true nor false (true, false, 1, 0, yes, no)")
 
 
 def number(text: pl.Expr) -> pl.Expr:
-    """Float64; null where the text is no finite number."""
+    """Float64; null if the text is not a finite number."""
     value = text.str.strip_chars().cast(pl.Float64, strict=False)
     return pl.when(value.is_finite()).then(value)
 
 
-def moment(text: pl.Expr) -> pl.Expr:
-    """Whole seconds since 1970 UTC, Int64; null where the text is no moment."""
+def timestamp(text: pl.Expr) -> pl.Expr:
+    """Whole seconds since 1970 UTC, Int64; null if the text is not a timestamp."""
     return text.map_batches(seconds_of, return_dtype=pl.Int64, is_elementwise=True)
 
 
 def location(text: pl.Expr) -> pl.Expr:
-    """Struct of `lat` and `lon`, Float64 degrees; null where the text is no place on Earth."""
-    return text.map_batches(_places, return_dtype=PLACE, is_elementwise=True)
+    """Struct of `lat` and `lon`, Float64 degrees; null if the text is not a location."""
+    return text.map_batches(_coordinates, return_dtype=COORDINATES, is_elementwise=True)
 
 
-def _places(texts: pl.Series) -> pl.Series:
-    halves = texts.str.extract_groups(r"^(?<lat>[^,]+),(?<lon>[^,]+)$").struct.unnest()
-    degrees = halves.select(number(pl.col("lat")), number(pl.col("lon")))
+def _coordinates(texts: pl.Series) -> pl.Series:
+    parts = texts.str.extract_groups(r"^(?<lat>[^,]+),(?<lon>[^,]+)$").struct.unnest()
+    degrees = parts.select(number(pl.col("lat")), number(pl.col("lon")))
     there = pl.col("lat").is_between(-90, 90) & pl.col("lon").is_between(-180, 180)
     return degrees.select(pl.when(there).then(pl.struct("lat", "lon")).alias("place"))["place"]
 
@@ -124,7 +119,7 @@ def _readable(column: str, value: pl.Expr, fault: str) -> Cell:
 
 
 def _multi(column: str, shape: Shape, *, splits_sets: bool) -> Cell:
-    """A set as a sorted List(String) without empty values; null where it has none."""
+    """Parses a set as a sorted List(String) without empty values; null if no value is left."""
     raw, bad = pl.col(column), pl.lit(value=False)
     if shape is Shape.LIST:
         values = raw
@@ -138,13 +133,13 @@ def _multi(column: str, shape: Shape, *, splits_sets: bool) -> Cell:
 
 
 def _unreadable_id(cell: str) -> str:
-    return user_id_fault(cell) or "is no user id"
+    return user_id_fault(cell) or "is not a user id"
 
 
 def _json_lists(texts: pl.Series) -> pl.Series:
-    """The lists among texts, null for what is none: a JSONL column that has both comes as text.
+    """Lists decoded from JSON texts; null if a text is not a list. JSONL columns of mixed shape arrive as text.
 
-    Cell by cell, since one text that only begins like a list would make a whole column undecodable.
+    Decodes cell by cell, since one text that only begins like a list would make the whole column undecodable.
     """
     return pl.Series(texts.name, [_json_list(text) for text in texts], dtype=pl.List(pl.String))
 

@@ -1,4 +1,4 @@
-"""A table in a CSV file: UTF-8, a header, comma-separated, quoted as RFC 4180 says."""
+"""A table in a CSV file: UTF-8, a header, comma-separated, quoted as in RFC 4180."""
 
 import csv
 import sys
@@ -10,21 +10,14 @@ from pathlib import Path
 import polars as pl
 
 from models.errors import DatasetError
-from offline.dataset.table import (
-    RECORD,
-    Shape,
-    Table,
-    first_line,
-    null_if_empty,
-    shown,
-)
+from offline.dataset.table import RECORD, Shape, Table, first_line, null_if_empty, shown
 
 
 class CsvTable(Table):
-    """Rows with more or fewer cells than the header are refused; rows without any cell filled are passed over.
+    """Rejects rows with more or fewer cells than the header; skips rows without a filled cell.
 
-    Polars fills a short row with empty cells, so the separators of every line are counted first. Where that looks wrong
-    (a row is short, or a cell has line breaks) and where Polars fails, the csv module names the line.
+    Polars fills a short row with empty cells, so the separators of every line are counted first. The csv module finds
+    the line to report if a count is off (a short row, or line breaks inside a cell) or Polars fails.
     """
 
     splits_sets = True
@@ -50,7 +43,7 @@ class CsvTable(Table):
         filled = frame.filter(pl.any_horizontal(pl.col(self._header).is_not_null()))
         return filled.select(RECORD, *[null_if_empty(column) for column in columns])
 
-    def place(self, record: int) -> str:
+    def locate(self, record: int) -> str:
         try:
             for number, (line, _) in enumerate(_records(self.path)):
                 if number == record + 1:
@@ -78,7 +71,7 @@ class CsvTable(Table):
         return cells
 
     def _check_widths(self) -> None:
-        """Raises DatasetError where a row has more or fewer cells than the header."""
+        """Raises DatasetError if a row has more or fewer cells than the header."""
         if self._checked:
             return
         line = pl.col("line")
@@ -92,20 +85,20 @@ class CsvTable(Table):
         self._checked = True
 
     def _fault(self) -> DatasetError | None:
-        """The first line that is no row under the header, if there is one."""
+        """The error for the first line that does not fit the header, or None."""
         line = 1
         try:
             for line, cells in _records(self.path):
                 if cells and len(cells) != len(self._header):
-                    said = f"{len(cells)} cells where the header names {len(self._header)}"
-                    return DatasetError(f"{self.path}, line {line}: {said}: {shown(','.join(cells))}")
+                    mismatch = f"{len(cells)} cells where the header names {len(self._header)}"
+                    return DatasetError(f"{self.path}, line {line}: {mismatch}: {shown(','.join(cells))}")
         except csv.Error as error:
             return DatasetError(f"{self.path}, line {max(line, _line_of(error))}: {error}")
         return None
 
 
 class _BadLineError(csv.Error):
-    """A line that is no UTF-8, or at which the csv module gave up."""
+    """A line that is not UTF-8 or that the csv module cannot parse."""
 
     def __init__(self, line: int, message: str) -> None:
         super().__init__(message)
@@ -117,9 +110,9 @@ def _line_of(error: csv.Error) -> int:
 
 
 def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Every record with the line it begins at, header first, blank lines before it left out.
+    """Yields every record with the number of its first line, header first; skips blank lines before the header.
 
-    Raises csv.Error; DatasetError where a line is no UTF-8.
+    Raises csv.Error; DatasetError if a line is not UTF-8.
     """
     with _cells_of_any_size():
         reader = csv.reader(_lines(path), strict=True)
@@ -149,7 +142,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 @contextmanager
 def _cells_of_any_size() -> Iterator[None]:
-    """Lifts the csv module's limit of 128 KiB a cell for as long as the block runs."""
+    """Lifts the csv module's limit of 128 KiB a cell inside the block."""
     before = csv.field_size_limit(sys.maxsize)
     try:
         yield

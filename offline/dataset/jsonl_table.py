@@ -1,4 +1,4 @@
-"""A table in a JSONL file: one JSON object a line, columns missing where a row says nothing of them."""
+"""A table in a JSONL file: one JSON object a line; a key may be missing."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -7,33 +7,26 @@ from functools import cached_property
 import polars as pl
 
 from models.errors import DatasetError
-from offline.dataset.table import (
-    RECORD,
-    Shape,
-    Table,
-    first_line,
-    null_if_empty,
-    shown,
-)
+from offline.dataset.table import RECORD, Shape, Table, first_line, null_if_empty, shown
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class JsonlTable(Table):
-    """Numbers and booleans come as their text; blank lines are passed over.
+    """Reads numbers and booleans as text; skips blank lines.
 
-    A column that holds lists in some rows and plain values in others comes as text, its lists written as JSON.
+    A column that mixes lists and plain values is read as text, with its lists as JSON.
     """
 
     def shapes(self) -> dict[str, Shape]:
         return {name: _shape(dtype) for name, dtype in self._inferred.items()}
 
     def has(self, column: str) -> bool:
-        """True: a row that does not name the column has an empty cell."""
+        """Always True: a row without the key has an empty cell."""
         return True
 
     def require(self, column: str) -> None:
-        """Passes: a row without the column is refused as an empty cell, with its line."""
+        """Does nothing: a row without the key is rejected later as an empty cell, with its line."""
 
     def rows(self, columns: Sequence[str]) -> pl.LazyFrame:
         texts = [column for column in columns if self._known.get(column) is not Shape.LIST]
@@ -41,7 +34,7 @@ class JsonlTable(Table):
         frame = pl.scan_ndjson(self._source, schema=schema, row_index_name=RECORD)
         return frame.with_columns(null_if_empty(column) for column in texts)
 
-    def place(self, record: int) -> str:
+    def locate(self, record: int) -> str:
         for number, (line, _) in enumerate(self._lines()):
             if number == record:
                 return f"{self.path}, line {line}"
@@ -53,13 +46,13 @@ class JsonlTable(Table):
                 if isinstance(json.loads(raw), dict):
                     continue
             except ValueError:
-                pass  # neither JSON nor UTF-8: told below as every other line that is no object
+                pass  # neither JSON nor UTF-8: reported below like any line that is not an object
             return DatasetError(f"{self.path}, line {line}: not a JSON object: {shown(raw.decode(errors='replace'))}")
         return DatasetError(f"{self.path} cannot be read as JSONL: {first_line(error)}")
 
     @property
     def _known(self) -> dict[str, Shape]:
-        """The shapes, where somebody asked for them: finding out reads the whole file."""
+        """The shapes if `shapes()` was called, else {}: inferring them reads the whole file."""
         return self.shapes() if "_inferred" in self.__dict__ else {}
 
     @cached_property
@@ -73,14 +66,14 @@ class JsonlTable(Table):
 
     @cached_property
     def _source(self) -> str | bytes:
-        """The path, written so that no character of it is a pattern; the content where it begins with a mark."""
+        """The path with glob characters escaped, or the content of the file if it starts with a byte order mark."""
         with self.path.open("rb") as file:
             if file.read(len(BYTE_ORDER_MARK)) == BYTE_ORDER_MARK:
                 return file.read()
         return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in str(self.path))
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
-        """The lines that are not blank, by number."""
+        """Yields the lines that are not blank, with their numbers."""
         with self.path.open("rb") as file:
             for number, raw in enumerate(file, start=1):
                 line = (raw.removeprefix(BYTE_ORDER_MARK) if number == 1 else raw).strip()

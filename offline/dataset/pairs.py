@@ -1,4 +1,4 @@
-"""The tables of pairs: connections and interactions."""
+"""The readers of connections and interactions."""
 
 from dataclasses import replace
 
@@ -6,13 +6,7 @@ import polars as pl
 
 from models.schema.columns import CREATED_AT_COLUMN
 from models.schema.event_kinds import EventKind
-from offline.dataset.cell_parsing import (
-    Cell,
-    id_cell,
-    meaning,
-    moment_cell,
-    read_cells,
-)
+from offline.dataset.cell_parsing import Cell, id_cell, meaning, read_cells, timestamp_cell
 from offline.dataset.table import RECORD, USER_ID, Table
 
 OTHER_ID, KIND, AT = "other_id", "kind", "at"
@@ -23,28 +17,28 @@ _CODES = {kind.word: int(kind) for kind in EventKind}
 def read_connections(table: Table) -> pl.DataFrame:
     """The friendships in the order of the file: `user_id`, `other_id` String, `created_at` Int64 epoch seconds or null.
 
-    Loops and repeats are still among them. Raises DatasetError about a missing column, a bad id, an unreadable cell.
+    Self-connections and duplicates are kept. Raises DatasetError for a missing column, a bad id or an unreadable cell.
     """
     table.require(USER_ID)
     table.require(OTHER_ID)
     dated = table.has(CREATED_AT_COLUMN)
     columns = [USER_ID, OTHER_ID, *([CREATED_AT_COLUMN] if dated else [])]
-    cells = [id_cell(USER_ID), id_cell(OTHER_ID), *([moment_cell(CREATED_AT_COLUMN)] if dated else [])]
+    cells = [id_cell(USER_ID), id_cell(OTHER_ID), *([timestamp_cell(CREATED_AT_COLUMN)] if dated else [])]
     pairs = read_cells(table, table.rows(columns), cells).drop(RECORD)
     return pairs if dated else pairs.with_columns(pl.lit(None, dtype=pl.Int64).alias(CREATED_AT_COLUMN))
 
 
 def read_interactions(table: Table) -> pl.DataFrame:
-    """What people did, in the order of the file.
+    """The interactions in the order of the file: `user_id`, `other_id` String, `kind` UInt8 code of EventKind, `at`
+    Int64 epoch seconds.
 
-    `user_id`, `other_id` String, `kind` UInt8 code of EventKind, `at` Int64 epoch seconds. Loops and
-    repeats are still among them. Raises DatasetError about a missing column, a bad id, an unknown kind, an unreadable
-    or empty cell.
+    Self-interactions and duplicates are kept. Raises DatasetError for a missing column, a bad id, an unknown kind, an
+    unreadable or empty cell.
     """
     columns = [USER_ID, OTHER_ID, KIND, AT]
     for column in columns:
         table.require(column)
     code = pl.col(KIND).replace_strict(_CODES, default=None, return_dtype=pl.UInt8)
     known = Cell(KIND, code, meaning(KIND).is_null(), f"is not a kind of event ({', '.join(_CODES)})")
-    filled = replace(moment_cell(AT), bad=meaning(AT).is_null())
+    filled = replace(timestamp_cell(AT), bad=meaning(AT).is_null())
     return read_cells(table, table.rows(columns), [id_cell(USER_ID), id_cell(OTHER_ID), known, filled]).drop(RECORD)

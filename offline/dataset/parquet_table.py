@@ -7,20 +7,14 @@ from typing import cast
 import polars as pl
 
 from models.errors import DatasetError
-from offline.dataset.table import (
-    RECORD,
-    Shape,
-    Table,
-    first_line,
-    null_if_empty,
-)
+from offline.dataset.table import RECORD, Shape, Table, first_line, null_if_empty
 
 EXACT_INTEGERS = 2.0**53
-"""below this, a float without a fraction is an integer that was stored as a float"""
+"""a float below this without a fraction is an integer that was stored as a float"""
 
 
 class ParquetTable(Table):
-    """Numbers, booleans and dates come as the text that a CSV file would have for them; NaN is an empty cell."""
+    """Reads numbers, booleans and dates as the text that a CSV file would hold; NaN is an empty cell."""
 
     def shapes(self) -> dict[str, Shape]:
         return {name: _shape(dtype) for name, dtype in self._schema.items()}
@@ -40,7 +34,7 @@ class ParquetTable(Table):
         frame = pl.scan_parquet(self.path, row_index_name=RECORD, glob=False)
         return frame.select(RECORD, *[_text(column, self._schema[column]) for column in columns])
 
-    def place(self, record: int) -> str:
+    def locate(self, record: int) -> str:
         return f"{self.path}, row {record + 1}"
 
     def diagnose(self, error: Exception) -> DatasetError:
@@ -77,13 +71,13 @@ def _scalar(cell: pl.Expr, dtype: pl.DataType) -> pl.Expr:
         integer = number.cast(pl.Int64, strict=False)
         return pl.when(whole).then(integer.cast(pl.String)).otherwise(number.cast(pl.String))
     if isinstance(dtype, pl.Datetime):
-        moment = cell.dt.convert_time_zone("UTC") if dtype.time_zone else cell
-        return moment.dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+        utc = cell.dt.convert_time_zone("UTC") if dtype.time_zone else cell
+        return utc.dt.strftime("%Y-%m-%dT%H:%M:%SZ")
     if isinstance(dtype, pl.Date):
         return cell.dt.strftime("%Y-%m-%d")
     return cell.cast(pl.String)
 
 
 def _inner(dtype: pl.List | pl.Array) -> pl.DataType:
-    """The type of the elements; Polars types it as a class or an instance, and a schema holds instances."""
+    """The type of the elements. Polars types it as a class or an instance; a schema holds instances."""
     return cast("pl.DataType", dtype.inner)

@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset directory, read once and checked; pairs still hold loops and repeats."""
+    """A dataset directory after parsing and validation; pairs still hold self-pairs and duplicates."""
 
     users: Users
     connections: pl.DataFrame
@@ -35,22 +35,21 @@ class Dataset:
     """`user_id`, `other_id` String, `kind` UInt8 code of models.schema.event_kinds.EventKind, `at` Int64 epoch
     seconds"""
     as_of: int
-    """the moment of the export in seconds since 1970 UTC, never after the start of the run"""
+    """time of the export in seconds since 1970 UTC, never after the start of the run"""
     reason_columns: list[str]
-    """the columns that may be told as a reason, by name"""
+    """the columns that may be shown as a reason, sorted by name"""
     is_dated: bool = False
-    """schema.toml says when the export was made"""
+    """whether schema.toml sets `as_of`"""
 
 
 def read_dataset(directory: Path, *, started_at: dt.datetime) -> Dataset:
-    """The dataset of a directory; nothing is written.
+    """Returns the dataset of a directory; writes nothing.
 
-    `started_at` is the start of the run, with a time zone. An export that claims to be later is taken as made then.
-    What was inferred and which columns are told as reasons is logged. Raises DatasetError with file, line, column and
-    value.
+    `started_at` is the start of the run, with a time zone; a later `as_of` is set back to it. Logs the inferred kinds
+    and the reason columns. Raises DatasetError with file, line, column and value.
     """
     if not directory.is_dir():
-        raise DatasetError(f"{directory} is no directory; it should hold users, connections and perhaps interactions")
+        raise DatasetError(f"{directory} is not a directory; name one with users, connections and any interactions")
     tables = {name: find_table(directory, name) for name in ("users", "connections", "interactions")}
     people, pairs, events = tables["users"], tables["connections"], tables["interactions"]
     if people is None or pairs is None:
@@ -69,7 +68,7 @@ def read_dataset(directory: Path, *, started_at: dt.datetime) -> Dataset:
 
 
 def find_table(directory: Path, name: str) -> Table | None:
-    """The table of a name, in whichever format it stands. Raises DatasetError where it stands in two."""
+    """The table of a name in any of FORMATS, or None. Raises DatasetError if two formats of it exist."""
     found = [path for suffix in FORMATS if (path := directory / f"{name}{suffix}").exists()]
     if len(found) > 1:
         raise DatasetError(f"{directory} holds {' and '.join(path.name for path in found)}: keep one")
@@ -77,7 +76,7 @@ def find_table(directory: Path, name: str) -> Table | None:
 
 
 def open_table(path: Path) -> Table:
-    """The table of a file, by its suffix. Raises DatasetError where it cannot be read or has another suffix."""
+    """The table of a file, chosen by suffix. Raises DatasetError if the file is unreadable or the suffix unknown."""
     if path.suffix not in FORMATS:
         raise DatasetError(f"{path}: a table is one of {', '.join(FORMATS)}")
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""schema.toml: the moment of the export, the kinds of columns, the columns told as a reason."""
+"""schema.toml: time of the export, kinds of columns, reason columns."""
 
 import datetime as dt
 import re
@@ -9,12 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import DatasetError
-from models.schema.columns import (
-    CREATED_AT_COLUMN,
-    FLAG_COLUMNS,
-    NAME_COLUMN,
-    Kind,
-)
+from models.schema.columns import CREATED_AT_COLUMN, FLAG_COLUMNS, NAME_COLUMN, Kind
 from offline.dataset.table import USER_ID
 from offline.dataset.timestamps import FIRST_SECOND, LAST_SECOND
 
@@ -23,21 +18,22 @@ _OWN_KINDS = {
     CREATED_AT_COLUMN: {Kind.TIMESTAMP, Kind.IGNORE},
     **{column: {Kind.CATEGORICAL, Kind.IGNORE} for column in FLAG_COLUMNS},
 }
-"""the kinds that may be declared for the columns with a meaning of their own, which keep it unless ignored"""
+"""the kinds that schema.toml may declare for the built-in columns; a built-in column keeps its meaning unless ignored
+"""
 
 
 @dataclass(frozen=True)
 class Schema:
-    """What schema.toml says; nothing where there is none."""
+    """The content of schema.toml; empty if there is no file."""
 
     path: Path
     as_of: int | None = None
-    """the moment of the export in seconds since 1970 UTC"""
+    """time of the export in seconds since 1970 UTC"""
     kinds: Mapping[str, Kind] = field(default_factory=dict)
     reasons: tuple[str, ...] | None = None
 
-    def place(self, key: str) -> str:
-        """The file and, where it is found, the line that speaks of a column, for a message."""
+    def locate(self, key: str) -> str:
+        """The file and, if found, the line that names a key, for an error message."""
         try:
             lines = self.path.read_text().splitlines()
         except OSError:
@@ -47,58 +43,58 @@ class Schema:
         return f"{self.path}, line {number}" if number else str(self.path)
 
     def refuse(self, key: str, fault: str) -> DatasetError:
-        """The error about something that the file says."""
-        return DatasetError(f"{self.place(key)}: {fault}")
+        """The DatasetError for a fault in the file."""
+        return DatasetError(f"{self.locate(key)}: {fault}")
 
 
 def read_schema(path: Path) -> Schema:
     """The schema of a dataset directory. Raises DatasetError with file, line, column and value."""
     schema = Schema(path)
     try:
-        said = tomllib.loads(path.read_bytes().decode())
+        document = tomllib.loads(path.read_bytes().decode())
     except FileNotFoundError:
         return schema
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise DatasetError(f"{path} cannot be read as TOML: {error}") from error
-    for key in said:
+    for key in document:
         if key not in ("as_of", "users", "reasons"):
             raise schema.refuse(key, f"{key!r} is unknown; the file has as_of, [users] and [reasons]")
-    kinds = _kinds(schema, said.get("users", {}))
-    return Schema(path, _as_of(schema, said.get("as_of")), kinds, _reasons(schema, said.get("reasons")))
+    kinds = _kinds(schema, document.get("users", {}))
+    return Schema(path, _as_of(schema, document.get("as_of")), kinds, _reasons(schema, document.get("reasons")))
 
 
-def _as_of(schema: Schema, said: Any) -> int | None:
-    if said is None:
+def _as_of(schema: Schema, value: Any) -> int | None:
+    if value is None:
         return None
     try:
-        seconds = _seconds(said)
+        seconds = _seconds(value)
     except (TypeError, ValueError, OverflowError):
         seconds = LAST_SECOND + 1
     if not FIRST_SECOND <= seconds <= LAST_SECOND:
-        raise schema.refuse("as_of", f"as_of: {said!r} is not a timestamp (ISO 8601 or epoch seconds)")
+        raise schema.refuse("as_of", f"as_of: {value!r} is not a timestamp (ISO 8601 or epoch seconds)")
     return seconds
 
 
-def _seconds(said: Any) -> int:
+def _seconds(value: Any) -> int:
     """Whole seconds since 1970 UTC of a TOML value; without an offset it is UTC."""
-    if isinstance(said, bool):
-        raise TypeError(said)
-    if isinstance(said, (int, float)):
-        return int(said // 1)
-    if isinstance(said, str):
-        said = dt.datetime.fromisoformat(said)
-    if isinstance(said, dt.date) and not isinstance(said, dt.datetime):
-        said = dt.datetime.combine(said, dt.time())
-    if not isinstance(said, dt.datetime):
-        raise TypeError(said)
-    return int((said if said.tzinfo else said.replace(tzinfo=dt.UTC)).timestamp() // 1)
+    if isinstance(value, bool):
+        raise TypeError(value)
+    if isinstance(value, (int, float)):
+        return int(value // 1)
+    if isinstance(value, str):
+        value = dt.datetime.fromisoformat(value)
+    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+        value = dt.datetime.combine(value, dt.time())
+    if not isinstance(value, dt.datetime):
+        raise TypeError(value)
+    return int((value if value.tzinfo else value.replace(tzinfo=dt.UTC)).timestamp() // 1)
 
 
-def _kinds(schema: Schema, said: Any) -> dict[str, Kind]:
-    if not isinstance(said, dict):
-        raise schema.refuse("users", f"users: {said!r} is not a table of columns and kinds")
+def _kinds(schema: Schema, value: Any) -> dict[str, Kind]:
+    if not isinstance(value, dict):
+        raise schema.refuse("users", f"users: {value!r} is not a table of columns and kinds")
     kinds = {}
-    for column, kind in said.items():
+    for column, kind in value.items():
         if kind not in list(Kind):
             known = ", ".join(Kind)
             raise schema.refuse(column, f"column {column!r}: {kind!r} is not a kind of column ({known})")
@@ -112,10 +108,10 @@ def _kinds(schema: Schema, said: Any) -> dict[str, Kind]:
     return kinds
 
 
-def _reasons(schema: Schema, said: Any) -> tuple[str, ...] | None:
-    if said is None:
+def _reasons(schema: Schema, value: Any) -> tuple[str, ...] | None:
+    if value is None:
         return None
-    columns = said["columns"] if isinstance(said, dict) and set(said) == {"columns"} else None
+    columns = value["columns"] if isinstance(value, dict) and set(value) == {"columns"} else None
     if not isinstance(columns, list) or not all(isinstance(column, str) for column in columns):
         raise schema.refuse("reasons", "[reasons] holds one list of column names, columns = [...]")
     return tuple(dict.fromkeys(columns))

@@ -1,11 +1,11 @@
-"""Moments in time from text: ISO 8601 or epoch seconds."""
+"""Parsing of timestamps: ISO 8601 or epoch seconds."""
 
 from collections.abc import Callable
 
 import polars as pl
 
 FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799
-"""the years 1 to 9999: a number of milliseconds falls outside, and is refused instead of misread"""
+"""the years 1 to 9999: epoch milliseconds fall outside and are rejected instead of misread"""
 
 _PLAIN = "%Y-%m-%dT%H:%M:%S"
 _ISO = (
@@ -16,7 +16,7 @@ _ISO = (
 
 
 def seconds_of(texts: pl.Series) -> pl.Series:
-    """Whole seconds since 1970 UTC, Int64, rounded down; null where a text is no moment of the years 1 to 9999.
+    """Whole seconds since 1970 UTC, Int64, rounded down; null if a text is not a timestamp of the years 1 to 9999.
 
     A time of day without an offset is UTC.
     """
@@ -26,14 +26,14 @@ def seconds_of(texts: pl.Series) -> pl.Series:
 
 
 def iso_seconds(texts: pl.Series) -> pl.Series:
-    """The same for ISO 8601 alone: a number is null."""
+    """Like `seconds_of` for ISO 8601 alone: a number is null."""
     stripped = texts.str.strip_chars()
     plain = stripped.str.strip_suffix("Z").str.to_datetime(_PLAIN, strict=False, time_unit="ms").dt.epoch("s")
     return _in_range(_where_null(plain, stripped, _written_out))
 
 
 def _written_out(texts: pl.Series) -> pl.Series:
-    """Seconds of any spelling that _ISO takes, part by part."""
+    """Seconds of any spelling that _ISO matches."""
     parts = texts.str.extract_groups(_ISO).struct.unnest()
     hour, minute, second, ahead, behind = (
         pl.col(name).cast(pl.Int64).fill_null(0) for name in ("hour", "minute", "second", "ahead", "behind")
@@ -55,6 +55,6 @@ def _in_range(seconds: pl.Series) -> pl.Series:
 
 
 def _where_null(found: pl.Series, texts: pl.Series, parse: Callable[[pl.Series], pl.Series]) -> pl.Series:
-    """What was found, and where that is null and the text is not, what `parse` makes of the text."""
+    """`found`, with nulls replaced by `parse(text)`."""
     left = found.is_null() & texts.is_not_null()
     return found.scatter(left.arg_true(), parse(texts.filter(left))) if left.any() else found

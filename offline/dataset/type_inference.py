@@ -1,4 +1,4 @@
-"""The kind of a column that no schema names, from its name and all its values."""
+"""Infers the kind of a column without a declared kind from its name and values."""
 
 import re
 from collections.abc import Callable
@@ -11,16 +11,16 @@ from offline.dataset.table import Shape
 from offline.dataset.timestamps import iso_seconds
 
 SET_SHARE = 0.05
-"""from this share of cells with a `|` on, a column of a CSV file is a set"""
+"""least share of cells with a `|` from which a CSV column is a set"""
 FEW_VALUES = 20
 REPEATED = 20
-"""integers are codes where there are at most FEW_VALUES of them, or each stands REPEATED times on average"""
+"""integers are codes if there are at most FEW_VALUES of them, or each occurs REPEATED times on average"""
 TEXT_WORDS = 4
-"""words stand in a free text on average; its texts are mostly different"""
-FIRST_MOMENT, LAST_MOMENT = 10**8, 10**10
-"""integers under the name of a moment are epoch seconds between these (1973 to 2286)"""
+"""mean words a cell from which a column is free text, if most of its texts are distinct"""
+FIRST_TIMESTAMP, LAST_TIMESTAMP = 10**8, 10**10
+"""integers in a column with a timestamp's name are epoch seconds between these (1973 to 2286)"""
 
-_MOMENT_WORDS = {"at", "time", "date", "timestamp", "since", "on"}
+_TIMESTAMP_WORDS = {"at", "time", "date", "timestamp", "since", "on"}
 _CODE_WORDS = {"id", "code", "zip", "postcode", "year"}
 _QUANTITY_WORDS = {"age", "count", "score", "height", "weight", "income", "salary", "price", "rate", "total", "number"}
 _REASON_STEMS = re.compile(r"compan(y|ies)|school|universit(y|ies)", re.IGNORECASE)
@@ -29,10 +29,10 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
 def infer_kind(column: str, cells: pl.Series, shape: Shape, *, splits_sets: bool) -> Kind:
-    """The kind of a column; its cells are String, or lists, in any order, null where empty.
+    """The kind of a column; its cells are String, or lists, in any order, null if empty.
 
-    A column without any value is ignored. The same texts get the same kind whatever the format of the file, except that
-    only a CSV file has sets separated by `|`.
+    A column without a value is ignored. The kind does not depend on the file format, except that only CSV has sets
+    separated by `|`.
     """
     filled = cells.drop_nulls()
     if filled.is_empty():
@@ -70,15 +70,15 @@ def infer_kind(column: str, cells: pl.Series, shape: Shape, *, splits_sets: bool
 
 
 def default_reasons(kinds: dict[str, Kind]) -> list[str]:
-    """The columns that may be told as a reason where nobody says which: companies, schools, universities and cities.
+    """The reason columns if schema.toml names none: companies, schools, universities and cities.
 
-    `city` has to be a word of the name: ethnicity is nobody's reason.
+    `city` has to be a word of the name, so that `ethnicity` does not match.
     """
     return [column for column, kind in kinds.items() if kind in REASON_KINDS and _is_reason(column)]
 
 
 def _all(parse: Callable[[pl.Series], pl.Series], texts: pl.Series) -> bool:
-    """Whether every text can be parsed; most columns are told by their first texts."""
+    """Whether every text can be parsed; the first texts decide for most columns."""
     return all(not parse(some).null_count() for some in (texts.head(100), texts))
 
 
@@ -86,7 +86,7 @@ def _kind_of_numbers(column: str, found: dict[str, float], filled: int) -> Kind:
     words = _words(column)
     if not found["integers"]:
         return Kind.NUMERIC
-    if words & _MOMENT_WORDS and found["lowest"] >= FIRST_MOMENT and found["highest"] <= LAST_MOMENT:
+    if words & _TIMESTAMP_WORDS and found["lowest"] >= FIRST_TIMESTAMP and found["highest"] <= LAST_TIMESTAMP:
         return Kind.TIMESTAMP
     if found["padded"] or words & _CODE_WORDS or _is_reason(column):
         return Kind.CATEGORICAL
@@ -100,5 +100,5 @@ def _is_reason(column: str) -> bool:
 
 
 def _words(column: str) -> set[str]:
-    """The words of a name in lower case: of home_city as of homeCity."""
+    """The words of a column name in lower case: `home_city` and `homeCity` give the same."""
     return {word.lower() for word in _WORD.findall(column)}

@@ -6,50 +6,34 @@ from dataclasses import dataclass
 import polars as pl
 
 from models.errors import DatasetError
-from models.schema.columns import (
-    CREATED_AT_COLUMN,
-    FLAG_COLUMNS,
-    NAME_COLUMN,
-    Kind,
-)
-from offline.dataset.cell_parsing import (
-    Cell,
-    cell_of,
-    id_cell,
-    read_cells,
-    truth_cell,
-)
+from models.schema.columns import CREATED_AT_COLUMN, FLAG_COLUMNS, NAME_COLUMN, Kind
+from offline.dataset.cell_parsing import Cell, boolean_cell, cell_of, id_cell, read_cells
 from offline.dataset.schema import Schema
-from offline.dataset.table import (
-    RECORD,
-    USER_ID,
-    Shape,
-    Table,
-)
+from offline.dataset.table import RECORD, USER_ID, Shape, Table
 from offline.dataset.type_inference import infer_kind
 
 
 @dataclass(frozen=True)
 class Users:
-    """Every person of the users file once."""
+    """Every user of the users file, once."""
 
     frame: pl.DataFrame
-    """`user_id`, then the columns that are read, by name: String for categories, texts and the name, sorted
-    List(String) for sets, Float64 for numbers, Int64 epoch seconds for timestamps, Struct(lat, lon) Float64 for
-    places, Boolean for the columns of models.schema.columns.FLAG_COLUMNS; null where missing"""
+    """`user_id`, then the parsed columns by name: String for categories, texts and the name, sorted List(String) for
+    sets, Float64 for numbers, Int64 epoch seconds for timestamps, Struct(lat, lon) Float64 for locations, Boolean for
+    the columns of models.schema.columns.FLAG_COLUMNS; null if missing"""
     kinds: Mapping[str, Kind]
-    """the columns that are features; the name and the flags are none"""
+    """the feature columns, so neither the name nor the flags"""
     inferred: Mapping[str, Kind]
     """the kinds that were inferred, `ignore` included"""
     duplicates: int
-    """repeated rows that were dropped"""
+    """duplicate rows that were dropped"""
 
 
 def read_users(table: Table, schema: Schema) -> Users:
-    """The users of a table, read as the schema says and as inferred where it does not.
+    """The users of a table, by the declared kinds and by inferred kinds for the other columns.
 
-    Raises DatasetError about an unknown column of the schema, a bad id, an unreadable cell, or a user who stands there
-    twice with different values.
+    Raises DatasetError for an unknown column of the schema, a bad id, an unreadable cell, or a user with two different
+    rows.
     """
     table.require(USER_ID)
     shapes = table.shapes()
@@ -60,7 +44,7 @@ def read_users(table: Table, schema: Schema) -> Users:
     wanted = [column for column in sorted(shapes) if column != USER_ID and kinds.get(column) is not Kind.IGNORE]
     for column in wanted:
         if shapes[column] is Shape.OTHER:
-            what = "objects or nested values, which no kind reads"
+            what = "objects or nested values, which no kind can parse"
             raise DatasetError(f'{table.path}, column {column!r}: holds {what}; declare it "ignore"')
     raw = table.collect(table.rows([USER_ID, *wanted]))
     inferred = {
@@ -78,28 +62,28 @@ def read_users(table: Table, schema: Schema) -> Users:
 
 
 def _own_kinds(schema: Schema, shapes: Mapping[str, Shape]) -> dict[str, Kind]:
-    """The kinds of the columns with a meaning of their own, unless the schema ignores them."""
+    """The kinds of the built-in columns, unless the schema ignores them."""
     own = {NAME_COLUMN: Kind.TEXT, CREATED_AT_COLUMN: Kind.TIMESTAMP} | dict.fromkeys(FLAG_COLUMNS, Kind.CATEGORICAL)
     return {column: kind for column, kind in own.items() if column in shapes and column not in schema.kinds}
 
 
 def _cell(column: str, kind: Kind, shape: Shape, table: Table) -> Cell:
     if column in FLAG_COLUMNS and shape is Shape.TEXT:
-        return truth_cell(column)
+        return boolean_cell(column)
     return cell_of(kind, column, shape, splits_sets=table.splits_sets)
 
 
 def _without_repeats(table: Table, users: pl.DataFrame) -> pl.DataFrame:
-    """The users less the rows that repeat an earlier one. Raises DatasetError where a repeat says something else."""
+    """The users without duplicate rows. Raises DatasetError if a duplicate has different values."""
     repeated = users.filter(pl.col(USER_ID).is_duplicated())
     if repeated.is_empty():
         return users
-    said = [column for column in users.columns if column != RECORD]
-    versions = repeated.unique(said, keep="first", maintain_order=True)
+    compared = [column for column in users.columns if column != RECORD]
+    versions = repeated.unique(compared, keep="first", maintain_order=True)
     conflict = versions.filter(pl.col(USER_ID).is_duplicated()).sort(RECORD)
     if conflict.height:
         user_id = conflict[USER_ID].item(0)
         first, second, *_ = conflict.filter(pl.col(USER_ID) == user_id)[RECORD]
-        other = f"{user_id!r} stands here with other values than in {table.place(first)}"
-        raise DatasetError(f"{table.place(second)}, column {USER_ID!r}: {other}")
+        other = f"{user_id!r} has other values here than in {table.locate(first)}"
+        raise DatasetError(f"{table.locate(second)}, column {USER_ID!r}: {other}")
     return users.unique(USER_ID, keep="first", maintain_order=True)

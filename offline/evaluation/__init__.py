@@ -1,1 +1,1 @@
-"""Metrics, classic baselines, report and gate."""
+"""Metrics, baselines, the report and the quality gate."""

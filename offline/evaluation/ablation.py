@@ -1,7 +1,7 @@
-"""What each part of the system is worth: the same lists made without it.
+"""Ablation: the system's lists without one of its parts.
 
-Nothing is learnt anew. A feature left out is set to its mean over the viewer's candidates, a source left out takes the
-candidates with it that no other source found.
+Nothing is trained again. A removed feature is set to its mean over the viewer's candidates. A removed source loses the
+candidates that no other source found.
 """
 
 import dataclasses
@@ -14,12 +14,7 @@ from numpy.typing import NDArray
 from models.candidates.generator import CandidateGenerator
 from models.ranker.ranker import FALLBACK, PersonTables, Ranker
 from models.schema.candidate_sources import Source
-from models.schema.pair_features import (
-    AFFINITY,
-    EMBEDDING,
-    SMOOTH,
-    SPECTRAL,
-)
+from models.schema.pair_features import EMBEDDING, PROFILE_AFFINITY, SMOOTH, SPECTRAL
 from models.version.candidate_block import Block
 
 WITHOUT_EMBEDDINGS = "without embeddings"
@@ -30,8 +25,8 @@ HEAD_ALONE = "head alone, no towers"
 PRERANK_ALONE = "cheap score alone"
 
 
-class Silent(NamedTuple):
-    """A version's tables whose candidate tower says nothing."""
+class ZeroCandidateVectors(NamedTuple):
+    """The tables of a version with all vectors of the candidate tower zero."""
 
     candidate_vectors: NDArray[np.float32]
     tower_inputs: NDArray[np.float16]
@@ -41,13 +36,13 @@ class Silent(NamedTuple):
 def ablated_lists(
     generator: CandidateGenerator, ranker: Ranker, tables: PersonTables, users: NDArray[np.int64], length: int
 ) -> dict[str, NDArray[np.int32]]:
-    """By part, the best `length` candidates of `users` (U,) without it, (U, length) int32, -1 past the last."""
-    silent = Silent(np.zeros_like(tables.candidate_vectors), tables.tower_inputs, tables.statistics)
+    """For each removed part the best `length` candidates of `users` (U,), (U, length) int32, -1 past the last."""
+    zeroed = ZeroCandidateVectors(np.zeros_like(tables.candidate_vectors), tables.tower_inputs, tables.statistics)
     lists: dict[str, NDArray[np.int32]] = {}
     at = 0
     for pools in generator.batches(users):
         for block in pools.blocks():
-            for name, rows in _variants(block, ranker, tables, silent):
+            for name, rows in _variants(block, ranker, tables, zeroed):
                 kept = lists.setdefault(name, np.full((len(users), length), -1, np.int32))
                 kept[at, : min(length, len(rows))] = rows[:length]
             at += 1
@@ -55,16 +50,16 @@ def ablated_lists(
 
 
 def _variants(
-    block: Block, ranker: Ranker, tables: PersonTables, silent: PersonTables
+    block: Block, ranker: Ranker, tables: PersonTables, zeroed: PersonTables
 ) -> Iterator[tuple[str, NDArray[np.uint32]]]:
-    """The candidates of one viewer in the order of each variant, best first."""
+    """Yields each variant's name and its ranking of one viewer's candidates, best first."""
 
-    def by_ranker(changed: Block, said: PersonTables = tables) -> NDArray[np.uint32]:
-        return changed.rows[np.argsort(-ranker.logits(said, changed), kind="stable")]
+    def by_ranker(changed: Block, used: PersonTables = tables) -> NDArray[np.uint32]:
+        return changed.rows[np.argsort(-ranker.logits(used, changed), kind="stable")]
 
     embedding = _neutral(_without_source(block, Source.EMBEDDING), EMBEDDING)
-    yield WITHOUT_EMBEDDINGS, by_ranker(embedding, silent)
-    yield WITHOUT_PROFILE, by_ranker(_neutral(_without_source(block, Source.SAME_ATTRIBUTES), AFFINITY))
+    yield WITHOUT_EMBEDDINGS, by_ranker(embedding, zeroed)
+    yield WITHOUT_PROFILE, by_ranker(_neutral(_without_source(block, Source.SAME_ATTRIBUTES), PROFILE_AFFINITY))
     yield WITHOUT_SPECTRUM, by_ranker(_neutral(block, SPECTRAL, SMOOTH))
     for source in Source:
         yield f"without {str(source.name).lower()}", by_ranker(_without_source(block, source))
@@ -72,12 +67,12 @@ def _variants(
         query = ranker.query(tables.tower_inputs[block.viewer].astype(np.float32))
         product = tables.candidate_vectors[block.rows] @ query
         yield PRODUCT_ALONE, block.rows[np.argsort(-product, kind="stable")]
-        yield HEAD_ALONE, by_ranker(block, silent)
+        yield HEAD_ALONE, by_ranker(block, zeroed)
     yield PRERANK_ALONE, block.rows
 
 
 def _neutral(block: Block, *features: int) -> Block:
-    """The block with features that tell no candidate from another."""
+    """The block with these features constant."""
     codes = block.codes.copy()
     for feature in features:
         codes[feature] = round(float(block.codes[feature].mean())) if len(block) else 0
@@ -85,7 +80,7 @@ def _neutral(block: Block, *features: int) -> Block:
 
 
 def _without_source(block: Block, source: Source) -> Block:
-    """The block without the candidates that this source alone found, its bit taken off the others."""
+    """The block without the candidates that only this source found, and without its bit."""
     left = block.sources & np.uint8(~source & 0xFF)
     kept = left != 0
     return dataclasses.replace(

@@ -1,4 +1,4 @@
-"""The classic ways of suggesting friends, each by full ranking over everybody who may be suggested."""
+"""Baselines of friend suggestion, each by full ranking over all suggestible users."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -12,9 +12,9 @@ from offline.evaluation.full_ranking import FullRanking
 RESTART = 0.15
 STEPS = 12
 BATCH_CELLS = 1 << 22
-"""scores of (users, everybody) held at once"""
+"""(user, candidate) scores held at once"""
 MOST_AT_ONCE = 256
-"""users of one batch at most"""
+"""most users of one batch"""
 
 POPULARITY = "popularity"
 COMMON_NEIGHBOURS = "common_neighbours"
@@ -27,7 +27,7 @@ BASELINES = (POPULARITY, COMMON_NEIGHBOURS, ADAMIC_ADAR, RESOURCE_ALLOCATION, JA
 Lists = NDArray[np.int32]
 Floats = NDArray[np.float64]
 Scored = Iterator[tuple[NDArray[np.int32], NDArray[np.float64]]]
-"""for each user of a batch the rows that have a score, and the scores"""
+"""for each user of a batch the rows that have a score, and their scores"""
 
 
 def baseline_lists(
@@ -39,10 +39,10 @@ def baseline_lists(
     suggestible: NDArray[np.bool_] | None = None,
     methods: Sequence[str] = BASELINES,
 ) -> dict[str, Lists]:
-    """By method the best `limit` rows for each of `users` (U,): (U, limit) int32, -1 where there are fewer.
+    """For each method the best `limit` rows for each of `users` (U,): (U, limit) int32, -1 past the last.
 
-    Who is left out and how ties are broken is in FullRanking. Rows whose score is 0 are not ranked, except by
-    popularity. Holds BATCH_CELLS scores at once, whatever the number of users.
+    FullRanking says which rows are excluded and how ties break. Rows with score 0 are not ranked, except by popularity.
+    Holds BATCH_CELLS scores at once, whatever the number of users.
     """
     ranking = FullRanking(graph, known, suggestible, limit)
     lists = {method: np.full((len(users), limit), -1, np.int32) for method in methods}
@@ -68,9 +68,9 @@ def popular_of_group(
     known: Graph | None = None,
     suggestible: NDArray[np.bool_] | None = None,
 ) -> Lists:
-    """The best connected of each user's own group: (U, limit) int32, -1 where there are fewer.
+    """The rows with the most friends in each user's own group: (U, limit) int32, -1 past the last.
 
-    `groups` (n,) are codes from 0, -1 for nobody's group. Who has no friend is not ranked.
+    `groups` (n,) are codes from 0, -1 for no group. Rows without a friend are not ranked.
     """
     ranking = FullRanking(graph, known, suggestible, limit)
     order = np.argsort(groups, kind="stable").astype(np.int32)
@@ -86,33 +86,35 @@ def popular_of_group(
 
 
 def baseline_scores(graph: Graph, users: NDArray[np.int64], others: NDArray[np.int32], method: str) -> Floats:
-    """Scores (U, c) of each user (U,) with each of her `others` (U, c) by one method but popularity; 0 for row -1."""
+    """Scores (U, c) of the pairs of each user (U,) and their `others` (U, c), by a method other than popularity; 0 for
+    row -1.
+    """
     scores, scorer = np.zeros(others.shape), _scorers(graph)[method]
     of_row = np.zeros(graph.n + 1)
     for start, batch in batches(users, graph.n):
         for at, (rows, found) in enumerate(scorer(batch), start):
             of_row[rows] = found
-            scores[at] = of_row[others[at]]  # row -1 reads the last place, which nobody has
+            scores[at] = of_row[others[at]]  # row -1 reads the spare last cell
             of_row[rows] = 0
     return scores
 
 
 def batches(users: NDArray[np.int64], n: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """Users in batches whose scores with everybody stay within BATCH_CELLS, each with where it starts."""
+    """Yields (start, users) batches whose scores fit into BATCH_CELLS."""
     size = int(np.clip(BATCH_CELLS // max(n, 1), 1, MOST_AT_ONCE))
     for start in range(0, len(users), size):
         yield start, users[start : start + size]
 
 
 def _scorers(graph: Graph) -> dict[str, Callable[[NDArray[np.int64]], Scored]]:
-    """By method, what scores everybody for a batch of users.
+    """For each method, a function that scores all rows for a batch of users.
 
-    Common neighbours; Adamic–Adar (2003); resource allocation (Zhou, Lu, Zhang 2009); Jaccard; personalised PageRank
-    by power iteration (Page and others 1999; Haveliwala 2002).
+    Common neighbours; Adamic–Adar (2003); resource allocation (Zhou, Lu, Zhang 2009); Jaccard; personalised PageRank by
+    power iteration (Page and others 1999; Haveliwala 2002).
     """
     degrees = graph.degrees.astype(np.float64)
     friends = sparse.csr_array((np.ones(len(graph.indices)), graph.indices, graph.indptr), shape=(graph.n, graph.n))
-    # a friend with no other friend is nobody's mutual friend, so her weight is of no account
+    # a friend of degree 1 is no mutual friend, so its weight is never used; 2 keeps the formulas finite
     connected = np.maximum(degrees, 2)
 
     def through(weights: NDArray[np.float64]) -> Callable[[NDArray[np.int64]], Scored]:
@@ -146,7 +148,9 @@ def _rows_of(scores: sparse.csr_array) -> Scored:
 
 
 def _pageranks(walk: sparse.csr_array, users: NDArray[np.int64]) -> Scored:
-    """Where a walker from each user is after STEPS steps, who starts again with probability RESTART at each."""
+    """Yields all rows and the distribution of a walk from each user after STEPS steps that restarts with chance
+    RESTART.
+    """
     start = np.zeros((walk.shape[0], len(users)), np.float32)
     start[users, np.arange(len(users))] = 1
     place = start

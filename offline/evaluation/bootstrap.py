@@ -1,4 +1,4 @@
-"""How sure a mean over users is: the percentile bootstrap (Efron, Tibshirani 1993), paired across methods."""
+"""Confidence intervals of means over users: the percentile bootstrap (Efron, Tibshirani 1993), paired by user."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ Floats = NDArray[np.float64]
 
 
 class Interval(BaseModel):
-    """A figure and the interval that holds it 95 times of a hundred."""
+    """A figure and its confidence interval at LEVEL."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -25,9 +25,9 @@ class Interval(BaseModel):
 
 
 def resampled_means(values: Floats, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
-    """Means of (U, c) figures over users drawn with replacement, (resamples, c); every column by the same draws.
+    """Means (resamples, c) of (U, c) figures over users drawn with replacement; every column uses the same draws.
 
-    Raises ValueError where there is no user.
+    Raises ValueError if there is no user.
     """
     users = len(values)
     if not users:
@@ -51,11 +51,11 @@ def interval(value: float, resampled: Floats) -> Interval:
 
 
 def ratio_interval(value: float, base: float, values: Floats, bases: Floats) -> Interval | None:
-    """Ratio of two means with its interval from the same resamples, (resamples,) each; None where the base is 0.
+    """Ratio of two means with its interval from paired resamples, (resamples,) each; None if the base is 0.
 
-    Resamples whose base is 0 have no ratio and are left out.
+    Resamples with a base of 0 have no ratio and are skipped.
     """
     if base <= 0:
         return None
-    told = bases > 0
-    return interval(value / base, values[told] / bases[told])
+    defined = bases > 0
+    return interval(value / base, values[defined] / bases[defined])

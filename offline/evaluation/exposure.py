@@ -1,4 +1,4 @@
-"""Who is shown: how many people, how evenly, and how popular they are."""
+"""Exposure: how many users the lists show, how evenly, and how popular they are."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,22 +6,22 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Exposure(BaseModel):
-    """What one method's lists show of everybody who may be shown."""
+    """The exposure of one method's lists."""
 
     model_config = ConfigDict(frozen=True)
 
     coverage: float
-    """share of the people who stand in some list"""
+    """share of the suggestible users that appear in a list"""
 
     gini: float
-    """inequality of how often each is shown: 0 all as often, towards 1 a few alone"""
+    """inequality of how often each is shown: 0 if all as often, towards 1 if a few alone"""
 
     mean_degree: float
-    """friends that a shown person has, over all places of all lists"""
+    """mean friends of the shown users, over all positions of all lists"""
 
 
 def exposure(lists: NDArray[np.int32], degrees: NDArray[np.int32], shown: NDArray[np.bool_] | None = None) -> Exposure:
-    """The exposure that lists (U, k) give, -1 for an empty place; `shown` (n,) says who may be, default everybody."""
+    """The exposure of lists (U, k), -1 for an empty position; `shown` (n,) marks the suggestible users, default all."""
     n = len(degrees)
     listed = lists[lists >= 0]
     times = np.bincount(listed, minlength=n)
@@ -34,7 +34,7 @@ def exposure(lists: NDArray[np.int32], degrees: NDArray[np.int32], shown: NDArra
 
 
 def gini(amounts: NDArray[np.integer]) -> float:
-    """The Gini coefficient of (m,) amounts, none negative; 0 where there is nothing to share (Gini 1912)."""
+    """The Gini coefficient of (m,) amounts, none negative; 0 if all are 0 (Gini 1912)."""
     total, m = float(amounts.sum()), len(amounts)
     if not total:
         return 0.0

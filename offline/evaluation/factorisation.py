@@ -1,4 +1,4 @@
-"""Alternating least squares on the friendships, by the library `implicit`."""
+"""Alternating least squares on the friendships, with the library `implicit`."""
 
 from importlib.util import find_spec
 
@@ -14,13 +14,13 @@ ALS = "als_128"
 FACTORS = 128
 REGULARISATION = 0.1
 CONFIDENCE = 20.0
-"""weight of a friendship against a pair that is none; the library's 1 finds a quarter to a half less where people have
-few friends"""
-MISSING = "needs the package implicit, which the extra dev brings"
+"""weight of a friendship against a pair that is none; the library's default of 1 finds a quarter to a half less if
+users have few friends"""
+MISSING = "needs the package implicit: install the extra dev"
 
 
 def is_installed() -> bool:
-    """Whether the library is there."""
+    """Whether `implicit` can be imported."""
     return find_spec("implicit") is not None
 
 
@@ -33,10 +33,10 @@ def als_lists(
     suggestible: NDArray[np.bool_] | None = None,
     threads: int = 0,
 ) -> NDArray[np.int32]:
-    """The best `limit` rows for each of `users` (U,) by full ranking, (U, limit) int32, -1 where there are fewer.
+    """The best `limit` rows for each of `users` (U,) by full ranking, (U, limit) int32, -1 past the last.
 
-    Implicit-feedback matrix factorisation (Hu, Koren, Volinsky 2008) of the adjacency. `threads` 0 takes all cores.
-    Raises ImportError where the library is missing.
+    Implicit-feedback matrix factorisation (Hu, Koren, Volinsky 2008) of the adjacency. `threads` 0 uses all cores.
+    Raises ImportError if the library is missing.
     """
     from implicit.als import AlternatingLeastSquares
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
@@ -46,17 +46,17 @@ def als_lists(
         return lists
     ones = np.ones(len(graph.indices), np.float32)
     friends = sparse.csr_matrix((ones, graph.indices, graph.indptr.astype(np.int32)), shape=(graph.n, graph.n))
-    with threadpool_limits(1, "blas"):  # the library runs its own threads and is slowed down by those of BLAS
+    with threadpool_limits(1, "blas"):  # the library runs its own threads; those of BLAS slow it down
         model = AlternatingLeastSquares(
             factors=FACTORS, regularization=REGULARISATION, alpha=CONFIDENCE, random_state=0, num_threads=threads
         )
         model.fit(friends, show_progress=False)
     ranking = FullRanking(graph, known, suggestible, limit)
-    everybody = np.arange(graph.n, dtype=np.int32)
+    every_row = np.arange(graph.n, dtype=np.int32)
     for start, batch in batches(users, graph.n):
         scores = model.user_factors[batch] @ model.item_factors.T
         for at, user in enumerate(batch):
-            # who has no friend has no factors: all her scores are 0, and none is a suggestion
-            rows = ranking.best(int(user), everybody, scores[at], -np.inf if graph.degrees[user] else 0)
+            # a user without friends has no factors: all scores are 0, and none is ranked
+            rows = ranking.best(int(user), every_row, scores[at], -np.inf if graph.degrees[user] else 0)
             lists[start + at, : len(rows)] = rows
     return lists

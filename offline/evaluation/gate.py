@@ -1,25 +1,25 @@
-"""The quality gate: whether a version may be published."""
+"""The quality gate decides whether a version may be published."""
 
 from models.errors import GateRefusedError
 from offline.evaluation.bootstrap import Interval
 from offline.evaluation.report import Ratio, Report
 
 LEAST_USERS = 50
-"""judged users below which no difference can be told from noise"""
+"""fewest evaluated users for the gate to compare; below, no difference can be told from noise"""
 
 
 def check(report: Report, previous: Ratio | None = None) -> str:
-    """Lets a version through and says on what grounds, in one line.
+    """Returns one line with the grounds for passing a version.
 
-    `previous` is the ratio of the active version. Raises GateRefusedError where recall@20 or NDCG@20 is clearly below
-    resource allocation's (the ratio's interval ends below 1) or its ratio clearly below the active version's (its
-    interval ends where that one's has not begun).
+    `previous` is the ratio of the active version. Raises GateRefusedError if recall@20 or NDCG@20 is clearly below
+    resource allocation's (the ratio's interval ends below 1), or its ratio is clearly below the active version's (its
+    interval ends before that one's begins).
     """
     if report.users < LEAST_USERS:
-        return f"too few users to judge by: {report.users} have a held-out friendship, {LEAST_USERS} are needed"
+        return f"too few users to compare: {report.users} have a held-out friendship, {LEAST_USERS} are needed"
     if report.ratio is None:
         return "nothing to compare with: resource allocation found none of the held-out friendships"
-    told = []
+    grounds = []
     for metric, ratio, before in _metrics(report.ratio, previous):
         if ratio.high < 1:
             raise GateRefusedError(
@@ -28,11 +28,11 @@ def check(report: Report, previous: Ratio | None = None) -> str:
             )
         if before is not None and ratio.high < before.low:
             raise GateRefusedError(
-                f"the quality gate refused to publish: {metric} is {ratio} times that of resource allocation where "
-                f"the active version had {before}, over {report.users} users; publish it all the same with --force"
+                f"the quality gate refused to publish: {metric} is {ratio} times that of resource allocation, but "
+                f"{before} in the active version, over {report.users} users; publish it all the same with --force"
             )
-        told.append(f"{metric} {ratio}" + ("" if before is None else f" after {before}"))
-    return f"times resource allocation over {report.users} users: {', '.join(told)}"
+        grounds.append(f"{metric} {ratio}" + ("" if before is None else f" after {before}"))
+    return f"times resource allocation over {report.users} users: {', '.join(grounds)}"
 
 
 def _metrics(ratio: Ratio, previous: Ratio | None) -> list[tuple[str, Interval, Interval | None]]:

@@ -1,4 +1,4 @@
-"""Held-out friendships against sampled pairs that are none: the two-class view of link prediction, easy and hard."""
+"""Link prediction as two classes: held-out friendships against sampled negatives, random and hard."""
 
 from collections.abc import Sequence
 
@@ -9,19 +9,19 @@ from pydantic import BaseModel, ConfigDict
 from models.graph import Graph
 
 NEGATIVES = 50
-"""sampled for each user"""
+"""negatives sampled for each user"""
 
 
 class PairQuality(BaseModel):
-    """Means over users: how well the friendships that came about are told from pairs that did not."""
+    """Means over users: how well scores separate held-out friendships from negatives."""
 
     model_config = ConfigDict(frozen=True)
 
     auc: float
-    """share of (friendship, other pair) in the right order, half for a tie"""
+    """share of (friendship, negative) in the right order, half for a tie"""
 
     mrr: float
-    """one over the rank of a friendship among the other pairs; in the middle of those it ties with"""
+    """one over the rank of a friendship among the negatives; ties count half"""
 
 
 def random_negatives(
@@ -33,16 +33,16 @@ def random_negatives(
     suggestible: NDArray[np.bool_] | None = None,
     seed: int = 0,
 ) -> NDArray[np.int32]:
-    """For each of `users` (U,) strangers drawn evenly without repeats, (U, count) int32; -1 where there are fewer.
+    """For each of `users` (U,) strangers drawn evenly without repeats, (U, count) int32; -1 past the last.
 
-    A stranger is somebody else, a friend neither in `graph` nor in `held_out`.
+    A stranger is another user who is a friend neither in `graph` nor in `held_out`.
     """
     random = np.random.default_rng(seed)
     drawn = np.full((len(users), count), -1, np.int32)
     pool = np.arange(graph.n) if suggestible is None else np.flatnonzero(suggestible)
     for at, user in enumerate(users):
         friends = np.concatenate([[user], graph.neighbours(int(user)), held_out.neighbours(int(user))])
-        # that many are surely enough, since no more of them than the friends fall away
+        # at most the user and their friends are dropped, so this many suffice
         first = random.choice(pool, min(count + len(friends), len(pool)), replace=False)
         strangers = first[~np.isin(first, friends)][:count]
         drawn[at, : len(strangers)] = strangers
@@ -52,13 +52,13 @@ def random_negatives(
 def hard_negatives(
     lists: Sequence[NDArray[np.int32]], held_out: Graph, users: NDArray[np.int64], count: int = NEGATIVES
 ) -> NDArray[np.int32]:
-    """For each of `users` (U,) the strangers whom the heuristics like best, (U, count) int32; -1 where there are fewer.
+    """For each of `users` (U,) the strangers that the heuristics rank best, (U, count) int32; -1 past the last.
 
-    `lists` are the full rankings (U, k) of the heuristics; a stranger stands by the best place that any of them gives
-    her, the earlier list first (after HeaRT: Li and others 2023, who rank by several heuristics at once).
+    `lists` are the full rankings (U, k) of the heuristics. A stranger ranks by their best position in any of them, the
+    earlier list first (after HeaRT: Li and others 2023, who rank by several heuristics at once).
     """
     chosen = np.full((len(users), count), -1, np.int32)
-    merged = np.stack(lists, axis=2).reshape(len(users), -1)  # by place, then by list
+    merged = np.stack(lists, axis=2).reshape(len(users), -1)  # by position, then by list
     friendly = held_out.contains(users[:, None], merged)
     for at in range(len(users)):
         strangers = merged[at][(merged[at] >= 0) & ~friendly[at]]
@@ -69,7 +69,7 @@ def hard_negatives(
 
 
 def true_pairs(held_out: Graph, users: NDArray[np.int64]) -> NDArray[np.int32]:
-    """The held-out friends of each of `users` (U,), (U, most) int32, -1 where a user has fewer."""
+    """The held-out friends of each of `users` (U,), (U, most) int32, -1 past the last."""
     degrees = held_out.degrees[users]
     friends = np.full((len(users), int(degrees.max(initial=0))), -1, np.int32)
     for at, user in enumerate(users):
@@ -83,7 +83,7 @@ def against(
     others: NDArray[np.int32],
     other_scores: NDArray[np.floating],
 ) -> PairQuality | None:
-    """How well scores tell friends (U, t) from others (U, c), row -1 being none; None where no user has both."""
+    """How well scores separate friends (U, t) from others (U, c), row -1 being none; None if no user has both."""
     aucs, mrrs = [], []
     for at in range(len(friends)):
         mine = friend_scores[at][friends[at] >= 0]

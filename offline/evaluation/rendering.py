@@ -1,4 +1,4 @@
-"""A report as tables for people."""
+"""The report as tables for a terminal."""
 
 from collections.abc import Iterable, Iterator
 
@@ -10,19 +10,21 @@ from offline.evaluation.report import RATIO_LIMIT, SYSTEM, Report
 
 METRICS = ("recall", "ndcg", "mrr", "hit")
 BEST = "*"
-"""stands behind the best figure of a column"""
+"""marks the best figure of a column"""
 WHOLE_WIDTH = 175
-"""columns of text that all limits take; a narrower terminal shows 20 places alone"""
+"""columns of text that all limits need; a narrower terminal shows 20 positions alone"""
 
 
 def render(report: Report, console: Console | None = None) -> None:
-    """Prints the report: the system above the baselines, with the interval of 20 places and the best of each column
-    marked. Plain text where the console (default: stdout) is no terminal."""
+    """Prints the report: the system above the baselines, intervals at 20 positions, the best of each column marked.
+
+    Prints plain text if the console (default: stdout) is not a terminal.
+    """
     console = console or Console(highlight=False)
     if not console.is_terminal:
         console.width = max(console.width, WHOLE_WIDTH)
     if not report.methods:
-        console.print("Nobody to judge: no user has a held-out friendship.")
+        console.print("No user to evaluate: none has a held-out friendship.")
         return
     limits = sorted({limit for at in report.methods.values() for limit in at})
     if RATIO_LIMIT in limits:
@@ -50,15 +52,15 @@ def _lines(report: Report) -> Iterator[str]:
             f"NDCG@{RATIO_LIMIT} {report.ratio.ndcg}"
         )
     if report.pool is not None:
-        yield f"Candidates: {report.pool.size:,.0f} a user hold {report.pool.recall} of the held-out friendships"
+        yield f"Candidates: {report.pool.size:,.0f} a user, recall {report.pool.recall} of the held-out friendships"
     if report.calibration is not None:
-        told = report.calibration
+        found = report.calibration
         yield (
-            f"Probabilities: {told.error:.4f} off on the mean, Brier {told.brier:.4f}; "
-            f"{told.base_brier:.4f} by the base rate {told.base_rate:.4f}"
+            f"Calibration: expected error {found.error:.4f}, Brier {found.brier:.4f} "
+            f"({found.base_brier:.4f} for the base rate {found.base_rate:.4f})"
         )
     for method, reason in report.absent.items():
-        yield f"{_named(method)} was left out: {reason}"
+        yield f"{_named(method)} was skipped: {reason}"
 
 
 def _named(method: str) -> str:
@@ -74,7 +76,7 @@ def _table(title: str, columns: list[str]) -> Table:
 
 
 def _ordered(methods: Iterable[str]) -> list[str]:
-    """The system first, the others as they come."""
+    """The system first, then the others in their order."""
     return sorted(methods, key=lambda method: method != SYSTEM)
 
 
@@ -102,7 +104,7 @@ def _negatives(report: Report) -> Iterator[Table]:
 
 def _exposure(report: Report) -> Iterator[Table]:
     if report.exposure:
-        table = _table(f"Who is shown in {RATIO_LIMIT} places", ["coverage", "Gini", "mean friends"])
+        table = _table(f"Exposure in {RATIO_LIMIT} positions", ["coverage", "Gini", "mean friends"])
         for method in _ordered(report.exposure):
             found = report.exposure[method]
             table.add_row(_named(method), f"{found.coverage:.3f}", f"{found.gini:.3f}", f"{found.mean_degree:,.1f}")
@@ -111,7 +113,7 @@ def _exposure(report: Report) -> Iterator[Table]:
 
 def _ablation(report: Report) -> Iterator[Table]:
     if report.ablation:
-        table = _table("What each part is worth", [f"recall@{RATIO_LIMIT}", f"ndcg@{RATIO_LIMIT}"])
+        table = _table("Ablation: without each part", [f"recall@{RATIO_LIMIT}", f"ndcg@{RATIO_LIMIT}"])
         whole = report.methods[SYSTEM][RATIO_LIMIT]
         for name, quality in {"the whole system": whole, **report.ablation}.items():
             table.add_row(_named(name), _escaped(quality.recall), _escaped(quality.ndcg))

@@ -1,4 +1,4 @@
-"""The report of one evaluation: lists judged against held-out friendships, method beside method."""
+"""The report of an evaluation: the metrics of each method's lists on held-out friendships."""
 
 from pathlib import Path
 
@@ -11,13 +11,7 @@ from models.graph import Graph
 from models.system import files
 from offline.evaluation import metrics
 from offline.evaluation.baselines import RESOURCE_ALLOCATION
-from offline.evaluation.bootstrap import (
-    RESAMPLES,
-    Interval,
-    interval,
-    ratio_interval,
-    resampled_means,
-)
+from offline.evaluation.bootstrap import RESAMPLES, Interval, interval, ratio_interval, resampled_means
 from offline.evaluation.calibration import Calibration
 from offline.evaluation.exposure import Exposure
 from offline.evaluation.negatives import PairQuality
@@ -41,7 +35,7 @@ class Quality(BaseModel):
 
 
 class Ratio(BaseModel):
-    """The system's mean over resource allocation's, at 20 places."""
+    """The system's mean over resource allocation's, at 20 positions."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -55,79 +49,79 @@ class Pool(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     recall: Interval
-    """mean over users of the share of held-out friendships that are among them"""
+    """mean over users of the share of held-out friends among the candidates"""
 
     size: float
-    """candidates of a user, on the mean"""
+    """mean candidates of a user"""
 
 
 class Slice(BaseModel):
-    """The judged users of one kind, at 20 places."""
+    """The evaluated users of one kind, at 20 positions."""
 
     model_config = ConfigDict(frozen=True)
 
     users: int
     methods: dict[str, Quality]
-    """empty where there is no such user"""
+    """empty if there is no such user"""
 
 
 class Report(BaseModel):
-    """report.json of a version."""
+    """The content of a version's report.json."""
 
     model_config = ConfigDict(frozen=True)
 
     users: int = Field(ge=0)
-    """judged: those with a held-out friendship"""
+    """evaluated users: those with a held-out friendship"""
 
     held_out: int = Field(ge=0)
-    """friendships of theirs that were held out, counted once for each of the judged"""
+    """held-out friendships, counted once for each evaluated user"""
 
     resamples: int = RESAMPLES
-    """of the bootstrap behind every interval"""
+    """bootstrap resamples behind every interval"""
 
     methods: dict[str, dict[int, Quality]]
-    """by method and limit; empty where nobody could be judged"""
+    """by method and limit; empty if no user was evaluated"""
 
     ratio: Ratio | None = None
-    """None where the system or resource allocation was not judged at 20, or resource allocation found nothing"""
+    """None if a list of 20 is missing for the system or resource allocation, or resource allocation found nothing"""
 
     pool: Pool | None = None
-    """None where lists alone were judged, as in all that follows"""
+    """None if only lists were evaluated, as are all fields below"""
 
     exposure: dict[str, Exposure] = {}
-    """by method, at 20 places"""
+    """by method, at 20 positions"""
 
     slices: dict[str, Slice] = {}
-    """of users with few friends"""
+    """users with few friends"""
 
     negatives: dict[str, dict[str, PairQuality]] = {}
     """by kind of negatives and method"""
 
     calibration: Calibration | None = None
-    """of the system's probabilities at 20 places"""
+    """calibration of the system's probabilities at 20 positions"""
 
     ablation: dict[str, Quality] = {}
-    """at 20 places, by the part that was left out, or that ranked alone"""
+    """at 20 positions, by the part that was removed, or that ranked alone"""
 
     absent: dict[str, str] = {}
-    """methods that could not be run, and why"""
+    """methods that could not run, and the reason"""
 
     @classmethod
     def read(cls, directory: Path) -> "Report":
-        """The report of a version directory. Raises ArtefactError where it is missing or no report."""
+        """The report of a version directory. Raises ArtefactError if it is missing or invalid."""
         path = directory / FILE_NAME
         try:
             return cls.model_validate_json(files.read_bytes(path))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            raise ArtefactError(f"{path} is no evaluation report: {first['loc']}: {first['msg']}") from error
+            raise ArtefactError(f"{path} is not an evaluation report: {first['loc']}: {first['msg']}") from error
 
     def write(self, directory: Path) -> None:
         """Writes report.json, atomically."""
         files.write_bytes(directory / FILE_NAME, self.model_dump_json(indent=2).encode() + b"\n")
 
     def summary(self) -> dict[str, float]:
-        """The few figures that a manifest repeats: the system's at 20 places, and its ratio to resource allocation."""
+        """The figures that a manifest repeats: the system's at 20 positions, and its ratio to resource allocation."""
         found = {"judged_users": float(self.users)}
         quality = self.methods.get(SYSTEM, {}).get(RATIO_LIMIT)
         if quality is not None:
@@ -138,7 +132,7 @@ class Report(BaseModel):
 
 
 def hits_of(held_out: Graph, users: NDArray[np.int64], lists: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Whether each place of the lists (U, k) holds a held-out friend of its user (U,); -1 is an empty place."""
+    """Whether each position of the lists (U, k) holds a held-out friend of its user (U,); -1 is an empty position."""
     return (lists >= 0) & held_out.contains(users[:, None], lists)
 
 
@@ -150,15 +144,16 @@ def judge_lists(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Report:
-    """Every method's quality at 5, 20 and 50 places, as far as its lists reach.
+    """Every method's quality at 5, 20 and 50 positions, up to the length of its lists.
 
-    `users` (U,) rows, of whom those with a held-out friendship are judged; each of `lists` (U, k) int32, best first,
-    -1 where a place is empty. Every interval comes from the same resamples of users, so the ratio's is paired.
+    Only those of `users` (U,) with a held-out friendship count. Each of `lists` is (U, k) int32, best first, -1 for an
+    empty position. Every interval uses the same resamples of users, so the ratio's is paired.
     """
     judged = held_out.degrees[users] > 0
     friends_made = held_out.degrees[users[judged]].astype(np.int64)
     if not judged.any():
         return Report(users=0, held_out=0, resamples=resamples, methods={})
+    # metrics per user: one column for each (method, limit, metric)
     columns: list[tuple[str, int, str]] = []
     values: list[NDArray[np.float64]] = []
     for name, rows in lists.items():
@@ -167,6 +162,7 @@ def judge_lists(
             for metric, per_user in _METRICS.items():
                 columns.append((name, limit, metric))
                 values.append(per_user(hits, friends_made, limit))
+    # means, and their resamples for the intervals
     table = np.stack(values, axis=1) if values else np.zeros((len(friends_made), 0))
     means, resampled = table.mean(axis=0), resampled_means(table, resamples, seed)
     at = {column: place for place, column in enumerate(columns)}
@@ -177,6 +173,7 @@ def judge_lists(
             return None
         return ratio_interval(float(means[one]), float(means[base]), resampled[:, one], resampled[:, base])
 
+    # the report
     intervals = {column: interval(float(means[place]), resampled[:, place]) for column, place in at.items()}
     methods: dict[str, dict[int, Quality]] = {name: {} for name in lists}
     for name, limit in dict.fromkeys((name, limit) for name, limit, _ in columns):

@@ -1,4 +1,4 @@
-"""The whole evaluation of one graph: lists, pool, exposure, few friends, negatives and calibration."""
+"""The whole evaluation on one graph: lists, candidate pool, exposure, slices, negatives and calibration."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,29 +16,14 @@ from offline.evaluation.baselines import (
 from offline.evaluation.bootstrap import RESAMPLES, interval, resampled_means
 from offline.evaluation.calibration import calibration
 from offline.evaluation.exposure import exposure
-from offline.evaluation.negatives import (
-    PairQuality,
-    against,
-    hard_negatives,
-    random_negatives,
-    true_pairs,
-)
-from offline.evaluation.report import (
-    LIMITS,
-    RATIO_LIMIT,
-    SYSTEM,
-    Pool,
-    Report,
-    Slice,
-    hits_of,
-    judge_lists,
-)
+from offline.evaluation.negatives import PairQuality, against, hard_negatives, random_negatives, true_pairs
+from offline.evaluation.report import LIMITS, RATIO_LIMIT, SYSTEM, Pool, Report, Slice, hits_of, judge_lists
 from offline.evaluation.system import Ranked
 
 FEW_FRIENDS = {"no friends": (0, 0), "1 to 3 friends": (1, 3)}
-"""slices of the judged users by their friends in the graph"""
+"""slices of the evaluated users by their friends in the graph"""
 HEURISTICS = (RESOURCE_ALLOCATION, PAGERANK)
-"""whose favourites are the hard negatives; both are at a disadvantage against them"""
+"""the heuristics that choose the hard negatives, which puts them at a disadvantage there"""
 
 
 def study(
@@ -53,10 +38,11 @@ def study(
     seed: int = 0,
     threads: int = 0,
 ) -> Report:
-    """Everything that is measured of the system's rankings of `users` (U,), when `graph` is all that is known.
+    """The full report on the system's rankings of `users` (U,), with `graph` as the known friendships.
 
-    Who has no held-out friendship is left out: every figure, calibration too, is over people who made a friend.
+    Users without a held-out friendship are dropped: every figure, calibration too, is over users who made a friend.
     """
+    # rankings of the system and the baselines
     made = held_out.degrees[users] > 0
     users, system = users[made], Ranked(system.rows[made], system.scores[made])
     longest = max(LIMITS)
@@ -69,9 +55,11 @@ def study(
         )
     else:
         absent[factorisation.ALS] = factorisation.MISSING
+    # metrics of the lists
     report = judge_lists(held_out, users, lists, resamples=resamples, seed=seed)
     if not report.users:
         return report.model_copy(update={"absent": absent})
+    # everything that needs more than the lists
     shown = system.rows[:, :RATIO_LIMIT]
     return report.model_copy(
         update={
@@ -93,7 +81,7 @@ def study(
 
 
 def _filled(rows: NDArray[np.int32], width: int) -> NDArray[np.int32]:
-    """Lists brought to a width with empty places."""
+    """Lists padded with -1 to a width."""
     return np.pad(rows, ((0, 0), (0, width - rows.shape[1])), constant_values=-1)
 
 
@@ -126,7 +114,7 @@ def _negatives(
     }
     friends = true_pairs(held_out, users)
     every = np.concatenate([friends, *kinds.values()], axis=1)
-    told: dict[str, dict[str, PairQuality]] = {kind: {} for kind in kinds}
+    found: dict[str, dict[str, PairQuality]] = {kind: {} for kind in kinds}
     for method in (SYSTEM, *BASELINES):
         if method == SYSTEM:
             scores: NDArray[np.floating] = system.scores_of(every)
@@ -139,5 +127,5 @@ def _negatives(
             quality = against(friends, scores[:, : friends.shape[1]], others, scores[:, at : at + others.shape[1]])
             at += others.shape[1]
             if quality is not None:
-                told[kind][method] = quality
-    return told
+                found[kind][method] = quality
+    return found

@@ -1,4 +1,4 @@
-"""The system's own rankings: every candidate of a user, by the probability that the service would tell."""
+"""The system's own rankings: a user's candidates by the probability that the service would return."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ CONTEXT = "web"
 
 @dataclass(frozen=True)
 class Ranked:
-    """Candidates of U users, best first; rules of the service are not applied.
+    """Candidates of U users, best first, without the service's filters.
 
     `rows` (U, m) int32, -1 past the last candidate; `scores` (U, m) float32 probabilities, -inf there.
     """
@@ -22,7 +22,7 @@ class Ranked:
     scores: NDArray[np.float32]
 
     def scores_of(self, others: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Scores (U, c) of each user's `others` (U, c): -inf for who is no candidate of hers, and for row -1."""
+        """Scores (U, c) of each user's `others` (U, c); -inf for rows that are not candidates, and for row -1."""
         found = np.full(others.shape, -np.inf, np.float32)
         for at in range(len(others)):
             order = np.argsort(self.rows[at])
@@ -36,14 +36,14 @@ class Ranked:
 def rank(
     generator: CandidateGenerator, ranker: Ranker, tables: PersonTables, users: NDArray[np.int64], kept: int
 ) -> Ranked:
-    """The `kept` first candidates of `users` (U,) by score; equal scores stay in the order of the block."""
+    """The first `kept` candidates of `users` (U,) by score; equal scores keep the order of the block."""
     rows = np.full((len(users), kept), -1, np.int32)
     scores = np.full((len(users), kept), -np.inf, np.float32)
     at = 0
     for pools in generator.batches(users):
         for block in pools.blocks():
-            told = ranker.scores(tables, block, CONTEXT)
-            order = np.argsort(-told, kind="stable")[:kept]
-            rows[at, : len(order)], scores[at, : len(order)] = block.rows[order], told[order]
+            probabilities = ranker.scores(tables, block, CONTEXT)
+            order = np.argsort(-probabilities, kind="stable")[:kept]
+            rows[at, : len(order)], scores[at, : len(order)] = block.rows[order], probabilities[order]
             at += 1
     return Ranked(rows, scores)

@@ -1,1 +1,1 @@
-"""Training what joins the scores of several models. The night imports none of it."""
+"""Training of fusions, which combine the scores of several models."""

@@ -1,4 +1,4 @@
-"""What every fusion learns from and scores: the candidates of many viewers, each a row of numbers."""
+"""The candidate lists that every fusion is trained on and scores."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from models.schema.statistic_names import STATISTICS
 from offline.ranker.training_lists import TrainingLists
 
 PRODUCT = "encoder_product"
-"""the column that holds the encoder's dot product"""
+"""the column of the encoder's dot product"""
 
 PAIR_INPUTS = (
     *PAIR_FEATURES,
@@ -19,46 +19,46 @@ PAIR_INPUTS = (
     *EXTRA_INPUTS,
     *(f"viewer_{name}" for name in STATISTICS),
 )
-"""the columns that come before it: what the ranker's head reads, in its order"""
+"""the columns before it: the inputs of the ranker's head, in its order"""
 
 
 @dataclass(frozen=True)
 class RankerInputs:
-    """What the two-tower ranker reads beside the features: the lists as blocks keep them, and everybody's rows."""
+    """The two-tower ranker's inputs beside the features: the lists as blocks hold them, and all users' rows."""
 
     lists: TrainingLists
     people: NDArray[np.float32]
-    """(g n, k) inputs of the towers, of everybody in each of the g graphs that the lists were made in"""
+    """(g n, k) inputs of the towers, of all users in each of the g graphs of the lists"""
     statistics: NDArray[np.float32]
     """(g n, s)"""
     prior: NDArray[np.float32]
-    """(p,) weights of the cheap score, where its training begins"""
+    """(p,) pre-ranking weights, from which training starts"""
 
 
 @dataclass(frozen=True)
 class CandidateLists:
-    """The candidates of L viewers, C places each, best by the cheap score first.
+    """The candidates of L viewers, C positions each, best by pre-ranking first.
 
-    A million places of the 33 columns of `of` take 130 MB: choose the lists before they are put together.
+    A million positions of the 33 columns of `of` take 130 MB: choose the lists before calling it.
     """
 
     features: NDArray[np.float32]
-    """(L, C, F) heuristics and scores, sources as 0 or 1; of no meaning where not `valid`"""
+    """(L, C, F) heuristics and scores, sources as 0 or 1; meaningless if not `valid`"""
     labels: NDArray[np.bool_]
-    """(L, C) whether the candidate became a friend"""
+    """(L, C) did the candidate become a friend?"""
     valid: NDArray[np.bool_]
-    """(L, C) places that hold a candidate"""
+    """(L, C) positions that hold a candidate"""
     names: list[str]
-    """(F,) what the columns are called; PRODUCT is the encoder's"""
+    """(F,) names of the columns; PRODUCT is the encoder's"""
     viewers: NDArray[np.int64]
-    """(L,) a viewer's lists stay on one side of a validation"""
+    """(L,) rows; a viewer's lists stay on one side of a validation split"""
     friends_made: NDArray[np.int64]
-    """(L,) friendships the viewer made in all, found or not"""
+    """(L,) all held-out friendships of the viewer, found or not"""
     ranker: RankerInputs | None = None
-    """what the fusion two_tower needs; the others do without"""
+    """inputs of the fusion two_tower; the others need none"""
     outcomes: NDArray[np.int8] | None = None
-    """(L, C) what came of showing each candidate (offline.fusion.feedback.Outcome), for the fusions that learn from
-    outcomes; None: simulated from the labels"""
+    """(L, C) outcome of showing each candidate (offline.fusion.feedback.Outcome), for fusions trained on outcomes;
+    None: simulated from the labels"""
 
     def __post_init__(self) -> None:
         lists, places, columns = self.features.shape
@@ -86,7 +86,7 @@ class CandidateLists:
         )
 
     def columns(self, names: Sequence[str]) -> NDArray[np.int64]:
-        """(k,) where those of the names that exist stand, in the order asked for."""
+        """(k,) the positions of the names that exist, in the given order."""
         return np.array([self.names.index(name) for name in names if name in self.names], dtype=np.int64)
 
     @classmethod
@@ -98,10 +98,10 @@ class CandidateLists:
         prior: NDArray[np.float32],
         embeddings: NDArray[np.float32] | None = None,
     ) -> "CandidateLists":
-        """The lists of the ranker's training as every fusion reads them.
+        """The ranker's training lists as every fusion reads them.
 
-        The columns are those of PAIR_INPUTS, and PRODUCT where `embeddings` (g n, d), stacked as `people` and
-        `statistics` are, say what the encoder makes of everybody.
+        The columns are those of PAIR_INPUTS, and PRODUCT if there are `embeddings` (g n, d), stacked like `people` and
+        `statistics`.
         """
         features, names = lists.pair_inputs(statistics), list(PAIR_INPUTS)
         if embeddings is not None:

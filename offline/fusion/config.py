@@ -1,4 +1,4 @@
-"""Which fusion, and the dials of its training."""
+"""Configuration of the fusions and their training."""
 
 from typing import Annotated, Any, Literal
 
@@ -8,7 +8,7 @@ from offline.fusion.candidate_lists import PRODUCT
 from offline.ranker.config import RankerConfig
 
 BLENDED = ("resource_allocation", "pagerank", "affinity", PRODUCT)
-"""a score for each of the main sources: friends of friends, walks, attributes, the encoder"""
+"""one score for each main source: friends of friends, walks, attributes, the encoder"""
 
 
 class _Config(BaseModel):
@@ -16,44 +16,44 @@ class _Config(BaseModel):
 
 
 class _Supervised(_Config):
-    """What the fusions that learn from labelled lists share."""
+    """Hyperparameters shared by fusions trained on labelled lists."""
 
     epochs: int = Field(default=60, ge=1)
-    """passes over the lists, at most"""
+    """most passes over the lists"""
 
     batch_lists: int = Field(default=32, ge=1)
-    """lists a step"""
+    """lists of a training step"""
 
     learning_rate: float = Field(default=3e-3, gt=0)
     """step of AdamW"""
 
     weight_decay: float = Field(default=1e-3, ge=0)
-    """pull of the weights towards zero"""
+    """weight decay of AdamW"""
 
     patience: int = Field(default=10, ge=1)
-    """epochs without a better NDCG@20 of the validation lists before training stops"""
+    """epochs without a better NDCG@20 on the validation lists before training stops"""
 
     validation_share: float = Field(default=0.15, gt=0, lt=1)
-    """share of the viewers whose lists are kept for stopping"""
+    """share of the viewers whose lists are held out for early stopping"""
 
 
 class TwoTowerFusion(_Config):
-    """The night's ranker; its seed is the run's."""
+    """The night's ranker, with the seed of the run."""
 
     name: Literal["two_tower"] = "two_tower"
     ranker: RankerConfig = RankerConfig()
 
 
 class WeightedAverageFusion(_Config):
-    """share x the encoder's product + (1 - share) x the cheap score, the share learnt by trying."""
+    """share x the encoder's product + (1 - share) x the pre-ranking score; the share is found by grid search."""
 
     name: Literal["weighted_average"] = "weighted_average"
 
     tried: int = Field(default=21, ge=2)
-    """shares from 0 to 1 that are tried on the lists"""
+    """shares from 0 to 1 in the grid"""
 
     validation_share: float = Field(default=0.15, gt=0, lt=1)
-    """share of the viewers whose lists are kept to judge by"""
+    """share of the viewers whose lists are held out for validation"""
 
 
 class MlpFusion(_Supervised):
@@ -65,30 +65,30 @@ class MlpFusion(_Supervised):
 
 
 class MoeFusion(_Supervised):
-    """Experts and a dense soft gate."""
+    """A mixture of experts with a dense soft gate."""
 
     name: Literal["moe"] = "moe"
     experts: int = Field(default=3, ge=2)
-    """networks whose scores the gate weighs"""
+    """networks whose scores the gate weights"""
     hidden: int = Field(default=32, ge=1)
     """width of an expert's layer"""
     gate: int = Field(default=16, ge=1)
     """width of the gate's layer"""
     balance: float = Field(default=0.01, ge=0)
-    """weight of the gate's mean entropy in the objective, so that no expert dies"""
+    """weight of the gate's mean entropy in the objective, which keeps every expert in use"""
 
 
 class _Bandit(_Config):
-    """What the fusions that learn a blend from outcomes share."""
+    """Hyperparameters shared by fusions that learn a blend from outcomes."""
 
     columns: tuple[str, ...] = BLENDED
-    """features that are blended; where a dataset has none of them, the first six it has"""
+    """features that are blended; if a dataset has none of them, its first six"""
 
     parts: int = Field(default=4, ge=1)
-    """the arms are all blends of the columns in so many equal parts"""
+    """the arms are all blends of the columns in this many equal parts"""
 
     window: int = Field(default=4000, ge=1)
-    """latest rounds that are learnt from; older ones are forgotten"""
+    """most recent rounds used for training"""
 
     refit_every: int = Field(default=1000, ge=1)
     """rounds between refits"""
@@ -100,58 +100,58 @@ class _Bandit(_Config):
     """width of the network's layers"""
 
     shown: int = Field(default=5, ge=1)
-    """people shown in a round of the replay"""
+    """candidates shown in a round of the replay"""
 
     rounds: int = Field(default=8000, ge=1)
     """rounds of the replay"""
 
     validation_share: float = Field(default=0.15, gt=0, lt=1)
-    """share of the viewers whose lists are kept to judge by"""
+    """share of the viewers whose lists are held out for validation"""
 
 
 class LinUcbFusion(_Bandit):
-    """Upper confidence bounds of per-arm ridge regressions over a learnt representation."""
+    """Upper confidence bounds of per-arm ridge regressions over a learned representation."""
 
     name: Literal["linucb"] = "linucb"
     representation: int = Field(default=8, ge=1)
-    """dimension of what the backbone gives the ridges"""
+    """dimension of the representation"""
     ridge: float = Field(default=1.0, gt=0)
-    """strength of the ridge"""
+    """penalty of the ridge regressions"""
     alpha: float = Field(default=0.3, ge=0)
-    """standard deviations of optimism"""
+    """standard deviations of the confidence bound"""
     refit_steps: int = Field(default=200, ge=1)
-    """steps of a refit of the backbone"""
+    """training steps of a refit of the backbone"""
 
 
 class DqnFusion(_Bandit):
-    """A Q-network over arms, explored by chance."""
+    """A Q-network over arms, explored epsilon-greedily."""
 
     name: Literal["dqn"] = "dqn"
     gamma: float = Field(default=0.0, ge=0, lt=1)
-    """weight of the next round's value; 0: a list changes nothing of the next one"""
+    """discount factor; 0: a list does not affect the next one"""
     epsilon: float = Field(default=1.0, ge=0, le=1)
-    """chance of an arm at random in the first round"""
+    """chance of a random arm in the first round"""
     least_epsilon: float = Field(default=0.05, ge=0, le=1)
-    """and at last"""
+    """chance of a random arm at the end"""
     epsilon_rounds: int = Field(default=2000, ge=1)
-    """rounds in which it falls from one to the other"""
+    """rounds of the linear decay between the two"""
     polyak: float = Field(default=0.01, gt=0, le=1)
-    """share of the network that its target takes over each step"""
+    """share of the network that its target takes over in each step"""
     batch: int = Field(default=64, ge=1)
-    """rounds a step"""
+    """rounds of a training step"""
     step_every: int = Field(default=4, ge=1)
-    """rounds between steps"""
+    """rounds between training steps"""
 
 
 FusionConfig = Annotated[
     TwoTowerFusion | WeightedAverageFusion | MlpFusion | MoeFusion | LinUcbFusion | DqnFusion,
     Field(discriminator="name"),
 ]
-"""any fusion, told apart by `name`"""
+"""any fusion, discriminated by `name`"""
 
 _ADAPTER: TypeAdapter[FusionConfig] = TypeAdapter(FusionConfig)
 
 
 def fusion_config(fields: dict[str, Any]) -> FusionConfig:
-    """The fusion of a row's table, such as {"name": "mlp", "hidden": [32]}. Raises pydantic's ValidationError."""
+    """The fusion of a TOML table such as {"name": "mlp", "hidden": [32]}. Raises pydantic's ValidationError."""
     return _ADAPTER.validate_python(fields)

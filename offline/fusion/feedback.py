@@ -1,4 +1,4 @@
-"""What came of showing people: logged or simulated outcomes, and the reward they are worth, term by term."""
+"""Outcomes of shown candidates, logged or simulated, and their reward by term."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -12,16 +12,16 @@ from offline.fusion.candidate_lists import CandidateLists
 from offline.snapshot.snapshot import Interactions
 
 UNKNOWN = -1
-"""the outcome of somebody who was never shown"""
+"""outcome of a candidate who was never shown"""
 
 ANSWER_DAYS = 14
-"""how long after it was shown a suggestion may be answered"""
+"""days after an impression within which an answer counts"""
 
 _DAY = 86_400
 
 
 class Outcome(IntEnum):
-    """What a viewer did about somebody shown."""
+    """The viewer's answer to a shown candidate."""
 
     IGNORE = 0
     ACCEPT = 1
@@ -29,7 +29,7 @@ class Outcome(IntEnum):
 
 
 class Reward(BaseModel):
-    """What each outcome of a place looked at is worth."""
+    """The reward of each outcome at an examined position."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,12 +40,12 @@ class Reward(BaseModel):
     """a dismissal, a block, a report"""
 
     ignore: float = -0.02
-    """a place used up"""
+    """a used position"""
 
     def terms(self, outcomes: NDArray[np.int8], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(..., 3) the reward by term, in the order of Outcome, of outcomes (..., k) whose places weigh (k,).
+        """(..., 3) the reward by term, in the order of Outcome, of outcomes (..., k) at positions of weight (k,).
 
-        The sum over the terms is the reward; an unknown outcome is worth nothing.
+        The terms add up to the reward; an unknown outcome adds nothing.
         """
         worth = {Outcome.IGNORE: self.ignore, Outcome.ACCEPT: self.accept, Outcome.DISMISS: self.dismiss}
         return np.stack([worth[one] * ((outcomes == one) @ weights) for one in Outcome], axis=-1)
@@ -53,23 +53,23 @@ class Reward(BaseModel):
 
 @dataclass(frozen=True)
 class Behaviour:
-    """How simulated viewers answer."""
+    """Behaviour of simulated viewers."""
 
     accepts: float = 0.8
-    """chance that somebody who became a friend is invited when looked at"""
+    """chance that an examined candidate who became a friend is invited"""
     dismisses: float = 0.1
-    """chance that anybody else is dismissed"""
+    """chance that any other examined candidate is dismissed"""
 
 
 def attention(places: int) -> NDArray[np.float64]:
-    """(places,) how likely each place of a list is looked at: 1 / log2(1 + place)."""
+    """(places,) the chance that each position of a list is examined: 1 / log2(1 + position)."""
     return 1 / np.log2(np.arange(places) + 2)
 
 
 def simulated(
     lists: CandidateLists, random: np.random.Generator, behaviour: Behaviour | None = None
 ) -> NDArray[np.int8]:
-    """(L, C) int8 outcomes drawn from the labels, as if everybody were shown once; UNKNOWN where there is nobody."""
+    """(L, C) int8 outcomes drawn from the labels, as if each candidate were shown once; UNKNOWN past the last."""
     behaviour = behaviour or Behaviour()
     drawn = random.random(lists.labels.shape)
     answered = np.where(
@@ -90,26 +90,27 @@ def logged(
     log: Interactions,
     n: int,
 ) -> NDArray[np.int8]:
-    """(L, C) int8: what the log says of each candidate `rows` (L, C) of `viewers` (L,); UNKNOWN where never shown.
+    """(L, C) int8: the logged outcome of each candidate `rows` (L, C) of `viewers` (L,); UNKNOWN if never shown.
 
-    `log` is what n people did. The last showing of a pair counts, and the first answer to it within ANSWER_DAYS.
+    `log` holds the interactions of n users. The last impression of a pair counts, and the first answer within
+    ANSWER_DAYS.
     """
     kind, at = log.kind, log.at
     pairs = log.user.astype(np.int64) * n + log.other
     shown = kind == EventKind.IMPRESSION
     order = np.argsort(at[shown], kind="stable")
     keys, last = np.unique(pairs[shown][order][::-1], return_index=True)
-    moments = at[shown][order][::-1][last]
+    shown_at = at[shown][order][::-1][last]
     outcomes = np.full(len(keys), Outcome.IGNORE, np.int8)
     if len(keys):
         answers = np.isin(kind, [*map(int, _ACCEPTS), *map(int, _DISMISSES)])
-        key, moment = pairs[answers], at[answers]
+        key, answered_at = pairs[answers], at[answers]
         place = np.minimum(np.searchsorted(keys, key), len(keys) - 1)
-        waited = moment - moments[place]
-        meant = (keys[place] == key) & (waited >= 0) & (waited <= ANSWER_DAYS * _DAY)
-        latest_first = np.argsort(-moment[meant], kind="stable")  # so that the first answer is written last
-        said = np.where(np.isin(kind[answers][meant], [*map(int, _ACCEPTS)]), Outcome.ACCEPT, Outcome.DISMISS)
-        outcomes[place[meant][latest_first]] = said[latest_first]
+        waited = answered_at - shown_at[place]
+        is_answer = (keys[place] == key) & (waited >= 0) & (waited <= ANSWER_DAYS * _DAY)
+        latest_first = np.argsort(-answered_at[is_answer], kind="stable")  # so that the first answer is written last
+        answer = np.where(np.isin(kind[answers][is_answer], [*map(int, _ACCEPTS)]), Outcome.ACCEPT, Outcome.DISMISS)
+        outcomes[place[is_answer][latest_first]] = answer[latest_first]
     wanted = viewers[:, None] * n + rows.astype(np.int64)
     if not len(keys):
         return np.full(wanted.shape, UNKNOWN, np.int8)

@@ -1,4 +1,4 @@
-"""A trained fusion: one number for each candidate, from all that is known of the candidate."""
+"""A trained fusion: scores a candidate from all columns."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,19 +17,19 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Fusion:
-    """A network that reads (..., C, F) features of whole lists and gives (..., C) scores, in evaluation mode."""
+    """A network that maps (..., C, F) features of whole lists to (..., C) scores, in evaluation mode."""
 
     model: nn.Module
     config: BaseModel
-    """what `type(model)(config)` was made from"""
+    """the configuration that `type(model)` was built from"""
     names: list[str]
-    """(F,) the columns it reads, in order"""
+    """(F,) the input columns, in order"""
     metrics: dict[str, float] = field(default_factory=dict)
-    """what training reached"""
+    """metrics of the training"""
 
     @property
     def parameters(self) -> int:
-        """Learnt numbers."""
+        """The number of trainable parameters."""
         return sum(one.numel() for one in self.model.parameters())
 
     @torch.inference_mode()
@@ -39,9 +39,9 @@ class Fusion:
         return scores
 
     def of_lists(self, lists: CandidateLists) -> Floats:
-        """(L, C) float32 scores of every place; -inf where there is no candidate.
+        """(L, C) float32 scores of every position; -inf if it holds no candidate.
 
-        Raises ValueError where the lists have other columns than the fusion was trained on.
+        Raises ValueError if the lists have other columns than in training.
         """
         if lists.names != self.names:
             raise ValueError(f"a fusion of {self.names} cannot score {lists.names}")
@@ -57,6 +57,6 @@ class Fusion:
 
     @classmethod
     def load(cls, path: Path) -> "Fusion":
-        """The fusion saved under a path. Raises ArtefactError naming the file that is missing or altered."""
-        kept = checkpoint.load(path)
-        return cls(kept.model, kept.config, kept.features, kept.metrics)
+        """The fusion saved under a path. Raises ArtefactError with the file that is missing or altered."""
+        loaded = checkpoint.load(path)
+        return cls(loaded.model, loaded.config, loaded.features, loaded.metrics)

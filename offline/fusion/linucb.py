@@ -1,4 +1,4 @@
-"""LinUCB over a backbone that is fitted anew every so many rounds."""
+"""LinUCB over a backbone that is refitted at intervals."""
 
 import numpy as np
 import torch
@@ -9,15 +9,15 @@ from offline.fusion.config import LinUcbFusion
 from offline.fusion.policy import Window
 
 BATCH = 256
-"""rounds a step of a refit"""
+"""rounds of a training step in a refit"""
 
 
 class LinUcbPolicy:
-    """Plays the arm of the highest bound, value + alpha x deviation; learns each outcome by one rank-one change.
+    """Plays the arm of the highest bound, value + alpha x deviation; learns each outcome by a rank-one update.
 
-    Every `refit_every` rounds backbone and head are fitted to the rewards of the window, from where they stand, and
-    every arm's ridge is made anew from the same rounds: what lies before the window is forgotten, so that the policy
-    follows a taste that changes.
+    Every `refit_every` rounds, backbone and head are trained further on the rewards of the window, and every arm's
+    ridge is recomputed from the same rounds. Rounds before the window are dropped, so that the policy follows a change
+    of taste.
     """
 
     def __init__(self, model: LinUcb, config: LinUcbFusion, random: np.random.Generator) -> None:
@@ -29,7 +29,7 @@ class LinUcbPolicy:
 
     @torch.no_grad()
     def choose(self, proposals: NDArray[np.float32]) -> int:
-        """The arm to play, of (A, S) proposals; equal bounds by chance."""
+        """The arm to play, given (A, S) proposals; ties are broken at random."""
         represented = self.model.represented(torch.from_numpy(proposals))
         values = (represented * self.model.theta).sum(dim=-1)
         bounds = (values + self._config.alpha * self.model.deviations(represented)).numpy()
@@ -37,14 +37,14 @@ class LinUcbPolicy:
 
     @torch.no_grad()
     def learn(self, proposals: NDArray[np.float32], arm: int, reward: float) -> None:
-        """Takes in the reward of the arm chosen for (A, S) proposals."""
+        """Learns the reward of the arm chosen for (A, S) proposals; refits every `refit_every` rounds."""
         self._window.add(proposals, arm, reward)
         self.model.learn(arm, self.model.represented(torch.from_numpy(proposals[arm])), reward)
         if self._window.played % self._config.refit_every == 0:
             self.refit()
 
     def refit(self) -> None:
-        """Fits the backbone to the window, and makes every ridge anew from it."""
+        """Trains the backbone on the window and recomputes every ridge from it."""
         shown, arms, rewards = (torch.from_numpy(part) for part in self._window.chosen())
         model = self.model.train()
         with torch.enable_grad():

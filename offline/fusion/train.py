@@ -1,4 +1,4 @@
-"""Trains any fusion by its configuration: what a comparison calls, whatever stands in the row."""
+"""Trains any fusion from its configuration."""
 
 from structlog.typing import FilteringBoundLogger
 
@@ -17,10 +17,10 @@ __all__ = ["PRODUCT", "CandidateLists", "Fusion", "FusionConfig", "RankerInputs"
 
 
 def train_fusion(config: FusionConfig, lists: CandidateLists, *, seed: int = 0, log: FilteringBoundLogger) -> Fusion:
-    """The fusion that puts the friendships of the lists first, as told by its own validation among them.
+    """The fusion that ranks the lists' friendships highest, by its own validation split.
 
-    The same seed gives the same weights on one thread of a CPU. Raises ValueError where fewer than two viewers have a
-    friendship in their list, and, for two_tower, where the lists come without what the ranker reads.
+    The same seed gives the same weights on one CPU thread. Raises ValueError if fewer than two viewers have a
+    friendship in their list, and, for two_tower, if the lists lack the ranker's inputs.
     """
     if isinstance(config, TwoTowerFusion):
         from offline.fusion.train_two_tower import train_tower

@@ -1,4 +1,4 @@
-"""Training the fusions that learn a blend from outcomes, by replaying feedback on the lists."""
+"""Trains the fusions that learn a blend from outcomes, by replaying feedback on the lists."""
 
 import numpy as np
 import torch
@@ -12,19 +12,14 @@ from offline.fusion.candidate_lists import CandidateLists
 from offline.fusion.config import DqnFusion, LinUcbFusion
 from offline.fusion.dqn import DqnPolicy
 from offline.fusion.feedback import Reward, simulated
-from offline.fusion.feedback_replay import (
-    TERMS,
-    Arena,
-    judged,
-    replay,
-)
+from offline.fusion.feedback_replay import TERMS, Environment, evaluate_policy, replay
 from offline.fusion.fusion import Fusion
 from offline.fusion.linucb import LinUcbPolicy
-from offline.fusion.train_network import sample, split_lists, validated
+from offline.fusion.train_network import mean_ndcg, sample, split_lists
 
 FALLBACK_COLUMNS = 6
 LAST = 1000
-"""rounds at the end of the replay whose reward is told"""
+"""rounds at the end of the replay whose reward is reported"""
 
 
 def train_bandit(
@@ -35,9 +30,9 @@ def train_bandit(
     log: FilteringBoundLogger,
     reward: Reward | None = None,
 ) -> Fusion:
-    """The policy learnt by replaying the outcomes of the lists, simulated ones where they come with none.
+    """The policy trained by replaying the lists' outcomes, simulated ones if the lists have none.
 
-    Raises ValueError where fewer than two viewers have a friendship in their list.
+    Raises ValueError if fewer than two viewers have a friendship in their list.
     """
     torch.manual_seed(seed)
     random = np.random.default_rng(seed)
@@ -46,15 +41,19 @@ def train_bandit(
     policy = _policy(config, lists, random)
     model = policy.model
     model.standardised.fit(sample(training, random)[:, list(model.config.columns)])
-    arena = Arena.of(model, training, _outcomes(training, random), reward)
-    played = replay(policy, arena, config.rounds, random)
-    described = model.config
-    fusion = Fusion(model.eval(), described, lists.names)
+    environment = Environment.of(model, training, _outcomes(training, random), reward)
+    played = replay(policy, environment, config.rounds, random)
+    shape = model.config
+    fusion = Fusion(model.eval(), shape, lists.names)
     metrics = {f"replay_{name}": float(played[name][-LAST:].mean()) for name in TERMS}
-    metrics |= {"ndcg20": validated(fusion, validation), "rounds": float(config.rounds), "lists": float(len(arena))}
-    metrics |= judged(model, Arena.of(model, validation, _outcomes(validation, random), reward))
+    metrics |= {
+        "ndcg20": mean_ndcg(fusion, validation),
+        "rounds": float(config.rounds),
+        "lists": float(len(environment)),
+    }
+    metrics |= evaluate_policy(model, Environment.of(model, validation, _outcomes(validation, random), reward))
     log.info("fusion_replayed", fusion=config.name, **{name: round(value, 4) for name, value in metrics.items()})
-    return Fusion(model, described, lists.names, metrics)
+    return Fusion(model, shape, lists.names, metrics)
 
 
 def _policy(

@@ -1,4 +1,4 @@
-"""Training the networks that learn from labelled lists: one network, or a mixture of experts."""
+"""Trains the networks on labelled lists: an MLP, or a mixture of experts."""
 
 import copy
 
@@ -20,29 +20,29 @@ from offline.fusion.fusion import Fusion
 
 SupervisedFusion = MlpFusion | MoeFusion
 SAMPLE = 100_000
-"""places whose mean and deviation are taken"""
+"""positions sampled for the mean and the deviation of columns"""
 
 
 def train_supervised(
     config: SupervisedFusion, lists: CandidateLists, *, seed: int, log: FilteringBoundLogger
 ) -> Fusion:
-    """The fusion with the best weights seen.
+    """The fusion with the best validated weights.
 
     The loss is the softmax cross-entropy of each list, spread evenly over its friendships (ListNet's top one, Cao and
-    others 2007). Training begins at the cheap score. Raises ValueError where fewer than two viewers have a friendship
-    in their list.
+    others 2007). Training starts from pre-ranking. Raises ValueError if fewer than two viewers have a friendship in
+    their list.
     """
     torch.manual_seed(seed)
     random = np.random.default_rng(seed)
     training, validation = split_lists(lists, config.validation_share, random)
-    model, described = _network(config, lists.names, sample(training, random))
+    model, shape = _network(config, lists.names, sample(training, random))
     optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    fusion = Fusion(model.eval(), described, lists.names)
-    begun = best = validated(fusion, validation)
+    fusion = Fusion(model.eval(), shape, lists.names)
+    prior = best = mean_ndcg(fusion, validation)
     state, waited, epoch = copy.deepcopy(model.state_dict()), 0, 0
     for epoch in range(1, config.epochs + 1):
         loss = _epoch(model, optimiser, training, config, random)
-        ndcg = validated(fusion, validation)
+        ndcg = mean_ndcg(fusion, validation)
         log.info("fusion_epoch", fusion=config.name, epoch=epoch, loss=round(loss, 4), ndcg20=round(ndcg, 4))
         waited = 0 if ndcg > best else waited + 1
         if ndcg > best:
@@ -50,32 +50,32 @@ def train_supervised(
         if waited >= config.patience:
             break
     model.load_state_dict(state)
-    metrics = {"prior_ndcg20": begun, "ndcg20": best, "epochs": float(epoch), "lists": float(len(training))}
-    return Fusion(model, described, lists.names, metrics | _told(model, validation))
+    metrics = {"prior_ndcg20": prior, "ndcg20": best, "epochs": float(epoch), "lists": float(len(training))}
+    return Fusion(model, shape, lists.names, metrics | _gate_metrics(model, validation))
 
 
 def split_lists(
     lists: CandidateLists, share: float, random: np.random.Generator
 ) -> tuple[CandidateLists, CandidateLists]:
-    """The lists that hold a friendship, to learn from and to validate with; a viewer's lists stay together.
+    """The lists with a friendship, for training and validation; a viewer's lists stay together.
 
-    Raises ValueError where fewer than two viewers have one.
+    Raises ValueError if fewer than two viewers have one.
     """
     useful = np.flatnonzero((lists.labels & lists.valid).any(axis=1))
     viewers = random.permutation(np.unique(lists.viewers[useful]))
     if len(viewers) < 2:
-        raise ValueError(f"a fusion learns from two viewers with a friendship in their list, not from {len(viewers)}")
-    held = np.isin(lists.viewers[useful], viewers[: max(int(len(viewers) * share), 1)])
-    return lists.take(useful[~held]), lists.take(useful[held])
+        raise ValueError(f"a fusion needs two viewers with a friendship in their list, not {len(viewers)}")
+    is_held_out = np.isin(lists.viewers[useful], viewers[: max(int(len(viewers) * share), 1)])
+    return lists.take(useful[~is_held_out]), lists.take(useful[is_held_out])
 
 
-def validated(fusion: Fusion, lists: CandidateLists) -> float:
+def mean_ndcg(fusion: Fusion, lists: CandidateLists) -> float:
     """Mean NDCG@20 of the lists."""
     return float(ndcg_of_lists(fusion.of_lists(lists), lists.labels, lists.friends_made).mean())
 
 
 def prerank_weights(names: list[str], scale: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(F,) weights of the cheap score by the columns' names; where no column is one of its, all count alike.
+    """(F,) pre-ranking weights by column name; if no column has one, all columns weigh alike.
 
     `scale` (F,) is the columns' standard deviation.
     """
@@ -89,10 +89,10 @@ def _network(
 ) -> tuple[Mlp | Experts, MlpConfig | ExpertsConfig]:
     inputs, weights = len(names), prerank_weights(names, sample.std(dim=0).numpy())
     if isinstance(config, MlpFusion):
-        shape = MlpConfig(inputs=inputs, hidden=config.hidden)
-        model = Mlp(shape)
+        network_config = MlpConfig(inputs=inputs, hidden=config.hidden)
+        model = Mlp(network_config)
         model.begin(sample, torch.from_numpy(weights))
-        return model, shape
+        return model, network_config
     mixture = ExpertsConfig(inputs=inputs, experts=config.experts, hidden=config.hidden, gate=config.gate)
     experts = Experts(mixture)
     experts.begin(sample, torch.from_numpy(weights))
@@ -100,7 +100,7 @@ def _network(
 
 
 def sample(lists: CandidateLists, random: np.random.Generator) -> Tensor:
-    """(r, F) about SAMPLE places drawn from the lists, to take their mean and deviation."""
+    """(r, F) about SAMPLE positions drawn from the lists, for their mean and deviation."""
     some = random.permutation(len(lists))[: max(SAMPLE // lists.valid.shape[1], 1)]
     return torch.from_numpy(lists.features[some][lists.valid[some]])
 
@@ -112,7 +112,7 @@ def _epoch(
     config: SupervisedFusion,
     random: np.random.Generator,
 ) -> float:
-    """The mean loss of one pass."""
+    """The mean loss of one epoch."""
     model.train()
     order, total = random.permutation(len(lists)), 0.0
     for start in range(0, len(order), config.batch_lists):
@@ -138,11 +138,11 @@ def _epoch(
 
 
 @torch.no_grad()
-def _told(model: Mlp | Experts, lists: CandidateLists) -> dict[str, float]:
-    """What a fusion says of itself beside its quality."""
+def _gate_metrics(model: Mlp | Experts, lists: CandidateLists) -> dict[str, float]:
+    """Metrics of the gate's use of the experts."""
     if isinstance(model, Experts):
         gate = model.gated(torch.from_numpy(lists.features[lists.valid]))[1]
         usage = gate.exp().mean(dim=0)
-        told = {f"expert_{at + 1}_share": float(share) for at, share in enumerate(usage)}
-        return {"gate_entropy": float(entropy(gate).mean()), "usage_entropy": float(entropy(usage.log())), **told}
+        shares = {f"expert_{at + 1}_share": float(share) for at, share in enumerate(usage)}
+        return {"gate_entropy": float(entropy(gate).mean()), "usage_entropy": float(entropy(usage.log())), **shares}
     return {}

@@ -1,4 +1,4 @@
-"""The night's ranker, trained by its own training, as one fusion among the others."""
+"""Trains the night's ranker as one fusion among the others."""
 
 import numpy as np
 import torch
@@ -14,13 +14,13 @@ from offline.ranker.train import candidate_vectors, train_ranker
 
 
 class TowerFusion(Fusion):
-    """Whole lists are scored with the towers, single candidates by the head alone."""
+    """Scores whole lists with the towers, single candidates with the head alone."""
 
     @torch.no_grad()
     def of_lists(self, lists: CandidateLists) -> NDArray[np.float32]:
-        """As Fusion.of_lists; raises ValueError where the lists come without what the towers read."""
+        """As Fusion.of_lists. Raises ValueError if the lists lack the towers' inputs."""
         if lists.ranker is None:
-            raise ValueError("two_tower scores lists that come with the ranker's inputs")
+            raise ValueError("two_tower scores only lists with the ranker's inputs: build them with CandidateLists.of")
         ranker: TwoTower = self.model.ranker  # type: ignore[assignment]
         people = torch.from_numpy(lists.ranker.people)
         vectors, rows = candidate_vectors(ranker, people), lists.ranker.lists
@@ -34,12 +34,12 @@ class TowerFusion(Fusion):
 
 
 def train_tower(config: TwoTowerFusion, lists: CandidateLists, *, seed: int, log: FilteringBoundLogger) -> TowerFusion:
-    """The ranker of these lists. Raises ValueError where they come without what it reads."""
+    """The ranker trained on these lists. Raises ValueError if they lack its inputs."""
     if lists.ranker is None or lists.names[: len(PAIR_INPUTS)] != list(PAIR_INPUTS):
-        raise ValueError("two_tower learns from lists that come with the ranker's inputs")
+        raise ValueError("two_tower needs lists with the ranker's inputs: build them with CandidateLists.of")
     inputs = lists.ranker
-    dials = config.ranker.model_copy(update={"seed": seed})
-    trained = train_ranker(inputs.lists, inputs.people, inputs.statistics, inputs.prior, dials, log=log)
+    ranker_config = config.ranker.model_copy(update={"seed": seed})
+    trained = train_ranker(inputs.lists, inputs.people, inputs.statistics, inputs.prior, ranker_config, log=log)
     head = TowerHead(trained.model.config)
     head.ranker = trained.model
     return TowerFusion(head.eval(), head.config, lists.names, trained.metrics)

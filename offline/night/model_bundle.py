@@ -80,7 +80,7 @@ class ModelBundle:
             row for row, user_id in enumerate(self.vocabulary.user_ids()) if erased.timestamp_us(user_id) <= learnt_at
         ]
         vocabulary = Vocabulary.from_ids(self.vocabulary.user_id(row) for row in kept)
-        encoder = self.encoder.knowing(profiles)
+        encoder = self.encoder.restricted_to(profiles)
         return replace(self, encoder=encoder, spectral=self.spectral[kept], vocabulary=vocabulary)
 
     def save(self, directory: Path) -> None:

@@ -1,1 +1,1 @@
-"""A dataset and the live events since, frozen. Imports the dataset."""
+"""A dataset merged with the live events since, frozen on disk."""

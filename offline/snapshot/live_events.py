@@ -1,4 +1,4 @@
-"""What happened since the dataset: the event log, archived and not yet archived, up to the cut of a night."""
+"""Reads the event log, archived and not, up to the cut of a night."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,41 +20,41 @@ SCHEMA = {"user_id": pl.String, "other_id": pl.String, "kind": pl.UInt8, "at": p
 
 @dataclass(frozen=True)
 class LiveEvents:
-    """All that was acknowledged up to a cut, less what the erased did and what was done to them."""
+    """Everything acknowledged up to a cut, without what erased users did and what was done to them."""
 
     cut: int
-    """microseconds: everything up to this stamp is in it, nothing later"""
+    """microseconds: includes everything up to this timestamp, nothing later"""
     events: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=SCHEMA))
-    """`user_id`, `other_id` String, `kind` UInt8 code of EventKind, `at` Int64 epoch seconds as the client says within
-    bounds, `order` Int64 the stamp in microseconds"""
+    """`user_id`, `other_id` String, `kind` UInt8 code of EventKind, `at` Int64 epoch seconds from the client, clipped,
+    `order` Int64 the timestamp of acknowledgement in microseconds"""
     profiles: dict[str, LiveProfile] = field(default_factory=dict)
-    """by person the columns that were put"""
+    """the columns written by PUT, by user"""
     erased: ErasedPeople = field(default_factory=ErasedPeople.nobody)
-    """people who were erased, after the cut included"""
+    """erased users, those erased after the cut included"""
     returned: dict[str, int] = field(default_factory=dict)
-    """those of them who were put again since, new people, and when first, microseconds"""
+    """erased users written by PUT afterwards, who are new users, with the first time, microseconds"""
 
     @property
     def last(self) -> int:
-        """The latest stamp in it, microseconds; 0 where nothing happened."""
+        """The latest timestamp included, microseconds; 0 if there is none."""
         put = [timestamp_us for profile in self.profiles.values() for timestamp_us, _ in profile.columns.values()]
         latest = self.events["order"].max() if self.events.height else 0
         return max([int(str(latest)), *put])
 
 
 def read_live_events(home: Path, store: SyncStore, keys: Keys, *, cut: int) -> LiveEvents:
-    """The live events of a store and the archive of its home, up to `cut` (microseconds).
+    """The live events of a store and of its home's archive, up to `cut` (microseconds).
 
-    Raises ArtefactError where the archive lacks what was archived, StoreError where the store does not answer.
+    Raises ArtefactError if the archive lacks archived entries, StoreError if the store does not answer.
     """
     erased = read_erased(store, keys)
     entries = list(_entries(Archive(home), store, keys, cut))
-    gone: dict[str, int] = {}
+    erased_at: dict[str, int] = {}
     for entry in entries:
         if entry.kind == ERASE:
-            gone[entry.user_id] = max(entry.timestamp_us, gone.get(entry.user_id, 0))
+            erased_at[entry.user_id] = max(entry.timestamp_us, erased_at.get(entry.user_id, 0))
 
-    erased = erased.joined(gone)
+    erased = erased.joined(erased_at)
     returned: dict[str, int] = {}
     profiles: dict[str, LiveProfile] = {}
     for entry in entries:
@@ -64,8 +64,8 @@ def read_live_events(home: Path, store: SyncStore, keys: Keys, *, cut: int) -> L
             if since:
                 returned[entry.user_id] = min(entry.timestamp_us, returned.get(entry.user_id, entry.timestamp_us))
 
-    def is_there(user_id: str, timestamp_us: int) -> bool:
-        """Whether what was acknowledged at a stamp was done by or to somebody who was not erased since."""
+    def is_visible(user_id: str, timestamp_us: int) -> bool:
+        """Whether no user was erased after what they did or what was done to them at this time."""
         return not erased.timestamp_us(user_id) or (user_id in returned and timestamp_us > returned[user_id])
 
     rows: list[tuple[str, str, int, int, int]] = []
@@ -74,8 +74,8 @@ def read_live_events(home: Path, store: SyncStore, keys: Keys, *, cut: int) -> L
         if (
             kind is not None
             and other is not None
-            and is_there(entry.user_id, timestamp_us)
-            and is_there(other, timestamp_us)
+            and is_visible(entry.user_id, timestamp_us)
+            and is_visible(other, timestamp_us)
         ):
             at = timestamp_us if entry.at is None else entry.at
             rows.append((entry.user_id, other, int(kind), at // MICROSECONDS, timestamp_us))
@@ -83,23 +83,23 @@ def read_live_events(home: Path, store: SyncStore, keys: Keys, *, cut: int) -> L
 
 
 def _entries(archive: Archive, store: SyncStore, keys: Keys, cut: int) -> Iterator[Entry]:
-    """Every entry up to the cut, once; each person's in the order of acknowledgement."""
+    """Yields every entry up to the cut once, each user's in the order of acknowledgement."""
     for shard in range(SHARDS):
-        held = store.get(keys.archived(shard))
-        # what leaves the log while it is read here is in the archive by the time that is read
-        waiting = list(_waiting(store, keys.log(shard)))
+        archived_up_to = store.get(keys.archived(shard))
+        # read the log first: entries that move to the archive meanwhile are then found there
+        unarchived = list(_log_entries(store, keys.log(shard)))
         last = STREAM_START
-        for position, entry in archive.read(shard, STREAM_START if held is None else held.decode()):
+        for position, entry in archive.read(shard, STREAM_START if archived_up_to is None else archived_up_to.decode()):
             last = position
             if entry is not None and entry.timestamp_us <= cut:
                 yield entry
-        for position, entry in waiting:
+        for position, entry in unarchived:
             if order(position) > order(last) and entry.timestamp_us <= cut:
                 yield entry
 
 
-def _waiting(store: SyncStore, log: str) -> Iterator[tuple[str, Entry]]:
-    """All that is in a log."""
+def _log_entries(store: SyncStore, log: str) -> Iterator[tuple[str, Entry]]:
+    """Yields all entries of a log."""
     position = STREAM_START
     while read := store.stream_read(log, position, READ_AT_ONCE):
         for position, entry in read:

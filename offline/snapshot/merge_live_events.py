@@ -1,4 +1,4 @@
-"""A dataset with what happened since: of two that speak of the same thing, the newer is heard."""
+"""Merges a dataset with live events; the newer of two conflicting facts wins."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,12 +9,7 @@ import structlog
 
 from models.schema.columns import CREATED_AT_COLUMN, FLAG_COLUMNS, NAME_COLUMN
 from models.system.clock import MICROSECONDS
-from offline.dataset.cell_parsing import (
-    location,
-    moment,
-    number,
-    truth_cell,
-)
+from offline.dataset.cell_parsing import boolean_cell, location, number, timestamp
 from offline.dataset.reader import Dataset
 from offline.dataset.table import USER_ID
 from offline.snapshot.live_events import LiveEvents
@@ -22,31 +17,30 @@ from offline.snapshot.relationship_state import dataset_order
 
 _TIMESTAMP_US = "\0stamp"
 _VALUE = "\0value"
-_CAME = "\0came"
+_IS_NEW = "\0is_new"
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class Merged:
-    """Dataset and live events as one."""
+    """The merged tables."""
 
     users: pl.DataFrame
-    """as offline.dataset.users.Users.frame; whoever put a profile is in it"""
+    """as offline.dataset.users.Users.frame; includes the users known only from a PUT"""
     connections: pl.DataFrame
     """as offline.dataset.reader.Dataset.connections"""
     interactions: pl.DataFrame
     """as offline.dataset.reader.Dataset.interactions, and `order` Int64 microseconds
     (offline.snapshot.relationship_state.resolve)"""
     until: int
-    """the last moment it knows of: the export or the last live event, epoch seconds"""
+    """latest time covered, epoch seconds: the export or the last live event"""
 
 
 def with_live(dataset: Dataset, live: LiveEvents) -> Merged:
-    """The dataset less those who were erased, with the live events as interactions and the profiles that were put.
+    """The dataset without erased users, with live events as interactions and profile updates applied.
 
-    A column that was put replaces the dataset's where it was put after the export, where the dataset does not name the
-    person, and, of the flags, where the dataset says nothing. What the dataset's columns cannot hold is counted and
-    passed over.
+    An updated column replaces the dataset's if the update is newer than the export, or the dataset lacks the user; a
+    flag also if the dataset's is null. Updates that the dataset's columns cannot hold are counted and skipped.
     """
     dataset = _without(dataset, live)
     interactions = dataset.interactions.with_columns(dataset_order(pl.col("at"), dataset.as_of).alias("order"))
@@ -60,10 +54,10 @@ def with_live(dataset: Dataset, live: LiveEvents) -> Merged:
 
 
 def _without(dataset: Dataset, live: LiveEvents) -> Dataset:
-    """The dataset less every row that names somebody who was erased.
+    """The dataset without every row that names an erased user.
 
-    Only a PUT brings such a person back, as a new one. An export that says to have been made after it (`as_of` in
-    schema.toml) speaks of the new person: then the rows are heard that are not dated before the erasure.
+    Only a PUT restores an erased id, as a new user. If schema.toml dates the export (`as_of`) after that PUT, the
+    export describes the new user: rows that are not dated before the erasure are kept.
     """
     if not len(live.erased):
         return dataset
@@ -75,27 +69,27 @@ def _without(dataset: Dataset, live: LiveEvents) -> Dataset:
     if not erased:
         return dataset
     as_of = dataset.as_of * MICROSECONDS if dataset.is_dated else 0
-    back = {one: live.erased.timestamp_us(one) for one in erased if live.returned.get(one, as_of) < as_of}
-    gone = list(erased - back.keys())
-    log.info("erased_left_out", people=len(gone), heard_again=len(back))
+    restored = {one: live.erased.timestamp_us(one) for one in erased if live.returned.get(one, as_of) < as_of}
+    dropped = list(erased - restored.keys())
+    log.info("erased_users_dropped", users=len(dropped), restored=len(restored))
     frames = [dataset.connections, dataset.interactions]
-    for at, moment_column in enumerate(("created_at", "at")):
-        frame = frames[at].filter(pl.col(USER_ID).is_in(gone).not_(), pl.col("other_id").is_in(gone).not_())
-        for user_id, timestamp_us in back.items():
+    for at, timestamp_column in enumerate(("created_at", "at")):
+        frame = frames[at].filter(pl.col(USER_ID).is_in(dropped).not_(), pl.col("other_id").is_in(dropped).not_())
+        for user_id, timestamp_us in restored.items():
             names = (pl.col(USER_ID) == user_id) | (pl.col("other_id") == user_id)
-            before = (pl.col(moment_column) <= timestamp_us // MICROSECONDS).fill_null(value=False)
+            before = (pl.col(timestamp_column) <= timestamp_us // MICROSECONDS).fill_null(value=False)
             frame = frame.filter((names & before).not_())
         frames[at] = frame
-    users = dataset.users.frame.filter(pl.col(USER_ID).is_in(gone).not_())
+    users = dataset.users.frame.filter(pl.col(USER_ID).is_in(dropped).not_())
     return replace(dataset, users=replace(dataset.users, frame=users), connections=frames[0], interactions=frames[1])
 
 
 def _put(users: pl.DataFrame, live: LiveEvents, as_of: int) -> pl.DataFrame:
-    """The users with the columns that were put."""
+    """The users with profile updates applied."""
     if not live.profiles:
         return users
     known = set(users[USER_ID])
-    came = sorted(live.profiles.keys() - known)
+    new_ids = sorted(live.profiles.keys() - known)
     types: dict[str, pl.DataType] = dict(users.schema)
     own: dict[str, pl.DataType] = {NAME_COLUMN: pl.String(), CREATED_AT_COLUMN: pl.Int64()}
     types = {**own, **types, **dict.fromkeys(FLAG_COLUMNS, pl.Boolean())}
@@ -103,39 +97,39 @@ def _put(users: pl.DataFrame, live: LiveEvents, as_of: int) -> pl.DataFrame:
     for user_id, profile in live.profiles.items():
         for column, (timestamp_us, value) in profile.columns.items():
             changed.setdefault(column, []).append((user_id, timestamp_us, value))
-    lost = sorted(changed.keys() - types.keys())
-    if lost:
-        log.info("put_columns_passed_over", columns=lost, why="the dataset has no such column")
-    frame = pl.concat([users, pl.DataFrame({USER_ID: came}, schema={USER_ID: pl.String})], how="diagonal")
-    frame = frame.with_columns(pl.int_range(pl.len()).ge(users.height).alias(_CAME))
+    unknown = sorted(changed.keys() - types.keys())
+    if unknown:
+        log.info("profile_columns_skipped", columns=unknown, reason="the dataset has no such column")
+    frame = pl.concat([users, pl.DataFrame({USER_ID: new_ids}, schema={USER_ID: pl.String})], how="diagonal")
+    frame = frame.with_columns(pl.int_range(pl.len()).ge(users.height).alias(_IS_NEW))
     for column in sorted(changed.keys() & types.keys() - {USER_ID}):
         values = _values(column, changed[column], types[column])
         if column not in frame.columns:
             frame = frame.with_columns(pl.lit(None, dtype=types[column]).alias(column))
-        newer = pl.col(_TIMESTAMP_US).is_not_null() & ((pl.col(_TIMESTAMP_US) > as_of * MICROSECONDS) | pl.col(_CAME))
+        newer = pl.col(_TIMESTAMP_US).is_not_null() & ((pl.col(_TIMESTAMP_US) > as_of * MICROSECONDS) | pl.col(_IS_NEW))
         if column in FLAG_COLUMNS:
             newer |= pl.col(_TIMESTAMP_US).is_not_null() & pl.col(column).is_null()
         joined = frame.join(values, on=USER_ID, how="left", maintain_order="left")
         frame = joined.with_columns(pl.when(newer).then(_VALUE).otherwise(column).alias(column)).drop(
             _TIMESTAMP_US, _VALUE
         )
-    named = sorted(column for column in frame.columns if column not in (USER_ID, _CAME))
+    named = sorted(column for column in frame.columns if column not in (USER_ID, _IS_NEW))
     return frame.select(USER_ID, *named)
 
 
 def _values(column: str, changed: list[tuple[str, int, Any]], wanted: pl.DataType) -> pl.DataFrame:
-    """`user_id`, when, and the value as a column of the dataset has it; without what it cannot have."""
+    """`user_id`, time, and the update cast to the dataset's type; unreadable updates are dropped."""
     if isinstance(wanted, pl.List):
-        return _rows(changed, [_members(value) for _, _, value in changed], wanted)
+        return _rows(changed, [_set_values(value) for _, _, value in changed], wanted)
     frame = _rows(changed, [_text(value) for _, _, value in changed], pl.String())
     text = pl.col(_VALUE)
     match wanted:
         case pl.Float64():
             cells = number(text)
         case pl.Int64():
-            cells = moment(text)
+            cells = timestamp(text)
         case pl.Boolean():
-            cells = truth_cell(_VALUE).value
+            cells = boolean_cell(_VALUE).value
         case pl.Struct():
             cells = location(text)
         case _:
@@ -143,7 +137,7 @@ def _values(column: str, changed: list[tuple[str, int, Any]], wanted: pl.DataTyp
     readable = frame.with_columns(cells.alias(_VALUE))
     unreadable = frame[_VALUE].is_not_null() & readable[_VALUE].is_null()
     if unreadable.any():
-        log.warning("put_values_passed_over", column=column, values=int(unreadable.sum()))
+        log.warning("profile_values_skipped", column=column, values=int(unreadable.sum()))
     return readable.filter(~unreadable)
 
 
@@ -156,15 +150,15 @@ def _rows(changed: list[tuple[str, int, Any]], values: list[Any], dtype: pl.Data
 
 
 def _text(value: Any) -> str | None:
-    """What a value that was put would be in a file of texts."""
+    """The text that a file would hold for an updated value."""
     if value is None or isinstance(value, str):
         return value or None
     return orjson.dumps(value).decode()
 
 
-def _members(value: Any) -> list[str] | None:
-    """The values of a set that was put, sorted, none of them empty."""
+def _set_values(value: Any) -> list[str] | None:
+    """The values of an updated set, sorted, without empty ones."""
     if value is None:
         return None
-    members = value if isinstance(value, list) else [value]
-    return sorted({text for one in members if (text := _text(one))}) or None
+    values = value if isinstance(value, list) else [value]
+    return sorted({text for one in values if (text := _text(one))}) or None

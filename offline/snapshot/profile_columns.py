@@ -1,4 +1,4 @@
-"""Profile columns of a snapshot: as coded arrays for the features, as JSON for people."""
+"""Encodes the profile columns of a snapshot: as coded arrays for features, as JSON for the service."""
 
 from collections.abc import Mapping
 
@@ -20,15 +20,15 @@ from models.schema.profiles import (
 
 
 def code_profiles(users: pl.DataFrame, kinds: Mapping[str, Kind]) -> Profiles:
-    """The columns named in `kinds` as arrays, in the order of their names; row k of the frame is row k of the arrays.
+    """The columns of `kinds` as arrays, sorted by name; row k of the frame is row k of the arrays.
 
-    Columns are typed as offline.dataset.users.Users.frame says.
+    Column types are those of offline.dataset.users.Users.frame.
     """
     return Profiles(users.height, {name: _coded(users[name], kinds[name]) for name in sorted(kinds)})
 
 
 def concatenated(texts: pl.Series) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Texts one after the other as UTF-8, (bytes,) uint8, and (k + 1,) int64 where each begins; null is empty."""
+    """Concatenated UTF-8 of the texts, (bytes,) uint8, and (k + 1,) int64 offsets; null is empty."""
     offsets = np.zeros(len(texts) + 1, dtype=np.int64)
     np.cumsum(texts.str.len_bytes().fill_null(0).to_numpy(), out=offsets[1:])
     joined: str = texts.str.join("").item() if len(texts) else ""
@@ -36,11 +36,11 @@ def concatenated(texts: pl.Series) -> tuple[NDArray[np.uint8], NDArray[np.int64]
 
 
 def profile_json(users: pl.DataFrame) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Every profile as a JSON object of the columns that are filled, in the order of the frame, `user_id` left out.
+    """Every profile as a JSON object of the filled columns, in the order of the frame, without `user_id`.
 
-    Returns the concatenated UTF-8, (bytes,) uint8, and (n + 1,) int64 where each begins. Somebody without a filled
-    column has none, zero bytes. Sets are lists, numbers numbers (integers where the whole column has only such), places
-    `"lat,lon"`, moments ISO 8601 in UTC, the flags booleans.
+    Returns the concatenated UTF-8, (bytes,) uint8, and (n + 1,) int64 offsets. A user without a filled column has zero
+    bytes. Sets are lists, numbers are numbers (integers if the whole column has only such), locations `"lat,lon"`,
+    timestamps ISO 8601 in UTC, flags booleans.
     """
     columns = [column for column in users.columns if column != "user_id"]
     if not columns:
@@ -70,11 +70,11 @@ def _coded(cells: pl.Series, kind: Kind) -> Column:
             return LocationColumn(np.stack(degrees, axis=1).astype(np.float32))
         case Kind.TEXT:
             return TextColumn(cells.to_list())
-    raise ValueError(f"a column of kind {kind} is no feature")
+    raise ValueError(f"a column of kind {kind} is not a feature: choose another kind")
 
 
 def _codes(cells: pl.Series) -> tuple[NDArray[np.int32], list[str]]:
-    """(k,) int32 codes, -1 for null, and the values they stand for, sorted."""
+    """(k,) int32 codes, -1 for null, and their values, sorted."""
     values = cells.drop_nulls().unique().sort()
     codes = cells.cast(pl.Enum(values)).to_physical().cast(pl.Int32).fill_null(-1)
     return codes.to_numpy().copy(), values.to_list()
@@ -85,7 +85,7 @@ def _floats(cells: pl.Series) -> NDArray[np.float64]:
 
 
 def _member(cells: pl.Series) -> pl.Expr:
-    """A column as members of a JSON object, `"column":value`; null where it is null."""
+    """The column as members of a JSON object, `"column":value`; null if the cell is null."""
     cell = pl.col(cells.name)
     if (
         cells.dtype == pl.Float64

@@ -1,4 +1,4 @@
-"""What holds between two people once all that is known of them is put in order."""
+"""The state of every pair of users, from all their events in order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from models.system.clock import MICROSECONDS
 
 DAY_S = 86_400
 
-_JOINING = (EventKind.CONNECT, EventKind.ACCEPT)
-_PARTING = (EventKind.DISCONNECT,)
+_CONNECTS = (EventKind.CONNECT, EventKind.ACCEPT)
+_DISCONNECTS = (EventKind.DISCONNECT,)
 _PAIR = ["a", "b"]
 _DIRECTED = ["viewer", "other"]
 
@@ -22,16 +22,16 @@ class RelationshipState:
     """The friendships and the forbidden pairs."""
 
     connections: pl.DataFrame
-    """`a` < `b` Int32, sorted, each pair once; `created_at` Int64 epoch seconds, null where nobody said"""
+    """`a` < `b` Int32, sorted, each pair once; `created_at` Int64 epoch seconds, null if unknown"""
     forbidden: pl.DataFrame
-    """`viewer`, `other` Int32, sorted, each once: the viewer must not see the other. `kinds` UInt8: why, the bits of
-    models.schema.relationship.Relationship but CONNECTED"""
+    """`viewer`, `other` Int32, sorted, each once: the viewer must not see the other. `kinds` UInt8: the reasons, bits
+    of models.schema.relationship.Relationship without CONNECTED"""
 
 
 def dataset_order(at: pl.Expr, as_of: int) -> pl.Expr:
-    """What rows of a dataset of `as_of` are ordered by, beside stamps: microseconds, Int64, of epoch seconds.
+    """The order of dataset rows beside live timestamps: microseconds, Int64, from epoch seconds.
 
-    Rows dated after the export cannot be: they count as made at its end, in their own order.
+    Rows dated after `as_of` count as made at its end, in their own order.
     """
     after = (at - as_of).clip(0, MICROSECONDS - 1)
     return pl.min_horizontal(at, pl.lit(as_of, dtype=pl.Int64)) * MICROSECONDS + after
@@ -40,31 +40,30 @@ def dataset_order(at: pl.Expr, as_of: int) -> pl.Expr:
 def resolve(
     connections: pl.DataFrame, interactions: pl.DataFrame, *, as_of: int, forbidden_days: int, until: int | None = None
 ) -> RelationshipState:
-    """The state of every pair at `until`, by default `as_of`, from rows without loops in any order.
+    """The state of every pair at `until`, by default `as_of`, from rows without self-pairs in any order.
 
     `connections`: `a` < `b` Int32, `created_at` Int64 or null. `interactions`: `user`, `other` Int32, `kind` UInt8 of
-    EventKind, `at` Int64, `order` Int64 microseconds: the stamp of a live event, `dataset_order` of a row. Order is by
-    that; where two rows of one pair carry the same, what leads to something comes before what answers it (invite before
-    accept, connect before disconnect), and what is lifted stays forbidden (unblock before block), so that the order of
-    the rows decides nothing.
+    EventKind, `at` Int64, `order` Int64 microseconds: the timestamp of a live event, `dataset_order` of a row. Events
+    apply by `order`. Ties of one pair apply causes before answers (invite before accept, connect before disconnect) and
+    lifts before prohibitions (unblock before block), so the order of the rows changes nothing.
 
-    A friendship holds where a row or an event made it after the last disconnect; a row without a date speaks as of
-    `as_of`. It dates from the earliest of these. All later than `as_of` counts too: a block from tomorrow is a block.
+    A friendship exists if a row or an event made it after the last disconnect; a row without a date counts as of
+    `as_of`. Its date is the earliest of these. Events later than `as_of` count too: a block from tomorrow is a block.
     """
     events = interactions.lazy()
     connected = _connected(connections.lazy(), events, as_of).collect(engine="streaming")
-    none = connected.lazy().select(_PAIR)
-    blocked = _standing(events, EventKind.BLOCK, EventKind.UNBLOCK)
-    invited = _apart(_pending(events), none)
+    connected_pairs = connected.lazy().select(_PAIR)
+    blocked = _in_force(events, EventKind.BLOCK, EventKind.UNBLOCK)
+    invited = _unconnected(_pending(events), connected_pairs)
     after = ((as_of if until is None else until) - forbidden_days * DAY_S) * MICROSECONDS
     kinds = {
         Relationship.BLOCKED_BY_VIEWER: blocked,
-        Relationship.BLOCKED_BY_OTHER: _turned(blocked),
-        Relationship.DISMISSED: _standing(events, EventKind.DISMISS, EventKind.UNDISMISS),
+        Relationship.BLOCKED_BY_OTHER: _reversed_pairs(blocked),
+        Relationship.DISMISSED: _in_force(events, EventKind.DISMISS, EventKind.UNDISMISS),
         Relationship.REPORTED: _latest(events, [EventKind.REPORT]).select(_DIRECTED),
         Relationship.INVITED_BY_VIEWER: invited,
-        Relationship.INVITED_BY_OTHER: _turned(invited),
-        Relationship.REFUSED: _both_ways(_apart(_lately_refused(events, after), none)),
+        Relationship.INVITED_BY_OTHER: _reversed_pairs(invited),
+        Relationship.REFUSED: _both_ways(_unconnected(_recently_refused(events, after), connected_pairs)),
     }
     every = pl.concat(
         [pairs.with_columns(pl.lit(int(bit), dtype=pl.UInt8).alias("kinds")) for bit, pairs in kinds.items()]
@@ -74,48 +73,48 @@ def resolve(
 
 
 def _connected(connections: pl.LazyFrame, events: pl.LazyFrame, as_of: int) -> pl.LazyFrame:
-    """The pairs that are connected, with the earliest date after their last disconnect."""
-    joins = _unordered(_of(events, _JOINING)).rename({"at": "created_at"})
-    parted = _unordered(_of(events, _PARTING)).group_by(_PAIR).agg(pl.col("order").max().alias("parted"))
+    """The connected pairs, with the earliest date after their last disconnect."""
+    joins = _unordered(_of(events, _CONNECTS)).rename({"at": "created_at"})
+    disconnected = _unordered(_of(events, _DISCONNECTS)).group_by(_PAIR).agg(pl.col("order").max().alias("ended"))
     rows = connections.with_columns(dataset_order(pl.col("created_at").fill_null(as_of), as_of).alias("order"))
     columns = [*_PAIR, "created_at", "order"]
     claims = pl.concat([rows.select(columns), joins.select(columns)])
-    dated = claims.join(parted, on=_PAIR, how="left")
-    holds = pl.col("parted").is_null() | (pl.col("order") > pl.col("parted"))
-    ordered = dated.filter(holds).select(*_PAIR, "created_at").sort([*_PAIR, "created_at"], nulls_last=True)
+    dated = claims.join(disconnected, on=_PAIR, how="left")
+    is_connected = pl.col("ended").is_null() | (pl.col("order") > pl.col("ended"))
+    ordered = dated.filter(is_connected).select(*_PAIR, "created_at").sort([*_PAIR, "created_at"], nulls_last=True)
     return ordered.unique(_PAIR, keep="first", maintain_order=True)
 
 
 def _pending(events: pl.LazyFrame) -> pl.LazyFrame:
-    """Inviter and invited where nothing ended the invite: no answer, no withdrawal, no joining or parting since."""
+    """Inviter and invitee of each pending invite: no answer, withdrawal, connect or disconnect since."""
     invited = _latest(events, [EventKind.INVITE])
-    answered = _turned(_latest(events, [EventKind.ACCEPT, EventKind.DECLINE]))
+    answered = _reversed_pairs(_latest(events, [EventKind.ACCEPT, EventKind.DECLINE]))
     withdrawn = _latest(events, [EventKind.WITHDRAW])
-    shrink_towards_profile = _latest(events, [*_JOINING, *_PARTING])
+    connection_changes = _latest(events, [*_CONNECTS, *_DISCONNECTS])
     ends = (
-        pl.concat([answered, withdrawn, shrink_towards_profile, _turned(shrink_towards_profile)])
+        pl.concat([answered, withdrawn, connection_changes, _reversed_pairs(connection_changes)])
         .group_by(_DIRECTED)
         .agg(pl.col("order").max())
     )
-    met = invited.join(ends, on=_DIRECTED, how="left", suffix="_end")
-    return met.filter(pl.col("order_end").is_null() | (pl.col("order") > pl.col("order_end"))).select(_DIRECTED)
+    matched = invited.join(ends, on=_DIRECTED, how="left", suffix="_end")
+    return matched.filter(pl.col("order_end").is_null() | (pl.col("order") > pl.col("order_end"))).select(_DIRECTED)
 
 
-def _lately_refused(events: pl.LazyFrame, after: int) -> pl.LazyFrame:
+def _recently_refused(events: pl.LazyFrame, after: int) -> pl.LazyFrame:
     """Who declined or disconnected from whom later than `after`, microseconds."""
     refused = _latest(events, [EventKind.DECLINE, EventKind.DISCONNECT])
     return refused.filter(pl.col("order") > after).select(_DIRECTED)
 
 
-def _standing(events: pl.LazyFrame, forbids: EventKind, lifts: EventKind) -> pl.LazyFrame:
-    """Viewer and other where the last of two kinds of event forbids; at the same time, forbidding wins."""
-    met = _latest(events, [forbids]).join(_latest(events, [lifts]), on=_DIRECTED, how="left", suffix="_lifted")
-    stands = pl.col("order_lifted").is_null() | (pl.col("order") >= pl.col("order_lifted"))
-    return met.filter(stands).select(_DIRECTED)
+def _in_force(events: pl.LazyFrame, forbids: EventKind, lifts: EventKind) -> pl.LazyFrame:
+    """Viewer and other if the last event of the two kinds forbids; on a tie, forbidding wins."""
+    matched = _latest(events, [forbids]).join(_latest(events, [lifts]), on=_DIRECTED, how="left", suffix="_lifted")
+    in_force = pl.col("order_lifted").is_null() | (pl.col("order") >= pl.col("order_lifted"))
+    return matched.filter(in_force).select(_DIRECTED)
 
 
 def _latest(events: pl.LazyFrame, kinds: Sequence[EventKind]) -> pl.LazyFrame:
-    """`viewer`, `other` and the `order` of the last time that the viewer did one of these to the other."""
+    """`viewer`, `other` and the latest `order` of the viewer's events of these kinds."""
     done = _of(events, kinds).rename({"user": "viewer"})
     return done.group_by(_DIRECTED).agg(pl.col("order").max())
 
@@ -129,17 +128,17 @@ def _unordered(events: pl.LazyFrame) -> pl.LazyFrame:
     return events.select(low.alias("a"), high.alias("b"), "at", "order")
 
 
-def _turned(directed: pl.LazyFrame) -> pl.LazyFrame:
-    """The same with viewer and other exchanged, columns in the same order."""
+def _reversed_pairs(directed: pl.LazyFrame) -> pl.LazyFrame:
+    """The frame with viewer and other swapped, columns in the same order."""
     rest = [column for column in directed.collect_schema().names() if column not in _DIRECTED]
     return directed.select(pl.col("other").alias("viewer"), pl.col("viewer").alias("other"), *rest)
 
 
 def _both_ways(directed: pl.LazyFrame) -> pl.LazyFrame:
-    return pl.concat([directed, _turned(directed)])
+    return pl.concat([directed, _reversed_pairs(directed)])
 
 
-def _apart(directed: pl.LazyFrame, connected: pl.LazyFrame) -> pl.LazyFrame:
-    """Less the pairs that are connected."""
+def _unconnected(directed: pl.LazyFrame, connected: pl.LazyFrame) -> pl.LazyFrame:
+    """The pairs without those that are connected."""
     low, high = pl.min_horizontal(_DIRECTED).alias("a"), pl.max_horizontal(_DIRECTED).alias("b")
     return directed.with_columns(low, high).join(connected, on=_PAIR, how="anti").select(_DIRECTED)

@@ -1,4 +1,4 @@
-"""The immutable picture of a dataset that one night works from."""
+"""The immutable input of one night."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -27,13 +27,13 @@ from offline.snapshot.relationship_state import resolve
 DESCRIPTION = "snapshot.json"
 LAYOUT = 1
 UNDATED = int(np.iinfo(np.int64).min)
-"""stands for the date of a friendship of which nobody said when it was made: before everything"""
+"""date of a friendship without a known date: before all others"""
 
 log = structlog.get_logger(__name__)
 
 
 class Counts(BaseModel):
-    """How much there is, and what was dropped or changed on the way."""
+    """Row counts, and what was dropped or changed."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -42,18 +42,18 @@ class Counts(BaseModel):
     interactions: int
     forbidden: int
     without_profile: int
-    """users that only stand in connections or interactions"""
+    """users known only from connections or interactions"""
     duplicate_users: int
     duplicate_connections: int
     self_connections: int
     duplicate_interactions: int
     self_interactions: int
     connections_after_cut: int
-    """friendships dated after the cut, kept and dated at it"""
+    """friendships dated after the cut, kept with the cut as date"""
     interactions_after_cut: int
-    """interactions dated after the cut, kept and dated at it"""
+    """interactions dated after the cut, kept with the cut as date"""
     live_events: int = 0
-    """interactions that come from the event log"""
+    """interactions from the event log"""
 
 
 class Description(BaseModel):
@@ -63,16 +63,17 @@ class Description(BaseModel):
 
     layout: Annotated[int, Field(ge=1, le=LAYOUT)] = LAYOUT
     cut: int
-    """the last moment the snapshot knows of, seconds since 1970 UTC"""
+    """latest time covered, seconds since 1970 UTC"""
     live_cut: int | None = None
-    """the stamp up to which it knows every live event, microseconds since 1970 UTC; None: it was made without any"""
+    """the snapshot includes every live event up to this timestamp, microseconds since 1970 UTC; None without live
+    events"""
     erasures: dict[str, int] = {}
-    """those after that stamp who are left out all the same: keyed hash of the id, and when, microseconds"""
+    """users erased after that timestamp who are excluded too: keyed hash of the id and time, microseconds"""
     forbidden_days: int
     vocabulary: str
     """digest of the vocabulary"""
     kinds: dict[str, Kind]
-    """the profile columns that are features"""
+    """the feature columns of profiles"""
     inferred: dict[str, Kind]
     reason_columns: list[str]
     counts: Counts
@@ -82,7 +83,7 @@ class Description(BaseModel):
 
 @dataclass(frozen=True)
 class Interactions:
-    """What people did, sorted by time, then user, other and kind; each array (events,)."""
+    """All interactions, sorted by time, then user, other and kind; each array (events,)."""
 
     user: NDArray[np.int32]
     other: NDArray[np.int32]
@@ -93,7 +94,7 @@ class Interactions:
 
 
 class Snapshot:
-    """A snapshot on disk; rows are dense and sorted by user id. What is read from it is read when asked for."""
+    """A snapshot on disk, read lazily; rows are dense and sorted by user id."""
 
     def __init__(self, directory: Path, description: Description) -> None:
         self.directory = directory
@@ -101,7 +102,7 @@ class Snapshot:
 
     @classmethod
     def open(cls, directory: Path) -> "Snapshot":
-        """The snapshot in a directory. Raises ArtefactError where a file is missing, truncated or altered."""
+        """The snapshot in a directory. Raises ArtefactError if a file is missing, truncated or altered."""
         path = directory / DESCRIPTION
         try:
             description = Description.model_validate(files.read_json(path))
@@ -120,22 +121,22 @@ class Snapshot:
 
     @property
     def cut(self) -> int:
-        """The last moment the snapshot knows of, seconds since 1970 UTC."""
+        """Latest time covered, seconds since 1970 UTC."""
         return self.description.cut
 
     @property
     def live_cut(self) -> int | None:
-        """The stamp up to which it knows every live event, microseconds; None: it was made without any."""
+        """The snapshot includes every live event up to this timestamp, microseconds; None without live events."""
         return self.description.live_cut
 
     @property
     def reason_columns(self) -> list[str]:
-        """The columns that may be told as a reason, by name."""
+        """The columns that may be shown as a reason, sorted by name."""
         return list(self.description.reason_columns)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over all there is: equal for equal content, whatever the format and order of the rows."""
+        """SHA-256 of the content: equal for equal content, whatever the format and order of the input rows."""
         return files.json_digest(self.description.model_dump(mode="json", exclude={"live_cut", "erasures"}))
 
     @cached_property
@@ -145,13 +146,13 @@ class Snapshot:
 
     @cached_property
     def profiles(self) -> Profiles:
-        """The profile columns that are features, coded."""
+        """The feature columns of profiles, coded."""
         kinds = self.description.kinds
         return code_profiles(self._users(["user_id", *kinds]), kinds)
 
     @cached_property
     def flags(self) -> NDArray[np.uint8]:
-        """(n,) uint8 of models.schema.columns.Flag bits; all set where nothing is said."""
+        """(n,) uint8 of models.schema.columns.Flag bits; all set by default."""
         flags = np.full(self.n, ALL_FLAGS, dtype=np.uint8)
         present = pl.read_parquet_schema(self.directory / "users.parquet")
         for column, flag in FLAG_COLUMNS.items():
@@ -160,13 +161,13 @@ class Snapshot:
         return flags
 
     def profile_json(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """The stored profiles, JSON objects one after the other: (bytes,) uint8 and (n + 1,) int64 offsets."""
+        """The stored profiles as concatenated JSON objects: (bytes,) uint8 and (n + 1,) int64 offsets."""
         return profile_json(self._users())
 
     def connections(self) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64] | None]:
-        """The friendships (a, b) with a < b, sorted, two (m,) int32, and when each was made, (m,) int64 epoch seconds.
+        """The friendships (a, b) with a < b, sorted, two (m,) int32, and their dates, (m,) int64 epoch seconds.
 
-        UNDATED where nobody said; None where nobody said it of any.
+        A date is UNDATED if unknown; the dates are None if all are unknown.
         """
         pairs = pl.read_parquet(self.directory / "connections.parquet")
         dates = pairs["created_at"]
@@ -174,21 +175,21 @@ class Snapshot:
         return pairs["a"].to_numpy(), pairs["b"].to_numpy(), seconds
 
     def forbidden(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Viewers and others that must not be shown to them, two (k,) int32, sorted."""
+        """Pairs of a viewer and another who must not be shown to them, two (k,) int32, sorted."""
         pairs = pl.read_parquet(self.directory / "forbidden.parquet")
         return pairs["viewer"].to_numpy(), pairs["other"].to_numpy()
 
     def forbidden_kinds(self) -> NDArray[np.uint8]:
-        """(k,) uint8 of models.schema.relationship.Relationship: why, in the order of `forbidden`."""
+        """(k,) uint8 of models.schema.relationship.Relationship: the reasons, in the order of `forbidden`."""
         return pl.read_parquet(self.directory / "forbidden.parquet", columns=["kinds"])["kinds"].to_numpy()
 
     def interactions(self) -> Interactions:
-        """All that people did, as signal."""
+        """All interactions."""
         done = pl.read_parquet(self.directory / "interactions.parquet")
         return Interactions(*(done[column].to_numpy() for column in ("user", "other", "kind", "at")))
 
     def activity(self) -> NDArray[np.int64]:
-        """How often each user did each kind of event, (n, kinds) int64, columns by the code of EventKind."""
+        """Event counts of each user by kind, (n, kinds) int64, columns by the code of EventKind."""
         done, kinds = self.interactions(), len(EventKind)
         cells = done.user.astype(np.int64) * kinds + done.kind
         return np.bincount(cells, minlength=self.n * kinds).reshape(self.n, kinds)
@@ -205,10 +206,10 @@ def write_snapshot(
     forbidden_days: int = FORBIDDEN_DAYS,
     live: LiveEvents | None = None,
 ) -> Snapshot:
-    """Reads a dataset directory, checks it, and puts its snapshot in place at `out`, whole or not at all.
+    """Reads and checks a dataset directory and writes its snapshot to `out`, all of it or nothing.
 
     `started_at` is the start of the run, with a time zone. A decline or a disconnect forbids for `forbidden_days`
-    before the cut. `live` is what was acknowledged since; None: the dataset alone. What was dropped is counted and
+    before the cut. `live` holds the events acknowledged since; None: the dataset alone. Dropped rows are counted and
     logged. Raises DatasetError before anything is written.
     """
     dataset = read_dataset(data, started_at=started_at)
@@ -227,15 +228,18 @@ def write_snapshot(
 
 
 def _write(dataset: Dataset, live: LiveEvents | None, directory: Path, forbidden_days: int) -> Counts:
+    # ids to rows
     merged = with_live(dataset, live or LiveEvents(0))
     ids = _ids(merged)
     connections = _rows_of(merged.connections, ids, "a", "b")
     interactions = _rows_of(merged.interactions, ids, "user", "other")
+    # deduplication, and the state of every pair
     pairs, loops = _without_loops(connections, "a", "b")
     done, self_interactions = _without_loops(interactions, "user", "other")
     ordered = pairs.select(pl.min_horizontal("a", "b").alias("a"), pl.max_horizontal("a", "b").alias("b"), "created_at")
     events = done.unique()
     state = resolve(ordered, events, as_of=dataset.as_of, forbidden_days=forbidden_days, until=merged.until)
+    # counts
     late = pl.col("created_at") > merged.until
     counts = Counts(
         users=ids.height,
@@ -252,6 +256,7 @@ def _write(dataset: Dataset, live: LiveEvents | None, directory: Path, forbidden
         interactions_after_cut=events.filter(pl.col("at") > merged.until).height,
         live_events=0 if live is None else live.events.height,
     )
+    # tables, then the description that seals them
     cut = pl.lit(merged.until, dtype=pl.Int64)
     tables = {
         "users": ids.select("user_id").join(merged.users, on="user_id", how="left", maintain_order="left"),
@@ -282,7 +287,7 @@ def _write(dataset: Dataset, live: LiveEvents | None, directory: Path, forbidden
 
 
 def _ids(dataset: Merged) -> pl.DataFrame:
-    """Every id that stands anywhere, sorted by its UTF-8 bytes, and its `row` Int32."""
+    """Every id of any table, sorted by its UTF-8 bytes, and its `row` Int32."""
     pairs = [
         frame.lazy().select(pl.col(column).alias("user_id"))
         for frame in (dataset.connections, dataset.interactions)
@@ -294,7 +299,7 @@ def _ids(dataset: Merged) -> pl.DataFrame:
 
 
 def _rows_of(pairs: pl.DataFrame, ids: pl.DataFrame, first: str, second: str) -> pl.DataFrame:
-    """The pairs with rows in place of ids, the other columns as they are."""
+    """The pairs with rows in place of ids, the other columns unchanged."""
     rows = ids.lazy()
     coded = (
         pairs.lazy()
@@ -306,11 +311,11 @@ def _rows_of(pairs: pl.DataFrame, ids: pl.DataFrame, first: str, second: str) ->
 
 
 def _distinct_pairs(pairs: pl.DataFrame) -> int:
-    """How many different (a, b) there are; as one integer each, which counts several times faster than two columns."""
+    """The number of distinct (a, b), counted as one integer each, several times faster than as two columns."""
     return pairs.select(key=pl.col("a").cast(pl.Int64) * 2**32 + pl.col("b"))["key"].n_unique()
 
 
 def _without_loops(pairs: pl.DataFrame, first: str, second: str) -> tuple[pl.DataFrame, int]:
-    """The pairs of two different people, and how many were dropped."""
+    """The pairs of two different users, and how many pairs were dropped."""
     kept = pairs.filter(pl.col(first) != pl.col(second))
     return kept, pairs.height - kept.height

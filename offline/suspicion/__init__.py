@@ -1,1 +1,1 @@
-"""Accounts that do not fit their friends."""
+"""Detection of accounts that do not fit their friends."""

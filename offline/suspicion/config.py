@@ -1,4 +1,4 @@
-"""The dials of a detector of suspicious accounts."""
+"""Configuration of the detector of suspicious accounts."""
 
 from typing import Literal
 
@@ -6,15 +6,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class SuspicionConfig(BaseModel):
-    """The detector and its training."""
+    """Hyperparameters of the detector and its training."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     detector: Literal["vgae", "dgi"] = "vgae"
-    """vgae tells the features of people from their friends; dgi tells people from people dealt out anew"""
+    """vgae reconstructs a user's features from their friends; dgi separates the graph from one with shuffled features
+    """
 
     width: int = Field(default=64, ge=1)
-    """of states and embeddings"""
+    """size of hidden states and embeddings"""
 
     epochs: int = Field(default=60, ge=1)
     """passes over the whole graph"""
@@ -23,7 +24,7 @@ class SuspicionConfig(BaseModel):
     """step of Adam"""
 
     bands: int = Field(default=10, ge=1)
-    """groups of people by their number of friends, within which they are compared"""
+    """bands of users by number of friends; users are compared within a band"""
 
     seed: int = Field(default=0, ge=0)
-    """of weights and draws"""
+    """seed of weights and draws"""

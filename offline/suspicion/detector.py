@@ -1,4 +1,4 @@
-"""How little an account fits its neighbourhood, on one scale from 0 to 1."""
+"""Scores from 0 to 1 how little an account fits its neighbourhood."""
 
 from dataclasses import dataclass
 
@@ -16,24 +16,25 @@ from offline.suspicion.config import SuspicionConfig
 
 Floats = NDArray[np.float64]
 FARTHEST = 5.0
-"""standard deviations beyond which a feature is as far as it can be"""
+"""standard deviations at which standardised features are clipped"""
 LEAST_SPREAD = 1e-6
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What speaks against each of n accounts, three (n,) arrays, higher is worse, each on a scale of its own."""
+    """Three measures of misfit of n accounts, three (n,) arrays, higher is worse, each on its own scale."""
 
     reconstruction: Floats
-    """how little its features are what those of its friends let expect; for dgi how little it belongs where it is"""
-    affinity: Floats
-    """less the mean cosine to its friends' embeddings"""
+    """vgae: negative cosine of the features to those reconstructed from its friends; dgi: negative agreement with its
+    graph"""
+    dissimilarity: Floats
+    """minus the mean dot product with its friends' embeddings"""
     distance: Floats
-    """of its embedding from the centre of its friends'"""
+    """distance of its embedding from the mean of its friends'"""
 
 
 def standardised(profile: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n, f) encoded profiles on a common scale, as the detectors read them."""
+    """(n, f) encoded profiles as z-scores, clipped at FARTHEST."""
     spread = np.maximum(profile.std(axis=0), LEAST_SPREAD)
     scaled: NDArray[np.float32] = np.clip((profile - profile.mean(axis=0)) / spread, -FARTHEST, FARTHEST)
     return scaled.astype(np.float32)
@@ -42,9 +43,9 @@ def standardised(profile: NDArray[np.float32]) -> NDArray[np.float32]:
 def train_detector(
     features: NDArray[np.float32], graph: Graph, config: SuspicionConfig, *, log: FilteringBoundLogger
 ) -> Vgae | Dgi:
-    """The detector fitted to the graph and its own losses alone, without a label, on the CPU.
+    """The detector trained on the graph by its own loss alone, without labels, on the CPU.
 
-    One layer: with more, a link farm vouches for itself.
+    One layer: with more, a link farm supports itself.
     """
     torch.manual_seed(config.seed)
     shape = {"inputs": features.shape[1], "hidden": config.width, "outputs": config.width, "layers": 1}
@@ -56,7 +57,7 @@ def train_detector(
     for epoch in range(1, config.epochs + 1):
         loss = model.learning(inputs, edges, None)[1]
         if loss is None:
-            raise TypeError(f"{config.detector} has no loss of its own")
+            raise TypeError(f"{config.detector} has no loss of its own: use vgae or dgi")
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -68,50 +69,50 @@ def train_detector(
 
 @torch.no_grad()
 def evidence(model: Vgae | Dgi, features: NDArray[np.float32], graph: Graph) -> Evidence:
-    """What the detector says against everybody; of no meaning for people without friends."""
+    """The evidence on every account; meaningless for users without friends."""
     inputs, edges = torch.from_numpy(features), _edges(graph)
     vectors = model(inputs, edges).numpy().astype(np.float64)
     if isinstance(model, Vgae):
-        told = model.reconstructed(inputs, edges).numpy().astype(np.float64)
-        lengths = np.linalg.norm(told, axis=1) * np.linalg.norm(features, axis=1)
-        against = -(told * features).sum(axis=1) / np.maximum(lengths, LEAST_SPREAD)
+        reconstructed = model.reconstructed(inputs, edges).numpy().astype(np.float64)
+        lengths = np.linalg.norm(reconstructed, axis=1) * np.linalg.norm(features, axis=1)
+        misfit = -(reconstructed * features).sum(axis=1) / np.maximum(lengths, LEAST_SPREAD)
     else:
-        against = -model.agreement(inputs, edges).numpy().astype(np.float64)
+        misfit = -model.agreement(inputs, edges).numpy().astype(np.float64)
     friends = csr_array((np.ones(len(graph.indices)), graph.indices, graph.indptr), shape=(graph.n, graph.n))
     centres = (friends @ vectors) / np.maximum(graph.degrees, 1)[:, None]
     return Evidence(
-        reconstruction=against,
-        affinity=-(vectors * centres).sum(axis=1),
+        reconstruction=misfit,
+        dissimilarity=-(vectors * centres).sum(axis=1),
         distance=np.linalg.norm(vectors - centres, axis=1),
     )
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What is usual among ordinary people with about as many friends."""
+    """Distribution of the evidence among ordinary users with about as many friends."""
 
     edges: NDArray[np.int64]
-    """(b,) the least number of friends of each band"""
+    """(b,) least number of friends of each band"""
     middles: Floats
     """(b, 3) medians of the evidence"""
     spreads: Floats
     """(b, 3) standard deviations, by the median absolute deviation"""
     ordinary: Floats
-    """(o,) ascending: the joint evidence of ordinary people"""
+    """(o,) ascending: joint evidence of ordinary users"""
 
     @classmethod
     def fit(
-        cls, said: Evidence, degrees: NDArray[np.integer], bands: int, ordinary: NDArray[np.bool_] | None = None
+        cls, found: Evidence, degrees: NDArray[np.integer], bands: int, ordinary: NDArray[np.bool_] | None = None
     ) -> "Calibration":
-        """Fitted to ordinary people (n,), or to everybody: medians pass over the few who are not.
+        """Fits to ordinary users (n,), or to all: medians are robust to the few who are not ordinary.
 
-        Raises ValueError where none of them has a friend.
+        Raises ValueError if none of them has a friend.
         """
         used = degrees > 0 if ordinary is None else ordinary & (degrees > 0)
         if not used.any():
-            raise ValueError("nobody ordinary has a friend to be compared by")
+            raise ValueError("no ordinary user has a friend: the detector needs friendships to compare by")
         edges = np.unique(np.quantile(degrees[used], np.arange(bands) / bands).astype(np.int64))
-        values = _stacked(said)
+        values = _stacked(found)
         of = _band(edges, degrees)
         middles, spreads = np.zeros((len(edges), 3)), np.ones((len(edges), 3))
         for band in range(len(edges)):
@@ -122,10 +123,10 @@ class Calibration:
         joint = ((values - middles[of]) / spreads[of]).mean(axis=1)
         return cls(edges, middles, spreads, np.sort(joint[used]))
 
-    def scores(self, said: Evidence, degrees: NDArray[np.integer]) -> NDArray[np.float16]:
-        """(n,) float16: the share of ordinary people whom less speaks against; 0 for people without friends."""
+    def scores(self, found: Evidence, degrees: NDArray[np.integer]) -> NDArray[np.float16]:
+        """(n,) float16: the share of ordinary users with less joint evidence; 0 for users without friends."""
         of = _band(self.edges, degrees)
-        joint = ((_stacked(said) - self.middles[of]) / self.spreads[of]).mean(axis=1)
+        joint = ((_stacked(found) - self.middles[of]) / self.spreads[of]).mean(axis=1)
         below = np.searchsorted(self.ordinary, joint, side="left") / len(self.ordinary)
         return np.where(degrees > 0, below, 0).astype(np.float16)
 
@@ -138,23 +139,23 @@ def suspicion(
     log: FilteringBoundLogger,
     ordinary: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float16]:
-    """(n,) float16, 0–1, of encoded profiles (n, f): how much more suspicious than ordinary people each account is.
+    """(n,) float16, 0–1, from encoded profiles (n, f): how much more suspicious than ordinary users each account is.
 
-    `ordinary` (n,) says who is known to be; None: most are. Raises ValueError where none of them has a friend.
+    `ordinary` (n,) marks users known to be ordinary; None: most are. Raises ValueError if none of them has a friend.
     """
     features = standardised(profile)
-    said = evidence(train_detector(features, graph, config, log=log), features, graph)
-    return Calibration.fit(said, graph.degrees, config.bands, ordinary).scores(said, graph.degrees)
+    found = evidence(train_detector(features, graph, config, log=log), features, graph)
+    return Calibration.fit(found, graph.degrees, config.bands, ordinary).scores(found, graph.degrees)
 
 
 def _edges(graph: Graph) -> Tensor:
-    """(2, m) int64, friend → person."""
+    """(2, m) int64, friend → user."""
     owners = np.repeat(np.arange(graph.n, dtype=np.int64), graph.degrees)
     return torch.from_numpy(np.stack([graph.indices.astype(np.int64), owners]))
 
 
-def _stacked(said: Evidence) -> Floats:
-    return np.stack([said.reconstruction, said.affinity, said.distance], axis=1)
+def _stacked(found: Evidence) -> Floats:
+    return np.stack([found.reconstruction, found.dissimilarity, found.distance], axis=1)
 
 
 def _band(edges: NDArray[np.int64], degrees: NDArray[np.integer]) -> NDArray[np.int64]:

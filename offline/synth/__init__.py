@@ -1,1 +1,1 @@
-"""Made-up networks."""
+"""Synthetic networks."""

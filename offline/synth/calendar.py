@@ -1,4 +1,4 @@
-"""When people join, and when they make friends: the two years that a synthetic network spans."""
+"""Times of joining and of attempts at friendship, over the two years of a synthetic network."""
 
 from dataclasses import dataclass
 
@@ -9,45 +9,45 @@ DAY = 86_400
 """seconds"""
 
 CUT = 1_767_225_600
-"""2026-01-01T00:00:00Z in epoch seconds: the moment of the export; what comes after it is held out"""
+"""2026-01-01T00:00:00Z in epoch seconds: time of the export; later friendships are held out"""
 
 HELD_OUT_DAYS = 28
 END = CUT + HELD_OUT_DAYS * DAY
 START = END - 730 * DAY
 
 OPENING_SHARE = 0.15
-"""share of the people who are there within the first two weeks"""
+"""share of the users who join in the first two weeks"""
 
 ARRIVAL_DAYS = 20.0
-"""how long a newcomer goes on looking for the people already known: the scale of an exponential decay"""
+"""days in which a new user connects with people already known: the scale of an exponential decay"""
 
 ARRIVAL_SHARE = 0.35
-"""friendships begun on arrival, for each begun in two steady years"""
+"""attempts on arrival, for each attempt in two steady years"""
 
 GROWTH = 1.0
-"""how much busier the last day is than the first, as a share of the first day"""
+"""growth of activity from the first day to the last, as a share of the first day's"""
 
 
 def joins(users: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """When each person joined, (users,) int64 epoch seconds, ascending, START to a day before CUT.
+    """The join time of each user, (users,) int64 epoch seconds, ascending, START to a day before CUT.
 
-    The first two are there from the start, so that there is somebody to befriend.
+    The first two join at START, so that each has a possible friend.
     """
     span = CUT - DAY - START
     drawn = rng.random(users)
     later = (np.sqrt(1 + 3 * drawn) - 1) * span  # density 2/3 (1 + x) on [0, 1]: twice as many arrive late as early
-    moments = np.where(rng.random(users) < OPENING_SHARE, drawn * 14 * DAY, later).astype(np.int64) + START
-    moments.sort()
-    moments[:2] = START
-    return moments
+    timestamps = np.where(rng.random(users) < OPENING_SHARE, drawn * 14 * DAY, later).astype(np.int64) + START
+    timestamps.sort()
+    timestamps[:2] = START
+    return timestamps
 
 
 @dataclass(frozen=True)
-class Beginnings:
-    """Who sets out to make a friend, and when: two (m,) arrays in the order of time."""
+class Attempts:
+    """Initiators of attempts at friendship, and the times: two (m,) arrays in the order of time."""
 
     initiators: NDArray[np.int32]
-    moments: NDArray[np.int64]
+    timestamps: NDArray[np.int64]
 
 
 def _steady(since: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -60,18 +60,19 @@ def _unsteady(area: NDArray[np.float64]) -> NDArray[np.float64]:
     return (np.sqrt(1 + 2 * GROWTH * area) - 1) / GROWTH
 
 
-def beginnings(
+def attempts(
     joined: NDArray[np.int64],
     sociability: NDArray[np.float64],
     hidden: NDArray[np.bool_],
     friendships: int,
     rng: np.random.Generator,
-) -> tuple[Beginnings, Beginnings]:
-    """The attempts at friendship before the cut (exactly `friendships` of them) and after it (at the same pace).
+) -> tuple[Attempts, Attempts]:
+    """The attempts at friendship before the cut (exactly `friendships` of them) and after it (at the same rate).
 
-    A person's pace is their sociability times the sum of a burst on arrival that fades within weeks and a steady
-    part that grows with the network. Hidden people begin nothing after the cut.
+    A user's rate is their sociability times a sum: a burst on arrival that decays within weeks, and a steady part that
+    grows with the network. Hidden users make no attempt after the cut.
     """
+    # expected attempts of each user before and after the cut
     span, decay = float(END - START), ARRIVAL_DAYS * DAY
     since_join, until_end = (CUT - joined).astype(np.float64), (END - joined).astype(np.float64)
     at_join, at_cut = (joined - START) / span, np.full(len(joined), (CUT - START) / span)
@@ -81,7 +82,7 @@ def beginnings(
     after = np.where(hidden, 0.0, sociability * (ARRIVAL_SHARE * (all_faded - faded) + steady_after))
     held_out = round(friendships * after.sum() / before.sum()) if friendships else 0
 
-    def draw(count: int, pace: NDArray[np.float64], until: NDArray[np.float64], low: int, high: int) -> Beginnings:
+    def draw(count: int, pace: NDArray[np.float64], until: NDArray[np.float64], low: int, high: int) -> Attempts:
         cumulative = np.cumsum(pace)
         who = np.searchsorted(cumulative, rng.random(count) * cumulative[-1], side="right").clip(max=len(pace) - 1)
         begin = np.maximum(joined[who], low)
@@ -92,9 +93,9 @@ def beginnings(
         spot = rng.random(count)
         fading = joined[who] - decay * np.log(gone - spot * (gone - past))
         growing = START + span * _unsteady(_steady(first) + spot * steady)
-        moments = np.where(rng.random(count) * (burst + steady) < burst, fading, growing).astype(np.int64)
-        moments = moments.clip(begin, high - 1)
-        order = np.argsort(moments, kind="stable")
-        return Beginnings(who[order].astype(np.int32), moments[order])
+        timestamps = np.where(rng.random(count) * (burst + steady) < burst, fading, growing).astype(np.int64)
+        timestamps = timestamps.clip(begin, high - 1)
+        order = np.argsort(timestamps, kind="stable")
+        return Attempts(who[order].astype(np.int32), timestamps[order])
 
     return draw(friendships, before, since_join, START, CUT), draw(held_out, after, until_end, CUT, END)

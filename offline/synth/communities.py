@@ -1,10 +1,10 @@
-"""Where people belong: cities, and within them schools, companies and the small circles friendships come from.
+"""Assigns users to overlapping communities: cities, schools, companies and the small groups inside them.
 
-Seven layers of groups overlap in each person: a circle (classmates who know each other), a team (the same at work), the
-year at school, the school, the company, a club (people of one city who share an interest) and the city; the eighth is
-everybody. Circles nest in years and years in schools; teams nest in companies; schools and companies draw mostly on
-their city. Sizes are heavy-tailed at each level, and grow with the friends a person has on average, so that a group
-offers about as many people as somebody could befriend in it.
+Each user is in up to eight layers of groups: a circle (classmates who know each other), a team (the same at work), the
+year at school, the school, the company, a club (users of one city who share an interest), the city, and everybody.
+Circles nest in years and years in schools; teams nest in companies; schools and companies draw mostly on their city.
+Sizes are heavy-tailed at each level and grow with the mean number of friends, so that a group offers about as many
+users as a user could befriend in it.
 """
 
 from dataclasses import dataclass
@@ -18,24 +18,24 @@ Weights = NDArray[np.float64]
 LAYERS = ("circle", "team", "year", "school", "company", "club", "city", "everybody")
 
 INTERESTS = 72
-"""how many interests there are; names.py names them"""
+"""number of interests; names.py holds their names"""
 
 MINGLING = 0.4
-"""standard deviation, in logarithms of sociability, of how people of different sociability mix in a circle"""
+"""standard deviation, in log sociability, of the noise that mixes users of different sociability in a circle"""
 
 SIZE_GROWTH = 1.0
-"""exponent with which a circle's size grows with the sociability of its people"""
+"""exponent with which a circle's size grows with its users' sociability"""
 
 CIRCLE_ROOM = 1.3
-"""size of an average circle, where 1 is 6 people and six tenths of the mean number of friends"""
+"""size of an average circle, in units of 6 plus six tenths of the mean number of friends"""
 
 
 @dataclass(frozen=True)
 class Communities:
-    """Every person's groups, each (n,) int32 with -1 for none, and what the groups are."""
+    """The groups of every user, each (n,) int32 with -1 for none, and properties of the groups."""
 
     city: Codes
-    """where the person lives"""
+    """city of residence"""
     school: Codes
     company: Codes
     class_of: Codes
@@ -44,13 +44,13 @@ class Communities:
     circle: Codes
     team: Codes
     interests: tuple[Codes, Codes]
-    """indptr (n + 1,) and codes of the interests of each person, the dearest first"""
+    """indptr (n + 1,) and codes of each user's interests, the most important first"""
     cities: int
     school_city: Codes
     company_city: Codes
 
     def layers(self) -> Codes:
-        """(n, 8) int32: the group of each person in each of LAYERS, numbered across layers; -1 for none."""
+        """(n, 8) int32: the group of each user in each of LAYERS, numbered across layers; -1 for none."""
         n = len(self.city)
         year = np.where(self.school >= 0, self.school.astype(np.int64) * 200 + self.class_of - 1900, -1)
         indptr, codes = self.interests
@@ -62,29 +62,29 @@ class Communities:
         first = 0
         columns = (self.circle, self.team, year, self.school, self.company, club, self.city, everybody)
         for layer, groups in enumerate(columns):
-            member = groups >= 0
-            values, numbered = np.unique(groups[member], return_inverse=True)
-            found[member, layer] = numbered + first
+            assigned = groups >= 0
+            values, numbered = np.unique(groups[assigned], return_inverse=True)
+            found[assigned, layer] = numbered + first
             first += len(values)
         return found
 
 
 def sociability(users: int, rng: np.random.Generator) -> Weights:
-    """How readily each person makes friends, (users,) with mean 1: a heavy tail, and a seventh who hardly take part."""
+    """Relative rate of making friends, (users,) with mean 1: heavy-tailed, with a seventh nearly inactive."""
     drawn = rng.gamma(2.0, 0.5, size=users) * rng.lognormal(0.0, 0.35, size=users)
     readiness: Weights = 0.02 + np.where(rng.random(users) < 0.15, 0.2, 1.0) * drawn
     return readiness / float(readiness.mean())
 
 
 def _choose(weights: Weights, count: int, rng: np.random.Generator) -> Codes:
-    """`count` positions drawn with chances as `weights`, (count,) int32."""
+    """`count` positions drawn in proportion to `weights`, (count,) int32."""
     cumulative = np.cumsum(weights)
     drawn: Codes = np.searchsorted(cumulative, rng.random(count) * cumulative[-1], side="right")
     return drawn.clip(max=len(weights) - 1).astype(np.int32)
 
 
 def _choose_within(place: Codes, wanted: Codes, weights: Weights, rng: np.random.Generator) -> Codes:
-    """One position for each wanted place, among those at that place by weight; anywhere where there is none."""
+    """For each wanted place one position at it, drawn by weight; any position if the place has none."""
     order = np.argsort(place, kind="stable")
     cumulative = np.concatenate([[0.0], np.cumsum(weights[order])])
     low = np.searchsorted(place[order], wanted, side="left")
@@ -96,10 +96,10 @@ def _choose_within(place: Codes, wanted: Codes, weights: Weights, rng: np.random
 
 
 def _sliced(anchor: NDArray[np.int64], sociability: Weights, mean_size: float, rng: np.random.Generator) -> Codes:
-    """Each group of `anchor` cut into circles, (n,) int32; -1 where the anchor is -1.
+    """Each group of `anchor` split into circles, (n,) int32; -1 if the anchor is -1.
 
-    People about as sociable as each other end up together, and the more sociable they are the larger is their circle:
-    real networks are assortative by degree, and those with many friends still see a fifth of them know each other.
+    Users of similar sociability share a circle, and the circle is larger the more sociable they are: real networks are
+    assortative by degree, and a fifth of the friends of users with many friends still know each other.
     """
     n = len(anchor)
     liveliness = np.log(sociability) + rng.normal(0.0, MINGLING, size=n)
@@ -113,7 +113,7 @@ def _sliced(anchor: NDArray[np.int64], sociability: Weights, mean_size: float, r
 
 
 def _interests(circle: Codes, age: Codes, rng: np.random.Generator) -> tuple[Codes, Codes]:
-    """Up to seven interests each: half from the three tastes of the circle, half from the popular ones."""
+    """Up to seven interests each: half from the three of the circle, half from the popular ones."""
     n = len(circle)
     popular = 1 / (np.arange(INTERESTS) + 6.0)
     tastes = _choose(popular, 3 * (int(circle.max(initial=0)) + 1), rng).reshape(-1, 3)
@@ -129,12 +129,14 @@ def _interests(circle: Codes, age: Codes, rng: np.random.Generator) -> tuple[Cod
     return indptr, chosen[first].astype(np.int32)
 
 
-def settle(sociability: Weights, mean_friends: float, rng: np.random.Generator) -> Communities:
-    """The communities of people of this sociability, (n,) with mean 1, who will have `mean_friends` each on average."""
+def assign_communities(sociability: Weights, mean_friends: float, rng: np.random.Generator) -> Communities:
+    """The communities of users of this sociability, (n,) with mean 1, who will have `mean_friends` each on average."""
+    # cities
     users = len(sociability)
     cities = max(1, round((users / 400) ** 0.6))
     home = _choose(1 / (np.arange(cities) + 2.0), users, rng)
 
+    # schools: mostly in the home city
     age = (18 + rng.gamma(2.0, 6.5, size=users)).clip(max=85).astype(np.int32)
     birth_year = 2026 - age
     schools = max(1, round(users / (200 + 30 * mean_friends)))
@@ -145,6 +147,7 @@ def settle(sociability: Weights, mean_friends: float, rng: np.random.Generator) 
     school[rng.random(users) < 0.06] = -1
     class_of = np.where(school >= 0, birth_year + 22 + rng.binomial(3, 0.2, size=users), -1).astype(np.int32)
 
+    # moves, then companies of the city of residence
     moved = rng.random(users)
     city = np.where(moved < 0.15, _choose(1 / (np.arange(cities) + 2.0), users, rng), home)
     city = np.where((moved > 0.75) & (school >= 0), school_city[school], city).astype(np.int32)
@@ -155,6 +158,7 @@ def settle(sociability: Weights, mean_friends: float, rng: np.random.Generator) 
     company = np.where(rng.random(users) < 0.9, company, _choose(company_size, users, rng)).astype(np.int32)
     company[rng.random(users) < np.where(age < 23, 0.75, 0.12)] = -1
 
+    # circles within a year of a school, teams within a company
     circle_size = CIRCLE_ROOM * (6 + 0.6 * mean_friends)
     cohort = np.where(school >= 0, school.astype(np.int64) * 200 + class_of - 1900, schools * 200 + city)
     circle = _sliced(cohort.astype(np.int64), sociability, circle_size, rng)

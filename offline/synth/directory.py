@@ -1,6 +1,6 @@
-"""A synthetic network as a dataset directory: users, connections, interactions, schema.toml and held_out.csv.
+"""Writes a synthetic network as a dataset directory: users, connections, interactions, schema.toml and held_out.csv.
 
-Where fakes were planted, fakes.csv says who they are: to measure by, no input of a night.
+If the network has fakes, fakes.csv lists them, for measurement only: no night reads it.
 """
 
 import os
@@ -20,7 +20,7 @@ from offline.synth.fakes import Fake
 from offline.synth.network import Network, Progress, quiet
 
 MADE_BY = "# made by pymk synth"
-"""how the schema.toml of a synthetic dataset begins"""
+"""first line of the schema.toml of a synthetic dataset"""
 
 USERS, CONNECTIONS, INTERACTIONS = "users.csv", "connections.csv", "interactions.csv"
 HELD_OUT, FAKES, SCHEMA = "held_out.csv", "fakes.csv", "schema.toml"
@@ -28,7 +28,7 @@ FILES = frozenset({USERS, CONNECTIONS, INTERACTIONS, HELD_OUT, FAKES, SCHEMA})
 
 
 def check_target(out: Path) -> Path:
-    """The directory to write, made absolute. Raises UsageError where something is there that is not ours to replace."""
+    """The directory to write, as an absolute path. Raises UsageError if it holds anything but a synthetic dataset."""
     target = out.resolve()
     if Path.cwd().is_relative_to(target):
         raise UsageError(f"{out} is the directory you are in, or above it; name one below it")
@@ -50,9 +50,9 @@ def _made_here(schema: Path) -> bool:
 
 
 def write(network: Network, out: Path, origin: str = "", progress: Progress = quiet) -> None:
-    """Writes a network to `out`, which `check_target` accepts: all of it or nothing.
+    """Writes a network to `out`, which must pass `check_target`: all of it or nothing.
 
-    `origin` is what schema.toml says of the arguments. What a killed run left beside `out` is removed.
+    schema.toml states `origin`, the arguments. Partial output of killed runs beside `out` is removed.
     """
     target = check_target(out)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def write(network: Network, out: Path, origin: str = "", progress: Progress = qu
 
 
 def _sweep(target: Path, suffix: str) -> None:
-    """Removes what runs that were killed left beside the target."""
+    """Removes partial output of killed runs beside the target."""
     prefix = f".{target.name}."
     for path in list(target.parent.iterdir()):
         owner = path.name.removeprefix(prefix).removesuffix(suffix)
@@ -83,7 +83,7 @@ def _alive(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # somebody else's
+    except PermissionError:  # another user's process
         return True
     return True
 
@@ -95,13 +95,13 @@ def _write_files(network: Network, directory: Path, origin: str, progress: Progr
     progress("writing", 0.2)
     for name, friendships in ((CONNECTIONS, network.connections), (HELD_OUT, network.held_out)):
         _pairs(ids, friendships[:, 0], friendships[:, 1]).with_columns(
-            _moments("created_at", friendships[:, 2])
+            _iso_timestamps("created_at", friendships[:, 2])
         ).write_csv(directory / name)
     progress("writing", 0.5)
     log = network.interactions
     words = pl.Series([kind.word for kind in EventKind])
     _pairs(ids, log.viewer, log.other).with_columns(
-        words.gather(log.kind).alias("kind"), _moments("at", log.at)
+        words.gather(log.kind).alias("kind"), _iso_timestamps("at", log.at)
     ).write_csv(directory / INTERACTIONS)
     planted = np.flatnonzero(network.fakes)
     if len(planted):
@@ -114,7 +114,7 @@ def _pairs(ids: pl.Series, first: NDArray[np.integer], second: NDArray[np.intege
     return pl.DataFrame({"user_id": ids.gather(first), "other_id": ids.gather(second)})
 
 
-def _moments(column: str, seconds: NDArray[np.int64]) -> pl.Series:
+def _iso_timestamps(column: str, seconds: NDArray[np.int64]) -> pl.Series:
     """ISO 8601 in UTC."""
     return pl.from_epoch(pl.Series(column, seconds)).dt.strftime("%Y-%m-%dT%H:%M:%SZ")
 

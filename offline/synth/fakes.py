@@ -1,9 +1,9 @@
-"""Fake accounts among the people: who they are, whom they befriend, and whom they invite in vain.
+"""Plants fake accounts: who they are, whom they befriend, and their unaccepted invites.
 
-A fake is somebody whose profile and number of friends were drawn like everybody's, and whose friends are then taken
-away: friendships keep their moment and their fake end, and get another end. Half of the fakes are mass inviters, who
-befriend whoever accepts, wherever they live; the others belong to link farms of about forty who befriend each other,
-and strangers with what is left. So neither profiles nor degrees tell a fake, only how little both fit together.
+The profile and degree of a fake are drawn like any user's. Then the friends are replaced: a friendship keeps its time
+and its fake end and gets a different other end. Half of the fakes are mass inviters, whose friends may live anywhere.
+The others form link farms of about forty fakes who befriend each other, and strangers otherwise. So neither profiles
+nor degrees identify a fake, only the misfit between the two.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from offline.synth import calendar
 from offline.synth.interactions import LOGGED_DAYS, Interactions
 
 FARM = 40
-"""fakes of a link farm, about"""
+"""approximate fakes of a link farm"""
 
 FARMED = 0.5
-"""share of a farm's friendships that are with others of the farm"""
+"""share of a farm's friendships inside the farm"""
 
 INVITES = 4.0
-"""invites that come to nothing, for each stranger befriended in the logged days"""
+"""unaccepted invites for each stranger befriended in the logged days"""
 
 DECLINED = 0.3
 """share of them that are declined; the others stay pending"""
@@ -38,20 +38,20 @@ class Fake(IntEnum):
 
     @property
     def word(self) -> str:
-        """As files name it."""
+        """Name in files."""
         return self.name.lower()
 
 
 @dataclass(frozen=True)
-class Planted:
-    """A network with fakes."""
+class NetworkWithFakes:
+    """Friendships with fakes planted."""
 
     kinds: NDArray[np.int8]
     """(n,) codes of Fake"""
     connections: NDArray[np.int64]
-    """(m, 3) in the order of time: who set out, who was found, epoch seconds"""
+    """(m, 3) in the order of time: initiator, other, epoch seconds"""
     held_out: NDArray[np.int64]
-    """(h, 3) the later friendships of ordinary people alone"""
+    """(h, 3) the later friendships of ordinary users alone"""
 
 
 def plant(
@@ -60,15 +60,16 @@ def plant(
     connections: NDArray[np.int64],
     held_out: NDArray[np.int64],
     rng: np.random.Generator,
-) -> Planted:
-    """Makes a share of the n people fakes, half of each kind, and gives their friendships other ends.
+) -> NetworkWithFakes:
+    """Turns a share of the n users into fakes, half of each kind, and rewires their friendships.
 
-    Degrees stay what they were but for pairs that were drawn twice. Strangers are found as often as they have friends.
+    Degrees stay the same, except for pairs drawn twice. Strangers are drawn in proportion to their friends.
     """
     n = len(joined)
     kinds = np.zeros(n, np.int8)
     if not share:
-        return Planted(kinds, connections, held_out)
+        return NetworkWithFakes(kinds, connections, held_out)
+    # choose the fakes and cut their friendships
     chosen = rng.permutation(n)[: round(share * n)]
     kinds[chosen[::2]], kinds[chosen[1::2]] = Fake.MASS_INVITER, Fake.LINK_FARM
     fake = kinds > 0
@@ -76,45 +77,46 @@ def plant(
     touched = fake[ends]
     kept = connections[~touched.any(axis=1)]
     stubs = np.concatenate([ends[touched[:, side], side] for side in (0, 1)])
-    moments = np.concatenate([at[touched[:, side]] for side in (0, 1)])
+    timestamps = np.concatenate([at[touched[:, side]] for side in (0, 1)])
     freed = np.concatenate([ends[touched[:, side] & ~touched[:, 1 - side], 1 - side] for side in (0, 1)])
 
+    # rewire them inside the farm or to strangers
     farmed = (kinds[stubs] == Fake.LINK_FARM) & (rng.random(len(stubs)) < FARMED)
     farms = np.zeros(n, np.int64)
     farmers = rng.permutation(np.flatnonzero(kinds == Fake.LINK_FARM))
     farms[farmers] = np.arange(len(farmers)) // FARM
-    inside = _paired(stubs[farmed], farms[stubs[farmed]], moments[farmed], rng)
-    outside = _strangers(stubs[~farmed], moments[~farmed], freed, joined, rng)
+    inside = _paired(stubs[farmed], farms[stubs[farmed]], timestamps[farmed], rng)
+    outside = _new_ends(stubs[~farmed], timestamps[~farmed], freed, joined, rng)
     made = _distinct(np.concatenate([kept, inside, outside]), joined)
-    return Planted(kinds, made, held_out[~fake[held_out[:, :2]].any(axis=1)])
+    return NetworkWithFakes(kinds, made, held_out[~fake[held_out[:, :2]].any(axis=1)])
 
 
 def _paired(
-    stubs: NDArray[np.int64], farms: NDArray[np.int64], moments: NDArray[np.int64], rng: np.random.Generator
+    stubs: NDArray[np.int64], farms: NDArray[np.int64], timestamps: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """(p, 3) ends of friendships (k,) joined two by two at random inside each farm, at the later of both moments."""
+    """(p, 3) ends of friendships (k,) paired at random inside each farm, at the later of both times."""
     order = np.lexsort((rng.random(len(stubs)), farms))
     first, second = order[:-1:2], order[1::2]
     same = farms[first] == farms[second]
     first, second = first[same], second[same]
-    return np.column_stack([stubs[first], stubs[second], np.maximum(moments[first], moments[second])])
+    return np.column_stack([stubs[first], stubs[second], np.maximum(timestamps[first], timestamps[second])])
 
 
-def _strangers(
+def _new_ends(
     stubs: NDArray[np.int64],
-    moments: NDArray[np.int64],
+    timestamps: NDArray[np.int64],
     freed: NDArray[np.int64],
     joined: NDArray[np.int64],
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """(k, 3) friendships of each stub with somebody who lost one to the fakes, whoever that is and wherever."""
+    """(k, 3) friendships of each stub with a random user who lost a friendship to a fake."""
     others = freed[rng.integers(len(freed), size=len(stubs))] if len(freed) else np.zeros(0, np.int64)
-    stubs, moments = stubs[: len(others)], moments[: len(others)]
-    return np.column_stack([stubs, others, np.maximum(moments, joined[others])])
+    stubs, timestamps = stubs[: len(others)], timestamps[: len(others)]
+    return np.column_stack([stubs, others, np.maximum(timestamps, joined[others])])
 
 
 def _distinct(made: NDArray[np.int64], joined: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(m, 3) in the order of time, no pair twice, nobody their own friend, none before both joined or after the cut."""
+    """(m, 3) in the order of time, without duplicates, self-pairs, and pairs before both joined or after the cut."""
     a, b = made[:, :2].min(axis=1), made[:, :2].max(axis=1)
     made = made[(a != b) & (made[:, 2] >= joined[b]) & (made[:, 2] < calendar.CUT)]
     made = made[np.argsort(made[:, 2], kind="stable")]
@@ -123,10 +125,10 @@ def _distinct(made: NDArray[np.int64], joined: NDArray[np.int64]) -> NDArray[np.
     return made[np.sort(first)]
 
 
-def invited_in_vain(
-    planted: Planted, log: Interactions, joined: NDArray[np.int64], rng: np.random.Generator
+def add_unaccepted_invites(
+    planted: NetworkWithFakes, log: Interactions, joined: NDArray[np.int64], rng: np.random.Generator
 ) -> Interactions:
-    """The log with the invites of fakes that nobody accepted, in the order of time."""
+    """The log with the unaccepted invites of fakes, in the order of time."""
     n, fake = len(joined), planted.kinds > 0
     begun = calendar.CUT - LOGGED_DAYS * calendar.DAY
     made = planted.connections

@@ -1,9 +1,9 @@
-"""Friendships in the order of time: most close a triangle, most others begin inside a group.
+"""Simulates friendships in the order of time: most close a triangle, most others begin inside a group.
 
-Each attempt takes its initiator and moment from calendar.py and sees only what exists at that moment: people who have
-joined and friendships made before. With the chance CLOSURE a friend of a friend is met (Holme and Kim 2002; the
-strangers of one's own groups are dropped less often, which is where homophily and clustering meet), else somebody of
-one of the initiator's groups, chosen by sociability. An attempt that finds nobody is made up by somebody else later.
+Each attempt takes its initiator and time from calendar.py and sees only users who have joined and friendships made
+before. With chance CLOSURE the initiator meets a friend of a friend (Holme and Kim 2002); strangers of the initiator's
+own groups are kept more often, which produces homophily and clustering. Otherwise the initiator meets a user of one of
+their groups, drawn by sociability. A failed attempt is made up by another user later.
 """
 
 from typing import NamedTuple
@@ -13,26 +13,26 @@ from numba import njit
 from numpy.typing import NDArray
 
 CLOSURE = 0.58
-"""chance that an attempt looks among the friends of a friend"""
+"""chance that an attempt draws a friend of a friend"""
 
 NEAR, FAR, STRANGER = 1.0, 0.25, 0.04
-"""chance that a friend of a friend is befriended: circle, team or year shared; school or company; none of these"""
+"""chance to befriend a friend of a friend: shared circle, team or year; shared school or company; neither"""
 
 CHANCES = (0.48, 0.17, 0.24, 0.03, 0.04, 0.02, 0.01, 0.01)
-"""of the other attempts, how many begin in each of communities.LAYERS"""
+"""of the other attempts, the share in each of communities.LAYERS"""
 
 TRIES = 8
 
 
 class Groups(NamedTuple):
-    """Who belongs where. People are numbered in the order in which they joined."""
+    """Group membership. Users are numbered in the order of joining."""
 
     layers: NDArray[np.int32]
-    """(n, L) the group of each person in each layer, -1 for none"""
+    """(n, L) the group of each user in each layer, -1 for none"""
     indptr: NDArray[np.int64]
     """(groups + 1,)"""
     members: NDArray[np.int32]
-    """people of each group, ascending"""
+    """users of each group, ascending"""
     cumulative: NDArray[np.float64]
     """(members + 1,) running sum of the members' sociability"""
     chances: NDArray[np.float64]
@@ -40,18 +40,18 @@ class Groups(NamedTuple):
 
 
 class Friends(NamedTuple):
-    """A growing adjacency: each person's friends in a run of `pool` that doubles when it is full."""
+    """A growing adjacency: each user's friends in a run of `pool` that doubles when full."""
 
     pool: NDArray[np.int32]
     start: NDArray[np.int64]
     capacity: NDArray[np.int32]
     degree: NDArray[np.int32]
     state: NDArray[np.int64]
-    """(2,): first free place of the pool; attempts still to be made up"""
+    """(2,): first free place of the pool; failed attempts to make up"""
 
 
-def gather(layers: NDArray[np.int32], sociability: NDArray[np.float64]) -> Groups:
-    """The groups of a (n, L) table of memberships, members weighted by their sociability (n,)."""
+def build_groups(layers: NDArray[np.int32], sociability: NDArray[np.float64]) -> Groups:
+    """The groups of a (n, L) table of memberships, members weighted by sociability (n,)."""
     n, depth = layers.shape
     flat = layers.T.ravel()
     order = np.argsort(flat, kind="stable")
@@ -63,8 +63,8 @@ def gather(layers: NDArray[np.int32], sociability: NDArray[np.float64]) -> Group
     return Groups(layers, indptr, members, cumulative, np.cumsum(CHANCES[:depth]))
 
 
-def nobody(n: int, friendships: int) -> Friends:
-    """An adjacency of n people with room for so many friendships."""
+def empty_adjacency(n: int, friendships: int) -> Friends:
+    """An adjacency of n users with room for this many friendships."""
     return Friends(
         pool=np.empty(8 * n + 8 * friendships + 8, dtype=np.int32),  # doubling wastes at most half, twice
         start=np.zeros(n, dtype=np.int64),
@@ -111,7 +111,7 @@ def _kinship(groups: Groups, a: int, b: int) -> float:
 
 @njit(cache=True)
 def _member(rng: np.random.Generator, groups: Groups, group: int, present: int) -> int:
-    """Somebody of a group who has joined, by sociability; -1 where there is nobody."""
+    """A user of a group who has joined, drawn by sociability; -1 if there is none."""
     low, high = groups.indptr[group], groups.indptr[group + 1]
     here = np.searchsorted(groups.members[low:high], present)
     if here == 0:
@@ -129,10 +129,10 @@ def _friend_of_friend(rng: np.random.Generator, friends: Friends, person: int) -
 
 
 @njit(cache=True)
-def _met(
+def _next_friend(
     rng: np.random.Generator, groups: Groups, friends: Friends, reachable: NDArray[np.bool_], person: int, present: int
 ) -> int:
-    """The next friend of a person, or -1."""
+    """The next friend of a user, or -1."""
     for attempt in range(TRIES):
         if attempt < TRIES // 2 and friends.degree[person] > 0 and rng.random() < CLOSURE:
             other = _friend_of_friend(rng, friends, person)
@@ -145,7 +145,7 @@ def _met(
         if other >= 0 and other != person and reachable[other] and not _are_friends(friends, person, other):
             return other
     offset = int(rng.random() * present)
-    for step in range(min(present, 64)):  # a group that is used up: anybody at all
+    for step in range(min(present, 64)):  # the groups are exhausted: try any user
         other = (offset + step) % present
         if other != person and reachable[other] and not _are_friends(friends, person, other):
             return other
@@ -160,14 +160,15 @@ def befriend(
     reachable: NDArray[np.bool_],
     initiators: NDArray[np.int32],
     present: NDArray[np.int64],
-    moments: NDArray[np.int64],
+    timestamps: NDArray[np.int64],
     made: NDArray[np.int64],
     count: int,
 ) -> int:
-    """Works through attempts in the order of time, and returns how many friendships `made` then holds.
+    """Runs attempts in the order of time and returns how many friendships `made` then holds.
 
-    `initiators`, `present` (how many had joined by then) and `moments` are (m,); `made` is (capacity, 3) int64 of
-    initiator, other, moment, of which the first `count` rows are filled. `reachable` (n,) says who may be befriended.
+    `initiators`, `present` (users joined by then) and `timestamps` are (m,). `made` is (capacity, 3) int64 of
+    initiator, other, timestamp, of which the first `count` rows are filled. `reachable` (n,) marks users who may be
+    befriended.
     """
     for at in range(len(initiators)):
         friends.state[1] += 1
@@ -176,11 +177,11 @@ def befriend(
             if friends.state[1] == 0 or count == len(made):
                 break
             if reachable[person]:
-                other = _met(rng, groups, friends, reachable, person, present[at])
+                other = _next_friend(rng, groups, friends, reachable, person, present[at])
                 if other >= 0:
                     _append(friends, person, other)
                     _append(friends, other, person)
-                    made[count, 0], made[count, 1], made[count, 2] = person, other, moments[at]
+                    made[count, 0], made[count, 1], made[count, 2] = person, other, timestamps[at]
                     count += 1
                     friends.state[1] -= 1
             person = int(rng.random() * present[at])

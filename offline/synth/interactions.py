@@ -1,9 +1,8 @@
-"""What people did in the weeks before the cut: suggestions seen, invites, refusals, blocks.
+"""Simulates the interactions of the weeks before the cut: suggestions seen, invites, refusals, blocks.
 
-A friendship of the last LOGGED_DAYS came about by an invite that was accepted (one in ten: by importing contacts,
-`connect`), often after a suggestion that was seen and clicked. Beside them stand suggestions of friends of friends that
-came to nothing, and those that ended in a dismissal, a pending, declined or withdrawn invite, a block or a report.
-No row forbids a pair that is connected or held out.
+A friendship of the last LOGGED_DAYS came from an accepted invite (one in ten: from a contact import, `connect`), often
+after an impression and a click. Other suggestions of friends of friends led to nothing, or to a dismissal, a pending,
+declined or withdrawn invite, a block or a report. No row forbids a pair that is connected or held out.
 """
 
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from offline.synth.calendar import CUT, DAY
 LOGGED_DAYS = 60
 
 STRANGERS_PER_FRIENDSHIP = 2.5
-"""suggestions that came to nothing, for each friendship of the logged days"""
+"""suggestions without a friendship, for each friendship of the logged days"""
 
 OUTCOMES: dict[tuple[EventKind, ...], float] = {
     (EventKind.DISMISS,): 0.04,
@@ -33,10 +32,10 @@ OUTCOMES: dict[tuple[EventKind, ...], float] = {
     (EventKind.REPORT, EventKind.BLOCK): 0.0007,
     (EventKind.REPORT,): 0.0005,
 }
-"""what a suggested stranger comes to, and for what share of them; nothing at all for the others"""
+"""event sequences after the suggestion of a stranger, with their shares; the rest have no event"""
 
-PARTED = 0.002
-"""share of the strangers who were friends once and parted in the logged days, instead of being suggested"""
+DISCONNECTED_SHARE = 0.002
+"""share of the strangers who were friends and disconnected in the logged days, instead of being suggested"""
 
 
 class _Adjacency(NamedTuple):
@@ -46,7 +45,7 @@ class _Adjacency(NamedTuple):
 
 @dataclass(frozen=True)
 class Interactions:
-    """Rows in the order of time, four (m,) arrays: people by number, EventKind code (int8), epoch seconds (int64)."""
+    """Rows in the order of time, four (m,) arrays: users by number, EventKind code (int8), epoch seconds (int64)."""
 
     viewer: NDArray[np.int32]
     other: NDArray[np.int32]
@@ -56,7 +55,7 @@ class Interactions:
 
 @njit(cache=True)
 def _friends_of_friends(rng: np.random.Generator, graph: _Adjacency, viewers: NDArray[np.int64]) -> NDArray[np.int64]:
-    """A stranger with a common friend for each viewer, (m,); -1 where the walk ended at a friend or at home."""
+    """A stranger with a common friend for each viewer, (m,); -1 if the walk ended at a friend or the viewer."""
     found = np.full(len(viewers), -1, dtype=np.int64)
     for at, viewer in enumerate(viewers):
         low, high = graph.indptr[viewer], graph.indptr[viewer + 1]
@@ -72,13 +71,13 @@ def _friends_of_friends(rng: np.random.Generator, graph: _Adjacency, viewers: ND
 
 
 class _Log:
-    """Rows gathered batch by batch."""
+    """Collects rows batch by batch."""
 
     def __init__(self) -> None:
         self._batches: list[tuple[NDArray[np.int64], ...]] = []
 
     def add(self, viewer: NDArray[np.int64], other: NDArray[np.int64], kind: EventKind, at: NDArray[np.int64]) -> None:
-        """Rows of one kind; those outside the logged days did not make it into the export."""
+        """Adds rows of one kind; drops those outside the logged days."""
         kept = (at >= CUT - LOGGED_DAYS * DAY) & (at < CUT)
         self._batches.append((viewer[kept], other[kept], np.full(kept.sum(), kind.value), at[kept]))
 
@@ -100,21 +99,21 @@ def logged(
     later: NDArray[np.int64],
     rng: np.random.Generator,
 ) -> Interactions:
-    """The interactions of a network whose friendships are `made`, and `later` those held out, (m, 3) int64 each."""
+    """The interactions of a network with friendships `made`, and held-out ones `later`, (m, 3) int64 each."""
     log = _Log()
     recent = made[made[:, 2] >= CUT - LOGGED_DAYS * DAY]
     _befriended(log, joined, recent, invited=True, rng=rng)
     _befriended(log, joined, later, invited=False, rng=rng)
     everything = np.concatenate([made, later])
     graph = Graph.from_pairs(len(joined), everything[:, 0], everything[:, 1])
-    _strangers(log, joined, sociability, graph, int(STRANGERS_PER_FRIENDSHIP * len(recent)), rng)
+    _suggested_strangers(log, joined, sociability, graph, int(STRANGERS_PER_FRIENDSHIP * len(recent)), rng)
     return log.sorted()
 
 
 def _befriended(
     log: _Log, joined: NDArray[np.int64], made: NDArray[np.int64], *, invited: bool, rng: np.random.Generator
 ) -> None:
-    """What led to friendships. An invite to somebody held out would be pending at the cut, so there it stays out."""
+    """Adds the events before friendships. No invite to a held-out friend, since it would be pending at the cut."""
     viewer, other, at = made.T
     count = len(made)
     room = at - np.maximum(joined[viewer], joined[other])
@@ -122,10 +121,10 @@ def _befriended(
     invite = at - np.maximum(waited, np.minimum(room, 1))
     if invited:
         imported = rng.random(count) < 0.1
-        asked = ~imported & (invite < at) & (invite >= CUT - LOGGED_DAYS * DAY)
-        log.add(viewer[~asked], other[~asked], EventKind.CONNECT, at[~asked])
-        log.add(viewer[asked], other[asked], EventKind.INVITE, invite[asked])
-        log.add(other[asked], viewer[asked], EventKind.ACCEPT, at[asked])
+        by_invite = ~imported & (invite < at) & (invite >= CUT - LOGGED_DAYS * DAY)
+        log.add(viewer[~by_invite], other[~by_invite], EventKind.CONNECT, at[~by_invite])
+        log.add(viewer[by_invite], other[by_invite], EventKind.INVITE, invite[by_invite])
+        log.add(other[by_invite], viewer[by_invite], EventKind.ACCEPT, at[by_invite])
     seen = (rng.random(count) < 0.5) & (room > 3 * DAY)
     click = invite - rng.integers(5, 600, size=count)
     log.add(viewer[seen], other[seen], EventKind.CLICK, click[seen])
@@ -137,7 +136,7 @@ def _befriended(
     log.add(viewer[looked], other[looked], EventKind.VIEW, (click + 3)[looked])
 
 
-def _strangers(
+def _suggested_strangers(
     log: _Log,
     joined: NDArray[np.int64],
     sociability: NDArray[np.float64],
@@ -145,9 +144,10 @@ def _strangers(
     count: int,
     rng: np.random.Generator,
 ) -> None:
-    """Suggestions of `count` or fewer friends of friends who stay strangers, and what came of them."""
+    """Adds suggestions of at most `count` friends of friends who stay strangers, and their outcomes."""
     if count == 0:
         return
+    # pairs of strangers, each once, and their times
     cumulative = np.cumsum(sociability)
     viewer = np.searchsorted(cumulative, rng.random(count) * cumulative[-1], side="right").clip(max=len(joined) - 1)
     other = _friends_of_friends(rng, _Adjacency(graph.indptr, graph.indices), viewer)
@@ -156,10 +156,11 @@ def _strangers(
     viewer, other = viewer[once], other[once]
     begin = np.maximum(np.maximum(joined[viewer], joined[other]), CUT - LOGGED_DAYS * DAY)
     at = begin + (rng.random(len(viewer)) * (CUT - begin)).astype(np.int64)
-    parted = rng.random(len(viewer)) < PARTED
-    log.add(viewer[parted], other[parted], EventKind.DISCONNECT, at[parted])
-    viewer, other, at = viewer[~parted], other[~parted], at[~parted]
+    disconnected = rng.random(len(viewer)) < DISCONNECTED_SHARE
+    log.add(viewer[disconnected], other[disconnected], EventKind.DISCONNECT, at[disconnected])
+    viewer, other, at = viewer[~disconnected], other[~disconnected], at[~disconnected]
 
+    # impressions and clicks
     chances = np.array(list(OUTCOMES.values()))
     outcome = np.searchsorted(np.cumsum(chances), rng.random(len(viewer)), side="right")
     acted = outcome < len(chances)
@@ -171,10 +172,11 @@ def _strangers(
     log.add(viewer[curious], other[curious], EventKind.CLICK, at[curious] + 4)
     looked = curious & (rng.random(len(viewer)) < 0.5)
     log.add(viewer[looked], other[looked], EventKind.VIEW, at[looked] + 6)
+    # outcomes
     for number, kinds in enumerate(OUTCOMES):
         chosen = outcome == number
-        moment = at[chosen] + 10
+        timestamp = at[chosen] + 10
         for kind in kinds:
-            moment = moment + rng.integers(5, DAY, size=len(moment))
+            timestamp = timestamp + rng.integers(5, DAY, size=len(timestamp))
             doers, done_to = (other, viewer) if kind is EventKind.DECLINE else (viewer, other)
-            log.add(doers[chosen], done_to[chosen], kind, moment)
+            log.add(doers[chosen], done_to[chosen], kind, timestamp)

@@ -1,4 +1,4 @@
-"""What synthetic people, places, schools, companies and interests are called."""
+"""Names of synthetic users, places, schools, companies and interests."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +58,7 @@ INDUSTRIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "Transport": (("Freight", "Lines", "Rail", "Logistics"), ("Dispatcher", "Pilot", "Driver")),
     "Public service": (("Council", "Agency", "Trust"), ("Social worker", "Policy adviser", "Clerk")),
 }
-"""industry: what its companies are called, and what people do there"""
+"""by industry: name endings of its companies, and roles"""
 
 _SCHOOLS = ("University", "College", "Institute of Technology", "School of Arts")
 
@@ -73,7 +73,7 @@ INTEREST_NAMES = _words(
 
 
 def _distinct(starts: list[str], ends: list[str], count: int, rng: np.random.Generator) -> list[str]:
-    """`count` distinct names of a start and an end; with a numeral once all combinations are taken."""
+    """`count` distinct names of a start and an end; with a numeral after all combinations are used."""
     names = [start + end for start in starts for end in ends]
     order = rng.permutation(len(names))
     rounds = [
@@ -87,17 +87,17 @@ def _as_words(names: list[str]) -> Words:
 
 
 def surnames() -> Words:
-    """Every surname there is."""
+    """All surnames."""
     return _as_words([start + end for start in _NAME_STARTS for end in _NAME_ENDS])
 
 
 def cities(count: int, rng: np.random.Generator) -> Words:
-    """(count,) distinct names of cities."""
+    """(count,) distinct city names."""
     return _as_words(_distinct(_PLACE_STARTS, _PLACE_ENDS, count, rng))
 
 
 def schools(city: NDArray[np.int32], city_names: Words, rng: np.random.Generator) -> Words:
-    """A distinct name for the school in each of these cities: two bear the city's name, others a founder's."""
+    """A distinct name for the school in each of these cities: two use the city's name, the others a surname."""
     founders = _distinct(_NAME_STARTS, _NAME_ENDS, len(city), rng)
     seen = np.zeros(len(city_names), dtype=np.int64)
     names = []

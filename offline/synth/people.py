@@ -1,4 +1,4 @@
-"""The users.csv of a synthetic network: who the people are, with the gaps that real profiles have."""
+"""The users.csv of a synthetic network, with the missing values of real profiles."""
 
 import numpy as np
 import polars as pl
@@ -19,12 +19,12 @@ KINDS = {
     "birth_year": Kind.NUMERIC,
     "interests": Kind.MULTI,
 }
-"""the profile columns; name, created_at and the flags have a meaning of their own"""
+"""the feature columns; name, created_at and the flags are built-in columns"""
 
 REASONS = ("school", "company", "city")
 
 HIDDEN_SHARE = {"discoverable": 0.015, "active": 0.015, "connections_visible": 0.02}
-"""share of the people for whom each flag is false"""
+"""share of the users for whom each flag is false"""
 
 
 def flags(users: int, rng: np.random.Generator) -> dict[str, NDArray[np.bool_]]:
@@ -49,8 +49,8 @@ def _handles(first: NDArray[np.int64], last: NDArray[np.int64], rng: np.random.G
     return parts.select(pl.concat_str(["first", "last", "number"], separator=".")).to_series()
 
 
-def _gathered(values: names.Words, codes: NDArray[np.int32], missing: NDArray[np.bool_]) -> pl.Series:
-    """The value of each code as text; null where the code is -1 or the person left it out."""
+def _values_of(values: names.Words, codes: NDArray[np.int32], missing: NDArray[np.bool_]) -> pl.Series:
+    """The value of each code as text; null if the code is -1 or the value is missing."""
     gone = missing | (codes < 0)
     found = pl.Series(list(values), dtype=pl.String).gather(np.where(gone, 0, codes))
     return found.zip_with(pl.Series(~gone), pl.Series([None], dtype=pl.String))
@@ -70,19 +70,20 @@ def _interests(communities: Communities) -> pl.Series:
 
 
 def _locations(communities: Communities, rng: np.random.Generator) -> pl.Series:
-    """Homes around the middle of their city, "lat,lon" to four decimals (ten metres); a seventh tells nothing."""
+    """Homes near the centre of their city, "lat,lon" to four decimals (ten metres); a seventh are null."""
     users = len(communities.city)
     middle = np.column_stack([rng.uniform(36, 60, communities.cities), rng.uniform(-9, 30, communities.cities)])
     homes = np.round(middle[communities.city] + rng.normal(0.0, 0.06, size=(users, 2)), 4)
-    told = pl.Series(rng.random(users) >= 0.15)
+    given = pl.Series(rng.random(users) >= 0.15)
     texts = pl.DataFrame({"lat": homes[:, 0], "lon": homes[:, 1]}).select(pl.concat_str(["lat", "lon"], separator=","))
-    return texts.to_series().zip_with(told, pl.Series([None], dtype=pl.String))
+    return texts.to_series().zip_with(given, pl.Series([None], dtype=pl.String))
 
 
 def table(
     communities: Communities, joined: NDArray[np.int64], seen: dict[str, NDArray[np.bool_]], rng: np.random.Generator
 ) -> pl.DataFrame:
     """The profiles in the order of joining; the columns of KINDS beside user_id, name, created_at and the flags."""
+    # names of places, schools and companies
     users = len(joined)
     city_names = names.cities(communities.cities, rng)
     school_names = names.schools(communities.school_city, city_names, rng)
@@ -90,29 +91,31 @@ def table(
     company_industry = rng.integers(kinds, size=len(communities.company_city))
     company_names = names.companies(company_industry, rng)
 
+    # values of each user
     first = rng.integers(len(names.FIRST_NAMES), size=users)
     surnames = names.surnames()
     last = (len(surnames) * rng.random(users) ** 2).astype(np.int64)
     industry = np.where(communities.company >= 0, company_industry[communities.company], -1).astype(np.int32)
 
-    def untold(share: float) -> NDArray[np.bool_]:
+    def missing(share: float) -> NDArray[np.bool_]:
         return rng.random(users) < share
 
+    # columns, with the share of missing values of each
     columns = pl.DataFrame(
         {
             "user_id": _handles(first, last, rng),
             "first": pl.Series(names.FIRST_NAMES).gather(first),
             "last": pl.Series(list(surnames), dtype=pl.String).gather(last),
-            "city": _gathered(city_names, communities.city, untold(0.05)),
+            "city": _values_of(city_names, communities.city, missing(0.05)),
             "location": _locations(communities, rng),
-            "school": _gathered(school_names, communities.school, untold(0.08)),
-            "class_of": _numbers(communities.class_of, untold(0.1)),
-            "company": _gathered(company_names, communities.company, untold(0.08)),
-            "industry": _gathered(np.array(list(names.INDUSTRIES), dtype=object), industry, untold(0.1)),
-            "birth_year": _numbers(communities.birth_year, untold(0.2)),
+            "school": _values_of(school_names, communities.school, missing(0.08)),
+            "class_of": _numbers(communities.class_of, missing(0.1)),
+            "company": _values_of(company_names, communities.company, missing(0.08)),
+            "industry": _values_of(np.array(list(names.INDUSTRIES), dtype=object), industry, missing(0.1)),
+            "birth_year": _numbers(communities.birth_year, missing(0.2)),
             "interests": _interests(communities),
             "role": _roles(industry, communities, rng),
-            "talks": ~untold(0.2),
+            "talks": ~missing(0.2),
             "created_at": joined,
             **seen,
         }
@@ -125,7 +128,7 @@ def table(
 
 
 def _roles(industry: NDArray[np.int32], communities: Communities, rng: np.random.Generator) -> pl.Series:
-    """What each person does: one of their industry's roles, "Student" while at school, else looking for work."""
+    """The role of each user: one of their industry's, "Student" while at school, else looking for work."""
     roles = [role for _, roles in names.INDUSTRIES.values() for role in roles]
     begins = np.cumsum([0] + [len(roles) for _, roles in names.INDUSTRIES.values()])
     found = begins[industry] + (rng.random(len(industry)) * np.diff(begins)[industry]).astype(np.int64)
@@ -135,7 +138,7 @@ def _roles(industry: NDArray[np.int32], communities: Communities, rng: np.random
 
 
 def _headline() -> pl.Expr:
-    """The role, with what the profile tells of company or school, and the dearest interest."""
+    """The role, with the company or school if the profile has it, and the most important interest."""
     dearest = pl.col("interests").str.split("|").list.first()
     place = (
         pl.when(pl.col("industry").is_not_null() & pl.col("company").is_not_null())

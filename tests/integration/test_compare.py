@@ -37,7 +37,7 @@ training = { max_steps = 8, device = "cpu", profile_weight = 0.1 }
 
 
 class KilledError(Exception):
-    """Stands for SIGKILL."""
+    """Simulates SIGKILL."""
 
 
 class Watch:
@@ -103,11 +103,11 @@ def test_the_table_is_printed_and_written_and_a_second_run_only_reads(network: P
 
     again = pymk(*wanted, home=tmp_path / "home")
     assert again.stdout == done.stdout
-    assert "row_begins" in done.stderr
-    assert "row_begins" not in again.stderr
+    assert "row_started" in done.stderr
+    assert "row_started" not in again.stderr
 
 
-def test_a_killed_comparison_goes_on_at_its_last_epoch_and_ends_the_same(network: Path, tmp_path: Path) -> None:
+def test_a_killed_comparison_resumes_at_its_last_epoch_and_ends_the_same(network: Path, tmp_path: Path) -> None:
     rows = read_variants(network / "rows.toml")
     careful = tuple(
         variant.model_copy(update={"training": variant.training.model_copy(update={"state_every_s": 0.0})})
@@ -120,7 +120,7 @@ def test_a_killed_comparison_goes_on_at_its_last_epoch_and_ends_the_same(network
     assert watch.runs == 3
     with pytest.raises(KilledError):
         compare(part, Watch(killed_after=watch.epochs - 1))
-    shutil.copy(tmp_path / "whole" / "ground.json", tmp_path / "part" / "ground.json")  # the same moment of export
+    shutil.copy(tmp_path / "whole" / "ground.json", tmp_path / "part" / "ground.json")  # the same time of export
     rest = Watch()
     _, resumed = compare(part, rest)
     assert rest.epochs == 1
@@ -128,7 +128,7 @@ def test_a_killed_comparison_goes_on_at_its_last_epoch_and_ends_the_same(network
     assert [one.fused for one in resumed] == [one.fused for one in undisturbed]
 
 
-def test_what_is_wrong_is_told_before_anything_is_done(network: Path, tmp_path: Path) -> None:
+def test_faults_are_reported_before_any_work(network: Path, tmp_path: Path) -> None:
     broken = tmp_path / "rows.toml"
     broken.write_text('[[rows]]\nname = "x"\nencoder = { name = "gpt" }\n')
     for arguments, told in (

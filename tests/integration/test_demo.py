@@ -1,4 +1,4 @@
-"""`pymk demo` and the processes it runs: with stand-ins for the other rooms' commands, so that only it is tried."""
+"""`pymk demo` and its processes, with fake commands of the other packages."""
 
 import os
 import signal
@@ -64,7 +64,7 @@ def register(app):
 
 @pytest.fixture
 def environment(tmp_path: Path, written_version: Path) -> dict[str, str]:
-    """What `pymk demo` runs in: the stand-ins come after the real commands and take their places."""
+    """The environment of `pymk demo`: fake commands are registered after the real ones and replace them."""
     rooms = tmp_path / "rooms"
     metadata = rooms / "stand_ins-1.dist-info"
     metadata.mkdir(parents=True)
@@ -149,7 +149,7 @@ def test_a_taken_port_is_named_before_anything_is_made(environment: dict[str, st
 
 @pytest.fixture
 def serving(environment: dict[str, str], port: int) -> Iterator[subprocess.Popen[str]]:
-    """A demo that has told where it answers."""
+    """A demo that has printed its address."""
     command = [*PYMK, "demo", "--users", "50", "--port", str(port)]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
     with running:

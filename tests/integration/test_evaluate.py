@@ -40,7 +40,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def test_the_report_stands_on_stdout_and_in_the_file_and_nothing_is_published(network: Path, tmp_path: Path) -> None:
+def test_the_report_is_on_stdout_and_in_the_file_and_nothing_is_published(network: Path, tmp_path: Path) -> None:
     home, out = tmp_path / "home", tmp_path / "report.json"
     quick = ["--config", network / "quick.toml", "--json", out, "--users", "80"]
     done = pymk(home, "evaluate", network / "data", "--held-out", network / "held_out.csv", *quick)
@@ -72,7 +72,7 @@ def test_a_held_out_file_that_is_not_there_is_bad_input(network: Path, tmp_path:
     assert "none.csv is not a file" in done.stderr
 
 
-def test_a_report_that_could_not_be_written_is_said_before_any_work(network: Path, tmp_path: Path) -> None:
+def test_an_unwritable_report_is_reported_before_any_work(network: Path, tmp_path: Path) -> None:
     done = pymk(tmp_path / "home", "evaluate", network / "data", "--json", tmp_path / "no" / "report.json")
     assert done.returncode == 2
     assert "there is no directory" in done.stderr

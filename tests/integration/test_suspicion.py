@@ -1,4 +1,4 @@
-"""A night that says how suspicious accounts are: nothing comes of it until the service's rule is turned on."""
+"""A night that scores suspicious accounts: lists change only if the service's rule is on."""
 
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ def harness(tmp_path_factory: pytest.TempPathFactory, small_network: Path, small
     return NightHarness(tmp_path_factory.mktemp("home"), small_network, NightConfig.read(small_night))
 
 
-def test_suspicion_changes_lists_where_the_rule_is_on_and_there_alone(harness: NightHarness, tmp_path: Path) -> None:
+def test_suspicion_changes_lists_only_if_the_rule_is_on(harness: NightHarness, tmp_path: Path) -> None:
     assert harness.tables(harness.night().version).suspicion is None
     plain = lists(harness, Settings(home=tmp_path))
     tables = harness.tables(harness.night(suspicion=SuspicionConfig(width=16, epochs=3)).version)

@@ -14,7 +14,6 @@ from models.candidates.generator import CandidateConfig, CandidateGenerator
 from models.candidates.inputs import CandidateInputs
 from models.features.inductive import ProfileMap
 from models.features.profile_affinity import fit_profile_affinity
-from models.features.profile_codes import coded_profiles
 from models.features.profile_encoder import ProfileEncoder
 from models.features.spectral import spectral_embedding
 from models.features.user_statistics import user_statistics
@@ -29,6 +28,7 @@ from offline.night.train import train
 from offline.ranker.train import train_ranker
 from offline.ranker.training_lists import training_lists
 from offline.snapshot.snapshot import Snapshot, write_snapshot
+from tests.support.tables import coded_profiles
 
 PEOPLE = 220
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -160,7 +160,7 @@ def head_ndcg(tmp_path: Path, *, leaks: bool) -> float:
         spectral=coordinates,
         eigenvalues=spectral.values,
         embeddings=nobody,
-        profiles=ProfileMap.silent(0, coordinates.shape[1], 1),
+        profiles=ProfileMap.zero(0, coordinates.shape[1], 1),
         profile_affinity=fit_profile_affinity(coded_profiles(Profiles(PEOPLE)), seen),
         prerank_weights=np.zeros(len(PAIR_FEATURES) + 1, np.float32),
     )

@@ -1,4 +1,4 @@
-"""Candidates of random networks: who may never be among them, and what must change nothing."""
+"""Candidates of random networks: which rows must never appear, and which changes must not matter."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -13,7 +13,6 @@ from models.candidates.generator import (
 from models.candidates.inputs import CandidateInputs
 from models.features.inductive import ProfileMap
 from models.features.profile_affinity import fit_profile_affinity
-from models.features.profile_codes import coded_profiles
 from models.graph import Graph
 from models.schema.candidate_sources import Source
 from models.schema.profiles import (
@@ -22,6 +21,7 @@ from models.schema.profiles import (
     NumericColumn,
     Profiles,
 )
+from tests.support.tables import coded_profiles
 
 SMALL = CandidateConfig(
     kept=12,
@@ -37,7 +37,7 @@ SMALL = CandidateConfig(
 
 
 class RandomNearest:
-    """Names rows as near, herself, friends and repeats of nobody among them; -1 now and then."""
+    """Returns random nearest rows, the user and friends included, without duplicates; sometimes -1."""
 
     def __init__(self, n: int, seed: int) -> None:
         random = np.random.default_rng(seed)
@@ -73,7 +73,7 @@ def random_landscape(seed: int) -> tuple[CandidateInputs, RandomNearest]:
         suggestible=random.random(n) < 0.8,
         spectral=vectors[0],
         eigenvalues=np.ones(3, np.float32),
-        profiles=ProfileMap.silent(0, 3, 3),
+        profiles=ProfileMap.zero(0, 3, 3),
         embeddings=vectors[1],
         profile_affinity=fit_profile_affinity(coded_profiles(profiles), graph),
         prerank_weights=DEFAULT_PRERANK_WEIGHTS,
@@ -97,7 +97,7 @@ def reordered(pools: Pools, order: np.ndarray) -> Pools:
 
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, 2**32))
-def test_nobody_is_shown_who_must_not_be(seed: int) -> None:
+def test_users_who_must_not_be_shown_never_are(seed: int) -> None:
     land, nearest = random_landscape(seed)
     pools = CandidateGenerator(land, nearest, SMALL, 1).pools(np.arange(land.graph.n))
     for user, rows, sources, count in zip(pools.users, pools.rows, pools.sources, pools.counts, strict=True):

@@ -132,7 +132,7 @@ def test_walks_come_within_the_tolerance_of_pagerank(graph: Graph, tolerance: fl
 
 
 def test_what_is_not_pushed_stays_where_it_is() -> None:
-    # at so wide a tolerance only the user herself is pushed: 0.15 stays, the rest is shared among her friends
+    # at this tolerance only the user is pushed: 0.15 stays, the rest is shared among the friends
     clique = Graph.from_pairs(5, *np.triu_indices(5, 1))
     spread = Spread(5)
     assert sorted(spread.walks(clique, 2, tolerance=1.0)) == [0, 1, 2, 3, 4]

@@ -1,7 +1,8 @@
-"""Tables of a few people in memory, without a file."""
+"""Tables and coded profiles of a few people in memory, without a file."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +11,10 @@ from models.schema.columns import Kind
 from models.schema.relationship import Relationship
 from models.schema.vocabulary import Vocabulary
 from models.version.tables import Tables, most_connected
+
+if TYPE_CHECKING:
+    from models.features.profile_affinity import CodedProfiles
+    from models.schema.profiles import Profiles
 
 MakeTables = Callable[..., Tables]
 """the type of `tables_in_memory`"""
@@ -75,3 +80,10 @@ def tables_in_memory(
 def _ends(pairs: Iterable[tuple[int, int]]) -> tuple[list[int], list[int]]:
     listed = list(pairs)
     return [a for a, _ in listed], [b for _, b in listed]
+
+
+def coded_profiles(profiles: "Profiles", text_model: str | None = None) -> "CodedProfiles":
+    """Profiles coded by a coder fitted to them."""
+    from models.features.profile_codes import ProfileCoder  # scikit-learn takes a second to load
+
+    return ProfileCoder.fit(profiles, text_model).coded(profiles)

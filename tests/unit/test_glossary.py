@@ -173,6 +173,7 @@ EXCEPTIONS = (
     Exempt("cheap", r"cheap\\?\.npy", "file of a version, which is contract"),
     Exempt("cheap", r"\bcheap=|\.cheap\b|\bcheap: (Tensor|tuple)|\"cheap\"", "buffer and field of checkpoints"),
     Exempt("cheap", r"\"cheap score alone\"", "name of a row in the reports of evaluations"),
+    Exempt("ground", r"ground\.json", "file of a comparison, which a resumed run reads"),
     Exempt("stamp", r"[\"']stamp[\"']", "field of entries in the store's streams, which is contract"),
     Exempt(
         "stamps", r"erasure(_receipts)?\.py: .*[\"']stamps[\"']", "field of a receipt in the store, which is contract"

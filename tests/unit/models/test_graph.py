@@ -1,4 +1,4 @@
-"""The graph: built from pairs in any order and with repeats, asked, and parted."""
+"""The graph: built from pairs in any order and with duplicates, queried, and reduced."""
 
 import numpy as np
 import pytest
@@ -88,13 +88,13 @@ def test_without_leaves_out_just_those(drawn: tuple[int, Pairs], data: st.DataOb
     np.testing.assert_array_equal(left.indices, expected.indices)
 
 
-def test_nobody_is_a_friend_of_a_row_that_does_not_exist() -> None:
+def test_a_row_that_does_not_exist_has_no_friends() -> None:
     # with three rows, 0 * 3 + 3 is the place of 1 → 0, and 1 * 3 - 1 that of 0 → 2
     graph = graph_of(3, [(0, 1), (0, 2), (1, 2)])
     assert graph.contains([0, 1, -1, 3, 1], [3, -1, 2, 0, 0]).tolist() == [False, False, False, False, True]
 
 
-def test_one_viewer_is_asked_about_many_others() -> None:
+def test_one_row_is_compared_with_many_others() -> None:
     graph = graph_of(4, [(0, 1), (0, 3)])
     assert graph.contains(0, np.array([3, 2, 1], np.uint32)).tolist() == [True, False, True]
 

@@ -1,4 +1,4 @@
-"""The index of nearest neighbours: exact where it must be, near enough elsewhere, refused where it is not."""
+"""The index of nearest neighbours: exact if small, of sufficient recall if large, refused otherwise."""
 
 import json
 import os
@@ -84,7 +84,7 @@ def test_a_heap_of_equal_vectors_among_others_stays_reachable() -> None:
 
 
 @pytest.mark.parametrize("n", [0, 1, 5])
-def test_more_neighbours_than_users_are_filled_with_nobody(n: int) -> None:
+def test_neighbours_past_the_last_user_are_minus_one(n: int) -> None:
     vectors = points(n) if n else np.zeros((0, 16), np.float32)
     index = build_index(vectors, QUICK)
     rows, products = index.search(points(2, seed=1), 8)
@@ -93,7 +93,7 @@ def test_more_neighbours_than_users_are_filled_with_nobody(n: int) -> None:
     assert index.nearest_others(vectors, np.arange(n), 3).shape == (n, 3)
 
 
-def test_nobody_is_their_own_neighbour() -> None:
+def test_no_user_is_their_own_neighbour() -> None:
     vectors = points(300)
     vectors[100:200] = vectors[100]
     asked = np.arange(300)
@@ -159,7 +159,7 @@ def test_a_missing_file_is_named(written: Path, name: str) -> None:
         open_index(written)
 
 
-def test_another_process_builds_it_and_finds_the_nearest_of_those_asked_for(tmp_path: Path) -> None:
+def test_a_child_process_builds_it_and_finds_the_nearest_of_the_given_rows(tmp_path: Path) -> None:
     vectors, asked = points(1_100), np.array([5, 0, 700])
     write_array(tmp_path / "embeddings.npy", vectors)
     manifest = build_index_in_own_process(
@@ -230,7 +230,7 @@ def test_the_building_process_ends_when_its_parent_is_killed(building: tuple[sub
     wait_for(lambda: not at_work(child))
 
 
-def test_ctrl_c_ends_both_and_the_child_says_nothing(building: tuple[subprocess.Popen[str], int]) -> None:
+def test_ctrl_c_ends_both_and_the_child_prints_nothing(building: tuple[subprocess.Popen[str], int]) -> None:
     parent, child = building
     os.killpg(parent.pid, signal.SIGINT)
     _, said = parent.communicate(timeout=15)
@@ -238,11 +238,11 @@ def test_ctrl_c_ends_both_and_the_child_says_nothing(building: tuple[subprocess.
     assert not at_work(child)
 
 
-def test_a_child_that_is_killed_is_told_from_one_that_refuses(building: tuple[subprocess.Popen[str], int]) -> None:
+def test_a_killed_child_is_distinguished_from_one_that_refuses(building: tuple[subprocess.Popen[str], int]) -> None:
     parent, child = building
     os.kill(child, signal.SIGKILL)
     _, said = parent.communicate(timeout=15)
-    assert "PymkError: the process that builds the index was killed, most likely for want of memory" in said
+    assert "PymkError: the process that builds the index was killed, probably out of memory" in said
 
 
 def at_work(process: int) -> bool:

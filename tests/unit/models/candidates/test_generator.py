@@ -1,4 +1,4 @@
-"""Candidates on graphs whose lists are obvious: rows, sources and order, and everybody whom a limit leaves out."""
+"""Candidates on graphs with obvious lists: rows, sources and order, and which a limit drops."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,6 @@ from models.candidates.inputs import CandidateInputs
 from models.errors import ArtefactError
 from models.features.inductive import ProfileMap
 from models.features.profile_affinity import fit_profile_affinity
-from models.features.profile_codes import coded_profiles
 from models.graph import Graph
 from models.schema.candidate_sources import Source
 from models.schema.pair_features import (
@@ -28,6 +27,7 @@ from models.schema.profiles import (
     Profiles,
 )
 from models.version.candidate_block import Block
+from tests.support.tables import coded_profiles
 
 FRIENDS, WALK, PATHS, NEAR, SAME, POPULAR = Source
 FOUND_BY_STEPS = FRIENDS | WALK
@@ -67,7 +67,7 @@ def candidate_inputs(
         suggestible=suggestible,
         spectral=np.zeros((n, 1), np.float32),
         eigenvalues=np.ones(1, np.float32),
-        profiles=ProfileMap.silent(0, 1, 1 if embeddings is None else embeddings.shape[1]),
+        profiles=ProfileMap.zero(0, 1, 1 if embeddings is None else embeddings.shape[1]),
         embeddings=np.zeros((n, 1), np.float32) if embeddings is None else embeddings,
         profile_affinity=fit_profile_affinity(coded_profiles(Profiles(n, columns or {})), graph),
         prerank_weights=prerank_weights,
@@ -110,7 +110,7 @@ def test_two_cliques_and_a_bridge() -> None:
     assert found(land, 7) == {3: EVERY_WAY, 0: beyond, 1: beyond, 2: beyond}
 
 
-def test_a_star_suggests_every_leaf_to_every_other_and_nobody_to_its_centre() -> None:
+def test_a_star_suggests_every_leaf_to_every_other_and_no_user_to_its_centre() -> None:
     land = candidate_inputs(star(5))
     assert found(land, 0) == {}
     for leaf in range(1, 6):
@@ -124,26 +124,26 @@ def test_a_path_suggests_the_next_but_one_first() -> None:
     assert list(found(land, 1).items()) == [(3, FOUND_BY_STEPS), (4, WALK | PATHS)]
 
 
-def test_isolated_people_get_the_best_connected_and_are_suggested_to_nobody() -> None:
-    graph = Graph.from_pairs(8, [1, 1, 1, 2], [2, 3, 4, 3])  # 0, 5, 6 and 7 know nobody
+def test_isolated_users_get_popular_users_and_are_never_suggested() -> None:
+    graph = Graph.from_pairs(8, [1, 1, 1, 2], [2, 3, 4, 3])  # 0, 5, 6 and 7 have no friends
     land = candidate_inputs(graph)
     assert found(land, 0, least=3) == dict.fromkeys([1, 2, 3], POPULAR)
     assert all(not {0, 5, 6, 7} & set(found(land, row, least=8)) for row in range(8))
 
 
-def test_popular_people_only_fill_up_and_are_only_then_called_so() -> None:
+def test_popular_users_only_fill_short_lists_and_only_then_have_the_bit() -> None:
     graph = Graph.from_pairs(9, [0, 1, 3, 3, 3, 3, 3], [1, 2, 4, 5, 6, 7, 8])
     assert found(candidate_inputs(graph), 0, least=2) == {2: FOUND_BY_STEPS, 3: POPULAR}
     assert found(candidate_inputs(graph), 0, least=1) == {2: FOUND_BY_STEPS}
 
 
 @pytest.mark.parametrize("n", [0, 1, 4])
-def test_without_any_friendship_nobody_is_found(n: int) -> None:
+def test_without_any_friendship_no_candidate_is_found(n: int) -> None:
     land = candidate_inputs(Graph.from_pairs(n, [], []))
     assert [len(block) for block in blocks(land, least=100)] == [0] * n
 
 
-def test_nobody_to_ask_for() -> None:
+def test_no_users() -> None:
     generator = CandidateGenerator(
         candidate_inputs(star(3)), Looked(np.zeros((4, 1), np.float32)), CandidateConfig(), 2
     )
@@ -163,7 +163,7 @@ def test_the_known_the_hidden_and_friends_are_never_found() -> None:
     )
     assert set(found(land, 1, least=6)) == {3, 5}
     assert set(found(land, 2, least=6)) == {1, 3, 5}  # what is forbidden to one is not forbidden to the other
-    assert set(found(land, 4, least=6)) == {1, 2, 3, 5}  # who is hidden still sees
+    assert set(found(land, 4, least=6)) == {1, 2, 3, 5}  # hidden users still get candidates
     assert found(land, 0, least=6) == {}
 
 
@@ -209,7 +209,7 @@ def test_each_source_gives_at_most_what_it_may_between_equals_too(source: str, l
     assert len(found(land, 0, **limits)) == min(limit, there)
 
 
-def test_no_more_are_kept_than_asked_for() -> None:
+def test_at_most_the_limit_is_kept() -> None:
     land = candidate_inputs(star(50))
     assert [len(found(land, 1, kept=kept)) for kept in (1, 48, 49, 50)] == [1, 48, 49, 49]
 
@@ -221,9 +221,9 @@ def test_ties_at_a_limit_fall_otherwise_for_another_viewer() -> None:
     assert max(max(rows) for rows in cut) > 100 > min(min(rows) for rows in cut)
 
 
-def test_people_of_the_same_rare_value_are_found_and_of_a_common_one_only_by_who_knows_few() -> None:
+def test_users_of_the_same_rare_value_are_found_and_of_a_common_one_only_with_few_friends() -> None:
     n = 30
-    graph = Graph.from_pairs(n, np.arange(10, 29), np.arange(11, 30))  # a path; 0 to 9 know nobody
+    graph = Graph.from_pairs(n, np.arange(10, 29), np.arange(11, 30))  # a path; 0 to 9 have no friends
     team = np.full(n, 1, np.int32)  # "many" but for five
     team[[0, 1, 10, 11, 20]] = 0
     land = candidate_inputs(graph, columns={"team": CategoricalColumn(team, ["few", "many"])})
@@ -243,7 +243,7 @@ def test_sets_make_groups_too() -> None:
     assert found(land, 1) == {0: SAME}
 
 
-def test_who_is_near_by_embedding_is_found_and_compared() -> None:
+def test_the_nearest_by_embedding_are_found_and_compared() -> None:
     embeddings = np.array([[1, 0], [0.8, 0.6], [0, 1], [0.6, 0.8]], np.float32)
     land = candidate_inputs(Graph.from_pairs(4, [], []), embeddings=embeddings)
     block = blocks(land, nearest=2)[0]
@@ -252,7 +252,7 @@ def test_who_is_near_by_embedding_is_found_and_compared() -> None:
     np.testing.assert_allclose(block.values()[EMBEDDING], [0.8, 0.6], atol=1e-6)
 
 
-def test_the_best_by_the_cheap_score_are_kept_in_its_order() -> None:
+def test_the_best_by_pre_ranking_are_kept_in_its_order() -> None:
     weights = np.zeros(len(PAIR_FEATURES) + 1, np.float32)
     weights[COMMON] = 1
     graph = Graph.from_pairs(7, [0, 0, 0, 1, 2, 3, 1, 2, 1], [1, 2, 3, 4, 4, 4, 5, 5, 6])
@@ -265,7 +265,7 @@ def test_the_best_by_the_cheap_score_are_kept_in_its_order() -> None:
     assert list(found(candidate_inputs(graph, prerank_weights=weights), 0)) == [4, 5, 6]
 
 
-def test_features_say_what_they_are_called() -> None:
+def test_features_are_what_their_names_say() -> None:
     block = blocks(candidate_inputs(two_cliques()))[0]
     values = dict(zip(PAIR_FEATURES, block.values(), strict=True))
     assert block.rows[0] == 4
@@ -278,7 +278,7 @@ def test_features_say_what_they_are_called() -> None:
     assert (block.values()[[SPECTRAL, EMBEDDING]] == 0).all()
 
 
-def test_a_landscape_that_was_kept_makes_the_same_candidates(tmp_path: Path) -> None:
+def test_saved_inputs_give_the_same_candidates(tmp_path: Path) -> None:
     team = CategoricalColumn(np.arange(8, dtype=np.int32) % 3, ["a", "b", "c"])
     clubs = MultiColumn(np.arange(9), np.arange(8, dtype=np.int32) % 2, ["chess", "golf"])
     vectors = np.random.default_rng(0).random((8, 3)).astype(np.float32)
@@ -298,7 +298,7 @@ def test_a_landscape_that_was_kept_makes_the_same_candidates(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["spectral", "embeddings", "affinity_codes", "affinity_points", "affinity_set_indptr"])
-def test_a_landscape_of_other_people_is_refused(tmp_path: Path, name: str) -> None:
+def test_inputs_of_other_users_are_refused(tmp_path: Path, name: str) -> None:
     land = candidate_inputs(two_cliques())
     land.save(tmp_path)
     path = tmp_path / f"{name}.npy"

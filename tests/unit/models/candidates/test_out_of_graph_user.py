@@ -1,4 +1,4 @@
-"""Guests of the candidate kernel: members with other friends, and newcomers known by their profile alone."""
+"""Out-of-graph users: existing users with changed friends, and new users known by their profile alone."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from models.candidates.generator import (
     IndexNearest,
 )
 from models.candidates.inputs import CandidateInputs, profile_values
-from models.candidates.out_of_graph_user import NOBODY
+from models.candidates.out_of_graph_user import NO_ROW
 from models.candidates.user_builder import OutOfGraphUserBuilder
 from models.features.inductive import ProfileMap, shrink_towards_profile
 from models.features.profile_affinity import fit_profile_affinity
@@ -21,7 +21,7 @@ from models.features.profile_codes import ProfileCoder
 from models.features.spectral import spectral_embedding
 from models.features.user_statistics import user_statistics
 from models.graph import Graph
-from models.schema.pair_features import AFFINITY, COMMON, PAIR_FEATURES
+from models.schema.pair_features import COMMON, PAIR_FEATURES, PROFILE_AFFINITY
 from models.schema.profiles import CategoricalColumn, MultiColumn, Profiles
 
 N = 60
@@ -30,9 +30,9 @@ TEAMS = np.arange(N, dtype=np.int32) // 20
 
 
 def profiles() -> Profiles:
-    """Three teams of twenty, and in each a club of every second member."""
-    member = np.arange(N) % 2 == 0
-    clubs = MultiColumn(np.concatenate([[0], np.cumsum(member)]), TEAMS[member], ["art", "bowls", "chess"])
+    """Three teams of twenty, and in each a club of every second in_club."""
+    in_club = np.arange(N) % 2 == 0
+    clubs = MultiColumn(np.concatenate([[0], np.cumsum(in_club)]), TEAMS[in_club], ["art", "bowls", "chess"])
     return Profiles(N, {"club": clubs, "team": CategoricalColumn(TEAMS, ["ants", "bees", "cats"])})
 
 
@@ -46,14 +46,14 @@ def network(seed: int = 0) -> Graph:
 
 
 def candidate_inputs(graph: Graph) -> tuple[CandidateInputs, ProfileCoder]:
-    said = profiles()
-    coder = ProfileCoder.fit(said)
-    affinity = fit_profile_affinity(coder.coded(said), graph)
+    profile = profiles()
+    coder = ProfileCoder.fit(profile)
+    profile_affinity = fit_profile_affinity(coder.coded(profile), graph)
     spectral = spectral_embedding(graph)
     embeddings = np.eye(3, dtype=np.float32)[TEAMS]
-    values, coordinates = profile_values(affinity), spectral.coordinates()
-    learnt = ProfileMap.fit(values, coordinates, embeddings, graph.degrees)
-    coordinates, embeddings = shrink_towards_profile(learnt, values, coordinates, embeddings, graph.degrees)
+    values, coordinates = profile_values(profile_affinity), spectral.coordinates()
+    fitted = ProfileMap.fit(values, coordinates, embeddings, graph.degrees)
+    coordinates, embeddings = shrink_towards_profile(fitted, values, coordinates, embeddings, graph.degrees)
     land = CandidateInputs(
         graph=graph,
         known=Graph.from_directed(N, [], []),
@@ -61,15 +61,15 @@ def candidate_inputs(graph: Graph) -> tuple[CandidateInputs, ProfileCoder]:
         spectral=coordinates,
         eigenvalues=spectral.values,
         embeddings=embeddings,
-        profiles=learnt,
-        profile_affinity=affinity,
+        profiles=fitted,
+        profile_affinity=profile_affinity,
         prerank_weights=DEFAULT_PRERANK_WEIGHTS,
     )
     return land, coder
 
 
 class Served:
-    """A landscape with its maker and its guest book, the towers' inputs left out."""
+    """Candidate inputs with their generator and builder, without the towers' inputs."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -78,13 +78,13 @@ class Served:
         self.generator = CandidateGenerator(
             self.land, IndexNearest(index, self.land.embeddings), CandidateConfig(least=0), 1
         )
-        self.book = OutOfGraphUserBuilder(None, self.land, coder, None)  # type: ignore[arg-type]
+        self.builder = OutOfGraphUserBuilder(None, self.land, coder, None)  # type: ignore[arg-type]
 
-    def newcomer(self, said: dict[str, object], friends: Sequence[int] = ()) -> tuple[list[int], np.ndarray]:
+    def new_user(self, profile: dict[str, object], friends: Sequence[int] = ()) -> tuple[list[int], np.ndarray]:
         """Candidates in the order of the block, and their features (F, m)."""
-        user = self.book.user(said, np.array(sorted(friends), np.int32), NOTHING)
+        user = self.builder.new_user(profile, np.array(sorted(friends), np.int32), NOTHING)
         block = self.generator.out_of_graph_block(user)
-        assert block.viewer == NOBODY
+        assert block.viewer == NO_ROW
         return block.rows.tolist(), block.values()
 
 
@@ -93,10 +93,10 @@ def served() -> Served:
     return Served(network())
 
 
-def test_a_member_whose_friends_did_not_change_is_compared_as_by_night(served: Served) -> None:
+def test_an_existing_user_with_the_same_friends_gets_the_features_of_the_night(served: Served) -> None:
     for row in range(0, N, 7):
         friends = served.graph.neighbours(row)
-        user = served.book.member(row, friends, NOTHING)
+        user = served.builder.existing_user(row, friends, NOTHING)
         live, night = served.generator.out_of_graph_block(user), served.generator.block(row)
         assert live.viewer == row
         assert not set(live.rows.tolist()) & {row, *friends.tolist()}
@@ -110,82 +110,81 @@ def test_a_member_whose_friends_did_not_change_is_compared_as_by_night(served: S
         np.testing.assert_allclose(of(live), of(night), atol=0.08)  # two roundings to a byte
 
 
-def test_a_new_friend_brings_her_friends(served: Served) -> None:
+def test_a_new_friend_brings_their_friends(served: Served) -> None:
     row = 0
     friends = served.graph.neighbours(row)
     new = next(other for other in range(40, N) if other not in friends)
     theirs = set(served.graph.neighbours(new).tolist()) - set(friends.tolist()) - {row}
     more = np.sort(np.append(friends, new)).astype(np.int32)
-    block = served.generator.out_of_graph_block(served.book.member(row, more, NOTHING))
+    block = served.generator.out_of_graph_block(served.builder.existing_user(row, more, NOTHING))
     common = dict(zip(block.rows.tolist(), block.values()[COMMON], strict=True))
     assert new not in common
     assert all(common[other] > 0 for other in theirs)
-    fewer = served.generator.out_of_graph_block(served.book.member(row, friends[:1], NOTHING))
+    fewer = served.generator.out_of_graph_block(served.builder.existing_user(row, friends[:1], NOTHING))
     through = set(served.graph.neighbours(int(friends[0])).tolist())
     found = {one for one, value in zip(fewer.rows.tolist(), fewer.values()[COMMON], strict=True) if value > 0}
     assert found == through - {row, int(friends[0])}
 
 
-def test_whom_a_guest_must_not_be_shown_is_no_candidate(served: Served) -> None:
+def test_users_who_must_not_be_shown_are_not_candidates(served: Served) -> None:
     friends = served.graph.neighbours(3)
-    free = served.generator.out_of_graph_block(served.book.member(3, friends, NOTHING))
+    free = served.generator.out_of_graph_block(served.builder.existing_user(3, friends, NOTHING))
     known = np.sort(free.rows[:5].astype(np.int32))
-    assert not set(served.generator.out_of_graph_block(served.book.member(3, friends, known)).rows.tolist()) & set(
-        known.tolist()
-    )
-    again = served.generator.out_of_graph_block(served.book.member(3, friends, NOTHING))
-    assert again.pack() == free.pack()  # one guest leaves nothing behind for the next
+    hidden = served.generator.out_of_graph_block(served.builder.existing_user(3, friends, known))
+    assert not set(hidden.rows.tolist()) & set(known.tolist())
+    again = served.generator.out_of_graph_block(served.builder.existing_user(3, friends, NOTHING))
+    assert again.pack() == free.pack()  # one user leaves nothing behind for the next
 
 
-def test_a_newcomer_with_a_profile_finds_her_team(served: Served) -> None:
+def test_a_new_user_with_a_profile_finds_their_team(served: Served) -> None:
     for code, team in enumerate(("ants", "bees", "cats")):
-        rows, values = served.newcomer({"team": team, "club": [["art"], ["bowls"], ["chess"]][code]})
+        rows, values = served.new_user({"team": team, "club": [["art"], ["bowls"], ["chess"]][code]})
         assert (TEAMS[rows[:12]] == code).all()
         assert not values[COMMON].any()
-        own = values[AFFINITY][TEAMS[rows] == code]
-        others = values[AFFINITY][TEAMS[rows] != code]
+        own = values[PROFILE_AFFINITY][TEAMS[rows] == code]
+        others = values[PROFILE_AFFINITY][TEAMS[rows] != code]
         assert not len(others) or own.min() > others.max()
 
 
-def test_unknown_values_and_columns_say_nothing(served: Served) -> None:
-    nothing, _ = served.newcomer({})
-    odd, values = served.newcomer({"team": "dogs", "club": "no list", "shoe size": 41})
+def test_unknown_values_and_columns_are_ignored(served: Served) -> None:
+    nothing, _ = served.new_user({})
+    odd, values = served.new_user({"team": "dogs", "club": "no list", "shoe size": 41})
     assert odd == nothing
-    assert not values[AFFINITY].any()
+    assert not values[PROFILE_AFFINITY].any()
 
 
-def test_three_friends_say_more_than_the_profile(served: Served) -> None:
+def test_three_friends_outweigh_the_profile(served: Served) -> None:
     bees = [row for row in range(20, 40) if served.graph.degrees[row] > 3][:3]
-    rows, values = served.newcomer({"team": "ants"}, bees)
+    rows, values = served.new_user({"team": "ants"}, bees)
     assert not set(bees) & set(rows)
     mutual = [row for row, value in zip(rows, values[COMMON], strict=True) if value > 0]
     assert mutual
     assert np.mean(TEAMS[mutual] == 1) > 0.8
 
 
-def test_a_guests_statistics_are_those_the_night_would_count() -> None:
+def test_the_statistics_of_an_out_of_graph_user_are_those_of_the_night() -> None:
     graph, row = network(1), 11
     friends = graph.neighbours(row)
     served = Served(graph.without(np.full(len(friends), row), friends))
-    user = served.book.user({"team": "ants"}, friends, NOTHING)
+    user = served.builder.new_user({"team": "ants"}, friends, NOTHING)
     counted = user_statistics(graph, np.ones(N, np.float32))[row]
-    found = served.book._statistics(user)
+    found = served.builder._statistics(user)
     np.testing.assert_allclose(found[:2], counted[:2], rtol=1e-5)
-    assert found[2] == pytest.approx(counted[2], abs=0.1)  # her friends do not count her yet
-    alone = served.book._statistics(served.book.user({}, NOTHING, NOTHING))
+    assert found[2] == pytest.approx(counted[2], abs=0.1)  # the friends do not count the user yet
+    alone = served.builder._statistics(served.builder.new_user({}, NOTHING, NOTHING))
     assert alone[:3].tolist() == [0, 0, 0]
 
 
-def test_a_friend_who_has_no_friends_herself_does_no_harm() -> None:
+def test_a_friend_without_friends_is_harmless() -> None:
     graph = network(2)
     friends = graph.neighbours(5)
     lonely = Served(graph.without(np.full(len(friends), 5), friends))
-    rows, values = lonely.newcomer({"team": "ants"}, [5])
+    rows, values = lonely.new_user({"team": "ants"}, [5])
     assert rows
     assert np.isfinite(values).all()
 
 
 def test_features_are_all_there(served: Served) -> None:
-    _, values = served.newcomer({"team": "ants"}, [0, 2])
+    _, values = served.new_user({"team": "ants"}, [0, 2])
     assert values.shape[0] == len(PAIR_FEATURES)
     assert np.isfinite(values).all()

@@ -1,4 +1,4 @@
-"""What a profile says of a place: learnt from those with friends, by either solver alike."""
+"""The map from profile values to coordinates, fitted to users with friends, by either solver."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ N, V, K, D = 300, 6, 4, 3
 
 
 def planted(seed: int = 0) -> tuple[csr_array, np.ndarray, np.ndarray]:
-    """Values of 300 people, and places that are sums of what the values say, a little noise added."""
+    """Values of 300 users, and vectors that are the sums of the values' weights plus little noise."""
     random = np.random.default_rng(seed)
     values = (random.random((N, V)) < 0.4).astype(np.float32)
     truth = random.normal(size=(V, K + D)).astype(np.float32)
@@ -27,26 +27,26 @@ def planted(seed: int = 0) -> tuple[csr_array, np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("dense", [0, 4096])
-def test_what_values_say_is_found(dense: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_vectors_of_values_are_found(dense: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inductive, "DENSE_VALUES", dense)
     monkeypatch.setattr(inductive, "PENALTY", 0.01)
     values, coordinates, embeddings = planted()
     found = ProfileMap.fit(values, coordinates, embeddings, np.ones(N, np.int64))
-    near, alike = found.places(values)
+    near, alike = found.predict(values)
     np.testing.assert_allclose(near, coordinates, atol=0.06)
     np.testing.assert_allclose(alike, embeddings, atol=0.06)
     one = np.flatnonzero(values.toarray()[7])
-    np.testing.assert_allclose(found.place(one)[0], near[7], rtol=1e-4)
-    assert found.place(one)[1].shape == (D,)
+    np.testing.assert_allclose(found.predict_one(one)[0], near[7], rtol=1e-4)
+    assert found.predict_one(one)[1].shape == (D,)
 
 
-def test_who_has_no_friends_teaches_nothing() -> None:
+def test_users_without_friends_are_not_fitted() -> None:
     values, coordinates, embeddings = planted()
     degrees = np.where(np.arange(N) < 200, 3, 0)
     wrong = coordinates.copy()
     wrong[200:] = 1e6
-    learnt = ProfileMap.fit(values, wrong, embeddings, degrees)
-    assert np.abs(learnt.weights).max() < 10
+    fitted = ProfileMap.fit(values, wrong, embeddings, degrees)
+    assert np.abs(fitted.weights).max() < 10
     nobody = ProfileMap.fit(values, coordinates, embeddings, np.zeros(N, np.int64))
     assert not nobody.weights.any()
     assert not nobody.intercept.any()
@@ -54,28 +54,28 @@ def test_who_has_no_friends_teaches_nothing() -> None:
 
 def test_the_profile_counts_less_the_more_friends_there_are() -> None:
     values, coordinates, embeddings = planted()
-    learnt = ProfileMap.fit(values, coordinates, embeddings, np.ones(N, np.int64))
+    fitted = ProfileMap.fit(values, coordinates, embeddings, np.ones(N, np.int64))
     degrees = np.where(np.arange(N) % 2 == 0, 0, 1000)
     standing = np.zeros_like(coordinates)
-    moved, alike = shrink_towards_profile(learnt, values, standing, unit(embeddings), degrees)
+    moved, alike = shrink_towards_profile(fitted, values, standing, unit(embeddings), degrees)
     alone = degrees == 0
-    np.testing.assert_allclose(moved[alone], learnt.places(values)[0][alone], rtol=1e-5)
+    np.testing.assert_allclose(moved[alone], fitted.predict(values)[0][alone], rtol=1e-5)
     assert np.abs(moved[~alone]).max() < 0.01 * np.abs(moved[alone]).max()
     np.testing.assert_allclose(np.linalg.norm(alike[alone], axis=1), 1, rtol=1e-5)
     np.testing.assert_array_equal(alike[~alone], unit(embeddings)[~alone])
 
 
-def test_without_profiles_nobody_moves() -> None:
+def test_without_profiles_nothing_is_shrunk() -> None:
     _, coordinates, embeddings = planted()
     nothing = csr_array((N, 0), dtype=np.float32)
-    learnt = ProfileMap.fit(nothing, coordinates, embeddings, np.ones(N, np.int64))
-    moved, alike = shrink_towards_profile(learnt, nothing, coordinates, embeddings, np.zeros(N, np.int64))
+    fitted = ProfileMap.fit(nothing, coordinates, embeddings, np.ones(N, np.int64))
+    moved, alike = shrink_towards_profile(fitted, nothing, coordinates, embeddings, np.zeros(N, np.int64))
     assert moved is coordinates
     assert alike is embeddings
 
 
-def test_friends_place_somebody_where_the_eigenvectors_would() -> None:
-    """In a graph of two cliques, a member left out comes to stand where the others of hers do."""
+def test_coordinates_from_friends_are_those_of_the_eigenvectors() -> None:
+    """In a graph of two cliques, a user left out gets the coordinates of their clique."""
     a, b = np.triu_indices(20, 1)
     both = Graph.from_pairs(40, np.concatenate([a, a + 20]), np.concatenate([b, b + 20]))
     spectral = spectral_embedding(both, 2)

@@ -1,4 +1,4 @@
-"""The votes of profile columns, on networks where it is plain what a shared value says."""
+"""The log-odds of profile columns, on networks with obvious effects of shared values."""
 
 from itertools import product
 
@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from models.features.profile_affinity import LARGEST, fit_profile_affinity
-from models.features.profile_codes import BINS, coded_profiles
+from models.features.profile_codes import BINS
 from models.graph import Graph
 from models.kernels.profile_affinity import ProfileAffinityTables, pair_profile_affinity
 from models.schema.profiles import (
@@ -20,6 +20,7 @@ from models.schema.profiles import (
     TextColumn,
     TimestampColumn,
 )
+from tests.support.tables import coded_profiles
 
 N, GROUPS = 600, 6
 GROUP = np.arange(N) % GROUPS
@@ -54,17 +55,17 @@ def of_pairs(fitted: ProfileAffinityTables, pairs: list[tuple[int, int]]) -> lis
     return [pair_profile_affinity(fitted, a, b) for a, b in pairs]
 
 
-def test_equal_values_vote_for_friendship_where_friends_share_them_and_others_against() -> None:
+def test_equal_values_have_positive_log_odds_if_friends_share_them_and_others_negative() -> None:
     fitted = tables(categorical(GROUP, GROUPS))
-    votes = fitted.matrices.reshape(GROUPS, GROUPS)
+    log_odds = fitted.matrices.reshape(GROUPS, GROUPS)
     equal = np.eye(GROUPS, dtype=bool)
     # of friends 92% share the group, of strangers a sixth
-    np.testing.assert_allclose(votes[equal], np.log(0.917 * 6), atol=0.1)
-    np.testing.assert_allclose(votes[~equal], np.log(0.083 / 5 * 6), atol=0.8)
-    assert of_pairs(fitted, [(0, 6), (0, 7)]) == [pytest.approx(votes[0, 0]), pytest.approx(votes[0, 1])]
+    np.testing.assert_allclose(log_odds[equal], np.log(0.917 * 6), atol=0.1)
+    np.testing.assert_allclose(log_odds[~equal], np.log(0.083 / 5 * 6), atol=0.8)
+    assert of_pairs(fitted, [(0, 6), (0, 7)]) == [pytest.approx(log_odds[0, 0]), pytest.approx(log_odds[0, 1])]
 
 
-def test_a_column_of_chance_says_about_nothing() -> None:
+def test_a_random_column_has_log_odds_near_zero() -> None:
     codes = np.random.default_rng(1).integers(0, GROUPS, N)
     assert np.abs(tables(categorical(codes, GROUPS)).matrices).max() < 0.35
     fitted = tables(categorical(np.random.default_rng(1).integers(0, 60, N), 60))
@@ -73,7 +74,7 @@ def test_a_column_of_chance_says_about_nothing() -> None:
 
 
 def test_popularity_is_no_evidence() -> None:
-    # people of value 0 have ten times the friends of others, whoever these are
+    # users of value 0 have ten times the friends of others, of any value
     random = np.random.default_rng(2)
     codes = (np.arange(N) >= N // 2).astype(np.int64)
     weights = np.where(codes == 0, 10.0, 1.0)
@@ -81,7 +82,7 @@ def test_popularity_is_no_evidence() -> None:
     assert np.abs(tables(categorical(codes, 2), Graph.from_pairs(N, a, b)).matrices).max() < 0.35
 
 
-def test_columns_of_many_values_vote_by_equality_alone() -> None:
+def test_columns_of_many_values_compare_by_equality_alone() -> None:
     codes = GROUP * 10 + np.random.default_rng(3).integers(0, 2, N)
     fitted = tables(categorical(codes, 60))
     used = np.unique(codes)
@@ -92,14 +93,14 @@ def test_columns_of_many_values_vote_by_equality_alone() -> None:
     assert of_pairs(fitted, [(0, alike), (0, unlike)]) == pytest.approx([fitted.same[codes[0]], fitted.different[0]])
 
 
-def test_a_value_nobody_befriends_for_votes_like_its_column() -> None:
-    # code 6 belongs to nobody
-    votes = tables(categorical(GROUP, GROUPS + 1)).matrices.reshape(GROUPS + 1, GROUPS + 1)
-    assert votes[6, 6] > 1.5
-    assert (votes[6, :6] < -1.5).all()
+def test_a_value_without_friendships_has_the_log_odds_of_its_column() -> None:
+    # no user has code 6
+    log_odds = tables(categorical(GROUP, GROUPS + 1)).matrices.reshape(GROUPS + 1, GROUPS + 1)
+    assert log_odds[6, 6] > 1.5
+    assert (log_odds[6, :6] < -1.5).all()
 
 
-def test_a_missing_value_says_nothing() -> None:
+def test_a_missing_value_adds_nothing() -> None:
     codes = GROUP.copy()
     codes[::2] = -1
     columns: list[Column] = [
@@ -117,7 +118,7 @@ def test_a_missing_value_says_nothing() -> None:
         assert pair_profile_affinity(fitted, 1, 7) > 0.3
 
 
-def test_votes_are_bounded_and_equal_both_ways() -> None:
+def test_log_odds_are_bounded_and_symmetric() -> None:
     # two halves that never mix
     random = np.random.default_rng(4)
     half = np.arange(N) % 2
@@ -145,7 +146,7 @@ def test_columns_add_up() -> None:
     assert pair_profile_affinity(both, 0, 6) == pytest.approx(expected, rel=1e-5)
 
 
-def test_each_shared_value_of_a_set_votes_and_one_not_shared_does_not() -> None:
+def test_each_shared_value_of_a_set_counts_and_one_not_shared_does_not() -> None:
     random = np.random.default_rng(5)
     owned = [sorted({int(group), 6 + int(random.integers(4))}) for group in GROUP]
     fitted = tables(sets(owned, 10))
@@ -176,7 +177,7 @@ def test_people_near_each_other_are_likelier_friends() -> None:
     assert np.abs(fitted.point_weights).max() <= LARGEST
 
 
-def test_a_place_votes_once_though_it_also_makes_groups() -> None:
+def test_a_location_counts_once_though_it_also_forms_groups() -> None:
     centres = np.random.default_rng(8).uniform(-50, 50, (GROUPS, 2))
     places = (centres[GROUP] + np.random.default_rng(9).normal(0, 0.01, (N, 2))).astype(np.float32)
     coded = coded_profiles(Profiles(N, {"home": LocationColumn(places)}))
@@ -198,7 +199,7 @@ def test_people_without_a_place_do_not_count_as_far_apart() -> None:
     np.testing.assert_allclose(some.point_weights, alone.point_weights, atol=0.25)
 
 
-def test_texts_of_the_same_words_vote_for_friendship() -> None:
+def test_texts_of_the_same_words_have_positive_log_odds() -> None:
     words = ["rowing boats river", "chess openings endgames", "bread ovens flour"]
     words += ["trains timetables models", "jazz trumpet records", "orchids greenhouse soil"]
     fitted = tables(TextColumn([words[group] for group in GROUP]))
@@ -207,7 +208,7 @@ def test_texts_of_the_same_words_vote_for_friendship() -> None:
     assert unlike < -1
 
 
-def test_numbers_and_moments_are_compared_in_quantiles() -> None:
+def test_numbers_and_timestamps_are_compared_in_quantiles() -> None:
     random = np.random.default_rng(7)
     ages = GROUP * 10 + random.random(N)
     coded = coded_profiles(Profiles(N, {"age": NumericColumn(ages), "since": TimestampColumn(ages * 1e7)}))
@@ -220,7 +221,7 @@ def test_numbers_and_moments_are_compared_in_quantiles() -> None:
 
 
 @pytest.mark.parametrize("n", [0, 1, 30])
-def test_without_friendships_or_columns_nothing_is_said(n: int) -> None:
+def test_without_friendships_or_columns_log_odds_are_zero(n: int) -> None:
     graph = Graph.from_pairs(n, [], [])
     assert len(fit_profile_affinity(coded_profiles(Profiles(n)), graph).matrices) == 0
     every: dict[str, Column] = {

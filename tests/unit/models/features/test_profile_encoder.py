@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from models.errors import ArtefactError
-from models.features.profile_codes import coded_profiles
 from models.features.profile_encoder import (
     DIMENSIONS,
     ProfileEncoder,
@@ -23,6 +22,7 @@ from models.schema.profiles import (
     TextColumn,
     TimestampColumn,
 )
+from tests.support.tables import coded_profiles
 
 NAN = float("nan")
 
@@ -41,7 +41,7 @@ def encoded(column: Column, n: int) -> np.ndarray:
 
 
 def every_kind() -> Profiles:
-    """Four people, the last of whom said nothing."""
+    """Four users, the last with an empty profile."""
     return Profiles(
         4,
         {
@@ -71,7 +71,7 @@ def test_values_of_a_set_share_the_weight_of_a_person() -> None:
 
 
 @pytest.mark.parametrize("kind", [NumericColumn, TimestampColumn])
-def test_numbers_and_moments_stand_at_their_place_among_the_quantiles(kind: type) -> None:
+def test_numbers_and_timestamps_are_encoded_as_quantiles(kind: type) -> None:
     numbers = np.concatenate([np.random.default_rng(0).permutation(1000.0 ** np.linspace(0, 2, 999)), [NAN]])
     rows = encoded(kind(numbers), 1000)
     assert rows.shape == (1000, 1)
@@ -99,12 +99,12 @@ def test_texts_of_the_same_words_are_near_and_rare_words_weigh_more() -> None:
     np.testing.assert_allclose(lengths, [1, 1, 1, 1, 1, 0], atol=1e-5)
 
 
-def test_a_text_that_everybody_wrote_says_nothing() -> None:
+def test_a_text_that_all_users_share_is_zero() -> None:
     assert not encoded(TextColumn(["same words"] * 5), 5).any()
     assert np.isfinite(text_vectors(TextColumn(["same words"] * 5))).all()
 
 
-def test_all_kinds_stand_side_by_side_and_saying_nothing_is_zero() -> None:
+def test_all_kinds_are_side_by_side_and_missing_values_are_zero() -> None:
     profiles = every_kind()
     encoder = ProfileEncoder.fit(profiles)
     rows = encoder.encode(profiles)
@@ -121,10 +121,10 @@ def test_a_value_that_was_not_there_at_fitting_is_zero() -> None:
     np.testing.assert_allclose(fitted.encode(newcomers), [[0, 0], [np.log(3), 0], [0, 0]], rtol=1e-6)
 
 
-def test_values_that_nobody_holds_any_more_are_forgotten_and_the_others_stay(tmp_path: Path) -> None:
+def test_values_without_users_are_dropped_and_the_others_stay(tmp_path: Path) -> None:
     fitted = ProfileEncoder.fit(Profiles(3, {"team": categorical([0, 1, 2], ["blue", "green", "red"])}))
     left = Profiles(2, {"team": categorical([0, 1], ["blue", "red"])})
-    fitted.knowing(left).save(tmp_path)
+    fitted.restricted_to(left).save(tmp_path)
     again = ProfileEncoder.open(tmp_path)
     np.testing.assert_array_equal(again.encode(left), fitted.encode(left))
     back = Profiles(1, {"team": categorical([0], ["green"])})
@@ -132,7 +132,7 @@ def test_values_that_nobody_holds_any_more_are_forgotten_and_the_others_stay(tmp
     assert not any(b"green" in path.read_bytes() for path in tmp_path.iterdir())
 
 
-def test_codes_may_stand_in_another_order_among_newcomers() -> None:
+def test_codes_of_new_users_may_have_another_order() -> None:
     profiles = Profiles(4, {"team": categorical([0, 1, 2, 2], ["blue", "green", "red"])})
     again = Profiles(4, {"team": categorical([2, 1, 3, 3], ["azure", "green", "navy", "red"])})
     fitted = ProfileEncoder.fit(profiles)
@@ -162,7 +162,7 @@ def test_a_column_that_is_gone_or_new_or_of_another_kind_leaves_the_others_where
                 np.testing.assert_array_equal(changed, alone)
 
 
-def test_a_number_is_left_out_where_nobody_had_one_at_fitting() -> None:
+def test_a_number_is_zero_if_no_user_had_one_at_fitting() -> None:
     fitted = ProfileEncoder.fit(Profiles(2, {"age": NumericColumn(np.full(2, NAN))}))
     assert fitted.encode(Profiles(1, {"age": NumericColumn(np.array([33.0]))})).tolist() == [[0]]
 

@@ -1,4 +1,4 @@
-"""The leading eigenvectors: the same for the same graph, also where they have no order of their own."""
+"""The leading eigenvectors: the same for the same graph, even if eigenvalues are equal."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def test_the_same_graph_gives_the_same_vectors(shape: str) -> None:
     np.testing.assert_allclose(first.vectors.T @ first.vectors, np.eye(PEOPLE // 4), atol=1e-3)
 
 
-def test_people_without_friends_stand_at_zero() -> None:
+def test_users_without_friends_are_at_zero() -> None:
     graph = Graph.from_pairs(16, [0, 1, 2], [1, 2, 3])
     assert not spectral_embedding(graph).vectors[4:].any()
     nobody = spectral_embedding(Graph.from_pairs(16, [], []))
@@ -56,14 +56,14 @@ def test_the_eigenpairs_are_those_of_a_dense_decomposition() -> None:
     np.testing.assert_allclose(overlap, 1, atol=1e-2)
 
 
-def test_no_more_dimensions_than_asked_for_or_than_a_quarter_of_the_people() -> None:
+def test_at_most_the_given_dimensions_and_a_quarter_of_the_users() -> None:
     assert spectral_embedding(random_graph(80, 300), 3).vectors.shape == (80, 3)
     assert spectral_embedding(random_graph(80, 300), 99).vectors.shape == (80, 20)
     for n in (0, 1, 3):
         assert spectral_embedding(random_graph(n, 9) if n else Graph.from_pairs(0, [], [])).vectors.shape == (n, 1)
 
 
-def test_inner_products_of_the_coordinates_tell_two_communities_apart() -> None:
+def test_inner_products_of_the_coordinates_separate_two_communities() -> None:
     a, b = np.triu_indices(20, 1)
     graph = Graph.from_pairs(41, np.concatenate([a, a + 20, [0]]), np.concatenate([b, b + 20, [20]]))
     coordinates = spectral_embedding(graph, 2).coordinates()
@@ -98,7 +98,7 @@ def test_alignment_undoes_a_rotation_seen_on_some_of_the_people() -> None:
         np.testing.assert_allclose(turned[order], elsewhere, atol=1e-4)
 
 
-def test_a_graph_that_grew_a_little_is_turned_to_where_it_was() -> None:
+def test_a_graph_that_grew_a_little_is_aligned_to_its_former_coordinates() -> None:
     graph = random_graph(160, 1600)
     a, b = graph.pairs()
     kept = np.random.default_rng(2).random(len(a)) > 0.03
@@ -111,7 +111,7 @@ def test_a_graph_that_grew_a_little_is_turned_to_where_it_was() -> None:
 
 
 @pytest.mark.parametrize("width", [1, 10, 30])
-def test_alignment_has_the_width_of_the_other_graph_whoever_is_shared(width: int) -> None:
+def test_alignment_has_the_width_of_the_other_graph_for_any_shared_users(width: int) -> None:
     spectral = spectral_embedding(random_graph(80, 300))  # of ten dimensions
     other = np.random.default_rng(3).normal(size=(50, width)).astype(np.float32)
     none, some = np.zeros(0, np.int64), np.arange(20)

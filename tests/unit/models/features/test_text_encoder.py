@@ -12,7 +12,7 @@ PEOPLE = Profiles(2, {"about": TextColumn(["builds bridges", None])})
 
 
 @pytest.mark.skipif(importlib.util.find_spec("sentence_transformers") is not None, reason="the extra is installed")
-def test_a_text_model_without_the_extra_says_what_to_install() -> None:
+def test_a_text_model_without_the_extra_names_what_to_install() -> None:
     with pytest.raises(UsageError, match=r"text_model 'some/model' needs the extra: pip install 'pymk\[text\]'"):
         ProfileEncoder.fit(PEOPLE, "some/model")
 

@@ -1,4 +1,4 @@
-"""What a score is made of: shares add up to it, and go to those who made it."""
+"""Attributions: shares add up to the score and go to the inputs that cause it."""
 
 import numpy as np
 import pytest

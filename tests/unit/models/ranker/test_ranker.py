@@ -1,4 +1,4 @@
-"""Scoring without torch: what the trained network says, what a block's order may change, probabilities, and files."""
+"""Scoring without torch: equal to the trained network, with probabilities, and files that are checked."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -36,7 +36,7 @@ POSITION = EXTRA_INPUTS.index("log_position")
 
 @dataclass(frozen=True)
 class People:
-    """What scoring reads of everybody."""
+    """The tables that scoring reads."""
 
     candidate_vectors: np.ndarray
     tower_inputs: np.ndarray
@@ -137,7 +137,7 @@ def test_the_default_shape_agrees_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("towers", "head"), [(False, True), (True, False), (False, False)])
-def test_what_training_left_out_is_passed_over_and_nothing_else(tmp_path: Path, towers: bool, head: bool) -> None:
+def test_parts_that_training_dropped_are_skipped_and_nothing_else(tmp_path: Path, towers: bool, head: bool) -> None:
     model = network(3)
     with torch.no_grad():
         if not towers:
@@ -200,7 +200,7 @@ def test_the_order_of_the_block_changes_nothing_but_the_position(tmp_path: Path)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_probabilities_lie_between_0_and_1_and_rise_with_the_scores(tmp_path: Path, seed: int) -> None:
+def test_probabilities_lie_between_0_and_1_and_increase_with_the_scores(tmp_path: Path, seed: int) -> None:
     model = network(seed)
     known, asked = people(model, seed), block(seed)
     ranker = Ranker.open(saved(model, tmp_path))
@@ -257,7 +257,7 @@ def test_without_weights_resource_allocation_ranks(tmp_path: Path) -> None:
     np.testing.assert_allclose(ranker.scores(known, asked, "web"), 1 / (1 + np.exp(9 - logits)), rtol=1e-5)
 
 
-def test_who_is_near_nobody_is_shown_the_well_connected_first(tmp_path: Path) -> None:
+def test_a_viewer_without_friends_gets_users_of_high_degree_first(tmp_path: Path) -> None:
     known, asked = people(network(0), 0), block(0)
     nothing = quantise(asked.viewer, asked.rows, asked.sources, np.zeros((len(PAIR_FEATURES), len(asked)), np.float32))
     scores = Ranker.open(fallback(tmp_path)).scores(known, nothing, "web")
@@ -266,10 +266,10 @@ def test_who_is_near_nobody_is_shown_the_well_connected_first(tmp_path: Path) ->
     assert len(np.unique(scores)) > 1
 
 
-@pytest.mark.parametrize("learnt", [True, False])
-def test_an_empty_block_has_no_scores(tmp_path: Path, learnt: bool) -> None:
+@pytest.mark.parametrize("trained", [True, False])
+def test_an_empty_block_has_no_scores(tmp_path: Path, trained: bool) -> None:
     model = network(0)
-    ranker = Ranker.open(saved(model, tmp_path) if learnt else fallback(tmp_path))
+    ranker = Ranker.open(saved(model, tmp_path) if trained else fallback(tmp_path))
     nobody = quantise(3, np.zeros(0, np.uint32), np.zeros(0, np.uint8), np.zeros((len(PAIR_FEATURES), 0), np.float32))
     assert ranker.scores(people(model, 0), nobody, "web").shape == (0,)
 
@@ -300,7 +300,7 @@ def test_missing_truncated_and_altered_files_are_refused_by_name(tmp_path: Path,
         b'{"kind": "resource_allocation", "calibration": "steep"}',
     ],
 )
-def test_a_description_that_says_something_else_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_an_altered_description_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "ranker.json").write_bytes(content)
     with pytest.raises(ArtefactError, match=r"ranker\.json"):
         Ranker.open(tmp_path)

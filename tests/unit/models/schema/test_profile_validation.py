@@ -105,7 +105,7 @@ def test_a_value_of_another_kind_is_refused_by_the_name_of_its_column(column: st
     assert set(refused.value.faults) == {column}
 
 
-def test_every_fault_is_told() -> None:
+def test_every_fault_is_reported() -> None:
     with pytest.raises(ProfileFaultError) as refused:
         checked_columns({"age": "x", "home": 1, "x": None, "name": "Ann"}, KINDS)
     assert list(refused.value.faults) == ["age", "home", "x"]

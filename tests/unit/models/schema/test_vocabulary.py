@@ -1,4 +1,4 @@
-"""User ids and rows: sorted by bytes, found again, unknown where they are unknown."""
+"""User ids and rows: sorted by bytes, found by binary search, None if unknown."""
 
 import numpy as np
 import orjson
@@ -59,7 +59,7 @@ def test_a_row_outside_is_refused(row: int) -> None:
         Vocabulary.from_ids(["ann", "bea"]).user_id(row)
 
 
-def test_a_digest_stands_for_ids_and_their_boundaries() -> None:
+def test_a_digest_depends_on_ids_and_their_boundaries() -> None:
     digest = Vocabulary.from_ids(["ab", "c"]).digest
     assert Vocabulary.from_ids(["c", "ab", "c"]).digest == digest
     assert Vocabulary.from_ids(["a", "bc"]).digest != digest

@@ -1,4 +1,4 @@
-"""`pymk inference` tells the time of every family."""
+"""`pymk inference` times every family."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from models.errors import UsageError
 from offline.cli.latency import register
 
 
-def test_every_family_stands_in_the_table_and_the_file(tmp_path: Path) -> None:
+def test_every_family_is_in_the_table_and_the_file(tmp_path: Path) -> None:
     app = typer.Typer()
     app.command("other")(lambda: None)  # with one command alone typer leaves its name out
     register(app)

@@ -204,7 +204,7 @@ def test_a_cell_of_a_megabyte(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
-def test_nobody_at_all(tmp_path: Path, suffix: str) -> None:
+def test_no_users_at_all(tmp_path: Path, suffix: str) -> None:
     content = "user_id\n" if suffix == "csv" else ""
     read = snapshot(tmp_path, **{f"users__{suffix}": content})
     assert (read.n, read.vocabulary.user_ids(), read.flags.tolist(), read.profiles.columns) == (0, [], [], {})
@@ -256,7 +256,7 @@ def test_an_export_from_the_future_is_taken_as_made_at_the_start(tmp_path: Path)
     assert read.cut == int(STARTED.timestamp())
 
 
-def test_the_run_says_what_it_inferred(tmp_path: Path) -> None:
+def test_the_run_logs_what_it_inferred(tmp_path: Path) -> None:
     users = "user_id,high_school,ethnicity,age\na,50112,x,31\nb,279,y,32\n"
     with structlog.testing.capture_logs() as logged:
         read = snapshot(tmp_path, users__csv=users, connections__csv="user_id,other_id\na,a\n")
@@ -327,7 +327,7 @@ MOMENTS = {
 }
 
 
-def test_moments() -> None:
+def test_timestamps() -> None:
     assert dict(zip(MOMENTS, seconds_of(pl.Series(list(MOMENTS))).to_list(), strict=True)) == MOMENTS
     assert seconds_of(pl.Series([None, "1"], dtype=pl.String)).to_list() == [None, 1]
 

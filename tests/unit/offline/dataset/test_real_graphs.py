@@ -1,4 +1,4 @@
-"""The real friendship graphs are read whole, where they are at hand."""
+"""The real friendship graphs are read in full, if they are available."""
 
 import datetime as dt
 from pathlib import Path
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(not GRAPHS, reason="the real graphs are not at h
 
 
 @pytest.mark.parametrize("graph", GRAPHS)
-def test_everybody_and_every_friendship(tmp_path: Path, graph: str) -> None:
+def test_every_user_and_every_friendship(tmp_path: Path, graph: str) -> None:
     assert DATA is not None
     read = write_snapshot(DATA / graph, tmp_path / "out", started_at=dt.datetime(2026, 11, 1, tzinfo=dt.UTC))
     users = pl.read_csv(DATA / graph / "users.csv", infer_schema=False)

@@ -71,7 +71,7 @@ CSV_CASES = {
     ),
     "id that is a dot": (
         {"users__csv": b"user_id\na\n..\n"},
-        "users.csv, line 3, column 'user_id': '..' cannot be a user id: it would be swallowed in a path",
+        "users.csv, line 3, column 'user_id': '..' cannot be a user id: URLs drop it from a path",
     ),
     "id with a control character": (
         {"users__csv": b"user_id\na\nb\tc\n"},
@@ -144,7 +144,7 @@ CSV_CASES = {
     ),
     "conflicting users": (
         {"users__csv": USERS + b"a,32,Acme\n"},
-        "users.csv, line 4, column 'user_id': 'a' stands here with other values than in users.csv, line 2",
+        "users.csv, line 4, column 'user_id': 'a' has other values here than in users.csv, line 2",
     ),
     "kind unknown": (
         {"schema__toml": b'[users]\nage = "number"\n'},
@@ -208,7 +208,7 @@ def test_schema_that_is_no_toml_names_its_line(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="nowhere is no directory"):
+    with pytest.raises(DatasetError, match="nowhere is not a directory"):
         write_snapshot(tmp_path / "nowhere", tmp_path / "out", started_at=STARTED)
 
 
@@ -220,7 +220,7 @@ JSONL_CASES = {
     "no id": (b'{"user_id":"a"}\n\n{"age":3}\n', "users.jsonl, line 3, column 'user_id': the cell is empty"),
     "nested": (
         b'{"user_id":"a","job":{"at":"Acme"}}\n',
-        "users.jsonl, column 'job': holds objects or nested values, which no kind reads; declare it \"ignore\"",
+        "users.jsonl, column 'job': holds objects or nested values, which no kind can parse; declare it \"ignore\"",
     ),
 }
 
@@ -264,7 +264,7 @@ def test_parquet_without_the_column(tmp_path: Path) -> None:
     assert message == "users.parquet: the column 'user_id' is missing; the file has 'id'"
 
 
-def test_parquet_with_a_type_that_no_kind_reads(tmp_path: Path) -> None:
+def test_parquet_with_a_type_that_no_kind_can_parse(tmp_path: Path) -> None:
     message = parquet_refusal(tmp_path, pl.DataFrame({"user_id": ["a"], "photo": [b"\x00"]}))
     assert message.startswith("users.parquet, column 'photo': holds objects or nested values")
 

@@ -1,4 +1,4 @@
-"""Lists made without one part of the system, on a network where it is plain what each part brings."""
+"""Lists without one part of the system, on a network where the effect of each part is obvious."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,6 @@ from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS, CandidateConfig
 from models.candidates.inputs import CandidateInputs
 from models.features.inductive import ProfileMap
 from models.features.profile_affinity import fit_profile_affinity
-from models.features.profile_codes import coded_profiles
 from models.graph import Graph
 from models.ranker.ranker import FALLBACK, Ranker
 from models.schema.profiles import CategoricalColumn, Profiles
@@ -18,10 +17,11 @@ from offline.evaluation.ablation import (
     PRERANK_ALONE,
     PRODUCT_ALONE,
     WITHOUT_EMBEDDINGS,
-    Silent,
+    ZeroCandidateVectors,
     ablated_lists,
 )
 from offline.night.candidates import KnownNearest
+from tests.support.tables import coded_profiles
 
 N = 9
 FRIENDS = Graph.from_pairs(N, [0, 0, 1, 2, 1], [1, 2, 3, 3, 4])
@@ -41,13 +41,13 @@ def lists() -> Mapping[str, list[int]]:
         spectral=np.zeros((N, 1), np.float32),
         eigenvalues=np.ones(1, np.float32),
         embeddings=np.zeros((N, 1), np.float32),
-        profiles=ProfileMap.silent(0, 1, 1),
+        profiles=ProfileMap.zero(0, 1, 1),
         profile_affinity=fit_profile_affinity(coded_profiles(Profiles(N, {"team": TEAM})), FRIENDS),
         prerank_weights=DEFAULT_PRERANK_WEIGHTS,
     )
     config = CandidateConfig(least=0, nearest=2, rare_group=2, walks=0, three_hops=0, few_friends=0)
     generator = CandidateGenerator(land, KnownNearest(np.arange(N), nearest, N), config, 1)
-    tables = Silent(
+    tables = ZeroCandidateVectors(
         np.zeros((N, 1), np.float32), np.zeros((N, 1), np.float16), np.zeros((N, len(STATISTICS)), np.float32)
     )
     ranker = Ranker(FALLBACK, np.array([1, 0, 0, 0], np.float32), {}, {})
@@ -55,7 +55,7 @@ def lists() -> Mapping[str, list[int]]:
     return {name: [row for row in rows[0].tolist() if row >= 0] for name, rows in found.items()}
 
 
-def test_a_source_takes_those_with_it_whom_no_other_found(lists: Mapping[str, list[int]]) -> None:
+def test_removing_a_source_removes_candidates_that_no_other_found(lists: Mapping[str, list[int]]) -> None:
     assert set(lists["without popular"]) == {3, 4, 5, 6}
     assert set(lists["without embedding"]) == {3, 4, 5}  # 3 is a friend of friends too
     assert set(lists["without same_attributes"]) == {3, 4, 6}
@@ -63,7 +63,7 @@ def test_a_source_takes_those_with_it_whom_no_other_found(lists: Mapping[str, li
     assert set(lists[WITHOUT_EMBEDDINGS]) == {3, 4, 5}
 
 
-def test_who_is_left_is_ranked(lists: Mapping[str, list[int]]) -> None:
+def test_the_remaining_candidates_are_ranked(lists: Mapping[str, list[int]]) -> None:
     for name in ("without popular", "without embedding", "without same_attributes"):
         assert lists[name][0] == 3  # two mutual friends
         assert lists[name][1] == 4

@@ -1,4 +1,4 @@
-"""The classic baselines on graphs whose lists are obvious, and against plain formulas."""
+"""The baselines on graphs with obvious lists, and against plain formulas."""
 
 import math
 from collections.abc import Callable
@@ -54,7 +54,7 @@ def test_a_walker_crosses_the_bridge_and_goes_on() -> None:
 
 
 @pytest.mark.parametrize("method", [*NEIGHBOURHOOD, PAGERANK])
-def test_leaves_of_a_star_are_suggested_to_each_other_and_nobody_to_its_centre(method: str) -> None:
+def test_leaves_of_a_star_are_suggested_to_each_other_and_no_user_to_its_centre(method: str) -> None:
     star = graph_of(5, (0, 1), (0, 2), (0, 3), (0, 4))
     lists = baseline_lists(star, everybody(star), 5)[method]
     assert listed(lists, 0) == []
@@ -62,7 +62,7 @@ def test_leaves_of_a_star_are_suggested_to_each_other_and_nobody_to_its_centre(m
 
 
 @pytest.mark.parametrize("method", NEIGHBOURHOOD)
-def test_on_a_path_whoever_is_two_steps_away_is_suggested(method: str) -> None:
+def test_on_a_path_users_two_steps_away_are_suggested(method: str) -> None:
     path = graph_of(5, (0, 1), (1, 2), (2, 3), (3, 4))
     lists = baseline_lists(path, everybody(path), 5)[method]
     assert listed(lists, 0) == [2]
@@ -76,14 +76,14 @@ def test_on_a_path_a_walker_ranks_by_distance() -> None:
 
 
 @pytest.mark.parametrize("method", [*NEIGHBOURHOOD, PAGERANK])
-def test_an_isolated_user_is_given_nobody_and_suggested_to_nobody(method: str) -> None:
+def test_an_isolated_user_gets_no_suggestions_and_is_never_suggested(method: str) -> None:
     graph = graph_of(5, (0, 1), (1, 2), (2, 3))
     lists = baseline_lists(graph, everybody(graph), 4)[method]
     assert listed(lists, 4) == []
     assert not (lists == 4).any()
 
 
-def test_popularity_lists_everybody_by_degree() -> None:
+def test_popularity_ranks_all_users_by_degree() -> None:
     graph = graph_of(6, (0, 1), (0, 2), (0, 3), (1, 2))
     lists = baseline_lists(graph, everybody(graph), 5)[POPULARITY]
     assert listed(lists, 5)[:4] in ([0, 1, 2, 3], [0, 2, 1, 3])
@@ -91,19 +91,19 @@ def test_popularity_lists_everybody_by_degree() -> None:
     assert set(listed(lists, 0)) == {4, 5}
 
 
-def test_popularity_ties_are_broken_for_each_user_on_her_own() -> None:
+def test_popularity_ties_are_broken_for_each_user_separately() -> None:
     nobody = graph_of(200)
     lists = baseline_lists(nobody, everybody(nobody), 3, methods=[POPULARITY])[POPULARITY]
     assert len({tuple(row) for row in lists.tolist()}) > 150
 
 
-def test_equal_scores_stand_by_degree_first() -> None:
+def test_equal_scores_rank_by_degree() -> None:
     # 3 and 4 share one friend each with 0, the same; 4 has more friends
     graph = graph_of(7, (0, 1), (1, 3), (1, 4), (4, 5), (4, 6))
     assert listed(baseline_lists(graph, np.array([0]), 2)["common_neighbours"], 0) == [4, 3]
 
 
-def test_known_pairs_and_who_must_not_be_shown_are_left_out() -> None:
+def test_known_pairs_and_users_who_must_not_be_shown_are_excluded() -> None:
     star = graph_of(6, *((0, leaf) for leaf in range(1, 6)))
     known = Graph.from_directed(6, [1], [2])
     suggestible = np.array([True, True, True, False, True, True])
@@ -114,7 +114,7 @@ def test_known_pairs_and_who_must_not_be_shown_are_left_out() -> None:
         assert set(listed(lists[method], 3)) == {1, 2, 4, 5}, method
 
 
-def test_nobody_and_no_friendship_give_empty_lists() -> None:
+def test_no_users_and_no_friendships_give_empty_lists() -> None:
     for graph in (graph_of(0), graph_of(1), graph_of(3)):
         for method, lists in baseline_lists(graph, everybody(graph), 4).items():
             assert lists.shape == (graph.n, 4)

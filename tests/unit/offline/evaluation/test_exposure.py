@@ -18,7 +18,7 @@ def test_exposure_by_hand() -> None:
     assert among.coverage == 1
 
 
-def test_nobody_shown_is_no_inequality() -> None:
+def test_empty_lists_have_no_inequality() -> None:
     told = exposure(np.full((3, 5), -1, np.int32), np.array([1, 1], np.int32))
     assert (told.coverage, told.gini, told.mean_degree) == (0, 0, 0)
     assert exposure(np.full((0, 5), -1, np.int32), np.zeros(0, np.int32)).coverage == 0

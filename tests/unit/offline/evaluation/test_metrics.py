@@ -25,7 +25,7 @@ def test_metrics_are_what_their_definitions_give_by_hand() -> None:
     assert metrics.hit_rate(HITS, MADE, 2).tolist() == [1, 0, 1]
 
 
-def test_a_list_shorter_than_the_limit_is_judged_by_the_whole_ideal_list() -> None:
+def test_a_list_shorter_than_the_limit_is_compared_with_the_whole_ideal_list() -> None:
     ideal = sum(1 / math.log2(place + 2) for place in range(10))
     found = sum(1 / math.log2(place + 2) for place in range(4))
     assert metrics.ndcg(HITS[2:], MADE[2:], 20)[0] == pytest.approx(found / ideal)
@@ -45,7 +45,7 @@ def test_metrics_agree_with_torch_geometric(limit: int) -> None:
     users, people = 40, 60
     lists = np.argsort(random.random((users, people)), axis=1)[:, :20]
     truth = random.random((users, people)) < 0.1
-    truth[:, 0] = True  # the library leaves out who made no friendship
+    truth[:, 0] = True  # the library drops users without a held-out friend
     hits, made = np.take_along_axis(truth, lists, axis=1), truth.sum(axis=1)
     edges = torch.from_numpy(np.stack(np.nonzero(truth)))
     theirs = {

@@ -13,7 +13,7 @@ from offline.evaluation.negatives import (
 )
 
 
-def test_random_strangers_are_nobody_known_and_drawn_from_all_the_others() -> None:
+def test_random_strangers_are_drawn_from_all_but_the_known() -> None:
     graph = Graph.from_pairs(8, [0, 0], [1, 2])
     held_out = Graph.from_pairs(8, [0], [3])
     suggestible = np.array([True] * 7 + [False])
@@ -33,14 +33,14 @@ def test_every_stranger_is_drawn_as_often() -> None:
     assert times[1:].max() < 900
 
 
-def test_hard_strangers_stand_by_the_best_place_of_any_heuristic() -> None:
+def test_hard_strangers_rank_by_the_best_position_of_any_heuristic() -> None:
     held_out = Graph.from_pairs(10, [0], [7])
     one, other = np.array([[1, 7, 2, -1]]), np.array([[3, 1, 4, 5]])
     assert hard_negatives([one, other], held_out, np.array([0]), 4).tolist() == [[1, 3, 2, 4]]
     assert hard_negatives([one], held_out, np.array([0]), 4).tolist() == [[1, 2, -1, -1]]
 
 
-def test_true_pairs_are_filled_up_with_nobody() -> None:
+def test_true_pairs_are_padded_with_minus_one() -> None:
     held_out = Graph.from_pairs(5, [0, 0, 1], [1, 2, 3])
     assert true_pairs(held_out, np.array([0, 2, 4])).tolist() == [[1, 2], [0, -1], [-1, -1]]
 
@@ -71,6 +71,6 @@ def test_auc_agrees_with_scikit_learn() -> None:
     assert told.auc == pytest.approx(roc_auc_score(truth, np.concatenate([mine[0], rest[0]])))
 
 
-def test_nobody_to_compare_is_none() -> None:
+def test_no_pairs_to_compare_is_none() -> None:
     nobody = np.full((2, 3), -1)
     assert against(nobody, np.zeros((2, 3)), np.ones((2, 3)), np.zeros((2, 3))) is None

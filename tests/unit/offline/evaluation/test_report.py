@@ -1,4 +1,4 @@
-"""Judged lists, their intervals, the table, and the gate."""
+"""Reports of evaluated lists, their intervals, the table, and the gate."""
 
 import io
 import re
@@ -37,7 +37,7 @@ def judged(system: float, base: float, **options: int) -> Report:
     return judge_lists(held_out(), np.arange(PAIRS), lists, **options)
 
 
-def test_each_method_is_judged_where_its_lists_reach() -> None:
+def test_each_method_is_evaluated_at_the_limits_of_its_lists() -> None:
     lists = {"wide": lists_that_find(0.4, 50), "narrow": lists_that_find(0.7, 19)}
     report = judge_lists(held_out(), np.arange(PAIRS), lists)
     assert (report.users, report.held_out) == (PAIRS, PAIRS)
@@ -48,7 +48,7 @@ def test_each_method_is_judged_where_its_lists_reach() -> None:
     assert report.ratio is None
 
 
-def test_users_without_a_held_out_friendship_are_not_judged() -> None:
+def test_users_without_a_held_out_friendship_are_not_evaluated() -> None:
     held = Graph.from_pairs(6, [0], [1])
     lists = {"system": np.array([[5], [0], [1], [1]], np.int32).repeat(5, axis=1)}
     report = judge_lists(held, np.array([0, 1, 2, 3]), lists)
@@ -63,14 +63,14 @@ def test_an_empty_place_never_counts_as_found() -> None:
     assert report.methods["system"][5].recall.value == 0
 
 
-def test_nobody_to_judge_gives_an_empty_report_that_is_let_through() -> None:
+def test_no_user_to_evaluate_gives_an_empty_report_that_passes() -> None:
     report = judge_lists(Graph.from_pairs(5, [], []), np.arange(5), {"system": np.zeros((5, 20), np.int32)})
     assert report.users == 0
     assert report.ratio is None
     assert "too few users" in check(report)
     output = io.StringIO()
     render(report, Console(file=output))
-    assert "Nobody to judge" in output.getvalue()
+    assert "No user to evaluate" in output.getvalue()
 
 
 def test_an_interval_holds_the_mean_narrows_with_users_and_is_the_same_by_the_same_seed() -> None:
@@ -186,7 +186,7 @@ def test_either_metric_is_enough_to_refuse() -> None:
         check(report_of(Ratio(recall=high, ndcg=low)))
 
 
-def test_too_few_users_to_tell_pass_and_the_gate_says_so() -> None:
+def test_too_few_users_to_compare_pass_and_the_gate_says_so() -> None:
     assert "too few users" in check(report_of(ratio_of(0.5), LEAST_USERS - 1))
     with pytest.raises(GateRefusedError):
         check(report_of(ratio_of(0.5), LEAST_USERS))

@@ -87,7 +87,7 @@ def test_slices_are_the_users_with_few_friends() -> None:
     assert found["1 to 3 friends"].methods["resource_allocation"].recall.value == 1
 
 
-def test_a_missing_library_is_said_and_costs_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_reported_and_affects_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(factorisation, "is_installed", lambda: False)
     kept, hidden = hide(communities(), None, 0.1)
     users = np.arange(kept.n)
@@ -96,7 +96,7 @@ def test_a_missing_library_is_said_and_costs_nothing_else(monkeypatch: pytest.Mo
     assert set(found.methods) == {SYSTEM, *BASELINES}
     output = io.StringIO()
     render(found, Console(file=output))
-    assert "als 128 was left out: needs the package implicit" in output.getvalue()
+    assert "als 128 was skipped: needs the package implicit" in output.getvalue()
 
 
 def test_als_suggests_people_of_ones_own_community() -> None:
@@ -109,7 +109,7 @@ def test_als_suggests_people_of_ones_own_community() -> None:
     assert not graph.contains(np.repeat(np.arange(120), 3), lists[:120].ravel()).any()
 
 
-def test_nobody_to_judge_gives_a_report_all_the_same() -> None:
+def test_no_user_to_evaluate_still_gives_a_report() -> None:
     nothing = Graph.from_pairs(4, [], [])
     found = study(nothing, nothing, np.arange(4), all_knowing(nothing, np.arange(4)), threads=1)
     assert found.users == 0
@@ -136,6 +136,6 @@ def test_scores_of_candidates_are_found_and_of_others_lowest() -> None:
 def test_the_whole_report_is_rendered_and_reads_back(report: Report) -> None:
     output = io.StringIO()
     render(report, Console(file=output))
-    for words in ("AUC hard", "coverage", "of the held-out friendships", "Probabilities", "Times resource allocation"):
+    for words in ("AUC hard", "coverage", "of the held-out friendships", "Calibration", "Times resource allocation"):
         assert words in output.getvalue()
     assert Report.model_validate_json(report.model_dump_json()) == report

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.schema.pair_features import AFFINITY, PAIR_FEATURES
+from models.schema.pair_features import PAIR_FEATURES, PROFILE_AFFINITY
 from models.schema.statistic_names import STATISTICS
 from offline.evaluation.metrics import ndcg_of_lists
 from offline.fusion.candidate_lists import PAIR_INPUTS, PRODUCT, CandidateLists
@@ -21,7 +21,7 @@ def made(users: int, seed: int = 0) -> CandidateLists:
     """Lists whose friendships are the candidates of the highest affinity."""
     random, features = np.random.default_rng(seed), len(PAIR_FEATURES)
     codes = random.integers(0, 256, (users, features, M)).astype(np.uint8)
-    outcomes = codes[:, AFFINITY] > 230
+    outcomes = codes[:, PROFILE_AFFINITY] > 230
     lists = TrainingLists(
         users=random.integers(N, size=users),
         rows=np.stack([random.permutation(N)[:M] for _ in range(users)]).astype(np.uint32),
@@ -63,7 +63,7 @@ def test_what_is_taken_keeps_its_parts_together() -> None:
     assert some.ranker is not None
     assert some.ranker.lists.users.tolist() == lists.viewers[[4, 1]].tolist() == some.viewers.tolist()
     assert np.array_equal(some.labels, lists.labels[[4, 1]])
-    assert lists.columns(["nothing", PRODUCT, "affinity"]).tolist() == [len(PAIR_INPUTS), AFFINITY]
+    assert lists.columns(["nothing", PRODUCT, "affinity"]).tolist() == [len(PAIR_INPUTS), PROFILE_AFFINITY]
 
 
 def test_the_ranker_is_a_fusion_among_others() -> None:

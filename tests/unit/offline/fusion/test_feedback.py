@@ -1,4 +1,4 @@
-"""What came of showing people, and what it is worth."""
+"""Outcomes of shown candidates, and their reward."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from offline.fusion.feedback import (
     logged,
     simulated,
 )
-from offline.fusion.feedback_replay import Arena
+from offline.fusion.feedback_replay import Environment
 from offline.snapshot.snapshot import Interactions
 from tests.support.candidate_lists import by_product, lists
 
@@ -31,7 +31,7 @@ def interactions(*rows: tuple[int, int, EventKind, int]) -> Interactions:
     )
 
 
-def test_the_log_tells_what_came_of_each_showing() -> None:
+def test_the_log_gives_the_outcome_of_each_impression() -> None:
     log = interactions(
         (0, 1, EventKind.IMPRESSION, 100),
         (0, 1, EventKind.INVITE, 200),
@@ -53,7 +53,7 @@ def test_the_log_tells_what_came_of_each_showing() -> None:
     assert said[1].tolist() == [UNKNOWN] * 6 + [Outcome.DISMISS]
 
 
-def test_an_empty_log_says_nothing() -> None:
+def test_an_empty_log_has_no_outcomes() -> None:
     said = logged(np.array([0]), np.array([[1, 2]]), interactions((0, 1, EventKind.INVITE, 5)), 3)
     assert said.tolist() == [[UNKNOWN, UNKNOWN]]
 
@@ -80,15 +80,15 @@ def test_arms_order_those_alone_whose_outcome_is_known() -> None:
     outcomes[0, [1, 2, 5]] = [Outcome.IGNORE, Outcome.ACCEPT, Outcome.IGNORE]
     outcomes[1, 3] = Outcome.ACCEPT
     model = QNetwork(BlendingConfig(columns=(3,), parts=1, shown=2))
-    arena = Arena.of(model, some, outcomes, Reward(accept=1.0, dismiss=0.0, ignore=0.0))
-    assert len(arena) == 1, "one list alone has a choice"
+    environment = Environment.of(model, some, outcomes, Reward(accept=1.0, dismiss=0.0, ignore=0.0))
+    assert len(environment) == 1, "one list alone has a choice"
     product = some.features[0, [1, 2, 5], 3]
     best = np.argsort(-product)[:2]
-    assert arena.proposals[0, 0] == pytest.approx(product[best].mean())
+    assert environment.proposals[0, 0] == pytest.approx(product[best].mean())
     place = [1, 2, 5][best[0]], [1, 2, 5][best[1]]
-    assert arena.rewards[0, 0] == pytest.approx(attention(2)[place.index(2)] if 2 in place else 0.0)
+    assert environment.rewards[0, 0] == pytest.approx(attention(2)[place.index(2)] if 2 in place else 0.0)
     with pytest.raises(ValueError, match="two known outcomes"):
-        Arena.of(model, some.take(np.array([1, 2])), outcomes[1:3], Reward())
+        Environment.of(model, some.take(np.array([1, 2])), outcomes[1:3], Reward())
 
 
 def test_arms_are_all_ways_to_share_the_parts() -> None:

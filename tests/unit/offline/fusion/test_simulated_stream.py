@@ -41,7 +41,7 @@ def test_the_best_blend_is_worth_learning() -> None:
 
 
 @pytest.mark.parametrize("name", ["linucb", "dqn"])
-def test_a_taste_is_learnt(name: str) -> None:
+def test_a_taste_is_learned(name: str) -> None:
     played = play(policy(name, 0), STREAM, BEFORE, 4000, np.random.default_rng(0))
     assert np.mean(played.chances[:200]) < BAR * best(BEFORE), "there was something to learn"
     assert played.first_at(BAR * best(BEFORE), over=1000) is not None
@@ -64,7 +64,7 @@ def test_a_bar_that_is_never_reached_has_no_round() -> None:
     assert played.first_at(0.5, over=10) == 10
 
 
-def test_sherman_and_morrison_invert_what_was_learnt() -> None:
+def test_sherman_and_morrison_invert_what_was_learned() -> None:
     torch.manual_seed(0)
     model = LinUcb(LinUcbConfig(columns=(0, 1), parts=1, shown=1))
     seen = model.represented(torch.randn(50, 2)).detach()

@@ -78,14 +78,14 @@ def test_the_average_learns_how_much_the_product_counts() -> None:
     assert wrong < 0.15
 
 
-def test_the_gate_tells_its_entropy() -> None:
+def test_the_gate_reports_its_entropy() -> None:
     metrics = trained("moe", by_switch).metrics
     assert 0 <= metrics["gate_entropy"] <= metrics["usage_entropy"] <= 1
     assert sum(metrics[f"expert_{at}_share"] for at in (1, 2, 3)) == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", ["linucb", "dqn"])
-def test_a_blend_tells_its_reward_term_by_term(name: str) -> None:
+def test_a_blend_reports_its_reward_by_term(name: str) -> None:
     metrics = trained(name).metrics
     terms = sum(metrics[f"reward_{term}"] for term in ("accept", "dismiss", "ignore"))
     assert metrics["reward"] == pytest.approx(terms)

@@ -11,11 +11,11 @@ from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS
 from models.networks.two_tower import TwoTower
 from models.ranker.ranker import list_mass
 from models.schema.pair_features import (
-    AFFINITY,
     COMMON,
     EXTRA_INPUTS,
     PAGERANK,
     PAIR_FEATURES,
+    PROFILE_AFFINITY,
     SPECTRAL,
 )
 from models.schema.statistic_names import LOG_DEGREE, STATISTICS
@@ -81,7 +81,7 @@ def lists(users: int, rule: Rule, seed: int = 0) -> TrainingLists:
 
 
 def by_affinity(drawn: TrainingLists, _: np.random.Generator) -> np.ndarray:
-    return 0.9 * (drawn.codes[:, AFFINITY] > 240)
+    return 0.9 * (drawn.codes[:, PROFILE_AFFINITY] > 240)
 
 
 def by_chance(drawn: TrainingLists, _: np.random.Generator) -> np.ndarray:
@@ -268,12 +268,12 @@ def test_what_a_linear_ranker_learns_of_degrees_is_drawn_back() -> None:
         assert abs(free[at] - prior) > 0.01
         assert fixed[at] == pytest.approx(float(prior), abs=1e-5)
         assert half[at] == pytest.approx(float(free[at] + prior) / 2, abs=1e-5)
-    assert free[AFFINITY] == half[AFFINITY] == fixed[AFFINITY]
+    assert free[PROFILE_AFFINITY] == half[PROFILE_AFFINITY] == fixed[PROFILE_AFFINITY]
 
 
 def by_logistic_curve(drawn: TrainingLists, _: np.random.Generator) -> np.ndarray:
     """Likelier by affinity, and likelier throughout for viewers who have many friends."""
-    odds = 6 * (drawn.codes[:, AFFINITY] / 255) - 6 + 0.5 * statistics()[drawn.users, LOG_DEGREE][:, None]
+    odds = 6 * (drawn.codes[:, PROFILE_AFFINITY] / 255) - 6 + 0.5 * statistics()[drawn.users, LOG_DEGREE][:, None]
     return 1 / (1 + np.exp(-odds))
 
 

@@ -7,12 +7,12 @@ from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS, CandidateConfig
 from models.candidates.inputs import CandidateInputs
 from models.features.inductive import ProfileMap
 from models.features.profile_affinity import fit_profile_affinity
-from models.features.profile_codes import coded_profiles
 from models.graph import Graph
 from models.schema.pair_features import COMMON, PAIR_FEATURES
 from models.schema.profiles import Profiles
 from offline.night.candidates import KnownNearest
 from offline.ranker.training_lists import TrainingLists, training_lists
+from tests.support.tables import coded_profiles
 
 KEPT = 5
 CLIQUE = Graph.from_pairs(8, *np.triu_indices(6, 1))
@@ -29,7 +29,7 @@ def generator(graph: Graph) -> CandidateGenerator:
         suggestible=np.ones(graph.n, np.bool_),
         spectral=nothing,
         eigenvalues=np.ones(1, np.float32),
-        profiles=ProfileMap.silent(0, 1, 1),
+        profiles=ProfileMap.zero(0, 1, 1),
         embeddings=nothing,
         profile_affinity=fit_profile_affinity(coded_profiles(Profiles(graph.n)), graph),
         prerank_weights=DEFAULT_PRERANK_WEIGHTS,

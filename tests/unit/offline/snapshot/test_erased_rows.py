@@ -1,4 +1,4 @@
-"""What a night hears of somebody who was erased, and of the new person who has the id."""
+"""What a night keeps of an erased user, and of the new user with the same id."""
 
 import datetime as dt
 from pathlib import Path
@@ -56,9 +56,9 @@ class Told:
         anyio.run(run)
 
     def archive(self) -> None:
-        mender = LogConsumer(self.memory, KEYS, Archive(self.home), clock=self.clock)
+        consumer = LogConsumer(self.memory, KEYS, Archive(self.home), clock=self.clock)
         for shard in range(SHARDS):
-            mender.run_once(shard)
+            consumer.run_once(shard)
 
     def live(self) -> LiveEvents:
         return read_live_events(self.home, self.memory, KEYS, cut=self.now + 1000)
@@ -70,7 +70,7 @@ def told(tmp_path: Path) -> Told:
 
 
 def merged(told: Told, as_of: str | None) -> Merged:
-    """The dataset, exported at `as_of` or nobody says when, with what happened."""
+    """The dataset, exported at `as_of` or undated, merged with the live events."""
     data = told.home / "data"
     data.mkdir(exist_ok=True)
     (data / "users.csv").write_text("user_id,name\nann,Ann\nbea,Bea\ncid,Cid\neve,Eve\n")
@@ -90,7 +90,7 @@ def rows_of(frame: pl.DataFrame) -> set[tuple[str, str]]:
 
 @pytest.mark.parametrize("archived", [False, True])
 @pytest.mark.parametrize("as_of", [None, "2026-11-01", "2026-11-19"])
-def test_no_dataset_and_no_event_brings_back_who_was_erased(told: Told, as_of: str | None, *, archived: bool) -> None:
+def test_no_dataset_and_no_event_restores_an_erased_user(told: Told, as_of: str | None, *, archived: bool) -> None:
     if archived:
         told.archive()
     found = merged(told, as_of)
@@ -100,7 +100,7 @@ def test_no_dataset_and_no_event_brings_back_who_was_erased(told: Told, as_of: s
 
 
 @pytest.mark.parametrize("as_of", [None, "2026-11-01", "2026-11-11"])
-def test_a_put_does_and_what_was_exported_before_says_nothing_of_the_new_person(told: Told, as_of: str | None) -> None:
+def test_a_put_restores_the_id_without_what_was_exported_before(told: Told, as_of: str | None) -> None:
     told.comes_back()
     found = merged(told, as_of)
     assert dict(found.users.select("user_id", "name").rows())["eve"] == "Another"

@@ -1,4 +1,4 @@
-"""A night takes in what happened since the dataset: where both speak of the same thing, the newer is heard."""
+"""A night merges the dataset with the live events since; the newer of two conflicting facts wins."""
 
 import datetime as dt
 import json
@@ -45,7 +45,7 @@ home = "location"
 
 
 class Live:
-    """A live store whose clock stands at a number of days after the export, a second further with every write."""
+    """A live store whose clock is a number of days after the export and advances a second with every write."""
 
     def __init__(self, home: Path) -> None:
         self.home, self.memory = home, MemoryStore()
@@ -86,9 +86,9 @@ class Live:
         anyio.run(write)
 
     def archive(self) -> None:
-        mender = LogConsumer(self.memory, KEYS, Archive(self.home), clock=self)
+        consumer = LogConsumer(self.memory, KEYS, Archive(self.home), clock=self)
         for shard in range(SHARDS):
-            mender.run_once(shard)
+            consumer.run_once(shard)
 
     def read(self, cut: int | None = None) -> LiveEvents:
         return read_live_events(self.home, self.memory, KEYS, cut=10**17 if cut is None else cut)
@@ -153,7 +153,7 @@ class TestEvents:
         assert (without.cut, without.live_cut, friends(without)) == (AS_OF, None, {"ann-bea"})
         assert night(tmp_path, live.read(cut=5), "ann,bea,\n").digest == digest
 
-    def test_the_newer_of_dataset_and_event_is_heard(self, live: Live, tmp_path: Path) -> None:
+    def test_the_newer_of_dataset_and_event_wins(self, live: Live, tmp_path: Path) -> None:
         live.at(-1)
         for text in ("ann disconnect bea", "ann block cid", "ann dismiss bea"):
             live.event(text)
@@ -269,7 +269,7 @@ class TestProfiles:
 
 class TestErasure:
     @pytest.mark.parametrize("archived", [False, True])
-    def test_who_is_erased_is_left_out_wholly(self, live: Live, tmp_path: Path, archived: bool) -> None:
+    def test_erased_users_are_dropped_wholly(self, live: Live, tmp_path: Path, archived: bool) -> None:
         live.at(1)
         live.event("eve block ann")
         live.event("bea connect eve")
@@ -287,13 +287,13 @@ class TestErasure:
         assert any('"ann"' in one for one in decoded)
         assert not any('"eve"' in one or "Eve" in one for one in decoded)
 
-    def test_who_was_erased_after_the_cut_is_left_out_too(self, live: Live, tmp_path: Path) -> None:
+    def test_users_erased_after_the_cut_are_dropped_too(self, live: Live, tmp_path: Path) -> None:
         live.at(1)
         cut = live.event("eve block ann")
         live.erase("eve")
         assert night(tmp_path, live.read(cut)).vocabulary.user_ids() == ["ann", "bea", "cid"]
 
-    def test_who_came_back_has_only_what_came_after(self, live: Live, tmp_path: Path) -> None:
+    def test_a_restored_user_has_only_what_came_after(self, live: Live, tmp_path: Path) -> None:
         live.at(1)
         live.event("eve connect ann")
         live.erase("eve")

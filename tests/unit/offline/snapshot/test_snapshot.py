@@ -134,7 +134,7 @@ def test_a_damaged_description_is_refused_by_name(tmp_path: Path) -> None:
         Snapshot.open(tmp_path / "snapshot")
 
 
-def test_bad_input_leaves_the_snapshot_that_stands(tmp_path: Path) -> None:
+def test_bad_input_leaves_the_existing_snapshot(tmp_path: Path) -> None:
     before = of(tmp_path, "a,b,3").digest
     (tmp_path / "connections.csv").write_text("user_id,other_id\na,\n")
     with pytest.raises(DatasetError):

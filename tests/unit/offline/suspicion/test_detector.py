@@ -1,4 +1,4 @@
-"""Accounts that fit nowhere, among people who all fit."""
+"""Accounts that fit no team, among users who all fit one."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +28,7 @@ TEAMS, TEAM, FRIENDS = 10, 30, 8
 
 
 def teams(fakes: int = 12) -> tuple[np.ndarray, Graph, np.ndarray]:
-    """Profiles (n, f), graph and who is fake: teams who keep to themselves, fakes of a team who befriend anybody."""
+    """Profiles (n, f), graph and who is fake: teams with friends inside only, fakes of a team with random friends."""
     random = np.random.default_rng(0)
     n = TEAMS * TEAM
     team = np.arange(n) // TEAM
@@ -38,13 +38,13 @@ def teams(fakes: int = 12) -> tuple[np.ndarray, Graph, np.ndarray]:
     mates = team[a] * TEAM + random.integers(TEAM, size=len(a))
     b = np.where(fake[a], random.integers(n, size=len(a)), mates)
     strangers = fake[b] & ~fake[a]
-    b[strangers] = team[a[strangers]] * TEAM  # nobody looks for a fake
+    b[strangers] = team[a[strangers]] * TEAM  # no user befriends a fake on their own
     profile = np.eye(TEAMS, dtype=np.float32)[team] + 0.1 * random.standard_normal((n, TEAMS), dtype=np.float32)
     return profile, Graph.from_pairs(n, a, b), fake
 
 
 @pytest.mark.parametrize("detector", ["vgae", "dgi"])
-def test_who_fits_no_team_stands_out(detector: str) -> None:
+def test_accounts_that_fit_no_team_score_high(detector: str) -> None:
     profile, graph, fake = teams()
     config = SuspicionConfig.model_validate({"detector": detector, "width": 16})
     scores = suspicion(profile, graph, config, log=LOG)
@@ -54,7 +54,7 @@ def test_who_fits_no_team_stands_out(detector: str) -> None:
 
 
 @pytest.mark.parametrize("detector", ["vgae", "dgi"])
-def test_nobody_stands_out_where_profiles_say_nothing(detector: str) -> None:
+def test_scores_are_chance_if_profiles_are_random(detector: str) -> None:
     profile, graph, fake = teams()
     dealt = np.random.default_rng(1).permutation(profile)
     config = SuspicionConfig.model_validate({"detector": detector, "width": 16})
@@ -67,7 +67,7 @@ def test_people_without_friends_are_not_suspected() -> None:
     more = Graph.from_pairs(len(lonely), *graph.pairs())
     scores = suspicion(lonely, more, SuspicionConfig(width=16, epochs=3), log=LOG)
     assert (scores[-5:] == 0).all()
-    with pytest.raises(ValueError, match="ordinary has a friend"):
+    with pytest.raises(ValueError, match="no ordinary user has a friend"):
         suspicion(
             profile,
             Graph.from_pairs(len(profile), np.zeros(0, int), np.zeros(0, int)),
@@ -96,7 +96,7 @@ def test_the_scale_is_that_of_ordinary_people() -> None:
     assert (scores[~ordinary] > 0.99).all()
 
 
-def test_a_profile_that_says_the_same_of_all_says_nothing() -> None:
+def test_a_constant_profile_gives_no_evidence() -> None:
     assert np.isfinite(standardised(np.ones((4, 2), np.float32))).all()
 
 

@@ -77,7 +77,7 @@ def test_same_seed_same_bytes_and_its_own_directory_is_replaced(tmp_path: Path) 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
 
 
-def test_says_on_stdout_what_it_wrote(tmp_path: Path) -> None:
+def test_prints_on_stdout_what_it_wrote(tmp_path: Path) -> None:
     result = run("--users", "5", "--out", str(tmp_path / "data"))
     assert result.exit_code == 0
     assert result.stdout.startswith(f"{tmp_path / 'data'}: 5 users, ")

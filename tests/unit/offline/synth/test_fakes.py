@@ -1,4 +1,4 @@
-"""Planted fakes: nothing about them stands out but how little friends and profile fit."""
+"""Planted fakes: only the misfit of friends and profile identifies them."""
 
 from pathlib import Path
 
@@ -106,5 +106,5 @@ def test_a_share_that_cannot_be_is_refused() -> None:
         generate(50, 4.0, fake_share=1.0)
 
 
-def test_nobody_but_fakes_still_makes_a_network() -> None:
+def test_fakes_alone_still_make_a_network() -> None:
     assert len(generate(8, 2.0, seed=0, fake_share=0.9).fakes) == 8

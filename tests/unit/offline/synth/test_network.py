@@ -1,10 +1,10 @@
-"""Synthetic networks are possible ones: nobody befriends before joining, twice, or themselves."""
+"""Synthetic networks are consistent: no friendship before joining, twice, or with oneself."""
 
 import numpy as np
 import pytest
 
 from models.errors import UsageError
-from models.schema.columns import check_user_id
+from models.schema.columns import user_id_fault
 from models.schema.event_kinds import EventKind
 from offline.synth import calendar
 from offline.synth.network import Network, checked_mean, generate
@@ -30,7 +30,7 @@ def joined(network: Network) -> np.ndarray:
     return network.users["created_at"].str.to_datetime("%Y-%m-%dT%H:%M:%SZ").dt.epoch("s").to_numpy()
 
 
-def test_density_is_what_was_asked_for(network: Network) -> None:
+def test_density_is_as_requested(network: Network) -> None:
     assert len(network.connections) == round(USERS * MEAN / 2)
     share = len(network.held_out) / (len(network.connections) + len(network.held_out))
     assert 0.05 < share < 0.10
@@ -82,7 +82,7 @@ def test_ids_are_unique_and_allowed_and_profiles_have_gaps(network: Network) -> 
     ids = network.users["user_id"].to_list()
     assert len(set(ids)) == USERS
     for user_id in ids:
-        check_user_id(user_id)
+        assert user_id_fault(user_id) is None
     gaps = network.users.select(*KINDS).null_count().row(0)
     assert all(0 < gap < 0.5 * USERS for gap in gaps)
     flags = network.users.select("discoverable", "active", "connections_visible").mean().row(0)

@@ -30,7 +30,7 @@ def test_keys_are_read_from_one_line() -> None:
         ("s3cret:read+", "key 1 of 1 has a scope that does not exist"),
         ("s3 cret:read", "a character that no HTTP header can carry"),
         ("s3crét:read", "a character that no HTTP header can carry"),
-        ("s3cret:read,s3cret:admin", "key 2 of 2 stands there twice"),
+        ("s3cret:read,s3cret:admin", "key 2 of 2 occurs twice"),
     ],
 )
 def test_a_malformed_line_is_refused_without_repeating_it(text: str, said: str) -> None:
