@@ -1,5 +1,6 @@
 """Features and identity into an encoder, decoders and heads out of it: what one row of a comparison trains."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import torch
@@ -16,6 +17,7 @@ from models.networks.dgi import Dgi, DgiConfig
 from models.networks.encoder import Encoder
 from models.networks.gat import Gat, GatConfig
 from models.networks.gcn import Gcn, GcnConfig
+from models.networks.graphsage import GraphSage, GraphSageConfig, Hops
 from models.networks.identity import (
     IdentityConfig,
     NoIdentityConfig,
@@ -24,18 +26,17 @@ from models.networks.identity import (
 )
 from models.networks.lightgcn import LightGcn, LightGcnConfig
 from models.networks.profile_head import ProfileHead, ProfileTarget
-from models.networks.sage import Sage, SageConfig
 from models.networks.temporal_gat import TemporalGat, TemporalGatConfig
 from models.networks.vgae import Vgae, VgaeConfig
 
 EncoderConfig = Annotated[
-    SageConfig | GatConfig | GcnConfig | VgaeConfig | DgiConfig | TemporalGatConfig | LightGcnConfig,
+    GraphSageConfig | GatConfig | GcnConfig | VgaeConfig | DgiConfig | TemporalGatConfig | LightGcnConfig,
     Field(discriminator="name"),
 ]
 """any encoder, told apart by `name`"""
 
-_ENCODERS: dict[type[BaseModel], type[Encoder]] = {
-    SageConfig: Sage,
+_ENCODERS: dict[type[BaseModel], Callable[..., Encoder]] = {
+    GraphSageConfig: GraphSage,
     GatConfig: Gat,
     GcnConfig: Gcn,
     VgaeConfig: Vgae,
@@ -50,7 +51,7 @@ class EmbedderConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    encoder: EncoderConfig = SageConfig()
+    encoder: EncoderConfig = GraphSageConfig()
     """its `inputs` hold the features and then the identity's columns"""
 
     identity: IdentityConfig = NoIdentityConfig()
@@ -108,9 +109,19 @@ class Embedder(nn.Module):
         return embeddings
 
     def learning(
-        self, features: Tensor, keys: Tensor, edge_index: Tensor, edge_attributes: Tensor | None = None
+        self,
+        features: Tensor,
+        keys: Tensor,
+        edge_index: Tensor,
+        edge_attributes: Tensor | None = None,
+        hops: Hops | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Embeddings for a training step, and what the encoder asks of itself, if anything."""
+        """Embeddings for a training step, and the encoder's own loss, if it has one.
+
+        With `hops`, which only GraphSAGE reads, the edges are a sampled neighbourhood and its seeds alone are embedded.
+        """
+        if hops is not None and isinstance(self.encoder, GraphSage):
+            return self.encoder.of_seeds(self._inputs(features, keys), edge_index, hops), None
         learnt: tuple[Tensor, Tensor | None] = self.encoder.learning(
             self._inputs(features, keys), edge_index, edge_attributes
         )

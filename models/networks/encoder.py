@@ -1,6 +1,8 @@
 """What every encoder is: features and friendships in, one vector of length one for each person out."""
 
+import re
 from abc import ABC, abstractmethod
+from typing import Any, ClassVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -50,6 +52,13 @@ class Encoder(nn.Module, ABC):
     needs_labels = True
     """whether friendships must be told to learn anything; if not, none are"""
 
+    former_names: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """how names of weights began in checkpoints of earlier releases, as regular expressions, and how they begin"""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_load_state_dict_pre_hook(_rename_former_weights)
+
     def forward(self, features: Tensor, edge_index: Tensor, edge_attributes: Tensor | None = None) -> Tensor:
         """The embeddings."""
         return functional.normalize(self.raw(features, edge_index, edge_attributes), dim=1)
@@ -63,6 +72,17 @@ class Encoder(nn.Module, ABC):
     ) -> tuple[Tensor, Tensor | None]:
         """Embeddings for a training step, and the encoder's own loss, if it has one."""
         return self(features, edge_index, edge_attributes), None
+
+
+def _rename_former_weights(module: nn.Module, weights: Any, prefix: str, *_: object) -> None:
+    """Brings the names of weights to be loaded up to date, in place."""
+    names: tuple[tuple[str, str], ...] = getattr(module, "former_names", ())
+    for name in [name for name in weights if name.startswith(prefix)]:
+        for former, current in names:
+            renamed = re.sub(f"^{former}", current, name.removeprefix(prefix))
+            if prefix + renamed != name:
+                weights[prefix + renamed] = weights.pop(name)
+                break
 
 
 class Joined(nn.Module):

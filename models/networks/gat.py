@@ -8,7 +8,7 @@ from torch.nn import functional
 from torch_geometric.nn import GATv2Conv
 
 from models.networks.encoder import Encoder, EncoderShape, Joined
-from models.networks.generated_sources import remove_generated_sources
+from models.networks.neighbours import remove_generated_sources
 
 
 class GatConfig(EncoderShape):

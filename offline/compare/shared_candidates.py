@@ -18,7 +18,7 @@ from offline.compare.shared_split import SharedSplit, View
 from offline.features.temporal_graph import EdgeSplit
 from offline.fusion.candidate_lists import CandidateLists
 from offline.fusion.feedback import UNKNOWN, Outcome, logged
-from offline.night.candidates import build_candidates
+from offline.night.candidates import CandidateBuilder
 from offline.night.train import extra_splits, viewers_of
 from offline.ranker.training_lists import TrainingLists, training_lists
 from offline.snapshot.snapshot import Interactions
@@ -113,12 +113,11 @@ def _lists(split: SharedSplit, view: View, viewers: NDArray[np.int64], labels: G
         torch.manual_seed(0)
         beginning = GraphSage(shape)
     with torch.no_grad():
-        beginning.head.bias.zero_()
-        beginning.head.weight.zero_()
+        beginning.joined.linear.bias.zero_()
+        beginning.joined.linear.weight.zero_()
         width = min(carried[1] - carried[0], shape.outputs)
-        beginning.head.weight[:width, carried[0] : carried[0] + width] = torch.eye(width)
+        beginning.joined.linear.weight[:width, carried[0] : carried[0] + width] = torch.eye(width)
     config = split.config
-    seen = build_candidates(
-        around, view.people, beginning, DEFAULT_PRERANK_WEIGHTS, viewers, directory, config.candidates, config.index
-    )
+    builder = CandidateBuilder(beginning, DEFAULT_PRERANK_WEIGHTS, config.candidates, config.index)
+    seen = builder.build(around, view.people, viewers, directory)
     return training_lists(seen.generator, viewers, labels, config.candidates.kept)

@@ -2,7 +2,8 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -33,6 +34,40 @@ MOST_VALUES = 64
 
 
 @dataclass(frozen=True)
+class ProfileTargets:
+    """The columns that embeddings are asked for, and what each person said."""
+
+    targets: tuple[ProfileTarget, ...]
+    said: list[Tensor]
+    """by column (n,) int64 codes, -1 where nothing is said, or (n, values) float32 of 0 and 1"""
+
+    @classmethod
+    def of(cls, profiles: Profiles) -> "ProfileTargets":
+        """The categorical and set columns, each with its most frequent values."""
+        targets, said = list[ProfileTarget](), list[Tensor]()
+        for name, column in profiles.columns.items():
+            if not isinstance(column, CategoricalColumn | MultiColumn) or len(column.values) < 2:
+                continue
+            place, kept = _frequent(column.codes, len(column.values))
+            if isinstance(column, CategoricalColumn):
+                codes = np.where(column.codes >= 0, place[column.codes], -1)
+                targets.append(ProfileTarget(column=name, kind="one", values=kept))
+                said.append(torch.from_numpy(codes.astype(np.int64)))
+            else:
+                rows, codes = np.repeat(np.arange(profiles.n), np.diff(column.indptr)), place[column.codes]
+                held = np.zeros((profiles.n, kept), np.float32)
+                held[rows[codes >= 0], codes[codes >= 0]] = 1
+                targets.append(ProfileTarget(column=name, kind="several", values=kept))
+                said.append(torch.from_numpy(held))
+        return cls(tuple(targets), said)
+
+    @classmethod
+    def none(cls) -> "ProfileTargets":
+        """Nothing to be told."""
+        return cls((), [])
+
+
+@dataclass(frozen=True)
 class GraphInputs:
     """Everybody as an encoder reads them; n people, m directed edges."""
 
@@ -45,23 +80,31 @@ class GraphInputs:
     """first and one past the last of the columns that embeddings begin as"""
     keys: Tensor
     """(n,) int64: a hash of each person's id"""
-    edge_index: Tensor
-    """(2, m) int64, neighbour and person, sorted by person and then neighbour"""
-    edge_attributes: Tensor | None
-    """(m, 4) float32 of EDGE_COLUMNS; None where nothing is known of friendships but that they are"""
+    edge_attributes: Tensor | None = None
+    """(m, 4) float32 of EDGE_COLUMNS in the order of `edge_index`; None if friendships have none"""
+    targets: ProfileTargets = field(default_factory=ProfileTargets.none)
+    """what embeddings are asked of profiles"""
+    structural: tuple[int, int] = (0, 0)
+    """first and one past the last of the columns that come from the graph, which a new user has none of"""
 
     @property
     def n(self) -> int:
         return len(self.features)
 
+    @cached_property
+    def edge_index(self) -> Tensor:
+        """(2, m) int64, neighbour and person, sorted by person and then neighbour."""
+        return edges_of(self.graph).to(self.features.device)
+
     def to(self, device: torch.device) -> "GraphInputs":
         """The same on another device."""
+        if self.features.device == device:
+            return self
         attributes = self.edge_attributes
         return replace(
             self,
             features=self.features.to(device),
             keys=self.keys.to(device),
-            edge_index=self.edge_index.to(device),
             edge_attributes=None if attributes is None else attributes.to(device),
         )
 
@@ -89,8 +132,8 @@ def graph_inputs(
         profile=slice(0, of["profile"] if "profile" in chosen else 0),
         carried=(width - carried, width) if "spectrum" in chosen else (0, 0),
         keys=torch.from_numpy(keys),
-        edge_index=edges_of(graph_features.graph),
         edge_attributes=edge_attributes,
+        structural=(width - sum(of[part] for part in chosen if part in ("statistics", "spectrum")), width),
     )
 
 
@@ -128,40 +171,6 @@ def user_keys(vocabulary: Vocabulary) -> NDArray[np.int64]:
     """(n,) int64, not negative: a hash of each user id, the same in every graph."""
     hashes = [hashlib.blake2b(user_id.encode(), digest_size=8).digest() for user_id in vocabulary.user_ids()]
     return np.frombuffer(b"".join(hashes), dtype="<i8").astype(np.int64) & np.int64(2**63 - 1)
-
-
-@dataclass(frozen=True)
-class ProfileTargets:
-    """The columns that embeddings are asked for, and what each person said."""
-
-    targets: tuple[ProfileTarget, ...]
-    said: list[Tensor]
-    """by column (n,) int64 codes, -1 where nothing is said, or (n, values) float32 of 0 and 1"""
-
-    @classmethod
-    def of(cls, profiles: Profiles) -> "ProfileTargets":
-        """The categorical and set columns, each with its most frequent values."""
-        targets, said = list[ProfileTarget](), list[Tensor]()
-        for name, column in profiles.columns.items():
-            if not isinstance(column, CategoricalColumn | MultiColumn) or len(column.values) < 2:
-                continue
-            place, kept = _frequent(column.codes, len(column.values))
-            if isinstance(column, CategoricalColumn):
-                codes = np.where(column.codes >= 0, place[column.codes], -1)
-                targets.append(ProfileTarget(column=name, kind="one", values=kept))
-                said.append(torch.from_numpy(codes.astype(np.int64)))
-            else:
-                rows, codes = np.repeat(np.arange(profiles.n), np.diff(column.indptr)), place[column.codes]
-                held = np.zeros((profiles.n, kept), np.float32)
-                held[rows[codes >= 0], codes[codes >= 0]] = 1
-                targets.append(ProfileTarget(column=name, kind="several", values=kept))
-                said.append(torch.from_numpy(held))
-        return cls(tuple(targets), said)
-
-    @classmethod
-    def none(cls) -> "ProfileTargets":
-        """Nothing to be told."""
-        return cls((), [])
 
 
 def _frequent(codes: NDArray[np.int32], values: int) -> tuple[NDArray[np.int64], int]:

@@ -1,6 +1,5 @@
 """Neighbourhoods of a few people, drawn from the whole graph by a compiled kernel behind PyG's `BaseSampler`."""
 
-import math
 from collections.abc import Sequence
 
 import numba
@@ -15,7 +14,7 @@ _WEYL = np.uint64(0x9E3779B97F4A7C15)
 
 
 class CsrNeighbourSampler(BaseSampler):
-    """Draws `fan_outs[hop]` neighbours of everybody reached, without replacement, for `NodeLoader` and `LinkLoader`.
+    """Draws `fan_outs[hop]` neighbours of everybody reached, without replacement, for training steps and `NodeLoader`.
 
     What a batch gets is a function of the seed and the people of the batch alone: not of the batches before it, nor
     of the number of loader workers. Sampled edges run neighbour → person and are sorted by person, so that the
@@ -44,31 +43,8 @@ class CsrNeighbourSampler(BaseSampler):
         return output
 
     def sample_from_edges(self, index: EdgeSamplerInput, neg_sampling: NegativeSampling | None = None) -> SamplerOutput:
-        """The neighbourhood of both ends of each pair, with random pairs appended where `neg_sampling` asks for them.
-
-        Negatives are drawn uniformly or by the weights of `neg_sampling` and may hit a known pair by accident: who
-        computes the loss leaves those out. The metadata is what `LinkLoader` expects of either mode.
-        """
-        if index.time is not None:
-            raise ValueError("this sampler draws from one graph at one time: pass no times")
-        stream = self._stream(np.concatenate([index.row.numpy(), index.col.numpy()]))
-        generator = torch.Generator().manual_seed(int(stream >> np.uint64(1)))
-        source, target, label, positives = index.row, index.col, index.label, index.row.numel()
-        if neg_sampling is not None:
-            drawn = math.ceil(positives * neg_sampling.amount)
-            if neg_sampling.is_binary():
-                source = torch.cat([source, self._random_people(drawn, neg_sampling.src_weight, generator)])
-                label = torch.ones(positives) if label is None else label
-                label = torch.cat([label, label.new_zeros((drawn, *label.shape[1:]))])
-            target = torch.cat([target, self._random_people(drawn, neg_sampling.dst_weight, generator)])
-        people, places = torch.cat([source, target]).unique(return_inverse=True)
-        output = self._sample(people.numpy(), stream)
-        if neg_sampling is not None and neg_sampling.is_triplet():
-            negatives = places[2 * positives :].view(positives, -1).squeeze(-1)
-            output.metadata = (index.input_id, places[:positives], places[positives : 2 * positives], negatives, None)
-        else:
-            output.metadata = (index.input_id, places.view(2, -1), label, None)
-        return output
+        """Not offered: a training step draws its pairs itself, and the neighbourhood of the people in them."""
+        raise NotImplementedError("sample from the people of the pairs by sample_from_nodes")
 
     def _sample(self, people: NDArray[np.int64], stream: np.uint64) -> SamplerOutput:
         if len(people) and not 0 <= people.min() <= people.max() < self.graph.n:
@@ -87,11 +63,6 @@ class CsrNeighbourSampler(BaseSampler):
 
     def _stream(self, people: NDArray[np.int64]) -> np.uint64:
         return np.uint64(_fingerprint(people.astype(np.int64), np.uint64(self.seed)))
-
-    def _random_people(self, count: int, weight: torch.Tensor | None, generator: torch.Generator) -> torch.Tensor:
-        if weight is None:
-            return torch.randint(self.graph.n, (count,), generator=generator)
-        return torch.multinomial(weight, count, replacement=True, generator=generator)
 
 
 @numba.njit(cache=True)

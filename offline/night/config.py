@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from models.candidates.ann_index import IndexConfig
 from models.candidates.generator import CandidateConfig
 from models.errors import UsageError
+from offline.encoders.config import GraphSageTrainingConfig
 from offline.encoders.embed import NightEncoder
-from offline.encoders.train_graphsage import SageTrainingConfig
 from offline.ranker.config import RankerConfig
 from offline.suspicion.config import SuspicionConfig
 
@@ -65,7 +65,7 @@ class NightConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     split: SplitConfig = SplitConfig()
-    sage: SageTrainingConfig = SageTrainingConfig()
+    sage: GraphSageTrainingConfig = GraphSageTrainingConfig()
 
     encoder: NightEncoder | None = None
     """an encoder of `pymk compare` in GraphSAGE's place, such as {encoder = {name = "gat"}}; None: GraphSAGE"""

@@ -11,7 +11,8 @@ from models.version.local_versions import Versions
 from models.version.manifest import Manifest
 from models.version.tables import Tables
 from offline.night.config import NightConfig
-from offline.night.nightly import Night, Retrain
+from offline.night.former import Retrain
+from offline.night.nightly import Night
 
 KEYS = Keys("pymk")
 

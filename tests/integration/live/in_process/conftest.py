@@ -50,8 +50,9 @@ from models.version.local_versions import Versions
 from models.version.manifest import Manifest
 from offline.features.graph_features import SpectralReference, compute_graph_features
 from offline.features.temporal_graph import friendships, user_history
-from offline.night.build_version import make_version
+from offline.night.build_version import build_version
 from offline.night.config import NightConfig
+from offline.night.context import NightContext
 from offline.night.model_bundle import ModelBundle, Training
 from offline.snapshot.live_events import LiveEvents, read_live_events
 from offline.snapshot.snapshot import Snapshot, write_snapshot
@@ -243,10 +244,11 @@ def made_night(
     write_snapshot(data, taken, started_at=started, live=live, forbidden_days=FORBIDDEN_DAYS)
     snapshot = Snapshot.open(taken)
     learnt, whole = weights(snapshot), friendships(snapshot)
-    people = user_history(snapshot, learnt.encoder).before(snapshot.cut + 1, whole)
+    history = user_history(snapshot, learnt.encoder)
+    night = NightContext(snapshot, learnt.encoder, history, whole, CONFIG, started, build_index_here)
     with versions.staging(version) as directory:
         learnt.save(directory)
-        make_version(snapshot, whole, people, learnt, directory, CONFIG, build_index_here)
+        build_version(night, learnt, directory)
         files.write_json(directory / "report.json", {})
         manifest = Manifest(
             version=version,
