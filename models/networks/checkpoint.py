@@ -27,7 +27,7 @@ _MOVED = {
     "models.networks.sage.Sage": "models.networks.graphsage.GraphSage",
     "models.networks.sage.SageConfig": "models.networks.graphsage.GraphSageConfig",
 }
-"""classes by the path that checkpoints of earlier releases name, and where they are"""
+"""paths of classes in checkpoints of earlier releases, and their present paths"""
 _COMPILED = "_orig_mod."
 """what torch.compile puts before the names of the weights of a module that it wraps"""
 

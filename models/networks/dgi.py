@@ -1,4 +1,4 @@
-"""Deep graph infomax: embeddings that know their own graph from one whose people were shuffled, and nothing else."""
+"""Deep graph infomax: embeddings that tell the graph from one whose features were shuffled among users."""
 
 from typing import ClassVar, Literal
 
@@ -20,8 +20,8 @@ class DgiConfig(EncoderShape):
 class Dgi(Encoder):
     """Graph convolutions, trained by PyG's `DeepGraphInfomax` (Velickovic and others 2019).
 
-    The summary s is the sigmoid of the mean of all states h; h W s must be high where features stand on their own
-    people and low where they were dealt out anew. No friendship beyond those passed over is told.
+    The summary s is the sigmoid of the mean of all states h; h W s must be high for users with their own
+    features and low after features were shuffled. Labels are not used.
     """
 
     needs_labels = False
@@ -64,5 +64,5 @@ def _summary(states: Tensor, *_: Tensor) -> Tensor:
 
 
 def _shuffled(features: Tensor, edge_index: Tensor) -> tuple[Tensor, Tensor]:
-    """The same friendships with the features dealt out anew."""
+    """The same friendships with the features shuffled among users."""
     return features[torch.randperm(len(features), device=features.device)], edge_index

@@ -1,4 +1,4 @@
-"""Features and identity into an encoder, decoders and heads out of it: what one row of a comparison trains."""
+"""An encoder with what goes into it, features and identity, and its heads: what the trainer trains."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -33,7 +33,7 @@ EncoderConfig = Annotated[
     GraphSageConfig | GatConfig | GcnConfig | VgaeConfig | DgiConfig | TemporalGatConfig | LightGcnConfig,
     Field(discriminator="name"),
 ]
-"""any encoder, told apart by `name`"""
+"""any encoder, discriminated by `name`"""
 
 _ENCODERS: dict[type[BaseModel], Callable[..., Encoder]] = {
     GraphSageConfig: GraphSage,
@@ -59,7 +59,7 @@ class EmbedderConfig(BaseModel):
     decoder: DecoderConfig = DotConfig()
 
     targets: tuple[ProfileTarget, ...] = ()
-    """profile columns that are told from embeddings"""
+    """profile columns that are predicted from embeddings"""
 
     @classmethod
     def shaped(
@@ -86,7 +86,7 @@ class EmbedderConfig(BaseModel):
 
 
 class Embedder(nn.Module):
-    """Embeddings (n, outputs) float32, rows L2-normalised, of anybody: known in training or not."""
+    """Embeddings (n, outputs) float32, rows L2-normalised, of users known in training or not."""
 
     def __init__(self, config: EmbedderConfig) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class Embedder(nn.Module):
 
     @property
     def parameters_count(self) -> int:
-        """Learnt numbers."""
+        """Trained numbers."""
         return sum(one.numel() for one in self.parameters())
 
     def forward(
@@ -122,10 +122,10 @@ class Embedder(nn.Module):
         """
         if hops is not None and isinstance(self.encoder, GraphSage):
             return self.encoder.of_seeds(self._inputs(features, keys), edge_index, hops), None
-        learnt: tuple[Tensor, Tensor | None] = self.encoder.learning(
+        learned: tuple[Tensor, Tensor | None] = self.encoder.learning(
             self._inputs(features, keys), edge_index, edge_attributes
         )
-        return learnt
+        return learned
 
     def _inputs(self, features: Tensor, keys: Tensor) -> Tensor:
         return torch.cat([features, self.identity(keys)], dim=1)

@@ -15,7 +15,7 @@ from models.networks.encoder import Encoder, EncoderShape, Joined
 from models.networks.neighbours import csr_matrix, degrees, largest, neighbour_matrix, remove_generated_sources
 
 _AT_ONCE = 16_384
-"""people whose neighbours an LSTM reads at a time, outside training"""
+"""users whose neighbours an LSTM reads at a time, outside training"""
 
 
 class GraphSageConfig(EncoderShape):
@@ -30,7 +30,7 @@ class GraphSageConfig(EncoderShape):
     """what is made of a person's neighbours"""
 
     neighbours: int = Field(default=8, ge=1)
-    """neighbours that the LSTM reads; in training drawn anew each time, else evenly spaced"""
+    """neighbours that the LSTM reads; in training drawn for each step, else evenly spaced"""
 
 
 class Hops(NamedTuple):
@@ -70,10 +70,10 @@ class GraphSage(Encoder):
     def raw(self, features: Tensor, edge_index: Tensor, edge_attributes: Tensor | None) -> Tensor:
         """As Encoder.raw; attributes of edges are not read."""
         n = len(features)
-        heard, friends = [features], neighbour_matrix(edge_index, n, n)
+        states, friends = [features], neighbour_matrix(edge_index, n, n)
         for number in range(self.config.layers):
-            heard.append(self.layer(number, heard[-1], heard[-1], friends))
-        joined: Tensor = self.joined(heard)
+            states.append(self.layer(number, states[-1], states[-1], friends))
+        joined: Tensor = self.joined(states)
         return joined
 
     def of_seeds(self, features: Tensor, edge_index: Tensor, hops: Hops) -> Tensor:
@@ -84,22 +84,22 @@ class GraphSage(Encoder):
         layers = self.config.layers
         nodes, edges = list(accumulate(hops.nodes)), list(accumulate(hops.edges))
         hidden, seeds = features, nodes[0]
-        heard = [features[:seeds]]
+        states = [features[:seeds]]
         for number in range(layers):
             targets = nodes[layers - number - 1]
             friends = neighbour_matrix(edge_index[:, : edges[layers - number - 1]], targets, len(hidden))
             hidden = self.layer(number, hidden, hidden[:targets], friends)
-            heard.append(hidden[:seeds])
-        return self.normalised(heard)
+            states.append(hidden[:seeds])
+        return self.normalised(states)
 
     def layer(self, number: int, sources: Tensor, targets: Tensor, friends: Tensor) -> Tensor:
         """The next state (targets, hidden) from this one, `friends` being a CSR matrix (targets, sources)."""
         hidden = self.norms[number](functional.relu(self.convolutions[number]((sources, targets), friends)))
         return functional.dropout(hidden, self.config.dropout, self.training)
 
-    def normalised(self, heard: list[Tensor]) -> Tensor:
+    def normalised(self, states: list[Tensor]) -> Tensor:
         """Embeddings from the input and every layer's output."""
-        return functional.normalize(self.joined(heard), dim=1)
+        return functional.normalize(self.joined(states), dim=1)
 
 
 class _Convolution(SAGEConv):
@@ -180,11 +180,11 @@ def without_positions_of_the_friendless(features: Tensor, graph: Graph, structur
 
 @torch.no_grad()
 def embed_everybody(model: GraphSage, features: Tensor, graph: Graph, *, batch: int = 65_536) -> Tensor:
-    """Embeddings (n, outputs) float32 of everybody from all their friends, on the CPU, rows L2-normalised.
+    """Embeddings (n, outputs) float32 of all users from all their friends, on the CPU, rows L2-normalised.
 
     Layer by layer over the whole graph, `batch` people at a time, so that memory is bounded by three states of
     (n, hidden) and nothing is computed twice. Equals `forward` over the whole graph of features in which people
-    without friends have zeros in the structural columns, whatever `features` says there.
+    without friends have zeros in the structural columns, whatever `features` holds there.
     """
     device = next(model.parameters()).device
     model.eval()

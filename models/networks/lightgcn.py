@@ -1,4 +1,4 @@
-"""LightGCN: nothing but everybody's own vector, spread over the friendships."""
+"""LightGCN: each user's own vector, smoothed over the friendships."""
 
 import warnings
 from typing import Literal
@@ -23,9 +23,9 @@ class LightGcnConfig(EncoderShape):
 
 
 class LightGcn(Encoder):
-    """The mean of E, S E, ... S^layers E, where S = D^-1/2 A D^-1/2 (He and others 2020).
+    """The mean of E, S E, ... S^layers E, S = D^-1/2 A D^-1/2 (He and others 2020).
 
-    E is the input where it has the width of an embedding, as an identity's table of its own does, else a linear map of
+    E is the input if it has the width of an embedding, as the table of an identity does, else a linear map of
     it. There is nothing else to learn. S is applied by PyG's `LGConv`.
     """
 

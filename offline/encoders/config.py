@@ -17,8 +17,8 @@ class TrainingConfig(BaseModel):
     """steps of an epoch, at least: a small graph passes over its friendships more than once"""
 
     max_steps: int = Field(default=60, ge=1)
-    """steps in all, at most, whatever the epochs; where people are read by their spectrum, validation is at its best
-    after about thirty"""
+    """steps in all, at most, whatever the epochs; with the spectrum among the features, validation is at its best after
+    about thirty"""
 
     batch_pairs: int | Literal["probe"] = 1024
     """friendships a step; "probe": the largest power of two whose step fits `memory_share` of the free memory"""
@@ -27,12 +27,12 @@ class TrainingConfig(BaseModel):
     """share of the device's free memory that a probed step may take"""
 
     labels: Literal["hidden", "all"] = "all"
-    """which friendships are learnt: those hidden from message passing, a tenth, or these and those passed over as
-    well; a tenth of a small graph is too little, and spoils more than it mends"""
+    """which friendships are learned: those hidden from message passing, a tenth, or these and the edges of messages as
+    well; a tenth of a small graph is too little, and the embeddings get worse"""
 
     fan_outs: tuple[int, ...] = ()
-    """friends drawn per person in each hop; none: everybody is embedded in every step, which is faster on graphs of
-    up to about a hundred thousand people"""
+    """friends drawn per user in each hop; none: all users are embedded in every step, which is faster on graphs of up
+    to about a hundred thousand users"""
 
     loss: Literal["in_batch", "random_negatives"] = "in_batch"
     """softmax over the people of a step, or binary cross-entropy on friendships and random pairs"""
@@ -44,17 +44,17 @@ class TrainingConfig(BaseModel):
     """what cosines are divided by before the softmax or the sigmoid"""
 
     newcomer_share: float = Field(default=0.0, ge=0, lt=1)
-    """share of a step's people who lose their friends and the columns that come from the graph, as a new user has
+    """share of a step's users who lose their friends and the columns that come from the graph, as a new user has
     neither"""
 
     link_weight: float = Field(default=1.0, ge=0)
-    """weight of ranking friends; of no account for an encoder that needs no labels"""
+    """weight of ranking friends; not used by an encoder that needs no labels"""
 
     profile_weight: float = Field(default=0.0, ge=0)
-    """weight of telling profile columns of people whose profile is masked"""
+    """weight of predicting profile columns of users whose profile is masked"""
 
     masked_share: float = Field(default=0.15, gt=0, lt=1)
-    """share of people whose profile is masked in a step, where telling it has a weight"""
+    """share of users whose profile is masked in a step, if predicting it has a weight"""
 
     learning_rate: float = Field(default=1e-3, gt=0)
     """highest step of AdamW"""
@@ -94,16 +94,16 @@ class TrainingConfig(BaseModel):
     """seconds between states that a killed run resumes from, at least"""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """where to train; auto takes a GPU where there is one"""
+    """where to train; auto takes a GPU if there is one"""
 
     mixed_precision: Literal["auto", "never", "always"] = "auto"
-    """bfloat16 where it helps; auto: on CUDA alone"""
+    """bfloat16 for matrix products; auto: on CUDA only"""
 
     compile: Literal["auto", "never", "always"] = "auto"
-    """torch.compile; auto: on CUDA alone, where a run is long enough to earn it"""
+    """torch.compile; auto: on CUDA only, if the run is long enough to save more than compiling takes"""
 
     def limited(self, steps: int) -> "TrainingConfig":
-        """The same for a run of seconds."""
+        """The same for a run of at most so many steps."""
         return self.model_copy(update={"max_steps": min(self.max_steps, steps)})
 
 
@@ -121,10 +121,10 @@ class GraphSageTrainingConfig(TrainingConfig):
     """dimension of an embedding"""
 
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """share of hidden units silenced in a training step"""
+    """share of hidden units set to zero in a training step"""
 
     fan_outs: tuple[int, ...] = Field(default=(15, 10), min_length=1)
-    """friends drawn per person in each hop; their number is the number of layers"""
+    """friends drawn per user in each hop; their number is the number of layers"""
 
     epochs: int = Field(default=100, ge=1, validation_alias=AliasChoices("max_epochs", "epochs"))
     """passes over the friendships, at most; `max_epochs` in a file"""

@@ -1,4 +1,4 @@
-"""Which network embeds people in a night: how it is trained, and how everybody is embedded by it."""
+"""The encoder of a night: which one it is, its training, and the embeddings of all users."""
 
 from dataclasses import replace
 
@@ -86,7 +86,7 @@ def train_night_encoder(
 
 
 def embedded(encoder: Encoder, inputs: NDArray[np.float32], graph: Graph) -> NDArray[np.float32]:
-    """Embeddings (n, d) float32 of everybody, rows L2-normalised, from features (n, f) and all their friends."""
+    """Embeddings (n, d) float32 of all users, rows L2-normalised, from features (n, f) and all their friends."""
     features = torch.from_numpy(inputs)
     if isinstance(encoder, GraphSage):
         rows: NDArray[np.float32] = embed_everybody(encoder, features, graph).numpy()

@@ -30,21 +30,21 @@ EDGE_COLUMNS = ("log_weeks", "dated", "log_interactions_out", "log_interactions_
 """ln(1 + weeks since it was made), whether that is known, ln(1 + what the neighbour did to the person), and the other
 way round"""
 MOST_VALUES = 64
-"""values of a column that are told from embeddings: the most frequent"""
+"""values of a column that are predicted from embeddings: the most frequent"""
 
 
 @dataclass(frozen=True)
 class ProfileTargets:
-    """The columns that embeddings are asked for, and what each person said."""
+    """The profile columns that are predicted from embeddings, and every user's values in them."""
 
     targets: tuple[ProfileTarget, ...]
-    said: list[Tensor]
-    """by column (n,) int64 codes, -1 where nothing is said, or (n, values) float32 of 0 and 1"""
+    labels: list[Tensor]
+    """by column (n,) int64 codes, -1 for an empty value, or (n, values) float32 of 0 and 1"""
 
     @classmethod
     def of(cls, profiles: Profiles) -> "ProfileTargets":
         """The categorical and set columns, each with its most frequent values."""
-        targets, said = list[ProfileTarget](), list[Tensor]()
+        targets, labels = list[ProfileTarget](), list[Tensor]()
         for name, column in profiles.columns.items():
             if not isinstance(column, CategoricalColumn | MultiColumn) or len(column.values) < 2:
                 continue
@@ -52,24 +52,24 @@ class ProfileTargets:
             if isinstance(column, CategoricalColumn):
                 codes = np.where(column.codes >= 0, place[column.codes], -1)
                 targets.append(ProfileTarget(column=name, kind="one", values=kept))
-                said.append(torch.from_numpy(codes.astype(np.int64)))
+                labels.append(torch.from_numpy(codes.astype(np.int64)))
             else:
                 rows, codes = np.repeat(np.arange(profiles.n), np.diff(column.indptr)), place[column.codes]
                 held = np.zeros((profiles.n, kept), np.float32)
                 held[rows[codes >= 0], codes[codes >= 0]] = 1
                 targets.append(ProfileTarget(column=name, kind="several", values=kept))
-                said.append(torch.from_numpy(held))
-        return cls(tuple(targets), said)
+                labels.append(torch.from_numpy(held))
+        return cls(tuple(targets), labels)
 
     @classmethod
     def none(cls) -> "ProfileTargets":
-        """Nothing to be told."""
+        """No column."""
         return cls((), [])
 
 
 @dataclass(frozen=True)
 class GraphInputs:
-    """Everybody as an encoder reads them; n people, m directed edges."""
+    """The users of a graph as an encoder reads them; n users, m directed edges."""
 
     graph: Graph
     features: Tensor
@@ -83,7 +83,7 @@ class GraphInputs:
     edge_attributes: Tensor | None = None
     """(m, 4) float32 of EDGE_COLUMNS in the order of `edge_index`; None if friendships have none"""
     targets: ProfileTargets = field(default_factory=ProfileTargets.none)
-    """what embeddings are asked of profiles"""
+    """profile columns to predict from embeddings"""
     structural: tuple[int, int] = (0, 0)
     """first and one past the last of the columns that come from the graph, which a new user has none of"""
 
@@ -140,8 +140,8 @@ def graph_inputs(
 def edge_attributes(friendships: Friendships, interactions: Interactions, moment: int) -> Tensor | None:
     """(m, 4) float32 of EDGE_COLUMNS in the order of `edges_of`, as of a moment in seconds since 1970.
 
-    What was done at the moment or later is not counted. None where no friendship has a date and nobody did
-    anything, ever.
+    What was done at the moment or later is not counted. None if no friendship has a date and there are
+    no interactions.
     """
     graph, before = friendships.graph, interactions.at < moment
     if friendships.dates is None and not len(interactions.at):
@@ -174,7 +174,7 @@ def user_keys(vocabulary: Vocabulary) -> NDArray[np.int64]:
 
 
 def _frequent(codes: NDArray[np.int32], values: int) -> tuple[NDArray[np.int64], int]:
-    """Where each value stands among the most frequent, (values,) and -1 for the others, and how many these are."""
+    """Rank of each value by frequency, (values,), -1 for those past MOST_VALUES, and how many are kept."""
     times = np.bincount(codes[codes >= 0], minlength=values)
     best = np.argsort(-times, kind="stable")[:MOST_VALUES]
     place = np.full(values, -1, np.int64)

@@ -1,4 +1,4 @@
-"""Which friendships an encoder learns, which it is validated on, and which people count as no strangers."""
+"""The friendships that an encoder learns and those it is validated on."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -17,14 +17,14 @@ Pairs = tuple[Rows, Rows]
 
 @dataclass(frozen=True)
 class Labels:
-    """The friendships that an encoder is asked for; none of them is an edge that messages pass over."""
+    """The friendships that an encoder must rank high."""
 
-    learnt: Pairs
-    """two (m,): friendships to learn"""
+    training: Pairs
+    """two (m,): friendships to learn; edges that messages pass over are among them only if all are learned"""
     held_out: Pairs
     """two (k,): friendships kept for validation"""
     known: Graph
-    """the message graph with what is learnt: in a training step, these pairs are no strangers"""
+    """the message graph with the training pairs: in a step, friends by it are not strangers"""
     whole: Graph
     """the message graph with all labels"""
 
@@ -37,21 +37,21 @@ class Labels:
         learns: Literal["hidden", "all"],
         seed: int,
     ) -> "Labels":
-        """A share of the pairs, two (p,), kept for validation; learnt are the others, or they and the message graph.
+        """A share of the pairs, two (p,), for validation; the others, or they and the message graph, for training.
 
-        Pairs kept for validation count as strangers in training, like every friendship to come: exempted as known,
-        they would rise. Raises ValueError if a pair is also an edge of the message graph.
+        Pairs of the validation count as strangers in training, like every future friendship: exempted as known, they
+        would rank too high. Raises ValueError if a pair is also an edge of the message graph.
         """
         left, right = (np.asarray(side, dtype=np.int64) for side in pairs)
         _refuse_leaks(graph, left, right)
         order = np.random.default_rng(seed).permutation(len(left))
         kept = max(min(round(len(left) * share), MOST_VALIDATED, len(left) - 1), 0)
-        learnt = left[order[kept:]], right[order[kept:]]
-        known = _with_pairs(graph, *learnt)
+        training = left[order[kept:]], right[order[kept:]]
+        known = _with_pairs(graph, *training)
         if learns == "all":
             first, second = known.pairs()
-            learnt = first.astype(np.int64), second.astype(np.int64)
-        return cls(learnt, (left[order[:kept]], right[order[:kept]]), known, _with_pairs(graph, left, right))
+            training = first.astype(np.int64), second.astype(np.int64)
+        return cls(training, (left[order[:kept]], right[order[:kept]]), known, _with_pairs(graph, left, right))
 
 
 def _refuse_leaks(graph: Graph, left: Rows, right: Rows) -> None:

@@ -14,10 +14,10 @@ _WEYL = np.uint64(0x9E3779B97F4A7C15)
 
 
 class CsrNeighbourSampler(BaseSampler):
-    """Draws `fan_outs[hop]` neighbours of everybody reached, without replacement, for training steps and `NodeLoader`.
+    """Draws `fan_outs[hop]` neighbours of every person reached, without replacement.
 
-    What a batch gets is a function of the seed and the people of the batch alone: not of the batches before it, nor
-    of the number of loader workers. Sampled edges run neighbour → person and are sorted by person, so that the
+    A neighbourhood is a function of the seed and the people of the batch alone: not of the batches before it, nor of
+    the number of loader workers. Sampled edges run neighbour → person and are sorted by person, so that the
     columns of `edge_index` are already in CSR order. A fan-out of -1 takes every neighbour. Each person is expanded
     once, in the hop in which they were first reached (Hamilton, Ying, Leskovec: Inductive Representation Learning on
     Large Graphs, 2017).
@@ -37,7 +37,7 @@ class CsrNeighbourSampler(BaseSampler):
             raise ValueError("this sampler draws from one graph at one time: pass no times and no further arguments")
         people = index.node.numpy()
         if len(np.unique(people)) < len(people):
-            raise ValueError("a person stands twice among the seeds: pass each once")
+            raise ValueError("a person is twice among the seeds: pass each once")
         output = self._sample(people, self._stream(people))
         output.metadata = (index.input_id, index.time)
         return output
@@ -48,7 +48,7 @@ class CsrNeighbourSampler(BaseSampler):
 
     def _sample(self, people: NDArray[np.int64], stream: np.uint64) -> SamplerOutput:
         if len(people) and not 0 <= people.min() <= people.max() < self.graph.n:
-            raise IndexError(f"rows {people.min()} to {people.max()} asked for in a graph of {self.graph.n}")
+            raise IndexError(f"rows {people.min()} to {people.max()} do not exist in a graph of {self.graph.n}")
         node, row, col, nodes_per_hop, edges_per_hop = _sample_hops(
             self.graph.indptr, self.graph.indices, people.astype(np.int64), self.fan_outs, stream, self._place
         )

@@ -1,4 +1,4 @@
-"""The one trainer: any encoder, identity and heads, with checkpoints and a resume that changes nothing."""
+"""The trainer of every encoder, with any identity and heads; a resumed run gives the weights of a whole one."""
 
 import copy
 import hashlib
@@ -37,7 +37,7 @@ from offline.encoders.validation import HeldOutRanking
 
 @dataclass(frozen=True)
 class RunOutput:
-    """Where a run reports to, and what it keeps."""
+    """What a run reports to, and the directory that it writes."""
 
     log: FilteringBoundLogger
     directory: Path | None = None
@@ -60,7 +60,7 @@ class Trained:
     batch_pairs: int
     """friendships of a step"""
     memory_mb: float
-    """what a step keeps for its backward pass, beside weights, gradients and moments; on CUDA the most allocated"""
+    """what a step keeps for its backward pass, beside weights, gradients and moments; on CUDA the peak allocation"""
     device: str
     """what it was trained on"""
 
@@ -109,7 +109,7 @@ class _Run:
         self.ranking = HeldOutRanking(labels.whole, labels.held_out, seed=seed)
         learning = compiled(model.learning, self.device, config.compile, config.max_steps, self.log)
         self.steps = Steps(model, learning, inputs.to(self.device), labels, config, seed)
-        self.pairs = len(labels.learnt[0])
+        self.pairs = len(labels.training[0])
         self.optimiser = torch.optim.AdamW(
             model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
@@ -179,16 +179,16 @@ class _Run:
         state.step, state.epoch = state.step + steps, state.epoch + 1
 
         # validation
-        told = {f"loss_{name}": value for name, value in sums.items()} | {"loss": sum(sums.values())}
-        told |= self.ranking.metrics(self.steps.embed(self.ranking.people))
+        line = {f"loss_{name}": value for name, value in sums.items()} | {"loss": sum(sums.values())}
+        line |= self.ranking.metrics(self.steps.embed(self.ranking.people))
         rate = self.optimiser.param_groups[0]["lr"]
-        worth = told.get("gain", -told["loss"]) if self.steps.needs_labels else -told["loss"]
-        told |= {"worth": worth, "learning_rate": rate}
+        worth = line.get("gain", -line["loss"]) if self.steps.needs_labels else -line["loss"]
+        line |= {"worth": worth, "learning_rate": rate}
         if config.schedule == "plateau":
             self.schedule.step(worth)
         synchronise(self.device)
         state.seconds += time.monotonic() - begun
-        line = {"epoch": float(state.epoch), "step": float(state.step), "seconds": state.seconds, **told}
+        line = {"epoch": float(state.epoch), "step": float(state.step), "seconds": state.seconds, **line}
         state.history.append(line)
         self.log.debug("epoch", **{name: round(value, 4) for name, value in line.items()})
 
@@ -196,7 +196,7 @@ class _Run:
         state.since_best += 1
         best = state.best_metrics
         better = not best or worth > best["worth"]
-        if better or (worth == best["worth"] and told["loss"] < best["loss"]):
+        if better or (worth == best["worth"] and line["loss"] < best["loss"]):
             state.best_metrics = line
             state.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
         state.since_best = 0 if better else state.since_best
@@ -220,7 +220,7 @@ class _Run:
         return {name: value.item() for name, value in losses.items()}
 
     def _batch_pairs(self) -> int:
-        """Friendships of a step: as told, or as many as the memory holds."""
+        """Friendships of a step: as configured, or as many as fit the memory."""
         if self.config.batch_pairs != "probe":
             return min(self.config.batch_pairs, max(self.pairs, 1))
         budget = int(free_bytes(self.device) * self.config.memory_share)
@@ -254,12 +254,12 @@ def load_encoder(path: Path) -> Embedder:
 
 
 def _digest(inputs: GraphInputs, labels: Labels, shape: EmbedderConfig, config: TrainingConfig, seed: int) -> str:
-    """What decides every weight, as one string."""
+    """A digest of everything that decides the weights."""
     mark = hashlib.sha256()
     attributes = [] if inputs.edge_attributes is None else [inputs.edge_attributes]
     for tensor in (inputs.features, inputs.keys, inputs.edge_index, *attributes):
         mark.update(tensor.contiguous().numpy().tobytes())
-    for side in (*labels.learnt, *labels.held_out):
+    for side in (*labels.training, *labels.held_out):
         mark.update(np.ascontiguousarray(side).tobytes())
     learning = config.model_dump(mode="json", exclude={"checkpoint_every", "state_every_s"})
     content = {"shape": shape.model_dump(mode="json"), "training": learning, "seed": seed, "data": mark.hexdigest()}
@@ -267,7 +267,7 @@ def _digest(inputs: GraphInputs, labels: Labels, shape: EmbedderConfig, config: 
 
 
 def _seed(seed: int, epoch: int) -> int:
-    """Of everything random in an epoch, so that a resumed run needs no state of a generator."""
+    """The seed of an epoch, so that a resumed run needs no state of a generator."""
     return int.from_bytes(hashlib.blake2b(f"{seed} {epoch}".encode(), digest_size=7).digest(), "little")
 
 

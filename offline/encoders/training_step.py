@@ -1,4 +1,4 @@
-"""The loss of one training step, whatever the encoder, its heads, and how the people of a step are chosen."""
+"""The loss of one training step, for every encoder and head, over the whole graph or sampled neighbourhoods."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -34,7 +34,7 @@ class _Part:
     edge_index: Tensor
     edge_attributes: Tensor | None
     rows: Tensor | None = None
-    """(u,) which of all people they are, the seeds first; None: everybody"""
+    """(u,) rows of these people, the seeds first; None: all people"""
     hops: Hops | None = None
     """the order of a sampled neighbourhood, for an encoder that reads it"""
 
@@ -52,10 +52,10 @@ class Steps:
         seed: int,
     ) -> None:
         self.model, self.learning, self.inputs, self.config = model, learning, inputs, config
-        (self.left, self.right), self.known = labels.learnt, labels.known
+        (self.left, self.right), self.known = labels.training, labels.known
         self.device = inputs.features.device
-        self.said = [one.to(self.device) for one in inputs.targets.said]
-        self.tells_profiles = bool(self.said) and config.profile_weight > 0 and inputs.profile.stop > 0
+        self.profile_labels = [one.to(self.device) for one in inputs.targets.labels]
+        self.predicts_profiles = bool(self.profile_labels) and config.profile_weight > 0 and inputs.profile.stop > 0
         self.needs_labels = model.encoder.needs_labels
         self.reads_hops = isinstance(model.encoder, GraphSage)
         self.sampler = None
@@ -66,7 +66,7 @@ class Steps:
                 self._edges = person * inputs.n + neighbour
 
     def batch(self, pairs: int) -> None:
-        """Says how many friendships a step has."""
+        """Sets how many friendships a step has."""
         logs = log_inclusion(self.left, self.right, self.inputs.n, pairs)
         self.log_inclusion = logs.to(self.device)
 
@@ -83,7 +83,7 @@ class Steps:
         # their embeddings, some as new users and some with their profile masked
         part, seeds = self._part(people)
         part, masked = self._with_newcomers(part, seeds), None
-        if self.tells_profiles:
+        if self.predicts_profiles:
             masked = torch.rand(len(part.features), device=self.device) < self.config.masked_share
             hidden = part.features.clone()
             hidden[masked, self.inputs.profile] = 0
@@ -92,10 +92,10 @@ class Steps:
         embeddings, own = self.learning(*read) if part.hops is None else self.learning(*read, part.hops)
         embeddings = embeddings.float()
 
-        # what they are asked for
-        told: dict[str, Tensor] = {}
+        # what is to be lowered
+        losses: dict[str, Tensor] = {}
         if own is not None:
-            told["own"] = own.float()
+            losses["own"] = own.float()
         if self.needs_labels:
             of_people, temperature = embeddings[seeds], self.config.temperature
             if self.config.loss == "in_batch":
@@ -103,12 +103,12 @@ class Steps:
             else:
                 wanted = torch.from_numpy(labels).to(self.device)
                 loss = random_negatives_loss(of_people, pairs, wanted, people, self.known, temperature)
-            told["links"] = self.config.link_weight * loss
+            losses["links"] = self.config.link_weight * loss
             if isinstance(self.model.decoder, MlpDecoder):
-                told["decoder"] = self._decoder_loss(self.model.decoder, of_people, pairs, people)
+                losses["decoder"] = self._decoder_loss(self.model.decoder, of_people, pairs[:, : len(at)], people)
         if masked is not None:
-            told["profile"] = self.config.profile_weight * self._profile_loss(embeddings, masked, part, seeds)
-        return told
+            losses["profile"] = self.config.profile_weight * self._profile_loss(embeddings, masked, part, seeds)
+        return losses
 
     @torch.no_grad()
     def embed(self, people: Rows) -> Tensor:
@@ -125,7 +125,7 @@ class Steps:
         return torch.cat(made)
 
     def _part(self, people: Rows) -> tuple[_Part, Tensor]:
-        """The graph that a step reads, and where in it these people are."""
+        """The graph that a step reads, and the places of these people in it."""
         whole = self.inputs
         if self.sampler is None:
             part = _Part(whole.features, whole.keys, whole.edge_index, whole.edge_attributes)
@@ -163,13 +163,13 @@ class Steps:
         return replace(part, features=features, edge_index=edge_index, edge_attributes=attributes, hops=hops)
 
     def _profile_loss(self, embeddings: Tensor, masked: Tensor, part: _Part, seeds: Tensor) -> Tensor:
-        """The loss of what masked people say; in a sampled step of its seeds alone, whose friends were drawn."""
+        """The loss of masked people's profiles; in a sampled step only of its seeds, whose friends were drawn."""
         if part.rows is None:
-            asked = rows = torch.nonzero(masked).squeeze(1)
+            places = rows = torch.nonzero(masked).squeeze(1)
         else:
-            asked = seeds[masked[seeds]]
-            rows = part.rows[asked]
-        return self.model.profile_head.loss(embeddings[asked], [one[rows] for one in self.said])
+            places = seeds[masked[seeds]]
+            rows = part.rows[places]
+        return self.model.profile_head.loss(embeddings[places], [one[rows] for one in self.profile_labels])
 
     def _decoder_loss(self, decoder: MlpDecoder, embeddings: Tensor, pairs: Tensor, people: Rows) -> Tensor:
         """Softmax of each friend among people drawn from the step, known friends left out."""
@@ -187,7 +187,7 @@ class Steps:
 
 @torch.no_grad()
 def embed(model: Embedder, inputs: GraphInputs) -> Tensor:
-    """Embeddings (n, outputs) float32 of everybody, on the CPU, rows L2-normalised."""
+    """Embeddings (n, outputs) float32 of all people, on the CPU, rows L2-normalised."""
     model.eval()
     device = next(model.parameters()).device
     inputs = inputs.to(device)

@@ -114,11 +114,11 @@ def _git_commit() -> str | None:
 
 
 def _suspicion(people: People, graph: Graph, config: NightConfig) -> NDArray[np.float16] | None:
-    """(n,) how suspicious every user is; None if it is not configured or there is nothing to tell it by."""
+    """(n,) how suspicious every user is; None if it is not configured or there is no profile or no friendship."""
     if config.suspicion is None:
         return None
     if not people.profile.shape[1] or not graph.degrees.any():
-        log.warning("suspicion_left_out", reason="there are no profiles or no friendships to tell it by")
+        log.warning("suspicion_left_out", reason="there are no profiles or no friendships")
         return None
     from offline.suspicion.detector import suspicion
 

@@ -20,7 +20,7 @@ class NightContext:
     snapshot: Snapshot
     encoder: ProfileEncoder
     history: UserHistory
-    """what the snapshot says of every user beside friendships, encoded"""
+    """every user of the snapshot beside their friendships, encoded"""
     known: Friendships
     """the whole graph: what a version is built from"""
     config: NightConfig

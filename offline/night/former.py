@@ -54,10 +54,10 @@ def why_train(
     if retrain == "never":
         return None
     if former is None:
-        return "nothing was learnt before"
+        return "there are no former weights"
     if retrain == "always":
         return "--retrain always"
     if former.training.configuration != config.learning():
-        return "the configuration of what is learnt changed"
+        return "the configuration of training changed"
     days, growth = config.retrain_after_days, config.retrain_after_growth
     return former.is_due(now, known.graph.n, known.count, days, growth)

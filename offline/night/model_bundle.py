@@ -28,7 +28,7 @@ GRAPHSAGE = "graphsage"
 """name of the checkpoint of the network that embeds people, whichever it is"""
 
 FALLBACK_CALIBRATION = (1.0, -9.0, 0.0, 0.0)
-"""slope and level by which a resource allocation becomes a probability if nothing was learnt: one mutual friend who
+"""slope and level by which a resource allocation becomes a probability if nothing was learned: one mutual friend who
 has ten friends, whose kept feature is ln(101), gives 0.012; ten of them, ln(1,001), 0.11"""
 
 

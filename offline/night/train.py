@@ -39,8 +39,8 @@ def train(night: NightContext, readable: Friendships, moment: int, directory: Pa
     hidden = hide(night, readable)
     embedding = embed(night, hidden, moment)
     lists = make_lists(night, hidden, embedding, moment, directory)
-    ranker, told = fit(night, lists)
-    metrics = {f"sage_{name}": value for name, value in embedding.metrics.items()} | told
+    ranker, ranked = fit(night, lists)
+    metrics = {f"sage_{name}": value for name, value in embedding.metrics.items()} | ranked
     return ModelBundle(
         encoder=night.encoder,
         embedder=embedding.encoder,
@@ -87,7 +87,7 @@ def hide(night: NightContext, readable: Friendships) -> HiddenParts:
 
     Two parts are hidden one after the other: the ranker's outcomes, and, of what remains, the encoder's labels. The
     encoder passes messages over neither; the ranker's graph lacks only its own outcomes, so that the embeddings it
-    reads say no more of them than they will of the future. If one such part makes few lists, more are hidden, each
+    reads know no more of them than of the future. If one such part makes few lists, more are hidden, each
     alone and from all that is read. Some users are made newcomers, so that the ranker learns to rank by a profile
     alone. Thin parts are hidden last, to calibrate on.
     """

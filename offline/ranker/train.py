@@ -140,9 +140,9 @@ class _Run:
             with torch.no_grad():
                 self.model.past.weight.lerp_(prior, drawn_back)
             head = float(self._ndcg(towers=False).mean())
-        told = {"prior_ndcg20": begun, "head_ndcg20": head, "linear": float(self.is_linear)}
-        told |= {"epochs": float(epochs), "viewers": float(len(self.training))}
-        return told if self.is_linear else told | self._with_towers(head, epochs, log)
+        metrics = {"prior_ndcg20": begun, "head_ndcg20": head, "linear": float(self.is_linear)}
+        metrics |= {"epochs": float(epochs), "viewers": float(len(self.training))}
+        return metrics if self.is_linear else metrics | self._with_towers(head, epochs, log)
 
     def _of_degrees(self) -> Tensor:
         """(1, inputs): 1 at the weights that prefer the well connected or not, 0 elsewhere."""
