@@ -98,12 +98,14 @@ def _sample_hops(indptr, indices, seeds, fan_outs, stream, place):  # type: igno
     nodes_per_hop[0] = nodes
     state = stream
     for hop in range(hops):
+        # room for all edges and people of the hop
         fan_out, end = fan_outs[hop], nodes
         room = np.int64(0)
         for local in range(begin, end):
             degree = indptr[node[local] + 1] - indptr[node[local]]
             room += degree if fan_out < 0 else min(degree, fan_out)
         row, col, node = _grown(row, edges, room), _grown(col, edges, room), _grown(node, nodes, room)
+        # neighbours of each person reached by the hop before
         first_edge = edges
         for local in range(begin, end):
             start = indptr[node[local]]
@@ -122,6 +124,7 @@ def _sample_hops(indptr, indices, seeds, fan_outs, stream, place):  # type: igno
                 row[edges] = chosen
                 col[edges] = local
                 edges += 1
+            # people reached for the first time get the next number
             for edge in range(edges - taken, edges):
                 neighbour = indices[start + row[edge]]
                 if place[neighbour] < 0:
