@@ -81,9 +81,9 @@ class Vgae(Encoder):
         """
         parts = max(round(1 / max(self.config.masked_share, 0.05)), 2)
         predicted = torch.empty_like(features)
-        turn = torch.arange(len(features), device=features.device) % parts
+        part_of = torch.arange(len(features), device=features.device) % parts
         for part in range(parts):
-            masked = turn == part
+            masked = part_of == part
             means = self.raw(torch.where(masked[:, None], self.token, features), edge_index, None)
             predicted[masked] = self.features(means[masked])
         return predicted

@@ -47,7 +47,7 @@ class Training(BaseModel):
 
 @dataclass(frozen=True)
 class ModelBundle:
-    """The `model` and `learnt` directories of a version: what the service reads, and what only later nights do."""
+    """The directories 'model' and 'learnt' of a version: what the service reads, and what only later nights do."""
 
     encoder: ProfileEncoder
     embedder: Encoder

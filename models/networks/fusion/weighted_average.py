@@ -23,7 +23,7 @@ class WeightedAverageConfig(BaseModel):
 
 
 class WeightedAverage(nn.Module):
-    """share z(product) + (1 - share) z(features · cheap), share the one learned number, z to a common scale."""
+    """share z(product) + (1 - share) z(features · prerank weights), share the one learned number, z a common scale."""
 
     cheap: Tensor
 
