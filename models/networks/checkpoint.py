@@ -23,6 +23,11 @@ from models.system.files import (
 )
 
 _NETWORKS = "models.networks."
+_MOVED = {
+    "models.networks.sage.Sage": "models.networks.graphsage.GraphSage",
+    "models.networks.sage.SageConfig": "models.networks.graphsage.GraphSageConfig",
+}
+"""paths of classes in checkpoints of earlier releases, and their present paths"""
 _COMPILED = "_orig_mod."
 """what torch.compile puts before the names of the weights of a module that it wraps"""
 
@@ -128,7 +133,7 @@ def _class_path(kind: type) -> str:
 
 
 def _class_at(path: str) -> Any:
-    module, _, name = path.rpartition(".")
+    module, _, name = _MOVED.get(path, path).rpartition(".")
     if not module.startswith(_NETWORKS):
         raise ImportError(f"{path} is not under {_NETWORKS[:-1]}")
     return getattr(importlib.import_module(module), name)

@@ -1,4 +1,4 @@
-"""What makes one number of two embeddings."""
+"""One score of two embeddings."""
 
 from typing import Annotated, Literal
 
@@ -16,7 +16,7 @@ class DotConfig(BaseModel):
 
 
 class MlpDecoderConfig(BaseModel):
-    """A small network over both embeddings: it orders anew the people whom the inner product found."""
+    """A small network over both embeddings: it reorders the users whom the inner product found."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,7 +36,7 @@ class MlpDecoderConfig(BaseModel):
 
 
 DecoderConfig = Annotated[DotConfig | MlpDecoderConfig, Field(discriminator="name")]
-"""any decoder, told apart by `name`"""
+"""any decoder, discriminated by `name`"""
 
 
 class Dot(nn.Module):

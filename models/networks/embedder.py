@@ -1,5 +1,6 @@
-"""Features and identity into an encoder, decoders and heads out of it: what one row of a comparison trains."""
+"""An encoder with what goes into it, features and identity, and its heads: what the trainer trains."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import torch
@@ -16,6 +17,7 @@ from models.networks.dgi import Dgi, DgiConfig
 from models.networks.encoder import Encoder
 from models.networks.gat import Gat, GatConfig
 from models.networks.gcn import Gcn, GcnConfig
+from models.networks.graphsage import GraphSage, GraphSageConfig, Hops
 from models.networks.identity import (
     IdentityConfig,
     NoIdentityConfig,
@@ -24,18 +26,17 @@ from models.networks.identity import (
 )
 from models.networks.lightgcn import LightGcn, LightGcnConfig
 from models.networks.profile_head import ProfileHead, ProfileTarget
-from models.networks.sage import Sage, SageConfig
 from models.networks.temporal_gat import TemporalGat, TemporalGatConfig
 from models.networks.vgae import Vgae, VgaeConfig
 
 EncoderConfig = Annotated[
-    SageConfig | GatConfig | GcnConfig | VgaeConfig | DgiConfig | TemporalGatConfig | LightGcnConfig,
+    GraphSageConfig | GatConfig | GcnConfig | VgaeConfig | DgiConfig | TemporalGatConfig | LightGcnConfig,
     Field(discriminator="name"),
 ]
-"""any encoder, told apart by `name`"""
+"""any encoder, discriminated by `name`"""
 
-_ENCODERS: dict[type[BaseModel], type[Encoder]] = {
-    SageConfig: Sage,
+_ENCODERS: dict[type[BaseModel], Callable[..., Encoder]] = {
+    GraphSageConfig: GraphSage,
     GatConfig: Gat,
     GcnConfig: Gcn,
     VgaeConfig: Vgae,
@@ -50,7 +51,7 @@ class EmbedderConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    encoder: EncoderConfig = SageConfig()
+    encoder: EncoderConfig = GraphSageConfig()
     """its `inputs` hold the features and then the identity's columns"""
 
     identity: IdentityConfig = NoIdentityConfig()
@@ -58,7 +59,7 @@ class EmbedderConfig(BaseModel):
     decoder: DecoderConfig = DotConfig()
 
     targets: tuple[ProfileTarget, ...] = ()
-    """profile columns that are told from embeddings"""
+    """profile columns that are predicted from embeddings"""
 
     @classmethod
     def shaped(
@@ -85,7 +86,7 @@ class EmbedderConfig(BaseModel):
 
 
 class Embedder(nn.Module):
-    """Embeddings (n, outputs) float32, rows L2-normalised, of anybody: known in training or not."""
+    """Embeddings (n, outputs) float32, rows L2-normalised, of users known in training or not."""
 
     def __init__(self, config: EmbedderConfig) -> None:
         super().__init__()
@@ -97,7 +98,7 @@ class Embedder(nn.Module):
 
     @property
     def parameters_count(self) -> int:
-        """Learnt numbers."""
+        """Trained numbers."""
         return sum(one.numel() for one in self.parameters())
 
     def forward(
@@ -108,13 +109,23 @@ class Embedder(nn.Module):
         return embeddings
 
     def learning(
-        self, features: Tensor, keys: Tensor, edge_index: Tensor, edge_attributes: Tensor | None = None
+        self,
+        features: Tensor,
+        keys: Tensor,
+        edge_index: Tensor,
+        edge_attributes: Tensor | None = None,
+        hops: Hops | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Embeddings for a training step, and what the encoder asks of itself, if anything."""
-        learnt: tuple[Tensor, Tensor | None] = self.encoder.learning(
+        """Embeddings for a training step, and the encoder's own loss, if it has one.
+
+        With `hops`, which only GraphSAGE reads, the edges are a sampled neighbourhood and its seeds alone are embedded.
+        """
+        if hops is not None and isinstance(self.encoder, GraphSage):
+            return self.encoder.of_seeds(self._inputs(features, keys), edge_index, hops), None
+        learned: tuple[Tensor, Tensor | None] = self.encoder.learning(
             self._inputs(features, keys), edge_index, edge_attributes
         )
-        return learnt
+        return learned
 
     def _inputs(self, features: Tensor, keys: Tensor) -> Tensor:
         return torch.cat([features, self.identity(keys)], dim=1)

@@ -1,6 +1,8 @@
-"""What every encoder is: features and friendships in, one vector of length one for each person out."""
+"""The base of every encoder: features and friendships in, one unit vector for each user out."""
 
+import re
 from abc import ABC, abstractmethod
+from typing import Any, ClassVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -8,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 START_SCALE = 0.1
-"""what chance has of the weights that begin as the identity"""
+"""scale of the random part of weights that start as the identity"""
 
 
 class EncoderShape(BaseModel):
@@ -33,22 +35,29 @@ class EncoderShape(BaseModel):
     """dimension of an embedding"""
 
     layers: int = Field(default=2, ge=1, le=4)
-    """rounds of message passing: how many steps away a person is heard"""
+    """rounds of message passing: the distance from which friends count"""
 
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """share of hidden units silenced in a training step"""
+    """share of hidden units set to zero in a training step"""
 
 
 class Encoder(nn.Module, ABC):
     """Embeddings (n, outputs) float32, rows L2-normalised.
 
     Of features (n, inputs), edges neighbour → person (2, m) int64, and attributes of the edges (m, edge_inputs) or
-    None. An encoder says in `raw` what stands before the normalisation, and in `own_loss` what it asks of itself
-    beside what it is trained for.
+    None. An encoder defines in `raw` the vectors before normalisation, and in `learning` a loss of its own, if
+    it has one.
     """
 
     needs_labels = True
-    """whether friendships must be told to learn anything; if not, none are"""
+    """whether friendships are labels of its training"""
+
+    former_names: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """how names of weights began in checkpoints of earlier releases, as regular expressions, and how they begin"""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_load_state_dict_pre_hook(_rename_former_weights)
 
     def forward(self, features: Tensor, edge_index: Tensor, edge_attributes: Tensor | None = None) -> Tensor:
         """The embeddings."""
@@ -56,7 +65,7 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def raw(self, features: Tensor, edge_index: Tensor, edge_attributes: Tensor | None) -> Tensor:
-        """The embeddings (n, outputs) before they are brought to length one."""
+        """The embeddings (n, outputs) before normalisation."""
 
     def learning(
         self, features: Tensor, edge_index: Tensor, edge_attributes: Tensor | None
@@ -65,11 +74,22 @@ class Encoder(nn.Module, ABC):
         return self(features, edge_index, edge_attributes), None
 
 
+def _rename_former_weights(module: nn.Module, weights: Any, prefix: str, *_: object) -> None:
+    """Brings the names of weights to be loaded up to date, in place."""
+    names: tuple[tuple[str, str], ...] = getattr(module, "former_names", ())
+    for name in [name for name in weights if name.startswith(prefix)]:
+        for former, current in names:
+            renamed = re.sub(f"^{former}", current, name.removeprefix(prefix))
+            if prefix + renamed != name:
+                weights[prefix + renamed] = weights.pop(name)
+                break
+
+
 class Joined(nn.Module):
     """One linear map of the input and every layer's output side by side.
 
-    The direct way from the input keeps what message passing blurs (jumping knowledge: Xu and others 2018). It starts
-    as the identity on the carried columns, so that training mends an embedding that is good already.
+    The direct path from the input keeps what message passing smooths away (jumping knowledge: Xu and others 2018). It
+    starts as the identity on the carried columns, so that training improves an embedding that is good already.
     """
 
     def __init__(self, shape: EncoderShape, widths: list[int]) -> None:
@@ -84,7 +104,7 @@ class Joined(nn.Module):
                 self.linear.weight.mul_(START_SCALE)
                 self.linear.weight[:carried, start : start + carried] += torch.eye(carried)
 
-    def forward(self, heard: list[Tensor]) -> Tensor:
+    def forward(self, states: list[Tensor]) -> Tensor:
         """(n, outputs) of the input and the layers' outputs, each (n, width)."""
-        joined: Tensor = self.linear(torch.cat(heard, dim=1))
+        joined: Tensor = self.linear(torch.cat(states, dim=1))
         return joined

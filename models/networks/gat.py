@@ -1,4 +1,4 @@
-"""Graph attention: how much each friend counts is learnt from both ends and from what is known of the friendship."""
+"""Graph attention: the weight of each friend is learned from both users and the attributes of the friendship."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from torch.nn import functional
 from torch_geometric.nn import GATv2Conv
 
 from models.networks.encoder import Encoder, EncoderShape, Joined
-from models.networks.generated_sources import remove_generated_sources
+from models.networks.neighbours import remove_generated_sources
 
 
 class GatConfig(EncoderShape):
@@ -46,11 +46,11 @@ class Gat(Encoder):
 
     def raw(self, features: Tensor, edge_index: Tensor, edge_attributes: Tensor | None) -> Tensor:
         """As Encoder.raw."""
-        heard = [features, self.first(features)]
+        states = [features, self.first(features)]
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            state = norm(functional.elu(convolution(heard[-1], edge_index, edge_attributes)) + heard[-1])
-            heard.append(functional.dropout(state, self.config.dropout, self.training))
-        joined: Tensor = self.joined(heard)
+            state = norm(functional.elu(convolution(states[-1], edge_index, edge_attributes)) + states[-1])
+            states.append(functional.dropout(state, self.config.dropout, self.training))
+        joined: Tensor = self.joined(states)
         return joined
 
 

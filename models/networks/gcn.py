@@ -1,4 +1,4 @@
-"""Graph convolutions: each layer smooths everybody's state over the friendships."""
+"""Graph convolutions: each layer smooths all states over the friendships."""
 
 from itertools import pairwise
 from typing import Literal
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.networks.encoder import Encoder, EncoderShape, Joined
-from models.networks.neighbours import smoothed
+from models.networks.neighbours import neighbour_matrix, smoothed
 
 
 class GcnConfig(EncoderShape):
@@ -19,6 +19,9 @@ class GcnConfig(EncoderShape):
 class Convolutions(nn.Module):
     """h_k = LayerNorm(ReLU(S h_{k-1} W_k)), h_0 the features, S = (D + I)^-1/2 (A + I) (D + I)^-1/2 (Kipf, Welling
     2017).
+
+    PyG's `GCNConv` adds its bias after the smoothing, so that the weights of a checkpoint would mean something else; it
+    takes 1.13 times as long over a CSR matrix and 10 times as long over edges (see models.networks.neighbours).
     """
 
     def __init__(self, shape: EncoderShape) -> None:
@@ -30,11 +33,11 @@ class Convolutions(nn.Module):
 
     def forward(self, features: Tensor, edge_index: Tensor) -> list[Tensor]:
         """The features and every layer's output, each (n, width)."""
-        heard = [features]
+        states, friends = [features], neighbour_matrix(edge_index, len(features), len(features))
         for linear, norm in zip(self.linears, self.norms, strict=True):
-            state = norm(functional.relu(smoothed(linear(heard[-1]), edge_index)))
-            heard.append(functional.dropout(state, self.dropout, self.training))
-        return heard
+            state = norm(functional.relu(smoothed(linear(states[-1]), friends)))
+            states.append(functional.dropout(state, self.dropout, self.training))
+        return states
 
 
 class Gcn(Encoder):

@@ -1,113 +1,176 @@
-"""GraphSAGE: a person's embedding from their features and those of sampled friends."""
+"""GraphSAGE: a person's embedding from their features and those of their friends."""
 
-import warnings
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 from torch_geometric.nn import SAGEConv
 
 from models.graph import Graph
-from models.networks.generated_sources import remove_generated_sources
+from models.networks.encoder import Encoder, EncoderShape, Joined
+from models.networks.neighbours import csr_matrix, degrees, largest, neighbour_matrix, remove_generated_sources
 
-_START_SCALE = 0.1
+_AT_ONCE = 16_384
+"""users whose neighbours an LSTM reads at a time, outside training"""
 
 
-class GraphSageConfig(BaseModel):
+class GraphSageConfig(EncoderShape):
     """Shape of the encoder."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    inputs: int = Field(ge=1)
-    """columns of the feature matrix"""
-
-    hidden: int = Field(default=128, ge=1)
-    """width between the layers"""
-
-    outputs: int = Field(default=128, ge=1)
-    """dimension of an embedding"""
-
-    layers: int = Field(default=2, ge=1, le=4)
-    """rounds of message passing: how many steps away a person is heard"""
-
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """share of hidden units silenced in a training step"""
+    name: Literal["graphsage"] = "graphsage"
 
     structural_columns: tuple[int, int] = (0, 0)
     """first and one past the last of the input columns that come from the graph: zero for people without friends"""
 
-    carried_columns: tuple[int, int] = (0, 0)
-    """first and one past the last of the input columns that the embedding begins as, before any training: coordinates
-    of the graph, the most telling first; cut at `outputs`"""
+    aggregation: Literal["mean", "max", "lstm"] = "mean"
+    """what is made of a person's neighbours"""
+
+    neighbours: int = Field(default=8, ge=1)
+    """neighbours that the LSTM reads; in training drawn for each step, else evenly spaced"""
 
 
-class GraphSage(nn.Module):
-    """`SAGEConv` layers, then one linear map of the input and every layer's output, L2-normalised.
+class Hops(NamedTuple):
+    """How a sampled neighbourhood is ordered: people and edges by the hop in which they were first reached."""
 
-    h_0 = x (n, inputs); h_k = LayerNorm(ReLU(W_k h_{k-1} + V_k mean over friends of h_{k-1})) (n, hidden);
-    embedding = normalised(U [h_0, h_1, ... h_K]) (n, outputs). The direct way from the input keeps what a mean over
-    friends blurs (Hamilton, Ying, Leskovec 2017; jumping knowledge: Xu and others 2018). U starts as the identity on
-    the carried columns, so that training mends an embedding that is good already.
+    nodes: Sequence[int]
+    """people of each hop, the seeds first; one more than there are layers"""
+    edges: Sequence[int]
+    """edges of each hop, those into the seeds first"""
+
+
+class GraphSage(Encoder):
+    """`SAGEConv` layers, then `Joined`.
+
+    h_0 = x (n, inputs); h_k = LayerNorm(ReLU(W_k h_{k-1} + V_k aggregate over friends of h_{k-1})) (n, hidden);
+    embedding = normalised(U [h_0, h_1, ... h_K]) (n, outputs) (Hamilton, Ying, Leskovec 2017). The maximum is over
+    ReLU(P_k h_{k-1}), as the paper's pooling.
     """
+
+    former_names: ClassVar = (
+        (r"head\.", "joined.linear."),
+        (r"own\.(\d+)\.weight", r"convolutions.\1.lin_r.weight"),
+        (r"own\.(\d+)\.bias", r"convolutions.\1.lin_l.bias"),
+        (r"others\.(\d+)\.", r"convolutions.\1.lin_l."),
+        (r"aggregations\.(\d+)\.", r"convolutions.\1.aggregation."),
+    )
 
     def __init__(self, config: GraphSageConfig) -> None:
         super().__init__()
         self.config = config
         widths = [config.inputs] + [config.hidden] * config.layers
-        self.convolutions = nn.ModuleList(SAGEConv(a, b) for a, b in pairwise(widths))
+        self.convolutions = nn.ModuleList(_Convolution(width, config) for width, _ in pairwise(widths))
         remove_generated_sources()
         self.norms = nn.ModuleList(nn.LayerNorm(config.hidden) for _ in range(config.layers))
-        self.head = nn.Linear(sum(widths), config.outputs)
-        start, end = config.carried_columns
-        if not 0 <= start <= end <= config.inputs:
-            raise ValueError(f"carried columns {start} to {end} of {config.inputs} inputs")
-        carried = min(end - start, config.outputs)
-        if carried:
-            with torch.no_grad():
-                self.head.weight.mul_(_START_SCALE)
-                self.head.weight[:carried, start : start + carried] += torch.eye(carried)
+        self.joined = Joined(config, widths[1:])
 
-    def forward(
-        self,
-        features: Tensor,
-        edge_index: Tensor,
-        nodes_per_hop: Sequence[int] | None = None,
-        edges_per_hop: Sequence[int] | None = None,
-    ) -> Tensor:
-        """Embeddings (n, outputs) float32, rows L2-normalised, of features (n, inputs) and friend → person edges.
+    def raw(self, features: Tensor, edge_index: Tensor, edge_attributes: Tensor | None) -> Tensor:
+        """As Encoder.raw; attributes of edges are not read."""
+        n = len(features)
+        states, friends = [features], neighbour_matrix(edge_index, n, n)
+        for number in range(self.config.layers):
+            states.append(self.layer(number, states[-1], states[-1], friends))
+        joined: Tensor = self.joined(states)
+        return joined
 
-        Of a sampled neighbourhood with the two counts, only the seeds are answered, (nodes_per_hop[0], outputs), and
-        each layer computes no more than they need.
+    def of_seeds(self, features: Tensor, edge_index: Tensor, hops: Hops) -> Tensor:
+        """Embeddings of the seeds of a sampled neighbourhood (seeds, outputs), as `forward`.
+
+        Each layer computes only what the seeds need: of features (n, inputs), as much as reaches them.
         """
         layers = self.config.layers
-        if nodes_per_hop is None or edges_per_hop is None:
-            nodes = [len(features)] * (layers + 1)
-            edges = [edge_index.shape[1]] * layers
-        else:
-            nodes, edges = list(accumulate(nodes_per_hop)), list(accumulate(edges_per_hop))
-        hidden, people = features, nodes[0]
-        heard = [features[:people]]
-        for layer in range(layers):
-            targets = nodes[layers - layer - 1]
-            used = edge_index[:, : edges[layers - layer - 1]]
-            hidden = self.layer(layer, hidden, hidden[:targets], neighbour_matrix(used, targets, len(hidden)))
-            heard.append(hidden[:people])
-        return self.joined(heard)
+        nodes, edges = list(accumulate(hops.nodes)), list(accumulate(hops.edges))
+        hidden, seeds = features, nodes[0]
+        states = [features[:seeds]]
+        for number in range(layers):
+            targets = nodes[layers - number - 1]
+            friends = neighbour_matrix(edge_index[:, : edges[layers - number - 1]], targets, len(hidden))
+            hidden = self.layer(number, hidden, hidden[:targets], friends)
+            states.append(hidden[:seeds])
+        return self.normalised(states)
 
-    def layer(self, layer: int, sources: Tensor, targets: Tensor, friends: Tensor) -> Tensor:
+    def layer(self, number: int, sources: Tensor, targets: Tensor, friends: Tensor) -> Tensor:
         """The next state (targets, hidden) from this one, `friends` being a CSR matrix (targets, sources)."""
-        hidden = self.norms[layer](functional.relu(self.convolutions[layer]((sources, targets), friends)))
+        hidden = self.norms[number](functional.relu(self.convolutions[number]((sources, targets), friends)))
         return functional.dropout(hidden, self.config.dropout, self.training)
 
-    def joined(self, heard: list[Tensor]) -> Tensor:
+    def normalised(self, states: list[Tensor]) -> Tensor:
         """Embeddings from the input and every layer's output."""
-        return functional.normalize(self.head(torch.cat(heard, dim=1)), dim=1)
+        return functional.normalize(self.joined(states), dim=1)
 
 
-def with_positions_of_the_placed(features: Tensor, graph: Graph, structural_columns: tuple[int, int]) -> Tensor:
+class _Convolution(SAGEConv):
+    """lin_r of the person's own state plus lin_l of the aggregate of the neighbours'."""
+
+    def __init__(self, width: int, config: GraphSageConfig) -> None:
+        kinds: dict[str, type[nn.Module] | None] = {"mean": None, "max": _Largest, "lstm": _Recurrent}
+        kind = kinds[config.aggregation]
+        super().__init__((width if kind is None else config.hidden, width), config.hidden)
+        self.aggregation = None if kind is None else kind(width, config)
+
+    def message_and_aggregate(self, friends: Tensor, x: tuple[Tensor, Tensor]) -> Tensor:
+        """(targets, d) of the sources' states x[0]."""
+        if self.aggregation is not None:
+            return self.aggregation(x[0], friends)  # type: ignore[no-any-return]
+        with torch.autocast(x[0].device.type, enabled=False):
+            return super().message_and_aggregate(friends, (x[0].float(), x[1]))  # type: ignore[no-any-return]
+
+
+class _Largest(nn.Module):
+    """The maximum over the neighbours, each passed through a linear map and a ReLU."""
+
+    def __init__(self, width: int, config: GraphSageConfig) -> None:
+        super().__init__()
+        self.pool = nn.Linear(width, config.hidden)
+
+    def forward(self, states: Tensor, friends: Tensor) -> Tensor:
+        """(targets, hidden) of states (sources, width)."""
+        return largest(functional.relu(self.pool(states)), friends)
+
+
+class _Recurrent(nn.Module):
+    """The last state of an LSTM that reads a few neighbours one after the other."""
+
+    def __init__(self, width: int, config: GraphSageConfig) -> None:
+        super().__init__()
+        self.narrow = nn.Linear(width, config.hidden)
+        self.lstm = nn.LSTM(config.hidden, config.hidden, batch_first=True)
+        self.most = config.neighbours
+
+    def forward(self, states: Tensor, friends: Tensor) -> Tensor:
+        """(targets, hidden) of states (sources, width), zero without neighbours."""
+        read = states.new_zeros((friends.shape[0], self.lstm.hidden_size))
+        people, drawn, counts = self._drawn(friends)
+        if not len(people):
+            return read
+        narrowed = self.narrow(states)
+        # gradients need all states at once; without them memory is bounded
+        for part in torch.arange(len(people), device=states.device).split(len(people) if self.training else _AT_ONCE):
+            hidden, _ = self.lstm(narrowed[drawn[part]])
+            last = hidden[torch.arange(len(part), device=states.device), counts[part] - 1]
+            read = read.index_copy(0, people[part], last.to(read.dtype))
+        return read
+
+    def _drawn(self, friends: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """People with neighbours (p,), the neighbours read (p, k), of which the first (p,) are meant."""
+        source, counts = friends.col_indices(), degrees(friends)
+        if self.training:
+            target = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
+            shuffled = torch.randperm(len(source), device=source.device)
+            source = source[shuffled][torch.argsort(target[shuffled], stable=True)]
+        starts = torch.cumsum(counts, 0) - counts
+        people = torch.nonzero(counts).squeeze(1)
+        starts, counts = starts[people], counts[people]
+        drawn = counts.clamp(max=self.most)
+        steps = torch.arange(int(drawn.max()) if len(drawn) else 0, device=counts.device)
+        places = torch.minimum(steps * counts[:, None] // drawn[:, None], counts[:, None] - 1)
+        return people, source[starts[:, None] + places], drawn
+
+
+def without_positions_of_the_friendless(features: Tensor, graph: Graph, structural_columns: tuple[int, int]) -> Tensor:
     """The features (n, f) with zeros in the structural columns of people without friends: they have no position."""
     placed = features.clone()
     start, end = structural_columns
@@ -115,52 +178,30 @@ def with_positions_of_the_placed(features: Tensor, graph: Graph, structural_colu
     return placed
 
 
-def neighbour_matrix(edge_index: Tensor, targets: int, sources: int) -> Tensor:
-    """The edges source → target (2, m) int64 as a CSR matrix of ones, (targets, sources).
-
-    A sparse product is four times as fast as gathering and scattering edge by edge.
-    """
-    source, target = edge_index[0], edge_index[1]
-    if target.numel() and bool((target[1:] < target[:-1]).any()):
-        target, order = torch.sort(target, stable=True)
-        source = source[order]
-    indptr = torch.zeros(targets + 1, dtype=torch.int64, device=target.device)
-    torch.cumsum(torch.bincount(target, minlength=targets), 0, out=indptr[1:])
-    return _csr(indptr, source, targets, sources)
-
-
 @torch.no_grad()
 def embed_everybody(model: GraphSage, features: Tensor, graph: Graph, *, batch: int = 65_536) -> Tensor:
-    """Embeddings (n, outputs) float32 of everybody from all their friends, on the CPU, rows L2-normalised.
+    """Embeddings (n, outputs) float32 of all users from all their friends, on the CPU, rows L2-normalised.
 
     Layer by layer over the whole graph, `batch` people at a time, so that memory is bounded by three states of
     (n, hidden) and nothing is computed twice. Equals `forward` over the whole graph of features in which people
-    without friends have zeros in the structural columns, whatever `features` says there.
+    without friends have zeros in the structural columns, whatever `features` holds there.
     """
     device = next(model.parameters()).device
     model.eval()
     indptr, indices = torch.from_numpy(graph.indptr), torch.from_numpy(graph.indices)
-    states = [with_positions_of_the_placed(features, graph, model.config.structural_columns).to(device)]
+    states = [without_positions_of_the_friendless(features, graph, model.config.structural_columns).to(device)]
     starts = range(0, graph.n, batch)
-    for layer in range(model.config.layers):
+    for number in range(model.config.layers):
         state = states[-1]
         rows = torch.empty((graph.n, model.config.hidden), device=device)
         for start in starts:
             end = min(start + batch, graph.n)
             bounds = indptr[start : end + 1]
             neighbours = indices[int(bounds[0]) : int(bounds[-1])].long().to(device)
-            friends = _csr((bounds - bounds[0]).to(device), neighbours, end - start, graph.n)
-            rows[start:end] = model.layer(layer, state, state[start:end], friends)
+            friends = csr_matrix((bounds - bounds[0]).to(device), neighbours, end - start, graph.n)
+            rows[start:end] = model.layer(number, state, state[start:end], friends)
         states.append(rows)
     embeddings = torch.empty((graph.n, model.config.outputs))
     for start in starts:
-        embeddings[start : start + batch] = model.joined([state[start : start + batch] for state in states]).cpu()
+        embeddings[start : start + batch] = model.normalised([state[start : start + batch] for state in states]).cpu()
     return embeddings
-
-
-def _csr(indptr: Tensor, indices: Tensor, rows: int, columns: int) -> Tensor:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state")
-        return torch.sparse_csr_tensor(
-            indptr, indices, torch.ones(len(indices), device=indices.device), (rows, columns), check_invariants=False
-        )

@@ -1,4 +1,4 @@
-"""Who somebody is, as columns that are learnt: for graphs whose profiles say little."""
+"""A user's identity as learned columns, for graphs with poor profiles."""
 
 from abc import ABC, abstractmethod
 from typing import Annotated, Literal
@@ -19,13 +19,13 @@ class _Config(BaseModel):
 
 
 class NoIdentityConfig(_Config):
-    """People are what is known of them."""
+    """No columns of their own for users."""
 
     name: Literal["none"] = "none"
 
 
 class LookupConfig(_Config):
-    """A row of a table for each person of the training."""
+    """A row of a table for each user of the training."""
 
     name: Literal["lookup"] = "lookup"
 
@@ -36,11 +36,11 @@ class LookupConfig(_Config):
     """rows beside that of the unknown; comes from the data"""
 
     unknown_share: float = Field(default=0.05, ge=0, lt=1)
-    """share of people who are taken for unknown in a training step, so that the row of the unknown is learnt"""
+    """share of users who count as unknown in a training step, so that the row of the unknown is learned"""
 
 
 class HashConfig(_Config):
-    """The mean of a few rows of a table that all people share, chosen by hashing."""
+    """The mean of a few rows of a table that all users share, chosen by hashing."""
 
     name: Literal["hash"] = "hash"
 
@@ -58,11 +58,11 @@ class HashConfig(_Config):
 
 
 IdentityConfig = Annotated[NoIdentityConfig | LookupConfig | HashConfig, Field(discriminator="name")]
-"""any identity encoding, told apart by `name`"""
+"""any identity encoding, discriminated by `name`"""
 
 
 class Identity(nn.Module, ABC):
-    """(n, width) float32 of keys (n,) int64, a hash of each person's user id; anybody's key is answered."""
+    """(n, width) float32 of keys (n,) int64, a hash of each user id; every key has columns."""
 
     width: int
 
@@ -71,7 +71,7 @@ class Identity(nn.Module, ABC):
         """The columns."""
 
     def know(self, keys: Tensor) -> None:
-        """Told once, before training, whose keys there are."""
+        """Called once, before training, with the keys of all users."""
 
 
 class NoIdentity(Identity):
@@ -116,7 +116,7 @@ class Lookup(Identity):
         return torch.where(self.known[at] == keys, at + 1, UNKNOWN)
 
     def forward(self, keys: Tensor) -> Tensor:
-        """As Identity.forward; in training some of the known are taken for unknown."""
+        """As Identity.forward; in training some of the known count as unknown."""
         rows = self.rows(keys)
         if self.training:
             forgotten = torch.rand(len(rows), device=rows.device) < self.config.unknown_share
@@ -128,7 +128,7 @@ class Lookup(Identity):
 class Hash(Identity):
     """Two people share all their rows about once in buckets^probes (Svenstrup, Hansen, Winther: Hash Embeddings 2017).
 
-    A newcomer's rows are chosen like anybody's, and hold what was learnt of others.
+    A new user's rows are chosen in the same way, and hold what was learned of others.
     """
 
     offsets: Tensor

@@ -1,13 +1,16 @@
-"""LightGCN: nothing but everybody's own vector, spread over the friendships."""
+"""LightGCN: each user's own vector, smoothed over the friendships."""
 
+import warnings
 from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch_geometric.nn import LGConv
+from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
 from models.networks.encoder import START_SCALE, Encoder, EncoderShape
-from models.networks.neighbours import spread
+from models.networks.neighbours import neighbour_matrix, remove_generated_sources
 
 
 class LightGcnConfig(EncoderShape):
@@ -20,15 +23,17 @@ class LightGcnConfig(EncoderShape):
 
 
 class LightGcn(Encoder):
-    """The mean of E, S E, ... S^layers E, where S = D^-1/2 A D^-1/2 (He and others 2020).
+    """The mean of E, S E, ... S^layers E, S = D^-1/2 A D^-1/2 (He and others 2020).
 
-    E is the input where it has the width of an embedding, as an identity's table of its own does, else a linear map of
-    it. There is nothing else to learn.
+    E is the input if it has the width of an embedding, as the table of an identity does, else a linear map of
+    it. There is nothing else to learn. S is applied by PyG's `LGConv`.
     """
 
     def __init__(self, config: LightGcnConfig) -> None:
         super().__init__()
         self.config = config
+        self.convolution = LGConv(normalize=False)
+        remove_generated_sources()
         same = config.inputs == config.outputs
         self.first: nn.Module = nn.Identity()
         if not same:
@@ -44,8 +49,12 @@ class LightGcn(Encoder):
     def raw(self, features: Tensor, edge_index: Tensor, edge_attributes: Tensor | None) -> Tensor:
         """As Encoder.raw; attributes of edges are not read."""
         state: Tensor = self.first(features)
-        total = state
-        for _ in range(self.config.layers):
-            state = spread(state, edge_index)
-            total = total + state
+        total, friends = state, neighbour_matrix(edge_index, len(state), len(state))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of torch, that CSR is in beta
+            friends, _ = gcn_norm(friends, None, len(state), improved=False, add_self_loops=False)
+        with torch.autocast(state.device.type, enabled=False):
+            for _ in range(self.config.layers):
+                state = self.convolution(state.float(), friends)
+                total = total + state
         return total / (self.config.layers + 1)

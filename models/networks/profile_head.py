@@ -1,4 +1,4 @@
-"""Telling what somebody's profile says from the embedding, made without that profile."""
+"""Predicting the columns of a user's profile from the embedding, which is made without that profile."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ from torch.nn import functional
 
 
 class ProfileTarget(BaseModel):
-    """One column that is told."""
+    """One column that is predicted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,13 +36,13 @@ class ProfileHead(nn.Module):
         scale = embeddings.shape[1] ** 0.5  # rows have length one
         return [linear(embeddings * scale) for linear in self.linears]
 
-    def loss(self, embeddings: Tensor, said: list[Tensor]) -> Tensor:
-        """The mean over columns of the cross-entropy, of embeddings (m, inputs) and what each person said.
+    def loss(self, embeddings: Tensor, labels: list[Tensor]) -> Tensor:
+        """The mean over columns of the cross-entropy, of embeddings (m, inputs) and each user's values.
 
-        `said` are by column (m,) int64 codes, -1 where nothing is said, or (m, values) of 0 and 1, all 0 where nothing.
+        `labels` are by column (m,) int64 codes, -1 if empty, or (m, values) of 0 and 1, all 0 if empty.
         """
         losses = [embeddings.sum() * 0]
-        for target, logits, wanted in zip(self.targets, self(embeddings), said, strict=True):
+        for target, logits, wanted in zip(self.targets, self(embeddings), labels, strict=True):
             if target.kind == "one":
                 known = wanted >= 0
                 if known.any():

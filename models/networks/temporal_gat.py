@@ -1,4 +1,4 @@
-"""Attention over weekly snapshots, and an LSTM over what each of them said."""
+"""Attention over weekly snapshots, and an LSTM over the states of each."""
 
 from typing import Literal
 
@@ -46,7 +46,7 @@ class TemporalGat(Encoder):
 
     All snapshots pass at once, as T copies of the people side by side; a snapshot holds the friendships made in its
     week, the first also all older ones. Without attributes of the edges there is one snapshot. The friendships of the
-    whole window pass through the same attention once more, so that what is not new is heard as well.
+    whole window pass through the same attention once more, so that older ones count as well.
     """
 
     def __init__(self, config: TemporalGatConfig) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from offline.compare.shared_split import LONGEST, SharedSplit, View
 from offline.compare.variants import Variant
 from offline.encoders.inputs import ProfileTargets
 from offline.encoders.resume import RunState
-from offline.encoders.trainer import Trained, train_encoder
+from offline.encoders.trainer import RunOutput, Trained, train_encoder
 from offline.encoders.training_step import embed
 from offline.fusion.config import DqnFusion, LinUcbFusion
 from offline.fusion.train import Fusion, train_fusion
@@ -117,16 +118,11 @@ class Runner:
             people=inputs.n,
             targets=targets.targets,
         )
+        output = RunOutput(
+            log, self.encoders / f"{variant.digest}-{seed}", lambda state: self.epoch_done(variant.name, state)
+        )
         return train_encoder(
-            inputs,
-            split.labels.pairs(),
-            shape,
-            training,
-            seed=seed,
-            targets=targets,
-            directory=self.encoders / f"{variant.digest}-{seed}",
-            log=log,
-            epoch_done=lambda state: self.epoch_done(variant.name, state),
+            replace(inputs, targets=targets), split.labels.pairs(), shape, training, seed=seed, output=output
         )
 
     def _embeddings(self, model: Embedder, variant: Variant, view: View) -> Floats:

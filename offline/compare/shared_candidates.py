@@ -18,7 +18,7 @@ from offline.compare.shared_split import SharedSplit, View
 from offline.features.temporal_graph import EdgeSplit
 from offline.fusion.candidate_lists import CandidateLists
 from offline.fusion.feedback import UNKNOWN, Outcome, logged
-from offline.night.candidates import build_candidates
+from offline.night.candidates import CandidateBuilder
 from offline.night.train import extra_splits, viewers_of
 from offline.ranker.training_lists import TrainingLists, training_lists
 from offline.snapshot.snapshot import Interactions
@@ -113,12 +113,11 @@ def _lists(split: SharedSplit, view: View, viewers: NDArray[np.int64], labels: G
         torch.manual_seed(0)
         encoder = GraphSage(shape)
     with torch.no_grad():
-        encoder.head.bias.zero_()
-        encoder.head.weight.zero_()
+        encoder.joined.linear.bias.zero_()
+        encoder.joined.linear.weight.zero_()
         width = min(carried[1] - carried[0], shape.outputs)
-        encoder.head.weight[:width, carried[0] : carried[0] + width] = torch.eye(width)
+        encoder.joined.linear.weight[:width, carried[0] : carried[0] + width] = torch.eye(width)
     config = split.config
-    candidates = build_candidates(
-        features, view.people, encoder, DEFAULT_PRERANK_WEIGHTS, viewers, directory, config.candidates, config.index
-    )
+    builder = CandidateBuilder(encoder, DEFAULT_PRERANK_WEIGHTS, config.candidates, config.index)
+    candidates = builder.build(features, view.people, viewers, directory)
     return training_lists(candidates.generator, viewers, labels, config.candidates.kept)

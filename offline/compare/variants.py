@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from models.errors import UsageError
 from models.networks.decoders import DecoderConfig, DotConfig
 from models.networks.embedder import EncoderConfig
+from models.networks.graphsage import GraphSageConfig
 from models.networks.identity import IdentityConfig, NoIdentityConfig
-from models.networks.sage import SageConfig
 from models.system.files import json_digest
 from offline.encoders.config import TrainingConfig
 from offline.encoders.inputs import PARTS, Part
@@ -25,7 +25,7 @@ class EncoderParts(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    encoder: EncoderConfig = SageConfig()
+    encoder: EncoderConfig = GraphSageConfig()
     """which encoder, and its shape"""
 
     identity: IdentityConfig = NoIdentityConfig()

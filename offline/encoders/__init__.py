@@ -1,1 +1,1 @@
-"""Training an encoder and embedding everybody with it. Imports features and below."""
+"""Training an encoder and embedding all users with it. Imports features and below."""

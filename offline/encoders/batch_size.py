@@ -1,4 +1,4 @@
-"""How large a step may be: found by counting what the backward pass would keep."""
+"""How large a step may be, by the bytes that its backward pass would keep."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 PEAK = 2.5
-"""what a step takes at most, as a multiple of what is kept for its backward pass: gradients and what comes between"""
+"""memory of a step at most, as a multiple of what is kept for its backward pass: gradients and temporaries too"""
 SMALLEST = 64
 
 

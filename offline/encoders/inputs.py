@@ -2,7 +2,8 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -29,12 +30,46 @@ EDGE_COLUMNS = ("log_weeks", "dated", "log_interactions_out", "log_interactions_
 """ln(1 + weeks since it was made), whether that is known, ln(1 + what the neighbour did to the person), and the other
 way round"""
 MOST_VALUES = 64
-"""values of a column that are told from embeddings: the most frequent"""
+"""values of a column that are predicted from embeddings: the most frequent"""
+
+
+@dataclass(frozen=True)
+class ProfileTargets:
+    """The profile columns that are predicted from embeddings, and every user's values in them."""
+
+    targets: tuple[ProfileTarget, ...]
+    labels: list[Tensor]
+    """by column (n,) int64 codes, -1 for an empty value, or (n, values) float32 of 0 and 1"""
+
+    @classmethod
+    def of(cls, profiles: Profiles) -> "ProfileTargets":
+        """The categorical and set columns, each with its most frequent values."""
+        targets, labels = list[ProfileTarget](), list[Tensor]()
+        for name, column in profiles.columns.items():
+            if not isinstance(column, CategoricalColumn | MultiColumn) or len(column.values) < 2:
+                continue
+            place, kept = _frequent(column.codes, len(column.values))
+            if isinstance(column, CategoricalColumn):
+                codes = np.where(column.codes >= 0, place[column.codes], -1)
+                targets.append(ProfileTarget(column=name, kind="one", values=kept))
+                labels.append(torch.from_numpy(codes.astype(np.int64)))
+            else:
+                rows, codes = np.repeat(np.arange(profiles.n), np.diff(column.indptr)), place[column.codes]
+                held = np.zeros((profiles.n, kept), np.float32)
+                held[rows[codes >= 0], codes[codes >= 0]] = 1
+                targets.append(ProfileTarget(column=name, kind="several", values=kept))
+                labels.append(torch.from_numpy(held))
+        return cls(tuple(targets), labels)
+
+    @classmethod
+    def none(cls) -> "ProfileTargets":
+        """No column."""
+        return cls((), [])
 
 
 @dataclass(frozen=True)
 class GraphInputs:
-    """Everybody as an encoder reads them; n people, m directed edges."""
+    """The users of a graph as an encoder reads them; n users, m directed edges."""
 
     graph: Graph
     features: Tensor
@@ -45,23 +80,31 @@ class GraphInputs:
     """first and one past the last of the columns that embeddings begin as"""
     keys: Tensor
     """(n,) int64: a hash of each person's id"""
-    edge_index: Tensor
-    """(2, m) int64, neighbour and person, sorted by person and then neighbour"""
-    edge_attributes: Tensor | None
-    """(m, 4) float32 of EDGE_COLUMNS; None where nothing is known of friendships but that they are"""
+    edge_attributes: Tensor | None = None
+    """(m, 4) float32 of EDGE_COLUMNS in the order of `edge_index`; None if friendships have none"""
+    targets: ProfileTargets = field(default_factory=ProfileTargets.none)
+    """profile columns to predict from embeddings"""
+    structural: tuple[int, int] = (0, 0)
+    """first and one past the last of the columns that come from the graph, which a new user has none of"""
 
     @property
     def n(self) -> int:
         return len(self.features)
 
+    @cached_property
+    def edge_index(self) -> Tensor:
+        """(2, m) int64, neighbour and person, sorted by person and then neighbour."""
+        return edges_of(self.graph).to(self.features.device)
+
     def to(self, device: torch.device) -> "GraphInputs":
         """The same on another device."""
+        if self.features.device == device:
+            return self
         attributes = self.edge_attributes
         return replace(
             self,
             features=self.features.to(device),
             keys=self.keys.to(device),
-            edge_index=self.edge_index.to(device),
             edge_attributes=None if attributes is None else attributes.to(device),
         )
 
@@ -89,16 +132,16 @@ def graph_inputs(
         profile=slice(0, of["profile"] if "profile" in chosen else 0),
         carried=(width - carried, width) if "spectrum" in chosen else (0, 0),
         keys=torch.from_numpy(keys),
-        edge_index=edges_of(graph_features.graph),
         edge_attributes=edge_attributes,
+        structural=(width - sum(of[part] for part in chosen if part in ("statistics", "spectrum")), width),
     )
 
 
 def edge_attributes(friendships: Friendships, interactions: Interactions, moment: int) -> Tensor | None:
     """(m, 4) float32 of EDGE_COLUMNS in the order of `edges_of`, as of a moment in seconds since 1970.
 
-    What was done at the moment or later is not counted. None where no friendship has a date and nobody did
-    anything, ever.
+    What was done at the moment or later is not counted. None if no friendship has a date and there are
+    no interactions.
     """
     graph, before = friendships.graph, interactions.at < moment
     if friendships.dates is None and not len(interactions.at):
@@ -130,42 +173,8 @@ def user_keys(vocabulary: Vocabulary) -> NDArray[np.int64]:
     return np.frombuffer(b"".join(hashes), dtype="<i8").astype(np.int64) & np.int64(2**63 - 1)
 
 
-@dataclass(frozen=True)
-class ProfileTargets:
-    """The columns that embeddings are asked for, and what each person said."""
-
-    targets: tuple[ProfileTarget, ...]
-    said: list[Tensor]
-    """by column (n,) int64 codes, -1 where nothing is said, or (n, values) float32 of 0 and 1"""
-
-    @classmethod
-    def of(cls, profiles: Profiles) -> "ProfileTargets":
-        """The categorical and set columns, each with its most frequent values."""
-        targets, said = list[ProfileTarget](), list[Tensor]()
-        for name, column in profiles.columns.items():
-            if not isinstance(column, CategoricalColumn | MultiColumn) or len(column.values) < 2:
-                continue
-            place, kept = _frequent(column.codes, len(column.values))
-            if isinstance(column, CategoricalColumn):
-                codes = np.where(column.codes >= 0, place[column.codes], -1)
-                targets.append(ProfileTarget(column=name, kind="one", values=kept))
-                said.append(torch.from_numpy(codes.astype(np.int64)))
-            else:
-                rows, codes = np.repeat(np.arange(profiles.n), np.diff(column.indptr)), place[column.codes]
-                held = np.zeros((profiles.n, kept), np.float32)
-                held[rows[codes >= 0], codes[codes >= 0]] = 1
-                targets.append(ProfileTarget(column=name, kind="several", values=kept))
-                said.append(torch.from_numpy(held))
-        return cls(tuple(targets), said)
-
-    @classmethod
-    def none(cls) -> "ProfileTargets":
-        """Nothing to be told."""
-        return cls((), [])
-
-
 def _frequent(codes: NDArray[np.int32], values: int) -> tuple[NDArray[np.int64], int]:
-    """Where each value stands among the most frequent, (values,) and -1 for the others, and how many these are."""
+    """Rank of each value by frequency, (values,), -1 for those past MOST_VALUES, and how many are kept."""
     times = np.bincount(codes[codes >= 0], minlength=values)
     best = np.argsort(-times, kind="stable")[:MOST_VALUES]
     place = np.full(values, -1, np.int64)

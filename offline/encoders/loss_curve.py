@@ -1,4 +1,4 @@
-"""What a run was like, epoch by epoch: history.json, and a picture where matplotlib is installed."""
+"""The history of a run, epoch by epoch: history.json, and a plot if matplotlib is installed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ PNG_NAME = "loss.png"
 
 
 def write_curve(directory: Path, history: Sequence[dict[str, float]]) -> None:
-    """Writes history.json, and loss.png where it can be drawn."""
+    """Writes history.json, and loss.png if it can be drawn."""
     files.write_json(directory / JSON_NAME, list(history))
     try:
         from matplotlib.figure import Figure

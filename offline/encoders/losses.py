@@ -1,4 +1,4 @@
-"""What GraphSAGE is told about a batch: which of its people are friends, and which must not count as strangers."""
+"""The losses of a batch: its pairs must score higher than its strangers, among whom known friends do not count."""
 
 import numba
 import numpy as np
@@ -21,8 +21,8 @@ def in_batch_loss(
     """Softmax cross-entropy of each pair's friend among all people of the batch, from both ends.
 
     `embeddings` (u, d) are of `people` (u,), each once; `pairs` (2, m) number into them. From each score the
-    logarithm of the chance to be in the batch is taken, or the popular would be pushed down for standing in every
-    batch (Bengio, Senécal 2008; Yi and others 2019). Of the other candidates those that are the anchor or a known
+    logarithm of the chance to be in the batch is subtracted: the popular are in every batch, and would be pushed
+    down (Bengio, Senécal 2008; Yi and others 2019). Of the other candidates those that are the anchor or a known
     friend of the anchor do not count.
     """
     anchors, friends = torch.cat([pairs[0], pairs[1]]), torch.cat([pairs[1], pairs[0]])
@@ -40,7 +40,7 @@ def random_negatives_loss(
     known: Graph,
     temperature: float,
 ) -> Tensor:
-    """Binary cross-entropy of each pair's scaled cosine; a negative that hits a known friendship or self is left out.
+    """Binary cross-entropy of each pair's scaled cosine; known friendships and self-pairs are no negatives.
 
     `labels` (m,) is 1 for a friendship and 0 for a random pair. The cosine is moved by a half, so that strangers
     (cosine about zero) are improbable rather than a coin's toss.

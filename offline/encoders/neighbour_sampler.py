@@ -1,6 +1,5 @@
 """Neighbourhoods of a few people, drawn from the whole graph by a compiled kernel behind PyG's `BaseSampler`."""
 
-import math
 from collections.abc import Sequence
 
 import numba
@@ -15,10 +14,10 @@ _WEYL = np.uint64(0x9E3779B97F4A7C15)
 
 
 class CsrNeighbourSampler(BaseSampler):
-    """Draws `fan_outs[hop]` neighbours of everybody reached, without replacement, for `NodeLoader` and `LinkLoader`.
+    """Draws `fan_outs[hop]` neighbours of every person reached, without replacement.
 
-    What a batch gets is a function of the seed and the people of the batch alone: not of the batches before it, nor
-    of the number of loader workers. Sampled edges run neighbour → person and are sorted by person, so that the
+    A neighbourhood is a function of the seed and the people of the batch alone: not of the batches before it, nor of
+    the number of loader workers. Sampled edges run neighbour → person and are sorted by person, so that the
     columns of `edge_index` are already in CSR order. A fan-out of -1 takes every neighbour. Each person is expanded
     once, in the hop in which they were first reached (Hamilton, Ying, Leskovec: Inductive Representation Learning on
     Large Graphs, 2017).
@@ -38,41 +37,18 @@ class CsrNeighbourSampler(BaseSampler):
             raise ValueError("this sampler draws from one graph at one time: pass no times and no further arguments")
         people = index.node.numpy()
         if len(np.unique(people)) < len(people):
-            raise ValueError("a person stands twice among the seeds: pass each once")
+            raise ValueError("a person is twice among the seeds: pass each once")
         output = self._sample(people, self._stream(people))
         output.metadata = (index.input_id, index.time)
         return output
 
     def sample_from_edges(self, index: EdgeSamplerInput, neg_sampling: NegativeSampling | None = None) -> SamplerOutput:
-        """The neighbourhood of both ends of each pair, with random pairs appended where `neg_sampling` asks for them.
-
-        Negatives are drawn uniformly or by the weights of `neg_sampling` and may hit a known pair by accident: who
-        computes the loss leaves those out. The metadata is what `LinkLoader` expects of either mode.
-        """
-        if index.time is not None:
-            raise ValueError("this sampler draws from one graph at one time: pass no times")
-        stream = self._stream(np.concatenate([index.row.numpy(), index.col.numpy()]))
-        generator = torch.Generator().manual_seed(int(stream >> np.uint64(1)))
-        source, target, label, positives = index.row, index.col, index.label, index.row.numel()
-        if neg_sampling is not None:
-            drawn = math.ceil(positives * neg_sampling.amount)
-            if neg_sampling.is_binary():
-                source = torch.cat([source, self._random_people(drawn, neg_sampling.src_weight, generator)])
-                label = torch.ones(positives) if label is None else label
-                label = torch.cat([label, label.new_zeros((drawn, *label.shape[1:]))])
-            target = torch.cat([target, self._random_people(drawn, neg_sampling.dst_weight, generator)])
-        people, places = torch.cat([source, target]).unique(return_inverse=True)
-        output = self._sample(people.numpy(), stream)
-        if neg_sampling is not None and neg_sampling.is_triplet():
-            negatives = places[2 * positives :].view(positives, -1).squeeze(-1)
-            output.metadata = (index.input_id, places[:positives], places[positives : 2 * positives], negatives, None)
-        else:
-            output.metadata = (index.input_id, places.view(2, -1), label, None)
-        return output
+        """Not offered: a training step draws its pairs itself, and the neighbourhood of the people in them."""
+        raise NotImplementedError("sample from the people of the pairs by sample_from_nodes")
 
     def _sample(self, people: NDArray[np.int64], stream: np.uint64) -> SamplerOutput:
         if len(people) and not 0 <= people.min() <= people.max() < self.graph.n:
-            raise IndexError(f"rows {people.min()} to {people.max()} asked for in a graph of {self.graph.n}")
+            raise IndexError(f"rows {people.min()} to {people.max()} do not exist in a graph of {self.graph.n}")
         node, row, col, nodes_per_hop, edges_per_hop = _sample_hops(
             self.graph.indptr, self.graph.indices, people.astype(np.int64), self.fan_outs, stream, self._place
         )
@@ -87,11 +63,6 @@ class CsrNeighbourSampler(BaseSampler):
 
     def _stream(self, people: NDArray[np.int64]) -> np.uint64:
         return np.uint64(_fingerprint(people.astype(np.int64), np.uint64(self.seed)))
-
-    def _random_people(self, count: int, weight: torch.Tensor | None, generator: torch.Generator) -> torch.Tensor:
-        if weight is None:
-            return torch.randint(self.graph.n, (count,), generator=generator)
-        return torch.multinomial(weight, count, replacement=True, generator=generator)
 
 
 @numba.njit(cache=True)
@@ -127,12 +98,14 @@ def _sample_hops(indptr, indices, seeds, fan_outs, stream, place):  # type: igno
     nodes_per_hop[0] = nodes
     state = stream
     for hop in range(hops):
+        # room for all edges and people of the hop
         fan_out, end = fan_outs[hop], nodes
         room = np.int64(0)
         for local in range(begin, end):
             degree = indptr[node[local] + 1] - indptr[node[local]]
             room += degree if fan_out < 0 else min(degree, fan_out)
         row, col, node = _grown(row, edges, room), _grown(col, edges, room), _grown(node, nodes, room)
+        # neighbours of each person reached by the hop before
         first_edge = edges
         for local in range(begin, end):
             start = indptr[node[local]]
@@ -151,6 +124,7 @@ def _sample_hops(indptr, indices, seeds, fan_outs, stream, place):  # type: igno
                 row[edges] = chosen
                 col[edges] = local
                 edges += 1
+            # people reached for the first time get the next number
             for edge in range(edges - taken, edges):
                 neighbour = indices[start + row[edge]]
                 if place[neighbour] < 0:

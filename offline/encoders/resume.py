@@ -1,4 +1,4 @@
-"""Where a run stands after an epoch, as one file from which it goes on bit for bit."""
+"""The state of a run after an epoch, as one file from which it resumes bit for bit."""
 
 import json
 from dataclasses import dataclass, field
@@ -44,7 +44,7 @@ class RunState:
     def save(
         self, directory: Path, run: str, model: nn.Module, optimiser: Optimizer, schedule: ReduceLROnPlateau
     ) -> None:
-        """Writes the state, whole or not at all; `run` says of what, so that no other run resumes from it."""
+        """Writes the state, whole or not at all; `run` identifies it, so that no other run resumes from it."""
         tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
         tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
         for number, moments in optimiser.state_dict()["state"].items():
@@ -59,9 +59,9 @@ class RunState:
     def resume(
         cls, directory: Path, run: str, model: nn.Module, optimiser: Optimizer, schedule: ReduceLROnPlateau
     ) -> "RunState | None":
-        """The state of this very run, put into model, optimiser and schedule; None where there is none.
+        """The state of this run, loaded into model, optimiser and schedule; None if there is none.
 
-        A file that does not read back counts as none: the run begins anew.
+        A file that cannot be read counts as none: the run begins again.
         """
         path = directory / FILE_NAME
         if not path.exists():

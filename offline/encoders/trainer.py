@@ -1,4 +1,4 @@
-"""The one trainer: any encoder, identity and heads, with checkpoints and a resume that changes nothing."""
+"""The trainer of every encoder, with any identity and heads; a resumed run gives the weights of a whole one."""
 
 import copy
 import hashlib
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from structlog.typing import FilteringBoundLogger
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from models.graph import Graph
 from models.networks import checkpoint
 from models.networks.embedder import Embedder, EmbedderConfig
 from models.system import files
@@ -28,18 +27,23 @@ from offline.encoders.device import (
     free_bytes,
     synchronise,
 )
-from offline.encoders.inputs import GraphInputs, ProfileTargets
+from offline.encoders.inputs import GraphInputs
+from offline.encoders.labels import Labels, Rows
 from offline.encoders.loss_curve import write_curve
 from offline.encoders.resume import RunState
-from offline.encoders.train_graphsage import refuse_leaks
-from offline.encoders.training_step import Steps, embed
+from offline.encoders.training_step import Steps
 from offline.encoders.validation import HeldOutRanking
 
-MOST_VALIDATED = 2_000
-"""friendships kept for stopping, at most"""
 
-Rows = NDArray[np.int64]
-EpochDone = Callable[[RunState], None]
+@dataclass(frozen=True)
+class RunOutput:
+    """What a run reports to, and the directory that it writes."""
+
+    log: FilteringBoundLogger
+    directory: Path | None = None
+    """takes the checkpoints best, last and epoch-N, the loss curve, and the state that a killed run resumes from"""
+    epoch_done: Callable[[RunState], None] = lambda state: None
+    """called after each epoch"""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Trained:
     batch_pairs: int
     """friendships of a step"""
     memory_mb: float
-    """what a step keeps for its backward pass, beside weights, gradients and moments; on CUDA the most allocated"""
+    """what a step keeps for its backward pass, beside weights, gradients and moments; on CUDA the peak allocation"""
     device: str
     """what it was trained on"""
 
@@ -68,60 +72,44 @@ def train_encoder(
     config: TrainingConfig,
     *,
     seed: int,
-    targets: ProfileTargets | None = None,
-    directory: Path | None = None,
-    log: FilteringBoundLogger,
-    epoch_done: EpochDone = lambda state: None,
+    output: RunOutput,
 ) -> Trained:
     """An embedder that ranks the friends named by `labels`, two (m,), high.
 
-    `inputs` are the features and the graph that messages pass over, which hold none of these friendships: ValueError
-    where they do. In `directory`, where given, stand the checkpoints best, last and epoch-N, the loss curve, and the
-    state that a killed run of the same arguments resumes from. On one thread of a CPU the same arguments give the same
-    weights, resumed or not. `epoch_done` is called after each epoch.
+    `inputs` are the features and the graph that messages pass over. Training stops by steps or by validation, never by
+    the clock: on one thread of a CPU the same arguments give the same weights, resumed or not. Raises ValueError if a
+    label is an edge of the graph.
     """
-    left, right = (np.asarray(side, dtype=np.int64) for side in labels)
-    refuse_leaks(inputs.graph, left, right)
+    parts = Labels.split(inputs.graph, labels, config.validation_share, config.labels, seed)
     device = chosen_device(config.device)
-    if directory is not None:
-        directory.mkdir(parents=True, exist_ok=True)
+    if output.directory is not None:
+        output.directory.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         model = Embedder(shape)
         model.identity.know(inputs.keys)
-        run = _Run(inputs, (left, right), model.to(device), config, seed, targets or ProfileTargets.none(), log)
-        return run.finished(directory, epoch_done)
+        return _Run(inputs, parts, model.to(device), config, seed, output).finished()
 
 
 class _Run:
+    """One training run: what its epochs share."""
+
     def __init__(
         self,
         inputs: GraphInputs,
-        labels: tuple[Rows, Rows],
+        labels: Labels,
         model: Embedder,
         config: TrainingConfig,
         seed: int,
-        targets: ProfileTargets,
-        log: FilteringBoundLogger,
+        output: RunOutput,
     ) -> None:
-        self.model, self.config, self.seed, self.log = model, config, seed, log
+        self.model, self.config, self.seed, self.output, self.log = model, config, seed, output, output.log
         self.device = next(model.parameters()).device
-        self.digest = _digest(inputs, labels, model.config, config, seed)
-        left, right = labels
-        order = np.random.default_rng(seed).permutation(len(left))
-        kept = max(min(round(len(left) * config.validation_share), MOST_VALIDATED, len(left) - 1), 0)
-        trained = left[order[kept:]], right[order[kept:]]
-        whole = _joined(inputs.graph, left, right)
-        held_out = left[order[:kept]], right[order[:kept]]
-        self.ranking = HeldOutRanking(whole, held_out, seed=seed)
-        # pairs kept for validation count as strangers, like every friendship to come
-        known = _joined(inputs.graph, *trained)
-        if config.labels == "all":
-            trained = tuple(side.astype(np.int64) for side in known.pairs())  # type: ignore[assignment]
-        self.inputs = inputs.to(self.device)
-        learning = compiled(model.learning, self.device, config.compile, config.max_steps, log)
-        self.steps = Steps(model, learning, self.inputs, *trained, known, config, targets, seed)
-        self.pairs = len(trained[0])
+        self.described = inputs, labels
+        self.ranking = HeldOutRanking(labels.whole, labels.held_out, seed=seed)
+        learning = compiled(model.learning, self.device, config.compile, config.max_steps, self.log)
+        self.steps = Steps(model, learning, inputs.to(self.device), labels, config, seed)
+        self.pairs = len(labels.training[0])
         self.optimiser = torch.optim.AdamW(
             model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
@@ -134,15 +122,18 @@ class _Run:
             threshold=1e-4,
         )
 
-    def finished(self, directory: Path | None, epoch_done: EpochDone) -> Trained:
-        """The run to its end, from where it stands."""
-        state = None
+    def finished(self) -> Trained:
+        """The run to its end, resumed if `directory` holds its state."""
+        directory, run, state = self.output.directory, "", None
         if directory is not None:
-            state = RunState.resume(directory, self.digest, self.model, self.optimiser, self.schedule)
+            run = _digest(*self.described, self.model.config, self.config, self.seed)
+            state = RunState.resume(directory, run, self.model, self.optimiser, self.schedule)
         if state is None:
             state = RunState()
         elif not state.ended:
             self.log.info("training_resumed", epoch=state.epoch)
+
+        # epochs
         if not self.pairs:
             self.log.warning("encoder_untrained", reason="no friendship to learn from")
             state.ended, state.best = True, copy.deepcopy(self.model.state_dict())
@@ -153,10 +144,12 @@ class _Run:
             self._epoch(state)
             if directory is not None:
                 if state.ended or time.monotonic() - saved >= self.config.state_every_s:
-                    state.save(directory, self.digest, self.model, self.optimiser, self.schedule)
+                    state.save(directory, run, self.model, self.optimiser, self.schedule)
                     saved = time.monotonic()
                 self._checkpoints(directory, state)
-            epoch_done(state)
+            self.output.epoch_done(state)
+
+        # the best weights
         self.model.load_state_dict(state.best)
         metrics = state.best_metrics
         if directory is not None:
@@ -168,39 +161,53 @@ class _Run:
 
     def _epoch(self, state: RunState) -> None:
         begun, config = time.monotonic(), self.config
+        # training
         torch.manual_seed(_seed(self.seed, state.epoch))
         random = np.random.default_rng([self.seed, state.epoch])
         order = random.permutation(self.pairs)
-        batch = state.batch_pairs
-        steps = min(max(math.ceil(self.pairs / batch), config.least_steps), config.max_steps - state.step)
+        batch, (per_epoch, total) = state.batch_pairs, self._plan(state.batch_pairs)
+        steps = min(per_epoch, total - state.step)
         order = np.tile(order, math.ceil(steps * batch / self.pairs))
         self.model.train()
         sums: dict[str, float] = {}
-        for start in range(0, steps * batch, batch):
+        for number, start in enumerate(range(0, steps * batch, batch), state.step):
+            if config.schedule == "cosine":
+                for group in self.optimiser.param_groups:
+                    group["lr"] = config.learning_rate * _cosine(number, total)
             for name, value in self._step(np.unique(order[start : start + batch])).items():
                 sums[name] = sums.get(name, 0.0) + value / steps
         state.step, state.epoch = state.step + steps, state.epoch + 1
-        told = {f"loss_{name}": value for name, value in sums.items()} | {"loss": sum(sums.values())}
-        told |= self.ranking.metrics(embed(self.model, self.inputs)[torch.from_numpy(self.ranking.people)])
+
+        # validation
+        line = {f"loss_{name}": value for name, value in sums.items()} | {"loss": sum(sums.values())}
+        line |= self.ranking.metrics(self.steps.embed(self.ranking.people))
         rate = self.optimiser.param_groups[0]["lr"]
-        worth = told.get("gain", -told["loss"]) if self.steps.needs_labels else -told["loss"]
-        told |= {"worth": worth, "learning_rate": rate}
-        self.schedule.step(worth)
+        worth = line.get("gain", -line["loss"]) if self.steps.needs_labels else -line["loss"]
+        line |= {"worth": worth, "learning_rate": rate}
+        if config.schedule == "plateau":
+            self.schedule.step(worth)
+        synchronise(self.device)
+        state.seconds += time.monotonic() - begun
+        line = {"epoch": float(state.epoch), "step": float(state.step), "seconds": state.seconds, **line}
+        state.history.append(line)
+        self.log.debug("epoch", **{name: round(value, 4) for name, value in line.items()})
+
+        # the best so far, and whether to stop
         state.since_best += 1
         best = state.best_metrics
         better = not best or worth > best["worth"]
-        if better or (worth == best["worth"] and told["loss"] < best["loss"]):
-            state.best_metrics = {"epoch": float(state.epoch), **told}
+        if better or (worth == best["worth"] and line["loss"] < best["loss"]):
+            state.best_metrics = line
             state.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
         state.since_best = 0 if better else state.since_best
-        state.ended = (
-            state.epoch >= config.epochs or state.step >= config.max_steps or state.since_best >= config.patience
-        )
-        synchronise(self.device)
-        state.seconds += time.monotonic() - begun
-        line = {"epoch": float(state.epoch), "step": float(state.step), "seconds": state.seconds, **told}
-        state.history.append(line)
-        self.log.debug("epoch", **{name: round(value, 4) for name, value in line.items()})
+        state.ended = state.step >= total or state.since_best >= config.patience
+
+    def _plan(self, batch: int) -> tuple[int, int]:
+        """Steps of an epoch, and of the whole run at most."""
+        config = self.config
+        a_pass = max(math.ceil(self.pairs / batch), config.least_steps)
+        total = min(config.max_steps, config.epochs * a_pass)
+        return (a_pass if config.evaluations is None else max(total // config.evaluations, 1)), total
 
     def _step(self, at: Rows) -> dict[str, float]:
         with autocast(self.device, self.config.mixed_precision):
@@ -213,7 +220,7 @@ class _Run:
         return {name: value.item() for name, value in losses.items()}
 
     def _batch_pairs(self) -> int:
-        """Friendships of a step: as told, or as many as the memory holds."""
+        """Friendships of a step: as configured, or as many as fit the memory."""
         if self.config.batch_pairs != "probe":
             return min(self.config.batch_pairs, max(self.pairs, 1))
         budget = int(free_bytes(self.device) * self.config.memory_share)
@@ -246,15 +253,13 @@ def load_encoder(path: Path) -> Embedder:
     return cast("Embedder", checkpoint.load(path).model)
 
 
-def _digest(
-    inputs: GraphInputs, labels: tuple[Rows, Rows], shape: EmbedderConfig, config: TrainingConfig, seed: int
-) -> str:
-    """What decides every weight, as one string."""
+def _digest(inputs: GraphInputs, labels: Labels, shape: EmbedderConfig, config: TrainingConfig, seed: int) -> str:
+    """A digest of everything that decides the weights."""
     mark = hashlib.sha256()
     attributes = [] if inputs.edge_attributes is None else [inputs.edge_attributes]
     for tensor in (inputs.features, inputs.keys, inputs.edge_index, *attributes):
         mark.update(tensor.contiguous().numpy().tobytes())
-    for side in labels:
+    for side in (*labels.training, *labels.held_out):
         mark.update(np.ascontiguousarray(side).tobytes())
     learning = config.model_dump(mode="json", exclude={"checkpoint_every", "state_every_s"})
     content = {"shape": shape.model_dump(mode="json"), "training": learning, "seed": seed, "data": mark.hexdigest()}
@@ -262,11 +267,10 @@ def _digest(
 
 
 def _seed(seed: int, epoch: int) -> int:
-    """Of everything random in an epoch, so that a resumed run needs no state of a generator."""
+    """The seed of an epoch, so that a resumed run needs no state of a generator."""
     return int.from_bytes(hashlib.blake2b(f"{seed} {epoch}".encode(), digest_size=7).digest(), "little")
 
 
-def _joined(graph: Graph, left: Rows, right: Rows) -> Graph:
-    """The graph with these pairs added."""
-    first, second = graph.pairs()
-    return Graph.from_pairs(graph.n, np.concatenate([first, left]), np.concatenate([second, right]))
+def _cosine(step: int, steps: int) -> float:
+    """What the highest learning rate is multiplied by: it rises over a twentieth of the steps, and falls to zero."""
+    return min(1.0, (step + 1) / max(1, steps // 20)) * 0.5 * (1 + math.cos(math.pi * step / steps))

@@ -1,6 +1,7 @@
-"""The loss of one training step, whatever the encoder, its heads, and how the people of a step are chosen."""
+"""The loss of one training step, for every encoder and head, over the whole graph or sampled neighbourhoods."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -9,115 +10,166 @@ from torch import Tensor
 from torch.nn import functional
 from torch_geometric.sampler import NodeSamplerInput
 
-from models.graph import Graph
 from models.networks.decoders import MlpDecoder
 from models.networks.embedder import Embedder
+from models.networks.graphsage import GraphSage, Hops
 from offline.encoders.config import TrainingConfig
-from offline.encoders.inputs import GraphInputs, ProfileTargets
-from offline.encoders.losses import in_batch_loss, log_inclusion
+from offline.encoders.inputs import GraphInputs
+from offline.encoders.labels import Labels, Rows
+from offline.encoders.losses import in_batch_loss, log_inclusion, random_negatives_loss
 from offline.encoders.neighbour_sampler import CsrNeighbourSampler
 
-Rows = NDArray[np.int64]
+_VALIDATED_AT_ONCE = 2_048
+"""people whose sampled neighbourhoods are embedded at once"""
+
 Learning = Callable[..., tuple[Tensor, Tensor | None]]
 
 
-class Steps:
-    """What the steps of a run share.
+@dataclass(frozen=True)
+class _Part:
+    """The people and friendships that a step reads: the whole graph, or a sampled neighbourhood."""
 
-    `left` and `right` (m,) are the friendships to learn; `learning` is the model's method of that name, or the same
-    compiled. Of the other people of a step, friends known from `known` count as no strangers.
-    """
+    features: Tensor
+    keys: Tensor
+    edge_index: Tensor
+    edge_attributes: Tensor | None
+    rows: Tensor | None = None
+    """(u,) rows of these people, the seeds first; None: all people"""
+    hops: Hops | None = None
+    """the order of a sampled neighbourhood, for an encoder that reads it"""
+
+
+class Steps:
+    """What the steps of a run share; `learning` is the model's method of that name, or the same compiled."""
 
     def __init__(
         self,
         model: Embedder,
         learning: Learning,
         inputs: GraphInputs,
-        left: Rows,
-        right: Rows,
-        known: Graph,
+        labels: Labels,
         config: TrainingConfig,
-        targets: ProfileTargets,
         seed: int,
     ) -> None:
         self.model, self.learning, self.inputs, self.config = model, learning, inputs, config
-        self.left, self.right, self.known = left, right, known
+        (self.left, self.right), self.known = labels.training, labels.known
         self.device = inputs.features.device
-        self.said = [one.to(self.device) for one in targets.said]
-        self.tells_profiles = bool(self.said) and config.profile_weight > 0 and inputs.profile.stop > 0
+        self.profile_labels = [one.to(self.device) for one in inputs.targets.labels]
+        self.predicts_profiles = bool(self.profile_labels) and config.profile_weight > 0 and inputs.profile.stop > 0
         self.needs_labels = model.encoder.needs_labels
+        self.reads_hops = isinstance(model.encoder, GraphSage)
         self.sampler = None
         if config.fan_outs:
             self.sampler = CsrNeighbourSampler(inputs.graph, config.fan_outs, seed=seed)
-            neighbour, person = inputs.edge_index.cpu().numpy()
-            self._edges = person * inputs.n + neighbour
+            if inputs.edge_attributes is not None:
+                neighbour, person = inputs.edge_index.cpu().numpy()
+                self._edges = person * inputs.n + neighbour
 
     def batch(self, pairs: int) -> None:
-        """Says how many friendships a step has."""
+        """Sets how many friendships a step has."""
         logs = log_inclusion(self.left, self.right, self.inputs.n, pairs)
         self.log_inclusion = logs.to(self.device)
 
     def losses(self, at: NDArray[np.int64]) -> dict[str, Tensor]:
         """By part the weighted loss of the friendships at these places; their sum is to be lowered."""
-        left, right = self.left[at], self.right[at]
-        people, places = np.unique(np.concatenate([left, right]), return_inverse=True)
+        # the pairs of the step and the people in them
+        sides, labels = np.stack([self.left[at], self.right[at]]), np.ones(len(at), np.float32)
+        if self.config.loss == "random_negatives":
+            drawn = torch.randint(self.inputs.n, (2, len(at) * self.config.negatives_per_pair)).numpy()
+            sides, labels = np.concatenate([sides, drawn], axis=1), np.append(labels, np.zeros(drawn.shape[1], "f4"))
+        people, places = np.unique(sides, return_inverse=True)
         pairs = torch.from_numpy(places.reshape(2, -1)).to(self.device)
+
+        # their embeddings, some as new users and some with their profile masked
         part, seeds = self._part(people)
-        masked = None
-        if self.tells_profiles:
+        part, masked = self._with_newcomers(part, seeds), None
+        if self.predicts_profiles:
             masked = torch.rand(len(part.features), device=self.device) < self.config.masked_share
             hidden = part.features.clone()
-            hidden[masked, part.profile] = 0
-            part_features = hidden
-        else:
-            part_features = part.features
-        embeddings, own = self.learning(part_features, part.keys, part.edge_index, part.edge_attributes)
+            hidden[masked, self.inputs.profile] = 0
+            part = replace(part, features=hidden)
+        read = part.features, part.keys, part.edge_index, part.edge_attributes
+        embeddings, own = self.learning(*read) if part.hops is None else self.learning(*read, part.hops)
         embeddings = embeddings.float()
-        told: dict[str, Tensor] = {}
-        if own is not None:
-            told["own"] = own.float()
-        if self.needs_labels:
-            of_people = embeddings[seeds]
-            told["links"] = self.config.link_weight * in_batch_loss(
-                of_people, pairs, people, self.known, self.log_inclusion, self.config.temperature
-            )
-            if isinstance(self.model.decoder, MlpDecoder):
-                told["decoder"] = self._decoder_loss(self.model.decoder, of_people, pairs, people)
-        if masked is not None:
-            told["profile"] = self.config.profile_weight * self._profile_loss(embeddings, masked, part, seeds)
-        return told
 
-    def _part(self, people: Rows) -> tuple[GraphInputs, Tensor]:
-        """The graph that a step looks at, and where in it these people stand."""
+        # what is to be lowered
+        losses: dict[str, Tensor] = {}
+        if own is not None:
+            losses["own"] = own.float()
+        if self.needs_labels:
+            of_people, temperature = embeddings[seeds], self.config.temperature
+            if self.config.loss == "in_batch":
+                loss = in_batch_loss(of_people, pairs, people, self.known, self.log_inclusion, temperature)
+            else:
+                wanted = torch.from_numpy(labels).to(self.device)
+                loss = random_negatives_loss(of_people, pairs, wanted, people, self.known, temperature)
+            losses["links"] = self.config.link_weight * loss
+            if isinstance(self.model.decoder, MlpDecoder):
+                losses["decoder"] = self._decoder_loss(self.model.decoder, of_people, pairs[:, : len(at)], people)
+        if masked is not None:
+            losses["profile"] = self.config.profile_weight * self._profile_loss(embeddings, masked, part, seeds)
+        return losses
+
+    @torch.no_grad()
+    def embed(self, people: Rows) -> Tensor:
+        """Embeddings (p, outputs) float32 of these people, on the CPU; from sampled neighbourhoods if steps are."""
         if self.sampler is None:
-            return self.inputs, torch.from_numpy(people).to(self.device)
+            return embed(self.model, self.inputs)[torch.from_numpy(people)]
+        self.model.eval()
+        made = []
+        for start in range(0, len(people), _VALIDATED_AT_ONCE):
+            part, seeds = self._part(people[start : start + _VALIDATED_AT_ONCE])
+            read = part.features, part.keys, part.edge_index, part.edge_attributes
+            embeddings = self.model(*read)[seeds] if part.hops is None else self.model.learning(*read, part.hops)[0]
+            made.append(embeddings.float().cpu())
+        return torch.cat(made)
+
+    def _part(self, people: Rows) -> tuple[_Part, Tensor]:
+        """The graph that a step reads, and the places of these people in it."""
+        whole = self.inputs
+        if self.sampler is None:
+            part = _Part(whole.features, whole.keys, whole.edge_index, whole.edge_attributes)
+            return part, torch.from_numpy(people).to(self.device)
         drawn = self.sampler.sample_from_nodes(NodeSamplerInput(input_id=None, node=torch.from_numpy(people)))
-        whole, attributes = self.inputs, self.inputs.edge_attributes
-        nodes: Tensor = drawn.node
-        edge_index = torch.stack([drawn.row, drawn.col])
+        edge_index, attributes = torch.stack([drawn.row, drawn.col]), whole.edge_attributes
         if attributes is not None:
-            wanted = nodes[edge_index[1]].numpy() * whole.n + nodes[edge_index[0]].numpy()
+            wanted = drawn.node[edge_index[1]].numpy() * whole.n + drawn.node[edge_index[0]].numpy()
             attributes = attributes[torch.from_numpy(np.searchsorted(self._edges, wanted)).to(self.device)]
-        self._nodes = nodes.to(self.device)
-        part = GraphInputs(
-            graph=whole.graph,
-            features=whole.features[self._nodes],
-            profile=whole.profile,
-            carried=whole.carried,
-            keys=whole.keys[self._nodes],
+        rows = drawn.node.to(self.device)
+        part = _Part(
+            features=whole.features[rows],
+            keys=whole.keys[rows],
             edge_index=edge_index.to(self.device),
             edge_attributes=attributes,
+            rows=rows,
+            hops=Hops(drawn.num_sampled_nodes, drawn.num_sampled_edges) if self.reads_hops else None,
         )
         return part, torch.arange(len(people), device=self.device)
 
-    def _profile_loss(self, embeddings: Tensor, masked: Tensor, part: GraphInputs, seeds: Tensor) -> Tensor:
-        """What masked people are told to say; of a sampled step those alone whose friends were drawn."""
-        if self.sampler is None:
-            sampled_viewers = rows = torch.nonzero(masked).squeeze(1)
+    def _with_newcomers(self, part: _Part, seeds: Tensor) -> _Part:
+        """The part in which a random share of the seeds has neither friends nor columns that come from the graph."""
+        if not self.config.newcomer_share:
+            return part
+        chosen = torch.zeros(len(part.features), dtype=torch.bool, device=self.device)
+        chosen[seeds] = torch.rand(len(seeds), device=self.device) < self.config.newcomer_share
+        features, kept = part.features.clone(), ~chosen[part.edge_index[1]]
+        start, end = self.inputs.structural
+        features[chosen, start:end] = 0
+        hops = part.hops
+        if hops is not None:  # friends of seeds are drawn in the first hop
+            hops = Hops(hops.nodes, [int(kept[: hops.edges[0]].sum()), *hops.edges[1:]])
+        attributes = None if part.edge_attributes is None else part.edge_attributes[kept]
+        edge_index = part.edge_index[:, kept]
+        return replace(part, features=features, edge_index=edge_index, edge_attributes=attributes, hops=hops)
+
+    def _profile_loss(self, embeddings: Tensor, masked: Tensor, part: _Part, seeds: Tensor) -> Tensor:
+        """The loss of masked people's profiles; in a sampled step only of its seeds, whose friends were drawn."""
+        if part.rows is None:
+            places = rows = torch.nonzero(masked).squeeze(1)
         else:
-            sampled_viewers = seeds[masked[seeds]]
-            rows = self._nodes[sampled_viewers]
-        return self.model.profile_head.loss(embeddings[sampled_viewers], [one[rows] for one in self.said])
+            places = seeds[masked[seeds]]
+            rows = part.rows[places]
+        return self.model.profile_head.loss(embeddings[places], [one[rows] for one in self.profile_labels])
 
     def _decoder_loss(self, decoder: MlpDecoder, embeddings: Tensor, pairs: Tensor, people: Rows) -> Tensor:
         """Softmax of each friend among people drawn from the step, known friends left out."""
@@ -135,7 +187,7 @@ class Steps:
 
 @torch.no_grad()
 def embed(model: Embedder, inputs: GraphInputs) -> Tensor:
-    """Embeddings (n, outputs) float32 of everybody, on the CPU, rows L2-normalised."""
+    """Embeddings (n, outputs) float32 of all people, on the CPU, rows L2-normalised."""
     model.eval()
     device = next(model.parameters()).device
     inputs = inputs.to(device)

@@ -1,4 +1,4 @@
-"""How well embeddings rank friendships that nothing was trained on, cheaply enough to ask often."""
+"""How well embeddings rank friendships that were not trained on, fast enough for every epoch."""
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ class HeldOutRanking:
         self._shares = 1.0 / np.maximum(known.degrees[left], 1)
         drawn = np.random.default_rng(seed).permutation(known.n)[:candidates]
         self.people = np.unique(np.concatenate([left, right, drawn]))
-        """(p,) int64, whose embeddings are asked for"""
+        """(p,) int64 rows of the people whose embeddings are needed"""
         self._anchors, self._friends = np.searchsorted(self.people, left), np.searchsorted(self.people, right)
         self._known = known
 

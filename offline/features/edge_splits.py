@@ -1,4 +1,4 @@
-"""Hiding a part of the friendships, to train on or to judge by."""
+"""Hiding a part of the friendships, to train or to evaluate on."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,18 +6,18 @@ from numpy.typing import NDArray
 from models.graph import Graph
 
 WIDEST = 2.0
-"""a window may hold at most this many times the share asked for, and at least that part of it; dates too coarse for
-that say nothing of an order"""
+"""a window may hold at most this many times the wanted share, and at least that part of it; coarser dates give no
+order"""
 
 
 def hide(graph: Graph, created_at: NDArray[np.int64] | None, share: float, seed: int = 0) -> tuple[Graph, Graph]:
-    """(kept, hidden): the graph without a share of its friendships, and those to be found again.
+    """(kept, hidden): the graph without a share of its friendships, and those to be found.
 
     `created_at` (m,) are the dates of `graph.pairs()`, in any unit. With dates that order the friendships, the last
     `share` of them leave the kept graph, by the moment of `window_start`; of these only the pairs of two people who
-    both keep a friendship are hidden, since newcomers are another question. The rest of the window is in neither
+    both keep a friendship are hidden: newcomers are evaluated apart. The rest of the window is in neither
     graph: the kept graph is the whole as of one moment, and nothing later. Without dates, or with dates too coarse, a
-    random share of all pairs is hidden, by `seed`. The order in which friendships were given changes nothing.
+    random share of all pairs is hidden, by `seed`. The order of the friendships changes nothing.
     """
     a, b = graph.pairs()
     start = None if created_at is None else window_start(created_at, share)
@@ -32,9 +32,9 @@ def hide(graph: Graph, created_at: NDArray[np.int64] | None, share: float, seed:
 
 
 def hide_people(graph: Graph, share: float, seed: int = 0) -> tuple[Graph, Graph, NDArray[np.int64]]:
-    """(kept, hidden, newcomers): the graph as if a share of its connected people, drawn at random, came tomorrow.
+    """(kept, hidden, newcomers): the graph as if a random share of its connected users came tomorrow.
 
-    `newcomers` (k,) are their rows, ascending. The kept graph lacks all their friendships; hidden are those with people
+    `newcomers` (k,) are their rows, ascending. The kept graph lacks all their friendships; hidden are those with users
     who stay, and those between two newcomers are in neither.
     """
     connected = np.flatnonzero(graph.degrees > 0)
@@ -48,10 +48,10 @@ def hide_people(graph: Graph, share: float, seed: int = 0) -> tuple[Graph, Graph
 
 
 def window_start(created_at: NDArray[np.int64], share: float) -> int | None:
-    """The first moment of the window of the last `share` of friendships; what has the same date is in it together.
+    """The first moment of the window of the last `share` of friendships; friendships of one date are not separated.
 
-    Of the two moments around the share, the one whose window is nearer to it in size. None where there is no
-    friendship, or where neither comes within WIDEST of the share, as when all have one date.
+    Of the two moments around the share, the one whose window is nearer to it in size. None if there is no
+    friendship, or neither is within WIDEST of the share, as if all have one date.
     """
     wanted = share * len(created_at)
     moments, counts = np.unique(created_at, return_counts=True)
@@ -67,7 +67,7 @@ def window_start(created_at: NDArray[np.int64], share: float) -> int | None:
 def dates_of(part: Graph, whole: Graph, created_at: NDArray[np.int64]) -> NDArray[np.int64]:
     """The dates (m',) of `part.pairs()`, which are all friendships of `whole`, from the dates of `whole.pairs()`.
 
-    Raises ValueError where a friendship of the part is not one of the whole.
+    Raises ValueError if a friendship of the part is not one of the whole.
     """
     first, second = (_keys(graph) for graph in (part, whole))
     at = np.searchsorted(second, first)

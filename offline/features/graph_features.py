@@ -1,6 +1,6 @@
-"""One graph as the learnt weights see it: statistics, spectra, embeddings, neighbours, and the landscape of candidates.
+"""What networks read of one graph: statistics of its users, their spectrum, and the input columns of encoders.
 
-A night looks at three graphs: the one that training may read, the one the gate is judged on, and the whole.
+A night computes them for each graph of the training, for the one of its evaluation, and for the whole.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class People:
-    """What is known of n people beside their friendships."""
+    """What is known of n users beside their friendships."""
 
     profile: Floats
     """(n, p) encoded profiles"""
@@ -27,9 +27,9 @@ class People:
     coded: CodedProfiles
     """the profiles as the coder codes them"""
     activity: Floats
-    """(n, a) logarithms of counts of what they lately did, up to the cut that the graph has"""
+    """(n, a) logarithms of counts of recent activity, up to the cut of the graph"""
     known: Graph
-    """directed: who is never to be shown to whom"""
+    """directed: who must not be shown to whom"""
     suggestible: NDArray[np.bool_]
     """(n,)"""
 
@@ -40,16 +40,16 @@ class People:
 
 @dataclass(frozen=True)
 class GraphFeatures:
-    """What the networks read of a graph before anything is learnt of it."""
+    """The inputs of encoders and of the ranker's towers that come from one graph and its users."""
 
     graph: Graph
     statistics: Floats
     """(n, s) of models.features.user_statistics"""
     spectral: Spectral
     positions: Floats
-    """(n, k) the weighted eigenvectors, turned to where the networks learnt them"""
+    """(n, k) the weighted eigenvectors, rotated onto those that the networks were trained with"""
     inputs: Floats
-    """(n, f) what encoders read: profile, activity, statistics, spectrum"""
+    """(n, f) inputs of encoders: profile, activity, statistics, spectrum"""
     structural: slice
     """the columns of `inputs` that come from the graph"""
     carried: slice
@@ -57,7 +57,7 @@ class GraphFeatures:
 
 
 def compute_graph_features(graph: Graph, people: People, reference: "SpectralReference | None" = None) -> GraphFeatures:
-    """Statistics, spectrum and GraphSAGE's features of a graph; the spectrum turned to the reference's."""
+    """Statistics, spectrum and GraphSAGE's features of a graph; the spectrum rotated onto the reference's."""
     spectral = spectral_embedding(graph)
     positions = spectral.positions()
     if reference is not None:
@@ -73,17 +73,17 @@ def compute_graph_features(graph: Graph, people: People, reference: "SpectralRef
 
 @dataclass(frozen=True)
 class SpectralReference:
-    """The spectrum that the networks learnt with, and where its people stand."""
+    """The spectrum that the networks were trained with, and the rows of the users that a graph shares with it."""
 
     spectral: Floats
     """(n', k)"""
     mine: NDArray[np.int64]
-    """(s,) rows of shared people here"""
+    """(s,) rows of the shared users in the graph"""
     theirs: NDArray[np.int64]
-    """(s,) rows of the same people in `spectral`"""
+    """(s,) rows of the same users in `spectral`"""
 
     @classmethod
     def of(cls, graph_features: GraphFeatures) -> "SpectralReference":
-        """A reference for graphs of the same people."""
+        """A reference for graphs of the same users."""
         rows = np.arange(graph_features.graph.n)
         return cls(graph_features.positions, rows, rows)

@@ -1,4 +1,4 @@
-"""The people of a snapshot as a graph of some moment may know them."""
+"""The graph of a snapshot and its users as of a moment."""
 
 from dataclasses import dataclass
 
@@ -15,9 +15,9 @@ from offline.features.graph_features import People
 from offline.snapshot.snapshot import Snapshot
 
 RECENT_S = 30 * 86_400
-"""how far back activity looks"""
+"""seconds that activity looks back"""
 MAKING_FRIENDS = (EventKind.CONNECT, EventKind.ACCEPT, EventKind.DISCONNECT, EventKind.INVITE)
-"""kinds that would tell which friendships came about"""
+"""kinds of events that would reveal which friendships were made"""
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,14 @@ class Friendships:
 
     graph: Graph
     dates: NDArray[np.int64] | None
-    """(m,) seconds since 1970 in the order of graph.pairs(), or None where nobody said any"""
+    """(m,) seconds since 1970 in the order of graph.pairs(), or None if there are none"""
 
     @property
     def count(self) -> int:
         return len(self.graph.indices) // 2
 
     def split_edges(self, share: float, seed: int) -> "EdgeSplit":
-        """This graph without a share of its friendships, the last ones where they have dates."""
+        """This graph without a share of its friendships, the last ones if they have dates."""
         kept, hidden = hide(self.graph, self.dates, share, seed)
         if self.dates is None:
             return EdgeSplit(Friendships(kept, None), hidden, None)
@@ -44,15 +44,15 @@ class Friendships:
 
 @dataclass(frozen=True)
 class EdgeSplit:
-    """What may be read, and what was hidden of it to learn from or to be judged on."""
+    """The friendships that may be read, and those that were hidden to train or to evaluate on."""
 
     kept: Friendships
     hidden: Graph
     cut: int | None
-    """where the window of the hidden friendships begins, seconds since 1970; None where a random part was hidden"""
+    """where the window of the hidden friendships begins, seconds since 1970; None if a random part was hidden"""
 
     def moment(self, otherwise: int) -> int:
-        """The cut, or another moment where there is none."""
+        """The cut, or another moment if there is none."""
         return otherwise if self.cut is None else self.cut
 
 
@@ -63,7 +63,7 @@ def friendships(snapshot: Snapshot) -> Friendships:
 
 
 def user_history(snapshot: Snapshot, encoder: ProfileEncoder) -> "UserHistory":
-    """Everybody, read once."""
+    """The users of a snapshot beside their friendships, read once and encoded."""
     shown = np.uint8(Flag.DISCOVERABLE | Flag.ACTIVE)
     interactions = snapshot.interactions()
     coder = ProfileCoder.fit(snapshot.profiles, encoder.text_model)
@@ -86,7 +86,7 @@ def user_history(snapshot: Snapshot, encoder: ProfileEncoder) -> "UserHistory":
 
 @dataclass(frozen=True)
 class UserHistory:
-    """What a snapshot says of everybody beside their friendships."""
+    """The users of a snapshot beside their friendships, with every interaction and its time."""
 
     profile: NDArray[np.float32]
     people: People
@@ -95,9 +95,9 @@ class UserHistory:
     at: NDArray[np.int64]
 
     def before(self, moment: int, friendships: Friendships) -> People:
-        """The people as they were at a moment: activity counts nothing later.
+        """The users as of a moment: activity counts nothing later.
 
-        Activity is ln(1 + count) over the last 30 days of: what a person did, what was done to her, friendships made.
+        Activity is ln(1 + count) over the last 30 days of: what a user did, what others did to them, friendships made.
         """
         n = self.people.n
         recent = (self.at < moment) & (self.at >= moment - RECENT_S)

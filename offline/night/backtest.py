@@ -1,4 +1,4 @@
-"""A trial of the whole job: what a night would serve on the friendships it knows, judged on those it does not."""
+"""A backtest: what a night would serve on the friendships it knows, evaluated on those it does not."""
 
 import random
 from dataclasses import replace
@@ -30,120 +30,99 @@ from offline.features.edge_splits import hide_people
 from offline.features.graph_features import People
 from offline.features.temporal_graph import Friendships, friendships, user_history
 from offline.night.config import NightConfig
-from offline.night.evaluate import CandidateSystem, ranked
+from offline.night.context import NightContext
+from offline.night.evaluate import CandidateSystem
 from offline.night.model_bundle import ModelBundle
 from offline.night.train import train
 from offline.snapshot.snapshot import Snapshot, write_snapshot
 
 HIDDEN_SHARE = 0.1
-"""of the friendships, where none are held out beforehand"""
+"""of the friendships, if none are held out beforehand"""
 MOST_USERS = 3000
 NEWCOMERS = "a profile alone, as if they came tomorrow"
 NEWCOMER_SHARE = 0.05
-"""of the people"""
+"""of the users with friends"""
 log = structlog.get_logger(__name__)
 
 
 def backtest(data: Path, held_out: Path | None, home: Path, config: NightConfig, users: int = MOST_USERS) -> Report:
-    """Learns from a dataset directory as a night does, and judges at most `users` people's candidates.
+    """Learns from a dataset directory as a night does, and evaluates the candidates of at most `users` users.
 
     The friendships in the file `held_out` are to be found; without it the last of the dataset's own, or a random part
-    where they have no dates, are hidden from everything and are to be found. `home` is an empty directory that takes
-    what is made on the way. Raises DatasetError where the dataset or the file cannot be used.
+    if they have no dates, are hidden from everything and are to be found. `home` is an empty directory that takes
+    what is made on the way. Raises DatasetError if the dataset or the file cannot be used.
     """
+    # what is known and what is to be found
     started = datetime.now(UTC)
     snapshot = write_snapshot(data, home / "snapshot", started_at=started)
     known, hidden, moment = known_and_hidden(snapshot, held_out, config.split.seed)
     encoder = ProfileEncoder.fit(snapshot.profiles, config.text_model)
-    everybody = user_history(snapshot, encoder)
-    # a night keeps a part of what it knows from training, for its gate
+    night = NightContext(snapshot, encoder, user_history(snapshot, encoder), known, config, started)
+
+    # training: a night keeps a part of what it knows from it, for its gate
     gate = known.split_edges(config.split.judged_share, config.split.seed)
-    bundle = train(
-        snapshot,
-        encoder,
-        everybody,
-        gate.kept,
-        known,
-        gate.moment(moment),
-        config,
-        home / "training",
-        trained_at=started,
-    )
-    bundle.save(home / "learnt")
-    people = everybody.before(moment, known)
-    sampled_viewers = sample(np.flatnonzero((hidden.degrees > 0) & active_people(snapshot)), users)
-    log.info("judging", users=len(sampled_viewers), held_out=len(hidden.indices) // 2, known=known.count)
-    system = CandidateSystem.of(
-        known.graph,
-        people,
-        bundle,
-        bundle.reference(snapshot.vocabulary),
-        sampled_viewers,
-        home / "learnt" / "model",
-        home / "candidates",
-        config,
-    )
+    train(night, gate.kept, gate.moment(moment), home / "training").save(home / "learnt")
+    bundle = ModelBundle.open(home / "learnt")
+
+    # evaluation
+    people = night.history.before(moment, known)
+    viewers = sample(np.flatnonzero((hidden.degrees > 0) & active_people(snapshot)), users)
+    log.info("evaluating", users=len(viewers), held_out=len(hidden.indices) // 2, known=known.count)
+    system = CandidateSystem.of(night, bundle, known.graph, people, viewers, home / "candidates")
     report = study(
         hidden,
         known.graph,
-        sampled_viewers,
-        system.ranked(sampled_viewers, config.candidates.kept),
+        viewers,
+        system.ranked(viewers, config.candidates.kept),
         known=people.known,
         suggestible=people.suggestible,
         seed=config.split.seed,
     )
-    parts = judge_lists(hidden, sampled_viewers, system.ablated(sampled_viewers, RATIO_LIMIT), seed=config.split.seed)
-    report = report.model_copy(update={"ablation": {name: at[RATIO_LIMIT] for name, at in parts.methods.items()}})
-    coming = judge_newcomers(known.graph, people, bundle, snapshot, home, config, users)
-    return report.model_copy(update={"slices": report.slices | {NEWCOMERS: coming}})
+    parts = judge_lists(hidden, viewers, system.ablated(viewers, RATIO_LIMIT), seed=config.split.seed)
+    newcomers = evaluate_newcomers(night, bundle, people, home / "newcomers", users)
+    ablation = {name: at[RATIO_LIMIT] for name, at in parts.methods.items()}
+    return report.model_copy(update={"ablation": ablation, "slices": report.slices | {NEWCOMERS: newcomers}})
 
 
-def judge_newcomers(
-    graph: Graph, people: People, bundle: ModelBundle, snapshot: Snapshot, home: Path, config: NightConfig, most: int
-) -> Slice:
-    """People ranked for as if they came tomorrow with a profile and no friends, by the friendships they have with
-    those who stay.
+def evaluate_newcomers(night: NightContext, bundle: ModelBundle, people: People, directory: Path, most: int) -> Slice:
+    """Lists of at most `most` users as if they came tomorrow with a profile and no friends, evaluated on the
+    friendships that they have with those who stay.
 
-    Beside the most popular of all and of the same value, by the profile column that does best. What was learnt has
-    seen their friendships among all the others; embeddings, affinities and candidates have not.
+    Beside the most popular of all and of the same value, by the profile column that does best. Training has seen their
+    friendships among all the others; embeddings, profile affinities and candidates have not.
     """
-    kept, hidden, drawn = hide_people(graph, NEWCOMER_SHARE, config.split.seed)
-    sampled_viewers = sample(drawn[(hidden.degrees[drawn] > 0) & active_people(snapshot)[drawn]], most)
-    if not len(sampled_viewers):
+    # a graph without the friendships of a share of the users
+    snapshot, seed = night.snapshot, night.seed
+    kept, hidden, drawn = hide_people(night.known.graph, NEWCOMER_SHARE, seed)
+    viewers = sample(drawn[(hidden.degrees[drawn] > 0) & active_people(snapshot)[drawn]], most)
+    if not len(viewers):
         return Slice(users=0, methods={})
     activity = people.activity.copy()
     activity[drawn] = 0
-    log.info("judging_newcomers", users=len(sampled_viewers), held_out=len(hidden.indices) // 2)
-    reference = bundle.reference(snapshot.vocabulary)
-    system = ranked(
-        kept,
-        replace(people, activity=activity),
-        bundle,
-        reference,
-        sampled_viewers,
-        home / "learnt" / "model",
-        home / "newcomers",
-        config,
-        RATIO_LIMIT,
-    )
-    lists = {SYSTEM: system.rows}
-    lists |= baseline_lists(
-        kept, sampled_viewers, RATIO_LIMIT, known=people.known, suggestible=people.suggestible, methods=[POPULARITY]
-    )
+    log.info("evaluating_newcomers", users=len(viewers), held_out=len(hidden.indices) // 2)
+
+    # their lists by the system and by popularity
+    system = CandidateSystem.of(night, bundle, kept, replace(people, activity=activity), viewers, directory)
+    known, suggestible = people.known, people.suggestible
+    lists = {SYSTEM: system.ranked(viewers, RATIO_LIMIT).rows}
+    lists |= baseline_lists(kept, viewers, RATIO_LIMIT, known=known, suggestible=suggestible, methods=[POPULARITY])
     groups = {
         f"popular of the same {name}": popular_of_group(
-            kept, sampled_viewers, RATIO_LIMIT, column.codes, known=people.known, suggestible=people.suggestible
+            kept, viewers, RATIO_LIMIT, column.codes, known=known, suggestible=suggestible
         )
         for name, column in snapshot.profiles.columns.items()
         if isinstance(column, CategoricalColumn)
     }
-    report = judge_lists(hidden, sampled_viewers, lists | groups, seed=config.split.seed)
+
+    # the report keeps the best column
+    report = judge_lists(hidden, viewers, lists | groups, seed=seed)
     methods = {name: at[RATIO_LIMIT] for name, at in report.methods.items()}
     best = sorted(groups, key=lambda name: methods[name].recall.value)[-1:]
     return Slice(users=report.users, methods={name: methods[name] for name in (*lists, *best)})
 
 
 def active_people(snapshot: Snapshot) -> NDArray[np.bool_]:
+    """(n,) who is active."""
     return np.asarray(snapshot.flags & np.uint8(Flag.ACTIVE), dtype=np.bool_)
 
 
@@ -161,8 +140,8 @@ def sample(rows: NDArray[np.integer], most: int, seed: int = 0) -> NDArray[np.in
 def read_held_out(path: Path, vocabulary: Vocabulary, known: Graph) -> Graph:
     """The friendships of a file with the columns user_id and other_id, without those already known.
 
-    People whom the dataset does not have are left out; what was left out is counted and logged. Raises DatasetError
-    about the file, or where nothing is left.
+    Users whom the dataset does not have are dropped; what was dropped is counted and logged. Raises DatasetError
+    about the file, or if nothing is left.
     """
     pairs = read_connections(open_table(path))
     a, b = vocabulary.rows(pairs["user_id"].to_list()), vocabulary.rows(pairs["other_id"].to_list())

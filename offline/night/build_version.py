@@ -1,65 +1,60 @@
 """The last steps of a night: everything again from the whole graph, written as a version."""
 
+import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from models.candidates.ann_index_builder import BuildIndex, build_index_in_own_process
 from models.candidates.generator import CONFIG, CandidateGenerator
 from models.graph import Graph
+from models.schema.candidate_sources import Source
 from models.schema.columns import Flag
+from models.schema.pair_features import PAIR_FEATURES
 from models.schema.statistic_names import STATISTICS
 from models.system import files
 from models.version.block_file import write_blocks
+from models.version.manifest import Manifest
 from models.version.tables import write_tables
+from offline.evaluation.report import Report
 from offline.features.graph_features import People, compute_graph_features
-from offline.features.temporal_graph import Friendships
-from offline.night.candidates import build_candidates
 from offline.night.config import NightConfig
+from offline.night.context import NightContext
 from offline.night.evaluate import EvaluationTables
 from offline.night.model_bundle import ModelBundle
-from offline.snapshot.snapshot import Snapshot
 
 log = structlog.get_logger(__name__)
 
 
-def make_version(
-    snapshot: Snapshot,
-    friendships: Friendships,
-    people: People,
-    bundle: ModelBundle,
-    directory: Path,
-    config: NightConfig,
-    build_index: BuildIndex = build_index_in_own_process,
-) -> None:
-    """Writes tables, blocks, index and landscape of the whole graph into `directory`; the model is there already."""
+def build_version(night: NightContext, bundle: ModelBundle, directory: Path) -> None:
+    """Writes tables, blocks, index and candidate inputs of the whole graph into `directory`.
+
+    The files of the bundle are there already.
+    """
+    # the candidates
+    snapshot, graph, config = night.snapshot, night.known.graph, night.config
+    people = night.history.before(snapshot.cut + 1, night.known)
     active = np.flatnonzero(snapshot.flags & np.uint8(Flag.ACTIVE)).astype(np.int64)
-    graph_features = compute_graph_features(friendships.graph, people, bundle.reference(snapshot.vocabulary))
+    graph_features = compute_graph_features(graph, people, bundle.reference(snapshot.vocabulary))
     scratch = directory / "candidates"
-    view = build_candidates(
-        graph_features,
-        people,
-        bundle.embedder,
-        bundle.prerank_weights,
-        active,
-        scratch,
-        config.candidates,
-        config.index,
-        build_index,
-    )
+    view = night.candidates(bundle.embedder, bundle.prerank_weights).build(graph_features, people, active, scratch)
+
+    # what the worker needs to make more of them
     (scratch / "index").rename(directory / "index")
     view.candidate_inputs.save(scratch)
     people.coder.save(scratch)
     files.write_json(scratch / CONFIG, config.candidates.model_dump())
+
+    # what the service reads
     tables = EvaluationTables.of(bundle, view)
     content, offsets = snapshot.profile_json()
     write_tables(
         directory / "tables",
         vocabulary=snapshot.vocabulary,
-        graph=friendships.graph,
+        graph=graph,
         forbidden=people.known,
         forbidden_kinds=snapshot.forbidden_kinds(),
         flags=snapshot.flags,
@@ -70,18 +65,60 @@ def make_version(
         tower_inputs=tables.tower_inputs,
         statistics=tables.statistics,
         statistic_names=STATISTICS,
-        suspicion=_suspicion(people, friendships.graph, config),
+        suspicion=_suspicion(people, graph, config),
     )
     write_blocks(directory / "blocks", _records(view.generator, active, snapshot.n))
     (scratch / "nearest.npy").unlink()
 
 
+def manifest_of(
+    night: NightContext, version: str, bundle: ModelBundle, report: Report, *, forced: bool, data: Path
+) -> Manifest:
+    """The manifest of a version made from the dataset directory `data`, without the digests of its files."""
+    snapshot = night.snapshot
+    return Manifest(
+        version=version,
+        created_at=night.started_at,
+        cut=datetime.fromtimestamp(snapshot.cut, UTC),
+        live_cut=snapshot.live_cut,
+        erasures=snapshot.description.erasures,
+        users=snapshot.n,
+        connections=night.known.count,
+        git_commit=_git_commit(),
+        vocabulary=snapshot.vocabulary.digest,
+        pair_features=PAIR_FEATURES,
+        sources=tuple(source.name.lower() for source in Source if source.name),
+        ranker={
+            "kind": "resource_allocation" if bundle.ranker is None else "two_tower",
+            "trained_at": bundle.training.trained_at.isoformat(),
+            **bundle.training.metrics,
+        },
+        metrics=report.summary(),
+        forced=forced,
+        dataset={
+            "directory": str(data.resolve()),
+            "digest": snapshot.digest,
+            **snapshot.description.counts.model_dump(),
+        },
+    )
+
+
+def _git_commit() -> str | None:
+    """The commit of the code that runs, if it runs from a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=5)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip() or None
+
+
 def _suspicion(people: People, graph: Graph, config: NightConfig) -> NDArray[np.float16] | None:
-    """(n,) how suspicious everybody is, where the night is to say so and there are profiles to say it by."""
+    """(n,) how suspicious every user is; None if it is not configured or there is no profile or no friendship."""
     if config.suspicion is None:
         return None
     if not people.profile.shape[1] or not graph.degrees.any():
-        log.warning("suspicion_left_out", reason="there are no profiles or no friendships to judge by")
+        log.warning("suspicion_left_out", reason="there are no profiles or no friendships")
         return None
     from offline.suspicion.detector import suspicion
 

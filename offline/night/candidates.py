@@ -1,5 +1,4 @@
-"""One graph as the learnt weights see it: statistics, spectra, embeddings, neighbours, and the landscape of
-candidates."""
+"""One graph as trained weights see it: embeddings, nearest neighbours, and the inputs of candidate generation."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,9 @@ from models.candidates.inputs import CandidateInputs, profile_values
 from models.features.inductive import ProfileMap, shrink_towards_profile
 from models.features.profile_affinity import fit_profile_affinity
 from models.features.user_statistics import tower_statistics
+from models.networks.encoder import Encoder
 from models.system import files
-from offline.encoders.embed import Network, embedded
+from offline.encoders.embed import embedded
 from offline.features.graph_features import Floats, GraphFeatures, People
 
 
@@ -27,60 +27,68 @@ class CandidateBuild:
     embeddings: Floats
     """(n, d) L2-normalised"""
     tower_inputs: Floats
-    """(n, k) what the ranker's towers read, rounded as the version keeps it"""
+    """(n, k) inputs of the ranker's towers, rounded as the version keeps them"""
     candidate_inputs: CandidateInputs
     generator: CandidateGenerator
-    """for the rows that the perspective was made for"""
+    """of the rows that the candidates were built for"""
 
 
-def build_candidates(
-    graph_features: GraphFeatures,
-    people: People,
-    encoder: Network,
-    prerank_weights: Floats,
-    rows: NDArray[np.int64],
-    directory: Path,
-    candidates: CandidateConfig,
-    index: IndexConfig,
-    build_index: BuildIndex = build_index_in_own_process,
-) -> CandidateBuild:
-    """Embeds everybody, builds the index under `directory`/index, and makes ready for candidates of `rows`."""
-    directory.mkdir(parents=True, exist_ok=True)
-    graph = graph_features.graph
-    profile_affinity = fit_profile_affinity(people.coded, graph)
-    values = profile_values(profile_affinity)
-    coordinates = graph_features.spectral.coordinates()
-    embeddings = embedded(encoder, graph_features.inputs, graph)
-    profiles = ProfileMap.fit(values, coordinates, embeddings, graph.degrees)
-    coordinates, embeddings = shrink_towards_profile(profiles, values, coordinates, embeddings, graph.degrees)
-    files.write_array(directory / "embeddings.npy", embeddings)
-    nearest = directory / "nearest.npy"
-    build_index(directory / "embeddings.npy", directory / "index", nearest, rows, candidates.nearest, index)
-    candidate_inputs = CandidateInputs(
-        graph=graph,
-        known=people.known,
-        suggestible=people.suggestible,
-        spectral=coordinates,
-        eigenvalues=graph_features.spectral.values,
-        profiles=profiles,
-        embeddings=embeddings,
-        profile_affinity=profile_affinity,
-        prerank_weights=prerank_weights,
-    )
-    found = KnownNearest(rows, files.read_array(nearest, np.int32, (len(rows), candidates.nearest)), graph.n)
-    scaled = tower_statistics(graph_features.statistics)
-    tower = np.concatenate([embeddings, people.profile, people.activity, scaled], axis=1)
-    return CandidateBuild(
-        graph_features=graph_features,
-        embeddings=embeddings,
-        tower_inputs=tower.astype(np.float16).astype(np.float32),
-        candidate_inputs=candidate_inputs,
-        generator=CandidateGenerator(candidate_inputs, found, candidates),
-    )
+@dataclass(frozen=True)
+class CandidateBuilder:
+    """Builds candidates the same way in every graph of a night."""
+
+    encoder: Encoder
+    prerank_weights: Floats
+    candidates: CandidateConfig
+    index: IndexConfig
+    build_index: BuildIndex = build_index_in_own_process
+
+    def build(
+        self, graph_features: GraphFeatures, people: People, rows: NDArray[np.int64], directory: Path
+    ) -> CandidateBuild:
+        """Embeds every user, builds the index under `directory`/index, and prepares the candidates of `rows`."""
+        directory.mkdir(parents=True, exist_ok=True)
+        # embeddings, shrunk towards those of the profile
+        graph = graph_features.graph
+        profile_affinity = fit_profile_affinity(people.coded, graph)
+        values = profile_values(profile_affinity)
+        coordinates = graph_features.spectral.coordinates()
+        embeddings = embedded(self.encoder, graph_features.inputs, graph)
+        profiles = ProfileMap.fit(values, coordinates, embeddings, graph.degrees)
+        coordinates, embeddings = shrink_towards_profile(profiles, values, coordinates, embeddings, graph.degrees)
+        files.write_array(directory / "embeddings.npy", embeddings)
+
+        # the nearest neighbours of each row by embedding
+        nearest = directory / "nearest.npy"
+        source, count = directory / "embeddings.npy", self.candidates.nearest
+        self.build_index(source, directory / "index", nearest, rows, count, self.index)
+
+        # what candidates are generated and scored from
+        candidate_inputs = CandidateInputs(
+            graph=graph,
+            known=people.known,
+            suggestible=people.suggestible,
+            spectral=coordinates,
+            eigenvalues=graph_features.spectral.values,
+            profiles=profiles,
+            embeddings=embeddings,
+            profile_affinity=profile_affinity,
+            prerank_weights=self.prerank_weights,
+        )
+        found = KnownNearest(rows, files.read_array(nearest, np.int32, (len(rows), count)), graph.n)
+        scaled = tower_statistics(graph_features.statistics)
+        tower = np.concatenate([embeddings, people.profile, people.activity, scaled], axis=1)
+        return CandidateBuild(
+            graph_features=graph_features,
+            embeddings=embeddings,
+            tower_inputs=tower.astype(np.float16).astype(np.float32),
+            candidate_inputs=candidate_inputs,
+            generator=CandidateGenerator(candidate_inputs, found, self.candidates),
+        )
 
 
 class KnownNearest:
-    """Nearest neighbours that were looked up before, for models.candidates.generator."""
+    """Nearest neighbours that were found before, for models.candidates.generator."""
 
     def __init__(self, rows: NDArray[np.int64], nearest: NDArray[np.int32], n: int) -> None:
         self._at = np.full(n, -1, np.int64)
@@ -88,7 +96,7 @@ class KnownNearest:
         self._nearest = nearest
 
     def nearest(self, rows: NDArray[np.int64], count: int) -> NDArray[np.int32]:
-        """(u, count) int32; raises KeyError for a row that was not looked up."""
+        """(u, count) int32; raises KeyError for a row without them."""
         at = self._at[rows]
         if (at < 0).any():
             raise KeyError(int(rows[at < 0][0]))

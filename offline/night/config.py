@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from models.candidates.ann_index import IndexConfig
 from models.candidates.generator import CandidateConfig
 from models.errors import UsageError
+from offline.encoders.config import GraphSageTrainingConfig
 from offline.encoders.embed import NightEncoder
-from offline.encoders.train_graphsage import SageTrainingConfig
 from offline.ranker.config import RankerConfig
 from offline.suspicion.config import SuspicionConfig
 
@@ -19,15 +19,15 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class SplitConfig(BaseModel):
-    """Which friendships are hidden from training, to learn from and to be judged on."""
+    """Which friendships are hidden, to train and to evaluate on."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     judged_share: float = Field(default=0.05, gt=0, lt=0.5)
-    """friendships kept for the gate: the last ones where they have dates, random ones where not"""
+    """share of friendships kept for the gate: the last ones if they have dates, else random ones"""
 
     label_share: float = Field(default=0.1, gt=0, lt=0.4)
-    """friendships of what remains that the ranker learns from, and as many again for the embeddings"""
+    """share of the others that the ranker learns from, and the same share again for the embeddings"""
 
     least_labels: int = Field(default=2000, ge=0)
     """a small graph hides more than its share to reach this many"""
@@ -36,7 +36,7 @@ class SplitConfig(BaseModel):
     """but never more than this share"""
 
     judged_users: int = Field(default=1000, ge=1)
-    """people whose lists the gate looks at"""
+    """users whose lists the gate evaluates"""
 
     seed: int = 0
     """of the random choices"""
@@ -47,7 +47,7 @@ class SplitConfig(BaseModel):
 
 
 def read_toml(path: Path, model: type[Model]) -> Model:
-    """What a TOML file says of a model. Raises UsageError naming what is wrong."""
+    """A model read from a TOML file. Raises UsageError naming what is wrong."""
     try:
         return model.model_validate(tomllib.loads(path.read_text("utf-8")))
     except OSError as error:
@@ -65,7 +65,7 @@ class NightConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     split: SplitConfig = SplitConfig()
-    sage: SageTrainingConfig = SageTrainingConfig()
+    sage: GraphSageTrainingConfig = GraphSageTrainingConfig()
 
     encoder: NightEncoder | None = None
     """an encoder of `pymk compare` in GraphSAGE's place, such as {encoder = {name = "gat"}}; None: GraphSAGE"""
@@ -75,19 +75,19 @@ class NightConfig(BaseModel):
     ranker: RankerConfig = RankerConfig()
 
     suspicion: SuspicionConfig | None = None
-    """a version says how suspicious accounts are, for the service's rule `suspicious`; None: it does not"""
+    """how to compute how suspicious accounts are, for the service's rule `suspicious`; None: not at all"""
 
     text_model: str | None = None
     """name or directory of a sentence-transformers model for text columns (extra `text`); None: hashed TF-IDF"""
 
     retrain_after_days: float = Field(default=7.0, ge=0)
-    """age of the learnt weights at which `--retrain auto` trains anew"""
+    """age of the weights at which `--retrain auto` trains again"""
 
     retrain_after_growth: float = Field(default=0.2, ge=0)
-    """growth of users or friendships since training at which `--retrain auto` trains anew"""
+    """growth of users or friendships since training at which `--retrain auto` trains again"""
 
     def learning(self) -> str:
-        """A digest of all that decides what is learnt: weights of another digest are learnt anew."""
+        """A digest of everything that decides the weights: a night trains again if it changed."""
         deciding = {"split", "sage", "candidates", "ranker", "text_model"}
         learning = self.model_dump_json(include=deciding | ({"encoder"} if self.encoder else set()))
         return hashlib.sha256(learning.encode()).hexdigest()

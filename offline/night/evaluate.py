@@ -14,19 +14,35 @@ from offline.evaluation.ablation import ablated_lists
 from offline.evaluation.baselines import baseline_lists
 from offline.evaluation.report import SYSTEM, Report, judge_lists
 from offline.evaluation.system import Ranked, rank
-from offline.features.graph_features import People, SpectralReference, compute_graph_features
-from offline.night.candidates import CandidateBuild, build_candidates
-from offline.night.config import NightConfig
+from offline.features.graph_features import People, compute_graph_features
+from offline.features.temporal_graph import EdgeSplit
+from offline.night.candidates import CandidateBuild
+from offline.night.context import NightContext
 from offline.night.model_bundle import ModelBundle
 from offline.ranker.train import candidate_vectors
 
 LONGEST = 50
-"""people of a list that are judged"""
+"""places of a list that are evaluated"""
+
+
+def evaluate(night: NightContext, bundle: ModelBundle, split: EdgeSplit, moment: int, directory: Path) -> Report:
+    """The report on a sample of users with hidden friendships, when `split.kept`, as of `moment`, is all that is known.
+
+    `bundle` was read from a directory; `directory` takes index and embeddings.
+    """
+    people = night.history.before(moment, split.kept)
+    with_outcome = np.flatnonzero((split.hidden.degrees > 0) & people.suggestible)
+    drawn = np.random.default_rng(night.seed).permutation(with_outcome)[: night.config.split.judged_users]
+    viewers, graph = np.sort(drawn).astype(np.int64), split.kept.graph
+    system = CandidateSystem.of(night, bundle, graph, people, viewers, directory)
+    lists = {SYSTEM: system.ranked(viewers, LONGEST).rows}
+    lists |= baseline_lists(graph, viewers, LONGEST, known=people.known, suggestible=people.suggestible)
+    return judge_lists(split.hidden, viewers, lists)
 
 
 @dataclass(frozen=True)
 class EvaluationTables:
-    """What scoring reads of everybody, before it is a version's tables."""
+    """What scoring reads of every user, before it is a version's tables."""
 
     candidate_vectors: NDArray[np.float32]
     tower_inputs: NDArray[np.float16]
@@ -34,7 +50,7 @@ class EvaluationTables:
 
     @classmethod
     def of(cls, bundle: ModelBundle, view: CandidateBuild) -> "EvaluationTables":
-        """The candidate tower's output beside what it read."""
+        """The candidate tower's output beside its inputs."""
         n = view.graph_features.graph.n
         if bundle.ranker is None:
             vectors = np.zeros((n, 1), np.float32)
@@ -43,25 +59,9 @@ class EvaluationTables:
         return cls(vectors, view.tower_inputs.astype(np.float16), view.graph_features.statistics)
 
 
-def ranked(
-    graph: Graph,
-    people: People,
-    bundle: ModelBundle,
-    reference: SpectralReference,
-    users: NDArray[np.int64],
-    model_directory: Path,
-    directory: Path,
-    config: NightConfig,
-    kept: int,
-) -> Ranked:
-    """The `kept` best candidates of `users` (u,) when `graph` is all that is known; `directory` holds what it takes."""
-    judged = CandidateSystem.of(graph, people, bundle, reference, users, model_directory, directory, config)
-    return judged.ranked(users, kept)
-
-
 @dataclass(frozen=True)
 class CandidateSystem:
-    """The system as it is judged: candidates and scores when one graph is all that is known."""
+    """The system as it is evaluated: candidates and scores when one graph is all that is known."""
 
     generator: CandidateGenerator
     ranker: Ranker
@@ -70,51 +70,23 @@ class CandidateSystem:
     @classmethod
     def of(
         cls,
+        night: NightContext,
+        bundle: ModelBundle,
         graph: Graph,
         people: People,
-        bundle: ModelBundle,
-        reference: SpectralReference,
-        users: NDArray[np.int64],
-        model_directory: Path,
+        viewers: NDArray[np.int64],
         directory: Path,
-        config: NightConfig,
     ) -> "CandidateSystem":
-        """The system for `users` (u,); `directory` holds what it takes."""
-        graph_features = compute_graph_features(graph, people, reference)
-        view = build_candidates(
-            graph_features,
-            people,
-            bundle.embedder,
-            bundle.prerank_weights,
-            users,
-            directory,
-            config.candidates,
-            config.index,
-        )
-        return cls(view.generator, Ranker.open(model_directory), EvaluationTables.of(bundle, view))
+        """The system for `viewers` (u,), by a bundle read from a directory; `directory` takes index and embeddings."""
+        graph_features = compute_graph_features(graph, people, bundle.reference(night.snapshot.vocabulary))
+        builder = night.candidates(bundle.embedder, bundle.prerank_weights)
+        view = builder.build(graph_features, people, viewers, directory)
+        return cls(view.generator, bundle.served_ranker(), EvaluationTables.of(bundle, view))
 
-    def ranked(self, users: NDArray[np.int64], kept: int) -> Ranked:
-        """The `kept` best candidates of `users` (u,)."""
-        return rank(self.generator, self.ranker, self.tables, users, kept)
+    def ranked(self, viewers: NDArray[np.int64], kept: int) -> Ranked:
+        """The `kept` best candidates of `viewers` (u,)."""
+        return rank(self.generator, self.ranker, self.tables, viewers, kept)
 
-    def ablated(self, users: NDArray[np.int64], length: int) -> dict[str, NDArray[np.int32]]:
-        """By part left out, the `length` best candidates of `users` (u,)."""
-        return ablated_lists(self.generator, self.ranker, self.tables, users, length)
-
-
-def evaluate(
-    graph: Graph,
-    held_out: Graph,
-    people: People,
-    bundle: ModelBundle,
-    reference: SpectralReference,
-    users: NDArray[np.int64],
-    model_directory: Path,
-    directory: Path,
-    config: NightConfig,
-) -> Report:
-    """The report on `users` (u,), who have friendships in `held_out`, when `graph` is all that is known."""
-    system = ranked(graph, people, bundle, reference, users, model_directory, directory, config, LONGEST)
-    lists = {SYSTEM: system.rows}
-    lists |= baseline_lists(graph, users, LONGEST, known=people.known, suggestible=people.suggestible)
-    return judge_lists(held_out, users, lists)
+    def ablated(self, viewers: NDArray[np.int64], length: int) -> dict[str, NDArray[np.int32]]:
+        """By part left out, the `length` best candidates of `viewers` (u,)."""
+        return ablated_lists(self.generator, self.ranker, self.tables, viewers, length)

@@ -1,4 +1,4 @@
-"""What a night learns and later nights may use again: encoder, ranker, and what they were learnt with."""
+"""What a night learns and later nights may use again: encoders, ranker, and what they were trained with."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,6 +13,8 @@ from models.errors import ArtefactError
 from models.features.profile_encoder import ProfileEncoder
 from models.live_state.erased_ids import ErasedPeople
 from models.networks import checkpoint
+from models.networks.embedder import Embedder
+from models.networks.encoder import Encoder
 from models.networks.two_tower import TwoTower
 from models.ranker.ranker import DESCRIPTION, FALLBACK, Ranker
 from models.schema.pair_features import PAIR_FEATURES
@@ -20,14 +22,13 @@ from models.schema.profiles import Profiles
 from models.schema.vocabulary import Vocabulary
 from models.system import files
 from models.system.clock import MICROSECONDS
-from offline.encoders.embed import Network
 from offline.features.graph_features import SpectralReference
 
 GRAPHSAGE = "graphsage"
 """name of the checkpoint of the network that embeds people, whichever it is"""
 
 FALLBACK_CALIBRATION = (1.0, -9.0, 0.0, 0.0)
-"""slope and level by which a resource allocation becomes a probability where nothing was learnt: one mutual friend who
+"""slope and level by which a resource allocation becomes a probability if nothing was learned: one mutual friend who
 has ten friends, whose kept feature is ln(101), gives 0.012; ten of them, ln(1,001), 0.11"""
 
 
@@ -46,23 +47,31 @@ class Training(BaseModel):
 
 @dataclass(frozen=True)
 class ModelBundle:
-    """The `model` and `learnt` directories of a version: what the service reads, and what only later nights do."""
+    """The directories 'model' and 'learnt' of a version: what the service reads, and what only later nights do."""
 
     encoder: ProfileEncoder
-    embedder: Network
+    embedder: Encoder
     """GraphSAGE, or the encoder chosen in its place"""
     ranker: TwoTower | None
-    """None where there was too little to learn from, and resource allocation ranks"""
+    """None if there was too little to learn from, and resource allocation ranks"""
     prerank_weights: NDArray[np.float32]
-    """weights of the cheap score that chooses the candidates"""
+    """pre-ranking weights: they choose the candidates"""
     spectral: NDArray[np.float32]
-    """(n, k) positions in the spectrum that the networks learnt with"""
+    """(n, k) positions in the spectrum that the networks were trained with"""
     vocabulary: Vocabulary
     """whose rows those are"""
     training: Training
+    directory: Path | None = None
+    """where it was read from; None if it was not"""
+
+    def served_ranker(self) -> Ranker:
+        """The ranker as the service opens it. Raises ValueError if the bundle was not read from a directory."""
+        if self.directory is None:
+            raise ValueError("the service opens rankers from directories: save the bundle and open it again")
+        return Ranker.open(self.directory / "model")
 
     def reference(self, vocabulary: Vocabulary) -> SpectralReference:
-        """Where the people of another night stand in the spectrum learnt with."""
+        """The spectrum trained with, and the rows of the users who are also in another night's vocabulary."""
         if vocabulary.digest == self.vocabulary.digest:
             rows = np.arange(len(vocabulary))
             return SpectralReference(self.spectral, rows, rows)
@@ -70,8 +79,8 @@ class ModelBundle:
         return SpectralReference(self.spectral, np.flatnonzero(theirs >= 0), theirs[theirs >= 0])
 
     def without(self, erased: ErasedPeople, profiles: Profiles) -> "ModelBundle":
-        """The same less the rows of those who were erased since it was learnt, and less the values that nobody of
-        `profiles` holds any more.
+        """The same without the rows of users who were erased since training, and without values that no user of
+        `profiles` has any more.
         """
         learnt_at = int(self.training.trained_at.timestamp() * MICROSECONDS)
         if not erased.since(learnt_at):
@@ -84,12 +93,12 @@ class ModelBundle:
         return replace(self, encoder=encoder, spectral=self.spectral[kept], vocabulary=vocabulary)
 
     def save(self, directory: Path) -> None:
-        """Writes both directories below this one, made where missing."""
+        """Writes both directories below this one, made if missing."""
         model, bundle = directory / "model", directory / "learnt"
         model.mkdir(parents=True, exist_ok=True)
         self.encoder.save(bundle)
         metrics = self.training.metrics
-        checkpoint.save(bundle / GRAPHSAGE, self.embedder, self.embedder.config, metrics)
+        checkpoint.save(bundle / GRAPHSAGE, self.embedder, cast("BaseModel", self.embedder.config), metrics)
         if self.ranker is None:
             calibration = list(FALLBACK_CALIBRATION)
             files.write_json(model / DESCRIPTION, {"kind": FALLBACK, "calibration": calibration})
@@ -110,22 +119,24 @@ class ModelBundle:
         if not len(offsets):
             raise ArtefactError(f"{bundle / 'vocabulary_offsets.npy'} is altered: it holds no boundary")
         text = files.map_bytes(bundle / "vocabulary.bin", int(offsets[-1]))
+        embedder = checkpoint.load(bundle / GRAPHSAGE).model  # earlier releases kept an Embedder for other encoders
         try:
             training = Training.model_validate_json(files.read_bytes(bundle / "training.json"))
         except ValueError as error:
             raise ArtefactError(f"{bundle / 'training.json'} is truncated or altered: {error}") from error
         return cls(
             encoder=ProfileEncoder.open(bundle),
-            embedder=cast("Network", checkpoint.load(bundle / GRAPHSAGE).model),
+            embedder=embedder.encoder if isinstance(embedder, Embedder) else cast("Encoder", embedder),
             ranker=cast("TwoTower | None", ranker),
             prerank_weights=files.read_array(bundle / "cheap.npy", np.float32, (len(PAIR_FEATURES) + 1,)),
             spectral=files.read_array(bundle / "spectral.npy", np.float32, (len(offsets) - 1, None)),
             vocabulary=Vocabulary(text, offsets),
             training=training,
+            directory=directory,
         )
 
     def is_due(self, now: datetime, users: int, connections: int, days: float, growth: float) -> str | None:
-        """Why these weights should be learnt anew, or None where they are good for another night."""
+        """Why these weights should be trained again, or None if they serve another night."""
         age = (now - self.training.trained_at).total_seconds() / 86_400
         if age >= days:
             return f"the weights are {age:.1f} days old"

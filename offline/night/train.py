@@ -1,7 +1,7 @@
 """The training step of a night: embeddings and ranker, from friendships hidden from what they read."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,30 +9,20 @@ import structlog
 from numpy.typing import NDArray
 
 from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS
-from models.features.profile_encoder import ProfileEncoder
 from models.graph import Graph
-from models.networks.decoders import DotConfig
-from models.networks.embedder import EmbedderConfig
-from models.networks.identity import NoIdentityConfig
-from offline.encoders.embed import Network
+from models.networks.encoder import Encoder
+from models.networks.two_tower import TwoTower
+from offline.encoders.embed import graphsage_encoder, train_night_encoder
 from offline.encoders.inputs import PARTS, graph_inputs
-from offline.encoders.train_graphsage import train_graphsage
-from offline.encoders.trainer import train_encoder
 from offline.features.edge_splits import dates_of
-from offline.features.graph_features import (
-    GraphFeatures,
-    People,
-    SpectralReference,
-    compute_graph_features,
-)
-from offline.features.temporal_graph import EdgeSplit, Friendships, UserHistory
-from offline.night.candidates import build_candidates
+from offline.features.graph_features import Floats, GraphFeatures, SpectralReference, compute_graph_features
+from offline.features.temporal_graph import EdgeSplit, Friendships
 from offline.night.config import NightConfig
+from offline.night.context import NightContext
 from offline.night.model_bundle import ModelBundle, Training
 from offline.ranker.calibration import calibration_splits, outcome_weight, sampled_viewers
 from offline.ranker.train import train_ranker
 from offline.ranker.training_lists import Purpose, TrainingLists, training_lists
-from offline.snapshot.snapshot import Snapshot
 
 FEW = 3
 """friends that are left to a newcomer with some, at most"""
@@ -40,30 +30,70 @@ FEW = 3
 log = structlog.get_logger(__name__)
 
 
-def train(
-    snapshot: Snapshot,
-    encoder: ProfileEncoder,
-    user_history: UserHistory,
-    readable: Friendships,
-    known: Friendships,
-    moment: int,
-    config: NightConfig,
-    directory: Path,
-    trained_at: datetime,
-) -> ModelBundle:
-    """Learns from the friendships that training may read, all made before `moment`; probabilities are calibrated on all
-    that are `known`, which are the graph that serves.
+def train(night: NightContext, readable: Friendships, moment: int, directory: Path) -> ModelBundle:
+    """Learns from the friendships that training may read, all made before `moment`.
 
-    Two parts of them are hidden one after the other: the ranker's outcomes, and, of what remains, the encoder's. The
-    encoder passes messages over neither; the ranker's graph lacks only its own outcomes, so that the embeddings it
-    reads say no more of them than they will of the future. Where one such part makes few lists, more are hidden, each
-    alone and from all that is read; and some people are made newcomers, so that the ranker knows what to make of a
-    profile alone. Thin parts are hidden last, to calibrate on.
+    Probabilities are calibrated on all that the night knows, which is the graph that serves. `directory` takes what is
+    made on the way.
     """
-    split = config.split
+    hidden = hide(night, readable)
+    embedding = embed(night, hidden, moment)
+    lists = make_lists(night, hidden, embedding, moment, directory)
+    ranker, ranked = fit(night, lists)
+    metrics = {f"sage_{name}": value for name, value in embedding.metrics.items()} | ranked
+    return ModelBundle(
+        encoder=night.encoder,
+        embedder=embedding.encoder,
+        ranker=ranker,
+        prerank_weights=DEFAULT_PRERANK_WEIGHTS,
+        spectral=embedding.features.positions,
+        vocabulary=night.snapshot.vocabulary,
+        training=Training(
+            trained_at=night.started_at,
+            users=night.snapshot.n,
+            connections=night.known.count,
+            configuration=night.config.learning(),
+            metrics=metrics,
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class HiddenParts:
+    """Which friendships are hidden from what."""
+
+    labels: EdgeSplit
+    """the encoder's: it passes messages over what is kept, and learns what is hidden"""
+    ordinary: list[EdgeSplit]
+    """the ranker's outcomes"""
+    newcomers: list[EdgeSplit]
+    """outcomes of users who have few friends left, or none"""
+    calibration: list[EdgeSplit]
+    """thin parts, to calibrate probabilities on"""
+
+    @property
+    def purposes(self) -> list[tuple[EdgeSplit, Purpose]]:
+        """Every part that the ranker's lists are made of, in their order."""
+        parts = (
+            (self.ordinary, Purpose.ORDINARY),
+            (self.newcomers, Purpose.NEWCOMERS),
+            (self.calibration, Purpose.CALIBRATION),
+        )
+        return [(one, purpose) for several, purpose in parts for one in several]
+
+
+def hide(night: NightContext, readable: Friendships) -> HiddenParts:
+    """Hides parts of the readable friendships from the encoder and from the ranker's features.
+
+    Two parts are hidden one after the other: the ranker's outcomes, and, of what remains, the encoder's labels. The
+    encoder passes messages over neither; the ranker's graph lacks only its own outcomes, so that the embeddings it
+    reads know no more of them than of the future. If one such part makes few lists, more are hidden, each
+    alone and from all that is read. Some users are made newcomers, so that the ranker learns to rank by a profile
+    alone. Thin parts are hidden last, to calibrate on.
+    """
+    split = night.config.split
     outcomes = readable.split_edges(split.labels_of(readable.count), split.seed + 1)
-    seen = outcomes.kept
-    labels = seen.split_edges(split.labels_of(seen.count), split.seed + 2)
+    labels = outcomes.kept.split_edges(split.labels_of(outcomes.kept.count), split.seed + 2)
     messages = labels.kept
     log.info(
         "training_split",
@@ -71,106 +101,86 @@ def train(
         encoder_labels=len(labels.hidden.indices) // 2,
         ranker_labels=len(outcomes.hidden.indices) // 2,
     )
+    ranker, has_profiles = night.config.ranker, night.history.people.coded.has_values
+    return HiddenParts(
+        labels=labels,
+        ordinary=[outcomes, *extra_splits(readable, messages, outcomes, night.config)],
+        newcomers=list(_newcomers(outcomes, night.config)) if has_profiles else [],
+        calibration=list(calibration_splits(night.known, messages, ranker, split.seed + 2 + ranker.rounds)),
+    )
 
-    people_then = user_history.before(labels.moment(moment), messages)
-    early = compute_graph_features(messages.graph, people_then)
-    network, told = _embedder(early, labels.hidden, people_then, config)
-    reference = SpectralReference.of(early)
 
-    ordinary = [outcomes, *extra_splits(readable, messages, outcomes, config)]
-    hidings = [(one, Purpose.ORDINARY) for one in ordinary]
-    if user_history.people.coded.has_values:
-        hidings += [(one, Purpose.NEWCOMERS) for one in _newcomers(outcomes, config)]
-    thin = calibration_splits(known, messages, config.ranker, split.seed + 2 + config.ranker.rounds)
-    hidings += [(one, Purpose.CALIBRATION) for one in thin]
+@dataclass(frozen=True)
+class Embedding:
+    """The trained encoder, and the graph that it passed messages over."""
+
+    encoder: Encoder
+    features: GraphFeatures
+    metrics: dict[str, float]
+
+
+def embed(night: NightContext, hidden: HiddenParts, moment: int) -> Embedding:
+    """GraphSAGE, or the encoder chosen in its place, trained to rank the labels high."""
+    labels = hidden.labels
+    people = night.history.before(labels.moment(moment), labels.kept)
+    features = compute_graph_features(labels.kept.graph, people)
+    inputs = graph_inputs(features, people, PARTS, np.zeros(features.graph.n, np.int64))
+    chosen = night.config.encoder or graphsage_encoder(night.config.sage, inputs.structural)
+    encoder, metrics = train_night_encoder(inputs, labels.hidden.pairs(), chosen, log)
+    return Embedding(encoder, features, metrics)
+
+
+@dataclass(frozen=True)
+class RankerLists:
+    """What the ranker learns from: lists of several graphs, and the rows of all users in each of them."""
+
+    lists: TrainingLists
+    people: Floats
+    """(g n, k) inputs of the towers"""
+    statistics: Floats
+    """(g n, s)"""
+
+
+def make_lists(
+    night: NightContext, hidden: HiddenParts, embedding: Embedding, moment: int, directory: Path
+) -> RankerLists:
+    """The candidates of viewers in every graph that lacks a part, with what was hidden as outcomes."""
+    builder = night.candidates(embedding.encoder, DEFAULT_PRERANK_WEIGHTS)
+    reference, purposes = SpectralReference.of(embedding.features), hidden.purposes
     lists, people, statistics = [], [], []
-    for at, (hiding, purpose) in enumerate(hidings):
-        around = user_history.before(hiding.moment(moment), hiding.kept)
-        graph_features = compute_graph_features(hiding.kept.graph, around, reference)
+    for at, (part, purpose) in enumerate(purposes):
+        # the graph without the part, and who asks in it
+        around = night.history.before(part.moment(moment), part.kept)
+        features, ranker = compute_graph_features(part.kept.graph, around, reference), night.config.ranker
         if purpose is Purpose.CALIBRATION:
-            viewers = sampled_viewers(
-                hiding.kept.graph, around.suggestible, config.ranker.calibration_lists, split.seed + at
-            )
+            most, weight = ranker.calibration_lists, outcome_weight(part)
+            viewers = sampled_viewers(part.kept.graph, around.suggestible, most, night.seed + at)
         else:
-            viewers = viewers_of(hiding, around.suggestible, config, -(-config.ranker.lists // len(ordinary)))
-        view = build_candidates(
-            graph_features,
-            around,
-            network,
-            DEFAULT_PRERANK_WEIGHTS,
-            viewers,
-            directory / f"ranker-{at}",
-            config.candidates,
-            config.index,
-        )
-        worth = outcome_weight(hiding) if purpose is Purpose.CALIBRATION else 1.0
-        lists.append(
-            training_lists(
-                view.generator, viewers, hiding.hidden, config.candidates.kept, purpose=purpose, outcome_weight=worth
-            )
-        )
+            most, weight = -(-ranker.lists // len(hidden.ordinary)), 1.0
+            viewers = viewers_of(part, around.suggestible, night.config, most)
+
+        # their candidates
+        view = builder.build(features, around, viewers, directory / f"ranker-{at}")
+        kept = night.config.candidates.kept
+        lists.append(training_lists(view.generator, viewers, part.hidden, kept, purpose=purpose, outcome_weight=weight))
         people.append(view.tower_inputs)
-        statistics.append(graph_features.statistics)
-        log.info("training_lists_made", round=at + 1, of=len(hidings), viewers=len(viewers))
-    joined = TrainingLists.stacked(lists, snapshot.n)
-    learnt_from = joined.outcomes[joined.purpose != Purpose.CALIBRATION]
-    found = int(learnt_from.sum())
-    learners = len(np.unique(joined.users[joined.purpose != Purpose.CALIBRATION][learnt_from.any(axis=1)]))
-    metrics = {f"sage_{name}": value for name, value in told.items()}
-    ranker = None
-    if found >= config.ranker.least_pairs and learners > 1:
-        trained = train_ranker(
-            joined, np.concatenate(people), np.concatenate(statistics), DEFAULT_PRERANK_WEIGHTS, config.ranker, log=log
-        )
-        ranker = trained.model
-        metrics |= {f"ranker_{name}": value for name, value in trained.metrics.items()}
-    else:
-        log.warning("ranker_falls_back", to="resource_allocation", pairs=found, needed=config.ranker.least_pairs)
-    return ModelBundle(
-        encoder=encoder,
-        embedder=network,
-        ranker=ranker,
-        prerank_weights=DEFAULT_PRERANK_WEIGHTS,
-        spectral=early.positions,
-        vocabulary=snapshot.vocabulary,
-        training=Training(
-            trained_at=trained_at,
-            users=snapshot.n,
-            connections=known.count,
-            configuration=config.learning(),
-            metrics=metrics,
-        ),
-    )
+        statistics.append(features.statistics)
+        log.info("training_lists_made", round=at + 1, of=len(purposes), viewers=len(viewers))
+    stacked = TrainingLists.stacked(lists, night.snapshot.n)
+    return RankerLists(stacked, np.concatenate(people), np.concatenate(statistics))
 
 
-def _embedder(
-    early: GraphFeatures, labels: Graph, people: People, config: NightConfig
-) -> tuple[Network, dict[str, float]]:
-    """The network that embeds people, trained to rank the friendships of `labels`, and how well it does."""
-    if config.encoder is None:
-        sage = train_graphsage(
-            early.inputs,
-            early.graph,
-            labels.pairs(),
-            config.sage,
-            structural_columns=early.structural,
-            carried_columns=early.carried,
-            log=log,
-        )
-        return sage.model, sage.metrics
-    inputs = graph_inputs(early, people, PARTS, np.zeros(early.graph.n, np.int64))
-    shape = EmbedderConfig.shaped(
-        config.encoder.encoder,
-        NoIdentityConfig(),
-        DotConfig(),
-        features=inputs.features.shape[1],
-        edge_inputs=0,
-        carried_columns=inputs.carried,
-        people=inputs.n,
-    )
-    chosen = config.encoder
-    trained = train_encoder(inputs, labels.pairs(), shape, chosen.training, seed=chosen.seed, log=log)
-    return trained.model, trained.metrics
+def fit(night: NightContext, made: RankerLists) -> tuple[TwoTower | None, dict[str, float]]:
+    """The ranker and its metrics; no ranker if too few friendships are among the candidates to learn from."""
+    lists, config = made.lists, night.config.ranker
+    learns = lists.purpose != Purpose.CALIBRATION
+    outcomes = lists.outcomes[learns]
+    found, learners = int(outcomes.sum()), len(np.unique(lists.users[learns][outcomes.any(axis=1)]))
+    if found < config.least_pairs or learners < 2:
+        log.warning("ranker_falls_back", to="resource_allocation", pairs=found, needed=config.least_pairs)
+        return None, {}
+    trained = train_ranker(lists, made.people, made.statistics, DEFAULT_PRERANK_WEIGHTS, config, log=log)
+    return trained.model, {f"ranker_{name}": value for name, value in trained.metrics.items()}
 
 
 def extra_splits(
@@ -178,9 +188,8 @@ def extra_splits(
 ) -> Iterator[EdgeSplit]:
     """More parts to hide from the ranker, one at a time, until there are as many lists as it reads.
 
-    The friendships that the encoder was asked for are in none of them: its embeddings know these better than they will
-    know the future. Where friendships have dates only the last ones are hidden, and once: the future is not like a
-    random part of the past.
+    The encoder's labels are in none of them: its embeddings fit these better than they will fit the future. If
+    friendships have dates, only the last ones are hidden, and once: the future is not like a random part of the past.
     """
     viewers = int(np.count_nonzero(first.hidden.degrees))
     if first.cut is not None or not viewers:
@@ -192,7 +201,7 @@ def extra_splits(
 
 
 def _newcomers(outcomes: EdgeSplit, config: NightConfig) -> Iterator[EdgeSplit]:
-    """Some people made newcomers: half of them have no friend left, the others one to three."""
+    """Some users made newcomers: half of them have no friend left, the others one to three."""
     graph, random = outcomes.kept.graph, np.random.default_rng(config.split.seed + 3)
     wanted = np.clip(graph.n // 20, config.ranker.least_newcomers, config.ranker.most_newcomers)
     chosen = random.permutation(np.flatnonzero(graph.degrees > 0))[: min(int(wanted), graph.n // 5)]
@@ -213,7 +222,7 @@ def _newcomers(outcomes: EdgeSplit, config: NightConfig) -> Iterator[EdgeSplit]:
 
 
 def viewers_of(outcomes: EdgeSplit, active: NDArray[np.bool_], config: NightConfig, most: int) -> NDArray[np.int64]:
-    """Active people with an outcome to learn from, `most` at most, ascending."""
+    """(u,) active users with an outcome to learn from, `most` at most, ascending."""
     viewers = np.flatnonzero((outcomes.hidden.degrees > 0) & active)
     drawn = np.random.default_rng(config.split.seed).permutation(viewers)[:most]
     return np.sort(drawn).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Where a night keeps its finished steps, so that a killed run goes on from the one it died in."""
+"""The finished steps of a night on disk, so that a killed run resumes with the one it was killed in."""
 
 import hashlib
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ class Run(BaseModel):
     version: str
     started_at: AwareDatetime
     fingerprint: str
-    """of the dataset's files, configuration, flags and release: another run of the same goes on with this one"""
+    """of the dataset's files, configuration, flags and release: a run of the same resumes this one"""
 
 
 class Workspace:
@@ -36,7 +36,7 @@ class Workspace:
         self.run = run
 
     def step(self, name: str) -> Path:
-        """Where a step's results lie, or will."""
+        """The directory of a step's results."""
         return self.directory / name
 
     def is_done(self, name: str) -> bool:
@@ -45,7 +45,7 @@ class Workspace:
 
     @contextmanager
     def making(self, name: str) -> Iterator[Path]:
-        """An empty directory that takes the step's place when the block ends; nothing of it stays where it raises."""
+        """An empty directory that becomes the step's own when the block ends, and is removed if it raises."""
         aside = self.directory / f".{name}.aside"
         files.remove_tree(aside)
         aside.mkdir()
@@ -61,10 +61,10 @@ class Workspace:
 
 @contextmanager
 def workspace(home: Path, fingerprint: str) -> Iterator[Workspace]:
-    """The workspace of a run with this fingerprint, taken up where an earlier one was killed.
+    """The workspace of a run with this fingerprint, resumed if an earlier one was killed.
 
-    One night at a time works in a home. What another run left is removed. Nothing is kept of a run that its input or a
-    damaged file ended: going on with it would end the same way. Raises PymkError while another is at work.
+    One night at a time works in a home. What a run of another fingerprint left is removed, and so is a run that failed
+    by its input or a damaged file: it would fail again. Raises PymkError while another night is at work.
     """
     directory = home / DIRECTORY
     with files.locked(home / LOCK, 1.0) as held:
@@ -72,7 +72,7 @@ def workspace(home: Path, fingerprint: str) -> Iterator[Workspace]:
             raise PymkError(f"another pymk nightly is at work in {home}; wait for it, or give this one a --home")
         run = _unfinished(directory)
         done = sorted(one.name for one in directory.glob("[!.]*") if one.is_dir())
-        if run is not None and run.fingerprint == fingerprint and done:  # one that did nothing yet begins now
+        if run is not None and run.fingerprint == fingerprint and done:  # a run without a finished step starts now
             log.info("run_resumed", version=run.version, done=done)
         else:
             files.remove_tree(directory)
@@ -89,7 +89,7 @@ def workspace(home: Path, fingerprint: str) -> Iterator[Workspace]:
 
 
 def _unfinished(directory: Path) -> Run | None:
-    """The run whose workspace this is; None where there is none, or it does not read back."""
+    """The run whose workspace this is; None if there is none, or it cannot be read."""
     try:
         return Run.model_validate_json(files.read_bytes(directory / RUN))
     except (ArtefactError, ValidationError):

@@ -1,4 +1,4 @@
-"""The curve that turns scores into probabilities: the lists it is fitted on, and the fit."""
+"""The curve that turns scores into probabilities: the friendships it is fitted on, and the fit."""
 
 from collections.abc import Iterator
 
@@ -11,20 +11,19 @@ from offline.features.temporal_graph import EdgeSplit, Friendships
 from offline.ranker.config import RankerConfig
 
 UNKNOWN_SHARE = 0.1
-"""of all friendships: how many a probability takes to be unknown as yet, where they have no dates"""
+"""of all friendships: how many a probability counts as not known yet, if they have no dates"""
 PENALTY = 0.1
-"""of a weight's square; the level has none"""
+"""of a weight's square; the intercept has none"""
 
 
 def calibration_splits(
     known: Friendships, messages: Friendships, config: RankerConfig, seed: int
 ) -> Iterator[EdgeSplit]:
-    """Parts hidden for the calibration alone, each so thin that the graph without it is nearly the one that serves.
+    """Parts hidden for calibration only, each so thin that the graph without it is nearly the one that serves.
 
     Scores of a graph that lacks a tenth of its friendships are lower than those of the whole, and a curve fitted on
-    them tells too little of the lists that are served. There are none where friendships have dates: the last of them
-    are hidden, and nothing thinner looks like the future. Only `messages`, of which the encoder has read all, are
-    hidden.
+    them does not fit the lists that are served. There are none if friendships have dates: the last of them are hidden,
+    and no thinner part is like the future. Only `messages`, all of which the encoder has read, are hidden.
     """
     pairs = round(config.calibration_share * messages.count)
     if known.dates is not None or not pairs:
@@ -35,22 +34,22 @@ def calibration_splits(
 
 
 def outcome_weight(part: EdgeSplit) -> float:
-    """How many times as many friendships are unknown to a list that is served as are hidden in this part."""
+    """Friendships that a served list does not know, for each one that is hidden in this part."""
     served = UNKNOWN_SHARE / (1 - UNKNOWN_SHARE)
     return served * len(part.kept.graph.indices) / max(len(part.hidden.indices), 1)
 
 
 def sampled_viewers(graph: Graph, active: NDArray[np.bool_], most: int, seed: int) -> NDArray[np.int64]:
-    """Active people with a friend, `most` at most, ascending: those who ask, whether or not anything was hidden."""
+    """(u,) active users with a friend, `most` at most, ascending, whether or not a friendship of theirs was hidden."""
     drawn = np.random.default_rng(seed).permutation(np.flatnonzero((graph.degrees > 0) & active))[:most]
     return np.sort(drawn).astype(np.int64)
 
 
 def fit_curve(inputs: NDArray[np.floating], outcomes: NDArray[np.floating]) -> NDArray[np.float32]:
-    """(k + 1,) float32: the weights of `inputs` (m, k) and then the level of the log-odds of `outcomes` (m,).
+    """(k + 1,) float32: the weights of `inputs` (m, k) and then the intercept of the log-odds of `outcomes` (m,).
 
-    Logistic regression (Platt 1999) with outcomes that may be above 1: a friendship that was hidden stands for as many
-    as are unknown for each that was hidden, and the expected likelihood is that of all of them. Convex all the same.
+    Logistic regression (Platt 1999) with outcomes that may be above 1: a hidden friendship represents as many as are
+    unknown for each one hidden, and the expected likelihood is that of all of them. It is convex nevertheless.
     """
     mean, scale = inputs.mean(axis=0), np.maximum(inputs.std(axis=0), 1e-6)
     read = np.concatenate([(inputs - mean) / scale, np.ones((len(inputs), 1))], axis=1)

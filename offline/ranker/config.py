@@ -12,13 +12,13 @@ class RankerConfig(BaseModel):
     """known outcomes below which resource allocation ranks instead"""
 
     lists: int = Field(default=9000, ge=1)
-    """lists learnt from, at most"""
+    """lists to learn from, at most"""
 
     rounds: int = Field(default=6, ge=1)
-    """times that friendships are hidden anew, at most, until there are as many lists; once where they have dates"""
+    """times that other friendships are hidden, at most, until there are as many lists; once if they have dates"""
 
     least_newcomers: int = Field(default=100, ge=0)
-    """people of whom all or nearly all friendships are hidden: one in twenty, but not fewer than this"""
+    """users of whom all or nearly all friendships are hidden: one in twenty, but not fewer than this"""
 
     most_newcomers: int = Field(default=600, ge=0)
     """and not more than this"""
@@ -27,7 +27,7 @@ class RankerConfig(BaseModel):
     """candidates without friendship taken from the head of each list in a step"""
 
     others: int = Field(default=64, ge=1)
-    """candidates taken at random from the rest of each list in a step, standing for all of it"""
+    """candidates drawn at random from the rest of each list in a step, which represent all of it"""
 
     batch_users: int = Field(default=32, ge=1)
     """viewers a step"""
@@ -37,9 +37,6 @@ class RankerConfig(BaseModel):
 
     max_steps: int = Field(default=1200, ge=1)
     """steps, whatever the epochs"""
-
-    max_seconds: float = Field(default=120.0, gt=0)
-    """seconds after which either stage stops with the best weights so far, however slow the machine"""
 
     patience: int = Field(default=4, ge=1)
     """epochs without a better NDCG@20 of the validation viewers before training stops"""
@@ -60,20 +57,20 @@ class RankerConfig(BaseModel):
     """pull of the weights towards zero"""
 
     sparse_friends: float = Field(default=10.0, ge=0)
-    """median number of friends below which the ranker stays linear: where people have few friends, a bent one learns
-    which of them happened to be hidden, and does not hold for the future"""
+    """median number of friends below which the ranker stays linear: if users have few friends, a non-linear one learns
+    which of them happened to be hidden, and does not generalise to the future"""
 
     linear_learning_rate: float = Field(default=1e-2, gt=0)
-    """highest step of AdamW where the ranker stays linear"""
+    """highest step of AdamW if the ranker stays linear"""
 
     linear_prior: float = Field(default=0.35, ge=0, le=1)
-    """share of the way back to the cheap score that a linear ranker's weights of degrees go once they are learnt"""
+    """share of the way back to the pre-ranking weights that a linear ranker's weights of degrees go after training"""
 
     tower: tuple[int, ...] = (256, 128, 32)
     """widths of both towers; the last is the dimension of their product"""
 
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    """share of the towers' inputs silenced"""
+    """share of the towers' inputs set to zero in training"""
 
     validation_share: float = Field(default=0.15, gt=0, lt=1)
     """share of the viewers whose lists are kept for stopping"""
@@ -82,10 +79,10 @@ class RankerConfig(BaseModel):
     """but no more lists than about this many"""
 
     calibration_share: float = Field(default=0.025, gt=0, lt=0.5)
-    """friendships hidden at a time to calibrate on, where they have no dates"""
+    """share of friendships hidden at a time to calibrate on, if they have no dates"""
 
     calibration_pairs: int = Field(default=2500, ge=0)
-    """friendships to calibrate on: as many are hidden, in several rounds where the graph is small"""
+    """friendships to calibrate on: as many are hidden, in several rounds if the graph is small"""
 
     calibration_rounds: int = Field(default=4, ge=0)
     """but no more rounds than this; none: probabilities are those of the validation lists"""

@@ -1,7 +1,6 @@
 """Training the two-tower ranker on candidates whose outcome is known."""
 
 import copy
-import time
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -40,13 +39,14 @@ def train_ranker(
 ) -> TrainedRanker:
     """The ranker that puts the friendships of `lists` first.
 
-    `people` (g n, k) float32 are the towers' inputs of everybody in each of the g graphs that lists were made in,
-    `statistics` (g n, s) their statistics. Viewers kept for validation are so in every graph. Training begins
-    at `prior`, the weights of the cheap score, and learns what to change of it. The loss is the
-    softmax cross-entropy of each viewer's list, spread evenly over her friendships (ListNet's top one, Cao and others
-    2007), where randomly drawn candidates stand for those not drawn (sampled softmax, Jean and others 2015). Raises
-    ValueError where fewer than two lists hold a friendship: one to learn from and one to stop by.
+    `people` (g n, k) float32 are the towers' inputs of every user in each of the g graphs that lists were made in,
+    `statistics` (g n, s) their statistics. A viewer's lists are for validation in every graph or in none. Training
+    starts from `prior`, the pre-ranking weights. The loss is the softmax cross-entropy of each viewer's list, spread
+    evenly over the friendships in it (ListNet's top one, Cao and others 2007); randomly drawn candidates represent
+    those not drawn (sampled softmax, Jean and others 2015). Training stops by steps or by validation, never by the
+    clock. Raises ValueError if fewer than two lists hold a friendship: one to learn from and one to stop by.
     """
+    # lists to learn from and to validate with
     torch.manual_seed(config.seed)
     random = np.random.default_rng(config.seed)
     useful = np.flatnonzero(lists.outcomes.any(axis=1) & (lists.purpose != Purpose.CALIBRATION))
@@ -61,9 +61,14 @@ def train_ranker(
         tower=config.tower,
         dropout=config.dropout,
     )
-    model = TwoTower(shape)
-    run = _Run(model, training, validation, torch.from_numpy(people), statistics, prior, config, random)
+
+    # weights
+    model, users = TwoTower(shape), _Users(torch.from_numpy(people), statistics)
+    run = _Run(model, training, validation, users, config, random)
+    _begin_with(model, prior)
     metrics = run.fit(log)
+
+    # probabilities
     model.eval()
     calibrating = lists.take(np.flatnonzero(lists.purpose == Purpose.CALIBRATION))
     if not calibrating.outcomes.any():
@@ -84,6 +89,16 @@ def _split(
     return lists.take(useful[held]), lists.take(random.permutation(useful[~held]))
 
 
+@dataclass(frozen=True)
+class _Users:
+    """Every user in each of the g graphs that lists were made in."""
+
+    people: Tensor
+    """(g n, k) inputs of the towers"""
+    statistics: NDArray[np.float32]
+    """(g n, s)"""
+
+
 class _Run:
     """One training run."""
 
@@ -92,30 +107,28 @@ class _Run:
         model: TwoTower,
         training: TrainingLists,
         validation: TrainingLists,
-        people: Tensor,
-        statistics: NDArray[np.float32],
-        prior: NDArray[np.float32],
+        users: _Users,
         config: RankerConfig,
         random: np.random.Generator,
     ) -> None:
-        self.model, self.people, self.statistics, self.config, self.random = model, people, statistics, config, random
+        self.model, self.config, self.random = model, config, random
+        self.people, self.statistics = users.people, users.statistics
         self.training, self.validation = training, validation
         sample = training.take(random.permutation(len(training))[:300])
-        inputs = sample.pair_inputs(statistics)[sample.in_use]
+        inputs = sample.pair_inputs(self.statistics)[sample.in_use]
         _standardise(model.mean, model.scale, inputs)
-        _standardise(model.user_mean, model.user_scale, people.numpy())
-        _begin_with(model, prior)
-        friends = float(np.median(np.expm1(statistics[training.at_viewers, LOG_DEGREE])))
+        _standardise(model.user_mean, model.user_scale, self.people.numpy())
+        friends = float(np.median(np.expm1(self.statistics[training.at_viewers, LOG_DEGREE])))
         self.is_linear = friends < config.sparse_friends
-        """whether only the linear way past the head learns"""
+        """whether only the linear map past the head learns"""
 
     def fit(self, log: FilteringBoundLogger) -> dict[str, float]:
         """Trains the head on the pair inputs alone, then with the towers; keeps the best weights of the validation.
 
-        Towers that do not raise the validation viewers' NDCG@20 beyond chance stay out: their product keeps no weight.
-        Where people have few friends neither towers nor head learn, only the linear way past them, and what it learnt
-        of the candidate's degree, and of PageRank, which rises with it, is drawn back towards the prior: friendships
-        hidden at random are those of the well connected, later ones are not.
+        Towers that do not raise the validation viewers' NDCG@20 beyond chance are dropped: their product has no weight.
+        If users have few friends, neither towers nor head learn, only the linear map past them; its weights of the
+        candidate's degree, and of PageRank, which grows with it, are drawn back towards the prior: friendships hidden
+        at random are those of the well connected, later ones are not.
         """
         begun = float(self._ndcg(towers=False).mean())
         log.info("ranker_begins", viewers=len(self.training), linear=self.is_linear, ndcg20=round(begun, 4))
@@ -127,12 +140,12 @@ class _Run:
             with torch.no_grad():
                 self.model.past.weight.lerp_(prior, drawn_back)
             head = float(self._ndcg(towers=False).mean())
-        told = {"prior_ndcg20": begun, "head_ndcg20": head, "linear": float(self.is_linear)}
-        told |= {"epochs": float(epochs), "viewers": float(len(self.training))}
-        return told if self.is_linear else told | self._with_towers(head, epochs, log)
+        metrics = {"prior_ndcg20": begun, "head_ndcg20": head, "linear": float(self.is_linear)}
+        metrics |= {"epochs": float(epochs), "viewers": float(len(self.training))}
+        return metrics if self.is_linear else metrics | self._with_towers(head, epochs, log)
 
     def _of_degrees(self) -> Tensor:
-        """(1, inputs): 1 at the weights that say whether the well connected are preferred, 0 elsewhere."""
+        """(1, inputs): 1 at the weights that prefer the well connected or not, 0 elsewhere."""
         kept = len(PAIR_FEATURES)
         chosen = torch.zeros_like(self.model.past.weight)
         pair = chosen[:, self.model.config.tower[-1] :]
@@ -141,7 +154,7 @@ class _Run:
         return chosen
 
     def _with_towers(self, head: float, epochs: int, log: FilteringBoundLogger) -> dict[str, float]:
-        """Trains the towers too, beyond the head's NDCG; what they came to, and whether they stay."""
+        """Trains the towers too, beyond the head's NDCG; returns what they reached, and whether they are kept."""
         without, by_head = copy.deepcopy(self.model.state_dict()), self._ndcg(towers=False)
         full, more = self._stage(head, self.config.tower_learning_rate, towers=True, log=log)
         gain = self._ndcg(towers=True) - by_head
@@ -152,8 +165,8 @@ class _Run:
         return {"towers_ndcg20": full, "towers_kept": float(useful), "epochs": float(epochs + more)}
 
     def _stage(self, best: float, rate: float, *, towers: bool, log: FilteringBoundLogger) -> tuple[float, int]:
-        """Trains from the weights as they are, whose NDCG is `best`; leaves the best, returns its NDCG and epochs."""
-        config, started = self.config, time.monotonic()
+        """Trains from the current weights, whose NDCG is `best`; keeps the best, returns its NDCG and the epochs."""
+        config = self.config
         patience = config.tower_patience if towers else config.patience
         parameters = [one for name, one in self.model.named_parameters() if self._learns(name, towers=towers)]
         optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=config.weight_decay, fused=True)
@@ -168,7 +181,7 @@ class _Run:
             waited = 0 if ndcg > best else waited + 1
             if ndcg > best:
                 best, state = ndcg, copy.deepcopy(self.model.state_dict())
-            if waited >= patience or time.monotonic() - started > config.max_seconds:
+            if waited >= patience:
                 break
         self.model.load_state_dict(state)
         return best, epoch
@@ -202,7 +215,7 @@ class _Run:
         return total / len(order)
 
     def _loss(self, batch: TrainingLists, *, towers: bool) -> Tensor:
-        places, weights = self._drawn(batch)
+        places, weights = batch.sampled_places(self.config.hardest, self.config.others, self.random)
         pair = torch.from_numpy(batch.pair_inputs(self.statistics, places))
         queries = candidates = None
         if towers:
@@ -215,35 +228,9 @@ class _Run:
         spread = functional.log_softmax(scores + torch.from_numpy(weights), dim=1)
         return -(torch.where(outcome, spread, 0).sum(dim=1) / outcome.sum(dim=1)).mean()
 
-    def _drawn(self, batch: TrainingLists) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Places (u, k) of each list to compute, and what to add to their scores, -inf for a place of no use.
-
-        Every friendship, the `hardest` first others, and `others` drawn from the rest, each standing for its share.
-        """
-        config, m = self.config, batch.rows.shape[1]
-        other = batch.in_use & ~batch.outcomes
-        rank = np.cumsum(other, axis=1)  # of each candidate without friendship, from 1
-        hard = other & (rank <= config.hardest)
-        easy = other & ~hard
-        # a friendship first, then the hardest, then the others in an order drawn anew each time
-        order = np.where(easy, 2 + self.random.random(other.shape, dtype=np.float32), np.float32(3))
-        order[hard], order[batch.outcomes] = 1, 0
-        size = min(int(batch.outcomes.sum(axis=1).max()) + config.hardest + config.others, m)
-        places = np.argpartition(order, size - 1, axis=1)[:, :size]
-        taken = np.take_along_axis(order, places, axis=1)
-        rest = easy.sum(axis=1)
-        among = np.take_along_axis(easy, places, axis=1)
-        drawn = np.minimum(rest, config.others)
-        # more of the others than wanted stand where a list has few friendships: the last of them are of no use
-        surplus = among & (_rank_in_rows(taken, among) >= drawn[:, None])
-        weight = np.log(np.maximum(rest, 1) / np.maximum(drawn, 1)).astype(np.float32)
-        weights = np.where(among, weight[:, None], np.float32(0))
-        weights[(taken >= 3) | surplus] = -np.inf
-        return places, weights
-
     @torch.no_grad()
     def scores(self, lists: TrainingLists, *, towers: bool = True) -> NDArray[np.float32]:
-        """(U, m) float32 scores of every place; -inf where there is no candidate."""
+        """(U, m) float32 scores of every place; -inf for a place without candidate."""
         self.model.eval()
         vectors = candidate_vectors(self.model, self.people) if towers else None
         scores = np.full(lists.rows.shape, -np.inf, np.float32)
@@ -275,21 +262,16 @@ class _Run:
         return np.array([max(slope, 1e-3), level, by_degree, by_mass], np.float32)
 
 
-def _rank_in_rows(values: NDArray[np.float32], among: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """(U, k) place of each value in its row's rising order of those `among`; of no meaning elsewhere."""
-    return np.argsort(np.argsort(np.where(among, values, np.inf), axis=1), axis=1)
-
-
 @torch.no_grad()
 def candidate_vectors(model: TwoTower, people: Tensor) -> Tensor:
-    """(n, d) float32: the candidate tower's output for everybody."""
+    """(n, d) float32: the candidate tower's output for every user."""
     model.eval()
     return torch.cat([model.candidates(people[start : start + 65_536]) for start in range(0, len(people), 65_536)])
 
 
 @torch.no_grad()
 def _begin_with(model: TwoTower, prior: NDArray[np.float32]) -> None:
-    """Makes an untrained model score by the cheap score alone, `prior` weighing the kept features and the degree."""
+    """Makes an untrained model score by `prior` alone: the pre-ranking weights of the kept features and the degree."""
     product, kept = model.config.tower[-1], len(model.config.pair_features)
     degree = 2 * kept + EXTRA_INPUTS.index("candidate_log_degree")
     weights = torch.zeros_like(model.scale)

@@ -16,13 +16,13 @@ class Purpose(IntEnum):
     """What the friendships of a list were hidden for."""
 
     ORDINARY = 0
-    """to learn from: of everybody alike"""
+    """to learn from: of all users alike"""
 
     NEWCOMERS = 1
-    """to learn from: all, or nearly all, of a few people's"""
+    """to learn from: all, or nearly all, friendships of a few users"""
 
     CALIBRATION = 2
-    """to turn scores into probabilities, and for nothing else"""
+    """to turn scores into probabilities only"""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class TrainingLists:
 
     `users` (U,) rows; `rows` (U, m) and `sources` (U, m); `codes` (U, F, m) uint8 with `low` and `step` (U, F);
     `counts` (U,) candidates in use; `outcomes` (U, m) whether a candidate became a friend; `friends_made` (U,) how many
-    the viewer made in all, found or not; `offset` (U,) where the people of a list's graph begin in the tables of all
-    graphs stacked, which is what `at_viewers` and `at_candidates` index; `purpose` (U,) uint8, a Purpose;
-    `outcome_weight` (U,) how many unknown friendships an outcome stands for (calibrating.rise).
+    the viewer made in all, found or not; `offset` (U,) the first row of a list's graph in the tables of all graphs
+    stacked, which `at_viewers` and `at_candidates` index; `purpose` (U,) uint8, a Purpose; `outcome_weight` (U,) how
+    many unknown friendships an outcome represents (offline.ranker.calibration.outcome_weight).
     """
 
     users: NDArray[np.int64]
@@ -59,11 +59,11 @@ class TrainingLists:
 
     @property
     def at_viewers(self) -> NDArray[np.int64]:
-        """(U,) where each viewer stands in the stacked tables."""
+        """(U,) row of each viewer in the stacked tables."""
         return self.users + self.offset
 
     def at_candidates(self, places: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
-        """(U, m) where the candidates stand in the stacked tables; of `places` (U, k) alone where given."""
+        """(U, m) rows of the candidates in the stacked tables; only of `places` (U, k) if given."""
         rows = self.rows if places is None else np.take_along_axis(self.rows, places, axis=1)
         return rows.astype(np.int64) + self.offset[:, None]
 
@@ -73,7 +73,7 @@ class TrainingLists:
 
     @classmethod
     def stacked(cls, parts: Sequence["TrainingLists"], n: int) -> "TrainingLists":
-        """The lists of several graphs of n people each, whose tables are stacked in the same order."""
+        """The lists of several graphs of n users each, whose tables are stacked in the same order."""
         joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__}
         joined["offset"] = np.concatenate([part.offset + at * n for at, part in enumerate(parts)])
         return cls(**joined)
@@ -83,7 +83,7 @@ class TrainingLists:
     ) -> NDArray[np.float32]:
         """(U, m, p) float32 of the head's inputs past the product, in the order of TwoTower, unscaled.
 
-        Of all places, or of `places` (U, k) alone. `statistics` are those of all graphs stacked.
+        Of all places, or only of `places` (U, k). `statistics` are those of all graphs stacked.
         """
         rows, sources, codes = self.at_candidates(places), self.sources, self.codes
         if places is not None:
@@ -98,6 +98,39 @@ class TrainingLists:
             np.broadcast_to(viewer[:, None, :], (*rows.shape, viewer.shape[1])),
         ]
         return np.concatenate(parts, axis=2).astype(np.float32, copy=False)
+
+    def sampled_places(
+        self, hardest: int, others: int, random: np.random.Generator
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Places (U, k) of each list to score in a step, and what to add to their scores, -inf for an unused place.
+
+        Every friendship, the `hardest` first candidates without one, and `others` drawn from the rest, each of which
+        represents its share of them.
+        """
+        other = self.in_use & ~self.outcomes
+        rank = np.cumsum(other, axis=1)  # of each candidate without friendship, from 1
+        hard = other & (rank <= hardest)
+        easy = other & ~hard
+        # a friendship first, then the hardest, then the others in an order drawn for this step
+        order = np.where(easy, 2 + random.random(other.shape, dtype=np.float32), np.float32(3))
+        order[hard], order[self.outcomes] = 1, 0
+        size = min(int(self.outcomes.sum(axis=1).max()) + hardest + others, self.rows.shape[1])
+        places = np.argpartition(order, size - 1, axis=1)[:, :size]
+        taken = np.take_along_axis(order, places, axis=1)
+        rest = easy.sum(axis=1)
+        among = np.take_along_axis(easy, places, axis=1)
+        drawn = np.minimum(rest, others)
+        # a list with few friendships has room for more of the others than wanted: the last of them are not used
+        surplus = among & (_rank_in_rows(taken, among) >= drawn[:, None])
+        weight = np.log(np.maximum(rest, 1) / np.maximum(drawn, 1)).astype(np.float32)
+        weights = np.where(among, weight[:, None], np.float32(0))
+        weights[(taken >= 3) | surplus] = -np.inf
+        return places, weights
+
+
+def _rank_in_rows(values: NDArray[np.float32], among: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(U, k) rank of each value, ascending, in its row among those of `among`; meaningless elsewhere."""
+    return np.argsort(np.argsort(np.where(among, values, np.inf), axis=1), axis=1)
 
 
 def training_lists(

@@ -44,7 +44,7 @@ def is_loading(night: int, store: SyncStore) -> bool:
 
 BLOWS = (
     Blow("snapshot", "step_begins", None),
-    Blow("training", "sage_training_begins", None),
+    Blow("training", "encoder_training_begins", None),
     Blow("training", "ranker_epoch", ["snapshot"]),
     Blow("evaluation", "step_begins", ["snapshot"], has_child),
     Blow("version", "candidates_made", ["snapshot", "training"]),

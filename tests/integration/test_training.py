@@ -23,6 +23,7 @@ from models.schema.profiles import Profiles
 from offline.features.temporal_graph import Friendships, friendships, user_history
 from offline.night.candidates import KnownNearest
 from offline.night.config import NightConfig
+from offline.night.context import NightContext
 from offline.night.model_bundle import ModelBundle
 from offline.night.train import train
 from offline.ranker.train import train_ranker
@@ -75,17 +76,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     encoder = ProfileEncoder.fit(snapshot.profiles)
     everybody, readable = user_history(snapshot, encoder), friendships(snapshot)
     with capture_logs() as lines:
-        bundle = train(
-            snapshot,
-            encoder,
-            everybody,
-            readable,
-            readable,
-            snapshot.cut,
-            CONFIG,
-            directory / "work",
-            trained_at=STARTED,
-        )
+        night = NightContext(snapshot, encoder, everybody, readable, CONFIG, STARTED)
+        bundle = train(night, readable, snapshot.cut, directory / "work")
     said = next(line for line in lines if line["event"] == "training_split")
     return Trained(bundle, readable, said)
 

@@ -10,7 +10,6 @@ from models.graph import Graph
 from models.networks.decoders import DotConfig
 from models.networks.embedder import EmbedderConfig, EncoderConfig
 from models.networks.identity import IdentityConfig, NoIdentityConfig
-from models.networks.neighbours import edges_of
 from offline.encoders.config import TrainingConfig
 from offline.encoders.inputs import GraphInputs, ProfileTargets
 
@@ -50,7 +49,6 @@ def inputs(graph: Graph, features: NDArray[np.float32], attributes: NDArray[np.f
         profile=slice(0, features.shape[1]),
         carried=(0, 0),
         keys=torch.arange(graph.n) * 7 + 3,
-        edge_index=edges_of(graph),
         edge_attributes=None if attributes is None else torch.from_numpy(attributes),
     )
 

@@ -23,10 +23,12 @@ from models.version.manifest import Manifest
 from models.version.tables import Tables
 from offline.features.graph_features import SpectralReference, compute_graph_features
 from offline.features.temporal_graph import friendships, user_history
-from offline.night.build_version import make_version
+from offline.night.build_version import build_version
 from offline.night.config import NightConfig
+from offline.night.context import NightContext
+from offline.night.former import Retrain
 from offline.night.model_bundle import ModelBundle, Training
-from offline.night.nightly import Night, Retrain
+from offline.night.nightly import Night
 from offline.snapshot.live_events import LiveEvents
 from offline.snapshot.snapshot import Snapshot, write_snapshot
 
@@ -74,10 +76,11 @@ def make_untrained_night(
     write_snapshot(data, frozen, started_at=started, live=live, forbidden_days=FORBIDDEN_DAYS)
     snapshot = Snapshot.open(frozen)
     bundle, whole = weights(snapshot), friendships(snapshot)
-    people = user_history(snapshot, bundle.encoder).before(snapshot.cut + 1, whole)
+    history = user_history(snapshot, bundle.encoder)
+    night = NightContext(snapshot, bundle.encoder, history, whole, CONFIG, started, build_index_here)
     with versions.staging(version) as directory:
         bundle.save(directory)
-        make_version(snapshot, whole, people, bundle, directory, CONFIG, build_index_here)
+        build_version(night, bundle, directory)
         files.write_json(directory / "report.json", {})
         manifest = Manifest(
             version=version,

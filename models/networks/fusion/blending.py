@@ -22,7 +22,7 @@ class BlendingConfig(BaseModel):
     """a blend gives each column so many of as many equal parts"""
 
     shown: int = Field(default=5, ge=1)
-    """people at the head of a list by whom a blend is judged"""
+    """users at the head of a list by whom a blend is valued"""
 
     hidden: int = Field(default=32, ge=1)
     """width of the network's layers"""
@@ -42,7 +42,7 @@ class Blending(nn.Module, ABC):
     """Scores blend · z(columns), z to a common scale and the blend the arm of the highest value for this list.
 
     An arm proposes the people whom its blend puts first; the proposal (S,) is their mean in each of the S columns, and
-    the arm's value is what a subclass says of it.
+    a subclass computes the arm's value.
     """
 
     blends: Tensor

@@ -1,4 +1,4 @@
-"""A mixture of experts: several scores, and a gate that says whose counts for how much."""
+"""A mixture of experts: several scores, and a gate that weighs them."""
 
 import math
 
@@ -29,7 +29,7 @@ class ExpertsConfig(BaseModel):
 
 
 class Experts(nn.Module):
-    """Scores sum_e g_e(x) f_e(x), g a softmax over all experts, dense: every expert is asked (Jacobs and others 1991).
+    """Scores sum_e g_e(x) f_e(x), g a softmax over all experts, dense: all are computed (Jacobs and others 1991).
 
     Each expert is one ReLU layer with a linear way past it. All experts are one product, so that three cost as much
     as one of their joint width.

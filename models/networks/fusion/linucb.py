@@ -1,4 +1,4 @@
-"""LinUCB over a learnt representation: a ridge regression of the reward for every arm."""
+"""LinUCB over a learned representation: a ridge regression of the reward for every arm."""
 
 import torch
 from pydantic import Field
@@ -48,8 +48,8 @@ class LinUcb(Blending):
 
     def represented(self, proposals: Tensor) -> Tensor:
         """(..., S) proposals → (..., d), the last of them the constant 1."""
-        learnt = self.backbone(proposals)
-        return torch.cat([learnt, learnt.new_ones((*learnt.shape[:-1], 1))], dim=-1)
+        learned = self.backbone(proposals)
+        return torch.cat([learned, learned.new_ones((*learned.shape[:-1], 1))], dim=-1)
 
     def values(self, proposals: Tensor) -> Tensor:
         """(..., A, S) → (..., A)."""

@@ -22,7 +22,7 @@ class MlpConfig(BaseModel):
 
 
 class Mlp(nn.Module):
-    """ReLU layers over standardised features, and a linear way past them, where the network begins."""
+    """ReLU layers over standardised features, and a linear map past them, which the network starts as."""
 
     def __init__(self, config: MlpConfig) -> None:
         super().__init__()

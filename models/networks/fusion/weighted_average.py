@@ -19,11 +19,11 @@ class WeightedAverageConfig(BaseModel):
     """the column that is the first score"""
 
     cheap: tuple[float, ...] = Field(min_length=1)
-    """(inputs,) weights of the columns in the second score, which is not learnt"""
+    """(inputs,) weights of the columns in the second score, which is not learned"""
 
 
 class WeightedAverage(nn.Module):
-    """share z(product) + (1 - share) z(features · cheap), share the one learnt number, z to a common scale."""
+    """share z(product) + (1 - share) z(features · prerank weights), share the one learned number, z a common scale."""
 
     cheap: Tensor
 

@@ -7,42 +7,40 @@ import torch
 from models.graph import Graph
 from models.networks.decoders import MlpDecoderConfig
 from models.networks.embedder import Embedder
-from models.networks.neighbours import (
-    averaged,
-    edges_of,
-    largest,
-    smoothed,
-    spread,
-    summed,
-)
+from models.networks.graphsage import GraphSageConfig, _Convolution
+from models.networks.lightgcn import LightGcn, LightGcnConfig
+from models.networks.neighbours import edges_of, largest, neighbour_matrix, smoothed, summed
 from models.networks.temporal_gat import TemporalGat, TemporalGatConfig
-from offline.encoders.trainer import train_encoder
+from offline.encoders.trainer import RunOutput, train_encoder
 from offline.encoders.training_step import embed
 from tests.support.graphs import ENCODERS, LOG, SMALL, inputs, shaped, two_cliques
 
 STAR = edges_of(Graph.from_pairs(4, [0, 0], [1, 2]))
 """0 knows 1 and 2; 3 knows nobody"""
+FRIENDS = neighbour_matrix(STAR, 4, 4)
 STATES = torch.tensor([[1.0, -1.0], [2.0, -4.0], [4.0, -2.0], [8.0, 8.0]])
 
 
 def test_neighbours_are_summed_averaged_and_the_largest_taken() -> None:
-    assert summed(STATES, STAR).tolist() == [[6, -6], [1, -1], [1, -1], [0, 0]]
-    assert averaged(STATES, STAR).tolist() == [[3, -3], [1, -1], [1, -1], [0, 0]]
-    assert largest(STATES, STAR).tolist() == [[4, -2], [1, -1], [1, -1], [0, 0]]
+    assert summed(STATES, FRIENDS).tolist() == [[6, -6], [1, -1], [1, -1], [0, 0]]
+    averaged = _Convolution(2, GraphSageConfig(hidden=2)).message_and_aggregate(FRIENDS, (STATES, STATES))
+    assert averaged.tolist() == [[3, -3], [1, -1], [1, -1], [0, 0]]
+    assert largest(STATES, FRIENDS).tolist() == [[4, -2], [1, -1], [1, -1], [0, 0]]
 
 
 def test_smoothing_weighs_by_the_roots_of_the_degrees() -> None:
     ones = torch.ones(4, 1)
-    by_star = spread(ones, STAR).squeeze(1)
+    once = LightGcn(LightGcnConfig(inputs=1, outputs=1, layers=1))
+    by_star = 2 * once.raw(ones, STAR, None).squeeze(1) - 1
     assert torch.allclose(by_star, torch.tensor([2 / 2**0.5, 1 / 2**0.5, 1 / 2**0.5, 0]))
-    with_self = smoothed(ones, STAR).squeeze(1)
+    with_self = smoothed(ones, FRIENDS).squeeze(1)
     assert torch.allclose(with_self, torch.tensor([1 / 3 + 2 / 6**0.5, 1 / 2 + 1 / 6**0.5, 1 / 2 + 1 / 6**0.5, 1.0]))
 
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_two_cliques_are_told_apart(name: str) -> None:
     read, labels = two_cliques()
-    trained = train_encoder(read, labels, shaped(ENCODERS[name], read), SMALL, seed=0, log=LOG)
+    trained = train_encoder(read, labels, shaped(ENCODERS[name], read), SMALL, seed=0, output=RunOutput(LOG))
     embeddings = embed(trained.model, read)
     assert embeddings.shape == (32, 16)
     assert torch.allclose(embeddings.norm(dim=1), torch.ones(32), atol=1e-5)
@@ -122,7 +120,7 @@ def separation(name: str) -> float:
         shaped({"name": name}, read),
         SMALL,
         seed=0,
-        log=LOG,
+        output=RunOutput(LOG),
     )
     embeddings = embed(trained.model, read)[n // 2 :].numpy()
     cosines = (embeddings @ embeddings.T)[np.triu_indices(n - n // 2, 1)]
@@ -152,7 +150,7 @@ def test_the_decoder_begins_as_the_inner_product_and_learns_what_it_cannot_say()
     scores = decoder(a, b)
     assert torch.equal(scores, decoder(b, a))
     assert torch.corrcoef(torch.stack([scores, (a * b).sum(1)]))[0, 1] > 0.999
-    trained = train_encoder(read, labels, shape, SMALL, seed=0, log=LOG)
+    trained = train_encoder(read, labels, shape, SMALL, seed=0, output=RunOutput(LOG))
     assert trained.history[-1]["loss_decoder"] < 0.8 * trained.history[0]["loss_decoder"]
     embeddings = embed(trained.model, read)
     with torch.no_grad():

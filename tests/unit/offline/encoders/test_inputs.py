@@ -82,5 +82,5 @@ def test_sets_and_categories_are_targets_numbers_are_not() -> None:
         ("city", "one", 2),
         ("clubs", "several", 3),
     ]
-    assert targets.said[0].tolist() == [0, -1, 0]
-    assert targets.said[1].tolist() == [[1, 1, 0], [0, 0, 0], [1, 0, 0]]
+    assert targets.labels[0].tolist() == [0, -1, 0]
+    assert targets.labels[1].tolist() == [[1, 1, 0], [0, 0, 0], [1, 0, 0]]

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch_geometric.data import Data
-from torch_geometric.loader import LinkLoader, NodeLoader
-from torch_geometric.sampler import EdgeSamplerInput, NegativeSampling, NodeSamplerInput, SamplerOutput
+from torch_geometric.loader import NodeLoader
+from torch_geometric.sampler import NodeSamplerInput, SamplerOutput
 
 from models.graph import Graph
 from offline.encoders.neighbour_sampler import CsrNeighbourSampler
@@ -96,43 +96,6 @@ def test_every_leaf_is_drawn_about_as_often_as_another() -> None:
     # 750 each on average, with a standard deviation of 24
     assert counts[1:].min() > 750 - 120
     assert counts[1:].max() < 750 + 120
-
-
-def test_pairs_come_back_as_places_among_the_sampled() -> None:
-    sampler = CsrNeighbourSampler(path(6), [2])
-    index = EdgeSamplerInput(input_id=None, row=torch.tensor([0, 5]), col=torch.tensor([3, 0]))
-    output = sampler.sample_from_edges(index)
-    assert output.node[output.metadata[1]].tolist() == [[0, 5], [3, 0]]
-    assert output.metadata[2] is None
-
-
-def test_negatives_follow_the_pairs_and_their_labels() -> None:
-    loader = LinkLoader(
-        table(8),
-        CsrNeighbourSampler(path(8), [2, 2]),
-        edge_label_index=torch.tensor([[0, 1, 2], [4, 5, 6]]),
-        neg_sampling=NegativeSampling("binary", 2, dst_weight=torch.eye(8)[7]),
-        batch_size=3,
-    )
-    (batch,) = loader
-    assert batch.edge_label.tolist() == [1] * 3 + [0] * 6
-    assert batch.n_id[batch.edge_label_index[0, :3]].tolist() == [0, 1, 2]
-    assert batch.n_id[batch.edge_label_index[1]].tolist() == [4, 5, 6] + [7] * 6
-    assert torch.equal(batch.x[:, 0].long(), batch.n_id)
-
-
-def test_triplets_give_each_source_its_strangers() -> None:
-    loader = LinkLoader(
-        table(8),
-        CsrNeighbourSampler(path(8), [2]),
-        edge_label_index=torch.tensor([[0, 1, 2], [4, 5, 6]]),
-        neg_sampling=NegativeSampling("triplet", 2),
-        batch_size=3,
-    )
-    (batch,) = loader
-    assert batch.n_id[batch.src_index].tolist() == [0, 1, 2]
-    assert batch.n_id[batch.dst_pos_index].tolist() == [4, 5, 6]
-    assert batch.dst_neg_index.shape == (3, 2)
 
 
 def test_a_batch_does_not_depend_on_the_batches_before_it() -> None:

@@ -19,7 +19,7 @@ from offline.encoders.config import TrainingConfig
 from offline.encoders.device import autocast, chosen_device, compiled
 from offline.encoders.inputs import GraphInputs, ProfileTargets
 from offline.encoders.resume import RunState
-from offline.encoders.trainer import Trained, load_encoder, train_encoder
+from offline.encoders.trainer import RunOutput, Trained, load_encoder, train_encoder
 from offline.encoders.training_step import embed
 from tests.support.graphs import ENCODERS, LOG, SMALL, Pairs, inputs, shaped, two_cliques
 
@@ -40,7 +40,7 @@ def trained(
         if state.epoch == killed_after:
             raise KilledError
 
-    return train_encoder(read, labels, shape, config, seed=3, directory=directory, log=LOG, epoch_done=kill)
+    return train_encoder(read, labels, shape, config, seed=3, output=RunOutput(LOG, directory, kill))
 
 
 def weights(run: Trained) -> dict[str, torch.Tensor]:
@@ -158,7 +158,7 @@ def test_masked_profiles_are_told_from_friends() -> None:
     )
     config = SMALL.model_copy(update={"profile_weight": 1.0, "masked_share": 0.5, "epochs": 30, "patience": 30})
     shape = shaped({"name": "graphsage"}, read, targets=targets)
-    run = train_encoder(read, labels, shape, config, seed=0, targets=targets, log=LOG)
+    run = train_encoder(replace(read, targets=targets), labels, shape, config, seed=0, output=RunOutput(LOG))
     losses = [line["loss_profile"] for line in run.history]
     assert np.mean(losses[-5:]) < 0.5 * losses[0]
     for one in range(0, 32, 4):

@@ -1,4 +1,4 @@
-"""Which friendships and people a trial judges."""
+"""Which friendships and users a backtest evaluates."""
 
 import random
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a night learnt, kept and read again, whole or not at all."""
+"""A model bundle is read back as it was saved, whole or not at all."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

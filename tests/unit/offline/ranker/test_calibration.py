@@ -1,4 +1,4 @@
-"""Probabilities of a graph that lacks a tenth of its friendships, learnt where far fewer are hidden."""
+"""Probabilities of a graph that lacks a tenth of its friendships, calibrated on one that lacks far fewer."""
 
 import numpy as np
 import pytest

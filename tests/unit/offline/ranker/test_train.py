@@ -22,7 +22,7 @@ from models.schema.statistic_names import LOG_DEGREE, STATISTICS
 from offline.evaluation.calibration import calibration
 from offline.evaluation.metrics import ndcg_of_lists
 from offline.ranker.config import RankerConfig
-from offline.ranker.train import _Run, train_ranker
+from offline.ranker.train import _Run, _Users, train_ranker
 from offline.ranker.training_lists import TrainingLists
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -179,19 +179,16 @@ def test_training_begins_at_the_cheap_score() -> None:
 
 
 def run_of(sampled_viewers: TrainingLists, config: RankerConfig) -> _Run:
-    """A run over these lists that has learnt nothing."""
+    """A run over these lists before its first step."""
     model = trained(sampled_viewers, QUICK.model_copy(update={"epochs": 1}))
     random = np.random.default_rng(0)
-    return _Run(
-        model, sampled_viewers, sampled_viewers, torch.from_numpy(people()), statistics(), NO_PRIOR, config, random
-    )
+    users = _Users(torch.from_numpy(people()), statistics())
+    return _Run(model, sampled_viewers, sampled_viewers, users, config, random)
 
 
 def test_all_of_a_list_stand_in_for_those_not_drawn() -> None:
     sampled_viewers = lists(40, by_affinity)
-    places, weights = run_of(sampled_viewers, QUICK.model_copy(update={"hardest": 5, "others": 3}))._drawn(
-        sampled_viewers
-    )
+    places, weights = sampled_viewers.sampled_places(5, 3, np.random.default_rng(0))
     for at, count in enumerate(sampled_viewers.counts):
         used = np.isfinite(weights[at])
         taken = places[at, used]

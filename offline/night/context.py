@@ -1,0 +1,37 @@
+"""What the steps of a night share."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from models.candidates.ann_index_builder import BuildIndex, build_index_in_own_process
+from models.features.profile_encoder import ProfileEncoder
+from models.networks.encoder import Encoder
+from offline.features.graph_features import Floats
+from offline.features.temporal_graph import Friendships, UserHistory
+from offline.night.candidates import CandidateBuilder
+from offline.night.config import NightConfig
+from offline.snapshot.snapshot import Snapshot
+
+
+@dataclass(frozen=True)
+class NightContext:
+    """The input of a night, and how it works on it; no step changes any of it."""
+
+    snapshot: Snapshot
+    encoder: ProfileEncoder
+    history: UserHistory
+    """every user of the snapshot beside their friendships, encoded"""
+    known: Friendships
+    """the whole graph: what a version is built from"""
+    config: NightConfig
+    started_at: datetime
+    build_index: BuildIndex = build_index_in_own_process
+
+    @property
+    def seed(self) -> int:
+        """Of the splits; each draw adds a number of its own."""
+        return self.config.split.seed
+
+    def candidates(self, encoder: Encoder, prerank_weights: Floats) -> CandidateBuilder:
+        """Builds candidates with these weights."""
+        return CandidateBuilder(encoder, prerank_weights, self.config.candidates, self.config.index, self.build_index)
