@@ -21,7 +21,7 @@ from service.api import admin, erasures, events, health, openapi, users
 from service.api.recommendation_params import PATH
 from service.api.recommendations import Recommendations
 from service.console.pages import console
-from service.container import StoreOpener, built, opened_stores
+from service.container import StoreOpener, build, open_store_clients
 from service.explain import route as explain
 from service.server.malloc import keep_heap
 from service.state.served_version import OpenScorer
@@ -46,7 +46,7 @@ class Service(FastAPI):
 
 
 def create_app(
-    settings: Settings, *, open_stores: StoreOpener = opened_stores, open_scorer: OpenScorer = Ranker.open
+    settings: Settings, *, open_stores: StoreOpener = open_store_clients, open_scorer: OpenScorer = Ranker.open
 ) -> FastAPI:
     """The application of these settings. Nothing is opened before it starts, and all of it is closed when it ends.
 
@@ -55,16 +55,16 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with built(settings, open_stores, open_scorer) as parts:
-            app.state.parts = parts
+        async with build(settings, open_stores, open_scorer) as container:
+            app.state.container = container
             app.state.recommendations = Recommendations(
-                parts.versions, parts.recommender, parts.access, parts.metrics, settings.contexts
+                container.versions, container.recommender, container.access, container.metrics, settings.contexts
             )
             secret = settings.log_secret.get_secret_value() if settings.log_secret else token_hex(16)
             app.state.requests = Requests(
                 {PATH: app.state.recommendations},
                 app.dispatch,
-                parts.metrics,
+                container.metrics,
                 log_secret=secret,
                 max_in_flight=settings.max_in_flight,
                 max_body_bytes=settings.max_body_bytes,

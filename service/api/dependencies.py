@@ -1,4 +1,4 @@
-"""What ordinary routes depend on: the parts of the application, a key's scope, a user id in the path."""
+"""What ordinary routes depend on: the container of the application, a key's scope, a user id in the path."""
 
 from typing import Annotated
 from urllib.parse import unquote_to_bytes
@@ -7,40 +7,41 @@ from fastapi import Depends, Path, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from models.schema.columns import user_id_fault
-from service.container import Parts
+from models.schema.vocabulary import UserId
+from service.container import Container
 from service.state.served_version import ServedVersion
 from service.web.auth import ADMIN, READ, WRITE
 from service.web.middleware import RECORD, Record
 from service.web.problems import invalid, unavailable
 
-_bearer = HTTPBearer(auto_error=False, description="A key of PYMK_KEYS; not asked for where none is configured.")
+_bearer = HTTPBearer(auto_error=False, description="A key of PYMK_KEYS; not needed if none is configured.")
 
 
-def parts_of(request: Request) -> Parts:
-    """The parts that the application was built of."""
-    parts: Parts = request.app.state.parts
-    return parts
+def container_of(request: Request) -> Container:
+    """The container of the application."""
+    container: Container = request.app.state.container
+    return container
 
 
-AppParts = Annotated[Parts, Depends(parts_of)]
+AppContainer = Annotated[Container, Depends(container_of)]
 
 
 async def _may_read(
-    request: Request, parts: AppParts, _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+    request: Request, container: AppContainer, _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 ) -> None:
-    parts.access.check(record_of(request).headers.get(b"authorization"), READ)
+    container.access.check(record_of(request).headers.get(b"authorization"), READ)
 
 
 async def _may_administer(
-    request: Request, parts: AppParts, _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+    request: Request, container: AppContainer, _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 ) -> None:
-    parts.access.check(record_of(request).headers.get(b"authorization"), ADMIN)
+    container.access.check(record_of(request).headers.get(b"authorization"), ADMIN)
 
 
 async def _may_write(
-    request: Request, parts: AppParts, _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+    request: Request, container: AppContainer, _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 ) -> None:
-    parts.access.check(record_of(request).headers.get(b"authorization"), WRITE)
+    container.access.check(record_of(request).headers.get(b"authorization"), WRITE)
 
 
 MAY_READ = Depends(_may_read)
@@ -49,13 +50,13 @@ MAY_ADMINISTER = Depends(_may_administer)
 
 
 def record_of(request: Request) -> Record:
-    """What is known of the request."""
+    """The Record of the request."""
     record: Record = request.scope[RECORD]
     return record
 
 
-async def _served(parts: AppParts) -> ServedVersion:
-    version = parts.versions.active
+async def _served(container: AppContainer) -> ServedVersion:
+    version = container.versions.active
     if version is None:
         raise unavailable("no version is active yet; pymk nightly DATA publishes one")
     return version
@@ -67,7 +68,7 @@ Served = Annotated[ServedVersion, Depends(_served)]
 
 async def _path_user(
     request: Request, user_id: Annotated[str, Path(description="A user id, percent-encoded, `/` included.")]
-) -> str:
+) -> UserId:
     """The id of one encoded path segment."""
     record_of(request).user_id = decoded = _decoded("user_id", user_id)
     return decoded
@@ -75,21 +76,21 @@ async def _path_user(
 
 async def _path_other(
     other_id: Annotated[str, Path(description="Another user's id, percent-encoded, `/` included.")],
-) -> str:
+) -> UserId:
     """The id of the segment that names the other of a pair."""
     return _decoded("other_id", other_id)
 
 
-def _decoded(parameter: str, segment: str) -> str:
-    """The id that a segment of a path encodes. Raises ProblemError 422 where it can be none."""
+def _decoded(parameter: str, segment: str) -> UserId:
+    """The id that a segment of a path encodes. Raises ProblemError 422 if it is not a valid id."""
     try:
         decoded = unquote_to_bytes(segment).decode()
     except UnicodeDecodeError as error:
         raise invalid(parameter, "must be UTF-8, percent-encoded", "path") from error
     if fault := user_id_fault(decoded):
         raise invalid(parameter, f"{fault}; it must be 1-128 bytes without control characters", "path")
-    return decoded
+    return UserId(decoded)
 
 
-PathUser = Annotated[str, Depends(_path_user)]
-PathOther = Annotated[str, Depends(_path_other)]
+PathUser = Annotated[UserId, Depends(_path_user)]
+PathOther = Annotated[UserId, Depends(_path_other)]

@@ -19,9 +19,9 @@ from models.live_state.erasure_receipts import (
 from models.live_state.user_record import LiveRecord
 from models.settings import CONTEXTS
 from models.system.clock import MICROSECONDS
-from service.api.dependencies import MAY_WRITE, AppParts, PathUser
+from service.api.dependencies import MAY_WRITE, AppContainer, PathUser
 from service.api.openapi import problems
-from service.container import Parts
+from service.container import Container
 from service.web.problems import ProblemError
 
 router = APIRouter(prefix="/pymk", tags=["people"], dependencies=[MAY_WRITE])
@@ -46,28 +46,28 @@ class ErasureAnswer(BaseModel):
 
 
 @router.delete("/users/{user_id}", status_code=HTTPStatus.ACCEPTED, responses=problems(401, 403, 422, 503))
-async def erase(user_id: PathUser, parts: AppParts) -> Receipt:
+async def erase(user_id: PathUser, container: AppContainer) -> Receipt:
     """Erase a person, known or not: hidden when this answers, gone from all that is kept after the next night.
 
     Asking again answers with the same receipt, unless a PUT has made a new person meanwhile.
     """
-    store, keys = parts.stores.requests, parts.keys
+    store, keys = container.stores.requests, container.keys
     before = await erasure_of(store, keys, user_id)
     if before is not None:
         receipt, erasure = before
         if LiveRecord.unpack(await store.get(keys.live(user_id))).profile <= erasure.timestamp_us:
             return Receipt(receipt=receipt)
     timestamp_us = await write_erasure(store, keys, user_id)
-    await store.delete(list(_lists(parts, user_id)))
+    await store.delete(list(_lists(container, user_id)))
     return Receipt(receipt=await open_erasure(store, keys, user_id, timestamp_us))
 
 
 @router.get("/erasures/{receipt}", responses=problems(401, 403, 404, 503))
 async def erasure(
-    receipt: Annotated[str, Path(description="What the DELETE answered.")], parts: AppParts
+    receipt: Annotated[str, Path(description="What the DELETE answered.")], container: AppContainer
 ) -> ErasureAnswer:
     """How far an erasure is."""
-    found = await erasure_by_receipt(parts.stores.requests, parts.keys, receipt)
+    found = await erasure_by_receipt(container.stores.requests, container.keys, receipt)
     if found is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "no erasure has this receipt")
     timestamp_us, record = found
@@ -81,15 +81,15 @@ async def erasure(
     )
 
 
-def _lists(parts: Parts, user_id: str) -> Iterator[str]:
+def _lists(container: Container, user_id: str) -> Iterator[str]:
     """The keys of a person's own ranked lists and newcomer records in the versions that are held."""
-    contexts = {*CONTEXTS, *parts.settings.contexts}
-    for served in (parts.versions.active, parts.versions.previous):
+    contexts = {*CONTEXTS, *container.settings.contexts}
+    for served in (container.versions.active, container.versions.previous):
         if served is not None:
-            yield parts.keys.newcomer(served.version, user_id)
+            yield container.keys.newcomer(served.version, user_id)
             row = served.tables.vocabulary.row(user_id)
             if row is not None:
-                yield from (parts.keys.ranked(served.version, row, context) for context in contexts)
+                yield from (container.keys.ranked(served.version, row, context) for context in contexts)
 
 
 def _moment(timestamp_us: int) -> datetime:

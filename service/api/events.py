@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from models.event_log.event import Event
 from models.event_log.write_events import read_records, write_events
-from service.api.dependencies import MAY_WRITE, AppParts
+from service.api.dependencies import MAY_WRITE, AppContainer
 from service.api.event_parsing import (
     SCHEMA,
     EventReader,
@@ -18,7 +18,7 @@ from service.api.event_parsing import (
 )
 from service.api.openapi import problems
 from service.api.request_body import documented, json_body
-from service.container import Parts
+from service.container import Container
 
 router = APIRouter(prefix="/pymk", tags=["people"])
 
@@ -41,17 +41,17 @@ class EventsAnswer(BaseModel):
     responses=problems(401, 403, 413, 422, 503),
     openapi_extra=documented(SCHEMA),
 )
-async def post(request: Request, parts: AppParts) -> EventsAnswer:
+async def post(request: Request, container: AppContainer) -> EventsAnswer:
     """Tell what people did. Nothing is written where anything is wrong; what is acknowledged is never lost.
 
     The next list of either person heeds it. Order is that of acknowledgement, whatever `at` says. The same `event_id`
     of one person, or kind, people and `at` all equal, is the same event for 48 hours.
     """
     events = await _events(request)
-    gone = await _gone(parts, events)
-    store, keys = parts.stores.requests, parts.keys
-    written = await write_events(store, keys, events, watermark=parts.following.state.watermark, gone=gone)
-    parts.metrics.posted(
+    gone = await _gone(container, events)
+    store, keys = container.stores.requests, container.keys
+    written = await write_events(store, keys, events, watermark=container.live_sync.state.watermark, gone=gone)
+    container.metrics.posted(
         accepted=written.accepted, duplicate=written.duplicates, clamped=written.clamped, gone=written.dropped
     )
     return EventsAnswer(accepted=written.accepted)
@@ -70,9 +70,9 @@ async def _events(request: Request) -> list[Event]:
     return reader.events
 
 
-async def _gone(parts: Parts, events: Sequence[Event]) -> set[str]:
+async def _gone(container: Container, events: Sequence[Event]) -> set[str]:
     """The people among the events who were erased and did not come back by a PUT."""
-    store, keys, following = parts.stores.requests, parts.keys, parts.following
+    store, keys, following = container.stores.requests, container.keys, container.live_sync
     await following.hidden(await store.get(keys.hidden_epoch))
     erased: dict[str, int] = {}
     for some in slices(events, CHECKED_AT_ONCE):

@@ -7,9 +7,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
 from models.errors import StoreError
-from service.api.dependencies import AppParts
+from service.api.dependencies import AppContainer
 from service.api.openapi import problems
-from service.container import Parts
+from service.container import Container
 from service.web.problems import unavailable
 
 FULL = 0.8
@@ -46,44 +46,44 @@ async def live() -> Live:
 
 
 @router.get("/health/ready", responses=problems(503))
-async def ready(parts: AppParts) -> Ready:
+async def ready(container: AppContainer) -> Ready:
     """Whether lists can be served: the store is reachable and a version active. 503 names each part all the same."""
-    found = {"store": await _store(parts), "version": _version(parts)}
+    found = {"store": await _store(container), "version": _version(container)}
     if all(part.ok for part in found.values()):
-        return Ready(parts=found, warnings=await _warnings(parts))
+        return Ready(parts=found, warnings=await _warnings(container))
     faults = "; ".join(f"{name}: {part.detail}" for name, part in found.items() if not part.ok)
     raise unavailable(faults, parts={name: part.model_dump() for name, part in found.items()})
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
-async def metrics(parts: AppParts) -> Response:
+async def metrics(container: AppContainer) -> Response:
     """Counters and histograms for Prometheus."""
-    return Response(parts.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+    return Response(container.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
-async def _store(parts: Parts) -> Part:
+async def _store(container: Container) -> Part:
     try:
-        await parts.stores.requests.ping()
+        await container.stores.requests.ping()
     except StoreError as error:
         structlog.get_logger().warning("store_not_ready", error=str(error))
         return Part(ok=False, detail=error.told)
     return Part(ok=True, detail="answers")
 
 
-async def _warnings(parts: Parts) -> list[str]:
+async def _warnings(container: Container) -> list[str]:
     """What may lose events or refuse them soon."""
     try:
-        info = await parts.stores.requests.info()
+        info = await container.stores.requests.info()
     except StoreError as error:
         return [f"the store does not say how it is: {error.told}"]
     found = []
-    if parts.settings.redis_url is not None and not info.append_only:
+    if container.settings.redis_url is not None and not info.append_only:
         found.append(
             "the store does not persist every write (appendonly is no): where it stops, what was acknowledged since "
             "its last snapshot is lost, and everything where it makes none; set appendonly yes, with appendfsync "
             "always (nothing is lost) or everysec (a second is, where the host fails)"
         )
-    if parts.settings.redis_url is not None and info.eviction_policy.startswith("allkeys"):
+    if container.settings.redis_url is not None and info.eviction_policy.startswith("allkeys"):
         found.append(
             f"the store evicts anything ({info.eviction_policy}): set maxmemory-policy volatile-lru or noeviction"
         )
@@ -94,8 +94,8 @@ async def _warnings(parts: Parts) -> list[str]:
     return found
 
 
-def _version(parts: Parts) -> Part:
-    served, fault = parts.versions.active, parts.versions.fault
+def _version(container: Container) -> Part:
+    served, fault = container.versions.active, container.versions.fault
     if served is None:
         return Part(ok=False, detail=fault or "none is active yet; pymk nightly DATA publishes one")
     return Part(ok=True, detail=f"{served.version}, but a later one is not: {fault}" if fault else served.version)

@@ -30,7 +30,7 @@ from models.version.candidate_block import Block
 from models.version.local_versions import Versions
 from models.version.tables import Tables
 from service.app import create_app
-from service.container import Parts, Stores
+from service.container import Container, Stores
 
 PATIENCE_S = 5.0
 STORE = error_mapping.StoreAddress("The store at /srv/pymk/store")
@@ -84,7 +84,7 @@ class Place:
 
     app: FastAPI
     client: httpx2.AsyncClient
-    parts: Parts
+    parts: Container
     store: MemoryStore
     requests: Unplugged
     home: Path
@@ -126,7 +126,7 @@ class Place:
         headers = {"Cache-Control": "no-cache"} if fresh else {}
         answer = await self.client.get("/pymk/recommendations", params={"user_id": user_id, **query}, headers=headers)
         assert answer.status_code == 200, answer.text
-        await self.parts.behind.flush()
+        await self.parts.cache_writer.flush()
         body: dict[str, Any] = answer.json()
         return body
 
@@ -158,7 +158,7 @@ def open_place(tmp_path: Path, make_version: Callable[..., str]) -> OpenPlace:
             await closing.enter_async_context(app.router.lifespan_context(app))
             client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://service")
             await closing.enter_async_context(client)
-            yield Place(app, client, app.state.parts, store, requests, tmp_path, make_version)
+            yield Place(app, client, app.state.container, store, requests, tmp_path, make_version)
 
     return opened
 

@@ -56,7 +56,7 @@ from offline.night.model_bundle import ModelBundle, Training
 from offline.snapshot.live_events import LiveEvents, read_live_events
 from offline.snapshot.snapshot import Snapshot, write_snapshot
 from service.app import create_app
-from service.container import Parts, Stores
+from service.container import Container, Stores
 from service.worker.worker import OpenGenerator, Worker
 
 FORBIDDEN_DAYS = 90
@@ -134,7 +134,7 @@ class Whole:
     store: SyncStore
     failing: Failing
     client: httpx2.AsyncClient
-    parts: Parts
+    parts: Container
     makers: OpenGenerator
     """shared by one worker and the next, who would open the same files"""
     worker: Worker
@@ -156,7 +156,7 @@ class Whole:
 
     def flush(self) -> None:
         """Has lists written that are to be kept."""
-        self.runner.run(self.parts.behind.flush())
+        self.runner.run(self.parts.cache_writer.flush())
 
     def follow(self) -> None:
         """Has the service look which version is active."""
@@ -324,7 +324,7 @@ class Beginnings:
         await closing.enter_async_context(app.router.lifespan_context(app))
         client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://service")
         await closing.enter_async_context(client)
-        mortal, parts = Mortal(store), app.state.parts
+        mortal, parts = Mortal(store), app.state.container
         makers = cache(open_generator)
         worker = worker_of(settings, mortal, makers)
         return Whole(

@@ -26,7 +26,7 @@ def test_whoever_is_erased_stays_so_until_a_put(beginnings: Any) -> None:
         ]
         for following in ("as it was", "begun anew"):
             assert whole.ask("POST", "/pymk/events", json=both).json() == {"accepted": 0}, following
-            whole.parts.following.state.reset()  # as in a process that was started since
+            whole.parts.live_sync.state.reset()  # as in a process that was started since
         live = whole.store.get_many([whole.keys.live("fay"), whole.keys.live_profile("fay")])
         assert live == [None, None]
         assert "fay" not in LiveRecord.unpack(whole.store.get(whole.keys.live("ann"))).edges

@@ -41,6 +41,10 @@ class FirstFeature:
         return scores
 
 
+def fail(reason: str, error: Exception) -> None:
+    raise error
+
+
 def open_scorer(directory: Path) -> FirstFeature:
     return FirstFeature()
 
@@ -79,11 +83,9 @@ def test_a_batch_answers_what_singles_answer(
         record = store.get(KEYS.block(published, row)) if row is not None else None
         query, viewer = Query(document["user_id"], 2, "web"), Viewer(document["user_id"], row)
         if record is None or row is None:
-            single = responses.cold(query, served, viewer, Trace())
+            single = responses.from_cold_start(query, served, viewer, Trace())
         else:
-            single, _ = responses.ranked(
-                query, served, viewer, responses.read_block(record, row, served.tables.n), Trace()
-            )
+            single = responses.from_block(query, served, viewer, Block.unpack(record), Trace(), fail)
         assert document["served"] == single.served
         assert document["version"] == published
         assert document["recommendations"] == orjson.loads(b"[" + single.entries + b"]")
