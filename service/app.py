@@ -41,16 +41,16 @@ class Service(FastAPI):
             await self.dispatch(scope, receive, send)
 
     async def dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """What FastAPI does with a request."""
+        """The answer of FastAPI to a request."""
         await super().__call__(scope, receive, send)
 
 
 def create_app(
     settings: Settings, *, open_stores: StoreOpener = open_store_clients, open_scorer: OpenScorer = Ranker.open
 ) -> FastAPI:
-    """The application of these settings. Nothing is opened before it starts, and all of it is closed when it ends.
+    """The application of these settings. Nothing is opened before it starts, and everything is closed when it ends.
 
-    `open_stores` and `open_scorer` let another store and another ranker take their places.
+    `open_stores` and `open_scorer` replace the store and the ranker.
     """
 
     @asynccontextmanager
@@ -69,11 +69,12 @@ def create_app(
                 max_in_flight=settings.max_in_flight,
                 max_body_bytes=settings.max_body_bytes,
             )
-            # what stands after the start lives as long as the process: the collector need not look at it again
+            # what exists after the start lives as long as the process: the garbage collector need not scan it again
             gc.collect()
             gc.freeze()
             yield
 
+    # the application, with its exception handlers
     app = Service(
         title="People You May Know",
         summary="Whom may this person know?",
@@ -89,6 +90,7 @@ def create_app(
             Exception: answer_error,
         },
     )
+    # routes
     openapi.add_recommendations(app)
     contexts = [*CONTEXTS, *sorted(settings.contexts.difference(CONTEXTS))]
     for part in (users, explain, events, erasures, admin, health):
@@ -98,7 +100,7 @@ def create_app(
 
 
 def from_environment() -> FastAPI:
-    """The application of a serving process, whose settings are in the environment; it does not outlive its parent."""
+    """The application of a serving process, whose settings are in the environment; it ends with its parent."""
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid is not None:
         tie(parent.pid)

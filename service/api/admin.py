@@ -18,31 +18,31 @@ from service.container import Container
 from service.web.problems import ProblemError
 
 REPLAY_S = FOLLOW_S = serving_processes.WAIT_S / 2
-"""how long a switch waits for a worker to replay what happened since, and then for the processes to follow"""
+"""how long a switch waits for a worker to replay the events since, and then for the processes to follow"""
 
 router = APIRouter(prefix="/admin", tags=["admin"], dependencies=[MAY_ADMINISTER])
 
 
 class VersionsAnswer(BaseModel):
-    """What is published, newest first."""
+    """The published versions, newest first."""
 
     versions: list[Entry]
 
 
 class SwitchAnswer(BaseModel):
-    """What is active now, and which live processes do not serve it yet."""
+    """The active version, and which live processes do not serve it yet."""
 
     version: str
     activated_at: AwareDatetime
     behind: dict[str, str]
-    """by process the version that it still serves, "" for none; empty once all have followed"""
+    """by process the version that it still serves, "" for none; empty after all have followed"""
 
 
 @router.get("/versions", responses=problems(401, 403, 503))
 async def versions(container: AppContainer) -> VersionsAnswer:
     """Every version on this host's disk or in the store."""
-    found = await asyncio.to_thread(catalogue, container.stores.threads, container.disk, keys=container.keys)
-    return VersionsAnswer(versions=found)
+    entries = await asyncio.to_thread(catalogue, container.stores.threads, container.disk, keys=container.keys)
+    return VersionsAnswer(versions=entries)
 
 
 @router.post("/versions/{version}/activate", responses=problems(401, 403, 404, 409, 422, 503))
@@ -62,7 +62,7 @@ async def activate(version: Annotated[str, Path(pattern=VERSION_PATTERN)], conta
             replay=_replay_by_worker(container),
         )
 
-    return await _followed(container, await asyncio.to_thread(switch))
+    return await _wait(container, await asyncio.to_thread(switch))
 
 
 @router.post("/rollback", responses=problems(401, 403, 409, 503))
@@ -78,18 +78,19 @@ async def rollback(container: AppContainer) -> SwitchAnswer:
             replay=_replay_by_worker(container),
         )
 
-    return await _followed(container, await asyncio.to_thread(switch))
+    return await _wait(container, await asyncio.to_thread(switch))
 
 
 def _replay_by_worker(container: Container) -> Replay:
-    """What happened after a version's cut is replayed by a worker: the service has no numeric libraries."""
+    """The replay of the events after a version's cut, by a worker: the service loads no numeric libraries."""
     days, contexts = container.settings.forbidden_days, container.settings.surfaces
     return replaying(
         container.stores.threads, container.disk, container.keys, days, contexts, open_here=False, wait_s=REPLAY_S
     )
 
 
-async def _followed(container: Container, pointer: ActivePointer) -> SwitchAnswer:
+async def _wait(container: Container, pointer: ActivePointer) -> SwitchAnswer:
+    """Waits until every live process serves the version of a pointer, at most FOLLOW_S."""
     behind = await asyncio.to_thread(
         serving_processes.wait_until_served,
         container.stores.threads,

@@ -13,7 +13,7 @@ from models.version.new_user_record import ProfileCodes, codes_of
 from models.version.tables import Tables
 from service.ranking.ranked_list import Candidates
 
-KEPT_PER_GROUP = 100
+MOST_PER_GROUP = 100
 _PRIOR_MEMBERS = 10.0
 """a group's share is shrunk towards the network's as if so many more members connected like the average user"""
 _EDGES_AT_ONCE = 1 << 22
@@ -85,8 +85,7 @@ def _group(graph: Graph, codes: NDArray[np.int32], values: int, eligible: NDArra
     rows = np.flatnonzero(eligible & (codes >= 0) & (within > 0)).astype(np.int32)
     rows = rows[np.lexsort((rows, -within[rows], codes[rows]))]
     starts = np.searchsorted(codes[rows], np.arange(values + 1))
-    kept = np.arange(len(rows)) - starts[codes[rows]] < KEPT_PER_GROUP
-    rows = rows[kept]
+    rows = rows[np.arange(len(rows)) - starts[codes[rows]] < MOST_PER_GROUP]
     own = codes[rows]
     everywhere = _network_shares(graph, rows)
     shares = (within[rows] + _PRIOR_MEMBERS * everywhere) / (sizes[own] - 1 + _PRIOR_MEMBERS)

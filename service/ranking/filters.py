@@ -39,7 +39,7 @@ class Rule(IntFlag):
     REFUSED = 64
     """lately disconnected or declined, by either"""
     ERASED = 128
-    """gone"""
+    """since the version's cut"""
     UNDISCOVERABLE = 256
     """chose not to be suggested"""
     INACTIVE = 512

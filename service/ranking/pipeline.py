@@ -134,13 +134,13 @@ class Ranking:
             return Page(entries.text, passed)
         # cache
         key = self.cache_key(viewer)._replace(reasons=reasons_fingerprint(viewer, friends))
-        made = CachedList(listed, key, placed.rows.tolist(), placed.scores.tolist(), entries)
+        to_cache = CachedList(listed, key, placed.rows.tolist(), placed.scores.tolist(), entries)
         if len(excluded):
-            page = self.page(shown, context, limit, viewer, trace, excluded=excluded, friends=friends, cached=made)
-            return None if page is None else Page(page.text, passed, made)
+            page = self.page(shown, context, limit, viewer, trace, excluded=excluded, friends=friends, cached=to_cache)
+            return None if page is None else Page(page.text, passed, to_cache)
         text = entries.first(min(limit, len(entries.ends)))
         trace.marks.append(("encode", perf_counter()))
-        return Page(text, passed, made)
+        return Page(text, passed, to_cache)
 
     def filter(
         self,

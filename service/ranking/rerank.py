@@ -201,10 +201,10 @@ class Reranker:
         is_on = column in columns and self._most < PAGE
         self._codes = np.ascontiguousarray(tables.categorical_codes[:, columns.index(column)]) if is_on else None
 
-    def places(self, context: str, wanted: int) -> int:
+    def places(self, context: str, limit: int) -> int:
         """How many of so many people a list in a context may hold."""
-        limit = self._limits.get(context)
-        return wanted if limit is None else min(wanted, limit.most)
+        own = self._limits.get(context)
+        return limit if own is None else min(limit, own.most)
 
     def rerank(
         self,

@@ -65,7 +65,7 @@ class BatchRecommender:
         self._follow()
 
     @property
-    def everybody(self) -> Iterator[UserId]:
+    def active_users(self) -> Iterator[UserId]:
         """The ids of all active users of the version."""
         version = self._version
         rows = np.flatnonzero(version.ranking.user_flags.flags & np.uint8(Flag.ACTIVE)).tolist()
@@ -147,10 +147,10 @@ class BatchRecommender:
     def _load(self, version: ServedVersion, people: Iterable[tuple[Any, ...]]) -> list[Loaded]:
         """The viewers of (user id, row, live record, block) in a version; one trip for what is missing of them."""
         loaded = [self._loader.load(version, *person) for person in people]
-        records = self._read([one.missing if one.viewer.is_served else () for one in loaded])
+        records = self._read([item.missing if item.viewer.is_served else () for item in loaded])
         return [
-            self._loader.complete(version, one, read) if read else one
-            for one, read in zip(loaded, records, strict=True)
+            self._loader.complete(version, item, read) if read else item
+            for item, read in zip(loaded, records, strict=True)
         ]
 
     def _read(self, keys: Sequence[Sequence[str]]) -> list[list[bytes | None]]:

@@ -68,9 +68,8 @@ class OnlineRecommender:
         # first trip: live record, epoch of the hidden set, and the cached list or the block
         row = version.ranking.user_flags.row(user_id)
         reads_cache = not (fresh or query.limit + len(query.excluded) > CACHED)
-        wanted = self._loader.keys(version, user_id, row, query.context if reads_cache else None)
-        wanted.append(keys.hidden_epoch)
-        live, *found, epoch = await self._store.get_many(wanted)
+        first = self._loader.keys(version, user_id, row, query.context if reads_cache else None)
+        live, *found, epoch = await self._store.get_many([*first, keys.hidden_epoch])
         if not self._live_sync.knows(epoch):
             await _within(deadline, self._live_sync.hidden(epoch))
         trace.marks.append(("store", perf_counter()))

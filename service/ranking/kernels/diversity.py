@@ -24,6 +24,7 @@ def page_by_page(
     taken = np.empty(PAGE, dtype=np.int32)
     count, first, had_to_fill = 0, 0, False
     while count < min(len(chosen), len(rows)):
+        # the best who are left, at most `most` of one code
         begin = count
         end = min(begin + PAGE, len(chosen), len(rows))
         at = first
@@ -36,6 +37,7 @@ def page_by_page(
                     chosen[count], taken[count - begin], used[at] = at, code, True
                     count += 1
             at += 1
+        # if they do not fill the page: the best of the rest
         if count < end:
             had_to_fill = True
             at = first

@@ -33,6 +33,7 @@ def filter_masks(
     overrules both. `rules_of_pair` (256,) are the rules by relationship, `connected` that of connections, `own` the
     viewer's own. `marks` (n,) is scratch, all 0 before and after.
     """
+    # mark the people with a relationship to the viewer: the version's, then live state
     if viewer >= 0:
         for at in range(indptr[viewer], indptr[viewer + 1]):
             marks[indices[at]] = connected
@@ -42,9 +43,11 @@ def filter_masks(
         marks[others[at]] = rules_of_pair[bits[at]]
     if viewer >= 0:
         marks[viewer] |= np.uint16(own)
+    # the masks of the candidates
     for place in range(len(rows)):
         row = np.int64(rows[place])
         masks[place] = rules_of_flags[flags[row]] | marks[row]
+    # clear the marks
     if viewer >= 0:
         for at in range(indptr[viewer], indptr[viewer + 1]):
             marks[indices[at]] = 0

@@ -21,7 +21,7 @@ def test_after_a_connect_both_see_the_others_friends(place: Any) -> None:
     assert place.by_friends(place.block("a0")) >= set(CLIQUES["c"]) - {"c0"}
     assert place.by_friends(place.block("c0")) >= set(CLIQUES["a"]) - {"a0"}
     assert "c0" not in place.block("a0")
-    assert place.worker.people.tally.latency(0.99) is not None
+    assert place.worker.refresh.counters.latency(0.99) is not None
 
 
 def test_after_a_disconnect_friends_of_the_former_friend_are_gone(place: Any) -> None:
@@ -38,7 +38,7 @@ def test_a_friend_who_had_no_friend_is_one_and_is_not_shown(place: Any) -> None:
     place.works()
     assert "lone" not in place.block("c0")
     assert place.by_friends(place.block("lone")) >= set(CLIQUES["c"]) - {"c0"}
-    assert place.worker.people.tally.failed == 0
+    assert place.worker.refresh.counters.failed == 0
 
 
 def test_who_is_dismissed_no_more_comes_back_into_the_block(place: Any) -> None:

@@ -130,7 +130,16 @@ def test_a_damaged_block_counts_as_none(store: MemoryStore, versions: Versions, 
 
 
 def test_everybody_is_everybody_active(store: MemoryStore, versions: Versions, published: str) -> None:
-    assert list(recommender(store, versions).everybody) == ["ann", "bea", "cid", "dan", "eva", "fay", "gus", "héloïse"]
+    assert list(recommender(store, versions).active_users) == [
+        "ann",
+        "bea",
+        "cid",
+        "dan",
+        "eva",
+        "fay",
+        "gus",
+        "héloïse",
+    ]
 
 
 def test_nobody_asked_is_nothing_said(store: MemoryStore, versions: Versions, published: str) -> None:
@@ -186,6 +195,6 @@ def test_lists_in_bulk_heed_what_is_live(store: MemoryStore, versions: Versions,
     append_change_blocking(store, KEYS, FlagChange("ann", now_us(), {Flag.ACTIVE: False}))
     assert shown("cid") == ("ranked", ["eva"])
     assert shown("ann") == ("empty", [])
-    assert "ann" not in set(recommender(store, versions).everybody)
+    assert "ann" not in set(recommender(store, versions).active_users)
     store.set(KEYS.exposure, Exposed.of(1, ["cid"]).pack())
     assert shown("gus")[1][-1] == "cid", "shown too often, and yet the list is not shortened"
