@@ -21,7 +21,7 @@ from service.api import admin, erasures, events, health, openapi, users
 from service.api.recommendation_params import PATH
 from service.api.recommendations import Recommendations
 from service.console.pages import console
-from service.container import StoreOpener, built, opened_stores
+from service.container import StoreOpener, build, open_store_clients
 from service.explain import route as explain
 from service.state.served_version import OpenScorer
 from service.web.exception_handlers import answer_error, answer_http_error, answer_validation_error
@@ -40,39 +40,40 @@ class Service(FastAPI):
             await self.dispatch(scope, receive, send)
 
     async def dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """What FastAPI does with a request."""
+        """The answer of FastAPI to a request."""
         await super().__call__(scope, receive, send)
 
 
 def create_app(
-    settings: Settings, *, open_stores: StoreOpener = opened_stores, open_scorer: OpenScorer = Ranker.open
+    settings: Settings, *, open_stores: StoreOpener = open_store_clients, open_scorer: OpenScorer = Ranker.open
 ) -> FastAPI:
-    """The application of these settings. Nothing is opened before it starts, and all of it is closed when it ends.
+    """The application of these settings. Nothing is opened before it starts, and everything is closed when it ends.
 
-    `open_stores` and `open_scorer` let another store and another ranker take their places.
+    `open_stores` and `open_scorer` replace the store and the ranker.
     """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with built(settings, open_stores, open_scorer) as parts:
-            app.state.parts = parts
+        async with build(settings, open_stores, open_scorer) as container:
+            app.state.container = container
             app.state.recommendations = Recommendations(
-                parts.versions, parts.recommender, parts.access, parts.metrics, settings.contexts
+                container.versions, container.recommender, container.access, container.metrics, settings.contexts
             )
             secret = settings.log_secret.get_secret_value() if settings.log_secret else token_hex(16)
             app.state.requests = Requests(
                 {PATH: app.state.recommendations},
                 app.dispatch,
-                parts.metrics,
+                container.metrics,
                 log_secret=secret,
                 max_in_flight=settings.max_in_flight,
                 max_body_bytes=settings.max_body_bytes,
             )
-            # what stands after the start lives as long as the process: the collector need not look at it again
+            # what exists after the start lives as long as the process: the garbage collector need not scan it again
             gc.collect()
             gc.freeze()
             yield
 
+    # the application, with its exception handlers
     app = Service(
         title="People You May Know",
         summary="Whom may this person know?",
@@ -88,6 +89,7 @@ def create_app(
             Exception: answer_error,
         },
     )
+    # routes
     openapi.add_recommendations(app)
     contexts = [*CONTEXTS, *sorted(settings.contexts.difference(CONTEXTS))]
     for part in (users, explain, events, erasures, admin, health):
@@ -97,7 +99,7 @@ def create_app(
 
 
 def from_environment() -> FastAPI:
-    """The application of a serving process, whose settings are in the environment; it does not outlive its parent."""
+    """The application of a serving process, whose settings are in the environment; it ends with its parent."""
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid is not None:
         end_with_parent(parent.pid)

@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 def serve(
     *,
-    host: Annotated[str, typer.Option(help="Address to listen on; another than the loopback needs PYMK_KEYS.")] = (
+    host: Annotated[str, typer.Option(help="Address to listen on; any but the loopback needs PYMK_KEYS.")] = (
         "127.0.0.1"
     ),
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: a free one.")] = 8000,
@@ -29,12 +29,12 @@ def serve(
 ) -> None:
     """Answer requests over HTTP.
 
-    Starts before anything is published and takes a version up as soon as there is one:
+    May be started before anything is published: it serves a version as soon as there is one.
 
         curl 'http://127.0.0.1:8000/pymk/recommendations?user_id=alice'
 
     /health/ready says whether lists can be served, /metrics counts, /openapi.json describes the routes. SIGTERM
-    finishes the requests in work and stops.
+    finishes the requests in progress and stops.
     """
     _one_thread_each()
     from models.settings import Settings
@@ -44,10 +44,11 @@ def serve(
 
 
 def worker() -> None:
-    """Work off the events: candidates that follow them, candidates for newcomers, the archive, erasures.
+    """Process the events: refreshed candidates, candidates for newcomers, the archive, erasures.
 
-    Whoever connects, disconnects, changes a profile, or asks for a list and has no candidates is queued; the worker
-    makes them as people are now. Several may run at once. SIGTERM finishes the people at hand and stops.
+    A user who connects, disconnects, changes a profile, or asks for a list without having candidates is queued; the
+    worker generates candidates from current data. Several may run at once. SIGTERM finishes the users in progress and
+    stops.
     """
     _one_thread_each()
     from models.settings import Settings
@@ -61,7 +62,7 @@ def recommend(
     users: Annotated[
         Path | None, typer.Option(help="File of user ids, one a line; - reads stdin.", allow_dash=True, metavar="FILE")
     ] = None,
-    everybody: Annotated[bool, typer.Option("--all", help="Everybody who is active.")] = False,
+    everyone: Annotated[bool, typer.Option("--all", help="All active users.")] = False,
     context: Annotated[str, typer.Option(help="The surface the lists are for.")] = "web",
     limit: Annotated[int, typer.Option(min=1, max=100, help="People per list at most.")] = 20,
 ) -> None:
@@ -75,7 +76,7 @@ def recommend(
     from models.settings import Settings
     from service.recommend.batch_command import run
 
-    run(Settings(), users, everybody=everybody, context=context, limit=limit)
+    run(Settings(), users, everyone=everyone, context=context, limit=limit)
 
 
 def _one_thread_each() -> None:

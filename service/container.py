@@ -1,4 +1,4 @@
-"""What the application is made of: built in one place when it starts, closed in reverse when it ends."""
+"""The long-lived parts of the application: built in one place when it starts, closed in reverse when it ends."""
 
 import os
 import socket
@@ -16,6 +16,7 @@ from service.metrics import Metrics
 from service.ranking.rerank import RerankSettings
 from service.recommend.cache_writer import CacheWriter
 from service.recommend.online import OnlineRecommender
+from service.recommend.viewer_loader import ViewerLoader
 from service.state.live_state import LiveState
 from service.state.live_sync import LiveSync
 from service.state.served_version import OpenScorer, VersionOpener
@@ -25,7 +26,7 @@ from service.web.auth import Access
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """The two faces of one store: awaited for requests, blocking for what runs in a thread."""
+    """The two clients of one store: asynchronous for requests, blocking for what runs in a thread."""
 
     requests: AsyncStore
     threads: SyncStore
@@ -36,8 +37,8 @@ StoreOpener = Callable[[Settings], AbstractAsyncContextManager[Stores]]
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """The living parts of one application."""
+class Container:
+    """The long-lived parts of one application."""
 
     settings: Settings
     stores: Stores
@@ -46,14 +47,15 @@ class Parts:
     access: Access
     metrics: Metrics
     versions: ServedVersions
-    following: LiveSync
+    live_sync: LiveSync
+    loader: ViewerLoader
     recommender: OnlineRecommender
-    behind: CacheWriter
+    cache_writer: CacheWriter
 
 
 @asynccontextmanager
-async def opened_stores(settings: Settings) -> AsyncIterator[Stores]:
-    """The store that the settings name."""
+async def open_store_clients(settings: Settings) -> AsyncIterator[Stores]:
+    """Opens the store that the settings name."""
     async with AsyncExitStack() as closing:
         requests = await open_async(settings)
         closing.push_async_callback(requests.aclose)
@@ -63,12 +65,13 @@ async def opened_stores(settings: Settings) -> AsyncIterator[Stores]:
 
 
 @asynccontextmanager
-async def built(settings: Settings, open_stores: StoreOpener, open_scorer: OpenScorer) -> AsyncIterator[Parts]:
-    """Every part, started; at the end of the context all are closed, the last one first.
+async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenScorer) -> AsyncIterator[Container]:
+    """Builds and starts every part; at the end of the context all are closed, the last one first.
 
-    Starts without an active version and, but for the embedded one, without a store that answers.
+    Starts without an active version and, unless the store is embedded, without a store that answers.
     """
     async with AsyncExitStack() as closing:
+        # the store, and the version that is served from it
         stores = await closing.enter_async_context(open_stores(settings))
         keys, disk, metrics = Keys(settings.namespace), Versions(settings.home), Metrics()
         opener = VersionOpener(stores.threads, disk, keys, open_scorer, RerankSettings.of(settings))
@@ -78,17 +81,22 @@ async def built(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
             stores.requests, keys, opener, metrics, name, preload_users=lambda: state.hidden.people(0)
         )
         closing.push_async_callback(versions.aclose)
-        behind = CacheWriter(stores.requests, keys, metrics, settings.ranked_ttl_s)
-        closing.push_async_callback(behind.aclose)
-        following = LiveSync(stores.requests, keys, state, metrics)
-        closing.push_async_callback(following.aclose)
+        # live state, the cache writer, and what answers from them
+        cache_writer = CacheWriter(stores.requests, keys, metrics, settings.ranked_ttl_s)
+        closing.push_async_callback(cache_writer.aclose)
+        live_sync = LiveSync(stores.requests, keys, state, metrics)
+        closing.push_async_callback(live_sync.aclose)
         access = Access(settings.keys)
+        loader = ViewerLoader(state, keys, lambda reason, _: metrics.degraded.labels(reason).inc())
         recommender = OnlineRecommender(
-            stores.requests, keys, following, behind, metrics, settings.redis_timeout_ms / 1000
+            stores.requests, keys, live_sync, loader, cache_writer, settings.redis_timeout_ms / 1000
         )
+        # start
         await versions.start()
-        await following.start()
+        await live_sync.start()
         if versions.active is not None:
             state.catch_up(versions.active)
-        behind.start()
-        yield Parts(settings, stores, keys, disk, access, metrics, versions, following, recommender, behind)
+        cache_writer.start()
+        yield Container(
+            settings, stores, keys, disk, access, metrics, versions, live_sync, loader, recommender, cache_writer
+        )

@@ -1,4 +1,4 @@
-"""What ordinary routes depend on: the parts of the application, a key's scope, a user id in the path."""
+"""What ordinary routes depend on: the container of the application, a key's scope, a user id in the path."""
 
 from typing import Annotated
 from urllib.parse import unquote_to_bytes
@@ -8,40 +8,40 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from models.schema.columns import user_id_fault
 from models.schema.vocabulary import UserId
-from service.container import Parts
+from service.container import Container
 from service.state.served_version import ServedVersion
 from service.web.auth import ADMIN, READ, WRITE
 from service.web.middleware import RECORD, Record
 from service.web.problems import invalid, unavailable
 
-_bearer = HTTPBearer(auto_error=False, description="A key of PYMK_KEYS; not asked for where none is configured.")
+_bearer = HTTPBearer(auto_error=False, description="A key of PYMK_KEYS; not needed if none is configured.")
 
 
-def parts_of(request: Request) -> Parts:
-    """The parts that the application was built of."""
-    parts: Parts = request.app.state.parts
-    return parts
+def container_of(request: Request) -> Container:
+    """The container of the application."""
+    container: Container = request.app.state.container
+    return container
 
 
-AppParts = Annotated[Parts, Depends(parts_of)]
+AppContainer = Annotated[Container, Depends(container_of)]
 
 
 async def _may_read(
-    request: Request, parts: AppParts, _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+    request: Request, container: AppContainer, _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 ) -> None:
-    parts.access.check(record_of(request).headers.get(b"authorization"), READ)
+    container.access.check(record_of(request).headers.get(b"authorization"), READ)
 
 
 async def _may_administer(
-    request: Request, parts: AppParts, _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+    request: Request, container: AppContainer, _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 ) -> None:
-    parts.access.check(record_of(request).headers.get(b"authorization"), ADMIN)
+    container.access.check(record_of(request).headers.get(b"authorization"), ADMIN)
 
 
 async def _may_write(
-    request: Request, parts: AppParts, _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+    request: Request, container: AppContainer, _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 ) -> None:
-    parts.access.check(record_of(request).headers.get(b"authorization"), WRITE)
+    container.access.check(record_of(request).headers.get(b"authorization"), WRITE)
 
 
 MAY_READ = Depends(_may_read)
@@ -50,13 +50,13 @@ MAY_ADMINISTER = Depends(_may_administer)
 
 
 def record_of(request: Request) -> Record:
-    """What is known of the request."""
+    """The Record of the request."""
     record: Record = request.scope[RECORD]
     return record
 
 
-async def _served(parts: AppParts) -> ServedVersion:
-    version = parts.versions.active
+async def _served(container: AppContainer) -> ServedVersion:
+    version = container.versions.active
     if version is None:
         raise unavailable("no version is active yet; pymk nightly DATA publishes one")
     return version
@@ -82,7 +82,7 @@ async def _path_other(
 
 
 def _decoded(parameter: str, segment: str) -> UserId:
-    """The id that a segment of a path encodes. Raises ProblemError 422 where it can be none."""
+    """The id that a segment of a path encodes. Raises ProblemError 422 if it is not a valid id."""
     try:
         decoded = unquote_to_bytes(segment).decode()
     except UnicodeDecodeError as error:

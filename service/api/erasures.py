@@ -1,4 +1,4 @@
-"""The routes that erase a person and say how far that is."""
+"""The routes that erase a user and report the progress of an erasure."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -17,80 +17,81 @@ from models.live_state.erasure_receipts import (
     open_erasure,
 )
 from models.live_state.user_record import LiveRecord
+from models.schema.vocabulary import UserId
 from models.settings import CONTEXTS
 from models.system.clock import MICROSECONDS
-from service.api.dependencies import MAY_WRITE, AppParts, PathUser
+from service.api.dependencies import MAY_WRITE, AppContainer, PathUser
 from service.api.openapi import problems
-from service.container import Parts
+from service.container import Container
 from service.web.problems import ProblemError
 
 router = APIRouter(prefix="/pymk", tags=["people"], dependencies=[MAY_WRITE])
 
 
 class Receipt(BaseModel):
-    """What an erasure can be asked after by."""
+    """The receipt by which the progress of an erasure is read."""
 
     receipt: str
 
 
 class ErasureAnswer(BaseModel):
-    """How far an erasure is."""
+    """The progress of an erasure."""
 
     receipt: str
     state: State
-    """hidden: the person is in no answer; done: nothing made before the erasure is left"""
+    """hidden: the user is in no answer; done: nothing made before the erasure is left"""
     erased_at: AwareDatetime
     done_at: AwareDatetime | None = None
     waits_for: list[Remains] = []
-    """what is to happen before it is done, as of the worker's last look"""
+    """what must happen before it is done, as of the worker's last check"""
 
 
 @router.delete("/users/{user_id}", status_code=HTTPStatus.ACCEPTED, responses=problems(401, 403, 422, 503))
-async def erase(user_id: PathUser, parts: AppParts) -> Receipt:
-    """Erase a person, known or not: hidden when this answers, gone from all that is kept after the next night.
+async def erase(user_id: PathUser, container: AppContainer) -> Receipt:
+    """Erase a user, known or not: hidden when this answers, and removed from all stored data after the next night.
 
-    Asking again answers with the same receipt, unless a PUT has made a new person meanwhile.
+    A repeated request returns the same receipt, unless a PUT has registered the id again meanwhile.
     """
-    store, keys = parts.stores.requests, parts.keys
+    store, keys = container.stores.requests, container.keys
     before = await erasure_of(store, keys, user_id)
     if before is not None:
         receipt, erasure = before
         if LiveRecord.unpack(await store.get(keys.live(user_id))).profile <= erasure.timestamp_us:
             return Receipt(receipt=receipt)
     timestamp_us = await write_erasure(store, keys, user_id)
-    await store.delete(list(_lists(parts, user_id)))
+    await store.delete(list(_lists(container, user_id)))
     return Receipt(receipt=await open_erasure(store, keys, user_id, timestamp_us))
 
 
 @router.get("/erasures/{receipt}", responses=problems(401, 403, 404, 503))
 async def erasure(
-    receipt: Annotated[str, Path(description="What the DELETE answered.")], parts: AppParts
+    receipt: Annotated[str, Path(description="What the DELETE answered.")], container: AppContainer
 ) -> ErasureAnswer:
-    """How far an erasure is."""
-    found = await erasure_by_receipt(parts.stores.requests, parts.keys, receipt)
-    if found is None:
+    """The progress of an erasure."""
+    opened = await erasure_by_receipt(container.stores.requests, container.keys, receipt)
+    if opened is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "no erasure has this receipt")
-    timestamp_us, record = found
+    timestamp_us, record = opened
     state = record.state(timestamp_us)
     return ErasureAnswer(
         receipt=receipt,
         state=state,
-        erased_at=_moment(timestamp_us),
-        done_at=_moment(record.done_at) if state is State.DONE and record.done_at else None,
+        erased_at=_utc(timestamp_us),
+        done_at=_utc(record.done_at) if state is State.DONE and record.done_at else None,
         waits_for=list(record.waits_for) if state is State.HIDDEN else [],
     )
 
 
-def _lists(parts: Parts, user_id: str) -> Iterator[str]:
-    """The keys of a person's own ranked lists and newcomer records in the versions that are held."""
-    contexts = {*CONTEXTS, *parts.settings.contexts}
-    for served in (parts.versions.active, parts.versions.previous):
+def _lists(container: Container, user_id: UserId) -> Iterator[str]:
+    """The keys of a user's cached lists and newcomer records in the versions that this process has open."""
+    contexts = {*CONTEXTS, *container.settings.contexts}
+    for served in (container.versions.active, container.versions.previous):
         if served is not None:
-            yield parts.keys.newcomer(served.version, user_id)
+            yield container.keys.newcomer(served.version, user_id)
             row = served.tables.vocabulary.row(user_id)
             if row is not None:
-                yield from (parts.keys.ranked(served.version, row, context) for context in contexts)
+                yield from (container.keys.ranked(served.version, row, context) for context in contexts)
 
 
-def _moment(timestamp_us: int) -> datetime:
+def _utc(timestamp_us: int) -> datetime:
     return datetime.fromtimestamp(timestamp_us / MICROSECONDS, UTC)

@@ -1,4 +1,4 @@
-"""The body of POST /pymk/events: JSON into events, or everything that is wrong with it, entry by entry."""
+"""The body of POST /pymk/events: JSON into events, or all its faults, entry by entry."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -14,10 +14,10 @@ from service.web.problems import ProblemError, invalid, invalid_all
 
 MOST = 10_000
 """events of one request"""
-FAULTS_TOLD = 20
-"""faults that one answer names"""
+MOST_FAULTS = 20
+"""faults that one answer names at most"""
 LAST_SECOND = 253_402_300_799
-"""the end of the year 9999, epoch seconds: larger numbers are no seconds"""
+"""the end of the year 9999, epoch seconds: larger numbers are not seconds"""
 _MOST_POSITION = 1_000_000
 _CONTEXT = re.compile(r"[a-z0-9_-]{1,32}")
 _CONTROL = re.compile(CONTROL_CHARACTERS)
@@ -26,20 +26,20 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _FaultError(Exception):
-    """What is wrong with one field."""
+    """A fault of one field."""
 
 
 def entries_of(body: Any) -> Sequence[Any]:
-    """The entries of a parsed body. Raises ProblemError 422 where it is no list, or too long a one."""
+    """The entries of a parsed body. Raises ProblemError 422 if it is not a list, or is too long."""
     if not isinstance(body, list):
         raise invalid("", "the body must be a list of events", "body")
     if len(body) > MOST:
-        raise invalid(str(MOST), f"the list has {len(body)} events; at most {MOST} are taken at once", "body")
+        raise invalid(str(MOST), f"the list has {len(body)} events; at most {MOST} are accepted at once", "body")
     return body
 
 
 class EventReader:
-    """Reads the entries of one body in their order and gathers what is wrong."""
+    """Parses the entries of one body in their order and collects their faults."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -48,19 +48,19 @@ class EventReader:
         self._read = 0
 
     def read(self, entries: Sequence[Any]) -> None:
-        """Takes up the next entries."""
+        """Parses the next entries."""
         for entry in entries:
             event, faults = _event(entry)
             if event is not None:
                 self.events.append(event)
             else:
                 self._wrong += 1
-                room = FAULTS_TOLD - len(self._faults)
+                room = MOST_FAULTS - len(self._faults)
                 self._faults += [(_name(self._read, field), "body", detail) for field, detail in faults][:room]
             self._read += 1
 
     def problem(self) -> ProblemError | None:
-        """422 that names entries by their place from 0 and fields, None where nothing is wrong."""
+        """422 that names entries, by their place from 0, and fields; None if there are no faults."""
         return invalid_all(self._faults) if self._wrong else None
 
 
@@ -69,19 +69,19 @@ def _name(index: int, field: str) -> str:
 
 
 def _event(entry: Any) -> tuple[Event | None, list[tuple[str, str]]]:
-    """The event of an entry; or None, and (field, what is wrong with it) of each fault."""
+    """The event of an entry; or None, and (field, fault) of each fault."""
     if not isinstance(entry, dict):
         return None, [("", "must be an object")]
-    read: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     faults: list[tuple[str, str]] = []
     for field, check in _CHECKS:
         try:
-            read[field] = check(entry.get(field))
+            fields[field] = check(entry.get(field))
         except _FaultError as fault:
             faults.append((field, str(fault)))
-    if not faults and read["user_id"] == read["other_id"]:
-        faults.append(("other_id", "must be another person than user_id"))
-    return (None, faults) if faults else (Event(**read), faults)
+    if not faults and fields["user_id"] == fields["other_id"]:
+        faults.append(("other_id", "must be another user than user_id"))
+    return (None, faults) if faults else (Event(**fields), faults)
 
 
 def _kind(value: Any) -> EventKind:
@@ -105,16 +105,16 @@ def _at(value: Any) -> int | None:
         return None
     if isinstance(value, str):
         try:
-            said = datetime.fromisoformat(value)
-            said = said.replace(tzinfo=UTC) if said.tzinfo is None else said
-            since = said - _EPOCH
+            moment = datetime.fromisoformat(value)
+            moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+            since = moment - _EPOCH
         except (ValueError, OverflowError) as error:
             raise _FaultError("must be ISO 8601 or epoch seconds") from error
         return (since.days * 86_400 + since.seconds) * MICROSECONDS + since.microseconds
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _FaultError("must be ISO 8601 or epoch seconds")
     if not isfinite(value) or abs(value) > LAST_SECOND:
-        raise _FaultError("must be epoch seconds; this number lies beyond the year 9999")
+        raise _FaultError("must be epoch seconds; this number is beyond the year 9999")
     return value * MICROSECONDS if isinstance(value, int) else round(value * MICROSECONDS)
 
 
@@ -130,7 +130,7 @@ def _label(value: Any) -> str | None:
     except UnicodeEncodeError as error:
         raise _FaultError("is not valid Unicode") from error
     if length > USER_ID_BYTES:
-        raise _FaultError(f"has {length} bytes; at most {USER_ID_BYTES} are taken")
+        raise _FaultError(f"has {length} bytes; at most {USER_ID_BYTES} are allowed")
     return value
 
 

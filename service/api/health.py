@@ -1,4 +1,4 @@
-"""The routes that machines watch: is the process alive, can it serve, what has it counted."""
+"""The routes for monitoring: is the process alive, can it serve, what has it counted."""
 
 import structlog
 from fastapi import APIRouter
@@ -7,13 +7,13 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
 from models.errors import StoreError
-from service.api.dependencies import AppParts
+from service.api.dependencies import AppContainer
 from service.api.openapi import problems
-from service.container import Parts
+from service.container import Container
 from service.web.problems import unavailable
 
 FULL = 0.8
-"""share of the store's memory from which on readiness warns"""
+"""share of the store's memory above which readiness warns"""
 
 router = APIRouter(tags=["operation"])
 
@@ -32,7 +32,7 @@ class Part(BaseModel):
 
 
 class Ready(BaseModel):
-    """Every part that serving needs, and what an operator should look at though lists are served."""
+    """Every part that serving needs, and warnings for the operator while lists are served."""
 
     status: str = "ready"
     parts: dict[str, Part]
@@ -41,61 +41,61 @@ class Ready(BaseModel):
 
 @router.get("/health/live")
 async def live() -> Live:
-    """Whether the process answers at all: restart it where it does not."""
+    """Whether the process answers at all: restart it if it does not."""
     return Live()
 
 
 @router.get("/health/ready", responses=problems(503))
-async def ready(parts: AppParts) -> Ready:
-    """Whether lists can be served: the store is reachable and a version active. 503 names each part all the same."""
-    found = {"store": await _store(parts), "version": _version(parts)}
-    if all(part.ok for part in found.values()):
-        return Ready(parts=found, warnings=await _warnings(parts))
-    faults = "; ".join(f"{name}: {part.detail}" for name, part in found.items() if not part.ok)
-    raise unavailable(faults, parts={name: part.model_dump() for name, part in found.items()})
+async def ready(container: AppContainer) -> Ready:
+    """Whether lists can be served: the store is reachable and a version active. A 503 names each part too."""
+    parts = {"store": await _store(container), "version": _version(container)}
+    if all(part.ok for part in parts.values()):
+        return Ready(parts=parts, warnings=await _warnings(container))
+    faults = "; ".join(f"{name}: {part.detail}" for name, part in parts.items() if not part.ok)
+    raise unavailable(faults, parts={name: part.model_dump() for name, part in parts.items()})
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
-async def metrics(parts: AppParts) -> Response:
+async def metrics(container: AppContainer) -> Response:
     """Counters and histograms for Prometheus."""
-    return Response(parts.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+    return Response(container.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
-async def _store(parts: Parts) -> Part:
+async def _store(container: Container) -> Part:
     try:
-        await parts.stores.requests.ping()
+        await container.stores.requests.ping()
     except StoreError as error:
         structlog.get_logger().warning("store_not_ready", error=str(error))
         return Part(ok=False, detail=error.public_message)
     return Part(ok=True, detail="answers")
 
 
-async def _warnings(parts: Parts) -> list[str]:
-    """What may lose events or refuse them soon."""
+async def _warnings(container: Container) -> list[str]:
+    """What may lose events, or refuse them soon."""
     try:
-        info = await parts.stores.requests.info()
+        info = await container.stores.requests.info()
     except StoreError as error:
-        return [f"the store does not say how it is: {error.public_message}"]
-    found = []
-    if parts.settings.redis_url is not None and not info.append_only:
-        found.append(
-            "the store does not persist every write (appendonly is no): where it stops, what was acknowledged since "
-            "its last snapshot is lost, and everything where it makes none; set appendonly yes, with appendfsync "
-            "always (nothing is lost) or everysec (a second is, where the host fails)"
+        return [f"the state of the store could not be read: {error.public_message}"]
+    warnings = []
+    if container.settings.redis_url is not None and not info.append_only:
+        warnings.append(
+            "the store does not persist every write (appendonly is no): if it stops, what was acknowledged since its "
+            "last snapshot is lost, or everything if it makes none; set appendonly yes, with appendfsync always "
+            "(nothing is lost) or everysec (a second is lost if the host fails)"
         )
-    if parts.settings.redis_url is not None and info.eviction_policy.startswith("allkeys"):
-        found.append(
+    if container.settings.redis_url is not None and info.eviction_policy.startswith("allkeys"):
+        warnings.append(
             f"the store evicts anything ({info.eviction_policy}): set maxmemory-policy volatile-lru or noeviction"
         )
     limit = info.memory_limit_bytes
     if limit and info.memory_used_bytes >= FULL * limit:
         share = 100 * info.memory_used_bytes / limit
-        found.append(f"the store is {share:.0f}% full: it refuses events when it is full, and answers are 503 then")
-    return found
+        warnings.append(f"the store is {share:.0f}% full: when it is full it refuses events, and answers are 503")
+    return warnings
 
 
-def _version(parts: Parts) -> Part:
-    served, fault = parts.versions.active, parts.versions.fault
+def _version(container: Container) -> Part:
+    served, fault = container.versions.active, container.versions.fault
     if served is None:
         return Part(ok=False, detail=fault or "none is active yet; pymk nightly DATA publishes one")
     return Part(ok=True, detail=f"{served.version}, but a later one is not: {fault}" if fault else served.version)

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of the hot route, and of problems."""
+"""The hot route and the problems in the OpenAPI document."""
 
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -25,15 +25,15 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 class HotRoute(APIRoute):
-    """A route that documents its signature, while service.web.middleware hands its requests to another application."""
+    """A route that documents its signature, while service.web.middleware passes its requests to another application."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers like the hot application where the request came under a root path."""
+        """Answers like the hot application, for a request that came under a root path."""
         await scope["app"].state.recommendations(scope, receive, send)
 
 
 def recommendations(
-    user_id: Annotated[str, Query(min_length=1, max_length=128, description="Whom the list is for.")],
+    user_id: Annotated[str, Query(min_length=1, max_length=128, description="The viewer of the list.")],
     limit: Annotated[int, Query(ge=1, le=MOST, description="How many people at most.")] = DEFAULT_LIMIT,
     context: Annotated[
         str, Query(description=f"The surface: {', '.join(CONTEXTS)}, or one that PYMK_CONTEXTS names.")
@@ -44,11 +44,11 @@ def recommendations(
     ] = None,
     cache_control: Annotated[str | None, Header(description="no-cache: rank afresh.")] = None,
 ) -> None:
-    """Whom the viewer may know, best first, with score, sources and reasons from one version."""
+    """People whom the viewer may know, best first, with score, sources and reasons from one version."""
 
 
 def add_recommendations(app: FastAPI) -> None:
-    """Documents the hot route, and answers it where it is reached by routing."""
+    """Documents the hot route, and answers it if it is reached by routing."""
     route = HotRoute(
         PATH,
         recommendations,

@@ -5,6 +5,7 @@ from typing import NoReturn
 from urllib.parse import unquote_to_bytes
 
 from models.schema.columns import user_id_fault
+from models.schema.vocabulary import UserId
 from service.recommend.query import DEFAULT_LIMIT, MOST, Query
 from service.web.problems import ProblemError, invalid, invalid_all
 
@@ -14,10 +15,10 @@ _KNOWN = frozenset({b"user_id", b"limit", b"context", b"exclude"})
 
 
 def parse(query: bytes, contexts: Collection[str], default_context: str) -> Query:
-    """The parameters of a percent-encoded query string; parameters of other names are passed over.
+    """The parameters of a percent-encoded query string; parameters of other names are ignored.
 
     `exclude` may be given several times. Its value is split at commas, and taken whole too, so that an id with a comma
-    can be excluded in an `exclude` of its own. Raises ProblemError 422: which parameter, and what is allowed.
+    can be excluded in an `exclude` of its own. Raises ProblemError 422, which names the parameters and what is allowed.
     """
     given: dict[bytes, list[str]] = {}
     for pair in query.split(b"&"):
@@ -38,7 +39,7 @@ def parse(query: bytes, contexts: Collection[str], default_context: str) -> Quer
 
 
 def _every_fault(given: dict[bytes, list[str]], contexts: Collection[str]) -> ProblemError:
-    """One problem for all that is wrong with the parameters."""
+    """One problem that names everything that is wrong with the parameters."""
     checks: tuple[Callable[[], object], ...] = (
         lambda: _user_id(_only(given, b"user_id")),
         lambda: _limit(_only(given, b"limit")),
@@ -72,12 +73,12 @@ def _only(given: dict[bytes, list[str]], name: bytes) -> str | None:
     return values[0]
 
 
-def _user_id(value: str | None) -> str:
+def _user_id(value: str | None) -> UserId:
     if value is None:
-        raise invalid("user_id", "is missing; it names whom the list is for")
+        raise invalid("user_id", "is missing; it names the viewer of the list")
     if fault := user_id_fault(value):
         raise invalid("user_id", f"{fault}; it must be 1-128 bytes without control characters")
-    return value
+    return UserId(value)
 
 
 def _limit(value: str | None) -> int:
@@ -100,7 +101,7 @@ def _excluded(values: list[str]) -> tuple[str, ...]:
     ids = [part for value in values for part in value.split(",") if part]
     if len(ids) > MOST:
         raise invalid("exclude", f"names {len(ids)} people; at most {MOST} are allowed")
-    if any(user_id_fault(one) for one in ids):
+    if any(user_id_fault(user_id) for user_id in ids):
         raise invalid("exclude", "must be user ids of 1-128 bytes without control characters, separated by commas")
     return tuple(dict.fromkeys([*ids, *(value for value in values if "," in value)]))
 

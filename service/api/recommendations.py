@@ -1,4 +1,4 @@
-"""GET /pymk/recommendations as a plain ASGI application: the route that everything else is there for."""
+"""GET /pymk/recommendations as a plain ASGI application, since it is the hot route."""
 
 from collections.abc import Collection
 from functools import cache
@@ -23,7 +23,7 @@ from service.web.problems import ProblemError, of_error, unavailable
 
 @cache
 def _timing(stages: tuple[str, ...]) -> bytes:
-    """The Server-Timing header of these stages, for their milliseconds."""
+    """The template of a Server-Timing header with these stages, to be filled with their milliseconds."""
     return ", ".join([f"{stage};dur=%.3f" for stage in stages]).encode()
 
 
@@ -31,7 +31,7 @@ _FIXED_HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"p
 
 
 class Recommendations:
-    """Checks the key, reads the query, asks the recommender, joins the answer."""
+    """Checks the key, parses the query, calls the recommender, joins the answer."""
 
     def __init__(
         self,
@@ -53,13 +53,13 @@ class Recommendations:
         record.route = PATH
         trace = Trace()
         try:
-            body = await self._body(scope, record, trace)
+            body, stages = await self._body(scope, record, trace)
         except PymkError as error:
             await answer_problem(self._problem(error), record, send)
             return
         record.status = 200
-        trace.stages["total"] = perf_counter() - record.started
-        timing = _timing(tuple(trace.stages)) % tuple([seconds * 1000 for seconds in trace.stages.values()])
+        stages["total"] = perf_counter() - record.started
+        timing = _timing(tuple(stages)) % tuple([seconds * 1000 for seconds in stages.values()])
         headers = [
             *_FIXED_HEADERS,
             (b"content-length", b"%d" % len(body)),
@@ -69,14 +69,15 @@ class Recommendations:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _body(self, scope: Scope, record: Record, trace: Trace) -> bytes:
+    async def _body(self, scope: Scope, record: Record, trace: Trace) -> tuple[bytes, dict[str, float]]:
+        """The body of the answer, and the seconds of each stage."""
         headers = record.headers
         if scope["method"] != "GET":
             raise ProblemError(HTTPStatus.METHOD_NOT_ALLOWED, "only GET is answered here", headers={"Allow": "GET"})
         self._access.check(headers.get(b"authorization"), READ)
         query = parse(scope["query_string"], self._contexts, CONTEXTS[0])
         record.user_id = query.user_id
-        # pinned here: whatever is switched while this request waits, it is of one version
+        # pinned here: the answer is of one version, whatever is switched while this request waits
         version, previous = self._versions.active, self._versions.previous
         if version is None:
             raise unavailable("no version is active yet; pymk nightly DATA publishes one", served=UNAVAILABLE)
@@ -84,14 +85,16 @@ class Recommendations:
         answer = await self._recommender.answer(query, version, previous, trace, fresh=fresh)
         record.facts["served"] = answer.served
         record.facts["version"] = answer.version
-        self._metrics.listed(answer.served, trace.stages, trace.drops, trace.moved)
-        return b'{"user_id":%b,"request_id":"%b","version":"%b","served":"%b","recommendations":[%b]}' % (
+        stages = trace.stages()
+        self._metrics.listed(answer.served, stages, trace.drops, trace.moved)
+        body = b'{"user_id":%b,"request_id":"%b","version":"%b","served":"%b","recommendations":[%b]}' % (
             orjson.dumps(query.user_id),
             record.request_id.encode(),
             answer.version.encode(),
             answer.served.encode(),
             answer.entries,
         )
+        return body, stages
 
     def _problem(self, error: PymkError) -> ProblemError:
         problem = of_error(error)

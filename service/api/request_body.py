@@ -1,4 +1,4 @@
-"""The bodies of requests that write: read whole, as JSON, whatever they call themselves."""
+"""The bodies of requests that write: read whole, as JSON, whatever their content type."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from service.web.problems import invalid
 
 
 async def json_body(request: Request) -> Any:
-    """The JSON value of a body. Raises ProblemError 422 where it is none; a body too large has raised before."""
+    """The JSON value of a body. Raises ProblemError 422 if it is not JSON; a body too large was refused before."""
     try:
         return orjson.loads(await request.body())
     except orjson.JSONDecodeError as error:
@@ -17,7 +17,7 @@ async def json_body(request: Request) -> Any:
 
 
 async def json_object(request: Request) -> dict[str, Any]:
-    """The JSON object of a body. Raises ProblemError 422 where it is none."""
+    """The JSON object of a body. Raises ProblemError 422 if it is not one."""
     value = await json_body(request)
     if not isinstance(value, dict):
         raise invalid("", "the body must be a JSON object", "body")

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of the hot route, and of problems."""
+"""The schemas of the hot route and of problems in the OpenAPI document."""
 
 from typing import Annotated, Literal
 
@@ -25,7 +25,7 @@ class MutualConnections(BaseModel):
 
 
 class SameAttribute(BaseModel):
-    """A value that both profiles hold."""
+    """A value that both profiles have."""
 
     code: Literal["same_attribute"]
     attribute: str
@@ -44,7 +44,7 @@ class Recommendation(BaseModel):
 
 
 class RecommendationsAnswer(BaseModel):
-    """Whom the viewer may know, best first."""
+    """The people whom the viewer may know, best first."""
 
     user_id: str
     request_id: str

@@ -1,4 +1,4 @@
-"""The routes that tell what is known of people, and change it."""
+"""The routes that read and change profiles, and describe the served version."""
 
 from http import HTTPStatus
 from itertools import islice
@@ -20,7 +20,7 @@ from models.schema.profile_validation import (
 from service.api.dependencies import (
     MAY_READ,
     MAY_WRITE,
-    AppParts,
+    AppContainer,
     PathUser,
     Served,
 )
@@ -30,42 +30,42 @@ from service.state.current_profile import current_profile
 from service.web.problems import ProblemError, invalid_all
 
 MOST_NAMED = 20
-"""faults of a body that an answer names"""
+"""faults of a body that an answer names at most"""
 
 router = APIRouter(prefix="/pymk", tags=["people"])
 
 
 class VersionAnswer(BaseModel):
-    """What is served."""
+    """The served version."""
 
     version: str
     published_at: AwareDatetime | None
     activated_at: AwareDatetime | None
     created_at: AwareDatetime
     cut: AwareDatetime
-    """the last event it knows"""
+    """the time of the last event that it knows"""
     users: int
     connections: int
     ranker: dict[str, Any]
     forced: bool
-    """published against the quality gate's word"""
+    """published although the quality gate refused it"""
     package_version: str
     git_commit: str | None
 
 
 @router.get("/version", dependencies=[MAY_READ], responses=problems(401, 403, 503))
-async def version(served: Served, parts: AppParts) -> VersionAnswer:
-    """The version that is served, and what it was made of."""
+async def version(served: Served, container: AppContainer) -> VersionAnswer:
+    """The served version, and what it was made of."""
     return VersionAnswer.model_validate(
-        {**served.manifest.model_dump(), "activated_at": parts.versions.activated_at, "version": served.version}
+        {**served.manifest.model_dump(), "activated_at": container.versions.activated_at, "version": served.version}
     )
 
 
 class PutAnswer(BaseModel):
-    """A profile change that is written."""
+    """A profile change that was written."""
 
     accepted: int
-    """columns that were named"""
+    """columns that the body names"""
 
 
 _COLUMNS = {
@@ -101,9 +101,9 @@ _COLUMNS = {
 
 
 @router.get("/users/{user_id}", dependencies=[MAY_READ], responses=problems(401, 403, 404, 422, 503))
-async def profile(user_id: PathUser, served: Served, parts: AppParts) -> dict[str, Any]:
+async def profile(user_id: PathUser, served: Served, container: AppContainer) -> dict[str, Any]:
     """The stored profile of a user, with what was put since: an object of column and value."""
-    person = await current_profile(parts.stores.requests, parts.keys, served, user_id)
+    person = await current_profile(container.stores.requests, container.keys, served, user_id)
     if person is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "no user of this id is known")
     return dict(person.profile)
@@ -116,20 +116,22 @@ async def profile(user_id: PathUser, served: Served, parts: AppParts) -> dict[st
     responses=problems(401, 403, 413, 422, 503),
     openapi_extra=documented(_COLUMNS),
 )
-async def put(user_id: PathUser, request: Request, served: Served, parts: AppParts) -> PutAnswer:
+async def put(user_id: PathUser, request: Request, served: Served, container: AppContainer) -> PutAnswer:
     """Create or change a profile. Only the columns named change; null clears one; an unknown column is refused.
 
-    `discoverable`, `active` and `connections_visible` are heeded by every answer from then on. After an erasure this
-    makes a new person.
+    `discoverable`, `active` and `connections_visible` apply to every answer from then on. After an erasure this
+    registers a new user of the id.
     """
-    said = await json_object(request)
+    body = await json_object(request)
     try:
-        columns = checked_columns(said, served.tables.column_kinds)
+        columns = checked_columns(body, served.tables.column_kinds)
     except ProfileFaultError as error:
-        named = islice(error.faults.items(), MOST_NAMED)
-        raise invalid_all([(column, "body", fault) for column, fault in named]) from error
+        faults = islice(error.faults.items(), MOST_NAMED)
+        raise invalid_all([(column, "body", fault) for column, fault in faults]) from error
     row = served.tables.vocabulary.row(user_id)
     base, cut = (ALL_FLAGS, 0) if row is None else (Flag(int(served.tables.flags[row])), served.manifest.cut_us)
-    store, keys = parts.stores.requests, parts.keys
-    await write_profile(store, keys, user_id, columns, watermark=parts.following.state.watermark, base=base, cut=cut)
+    store, keys = container.stores.requests, container.keys
+    await write_profile(
+        store, keys, user_id, columns, watermark=container.live_sync.state.watermark, base=base, cut=cut
+    )
     return PutAnswer(accepted=len(columns))

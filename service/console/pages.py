@@ -1,4 +1,4 @@
-"""The route of the console's page, and those of the style sheet and scripts it is made of."""
+"""The routes of the console: its page, style sheet and scripts."""
 
 from dataclasses import dataclass
 from hashlib import sha256
@@ -24,7 +24,7 @@ POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
-"""Content-Security-Policy of the page: nothing from another host, nothing inline, no text ever read as markup"""
+"""Content-Security-Policy of the page: nothing from another host, nothing inline, no text parsed as markup"""
 
 _HEADERS = {
     "Cache-Control": "no-cache",
@@ -42,7 +42,7 @@ class _File:
     tag: str
 
     def response(self, request: Request) -> Response:
-        """The file, or 304 where the caller has it."""
+        """The file, or 304 if the caller has it."""
         headers = {**_HEADERS, "ETag": self.tag}
         if self.tag in request.headers.get("if-none-match", ""):
             return Response(None, HTTPStatus.NOT_MODIFIED, headers)
@@ -52,19 +52,19 @@ class _File:
 def console(contexts: list[str]) -> APIRouter:
     """The routes of the console, whose page offers these contexts, the first as the default."""
     options = "".join(f"<option>{context}</option>" for context in contexts).encode()
-    found = {name: _file(name, content.replace(_CONTEXTS, options)) for name, content in _contents().items()}
+    pages = {name: _file(name, content.replace(_CONTEXTS, options)) for name, content in _contents().items()}
     router = APIRouter(tags=["console"])
 
     @router.get("/", response_class=HTMLResponse)
     async def page(request: Request) -> Response:
-        """The console: a page without data, which asks for a key where keys are configured."""
-        return found[PAGE].response(request)
+        """The console: a page without data, which asks for a key if keys are configured."""
+        return pages[PAGE].response(request)
 
     @router.get("/console/{name}", include_in_schema=False)
     async def asset(name: str, request: Request) -> Response:
-        if name not in found:
+        if name not in pages:
             raise ProblemError(HTTPStatus.NOT_FOUND, f"the console has no file {name}")
-        return found[name].response(request)
+        return pages[name].response(request)
 
     return router
 
@@ -72,7 +72,7 @@ def console(contexts: list[str]) -> APIRouter:
 def _contents() -> dict[str, bytes]:
     """Every file of the page by name."""
     directory = files("service.console") / "page"
-    return {one.name: one.read_bytes() for one in directory.iterdir() if one.name.rpartition(".")[2] in _TYPES}
+    return {file.name: file.read_bytes() for file in directory.iterdir() if file.name.rpartition(".")[2] in _TYPES}
 
 
 def _file(name: str, content: bytes) -> _File:

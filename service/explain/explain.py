@@ -1,4 +1,4 @@
-"""Why somebody is, or is not, suggested to a viewer: what sources, ranker and rules of one version say of the pair."""
+"""Why a person is, or is not, suggested to a viewer: what sources, ranker and rules of one version say of the pair."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from models.schema.candidate_sources import Source
 from models.schema.columns import ALL_FLAGS
 from models.schema.pair_features import MEASURES
 from models.schema.relationship import Relationship
+from models.schema.vocabulary import Row
 from models.version.candidate_block import Block
 from models.version.new_user_record import ProfileCodes, codes_of
 from models.version.tables import Tables
@@ -38,45 +39,47 @@ from service.state.served_version import ServedVersion
 
 VIEWER_INACTIVE = "viewer_inactive"
 """the rule that leaves a deactivated viewer without a list"""
-
-
 NEWCOMER = "newcomer"
-"""the rule that keeps out whom the version does not know: nobody is suggested before the next night"""
+"""the rule that drops people whom the version does not know: they are not suggested before the next night"""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Whom is asked about, in one version, by what is live of each."""
+    """The two people of an explanation, in one version and by their live state."""
 
     viewer: Viewer
     other: Viewer
-    holds: Relationship
-    """what holds between them now; of use where the version does not know the other"""
+    relationship: Relationship
+    """between them now; read if the version does not know the other"""
 
     @property
-    def other_profile(self) -> int | ProfileCodes | None:
-        """Where the other's profile stands as others are shown it, or what it is."""
+    def other_profile(self) -> Row | ProfileCodes | None:
+        """The row whose profile others are shown of the other, or the profile itself."""
         return self.other.codes if self.other.row is None else self.other.row
 
 
 def why(version: ServedVersion, pair: Pair, block: Block | None, context: str, request_id: str) -> WhyAnswer:
     """What a version says of a pair; `block` holds the viewer's candidates, or is None."""
+    # the list that the viewer is shown now, as deep as any page goes
     tables, ranking, viewer, other = version.tables, version.ranking, pair.viewer, pair.other
     rules = rules_against(version, pair)
     trace = Trace()
-    listed = ranking.ranked(block, context, viewer, trace) if block is not None else ranking.cold(viewer, trace)
-    placed = ranking.placed(listed, context, DEEPEST, viewer, trace)
-    listed = listed if placed is None else placed
+    candidates = ranking.cold_start(viewer, trace) if block is None else ranking.score(block, context, viewer, trace)
+    listed, _ = ranking.filter(candidates, viewer, trace)
+    reranked = ranking.rerank(listed, context, DEEPEST, viewer, trace)
+    listed = listed if reranked is None else reranked
     is_active = viewer.is_served
     place = _place(block.rows, other.row) if block is not None else None
     position = _place(listed.rows, other.row) if is_active else None
+    # the other among the candidates, with the score and what made it
     explanation = None
     candidate = None
     if block is not None and place is not None:
-        explanation = ranking.explained(block, place, context, viewer)
+        explanation = ranking.explain(block, place, context, viewer)
         scores = ranking.scores(block, context, viewer)
         rank = 1 + int((scores > scores[place]).sum())
         candidate = Candidate(place=place + 1, rank=rank, of=len(block))
+    # what the two share
     shared = shared_values(tables, viewer.profile, pair.other_profile)
     friends = ranking.friends(viewer)
     mutual = mutuals(tables, friends, friends_of(tables, other))
@@ -103,15 +106,15 @@ def why(version: ServedVersion, pair: Pair, block: Block | None, context: str, r
 
 
 def rules_against(version: ServedVersion, pair: Pair) -> list[str]:
-    """The names of all rules that keep the other out of the viewer's list now."""
+    """The names of all rules that drop the other from the viewer's list now."""
     viewer, other = pair.viewer, pair.other
     if other.row is not None:
-        verdict = int(version.ranking.verdicts(viewer, np.array([other.row], dtype=np.uint32))[0])
+        mask = int(version.ranking.masks(viewer, np.array([other.row], dtype=np.uint32))[0])
     else:
         flags = ALL_FLAGS if other.view is None else other.view.flags
-        verdict = int(RULES_OF_PAIR[pair.holds] | RULES_OF_FLAGS[flags])
-        verdict |= Rule.SELF if viewer.user_id == other.user_id else 0
-    names = [name_of(rule) for rule in Rule if rule & verdict]
+        mask = int(RULES_OF_PAIR[pair.relationship] | RULES_OF_FLAGS[flags])
+        mask |= Rule.SELF if viewer.user_id == other.user_id else 0
+    names = [name_of(rule) for rule in Rule if rule & mask]
     if other.row is None:
         names.append(NEWCOMER)
     if not viewer.is_served:
@@ -120,40 +123,40 @@ def rules_against(version: ServedVersion, pair: Pair) -> list[str]:
 
 
 def friends_of(tables: Tables, person: Viewer) -> NDArray[np.int32]:
-    """Rows of somebody's connections as others are told of them, ascending: a newcomer's are those of now."""
+    """Rows of a user's connections, ascending: those of the version, of a newcomer those of the live state."""
     if person.row is not None:
         return tables.graph.neighbours(person.row)
     return person.view.friends if person.view is not None else np.zeros(0, np.int32)
 
 
 def shared_values(
-    tables: Tables, viewer: int | ProfileCodes | None, other: int | ProfileCodes | None
+    tables: Tables, viewer: Row | ProfileCodes | None, other: Row | ProfileCodes | None
 ) -> list[SharedValue]:
-    """Every value of a categorical or multi-valued column that both hold."""
+    """Every value of a categorical or multi-valued column that both profiles have."""
     if viewer is None or other is None:
         return []
-    one, two = codes_of(viewer, tables), codes_of(other, tables)
-    own, theirs = one.categorical, two.categorical
-    found = [
+    viewer_codes, other_codes = codes_of(viewer, tables), codes_of(other, tables)
+    own, theirs = viewer_codes.categorical, other_codes.categorical
+    values = [
         SharedValue(column=tables.categorical_columns[at], value=tables.categorical_values[at][own[at]])
         for at in np.flatnonzero((own == theirs) & (own >= 0)).tolist()
     ]
-    for code in np.intersect1d(one.sets, two.sets, assume_unique=True).tolist():
+    for code in np.intersect1d(viewer_codes.sets, other_codes.sets, assume_unique=True).tolist():
         column, value = tables.multi_values[code]
-        found.append(SharedValue(column=column, value=value))
-    return found
+        values.append(SharedValue(column=column, value=value))
+    return values
 
 
-def _reasons(ranking: Ranking, viewer: Viewer, friends: NDArray[np.int32], other: int) -> list[Any]:
-    """What the viewer would be told of a row."""
+def _reasons(ranking: Ranking, viewer: Viewer, friends: NDArray[np.int32], other: Row) -> list[Any]:
+    """The reasons that the viewer would be shown for a row."""
     row, score, bits = np.array([other], np.uint32), np.zeros(1, np.float32), np.zeros(1, np.uint8)
     entry = ranking.encoder.entries(viewer.profile, friends, row, score, bits)
     reasons: list[Any] = orjson.loads(entry.text)["reasons"]
     return reasons
 
 
-def _place(rows: NDArray[np.uint32], other: int | None) -> int | None:
-    """Where a row stands, None where it does not."""
+def _place(rows: NDArray[np.uint32], other: Row | None) -> int | None:
+    """The place of a row, None if it is not among them."""
     if other is None:
         return None
     at = np.flatnonzero(rows == other).tolist()
@@ -198,23 +201,24 @@ _EVIDENCE = {
     Source.THREE_HOPS: ("three_hops", "weight of the paths of three steps {:.2g}"),
     Source.EMBEDDING: ("embedding_cosine", "cosine of the embeddings {:.2f}"),
 }
-"""by source, the feature that it goes by and how it is told"""
+"""by source, the feature that it ranks by and the words for it"""
 
 
 def _verdict(
     source: Source,
     bits: int | None,
-    other: int | None,
+    other: Row | None,
     tables: Tables,
     explanation: Explanation | None,
     mutual: int,
     shared: list[SharedValue],
 ) -> SourceVerdict:
+    """What a source says of the pair; `bits` are the sources of the candidate, None if the other is none."""
     evidence = None
     if source is Source.FRIENDS_OF_FRIENDS:
         evidence = f"{mutual} mutual connection{'' if mutual == 1 else 's'} who may be named"
     elif source is Source.SAME_ATTRIBUTES:
-        evidence = "; ".join(f"{one.column}: {one.value}" for one in shared) or "nothing in common"
+        evidence = "; ".join(f"{value.column}: {value.value}" for value in shared) or "nothing in common"
     elif source is Source.POPULAR:
         at = np.flatnonzero(tables.popular == (-1 if other is None else other))
         evidence = f"number {int(at[0]) + 1} of the best connected" if len(at) else "not among the best connected"

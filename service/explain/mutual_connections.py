@@ -1,26 +1,27 @@
-"""The mutual connections of two people as a small graph, less those who may not be named."""
+"""The mutual connections of two people as a small graph, without those who may not be named."""
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.schema.vocabulary import Row
 from models.version.tables import Tables
 from service.explain.schema import MutualPerson, Mutuals
 
 DRAWN = 24
-"""mutual connections of a drawing"""
+"""mutual connections of a drawing at most"""
 
 
 def mutuals(tables: Tables, friends: NDArray[np.int32], theirs: NDArray[np.int32]) -> Mutuals:
-    """The mutual connections of a viewer with `friends` who may be named and somebody with others, and their ties."""
+    """The mutual connections of a viewer with `friends` who may be named and a person with `theirs`, and their ties."""
     graph = tables.graph
-    found = np.intersect1d(friends, theirs, assume_unique=True)
-    degrees = graph.indptr[found + 1] - graph.indptr[found]
-    drawn = found[np.lexsort((found, degrees))][:DRAWN]
-    people = [_person(tables, row) for row in drawn.tolist()]
-    return Mutuals(count=len(found), people=people, ties=_ties(tables, drawn))
+    mutual = np.intersect1d(friends, theirs, assume_unique=True)
+    degrees = graph.indptr[mutual + 1] - graph.indptr[mutual]
+    drawn = mutual[np.lexsort((mutual, degrees))][:DRAWN]
+    people = [_person(tables, Row(row)) for row in drawn.tolist()]
+    return Mutuals(count=len(mutual), people=people, ties=_ties(tables, drawn))
 
 
-def _person(tables: Tables, row: int) -> MutualPerson:
+def _person(tables: Tables, row: Row) -> MutualPerson:
     name = tables.profile(row).get("name")
     return MutualPerson(
         user_id=tables.vocabulary.user_id(row),

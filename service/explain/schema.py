@@ -1,4 +1,4 @@
-"""What the answer to why somebody is, or is not, suggested is made of."""
+"""The schema of an explanation: why a person is, or is not, suggested."""
 
 from typing import Annotated, Literal
 
@@ -8,10 +8,10 @@ from service.api.schemas import MutualConnections, SameAttribute
 
 
 class Candidate(BaseModel):
-    """Where the other stands among the viewer's precomputed candidates."""
+    """The place of the other among the viewer's precomputed candidates."""
 
     place: Annotated[int, Field(ge=1)]
-    """by the night's cheap order"""
+    """in the order of the pre-ranking"""
     rank: Annotated[int, Field(ge=1)]
     """by score, before any rule"""
     of: Annotated[int, Field(ge=1)]
@@ -19,23 +19,23 @@ class Candidate(BaseModel):
 
 
 class SourceVerdict(BaseModel):
-    """What one source said of the pair."""
+    """What one candidate source says of the pair."""
 
     source: str
     found: bool | None
-    """null where the other is no candidate: whoever was found and not kept is not known"""
+    """null if the other is no candidate: people whom the pre-ranking dropped are not recorded"""
     evidence: str | None
-    """what the source goes by, in words"""
+    """what the source ranks by, in words"""
 
 
 class Feature(BaseModel):
-    """One number that the ranker read of the pair, connections who may not be named included."""
+    """One input of the ranker for the pair; connections who may not be named count in it."""
 
     name: str
     value: float
     """as the ranker read it"""
     measure: float | None
-    """the quantity itself, where `value` is on a scale of logarithms"""
+    """the quantity itself, if `value` is on a logarithmic scale"""
     contribution: float
     """what its difference to the viewer's average candidate added to the log-odds"""
 
@@ -47,21 +47,21 @@ class Score(BaseModel):
     """
 
     starting_point: float
-    """log-odds of somebody who is the mean of the viewer's candidates in every number"""
+    """log-odds of the mean of the viewer's candidates in every input"""
     logit: float
-    """the ranker's word before calibration"""
+    """the ranker's output before calibration"""
     log_odds: float
     """after calibration"""
     probability: Annotated[float, Field(ge=0, le=1)]
     """1 / (1 + exp(-log_odds)): what lists show as score"""
     residual: float
-    """what rounding leaves over"""
+    """the rounding error of the integration"""
     tower_product: float | None
     """cosine of the viewer's query tower and the other's candidate tower; null for a ranker without towers"""
 
 
 class SharedValue(BaseModel):
-    """A value that both profiles hold."""
+    """A value that both profiles have."""
 
     column: str
     value: str
@@ -78,18 +78,18 @@ class MutualPerson(BaseModel):
 class Mutuals(BaseModel):
     """The mutual connections of a pair for drawing.
 
-    Nobody is named or counted who is hidden, inactive, or kept apart from the viewer.
+    People who are hidden or inactive, or whom the viewer must not be shown, are neither named nor counted.
     """
 
     count: Annotated[int, Field(ge=0)]
     people: list[MutualPerson]
     """those with the fewest connections first, as they say most"""
     ties: list[tuple[int, int]]
-    """places in `people` of two who are connected with each other"""
+    """pairs of places in `people` that are connected with each other"""
 
 
 class WhyAnswer(BaseModel):
-    """What each stage says of a pair, by the active version."""
+    """What each stage of the active version says of a pair."""
 
     user_id: str
     other_id: str
@@ -99,20 +99,20 @@ class WhyAnswer(BaseModel):
     served: Literal["ranked", "cold_start", "empty"]
     """how a list of the viewer comes about now; `cold_start` is ranked without candidates of the viewer's own"""
     position: Annotated[int, Field(ge=1)] | None
-    """in the viewer's list after all rules, null where the other is not in it"""
+    """in the viewer's list after all rules, null if the other is not in it"""
     listed: Annotated[int, Field(ge=0)]
-    """how many people `position` was looked for among"""
+    """how many people the list has"""
     rules: list[str]
-    """every rule that keeps the other out of the viewer's list"""
+    """every rule that drops the other from the viewer's list"""
     candidate: Candidate | None
-    """null where the other is none of the viewer's precomputed candidates"""
+    """null if the other is none of the viewer's precomputed candidates"""
     sources: list[SourceVerdict]
     score: Score | None
-    """null where the other is no candidate: only candidates are scored"""
+    """null if the other is no candidate: only candidates are scored"""
     features: list[Feature]
-    """by falling weight of their contribution; empty without a score"""
+    """by falling absolute contribution; empty without a score"""
     reasons: list[Annotated[MutualConnections | SameAttribute, Field(discriminator="code")]]
-    """what the viewer would be told"""
+    """what the viewer would be shown"""
     shared: list[SharedValue]
-    """all that both profiles hold, told or not"""
+    """all values that both profiles have, shown as reasons or not"""
     mutuals: Mutuals

@@ -1,4 +1,4 @@
-"""Whom to show a viewer who has no candidates yet: the well connected of her groups, then of the whole network."""
+"""Candidates of a viewer who has no block: the well connected of the viewer's groups, then of the whole network."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,14 @@ from numpy.typing import NDArray
 from models.graph import Graph
 from models.schema.candidate_sources import Source
 from models.schema.columns import Flag
+from models.schema.vocabulary import Row
 from models.version.new_user_record import ProfileCodes, codes_of
 from models.version.tables import Tables
+from service.ranking.ranked_list import Candidates
 
-KEPT_PER_GROUP = 100
+MOST_PER_GROUP = 100
 _PRIOR_MEMBERS = 10.0
-"""a group's share is drawn towards the network's as if so many more members connected like everybody"""
+"""a group's share is shrunk towards the network's as if so many more members connected like the average user"""
 _EDGES_AT_ONCE = 1 << 22
 
 
@@ -21,8 +23,8 @@ _EDGES_AT_ONCE = 1 << 22
 class Group:
     """The best connected of each value of one column.
 
-    People of value v stand at `starts[v]` to `starts[v + 1]`, best first: `rows` int32 and `shares` float32, the
-    probability that somebody with this value is connected with them.
+    People of value v are at `starts[v]` to `starts[v + 1]`, best first: `rows` int32 and `shares` float32, the
+    probability that a user with this value is connected with them.
     """
 
     starts: NDArray[np.int64]
@@ -45,12 +47,10 @@ class ColdStart:
             for column, values in enumerate(tables.categorical_values)
         ]
 
-    def candidates(
-        self, viewer: int | ProfileCodes | None
-    ) -> tuple[NDArray[np.uint32], NDArray[np.float32], NDArray[np.uint8]]:
-        """Rows (m,) uint32 ascending, scores (m,) float32 0-1 and source bits (m,) uint8; rules are not applied.
+    def candidates(self, viewer: Row | ProfileCodes | None) -> Candidates:
+        """The candidates by ascending row.
 
-        `viewer` is a row, or the profile of somebody without one; None is shown the popular of the whole network.
+        `viewer` is a row, or the profile of a viewer without one; None gets the popular of the whole network.
         """
         rows = [self._popular]
         scores = [self._popular_shares]
@@ -65,16 +65,16 @@ class ColdStart:
                 scores.append(group.shares[members])
                 both = Source.POPULAR | Source.SAME_ATTRIBUTES
                 bits.append(np.full(members.stop - members.start, both, dtype=np.uint8))
-        people, score, found = np.concatenate(rows), np.concatenate(scores), np.concatenate(bits)
-        order = np.lexsort((-found.astype(np.int16), -score, people))
-        people, score, found = people[order], score[order], found[order]
+        people, score, bit = np.concatenate(rows), np.concatenate(scores), np.concatenate(bits)
+        order = np.lexsort((-bit.astype(np.int16), -score, people))
+        people, score, bit = people[order], score[order], bit[order]
         first = np.ones(len(people), dtype=np.bool_)
         first[1:] = people[1:] != people[:-1]
-        return people[first], score[first], found[first]
+        return Candidates(people[first], score[first], bit[first])
 
 
 def _network_shares(graph: Graph, rows: NDArray[np.int32]) -> NDArray[np.float32]:
-    """(k,) float32: the share of everybody else that each person is connected with."""
+    """(k,) float32: the share of all other users that each person is connected with."""
     return (graph.degrees[rows] / max(graph.n - 1, 1)).astype(np.float32)
 
 
@@ -85,8 +85,7 @@ def _group(graph: Graph, codes: NDArray[np.int32], values: int, eligible: NDArra
     rows = np.flatnonzero(eligible & (codes >= 0) & (within > 0)).astype(np.int32)
     rows = rows[np.lexsort((rows, -within[rows], codes[rows]))]
     starts = np.searchsorted(codes[rows], np.arange(values + 1))
-    kept = np.arange(len(rows)) - starts[codes[rows]] < KEPT_PER_GROUP
-    rows = rows[kept]
+    rows = rows[np.arange(len(rows)) - starts[codes[rows]] < MOST_PER_GROUP]
     own = codes[rows]
     everywhere = _network_shares(graph, rows)
     shares = (within[rows] + _PRIOR_MEMBERS * everywhere) / (sizes[own] - 1 + _PRIOR_MEMBERS)

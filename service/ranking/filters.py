@@ -1,7 +1,7 @@
-"""The hard rules: who is kept out of a list, as arithmetic on two bytes a candidate.
+"""The hard rules: which people a list must not show, as arithmetic on two bytes a candidate.
 
-They stand in the order in which a drop is counted under them. A candidate's verdict is the set of all rules that
-forbid it, so that whoever asks why learns every one of them. What a version knows of a pair, live state overrules.
+The rules are in the order in which a drop is counted under them. A candidate's mask is the set of all rules that drop
+it, so that an explanation names every one of them. Live state overrules what a version knows of a pair.
 """
 
 from enum import IntFlag
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from models.schema.columns import Flag
 from models.schema.relationship import Relationship
+from models.schema.vocabulary import Row
 from models.version.tables import Tables
-from service.ranking.kernels.filters import judge
-from service.ranking.kernels.sorting import passing
+from service.ranking.kernels.filters import filter_masks, places_left
 from service.ranking.viewer_state import ViewerState
 
 ERASED_FLAG = 128
@@ -22,7 +22,7 @@ ERASED_FLAG = 128
 
 
 class Rule(IntFlag):
-    """Each alone keeps a candidate out. The lower-case name is what counters and answers show."""
+    """Each alone drops a candidate. The lower-case name is what counters and answers show."""
 
     SELF = 1
     """the viewer"""
@@ -39,9 +39,9 @@ class Rule(IntFlag):
     REFUSED = 64
     """lately disconnected or declined, by either"""
     ERASED = 128
-    """gone"""
+    """since the version's cut"""
     UNDISCOVERABLE = 256
-    """asked never to be suggested"""
+    """chose not to be suggested"""
     INACTIVE = 512
     """deactivated"""
     EXCLUDED = 1024
@@ -61,7 +61,7 @@ _OF_PAIR = {
 
 
 def _rules_of_flags() -> NDArray[np.uint16]:
-    """(256,) uint16: by a person's flags, the rules that keep the person out of every list."""
+    """(256,) uint16: by a person's flags, the rules that drop the person from every list."""
     flags = np.arange(256)
     undiscoverable = np.where(flags & Flag.DISCOVERABLE, 0, Rule.UNDISCOVERABLE)
     inactive = np.where(flags & Flag.ACTIVE, 0, Rule.INACTIVE)
@@ -69,7 +69,7 @@ def _rules_of_flags() -> NDArray[np.uint16]:
 
 
 def _rules_of_pair() -> NDArray[np.uint16]:
-    """(256,) uint16: by what holds between viewer and candidate, the rules that keep the candidate out."""
+    """(256,) uint16: by the relationship of viewer and candidate, the rules that drop the candidate."""
     rules = np.zeros(256, dtype=np.uint16)
     for bit, rule in _OF_PAIR.items():
         rules[(np.arange(256) & bit) != 0] |= np.uint16(rule)
@@ -81,15 +81,15 @@ RULES_OF_PAIR = _rules_of_pair()
 _SELF, _CONNECTED = int(Rule.SELF), int(Rule.CONNECTED)
 EXCLUDED = np.uint16(Rule.EXCLUDED)
 HIDING = np.uint16(Rule.UNDISCOVERABLE | Rule.INACTIVE)
-"""what a person takes back without the viewer's doing"""
+"""rules that a person may lift without the viewer's doing"""
 
-_NOBODY, _NOTHING = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.uint8)
+_NO_ROWS, _NO_BITS = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.uint8)
 
 
 class FilterMasks:
-    """Says which rules forbid which candidates, by one version's tables and what is live.
+    """Computes which rules drop which candidates, from one version's tables and live state.
 
-    Keeps two bytes a user as scratch, all zero between calls; so one thread at a time may ask.
+    Holds two bytes a user as scratch, all zero between calls: one thread at a time.
     """
 
     def __init__(self, tables: Tables) -> None:
@@ -97,15 +97,15 @@ class FilterMasks:
         self._marks = np.zeros(tables.n, dtype=np.uint16)
 
     def of(
-        self, viewer: int | None, rows: NDArray[np.uint32], flags: NDArray[np.uint8], view: ViewerState | None = None
+        self, viewer: Row | None, rows: NDArray[np.uint32], flags: NDArray[np.uint8], view: ViewerState | None = None
     ) -> NDArray[np.uint16]:
-        """(m,) uint16 of Rule bits for candidates (m,), 0 where none forbids.
+        """(m,) uint16 of Rule bits for candidates (m,), 0 if no rule drops them.
 
-        A viewer of None has no row. `flags` (n,) are everybody's now; `view` says what the viewer did since the cut.
+        A viewer of None has no row. `flags` (n,) are the current ones of all users; `view` is the viewer's live state.
         """
-        verdicts = np.empty(len(rows), dtype=np.uint16)
+        masks = np.empty(len(rows), dtype=np.uint16)
         graph, forbidden = self._tables.graph, self._tables.forbidden
-        judge(
+        filter_masks(
             rows,
             flags,
             RULES_OF_FLAGS,
@@ -115,36 +115,36 @@ class FilterMasks:
             forbidden.indptr,
             forbidden.indices,
             self._tables.forbidden_kinds,
-            _NOBODY if view is None else view.others,
-            _NOTHING if view is None else view.bits,
+            _NO_ROWS if view is None else view.others,
+            _NO_BITS if view is None else view.bits,
             RULES_OF_PAIR,
             _SELF,
             _CONNECTED,
             self._marks,
-            verdicts,
+            masks,
         )
-        return verdicts
+        return masks
 
 
 class Filtered(NamedTuple):
-    """What verdicts leave of the candidates (m,)."""
+    """The candidates (m,) that the rules leave."""
 
     places: NDArray[np.int32]
     """(k,) of those who are left, in their order"""
     dropped: dict[str, int]
-    """how many each rule forbids; one that several do counts under the first of them"""
-    over: int
-    """how many of those who are left a rule forbids that was passed over"""
+    """number of candidates by rule; one that several rules drop counts under the first of them"""
+    hidden_now: int
+    """how many of those who are left only exempted rules drop"""
 
 
-def apply_filters(verdicts: NDArray[np.uint16], passed_over: int = 0) -> Filtered:
-    """The candidates whom no rule forbids but those passed over, as bits of Rule."""
-    places, dropped = np.empty(len(verdicts), dtype=np.int32), np.zeros(len(_NAMES), dtype=np.int64)
-    kept, over = passing(verdicts, passed_over, places, dropped)
-    if kept == len(verdicts) and not over:
+def apply_filters(masks: NDArray[np.uint16], exempted: int = 0) -> Filtered:
+    """The candidates that no rule drops but exempted ones, as bits of Rule."""
+    places, dropped = np.empty(len(masks), dtype=np.int32), np.zeros(len(_NAMES), dtype=np.int64)
+    left, hidden_now = places_left(masks, exempted, places, dropped)
+    if left == len(masks) and not hidden_now:
         return Filtered(places, {}, 0)
     counted = {name: count for name, count in zip(_NAMES, dropped.tolist(), strict=True) if count}
-    return Filtered(places[:kept], counted, over)
+    return Filtered(places[:left], counted, hidden_now)
 
 
 def name_of(rule: Rule) -> str:

@@ -6,18 +6,19 @@ from numpy.typing import NDArray
 
 from models.schema import candidate_sources
 from models.schema.candidate_sources import Source
+from models.schema.vocabulary import Row
 from models.version.new_user_record import ProfileCodes
 from models.version.tables import Tables
-from service.ranking.kernels.json_encoder import FIXED, put_entries
+from service.ranking.kernels.json_encoder import FIXED, write_entries
 from service.ranking.kernels.mutual_friends import mutual_friends
 from service.ranking.list_json import Entries
-from service.ranking.reasons import TellableValues
+from service.ranking.reasons import ReasonValues
 
 EXAMPLES = 3
 """mutual connections named at most"""
 
 _SOURCES = [b',"sources":%b,"reasons":[' % orjson.dumps(candidate_sources.names(bits)) for bits in range(256)]
-"""by source bits, what stands between an entry's position and its reasons"""
+"""by source bits, the text between an entry's position and its reasons"""
 _SOURCE_TEXT = np.frombuffer(b"".join(_SOURCES), dtype=np.uint8)
 _SOURCE_STARTS = np.cumsum([0, *map(len, _SOURCES)])
 
@@ -31,32 +32,35 @@ class JsonEncoder:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self._marks = np.zeros(tables.n, dtype=np.bool_)
-        self._values = TellableValues(tables)
+        self._values = ReasonValues(tables)
 
     def entries(
         self,
-        viewer: int | ProfileCodes | None,
+        viewer: Row | ProfileCodes | None,
         friends: NDArray[np.int32],
         rows: NDArray[np.uint32],
         scores: NDArray[np.float32],
         bits: NDArray[np.uint8],
     ) -> Entries:
-        """The people at the rows (k,), with their scores (k,), 0-1, and source bits (k,), in this order.
+        """The entries of the people at the rows (k,), with their scores (k,), 0-1, and source bits (k,), in this order.
 
-        `viewer` is a row, or the profile of somebody without one; None shares no attribute. `friends` are the viewer's
-        connections that may be named, ascending. A mutual connection is counted, and of each person up to EXAMPLES are
-        named, those with the fewest connections first, since they say most. Whoever was found through hidden friends
-        alone is told as met on a walk, so that nothing seems to have been left out.
+        `viewer` is a row, or the profile of a viewer without one; None shares no attribute. `friends` are the viewer's
+        connections that may be named, ascending. Mutual connections are counted, and up to EXAMPLES of a person are
+        named, those with the fewest connections first, since they say most. A person found through hidden friends alone
+        gets the random walk as source, so that the hidden friends do not show as a gap.
         """
+        # mutual connections
         tables, k = self._tables, len(rows)
         counts, examples = np.empty(k, dtype=np.int64), np.empty(k * EXAMPLES, dtype=np.int32)
         mutual_friends(tables.graph.indptr, tables.graph.indices, friends, rows, self._marks, counts, examples)
+        # what the viewer shares, and room for the longest entries
         own = self._values.of(viewer)
         ids, starts = tables.vocabulary.as_json
         longest = FIXED + (1 + EXAMPLES) * tables.vocabulary.longest_json + len(own.text) + len(own.places)
         out = np.empty(k * longest, dtype=np.uint8)
         ends, places = np.empty(k, dtype=np.uint32), np.empty(k, dtype=np.uint32)
-        end = put_entries(
+        # the text
+        end = write_entries(
             rows,
             scores,
             bits,

@@ -1,4 +1,4 @@
-"""A viewer's ranked list, packed so that a part of it is served without parsing it."""
+"""The JSON of a list's first people, cut so that a part of it is served without parsing it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ class Entries:
         return self.text[: self.ends[count - 1]] if count else b""
 
     def halves(self, index: int) -> tuple[bytes, bytes]:
-        """What stands before and after the position of an entry."""
+        """The text before and after the position of an entry."""
         begin = self.ends[index - 1] + 1 if index else 0
         place = self.places[index]
         return self.text[begin:place], self.text[place + len(str(index + 1)) : self.ends[index]]
 
     @classmethod
     def joined(cls, halves: Sequence[tuple[bytes, bytes]]) -> "Entries":
-        """Entries from what stands before and after each one's position."""
+        """Entries from the texts before and after each one's position."""
         parts, ends, places, end = [], [], [], 0
         for position, (before, after) in enumerate(halves, 1):
             digits = _DIGITS[position] if position < len(_DIGITS) else b"%d" % position

@@ -1,7 +1,8 @@
-"""From a candidate block to the list that its viewer is shown: score, rules, order. Neither HTTP nor a store."""
+"""From scored candidates to the page that a viewer is shown: filter, re-rank, encode. Neither HTTP nor a store."""
 
 import zlib
-from typing import Protocol
+from time import perf_counter
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,18 +12,13 @@ from models.ranker.ranker import PersonTables, ViewerInputs
 from models.schema.vocabulary import Vocabulary
 from models.version.candidate_block import Block
 from models.version.tables import Tables
-from service.ranking.cached_list import CachedList, CacheKey
+from service.ranking.cached_list import LEAST_ENCODED, CachedList, CacheKey
 from service.ranking.cold_start import ColdStart
-from service.ranking.filters import (
-    EXCLUDED,
-    HIDING,
-    FilterMasks,
-    apply_filters,
-)
+from service.ranking.filters import EXCLUDED, HIDING, FilterMasks, Rule, apply_filters, name_of
 from service.ranking.json_encoder import JsonEncoder
-from service.ranking.kernels.sorting import best_first, settle
+from service.ranking.kernels.sorting import best_first, order_ties
 from service.ranking.list_json import NO_ENTRIES, Entries
-from service.ranking.ranked_list import RankedList
+from service.ranking.ranked_list import Candidates, RankedList
 from service.ranking.reasons import nameable_friends
 from service.ranking.rerank import Reranker, RerankSettings
 from service.ranking.tie_break import id_hashes
@@ -30,22 +26,23 @@ from service.ranking.trace import Trace
 from service.ranking.user_flags import UserFlags
 from service.ranking.viewer import Viewer
 
-KEPT = 150
-"""people of a ranked list that is kept, whatever the limit"""
+CACHED = 150
+"""people of a cached list, whatever the limit"""
 DEEPEST = 200
 """people ranked for the deepest page: limit 100 and 100 excluded"""
 
-
-_NONE = np.uint16(0)
+_NO_ROWS: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
+_NO_RULES = np.uint16(0)
+_EXCLUDED = name_of(Rule.EXCLUDED)
 
 
 class Scorer(Protocol):
-    """What scoring offers: one probability a candidate, in the block's order."""
+    """The port of scoring: one probability a candidate, in the block's order."""
 
     def scores(
         self, tables: PersonTables, block: Block, context: str, inputs: ViewerInputs | None = None
     ) -> NDArray[np.float32]:
-        """(m,) float32, 0-1; each candidate's is its own, whoever else is in the block.
+        """(m,) float32, 0-1; a candidate's score does not depend on the others in the block.
 
         `inputs` are those of a viewer whom the tables do not know.
         """
@@ -54,8 +51,19 @@ class Scorer(Protocol):
     def explained(
         self, tables: PersonTables, block: Block, place: int, context: str, inputs: ViewerInputs | None = None
     ) -> Explanation:
-        """What made the score of the candidate at a place of the block; `inputs` as `scores` takes them."""
+        """What made the score of the candidate at a place of the block; `inputs` as in `scores`."""
         ...
+
+
+class Page(NamedTuple):
+    """The people of one response."""
+
+    text: bytes
+    """JSON of their entries, separated by commas"""
+    passed: int
+    """candidates that no hard rule drops, those excluded by the request included"""
+    cacheable: CachedList | None = None
+    """the list to cache, if one was asked for"""
 
 
 class Ranking:
@@ -63,41 +71,131 @@ class Ranking:
 
     def __init__(self, tables: Tables, scorer: Scorer, settings: RerankSettings) -> None:
         self.tables = tables
-        self.now = UserFlags(tables)
-        self.soft = Reranker(tables, settings)
+        self.user_flags = UserFlags(tables)
+        self.reranker = Reranker(tables, settings)
         self.encoder = JsonEncoder(tables)
-        self._verdicts = FilterMasks(tables)
+        self._masks = FilterMasks(tables)
         self._cold_start = ColdStart(tables)
         self._scorer = scorer
         self._hashes = id_hashes(tables.vocabulary)
 
-    def ranked(self, block: Block, context: str, viewer: Viewer, trace: Trace) -> RankedList:
-        """Everybody of a block whom no hard rule forbids, best first; soft rules are not applied."""
-        return self.judged(block, context, viewer, trace, passing=_NONE)[0]
+    def score(self, block: Block, context: str, viewer: Viewer, trace: Trace) -> Candidates:
+        """The people of a viewer's block with their scores. Raises CorruptRecordError if the ranker cannot read it."""
+        candidates = Candidates(block.rows, self.scores(block, context, viewer), block.sources)
+        trace.marks.append(("rank", perf_counter()))
+        return candidates
 
-    def judged(
-        self, block: Block, context: str, viewer: Viewer, trace: Trace, passing: np.uint16 = HIDING
+    def cold_start(self, viewer: Viewer, trace: Trace) -> Candidates:
+        """The popular people of the viewer's groups and of the network; of the network alone without a profile."""
+        candidates = self._cold_start.candidates(viewer.profile)
+        trace.marks.append(("rank", perf_counter()))
+        return candidates
+
+    def page(
+        self,
+        candidates: Candidates | RankedList,
+        context: str,
+        limit: int,
+        viewer: Viewer,
+        trace: Trace,
+        *,
+        excluded: NDArray[np.int32] = _NO_ROWS,
+        friends: NDArray[np.int32] | None = None,
+        cached: CachedList | None = None,
+        cacheable: bool = False,
+    ) -> Page | None:
+        """The first `limit` people for a viewer, filtered, re-ranked and encoded.
+
+        `excluded` (k,) are rows that the request leaves out. `friends` are the viewer's connections that reasons may
+        name, None: those of this version. `cached` is the list that the candidates are of: its entries are reused.
+        With `cacheable` the page has a list to cache, which has at least LEAST_ENCODED people encoded and is not
+        affected by `excluded`. Returns None if people who are missing from a ranked list might come into the page.
+        """
+        # filter: the hard rules; a list to cache keeps people who may come back
+        barred, exempted = (_NO_ROWS, HIDING) if cacheable else (excluded, _NO_RULES)
+        shown, listed = self.filter(candidates, viewer, trace, barred, exempted)
+        passed = len(shown.rows)
+        if len(barred):
+            passed += trace.drops.get(_EXCLUDED, 0)
+        # re-rank: the soft rules
+        places = max(limit, LEAST_ENCODED) if cacheable else limit
+        placed = self.rerank(shown, context, places, viewer, trace, candidates)
+        if placed is None:
+            return None
+        trace.marks.append(("rules", perf_counter()))
+        # encode: entries of the cached list are moved if their reasons are still the same
+        if friends is None:
+            friends = self.friends(viewer)
+        if cached is not None and reasons_fingerprint(viewer, friends) != cached.key.reasons:
+            cached = None
+        entries = self.encode(placed, viewer, friends, cached)
+        if not cacheable:
+            trace.marks.append(("encode", perf_counter()))
+            return Page(entries.text, passed)
+        # cache
+        key = self.cache_key(viewer)._replace(reasons=reasons_fingerprint(viewer, friends))
+        to_cache = CachedList(listed, key, placed.rows.tolist(), placed.scores.tolist(), entries)
+        if len(excluded):
+            page = self.page(shown, context, limit, viewer, trace, excluded=excluded, friends=friends, cached=to_cache)
+            return None if page is None else Page(page.text, passed, to_cache)
+        text = entries.first(min(limit, len(entries.ends)))
+        trace.marks.append(("encode", perf_counter()))
+        return Page(text, passed, to_cache)
+
+    def filter(
+        self,
+        candidates: Candidates | RankedList,
+        viewer: Viewer,
+        trace: Trace,
+        excluded: NDArray[np.int32] = _NO_ROWS,
+        exempted: np.uint16 = _NO_RULES,
     ) -> tuple[RankedList, RankedList]:
-        """What `ranked` has, and the same with those who hide at the moment: a kept list may see them come back.
+        """The candidates that no hard rule drops, best first; and those that only `exempted` rules drop besides.
 
-        `passing` are the rules that the second passes over.
+        `excluded` (k,) are rows that the request leaves out.
         """
-        scores = self.scores(block, context, viewer)
-        trace.stage("rank")
-        judged = self._judged(viewer, block.rows, scores, block.sources, trace, passing)
-        trace.stage("rules")
-        return judged
+        masks = self.masks(viewer, candidates.rows)
+        if len(excluded):
+            masks[np.isin(candidates.rows, excluded)] |= EXCLUDED
+        places, dropped, hidden_now = apply_filters(masks, int(exempted))
+        if trace.drops:
+            for rule, count in dropped.items():
+                trace.drops[rule] = trace.drops.get(rule, 0) + count
+        else:
+            trace.drops = dropped
+        if isinstance(candidates, RankedList):
+            listed = candidates.at(places) if len(places) < len(masks) else candidates
+        else:
+            rows, scores, sources = candidates
+            self._sort(viewer, rows, scores, places)
+            listed = RankedList(viewer.row, rows.take(places), scores.take(places), sources.take(places))
+        return listed.only(masks.take(places) == 0) if hidden_now else listed, listed
 
-    def cold(self, viewer: Viewer, trace: Trace) -> RankedList:
-        """The popular in the viewer's groups and the network whom no hard rule forbids, best first.
+    def rerank(
+        self,
+        listed: RankedList,
+        context: str,
+        places: int,
+        viewer: Viewer,
+        trace: Trace,
+        candidates: Candidates | RankedList | None = None,
+    ) -> RankedList | None:
+        """The first places of a list after the soft rules (service.ranking.rerank.Reranker.rerank).
 
-        Without a row and a profile: of the network.
+        `candidates` are those that the list was filtered from: people may be missing from a ranked list.
         """
-        rows, scores, bits = self._cold_start.candidates(viewer.profile)
-        trace.stage("rank")
-        listed, _ = self._judged(viewer, rows, scores, bits, trace, _NONE)
-        trace.stage("rules")
-        return listed
+        lowest = candidates.lowest if isinstance(candidates, RankedList) else None
+        return self.reranker.rerank(listed, context, places, viewer.view, self.user_flags, trace.moved, lowest)
+
+    def encode(
+        self, placed: RankedList, viewer: Viewer, friends: NDArray[np.int32], cached: CachedList | None = None
+    ) -> Entries:
+        """The JSON of people in their places. `cached` has entries made with the same friends, which are moved."""
+        if not len(placed.rows):
+            return NO_ENTRIES
+        if cached is not None:
+            return self._moved(placed, viewer, friends, cached)
+        return self.encoder.entries(viewer.profile, friends, placed.rows, placed.scores, placed.sources)
 
     def scores(self, block: Block, context: str, viewer: Viewer) -> NDArray[np.float32]:
         """(m,) float32, 0-1: the scores of a viewer's block before any rule."""
@@ -105,113 +203,57 @@ class Ranking:
             return self._scorer.scores(self.tables, block, context, viewer.inputs)
         return self._scorer.scores(self.tables, block, context)
 
-    def explained(self, block: Block, place: int, context: str, viewer: Viewer) -> Explanation:
+    def explain(self, block: Block, place: int, context: str, viewer: Viewer) -> Explanation:
         """What made the score of the candidate at a place of a viewer's block."""
         return self._scorer.explained(self.tables, block, place, context, viewer.inputs)
 
-    def verdicts(self, viewer: Viewer, rows: NDArray[np.uint32]) -> NDArray[np.uint16]:
-        """(m,) uint16 of service.ranking.filters.Rule bits: the hard rules that forbid each candidate (m,) now."""
-        return self._verdicts.of(viewer.row, rows, self.now.flags, viewer.view)
+    def masks(self, viewer: Viewer, rows: NDArray[np.uint32]) -> NDArray[np.uint16]:
+        """(m,) uint16 of service.ranking.filters.Rule bits: the hard rules that drop each candidate (m,) now."""
+        return self._masks.of(viewer.row, rows, self.user_flags.flags, viewer.view)
 
     def friends(self, viewer: Viewer) -> NDArray[np.int32]:
-        """Rows of the viewer's connections who may be named and counted to her now, ascending."""
-        return nameable_friends(self.tables, viewer.row, self.now.flags, viewer.view)
+        """Rows of the viewer's connections who may be named and counted in reasons now, ascending."""
+        return nameable_friends(self.tables, viewer.row, self.user_flags.flags, viewer.view)
 
-    def state(self, viewer: Viewer) -> CacheKey:
-        """What a list of the viewer depends on now, but for the friends of its entries."""
-        view = viewer.view
-        soft = zlib.crc32(b"%d" % self.now.exposure, self.soft.identity)
+    def cache_key(self, viewer: Viewer) -> CacheKey:
+        """What a list of the viewer depends on now, but for the reasons of its entries."""
+        view, flags = viewer.view, self.user_flags
+        rerank = zlib.crc32(b"%d" % flags.exposure, self.reranker.identity)
         if view is None:
-            return CacheKey(self.now.epoch, soft=soft)
-        return CacheKey(self.now.epoch, view.revision, view.relation_version, soft)
+            return CacheKey(flags.epoch, rerank=rerank)
+        return CacheKey(flags.epoch, view.revision, view.relation_version, rerank)
 
-    def allowed(self, listed: RankedList, viewer: Viewer, excluded: NDArray[np.int32], trace: Trace) -> RankedList:
-        """Those of a list whom no hard rule forbids now, less the rows excluded (k,)."""
-        verdicts = self.verdicts(viewer, listed.rows)
-        if len(excluded):
-            verdicts[np.isin(listed.rows, excluded)] |= EXCLUDED
-        left = apply_filters(verdicts)
-        if not left.dropped:
-            return listed
-        for name, count in left.dropped.items():
-            trace.drops[name] = trace.drops.get(name, 0) + count
-        return listed.at(left.places)
-
-    def placed(
-        self,
-        listed: RankedList,
-        context: str,
-        places: int,
-        viewer: Viewer,
-        trace: Trace,
-        lowest: np.float32 | None = None,
-    ) -> RankedList | None:
-        """The first places of a list after the soft rules (service.ranking.rerank.Reranker.placed)."""
-        return self.soft.placed(listed, context, places, viewer.view, self.now, trace.moved, lowest)
-
-    def encoded(
-        self,
-        placed: RankedList,
-        viewer: Viewer,
-        friends: NDArray[np.int32],
-        known: CachedList | None = None,
-    ) -> Entries:
-        """The JSON of people in their places. `known` has entries made with the same friends, which are moved."""
-        if not len(placed):
-            return NO_ENTRIES
-        if known is not None:
-            return self._moved(placed, viewer, friends, known)
-        return self.encoder.entries(viewer.profile, friends, placed.rows, placed.scores, placed.sources)
-
-    def _moved(self, placed: RankedList, viewer: Viewer, friends: NDArray[np.int32], known: CachedList) -> Entries:
-        """Entries in their places: those that are known with the same score moved, the others made."""
-        there = {row: at for at, row in enumerate(known.rows)}
+    def _moved(self, placed: RankedList, viewer: Viewer, friends: NDArray[np.int32], cached: CachedList) -> Entries:
+        """Entries in their places: those cached with the same score are moved, the others encoded."""
+        place_of = {row: at for at, row in enumerate(cached.rows)}
         halves: list[tuple[bytes, bytes] | None] = []
         for row, score in zip(placed.rows.tolist(), placed.scores.tolist(), strict=True):
-            at = there.get(row)
-            halves.append(known.entries.halves(at) if at is not None and known.scores[at] == score else None)
+            at = place_of.get(row)
+            halves.append(cached.entries.halves(at) if at is not None and cached.scores[at] == score else None)
         missing = [at for at, half in enumerate(halves) if half is None]
         if missing:
-            made = self.encoder.entries(
+            encoded = self.encoder.entries(
                 viewer.profile, friends, placed.rows[missing], placed.scores[missing], placed.sources[missing]
             )
             for number, at in enumerate(missing):
-                halves[at] = made.halves(number)
+                halves[at] = encoded.halves(number)
         return Entries.joined([half for half in halves if half is not None])
-
-    def _judged(
-        self,
-        viewer: Viewer,
-        rows: NDArray[np.uint32],
-        scores: NDArray[np.float32],
-        bits: NDArray[np.uint8],
-        trace: Trace,
-        passing: np.uint16,
-    ) -> tuple[RankedList, RankedList]:
-        """Those of the candidates (m,) whom no hard rule forbids, best first; and whom none but `passing` does."""
-        verdicts = self.verdicts(viewer, rows)
-        best, trace.drops, hidden = apply_filters(verdicts, int(passing))
-        self._sort(viewer, rows, scores, best)
-        candidates = RankedList(viewer.row, rows.take(best), scores.take(best), bits.take(best))
-        return candidates.only(verdicts.take(best) == 0) if hidden else candidates, candidates
 
     def _sort(
         self, viewer: Viewer, rows: NDArray[np.uint32], scores: NDArray[np.float32], places: NDArray[np.int32]
     ) -> None:
-        """Puts the best scored of the places (k,) of candidates first, equals in the viewer's own order."""
+        """Sorts the places (k,) of candidates by falling score, equals in the viewer's own order."""
         if best_first(scores, places):
             own = self._hashes[viewer.row] if viewer.row is not None else _hash_of(viewer.user_id)
-            settle(scores, places, rows, self._hashes, int(own))
+            order_ties(scores, places, rows, self._hashes, int(own))
 
 
 def reasons_fingerprint(viewer: Viewer, friends: NDArray[np.int32]) -> int:
-    """CRC-32 of what a viewer is told reasons by: rows of friends who may be named, and which profile."""
-    told = zlib.crc32(friends.astype("<i4", copy=False).tobytes())
-    return (
-        told
-        if viewer.view is None or not viewer.view.profile_changed_at
-        else zlib.crc32(b"%d" % viewer.view.profile_changed_at, told)
-    )
+    """CRC-32 of what a viewer's reasons depend on: rows of friends who may be named, and which profile."""
+    crc = zlib.crc32(friends.astype("<i4", copy=False).tobytes())
+    if viewer.view is None or not viewer.view.profile_changed_at:
+        return crc
+    return zlib.crc32(b"%d" % viewer.view.profile_changed_at, crc)
 
 
 def _hash_of(user_id: str) -> np.uint32:

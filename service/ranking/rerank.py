@@ -1,12 +1,12 @@
-"""The soft rules: they move people down and put people aside, and shorten a list only where an operator asked for it.
+"""The soft rules: they demote people, and shorten a list only if an operator asked for it.
 
-In their order: fatigue lowers scores, and puts aside whoever was shown to this viewer too often; exposure puts aside
-whom the whole network was shown too often; suspicious, where it is on, puts aside or leaves out accounts that hardly
-fit their friends; a context leaves out the badly scored, and all beyond its number; diversity looks at each page.
-Whoever was put aside comes last, by score. Whatever the order, the score shown never rises.
+In their order: fatigue lowers scores, and demotes people who were shown to this viewer too often; exposure demotes
+people who were shown to the whole network too often; suspicious, if it is on, demotes or drops accounts that hardly fit
+their friends; a context drops people with a low score, and all beyond its number; diversity looks at each page.
+Demoted people come last, by score. Whatever the order, the score shown never rises.
 
-Everything here holds for the beginning of a list too: `placed` answers None where whoever is missing might have come
-into the places asked for, so that a kept list answers what a new one would, or not at all.
+All of this holds for the beginning of a list too: `rerank` returns None if a missing person might have come into the
+places asked for, so that a cached list gives the answer of a newly ranked one, or none.
 """
 
 import zlib
@@ -27,7 +27,7 @@ from service.ranking.viewer_state import ViewerState
 
 @dataclass(frozen=True, slots=True)
 class Diversity:
-    """At most `most` of one value of `column` on a page; off where the version has no such column."""
+    """At most `most` of one value of `column` on a page; off if the version has no such column."""
 
     column: str
     most: int
@@ -35,7 +35,7 @@ class Diversity:
 
 @dataclass(frozen=True, slots=True)
 class Fatigue:
-    """What showings without an action do to a score, and after how many somebody is put aside."""
+    """What showings without an action do to a score, and after how many a person is demoted."""
 
     factor: float = 1.0
     limit: int = 1 << 16
@@ -43,7 +43,7 @@ class Fatigue:
 
 @dataclass(frozen=True, slots=True)
 class Suspicious:
-    """Above which suspicion an account is put aside, or left out where `drop`; above 1: off."""
+    """Above which suspicion an account is demoted, or with `drop` dropped; above 1: off."""
 
     above: float = 2.0
     drop: bool = False
@@ -54,7 +54,7 @@ class Suspicious:
 
     @classmethod
     def of(cls, settings: Settings) -> "Suspicious":
-        """What an operator set."""
+        """The parameters of these settings."""
         return cls() if settings.suspicious == "off" else cls(settings.suspicious_above, settings.suspicious == "drop")
 
 
@@ -69,7 +69,7 @@ class RerankSettings:
 
     @classmethod
     def of(cls, settings: Settings) -> "RerankSettings":
-        """Those that an operator set."""
+        """The parameters of these settings."""
         return cls(
             Diversity(settings.diversity_column, settings.diversity_most),
             Fatigue(settings.fatigue_factor, settings.fatigue_limit),
@@ -92,26 +92,26 @@ class Slate:
     """(m,) best first"""
     scores: NDArray[np.float32]
     """(m,)"""
-    aside: NDArray[np.bool_] | None = None
-    """(m,) who comes last; None: nobody"""
-    left_out: NDArray[np.bool_] | None = None
-    """(m,) who does not come at all; None: nobody"""
+    demoted: NDArray[np.bool_] | None = None
+    """(m,) people who come last; None: no one"""
+    dropped: NDArray[np.bool_] | None = None
+    """(m,) people who are not shown at all; None: no one"""
 
-    def put_aside(self, who: NDArray[np.bool_]) -> int:
-        """Puts people (m,) aside; how many were not yet."""
-        if not who.any():
+    def demote(self, mask: NDArray[np.bool_]) -> int:
+        """Demotes the people of a mask (m,); returns how many were not demoted before."""
+        if not mask.any():
             return 0
-        new = who if self.aside is None else who & ~self.aside
-        self.aside = who if self.aside is None else self.aside | who
-        return int(new.sum())
+        added = mask if self.demoted is None else mask & ~self.demoted
+        self.demoted = mask if self.demoted is None else self.demoted | mask
+        return int(added.sum())
 
-    def leave_out(self, who: NDArray[np.bool_]) -> int:
-        """Leaves people (m,) out; how many were not yet."""
-        if not who.any():
+    def drop(self, mask: NDArray[np.bool_]) -> int:
+        """Drops the people of a mask (m,); returns how many were not dropped before."""
+        if not mask.any():
             return 0
-        new = who if self.left_out is None else who & ~self.left_out
-        self.left_out = who if self.left_out is None else self.left_out | who
-        return int(new.sum())
+        added = mask if self.dropped is None else mask & ~self.dropped
+        self.dropped = mask if self.dropped is None else self.dropped | mask
+        return int(added.sum())
 
 
 class RerankRule(Protocol):
@@ -120,8 +120,8 @@ class RerankRule(Protocol):
     name: str
     """what counters call it"""
 
-    def apply(self, slate: Slate, context: str, view: ViewerState | None, now: UserFlags) -> int:
-        """Changes scores or puts people aside; how many were put aside or left out."""
+    def apply(self, slate: Slate, context: str, view: ViewerState | None, user_flags: UserFlags) -> int:
+        """Changes scores, demotes or drops people; returns how many were demoted or dropped."""
         ...
 
 
@@ -134,58 +134,58 @@ class FatigueRule:
         self._factor = np.float32(fatigue.factor)
         self._limit = fatigue.limit
 
-    def apply(self, slate: Slate, context: str, view: ViewerState | None, now: UserFlags) -> int:
+    def apply(self, slate: Slate, context: str, view: ViewerState | None, user_flags: UserFlags) -> int:
         if view is None or not len(view.shown):
             return 0
         at = np.minimum(np.searchsorted(view.shown, slate.rows), len(view.shown) - 1)
         times = np.where(view.shown[at] == slate.rows, view.times[at], np.float32(0))
         slate.scores = (slate.scores * self._factor**times).astype(np.float32)
-        return slate.put_aside(times >= self._limit)
+        return slate.demote(times >= self._limit)
 
 
 class ExposureRule:
-    """Nobody is flooded: whom the whole network was shown too often within a day comes last."""
+    """People who were shown to the whole network too often within a day come last, so that no one is flooded."""
 
     name = "exposure"
 
-    def apply(self, slate: Slate, context: str, view: ViewerState | None, now: UserFlags) -> int:
-        return slate.put_aside(now.exposed[slate.rows]) if now.exposed is not None else 0
+    def apply(self, slate: Slate, context: str, view: ViewerState | None, user_flags: UserFlags) -> int:
+        return slate.demote(user_flags.exposed[slate.rows]) if user_flags.exposed is not None else 0
 
 
 class SuspiciousRule:
-    """Accounts that hardly fit their friends come last, or not at all; of a version that says who they are."""
+    """Accounts that hardly fit their friends come last, or are dropped, if the version has the suspicion of each."""
 
     name = "suspicious"
 
     def __init__(self, suspicion: NDArray[np.float16] | None, suspicious: Suspicious) -> None:
-        found = None if suspicion is None else suspicion > np.float16(suspicious.above)
-        self._who = found if found is not None and found.any() else None
+        mask = None if suspicion is None else suspicion > np.float16(suspicious.above)
+        self._mask = mask if mask is not None and mask.any() else None
         self._drop = suspicious.drop
 
-    def apply(self, slate: Slate, context: str, view: ViewerState | None, now: UserFlags) -> int:
-        if self._who is None:
+    def apply(self, slate: Slate, context: str, view: ViewerState | None, user_flags: UserFlags) -> int:
+        if self._mask is None:
             return 0
-        who = self._who[slate.rows]
-        return slate.leave_out(who) if self._drop else slate.put_aside(who)
+        mask = self._mask[slate.rows]
+        return slate.drop(mask) if self._drop else slate.demote(mask)
 
 
 class ContextRule:
-    """A context that wants well-scored people alone gets no others."""
+    """A context with a least score shows no one below it."""
 
     name = "context"
 
     def __init__(self, limits: Mapping[str, ContextLimit]) -> None:
         self._limits = limits
 
-    def apply(self, slate: Slate, context: str, view: ViewerState | None, now: UserFlags) -> int:
+    def apply(self, slate: Slate, context: str, view: ViewerState | None, user_flags: UserFlags) -> int:
         limit = self._limits.get(context)
         if limit is None or limit.least_score <= 0:
             return 0
-        return slate.leave_out(slate.scores < np.float32(limit.least_score))
+        return slate.drop(slate.scores < np.float32(limit.least_score))
 
 
 class Reranker:
-    """All of them in their order, for one version."""
+    """Applies all soft rules in their order, for one version."""
 
     def __init__(self, tables: Tables, settings: RerankSettings) -> None:
         self.identity = settings.identity
@@ -201,38 +201,42 @@ class Reranker:
         is_on = column in columns and self._most < PAGE
         self._codes = np.ascontiguousarray(tables.categorical_codes[:, columns.index(column)]) if is_on else None
 
-    def places(self, context: str, wanted: int) -> int:
-        """How many of the people wanted a list in a context may hold."""
-        limit = self._limits.get(context)
-        return wanted if limit is None else min(wanted, limit.most)
+    def places(self, context: str, limit: int) -> int:
+        """How many of so many people a list in a context may hold."""
+        own = self._limits.get(context)
+        return limit if own is None else min(limit, own.most)
 
-    def placed(
+    def rerank(
         self,
         listed: RankedList,
         context: str,
         places: int,
         view: ViewerState | None,
-        now: UserFlags,
+        user_flags: UserFlags,
         moved: dict[str, int],
         lowest: np.float32 | None = None,
     ) -> RankedList | None:
-        """The first places of a list (m,) that hard rules have been applied to, best first.
+        """The first places of a list (m,) that the hard rules were applied to, best first.
 
-        `moved` learns how many each rule put aside. `lowest` is what nobody missing from the list scores above, None
-        where nobody is missing; the answer is None where they might have come into these places.
+        Writes into `moved` how many people each rule demoted or dropped. `lowest` is the score that no person missing
+        from the list exceeds, None if no one is missing. Returns None if a missing person might have come into these
+        places.
         """
+        # the rules over the whole list, in their order
         places = self.places(context, places)
         slate = Slate(listed.rows, listed.scores)
         for rule in self._rules:
-            if count := rule.apply(slate, context, view, now):
+            if count := rule.apply(slate, context, view, user_flags):
                 moved[rule.name] = count
         limit = self._limits.get(context)
         if lowest is not None and limit is not None and lowest < np.float32(limit.least_score):
-            lowest = None  # whoever is missing would be left out
-        order = _ordered(slate, listed.scores)
+            lowest = None  # every missing person would be dropped
+        # the order of the changed scores, and how much of it is certain
+        order = _order(slate, listed.scores)
         rows = listed.rows if order is None else listed.rows[order]
         scores = slate.scores if order is None else slate.scores[order]
         known = len(rows) if lowest is None else _known(slate, order, scores, lowest)
+        # page by page
         chosen = self._pages(rows[:known], places, moved, is_whole=known == len(rows) and lowest is None)
         if chosen is None:
             return None
@@ -244,7 +248,7 @@ class Reranker:
     def _pages(
         self, rows: NDArray[np.uint32], places: int, moved: dict[str, int], *, is_whole: bool
     ) -> NDArray[np.int32] | slice | None:
-        """Positions of the people for the places, page by page; None where `rows` are too few to tell."""
+        """Positions of the people for the places, page by page; None if `rows` are too few to decide."""
         pages = -(-places // PAGE) * PAGE
         if not is_whole and len(rows) < (places if self._codes is None else pages):
             return None
@@ -253,29 +257,30 @@ class Reranker:
         chosen, was_filled = diversified(rows, self._codes, places, self._most)
         if was_filled and not is_whole:
             return None
-        if len(chosen) and (behind := int(chosen.max()) + 1 - len(chosen)):
-            moved["diversity"] = behind
+        if len(chosen) and (demoted := int(chosen.max()) + 1 - len(chosen)):
+            moved["diversity"] = demoted
         return chosen
 
 
-def _ordered(slate: Slate, before: NDArray[np.float32]) -> NDArray[np.intp] | None:
-    """Positions in the order of the scores as they are, those put aside last; None where that changes nothing.
+def _order(slate: Slate, before: NDArray[np.float32]) -> NDArray[np.intp] | None:
+    """Positions in the order of the slate's scores, the demoted last; None if that is the order of the list.
 
     `before` (m,) are the scores that the list came with, falling.
     """
-    if slate.scores is before and slate.aside is None and slate.left_out is None:
+    if slate.scores is before and slate.demoted is None and slate.dropped is None:
         return None
-    order = (
-        np.argsort(-slate.scores, kind="stable") if slate.aside is None else np.lexsort((-slate.scores, slate.aside))
-    )
-    return order if slate.left_out is None else order[~slate.left_out[order]]
+    if slate.demoted is None:
+        order = np.argsort(-slate.scores, kind="stable")
+    else:
+        order = np.lexsort((-slate.scores, slate.demoted))
+    return order if slate.dropped is None else order[~slate.dropped[order]]
 
 
 def _known(slate: Slate, order: NDArray[np.intp] | None, scores: NDArray[np.float32], lowest: np.float32) -> int:
-    """How many of the ordered people (m,) surely stand before anybody who is missing."""
+    """How many of the ordered people (m,) come before every missing person for certain."""
     before = scores >= lowest
-    if slate.aside is not None and order is not None:
-        before &= ~slate.aside[order]
+    if slate.demoted is not None and order is not None:
+        before &= ~slate.demoted[order]
     return len(before) if before.all() else int(np.argmin(before))
 
 
@@ -284,8 +289,8 @@ def diversified(
 ) -> tuple[NDArray[np.int32], bool]:
     """Positions of the people at `rows` (m,), best first, for the first `places` places, and whether a page was filled.
 
-    As service.ranking.kernels.diversity.page_by_page chooses them. A page that is filled holds more than `most` of a
-    code: it might be another, were there more people.
+    They are chosen by service.ranking.kernels.diversity.page_by_page. A filled page holds more than `most` of a code:
+    with more people it might be another.
     """
     pages = -(-places // PAGE) * PAGE
     chosen = np.empty(min(pages, len(rows)), dtype=np.int32)

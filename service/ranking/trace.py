@@ -1,4 +1,4 @@
-"""From a candidate block to the list that its viewer is shown: score, rules, order. Neither HTTP nor a store."""
+"""What one request measured of itself on its way down: times of its stages, and what each rule did."""
 
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -6,15 +6,22 @@ from time import perf_counter
 
 @dataclass(slots=True)
 class Trace:
-    """What happened to one request: seconds of each stage in order; by rule, how many it kept out or put aside."""
+    """The record of one request, which each stage appends to; by rule, how many people it dropped or demoted.
 
-    stages: dict[str, float] = field(default_factory=dict)
+    A stage ends with `marks.append((name, perf_counter()))`: a list is appended to without a call into this file.
+    """
+
+    marks: list[tuple[str, float]] = field(default_factory=list)
+    """name of a stage, and when it ended; a stage may end several times"""
     drops: dict[str, int] = field(default_factory=dict)
     moved: dict[str, int] = field(default_factory=dict)
-    _since: float = field(default_factory=perf_counter)
+    started: float = field(default_factory=perf_counter)
 
-    def stage(self, name: str) -> None:
-        """The time since the last stage ended went into this one."""
-        at = perf_counter()
-        self.stages[name] = self.stages.get(name, 0.0) + at - self._since
-        self._since = at
+    def stages(self) -> dict[str, float]:
+        """Seconds of each stage, in the order in which they first ended."""
+        seconds: dict[str, float] = {}
+        since = self.started
+        for stage, ended in self.marks:
+            seconds[stage] = seconds.get(stage, 0.0) + ended - since
+            since = ended
+        return seconds

@@ -1,4 +1,4 @@
-"""What `pymk recommend` does with its arguments: ids in, JSON lines out, progress on stderr."""
+"""`pymk recommend`: user ids in, JSON lines out, progress on stderr."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -20,10 +20,10 @@ _LOGGED_EVERY = 10_000
 _STDIN = Path("-")
 
 
-def run(settings: Settings, users: Path | None, *, everybody: bool, context: str, limit: int) -> None:
+def run(settings: Settings, users: Path | None, *, everyone: bool, context: str, limit: int) -> None:
     """Writes one list per person to stdout. Raises UsageError for arguments that do not fit together."""
-    if everybody == (users is not None):
-        raise UsageError("say whom to make lists for: either --users FILE or --all")
+    if everyone == (users is not None):
+        raise UsageError("name the viewers: either --users FILE or --all")
     contexts = {*CONTEXTS, *settings.contexts}
     if context not in contexts:
         raise UsageError(f"--context must be one of {', '.join(sorted(contexts))}; PYMK_CONTEXTS adds more")
@@ -37,20 +37,21 @@ def run(settings: Settings, users: Path | None, *, everybody: bool, context: str
             RerankSettings.of(settings),
             settings.forbidden_days,
         )
-        wanted = recommender.everybody if everybody else ids
-        for document in _shown(recommender.answers(wanted, context, limit), None if everybody else len(ids)):
+        viewers = recommender.active_users if everyone else ids
+        documents = recommender.answers(viewers, context, limit)
+        for document in _with_progress(documents, None if everyone else len(ids)):
             sys.stdout.buffer.write(document + b"\n")
         sys.stdout.buffer.flush()
 
 
-def _shown(documents: Iterable[bytes], total: int | None) -> Iterator[bytes]:
-    """Passes documents on and draws progress on stderr where that is a terminal."""
+def _with_progress(documents: Iterable[bytes], total: int | None) -> Iterator[bytes]:
+    """Passes documents on, and draws progress on stderr if that is a terminal; else logs it."""
     from rich.console import Console
     from rich.progress import track
 
     quiet = not sys.stderr.isatty()
-    shown = track(documents, "making lists", total, console=Console(stderr=True), transient=True, disable=quiet)
-    for made, document in enumerate(shown, 1):
+    tracked = track(documents, "making lists", total, console=Console(stderr=True), transient=True, disable=quiet)
+    for count, document in enumerate(tracked, 1):
         yield document
-        if quiet and made % _LOGGED_EVERY == 0:
-            structlog.get_logger().info("lists_made", lists=made, of=total)
+        if quiet and count % _LOGGED_EVERY == 0:
+            structlog.get_logger().info("lists_made", lists=count, of=total)

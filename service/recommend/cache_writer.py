@@ -1,4 +1,4 @@
-"""What a request leaves to be written without making its caller wait: ranked lists, and who waits for candidates."""
+"""Writes after the response: ranked lists into the cache, and viewers without a block into the queue for candidates."""
 
 import asyncio
 import time
@@ -12,15 +12,15 @@ from models.store.protocol import AsyncStore
 from service.metrics import Metrics
 
 PAUSE_S = 0.005
-"""how long writes gather, so that one trip carries those of several requests"""
+"""how long writes are gathered, so that one trip carries those of several requests"""
 MOST_WAITING = 1000
-"""ranked lists that wait for the store at most; beyond it new ones are dropped and counted"""
+"""ranked lists that wait for the store at most; further ones are dropped and counted"""
 
 
 class CacheWriter:
-    """One task that writes what requests leave; lives from `start` to `aclose`, which writes the rest.
+    """One task that writes for all requests; lives from `start` to `aclose`, which writes the rest.
 
-    A list that cannot be written is dropped: it is a cache. Both are counted as degraded.
+    What cannot be written is dropped and counted as degraded: a list is ranked again, a viewer queued again.
     """
 
     def __init__(self, store: AsyncStore, keys: Keys, metrics: Metrics, ranked_ttl_s: float) -> None:
@@ -29,32 +29,32 @@ class CacheWriter:
         self._metrics = metrics
         self._ttl_s = ranked_ttl_s
         self._lists: dict[str, bytes] = {}
-        self._waiting: set[str] = set()
-        self._some = asyncio.Event()
+        self._viewers: set[str] = set()
+        self._gathered = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begins to write."""
+        """Starts the task."""
         self._task = asyncio.get_running_loop().create_task(self._run(), name="write-behind")
 
-    def keep(self, key: str, record: bytes) -> None:
-        """Has a ranked list written; a later one under the same key takes its place."""
+    def write(self, key: str, record: bytes) -> None:
+        """Has a packed list written; a later one under the same key replaces it."""
         if len(self._lists) >= MOST_WAITING:
             self._metrics.degraded.labels("list_not_kept").inc()
             return
         self._lists[key] = record
-        self._some.set()
+        self._gathered.set()
 
     def queue(self, user_id: str) -> None:
-        """Has a user queued for a candidate block; one that waits already keeps its turn."""
-        if len(self._waiting) >= MOST_WAITING:
+        """Has a user queued for a candidate block; one who is queued already keeps their place."""
+        if len(self._viewers) >= MOST_WAITING:
             self._metrics.degraded.labels("refresh_not_queued").inc()
             return
-        self._waiting.add(user_id)
-        self._some.set()
+        self._viewers.add(user_id)
+        self._gathered.set()
 
     async def aclose(self) -> None:
-        """Stops, and writes what is left."""
+        """Stops the task, and writes what is left."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -63,24 +63,24 @@ class CacheWriter:
 
     async def _run(self) -> None:
         while True:
-            await self._some.wait()
+            await self._gathered.wait()
             await asyncio.sleep(PAUSE_S)
-            self._some.clear()
+            self._gathered.clear()
             try:
                 await self.flush()
-            except Exception as error:  # the next write must find the task alive
+            except Exception as error:  # the task must survive for the next write
                 structlog.get_logger().error("write_behind_failed", exc_info=error)
 
     async def flush(self) -> None:
-        """Writes what waits. What the store does not take is dropped, counted and logged."""
+        """Writes what was gathered. What the store does not take is dropped, counted and logged."""
         lists, self._lists = self._lists, {}
-        waiting, self._waiting = self._waiting, set()
+        viewers, self._viewers = self._viewers, set()
         try:
-            if waiting:
-                members = [user_id.encode() for user_id in waiting]
+            if viewers:
+                members = [user_id.encode() for user_id in viewers]
                 await self._store.queue_add(self._keys.refresh, members, time.time())
             if lists:
                 await self._store.set_many(lists.items(), self._ttl_s)
         except StoreError as error:
             self._metrics.degraded.labels("write_behind").inc()
-            structlog.get_logger().warning("not_written", lists=len(lists), queued=len(waiting), error=str(error))
+            structlog.get_logger().warning("not_written", lists=len(lists), queued=len(viewers), error=str(error))

@@ -1,37 +1,30 @@
-"""One list for one viewer: from the store where it was kept, else ranked from the candidate block."""
+"""One list for one viewer over HTTP: from the cache if it is there, else ranked from the candidate block."""
 
 from collections.abc import Awaitable, Callable
+from time import perf_counter
 from typing import TypeVar
 
 from models.errors import CorruptRecordError, StoreUnavailableError
+from models.schema.vocabulary import Row, UserId
 from models.store.deadline import Deadline
 from models.store.keys import Keys
 from models.store.protocol import AsyncStore
 from models.system.clock import MICROSECONDS, now_us
-from models.version.candidate_block import Block
-from service.metrics import Metrics
 from service.ranking.cached_list import CachedList
-from service.ranking.pipeline import KEPT
+from service.ranking.pipeline import CACHED
 from service.ranking.trace import Trace
-from service.ranking.viewer import Viewer
 from service.recommend import responses
 from service.recommend.cache_writer import CacheWriter
-from service.recommend.new_users import (
-    changed,
-    is_worth_making,
-    met,
-    newcomer_keys,
-)
 from service.recommend.query import Query
 from service.recommend.responses import Answer
+from service.recommend.viewer_loader import Loaded, ViewerLoader
 from service.state.live_sync import LiveSync
 from service.state.served_version import ServedVersion
 from service.web.problems import unavailable
 
 SETTLING_US = 5 * MICROSECONDS
-"""so long after somebody's friends or profile changed her lists are not kept: her candidates are being made anew, and
-whoever takes away a list that came of the ones before may die before it does"""
-
+"""how long lists are not cached after the viewer's friends or profile changed: the worker is generating new candidates,
+and if it dies it does not delete a list of the old ones"""
 
 _Read = TypeVar("_Read")
 
@@ -39,151 +32,131 @@ _Read = TypeVar("_Read")
 class OnlineRecommender:
     """Answers queries with the version it is given; every trip to the store is one await.
 
-    The first trip, which is mostly the only one, has the store's own deadline. All that follow it together have as
-    long once more, so that a slow store costs a request twice that at most, however many they are.
+    The first trip, mostly the only one, has the store's own deadline. All further trips of a request share a deadline
+    of the same length: a slow store costs a request at most twice that, however many trips it makes.
     """
 
     def __init__(
         self,
         store: AsyncStore,
         keys: Keys,
-        following: LiveSync,
-        behind: CacheWriter,
-        metrics: Metrics,
+        live_sync: LiveSync,
+        loader: ViewerLoader,
+        cache_writer: CacheWriter,
         deadline_s: float,
         clock: Callable[[], int] = now_us,
     ) -> None:
         """`deadline_s` is how long the store may take for all trips but the first."""
         self._store = store
         self._keys = keys
-        self._following = following
-        self._behind = behind
-        self._metrics = metrics
+        self._live_sync = live_sync
+        self._loader = loader
+        self._cache_writer = cache_writer
         self._deadline_s = deadline_s
         self._clock = clock
 
     async def answer(
         self, query: Query, version: ServedVersion, previous: ServedVersion | None, trace: Trace, *, fresh: bool
     ) -> Answer:
-        """The list for a query, of `version` throughout or, where that holds no block for her, of `previous`.
+        """The list for a query, of `version` or, if that has no block of the viewer, of `previous`.
 
-        `fresh` neither reads nor keeps a ranked list: a store that syncs each write spends more on keeping one.
-        Raises StoreUnavailableError where the store does not answer in time, ProblemError 503 where what it says of the
-        viewer does not read back.
+        `fresh` neither reads nor writes the cache: a store that syncs each write spends more on a write than is saved.
+        Raises StoreUnavailableError if the store does not answer in time, ProblemError 503 if the viewer's live record
+        does not read back.
         """
         keys, user_id, deadline = self._keys, query.user_id, Deadline(self._deadline_s)
-        row = version.ranking.now.row(user_id)
-        reads_kept = row is not None and not (fresh or responses.is_deep(query))
-        wanted = [keys.live(user_id), keys.hidden_epoch]
-        if row is not None:
-            key = keys.ranked(version.version, row, query.context) if reads_kept else keys.block(version.version, row)
-            wanted.append(key)
-        live, epoch, *found = await self._store.get_many(wanted)
-        if not self._following.knows(epoch):
-            await _within(deadline, self._following.hidden(epoch))
-        trace.stage("store")
-        viewer = self._viewer(version, user_id, row, live)
-        if not viewer.is_served:
-            return responses.nothing(version)
-        if row is None or viewer.row is None:
-            return await self._newcomer(query, version, viewer, trace, deadline)
-        viewer = await self._changed(version, viewer, trace, deadline)
-        if reads_kept:
-            listed = self._kept(found[0], row, version.tables.n)
-            if listed is not None and (answer := responses.kept(query, version, viewer, listed, trace)) is not None:
-                return answer
-            found = [await _within(deadline, self._store.get(keys.block(version.version, row)))]
-            trace.stage("store")
-        block = self._block(found[0], row, version.tables.n)
-        keep = not fresh and self._clock() - viewer.graph_changed_at > SETTLING_US
-        ranked = self._readable(lambda one: responses.ranked(query, version, viewer, one, trace, kept=keep), block)
-        if ranked is not None:
-            answer, made = ranked
-            if made is not None:
-                self._behind.keep(keys.ranked(version.version, row, query.context), made.pack(KEPT))
+        # first trip: live record, epoch of the hidden set, and the cached list or the block
+        row = version.ranking.user_flags.row(user_id)
+        reads_cache = not (fresh or query.limit + len(query.excluded) > CACHED)
+        first = self._loader.keys(version, user_id, row, query.context if reads_cache else None)
+        live, *found, epoch = await self._store.get_many([*first, keys.hidden_epoch])
+        if not self._live_sync.knows(epoch):
+            await _within(deadline, self._live_sync.hidden(epoch))
+        trace.marks.append(("store", perf_counter()))
+        # the viewer, with a second trip if the profile or the whole viewer is not in the version
+        record = found[0] if found else None
+        loaded = self._load(version, user_id, row, live, None if reads_cache else record)
+        if not loaded.viewer.is_served:
+            return responses.empty(version)
+        if loaded.missing:
+            loaded = await self._complete(version, loaded, trace, deadline)
+        viewer, block = loaded.viewer, loaded.block
+        # from the cache
+        if reads_cache and viewer.row is not None:
+            cached = self._cached(version, viewer.row, record)
+            if cached is not None:
+                answer = responses.from_cache(query, version, viewer, cached, trace)
+                if answer is not None:
+                    return answer
+            record = await _within(deadline, self._store.get(keys.block(version.version, viewer.row)))
+            trace.marks.append(("store", perf_counter()))
+            block = self._loader.block(version, viewer.row, record)
+        # from the block
+        cacheable = viewer.row is not None and not fresh and self._clock() - viewer.graph_changed_at > SETTLING_US
+        answer = responses.from_block(query, version, viewer, block, trace, self._loader.degrade, cacheable=cacheable)
+        if answer is not None:
+            if viewer.row is not None and answer.cacheable is not None:
+                key = keys.ranked(version.version, viewer.row, query.context)
+                self._cache_writer.write(key, answer.cacheable.pack(CACHED))
             return answer
-        self._behind.queue(user_id)
-        if previous is not None and (older := previous.tables.vocabulary.row(user_id)) is not None:
-            record = await _within(deadline, self._store.get(keys.block(previous.version, older)))
-            block = self._block(record, older, previous.tables.n)
-            trace.stage("store")
-            before = await self._changed(previous, self._viewer(previous, user_id, older, live), trace, deadline)
-            if before.row is not None:
-                stale = self._readable(
-                    lambda one: responses.stale(query, version, viewer, previous, before, one, trace), block
-                )
-                if stale is not None:
-                    return stale
-        return responses.cold(query, version, viewer, trace)
+        # without a block: from the previous version, else from a cold start
+        if viewer.row is not None or viewer.can_have_candidates:
+            self._cache_writer.queue(user_id)
+        answer = None
+        if viewer.row is not None and previous is not None:
+            answer = await self._from_previous(query, version, loaded, previous, live, trace, deadline)
+        return answer or responses.from_cold_start(query, version, viewer, trace)
 
-    async def _newcomer(
-        self, query: Query, version: ServedVersion, viewer: Viewer, trace: Trace, deadline: Deadline
-    ) -> Answer:
-        """The list for somebody whom the version does not know; a stranger is asked nothing of the store."""
-        block = None
-        if viewer.view is not None:
-            wanted = newcomer_keys(self._keys, version.version, query.user_id)
-            record, profile = await _within(deadline, self._store.get_many(wanted))
-            trace.stage("store")
-            try:
-                viewer, block = met(viewer, version.tables, record, profile)
-            except CorruptRecordError:
-                self._metrics.degraded.labels("corrupt_newcomer").inc()
-        ranked = self._readable(lambda one: responses.ranked(query, version, viewer, one, trace, kept=False), block)
-        if ranked is not None:
-            return ranked[0]
-        if is_worth_making(viewer):
-            self._behind.queue(query.user_id)
-        return responses.cold(query, version, viewer, trace)
+    async def _from_previous(
+        self,
+        query: Query,
+        version: ServedVersion,
+        loaded: Loaded,
+        previous: ServedVersion,
+        live: bytes | None,
+        trace: Trace,
+        deadline: Deadline,
+    ) -> Answer | None:
+        """The answer of the previous version; None if it does not know the viewer or has no block that can be read."""
+        row = previous.tables.vocabulary.row(query.user_id)
+        if row is None:
+            return None
+        record = await _within(deadline, self._store.get(self._keys.block(previous.version, row)))
+        trace.marks.append(("store", perf_counter()))
+        before = self._load(previous, query.user_id, row, live, record)
+        if before.viewer.row is None:
+            return None
+        if before.missing:
+            before = await self._complete(previous, before, trace, deadline)
+        return responses.from_previous_version(
+            query, version, loaded.viewer, previous, before.viewer, before.block, trace, self._loader.degrade
+        )
 
-    async def _changed(self, version: ServedVersion, viewer: Viewer, trace: Trace, deadline: Deadline) -> Viewer:
-        """The viewer with her profile as it is now; who did not change it is asked nothing of the store."""
-        if viewer.view is None or not viewer.view.profile_changed_at:
-            return viewer
-        profile = await _within(deadline, self._store.get(self._keys.live_profile(viewer.user_id)))
-        trace.stage("store")
+    def _load(
+        self, version: ServedVersion, user_id: UserId, row: Row | None, live: bytes | None, block: bytes | None
+    ) -> Loaded:
         try:
-            return changed(viewer, version.tables, version.manifest.cut_us, profile)
-        except CorruptRecordError:
-            self._metrics.degraded.labels("corrupt_profile").inc()
-            return viewer
-
-    def _viewer(self, version: ServedVersion, user_id: str, row: int | None, live: bytes | None) -> Viewer:
-        """The viewer by what is live."""
-        self._following.state.catch_up(version)
-        try:
-            return self._following.state.viewer(version, user_id, row, live)
+            return self._loader.load(version, user_id, row, live, block)
         except CorruptRecordError as error:
-            self._metrics.degraded.labels("corrupt_record").inc()
-            raise unavailable("what is known of this user does not read back", served=responses.UNAVAILABLE) from error
+            raise unavailable("the record of this user does not read back", served=responses.UNAVAILABLE) from error
 
-    def _kept(self, record: bytes | None, row: int, people: int) -> CachedList | None:
-        """The ranked list of a record, or None."""
-        try:
-            return CachedList.unpack(record, row, people) if record is not None else None
-        except CorruptRecordError:
-            self._metrics.degraded.labels("corrupt_list").inc()
-            return None
+    async def _complete(self, version: ServedVersion, loaded: Loaded, trace: Trace, deadline: Deadline) -> Loaded:
+        """The viewer with the records that were missing, in one trip."""
+        records = await _within(deadline, self._store.get_many(loaded.missing))
+        trace.marks.append(("store", perf_counter()))
+        return self._loader.complete(version, loaded, records)
 
-    def _block(self, record: bytes | None, row: int, people: int) -> Block | None:
-        """The candidate block of a record, or None; one that does not read back counts as none."""
+    def _cached(self, version: ServedVersion, row: Row, record: bytes | None) -> CachedList | None:
+        """The cached list of a record; None if there is none or it does not read back."""
         try:
-            return responses.read_block(record, row, people) if record is not None else None
-        except CorruptRecordError:
-            self._metrics.degraded.labels("corrupt_block").inc()
-            return None
-
-    def _readable(self, made_of: Callable[[Block], _Read | None], block: Block | None) -> _Read | None:
-        """What is made of a block; one that the ranker cannot read, as of another release, counts as none."""
-        try:
-            return made_of(block) if block is not None else None
-        except CorruptRecordError:
-            self._metrics.degraded.labels("corrupt_block").inc()
+            return CachedList.unpack(record, row, version.tables.n) if record is not None else None
+        except CorruptRecordError as error:
+            self._loader.degrade("corrupt_list", error)
             return None
 
 
 async def _within(deadline: Deadline, trip: Awaitable[_Read]) -> _Read:
-    """What a trip brings, within what is left of the patience. Raises StoreUnavailableError where it takes longer."""
+    """What a trip returns, within what is left of the deadline. Raises StoreUnavailableError if it takes longer."""
     try:
         async with deadline:
             return await trip

@@ -1,19 +1,21 @@
-"""The parameters of GET /pymk/recommendations, read from the raw query string."""
+"""The parameters of GET /pymk/recommendations, as every way to a response reads them."""
 
 from dataclasses import dataclass
 
-DEFAULT_LIMIT = 20
+from models.schema.vocabulary import UserId
+from service.ranking.cached_list import LEAST_ENCODED
 
-
+DEFAULT_LIMIT = LEAST_ENCODED
+"""so that a cached list answers a request without a limit as one slice"""
 MOST = 100
 """largest limit, and how many may be excluded"""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Whom a list is for, and which part of it is wanted."""
+    """The viewer of a list, and which part of it is asked for."""
 
-    user_id: str
+    user_id: UserId
     limit: int
     context: str
     excluded: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""The ways a list comes about, each from what the caller has read of the store: kept, ranked, stale, cold."""
+"""The ways to a response. They differ in where the candidates come from; `respond` does the rest for all of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,18 +8,19 @@ from numpy.typing import NDArray
 
 from models.errors import CorruptRecordError
 from models.version.candidate_block import Block
-from service.ranking.cached_list import CachedList
-from service.ranking.pipeline import DEEPEST, KEPT, reasons_fingerprint
-from service.ranking.ranked_list import RankedList
+from service.ranking.cached_list import LEAST_ENCODED, CachedList
+from service.ranking.pipeline import DEEPEST
+from service.ranking.ranked_list import Candidates, RankedList
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
-from service.recommend.query import DEFAULT_LIMIT, Query
+from service.recommend.query import Query
+from service.recommend.viewer_loader import Degrade
 from service.state.served_version import ServedVersion
 
 RANKED, CACHE, STALE, COLD_START, EMPTY, UNAVAILABLE = "ranked", "cache", "stale", "cold_start", "empty", "unavailable"
 """how a list came about, as answers say it"""
 
-_NOBODY: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
+_NO_ROWS: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,149 +30,140 @@ class Answer:
     served: str
     version: str
     entries: bytes
+    cacheable: CachedList | None = None
+    """the list to cache, if one was asked for"""
 
 
-def is_deep(query: Query) -> bool:
-    """Whether a kept list may be too short for the query."""
-    return query.limit + len(query.excluded) > KEPT
-
-
-def read_block(record: bytes, row: int, people: int) -> Block:
-    """The block of a record, of a version with so many people.
-
-    Raises CorruptRecordError where it does not read back or is another viewer's.
-    """
-    block = Block.unpack(record, people)
-    if block.viewer != row:
-        raise CorruptRecordError(f"a block of row {block.viewer} stands where row {row}'s is due")
-    return block
-
-
-def nothing(version: ServedVersion) -> Answer:
+def empty(version: ServedVersion) -> Answer:
     """The answer for a viewer who is deactivated or erased."""
     return Answer(EMPTY, version.version, b"")
 
 
-def kept(query: Query, version: ServedVersion, viewer: Viewer, found: CachedList, trace: Trace) -> Answer | None:
-    """The answer from a list that was ranked before with this version, by what is live now.
+def from_cache(query: Query, version: ServedVersion, viewer: Viewer, cached: CachedList, trace: Trace) -> Answer | None:
+    """The answer from a list that was ranked before with this version.
 
-    None where the viewer's friends changed since, something that forbade was lifted, or people who are not in it may
-    have come up.
+    Returns None if the viewer's friends changed since, a rule was lifted, or people who are not in it may have come up.
     """
-    ranking = version.ranking
-    state, entries = ranking.state(viewer), found.entries
-    if found.state[:-1] == state[:-1] and not query.excluded:
-        places = ranking.soft.places(query.context, query.limit)
-        if places <= len(entries) or len(entries) < DEFAULT_LIMIT:  # fewer were made only where there are no more
-            text = entries.first(min(places, len(entries)))
+    key, entries = version.ranking.cache_key(viewer), cached.entries
+    if cached.key[:-1] == key[:-1] and not query.excluded:
+        places, encoded = version.ranking.reranker.places(query.context, query.limit), len(entries.ends)
+        if places <= encoded or encoded < LEAST_ENCODED:  # fewer were encoded only if there are no more
+            text = entries.first(min(places, encoded))
             return Answer(CACHE if text else EMPTY, version.version, text)
-    if found.state.relation_version != state.relation_version:
+    if cached.key.relation_version != key.relation_version:
         return None
-    listed = ranking.allowed(found.listed, viewer, _excluded(query, version), trace)
-    placed = ranking.placed(listed, query.context, query.limit, viewer, trace, found.listed.lowest)
-    if placed is None:
+    answer = respond(query, version, viewer, cached.listed, CACHE, trace, cached=cached)
+    if answer is None:
         trace.drops, trace.moved = {}, {}
+    return answer
+
+
+def from_block(
+    query: Query,
+    version: ServedVersion,
+    viewer: Viewer,
+    block: Block | None,
+    trace: Trace,
+    degrade: Degrade,
+    *,
+    cacheable: bool = False,
+) -> Answer | None:
+    """The answer ranked from a block, with `cacheable` also the list to cache.
+
+    Returns None if there is no block, or none that the ranker can read, as of another release.
+    """
+    candidates = _scored(query, version, viewer, block, trace, degrade)
+    if candidates is None:
         return None
-    trace.stage("rules")
-    friends = ranking.friends(viewer)
-    known = found if reasons_fingerprint(viewer, friends) == found.state.friends else None
-    entries = ranking.encoded(placed, viewer, friends, known)
-    trace.stage("encode")
-    served = CACHE if len(listed) or query.excluded else EMPTY
-    return Answer(served, version.version, entries.text)
+    return respond(query, version, viewer, candidates, RANKED, trace, cacheable=cacheable)
 
 
-def ranked(
-    query: Query, version: ServedVersion, viewer: Viewer, block: Block, trace: Trace, *, kept: bool = True
-) -> tuple[Answer, CachedList | None]:
-    """The answer ranked from a block, and the list to be kept where it is, with more people encoded."""
-    ranking = version.ranking
-    if not kept:
-        listed = ranking.ranked(block, query.context, viewer, trace)
-        served = RANKED if len(listed) else EMPTY
-        return Answer(served, version.version, _entries(query, version, viewer, listed, trace)), None
-    listed, candidates = ranking.judged(block, query.context, viewer, trace)
-    served = RANKED if len(listed) else EMPTY
-    friends = ranking.friends(viewer)
-    placed = _placed(listed, query, max(query.limit, DEFAULT_LIMIT), version, viewer, trace)
-    entries = ranking.encoded(placed, viewer, friends)
-    state = ranking.state(viewer)._replace(friends=reasons_fingerprint(viewer, friends))
-    made = CachedList(candidates, state, placed.rows.tolist(), placed.scores.tolist(), entries)
-    text = entries.first(min(query.limit, len(entries)))
-    if query.excluded:
-        text = _entries(query, version, viewer, listed, trace, made)
-    trace.stage("encode")
-    return Answer(served, version.version, text), made
-
-
-def stale(
+def from_previous_version(
     query: Query,
     version: ServedVersion,
     viewer: Viewer,
     previous: ServedVersion,
     before: Viewer,
-    block: Block,
+    block: Block | None,
     trace: Trace,
+    degrade: Degrade,
 ) -> Answer | None:
-    """The answer from a block of the version before, served with that version; None where it shows nobody.
+    """The answer from a block of the previous version, of that version; None if it shows no one.
 
-    `before` is the viewer there. Whom the active version forbids, hides or no longer knows is left out, of the list and
-    of its reasons.
+    `before` is the viewer in the previous version. People whom the active version drops or does not know are in neither
+    the list nor its reasons.
     """
-    ranking = version.ranking
-    listed = previous.ranking.ranked(block, query.context, before, trace).first(DEEPEST)
-    allowed = _passing(listed.rows, previous, version, lambda rows: ranking.verdicts(viewer, rows) == 0)
-    if not allowed.any():
+    candidates = _scored(query, previous, before, block, trace, degrade)
+    if candidates is None:
         return None
-    named = ranking.friends(viewer)
-    friends = previous.ranking.friends(before)
+    listed, _ = previous.ranking.filter(candidates, before, trace)
+    listed = listed.first(DEEPEST)
+    allowed = _passing(listed.rows, previous, version, lambda rows: version.ranking.masks(viewer, rows) == 0)
+    if not allowed.any():
+        trace.drops = {}
+        return None
+    named, friends = version.ranking.friends(viewer), previous.ranking.friends(before)
     friends = friends[_passing(friends, previous, version, lambda rows: np.isin(rows, named))]
-    entries = _entries(query, previous, before, listed.only(allowed), trace, friends=friends)
-    return Answer(STALE, previous.version, entries)
+    return respond(query, previous, before, listed.only(allowed), STALE, trace, friends=friends)
 
 
-def cold(query: Query, version: ServedVersion, viewer: Viewer, trace: Trace) -> Answer:
-    """The popular of the viewer's groups and of the network; without a profile, of the network alone."""
-    listed = version.ranking.cold(viewer, trace)
-    return Answer(COLD_START, version.version, _entries(query, version, viewer, listed, trace))
+def from_cold_start(query: Query, version: ServedVersion, viewer: Viewer, trace: Trace) -> Answer:
+    """The answer with the popular people of the viewer's groups and of the network."""
+    answer = respond(query, version, viewer, version.ranking.cold_start(viewer, trace), COLD_START, trace)
+    if answer is None:
+        raise ValueError("no one is missing from the candidates of a cold start")
+    return answer
 
 
-def _entries(
+def respond(
     query: Query,
     version: ServedVersion,
     viewer: Viewer,
-    listed: RankedList,
+    candidates: Candidates | RankedList,
+    served: str,
     trace: Trace,
-    known: CachedList | None = None,
+    *,
     friends: NDArray[np.int32] | None = None,
-) -> bytes:
-    """JSON of the people for a query, of a whole list that hard rules have been applied to."""
-    ranking = version.ranking
+    cached: CachedList | None = None,
+    cacheable: bool = False,
+) -> Answer | None:
+    """Filters, re-ranks and encodes candidates, scored or ranked before: the one way to the people of an answer.
+
+    `friends`, `cached` and `cacheable` as in Ranking.page. Returns None if a ranked list has too few people.
+    """
+    excluded = _NO_ROWS
     if query.excluded:
-        listed = ranking.allowed(listed, viewer, _excluded(query, version), trace)
-    placed = _placed(listed, query, query.limit, version, viewer, trace)
-    friends = ranking.friends(viewer) if friends is None else friends
-    entries = ranking.encoded(placed, viewer, friends, known)
-    trace.stage("encode")
-    return entries.text
+        rows = version.tables.vocabulary.rows(query.excluded)
+        excluded = rows[rows >= 0]
+    page = version.ranking.page(
+        candidates,
+        query.context,
+        query.limit,
+        viewer,
+        trace,
+        excluded=excluded,
+        friends=friends,
+        cached=cached,
+        cacheable=cacheable,
+    )
+    if page is None:
+        return None
+    if not page.passed and (served == RANKED or (served == CACHE and not query.excluded)):
+        served = EMPTY
+    return Answer(served, version.version, page.text, page.cacheable)
 
 
-def _placed(
-    listed: RankedList, query: Query, places: int, version: ServedVersion, viewer: Viewer, trace: Trace
-) -> RankedList:
-    placed = version.ranking.placed(listed, query.context, places, viewer, trace)
-    trace.stage("rules")
-    if placed is None:
-        raise ValueError("nobody is missing from a whole list")
-    return placed
-
-
-def _excluded(query: Query, version: ServedVersion) -> NDArray[np.int32]:
-    """The rows of the people whom the query leaves out, unknown ones left away."""
-    if not query.excluded:
-        return _NOBODY
-    rows = version.tables.vocabulary.rows(query.excluded)
-    return rows[rows >= 0]
+def _scored(
+    query: Query, version: ServedVersion, viewer: Viewer, block: Block | None, trace: Trace, degrade: Degrade
+) -> Candidates | None:
+    """The people of a block with their scores; a block that the ranker cannot read counts as none."""
+    if block is None:
+        return None
+    try:
+        return version.ranking.score(block, query.context, viewer, trace)
+    except CorruptRecordError as error:
+        degrade("corrupt_block", error)
+        return None
 
 
 def _passing(
@@ -180,9 +172,9 @@ def _passing(
     newer: ServedVersion,
     test: Callable[[NDArray[np.uint32]], NDArray[np.bool_]],
 ) -> NDArray[np.bool_]:
-    """(k,) whether each person of the older version is in the newer too and passes a test of the rows there."""
+    """(k,) whether each person of the older version is in the newer one too and passes a test of the rows there."""
     ids = [older.tables.vocabulary.user_id(row) for row in rows.tolist()]
-    there = newer.tables.vocabulary.rows(ids)
-    passed = there >= 0
-    passed[passed] = test(there[passed].astype(np.uint32))
+    found = newer.tables.vocabulary.rows(ids)
+    passed = found >= 0
+    passed[passed] = test(found[passed].astype(np.uint32))
     return passed

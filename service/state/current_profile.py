@@ -1,4 +1,4 @@
-"""A person's profile as it is now: what a version has stored, overruled by what was put since."""
+"""A user's current profile: the one stored in a version, overruled by what was put since."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Any
 
 from models.live_state.profile_changes import LiveProfile
 from models.live_state.user_record import LiveRecord
+from models.schema.vocabulary import Row, UserId
 from models.store.keys import Keys
 from models.store.protocol import AsyncStore
 from service.state.served_version import ServedVersion
@@ -13,15 +14,17 @@ from service.state.served_version import ServedVersion
 
 @dataclass(frozen=True, slots=True)
 class CurrentProfile:
-    """Somebody who exists now."""
+    """A user who exists now."""
 
-    row: int | None
-    """in the version; None for a newcomer, and for who came back after an erasure that the version does not know"""
+    row: Row | None
+    """in the version; None for a newcomer, and for a user registered again after an erasure that it does not know of"""
     profile: Mapping[str, Any]
 
 
-async def current_profile(store: AsyncStore, keys: Keys, served: ServedVersion, user_id: str) -> CurrentProfile | None:
-    """The person of an id, in one trip to the store; None where nobody has it, the erased included.
+async def current_profile(
+    store: AsyncStore, keys: Keys, served: ServedVersion, user_id: UserId
+) -> CurrentProfile | None:
+    """The user of an id, in one trip to the store; None if no one has it or the user was erased.
 
     Raises CorruptRecordError and StoreError.
     """

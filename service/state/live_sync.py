@@ -1,4 +1,4 @@
-"""Keeps what a process knows of live state up to what the store has: on the way of a request, and in the background."""
+"""Synchronises the live state of a process with the store: during a request, and in the background."""
 
 import asyncio
 from collections.abc import Iterable
@@ -14,12 +14,10 @@ from models.live_state.visibility import epoch_of, follow
 from models.store.keys import Keys
 from models.store.protocol import AsyncStore
 from service.metrics import Metrics
-from service.ranking.viewer import Viewer
 from service.state.live_state import LiveState
-from service.state.served_version import ServedVersion
 
 REFRESH_S = 5.0
-"""how often the floor and the table of exposed people are read"""
+"""how often the retention watermark and the table of exposed people are read"""
 
 
 class LiveSync:
@@ -35,10 +33,10 @@ class LiveSync:
         """reads of the hidden set that failed"""
         self._task: asyncio.Task[None] | None = None
         self._erased: ErasedPeople | None = None
-        """as read once; who was erased since is in the hidden set"""
+        """as read once; people erased since are in the hidden set"""
 
     async def start(self) -> None:
-        """Learns what there is, where the store answers, and begins to follow."""
+        """Reads what the store has, if it answers, and begins to follow."""
         await self.refresh()
         self._task = asyncio.get_running_loop().create_task(self._run(), name="live-state")
 
@@ -50,46 +48,46 @@ class LiveSync:
                 await self._task
 
     def knows(self, epoch: bytes | None) -> bool:
-        """Whether `hidden` has nothing to wait for."""
+        """Whether the process knows everyone hidden by an epoch that was read in the store."""
         return epoch_of(epoch) == self.state.hidden.epoch
 
     async def hidden(self, epoch: bytes | None) -> None:
-        """Returns once the process knows everybody hidden by an epoch that was read in the store.
+        """Returns once the process knows everyone hidden by an epoch that was read in the store.
 
-        One reads for all who wait, and fails for all of them: a slow store makes nobody wait for one read after the
-        other. Raises StoreUnavailableError where the store does not answer in time.
+        One read serves all callers that wait, and fails for all of them: with a slow store no caller waits for several
+        reads in turn. Raises StoreUnavailableError if the store does not answer in time.
         """
-        if self.knows(epoch):
+        target = epoch_of(epoch)
+        if target == self.state.hidden.epoch:
             return
-        wanted = epoch_of(epoch)
         failures = self._failures
         async with self._lock:
-            if failures != self._failures and wanted != self.state.hidden.epoch:
-                raise StoreUnavailableError("The store does not say in time who is hidden.")
+            if failures != self._failures and target != self.state.hidden.epoch:
+                raise StoreUnavailableError("The hidden users could not be read from the store in time.")
             try:
-                await self._follow_to(wanted)
+                await self._follow_to(target)
             except StoreError:
                 self._failures += 1
                 raise
 
-    async def _follow_to(self, wanted: int) -> None:
-        """Brings the hidden set to an epoch, or to the store's where that is behind what was known."""
+    async def _follow_to(self, target: int) -> None:
+        """Brings the hidden set to an epoch, or to the store's if that is behind what was known."""
         known = self.state.hidden.epoch
-        if wanted < known:  # an answer that was overtaken, or a store that lost its data
-            wanted = epoch_of(await self._store.get(self._keys.hidden_epoch))
-            if wanted < known:
+        if target < known:  # an answer that was overtaken, or a store that lost its data
+            target = epoch_of(await self._store.get(self._keys.hidden_epoch))
+            if target < known:
                 self._metrics.degraded.labels("hidden_lost").inc()
                 self.state.reset()
                 self._erased = None
-        if wanted > self.state.hidden.epoch:
-            missed = wanted - self.state.hidden.epoch
-            changes = await follow(self._store, self._keys, self.state.hidden, wanted)
-            if len(changes) < missed:  # what is known by hashes alone may have come and gone in between
+        if target > self.state.hidden.epoch:
+            missed = target - self.state.hidden.epoch
+            changes = await follow(self._store, self._keys, self.state.hidden, target)
+            if len(changes) < missed:  # an erasure that was purged in between is known by its hash alone
                 self._erased = None
             self.state.take_hidden(changes)
 
     async def erased(self, people: Iterable[str]) -> dict[str, int]:
-        """Those of these people who were ever erased, and when, microseconds; who came back since among them.
+        """Those of these people who were ever erased, and when, microseconds; those registered again are included.
 
         As of the epoch that `hidden` last returned for. Raises StoreUnavailableError.
         """
@@ -99,15 +97,8 @@ class LiveSync:
         timestamps_us = {person: max(hidden.erased_at(person), hashed.timestamp_us(person)) for person in people}
         return {person: timestamp_us for person, timestamp_us in timestamps_us.items() if timestamp_us}
 
-    async def viewer(self, version: ServedVersion, user_id: str) -> Viewer:
-        """A person in a version, by what is live. Raises StoreUnavailableError and CorruptRecordError."""
-        live, epoch = await self._store.get_many([self._keys.live(user_id), self._keys.hidden_epoch])
-        await self.hidden(epoch)
-        self.state.catch_up(version)
-        return self.state.viewer(version, user_id, version.tables.vocabulary.row(user_id), live)
-
     async def refresh(self) -> None:
-        """Reads what no request waits for; where the store does not answer, all stays as it is."""
+        """Reads what no request waits for; if the store does not answer, all stays as it is."""
         try:
             epoch, exposed = await self._store.get_many([self._keys.hidden_epoch, self._keys.exposure])
             await self.hidden(epoch)
@@ -126,5 +117,5 @@ class LiveSync:
             await asyncio.sleep(REFRESH_S)
             try:
                 await self.refresh()
-            except Exception as error:  # the next turn must find the task alive
+            except Exception as error:  # the task must survive: the next round reads again
                 structlog.get_logger().error("live_state_failed", exc_info=error)

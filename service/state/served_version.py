@@ -1,6 +1,6 @@
-"""The version a process serves: opened aside, swapped in one step, the one before kept for stale lists."""
+"""A version that is ready to rank, and how it is made ready."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -31,19 +31,19 @@ class OpenScorer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ServedVersion:
-    """A version ready to rank; as long as somebody holds it, its files stay mapped."""
+    """A version ready to rank; as long as it is referenced, its files stay mapped."""
 
     version: str
     manifest: Manifest
     ranking: Ranking
+    tables: Tables = field(init=False)
 
-    @property
-    def tables(self) -> Tables:
-        return self.ranking.tables
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tables", self.ranking.tables)
 
 
 class VersionOpener:
-    """Makes a version ready, from this host's disk or else from the store. Blocking: meant for a thread."""
+    """Opens versions from this host's disk, else from the store. Blocking: meant for a thread."""
 
     def __init__(
         self, store: SyncStore, versions: Versions, keys: Keys, open_scorer: OpenScorer, rules: RerankSettings
@@ -55,9 +55,9 @@ class VersionOpener:
         self._rules = rules
 
     def open(self, version: str) -> ServedVersion:
-        """The version, with every page of its tables read once and a list rehearsed, so that no request is the first.
+        """The version, warmed up: every page of its tables was read once, and every kernel ran.
 
-        Raises VersionError where neither disk nor store has it, ArtefactError where its files are damaged.
+        Raises VersionError if neither disk nor store has it, ArtefactError if its files are damaged.
         """
         directory = pull_tables(self._store, version, self._versions, keys=self._keys)
         manifest = Manifest.read(directory)
@@ -70,7 +70,7 @@ class VersionOpener:
         return ServedVersion(version, manifest, ranking)
 
     def clear(self, active: str) -> None:
-        """Takes versions off this host's disk that hold erased people whom the active one has not."""
+        """Removes versions from this host's disk that hold erased people whom the active one does not hold."""
         OldVersions(Loader(self._store, self._keys), self._versions, active).remove_from_disk()
 
     def on_disk(self, version: str) -> bool:
@@ -82,13 +82,14 @@ def _touch(tables: Tables) -> None:
     """Reads one byte of every page of the mapped arrays that ranking uses."""
     for array in vars(tables).values():
         mapped = [array.indptr, array.indices] if hasattr(array, "indptr") else [array]
-        for one in mapped:
-            if isinstance(one, np.ndarray) and one.nbytes:
-                _pages(one)
+        for part in mapped:
+            if isinstance(part, np.ndarray) and part.nbytes:
+                _pages(part)
     _pages(tables.vocabulary.text)
     tables.vocabulary.prepare()
 
 
 def _pages(array: NDArray[np.generic]) -> int:
+    """Reads one byte of every page; returns their sum."""
     flat = array.reshape(-1).view(np.uint8)
     return int(flat[::_PAGE_BYTES].sum())

@@ -1,4 +1,4 @@
-"""The version a process serves: opened aside, swapped in one step, the one before kept for stale lists."""
+"""The version a process serves: opened in the background, swapped in one step; the one before stays open."""
 
 import asyncio
 import time
@@ -18,15 +18,15 @@ from service.state.served_version import ServedVersion, VersionOpener
 POLL_S = 0.2
 """how often the pointer is read"""
 REPORT_S = serving_processes.TTL_S / 5
-"""how often a process says which version it serves, changes aside"""
+"""how often a process reports which version it serves; a change is reported at once"""
 RETRY_S = 5.0
-"""how long a version that could not be opened is left alone"""
+"""how long until a version that could not be opened is tried again"""
 
 
 class ServedVersions:
-    """Follows the pointer of the store: what is served, what was served before, and whether that is what it should be.
+    """Follows the pointer of the store: the active version, the previous one, and why they differ from it.
 
-    Lives from `start` to `aclose`. A request takes `active` once and keeps it: a swap touches none in flight.
+    Lives from `start` to `aclose`. A request reads `active` once: a swap does not affect requests in flight.
     """
 
     def __init__(
@@ -38,13 +38,13 @@ class ServedVersions:
         name: str,
         preload_users: Callable[[], Collection[str]] = tuple,
     ) -> None:
-        """`preload_users` names the people whom the first request in a version looks up: they are before it is
-        served."""
+        """`preload_users` names the users whom the first request in a version looks up: their rows are looked up before
+        it is served."""
         self.active: ServedVersion | None = None
         self.previous: ServedVersion | None = None
         self.activated_at: str | None = None
         self.fault: str | None = None
-        """why the version that should be served is not"""
+        """why the version of the pointer is not served"""
         self._store = store
         self._keys = keys
         self._opener = opener
@@ -58,12 +58,12 @@ class ServedVersions:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Takes up the active version where there is one, and begins to follow."""
+        """Opens the active version, if there is one, and begins to follow."""
         await self._follow()
         self._task = asyncio.get_running_loop().create_task(self._run(), name="served-version")
 
     async def aclose(self) -> None:
-        """Stops following and takes the process off the list of the live ones."""
+        """Stops following and removes the process from the list of live ones."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -76,11 +76,11 @@ class ServedVersions:
             await asyncio.sleep(POLL_S)
             try:
                 await self._follow()
-            except Exception as error:  # whatever it was, the next turn may do better; without turns nothing switches
+            except Exception as error:  # the task must survive, else no version is ever switched
                 self._failed(error)
 
     async def _follow(self) -> None:
-        """Reads the pointer, switches where it moved, reports. A failure leaves what is served as it is."""
+        """Reads the pointer, switches if it moved, reports. A failure leaves the served version as it is."""
         try:
             pointer = decode_pointer(await self._store.get(self._keys.active))
             if pointer is not None:
@@ -102,7 +102,7 @@ class ServedVersions:
             opened = await self._opened(pointer.version)
         except StoreError:
             raise
-        except Exception as error:  # whatever is wrong with a version, the one before goes on being served
+        except Exception as error:  # whatever is wrong with a version, the one before is still served
             self._refused, self._retry_at = pointer.version, time.monotonic() + RETRY_S
             self._failed(error)
             return
@@ -115,16 +115,16 @@ class ServedVersions:
         older = pointer.before[:1]
         self.previous = before if before is not None and (before.version,) == older else None
         await self._report()
-        with suppress(PymkError, OSError):  # the next switch, or this host's worker, does it
+        with suppress(PymkError, OSError):  # the next switch, or this host's worker, removes them
             await asyncio.to_thread(self._opener.clear, opened.version)
         if self.previous is None:
             self.previous = await self._from_disk(older)
 
     async def _moved_on(self, pointer: ActivePointer) -> ActivePointer | None:
-        """The pointer, where it names another version by the time that the first one is open.
+        """The pointer, if it names another version by the time that the first one is open; else None.
 
-        Whoever takes away what versions hold of erased people waits for the processes that say to serve one of them:
-        so this process says so before it looks.
+        A purge of erased people waits for the processes that report a version that holds them: so this process reports
+        the version before it reads the pointer again.
         """
         await self._store.set(self._process, pointer.version.encode(), serving_processes.TTL_S)
         moved = decode_pointer(await self._store.get(self._keys.active))
@@ -134,18 +134,18 @@ class ServedVersions:
         if self.previous is not None and self.previous.version == version:
             return self.previous
         opened = await asyncio.to_thread(self._opener.open, version)
-        await asyncio.to_thread(opened.ranking.now.rows, self._preload_users())
+        await asyncio.to_thread(opened.ranking.user_flags.rows, self._preload_users())
         return opened
 
     async def _from_disk(self, before: tuple[str, ...]) -> ServedVersion | None:
-        """The version before the first one served, where this host has it whole."""
+        """The version before the first one served; None if this host does not have it whole."""
         if not before or not await asyncio.to_thread(self._opener.on_disk, before[0]):
             return None
         try:
             return await asyncio.to_thread(self._opener.open, before[0])
         except Exception as error:  # whatever is wrong with it, the active one is served without it
-            told = str(error) if isinstance(error, PymkError) else f"{type(error).__name__}: {error}"
-            structlog.get_logger().warning("previous_version_not_opened", version=before[0], error=told)
+            text = str(error) if isinstance(error, PymkError) else f"{type(error).__name__}: {error}"
+            structlog.get_logger().warning("previous_version_not_opened", version=before[0], error=text)
             return None
 
     async def _report(self) -> None:
@@ -156,7 +156,7 @@ class ServedVersions:
             self._reported, self._reported_at = serving, now
 
     def _failed(self, error: Exception) -> None:
-        """Remembers why the version that should be served is not; says so once."""
+        """Remembers why the version of the pointer is not served, and logs it once."""
         fault = str(error) if isinstance(error, PymkError) else f"{type(error).__name__}: {error}"
         if fault != self.fault:
             structlog.get_logger().error("version_not_served", error=fault, exc_info=not isinstance(error, PymkError))

@@ -1,4 +1,4 @@
-"""Lists made for nobody, so that no request is the first: kernels are compiled, or loaded from where they are kept."""
+"""Lists made when a version is opened, so that no request waits for kernels to be compiled or loaded."""
 
 from time import perf_counter
 
@@ -6,47 +6,50 @@ import numpy as np
 import structlog
 
 from models.schema.pair_features import PAIR_FEATURES
+from models.schema.vocabulary import Row
 from models.version.candidate_block import Block
 from models.version.tables import Tables
 from service.ranking.cached_list import CachedList, CacheKey
-from service.ranking.kernels.sorting import settle
+from service.ranking.kernels.sorting import order_ties
 from service.ranking.list_json import NO_ENTRIES
-from service.ranking.pipeline import Ranking
+from service.ranking.pipeline import DEEPEST, Ranking
 from service.ranking.ranked_list import RankedList
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
 from service.ranking.viewer_state import ViewerState
 
-WORTH_TELLING_S = 1.0
-"""what takes longer was compiled, not loaded"""
+LOGGED_S = 1.0
+"""a warm-up that takes longer compiled kernels, and is logged"""
 
 
 def warm_up(ranking: Ranking) -> None:
-    """Goes the ways that a list comes about, with the first people of the version as everybody in it.
+    """Makes lists in every way, of the first users of the version.
 
-    A kernel is compiled for each combination of types that it meets, read-only arrays apart from others; so viewers
-    come with live state and without, and lists out of records as well as made here.
+    A kernel is compiled for each combination of types that it meets, and read-only arrays are a type of their own. So
+    there are viewers with live state and without, and lists from records as well as made here.
     """
-    tables, trace, began = ranking.tables, Trace(), perf_counter()
+    tables, trace, started = ranking.tables, Trace(), perf_counter()
     n = min(tables.n, 2)
     if not n:
         return
-    block, kept, everybody = Block.unpack(_block(n).pack()), _kept(n), np.arange(n, dtype=np.int32)
+    block, cached, places = Block.unpack(_block(n).pack()), _cached(n), np.arange(n, dtype=np.int32)
     for view in (None, _view(tables)):
-        viewer = Viewer(tables.vocabulary.user_id(0), 0, view)
-        _, made = ranking.judged(block, "", viewer, trace)
-        for listed in (made, kept, kept.at(everybody), ranking.cold(viewer, trace)):  # the first and last may be empty
-            ranking.verdicts(viewer, listed.rows)
-            placed = ranking.placed(listed, "", n, viewer, trace)
+        viewer = Viewer(tables.vocabulary.user_id(0), Row(0), view)
+        scored = ranking.score(block, "", viewer, trace)
+        _, listed = ranking.filter(scored, viewer, trace)
+        for candidates in (scored, ranking.cold_start(viewer, trace), listed, cached, cached.at(places)):
+            ranking.page(candidates, "", DEEPEST, viewer, trace)
+        for whole in (cached, cached.at(places)):  # the others may be empty, and this way has no filter before it
+            placed = ranking.rerank(whole, "", n, viewer, trace)
             if placed is not None:
-                ranking.encoded(placed, viewer, ranking.friends(viewer))
-    settle(np.zeros(n, np.float32), everybody, everybody.astype(np.uint32), np.zeros(tables.n, np.uint32), 0)
-    if (seconds := perf_counter() - began) > WORTH_TELLING_S:
+                ranking.encode(placed, viewer, ranking.friends(viewer))
+    order_ties(np.zeros(n, np.float32), places, places.astype(np.uint32), np.zeros(tables.n, np.uint32), 0)
+    if (seconds := perf_counter() - started) > LOGGED_S:
         structlog.get_logger().info("kernels_compiled", seconds=round(seconds, 1))
 
 
 def _block(n: int) -> Block:
-    """Candidates of whom nothing is known."""
+    """A block of the first users, without features."""
     features = len(PAIR_FEATURES)
     nothing = np.zeros(features, dtype=np.float32)
     rows, bits = np.arange(n, dtype=np.uint32), np.zeros(n, dtype=np.uint8)
@@ -54,13 +57,13 @@ def _block(n: int) -> Block:
 
 
 def _view(tables: Tables) -> ViewerState:
-    """The live state of somebody to whom nothing happened."""
-    nobody = np.zeros(0, dtype=np.int32)
+    """The live state of a viewer to whom nothing happened."""
+    no_rows = np.zeros(0, dtype=np.int32)
     friends = tables.graph.neighbours(0).copy()
-    return ViewerState(0, 0, nobody, np.zeros(0, np.uint8), friends, nobody, np.zeros(0, np.float32))
+    return ViewerState(0, 0, no_rows, np.zeros(0, np.uint8), friends, no_rows, np.zeros(0, np.float32))
 
 
-def _kept(n: int) -> RankedList:
-    """A list as a record gives it back."""
-    listed = RankedList(0, np.arange(n, dtype=np.uint32), np.ones(n, np.float32), np.zeros(n, np.uint8))
-    return CachedList.unpack(CachedList(listed, CacheKey(), (), (), NO_ENTRIES).pack(n), 0).listed
+def _cached(n: int) -> RankedList:
+    """A list of the first users, unpacked from a record."""
+    listed = RankedList(Row(0), np.arange(n, dtype=np.uint32), np.ones(n, np.float32), np.zeros(n, np.uint8))
+    return CachedList.unpack(CachedList(listed, CacheKey(), (), (), NO_ENTRIES).pack(n), Row(0)).listed

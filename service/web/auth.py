@@ -1,4 +1,4 @@
-"""Who may call what: keys with scopes."""
+"""Authorisation: keys with scopes."""
 
 import hmac
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ _CHALLENGE = 'Bearer realm="pymk"'
 class Access:
     """Checks the Authorization header of a request against the keys of the settings.
 
-    Keys are held and compared as SHA-256 digests, each in constant time, and all of them every time, so that an
-    answer's timing tells nothing of a key. Without keys everybody may do everything; `pymk serve` then binds to the
+    Keys are held and compared as SHA-256 digests, each in constant time, and all of them every time, so that the time
+    of an answer does not reveal a key. Without keys every caller has every scope; `pymk serve` then binds to the
     loopback address only.
     """
 
@@ -28,13 +28,13 @@ class Access:
 
     @property
     def is_open(self) -> bool:
-        """Whether no key is asked for."""
+        """Whether no key is required."""
         return not self._scopes
 
     def check(self, authorization: bytes | None, scope: str) -> None:
-        """Returns where the header's key has the scope.
+        """Returns if the key of the header has the scope.
 
-        Raises ProblemError: 401 for no key or a wrong one, 403 where it lacks the scope.
+        Raises ProblemError: 401 for no key or a wrong one, 403 for one without the scope.
         """
         if not self._scopes:
             return

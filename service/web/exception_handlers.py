@@ -1,4 +1,4 @@
-"""How the errors of ordinary routes become problem documents."""
+"""Exception handlers of ordinary routes: errors become problem documents."""
 
 from http import HTTPStatus
 
@@ -18,12 +18,12 @@ from service.web.problems import (
 
 
 async def answer_error(request: Request, error: Exception) -> Response:
-    """Errors of the drawn tree by their status; anything else is a 500."""
+    """A PymkError by the status of its class; anything else is a 500."""
     return _response(request, of_error(error))
 
 
 async def answer_http_error(request: Request, error: Exception) -> Response:
-    """What routing refuses: no such path, method or size."""
+    """A request that routing refuses: no such path or method, or a body too large."""
     assert isinstance(error, HTTPException)  # noqa: S101  # registered for this class alone
     status = HTTPStatus(error.status_code)
     detail = {
@@ -35,12 +35,12 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
 
 
 async def answer_validation_error(request: Request, error: Exception) -> Response:
-    """Parameters and bodies that FastAPI refused: where, and what is allowed."""
+    """Parameters and bodies that FastAPI refused: which part, and what is allowed."""
     assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for this class alone
     faults = []
-    for one in error.errors():
-        place, *names = one["loc"]
-        faults.append((".".join(map(str, names)), str(place), str(one["msg"])))
+    for fault in error.errors():
+        place, *names = fault["loc"]
+        faults.append((".".join(map(str, names)), str(place), str(fault["msg"])))
     return _response(request, invalid_all(faults))
 
 

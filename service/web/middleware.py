@@ -1,4 +1,4 @@
-"""Every request passes here once: its id, admission, its one log line and its counts."""
+"""The middleware around every request: its id, admission, its one log line and its counts."""
 
 import re
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from service.web.problems import (
 )
 
 RECORD = "pymk.record"
-"""where the scope of a request holds its Record"""
+"""key of the Record in the scope of a request"""
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _USERS = "/pymk/users/"
@@ -33,26 +33,26 @@ _QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})
 
 @dataclass(slots=True)
 class Record:
-    """What is known of one request, for its log line and its counts."""
+    """The record of one request, for its log line and its counts."""
 
     request_id: str
     headers: Mapping[bytes, bytes]
     started: float = field(default_factory=perf_counter)
     route: str = "none"
-    """path of the route, with placeholders: ids of people stay out of logs"""
+    """path of the route, with placeholders: user ids must not get into logs"""
     status: int = 500
     user_id: str | None = None
     facts: dict[str, object] = field(default_factory=dict)
 
     def refused(self, problem: ProblemError) -> None:
-        """The answer is a problem: its status, and what of it the log alone is told."""
+        """Records that the answer is a problem: its status, and the error that the log alone shows."""
         self.status = problem.status.value
         if problem.logged is not None:
             self.facts["error"] = problem.logged
 
 
 class Requests:
-    """The outermost application: hands requests to the hot route or the others and accounts for each."""
+    """The outermost application: passes requests to the hot route or the others, logs and counts each."""
 
     def __init__(
         self,
@@ -76,19 +76,22 @@ class Requests:
         self._log = structlog.get_logger()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one HTTP request; an error that nothing below answered becomes a 500 and a log entry."""
+        """Answers one HTTP request; an error that no handler below answered becomes a 500 and a log entry."""
+        # the record of the request
         headers = dict(scope["headers"])
         record = Record(self._id(headers.get(b"x-request-id")), headers)
         scope[RECORD] = record
         path: str = scope["path"]
+        # admission
         if self._in_flight >= self._most and not path.startswith(_UNBOUNDED):
             self._metrics.degraded.labels("overload").inc()
-            if path in self._hot:  # the others' are found by those who answer them
+            if path in self._hot:  # the others' routes are found by routing
                 record.route = path
-            problem = unavailable("too many requests are in work; try again", served="unavailable")
+            problem = unavailable("too many requests are in progress; try again", served="unavailable")
             await answer_problem(problem, record, send)
             self._account(scope, record)
             return
+        # the answer
         self._in_flight += 1
         self._metrics.in_work(self._in_flight)
         try:
@@ -107,7 +110,7 @@ class Requests:
             self._account(scope, record)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
-        """Hands over to the FastAPI application; ids in a path stay encoded, so that `/` in one is no separator."""
+        """Passes on to the FastAPI application; ids in a path stay encoded, so that `/` in an id is no separator."""
         if scope["path"].startswith(_USERS):
             raw: bytes | None = scope.get("raw_path")
             scope["path"] = raw.split(b"?")[0].decode("ascii", "replace") if raw else quote(scope["path"])
@@ -115,7 +118,7 @@ class Requests:
             await answer_problem(too_large(), record, send)
             return
 
-        async def watched(message: Message) -> None:
+        async def send_recorded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
                 record.facts["begun"] = True
@@ -125,17 +128,18 @@ class Requests:
                 message["headers"] = [*message["headers"], *own]
             await send(message)
 
-        await self._others(scope, receive, watched)
+        await self._others(scope, receive, send_recorded)
         record.facts.pop("begun", None)
 
     def _is_too_large(self, length: bytes) -> bool:
         return length.isdigit() and int(length) > self._max_body_bytes
 
     def _account(self, scope: Scope, record: Record) -> None:
+        """Counts and logs a request that was answered."""
         seconds = perf_counter() - record.started
         route = record.route
-        if route == "none" and (found := scope.get("route")) is not None:
-            route = found.path
+        if route == "none" and (matched := scope.get("route")) is not None:
+            route = matched.path
         self._metrics.in_work(self._in_flight)
         self._metrics.answered(route, record.status, seconds)
         if route in _QUIET:
@@ -154,14 +158,14 @@ class Requests:
         )
 
     def _id(self, given: bytes | None) -> str:
-        """The caller's id where it is sane, else one of our own: this process's and a number."""
+        """The caller's request id if it is sane, else a new one: a prefix of this process and a number."""
         if given is not None and _SANE_ID.fullmatch(given):
             return given.decode()
         return f"{self._prefix}-{next(self._numbers):x}"
 
 
 async def answer_problem(problem: ProblemError, record: Record, send: Send) -> None:
-    """Sends a problem document; the record learns of it."""
+    """Sends a problem document, and notes it in the record."""
     record.refused(problem)
     body = problem.body(record.request_id)
     headers = [

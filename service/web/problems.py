@@ -1,4 +1,4 @@
-"""What a request that failed is told: RFC 9457 problem documents, and which error gets which status."""
+"""The answers to failed requests: RFC 9457 problem documents, and which error gets which status."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -15,19 +15,19 @@ from models.errors import (
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
-"""what a client that was turned away for load or an absent store waits"""
+"""seconds that a client waits after a 503, for load or an absent store"""
 
 STATUS_OF: tuple[tuple[type[PymkError], HTTPStatus], ...] = (
     (VersionError, HTTPStatus.CONFLICT),
     (UsageError, HTTPStatus.UNPROCESSABLE_ENTITY),
 )
-"""the first class that fits decides; anything else is a fault of the service: 500 without its words"""
+"""the first class that fits decides; anything else is a fault of the service: 500 without its message"""
 
 
 class ProblemError(PymkError):
-    """A request cannot be answered as asked; carries what the answer says.
+    """A request that cannot be answered, with the content of its problem document.
 
-    `members` stand in the document beside the standard ones, `headers` on the answer; `logged` stands in the log line
+    `members` are added to the standard ones of the document, `headers` to the answer; `logged` is in the log line
     alone.
     """
 
@@ -62,7 +62,7 @@ class ProblemError(PymkError):
 
 
 def invalid(parameter: str, detail: str, place: str = "query") -> ProblemError:
-    """422 for one parameter: which, and what is allowed."""
+    """422 for one parameter, with what is allowed."""
     return invalid_all([(parameter, place, detail)])
 
 
@@ -76,20 +76,20 @@ def invalid_all(faults: Sequence[tuple[str, str, str]]) -> ProblemError:
 
 
 def unavailable(detail: str, *, logged: str | None = None, **members: Any) -> ProblemError:
-    """503 with the wait after which to try again."""
+    """503 with the seconds after which to try again."""
     headers = {"Retry-After": str(RETRY_AFTER_S)}
     return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, detail, members=members, headers=headers, logged=logged)
 
 
 def too_large() -> ProblemError:
-    """413 with the setting that bounds a body."""
+    """413 with the setting that limits a body."""
     return ProblemError(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is larger than this service takes (PYMK_MAX_BODY_BYTES)"
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is larger than this service accepts (PYMK_MAX_BODY_BYTES)"
     )
 
 
 def of_error(error: Exception) -> ProblemError:
-    """The problem that an error comes to; of an unexpected one only that it happened, of the store not where it is."""
+    """The problem of an error; it shows neither the message of an unexpected error nor the address of the store."""
     if isinstance(error, ProblemError):
         return error
     if isinstance(error, StoreError):

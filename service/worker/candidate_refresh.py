@@ -1,7 +1,7 @@
-"""The worker's way through the queue: candidates for those who wait, as they are now."""
+"""The worker's part in the refresh queue: new candidates for the users in it, from current data."""
 
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,40 +16,41 @@ from models.store.protocol import SyncStore
 from models.system.clock import MICROSECONDS
 
 LEASE_S = 20.0
-"""how long a user taken from the queue is this worker's; a worker that died gives it up so"""
+"""how long a user taken from the queue is leased to this worker; if it dies, another one takes the user then"""
 TAKEN_AT_ONCE = 16
 TRIES = 5
-"""after so many failures nobody is waited for any more"""
+"""failures after which a user is dropped from the queue"""
 TRY_AGAIN_S = 5.0
-"""pause before a failed person's next try, twice as long after each"""
+"""pause before a failed user is retried, doubled after each failure"""
 SWITCHES = 3
-"""how often people are refreshed again at once because another version is served by the time they are"""
-DROP_AGAIN_S = 1.0
-"""a list ranked from the block before may be kept so much later than the block was replaced"""
+"""how often users are refreshed again at once because another version is served meanwhile"""
+DELETE_AGAIN_S = 1.0
+"""a list ranked from the former block may be cached so much later than the block was replaced"""
 LATENCIES = 2000
-"""latest overlays whose latency a report tells"""
+"""latest refreshes whose latency is reported"""
 
 
 @dataclass(slots=True)
-class Tally:
-    """What became of the people taken from the queue."""
+class RefreshCounters:
+    """Counts the users taken from the queue by outcome."""
 
-    made: int = 0
+    blocks: int = 0
     newcomers: int = 0
     unknown: int = 0
-    """people of whom nothing is known that candidates could be made of"""
+    """users without anything that candidates can be generated from"""
     failed: int = 0
-    given_up: int = 0
+    dropped: int = 0
+    """users who failed TRIES times"""
     latencies_s: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCIES))
-    """from the acknowledgement of a change to the block that knows of it"""
+    """from the acknowledgement of a change to the block that includes it"""
 
     def latency(self, share: float) -> float | None:
         """The quantile of the latest latencies, seconds; None before the first."""
         return float(np.quantile(np.array(self.latencies_s), share)) if self.latencies_s else None
 
 
-class PeopleWorker:
-    """Takes people from the queue and refreshes them; whoever it took leaves the queue after her block is written."""
+class RefreshWorker:
+    """Takes users from the queue and refreshes them; a user is removed from the queue after the block is written."""
 
     def __init__(
         self,
@@ -60,33 +61,34 @@ class PeopleWorker:
         superseded_ttl_s: float,
     ) -> None:
         """`follow` opens the version that is served."""
-        self.tally = Tally()
+        self.counters = RefreshCounters()
         self._store, self._keys, self._refresher, self._follow = store, keys, refresher, follow
         self._superseded_ttl_s = superseded_ttl_s
-        self._drop_again: deque[tuple[float, list[str]]] = deque()
+        self._delete_again: deque[tuple[float, list[str]]] = deque()
         self._log = structlog.get_logger()
 
     def run_once(self, now_s: float) -> bool:
-        """Works off some of those who are due; whether anybody was."""
-        self._drop_lists(now_s)
+        """Refreshes some of the users who are due; returns whether there were any."""
+        # the lists and the version
+        self._delete_lists(now_s)
         loaded = self._follow()
         if loaded is None:
             return False
-        taken = self._store.queue_take(self._keys.refresh, now_s, LEASE_S, TAKEN_AT_ONCE)
-        if not taken:
+        # the users
+        members = self._store.queue_take(self._keys.refresh, now_s, LEASE_S, TAKEN_AT_ONCE)
+        if not members:
             return False
-        waiting = {member: one for member in taken if (one := RefreshRequest.decode(member)) is not None}
-        self.tally.unknown += len(taken) - len(waiting)
-        people = list(dict.fromkeys(one.user_id for one in waiting.values()))
-        outcome = self._refreshed(loaded, people, now_s)
-        lost = [one for one in waiting.values() if outcome[one.user_id] is Refreshed.FAILED]
-        self._try_again(lost, now_s)
-        self._store.queue_done(self._keys.refresh, taken)
-        self._count(waiting.values(), outcome)
+        requests = [request for member in members if (request := RefreshRequest.decode(member)) is not None]
+        self.counters.unknown += len(members) - len(requests)
+        outcome = self._refresh(loaded, list(dict.fromkeys(request.user_id for request in requests)), now_s)
+        # the queue
+        self._retry([request for request in requests if outcome[request.user_id] is Refreshed.FAILED], now_s)
+        self._store.queue_done(self._keys.refresh, members)
+        self._count(requests, outcome)
         return True
 
-    def _refreshed(self, loaded: LoadedVersion, people: Sequence[str], now_s: float) -> dict[str, Refreshed]:
-        """Refreshes people for the version that is served, whichever it is by the end."""
+    def _refresh(self, loaded: LoadedVersion, people: Sequence[str], now_s: float) -> dict[str, Refreshed]:
+        """Refreshes users for the version that is served, again if another one is served by the end."""
         outcome: dict[str, Refreshed] = {}
         for _ in range(SWITCHES):
             follow_blocking(self._store, self._keys, self._refresher.hidden)
@@ -96,34 +98,37 @@ class PeopleWorker:
                 keys = [key for person in people for key in self._refresher.written(loaded, person)]
                 self._store.expire_many(keys, self._superseded_ttl_s)
             lists = [key for person in people for key in self._refresher.lists(loaded, person)]
-            self._drop_again.append((now_s + DROP_AGAIN_S, lists))
-            following = self._follow()
-            if following is None or following.version == loaded.version:
+            self._delete_again.append((now_s + DELETE_AGAIN_S, lists))
+            current = self._follow()
+            if current is None or current.version == loaded.version:
                 return outcome
-            loaded = following
+            loaded = current
         return outcome
 
-    def _try_again(self, lost: Sequence[RefreshRequest], now_s: float) -> None:
-        for one in lost:
-            tries = one.tries + 1
+    def _retry(self, failed: Sequence[RefreshRequest], now_s: float) -> None:
+        """Queues failed users again with a delay; drops those who failed too often."""
+        for request in failed:
+            tries = request.tries + 1
             if tries >= TRIES:
-                self.tally.given_up += 1
-                self._log.error("person_given_up", tries=tries, timestamp_us=one.timestamp_us)
+                self.counters.dropped += 1
+                self._log.error("refresh_dropped", tries=tries, timestamp_us=request.timestamp_us)
             else:
                 due = now_s + TRY_AGAIN_S * 2 ** (tries - 1)
-                self._store.queue_add(self._keys.refresh, [replace(one, tries=tries).encode()], due)
+                self._store.queue_add(self._keys.refresh, [replace(request, tries=tries).encode()], due)
 
-    def _count(self, waiting: Collection[RefreshRequest], outcome: dict[str, Refreshed]) -> None:
-        whats = list(outcome.values())
-        self.tally.made += whats.count(Refreshed.BLOCK)
-        self.tally.newcomers += whats.count(Refreshed.NEWCOMER)
-        self.tally.unknown += whats.count(Refreshed.UNKNOWN)
-        self.tally.failed += whats.count(Refreshed.FAILED)
+    def _count(self, requests: Sequence[RefreshRequest], outcome: dict[str, Refreshed]) -> None:
+        """Counts outcomes, and the latency of each change that is in a block by then."""
+        outcomes = list(outcome.values())
+        self.counters.blocks += outcomes.count(Refreshed.BLOCK)
+        self.counters.newcomers += outcomes.count(Refreshed.NEWCOMER)
+        self.counters.unknown += outcomes.count(Refreshed.UNKNOWN)
+        self.counters.failed += outcomes.count(Refreshed.FAILED)
         now = self._refresher.clock()
-        for one in waiting:
-            if one.timestamp_us and outcome[one.user_id] in (Refreshed.BLOCK, Refreshed.NEWCOMER):
-                self.tally.latencies_s.append((now - one.timestamp_us) / MICROSECONDS)
+        for request in requests:
+            if request.timestamp_us and outcome[request.user_id] in (Refreshed.BLOCK, Refreshed.NEWCOMER):
+                self.counters.latencies_s.append((now - request.timestamp_us) / MICROSECONDS)
 
-    def _drop_lists(self, now_s: float) -> None:
-        while self._drop_again and self._drop_again[0][0] <= now_s:
-            self._store.delete(self._drop_again.popleft()[1])
+    def _delete_lists(self, now_s: float) -> None:
+        """Deletes again the lists of users whose blocks were replaced DELETE_AGAIN_S ago."""
+        while self._delete_again and self._delete_again[0][0] <= now_s:
+            self._store.delete(self._delete_again.popleft()[1])

@@ -1,4 +1,4 @@
-"""The worker's part in erasing people, in a thread of its own: it reads all live records, which takes a while."""
+"""The worker's part in erasures, in a thread of its own: reading all live records takes a while."""
 
 import threading
 from collections.abc import Callable
@@ -12,16 +12,17 @@ from models.store.protocol import SyncStore
 from models.version.local_versions import Versions
 
 EVERY_S = 1.0
-"""how often it is looked whether somebody is to be erased"""
+"""how often the store is checked for erasures"""
 AGAIN_S = 5.0
-"""the same where somebody is, and cannot be yet"""
+"""the same while an erasure cannot be finished yet"""
 
 
 class ErasureWorker:
-    """Takes erasures further, from `run` to the stop event. One worker at a time, whichever holds the first shard."""
+    """Advances erasures, from `run` to the stop event. One worker at a time, the one that holds the first shard."""
 
-    def __init__(self, store: SyncStore, keys: Keys, versions: Versions, mine: Callable[[], bool]) -> None:
-        self._store, self._keys, self._versions, self._mine = store, keys, versions, mine
+    def __init__(self, store: SyncStore, keys: Keys, versions: Versions, is_mine: Callable[[], bool]) -> None:
+        """`is_mine` says whether this worker holds the first shard."""
+        self._store, self._keys, self._versions, self._is_mine = store, keys, versions, is_mine
 
     def run(self, stop: threading.Event) -> None:
         """Works until the stop event."""
@@ -30,12 +31,12 @@ class ErasureWorker:
             pause_s = AGAIN_S if self.run_once() else EVERY_S
 
     def run_once(self) -> bool:
-        """One look; whether somebody has to wait."""
+        """Advances erasures once; returns whether any is not finished."""
         try:
-            return self._mine() and purge_once(self._store, self._keys, self._versions) > 0
+            return self._is_mine() and purge_once(self._store, self._keys, self._versions) > 0
         except (PymkError, OSError) as error:
             structlog.get_logger().warning("erasures_wait", error=str(error))
             return True
-        except Exception as error:  # the next turn must find the thread alive
+        except Exception as error:  # the thread must survive for the next round
             structlog.get_logger().error("erasures_wait", exc_info=error)
             return True

@@ -1,7 +1,7 @@
-"""How often each person was shown within the last day, told to everybody where it was too often.
+"""How often each user was shown within the last day; those shown too often are published to the serving processes.
 
-Read from the archive, where every impression stands once: a worker that begins reads the last day of it again. One
-worker at a time counts, whichever holds the first shard.
+Impressions are read from the archive, which has each once: a worker that starts reads the last day again. One worker at
+a time counts, the one that holds the first shard.
 """
 
 import threading
@@ -23,47 +23,47 @@ from models.store.protocol import STREAM_START, SyncStore
 from models.system.clock import MICROSECONDS, now_us
 
 EVERY_S = 10.0
-"""how often it is counted and told"""
+"""how often impressions are counted and the table is published"""
 HOUR_US = 3600 * MICROSECONDS
 HOURS = 24
-TELL_AGAIN_US = 300 * MICROSECONDS
-"""how old what is told may become where nothing changes"""
+PUBLISH_AGAIN_US = 300 * MICROSECONDS
+"""how old the published table may become if nothing changes"""
 READ_BYTES = 8 << 20
 """of a shard's archive at once"""
 _WORD = EventKind.IMPRESSION.word
 _MARK = b'"kind":"' + _WORD.encode() + b'"'
-"""in every impression's line, and in few others'"""
+"""in the line of every impression, and in few others"""
 
 
 @dataclass
 class Showings:
-    """Impressions of the people of one vocabulary by hour of acknowledgement; whoever is in no version is not shown."""
+    """Impressions of the users of one vocabulary by hour of acknowledgement; others are not counted."""
 
     vocabulary: Vocabulary
     hours: dict[int, NDArray[np.uint32]] = field(default_factory=dict)
     """by hour since 1970, (n,) uint32"""
 
     def count(self, people: list[str], timestamps_us: list[int]) -> None:
-        """Counts impressions of people, each with its stamp."""
+        """Counts impressions of people, each with its timestamp."""
         rows = self.vocabulary.rows(people)
         at = np.array(timestamps_us, dtype=np.int64) // HOUR_US
         for hour in np.unique(at[rows >= 0]).tolist():
             counts = self.hours.setdefault(hour, np.zeros(len(self.vocabulary), np.uint32))
             counts += np.bincount(rows[(at == hour) & (rows >= 0)], minlength=len(counts)).astype(np.uint32)
 
-    def forget(self, now: int) -> None:
-        """Drops the hours that lie a day back, microseconds."""
+    def expire(self, now: int) -> None:
+        """Drops the hours that are a day old; `now` in microseconds."""
         self.hours = {hour: counts for hour, counts in self.hours.items() if hour > now // HOUR_US - HOURS}
 
     def above(self, limit: int) -> list[str]:
-        """The people who were shown more than `limit` times."""
+        """The users who were shown more than `limit` times."""
         if not self.hours:
             return []
         total = np.sum(list(self.hours.values()), axis=0, dtype=np.int64)
         return [self.vocabulary.user_id(row) for row in np.flatnonzero(total > limit).tolist()]
 
-    def moved(self, vocabulary: Vocabulary) -> "Showings":
-        """The same counts by the rows of another version."""
+    def in_rows_of(self, vocabulary: Vocabulary) -> "Showings":
+        """The same counts in the rows of another version."""
         if vocabulary.digest == self.vocabulary.digest:
             return self
         other = Showings(vocabulary)
@@ -85,47 +85,51 @@ class ExposureWorker:
         home: Path,
         limit: int,
         vocabulary: Callable[[], Vocabulary | None],
-        mine: Callable[[], bool],
+        is_mine: Callable[[], bool],
         clock: Callable[[], int] = now_us,
     ) -> None:
-        """`vocabulary` of the version served, None before there is one; `mine` whether this worker is to count."""
+        """`vocabulary` is that of the served version, None if there is none; `is_mine`: whether this worker counts."""
         self._store, self._keys, self._limit = store, keys, limit
         self._events = home / "events"
-        self._vocabulary, self._mine, self._clock = vocabulary, mine, clock
+        self._vocabulary, self._is_mine, self._clock = vocabulary, is_mine, clock
         self._showings: Showings | None = None
         self._read: dict[int, _Read] = {}
         """by shard how far its archive was read"""
-        self._told: Exposed | None = None
+        self._published: Exposed | None = None
 
     def run(self, stop: threading.Event) -> None:
-        """Counts and tells until the stop event."""
+        """Counts and publishes until the stop event."""
         while not stop.wait(EVERY_S):
             try:
                 self.run_once()
             except (PymkError, OSError) as error:
-                structlog.get_logger().warning("exposure_not_told", error=str(error))
-            except Exception as error:  # the next turn must find the thread alive
-                structlog.get_logger().error("exposure_not_told", exc_info=error)
+                structlog.get_logger().warning("exposure_not_published", error=str(error))
+            except Exception as error:  # the thread must survive for the next round
+                structlog.get_logger().error("exposure_not_published", exc_info=error)
 
     def run_once(self) -> None:
-        """Counts what was archived since the last time, and tells who was shown too often, where that changed."""
+        """Counts what was archived since the last round, and publishes the table of exposed users if it changed."""
         vocabulary = self._vocabulary()
-        if vocabulary is None or not self._mine():
-            self._showings, self._told = None, None  # whoever counts next reads the day again
+        if vocabulary is None or not self._is_mine():
+            self._showings, self._published = None, None  # a worker that counts again reads the whole day
             self._read.clear()
             return
-        self._showings = Showings(vocabulary) if self._showings is None else self._showings.moved(vocabulary)
+        self._showings = Showings(vocabulary) if self._showings is None else self._showings.in_rows_of(vocabulary)
         now = self._clock()
         for shard in range(SHARDS):
             self._follow(shard, self._showings, now - HOURS * HOUR_US)
-        self._showings.forget(now)
+        self._showings.expire(now)
         exposed = Exposed.of(now, self._showings.above(self._limit))
-        if self._told is None or self._told.people != exposed.people or now - self._told.timestamp_us >= TELL_AGAIN_US:
+        if (
+            self._published is None
+            or self._published.people != exposed.people
+            or now - self._published.timestamp_us >= PUBLISH_AGAIN_US
+        ):
             self._store.set(self._keys.exposure, exposed.pack())
-            self._told = exposed
+            self._published = exposed
 
     def _follow(self, shard: int, showings: Showings, since: int) -> None:
-        """Reads on in a shard's archive, from the first segment that was written to within the day."""
+        """Reads further in a shard's archive, from the first segment that was written to within the day."""
         read = self._read.get(shard, _Read())
         for segment in sorted((self._events / f"{shard:02d}").glob("*.jsonl")):
             if segment.name < read.segment:
@@ -133,12 +137,12 @@ class ExposureWorker:
             state = segment.stat()
             if segment.name > read.segment:
                 read = _Read(segment.name, 0 if state.st_mtime_ns // 1000 >= since else state.st_size, state.st_ino)
-            elif state.st_ino != read.file:  # somebody was taken out of it; what was counted is known by its position
+            elif state.st_ino != read.file:  # a purge rewrote it; counted lines are known by their position
                 read = replace(read, done=0, file=state.st_ino)
             self._read[shard] = read = self._count(segment, read, showings, since)
 
     def _count(self, segment: Path, read: "_Read", showings: Showings, since: int) -> "_Read":
-        """Counts the whole lines of a segment that were not read yet; how far it is read then."""
+        """Counts the whole lines of a segment that were not read yet; returns how far it is read."""
         done, last = read.done, order(read.last)
         with segment.open("rb") as file:
             file.seek(done)
@@ -146,10 +150,13 @@ class ExposureWorker:
             while content := file.read(READ_BYTES):
                 *lines, rest = (rest + content).split(b"\n")
                 done += sum(map(len, lines)) + len(lines)
-                read_here = [position_and_entry(line) for line in lines if _MARK in line]
-                impressions = [one for at, one in read_here if one["kind"] == _WORD and order(at) > last]
-                said = [one for one in impressions if int(one["stamp"]) > since]
-                showings.count([str(one["other_id"]) for one in said], [int(one["stamp"]) for one in said])
+                entries = [position_and_entry(line) for line in lines if _MARK in line]
+                shown = [
+                    (str(entry["other_id"]), int(entry["stamp"]))
+                    for position, entry in entries
+                    if entry["kind"] == _WORD and order(position) > last and int(entry["stamp"]) > since
+                ]
+                showings.count([user_id for user_id, _ in shown], [timestamp_us for _, timestamp_us in shown])
                 if lines:
                     read = replace(read, done=done, last=position_and_entry(lines[-1])[0])
         return read
@@ -163,6 +170,6 @@ class _Read:
     done: int = 0
     """bytes of the segment"""
     file: int = 0
-    """which file the segment was"""
+    """inode of the segment's file"""
     last: str = STREAM_START
     """position of the last line read"""

@@ -1,4 +1,4 @@
-"""Which shards of the event log a worker works off: leases in the store, shared out evenly among the live workers."""
+"""Which shards of the event log a worker processes: leases in the store, evenly distributed among the live workers."""
 
 import time
 from collections.abc import Callable
@@ -11,14 +11,14 @@ from models.store.keys import SHARDS, Keys
 from models.store.protocol import SyncStore
 
 LEASE_S = 6.0
-"""a worker that died is followed after so long"""
+"""after so long another worker takes over the shards of one that died"""
 RENEW_S = 1.0
-"""how often leases are renewed and shared out anew"""
+"""how often leases are renewed and distributed again"""
 
 
 @dataclass
 class ShardLeases:
-    """The shards that are this worker's for now. A shard may for a moment have two workers, which is harmless."""
+    """The shards that this worker holds. A shard may have two workers for a moment, which is harmless."""
 
     store: SyncStore
     keys: Keys
@@ -26,18 +26,18 @@ class ShardLeases:
     clock: Callable[[], float] = time.time
     """epoch seconds"""
     held: list[int] = field(default_factory=list)
-    _looked: float = 0.0
+    _renewed_s: float = 0.0
 
     def shards(self) -> list[int]:
-        """The shards to work off, renewed where that is due."""
+        """The shards to process; leases are renewed if that is due."""
         now = self.clock()
-        if now - self._looked >= RENEW_S:
-            self._share(now)
-            self._looked = now
+        if now - self._renewed_s >= RENEW_S:
+            self._renew(now)
+            self._renewed_s = now
         return self.held
 
     def release(self) -> None:
-        """Lets the others have all of it."""
+        """Releases all shards."""
         values = self.store.get_many([self.keys.log_lease(shard) for shard in self.held])
         for shard, value in zip(self.held, values, strict=True):
             if _held(value)[0] == self.name:
@@ -45,7 +45,8 @@ class ShardLeases:
         self.held = []
         self.store.fields_delete(self.keys.workers, [self.name])
 
-    def _share(self, now: float) -> None:
+    def _renew(self, now: float) -> None:
+        """Renews the leases of this worker's share of the shards, and releases those beyond it."""
         until = now + LEASE_S
         self.store.fields_set(self.keys.workers, {self.name: b"%f" % until})
         workers = live_workers(self.store, self.keys, now)
@@ -53,10 +54,10 @@ class ShardLeases:
         values = self.store.get_many([self.keys.log_lease(shard) for shard in range(SHARDS)])
         own, free = [], []
         for shard, value in enumerate(values):
-            whose, ends = _held(value)
-            if whose == self.name:
+            holder, until_s = _held(value)
+            if holder == self.name:
                 own.append(shard)
-            elif ends <= now:
+            elif until_s <= now:
                 free.append(shard)
         self.held = [
             shard
@@ -74,9 +75,9 @@ def _value(name: str, until: float) -> bytes:
 
 
 def _held(value: bytes | None) -> tuple[str, float]:
-    """Whose a lease is and until when; a value that does not read back is nobody's."""
+    """The holder of a lease and when it ends; a value that does not read back has no holder."""
     try:
-        said = orjson.loads(value or b"null")
-        return str(said["by"]), float(said["until"])
+        lease = orjson.loads(value or b"null")
+        return str(lease["by"]), float(lease["until"])
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         return "", 0.0

@@ -1,4 +1,4 @@
-"""`pymk worker`: works off the event log, and makes candidates for those who wait, as they are now."""
+"""`pymk worker`: processes the event log, and generates candidates for the users in the refresh queue."""
 
 import os
 import signal
@@ -27,33 +27,33 @@ from models.store.protocol import SyncStore
 from models.version.local_versions import Versions
 from models.version.manifest import Manifest
 from models.version.tables import Tables
-from service.worker.candidate_refresh import PeopleWorker
+from service.worker.candidate_refresh import RefreshWorker
 from service.worker.erasures import ErasureWorker
 from service.worker.event_log import LogWorker
 from service.worker.exposure import ExposureWorker
 from service.worker.shard_leases import ShardLeases
 
 IDLE_S = 0.05
-"""pause when nobody waits"""
+"""pause if no user is due"""
 STORE_PAUSE_S = 1.0
 """pause after the store did not answer or a version could not be opened"""
 HEARTBEAT_S = serving_processes.TTL_S / 5
 REPORT_S = 10.0
-"""how often a worker with something to say says it"""
+"""how often a worker logs its figures, if they changed"""
 SETTLED_S = 5.0
-"""so long after a switch some worker may still have worked for the version before"""
+"""so long after a switch some worker may still work for the former version"""
 
 
 class OpenGenerator(Protocol):
-    """Opens the maker of a version directory."""
+    """Opens the candidate generator of a version directory."""
 
     def __call__(self, directory: Path) -> Generator: ...
 
 
 class Worker:
-    """Follows the pointer, works off queue and log, answers those who want a version replayed onto.
+    """Follows the pointer, processes queue and log, and replays events onto a version on request.
 
-    Whatever it does may be done twice: a worker that dies is followed by one that does the last things again.
+    Everything that it does may be done twice: after a worker dies, another one repeats its last steps.
     """
 
     def __init__(
@@ -70,25 +70,25 @@ class Worker:
         exposure_limit: int,
         contexts: Sequence[str] = CONTEXTS,
     ) -> None:
-        self._store, self._versions, self._keys, self._open_maker = store, versions, keys, open_generator
+        self._store, self._versions, self._keys, self._open_generator = store, versions, keys, open_generator
         self._process = keys.process(name)
         self._stop = stop
-        self._edition: LoadedVersion | None = None
-        self._passed_over: tuple[str, bool] | None = None
+        self._loaded: LoadedVersion | None = None
+        self._queued_for: tuple[str, bool] | None = None
         self._reported_at = 0.0
         self._log = structlog.get_logger()
         self._refresher = Refresher(store, keys, forbidden_days, contexts)
-        self.people = PeopleWorker(store, keys, self._refresher, self._follow, superseded_ttl_s)
+        self.refresh = RefreshWorker(store, keys, self._refresher, self._follow, superseded_ttl_s)
         leases = ShardLeases(store, keys, name)
         self.log = LogWorker(store, keys, Archive(versions.home), leases)
         self.exposure = ExposureWorker(
             store, keys, versions.home, exposure_limit, self._vocabulary, lambda: 0 in leases.held
         )
         self.erasures = ErasureWorker(store, keys, versions, lambda: 0 in leases.held)
-        self._said = self._figures()
+        self._logged = self._figures()
 
     def run(self) -> None:
-        """Works until the stop event; then finishes the people at hand and takes itself off the list of processes."""
+        """Works until the stop event; then finishes the users in progress and deletes the report of this process."""
         threads = [
             threading.Thread(target=self._beat, name="heartbeat", daemon=True),
             threading.Thread(target=self.log.run, args=(self._stop,), name="log", daemon=True),
@@ -101,7 +101,7 @@ class Worker:
             while not self._stop.is_set():
                 try:
                     busy = self.run_once(time.time())
-                except PymkError as error:  # the store is away, or a version cannot be opened: both may pass
+                except PymkError as error:  # the store does not answer, or a version cannot be opened: both may pass
                     self._log.warning("worker_waits", error=str(error))
                     self._stop.wait(STORE_PAUSE_S)
                     continue
@@ -116,37 +116,37 @@ class Worker:
             self._log.info("worker_stopped", **self._figures())
 
     def run_once(self, now_s: float) -> bool:
-        """Follows the pointer and works off what is due; whether anything was."""
-        replayed = self._replay_wanted()
-        busy = self.people.run_once(now_s)
-        self._say(now_s)
+        """Follows the pointer and processes what is due; returns whether anything was."""
+        replayed = self._replay_on_request()
+        busy = self.refresh.run_once(now_s)
+        self._log_figures(now_s)
         return busy or replayed
 
     def _follow(self) -> LoadedVersion | None:
-        """The active version, opened where it changed; None while there is none."""
+        """The active version, opened if it changed; None while there is none."""
         pointer = read_pointer(self._store, keys=self._keys)
         if pointer is None:
             return None
-        if self._edition is None or self._edition.version != pointer.version:
-            self._edition = self._opened(pointer.version)
+        if self._loaded is None or self._loaded.version != pointer.version:
+            self._loaded = self._open(pointer.version)
             self._report()
             self._log.info("version_followed", version=pointer.version)
-        self._queue_unreplayed(pointer, self._edition.manifest)
-        return self._edition
+        self._queue_after_switch(pointer, self._loaded.manifest)
+        return self._loaded
 
     def _vocabulary(self) -> Vocabulary | None:
-        return None if self._edition is None else self._edition.tables.vocabulary
+        return None if self._loaded is None else self._loaded.tables.vocabulary
 
-    def _opened(self, version: str) -> LoadedVersion:
+    def _open(self, version: str) -> LoadedVersion:
         directory = pull_tables(self._store, version, self._versions, keys=self._keys)
         tables = Tables.open(directory / "tables")
-        return LoadedVersion(Manifest.read(directory), tables, self._open_maker(directory))
+        return LoadedVersion(Manifest.read(directory), tables, self._open_generator(directory))
 
-    def _queue_unreplayed(self, pointer: ActivePointer, manifest: Manifest) -> None:
-        """Queues whom the switch passed over: at once, and again when no worker is left behind it."""
+    def _queue_after_switch(self, pointer: ActivePointer, manifest: Manifest) -> None:
+        """Queues the users whom the replay of a switch skipped: at once, and again after every worker has followed."""
         activation = pointer.activated_at.isoformat()
         settled = time.time() - pointer.activated_at.timestamp() > SETTLED_S
-        if self._passed_over in ((activation, settled), (activation, True)):
+        if self._queued_for in ((activation, settled), (activation, True)):
             return
         key = self._keys.followed(pointer.version)
         if self._store.get(key) != activation.encode():
@@ -154,51 +154,51 @@ class Worker:
             self._log.info("switch_followed", version=pointer.version, queued=queued)
             if settled:
                 self._store.set(key, activation.encode())
-        self._passed_over = (activation, settled)
+        self._queued_for = (activation, settled)
 
-    def _replay_wanted(self) -> bool:
-        """Replays onto the version that somebody asks for; whether anybody did."""
+    def _replay_on_request(self) -> bool:
+        """Replays onto the version that was requested; returns whether one was."""
         content = self._store.get(self._keys.replay)
         wanted = ReplayRequest.decode(content)
         if wanted is None or not self._store.compare_and_set(self._keys.replay, content, b""):
             return False
-        loaded = self._edition
+        loaded = self._loaded
         if loaded is None or loaded.version != wanted.version:
-            loaded = self._opened(wanted.version)
+            loaded = self._open(wanted.version)
         replay(self._refresher, loaded)
         return True
 
     def _figures(self) -> dict[str, float | int | None]:
-        tally = self.people.tally
+        counters = self.refresh.counters
         return {
             "entries": self.log.entries.total(),
-            "made": tally.made,
-            "newcomers": tally.newcomers,
-            "unknown": tally.unknown,
-            "failed": tally.failed,
-            "given_up": tally.given_up,
-            "latency_p50_s": tally.latency(0.5),
-            "latency_p99_s": tally.latency(0.99),
+            "made": counters.blocks,
+            "newcomers": counters.newcomers,
+            "unknown": counters.unknown,
+            "failed": counters.failed,
+            "given_up": counters.dropped,
+            "latency_p50_s": counters.latency(0.5),
+            "latency_p99_s": counters.latency(0.99),
         }
 
-    def _say(self, now_s: float) -> None:
-        """One line of figures now and then: what was done, what waits, how late it was."""
+    def _log_figures(self, now_s: float) -> None:
+        """Logs from time to time what was done, what waits, and the latency."""
         if now_s - self._reported_at < REPORT_S:
             return
         waiting, log_length = self._store.queue_length(self._keys.refresh), self.log.waiting()
         figures = self._figures()
-        if waiting or log_length or figures != self._said:
+        if waiting or log_length or figures != self._logged:
             self._log.info("worker_works", queue=waiting, log=log_length, **figures)
-        self._reported_at, self._said = now_s, figures
+        self._reported_at, self._logged = now_s, figures
 
     def _report(self) -> None:
-        version = self._edition.version if self._edition is not None else ""
+        version = self._loaded.version if self._loaded is not None else ""
         self._store.set(self._process, version.encode(), serving_processes.TTL_S)
 
     def _beat(self) -> None:
-        """Reports that the worker lives, also while it makes a block."""
+        """Reports that the worker is alive, also while it generates candidates."""
         while not self._stop.is_set():
-            with suppress(StoreError):  # the main loop says so
+            with suppress(StoreError):  # the main loop logs it
                 self._report()
             self._stop.wait(HEARTBEAT_S)
 

@@ -135,7 +135,7 @@ async def test_a_stale_list_leaves_out_whom_the_active_version_forbids(place: An
     flags = tables.flags.copy()
     flags[3], flags[6] = 3, 6  # dan hides his connections, gus is undiscoverable
     object.__setattr__(tables, "flags", flags)
-    place.parts.versions.active.ranking.now.flags = flags
+    place.parts.versions.active.ranking.user_flags.flags = flags
     body = await place.recommended("cid")
     assert (body["served"], ids(body)) == ("stale", ["fay", "eva"])
     assert body["recommendations"][1]["reasons"] == []

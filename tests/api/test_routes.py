@@ -169,7 +169,7 @@ async def test_a_fault_of_the_service_is_a_500_without_its_words(place: Any) -> 
     assert answer.status_code == 500
     assert answer.headers["content-type"] == "application/problem+json"
     assert "NoneType" not in answer.text
-    place.parts.versions.active.ranking.now.flags = None
+    place.parts.versions.active.ranking.user_flags.flags = None
     answer = await place.client.get("/pymk/recommendations?user_id=ann")
     assert answer.status_code == 500
     assert "NoneType" not in answer.text

@@ -86,11 +86,17 @@ def reference(
     return block.rows[chosen].tolist(), 1 / (1 + np.exp(-odds)), apart
 
 
+def fail(reason: str, error: Exception) -> None:
+    raise error
+
+
 def served(world: Any, ranking: Ranking, block: Block) -> tuple[list[str], list[float]]:
     """Ids and scores of the list as it is answered."""
     version: Any = SimpleNamespace(version="v", ranking=ranking, tables=world.tables)
     viewer = Viewer(world.tables.vocabulary.user_id(block.viewer), block.viewer)
-    answer, _ = responses.ranked(Query(viewer.user_id, PLACES, "web"), version, viewer, block, Trace())
+    query = Query(viewer.user_id, PLACES, "web")
+    answer = responses.from_block(query, version, viewer, block, Trace(), fail, cacheable=True)
+    assert answer is not None
     shown = json.loads(b"[%b]" % answer.entries)
     return [one["user_id"] for one in shown], [one["score"] for one in shown]
 

@@ -28,9 +28,10 @@ TOLERANCE = 2e-4
 """of a logit: the order of the sums differs"""
 
 
-def placed(ranking: Ranking, block: Block, viewer: Viewer) -> RankedList:
+def reranked(ranking: Ranking, block: Block, viewer: Viewer) -> RankedList:
     """The 20 of a block, after all rules."""
-    listed = ranking.placed(ranking.ranked(block, "web", viewer, Trace()), "web", 20, viewer, Trace())
+    passing, _ = ranking.filter(ranking.score(block, "web", viewer, Trace()), viewer, Trace())
+    listed = ranking.rerank(passing, "web", 20, viewer, Trace())
     assert listed is not None
     return listed
 
@@ -83,11 +84,11 @@ def test_block(benchmark: Any, world: Any) -> None:
 def test_json(benchmark: Any, world: Any) -> None:
     ranking = Ranking(world.tables, world.ranker, RerankSettings(Diversity("company", 5)))
     viewers = [Viewer("", block.viewer) for block in world.blocks]
-    lists = [placed(ranking, block, viewer) for block, viewer in zip(world.blocks, viewers, strict=True)]
+    lists = [reranked(ranking, block, viewer) for block, viewer in zip(world.blocks, viewers, strict=True)]
     turn = cycle(zip(lists, viewers, strict=True))
 
     def encoded(listed: RankedList, viewer: Viewer) -> bytes:
-        return ranking.encoded(listed, viewer, ranking.friends(viewer)).text
+        return ranking.encode(listed, viewer, ranking.friends(viewer)).text
 
     benchmark(lambda: encoded(*next(turn)))
     vocabulary = world.tables.vocabulary
@@ -115,6 +116,6 @@ def test_from_block_to_json(benchmark: Any, world: Any) -> None:
     def ranked() -> bytes:
         block = Block.unpack(next(records))
         viewer = Viewer("", block.viewer)
-        return ranking.encoded(placed(ranking, block, viewer), viewer, ranking.friends(viewer)).text
+        return ranking.encode(reranked(ranking, block, viewer), viewer, ranking.friends(viewer)).text
 
     assert len(json.loads(b"[%b]" % benchmark(ranked))) == 20

@@ -21,13 +21,13 @@ from models.live_state.edges import Direction
 from models.ranker.ranker import Ranker, ViewerInputs
 from models.version.tables import Tables
 from service.recommend import responses
-from service.ranking.viewer_state import resolved
+from service.ranking.viewer_state import from_record
 from service.recommend.query import Query
 from service.ranking.cached_list import CachedList
 from service.ranking.pipeline import Ranking
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
-from service.state.warmup import rehearse
+from service.state.warmup import warm_up
 from service.ranking.rerank import Diversity, Fatigue, RerankSettings
 
 directory = Path(sys.argv[1])
@@ -39,7 +39,7 @@ def compiled():
     found = [one for one in gc.get_objects() if isinstance(one, Dispatcher) and one.signatures]
     return {one.py_func.__module__ + "." + one.py_func.__name__: len(one.signatures) for one in found}
 
-rehearse(ranking)
+warm_up(ranking)
 before = compiled()
 assert any(name.startswith("service.ranking.kernels") for name in before)
 
@@ -47,13 +47,14 @@ def every_way(viewer, record):
     for limit in (1, 20, 100):
         for excluded in ((), (tables.vocabulary.user_id(5),)):
             query = Query(viewer.user_id, limit, "web", excluded)
-            responses.ranked(query, version, viewer, Block.unpack(record), Trace(), kept=False)
-            _, made = responses.ranked(query, version, viewer, Block.unpack(record), Trace())
-            responses.cold(query, version, viewer, Trace())
+            block = Block.unpack(record)
+            responses.from_block(query, version, viewer, block, Trace(), None)
+            made = responses.from_block(query, version, viewer, block, Trace(), None, cacheable=True).cacheable
+            responses.from_cold_start(query, version, viewer, Trace())
             if viewer.row is not None:
-                kept = CachedList.unpack(made.pack(50), viewer.row)
-                responses.kept(query, version, viewer, kept, Trace())
-                responses.stale(query, version, viewer, version, viewer, Block.unpack(record), Trace())
+                cached = CachedList.unpack(made.pack(50), viewer.row)
+                responses.from_cache(query, version, viewer, cached, Trace())
+                responses.from_previous_version(query, version, viewer, version, viewer, block, Trace(), None)
 
 blocks = Blocks.open(directory / "blocks", tables.n)
 row = int(blocks.rows()[0])
@@ -65,7 +66,7 @@ for turn in range(2):
     for at, kind in enumerate((EventKind.DISMISS, EventKind.CONNECT, EventKind.BLOCK, EventKind.INVITE)):
         live.apply(candidates[at], Direction.OUT, kind, at + 1)
     live.show(candidates[4], 10)
-    view = resolved(LiveRecord.unpack(live.pack()), tables, row, cut=0, refused_after=0)
+    view = from_record(LiveRecord.unpack(live.pack()), tables, row, cut=0, refused_after=0)
     assert len(view.others) and len(view.shown)
     every_way(Viewer(user_id, row, view), block)
     codes = ProfileCodes(tables.categorical_codes[row], tables.multi_codes[:2])
@@ -76,7 +77,7 @@ for turn in range(2):
     every_way(Viewer("stranger", None), block)
     hidden = HiddenSet()
     hidden.take([("1-1", FlagChange(candidates[5], 20, {Flag.DISCOVERABLE: False}).encode(1))])
-    ranking.now.hide(hidden, [candidates[5]], 0)
+    ranking.user_flags.hide(hidden, [candidates[5]], 0)
 print({name: count for name, count in compiled().items() if before.get(name) != count})
 """
 

@@ -39,7 +39,8 @@ def expected(world: Any) -> dict[str, list[str]]:
     lists = {}
     for block in world.blocks:
         viewer = Viewer("", block.viewer)
-        listed = ranking.placed(ranking.ranked(block, "web", viewer, Trace()), "web", 20, viewer, Trace())
+        passing, _ = ranking.filter(ranking.score(block, "web", viewer, Trace()), viewer, Trace())
+        listed = ranking.rerank(passing, "web", 20, viewer, Trace())
         assert listed is not None
         rows = listed.rows.tolist()
         lists[vocabulary.user_id(block.viewer)] = [vocabulary.user_id(row) for row in rows]

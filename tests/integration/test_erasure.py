@@ -125,7 +125,7 @@ async def serving(home: Path, store: MemoryStore) -> AsyncIterator[tuple[httpx2.
         app.router.lifespan_context(app),
         httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://service") as client,
     ):
-        yield client, app.state.parts
+        yield client, app.state.container
 
 
 class ErasureHarness:
@@ -180,7 +180,7 @@ class ErasureHarness:
             for user_id in parts.versions.active.tables.vocabulary.user_ids():
                 answer = await client.get("/pymk/recommendations", params={"user_id": user_id, "limit": 100})
                 found[user_id] = answer.json()
-            await parts.behind.flush()
+            await parts.cache_writer.flush()
             return found
 
         return dict(self.http(ask))

@@ -46,7 +46,7 @@ def night(data: Path, home: Path, **options: Any) -> MemoryStore:
 def answers(home: Path, store: MemoryStore) -> dict[str, dict[str, Any]]:
     """What everybody is shown."""
     recommender = BatchRecommender(store, Versions(home), KEYS, Ranker.open, RerankSettings(Diversity("company", 5)))
-    listed = map(json.loads, recommender.answers(recommender.everybody, "web", 100))
+    listed = map(json.loads, recommender.answers(recommender.active_users, "web", 100))
     return {answer["user_id"]: answer for answer in listed}
 
 

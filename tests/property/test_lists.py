@@ -14,7 +14,7 @@ from models.version.candidate_block import Block, quantise
 from models.version.manifest import Manifest
 from models.version.tables import Tables
 from service.ranking.cached_list import CachedList
-from service.ranking.pipeline import KEPT, Ranking
+from service.ranking.pipeline import CACHED, Ranking
 from service.ranking.rerank import Diversity, RerankSettings
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
@@ -34,6 +34,10 @@ class FirstFeature:
         return block.values()[0].clip(0, 1)
 
 
+def fail(reason: str, error: Exception) -> None:
+    raise error
+
+
 @dataclass(frozen=True)
 class ListCase:
     """A version, a viewer of it and the viewer's block."""
@@ -47,13 +51,15 @@ class ListCase:
         return Viewer(self.viewer, self.block.viewer)
 
     def fresh(self, **query: Any) -> tuple[Answer, CachedList]:
-        answer, made = responses.ranked(Query(**self.asked(query)), self.version, self.person, self.block, Trace())
-        assert made is not None
-        return answer, made
+        asked = Query(**self.asked(query))
+        answer = responses.from_block(asked, self.version, self.person, self.block, Trace(), fail, cacheable=True)
+        assert answer is not None
+        assert answer.cacheable is not None
+        return answer, answer.cacheable
 
     def kept(self, made: CachedList, **query: Any) -> Answer | None:
-        again = CachedList.unpack(made.pack(KEPT), self.block.viewer)
-        return responses.kept(Query(**self.asked(query)), self.version, self.person, again, Trace())
+        again = CachedList.unpack(made.pack(CACHED), self.block.viewer)
+        return responses.from_cache(Query(**self.asked(query)), self.version, self.person, again, Trace())
 
     def asked(self, query: dict[str, Any]) -> dict[str, Any]:
         return {"user_id": self.viewer, "limit": 20, "context": "web", **query}
@@ -144,11 +150,11 @@ def test_a_kept_list_answers_what_a_fresh_one_does(make_tables: MakeTables, data
     _, listed = case.fresh(limit=data.draw(st.integers(1, 100)))
     people = case.version.tables.vocabulary.user_ids()
     excluded = tuple(data.draw(st.lists(st.sampled_from(people), max_size=100, unique=True)))
-    limit = data.draw(st.integers(1, min(100, KEPT - len(excluded))))
+    limit = data.draw(st.integers(1, min(100, CACHED - len(excluded))))
     fresh, _ = case.fresh(limit=limit, excluded=excluded)
     kept = case.kept(listed, limit=limit, excluded=excluded)
     assert kept is None or kept.entries == fresh.entries
-    assert kept is not None or len(listed.listed) > KEPT, "nobody is missing from a whole list"
+    assert kept is not None or len(listed.listed) > CACHED, "nobody is missing from a whole list"
 
 
 @given(st.data())
@@ -182,7 +188,7 @@ def test_cold_lists_keep_the_promises_too(make_tables: MakeTables, data: st.Data
     tables = case.version.tables
     row = data.draw(st.sampled_from([None, case.block.viewer]))
     query = Query(case.viewer if row is not None else "nobody at all", data.draw(st.integers(1, 100)), "web")
-    people = shown(responses.cold(query, case.version, Viewer(query.user_id, row), Trace()))
+    people = shown(responses.from_cold_start(query, case.version, Viewer(query.user_id, row), Trace()))
     ids = [person["user_id"] for person in people]
     rows = tables.vocabulary.rows(ids)
     assert len(set(ids)) == len(ids) <= query.limit

@@ -28,7 +28,7 @@ from models.system.clock import now_us
 from models.version.candidate_block import Block
 from models.version.local_versions import Versions
 from service.app import create_app
-from service.container import Parts, Stores
+from service.container import Container, Stores
 from tests.support.stores import DisconnectableStore
 from tests.support.versions import MakeVersion
 
@@ -60,7 +60,7 @@ class ApiHarness:
 
     app: FastAPI
     client: httpx2.AsyncClient
-    parts: Parts
+    parts: Container
     store: MemoryStore
     requests: DisconnectableStore
     home: Path
@@ -102,7 +102,7 @@ class ApiHarness:
         headers = {"Cache-Control": "no-cache"} if fresh else {}
         answer = await self.client.get("/pymk/recommendations", params={"user_id": user_id, **query}, headers=headers)
         assert answer.status_code == 200, answer.text
-        await self.parts.behind.flush()
+        await self.parts.cache_writer.flush()
         body: dict[str, Any] = answer.json()
         return body
 
@@ -128,4 +128,4 @@ async def open_service(
         await closing.enter_async_context(app.router.lifespan_context(app))
         client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://service")
         await closing.enter_async_context(client)
-        yield ApiHarness(app, client, app.state.parts, store, requests, home, make_version)
+        yield ApiHarness(app, client, app.state.container, store, requests, home, make_version)

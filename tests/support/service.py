@@ -31,7 +31,7 @@ from models.version.local_versions import Versions
 from offline.night.model_bundle import ModelBundle
 from offline.snapshot.live_events import read_live_events
 from service.app import create_app
-from service.container import Parts, Stores
+from service.container import Container, Stores
 from service.worker.worker import OpenGenerator, Worker
 from tests.support.nights import FORBIDDEN_DAYS, make_untrained_night
 from tests.support.stores import FailingCommits, KillableStore, Killed
@@ -53,7 +53,7 @@ class ServiceHarness:
     store: SyncStore
     failing: FailingCommits
     client: httpx2.AsyncClient
-    parts: Parts
+    parts: Container
     generators: OpenGenerator
     """shared by one worker and the next: both open the same files"""
     worker: Worker
@@ -75,7 +75,7 @@ class ServiceHarness:
 
     def flush(self) -> None:
         """Has the lists written that wait to be cached."""
-        self.runner.run(self.parts.behind.flush())
+        self.runner.run(self.parts.cache_writer.flush())
 
     def follow(self) -> None:
         """Has the service read the pointer to the active version."""
@@ -191,7 +191,7 @@ class ServiceFactory:
         await closing.enter_async_context(app.router.lifespan_context(app))
         client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://service")
         await closing.enter_async_context(client)
-        killable, parts = KillableStore(store), app.state.parts
+        killable, parts = KillableStore(store), app.state.container
         generators = cache(open_generator)
         worker = worker_of(settings, killable, generators)
         return ServiceHarness(

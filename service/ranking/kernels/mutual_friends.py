@@ -1,4 +1,4 @@
-"""Friends who may be named, and who of them is mutual."""
+"""Friends who may be named, and which of them are mutual."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +11,12 @@ def nameable(
     friends: NDArray[np.int32],
     forbidden: NDArray[np.int32],
     flags: NDArray[np.uint8],
-    wanted: int,
+    required: int,
     named: NDArray[np.int32],
 ) -> int:
-    """Writes into `named` those of `friends` who have all `wanted` bits in `flags` (n,) and are not `forbidden`.
+    """Writes into `named` those of `friends` who have all `required` bits in `flags` (n,) and are not `forbidden`.
 
-    Both rise, and so do those named; returns how many they are.
+    All three ascend; returns how many are named.
     """
     count, barred = 0, 0
     for friend in friends:
@@ -24,7 +24,7 @@ def nameable(
             barred += 1
         if barred < len(forbidden) and forbidden[barred] == friend:
             continue
-        if flags[friend] & wanted == wanted:
+        if flags[friend] & required == required:
             named[count] = friend
             count += 1
     return count
@@ -42,15 +42,15 @@ def mutual_friends(
 ) -> int:
     """Counts into `counts` (k,) how many of `friends` each person `shown` (k,) is connected with.
 
-    Writes into `examples` (k x e,) the rows of those to name, person after person, of each up to e, those with the
-    fewest connections first and by row where they have as many; returns how many in all. `marks` (n,) is scratch, all
-    False before and after.
+    Writes into `examples` (k x e,) the rows to name, person after person, up to e for each: those with the fewest
+    connections first, equals by row. Returns how many in all. `marks` (n,) is scratch, all False before and after.
     """
     most = len(examples) // max(len(shown), 1)
     degrees = np.empty(most, dtype=np.int64)
     first = 0
     for friend in friends:
         marks[friend] = True
+    # by person: the count, and the examples by insertion sort
     for person in range(len(shown)):
         row, count, held = np.int64(shown[person]), 0, 0
         for edge in range(indptr[row], indptr[row + 1]):
@@ -65,9 +65,9 @@ def mutual_friends(
             if at == most:
                 continue
             held = min(held + 1, most)
-            for behind in range(held - 1, at, -1):
-                degrees[behind] = degrees[behind - 1]
-                examples[first + behind] = examples[first + behind - 1]
+            for slot in range(held - 1, at, -1):
+                degrees[slot] = degrees[slot - 1]
+                examples[first + slot] = examples[first + slot - 1]
             degrees[at] = degree
             examples[first + at] = friend
         counts[person] = count

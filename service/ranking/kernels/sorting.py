@@ -1,4 +1,4 @@
-"""Whose score is best."""
+"""Sorting candidates by score."""
 
 from typing import TypeVar
 
@@ -29,33 +29,8 @@ _mixed = compiled()(mixed)
 
 
 @compiled()
-def passing(
-    verdicts: NDArray[np.uint16], passed_over: int, places: NDArray[np.int32], dropped: NDArray[np.int64]
-) -> tuple[int, int]:
-    """Writes into `places` (m,) those of the candidates whom no rule but `passed_over` forbids, in their order.
-
-    `verdicts` (m,) are the rules that forbid each; `dropped` (b,) counts, by bit, how many a rule forbids first of all.
-    Returns how many places are written, and how many of those are passed over.
-    """
-    kept, over = 0, 0
-    for place in range(len(verdicts)):
-        verdict = np.int64(verdicts[place])
-        if verdict:
-            first = 0
-            while not verdict >> first & 1:
-                first += 1
-            dropped[first] += 1
-            if verdict & ~passed_over:
-                continue
-            over += 1
-        places[kept] = place
-        kept += 1
-    return kept, over
-
-
-@compiled()
 def best_first(scores: NDArray[np.float32], places: NDArray[np.int32]) -> bool:
-    """Sorts `places` (k,) of the `scores` (m,), 0 or more, by falling score; whether two of them score the same.
+    """Sorts `places` (k,) of the `scores` (m,), 0 or more, by falling score; returns whether two score the same.
 
     Equals keep their order. A radix sort from the last digit (Hollerith 1887).
     """
@@ -66,7 +41,7 @@ def best_first(scores: NDArray[np.float32], places: NDArray[np.int32]) -> bool:
         key = keys[places[at]]
         for digit in range(_DIGITS):
             counts[digit, (key >> np.uint32(_BITS * digit)) & np.uint32(_VALUES - 1)] += 1
-    one, two = places, np.empty(k, dtype=np.int32)
+    source, target = places, np.empty(k, dtype=np.int32)
     for digit in range(_DIGITS):
         before = 0
         for value in range(_VALUES):
@@ -74,11 +49,11 @@ def best_first(scores: NDArray[np.float32], places: NDArray[np.int32]) -> bool:
             counts[digit, value] = before
             before += count
         for at in range(k):
-            place = one[at]
+            place = source[at]
             value = (keys[place] >> np.uint32(_BITS * digit)) & np.uint32(_VALUES - 1)
-            two[counts[digit, value]] = place
+            target[counts[digit, value]] = place
             counts[digit, value] += 1
-        one, two = two, one
+        source, target = target, source
     tied = False
     for at in range(1, k):
         tied |= scores[places[at]] == scores[places[at - 1]]
@@ -86,7 +61,7 @@ def best_first(scores: NDArray[np.float32], places: NDArray[np.int32]) -> bool:
 
 
 @compiled()
-def settle(
+def order_ties(
     scores: NDArray[np.float32],
     places: NDArray[np.int32],
     rows: NDArray[np.uint32],
@@ -95,8 +70,8 @@ def settle(
 ) -> None:
     """Puts those of the sorted `places` (k,) who score the same into the viewer's own order.
 
-    That of a hash of the viewer's id hash `own` and each candidate's, `hashes` (n,) by row, of which `rows` (m,) are
-    the candidates'.
+    The order is that of a hash of two id hashes: `own`, the viewer's, and the candidate's, from `hashes` (n,) by row;
+    `rows` (m,) are the candidates.
     """
     keys = np.empty(len(places), dtype=np.uint64)
     first = 0
@@ -105,7 +80,7 @@ def settle(
         if scores[place] != scores[places[first]]:
             first = at
         key = _mixed(np.uint64(own) << np.uint64(32) | np.uint64(hashes[np.int64(rows[place])]))
-        slot = at  # by insertion: seldom more than a few are equal
+        slot = at  # insertion sort: seldom more than a few are equal
         while slot > first and keys[slot - 1] > key:
             keys[slot], places[slot] = keys[slot - 1], places[slot - 1]
             slot -= 1

@@ -18,7 +18,7 @@ def test_after_a_connect_both_see_the_others_friends(harness: WorkerHarness) -> 
     assert harness.by_friends(harness.block("a0")) >= set(CLIQUES["c"]) - {"c0"}
     assert harness.by_friends(harness.block("c0")) >= set(CLIQUES["a"]) - {"a0"}
     assert "c0" not in harness.block("a0")
-    assert harness.worker.people.tally.latency(0.99) is not None
+    assert harness.worker.refresh.counters.latency(0.99) is not None
 
 
 def test_after_a_disconnect_friends_of_the_former_friend_are_gone(harness: WorkerHarness) -> None:
@@ -35,7 +35,7 @@ def test_a_friend_who_had_no_friend_is_one_and_is_not_shown(harness: WorkerHarne
     harness.work()
     assert "lone" not in harness.block("c0")
     assert harness.by_friends(harness.block("lone")) >= set(CLIQUES["c"]) - {"c0"}
-    assert harness.worker.people.tally.failed == 0
+    assert harness.worker.refresh.counters.failed == 0
 
 
 def test_who_is_dismissed_no_more_comes_back_into_the_block(harness: WorkerHarness) -> None:

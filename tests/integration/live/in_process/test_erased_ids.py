@@ -25,7 +25,7 @@ def test_whoever_is_erased_stays_so_until_a_put(services: ServiceFactory) -> Non
         ]
         for following in ("as it was", "begun anew"):
             assert harness.request("POST", "/pymk/events", json=both).json() == {"accepted": 0}, following
-            harness.parts.following.state.reset()  # as in a process that was started since
+            harness.parts.live_sync.state.reset()  # as in a process that was started since
         live = harness.store.get_many([harness.keys.live("fay"), harness.keys.live_profile("fay")])
         assert live == [None, None]
         assert "fay" not in LiveRecord.unpack(harness.store.get(harness.keys.live("ann"))).edges

@@ -9,7 +9,7 @@ from service.ranking.cached_list import CachedList, CacheKey
 from service.ranking.list_json import NO_ENTRIES, Entries
 from service.ranking.ranked_list import RankedList
 
-STATE = CacheKey(epoch=3, revision=4, relation_version=2**64 - 1, soft=5, friends=6)
+KEY = CacheKey(epoch=3, revision=4, relation_version=2**64 - 1, rerank=5, reasons=6)
 GOLDEN = bytes.fromhex(
     "020103000700000003000000000000000400000000000000ffffffffffffffff05000000060000000500000001000000"
     "020100000000803f0000003f0000803e010340020005000000020100000000803f0000003e0f0000001f0000000d0000"
@@ -26,7 +26,7 @@ def kept(count: int = 2) -> CachedList:
         scores=np.array([1, 0.5, 0.25], np.float32),
         sources=np.array([1, 3, 64], np.uint8),
     )
-    return CachedList(listed, STATE, [5, 258][:count], [1, 0.125][:count], entries)
+    return CachedList(listed, KEY, [5, 258][:count], [1, 0.125][:count], entries)
 
 
 def test_golden_bytes() -> None:
@@ -40,7 +40,7 @@ def test_reads_back() -> None:
     assert again.listed.scores.tolist() == [1, 0.5, 0.25]
     assert again.listed.sources.tolist() == [1, 3, 64]
     assert (again.listed.is_whole, again.listed.lowest) == (True, None)
-    assert again.state == STATE
+    assert again.key == KEY
     assert (list(again.rows), list(again.scores)) == ([5, 258], [1, 0.125])
     assert again.entries.first(2) == b'{"n":"e","p":1},{"n":"l","p":2}'
     assert again.entries.first(1) == b'{"n":"e","p":1}'
@@ -77,11 +77,11 @@ def test_whatever_is_cut_off_or_altered_is_refused() -> None:
 
 
 def test_another_viewers_list_is_refused() -> None:
-    with pytest.raises(CorruptRecordError, match="of row 7 stands where row 8's is due"):
+    with pytest.raises(CorruptRecordError, match="row 8's ranked list is row 7's"):
         CachedList.unpack(kept().pack(150), 8)
 
 
-def test_a_list_of_somebody_unknown_is_not_kept() -> None:
+def test_the_list_of_a_viewer_without_a_row_is_not_cached() -> None:
     nobody = RankedList(None, np.zeros(0, np.uint32), np.zeros(0, np.float32), np.zeros(0, np.uint8))
-    with pytest.raises(ValueError, match="not kept"):
-        CachedList(nobody, STATE, [], [], NO_ENTRIES).pack(150)
+    with pytest.raises(ValueError, match="not cached"):
+        CachedList(nobody, KEY, [], [], NO_ENTRIES).pack(150)

@@ -1,4 +1,4 @@
-"""Hard rules: who is kept out, and what the drop is called."""
+"""Hard rules: who is dropped, and what the drop is called."""
 
 from collections.abc import Callable
 
@@ -29,9 +29,9 @@ def tables(make_tables: MakeTables) -> Tables:
     )
 
 
-def test_every_rule_that_forbids_is_in_the_verdict(tables: Tables) -> None:
-    verdicts = FilterMasks(tables).of(0, EVERYBODY, tables.flags)
-    assert [Rule(verdict) for verdict in verdicts.tolist()] == [
+def test_every_rule_that_drops_is_in_the_mask(tables: Tables) -> None:
+    masks = FilterMasks(tables).of(0, EVERYBODY, tables.flags)
+    assert [Rule(mask) for mask in masks.tolist()] == [
         Rule.SELF,
         Rule.CONNECTED | Rule.REPORTED,
         Rule.REPORTED,
@@ -47,9 +47,9 @@ def test_forbidden_is_directed(tables: Tables) -> None:
 
 
 def test_one_viewer_leaves_no_mark_on_the_next(tables: Tables) -> None:
-    verdicts = FilterMasks(tables)
-    verdicts.of(0, EVERYBODY, tables.flags)
-    assert verdicts.of(6, np.array([0, 2], np.uint32), tables.flags)[:].tolist() == [0, 0]
+    masks = FilterMasks(tables)
+    masks.of(0, EVERYBODY, tables.flags)
+    assert masks.of(6, np.array([0, 2], np.uint32), tables.flags)[:].tolist() == [0, 0]
 
 
 def test_a_viewer_without_a_row_meets_the_flags_alone(tables: Tables) -> None:
@@ -59,15 +59,15 @@ def test_a_viewer_without_a_row_meets_the_flags_alone(tables: Tables) -> None:
 def test_a_drop_counts_under_the_first_rule(tables: Tables) -> None:
     left = apply_filters(FilterMasks(tables).of(0, EVERYBODY, tables.flags))
     dropped = {"self": 1, "connected": 1, "reported": 1, "undiscoverable": 2, "inactive": 1}
-    assert (left.places.tolist(), left.dropped, left.over) == ([6], dropped, 0)
+    assert (left.places.tolist(), left.dropped, left.hidden_now) == ([6], dropped, 0)
 
 
-def test_who_is_passed_over_is_left_and_counted(tables: Tables) -> None:
+def test_people_whom_exempted_rules_drop_are_left_and_counted(tables: Tables) -> None:
     left = apply_filters(FilterMasks(tables).of(0, EVERYBODY, tables.flags), int(HIDING))
-    assert (left.places.tolist(), left.over) == ([3, 4, 5, 6], 3)
+    assert (left.places.tolist(), left.hidden_now) == ([3, 4, 5, 6], 3)
     assert left.dropped["undiscoverable"] == 2
 
 
-def test_nobody_is_dropped_where_no_rule_forbids() -> None:
+def test_no_one_is_dropped_if_no_rule_drops_them() -> None:
     left = apply_filters(np.zeros(3, np.uint16))
-    assert (left.places.tolist(), left.dropped, left.over) == ([0, 1, 2], {}, 0)
+    assert (left.places.tolist(), left.dropped, left.hidden_now) == ([0, 1, 2], {}, 0)

@@ -15,7 +15,7 @@ from models.schema import candidate_sources
 from models.schema.candidate_sources import Source
 from models.version.tables import Tables
 from service.ranking.json_encoder import JsonEncoder
-from service.ranking.kernels.json_encoder import put_score
+from service.ranking.kernels.json_encoder import write_score
 from service.ranking.reasons import attribute_text, nameable_friends
 
 MakeTables = Callable[..., Tables]
@@ -159,7 +159,7 @@ TENS = np.float32(10.0 ** -np.arange(45)).view(np.int32).tolist()
 def test_a_score_is_written_with_six_digits(bits: int) -> None:
     shown = np.array([bits], np.uint32).view(np.float32)[0]
     out = np.zeros(64, dtype=np.uint8)
-    end = put_score(out, 3, np.float64(shown))
+    end = write_score(out, 3, np.float64(shown))
     assert out[3:end].tobytes() == b"%.6g" % float(shown)
     assert not out[:3].any()
     assert not out[end:].any()
@@ -167,4 +167,4 @@ def test_a_score_is_written_with_six_digits(bits: int) -> None:
 
 def test_a_score_that_is_no_number_is_written_as_none() -> None:
     out = np.zeros(64, dtype=np.uint8)
-    assert out[: put_score(out, 0, np.float64("nan"))].tobytes() == b"0"
+    assert out[: write_score(out, 0, np.float64("nan"))].tobytes() == b"0"

@@ -51,7 +51,7 @@ def placed(
     now.expose(Exposed.of(1, changed.get("exposed", [])))  # type: ignore[arg-type]
     context, own = str(changed.get("context", "web")), changed.get("view")
     moved: dict[str, int] = changed.get("moved", {})  # type: ignore[assignment]
-    found = Reranker(tables, settings).placed(listed, context, places, own, now, moved)  # type: ignore[arg-type]
+    found = Reranker(tables, settings).rerank(listed, context, places, own, now, moved)  # type: ignore[arg-type]
     assert found is not None
     return found
 
@@ -150,7 +150,7 @@ def test_the_beginning_of_a_list_answers_what_the_whole_does_or_nothing(tables: 
     now = UserFlags(tables)
     now.expose(Exposed.of(1, [f"p{at:03}" for at in data.draw(st.sets(st.integers(0, 39), max_size=8))]))
     rules = Reranker(replace(tables, suspicion=suspects), settings)
-    wanted = rules.placed(whole, "web", places, shown, now, {})
+    wanted = rules.rerank(whole, "web", places, shown, now, {})
     assert wanted is not None
     assert wanted.scores.tolist() == sorted(wanted.scores.tolist(), reverse=True)
     if not settings.contexts["web"].least_score:
@@ -158,7 +158,7 @@ def test_the_beginning_of_a_list_answers_what_the_whole_does_or_nothing(tables: 
             "a soft rule never shortens a list"
         )
     first = replace(whole.first(kept), is_whole=kept == n)
-    found = rules.placed(first, "web", places, shown, now, {}, first.lowest)
+    found = rules.rerank(first, "web", places, shown, now, {}, first.lowest)
     if found is not None:
         assert found.rows.tolist() == wanted.rows.tolist()
         assert found.scores.tolist() == wanted.scores.tolist()

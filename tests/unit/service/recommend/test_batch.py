@@ -41,6 +41,10 @@ class FirstFeature:
         return scores
 
 
+def fail(reason: str, error: Exception) -> None:
+    raise error
+
+
 def open_scorer(directory: Path) -> FirstFeature:
     return FirstFeature()
 
@@ -79,11 +83,9 @@ def test_a_batch_answers_what_singles_answer(
         record = store.get(KEYS.block(published, row)) if row is not None else None
         query, viewer = Query(document["user_id"], 2, "web"), Viewer(document["user_id"], row)
         if record is None or row is None:
-            single = responses.cold(query, served, viewer, Trace())
+            single = responses.from_cold_start(query, served, viewer, Trace())
         else:
-            single, _ = responses.ranked(
-                query, served, viewer, responses.read_block(record, row, served.tables.n), Trace()
-            )
+            single = responses.from_block(query, served, viewer, Block.unpack(record), Trace(), fail)
         assert document["served"] == single.served
         assert document["version"] == published
         assert document["recommendations"] == orjson.loads(b"[" + single.entries + b"]")
@@ -128,7 +130,16 @@ def test_a_damaged_block_counts_as_none(store: MemoryStore, versions: Versions, 
 
 
 def test_everybody_is_everybody_active(store: MemoryStore, versions: Versions, published: str) -> None:
-    assert list(recommender(store, versions).everybody) == ["ann", "bea", "cid", "dan", "eva", "fay", "gus", "héloïse"]
+    assert list(recommender(store, versions).active_users) == [
+        "ann",
+        "bea",
+        "cid",
+        "dan",
+        "eva",
+        "fay",
+        "gus",
+        "héloïse",
+    ]
 
 
 def test_nobody_asked_is_nothing_said(store: MemoryStore, versions: Versions, published: str) -> None:
@@ -184,6 +195,6 @@ def test_lists_in_bulk_heed_what_is_live(store: MemoryStore, versions: Versions,
     append_change_blocking(store, KEYS, FlagChange("ann", now_us(), {Flag.ACTIVE: False}))
     assert shown("cid") == ("ranked", ["eva"])
     assert shown("ann") == ("empty", [])
-    assert "ann" not in set(recommender(store, versions).everybody)
+    assert "ann" not in set(recommender(store, versions).active_users)
     store.set(KEYS.exposure, Exposed.of(1, ["cid"]).pack())
     assert shown("gus")[1][-1] == "cid", "shown too often, and yet the list is not shortened"

@@ -89,7 +89,7 @@ def test_a_block_is_made_and_the_queue_left(place: Place) -> None:
     assert place.store.ttl_s(KEYS.block(version, 7)) is None
     assert place.store.queue_length(KEYS.refresh) == 0
     assert not worker.run_once(100.0)
-    assert worker.people.tally.made == 1
+    assert worker.refresh.counters.blocks == 1
 
 
 def test_who_is_not_due_waits(place: Place) -> None:
@@ -105,7 +105,7 @@ def test_an_unknown_user_is_dropped_and_counted(place: Place) -> None:
     place.store.queue_add(KEYS.refresh, [b"\xff"], 100.0)
     worker = place.worker()
     worker.run_once(100.0)
-    assert (worker.people.tally.unknown, place.store.queue_length(KEYS.refresh)) == (2, 0)
+    assert (worker.refresh.counters.unknown, place.store.queue_length(KEYS.refresh)) == (2, 0)
 
 
 def test_a_failure_leaves_the_user_for_later(place: Place) -> None:
@@ -113,7 +113,7 @@ def test_a_failure_leaves_the_user_for_later(place: Place) -> None:
     place.queue("ann")
     worker = place.worker(Broken())
     worker.run_once(100.0)
-    assert worker.people.tally.failed == 1
+    assert worker.refresh.counters.failed == 1
     assert not place.worker().run_once(100.0 + TRY_AGAIN_S - 1)
     assert place.worker().run_once(100.0 + TRY_AGAIN_S)
     assert place.store.queue_length(KEYS.refresh) == 0
@@ -125,7 +125,7 @@ def test_who_fails_and_fails_is_given_up(place: Place) -> None:
     worker = place.worker(Broken())
     for turn in range(TRIES + 3):
         worker.run_once(100.0 + turn * 1000)
-    assert (worker.people.tally.failed, worker.people.tally.given_up) == (TRIES, 1)
+    assert (worker.refresh.counters.failed, worker.refresh.counters.dropped) == (TRIES, 1)
     assert place.store.queue_length(KEYS.refresh) == 0
 
 
@@ -190,7 +190,7 @@ def test_a_stop_leaves_the_rest_of_the_queue(place: Place, monkeypatch: pytest.M
     place.queue("ann", "bea", "cid")
     worker = place.worker(Last())
     worker.run()
-    assert worker.people.tally.made == 1
+    assert worker.refresh.counters.blocks == 1
     assert place.store.queue_length(KEYS.refresh) == 2
     assert list(place.store.scan(KEYS.processes)) == [], "it takes itself off the list of processes"
 
@@ -225,4 +225,4 @@ def test_a_store_that_comes_back_is_worked_with_again(place: Place, monkeypatch:
     place.queue("ann")
     worker = place.worker(Last())
     worker.run()
-    assert worker.people.tally.made == 1
+    assert worker.refresh.counters.blocks == 1

@@ -1,0 +1,127 @@
+"""From the store's records to a viewer and the viewer's candidates. Pure: the caller reads the store."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from models.errors import CorruptRecordError
+from models.live_state.profile_changes import LiveProfile
+from models.ranker.ranker import ViewerInputs
+from models.schema.vocabulary import Row, UserId
+from models.store.keys import Keys
+from models.version.candidate_block import Block
+from models.version.new_user_record import Newcomer, ProfileCodes, codes_of
+from service.ranking.viewer import Viewer
+from service.state.live_state import LiveState
+from service.state.served_version import ServedVersion
+
+Degrade = Callable[[str, CorruptRecordError], None]
+"""counts or logs a record that is done without: what kind of fault, and the error"""
+
+
+class Loaded(NamedTuple):
+    """A viewer in one version, as far as the records read so far say."""
+
+    viewer: Viewer
+    block: Block | None
+    """None: there is none, or none that can be read"""
+    missing: tuple[str, ...] = ()
+    """keys of the records that `ViewerLoader.complete` needs besides; mostly none"""
+
+
+class ViewerLoader:
+    """Says which keys to read, and builds viewers of what they hold. One thread or loop at a time.
+
+    A record that does not read back is reported to `degrade`, and the viewer is built without it. The live record is
+    not optional: without it a list might show blocked people.
+    """
+
+    def __init__(self, state: LiveState, keys: Keys, degrade: Degrade) -> None:
+        self.degrade = degrade
+        self._state = state
+        self._keys = keys
+
+    def keys(self, version: ServedVersion, user_id: UserId, row: Row | None, context: str | None = None) -> list[str]:
+        """The keys of the live record and, if the version knows the viewer, of the block.
+
+        With a context, of the list cached for it instead of the block.
+        """
+        keys = self._keys
+        if row is None:
+            return [keys.live(user_id)]
+        if context is None:
+            return [keys.live(user_id), keys.block(version.version, row)]
+        return [keys.live(user_id), keys.ranked(version.version, row, context)]
+
+    def load(
+        self,
+        version: ServedVersion,
+        user_id: UserId,
+        row: Row | None,
+        live: bytes | None,
+        block: bytes | None = None,
+    ) -> Loaded:
+        """The viewer of a live record, and of a packed block if it was read.
+
+        Raises CorruptRecordError if the live record does not read back.
+        """
+        try:
+            viewer = self._state.viewer(version, user_id, row, live)
+        except CorruptRecordError as error:
+            self.degrade("corrupt_record", error)
+            raise
+        keys, view = self._keys, viewer.view
+        missing: tuple[str, ...] = ()
+        if viewer.row is None:
+            if view is not None:
+                missing = (keys.newcomer(version.version, user_id), keys.live_profile(user_id))
+            return Loaded(viewer, None, missing)
+        if view is not None and view.profile_changed_at:
+            missing = (keys.live_profile(user_id),)
+        return Loaded(viewer, self.block(version, viewer.row, block), missing)
+
+    def block(self, version: ServedVersion, row: Row, record: bytes | None) -> Block | None:
+        """The block of a record; None if there is none, it does not read back, or it is another viewer's."""
+        if record is None:
+            return None
+        try:
+            block = Block.unpack(record, version.tables.n)
+            if block.viewer != row:
+                raise CorruptRecordError(f"the record of row {row}'s block is row {block.viewer}'s")
+        except CorruptRecordError as error:
+            self.degrade("corrupt_block", error)
+            return None
+        return block
+
+    def complete(self, version: ServedVersion, loaded: Loaded, records: Sequence[bytes | None]) -> Loaded:
+        """The viewer with the current profile, from the records of the `missing` keys.
+
+        A viewer whom the version does not know gets scoring inputs and candidates too, if they were generated.
+        """
+        viewer = loaded.viewer
+        reason = "corrupt_profile" if viewer.row is not None else "corrupt_newcomer"
+        try:
+            if viewer.row is not None:
+                return Loaded(_with_changes(version, viewer, viewer.row, records[0]), loaded.block)
+            return _out_of_graph(version, viewer, *records)
+        except CorruptRecordError as error:
+            self.degrade(reason, error)
+            return Loaded(viewer, loaded.block)
+
+
+def _with_changes(version: ServedVersion, viewer: Viewer, row: Row, profile: bytes | None) -> Viewer:
+    """A viewer of the version with the profile columns changed since its cut."""
+    columns = LiveProfile.unpack(profile).since(version.manifest.cut_us)
+    if not columns:
+        return viewer
+    return replace(viewer, codes=codes_of(row, version.tables).changed(columns, version.tables))
+
+
+def _out_of_graph(version: ServedVersion, viewer: Viewer, record: bytes | None, profile: bytes | None) -> Loaded:
+    """A viewer whom the version does not know: by the newcomer record, else by the live profile alone."""
+    if record is not None:
+        newcomer = Newcomer.unpack(record, version.tables.n)
+        inputs = ViewerInputs(newcomer.statistics, newcomer.tower_inputs)
+        return Loaded(replace(viewer, codes=newcomer.codes, inputs=inputs), newcomer.block)
+    columns = LiveProfile.unpack(profile).over({}, 0)
+    return Loaded(replace(viewer, codes=ProfileCodes.of(columns, version.tables)) if columns else viewer, None)
