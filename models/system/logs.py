@@ -70,7 +70,7 @@ def _encode(line: object, **_: object) -> str:
 def user_hash(user_id: str, secret: str) -> str:
     """The name of a user in log lines: a hash of the id keyed with a secret, 16 hexadecimal digits.
 
-    It is the same while the secret is the same. Without the secret, known ids cannot be matched with it by trial.
+    It is the same while the secret is the same. Without the secret, known ids cannot be matched with it by guessing.
     BLAKE2b in keyed mode (RFC 7693); keys longer than its 64 bytes are hashed first. Raises ValueError for an empty
     secret.
     """

@@ -70,10 +70,10 @@ def _rules_of_flags() -> NDArray[np.uint16]:
 
 def _rules_of_pair() -> NDArray[np.uint16]:
     """(256,) uint16: by the relationship of viewer and candidate, the rules that drop the candidate."""
-    rules = np.zeros(256, dtype=np.uint16)
+    masks = np.zeros(256, dtype=np.uint16)
     for bit, rule in _OF_PAIR.items():
-        rules[(np.arange(256) & bit) != 0] |= np.uint16(rule)
-    return rules
+        masks[(np.arange(256) & bit) != 0] |= np.uint16(rule)
+    return masks
 
 
 RULES_OF_FLAGS = _rules_of_flags()

@@ -46,13 +46,13 @@ class BatchRecommender:
         versions: Versions,
         keys: Keys,
         open_scorer: OpenScorer,
-        rules: RerankSettings,
+        settings: RerankSettings,
         forbidden_days: int = FORBIDDEN_DAYS,
     ) -> None:
         pointer = read_pointer(store, keys=keys)
         if pointer is None:
             raise VersionError("no version is active; pymk nightly DATA publishes one")
-        opener = VersionOpener(store, versions, keys, open_scorer, rules)
+        opener = VersionOpener(store, versions, keys, open_scorer, settings)
         self._store = store
         self._keys = keys
         self._version = opener.open(pointer.version)

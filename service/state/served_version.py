@@ -46,13 +46,13 @@ class VersionOpener:
     """Opens versions from this host's disk, else from the store. Blocking: meant for a thread."""
 
     def __init__(
-        self, store: SyncStore, versions: Versions, keys: Keys, open_scorer: OpenScorer, rules: RerankSettings
+        self, store: SyncStore, versions: Versions, keys: Keys, open_scorer: OpenScorer, settings: RerankSettings
     ) -> None:
         self._store = store
         self._versions = versions
         self._keys = keys
         self._open_scorer = open_scorer
-        self._rules = rules
+        self._settings = settings
 
     def open(self, version: str) -> ServedVersion:
         """The version, warmed up: every page of its tables was read once, and every kernel ran.
@@ -63,9 +63,9 @@ class VersionOpener:
         manifest = Manifest.read(directory)
         tables = Tables.open(directory / "tables")
         _touch(tables)
-        if self._rules.suspicious.is_on and tables.suspicion is None:
+        if self._settings.suspicious.is_on and tables.suspicion is None:
             structlog.get_logger().warning("rule_without_effect", rule="suspicious", version=version)
-        ranking = Ranking(tables, self._open_scorer(directory / "model"), self._rules)
+        ranking = Ranking(tables, self._open_scorer(directory / "model"), self._settings)
         warm_up(ranking)
         return ServedVersion(version, manifest, ranking)
 

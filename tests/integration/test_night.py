@@ -23,8 +23,8 @@ from offline.encoders.config import TrainingConfig
 from offline.encoders.embed import NightEncoder
 from offline.evaluation.report import SYSTEM, Report
 from offline.night.config import NightConfig
+from offline.night.former import Retrain
 from offline.night.model_bundle import ModelBundle
-from offline.night.nightly import Retrain
 from tests.support.homes import Home
 from tests.support.nights import KEYS, NightHarness
 

@@ -22,7 +22,7 @@ ABOVE = 0.5
 def lists(harness: NightHarness, settings: Settings) -> dict[str, list[dict[str, Any]]]:
     """By person the entries that the active version suggests, best first."""
     batch = BatchRecommender(harness.store, harness.versions, KEYS, Ranker.open, RerankSettings.of(settings))
-    answers = [orjson.loads(one) for one in batch.answers(batch.everybody, "web", 10)]
+    answers = [orjson.loads(one) for one in batch.answers(batch.active_users, "web", 10)]
     return {one["user_id"]: one["recommendations"] for one in answers}
 
 

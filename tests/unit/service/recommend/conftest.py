@@ -3,31 +3,20 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from models.publishing.publish import publish
 from models.schema.event_kinds import FORBIDDEN_DAYS
 from models.store.keys import Keys
 from models.store.memory import MemoryStore
-from models.version.candidate_block import Block
 from models.version.local_versions import Versions
-from models.version.tables import Tables
 from service.ranking.rerank import Diversity, RerankSettings
 from service.recommend.viewer_loader import ViewerLoader
 from service.state.live_state import LiveState
 from service.state.served_version import ServedVersion, VersionOpener
+from tests.support.api import FirstFeature
 
 KEYS = Keys("pymk")
-
-
-class FirstFeature:
-    """Scores a candidate by its first pair feature."""
-
-    def scores(self, tables: Tables, block: Block, context: str, inputs: object = None) -> NDArray[np.float32]:
-        scores: NDArray[np.float32] = block.values()[0] / np.float32(4)
-        return scores
 
 
 @pytest.fixture
@@ -41,8 +30,8 @@ def served(memory: MemoryStore, tmp_path: Path, make_version: Callable[..., str]
     """The version, whose blocks are in the store."""
     versions, version = Versions(tmp_path), make_version()
     publish(versions.path(version), memory, versions, keys=KEYS)
-    rules = RerankSettings(Diversity("company", 5))
-    return VersionOpener(memory, versions, KEYS, lambda _: FirstFeature(), rules).open(version)
+    settings = RerankSettings(Diversity("company", 5))
+    return VersionOpener(memory, versions, KEYS, lambda _: FirstFeature(), settings).open(version)
 
 
 @pytest.fixture

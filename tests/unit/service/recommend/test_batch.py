@@ -30,15 +30,10 @@ from service.recommend import responses
 from service.recommend.batch import BatchRecommender, read_user_ids
 from service.recommend.query import Query
 from service.state.served_version import VersionOpener
+from tests.support.api import FirstFeature
 
 KEYS = Keys("pymk")
 RULES = RerankSettings(Diversity("company", 5))
-
-
-class FirstFeature:
-    def scores(self, tables: Tables, block: Block, context: str) -> NDArray[np.float32]:
-        scores: NDArray[np.float32] = block.values()[0] / np.float32(4)
-        return scores
 
 
 def fail(reason: str, error: Exception) -> None:

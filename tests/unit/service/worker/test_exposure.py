@@ -19,7 +19,7 @@ NOW = 1_790_000_000_000_000
 PEOPLE = Vocabulary.from_ids(["ann", "bea", "cid"])
 
 
-class Place:
+class WorkerBench:
     """A home with an archive, and a worker that tells of whoever was shown more than twice."""
 
     def __init__(self, home: Path) -> None:
@@ -47,11 +47,11 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def place(tmp_path: Path) -> WorkerBench:
+    return WorkerBench(tmp_path)
 
 
-def test_who_is_shown_more_often_than_the_limit_is_told(place: Place) -> None:
+def test_who_is_shown_more_often_than_the_limit_is_told(place: WorkerBench) -> None:
     place.shown("ann", "ann", "bea", viewer="x")
     assert place.told() == set()
     place.shown("ann", viewer="y")
@@ -61,26 +61,26 @@ def test_who_is_shown_more_often_than_the_limit_is_told(place: Place) -> None:
     assert place.told() == {"ann"}
 
 
-def test_only_impressions_count(place: Place) -> None:
+def test_only_impressions_count(place: WorkerBench) -> None:
     place.shown("ann", "ann", "ann", kind=EventKind.CLICK)
     assert place.told() == set()
 
 
-def test_a_worker_that_begins_reads_the_day_again(place: Place) -> None:
+def test_a_worker_that_begins_reads_the_day_again(place: WorkerBench) -> None:
     for _ in range(3):
         place.shown("ann")  # a segment each
     place.worker = place.another()
     assert place.told() == {"ann"}
 
 
-def test_after_a_day_it_is_forgotten(place: Place) -> None:
+def test_after_a_day_it_is_forgotten(place: WorkerBench) -> None:
     place.shown("ann", "ann", "ann")
     assert place.told() == {"ann"}
     place.now += 25 * HOUR_US
     assert place.told() == set()
 
 
-def test_who_was_taken_out_of_the_archive_moves_nothing(place: Place) -> None:
+def test_who_was_taken_out_of_the_archive_moves_nothing(place: WorkerBench) -> None:
     place.shown("bea", "ann", "ann")
     assert place.told() == set()
     Archive(place.home).rewrite({"bea": NOW})
@@ -90,7 +90,9 @@ def test_who_was_taken_out_of_the_archive_moves_nothing(place: Place) -> None:
     assert place.told() == {"ann"}
 
 
-def test_another_version_knows_the_same_people_by_other_rows(place: Place, make_tables: Callable[..., object]) -> None:
+def test_another_version_knows_the_same_people_by_other_rows(
+    place: WorkerBench, make_tables: Callable[..., object]
+) -> None:
     place.shown("bea", "bea", "cid")
     place.worker.run_once()
     place.vocabulary = Vocabulary.from_ids(["aaa", "bea", "cid", "dan"])
@@ -98,7 +100,7 @@ def test_another_version_knows_the_same_people_by_other_rows(place: Place, make_
     assert place.told() == {"bea"}
 
 
-def test_one_worker_counts_at_a_time(place: Place) -> None:
+def test_one_worker_counts_at_a_time(place: WorkerBench) -> None:
     place.mine = False
     place.shown("ann", "ann", "ann")
     assert place.told() == set()
@@ -106,7 +108,7 @@ def test_one_worker_counts_at_a_time(place: Place) -> None:
     assert place.told() == {"ann"}
 
 
-def test_a_profile_that_reads_like_an_impression_is_none(place: Place) -> None:
+def test_a_profile_that_reads_like_an_impression_is_none(place: WorkerBench) -> None:
     put = Entry("profile", "x", NOW, columns={"kind": "impression"})
     Archive(place.home).append(shard_of("x"), [("1-0", put.encode())])
     place.written = 1

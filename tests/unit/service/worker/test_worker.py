@@ -44,7 +44,7 @@ class Broken(Everybody):
         raise ArtefactError("the index is damaged")
 
 
-class Place:
+class WorkerBench:
     def __init__(self, home: Path, make_version: Callable[..., str]) -> None:
         self.store = MemoryStore(clock=lambda: 0.0)
         self.versions = Versions(home)
@@ -74,11 +74,11 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, make_version: Callable[..., str]) -> Place:
-    return Place(tmp_path, make_version)
+def place(tmp_path: Path, make_version: Callable[..., str]) -> WorkerBench:
+    return WorkerBench(tmp_path, make_version)
 
 
-def test_a_block_is_made_and_the_queue_left(place: Place) -> None:
+def test_a_block_is_made_and_the_queue_left(place: WorkerBench) -> None:
     version = place.publish()
     place.queue("héloïse")
     worker = place.worker()
@@ -92,14 +92,14 @@ def test_a_block_is_made_and_the_queue_left(place: Place) -> None:
     assert worker.refresh.counters.blocks == 1
 
 
-def test_who_is_not_due_waits(place: Place) -> None:
+def test_who_is_not_due_waits(place: WorkerBench) -> None:
     place.publish()
     place.queue("ann")
     assert not place.worker().run_once(99.0)
     assert place.store.queue_length(KEYS.refresh) == 1
 
 
-def test_an_unknown_user_is_dropped_and_counted(place: Place) -> None:
+def test_an_unknown_user_is_dropped_and_counted(place: WorkerBench) -> None:
     place.publish()
     place.queue("nobody")
     place.store.queue_add(KEYS.refresh, [b"\xff"], 100.0)
@@ -108,7 +108,7 @@ def test_an_unknown_user_is_dropped_and_counted(place: Place) -> None:
     assert (worker.refresh.counters.unknown, place.store.queue_length(KEYS.refresh)) == (2, 0)
 
 
-def test_a_failure_leaves_the_user_for_later(place: Place) -> None:
+def test_a_failure_leaves_the_user_for_later(place: WorkerBench) -> None:
     place.publish()
     place.queue("ann")
     worker = place.worker(Broken())
@@ -119,7 +119,7 @@ def test_a_failure_leaves_the_user_for_later(place: Place) -> None:
     assert place.store.queue_length(KEYS.refresh) == 0
 
 
-def test_who_fails_and_fails_is_given_up(place: Place) -> None:
+def test_who_fails_and_fails_is_given_up(place: WorkerBench) -> None:
     place.publish()
     place.queue("ann")
     worker = place.worker(Broken())
@@ -129,7 +129,7 @@ def test_who_fails_and_fails_is_given_up(place: Place) -> None:
     assert place.store.queue_length(KEYS.refresh) == 0
 
 
-def test_a_worker_that_died_gives_up_whom_it_had_taken(place: Place) -> None:
+def test_a_worker_that_died_gives_up_whom_it_had_taken(place: WorkerBench) -> None:
     place.publish()
     place.queue("ann")
     assert place.store.queue_take(KEYS.refresh, 100.0, LEASE_S, 16) == [b"ann"]
@@ -137,7 +137,7 @@ def test_a_worker_that_died_gives_up_whom_it_had_taken(place: Place) -> None:
     assert place.worker().run_once(100.0 + LEASE_S)
 
 
-def test_a_change_while_the_block_is_made_waits_for_its_own_turn(place: Place) -> None:
+def test_a_change_while_the_block_is_made_waits_for_its_own_turn(place: WorkerBench) -> None:
     class Slow(Everybody):
         def block(self, row: int) -> Block:
             place.store.queue_add(KEYS.refresh, [RefreshRequest("ann", 8).encode()], 100.0)
@@ -149,13 +149,13 @@ def test_a_change_while_the_block_is_made_waits_for_its_own_turn(place: Place) -
     assert place.store.queue_take(KEYS.refresh, 100.0, LEASE_S, 16) == [RefreshRequest("ann", 8).encode()]
 
 
-def test_without_a_version_the_queue_is_left_alone(place: Place) -> None:
+def test_without_a_version_the_queue_is_left_alone(place: WorkerBench) -> None:
     place.queue("ann")
     assert not place.worker().run_once(100.0)
     assert place.store.queue_length(KEYS.refresh) == 1
 
 
-def test_the_next_block_is_of_the_next_version(place: Place) -> None:
+def test_the_next_block_is_of_the_next_version(place: WorkerBench) -> None:
     place.publish()
     worker = place.worker()
     worker.run_once(100.0)
@@ -165,7 +165,7 @@ def test_the_next_block_is_of_the_next_version(place: Place) -> None:
     assert place.store.get(KEYS.block(version, 7)) is not None
 
 
-def test_a_block_of_a_superseded_version_expires(place: Place) -> None:
+def test_a_block_of_a_superseded_version_expires(place: WorkerBench) -> None:
     class Slow(Everybody):
         def block(self, row: int) -> Block:
             place.publish()
@@ -178,7 +178,7 @@ def test_a_block_of_a_superseded_version_expires(place: Place) -> None:
     assert place.store.ttl_s(KEYS.block(version, 7)) == 60
 
 
-def test_a_stop_leaves_the_rest_of_the_queue(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_leaves_the_rest_of_the_queue(place: WorkerBench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.worker.candidate_refresh.TAKEN_AT_ONCE", 1)
 
     class Last(Everybody):
@@ -195,14 +195,14 @@ def test_a_stop_leaves_the_rest_of_the_queue(place: Place, monkeypatch: pytest.M
     assert list(place.store.scan(KEYS.processes)) == [], "it takes itself off the list of processes"
 
 
-def test_it_reports_what_it_works_with(place: Place) -> None:
+def test_it_reports_what_it_works_with(place: WorkerBench) -> None:
     version = place.publish()
     worker = place.worker()
     worker.run_once(100.0)
     assert place.store.get(KEYS.process("worker-1")) == version.encode()
 
 
-def test_a_store_that_comes_back_is_worked_with_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_comes_back_is_worked_with_again(place: WorkerBench, monkeypatch: pytest.MonkeyPatch) -> None:
     class Flaky(MemoryStore):
         failures = 2
 

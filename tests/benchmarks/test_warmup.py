@@ -1,4 +1,4 @@
-"""No request waits for a compiler: whatever way a list comes about, the rehearsal at a version's opening went it."""
+"""No request waits for a compiler: whatever way a list comes about, the warm-up at a version's opening took it."""
 
 import subprocess
 import sys
