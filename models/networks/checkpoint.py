@@ -33,7 +33,7 @@ _COMPILED = "_orig_mod."
 
 
 class _Description(BaseModel):
-    """What stands beside the weights."""
+    """The JSON file beside the weights."""
 
     model_config = ConfigDict(extra="forbid")
 

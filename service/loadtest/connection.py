@@ -7,7 +7,7 @@ from typing import Protocol, cast
 import httptools
 
 _SEARCHED_BYTES = 1200
-"""of a body; `served` stands within them: only an id and two tokens come before it"""
+"""of a body; `served` is within them: only an id and two tokens come before it"""
 _SERVED = b'"served":"'
 
 

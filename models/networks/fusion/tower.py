@@ -8,7 +8,7 @@ from models.networks.two_tower import TwoTower, TwoTowerConfig
 class TowerHead(nn.Module):
     """Scores by the ranker without its towers: their product counts as nothing.
 
-    Columns past those that the head reads are passed over.
+    Columns past those that the head reads are ignored.
     """
 
     def __init__(self, config: TwoTowerConfig) -> None:
