@@ -24,7 +24,6 @@ not, the people are filtered and re-ranked again, and entries are joined around 
 """
 
 import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -34,14 +33,14 @@ import numpy as np
 from models.errors import CorruptRecordError
 from models.schema.vocabulary import Row
 from models.version.candidate_block import MAX_ROW
+from models.version.packed_record import RecordFormat
 from service.ranking.list_json import Entries
 from service.ranking.ranked_list import RankedList
 
-LAYOUT = 2
 LEAST_ENCODED = 20
 """people encoded in a cached list, if it has so many; a request for more encodes as many as it asks for"""
 
-_HEADER = struct.Struct("<BBHI3Q2I")
+_FORMAT = RecordFormat("ranked list", 2, "BHI3Q2I")
 _ENCODED = struct.Struct("<H")
 _WORD = struct.Struct("<I")
 _BYTES_PER_PERSON = 9
@@ -83,9 +82,9 @@ class CachedList:
         people, e = len(listed.rows), len(self.entries.ends)
         k = min(people, most)
         text = self.entries.text
-        body = b"".join(
+        return _FORMAT.seal(
+            (listed.is_whole and k == people, k, listed.viewer, *self.key),
             [
-                _HEADER.pack(LAYOUT, listed.is_whole and k == people, k, listed.viewer, *self.key),
                 listed.rows[:k].astype("<u4", copy=False).tobytes(),
                 listed.scores[:k].astype("<f4", copy=False).tobytes(),
                 listed.sources[:k].tobytes(),
@@ -93,9 +92,8 @@ class CachedList:
                 struct.pack(f"<{e}I{e}f{2 * e}I", *self.rows, *self.scores, *self.entries.ends, *self.entries.places),
                 _WORD.pack(len(text)),
                 text,
-            ]
+            ],
         )
-        return body + _WORD.pack(zlib.crc32(body))
 
     @classmethod
     def unpack(cls, record: bytes, viewer: Row, people: int = MAX_ROW + 1) -> "CachedList":
@@ -104,29 +102,25 @@ class CachedList:
         Raises CorruptRecordError for another layout, a wrong length or checksum, another viewer's list, or a row beyond
         the people: compiled loops look rows up unchecked.
         """
+        (_, is_whole, k, owner, *key), end = _FORMAT.open(record)
+        rows_at = _FORMAT.payload_start
+        encoded_at = rows_at + _BYTES_PER_PERSON * k
         try:
-            layout, is_whole, k, owner, *key = _HEADER.unpack_from(record)
-            if layout != LAYOUT:
-                raise CorruptRecordError(f"ranked list of layout {layout}; this release reads layout {LAYOUT}")
-            encoded_at = _HEADER.size + _BYTES_PER_PERSON * k
             (e,) = _ENCODED.unpack_from(record, encoded_at)
             places_at = encoded_at + _ENCODED.size
             text_at = places_at + 16 * e + _WORD.size
             (length,) = _WORD.unpack_from(record, text_at - _WORD.size)
             places = struct.unpack_from(f"<{e}I{e}f{2 * e}I", record, places_at)
-            (checksum,) = _WORD.unpack_from(record, text_at + length)
         except struct.error as error:
-            raise CorruptRecordError(f"a ranked list of {len(record)} bytes is truncated: {error}") from error
-        end = text_at + length
-        if len(record) != end + _WORD.size or zlib.crc32(memoryview(record)[:end]) != checksum:
-            raise CorruptRecordError(f"the length or checksum of row {owner}'s ranked list is wrong")
+            raise CorruptRecordError(f"the counts of row {owner}'s ranked list exceed it: {error}") from error
+        _FORMAT.check_length(end, text_at + length)
         if owner != viewer:
             raise CorruptRecordError(f"the record of row {viewer}'s ranked list is row {owner}'s")
         listed = RankedList(
             viewer=viewer,
-            rows=np.frombuffer(record, "<u4", k, _HEADER.size),
-            scores=np.frombuffer(record, "<f4", k, _HEADER.size + 4 * k),
-            sources=np.frombuffer(record, np.uint8, k, _HEADER.size + 8 * k),
+            rows=np.frombuffer(record, "<u4", k, rows_at),
+            scores=np.frombuffer(record, "<f4", k, rows_at + 4 * k),
+            sources=np.frombuffer(record, np.uint8, k, rows_at + 8 * k),
             is_whole=bool(is_whole),
         )
         if k and listed.rows.max() >= people:
