@@ -91,6 +91,15 @@ class Keys:
         """The ranked list of a viewer in a context (service.ranking.cached_list.CachedList). Always expires."""
         return f"{self.ranked_lists(version)}{row}:{context}"
 
+    def viewer_records(self, version: str, user_id: str, row: int | None, context: str | None = None) -> list[str]:
+        """The records that a list starts from: the live record and, if the version knows the viewer, the block.
+
+        With a context, the list cached for it instead of the block.
+        """
+        if row is None:
+            return [self.live(user_id)]
+        return [self.live(user_id), self.block(version, row) if context is None else self.ranked(version, row, context)]
+
     def shard(self, shard: int) -> str:
         """The prefix of the keys of a shard."""
         return f"{self.namespace}:{{{shard}}}:"

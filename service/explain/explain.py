@@ -31,7 +31,7 @@ from service.ranking.filters import (
     Rule,
     name_of,
 )
-from service.ranking.pipeline import DEEPEST, Ranking
+from service.ranking.pipeline import DEEPEST, Ranking, profile_of
 from service.ranking.ranked_list import RankedList
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
@@ -80,7 +80,7 @@ def why(version: ServedVersion, pair: Pair, block: Block | None, context: str, r
         rank = 1 + int((scores > scores[place]).sum())
         candidate = Candidate(place=place + 1, rank=rank, of=len(block))
     # what the two share
-    shared = shared_values(tables, viewer.profile, pair.other_profile)
+    shared = shared_values(tables, profile_of(viewer), pair.other_profile)
     friends = ranking.friends(viewer)
     mutual = mutuals(tables, friends, friends_of(tables, other))
     bits = int(block.sources[place]) if block is not None and place is not None else None
@@ -150,7 +150,7 @@ def shared_values(
 def _reasons(ranking: Ranking, viewer: Viewer, friends: NDArray[np.int32], other: Row) -> list[Any]:
     """The reasons that the viewer would be shown for a row."""
     row, score, bits = np.array([other], np.uint32), np.zeros(1, np.float32), np.zeros(1, np.uint8)
-    entry = ranking.encoder.entries(viewer.profile, friends, row, score, bits)
+    entry = ranking.encoder.entries(profile_of(viewer), friends, row, score, bits)
     reasons: list[Any] = orjson.loads(entry.text)["reasons"]
     return reasons
 

@@ -22,6 +22,7 @@ from service.api.openapi import problems
 from service.container import Container
 from service.explain.explain import Pair, why
 from service.explain.schema import WhyAnswer
+from service.recommend.responses import read_block
 from service.recommend.viewer_loader import Loaded
 from service.state.served_version import ServedVersion
 from service.web.problems import ProblemError, invalid
@@ -64,10 +65,10 @@ async def _load(
     """A user in a version with their candidates, and their live record. Raises ProblemError 404 if there is no user."""
     store, loader = container.stores.requests, container.loader
     row = served.tables.vocabulary.row(user_id)
-    keys = [*loader.keys(served, user_id, row), container.keys.hidden_epoch]
+    keys = [*container.keys.viewer_records(served.version, user_id, row), container.keys.hidden_epoch]
     live, *block, epoch = await store.get_many(keys)
     await container.live_sync.hidden(epoch)
-    loaded = loader.load(served, user_id, row, live, *block)
+    loaded = loader.load(served, user_id, row, live)
     view = loaded.viewer.view
     if (view is None and loaded.viewer.row is None) or (view is not None and view.is_gone):
         raise ProblemError(
@@ -75,4 +76,6 @@ async def _load(
         )
     if loaded.missing:
         loaded = loader.complete(served, loaded, await store.get_many(loaded.missing))
+    if loaded.viewer.row is not None:
+        loaded = loaded._replace(block=read_block(served, loaded.viewer, block[0], loader.degrade))
     return loaded, live

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from models.ranker.attribution import Explanation
 from models.ranker.ranker import PersonTables, ViewerInputs
-from models.schema.vocabulary import Vocabulary
+from models.schema.vocabulary import Row, Vocabulary
 from models.version.candidate_block import Block
+from models.version.new_user_record import ProfileCodes
 from models.version.tables import Tables
 from service.ranking.cached_list import LEAST_ENCODED, CachedList, CacheKey
 from service.ranking.cold_start import ColdStart
@@ -87,7 +88,7 @@ class Ranking:
 
     def cold_start(self, viewer: Viewer, trace: Trace) -> Candidates:
         """The popular people of the viewer's groups and of the network; of the network alone without a profile."""
-        candidates = self._cold_start.candidates(viewer.profile)
+        candidates = self._cold_start.candidates(profile_of(viewer))
         trace.marks.append(("rank", perf_counter()))
         return candidates
 
@@ -195,7 +196,7 @@ class Ranking:
             return NO_ENTRIES
         if cached is not None:
             return self._moved(placed, viewer, friends, cached)
-        return self.encoder.entries(viewer.profile, friends, placed.rows, placed.scores, placed.sources)
+        return self.encoder.entries(profile_of(viewer), friends, placed.rows, placed.scores, placed.sources)
 
     def scores(self, block: Block, context: str, viewer: Viewer) -> NDArray[np.float32]:
         """(m,) float32, 0-1: the scores of a viewer's block before any rule."""
@@ -233,7 +234,7 @@ class Ranking:
         missing = [at for at, half in enumerate(halves) if half is None]
         if missing:
             encoded = self.encoder.entries(
-                viewer.profile, friends, placed.rows[missing], placed.scores[missing], placed.sources[missing]
+                profile_of(viewer), friends, placed.rows[missing], placed.scores[missing], placed.sources[missing]
             )
             for number, at in enumerate(missing):
                 halves[at] = encoded.halves(number)
@@ -246,6 +247,11 @@ class Ranking:
         if best_first(scores, places):
             own = self._hashes[viewer.row] if viewer.row is not None else _hash_of(viewer.user_id)
             order_ties(scores, places, rows, self._hashes, int(own))
+
+
+def profile_of(viewer: Viewer) -> Row | ProfileCodes | None:
+    """The row whose profile is the viewer's, or the profile itself; None if neither is known."""
+    return viewer.row if viewer.codes is None else viewer.codes
 
 
 def reasons_fingerprint(viewer: Viewer, friends: NDArray[np.int32]) -> int:

@@ -30,11 +30,6 @@ class Viewer:
         return 0 if self.view is None else self.view.graph_changed_at
 
     @property
-    def profile(self) -> Row | ProfileCodes | None:
-        """The row whose profile is the viewer's, or the profile itself; None if neither is known."""
-        return self.row if self.codes is None else self.codes
-
-    @property
     def can_have_candidates(self) -> bool:
         """Whether a viewer without a block has a profile or a friend that candidates can be generated from."""
         return self.codes is not None or (self.view is not None and len(self.view.friends) > 0)

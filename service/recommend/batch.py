@@ -84,20 +84,25 @@ class BatchRecommender:
 
     def _batch(self, queries: Sequence[Query]) -> list[Answer]:
         """The answers to a batch: a trip for all viewers, then one for what those not in the version need besides."""
-        version, loader = self._version, self._loader
+        version = self._version
         # the viewers
         rows = [version.tables.vocabulary.row(query.user_id) for query in queries]
-        keys = [loader.keys(version, query.user_id, row) for query, row in zip(queries, rows, strict=True)]
+        keys = [
+            self._keys.viewer_records(version.version, query.user_id, row)
+            for query, row in zip(queries, rows, strict=True)
+        ]
         records = self._read(keys)
         self._follow()
-        people = [(query.user_id, row, *read) for query, row, read in zip(queries, rows, records, strict=True)]
+        people = [(query.user_id, row, read[0]) for query, row, read in zip(queries, rows, records, strict=True)]
         viewers = self._load(version, people)
         # from their blocks
         answers = [
-            responses.from_block(query, version, viewer, block, Trace(), loader.degrade)
+            responses.from_block(
+                query, version, viewer, block if viewer.row is None else read[1], Trace(), self._loader.degrade
+            )
             if viewer.is_served
             else responses.empty(version)
-            for query, (viewer, block, _) in zip(queries, viewers, strict=True)
+            for query, (viewer, block, _), read in zip(queries, viewers, records, strict=True)
         ]
         # without a block: from the previous version, else from a cold start
         missing = [at for at, answer in enumerate(answers) if answer is None]
@@ -128,10 +133,8 @@ class BatchRecommender:
             and (row := previous.tables.vocabulary.row(viewer.user_id)) is not None
         }
         blocks = self._store.get_many([self._keys.block(previous.version, row) for row in rows.values()])
-        people = [
-            (queries[at].user_id, row, lives[at], block) for (at, row), block in zip(rows.items(), blocks, strict=True)
-        ]
-        for at, (before, block, _) in zip(rows, self._load(previous, people), strict=True):
+        people = [(queries[at].user_id, row, lives[at]) for at, row in rows.items()]
+        for at, block, (before, _, _) in zip(rows, blocks, self._load(previous, people), strict=True):
             if before.row is not None:
                 answers[at] = responses.from_previous_version(
                     queries[at],
@@ -145,7 +148,7 @@ class BatchRecommender:
                 )
 
     def _load(self, version: ServedVersion, people: Iterable[tuple[Any, ...]]) -> list[Loaded]:
-        """The viewers of (user id, row, live record, block) in a version; one trip for what is missing of them."""
+        """The viewers of (user id, row, live record) in a version; one trip for what is missing of them."""
         loaded = [self._loader.load(version, *person) for person in people]
         records = self._read([item.missing if item.viewer.is_served else () for item in loaded])
         return [

@@ -68,19 +68,19 @@ class OnlineRecommender:
         # first trip: live record, epoch of the hidden set, and the cached list or the block
         row = version.ranking.user_flags.row(user_id)
         reads_cache = not (fresh or query.limit + len(query.excluded) > CACHED)
-        first = self._loader.keys(version, user_id, row, query.context if reads_cache else None)
+        first = keys.viewer_records(version.version, user_id, row, query.context if reads_cache else None)
         live, *found, epoch = await self._store.get_many([*first, keys.hidden_epoch])
         if not self._live_sync.knows(epoch):
             await _within(deadline, self._live_sync.hidden(epoch))
         trace.marks.append(("store", perf_counter()))
         # the viewer, with a second trip if the profile or the whole viewer is not in the version
         record = found[0] if found else None
-        loaded = self._load(version, user_id, row, live, None if reads_cache else record)
+        loaded = self._load(version, user_id, row, live)
         if not loaded.viewer.is_served:
             return responses.empty(version)
         if loaded.missing:
             loaded = await self._complete(version, loaded, trace, deadline)
-        viewer, block = loaded.viewer, loaded.block
+        viewer = loaded.viewer
         # from the cache
         if reads_cache and viewer.row is not None:
             cached = self._cached(version, viewer.row, record)
@@ -90,9 +90,9 @@ class OnlineRecommender:
                     return answer
             record = await _within(deadline, self._store.get(keys.block(version.version, viewer.row)))
             trace.marks.append(("store", perf_counter()))
-            block = self._loader.block(version, viewer.row, record)
         # from the block
         cacheable = viewer.row is not None and not fresh and self._clock() - viewer.graph_changed_at > SETTLING_US
+        block = loaded.block if viewer.row is None else record
         answer = responses.from_block(query, version, viewer, block, trace, self._loader.degrade, cacheable=cacheable)
         if answer is not None:
             if viewer.row is not None and answer.cacheable is not None:
@@ -123,20 +123,18 @@ class OnlineRecommender:
             return None
         record = await _within(deadline, self._store.get(self._keys.block(previous.version, row)))
         trace.marks.append(("store", perf_counter()))
-        before = self._load(previous, query.user_id, row, live, record)
+        before = self._load(previous, query.user_id, row, live)
         if before.viewer.row is None:
             return None
         if before.missing:
             before = await self._complete(previous, before, trace, deadline)
         return responses.from_previous_version(
-            query, version, loaded.viewer, previous, before.viewer, before.block, trace, self._loader.degrade
+            query, version, loaded.viewer, previous, before.viewer, record, trace, self._loader.degrade
         )
 
-    def _load(
-        self, version: ServedVersion, user_id: UserId, row: Row | None, live: bytes | None, block: bytes | None
-    ) -> Loaded:
+    def _load(self, version: ServedVersion, user_id: UserId, row: Row | None, live: bytes | None) -> Loaded:
         try:
-            return self._loader.load(version, user_id, row, live, block)
+            return self._loader.load(version, user_id, row, live)
         except CorruptRecordError as error:
             raise unavailable("the record of this user does not read back", served=responses.UNAVAILABLE) from error
 

@@ -62,7 +62,7 @@ def from_block(
     query: Query,
     version: ServedVersion,
     viewer: Viewer,
-    block: Block | None,
+    block: Block | bytes | None,
     trace: Trace,
     degrade: Degrade,
     *,
@@ -84,7 +84,7 @@ def from_previous_version(
     viewer: Viewer,
     previous: ServedVersion,
     before: Viewer,
-    block: Block | None,
+    block: Block | bytes | None,
     trace: Trace,
     degrade: Degrade,
 ) -> Answer | None:
@@ -153,10 +153,33 @@ def respond(
     return Answer(served, version.version, page.text, page.cacheable)
 
 
+def read_block(version: ServedVersion, viewer: Viewer, record: Block | bytes | None, degrade: Degrade) -> Block | None:
+    """The viewer's block, of a record that may be packed.
+
+    Returns None if there is none, it does not read back, or it is another viewer's.
+    """
+    if record is None or isinstance(record, Block):
+        return record
+    try:
+        block = Block.unpack(record, version.tables.n)
+        if block.viewer != viewer.row:
+            raise CorruptRecordError(f"the record of row {viewer.row}'s block is row {block.viewer}'s")
+    except CorruptRecordError as error:
+        degrade("corrupt_block", error)
+        return None
+    return block
+
+
 def _scored(
-    query: Query, version: ServedVersion, viewer: Viewer, block: Block | None, trace: Trace, degrade: Degrade
+    query: Query,
+    version: ServedVersion,
+    viewer: Viewer,
+    record: Block | bytes | None,
+    trace: Trace,
+    degrade: Degrade,
 ) -> Candidates | None:
     """The people of a block with their scores; a block that the ranker cannot read counts as none."""
+    block = read_block(version, viewer, record, degrade)
     if block is None:
         return None
     try:

@@ -20,11 +20,11 @@ Degrade = Callable[[str, CorruptRecordError], None]
 
 
 class Loaded(NamedTuple):
-    """A viewer in one version, as far as the records read so far say."""
+    """A viewer in one version, as far as the records that were read tell."""
 
     viewer: Viewer
-    block: Block | None
-    """None: there is none, or none that can be read"""
+    block: Block | None = None
+    """the candidates of a viewer whom the version does not know, if they were generated"""
     missing: tuple[str, ...] = ()
     """keys of the records that `ViewerLoader.complete` needs besides; mostly none"""
 
@@ -41,27 +41,8 @@ class ViewerLoader:
         self._state = state
         self._keys = keys
 
-    def keys(self, version: ServedVersion, user_id: UserId, row: Row | None, context: str | None = None) -> list[str]:
-        """The keys of the live record and, if the version knows the viewer, of the block.
-
-        With a context, of the list cached for it instead of the block.
-        """
-        keys = self._keys
-        if row is None:
-            return [keys.live(user_id)]
-        if context is None:
-            return [keys.live(user_id), keys.block(version.version, row)]
-        return [keys.live(user_id), keys.ranked(version.version, row, context)]
-
-    def load(
-        self,
-        version: ServedVersion,
-        user_id: UserId,
-        row: Row | None,
-        live: bytes | None,
-        block: bytes | None = None,
-    ) -> Loaded:
-        """The viewer of a live record, and of a packed block if it was read.
+    def load(self, version: ServedVersion, user_id: UserId, row: Row | None, live: bytes | None) -> Loaded:
+        """The viewer of a live record.
 
         Raises CorruptRecordError if the live record does not read back.
         """
@@ -78,20 +59,7 @@ class ViewerLoader:
             return Loaded(viewer, None, missing)
         if view is not None and view.profile_changed_at:
             missing = (keys.live_profile(user_id),)
-        return Loaded(viewer, self.block(version, viewer.row, block), missing)
-
-    def block(self, version: ServedVersion, row: Row, record: bytes | None) -> Block | None:
-        """The block of a record; None if there is none, it does not read back, or it is another viewer's."""
-        if record is None:
-            return None
-        try:
-            block = Block.unpack(record, version.tables.n)
-            if block.viewer != row:
-                raise CorruptRecordError(f"the record of row {row}'s block is row {block.viewer}'s")
-        except CorruptRecordError as error:
-            self.degrade("corrupt_block", error)
-            return None
-        return block
+        return Loaded(viewer, None, missing)
 
     def complete(self, version: ServedVersion, loaded: Loaded, records: Sequence[bytes | None]) -> Loaded:
         """The viewer with the current profile, from the records of the `missing` keys.
@@ -102,11 +70,11 @@ class ViewerLoader:
         reason = "corrupt_profile" if viewer.row is not None else "corrupt_newcomer"
         try:
             if viewer.row is not None:
-                return Loaded(_with_changes(version, viewer, viewer.row, records[0]), loaded.block)
+                return Loaded(_with_changes(version, viewer, viewer.row, records[0]))
             return _out_of_graph(version, viewer, *records)
         except CorruptRecordError as error:
             self.degrade(reason, error)
-            return Loaded(viewer, loaded.block)
+            return Loaded(viewer)
 
 
 def _with_changes(version: ServedVersion, viewer: Viewer, row: Row, profile: bytes | None) -> Viewer:

@@ -13,6 +13,7 @@ from models.store.memory import MemoryStore
 from models.system.clock import now_us
 from models.version.candidate_block import Block
 from models.version.new_user_record import Newcomer, ProfileCodes
+from service.recommend.responses import read_block
 from service.recommend.viewer_loader import ViewerLoader
 from service.state.served_version import ServedVersion
 
@@ -47,29 +48,30 @@ def newcomer_record(memory: MemoryStore, served: ServedVersion) -> bytes:
     return Newcomer(1, tables.statistics[1], tables.tower_inputs[1], codes, np.array([0], np.int32), block).pack()
 
 
-def test_which_keys_are_read_first(loader: ViewerLoader, served: ServedVersion) -> None:
+def test_which_records_are_read_first(served: ServedVersion) -> None:
     version = served.version
-    assert loader.keys(served, "cid", CID) == [KEYS.live("cid"), KEYS.block(version, CID)]
-    assert loader.keys(served, "cid", CID, "web") == [KEYS.live("cid"), KEYS.ranked(version, CID, "web")]
-    assert loader.keys(served, "zoe", None, "web") == [KEYS.live("zoe")]
+    assert KEYS.viewer_records(version, "cid", CID) == [KEYS.live("cid"), KEYS.block(version, CID)]
+    assert KEYS.viewer_records(version, "cid", CID, "web") == [KEYS.live("cid"), KEYS.ranked(version, CID, "web")]
+    assert KEYS.viewer_records(version, "zoe", None, "web") == [KEYS.live("zoe")]
 
 
 def test_a_viewer_to_whom_nothing_happened(
     loader: ViewerLoader, served: ServedVersion, memory: MemoryStore, faults: list[str]
 ) -> None:
-    viewer, block, missing = loader.load(served, "cid", CID, None, block_of(memory, served, CID))
+    viewer, _, missing = loader.load(served, "cid", CID, None)
     assert (viewer.row, viewer.view, viewer.codes, viewer.is_served) == (CID, None, None, True)
+    block = read_block(served, viewer, block_of(memory, served, CID), loader.degrade)
     assert block is not None
     assert (block.viewer, missing, faults) == (CID, (), [])
+    assert read_block(served, viewer, block, loader.degrade) is block
 
 
 def test_live_state_and_a_changed_profile(
     loader: ViewerLoader, served: ServedVersion, memory: MemoryStore, faults: list[str]
 ) -> None:
-    block = block_of(memory, served, CID)
-    loaded = loader.load(served, "cid", CID, live_record(), block)
+    loaded = loader.load(served, "cid", CID, live_record())
     assert loaded.missing == (), "a profile that did not change is not read"
-    loaded = loader.load(served, "cid", CID, live_record(profile=True), block)
+    loaded = loader.load(served, "cid", CID, live_record(profile=True))
     assert loaded.missing == (KEYS.live_profile("cid"),)
     viewer, same, missing = loader.complete(served, loaded, [profile_record(company="Bolt")])
     assert viewer.codes is not None
@@ -104,23 +106,25 @@ def test_a_stranger_needs_no_second_trip(loader: ViewerLoader, served: ServedVer
 def test_a_damaged_block_counts_as_none(
     loader: ViewerLoader, served: ServedVersion, faults: list[str], damaged: bytes
 ) -> None:
-    viewer, block, _ = loader.load(served, "cid", CID, None, damaged)
-    assert (viewer.row, block, faults) == (CID, None, ["corrupt_block"])
+    viewer = loader.load(served, "cid", CID, None).viewer
+    assert read_block(served, viewer, damaged, loader.degrade) is None
+    assert (viewer.row, faults) == (CID, ["corrupt_block"])
 
 
 def test_a_block_of_another_viewer_counts_as_none(
     loader: ViewerLoader, served: ServedVersion, memory: MemoryStore, faults: list[str]
 ) -> None:
-    assert loader.block(served, CID, block_of(memory, served, 0)) is None
+    viewer = loader.load(served, "cid", CID, None).viewer
+    assert read_block(served, viewer, block_of(memory, served, 0), loader.degrade) is None
     assert faults == ["corrupt_block"]
-    assert loader.block(served, CID, None) is None
+    assert read_block(served, viewer, None, loader.degrade) is None
     assert faults == ["corrupt_block"], "a missing block is no fault"
 
 
 def test_a_damaged_profile_leaves_the_one_of_the_version(
     loader: ViewerLoader, served: ServedVersion, memory: MemoryStore, faults: list[str]
 ) -> None:
-    loaded = loader.load(served, "cid", CID, live_record(profile=True), block_of(memory, served, CID))
+    loaded = loader.load(served, "cid", CID, live_record(profile=True))
     viewer, block, missing = loader.complete(served, loaded, [b"damaged"])
     assert (viewer, block, missing) == (loaded.viewer, loaded.block, ())
     assert faults == ["corrupt_profile"]
