@@ -1,10 +1,11 @@
-"""One score of two embeddings."""
+"""What is read from embeddings: one score of two, and the columns of a profile that the embedding did not see."""
 
 from typing import Annotated, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class DotConfig(BaseModel):
@@ -77,3 +78,49 @@ class MlpDecoder(nn.Module):
 def decoder_of(config: DecoderConfig) -> Dot | MlpDecoder:
     """The decoder of a configuration."""
     return MlpDecoder(config) if isinstance(config, MlpDecoderConfig) else Dot(config)
+
+
+class ProfileTarget(BaseModel):
+    """One column that is predicted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    column: str
+    """its name"""
+
+    kind: Literal["one", "several"]
+    """one value a person, or a set of values"""
+
+    values: int = Field(ge=1)
+    """how many there are"""
+
+
+class ProfileHead(nn.Module):
+    """A linear map for each column: softmax over its values, or a sigmoid for each value of a set."""
+
+    def __init__(self, inputs: int, targets: tuple[ProfileTarget, ...]) -> None:
+        super().__init__()
+        self.targets = targets
+        self.linears = nn.ModuleList(nn.Linear(inputs, target.values) for target in targets)
+
+    def forward(self, embeddings: Tensor) -> list[Tensor]:
+        """Logits (m, values) by column, of embeddings (m, inputs)."""
+        scale = embeddings.shape[1] ** 0.5  # rows have length one
+        return [linear(embeddings * scale) for linear in self.linears]
+
+    def loss(self, embeddings: Tensor, labels: list[Tensor]) -> Tensor:
+        """The mean over columns of the cross-entropy, of embeddings (m, inputs) and each user's values.
+
+        `labels` are by column (m,) int64 codes, -1 if empty, or (m, values) of 0 and 1, all 0 if empty.
+        """
+        losses = [embeddings.sum() * 0]
+        for target, logits, wanted in zip(self.targets, self(embeddings), labels, strict=True):
+            if target.kind == "one":
+                known = wanted >= 0
+                if known.any():
+                    losses.append(functional.cross_entropy(logits[known], wanted[known]))
+            else:
+                known = wanted.any(dim=1)
+                if known.any():
+                    losses.append(functional.binary_cross_entropy_with_logits(logits[known], wanted[known]))
+        return torch.stack(losses).sum() / max(len(losses) - 1, 1)

@@ -11,6 +11,8 @@ from models.networks.decoders import (
     DecoderConfig,
     DotConfig,
     MlpDecoderConfig,
+    ProfileHead,
+    ProfileTarget,
     decoder_of,
 )
 from models.networks.dgi import Dgi, DgiConfig
@@ -25,7 +27,6 @@ from models.networks.identity import (
     identity_of,
 )
 from models.networks.lightgcn import LightGcn, LightGcnConfig
-from models.networks.profile_head import ProfileHead, ProfileTarget
 from models.networks.temporal_gat import TemporalGat, TemporalGatConfig
 from models.networks.vgae import Vgae, VgaeConfig
 

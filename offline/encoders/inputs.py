@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.graph import Graph
+from models.networks.decoders import ProfileTarget
 from models.networks.neighbours import edges_of
-from models.networks.profile_head import ProfileTarget
 from models.schema.profiles import CategoricalColumn, MultiColumn, Profiles
 from models.schema.vocabulary import Vocabulary
 from offline.features.graph_features import GraphFeatures, People
