@@ -30,7 +30,8 @@ def serve(night: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[...
     def serving(**settings: str) -> Any:
         home = tmp_path_factory.mktemp("served") / "home"
         shutil.copytree(night, home)
-        return serving_console(home, settings)
+        # a page is tested here, not the deadline of a store beside other tests
+        return serving_console(home, {"PYMK_REDIS_TIMEOUT_MS": "5000", **settings})
 
     return serving
 
