@@ -84,10 +84,10 @@ async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
         # live state, the cache writer, and what answers from them
         cache_writer = CacheWriter(stores.requests, keys, metrics, settings.ranked_ttl_s)
         closing.push_async_callback(cache_writer.aclose)
-        live_sync = LiveSync(stores.requests, keys, state, metrics)
-        closing.push_async_callback(live_sync.aclose)
         access = Access(settings.keys)
         loader = ViewerLoader(state, keys, lambda reason, _: metrics.degraded.labels(reason).inc())
+        live_sync = LiveSync(stores.requests, keys, state, metrics, versions.cuts, loader.damaged)
+        closing.push_async_callback(live_sync.aclose)
         recommender = OnlineRecommender(
             stores.requests, keys, live_sync, loader, cache_writer, settings.redis_timeout_ms / 1000
         )

@@ -4,7 +4,7 @@ import asyncio
 import os
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from secrets import token_hex
@@ -61,6 +61,11 @@ class Counter:
         """Increments the series without labels."""
         self.labels().inc(by)
 
+    @staticmethod
+    def combine(numbers: Iterable[float]) -> float:
+        """The number of several processes."""
+        return sum(numbers)
+
     def metric(self, numbers: _Numbers) -> Metric:
         """The family of these numbers, for prometheus_client."""
         family = self.family(self.name, self._text, labels=self._labels)
@@ -73,6 +78,15 @@ class Gauge(Counter):
     """A gauge, which counts only while its process lives."""
 
     family = GaugeMetricFamily
+
+
+class SharedGauge(Gauge):
+    """A gauge of something that all processes see: the largest of their values counts, not the sum."""
+
+    @staticmethod
+    def combine(numbers: Iterable[float]) -> float:
+        """The number of several processes."""
+        return max(numbers)
 
 
 class Histogram(Counter):
@@ -116,6 +130,11 @@ class Metrics(Collector):
         self.events = Counter("pymk_events", "Events posted, by outcome.", "outcome")
         self.degraded = Counter("pymk_degraded", "Failures worked around, by kind.", "reason")
         self.in_flight = Gauge("pymk_in_flight", "Requests in progress.")
+        self.damaged_records = SharedGauge("pymk_damaged_records", "Users whose live record does not read back.")
+        self.clock_ahead = SharedGauge(
+            "pymk_clock_ahead_seconds",
+            "How far the latest timestamp in the store is ahead of this process's clock.",
+        )
         self.switches = Counter("pymk_version_switches", "Switches to another version.")
         self._families = {family.name: family for family in vars(self).values()}
         self._registry = CollectorRegistry()
@@ -128,6 +147,11 @@ class Metrics(Collector):
     def in_work(self, requests: int) -> None:
         """Sets the number of requests in flight."""
         self.in_flight.series[()][0] = requests
+
+    def live_figures(self, damaged: int, ahead_s: float) -> None:
+        """Sets the number of damaged live records, and how far the store's timestamps are ahead."""
+        self.damaged_records.series[()][0] = damaged
+        self.clock_ahead.series[()][0] = ahead_s
 
     def listed(
         self, served: str, stages: Mapping[str, float], drops: Mapping[str, int], moved: Mapping[str, int]
@@ -157,7 +181,7 @@ class Metrics(Collector):
         totals = {name: dict(family.series) for name, family in self._families.items()}
         for name, labels, numbers in self._shared_by_others():
             own = totals[name].get(labels, [0.0] * len(numbers))
-            totals[name][labels] = [sum(pair) for pair in zip(own, numbers, strict=True)]
+            totals[name][labels] = [*map(self._families[name].combine, zip(own, numbers, strict=True))]
         for name, family in self._families.items():
             yield family.metric(totals[name])
 

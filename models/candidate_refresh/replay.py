@@ -14,11 +14,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from models.candidate_refresh.refresh_queue import RefreshRequest, queue_people
 from models.candidate_refresh.refresher import LoadedVersion, Refreshed, Refresher
 from models.errors import ArtefactError
+from models.live_state.timestamps import latest_timestamp
 from models.live_state.visibility import follow_blocking
 from models.settings import CONTEXTS
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
-from models.system.clock import MICROSECONDS, now_us
+from models.system.clock import MICROSECONDS
 from models.version.local_versions import Versions
 from models.version.manifest import Manifest
 
@@ -49,7 +50,7 @@ class ReplayRequest(BaseModel):
 
     version: str
     asked: int
-    """microseconds"""
+    """the latest timestamp then, microseconds"""
 
     @classmethod
     def decode(cls, content: bytes | None) -> "ReplayRequest | None":
@@ -96,7 +97,7 @@ def replay(
     done: dict[str, int] = {}
     failed = upto = 0
     for _ in range(ROUNDS):
-        upto = refresher.clock()
+        upto = latest_timestamp(store, keys)
         follow_blocking(store, keys, refresher.hidden)
         changed = {name: at for name, at in touched_after(store, keys, after) if done.get(name) != at}
         if not changed:
@@ -188,7 +189,7 @@ def ask_worker(
     if not live_workers(store, keys):
         structlog.get_logger().warning("not_replayed", version=manifest.version, reason="no worker is live")
         return False
-    request = ReplayRequest(version=manifest.version, asked=now_us())
+    request = ReplayRequest(version=manifest.version, asked=latest_timestamp(store, keys))
     store.set(keys.replay, request.model_dump_json().encode(), wait_s * 2)
     deadline = time.monotonic() + wait_s
     while replayed_upto(store, keys, manifest.version) < request.asked:

@@ -24,9 +24,10 @@ import structlog
 from models.candidate_refresh.refresh_queue import RefreshRequest
 from models.erasure.interrupted_run import clear_run
 from models.erasure.purge_records import purge_records
-from models.errors import StoreRefusedError
+from models.errors import CorruptRecordError, StoreRefusedError
 from models.event_log.archive import Archive
 from models.event_log.event import PROFILE, Entry
+from models.live_state.compaction import note_damaged
 from models.live_state.erasure_receipts import (
     Erasure,
     Remains,
@@ -34,14 +35,14 @@ from models.live_state.erasure_receipts import (
     replace_erasure,
 )
 from models.live_state.exposure import Exposed
-from models.live_state.user_record import LiveRecord
+from models.live_state.user_record import PREFIX_BYTES, LiveRecord
 from models.live_state.visibility import forget_blocking
 from models.publishing.erasure_guard import OldVersions
 from models.publishing.pointer import read_pointer
 from models.publishing.transfer import Loader
 from models.store.keys import SHARDS, Keys, shard_of
 from models.store.protocol import STREAM_START, SyncStore
-from models.store.transaction import Commit, Guard
+from models.store.transaction import Add, Commit, Guard
 from models.system.clock import SETTLE_US, now_us
 from models.version.local_versions import Versions
 
@@ -159,9 +160,18 @@ class _Eraser:
     def _erased_user(self, name: str, erasure: Erasure) -> _ErasedUser:
         """The user of an erasure. All data of an id without a new user belongs to the erased one."""
         user_id, timestamp_us = str(erasure.user_id), erasure.timestamp_us
-        if LiveRecord.unpack(self._store.get(self._keys.live(user_id))).profile <= timestamp_us:
+        if self._profile_at(user_id) <= timestamp_us:
             return _ErasedUser(name, erasure, user_id, self._settled, is_back=False)
         return _ErasedUser(name, erasure, user_id, self._first_put(user_id, timestamp_us) - 1, is_back=True)
+
+    def _profile_at(self, user_id: str) -> int:
+        """When the profile of an id was last written, microseconds; 0: not since it was erased."""
+        packed = self._store.get(self._keys.live(user_id))
+        try:
+            return LiveRecord.unpack(packed).profile
+        except CorruptRecordError as error:
+            note_damaged(self._store, self._keys, user_id, error)
+            return 0
 
     def _first_put(self, user_id: str, timestamp_us: int) -> int:
         """When the id was first written after an erasure; right after it if archive and log have no such entry."""
@@ -243,7 +253,9 @@ class _Eraser:
             return
         forget_blocking(self._store, self._keys, 0, upto)
         for user in users:
-            key = self._keys.live(user.user_id)
-            record = LiveRecord.unpack(self._store.get(key))
-            if record.revision_prefix is not None and record.profile <= user.erasure.timestamp_us:
-                self._store.commit([Commit(guards=[Guard(key, record.revision_prefix)], deletes=[key])])
+            key, index = self._keys.live(user.user_id), self._keys.people(shard_of(user.user_id))
+            packed = self._store.get(key)
+            if packed is not None and not user.is_back:
+                guard = Guard(key, packed[:PREFIX_BYTES], len(packed))
+                removed = Commit(guards=[guard], deletes=[key], removes=[Add(index, user.user_id.encode())])
+                self._store.commit([removed])

@@ -1,46 +1,53 @@
-"""The events of a viewer that were acknowledged within the last 48 hours, so that a repeated one has no effect."""
+"""The identities of the events that were acknowledged within the last 48 hours: a repeated event has no effect.
 
-from collections.abc import Iterable
+They are kept by shard and day, so that a day is forgotten as a whole.
+"""
 
-import numpy as np
-from numpy.typing import NDArray
+import hashlib
+import struct
+from collections.abc import Iterator
 
-from models.errors import CorruptRecordError
-from models.event_log.event import HASH_BYTES
+from models.event_log.event import Event
+from models.store.keys import Keys, shard_of
+from models.store.protocol import SyncStore
+from models.store.transaction import ONCE_BYTES, Once
+from models.system.clock import MICROSECONDS
 
-KEPT_S = 48 * 3600
-"""how long an event is recognised when it is sent again"""
+DAYS = 3
+"""calendar days in which an event is looked for: today, and the two that 48 hours reach back to"""
+_FORGOTTEN_DAYS = 30
+"""so many days before those are deleted: a worker may have been away"""
+_DAY_US = 86_400 * MICROSECONDS
 
-_ENTRY = np.dtype([("hash", f"V{HASH_BYTES}"), ("at", "<u4")])
+
+def identities(event: Event) -> tuple[bytes, ...]:
+    """What an event is recognised by, ONCE_BYTES each.
+
+    Its viewer and `event_id`, if it has one; and viewer, kind, other user and `at`, if it has that. Two events that are
+    equal in either are the same.
+    """
+    found = []
+    if event.event_id is not None:
+        found.append(b"\x00" + event.event_id.encode())
+    if event.at is not None:
+        other = event.other_id.encode()
+        found.append(b"\x01" + struct.pack("<Bqi", event.kind, event.at, len(other)) + other)
+    viewer = b"\xff" + event.user_id.encode()
+    return tuple(hashlib.blake2b(identity + viewer, digest_size=ONCE_BYTES).digest() for identity in found)
 
 
-class RecentEvents:
-    """Hashes of events (models.event_log.event.Event.hash) and when each was acknowledged, epoch seconds."""
+def once(keys: Keys, event: Event, timestamp_us: int) -> tuple[Once, ...]:
+    """The conditions under which an event is new at a timestamp."""
+    shard, today = shard_of(event.user_id), timestamp_us // _DAY_US
+    days = tuple(keys.accepted(shard, today - ago) for ago in range(DAYS))
+    return tuple(Once(days, identity) for identity in identities(event))
 
-    def __init__(self, entries: NDArray[np.void] | None = None) -> None:
-        self._entries = np.zeros(0, _ENTRY) if entries is None else entries
-        self._hashes = {bytes(event_hash) for event_hash in self._entries["hash"]}
 
-    @classmethod
-    def unpack(cls, packed: bytes | None, now_s: int) -> "RecentEvents":
-        """The unexpired events of a packed record; none for None. Raises CorruptRecordError."""
-        if packed is None:
-            return cls()
-        if len(packed) % _ENTRY.itemsize:
-            raise CorruptRecordError(f"a record of acknowledged events has {len(packed)} bytes: it is truncated")
-        entries = np.frombuffer(packed, _ENTRY)
-        return cls(entries[entries["at"].astype(np.int64) > now_s - KEPT_S])
+def forget_blocking(store: SyncStore, keys: Keys, shard: int, now: int) -> int:
+    """Deletes the days of a shard in which no event is looked for any more; returns how many there were."""
+    return store.delete(_over(keys, shard, now))
 
-    def __contains__(self, event_hash: bytes) -> bool:
-        return event_hash in self._hashes
 
-    def add(self, hashes: Iterable[bytes], now_s: int) -> None:
-        """Adds events acknowledged at `now_s`."""
-        added = list(hashes)
-        entries = np.array([(event_hash, now_s) for event_hash in added], dtype=_ENTRY)
-        self._entries = np.concatenate([self._entries, entries])
-        self._hashes.update(added)
-
-    def pack(self) -> bytes:
-        """The record, 12 bytes for each event."""
-        return self._entries.tobytes()
+def _over(keys: Keys, shard: int, now: int) -> Iterator[str]:
+    today = now // _DAY_US
+    return (keys.accepted(shard, today - DAYS - ago) for ago in range(_FORGOTTEN_DAYS))

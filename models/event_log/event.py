@@ -1,11 +1,8 @@
 """Events and the entries of the event log, one JSON object each.
 
-An entry is in a stream of the store until the worker has archived it. The timestamps of one user's entries rise, so
-that user and timestamp identify an entry.
+An entry is in a stream of the store until the worker has archived it. No two entries have the same timestamp.
 """
 
-import hashlib
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -21,7 +18,6 @@ PROFILE = "profile"
 ERASE = "erase"
 """the kind of an entry that erases a person"""
 
-HASH_BYTES = 8
 _KINDS = {kind.word: kind for kind in EventKind}
 _KNOWN = frozenset({*_KINDS, PROFILE, ERASE})
 
@@ -39,22 +35,6 @@ class Event:
     request_id: str | None = None
     context: str | None = None
     position: int | None = None
-
-    @property
-    def hash(self) -> bytes | None:
-        """HASH_BYTES by which a repeated event is recognised; None if it has neither `event_id` nor `at`.
-
-        Two events are the same if viewer and `event_id` are equal or, without an `event_id`, viewer, kind, other user
-        and `at`.
-        """
-        if self.event_id is not None:
-            identity = b"\x00" + self.event_id.encode()
-        elif self.at is not None:
-            other = self.other_id.encode()
-            identity = b"\x01" + struct.pack("<Bqi", self.kind, self.at, len(other)) + other
-        else:
-            return None
-        return hashlib.blake2b(identity + b"\xff" + self.user_id.encode(), digest_size=HASH_BYTES).digest()
 
 
 @dataclass(frozen=True, slots=True)

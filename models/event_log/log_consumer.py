@@ -6,13 +6,13 @@ consumes the last entries again.
 
 from collections.abc import Callable, Sequence
 
-from models.errors import StoreUnavailableError
+import structlog
+
 from models.event_log.archive import Archive
 from models.event_log.event import ERASE, PROFILE, Entry
-from models.event_log.reciprocal_update import ReciprocalUpdate, by_person, commits_of
+from models.event_log.reciprocal_update import ReciprocalUpdate
 from models.event_log.write_profile import flags_changed
 from models.live_state.erasure_receipts import open_erasure_blocking
-from models.live_state.user_record import LiveRecord
 from models.live_state.visibility import (
     FlagChange,
     HiddenSet,
@@ -21,11 +21,9 @@ from models.live_state.visibility import (
 )
 from models.store.keys import Keys
 from models.store.protocol import STREAM_START, SyncStore
-from models.system.clock import now_us
+from models.store.transaction import Outcome
 
 ENTRIES_AT_ONCE = 1000
-ATTEMPTS = 20
-"""how often a record is read again because of concurrent writes"""
 
 OnEntries = Callable[[Sequence[Entry]], None]
 """receives entries that are in effect, at least once, before they are archived"""
@@ -40,18 +38,15 @@ class LogConsumer:
         keys: Keys,
         archive: Archive,
         on_entries: OnEntries = lambda _: None,
-        *,
-        clock: Callable[[], int] = now_us,
     ) -> None:
-        self._store, self._keys, self._archive, self._on_entries, self._clock = store, keys, archive, on_entries, clock
+        self._store, self._keys, self._archive, self._on_entries = store, keys, archive, on_entries
         self._hidden = HiddenSet()
         self._begun: set[int] = set()
 
-    def run_once(self, shard: int, *, watermark: int = 0) -> int:
+    def run_once(self, shard: int) -> int:
         """Consumes the next entries of a shard; returns how many. Zero: its log is empty.
 
-        `watermark` as in models.event_log.write_events.write_events. Raises StoreError, and ArtefactError if the
-        archive of this home lacks entries that were archived before.
+        Raises StoreError, and ArtefactError if the archive of this home lacks entries that were archived before.
         """
         keys, store = self._keys, self._store
         archived = store.get(keys.archived(shard))
@@ -63,9 +58,7 @@ class LogConsumer:
         if not read:
             return 0
         entries = [Entry.decode(entry) for _, entry in read]
-        self._write_reciprocal_updates(
-            [update for entry in entries if (update := ReciprocalUpdate.of(entry))], watermark
-        )
+        self._write_reciprocal_updates([update for entry in entries if (update := ReciprocalUpdate.of(entry))])
         self._append_flag_changes(entries)
         self._on_entries(entries)
         self._archive.append(shard, read, position)
@@ -74,18 +67,11 @@ class LogConsumer:
             store.stream_trim(keys.log(shard), last)
         return len(read)
 
-    def _write_reciprocal_updates(self, reciprocal_updates: Sequence[ReciprocalUpdate], watermark: int) -> None:
-        pending = by_person(reciprocal_updates)
-        for _ in range(ATTEMPTS):
-            people = list(pending)
-            packed = self._store.get_many([self._keys.live(person) for person in people])
-            records = {person: LiveRecord.unpack(record) for person, record in zip(people, packed, strict=True)}
-            commits = commits_of(self._keys, pending, records, watermark=watermark, now=self._clock())
-            applied = self._store.commit(list(commits.values()))
-            pending = {person: pending[person] for person, done in zip(commits, applied, strict=True) if not done}
-            if not pending:
-                return
-        raise StoreUnavailableError("Concurrent writes keep changing the live records of the other users.")
+    def _write_reciprocal_updates(self, updates: Sequence[ReciprocalUpdate]) -> None:
+        """Writes what the writers of the events did not live to write in the records of the other users."""
+        outcomes = self._store.commit([update.commit(self._keys) for update in updates])
+        if full := outcomes.count(Outcome.FULL):
+            structlog.get_logger().error("live_record_full", events=full)
 
     def _append_flag_changes(self, entries: Sequence[Entry]) -> None:
         """Writes flag changes and erasures to the hidden log if their writer died before it did."""

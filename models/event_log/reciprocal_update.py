@@ -1,18 +1,21 @@
 """The change that an event makes in the record of the other user.
 
-The service writes it after the viewer's record; the log consumer writes it again.
+The service writes it after the viewer's record; the log consumer writes it again if it is not there.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from models.event_log.event import Entry
-from models.live_state.edges import TWO_SIDED, Direction
-from models.live_state.user_record import LiveRecord
+from models.live_state.edges import TWO_SIDED, Direction, edge_event
+from models.live_state.journal import JournalEntry
+from models.live_state.user_record import new_base
 from models.schema.event_kinds import EventKind
 from models.schema.vocabulary import UserId
-from models.store.keys import Keys
-from models.store.transaction import Commit, Guard, Write
+from models.store.keys import Keys, shard_of
+from models.store.transaction import Add, Commit, Extend
+
+MOST_OTHERS_BYTES = 32 << 20
+"""of a record to which others' events are added: about a million and a half edges"""
 
 
 class ReciprocalUpdate(NamedTuple):
@@ -33,45 +36,28 @@ class ReciprocalUpdate(NamedTuple):
             return None
         return cls(entry.other_id, entry.user_id, kind, entry.timestamp_us)
 
-
-def by_person(reciprocal_updates: Iterable[ReciprocalUpdate]) -> dict[str, list[ReciprocalUpdate]]:
-    """The updates of each record, by its owner."""
-    by_owner: dict[str, list[ReciprocalUpdate]] = {}
-    for update in reciprocal_updates:
-        by_owner.setdefault(update.owner_id, []).append(update)
-    return by_owner
-
-
-def commits_of(
-    keys: Keys,
-    updates: Mapping[str, Sequence[ReciprocalUpdate]],
-    records: Mapping[str, LiveRecord],
-    *,
-    watermark: int,
-    now: int,
-) -> dict[str, Commit]:
-    """By user, the commit that applies the updates to the record; without the users whose records have them already.
-
-    The updates are applied to `records`.
-    """
-    commits = {}
-    for person, reciprocal_updates in updates.items():
-        record = records[person]
-        revision_prefix = record.revision_prefix
-        changes = [
-            record.apply(update.viewer_id, Direction.IN, update.kind, update.timestamp_us)
-            for update in reciprocal_updates
-        ]
-        if any(changes):
-            commits[person] = commit_of(keys, person, record, revision_prefix, watermark=watermark, now=now)
-    return commits
+    def commit(self, keys: Keys) -> Commit:
+        """Adds the update to the record, unless it was added lately: writing it again has no effect."""
+        number = edge_event(Direction.IN, self.kind)
+        added = extend_record(
+            keys,
+            self.owner_id,
+            [JournalEntry(number, self.timestamp_us, self.viewer_id)],
+            most_bytes=MOST_OTHERS_BYTES,
+            unless_recent=True,
+        )
+        return Commit(extends=[added], adds=[in_index(keys, self.owner_id)])
 
 
-def commit_of(
-    keys: Keys, person: str, record: LiveRecord, revision_prefix: bytes | None, *, watermark: int, now: int
-) -> Commit:
-    """Writes a record if the stored one still starts with `revision_prefix`. The record takes its next revision."""
-    record.drop_before(watermark)
-    packed = record.next_revision(now).pack()
-    key = keys.live(person)
-    return Commit(guards=[Guard(key, revision_prefix)], writes=[Write(key, packed)])
+def extend_record(
+    keys: Keys, user_id: str, entries: list[JournalEntry], *, most_bytes: int = 0, unless_recent: bool = False
+) -> Extend:
+    """Adds entries to a user's live record, which begins if there is none."""
+    data = b"".join([entry.encode() for entry in entries])
+    start = new_base(entries[0].timestamp_us)
+    return Extend(keys.live(user_id), data, start, most_bytes, unless_recent)
+
+
+def in_index(keys: Keys, user_id: str) -> Add:
+    """Notes that a user has a live record."""
+    return Add(keys.people(shard_of(user_id)), user_id.encode())

@@ -1,75 +1,85 @@
 """Writes a batch of events: the log with the viewer's record, then the other user's record; then they are acknowledged.
 
-After a crash between the two writes the log has the event, and the worker writes the other user's record
+Nothing is read before: the store takes each event in one step, whatever others write at the same time. After a crash
+between the two writes the log has the event, and the worker writes the other user's record
 (models.event_log.log_consumer).
 """
 
-import asyncio
 from collections.abc import Callable, Container, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
 
-from models.errors import StoreUnavailableError
-from models.event_log.deduplication import KEPT_S, RecentEvents
+import structlog
+
+from models.errors import CorruptRecordError, StoreUnavailableError
+from models.event_log.deduplication import once
 from models.event_log.event import Entry, Event
-from models.event_log.reciprocal_update import (
-    ReciprocalUpdate,
-    by_person,
-    commit_of,
-    commits_of,
-)
-from models.live_state.edges import (
-    PAIR_KINDS,
-    TWO_SIDED,
-    Direction,
-    edge_event,
-)
+from models.event_log.reciprocal_update import ReciprocalUpdate, extend_record, in_index
+from models.live_state.edges import PAIR_KINDS, TWO_SIDED, Direction, edge_event
+from models.live_state.journal import JournalEntry
+from models.live_state.timestamps import take_timestamps
 from models.live_state.user_record import LiveRecord
 from models.schema.event_kinds import EventKind
-from models.schema.vocabulary import UserId
 from models.store.keys import Keys, shard_of
 from models.store.protocol import AsyncStore
-from models.store.transaction import Append, Commit, Write
-from models.system.clock import (
-    MICROSECONDS,
-    clamped,
-    next_timestamp_us,
-    now_us,
-)
+from models.store.transaction import Append, Commit, Fence, Outcome
+from models.system.clock import clamped, now_us
 
-ATTEMPTS = 12
-"""how often a record is read again because of concurrent writes"""
-PAUSE_S = 0.002
-"""how much longer the pause before each further attempt is"""
-EVENTS_AT_ONCE = 500
-"""of a batch, so that the event loop serves other requests in between"""
-CROWDED = "Concurrent writes keep changing the live records of these people; try again."
+EVENTS_AT_ONCE = 200
+"""of a batch: between two slices the store and the event loop serve others"""
+ATTEMPTS = 4
+"""how often a slice is sent: once, and again with later timestamps after a night has fenced the log off meanwhile"""
+MOST_SIGNALS_BYTES = 4 << 20
+"""of a viewer's record to which impressions, clicks and views are added"""
+MOST_BYTES = 8 << 20
+"""the same for what changes a pair: about 350,000 edges"""
+MOST_PROTECTING_BYTES = 32 << 20
+"""the same for what keeps two people apart"""
+_PROTECTING = frozenset({EventKind.BLOCK, EventKind.REPORT, EventKind.DISMISS, EventKind.DISCONNECT, EventKind.DECLINE})
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """The outcome of a batch; accepted events are in the log and in effect."""
+class Result(StrEnum):
+    """What became of one event."""
 
-    accepted: int
-    duplicates: int
-    """events that had been acknowledged before; they have no further effect"""
-    clamped: int
-    """accepted events whose `at` was in the future or too long ago"""
-    dropped: int
-    """events that name an erased user; they have no effect"""
-    changed: frozenset[str]
-    """users whose lists may change"""
+    ACCEPTED = "accepted"
+    CLAMPED = "clamped"
+    """accepted; its `at` was in the future or too long ago"""
+    DUPLICATE = "duplicate"
+    """it was acknowledged before, and has no further effect"""
+    GONE = "gone"
+    """it names an erased user, and has no effect"""
+    FULL = "full"
+    """a live record has no room for it, and it has no effect"""
 
 
 @dataclass(slots=True)
-class ViewerBatch:
-    """A viewer's events in one attempt, ready to commit."""
+class Written:
+    """The outcome of a batch so far; accepted events are in the log and in effect."""
 
-    commit: Commit
-    reciprocal_updates: list[ReciprocalUpdate] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
+    """by event, in the order of the batch"""
     changed: set[str] = field(default_factory=set)
-    accepted: int = 0
-    duplicates: int = 0
-    clamped: int = 0
+    """users whose lists may change"""
+
+    def count(self, *results: Result) -> int:
+        """How many events had one of these results."""
+        return sum(map(self.results.count, results))
+
+    def add(self, events: Sequence[Event], results: Sequence[Result], gone: Container[str]) -> None:
+        """Adds events of the batch; `results` are those of the events that name nobody `gone`."""
+        following = iter(results)
+        for event in events:
+            is_gone = event.user_id in gone or event.other_id in gone
+            result = Result.GONE if is_gone else next(following)
+            self.results.append(result)
+            if result in (Result.ACCEPTED, Result.CLAMPED) and event.kind in PAIR_KINDS:
+                self.changed |= {event.user_id, event.other_id} if event.kind in TWO_SIDED else {event.user_id}
+
+    @property
+    def accepted(self) -> int:
+        """Events that were new and are in effect."""
+        return self.count(Result.ACCEPTED, Result.CLAMPED)
 
 
 async def write_events(
@@ -77,29 +87,28 @@ async def write_events(
     keys: Keys,
     events: Sequence[Event],
     *,
-    watermark: int = 0,
+    after: int = 0,
     gone: Container[str] = frozenset(),
     clock: Callable[[], int] = now_us,
+    written: Written | None = None,
+    wait_s: float | None = None,
 ) -> Written:
-    """Writes checked events in their order and returns once all of it is written.
+    """Writes checked events and returns once all of them are written. Their timestamps rise in their order.
 
-    `watermark` is the cut of the oldest version that can still be activated, microseconds; older entries of the records
-    are dropped. `gone` are erased users who have not returned. Timestamps rise within the batch; concurrent batches are
-    ordered by their commits. Raises StoreRefusedError or StoreUnavailableError: then no event is acknowledged, but some
-    may have been written, and the same events may be sent again.
+    `after` is a timestamp that theirs must be later than, such as the cut of the served version, microseconds. `gone`
+    are erased users who have not returned. `written` has what is in the log so far. It does so too if this raises
+    StoreRefusedError or StoreUnavailableError: then the same events may be sent again. `wait_s` is the longest wait for
+    one answer of the store, of which a batch has many; None: as long as for a read.
     """
-    present = [event for event in events if event.user_id not in gone and event.other_id not in gone]
-    batch = _Batch(store, keys, watermark, clock)
-    batches: list[ViewerBatch] = []
-    for at in range(0, len(present), EVENTS_AT_ONCE):
-        batches += await batch.write(present[at : at + EVENTS_AT_ONCE])
-    return Written(
-        accepted=sum(batch.accepted for batch in batches),
-        duplicates=sum(batch.duplicates for batch in batches),
-        clamped=sum(batch.clamped for batch in batches),
-        dropped=len(events) - len(present),
-        changed=frozenset().union(*(batch.changed for batch in batches)),
-    )
+    written = Written() if written is None else written
+    batch = _Batch(store, keys, after, clock, wait_s)
+    for at in range(0, len(events), EVENTS_AT_ONCE):
+        part = events[at : at + EVENTS_AT_ONCE]
+        present = [event for event in part if event.user_id not in gone and event.other_id not in gone]
+        results, updates = await batch.write_log(present)
+        written.add(part, results, gone)
+        await batch.write_reciprocal_updates(updates)
+    return written
 
 
 async def read_records(store: AsyncStore, keys: Keys, people: Iterable[str]) -> dict[str, LiveRecord]:
@@ -110,132 +119,105 @@ async def read_records(store: AsyncStore, keys: Keys, people: Iterable[str]) -> 
 
 
 class _Batch:
-    """The state of one batch while it is written."""
+    """Writes the slices of one batch."""
 
-    def __init__(self, store: AsyncStore, keys: Keys, watermark: int, clock: Callable[[], int]) -> None:
-        self._store, self._keys, self._watermark, self._clock = store, keys, watermark, clock
-        self._latest = 0
-        self._others: dict[str, LiveRecord] = {}
-        """records of the other users as they were read, unless this batch has written them"""
+    def __init__(
+        self, store: AsyncStore, keys: Keys, after: int, clock: Callable[[], int], wait_s: float | None
+    ) -> None:
+        self._store, self._keys, self._after, self._clock, self._wait_s = store, keys, after, clock, wait_s
 
-    async def write(self, events: Sequence[Event]) -> list[ViewerBatch]:
-        """Writes some of the events, in the records of both users of each."""
-        pending: dict[UserId, list[Event]] = {}
-        for event in events:
-            pending.setdefault(event.user_id, []).append(event)
-        batches: list[ViewerBatch] = []
-        for attempt in range(ATTEMPTS):
-            committed = await self.commit(pending)
-            batches += committed.values()
-            pending = {viewer: own for viewer, own in pending.items() if viewer not in committed}
+    async def write_log(self, events: Sequence[Event]) -> tuple[list[Result], list[ReciprocalUpdate]]:
+        """Writes events in the log and in the records of their viewers.
+
+        Returns the results, and the updates that the records of the other users need.
+        """
+        results: dict[int, Result] = {}
+        updates: list[ReciprocalUpdate] = []
+        pending = [_Pending(place, event) for place, event in enumerate(events)]
+        for _ in range(ATTEMPTS):
             if not pending:
-                await self.write_reciprocal_updates(
-                    [update for batch in batches for update in batch.reciprocal_updates]
-                )
-                return batches
-            await asyncio.sleep(attempt * PAUSE_S)
-        raise StoreUnavailableError(CROWDED)
+                break
+            now, count = self._clock(), len(pending)
+            first = await take_timestamps(self._store, self._keys, count, now=now, after=self._after)
+            commits = [self._commit(one, first + at, now) for at, one in enumerate(pending)]
+            outcomes = await self._store.commit(commits, self._wait_s)
+            for at, (one, outcome) in enumerate(zip(pending, outcomes, strict=True)):
+                if outcome is not Outcome.CONFLICT:
+                    results.setdefault(one.place, _result(one.event, outcome, now))
+                if outcome is Outcome.APPLIED and one.event.kind in TWO_SIDED:
+                    updates.append(ReciprocalUpdate(one.event.other_id, one.event.user_id, one.event.kind, first + at))
+            pending = _refused(pending, outcomes)
+        if pending:
+            raise StoreUnavailableError("A night keeps fencing the event log off; try again.")
+        repeated = [event for place, event in enumerate(events) if results[place] is Result.DUPLICATE]
+        return [results[place] for place in range(len(events))], [*updates, *await self._repeated(repeated)]
 
-    async def commit(self, pending: dict[UserId, list[Event]]) -> dict[UserId, ViewerBatch]:
-        """Writes the log and the viewers' records; returns the batches without a concurrent write, by viewer."""
-        keys = self._keys
-        hashed = [viewer for viewer, own in pending.items() if any(event.hash is not None for event in own)]
-        others = {event.other_id for own in pending.values() for event in own if event.kind in TWO_SIDED}
-        people = [*pending, *sorted(others - pending.keys())]
-        values = await self._store.get_many([*map(keys.live, people), *map(keys.recent_events, hashed)])
-        packed = dict(zip(people, values, strict=False))
-        recent = dict(zip(hashed, values[len(people) :], strict=True))
-        self._others = {person: LiveRecord.unpack(packed[person]) for person in others}
-        lasts = {person: record.last for person, record in self._others.items()}
-        now = self._clock()
-        batches = {
-            viewer: self._viewer_batch(viewer, own, LiveRecord.unpack(packed[viewer]), recent.get(viewer), lasts, now)
-            for viewer, own in pending.items()
-        }
-        applied = await self._store.commit([batch.commit for batch in batches.values()])
-        for viewer in pending:
-            self._others.pop(viewer, None)
-        return {viewer: batch for (viewer, batch), done in zip(batches.items(), applied, strict=True) if done}
+    def _commit(self, pending: "_Pending", timestamp_us: int, now: int) -> Commit:
+        """The log entry, and the change of the viewer's record."""
+        keys, event = self._keys, pending.event
+        viewer, kind = event.user_id, event.kind
+        most_bytes = MOST_BYTES if kind in PAIR_KINDS else MOST_SIGNALS_BYTES
+        most_bytes = MOST_PROTECTING_BYTES if kind in _PROTECTING else most_bytes
+        added = JournalEntry(edge_event(Direction.OUT, kind), timestamp_us, event.other_id)
+        entry = Entry.of(event, timestamp_us, clamped(event.at, now)[0])
+        shard = shard_of(viewer)
+        return Commit(
+            fences=[Fence(keys.fence(shard), timestamp_us)],
+            once=() if pending.is_again else once(keys, event, timestamp_us),
+            extends=[extend_record(keys, viewer, [added], most_bytes=most_bytes)],
+            adds=[in_index(keys, viewer)],
+            appends=[Append(keys.log(shard), entry.encode())],
+        )
 
-    def _viewer_batch(
-        self,
-        viewer: UserId,
-        events: Sequence[Event],
-        record: LiveRecord,
-        recent_before: bytes | None,
-        lasts: dict[str, int],
-        now: int,
-    ) -> ViewerBatch:
-        recent = RecentEvents.unpack(recent_before, now // MICROSECONDS)
-        revision_prefix = record.revision_prefix
-        batch = ViewerBatch(Commit())
-        entries: list[Entry] = []
-        hashes: set[bytes] = set()
-        # each event in turn: skip a repeated one, else apply it to the record and collect its log entry
+    async def _repeated(self, events: Sequence[Event]) -> list[ReciprocalUpdate]:
+        """The updates of repeated events, whose first writer may have died before it wrote the other users' records."""
+        events = [event for event in events if event.kind in TWO_SIDED]
+        if not events:
+            return []
+        try:
+            records = await read_records(self._store, self._keys, (event.user_id for event in events))
+        except CorruptRecordError as error:  # the worker writes them, from the log
+            structlog.get_logger().error("live_record_damaged", error=str(error))
+            return []
+        updates = []
         for event in events:
-            event_hash = event.hash
-            if event_hash is not None and (event_hash in recent or event_hash in hashes):
-                batch.duplicates += 1
-                batch.reciprocal_updates += _repeated_update(event, record)
-                continue
-            timestamp_us = next_timestamp_us(now, (self._latest, record.last, lasts.get(event.other_id, 0)))
-            at, was_clamped = clamped(event.at, now)
-            _apply(record, event, timestamp_us)
-            self._latest = timestamp_us
-            if event_hash is not None:
-                hashes.add(event_hash)
-            batch.accepted += 1
-            batch.clamped += was_clamped
-            entries.append(Entry.of(event, timestamp_us, at))
-            if event.kind in PAIR_KINDS:
-                batch.changed.add(viewer)
-            if event.kind in TWO_SIDED:
-                batch.changed.add(event.other_id)
-                batch.reciprocal_updates.append(ReciprocalUpdate(event.other_id, viewer, event.kind, timestamp_us))
-        # one commit: the record, the hashes of recent events, and the log
-        if entries:
-            commit = commit_of(self._keys, viewer, record, revision_prefix, watermark=self._watermark, now=now)
-            writes = list(commit.writes)
-            if hashes:
-                recent.add(sorted(hashes), now // MICROSECONDS)
-                writes.append(Write(self._keys.recent_events(viewer), recent.pack(), KEPT_S))
-            log = self._keys.log(shard_of(viewer))
-            batch.commit = replace(commit, writes=writes, appends=[Append(log, entry.encode()) for entry in entries])
-        return batch
+            edge_events = records[event.user_id].edges.get(event.other_id, {})
+            if timestamp_us := edge_events.get(edge_event(Direction.OUT, event.kind), 0):
+                updates.append(ReciprocalUpdate(event.other_id, event.user_id, event.kind, timestamp_us))
+        return updates
 
-    async def write_reciprocal_updates(self, reciprocal_updates: Sequence[ReciprocalUpdate]) -> None:
-        """Writes the other users' records; after a concurrent write they are read again."""
-        pending = by_person(reciprocal_updates)
-        known = self._others
-        for attempt in range(ATTEMPTS):
-            unread = [person for person in pending if person not in known]
-            records = known | (await read_records(self._store, self._keys, unread) if unread else {})
-            commits = commits_of(self._keys, pending, records, watermark=self._watermark, now=self._clock())
-            applied = await self._store.commit(list(commits.values()))
-            conflicting = [person for person, done in zip(commits, applied, strict=True) if not done]
-            if not conflicting:
-                return
-            pending, known = {person: pending[person] for person in conflicting}, {}
-            await asyncio.sleep(attempt * PAUSE_S)
-        raise StoreUnavailableError(CROWDED)
+    async def write_reciprocal_updates(self, updates: Sequence[ReciprocalUpdate]) -> None:
+        """Writes the records of the other users."""
+        commits = [update.commit(self._keys) for update in updates]
+        outcomes = await self._store.commit(commits, self._wait_s)
+        if full := outcomes.count(Outcome.FULL):
+            structlog.get_logger().error("live_record_full", events=full)
 
 
-def _apply(record: LiveRecord, event: Event, timestamp_us: int) -> None:
-    """Applies an event to the viewer's record."""
-    if event.kind is EventKind.IMPRESSION:
-        record.show(event.other_id, timestamp_us)
-    else:
-        record.act(event.other_id)
-    if event.kind in PAIR_KINDS:
-        record.apply(event.other_id, Direction.OUT, event.kind, timestamp_us)
-    record.last = max(record.last, timestamp_us)
+class _Pending(NamedTuple):
+    """An event to write."""
+
+    place: int
+    event: Event
+    is_again: bool = False
+    """it is in the log, but an event before it in the batch is not yet"""
 
 
-def _repeated_update(event: Event, record: LiveRecord) -> list[ReciprocalUpdate]:
-    """The update of a repeated event, whose first writer may have died before it wrote the other user's record."""
-    timestamp_us = record.edges.get(event.other_id, {}).get(edge_event(Direction.OUT, event.kind), 0)
-    return (
-        [ReciprocalUpdate(event.other_id, event.user_id, event.kind, timestamp_us)]
-        if timestamp_us and event.kind in TWO_SIDED
-        else []
-    )
+def _refused(pending: Sequence[_Pending], outcomes: Sequence[Outcome]) -> list[_Pending]:
+    """What has to be written with later timestamps, since a night fenced a shard off: the refused events and, so that
+    the order of the batch stays, what changed a pair after the first of them.
+    """
+    if Outcome.CONFLICT not in outcomes:
+        return []
+    first = outcomes.index(Outcome.CONFLICT)
+    return [
+        one if outcome is Outcome.CONFLICT else one._replace(is_again=True)
+        for one, outcome in zip(pending[first:], outcomes[first:], strict=True)
+        if outcome is Outcome.CONFLICT or (outcome is Outcome.APPLIED and one.event.kind in PAIR_KINDS)
+    ]
+
+
+def _result(event: Event, outcome: Outcome, now: int) -> Result:
+    if outcome is Outcome.APPLIED:
+        return Result.CLAMPED if clamped(event.at, now)[1] else Result.ACCEPTED
+    return Result.DUPLICATE if outcome is Outcome.REPEATED else Result.FULL

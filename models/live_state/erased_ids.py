@@ -76,10 +76,11 @@ def read_erased(store: SyncStore, keys: Keys) -> ErasedPeople:
     return _people(fields, store.get(keys.erased_key))
 
 
-async def erased_people(store: AsyncStore, keys: Keys) -> ErasedPeople:
-    """The same for the service."""
-    fields = await store.fields(keys.erased)
-    return _people(fields, await store.get(keys.erased_key))
+async def erased_among(store: AsyncStore, keys: Keys, key: bytes, people: Iterable[str]) -> dict[str, int]:
+    """Those of these users who were erased, and when, microseconds; `key` is the value of Keys.erased_key."""
+    asked = list(people)
+    found = await store.fields_get(keys.erased, [_hash(key, user_id) for user_id in asked])
+    return {user_id: int(at) for user_id, at in zip(asked, found, strict=True) if at is not None}
 
 
 def _people(fields: Mapping[str, bytes], key: bytes | None) -> ErasedPeople:

@@ -1,4 +1,8 @@
-"""The live profile, as JSON: the columns written since the watermark, each with the timestamp of its last change."""
+"""The live profile: the columns written since the watermark, each with the timestamp of its last change.
+
+One JSON object a line: the first has the columns when the profile was last rewritten, each further one the columns of a
+later change.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -35,16 +39,28 @@ class LiveProfile:
         self.columns = {column: change for column, change in self.columns.items() if change[0] > watermark}
 
     def pack(self) -> bytes:
-        """The profile as JSON."""
+        """The profile as one line."""
         return orjson.dumps(self.columns, option=orjson.OPT_SORT_KEYS)
+
+    @staticmethod
+    def line(columns: Mapping[str, Any], timestamp_us: int) -> bytes:
+        """The line that a change adds to a packed profile."""
+        return b"\n" + orjson.dumps({column: (timestamp_us, value) for column, value in columns.items()})
 
     @classmethod
     def unpack(cls, packed: bytes | None) -> "LiveProfile":
         """The profile of these bytes; an empty one for None. Raises CorruptRecordError."""
         if packed is None:
             return cls()
+        profile = cls()
         try:
-            decoded = orjson.loads(packed)
-            return cls({str(column): (int(change[0]), change[1]) for column, change in decoded.items()})
+            for line in packed.split(b"\n"):
+                for column, (timestamp_us, value) in orjson.loads(line).items():
+                    profile.put({str(column): value}, int(timestamp_us))
         except (orjson.JSONDecodeError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise CorruptRecordError(f"a live profile cannot be read: {error!r}") from error
+        return profile
+
+
+EMPTY = LiveProfile().pack()
+"""what a packed profile is before the first change"""

@@ -1,7 +1,10 @@
 """The live record: what one user did, and what others did to them, since the watermark; packed, little-endian.
 
+A record is a base, and the journal of what changed since it was written (models.live_state.journal): writers add to the
+journal, and models.live_state.compaction merges it into the base from time to time. The base:
+
     byte 0          layout version (1)
-    bytes 1-8       revision, uint64: rises with every write; a conditional write compares these nine bytes
+    bytes 1-8       revision, uint64, of the base: no two bases of a user have the same
     5 x int64       timestamps: the latest; of the last change of the profile; of the erasure; of the last change of the
                     friendships; the watermark (0: never)
     3 x int64       by flag of models.schema.columns.Flag, twice the timestamp of its last change, plus 1 if it is true
@@ -25,24 +28,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import CorruptRecordError
-from models.live_state.edges import (
-    EDGE_EVENTS,
-    GRAPH_CHANGING,
-    Direction,
-    edge_event,
-)
+from models.live_state import journal
+from models.live_state.edges import EDGE_EVENTS, GRAPH_CHANGING, PAIR_KINDS, Direction, edge_event
+from models.live_state.journal import JournalEntry
 from models.schema.columns import ALL_FLAGS, Flag
 from models.schema.event_kinds import EventKind
 from models.system.clock import MICROSECONDS
-from models.version.packed_record import RecordFormat
+from models.version.packed_record import CHECKSUM_BYTES, RecordFormat
 
 MOST_SHOWN = 1000
 """users of whom a record counts impressions; beyond, the least recently shown are dropped"""
 MOST_IMPRESSIONS = (1 << 16) - 1
+SHOWN_S = 30 * 86_400
+"""seconds after which the impressions of a user no longer count"""
+PREFIX_BYTES = 9
+"""of a record: they change whenever its base is replaced"""
 FLAGS = tuple(Flag)
 
 _REVISION_PREFIX = struct.Struct("<BQ")
 _FORMAT = RecordFormat("live record", 1, "Q5q3q3I")
+_COUNTS = struct.Struct("<3I")
 _SHOWN = struct.Struct("<IHI")
 
 
@@ -60,7 +65,7 @@ class LiveRecord:
     """A user's record. All timestamps are microseconds; 0: never."""
 
     revision: int = 0
-    """of the stored record; 0: none is stored"""
+    """of the stored base; 0: none is stored"""
     last: int = 0
     """the latest timestamp in the record; the next is later"""
     profile: int = 0
@@ -127,6 +132,10 @@ class LiveRecord:
         self.edges = {other: edge_events for other, edge_events in left.items() if edge_events}
         self.flags = {flag: change for flag, change in self.flags.items() if change[0] > watermark}
 
+    def drop_shown_before(self, epoch_s: int) -> None:
+        """Removes the impressions of users who were last shown before a time."""
+        self.shown = {person: shown for person, shown in self.shown.items() if shown.last >= epoch_s}
+
     def forget(self, other_id: str, upto: int) -> bool:
         """Removes what names a user up to a timestamp; returns whether the record changed."""
         edge_events, shown = self.edges.get(other_id, {}), self.shown.get(other_id)
@@ -187,9 +196,16 @@ class LiveRecord:
 
     @classmethod
     def unpack(cls, packed: bytes | None) -> "LiveRecord":
-        """The record of these bytes; an empty one for None. Raises CorruptRecordError."""
+        """The record of these bytes, base and journal; an empty one for None. Raises CorruptRecordError."""
         if packed is None:
             return cls()
+        end = base_length(packed)
+        record = cls._unpack_base(packed[:end] if end < len(packed) else packed)
+        record.merge(journal.entries(packed, end))
+        return record
+
+    @classmethod
+    def _unpack_base(cls, packed: bytes) -> "LiveRecord":
         (_, revision, last, profile, erased, graph_changed_at, watermark, *rest), end = _FORMAT.open(packed)
         packed_flags, (n, m, s) = rest[:3], rest[3:]
         starts = np.frombuffer(packed, "<u4", n + 1, _FORMAT.payload_start).tolist()
@@ -212,24 +228,71 @@ class LiveRecord:
         }
         return record
 
+    def merge(self, entries: Iterable[JournalEntry]) -> None:
+        """Merges entries of the journal, in their order."""
+        for number, timestamp_us, text in entries:
+            if number < EDGE_EVENTS:
+                kind, direction = EventKind(number & ~Direction.IN), Direction(number & Direction.IN)
+                if kind is EventKind.IMPRESSION:
+                    self.show(text, timestamp_us)
+                elif direction is Direction.OUT:
+                    self.act(text)
+                if kind in PAIR_KINDS:
+                    self.apply(text, direction, kind, timestamp_us)
+            elif timestamp_us > self.watermark:
+                if number == journal.PROFILE:
+                    self.profile = max(self.profile, timestamp_us)
+                else:
+                    self.set_flag(*JournalEntry(number, timestamp_us, text).flag, timestamp_us)
+            self.last = max(self.last, timestamp_us)
+
     @property
     def revision_prefix(self) -> bytes | None:
-        """The first bytes of the stored record, which change with every write; None if none is stored."""
+        """The first bytes of the stored record; None if none is stored."""
         return _REVISION_PREFIX.pack(_FORMAT.layout, self.revision) if self.revision else None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is in it that any version might lack."""
+        kept = max(self.profile, self.erased, self.graph_changed_at)
+        return not (self.edges or self.shown or self.flags) and kept <= self.watermark
+
     def next_revision(self, now: int) -> "LiveRecord":
-        """This record with its next revision, at least the clock, so that none repeats after a deletion."""
+        """This record with the revision of its next base, at least the clock: none repeats after a deletion."""
         self.revision = max(self.revision + 1, now)
         return self
 
 
-def revision_of(packed: bytes | None) -> int:
-    """The revision of a packed record; 0 for None. Reads the header alone. Raises CorruptRecordError."""
+def base_length(packed: bytes) -> int:
+    """Where the journal of a record begins. Raises CorruptRecordError."""
+    if len(packed) < _FORMAT.payload_start or packed[0] != _FORMAT.layout:
+        raise CorruptRecordError("a live record has no header that this release reads")
+    n, m, s = _COUNTS.unpack_from(packed, _FORMAT.payload_start - _COUNTS.size)
+    last_start = _FORMAT.payload_start + 4 * n
+    if last_start + 4 > len(packed):
+        raise CorruptRecordError("a live record is truncated")
+    text_bytes = int.from_bytes(packed[last_start : last_start + 4], "little")
+    end = last_start + 4 + text_bytes + m * 13 + s * _SHOWN.size + CHECKSUM_BYTES
+    if end > len(packed):
+        raise CorruptRecordError("a live record is truncated")
+    return int(end)
+
+
+def revision_of(packed: bytes | None) -> tuple[int, int]:
+    """What tells a packed record from each other state of it: the revision of its base, and its length in bytes.
+
+    (0, 0) for None. Raises CorruptRecordError.
+    """
     if packed is None:
-        return 0
+        return 0, 0
     if len(packed) < _REVISION_PREFIX.size or packed[0] != _FORMAT.layout:
         raise CorruptRecordError("a live record has no header that this release reads")
-    return int(_REVISION_PREFIX.unpack_from(packed)[1])
+    return int(_REVISION_PREFIX.unpack_from(packed)[1]), len(packed)
+
+
+def new_base(timestamp_us: int) -> bytes:
+    """The base of a record whose journal begins: nothing."""
+    return LiveRecord(revision=timestamp_us).pack()
 
 
 def _latest(shown: Mapping[str, Shown]) -> dict[str, Shown]:

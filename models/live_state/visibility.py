@@ -1,29 +1,26 @@
 """Changes of users' flags: the hidden log, and the set of its changes that a process holds.
 
-The tables of a version have its flags. Later changes are in one stream for all users, the hidden log. Its epoch rises
-with every change: a process that has read up to an epoch reads nothing until the epoch rises.
+The tables of a version have its flags. Later changes are in one stream for all users, the hidden log. Every change
+has an epoch that no other change has, and names the epoch before (SyncStore.chain_append). A process that has read up
+to the latest epoch reads nothing until there is another. If what it read is not in the log any more, since the store
+came back without its last writes, the next change does not follow on its epoch, and it reads the log from the start.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from secrets import token_hex
+from typing import Any, NamedTuple
 
 import orjson
 
-from models.errors import CorruptRecordError, StoreUnavailableError
+from models.errors import CorruptRecordError
 from models.schema.columns import Flag
 from models.schema.vocabulary import UserId
 from models.store.keys import Keys
 from models.store.protocol import STREAM_START, AsyncStore, SyncStore
-from models.store.transaction import (
-    Append,
-    Commit,
-    Guard,
-    Write,
-)
 
 READ_AT_ONCE = 1000
-ATTEMPTS = 50
-"""how often an append is retried after a concurrent one before the store counts as unavailable"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,50 +35,54 @@ class FlagChange:
     erased: bool = False
     """the user is hidden in versions whose cut is before the timestamp, whatever the flags are"""
 
-    def encode(self, epoch: int) -> bytes:
-        """The entry of the stream."""
+    def encode(self) -> bytes:
+        """The entry of the stream, before it has an epoch."""
         flags = {str(flag.name): value for flag, value in self.flags.items()}
-        fields = {
-            "epoch": epoch,
-            "user_id": self.user_id,
-            "stamp": self.timestamp_us,
-            "flags": flags,
-            "erased": self.erased,
-        }
+        fields = {"user_id": self.user_id, "stamp": self.timestamp_us, "flags": flags, "erased": self.erased}
         return orjson.dumps(fields)
 
     @classmethod
-    def decode(cls, entry: bytes) -> tuple[int, "FlagChange"]:
-        """The epoch and the change of an entry of the stream. Raises CorruptRecordError if it is none."""
+    def decode(cls, entry: bytes) -> tuple["Link", "FlagChange"]:
+        """The place and the change of an entry of the stream. Raises CorruptRecordError if it is none."""
         try:
             decoded = orjson.loads(entry)
             flags = {Flag[name]: bool(value) for name, value in decoded["flags"].items()}
             change = cls(UserId(str(decoded["user_id"])), int(decoded["stamp"]), flags, bool(decoded["erased"]))
-            return int(decoded["epoch"]), change
+            return Link.of(decoded), change
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise CorruptRecordError(f"a change of flags cannot be read: {error!r}") from error
+
+
+class Link(NamedTuple):
+    """The place of a change in the hidden log."""
+
+    epoch: bytes
+    after: bytes
+    """the epoch before; b"" for the first"""
+
+    @classmethod
+    def of(cls, decoded: Mapping[str, Any]) -> "Link":
+        """The place in a decoded entry. Earlier releases counted epochs as plain numbers."""
+        epoch = decoded["epoch"]
+        if isinstance(epoch, int):
+            return cls(b"%020d" % epoch, b"%020d" % (epoch - 1) if epoch > 1 else b"")
+        return cls(epoch.encode(), str(decoded["after"]).encode())
 
 
 class HiddenSet:
     """All changes of flags up to an epoch; for one thread or loop at a time."""
 
     def __init__(self) -> None:
-        self.epoch = 0
-        """the epoch up to which it has read"""
+        self.epoch = b""
+        """up to which it has read; b"": nothing yet"""
         self.position = STREAM_START
         """of the last entry read"""
         self._flags: dict[str, dict[Flag, tuple[int, bool]]] = {}
         self._erased: dict[str, int] = {}
 
-    def expect(self, epoch: int) -> None:
-        """Resets the set if the store's epoch is lower, since the store has lost data."""
-        if epoch < self.epoch:
-            self.epoch, self.position, self._flags, self._erased = 0, STREAM_START, {}, {}
-
-    def read_up_to(self, epoch: int, at_end: bool) -> None:
-        """Sets the epoch after the end of the stream was read: the entries of the last epochs may have been dropped."""
-        if at_end:
-            self.epoch = max(self.epoch, epoch)
+    def reset(self) -> None:
+        """Forgets everything, to be read again from the start."""
+        self.epoch, self.position, self._flags, self._erased = b"", STREAM_START, {}, {}
 
     def __len__(self) -> int:
         return len({*self._flags, *self._erased})
@@ -90,11 +91,21 @@ class HiddenSet:
         """Adds entries of the stream; returns their changes. The later timestamp wins, in any order."""
         changes = []
         for position, entry in entries:
-            epoch, change = FlagChange.decode(entry)
+            link, change = FlagChange.decode(entry)
             self._take(change)
-            self.epoch, self.position = max(self.epoch, epoch), position
+            self.epoch, self.position = link.epoch, position
             changes.append(change)
         return changes
+
+    def drop_before(self, watermark: int) -> list[UserId]:
+        """Forgets the changes up to a timestamp, which all versions in use include; returns whose are forgotten."""
+        for flags in self._flags.values():
+            for flag in [flag for flag, (timestamp_us, _) in flags.items() if timestamp_us <= watermark]:
+                del flags[flag]
+        dropped = [user_id for user_id, flags in self._flags.items() if not flags]
+        self._flags = {user_id: flags for user_id, flags in self._flags.items() if flags}
+        self._erased = {user_id: at for user_id, at in self._erased.items() if at > watermark}
+        return [UserId(user_id) for user_id in dropped if user_id not in self._erased]
 
     def _take(self, change: FlagChange) -> None:
         if change.erased:
@@ -146,77 +157,85 @@ class HiddenSet:
         return dict(self._erased)
 
 
-def epoch_of(value: bytes | None) -> int:
-    """The epoch in the value of Keys.hidden_epoch."""
-    return 0 if value is None else int(value)
+async def append_change(store: AsyncStore, keys: Keys, change: FlagChange) -> bytes:
+    """Appends a change to the hidden log; returns its epoch. A repeated append has no further effect."""
+    return await store.chain_append(keys.hidden_epoch, keys.hidden_log, token_hex(8), change.encode())
 
 
-async def append_change(store: AsyncStore, keys: Keys, change: FlagChange) -> int:
-    """Appends a change to the hidden log; returns its epoch.
-
-    A repeated append has no further effect. Raises StoreUnavailableError if concurrent appends win every attempt.
-    """
-    for _ in range(ATTEMPTS):
-        stored = await store.get(keys.hidden_epoch)
-        if (await store.commit([_append(keys, stored, change)]))[0]:
-            return epoch_of(stored) + 1
-    raise StoreUnavailableError(_CROWDED)
-
-
-def append_change_blocking(store: SyncStore, keys: Keys, change: FlagChange) -> int:
+def append_change_blocking(store: SyncStore, keys: Keys, change: FlagChange) -> bytes:
     """The same as `append_change` for the worker."""
-    for _ in range(ATTEMPTS):
-        stored = store.get(keys.hidden_epoch)
-        if store.commit([_append(keys, stored, change)])[0]:
-            return epoch_of(stored) + 1
-    raise StoreUnavailableError(_CROWDED)
+    return store.chain_append(keys.hidden_epoch, keys.hidden_log, token_hex(8), change.encode())
 
 
 class _Update:
     """The entries that a set is about to add: all or, if a read fails midway, none, so that no change is lost."""
 
-    def __init__(self, hidden: HiddenSet) -> None:
-        self.epoch, self.position = hidden.epoch, hidden.position
-        self._hidden = hidden
+    def __init__(self, hidden: HiddenSet, head: bytes) -> None:
+        """`head` is the epoch of the store, read before the entries."""
+        self.position = hidden.position
+        self.is_read = False
+        """the log is read to its end"""
+        self.follows = True
+        """whether the log follows on what the set has read"""
+        self._hidden, self._head = hidden, head
         self._entries: list[tuple[str, bytes]] = []
-        self._read_to = 0
 
-    def read(self, entries: Sequence[tuple[str, bytes]], epoch: int) -> None:
-        """Adds a page of the stream; a page that is not full is the last, and then the set is at `epoch`."""
+    def read(self, entries: Sequence[tuple[str, bytes]]) -> None:
+        """Adds a page of the stream; a page that is not full is the last."""
+        if not self._entries and self._hidden.epoch:
+            before = FlagChange.decode(entries[0][1])[0].after if entries else self._head
+            self.follows = before == self._hidden.epoch
         self._entries += entries
         if entries:
             self.position = entries[-1][0]
-            self.epoch = max(self.epoch, FlagChange.decode(entries[-1][1])[0])
-        if len(entries) < READ_AT_ONCE:
-            self.epoch = self._read_to = max(self.epoch, epoch)
+        self.is_read = not self.follows or len(entries) < READ_AT_ONCE
 
     def apply(self) -> list[FlagChange]:
-        """Adds the entries to the set; returns their changes."""
+        """Adds the entries to the set; returns their changes. The latest may have been removed from the log."""
         changes = self._hidden.take(self._entries)
-        self._hidden.read_up_to(self._read_to, bool(self._read_to))
+        if number_of(self._head) > number_of(self._hidden.epoch):
+            self._hidden.epoch = self._head
         return changes
 
 
-async def follow(store: AsyncStore, keys: Keys, hidden: HiddenSet, epoch: int) -> list[FlagChange]:
-    """Reads the hidden log up to an epoch that was read from the store; returns the changes, some perhaps repeated.
+def number_of(epoch: bytes) -> int:
+    """How many changes there were up to an epoch, the lost ones included."""
+    return int(epoch[:20] or 0)
 
-    If the epoch is below that of the set, the store has lost data, and the set is read again from the start.
+
+def fingerprint_of(epoch: bytes) -> int:
+    """64 bits of an epoch; 0 for none."""
+    return int.from_bytes(hashlib.blake2b(epoch, digest_size=8).digest()) if epoch else 0
+
+
+async def follow(store: AsyncStore, keys: Keys, hidden: HiddenSet, epoch: bytes) -> list[FlagChange] | None:
+    """Reads the hidden log to its end, beyond an epoch that was read in the store; returns the changes.
+
+    None if the log does not follow on what the set has read: then the set is as it was, and another set must be read
+    from the start.
     """
-    hidden.expect(epoch)
-    update = _Update(hidden)
-    while update.epoch < epoch:
-        update.read(await store.stream_read(keys.hidden_log, update.position, READ_AT_ONCE), epoch)
-    return update.apply()
+    if number_of(epoch) <= number_of(hidden.epoch):  # an answer that was overtaken, or a store that lost data
+        epoch = await store.get(keys.hidden_epoch) or b""
+        if epoch == hidden.epoch:
+            return []
+    update = _Update(hidden, epoch)
+    while not update.is_read:
+        update.read(await store.stream_read(keys.hidden_log, update.position, READ_AT_ONCE))
+    return update.apply() if update.follows else None
 
 
 def follow_blocking(store: SyncStore, keys: Keys, hidden: HiddenSet) -> list[FlagChange]:
-    """The same as `follow` for the worker and the night, up to the epoch that the store has."""
-    epoch = epoch_of(store.get(keys.hidden_epoch))
-    hidden.expect(epoch)
-    update = _Update(hidden)
-    while update.epoch < epoch:
-        update.read(store.stream_read(keys.hidden_log, update.position, READ_AT_ONCE), epoch)
-    return update.apply()
+    """The same as `follow` for the worker and the night. A set that the log does not follow on is read again."""
+    epoch = store.get(keys.hidden_epoch) or b""
+    if epoch == hidden.epoch:
+        return []
+    update = _Update(hidden, epoch)
+    while not update.is_read:
+        update.read(store.stream_read(keys.hidden_log, update.position, READ_AT_ONCE))
+    if update.follows:
+        return update.apply()
+    hidden.reset()
+    return follow_blocking(store, keys, hidden)
 
 
 def forget_blocking(store: SyncStore, keys: Keys, upto: int, erased: Mapping[str, int] | None = None) -> int:
@@ -233,16 +252,3 @@ def forget_blocking(store: SyncStore, keys: Keys, upto: int, erased: Mapping[str
         ]
         dropped += store.stream_delete(keys.hidden_log, dropped_positions)
     return dropped
-
-
-_CROWDED = "Concurrent writes keep changing the hidden log; try again."
-
-
-def _append(keys: Keys, stored: bytes | None, change: FlagChange) -> Commit:
-    """Appends a change after a stored epoch. Epochs have a fixed number of digits, so none is a prefix of another."""
-    epoch = epoch_of(stored) + 1
-    return Commit(
-        guards=[Guard(keys.hidden_epoch, stored)],
-        writes=[Write(keys.hidden_epoch, b"%020d" % epoch)],
-        appends=[Append(keys.hidden_log, change.encode(epoch))],
-    )

@@ -108,9 +108,40 @@ class Keys:
         """The live record of a user (models.live_state.user_record). Never expires."""
         return f"{self.shard(shard_of(user_id))}u:{user_id}"
 
-    def recent_events(self, user_id: str) -> str:
-        """The recently acknowledged events of a viewer (models.event_log.deduplication). Expires after 48 hours."""
-        return f"{self.shard(shard_of(user_id))}seen:{user_id}"
+    def people(self, shard: int) -> str:
+        """Set of the ids that have a live record in a shard, so that nobody has to look for them among all keys."""
+        return f"{self.shard(shard)}people"
+
+    @property
+    def people_indexed(self) -> str:
+        """Present once `people` has everybody; stores of earlier releases had no such sets."""
+        return f"{self.namespace}:people:indexed"
+
+    @property
+    def swept(self) -> str:
+        """The watermark that all live records were merged for, in decimal (models.live_state.compaction.sweep)."""
+        return f"{self.namespace}:swept"
+
+    def accepted(self, shard: int, day: int) -> str:
+        """Record of the identities of a shard's events acknowledged on a day (models.event_log.deduplication).
+
+        Never expires, since what may expire may be evicted; the worker deletes the days that are over.
+        """
+        return f"{self.shard(shard)}accepted:{day}"
+
+    def fence(self, shard: int) -> str:
+        """The cut of the latest night, in decimal: the shard takes no events of that time or before."""
+        return f"{self.shard(shard)}fence"
+
+    @property
+    def clock(self) -> str:
+        """The latest timestamp of any acknowledged change, in decimal (models.live_state.timestamps)."""
+        return f"{self.namespace}:clock"
+
+    @property
+    def damaged(self) -> str:
+        """Set of the ids whose live record does not read back; a repair removes them."""
+        return f"{self.namespace}:damaged"
 
     def live_profile(self, user_id: str) -> str:
         """The profile columns written since the watermark (models.live_state.profile_changes). Never expires."""
@@ -141,7 +172,8 @@ class Keys:
 
     @property
     def hidden_epoch(self) -> str:
-        """The number of changes of flags so far, in decimal; absent before the first. Written with the hidden log."""
+        """The head of the hidden log: the number of changes of flags so far, and what tells it from any other number of
+        that size (SyncStore.chain_append); absent before the first."""
         return f"{self.namespace}:{{hidden}}:epoch"
 
     @property

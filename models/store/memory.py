@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from models.errors import StoreRefusedError
 from models.store.protocol import StoreInfo
-from models.store.transaction import Commit
+from models.store.transaction import ONCE_FIELD_BYTES, RECENT_BYTES, Commit, Once, Outcome
 
 Stream = list[tuple[tuple[int, int], bytes]]
 """positions and entries"""
@@ -149,6 +149,9 @@ class MemoryStore:
     def members(self, key: str) -> frozenset[bytes]:
         return frozenset(self._of_type(key, "set", Members()))
 
+    def members_scan(self, key: str) -> Iterator[bytes]:
+        yield from self.members(key)
+
     def fields_set(self, key: str, fields: Mapping[str, bytes]) -> None:
         self._write(key, "record", self._of_type(key, "record", dict[str, bytes]()) | dict(fields))
 
@@ -161,21 +164,81 @@ class MemoryStore:
     def fields(self, key: str) -> dict[str, bytes]:
         return dict(self._of_type(key, "record", dict[str, bytes]()))
 
-    def commit(self, commits: Sequence[Commit]) -> list[bool]:
+    def fields_get(self, key: str, names: Sequence[str]) -> list[bytes | None]:
+        record = self.fields(key)
+        return [record.get(name) for name in names]
+
+    def commit(self, commits: Sequence[Commit]) -> list[Outcome]:
         return [self._commit(commit) for commit in commits]
 
-    def _commit(self, commit: Commit) -> bool:
-        for key, prefix in commit.guards:
-            value = self.get(key)
-            if (value is None) != (prefix is None) or (prefix and not (value or b"").startswith(prefix)):
-                return False
+    def _commit(self, commit: Commit) -> Outcome:
+        outcome = self._outcome(commit)
+        if outcome is not Outcome.APPLIED:
+            return outcome
+        for once in commit.once:
+            field, row = _row(once)
+            self.fields_set(once.keys[0], {field: self.fields(once.keys[0]).get(field, b"") + row})
+        for extend in commit.extends:
+            value = self.get(extend.key)
+            if not (extend.unless_recent and extend.data in (value or b"")[-RECENT_BYTES:]):
+                self.set(extend.key, (extend.start if value is None else value) + extend.data)
+        for key, upto, value in commit.replaces:
+            self.set(key, value + (self.get(key) or b"")[upto:])
         for key, value, ttl_s in commit.writes:
             self.set(key, value, ttl_s)
         self.delete(commit.deletes)
+        for key, member in commit.adds:
+            self.members_add(key, [member])
+        for key, member in commit.removes:
+            self.members_remove(key, [member])
         for key, entry in commit.appends:
-            self._appended += 1
-            self._write(key, "stream", [*self._of_type(key, "stream", Stream()), ((self._appended, 0), entry)])
-        return True
+            self._append(key, entry)
+        return Outcome.APPLIED
+
+    def _outcome(self, commit: Commit) -> Outcome:
+        """What becomes of a commit, before anything is written."""
+        for key, prefix, length in commit.guards:
+            value = self.get(key)
+            if (value is None) != (prefix is None) or (prefix and not (value or b"").startswith(prefix)):
+                return Outcome.CONFLICT
+            if length is not None and len(value or b"") != length:
+                return Outcome.CONFLICT
+        if any(fence.number <= int(self.get(fence.key) or -1) for fence in commit.fences):
+            return Outcome.CONFLICT
+        for once in commit.once:
+            field, row = _row(once)
+            rows = [self.fields(key).get(field, b"") for key in once.keys]
+            if any(row in {stored[at : at + len(row)] for at in range(0, len(stored), len(row))} for stored in rows):
+                return Outcome.REPEATED
+        for extend in commit.extends:
+            length = len(self.get(extend.key) or b"") + len(extend.data)
+            if 0 < extend.most_bytes < length:
+                return Outcome.FULL
+        return Outcome.APPLIED
+
+    def _append(self, key: str, entry: bytes) -> None:
+        self._appended += 1
+        self._write(key, "stream", [*self._of_type(key, "stream", Stream()), ((self._appended, 0), entry)])
+
+    def numbers_take(self, key: str, count: int, at_least: int) -> int:
+        first = max(int(self.get(key) or 0) + 1, at_least)
+        self.set(key, b"%d" % (first + count - 1))
+        return first
+
+    def number_raise(self, key: str, number: int) -> int:
+        raised = max(int(self.get(key) or number), number)
+        self.set(key, b"%d" % raised)
+        return raised
+
+    def chain_append(self, head: str, stream: str, identity: str, entry: bytes) -> bytes:
+        before = self.get(head) or b""
+        after = b"%020d:%b" % (int(before[:20] or 0) + 1, identity.encode())
+        self.set(head, after)
+        self._append(stream, b'{"epoch":"%b","after":"%b",%b' % (after, before, entry[1:]))
+        return after
+
+    def lengths(self, keys: Sequence[str]) -> list[int]:
+        return [len(self.get(key) or b"") for key in keys]
 
     def stream_read(self, key: str, after: str, limit: int) -> list[tuple[str, bytes]]:
         later = [(at, entry) for at, entry in self._of_type(key, "stream", Stream()) if at > _position(after)]
@@ -264,14 +327,30 @@ class AsyncMemoryStore:
     async def members_add(self, key: str, members: Sequence[bytes]) -> int:
         return self._store.members_add(key, members)
 
+    async def members_count(self, key: str) -> int:
+        return len(self._store.members(key))
+
     async def fields_set(self, key: str, fields: Mapping[str, bytes]) -> None:
         self._store.fields_set(key, fields)
 
     async def fields(self, key: str) -> dict[str, bytes]:
         return self._store.fields(key)
 
-    async def commit(self, commits: Sequence[Commit]) -> list[bool]:
+    async def fields_get(self, key: str, names: Sequence[str]) -> list[bytes | None]:
+        return self._store.fields_get(key, names)
+
+    async def commit(self, commits: Sequence[Commit], wait_s: float | None = None) -> list[Outcome]:
         return self._store.commit(commits)
+
+    async def numbers_take(self, key: str, count: int, at_least: int) -> int:
+        return self._store.numbers_take(key, count, at_least)
+
+    async def chain_append(self, head: str, stream: str, identity: str, entry: bytes) -> bytes:
+        return self._store.chain_append(head, stream, identity, entry)
+
+    async def tail(self, key: str, start: int, prefix_bytes: int) -> tuple[bytes, bytes]:
+        value = self._store.get(key) or b""
+        return value[:prefix_bytes], value[start:]
 
     async def stream_read(self, key: str, after: str, limit: int) -> list[tuple[str, bytes]]:
         return self._store.stream_read(key, after, limit)
@@ -290,3 +369,8 @@ def _position(text: str) -> tuple[int, int]:
     """A position of a stream, which sorts as numbers and not as text."""
     milliseconds, _, number = text.partition("-")
     return int(milliseconds), int(number)
+
+
+def _row(once: Once) -> tuple[str, bytes]:
+    """The field of an identity, and what its value holds of it."""
+    return once.identity[:ONCE_FIELD_BYTES].decode("latin-1"), once.identity[ONCE_FIELD_BYTES:]

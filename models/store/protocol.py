@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from models.store.transaction import Commit
+from models.store.transaction import Commit, Outcome
 
 STREAM_START = "0-0"
 """the position before the first entry of a stream"""
@@ -108,6 +108,10 @@ class SyncStore(Protocol):
         """All members of a set."""
         ...
 
+    def members_scan(self, key: str) -> Iterator[bytes]:
+        """The members of a set of any size, unordered. May miss one that is added meanwhile, and repeat one."""
+        ...
+
     def fields_set(self, key: str, fields: Mapping[str, bytes]) -> None:
         """Writes named fields of a record and leaves its other fields."""
         ...
@@ -120,13 +124,40 @@ class SyncStore(Protocol):
         """All fields of a record; empty if there is no record."""
         ...
 
-    def commit(self, commits: Sequence[Commit]) -> list[bool]:
-        """Applies each commit whose guards hold; returns which were applied, in their order.
+    def fields_get(self, key: str, names: Sequence[str]) -> list[bytes | None]:
+        """The values of named fields of a record in their order, None for each that it does not have."""
+        ...
+
+    def commit(self, commits: Sequence[Commit]) -> list[Outcome]:
+        """Applies each commit whose conditions hold, one after the other; returns the outcomes in their order.
 
         Each commit is atomic by itself: no other client sees or changes any of its keys while it is half applied.
         Guards and writes of a key that holds anything but a value, and appends to anything but a stream, raise
         StoreRefusedError; some of the other commits may then have been applied.
         """
+        ...
+
+    def numbers_take(self, key: str, count: int, at_least: int) -> int:
+        """Takes `count` numbers in a row (below 2^53), which nobody takes again; returns the first.
+
+        It is at least `at_least`, and above every number that was taken before.
+        """
+        ...
+
+    def number_raise(self, key: str, number: int) -> int:
+        """Raises a number to this one if it is lower or missing; returns it."""
+        ...
+
+    def chain_append(self, head: str, stream: str, identity: str, entry: bytes) -> bytes:
+        """Appends an entry, a JSON object, to a stream that has a head; returns the new head.
+
+        A head is a number of 20 digits that rises by one, a colon and `identity`, which must be unique. The entry gets
+        the fields `epoch`, the new head, and `after`, the one before ("" if there was none).
+        """
+        ...
+
+    def lengths(self, keys: Sequence[str]) -> list[int]:
+        """The bytes of values in the order of their keys; 0 for a missing one."""
         ...
 
     def stream_read(self, key: str, after: str, limit: int) -> list[tuple[str, bytes]]:
@@ -197,11 +228,27 @@ class AsyncStore(Protocol):
 
     async def members_add(self, key: str, members: Sequence[bytes]) -> int: ...
 
+    async def members_count(self, key: str) -> int:
+        """How many members a set has."""
+        ...
+
     async def fields_set(self, key: str, fields: Mapping[str, bytes]) -> None: ...
 
     async def fields(self, key: str) -> dict[str, bytes]: ...
 
-    async def commit(self, commits: Sequence[Commit]) -> list[bool]: ...
+    async def fields_get(self, key: str, names: Sequence[str]) -> list[bytes | None]: ...
+
+    async def commit(self, commits: Sequence[Commit], wait_s: float | None = None) -> list[Outcome]:
+        """As SyncStore.commit. `wait_s` is the longest wait for the answer; None: as for every operation."""
+        ...
+
+    async def numbers_take(self, key: str, count: int, at_least: int) -> int: ...
+
+    async def chain_append(self, head: str, stream: str, identity: str, entry: bytes) -> bytes: ...
+
+    async def tail(self, key: str, start: int, prefix_bytes: int) -> tuple[bytes, bytes]:
+        """The first `prefix_bytes` of a value, and the bytes from `start` on, of one moment; empty if it is missing."""
+        ...
 
     async def stream_read(self, key: str, after: str, limit: int) -> list[tuple[str, bytes]]: ...
 

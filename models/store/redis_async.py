@@ -13,7 +13,7 @@ from models.store.error_mapping import CLIENT_ERRORS, StoreAddress
 from models.store.pipelined_reads import PipelinedReads, PipelineError
 from models.store.protocol import StoreInfo
 from models.store.redis_commands import Command
-from models.store.transaction import Commit
+from models.store.transaction import Commit, Outcome
 
 MOST_PIPELINED_PARTS = 16
 """the longest command that is sent over the pipelined connection: a large answer would delay the others"""
@@ -73,20 +73,22 @@ class AsyncServerStore:
         if isinstance(client, RedisCluster):
             self._slots = ClusterSlots(client, connections)
 
-    async def _execute(self, *command: str | bytes | int | float) -> Any:
+    async def _execute(self, *command: str | bytes | int | float, wait_s: float | None = None) -> Any:
         try:
-            async with Deadline(self._timeout_s), self._slots:
+            async with Deadline(wait_s or self._timeout_s), self._slots:
                 return await self._client.execute_command(*command)
         except CLIENT_ERRORS as error:
             raise self._address.failure(error) from error
 
-    async def _execute_all(self, batch: Sequence[Command], *, atomic: bool = False) -> list[Any]:
+    async def _execute_all(
+        self, batch: Sequence[Command], *, atomic: bool = False, wait_s: float | None = None
+    ) -> list[Any]:
         """The answers to several commands that are sent together."""
         if len(batch) == 1:
-            return [await self._execute(*batch[0])]
+            return [await self._execute(*batch[0], wait_s=wait_s)]
         try:
             async with (
-                Deadline(self._timeout_s),
+                Deadline(wait_s or self._timeout_s),
                 self._slots,
                 self._client.pipeline(transaction=atomic) as pipeline,
             ):
@@ -144,6 +146,9 @@ class AsyncServerStore:
     async def members_add(self, key: str, members: Sequence[bytes]) -> int:
         return int(await self._execute("SADD", key, *members)) if members else 0
 
+    async def members_count(self, key: str) -> int:
+        return int(await self._execute("SCARD", key))
+
     async def fields_set(self, key: str, fields: Mapping[str, bytes]) -> None:
         if fields:
             await self._execute(*redis_commands.fields_set(key, fields))
@@ -152,11 +157,29 @@ class AsyncServerStore:
         record = await self._execute("HGETALL", key)
         return {name.decode(): value for name, value in record.items()}
 
-    async def commit(self, commits: Sequence[Commit]) -> list[bool]:
-        applied: list[bool] = []
-        for batch in redis_commands.commit_batches(commits):
-            applied += map(bool, await self._execute_all(batch))
-        return applied
+    async def fields_get(self, key: str, names: Sequence[str]) -> list[bytes | None]:
+        return list(await self._execute("HMGET", key, *names)) if names else []
+
+    async def commit(self, commits: Sequence[Commit], wait_s: float | None = None) -> list[Outcome]:
+        outcomes = [Outcome.CONFLICT] * len(commits)
+        batches = list(redis_commands.commit_batches(commits, self._cluster))
+        if not batches:
+            return []
+        answers = await self._execute_all([command for _, command in batches], wait_s=wait_s)
+        for (places, _), answer in zip(batches, answers, strict=True):
+            for place, outcome in zip(places, answer, strict=True):
+                outcomes[place] = Outcome(outcome)
+        return outcomes
+
+    async def numbers_take(self, key: str, count: int, at_least: int) -> int:
+        return int(await self._execute(*redis_commands.numbers_take(key, count, at_least)))
+
+    async def chain_append(self, head: str, stream: str, identity: str, entry: bytes) -> bytes:
+        return bytes(await self._execute(*redis_commands.chain_append(head, stream, identity, entry)))
+
+    async def tail(self, key: str, start: int, prefix_bytes: int) -> tuple[bytes, bytes]:
+        prefix, rest = await self._read(*redis_commands.tail(key, start, prefix_bytes))
+        return bytes(prefix), bytes(rest)
 
     async def stream_read(self, key: str, after: str, limit: int) -> list[tuple[str, bytes]]:
         return (

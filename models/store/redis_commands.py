@@ -6,11 +6,11 @@ command, and the client library sends each node its share in one round trip.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from models.store.protocol import StoreInfo
-from models.store.transaction import Commit
+from models.store.transaction import ONCE_FIELD_BYTES, Commit
 
 Command = tuple[str | bytes | int | float, ...]
 
@@ -18,6 +18,8 @@ BATCH_BYTES = 1 << 20
 """the size of one write: large enough for the sync to disk after it not to matter, small enough to delay readers by a
 few milliseconds only, if there is a pause before the next write (models.store.throttled_write)"""
 BATCH_KEYS = 1000
+BATCH_COMMITS = 250
+"""commits of one script, for which everybody else waits: a millisecond or two"""
 FIELD = b"e"
 """the name of the one field of a stream's entries"""
 
@@ -25,10 +27,12 @@ FIELD = b"e"
 def _script(name: str) -> str:
     """A Lua script of this package without its comments, which every call would send."""
     lines = (files(__package__) / f"{name}.lua").read_text(encoding="utf-8").splitlines()
-    return "\n".join(line for line in lines if not line.startswith("--"))
+    return "\n".join(line.strip() for line in lines if not line.startswith("--"))
 
 
 COMPARE_AND_SET, QUEUE_TAKE, COMMIT = map(_script, ("compare_and_set", "queue_take", "commit"))
+NUMBERS_TAKE, NUMBER_RAISE = map(_script, ("numbers_take", "number_raise"))
+CHAIN_APPEND, TAIL = map(_script, ("chain_append", "tail"))
 
 
 def read(keys: Sequence[str], cluster: bool) -> list[Command]:
@@ -73,29 +77,89 @@ def queue_take(key: str, now_s: float, lease_s: float, limit: int) -> Command:
     return ("EVAL", QUEUE_TAKE, 1, key, now_s, now_s + lease_s, limit)
 
 
-def commit(changes: Commit) -> Command:
-    """The command that answers 1 if the guards held and all was written."""
-    keys = changes.keys
-    arguments: list[str | bytes | int | float] = [len(changes.guards), len(changes.writes), len(changes.deletes)]
-    arguments += [guard.prefix or b"" for guard in changes.guards]
+def commit(commits: Sequence[Commit]) -> Command:
+    """The command that answers the outcome of each commit. Their keys are in one slot of a cluster."""
+    keys = [key for changes in commits for key in _keys_in_order(changes)]
+    return ("EVAL", COMMIT, len(keys), *keys, *chain.from_iterable(map(_arguments, commits)))
+
+
+def _keys_in_order(changes: Commit) -> Iterator[str]:
+    """The keys of a commit as the script takes them."""
+    yield from (guard.key for guard in changes.guards)
+    yield from (fence.key for fence in changes.fences)
+    yield from (key for once in changes.once for key in once.keys)
+    yield from (extend.key for extend in changes.extends)
+    yield from (replace.key for replace in changes.replaces)
+    yield from (write.key for write in changes.writes)
+    yield from changes.deletes
+    yield from (add.key for add in (*changes.adds, *changes.removes))
+    yield from (append.key for append in changes.appends)
+
+
+def _arguments(changes: Commit) -> Iterator[str | bytes | int]:
+    """The arguments of a commit as the script takes them."""
+    operations = (changes.guards, changes.fences, changes.once, changes.extends, changes.replaces)
+    yield from map(len, (*operations, changes.writes, changes.deletes, changes.adds, changes.removes, changes.appends))
+    for guard in changes.guards:
+        yield from (guard.prefix or b"", "" if guard.length is None else guard.length)
+    for fence in changes.fences:
+        yield fence.number
+    for once in changes.once:
+        yield from (len(once.keys), once.identity[:ONCE_FIELD_BYTES], once.identity[ONCE_FIELD_BYTES:])
+    for extend in changes.extends:
+        yield from (extend.data, extend.start, extend.most_bytes, int(extend.unless_recent))
+    for replace in changes.replaces:
+        yield from (replace.upto, replace.value)
     for write in changes.writes:
-        arguments += [write.value, "" if write.ttl_s is None else milliseconds(write.ttl_s)]
-    arguments += [append.entry for append in changes.appends]
-    return ("EVAL", COMMIT, len(keys), *keys, *arguments)
+        yield from (write.value, "" if write.ttl_s is None else milliseconds(write.ttl_s))
+    yield from (add.member for add in (*changes.adds, *changes.removes))
+    yield from (append.entry for append in changes.appends)
 
 
-def commit_batches(commits: Sequence[Commit]) -> Iterator[list[Command]]:
-    """The commands of commits in lists of about BATCH_BYTES and at most BATCH_KEYS."""
-    batch: list[Command] = []
-    size = 0
-    for changes in commits:
-        batch.append(commit(changes))
-        size += len(COMMIT) + sum(len(part) for part in batch[-1] if isinstance(part, (str, bytes)))
-        if size >= BATCH_BYTES or len(batch) >= BATCH_KEYS:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+def commit_batches(commits: Sequence[Commit], cluster: bool) -> Iterator[tuple[list[int], Command]]:
+    """Commands for commits, each with the places of its commits in `commits`, in their order for every slot.
+
+    One command has about BATCH_BYTES and at most BATCH_COMMITS.
+    """
+    slots: dict[str, list[int]] = {}
+    for place, changes in enumerate(commits):
+        slots.setdefault(_tag(next(changes.keys(), "")) if cluster else "", []).append(place)
+    for places in slots.values():
+        batch: list[int] = []
+        size = 0
+        for place in places:
+            batch.append(place)
+            size += sum(len(part) for part in _arguments(commits[place]) if isinstance(part, (str, bytes)))
+            if size >= BATCH_BYTES or len(batch) >= BATCH_COMMITS:
+                yield batch, commit([commits[place] for place in batch])
+                batch, size = [], 0
+        if batch:
+            yield batch, commit([commits[place] for place in batch])
+
+
+def _tag(key: str) -> str:
+    """The hash tag of a key: keys with equal tags are in one slot."""
+    return key[key.index("{") : key.index("}")] if "{" in key and "}" in key else key
+
+
+def numbers_take(key: str, count: int, at_least: int) -> Command:
+    """The command that answers the first number taken."""
+    return ("EVAL", NUMBERS_TAKE, 1, key, count, at_least)
+
+
+def number_raise(key: str, number: int) -> Command:
+    """The command that answers the number after it was raised."""
+    return ("EVAL", NUMBER_RAISE, 1, key, number)
+
+
+def chain_append(head: str, stream: str, identity: str, entry: bytes) -> Command:
+    """The command that answers the new head."""
+    return ("EVAL", CHAIN_APPEND, 2, head, stream, identity, entry)
+
+
+def tail(key: str, start: int, prefix_bytes: int) -> tuple[str, ...]:
+    """The command that answers a value's first bytes and those from a place on."""
+    return ("EVAL", TAIL, "1", key, str(start), str(prefix_bytes))
 
 
 def stream_read(key: str, after: str, limit: int) -> Command:

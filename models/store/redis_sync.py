@@ -10,7 +10,7 @@ from models.store import redis_commands
 from models.store.error_mapping import CLIENT_ERRORS, StoreAddress
 from models.store.protocol import StoreInfo
 from models.store.redis_commands import Command
-from models.store.transaction import Commit
+from models.store.transaction import Commit, Outcome
 
 
 class ServerStore:
@@ -113,6 +113,12 @@ class ServerStore:
     def members(self, key: str) -> frozenset[bytes]:
         return frozenset(self._execute("SMEMBERS", key))
 
+    def members_scan(self, key: str) -> Iterator[bytes]:
+        try:
+            yield from self._client.sscan_iter(key, count=redis_commands.BATCH_KEYS)
+        except CLIENT_ERRORS as error:
+            raise self._address.failure(error) from error
+
     def fields_set(self, key: str, fields: Mapping[str, bytes]) -> None:
         if fields:
             self._execute(*redis_commands.fields_set(key, fields))
@@ -123,11 +129,27 @@ class ServerStore:
     def fields(self, key: str) -> dict[str, bytes]:
         return {name.decode(): value for name, value in self._execute("HGETALL", key).items()}
 
-    def commit(self, commits: Sequence[Commit]) -> list[bool]:
-        applied: list[bool] = []
-        for batch in redis_commands.commit_batches(commits):
-            applied += map(bool, self._execute_all(batch))
-        return applied
+    def fields_get(self, key: str, names: Sequence[str]) -> list[bytes | None]:
+        return list(self._execute("HMGET", key, *names)) if names else []
+
+    def commit(self, commits: Sequence[Commit]) -> list[Outcome]:
+        outcomes = [Outcome.CONFLICT] * len(commits)
+        for places, command in redis_commands.commit_batches(commits, self._cluster):
+            for place, outcome in zip(places, self._execute(*command), strict=True):
+                outcomes[place] = Outcome(outcome)
+        return outcomes
+
+    def numbers_take(self, key: str, count: int, at_least: int) -> int:
+        return int(self._execute(*redis_commands.numbers_take(key, count, at_least)))
+
+    def number_raise(self, key: str, number: int) -> int:
+        return int(self._execute(*redis_commands.number_raise(key, number)))
+
+    def chain_append(self, head: str, stream: str, identity: str, entry: bytes) -> bytes:
+        return bytes(self._execute(*redis_commands.chain_append(head, stream, identity, entry)))
+
+    def lengths(self, keys: Sequence[str]) -> list[int]:
+        return list(map(int, self._execute_all([("STRLEN", key) for key in keys]))) if keys else []
 
     def stream_read(self, key: str, after: str, limit: int) -> list[tuple[str, bytes]]:
         return (

@@ -7,6 +7,7 @@ from typing import Any
 from models.errors import CorruptRecordError
 
 _CHECKSUM = struct.Struct("<I")
+CHECKSUM_BYTES = _CHECKSUM.size
 
 
 class RecordFormat:

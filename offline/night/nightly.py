@@ -1,5 +1,6 @@
 """The nightly job: from a dataset directory to the active version."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -8,9 +9,10 @@ import structlog
 
 from models.candidate_refresh.replay import replaying
 from models.erasure.purge import purge_once
-from models.errors import DatasetError, GateRefusedError, PymkError
+from models.errors import ArtefactError, DatasetError, GateRefusedError, PymkError
 from models.features.profile_encoder import ProfileEncoder
 from models.live_state.erased_ids import read_erased
+from models.live_state.timestamps import draw_cut
 from models.publishing import serving_processes
 from models.publishing.publish import publish
 from models.publishing.transfer import Progress, quiet
@@ -19,7 +21,7 @@ from models.settings import SUPERSEDED_TTL_S
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
 from models.system import files
-from models.system.clock import MICROSECONDS, SETTLE_US
+from models.system.clock import SETTLE_US, now_us
 from models.version.local_versions import Versions
 from offline.evaluation.gate import check
 from offline.evaluation.report import Report
@@ -128,8 +130,12 @@ class _Steps:
         return snapshot
 
     def _live(self) -> LiveEvents:
-        """What was acknowledged before the run, less the time in which it may still be on its way to the log."""
-        cut = int(self.work.run.started_at.timestamp() * MICROSECONDS) - self.night.settle_us
+        """All that was acknowledged so far."""
+        earlier = [0]
+        for version in self.versions.ids():
+            with suppress(ArtefactError):  # a version with an unreadable manifest is not served
+                earlier.append(self.versions.manifest(version).cut_us)
+        cut = draw_cut(self.night.store, self.night.keys, now=now_us(), after=max(earlier))
         live = read_live_events(self.night.home, self.night.store, self.night.keys, cut=cut)
         log.info("live_events_read", events=live.events.height, profiles=len(live.profiles), cut=cut)
         return live

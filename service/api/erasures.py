@@ -1,6 +1,7 @@
 """The routes that erase a user and report the progress of an erasure."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated
@@ -8,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from pydantic import AwareDatetime, BaseModel
 
+from models.errors import CorruptRecordError
 from models.event_log.write_profile import write_erasure
 from models.live_state.erasure_receipts import (
     Remains,
@@ -21,6 +23,7 @@ from models.schema.vocabulary import UserId
 from models.settings import CONTEXTS
 from models.system.clock import MICROSECONDS
 from service.api.dependencies import MAY_WRITE, AppContainer, PathUser
+from service.api.events import WRITE_PATIENCE
 from service.api.openapi import problems
 from service.container import Container
 from service.web.problems import ProblemError
@@ -56,9 +59,11 @@ async def erase(user_id: PathUser, container: AppContainer) -> Receipt:
     before = await erasure_of(store, keys, user_id)
     if before is not None:
         receipt, erasure = before
-        if LiveRecord.unpack(await store.get(keys.live(user_id))).profile <= erasure.timestamp_us:
-            return Receipt(receipt=receipt)
-    timestamp_us = await write_erasure(store, keys, user_id)
+        with suppress(CorruptRecordError):  # a damaged record is erased like any other
+            if LiveRecord.unpack(await store.get(keys.live(user_id))).profile <= erasure.timestamp_us:
+                return Receipt(receipt=receipt)
+    wait_s = container.settings.redis_timeout_ms / 1000 * WRITE_PATIENCE
+    timestamp_us = await write_erasure(store, keys, user_id, after=container.live_sync.after, wait_s=wait_s)
     await store.delete(list(_lists(container, user_id)))
     return Receipt(receipt=await open_erasure(store, keys, user_id, timestamp_us))
 

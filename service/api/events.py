@@ -1,14 +1,19 @@
 """POST /pymk/events: the events of a body are checked as a whole, then written, then acknowledged."""
 
 import asyncio
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from http import HTTPStatus
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel
 
+from models.errors import CorruptRecordError
 from models.event_log.event import Event
-from models.event_log.write_events import read_records, write_events
+from models.event_log.write_events import Result, Written, write_events
+from models.live_state.user_record import LiveRecord
 from service.api.dependencies import MAY_WRITE, AppContainer
 from service.api.event_parsing import (
     SCHEMA,
@@ -24,6 +29,9 @@ router = APIRouter(prefix="/pymk", tags=["people"])
 
 CHECKED_AT_ONCE = 500
 """entries of a body; other requests run in between"""
+WRITE_PATIENCE = 10
+"""how much longer a write may take than a read: a store that syncs each write waits for its disk"""
+_REPRESENTATION = re.compile(r"\breturn\s*=\s*\"?representation\b", re.IGNORECASE)
 
 
 class EventsAnswer(BaseModel):
@@ -32,6 +40,10 @@ class EventsAnswer(BaseModel):
     accepted: int
     """those that were new and had an effect: a repeated event is acknowledged without an effect, and so is one that
     names an erased user whose id no PUT has registered again"""
+    full: int | None = None
+    """those that have no effect, since a live record has no room for them; absent if there are none"""
+    results: list[Result] | None = None
+    """what became of each event, in the order of the body; only with `Prefer: return=representation`"""
 
 
 @router.post(
@@ -40,21 +52,47 @@ class EventsAnswer(BaseModel):
     dependencies=[MAY_WRITE],
     responses=problems(401, 403, 413, 422, 503),
     openapi_extra=documented(SCHEMA),
+    response_model_exclude_none=True,
 )
-async def post(request: Request, container: AppContainer) -> EventsAnswer:
+async def post(
+    request: Request,
+    response: Response,
+    container: AppContainer,
+    prefer: Annotated[str, Header(description="`return=representation` adds the result of each event.")] = "",
+) -> EventsAnswer:
     """Record events. If any entry is wrong, nothing is written; what is acknowledged is never lost.
 
-    The next list of either user reflects them. The order is that of acknowledgement, whatever `at` says. Events of one
-    user with the same `event_id`, or with equal kind, users and `at`, are the same event for 48 hours.
+    The next list of either user reflects them. They take effect in the order of the list, whoever they concern, and
+    after all that was acknowledged before, whatever `at` says. Events of one user with the same `event_id`, or with
+    equal kind, users and `at`, are the same event for 48 hours.
     """
     events = await _events(request)
     erased = await _erased(container, events)
-    store, keys = container.stores.requests, container.keys
-    written = await write_events(store, keys, events, watermark=container.live_sync.state.watermark, gone=erased)
-    container.metrics.posted(
-        accepted=written.accepted, duplicate=written.duplicates, clamped=written.clamped, gone=written.dropped
-    )
-    return EventsAnswer(accepted=written.accepted)
+    written = await _write(container, events, erased)
+    answer = EventsAnswer(accepted=written.accepted, full=written.count(Result.FULL) or None)
+    if _REPRESENTATION.search(prefer):
+        answer.results = written.results
+        response.headers["Preference-Applied"] = "return=representation"
+    return answer
+
+
+async def _write(container: Container, events: Sequence[Event], erased: set[str]) -> Written:
+    """Writes the events; counts those that are in the log, also if the store fails midway."""
+    written = Written()
+    try:
+        return await write_events(
+            container.stores.requests,
+            container.keys,
+            events,
+            after=container.live_sync.after,
+            gone=erased,
+            written=written,
+            wait_s=container.settings.redis_timeout_ms / 1000 * WRITE_PATIENCE,
+        )
+    finally:
+        outcomes = {"duplicate": Result.DUPLICATE, "clamped": Result.CLAMPED, "gone": Result.GONE, "full": Result.FULL}
+        counts = {outcome: written.count(result) for outcome, result in outcomes.items()}
+        container.metrics.posted(accepted=written.accepted, **counts)
 
 
 async def _events(request: Request) -> list[Event]:
@@ -73,11 +111,12 @@ async def _events(request: Request) -> list[Event]:
 async def _erased(container: Container, events: Sequence[Event]) -> set[str]:
     """The users in the events who were erased and not registered again by a PUT."""
     store, keys, live_sync = container.stores.requests, container.keys, container.live_sync
-    await live_sync.hidden(await store.get(keys.hidden_epoch))
     erased: dict[str, int] = {}
     for part in slices(events, CHECKED_AT_ONCE):
         erased |= await live_sync.erased({user_id for event in part for user_id in (event.user_id, event.other_id)})
-        if len(events) > CHECKED_AT_ONCE:
-            await asyncio.sleep(0)
-    records = await read_records(store, keys, sorted(erased)) if erased else {}
-    return {user_id for user_id, record in records.items() if record.profile <= erased[user_id]}
+    gone = set()
+    for user_id, packed in zip(erased, await store.get_many([*map(keys.live, erased)]), strict=True):
+        with suppress(CorruptRecordError):  # nobody is shown them; a repair reads what the log has
+            if LiveRecord.unpack(packed).profile <= erased[user_id]:
+                gone.add(user_id)
+    return gone

@@ -7,11 +7,14 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
 from models.errors import StoreError
+from models.system.clock import MICROSECONDS
 from service.api.dependencies import AppContainer
 from service.api.openapi import problems
 from service.container import Container
 from service.web.problems import unavailable
 
+SKEW_S = 2.0
+"""how far clocks may differ before readiness warns"""
 FULL = 0.8
 """share of the store's memory above which readiness warns"""
 
@@ -76,7 +79,7 @@ async def _warnings(container: Container) -> list[str]:
         info = await container.stores.requests.info()
     except StoreError as error:
         return [f"the state of the store could not be read: {error.public_message}"]
-    warnings = []
+    warnings = _live_state_warnings(container)
     if container.settings.redis_url is not None and not info.append_only:
         warnings.append(
             "the store does not persist every write (appendonly is no): if it stops, what was acknowledged since its "
@@ -91,6 +94,23 @@ async def _warnings(container: Container) -> list[str]:
     if limit and info.memory_used_bytes >= FULL * limit:
         share = 100 * info.memory_used_bytes / limit
         warnings.append(f"the store is {share:.0f}% full: when it is full it refuses events, and answers are 503")
+    return warnings
+
+
+def _live_state_warnings(container: Container) -> list[str]:
+    """Damaged records, and clocks that disagree."""
+    warnings, live_sync = [], container.live_sync
+    if live_sync.damaged:
+        warnings.append(
+            f"the live records of {live_sync.damaged} users do not read back, and these users get no lists: pymk "
+            "doctor names them, and pymk doctor --repair rebuilds them"
+        )
+    ahead_s = live_sync.skew_us / MICROSECONDS
+    if ahead_s > SKEW_S:
+        warnings.append(
+            f"the latest timestamp in the store is {ahead_s:.0f} s ahead of the clock of this process: the clock of "
+            "another host is ahead, or was; order and effect of changes do not depend on it, their times do"
+        )
     return warnings
 
 

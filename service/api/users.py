@@ -24,6 +24,7 @@ from service.api.dependencies import (
     PathUser,
     Served,
 )
+from service.api.events import WRITE_PATIENCE
 from service.api.openapi import problems
 from service.api.request_body import documented, json_object
 from service.state.current_profile import current_profile
@@ -132,6 +133,13 @@ async def put(user_id: PathUser, request: Request, served: Served, container: Ap
     base, cut = (ALL_FLAGS, 0) if row is None else (Flag(int(served.tables.flags[row])), served.manifest.cut_us)
     store, keys = container.stores.requests, container.keys
     await write_profile(
-        store, keys, user_id, columns, watermark=container.live_sync.state.watermark, base=base, cut=cut
+        store,
+        keys,
+        user_id,
+        columns,
+        after=container.live_sync.after,
+        base=base,
+        cut=cut,
+        wait_s=container.settings.redis_timeout_ms / 1000 * WRITE_PATIENCE,
     )
     return PutAnswer(accepted=len(columns))

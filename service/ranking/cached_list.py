@@ -50,9 +50,9 @@ class CacheKey(NamedTuple):
     """What a list depends on beside its version; lists of equal keys are equal."""
 
     epoch: int = 0
-    """of the hidden set"""
+    """of the hidden set: service.ranking.user_flags.UserFlags.epoch"""
     revision: int = 0
-    """of the viewer's live record; 0: there is none"""
+    """of the viewer's live record: service.ranking.viewer_state.ViewerState.fingerprint; 0: there is none"""
     relation_version: int = 0
     """service.ranking.viewer_state.ViewerState.relation_version"""
     rerank: int = 0

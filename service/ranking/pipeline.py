@@ -222,7 +222,7 @@ class Ranking:
         rerank = zlib.crc32(b"%d" % flags.exposure, self.reranker.identity)
         if view is None:
             return CacheKey(flags.epoch, rerank=rerank)
-        return CacheKey(flags.epoch, view.revision, view.relation_version, rerank)
+        return CacheKey(flags.epoch, view.fingerprint, view.relation_version, rerank)
 
     def _moved(self, placed: RankedList, viewer: Viewer, friends: NDArray[np.int32], cached: CachedList) -> Entries:
         """Entries in their places: those cached with the same score are moved, the others encoded."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.live_state.exposure import Exposed
-from models.live_state.visibility import HiddenSet
+from models.live_state.visibility import HiddenSet, fingerprint_of
 from models.schema.vocabulary import Row
 from models.version.tables import Tables
 from service.ranking.filters import ERASED_FLAG
@@ -24,10 +24,12 @@ class UserFlags:
         """by id that was looked up; -1: the version does not know it"""
         self.flags: NDArray[np.uint8] = tables.flags
         """(n,) uint8 of models.schema.columns.Flag, and service.ranking.filters.ERASED_FLAG"""
+        self.changes = 0
+        """how many changes of the hidden set `flags` include (service.state.live_state.LiveState)"""
         self.epoch = 0
-        """of the hidden set that `flags` are up to"""
+        """64 bits of the epoch of the hidden set that `flags` are up to, the same in every process"""
         self.generation: object = None
-        """what `epoch` counts from: another one after the store lost what had been followed"""
+        """what `changes` counts from: another one after the store lost what had been followed"""
         self.exposed: NDArray[np.bool_] | None = None
         """(n,) whether a user was shown too often; None: no one was"""
         self.exposure = 0
@@ -48,10 +50,10 @@ class UserFlags:
         """(k,) int32 rows of ids, -1 for one that the version does not know; they are remembered like in `row`."""
         return np.array([-1 if row is None else row for row in map(self.row, user_ids)], dtype=np.int32)
 
-    def hide(self, hidden: HiddenSet, changed: Iterable[str], cut: int) -> None:
-        """Applies what the set says of all people who `changed` since the epoch of the flags.
+    def hide(self, hidden: HiddenSet, changed: Iterable[str], cut: int, changes: int) -> None:
+        """Applies what the set says of all people who `changed` since; `changes` is the number included from then on.
 
-        `cut` is that of the version. Afterwards the flags are those of the set's epoch.
+        `cut` is that of the version.
         """
         tables, user_ids = self._tables, list(changed)
         rows = self.rows(user_ids)
@@ -63,11 +65,11 @@ class UserFlags:
                     flags[row] = int(hidden.over(user_id, int(tables.flags[row]), cut)) | erased
             flags.setflags(write=False)  # like those of the version: kernels are compiled for read-only arrays
             self.flags = flags
-        self.epoch = hidden.epoch
+        self.changes, self.epoch = changes, fingerprint_of(hidden.epoch)
 
     def reset(self, generation: object) -> None:
         """Goes back to the flags of the version, to follow another generation of changes."""
-        self.flags, self.epoch, self.generation = self._tables.flags, 0, generation
+        self.flags, self.changes, self.epoch, self.generation = self._tables.flags, 0, 0, generation
 
     def expose(self, table: Exposed) -> None:
         """Takes over another table of exposed people."""

@@ -1,7 +1,8 @@
-"""A viewer's live record in the rows of one version, resolved once for every revision of the record."""
+"""A viewer's live record in the rows of one version: resolved once, then extended by what is added to the record."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,13 +10,15 @@ from numpy.typing import NDArray
 from models.live_state.edges import (
     EDGE_EVENTS,
     GRAPH_CHANGING,
+    PAIR_KINDS,
     Direction,
     derive,
     edge_event,
     forbids,
 )
+from models.live_state.journal import JournalEntry
 from models.live_state.neighbourhood import base_bits
-from models.live_state.user_record import LiveRecord
+from models.live_state.user_record import MOST_IMPRESSIONS, LiveRecord
 from models.schema.columns import ALL_FLAGS, Flag
 from models.schema.event_kinds import EventKind
 from models.schema.relationship import Relationship
@@ -30,12 +33,41 @@ _RELATION_EVENTS = np.array(
 """events after which a list holds people who were not in it, or reasons name other friends"""
 
 
+class EdgeEvents(NamedTuple):
+    """The edge events of a viewer's record, in no order; people whom the version does not know are dropped."""
+
+    rows: NDArray[np.int32]
+    """(e,) the other user"""
+    numbers: NDArray[np.uint8]
+    """(e,) models.live_state.edges.edge_event"""
+    timestamps_us: NDArray[np.int64]
+    """(e,)"""
+
+    def with_more(self, rows: Sequence[int], numbers: Sequence[int], timestamps_us: Sequence[int]) -> "EdgeEvents":
+        """These events and others."""
+        return EdgeEvents(
+            np.append(self.rows, np.array(rows, np.int32)),
+            np.append(self.numbers, np.array(numbers, np.uint8)),
+            np.append(self.timestamps_us, np.array(timestamps_us, np.int64)),
+        )
+
+    def latest(self, rows: NDArray[np.int32]) -> NDArray[np.int64]:
+        """(k, EDGE_EVENTS) int64, the latest timestamp of each edge event with each of `rows` (k,), ascending."""
+        table = np.zeros((len(rows), EDGE_EVENTS), dtype=np.int64)
+        own = np.flatnonzero(np.isin(self.rows, rows))
+        np.maximum.at(table, (np.searchsorted(rows, self.rows[own]), self.numbers[own]), self.timestamps_us[own])
+        return table
+
+
+NO_EVENTS = EdgeEvents(np.zeros(0, np.int32), np.zeros(0, np.uint8), np.zeros(0, np.int64))
+
+
 @dataclass(frozen=True, slots=True)
 class ViewerState:
     """One viewer in one version. Rows are int32, ascending; people whom the version does not know are dropped."""
 
-    revision: int
-    """of the record"""
+    revision: tuple[int, int]
+    """of the record (models.live_state.user_record.revision_of)"""
     relation_version: int
     """a number that changes whenever a friendship was made or ended, or a block, dismissal or invitation was lifted"""
     others: NDArray[np.int32]
@@ -48,6 +80,8 @@ class ViewerState:
     """(s,) people shown since the viewer last did anything with them"""
     times: NDArray[np.float32]
     """(s,) how often"""
+    events: EdgeEvents = NO_EVENTS
+    """the edge events that `bits` follow from"""
     is_gone: bool = False
     """erased, and not registered again"""
     is_new: bool = False
@@ -59,12 +93,19 @@ class ViewerState:
     profile_changed_at: int = 0
     """when the profile of a viewer with a row was last changed since the cut, microseconds; 0: not at all"""
 
+    @property
+    def fingerprint(self) -> int:
+        """64 bits of `revision`."""
+        base, length = self.revision
+        return ((base << 25) ^ length) % (1 << 64)
+
 
 def from_record(
     record: LiveRecord,
     tables: Tables,
     row: Row | None,
     *,
+    revision: tuple[int, int] = (0, 0),
     cut: int,
     refused_after: int,
     is_erased: bool = False,
@@ -88,7 +129,7 @@ def from_record(
     known = rows >= 0
     if row is not None:
         known &= rows != row
-    order = np.argsort(rows[known])
+    order = np.argsort(rows[known], kind="stable")
     others, own = rows[known][order], timestamps_us[known][order]
     # the relationship with each of them, and the friends that follow from it
     bits = derive(base_bits(tables, row, others), own, cut=cut, refused_after=refused_after)
@@ -97,11 +138,11 @@ def from_record(
     untouched = np.setdiff1d(np.setdiff1d(base, barred, assume_unique=True), others, assume_unique=True)
     added = others[((bits & np.uint8(Relationship.CONNECTED)) != 0) & ~forbids(bits)]
     shown, times = _shown(record, shown_rows)
+    event_at, numbers = np.nonzero(own)
     return ViewerState(
-        revision=record.revision,
-        relation_version=int(
-            timestamps_us.reshape(-1, EDGE_EVENTS)[:, _RELATION_EVENTS].astype(np.uint64).sum(dtype=np.uint64)
-        ),
+        revision=revision,
+        relation_version=_relation_version(own),
+        events=EdgeEvents(others[event_at], numbers.astype(np.uint8), own[event_at, numbers]),
         others=others,
         bits=bits,
         friends=np.union1d(untouched, added).astype(np.int32),
@@ -121,3 +162,80 @@ def _shown(record: LiveRecord, rows: NDArray[np.int32]) -> tuple[NDArray[np.int3
     order = np.argsort(rows)
     order = order[rows[order] >= 0]
     return rows[order], times[order]
+
+
+def extended(
+    state: ViewerState,
+    entries: Sequence[JournalEntry],
+    tables: Tables,
+    row: Row | None,
+    *,
+    revision: tuple[int, int],
+    cut: int,
+    refused_after: int,
+    rows_of: Callable[[Iterable[str]], NDArray[np.int32]],
+) -> ViewerState | None:
+    """The state of a viewer after entries were added to the record, at the cost of those entries.
+
+    Arguments as in `from_record`. None if they change the viewer's own flags or profile: then the record has to be read
+    as a whole.
+    """
+    if any(entry.number >= EDGE_EVENTS for entry in entries):
+        return None
+    row = None if state.is_new else row
+    rows = rows_of([entry.text for entry in entries])
+    known = np.flatnonzero((rows >= 0) & (rows != (-1 if row is None else row))).tolist()
+    shown = dict(zip(state.shown.tolist(), state.times.tolist(), strict=True))
+    added: list[tuple[int, int, int]] = []
+    graph_changes = [at for number, at, _ in entries if EventKind(number & ~Direction.IN) in GRAPH_CHANGING]
+    # each entry in turn
+    for place in known:
+        number, timestamp_us, _ = entries[place]
+        other, kind = int(rows[place]), EventKind(number & ~Direction.IN)
+        if kind is EventKind.IMPRESSION:
+            shown[other] = min(shown.get(other, 0.0) + 1.0, MOST_IMPRESSIONS)
+        elif number < Direction.IN:
+            shown.pop(other, None)
+        if kind in PAIR_KINDS:
+            added.append((other, number, timestamp_us))
+    shown_rows = np.array(sorted(shown), dtype=np.int32)
+    times = np.array([shown[other] for other in shown_rows.tolist()], dtype=np.float32)
+    changed_at = max([state.graph_changed_at, *graph_changes])
+    state = replace(state, revision=revision, graph_changed_at=changed_at, shown=shown_rows, times=times)
+    if not added:
+        return state
+    # the relationship with those whom something happened with
+    events = state.events.with_more(*zip(*added, strict=True))
+    touched = np.unique(events.rows[len(state.events.rows) :])
+    before, latest = state.events.latest(touched), events.latest(touched)
+    bits = derive(base_bits(tables, row, touched), latest, cut=cut, refused_after=refused_after)
+    is_friend = ((bits & np.uint8(Relationship.CONNECTED)) != 0) & ~forbids(bits)
+    others = without(state.others, touched)
+    at = np.searchsorted(others, touched)
+    return replace(
+        state,
+        events=events,
+        relation_version=(state.relation_version + _relation_version(latest) - _relation_version(before)) % (1 << 64),
+        others=np.insert(others, at, touched),
+        bits=np.insert(np.delete(state.bits, np.flatnonzero(np.isin(state.others, touched))), at, bits),
+        friends=_inserted(without(state.friends, touched), touched[is_friend]),
+    )
+
+
+def _relation_version(timestamps_us: NDArray[np.int64]) -> int:
+    """The part of `relation_version` that follows from the latest timestamps (k, EDGE_EVENTS) of some people."""
+    relations = timestamps_us.reshape(-1, EDGE_EVENTS)[:, _RELATION_EVENTS]
+    return int(relations.astype(np.uint64).sum(dtype=np.uint64))
+
+
+def without(rows: NDArray[np.int32], removed: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Ascending rows without some of them; both (n,) and (k,) ascending, n large and k small."""
+    if not len(rows) or not len(removed):
+        return rows
+    at = np.minimum(np.searchsorted(rows, removed), len(rows) - 1)
+    return np.delete(rows, at[rows[at] == removed])
+
+
+def _inserted(rows: NDArray[np.int32], added: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Ascending rows and others that are not among them, ascending."""
+    return np.insert(rows, np.searchsorted(rows, added), added)

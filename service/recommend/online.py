@@ -1,10 +1,12 @@
 """One list for one viewer over HTTP: from the cache if it is there, else ranked from the candidate block."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
 from typing import TypeVar
 
 from models.errors import CorruptRecordError, StoreUnavailableError
+from models.live_state.user_record import PREFIX_BYTES
 from models.schema.vocabulary import Row, UserId
 from models.store.deadline import Deadline
 from models.store.keys import Keys
@@ -18,6 +20,7 @@ from service.recommend.cache_writer import CacheWriter
 from service.recommend.query import Query
 from service.recommend.responses import Answer
 from service.recommend.viewer_loader import Loaded, ViewerLoader
+from service.state.live_state import LARGE_BYTES, Record, Tail
 from service.state.live_sync import LiveSync
 from service.state.served_version import ServedVersion
 from service.web.problems import unavailable
@@ -53,6 +56,7 @@ class OnlineRecommender:
         self._loader = loader
         self._cache_writer = cache_writer
         self._deadline_s = deadline_s
+        self._state = live_sync.state
         self._clock = clock
 
     async def answer(
@@ -69,13 +73,13 @@ class OnlineRecommender:
         row = version.ranking.user_flags.row(user_id)
         reads_cache = not (fresh or query.limit + len(query.excluded) > CACHED)
         first = keys.viewer_records(version.version, user_id, row, query.context if reads_cache else None)
-        live, *found, epoch = await self._store.get_many([*first, keys.hidden_epoch])
+        live, found, epoch = await self._first_trip(version, user_id, row, first)
         if not self._live_sync.knows(epoch):
             await _within(deadline, self._live_sync.hidden(epoch))
         trace.marks.append(("store", perf_counter()))
         # the viewer, with a second trip if the profile or the whole viewer is not in the version
         record = found[0] if found else None
-        loaded = self._load(version, user_id, row, live)
+        loaded = await self._load(version, user_id, row, live)
         if not loaded.viewer.is_served:
             return responses.empty(version)
         if loaded.missing:
@@ -91,7 +95,8 @@ class OnlineRecommender:
             record = await _within(deadline, self._store.get(keys.block(version.version, viewer.row)))
             trace.marks.append(("store", perf_counter()))
         # from the block
-        cacheable = viewer.row is not None and not fresh and self._clock() - viewer.graph_changed_at > SETTLING_US
+        is_settled = max(self._clock(), self._state.latest) - viewer.graph_changed_at > SETTLING_US
+        cacheable = viewer.row is not None and not fresh and is_settled
         block = loaded.block if viewer.row is None else record
         answer = responses.from_block(query, version, viewer, block, trace, self._loader.degrade, cacheable=cacheable)
         if answer is not None:
@@ -113,7 +118,7 @@ class OnlineRecommender:
         version: ServedVersion,
         loaded: Loaded,
         previous: ServedVersion,
-        live: bytes | None,
+        live: Record,
         trace: Trace,
         deadline: Deadline,
     ) -> Answer | None:
@@ -123,7 +128,7 @@ class OnlineRecommender:
             return None
         record = await _within(deadline, self._store.get(self._keys.block(previous.version, row)))
         trace.marks.append(("store", perf_counter()))
-        before = self._load(previous, query.user_id, row, live)
+        before = await self._load(previous, query.user_id, row, live)
         if before.viewer.row is None:
             return None
         if before.missing:
@@ -132,11 +137,37 @@ class OnlineRecommender:
             query, version, loaded.viewer, previous, before.viewer, record, trace, self._loader.degrade
         )
 
-    def _load(self, version: ServedVersion, user_id: UserId, row: Row | None, live: bytes | None) -> Loaded:
+    async def _first_trip(
+        self, version: ServedVersion, user_id: UserId, row: Row | None, keys: Sequence[str]
+    ) -> tuple[Record, list[bytes | None], bytes | None]:
+        """The live record, the values of the other keys, and the epoch of the hidden set.
+
+        Of a large record that this process has resolved before, only what was added is read.
+        """
+        known = self._state.known_length(version, user_id, row) if user_id in self._state.large else 0
+        if not known:
+            live, *found, epoch = await self._store.get_many([*keys, self._keys.hidden_epoch])
+            return live, found, epoch
+        (prefix, data), (*found, epoch) = await asyncio.gather(
+            self._store.tail(keys[0], known, PREFIX_BYTES),
+            self._store.get_many([*keys[1:], self._keys.hidden_epoch]),
+        )
+        return Tail(prefix, known, data) if prefix else None, found, epoch
+
+    async def _load(self, version: ServedVersion, user_id: UserId, row: Row | None, live: Record) -> Loaded:
         try:
-            return self._loader.load(version, user_id, row, live)
+            try:
+                return await self._load_record(version, user_id, row, live)
+            except LookupError:  # a large record was rewritten, or the process holds nothing of it in this version
+                live = await self._store.get(self._keys.live(user_id))
+                return await self._load_record(version, user_id, row, live)
         except CorruptRecordError as error:
             raise unavailable("the record of this user does not read back", served=responses.UNAVAILABLE) from error
+
+    async def _load_record(self, version: ServedVersion, user_id: UserId, row: Row | None, live: Record) -> Loaded:
+        if isinstance(live, bytes) and len(live) > LARGE_BYTES:
+            await self._loader.prepare(version, user_id, row, live)
+        return self._loader.load(version, user_id, row, live)
 
     async def _complete(self, version: ServedVersion, loaded: Loaded, trace: Trace, deadline: Deadline) -> Loaded:
         """The viewer with the records that were missing, in one trip."""

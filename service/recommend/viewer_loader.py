@@ -1,6 +1,8 @@
 """From the store's records to a viewer and the viewer's candidates. Pure: the caller reads the store."""
 
+import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -12,7 +14,8 @@ from models.store.keys import Keys
 from models.version.candidate_block import Block
 from models.version.new_user_record import Newcomer, ProfileCodes, codes_of
 from service.ranking.viewer import Viewer
-from service.state.live_state import LiveState
+from service.ranking.viewer_state import ViewerState
+from service.state.live_state import LiveState, Record
 from service.state.served_version import ServedVersion
 
 Degrade = Callable[[str, CorruptRecordError], None]
@@ -40,16 +43,33 @@ class ViewerLoader:
         self.degrade = degrade
         self._state = state
         self._keys = keys
+        self.damaged: set[str] = set()
+        """users whose live record was found not to read back, until the owner notes them in the store"""
+        self._preparing: dict[str, asyncio.Future[ViewerState]] = {}
 
-    def load(self, version: ServedVersion, user_id: UserId, row: Row | None, live: bytes | None) -> Loaded:
+    async def prepare(self, version: ServedVersion, user_id: UserId, row: Row | None, live: bytes) -> None:
+        """Resolves a large live record in a thread, so that others do not wait for it."""
+        if not self._state.must_prepare(version, user_id, row, live):
+            return
+        running = self._preparing.get(user_id)
+        if running is None:
+            running = asyncio.ensure_future(asyncio.to_thread(self._state.resolve, version, user_id, row, live))
+            self._preparing[user_id] = running
+            running.add_done_callback(lambda _: self._preparing.pop(user_id, None))
+        with suppress(CorruptRecordError):  # `load` reports it
+            self._state.hold(version, user_id, row, await asyncio.shield(running))
+
+    def load(self, version: ServedVersion, user_id: UserId, row: Row | None, live: Record) -> Loaded:
         """The viewer of a live record.
 
-        Raises CorruptRecordError if the live record does not read back.
+        Raises CorruptRecordError if the live record does not read back, LookupError if it is a Tail that does not
+        follow on what is held.
         """
         try:
             viewer = self._state.viewer(version, user_id, row, live)
         except CorruptRecordError as error:
             self.degrade("corrupt_record", error)
+            self.damaged.add(user_id)
             raise
         keys, view = self._keys, viewer.view
         missing: tuple[str, ...] = ()

@@ -1,39 +1,54 @@
 """Synchronises the live state of a process with the store: during a request, and in the background."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 import structlog
 
-from models.errors import CorruptRecordError, StoreError, StoreUnavailableError
-from models.live_state.erased_ids import ErasedPeople, erased_people
+from models.errors import CorruptRecordError, StoreError
+from models.live_state.erased_ids import erased_among
 from models.live_state.exposure import Exposed
-from models.live_state.retention import read_watermark
-from models.live_state.visibility import epoch_of, follow
+from models.live_state.visibility import HiddenSet, follow
 from models.store.keys import Keys
 from models.store.protocol import AsyncStore
+from models.system.clock import MICROSECONDS, now_us
 from service.metrics import Metrics
 from service.state.live_state import LiveState
 
 REFRESH_S = 5.0
-"""how often the retention watermark and the table of exposed people are read"""
+"""how often the retention watermark, the latest timestamp and the table of exposed people are read"""
 
 
 class LiveSync:
     """Reads the store for one LiveState; lives from `start` to `aclose`."""
 
-    def __init__(self, store: AsyncStore, keys: Keys, state: LiveState, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        store: AsyncStore,
+        keys: Keys,
+        state: LiveState,
+        metrics: Metrics,
+        cuts: Callable[[], Iterable[int]],
+        damaged: set[str],
+    ) -> None:
+        """`cuts` are those of the versions that this process has open, microseconds.
+
+        `damaged` collects users whose live record does not read back, to be noted in the store.
+        """
         self.state = state
         self._store = store
         self._keys = keys
         self._metrics = metrics
-        self._lock = asyncio.Lock()
-        self._failures = 0
-        """reads of the hidden set that failed"""
+        self._cuts = cuts
+        self._damaged = damaged
+        self.damaged = 0
+        """users whose live record is known not to read back, in the whole store"""
+        self.skew_us = 0
+        """how far the latest timestamp is ahead of the clock of this process: another host's clock is"""
+        self._following: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._erased: ErasedPeople | None = None
-        """as read once; people erased since are in the hidden set"""
+        self._erased_key: bytes | None = None
 
     async def start(self) -> None:
         """Reads what the store has, if it answers, and begins to follow."""
@@ -42,75 +57,93 @@ class LiveSync:
 
     async def aclose(self) -> None:
         """Stops following."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        for task in (self._task, self._following):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError, StoreError, CorruptRecordError):
+                    await task
+
+    @property
+    def after(self) -> int:
+        """A timestamp that those of new changes must be later than, even if the store lost its own, microseconds."""
+        return max((self.state.watermark, self.state.latest, *self._cuts()))
 
     def knows(self, epoch: bytes | None) -> bool:
         """Whether the process knows everyone hidden by an epoch that was read in the store."""
-        return epoch_of(epoch) == self.state.hidden.epoch
+        return (epoch or b"") == self.state.hidden.epoch
 
     async def hidden(self, epoch: bytes | None) -> None:
         """Returns once the process knows everyone hidden by an epoch that was read in the store.
 
         One read serves all callers that wait, and fails for all of them: with a slow store no caller waits for several
-        reads in turn. Raises StoreUnavailableError if the store does not answer in time.
+        reads in turn. It goes on if a caller stops waiting. Raises StoreUnavailableError if the store does not answer
+        in time.
         """
-        target = epoch_of(epoch)
-        if target == self.state.hidden.epoch:
+        if self.knows(epoch):
             return
-        failures = self._failures
-        async with self._lock:
-            if failures != self._failures and target != self.state.hidden.epoch:
-                raise StoreUnavailableError("The hidden users could not be read from the store in time.")
-            try:
-                await self._follow_to(target)
-            except StoreError:
-                self._failures += 1
-                raise
+        if self._following is not None:  # it may have begun before the epoch
+            await asyncio.shield(self._following)
+            if self.knows(epoch):
+                return
+        if self._following is None:
+            self._following = asyncio.get_running_loop().create_task(self._follow(epoch or b""), name="hidden-set")
+            self._following.add_done_callback(self._followed)
+        await asyncio.shield(self._following)
 
-    async def _follow_to(self, target: int) -> None:
-        """Brings the hidden set to an epoch, or to the store's if that is behind what was known."""
-        known = self.state.hidden.epoch
-        if target < known:  # an answer that was overtaken, or a store that lost its data
-            target = epoch_of(await self._store.get(self._keys.hidden_epoch))
-            if target < known:
-                self._metrics.degraded.labels("hidden_lost").inc()
-                self.state.reset()
-                self._erased = None
-        if target > self.state.hidden.epoch:
-            missed = target - self.state.hidden.epoch
-            changes = await follow(self._store, self._keys, self.state.hidden, target)
-            if len(changes) < missed:  # an erasure that was purged in between is known by its hash alone
-                self._erased = None
+    def _followed(self, task: asyncio.Task[None]) -> None:
+        self._following = None
+        if not task.cancelled():
+            task.exception()  # whoever waited has it
+
+    async def _follow(self, epoch: bytes) -> None:
+        """Brings the hidden set to the epoch of the store."""
+        changes = await follow(self._store, self._keys, self.state.hidden, epoch)
+        if changes is not None:
             self.state.take_hidden(changes)
+            return
+        self._metrics.degraded.labels("hidden_lost").inc()
+        hidden = HiddenSet()
+        await follow(self._store, self._keys, hidden, epoch)
+        self.state.replace_hidden(hidden)
 
     async def erased(self, people: Iterable[str]) -> dict[str, int]:
         """Those of these people who were ever erased, and when, microseconds; those registered again are included.
 
-        As of the epoch that `hidden` last returned for. Raises StoreUnavailableError.
+        Raises StoreUnavailableError.
         """
-        if self._erased is None:
-            self._erased = await erased_people(self._store, self._keys)
-        hashed, hidden = self._erased, self.state.hidden
-        timestamps_us = {person: max(hidden.erased_at(person), hashed.timestamp_us(person)) for person in people}
-        return {person: timestamp_us for person, timestamp_us in timestamps_us.items() if timestamp_us}
+        if self._erased_key is None:
+            self._erased_key = await self._store.get(self._keys.erased_key)
+        if self._erased_key is None:
+            return {}
+        return await erased_among(self._store, self._keys, self._erased_key, people)
 
     async def refresh(self) -> None:
         """Reads what no request waits for; if the store does not answer, all stays as it is."""
+        keys, state = self._keys, self.state
         try:
-            epoch, exposed = await self._store.get_many([self._keys.hidden_epoch, self._keys.exposure])
+            asked = [keys.hidden_epoch, keys.exposure, keys.watermark, keys.clock, keys.erased_key]
+            epoch, exposed, watermark, latest, self._erased_key = await self._store.get_many(asked)
             await self.hidden(epoch)
-            self.state.watermark = await read_watermark(self._store, self._keys)
+            state.watermark, state.latest = int(watermark or 0), int(latest or 0)
+            self.skew_us = max(0, state.latest - now_us())
+            await self._note_damaged()
+            self._metrics.live_figures(self.damaged, self.skew_us / MICROSECONDS)
+            state.drop_before(min((state.watermark, *self._cuts())))
             table = Exposed.unpack(exposed)
-            if table != self.state.exposed:
-                self.state.take_exposed(table)
+            if table != state.exposed:
+                state.take_exposed(table)
         except StoreError:
             self._metrics.degraded.labels("live_state_not_read").inc()
         except CorruptRecordError as error:
             self._metrics.degraded.labels("corrupt_live_state").inc()
             structlog.get_logger().error("live_state_not_read", error=str(error))
+
+    async def _note_damaged(self) -> None:
+        """Notes the users whose record does not read back, and counts those of all processes."""
+        if found := [user_id.encode() for user_id in self._damaged]:
+            await self._store.members_add(self._keys.damaged, found)
+            self._damaged.clear()
+        self.damaged = await self._store.members_count(self._keys.damaged)
 
     async def _run(self) -> None:
         while True:

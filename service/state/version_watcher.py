@@ -57,6 +57,10 @@ class ServedVersions:
         self._retry_at = 0.0
         self._task: asyncio.Task[None] | None = None
 
+    def cuts(self) -> list[int]:
+        """The cuts of the versions that are open, microseconds."""
+        return [served.manifest.cut_us for served in (self.active, self.previous) if served is not None]
+
     async def start(self) -> None:
         """Opens the active version, if there is one, and begins to follow."""
         await self._follow()

@@ -60,7 +60,7 @@ def _view(tables: Tables) -> ViewerState:
     """The live state of a viewer to whom nothing happened."""
     no_rows = np.zeros(0, dtype=np.int32)
     friends = tables.graph.neighbours(0).copy()
-    return ViewerState(0, 0, no_rows, np.zeros(0, np.uint8), friends, no_rows, np.zeros(0, np.float32))
+    return ViewerState((0, 0), 0, no_rows, np.zeros(0, np.uint8), friends, no_rows, np.zeros(0, np.float32))
 
 
 def _cached(n: int) -> RankedList:

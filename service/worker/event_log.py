@@ -12,10 +12,10 @@ from models.errors import PymkError
 from models.event_log.archive import Archive
 from models.event_log.event import ERASE, Entry
 from models.event_log.log_consumer import LogConsumer
-from models.live_state.retention import read_watermark_blocking
 from models.publishing.pointer import read_pointer
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
+from service.worker.housekeeping import Housekeeper
 from service.worker.shard_leases import ShardLeases
 
 POLL_S = 0.05
@@ -35,11 +35,13 @@ class LogWorker:
     them.
     """
 
-    def __init__(self, store: SyncStore, keys: Keys, archive: Archive, leases: ShardLeases) -> None:
+    def __init__(
+        self, store: SyncStore, keys: Keys, archive: Archive, leases: ShardLeases, housekeeper: Housekeeper
+    ) -> None:
         self.entries = Counter[str]()
         """entries processed since the worker started, by kind"""
         self.faults = 0
-        self._store, self._keys, self._leases = store, keys, leases
+        self._store, self._keys, self._leases, self._housekeeper = store, keys, leases, housekeeper
         self._consumer = LogConsumer(store, keys, archive, self._on_entries)
         self._paused: dict[int, float] = {}
 
@@ -61,12 +63,12 @@ class LogWorker:
 
     def run_once(self) -> int:
         """One round over the shards; returns the number of processed entries. Only a failing shard pauses."""
-        processed, watermark = 0, read_watermark_blocking(self._store, self._keys)
+        processed = 0
         for shard in self._leases.shards():
             if self._paused.get(shard, 0.0) > time.monotonic():
                 continue
             try:
-                processed += self._consumer.run_once(shard, watermark=watermark)
+                processed += self._consumer.run_once(shard)
             except Exception as error:  # a full disk, or a bug: the log keeps what is not archived
                 self.faults += 1
                 self._paused[shard] = time.monotonic() + PAUSE_S
@@ -90,6 +92,7 @@ class LogWorker:
             others = {person: timestamp_us for person, timestamp_us in timestamps_us.items() if person not in actors}
             queue_people(self._store, self._keys, first, time.time() - HEAD_START_S)
             queue_people(self._store, self._keys, others)
+        self._housekeeper.merge(entries)
 
     def _drop_erased(self, people: Collection[str]) -> None:
         """Drops erased users from the touched set, and their newcomer records in the served versions."""

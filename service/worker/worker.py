@@ -31,6 +31,7 @@ from service.worker.candidate_refresh import RefreshWorker
 from service.worker.erasures import ErasureWorker
 from service.worker.event_log import LogWorker
 from service.worker.exposure import ExposureWorker
+from service.worker.housekeeping import Housekeeper
 from service.worker.shard_leases import ShardLeases
 
 IDLE_S = 0.05
@@ -80,7 +81,8 @@ class Worker:
         self._refresher = Refresher(store, keys, forbidden_days, contexts)
         self.refresh = RefreshWorker(store, keys, self._refresher, self._follow, superseded_ttl_s)
         leases = ShardLeases(store, keys, name)
-        self.log = LogWorker(store, keys, Archive(versions.home), leases)
+        self.housekeeper = Housekeeper(store, keys, lambda: 0 in leases.held)
+        self.log = LogWorker(store, keys, Archive(versions.home), leases, self.housekeeper)
         self.exposure = ExposureWorker(
             store, keys, versions.home, exposure_limit, self._vocabulary, lambda: 0 in leases.held
         )
@@ -94,6 +96,7 @@ class Worker:
             threading.Thread(target=self.log.run, args=(self._stop,), name="log", daemon=True),
             threading.Thread(target=self.exposure.run, args=(self._stop,), name="exposure", daemon=True),
             threading.Thread(target=self.erasures.run, args=(self._stop,), name="erasures", daemon=True),
+            threading.Thread(target=self.housekeeper.run, args=(self._stop,), name="housekeeping", daemon=True),
         ]
         for thread in threads:
             thread.start()

@@ -11,6 +11,7 @@ from models.event_log.event import Entry, Event
 from models.live_state.user_record import LiveRecord
 from models.store.keys import SHARDS
 from models.store.protocol import STREAM_START, StoreInfo
+from models.store.transaction import Outcome
 from models.system.clock import OLDEST_S, now_us
 from service.api.event_parsing import SCHEMA
 
@@ -168,7 +169,7 @@ async def test_a_body_over_the_limit_is_a_413(open_place: Any, chunked: bool) ->
 
 @pytest.mark.parametrize("error", [StoreRefusedError("full"), StoreUnavailableError("away")])
 async def test_a_store_that_does_not_write_is_a_503_and_never_a_202(place: Any, error: Exception) -> None:
-    async def refuses(_: Any) -> list[bool]:
+    async def refuses(*_: Any) -> list[Outcome]:
         raise error
 
     place.requests.commit = refuses

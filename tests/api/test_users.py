@@ -9,7 +9,8 @@ import pytest
 
 from models.erasure.purge import purge_once
 from models.errors import StoreRefusedError
-from models.live_state.visibility import HiddenSet, follow_blocking
+from models.live_state.visibility import HiddenSet, follow_blocking, number_of
+from models.store.transaction import Outcome
 from models.system.clock import now_us
 from models.version.local_versions import Versions
 
@@ -71,7 +72,7 @@ class TestPut:
         hidden = HiddenSet()
         follow_blocking(place.store, place.keys, hidden)
         assert hidden.over("bea", 7, 0) == 6
-        assert hidden.epoch == 2
+        assert number_of(hidden.epoch) == 2
 
     @pytest.mark.parametrize(
         ("body", "named"),
@@ -136,7 +137,7 @@ class TestPut:
     async def test_what_the_store_does_not_take_is_not_accepted(
         self, place: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        async def refuse(commits: Any) -> list[bool]:
+        async def refuse(commits: Any, wait_s: float | None = None) -> list[Outcome]:
             raise StoreRefusedError("The store is full.")
 
         monkeypatch.setattr(place.requests, "commit", refuse)

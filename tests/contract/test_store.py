@@ -2,6 +2,7 @@
 
 import time
 from asyncio import gather, sleep
+from json import loads
 
 import anyio
 import pytest
@@ -9,9 +10,16 @@ import pytest
 from models.errors import StoreRefusedError
 from models.store.protocol import STREAM_START
 from models.store.transaction import (
+    RECENT_BYTES,
+    Add,
     Append,
     Commit,
+    Extend,
+    Fence,
     Guard,
+    Once,
+    Outcome,
+    Replace,
     Write,
 )
 from tests.support.stores import AwaitedStore
@@ -165,14 +173,14 @@ class TestStore:
             deletes=[gone],
             appends=[Append(log, b"one"), Append(log, EVERY_BYTE)],
         )
-        assert await store.commit([first]) == [True]
+        assert await store.commit([first]) == [Outcome.APPLIED]
         assert await store.get_many([a, b, gone]) == [b"1" + EVERY_BYTE, b"", None]
         assert await store.ttl_s(a) is None
         left = await store.ttl_s(b)
         assert left is not None
         assert 50 < left <= 60
         again = Commit(guards=[Guard(a, None)], writes=[Write(b, b"2")], deletes=[a], appends=[Append(log, b"no")])
-        assert await store.commit([again]) == [False]
+        assert await store.commit([again]) == [Outcome.CONFLICT]
         assert await store.get_many([a, b]) == [b"1" + EVERY_BYTE, b""]
         assert [entry for _, entry in await store.stream_read(log, STREAM_START, 9)] == [b"one", EVERY_BYTE]
 
@@ -197,10 +205,107 @@ class TestStore:
         assert await store.commit([Commit()]) == [True]
 
     async def test_of_many_that_commit_over_the_same_one_wins(self, store: AwaitedStore, prefix: str) -> None:
-        commits = [Commit([Guard(prefix, None)], [Write(prefix, str(turn).encode())]) for turn in range(20)]
+        commits = [
+            Commit(guards=[Guard(prefix, None)], writes=[Write(prefix, str(turn).encode())]) for turn in range(20)
+        ]
         won = await gather(*(store.commit([commit]) for commit in commits))
         assert sum(made for (made,) in won) == 1
-        assert await store.get(prefix) == str(won.index([True])).encode()
+        assert await store.get(prefix) == str(won.index([Outcome.APPLIED])).encode()
+
+    async def test_a_guard_compares_a_length(self, store: AwaitedStore, prefix: str) -> None:
+        await store.set(prefix, b"four")
+        for length, outcome in ((3, Outcome.CONFLICT), (4, Outcome.APPLIED), (4, Outcome.CONFLICT)):
+            commit = Commit(guards=[Guard(prefix, b"fo", length)], extends=[Extend(prefix, b"!")])
+            assert await store.commit([commit]) == [outcome]
+        assert await store.get(prefix) == b"four!"
+
+    async def test_whoever_extends_a_value_at_the_same_time_loses_nothing(
+        self, store: AwaitedStore, prefix: str
+    ) -> None:
+        commits = [Commit(extends=[Extend(prefix, b"<%d>" % number, b"start")]) for number in range(50)]
+        outcomes = await gather(*(store.commit([commit]) for commit in commits))
+        assert outcomes == [[Outcome.APPLIED]] * 50
+        value = await store.get(prefix)
+        assert value.startswith(b"start")
+        assert all(b"<%d>" % number in value for number in range(50))
+        assert value.count(b"start") == 1
+
+    async def test_a_value_is_extended_once_and_up_to_its_limit(self, store: AwaitedStore, prefix: str) -> None:
+        extend = Extend(prefix, EVERY_BYTE, b"0", 600, unless_recent=True)
+        assert await store.commit([Commit(extends=[extend])] * 3) == [Outcome.APPLIED] * 3
+        assert await store.get(prefix) == b"0" + EVERY_BYTE
+        other = Commit(extends=[Extend(prefix, EVERY_BYTE, most_bytes=600)])
+        assert await store.commit([other, other]) == [Outcome.APPLIED, Outcome.FULL]
+        assert await store.lengths([prefix, prefix + "none"]) == [513, 0]
+        await store.commit([Commit(extends=[Extend(prefix, b"x" * RECENT_BYTES)])])
+        await store.commit([Commit(extends=[Extend(prefix, EVERY_BYTE, unless_recent=True)])])
+        assert await store.lengths([prefix]) == [513 + RECENT_BYTES + 256]
+
+    async def test_a_replaced_value_keeps_what_was_added_meanwhile(self, store: AwaitedStore, prefix: str) -> None:
+        await store.set(prefix, b"1-base-journal")
+        await store.commit([Commit(extends=[Extend(prefix, b"-later")])])
+        replace = Replace(prefix, len(b"1-base-journal"), b"2-merged")
+        commit = Commit(guards=[Guard(prefix, b"1-")], replaces=[replace])
+        assert await store.commit([commit, commit]) == [Outcome.APPLIED, Outcome.CONFLICT]
+        assert await store.get(prefix) == b"2-merged-later"
+
+    async def test_an_identity_is_written_once(self, store: AwaitedStore, prefix: str) -> None:
+        days = tuple(f"{prefix}{{1}}{day}" for day in "abc")
+        one, other, alike = b"\xff\x00identy", b"\xff\x00yidentyi"[:8], b"\xff\x01identy"
+
+        def commit(identity: bytes, *keys: str) -> Commit:
+            once = [Once(keys, identity)] if identity else []
+            return Commit(once=once, appends=[Append(f"{prefix}{{1}}log", identity)])
+
+        assert await store.commit([commit(one, *days[1:])]) == [Outcome.APPLIED]
+        repeated = [commit(one, *days), commit(other, *days), commit(alike, *days), commit(alike, days[0])]
+        new = Outcome.APPLIED
+        assert await store.commit(repeated) == [Outcome.REPEATED, new, new, Outcome.REPEATED]
+        assert await store.commit([commit(one, days[0])]) == [new], "the days that it is not looked for in do not count"
+        both = Commit(once=[Once((days[0],), b"12345678"), Once((days[0],), other)])
+        assert await store.commit([both, Commit(once=both.once[:1])]) == [Outcome.REPEATED, new]
+        assert await store.stream_length(f"{prefix}{{1}}log") == 4
+
+    async def test_a_fence_refuses_what_is_not_beyond_it(self, store: AwaitedStore, prefix: str) -> None:
+        cut = 1_790_000_000_000_001
+        commit = Commit(fences=[Fence(prefix, cut)])
+        assert await store.commit([commit]) == [Outcome.APPLIED]
+        assert await store.number_raise(prefix, cut) == await store.number_raise(prefix, cut - 5) == cut
+        later = Commit(fences=[Fence(prefix, cut + 1)])
+        assert await store.commit([commit, later]) == [Outcome.CONFLICT, Outcome.APPLIED]
+
+    async def test_no_number_is_taken_twice(self, store: AwaitedStore, prefix: str) -> None:
+        now = 1_790_000_000_000_000
+        assert await store.numbers_take(prefix, 3, now) == now
+        assert await store.numbers_take(prefix, 1, now - 10**9) == now + 3
+        firsts = await gather(*(store.numbers_take(prefix, 2, now) for _ in range(20)))
+        assert sorted(firsts) == list(range(now + 4, now + 44, 2))
+        assert await store.get(prefix) == b"%d" % (now + 43)
+
+    async def test_the_entries_of_a_chain_name_the_one_before(self, store: AwaitedStore, prefix: str) -> None:
+        head, log = f"{prefix}{{1}}head", f"{prefix}{{1}}log"
+        first = await store.chain_append(head, log, "aa", b'{"x":1}')
+        second = await store.chain_append(head, log, "bb", b'{"x":2}')
+        assert (first, second) == (b"00000000000000000001:aa", b"00000000000000000002:bb")
+        assert await store.get(head) == second
+        entries = [loads(entry) for _, entry in await store.stream_read(log, STREAM_START, 9)]
+        assert entries == [
+            {"epoch": first.decode(), "after": "", "x": 1},
+            {"epoch": second.decode(), "after": first.decode(), "x": 2},
+        ]
+        await store.set(head, b"%020d" % 7)  # the head of an earlier release
+        assert await store.chain_append(head, log, "cc", b'{"x":3}') == b"00000000000000000008:cc"
+
+    async def test_members_come_and_go_with_a_commit(self, store: AwaitedStore, prefix: str) -> None:
+        await store.commit([Commit(adds=[Add(prefix, member) for member in (b"a", b"b", EVERY_BYTE)])])
+        await store.commit([Commit(removes=[Add(prefix, b"b")])])
+        assert await store.members(prefix) == {b"a", EVERY_BYTE}
+        assert {member async for member in store.members_scan(prefix)} == {b"a", EVERY_BYTE}
+
+    async def test_named_fields_come_in_the_order_asked(self, store: AwaitedStore, prefix: str) -> None:
+        await store.fields_set(prefix, {"a": b"1", "b": b"2"})
+        assert await store.fields_get(prefix, ["b", "none", "a"]) == [b"2", None, b"1"]
+        assert await store.fields_get(prefix, []) == []
 
     async def test_a_stream_is_read_from_a_position_and_cut(self, store: AwaitedStore, prefix: str) -> None:
         assert await store.stream_read(prefix, STREAM_START, 9) == []

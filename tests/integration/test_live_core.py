@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from models.store.connect import open_async, open_sync
 from models.store.keys import SHARDS, Keys, shard_of
 from models.store.memory import AsyncMemoryStore, MemoryStore
 from models.store.protocol import STREAM_START, SyncStore
-from models.system.clock import SETTLE_US, now_us
+from models.system.clock import now_us
 from models.version.local_versions import Versions
 from models.version.manifest import Manifest
 from models.version.tables import Tables
@@ -52,7 +51,7 @@ class Killed:
     def __getattr__(self, name):
         return getattr(self._store, name)
 
-    async def commit(self, commits):
+    async def commit(self, commits, wait_s=None):
         self._commits += 1
         if self._commits == 2:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -146,19 +145,21 @@ def test_a_night_knows_what_happened_before_it_and_says_up_to_when(tmp_path: Pat
     for shard in range(SHARDS):
         consumer.run_once(shard)
     write(Event(EventKind.DISMISS, "u02", "u21"), at=before)
-    write(Event(EventKind.BLOCK, "u03", "u20"), at=now_us() + 60_000_000)  # after the cut
-    started = time.time()
+    two_hours = 7200 * 1_000_000
+    write(Event(EventKind.REPORT, "u04", "u19"), at=now_us() + two_hours)  # a service whose clock is ahead
     version, _ = Night(data=data, home=home, store=memory, keys=KEYS, config=NightConfig()).run()
     directory = Versions(home).path(version)
     manifest, tables = Manifest.read(directory), Tables.open(directory / "tables")
     assert manifest.cut_us == manifest.live_cut
-    assert abs(manifest.cut_us - (started * 10**6 - SETTLE_US)) < 5_000_000
+    write(Event(EventKind.BLOCK, "u03", "u20"), at=now_us() - two_hours)  # a service whose clock is behind
+    assert record(memory, "u04").last <= manifest.cut_us < record(memory, "u03").last
     assert tables.graph.contains(0, 23).all()
     kinds = bits_of(tables)
     assert kinds == {
         (1, 22): Relationship.INVITED_BY_VIEWER,
         (22, 1): Relationship.INVITED_BY_OTHER,
         (2, 21): Relationship.DISMISSED,
+        (4, 19): Relationship.REPORTED,
     }
 
 

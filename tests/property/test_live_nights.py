@@ -16,12 +16,14 @@ from models.event_log.archive import Archive
 from models.event_log.event import Event
 from models.event_log.log_consumer import LogConsumer
 from models.event_log.write_events import write_events
+from models.live_state.compaction import compact
 from models.live_state.edges import PAIR_KINDS, derive
+from models.live_state.timestamps import draw_cut
 from models.live_state.user_record import LiveRecord
 from models.schema.relationship import Relationship
 from models.store.keys import SHARDS, Keys
 from models.store.memory import AsyncMemoryStore, MemoryStore
-from models.store.transaction import Commit
+from models.store.transaction import Commit, Outcome
 from offline.snapshot.live_events import read_live_events
 from offline.snapshot.snapshot import Snapshot, write_snapshot
 
@@ -36,7 +38,8 @@ events = st.tuples(
     st.just("event"), st.sampled_from(PEOPLE), st.integers(1, 2), st.sampled_from(sorted(PAIR_KINDS)), st.booleans()
 )
 """the last: whether the writer dies before the other person's record is updated"""
-steps = st.one_of(events, events, events, st.just(("consume",)), st.just(("night",)), st.just(("watermark",)))
+merges = st.tuples(st.just("merge"), st.booleans())
+steps = st.one_of(events, events, events, st.just(("consume",)), st.just(("night",)), st.just(("watermark",)), merges)
 
 
 class Dying(AsyncMemoryStore):
@@ -44,7 +47,7 @@ class Dying(AsyncMemoryStore):
 
     commits = 0
 
-    async def commit(self, commits: Sequence[Commit]) -> list[bool]:
+    async def commit(self, commits: Sequence[Commit], wait_s: float | None = None) -> list[Outcome]:
         self.commits += 1
         if self.commits == 2:
             raise StoreUnavailableError("dead")
@@ -75,7 +78,7 @@ class LiveNetwork:
 
                 async def write() -> None:
                     event = Event(kind, viewer, other)
-                    await write_events(store, KEYS, [event], watermark=self.watermark, clock=lambda: self.now)
+                    await write_events(store, KEYS, [event], clock=lambda: self.now)
 
                 try:
                     anyio.run(write)
@@ -87,15 +90,17 @@ class LiveNetwork:
                 self.cut, self.base = self.night()
             case ("watermark",):
                 self.watermark = self.cut
+            case ("merge", only_long):
+                compact(self.memory, KEYS, PEOPLE, watermark=self.watermark, now=self.now, only_long=only_long)
 
     def consume(self) -> None:
-        consumer = LogConsumer(self.memory, KEYS, Archive(self.home, segment_bytes=300), clock=lambda: self.now)
+        consumer = LogConsumer(self.memory, KEYS, Archive(self.home, segment_bytes=300))
         for shard in range(SHARDS):
-            consumer.run_once(shard, watermark=self.watermark)
+            consumer.run_once(shard)
 
     def night(self) -> tuple[int, Bits]:
-        """Cut and bits of a version made of the dataset and what was acknowledged a second ago and before."""
-        cut = self.now - 1_000_000
+        """Cut and bits of a version made of the dataset and of all that was acknowledged."""
+        cut = draw_cut(self.memory, KEYS, now=self.now)
         return cut, bits_of(self.snapshot(cut))
 
     def snapshot(self, cut: int) -> Snapshot:

@@ -20,13 +20,16 @@ import httpx2
 from models.candidate_refresh.generator import open_generator
 from models.candidate_refresh.replay import no_replay, replaying
 from models.erasure.purge import purge_once
+from models.live_state.compaction import sweep
 from models.live_state.erased_ids import read_erased
+from models.live_state.retention import read_watermark_blocking
+from models.live_state.timestamps import draw_cut
 from models.publishing.publish import activate, publish, rollback
 from models.settings import Settings
 from models.store.connect import open_async, open_sync
 from models.store.keys import SHARDS, Keys
 from models.store.protocol import AsyncStore, SyncStore
-from models.system.clock import now_us
+from models.system.clock import MICROSECONDS, now_us
 from models.version.local_versions import Versions
 from offline.night.model_bundle import ModelBundle
 from offline.snapshot.live_events import read_live_events
@@ -105,10 +108,19 @@ class ServiceHarness:
         self.work(1)
         purge_once(self.store, self.keys, self.versions, settle_us=0)
 
-    def night(self) -> str:
-        """Makes a version of the dataset and every acknowledged event without publishing it; returns its id."""
+    def merge_records(self) -> None:
+        """Merges all live records, as the worker does after a night."""
+        watermark = read_watermark_blocking(self.store, self.keys)
+        sweep(self.store, self.keys, watermark=watermark, now=now_us())
+
+    def night(self, ahead_h: int = 0) -> str:
+        """Makes a version of the dataset and every acknowledged event without publishing it; returns its id.
+
+        Its clock is so many hours ahead of that of the service.
+        """
         self.nights += 1
-        live = read_live_events(self.settings.home, self.store, self.keys, cut=now_us())
+        cut = draw_cut(self.store, self.keys, now=now_us() + ahead_h * 3600 * MICROSECONDS)
+        live = read_live_events(self.settings.home, self.store, self.keys, cut=cut)
         erased = read_erased(self.store, self.keys)
         return make_untrained_night(
             self.data, self.versions, self.nights, live, lambda s: self.bundle.without(erased, s.profiles)

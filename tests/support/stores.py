@@ -15,6 +15,7 @@ from models.store import error_mapping
 from models.store.embedded.binary import server_binary
 from models.store.memory import AsyncMemoryStore, MemoryStore
 from models.store.protocol import AsyncStore, SyncStore
+from models.store.transaction import Outcome
 from tests.support.clock import wait_for
 
 
@@ -36,6 +37,10 @@ class AwaitedStore:
     async def scan(self, prefix: str) -> AsyncIterator[str]:
         for key in self._store.scan(prefix):
             yield key
+
+    async def members_scan(self, key: str) -> AsyncIterator[bytes]:
+        for member in self._store.members_scan(key):
+            yield member
 
     async def aclose(self) -> None:
         if self._awaited is not None:
@@ -112,7 +117,7 @@ class FailingCommits:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def commit(self, commits: Sequence[Any]) -> list[bool]:
+    async def commit(self, commits: Sequence[Any], wait_s: float | None = None) -> list[Outcome]:
         if self.left is None or not commits:
             return await self._store.commit(commits)
         self.left -= 1

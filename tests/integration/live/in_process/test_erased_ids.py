@@ -1,6 +1,7 @@
 """What an id does whose person was erased, once nothing of the person is left: nothing, until a PUT makes a new one."""
 
 from models.live_state.user_record import LiveRecord
+from models.live_state.visibility import HiddenSet
 from tests.support.service import ServiceFactory, ServiceHarness
 
 
@@ -25,7 +26,7 @@ def test_whoever_is_erased_stays_so_until_a_put(services: ServiceFactory) -> Non
         ]
         for following in ("as it was", "begun anew"):
             assert harness.request("POST", "/pymk/events", json=both).json() == {"accepted": 0}, following
-            harness.parts.live_sync.state.reset()  # as in a process that was started since
+            harness.parts.live_sync.state.replace_hidden(HiddenSet())  # as in a process that was started since
         live = harness.store.get_many([harness.keys.live("fay"), harness.keys.live_profile("fay")])
         assert live == [None, None]
         assert "fay" not in LiveRecord.unpack(harness.store.get(harness.keys.live("ann"))).edges

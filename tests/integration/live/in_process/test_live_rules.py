@@ -111,6 +111,10 @@ class LiveRules(RuleBasedStateMachine):
     def work(self, rounds: int) -> None:
         self.harness.work(rounds)
 
+    @rule()
+    def merge_records(self) -> None:
+        self.harness.merge_records()
+
     @rule(operations=st.integers(0, 40), is_done=st.booleans())
     def kill_worker(self, operations: int, is_done: bool) -> None:
         self.harness.kill_worker(operations, is_done=is_done)
@@ -121,9 +125,14 @@ class LiveRules(RuleBasedStateMachine):
         self.harness.continue_erasures()
 
     @precondition(lambda self: len(self.waiting) < 2)
-    @rule(publishes=st.booleans(), meanwhile=st.lists(st.tuples(kinds, pairs), max_size=2), replayed=st.booleans())
-    def night(self, publishes: bool, meanwhile: list[tuple[str, Pair]], replayed: bool) -> None:
-        self.waiting.append(self.harness.night())
+    @rule(
+        ahead_h=st.sampled_from([0, 0, -2, 2]),
+        publishes=st.booleans(),
+        meanwhile=st.lists(st.tuples(kinds, pairs), max_size=2),
+        replayed=st.booleans(),
+    )
+    def night(self, ahead_h: int, publishes: bool, meanwhile: list[tuple[str, Pair]], replayed: bool) -> None:
+        self.waiting.append(self.harness.night(ahead_h))
         self._post([self._body(kind, pair, None, None) for kind, pair in meanwhile])
         if publishes:
             self.publication(replayed, True)
@@ -195,10 +204,11 @@ class LiveRules(RuleBasedStateMachine):
             kind, one, other = body["kind"], body["user_id"], body["other_id"]
             if {one, other} & self.model.erased:
                 continue
-            same = (one, body["event_id"]) if "event_id" in body else (one, other, kind, str(body.get("at")))
-            if ("event_id" in body or "at" in body) and same in self.model.done:
+            same = {(one, body["event_id"])} if "event_id" in body else set()
+            same |= {(one, other, kind, str(body["at"]))} if "at" in body else set()
+            if same & self.model.done:
                 continue
-            self.model.done.add(same)
+            self.model.done |= same
             self.model.do(kind, one, other)
             expected += 1
         assert not is_first or answer.json() == {"accepted": expected}

@@ -29,6 +29,7 @@ from models.publishing.publish import publish
 from models.schema.event_kinds import EventKind
 from models.store.keys import SHARDS, Keys
 from models.store.memory import AsyncMemoryStore, MemoryStore
+from models.store.transaction import Outcome
 from models.system import files
 from models.system.clock import SETTLE_US
 from models.version.local_versions import Versions
@@ -63,9 +64,13 @@ class DyingWriter(AsyncMemoryStore):
         if self._left <= 0:
             raise StoreUnavailableError("dead")
 
-    async def commit(self, commits: Any) -> list[bool]:
+    async def commit(self, commits: Any, wait_s: float | None = None) -> list[Outcome]:
         self._write()
         return await super().commit(commits)
+
+    async def chain_append(self, head: str, stream: str, identity: str, entry: bytes) -> bytes:
+        self._write()
+        return await super().chain_append(head, stream, identity, entry)
 
     async def fields_set(self, key: str, fields: Any) -> None:
         self._write()
@@ -100,7 +105,7 @@ class Harness:
         return version
 
     def consume_log(self) -> None:
-        consumer = LogConsumer(self.memory, self.keys, Archive(self.home), clock=self.clock)
+        consumer = LogConsumer(self.memory, self.keys, Archive(self.home))
         for shard in range(SHARDS):
             consumer.run_once(shard)
 

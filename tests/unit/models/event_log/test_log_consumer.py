@@ -18,12 +18,13 @@ from models.schema.columns import Flag
 from models.schema.event_kinds import EventKind
 from models.store.keys import SHARDS, Keys, shard_of
 from models.store.memory import AsyncMemoryStore, MemoryStore
+from models.store.transaction import Outcome
 
 pytestmark = pytest.mark.anyio
 
 
 class Dying(AsyncMemoryStore):
-    """A store whose client dies before its `last` write and every later one."""
+    """A store whose client dies before its `last` commit, and every later one and every change of flags after it."""
 
     def __init__(self, memory: MemoryStore, last: int) -> None:
         super().__init__(memory)
@@ -34,14 +35,18 @@ class Dying(AsyncMemoryStore):
         if self._left <= 0:
             raise StoreUnavailableError("dead")
 
-    async def commit(self, commits: Any) -> list[bool]:
+    async def commit(self, commits: Any, wait_s: float | None = None) -> list[Outcome]:
         self._count()
         return await super().commit(commits)
+
+    async def chain_append(self, head: str, stream: str, identity: str, entry: bytes) -> bytes:
+        self._count()
+        return await super().chain_append(head, stream, identity, entry)
 
 
 def consume(memory: MemoryStore, keys: Keys, home: Path, clock: Any, **more: Any) -> list[Entry]:
     on_entries: list[Entry] = []
-    consumer = LogConsumer(memory, keys, Archive(home), on_entries.extend, clock=clock, **more)
+    consumer = LogConsumer(memory, keys, Archive(home), on_entries.extend, **more)
     for shard in range(SHARDS):
         while consumer.run_once(shard):
             pass
@@ -86,7 +91,7 @@ class TestLogConsumer:
             raise StoreUnavailableError("dead")
 
         archive = Archive(tmp_path)
-        consumer = LogConsumer(memory, keys, archive, die if dies == "heard" else (lambda _: None), clock=clock)
+        consumer = LogConsumer(memory, keys, archive, die if dies == "heard" else (lambda _: None))
         if dies != "heard":
             setattr(archive if dies == "append" else memory, dies, die)
         with pytest.raises(StoreUnavailableError):
@@ -123,6 +128,6 @@ class TestLogConsumer:
         def other_worker(entries: Any) -> None:
             nested.extend(consume(memory, keys, tmp_path, clock))
 
-        consumer = LogConsumer(memory, keys, Archive(tmp_path), other_worker, clock=clock)
+        consumer = LogConsumer(memory, keys, Archive(tmp_path), other_worker)
         assert consumer.run_once(shard_of("ann")) == 1
         assert len(nested) == 1 == len(archived(tmp_path))

@@ -32,7 +32,7 @@ class TestLiveRecord:
     def test_it_reads_back(self) -> None:
         record = a_record()
         assert LiveRecord.unpack(record.pack()) == record
-        assert revision_of(record.pack()) == NOW
+        assert revision_of(record.pack()) == (NOW, len(record.pack()))
         assert record.shown == {"bob": Shown(NOW // 10**6, 1), "cid": Shown(NOW // 10**6 + 1, 2)}
 
     def test_nothing_reads_back(self) -> None:

@@ -14,7 +14,14 @@ def test_all_that_is_written_with_a_person_is_in_one_slot() -> None:
     keys = Keys("my.network-1")
     for user_id in IDS:
         shard = shard_of(user_id)
-        together = [keys.live(user_id), keys.recent_events(user_id), keys.live_profile(user_id), keys.log(shard)]
+        together = [
+            keys.live(user_id),
+            keys.accepted(shard, 7),
+            keys.fence(shard),
+            keys.people(shard),
+            keys.live_profile(user_id),
+            keys.log(shard),
+        ]
         assert len({key_slot(key.encode()) for key in [*together, keys.archived(shard)]}) == 1
         assert all(key.startswith(keys.shard(shard)) for key in together)
     assert key_slot(keys.hidden_log.encode()) == key_slot(keys.hidden_epoch.encode())

@@ -46,9 +46,9 @@ def test_who_is_hidden_is_taken_in_without_a_search_once_they_were_looked_up(mak
     vocabulary = Counting(tables.vocabulary.text, tables.vocabulary.offsets)
     now, hidden = UserFlags(replace(tables, vocabulary=vocabulary)), HiddenSet()
     change = FlagChange("cid", 5, {Flag.DISCOVERABLE: False})
-    hidden.take([("1", change.encode(1))])
+    hidden.take([("1", b'{"epoch":1,' + change.encode()[1:])])
     now.rows(hidden.people(0))
     searches = vocabulary.searches
-    now.hide(hidden, hidden.people(0), cut=1)
+    now.hide(hidden, hidden.people(0), cut=1, changes=1)
     assert (now.flags & Flag.DISCOVERABLE).astype(bool).tolist() == [True, True, False, True]
     assert vocabulary.searches == searches

@@ -15,6 +15,7 @@ from models.store.memory import AsyncMemoryStore, MemoryStore
 from models.store.protocol import STREAM_START
 from service.worker import event_log
 from service.worker.event_log import LogWorker
+from service.worker.housekeeping import Housekeeper
 from service.worker.shard_leases import ShardLeases
 
 pytestmark = pytest.mark.anyio
@@ -43,7 +44,7 @@ async def test_a_shard_at_fault_waits_alone(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(event_log, "PAUSE_S", 0.0)
     assert shard_of("ann") != shard_of("bea")
     store, archive = MemoryStore(), Faulty(tmp_path)
-    worker = LogWorker(store, KEYS, archive, ShardLeases(store, KEYS, "one"))
+    worker = LogWorker(store, KEYS, archive, ShardLeases(store, KEYS, "one"), Housekeeper(store, KEYS, lambda: True))
     await write_events(
         AsyncMemoryStore(store), KEYS, [Event(EventKind.BLOCK, one, "zoe", position=3) for one in ("ann", "bea")]
     )

@@ -1,0 +1,81 @@
+"""The worker's part in keeping live state small: merges journals, forgets old identities of events, sweeps records."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+
+import structlog
+
+from models.errors import PymkError
+from models.event_log.deduplication import forget_blocking
+from models.event_log.event import Entry
+from models.live_state.compaction import JOURNAL_BYTES, compact, index_people, sweep
+from models.live_state.retention import read_watermark_blocking
+from models.store.keys import SHARDS, Keys
+from models.store.protocol import SyncStore
+from models.system.clock import now_us
+
+EVERY_S = 60.0
+"""how often what is old is looked for"""
+LENGTHS_HELD = 100_000
+"""users whose records this worker remembers the length of"""
+ASKED_AT_ONCE = 1000
+
+
+class Housekeeper:
+    """Merges the records of users whom entries of the log concern, and sweeps all of them when the watermark rises."""
+
+    def __init__(
+        self, store: SyncStore, keys: Keys, is_mine: Callable[[], bool], clock: Callable[[], int] = now_us
+    ) -> None:
+        """`is_mine` says whether this worker sweeps."""
+        self._store, self._keys, self._is_mine, self._clock = store, keys, is_mine, clock
+        self._merged: OrderedDict[str, int] = OrderedDict()
+        """the length of records that were looked at"""
+
+    def run(self, stop: threading.Event) -> None:
+        """Works until the stop event."""
+        while not stop.wait(EVERY_S):
+            try:
+                self.run_once()
+            except (PymkError, OSError) as error:
+                structlog.get_logger().warning("housekeeping_waits", error=str(error))
+            except Exception as error:  # the thread must survive for the next round
+                structlog.get_logger().error("housekeeping_waits", exc_info=error)
+
+    def run_once(self) -> None:
+        """Forgets what duplicates are no longer told by; merges all records once after the watermark has risen."""
+        if not self._is_mine():
+            return
+        store, keys, now = self._store, self._keys, self._clock()
+        for shard in range(SHARDS):
+            forget_blocking(store, keys, shard, now)
+        index_people(store, keys)
+        watermark, swept = read_watermark_blocking(store, keys), int(store.get(keys.swept) or 0)
+        if watermark > swept:
+            changed = sweep(store, keys, watermark=watermark, now=now)
+            store.set(keys.swept, b"%d" % watermark)
+            structlog.get_logger().info("live_records_swept", changed=changed)
+
+    def merge(self, entries: Iterable[Entry]) -> None:
+        """Merges the records that have grown long by these entries and those before."""
+        people = iter({user_id for entry in entries for user_id in (entry.user_id, entry.other_id) if user_id})
+        while batch := list(islice(people, ASKED_AT_ONCE)):
+            self._merge(batch)
+
+    def _merge(self, people: Sequence[str]) -> None:
+        lengths = self._store.lengths([self._keys.live(person) for person in people])
+        long = [
+            person
+            for person, length in zip(people, lengths, strict=True)
+            if length > 2 * self._merged.get(person, 0) + JOURNAL_BYTES
+        ]
+        if not long:
+            return
+        watermark = read_watermark_blocking(self._store, self._keys)
+        compact(self._store, self._keys, long, watermark=watermark, now=self._clock())
+        lengths = self._store.lengths([self._keys.live(person) for person in long])
+        self._merged.update(zip(long, lengths, strict=True))
+        while len(self._merged) > LENGTHS_HELD:
+            self._merged.popitem(last=False)
