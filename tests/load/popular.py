@@ -3,8 +3,8 @@
     python tests/load/make_version.py --home HOME --users 20000
     python tests/load/popular.py --home HOME                    100,000 ties, then 10 events a second to her
 
-Prints the 99th percentile of others' cached lists at 200 requests a second, without her and beside 10 events a second to
-her and a list of hers each second; the slowest of her own lists; and what 500 clients at once onto one person are
+Prints the 99th percentile of others' cached lists at 200 requests a second, without her and beside 10 events a second
+to her and a list of hers each second; the slowest of her own lists; and what 500 clients at once onto one person are
 answered. Exit status 1 if a bar is missed: others at most twice, her own list at most 20 ms, no 503.
 """
 
@@ -83,25 +83,27 @@ async def measure(url: str, people: list[str], ties: int, seconds: float) -> boo
         star, crowded = people[-1], people[-2]
         await lists(client, people, 3.0)
         alone = np.percentile(await lists(client, people, seconds), 99)
-        print(f"others alone: p99 {alone:.1f} ms", flush=True)
+        typer.echo(f"others alone: p99 {alone:.1f} ms")
         begin = time.perf_counter()
         for at in range(0, ties, 5_000):
             fans = [f"fan-{number}" if number % 2 else people[number % len(people)] for number in range(at, at + 5_000)]
             batch = [{"kind": "connect", "user_id": fan, "other_id": star} for fan in fans if fan != star]
             assert await post(client, batch) == 202
-        print(f"{ties:,} ties written in {time.perf_counter() - begin:.0f} s", flush=True)
+        typer.echo(f"{ties:,} ties written in {time.perf_counter() - begin:.0f} s")
         begin = time.perf_counter()
         assert (await client.get("/pymk/recommendations", params={"user_id": star})).status_code == 200
-        print(f"her first list, from the whole record: {(time.perf_counter() - begin) * 1000:.0f} ms", flush=True)
+        typer.echo(f"her first list, from the whole record: {(time.perf_counter() - begin) * 1000:.0f} ms")
         beside, own = await asyncio.gather(lists(client, people, seconds), bother(client, star, people, seconds))
         p99 = np.percentile(beside, 99)
-        print(f"others beside her: p99 {p99:.1f} ms, {p99 / alone:.2f} times; her own list at most {max(own):.1f} ms")
+        typer.echo(
+            f"others beside her: p99 {p99:.1f} ms, {p99 / alone:.2f} times; her own list at most {max(own):.1f} ms"
+        )
         answers = Counter(
             await asyncio.gather(
                 *(post(client, [{"kind": "invite", "user_id": f"f{n}", "other_id": crowded}]) for n in range(500))
             )
         )
-        print(f"500 clients at once onto one person: {dict(answers)}")
+        typer.echo(f"500 clients at once onto one person: {dict(answers)}")
         return bool(p99 <= 2 * alone and max(own) <= 20 and set(answers) == {202})
 
 
