@@ -28,7 +28,9 @@ def _script(name: str) -> str:
     return "\n".join(line for line in lines if not line.startswith("--"))
 
 
-COMPARE_AND_SET, QUEUE_TAKE, COMMIT = map(_script, ("compare_and_set", "queue_take", "commit"))
+COMPARE_AND_SET, QUEUE_TAKE, COMMIT, TOKEN_TAKE = map(
+    _script, ("compare_and_set", "queue_take", "commit", "token_take")
+)
 
 
 def read(keys: Sequence[str], cluster: bool) -> list[Command]:
@@ -71,6 +73,11 @@ def queue_add(key: str, members: Sequence[bytes], due_s: float) -> Command:
 def queue_take(key: str, now_s: float, lease_s: float, limit: int) -> Command:
     """The command that answers the due members and leases them."""
     return ("EVAL", QUEUE_TAKE, 1, key, now_s, now_s + lease_s, limit)
+
+
+def token_take(key: str, rate: float, burst: int) -> Command:
+    """The command that answers the tokens left, as text."""
+    return ("EVAL", TOKEN_TAKE, 1, key, rate, burst)
 
 
 def commit(changes: Commit) -> Command:

@@ -1,5 +1,6 @@
 """`pymk serve`: the socket, the processes that serve it, and how they stop."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -7,17 +8,19 @@ from contextlib import ExitStack
 from errno import EADDRINUSE
 from ipaddress import ip_address
 from secrets import token_hex
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import structlog
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
 from models.errors import PymkError, UsageError
 from models.settings import Settings
 from models.store.connect import open_sync
 from service.metrics import SHARED_DIRECTORY
-from service.server.coalesced_writes import HttpProtocol
+from service.server.connection_limits import ConnectionLimits
+from service.server.http_protocol import HttpProtocols
 from service.server.metrics_dir import metrics_directory
 
 APPLICATION = "service.app:from_environment"
@@ -40,21 +43,9 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
         closing.callback(open_sync(settings).close)
         if settings.log_secret is None:
             os.environ["PYMK_LOG_SECRET"] = token_hex(16)  # one for all processes
-        config = uvicorn.Config(
-            APPLICATION,
-            factory=True,
-            loop="uvloop",
-            http=HttpProtocol,
-            ws="none",
-            lifespan="on",
-            workers=workers,
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=GRACE_S,
-        )
+        if not settings.keys:
+            os.environ["PYMK_ALLOWED_HOSTS"] = ",".join([*settings.allowed_hosts, host])
+        config = configuration(settings, APPLICATION, workers=workers)
         server = uvicorn.Server(config)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _exit)
@@ -67,6 +58,26 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
             return
         os.environ[SHARED_DIRECTORY] = str(closing.enter_context(metrics_directory()))
         Multiprocess(config, [listening]).run()
+
+
+def configuration(settings: Settings, application: str | ASGIApp, *, workers: int = 1) -> uvicorn.Config:
+    """How uvicorn serves an application, or the one that a name's factory makes, within the limits of the settings."""
+    return uvicorn.Config(
+        application,
+        factory=isinstance(application, str),
+        loop="uvloop",
+        http=cast("type[asyncio.Protocol]", HttpProtocols(ConnectionLimits.of(settings))),
+        ws="none",
+        lifespan="on",
+        workers=workers,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=settings.trusted_proxies is not None,
+        forwarded_allow_ips=settings.trusted_proxies,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=GRACE_S,
+    )
 
 
 def _exit(*_: object) -> NoReturn:
