@@ -46,7 +46,11 @@ class Watched(Protocol):
     """A connection as its Watch sees it."""
 
     since: float | None
-    """when the Watch first saw it wait; None after anything happened that ends a wait"""
+    """when the Watch first saw it as it is"""
+
+    def look(self, now: float) -> None:
+        """Notes since when it is as it is."""
+        ...
 
     @property
     def waits_s(self) -> float | None:
@@ -113,9 +117,8 @@ class Watch:
         now = self._loop.time()
         self._spare.clear()
         for one in list(self._connections):
-            if one.since is None:
-                one.since = now
-            elif (most := one.waits_s) is not None and now - one.since >= most:
+            one.look(now)
+            if (most := one.waits_s) is not None and one.since is not None and now - one.since >= most:
                 one.expire()
         if self._metrics is not None:
             self._metrics.connections.series[()][0] = len(self._connections)

@@ -11,6 +11,8 @@ from service.metrics import METRICS, REFUSED
 from service.server.coalesced_writes import CoalescingTransport
 from service.server.connection_limits import ConnectionLimits, Watch
 
+_PIECE = 256 << 10
+"""bytes that uvloop reads at once"""
 _BODY_GRACE_S = 1.0
 """the application times a body, too, and answers; the connection is ended only if that was too late"""
 _FULL = (
@@ -37,16 +39,16 @@ class HttpProtocol(HttpToolsProtocol):
     def __init__(self, limits: ConnectionLimits, watch: Watch, **given: Any) -> None:
         super().__init__(**given)
         self._limits = limits
+        self._most_head_bytes = limits.head_bytes
         self._watch = watch
         self.since: float | None = None
-        self._in_head = self._in_body = False
-        """which part of a request the parser is in; neither between two of them"""
+        self._seen: tuple[object, ...] = ()
         self._head_bytes = 0
         """bytes of a head that came in several pieces"""
         self._is_large = False
         """whether the piece that is being parsed is larger than a head may be"""
         self._overhead = 0
-        """bytes of a body's chunk headers or trailers since its last content"""
+        """bytes received since a body's last content, in the piece that had it or later"""
         self._refused = self._lingers = False
 
     # the connection
@@ -72,16 +74,11 @@ class HttpProtocol(HttpToolsProtocol):
         last.keep_alive = False
         return True
 
-    def pause_writing(self) -> None:
-        self.since = None
-        super().pause_writing()
-
     def _linger(self) -> bool:
         """Whether the connection, instead of ending, stays open for a client that still sends what nobody reads."""
         if self._lingers or not (self._refused or self._in_body):
             return False
         self._refused = self._lingers = True
-        self.since = None
         return True
 
     # what is received
@@ -90,8 +87,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._refused:
             return
         self._unset_keepalive_if_required()
-        was_in_head, self._is_large = self._in_head, len(data) > self._limits.head_bytes
-        self._overhead += len(data)
+        self._is_large = len(data) > self._most_head_bytes
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -101,36 +97,17 @@ class HttpProtocol(HttpToolsProtocol):
                 return
             self._refuse(HTTPStatus.BAD_REQUEST)
             return
-        if self._in_head:
-            self._count_head(self._head_bytes + len(data) if was_in_head else self._size())
-            if self._head_bytes > self._limits.head_bytes:
-                self._refuse(self._too_large())
-            elif self._watch.heads_bytes > self._limits.heads_bytes:
-                self._watch.count("heads")
-                self.abandon()
-        elif self._in_body and (self._overhead > self._limits.head_bytes or len(self.headers) > self._limits.headers):
-            self._watch.count("trailers")
-            self.abandon()
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._in_head = True
-        self.since = None
+        cycle = self.cycle
+        if cycle is not None and cycle.scope is self.scope:
+            if cycle.more_body:
+                self._check_body(len(data))
+        elif self._in_head:
+            self._check_head(self._head_bytes + len(data) if self._head_bytes else 1 + self._size())
 
     def on_headers_complete(self) -> None:
-        limits = self._limits
-        if len(self.headers) > limits.headers or (
-            (self._is_large or self._head_bytes) and self._size() > limits.head_bytes
-        ):
-            self._refuse(self._too_large())
-            raise _RefusedError
-        if len(self.pipeline) >= limits.pipelined:
-            self._refuse(HTTPStatus.BAD_REQUEST)
-            raise _RefusedError
-        if self._head_bytes:
-            self._count_head(0)
+        if self._is_large or self._head_bytes or self.pipeline:
+            self._check_whole_head()
         super().on_headers_complete()
-        self._in_head, self._in_body, self.since, self._overhead = False, True, None, 0
         self.headers = []  # trailers come after the head was passed on, and are no part of it
 
     def on_body(self, body: bytes) -> None:
@@ -138,8 +115,47 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._in_body, self.since = False, None
-        super().on_message_complete()
+        """Notes the end of a body that was answered before it, too, unlike uvicorn."""
+        cycle = self.cycle
+        cycle.more_body = False
+        cycle.message_event.set()
+
+    @property
+    def _in_head(self) -> bool:
+        """Whether a head began and is not whole."""
+        return self.scope is not None and (self.cycle is None or self.cycle.scope is not self.scope)
+
+    @property
+    def _in_body(self) -> bool:
+        """Whether a body began and is not whole."""
+        return self.cycle is not None and self.cycle.scope is self.scope and self.cycle.more_body
+
+    def _check_head(self, size: int) -> None:
+        """Refuses a head that is not whole and has `size` bytes, if it or all such heads together are too large."""
+        self._count_head(size)
+        if size > self._limits.head_bytes:
+            self._refuse(self._too_large())
+        elif self._watch.heads_bytes > self._limits.heads_bytes:
+            self._watch.count("heads")
+            self.abandon()
+
+    def _check_whole_head(self) -> None:
+        """Refuses a head that came in several pieces or with others. Raises _RefusedError."""
+        if self._size() > self._limits.head_bytes:
+            self._refuse(self._too_large())
+        elif len(self.pipeline) >= self._limits.pipelined:
+            self._refuse(HTTPStatus.BAD_REQUEST)
+        else:
+            self._count_head(0)
+            return
+        raise _RefusedError
+
+    def _check_body(self, received: int) -> None:
+        """Closes a connection that sends chunk headers or trailers without end."""
+        self._overhead += received
+        if self._overhead > self._limits.head_bytes + _PIECE or len(self.headers) > self._limits.headers:
+            self._watch.count("trailers")
+            self.abandon()
 
     def _size(self) -> int:
         """The bytes of the head so far."""
@@ -168,9 +184,8 @@ class HttpProtocol(HttpToolsProtocol):
         if self._refused or self.transport.is_closing():
             return
         self._refused = True
-        self._in_head = self._in_body = False
         self._count_head(0)
-        if not self.scope or (self.cycle is not None and self.cycle.scope is self.scope):
+        if not self._in_head:
             super().on_message_begin()  # the fault came before a head began
         scope = cast("dict[str, Any]", self.scope)
         scope |= {"headers": [], "path": "", "raw_path": b"", "query_string": b"", REFUSED: status}
@@ -215,8 +230,13 @@ class HttpProtocol(HttpToolsProtocol):
             return self._lingers and not self.transport.is_closing()
         return self._in_head or self._in_body or self.cycle is None or self.cycle.response_complete
 
+    def look(self, now: float) -> None:
+        """Notes since when it is as it is."""
+        seen = (self.cycle, self._in_head, self._in_body, self.flow.write_paused, self._lingers)
+        if seen != self._seen:
+            self._seen, self.since = seen, now
+
     def expire(self) -> None:
-        self.since = None
         if self._in_head:
             self._watch.count("head")
             self._refuse(HTTPStatus.REQUEST_TIMEOUT)

@@ -28,7 +28,8 @@ class Access:
     """
 
     def __init__(self, keys: Mapping[SecretStr, frozenset[str]], limiter: RateLimiter | None = None) -> None:
-        self._scopes = [(sha256(key.get_secret_value().encode()).digest(), scopes) for key, scopes in keys.items()]
+        digests = ((sha256(key.get_secret_value().encode()).digest(), scopes) for key, scopes in keys.items())
+        self._scopes = [(digest, scopes, digest[:NAME_BYTES].hex()) for digest, scopes in digests]
         self._limiter = limiter
 
     @property
@@ -41,12 +42,16 @@ class Access:
 
         Raises ProblemError: 401 and 403 as `check`, 429 for more requests than PYMK_RATE_LIMITS allows.
         """
-        if record.admitted == scope:
-            return
-        record.key = self.check(record.headers.get(b"authorization"), scope)
-        record.admitted = scope
-        if self._limiter is not None:
-            await self._limiter.take(record, scope)
+        if record.admitted != scope:
+            record.key = self.check(record.headers.get(b"authorization"), scope)
+            if self._limiter is not None:
+                await self._limiter.take(record, scope)
+            record.admitted = scope
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether `admit` may count requests."""
+        return self._limiter is not None
 
     def check(self, authorization: bytes | None, scope: str) -> str | None:
         """Returns the name of the header's key if it has the scope, None if no key is required.
@@ -63,9 +68,10 @@ class Access:
             )
         presented = sha256(authorization[len(_BEARER) :].strip()).digest()
         granted: frozenset[str] | None = None
-        for digest, scopes in self._scopes:
+        named = None
+        for digest, scopes, name in self._scopes:
             if hmac.compare_digest(digest, presented):
-                granted = scopes
+                granted, named = scopes, name
         if granted is None:
             raise ProblemError(
                 HTTPStatus.UNAUTHORIZED,
@@ -78,4 +84,4 @@ class Access:
                 f"the key lacks the scope {scope}; it has {', '.join(sorted(granted))}",
                 headers={"WWW-Authenticate": f'{_CHALLENGE}, error="insufficient_scope", scope="{scope}"'},
             )
-        return presented[:NAME_BYTES].hex()
+        return named

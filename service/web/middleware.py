@@ -56,6 +56,8 @@ class Requests:
         self._max_body_bytes = settings.max_body_bytes
         self._cors = Cors(settings.cors_origins) if settings.cors_origins else None
         self._local = LocalCallers(settings.allowed_hosts, settings.cors_origins) if access.is_open else None
+        self._checks = self._local is not None
+        self._max_headers = settings.max_headers
         self._logs_client = settings.log_client
         self._in_flight = 0
         self._prefix = token_hex(6)
@@ -64,17 +66,24 @@ class Requests:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one HTTP request; an error that no handler below answered becomes a 500 and a log entry."""
-        headers = dict(scope["headers"])
-        if len(headers) != len(scope["headers"]):
-            headers = joined(scope["headers"])
+        given = scope["headers"]
+        headers = dict(given)
+        if len(headers) != len(given):
+            headers = joined(given)
             scope["headers"] = list(headers.items())
-        client = scope.get("client")
-        record = Record(self._id(headers.get(b"x-request-id")), headers, client[0] if client else "")
+        record = Record(self._id(headers.get(b"x-request-id")), headers, scope.get("client"))
         scope[RECORD] = record
         if self._cors is not None:
             send = self._cors.sending(headers.get(b"origin"), send)
         try:
-            self._check(scope, headers)
+            host = headers.get(b"host")
+            if self._checks or host is None or b"," in host or REFUSED in scope:
+                self._check(scope, headers, host)
+            if len(given) > self._max_headers:
+                raise fault_of_connection(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            raw = scope.get("raw_path") or quote(scope["path"]).encode()
+            if b"%" in raw or b"?" in raw:
+                scope["path"] = normal_path(raw)
             path: str = scope["path"]
             hot = self._hot.get(path)
             if hot is not None and scope["method"] == "GET":
@@ -101,18 +110,13 @@ class Requests:
         finally:
             self._account(scope, record)
 
-    def _check(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
-        """Refuses what no route answers, and brings the path into its normal form. Raises ProblemError."""
+    def _check(self, scope: Scope, headers: Mapping[bytes, bytes], host: bytes | None) -> None:
+        """Refuses what no route answers. Raises ProblemError."""
         if (fault := scope.get(REFUSED)) is not None:
             raise fault_of_connection(fault)
-        host = headers.get(b"host")
-        if host is None or b"," in host:
-            one_host(host, scope["http_version"])
+        one_host(host, scope["http_version"])
         if self._local is not None:
             self._local.check(host, headers.get(b"origin"))
-        raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
-        if b"%" in raw or b"?" in raw:
-            scope["path"] = normal_path(raw)
 
     @contextmanager
     def _in_progress(self, path: str) -> Iterator[None]:

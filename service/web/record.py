@@ -1,8 +1,9 @@
 """What is known of one request while it is answered."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import Any
 
 from service.web.problems import ProblemError
 
@@ -17,8 +18,8 @@ class Record:
     request_id: str
     headers: Mapping[bytes, bytes]
     """by lower-case name; the values of a repeated one are joined by commas"""
-    client: str = ""
-    """the address that the request came from"""
+    peer: Sequence[Any] | None = None
+    """address and port that the request came from"""
     started: float = field(default_factory=perf_counter)
     route: str = "none"
     """path of the route, with placeholders: user ids must not get into logs"""
@@ -31,6 +32,11 @@ class Record:
     rate: tuple[tuple[bytes, bytes], ...] = ()
     """the headers that tell a limited caller what is left"""
     facts: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def client(self) -> str:
+        """The address that the request came from, "" if it is not known."""
+        return str(self.peer[0]) if self.peer else ""
 
     def refused(self, problem: ProblemError) -> None:
         """Records that the answer is a problem: its status, and the error that the log alone shows."""
