@@ -4,10 +4,12 @@ import gc
 import multiprocessing
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from importlib import metadata
 from secrets import token_hex
 
-from fastapi import FastAPI
+import orjson
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
@@ -41,6 +43,16 @@ class Service(FastAPI):
             await requests(scope, receive, send)
         else:
             await self.dispatch(scope, receive, send)
+
+    def setup(self) -> None:
+        """Adds the route of the OpenAPI document, which is encoded once, since anybody may ask for it."""
+        encoded = cache(lambda: orjson.dumps(self.openapi()))
+
+        async def document(_: Request) -> Response:
+            return Response(encoded(), media_type="application/json")
+
+        assert self.openapi_url is not None  # noqa: S101  # for the type checker: the default stands
+        self.add_route(self.openapi_url, document, include_in_schema=False)
 
     async def dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The answer of FastAPI to a request."""

@@ -11,6 +11,8 @@ from service.metrics import Metrics
 
 _SEARCH_EVERY_S = 0.005
 """a search for each of many connections would take all the time of the process"""
+_RESUME_S, _RESUMED = 0.02, 4
+"""seconds between turns of connections whose bytes nobody reads, and how many read in a turn: at most 50 MB a second"""
 _LEAST_TICK_S, _MOST_TICK_S = 0.02, 1.0
 
 
@@ -66,6 +68,10 @@ class Watched(Protocol):
         """Ends a wait that took too long."""
         ...
 
+    def resume(self) -> None:
+        """Goes on reading."""
+        ...
+
     def abandon(self) -> None:
         """Closes the connection without an answer."""
         ...
@@ -85,6 +91,7 @@ class Watch:
         self._searched = float("-inf")
         self._spare: deque[Watched] = deque()
         """connections that waited when room was needed, the longest first, since the last look"""
+        self._paused: deque[Watched] = deque()
         self.heads_bytes = 0
         """bytes of heads that are not whole yet"""
         self._look()
@@ -107,6 +114,18 @@ class Watch:
                 one.abandon()
                 return True
         return False
+
+    def resume_later(self, one: Watched) -> None:
+        """Has a connection read again in its turn, among others that send what nobody reads."""
+        if not self._paused:
+            self._loop.call_later(_RESUME_S, self._resume)
+        self._paused.append(one)
+
+    def _resume(self) -> None:
+        for _ in range(min(_RESUMED, len(self._paused))):
+            self._paused.popleft().resume()
+        if self._paused:
+            self._loop.call_later(_RESUME_S, self._resume)
 
     def count(self, reason: str) -> None:
         """Counts a connection that the server ended."""

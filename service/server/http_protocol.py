@@ -11,8 +11,8 @@ from service.metrics import METRICS, REFUSED
 from service.server.coalesced_writes import CoalescingTransport
 from service.server.connection_limits import ConnectionLimits, Watch
 
-_PIECE = 256 << 10
-"""bytes that uvloop reads at once"""
+_STEP = 8 << 10
+"""bytes that are parsed before the limits are looked at; uvloop reads up to 256 KB at once, 50,000 fields of a head"""
 _BODY_GRACE_S = 1.0
 """the application times a body, too, and answers; the connection is ended only if that was too late"""
 _FULL = (
@@ -84,10 +84,15 @@ class HttpProtocol(HttpToolsProtocol):
     # what is received
 
     def data_received(self, data: bytes) -> None:
-        if self._refused:
+        if self._refused or self._overhead > self._most_head_bytes:
+            self._take_slowly()
+            if self._refused:
+                return
+        if len(data) > _STEP:
+            self._receive_in_steps(data)
             return
         self._unset_keepalive_if_required()
-        self._is_large = len(data) > self._most_head_bytes
+        self._is_large = len(data) > self._most_head_bytes  # only if that is less than a step
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -104,6 +109,18 @@ class HttpProtocol(HttpToolsProtocol):
         elif self._in_head:
             self._check_head(self._head_bytes + len(data) if self._head_bytes else 1 + self._size())
 
+    def _receive_in_steps(self, data: bytes) -> None:
+        for at in range(0, len(data), _STEP):
+            self.data_received(data[at : at + _STEP])
+            if self._refused:
+                return
+
+    def _take_slowly(self) -> None:
+        """Pauses a client that sends what nobody reads: at full speed it would take all the time of the process."""
+        if (self._refused or self.cycle.response_complete) and not self.flow.read_paused:
+            self.flow.pause_reading()
+            self._watch.resume_later(self)
+
     def on_headers_complete(self) -> None:
         if self._is_large or self._head_bytes or self.pipeline:
             self._check_whole_head()
@@ -111,13 +128,15 @@ class HttpProtocol(HttpToolsProtocol):
         self.headers = []  # trailers come after the head was passed on, and are no part of it
 
     def on_body(self, body: bytes) -> None:
-        self._overhead = 0
-        super().on_body(body)
+        if not self.cycle.response_complete:
+            self._overhead = 0
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Notes the end of a body that was answered before it, too, unlike uvicorn."""
         cycle = self.cycle
         cycle.more_body = False
+        self._overhead = 0
         cycle.message_event.set()
 
     @property
@@ -133,7 +152,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _check_head(self, size: int) -> None:
         """Refuses a head that is not whole and has `size` bytes, if it or all such heads together are too large."""
         self._count_head(size)
-        if size > self._limits.head_bytes:
+        if size > self._limits.head_bytes or len(self.headers) > self._limits.headers:
             self._refuse(self._too_large())
         elif self._watch.heads_bytes > self._limits.heads_bytes:
             self._watch.count("heads")
@@ -153,7 +172,9 @@ class HttpProtocol(HttpToolsProtocol):
     def _check_body(self, received: int) -> None:
         """Closes a connection that sends chunk headers or trailers without end."""
         self._overhead += received
-        if self._overhead > self._limits.head_bytes + _PIECE or len(self.headers) > self._limits.headers:
+        if self.cycle.response_complete:
+            return
+        if self._overhead > self._limits.head_bytes or len(self.headers) > self._limits.headers:
             self._watch.count("trailers")
             self.abandon()
 
@@ -244,6 +265,10 @@ class HttpProtocol(HttpToolsProtocol):
         if not self._lingers:
             self._watch.count("body" if self._in_body else "answer" if self.flow.write_paused else "silent")
         self.abandon()
+
+    def resume(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def abandon(self) -> None:
         self._refused = self._lingers = True

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 from contextlib import ExitStack
@@ -29,6 +30,8 @@ GRACE_S = 10
 KEEP_ALIVE_S = 65
 """how long an idle connection stays open: longer than the minute after which load balancers close theirs"""
 _BACKLOG = 2048
+_OTHER_FILES = 500
+"""files besides connections: those of the version, modules, pipes"""
 
 
 def serve(settings: Settings, host: str, port: int, workers: int) -> None:
@@ -38,6 +41,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
     loopback without keys, PymkError if the port is taken or the service cannot start.
     """
     listening = listening_socket(settings, host, port)
+    _allow_files(settings.max_connections + settings.redis_connections + _OTHER_FILES)
     with ExitStack() as closing:
         closing.callback(listening.close)
         closing.callback(open_sync(settings).close)
@@ -58,6 +62,16 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
             return
         os.environ[SHARED_DIRECTORY] = str(closing.enter_context(metrics_directory()))
         Multiprocess(config, [listening]).run()
+
+
+def _allow_files(wanted: int) -> None:
+    """Lets this process and those that it starts open so many files, as far as the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < wanted:
+        structlog.get_logger().warning("few_files", allowed=most, wanted=wanted, setting="PYMK_MAX_CONNECTIONS")
 
 
 def configuration(settings: Settings, application: str | ASGIApp, *, workers: int = 1) -> uvicorn.Config:

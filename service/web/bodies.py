@@ -12,7 +12,7 @@ from service.web.problems import ProblemError, invalid, overloaded, too_large
 
 CLIENT_GONE = 499
 """status, in log and metrics alone, of a request whose client left before its body was there (nginx's number)"""
-_SLICE = 256 << 10
+_SLICE = 64 << 10
 """bytes unpacked at once; other requests run in between"""
 _GZIP = 16 + zlib.MAX_WBITS
 
