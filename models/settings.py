@@ -1,11 +1,14 @@
 """The operator's settings: environment variables with the prefix PYMK_, or a TOML file named by PYMK_CONFIG."""
 
 import os
+import re
 import tomllib
+from collections.abc import Collection, Mapping
+from math import ceil
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -16,6 +19,7 @@ from pydantic_settings import (
 
 from models.errors import UsageError
 from models.schema.event_kinds import FORBIDDEN_DAYS
+from models.system.known_names import unknown_name, unread_variables
 
 SUPERSEDED_TTL_S = 3600.0
 """how long the store keeps a version after another has superseded it and the one before it"""
@@ -27,6 +31,15 @@ class ContextLimit(NamedTuple):
     most: int
     """candidates"""
     least_score: float = 0.0
+
+
+class RateLimit(NamedTuple):
+    """The token bucket of a scope."""
+
+    rate: float
+    """tokens that it gains a second, one of which a request takes"""
+    burst: int
+    """tokens that it holds at most"""
 
 
 CONTEXTS = ("web", "mobile", "email", "onboarding")
@@ -99,10 +112,49 @@ class Settings(BaseSettings):
     """most requests in progress in one process; further ones are answered 503 with Retry-After"""
 
     max_body_bytes: Annotated[int, Field(ge=1024)] = 8 << 20
-    """largest request body in bytes"""
+    """largest request body in bytes, unpacked"""
+
+    max_bodies_bytes: Annotated[int, Field(ge=1024)] = 64 << 20
+    """most bytes of request bodies that one process holds at once; further ones are answered 503 with Retry-After"""
+
+    max_head_bytes: Annotated[int, Field(ge=1024)] = 64 << 10
+    """largest head of a request in bytes, request line included: 431 or 414 above it"""
+
+    max_headers: Annotated[int, Field(ge=10)] = 100
+    """most header fields of a request: 431 above it"""
+
+    head_timeout_s: Annotated[float, Field(gt=0)] = 10.0
+    """most seconds from the first byte of a request to the end of its head: 408 after it"""
+
+    body_timeout_s: Annotated[float, Field(gt=0)] = 30.0
+    """most seconds from the end of a head to the end of its body: 408 after it; also to take an answer"""
+
+    max_connections: Annotated[int, Field(ge=1)] = 2000
+    """most connections of one process; a further one closes the one that has waited longest without a request"""
+
+    cors_origins: Annotated[frozenset[str], NoDecode] = frozenset()
+    """origins whose pages may call: PYMK_CORS_ORIGINS=https://app.example.org; with keys also *; none: off"""
+
+    allowed_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
+    """names in `Host` that are answered without keys, besides localhost and loopback addresses; with keys all are"""
+
+    trusted_proxies: str | None = None
+    """addresses or networks whose X-Forwarded-For names the client, separated by commas; unset: it is ignored"""
+
+    rate_limits: Annotated[dict[str, RateLimit], NoDecode] = Field(default_factory=dict)
+    """requests a second by scope, SCOPE:RATE or SCOPE:RATE:BURST: PYMK_RATE_LIMITS=read:500,write:50:200; none: off"""
+
+    rate_by: Literal["key", "address"] = "key"
+    """what PYMK_RATE_LIMITS counts by: key, or the client's address; always by address if there are no keys"""
+
+    rate_shared: bool = False
+    """whether all processes share PYMK_RATE_LIMITS through the store, for one more trip of each limited request"""
 
     log_secret: SecretStr | None = None
     """key of the hash that replaces user ids in logs; unset: a random one at every start of the service"""
+
+    log_client: bool = False
+    """whether the log line of a request names the client's address"""
 
     forbidden_days: Annotated[int, Field(ge=0)] = FORBIDDEN_DAYS
     """days that a decline or a disconnect keeps two people out of each other's lists"""
@@ -112,9 +164,9 @@ class Settings(BaseSettings):
         """All contexts, built-in and configured."""
         return (*CONTEXTS, *sorted(self.contexts.difference(CONTEXTS)))
 
-    @field_validator("contexts", mode="before")
+    @field_validator("contexts", "cors_origins", "allowed_hosts", mode="before")
     @classmethod
-    def _split_contexts(cls, value: object) -> object:
+    def _split_names(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @field_validator("context_limits", mode="before")
@@ -129,6 +181,25 @@ class Settings(BaseSettings):
             if limit.most < 1 or not 0 <= limit.least_score <= 1:
                 raise ValueError(f"{context} needs at least one person and a score from 0 to 1")
         return limits
+
+    @field_validator("rate_limits", mode="before")
+    @classmethod
+    def _parse_rate_limits(cls, value: object) -> object:
+        return parse_rate_limits(value) if isinstance(value, str) else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, origins: frozenset[str]) -> frozenset[str]:
+        for origin in origins - {"*"}:
+            if not re.fullmatch(r"https?://[^/?#@\s]+", origin):
+                raise ValueError(f"{origin!r} is not of the form https://HOST or http://HOST:PORT")
+        return origins
+
+    @model_validator(mode="after")
+    def _check_open_origins(self) -> Self:
+        if "*" in self.cors_origins and not self.keys:
+            raise ValueError("PYMK_CORS_ORIGINS=* needs PYMK_KEYS: without keys every page could read and write")
+        return self
 
     @field_validator("keys", mode="before")
     @classmethod
@@ -151,7 +222,11 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, then the environment, then the file. Raises UsageError if the file cannot be read."""
+        """Arguments, then the environment, then the file.
+
+        Raises UsageError if the file cannot be read, or if file or environment name a setting that does not exist.
+        """
+        check_environment(os.environ, settings_cls.model_fields)
         file = os.environ.get("PYMK_CONFIG")
         sources = (init_settings, env_settings)
         if not file:
@@ -159,9 +234,37 @@ class Settings(BaseSettings):
         if not Path(file).is_file():  # pydantic-settings ignores a missing file silently
             raise UsageError(f"PYMK_CONFIG names {file}, which is not a file")
         try:
-            return (*sources, TomlConfigSettingsSource(settings_cls, toml_file=Path(file)))
+            read = TomlConfigSettingsSource(settings_cls, toml_file=Path(file))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise UsageError(f"PYMK_CONFIG names {file}, which cannot be read: {error}") from error
+        _refuse_unknown(read.toml_data, settings_cls.model_fields, f"{file}: ")
+        return (*sources, read)
+
+
+OTHER_VARIABLES = frozenset({"PYMK_CONFIG", "PYMK_LOADTEST_KEY"})
+"""variables with the prefix that are no settings"""
+TEST_VARIABLES = frozenset(
+    {"PYMK_BENCHMARK_HOME", "PYMK_KILLED_SEED", "PYMK_KILLED_SEQUENCES", "PYMK_SEQUENCES", "PYMK_STEPS"}
+)
+"""variables that the tests read"""
+
+
+def check_environment(environment: Mapping[str, str], settings: Collection[str]) -> None:
+    """Returns if every variable with the prefix PYMK_ is known.
+
+    Raises UsageError that names each unknown one with the nearest setting.
+    """
+    known = {f"PYMK_{name.upper()}" for name in settings} | OTHER_VARIABLES
+    unread = unread_variables(environment, "PYMK_", known | TEST_VARIABLES)
+    faults = [f"{name} {unknown_name(name.upper(), 'setting', known, 'PYMK_')}" for name in unread]
+    if faults:
+        raise UsageError("; ".join(faults))
+
+
+def _refuse_unknown(names: Collection[str], settings: Collection[str], where: str) -> None:
+    faults = [f"{name} {unknown_name(name, 'setting', settings)}" for name in names if name not in settings]
+    if faults:
+        raise UsageError(where + "; ".join(faults))
 
 
 SCOPES = frozenset({"read", "write", "admin"})
@@ -181,6 +284,24 @@ def parse_context_limits(text: str) -> dict[str, ContextLimit]:
     return limits
 
 
+def parse_rate_limits(text: str) -> dict[str, RateLimit]:
+    """The limits of `scope:rate:burst,...`; without a burst that of two seconds. Raises ValueError for another form."""
+    limits: dict[str, RateLimit] = {}
+    for entry in filter(None, map(str.strip, text.split(","))):
+        scope, _, rest = entry.partition(":")
+        rate, _, burst = rest.partition(":")
+        try:
+            limit = RateLimit(float(rate), int(burst) if burst else max(1, ceil(2 * float(rate))))
+        except (ValueError, OverflowError) as error:
+            raise ValueError(f"{entry!r} is not of the form SCOPE:RATE or SCOPE:RATE:BURST") from error
+        if scope not in SCOPES or scope in limits or not 0 < limit.rate <= MOST_RATE or limit.burst < 1:
+            raise ValueError(f"{entry!r} must name read, write or admin once, a rate above 0 and a burst of 1 or more")
+        limits[scope] = limit
+    return limits
+
+
+MOST_RATE = 1e6
+"""requests a second"""
 _KEY_FORM = "KEY:SCOPE+SCOPE, separated by commas; scopes are read, write and admin"
 
 

@@ -4,10 +4,12 @@ import gc
 import multiprocessing
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from importlib import metadata
 from secrets import token_hex
 
-from fastapi import FastAPI
+import orjson
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
@@ -18,14 +20,17 @@ from models.settings import CONTEXTS, Settings
 from models.system import logs
 from models.system.parent_death import end_with_parent
 from service.api import admin, erasures, events, health, openapi, users
+from service.api.dependencies import SCOPES
 from service.api.recommendation_params import PATH
 from service.api.recommendations import Recommendations
 from service.console.pages import console
 from service.container import StoreOpener, build, open_store_clients
 from service.explain import route as explain
+from service.metrics import METRICS, Metrics
 from service.state.served_version import OpenScorer
 from service.web.exception_handlers import answer_error, answer_http_error, answer_validation_error
 from service.web.middleware import Requests
+from service.web.route_table import RouteTable
 
 
 class Service(FastAPI):
@@ -38,6 +43,16 @@ class Service(FastAPI):
             await requests(scope, receive, send)
         else:
             await self.dispatch(scope, receive, send)
+
+    def setup(self) -> None:
+        """Adds the route of the OpenAPI document, which is encoded once, since anybody may ask for it."""
+        encoded = cache(lambda: orjson.dumps(self.openapi()))
+
+        async def document(_: Request) -> Response:
+            return Response(encoded(), media_type="application/json")
+
+        assert self.openapi_url is not None  # noqa: S101  # for the type checker: the default stands
+        self.add_route(self.openapi_url, document, include_in_schema=False)
 
     async def dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The answer of FastAPI to a request."""
@@ -53,7 +68,7 @@ def create_app(
     """
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Metrics]]:
         async with build(settings, open_stores, open_scorer) as container:
             app.state.container = container
             app.state.recommendations = Recommendations(
@@ -63,15 +78,16 @@ def create_app(
             app.state.requests = Requests(
                 {PATH: app.state.recommendations},
                 app.dispatch,
+                RouteTable(app.routes, SCOPES),
+                container.access,
                 container.metrics,
+                settings,
                 log_secret=secret,
-                max_in_flight=settings.max_in_flight,
-                max_body_bytes=settings.max_body_bytes,
             )
             # what exists after the start lives as long as the process: the garbage collector need not scan it again
             gc.collect()
             gc.freeze()
-            yield
+            yield {METRICS: container.metrics}
 
     # the application, with its exception handlers
     app = Service(
@@ -79,6 +95,7 @@ def create_app(
         summary="Whom may this person know?",
         version=metadata.version("pymk"),
         lifespan=lifespan,
+        redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
         max_body_size=settings.max_body_bytes,
@@ -94,7 +111,7 @@ def create_app(
     contexts = [*CONTEXTS, *sorted(settings.contexts.difference(CONTEXTS))]
     for part in (users, explain, events, erasures, admin, health):
         app.include_router(part.router)
-    app.include_router(console(contexts))
+    app.include_router(console(contexts), responses=openapi.problems())
     return app
 
 

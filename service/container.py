@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from secrets import token_hex
 
-from models.settings import Settings
+from models.settings import RateLimit, Settings
 from models.store.connect import open_async, open_sync
 from models.store.keys import Keys
 from models.store.protocol import AsyncStore, SyncStore
@@ -22,6 +22,7 @@ from service.state.live_sync import LiveSync
 from service.state.served_version import OpenScorer, VersionOpener
 from service.state.version_watcher import ServedVersions
 from service.web.auth import Access
+from service.web.rate_limits import RateLimiter
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
         # live state, the cache writer, and what answers from them
         cache_writer = CacheWriter(stores.requests, keys, metrics, settings.ranked_ttl_s)
         closing.push_async_callback(cache_writer.aclose)
-        access = Access(settings.keys)
+        access = Access(settings.keys, _rate_limiter(settings, stores.requests, keys, metrics))
         loader = ViewerLoader(state, keys, lambda reason, _: metrics.degraded.labels(reason).inc())
         live_sync = LiveSync(stores.requests, keys, state, metrics, versions.cuts, loader.damaged)
         closing.push_async_callback(live_sync.aclose)
@@ -100,3 +101,19 @@ async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
         yield Container(
             settings, stores, keys, disk, access, metrics, versions, live_sync, loader, recommender, cache_writer
         )
+
+
+def _rate_limiter(settings: Settings, store: AsyncStore, keys: Keys, metrics: Metrics) -> RateLimiter | None:
+    """The limiter of the settings; None if nothing is limited."""
+    if not settings.rate_limits:
+        return None
+
+    async def take(bucket: str, limit: RateLimit) -> float:
+        return await store.token_take(keys.rate(bucket), limit.rate, limit.burst)
+
+    return RateLimiter(
+        settings.rate_limits,
+        metrics,
+        by_address=settings.rate_by == "address",
+        shared=take if settings.rate_shared else None,
+    )

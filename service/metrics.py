@@ -18,6 +18,10 @@ from prometheus_client.utils import floatToGoString
 
 SHARED_DIRECTORY = "_PYMK_METRICS_DIRECTORY"
 """environment variable that `pymk serve` sets for several processes: the directory in which they share their metrics"""
+METRICS = "pymk.metrics"
+"""key, in the state of the application, of its Metrics"""
+REFUSED = "pymk.refused"
+"""key, in the scope of a request, of the status with which the server refused its head"""
 SHARED_EVERY_S = 0.1
 """how old the values of another process may be"""
 
@@ -135,6 +139,8 @@ class Metrics(Collector):
             "pymk_clock_ahead_seconds",
             "How far the latest timestamp in the store is ahead of this process's clock.",
         )
+        self.connections = Gauge("pymk_connections", "Open connections.")
+        self.closed = Counter("pymk_connections_closed", "Connections that the server ended, by reason.", "reason")
         self.switches = Counter("pymk_version_switches", "Switches to another version.")
         self._families = {family.name: family for family in vars(self).values()}
         self._registry = CollectorRegistry()

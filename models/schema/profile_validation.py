@@ -8,6 +8,8 @@ from typing import Any
 
 from models.errors import UsageError
 from models.schema.columns import CONTROL_CHARACTERS, CREATED_AT_COLUMN, FLAG_COLUMNS, NAME_COLUMN, Kind
+from models.schema.timestamps import FORMS, timestamp_us
+from models.system.clock import MICROSECONDS
 
 LONGEST_VALUE = 1_000
 """characters of a name, a category, or a value of a set"""
@@ -21,7 +23,6 @@ LARGEST_NUMBER = 1e15
 _CONTROL = re.compile(CONTROL_CHARACTERS)
 _LINES = str.maketrans("", "", "\t\n\r")
 _LOCATION = re.compile(r"\s*([+-]?\d+(?:\.\d*)?|[+-]?\.\d+)\s*,\s*([+-]?\d+(?:\.\d*)?|[+-]?\.\d+)\s*", re.ASCII)
-_SECONDS = re.compile(r"\s*[+-]?\d{1,15}(?:\.\d*)?\s*", re.ASCII)
 
 
 class ProfileFaultError(UsageError):
@@ -113,19 +114,12 @@ def _location(value: Any) -> str:
 
 
 def _timestamp(value: Any) -> str:
-    """The timestamp, rounded down to the second; without an offset it is UTC."""
-    fault = "must be a timestamp (ISO 8601 or epoch seconds) of the years 1 to 9999, or null"
+    """The timestamp, rounded down to the second, in UTC."""
     try:
-        if isinstance(value, str) and not _SECONDS.fullmatch(value):
-            read = dt.datetime.fromisoformat(value.strip())
-            timestamp = read.astimezone(dt.UTC) if read.tzinfo else read.replace(tzinfo=dt.UTC)
-        elif isinstance(value, str | int | float) and not isinstance(value, bool):
-            timestamp = dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(seconds=math.floor(float(value)))
-        else:
-            raise ValueError(fault)
-    except (ValueError, OverflowError) as error:
-        raise ValueError(fault) from error
-    return timestamp.replace(microsecond=0, tzinfo=None).isoformat() + "Z"
+        timestamp = dt.datetime(1970, 1, 1) + dt.timedelta(seconds=timestamp_us(value) // MICROSECONDS)
+    except OverflowError as error:
+        raise ValueError(f"must be {FORMS}, of the years 1 to 9999, or null") from error
+    return timestamp.isoformat() + "Z"
 
 
 _READERS: dict[Kind, Callable[[Any], Any]] = {

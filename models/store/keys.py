@@ -48,6 +48,10 @@ class Keys:
         """Queue of users who need new candidates (models.candidate_refresh.refresh_queue.RefreshRequest)."""
         return f"{self.namespace}:refresh"
 
+    def rate(self, bucket: str) -> str:
+        """The tokens of a caller in a scope (token_take.lua). Expires when the bucket is full again."""
+        return f"{self.namespace}:rate:{bucket}"
+
     @property
     def workers(self) -> str:
         """Record of the live workers: by name, until when each counts as live, epoch seconds in decimal."""

@@ -110,6 +110,16 @@ class MemoryStore:
         self.set(key, value)
         return True
 
+    def token_take(self, key: str, rate: float, burst: int) -> float:
+        now = self._clock()
+        stored = self.get(key)
+        tokens, at = map(float, stored.split()) if stored else (float(burst), now)
+        tokens = min(burst, tokens + (now - at) * rate)
+        left = tokens - 1
+        if left >= 0:
+            self.set(key, f"{left} {now}".encode(), (burst - left) / rate + 1)
+        return left
+
     def queue_add(self, key: str, members: Sequence[bytes], due_s: float) -> int:
         queue = self._of_type(key, "queue", dict[bytes, float]())
         added = {member: due_s for member in members if member not in queue}
@@ -320,6 +330,9 @@ class AsyncMemoryStore:
 
     async def compare_and_set(self, key: str, expected: bytes | None, value: bytes) -> bool:
         return self._store.compare_and_set(key, expected, value)
+
+    async def token_take(self, key: str, rate: float, burst: int) -> float:
+        return self._store.token_take(key, rate, burst)
 
     async def queue_add(self, key: str, members: Sequence[bytes], due_s: float) -> int:
         return self._store.queue_add(key, members, due_s)

@@ -137,6 +137,9 @@ class AsyncServerStore:
             total += sum(await self._execute_all(redis_commands.on_each(verb, batch, self._cluster)))
         return total
 
+    async def token_take(self, key: str, rate: float, burst: int) -> float:
+        return float(await self._execute(*redis_commands.token_take(key, rate, burst)))
+
     async def compare_and_set(self, key: str, expected: bytes | None, value: bytes) -> bool:
         return bool(await self._execute(*redis_commands.compare_and_set(key, expected, value)))
 

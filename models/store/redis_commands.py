@@ -31,7 +31,7 @@ def _script(name: str) -> str:
 
 
 COMPARE_AND_SET, QUEUE_TAKE, COMMIT = map(_script, ("compare_and_set", "queue_take", "commit"))
-NUMBERS_TAKE, NUMBER_RAISE = map(_script, ("numbers_take", "number_raise"))
+NUMBERS_TAKE, NUMBER_RAISE, TOKEN_TAKE = map(_script, ("numbers_take", "number_raise", "token_take"))
 CHAIN_APPEND, TAIL = map(_script, ("chain_append", "tail"))
 
 
@@ -75,6 +75,11 @@ def queue_add(key: str, members: Sequence[bytes], due_s: float) -> Command:
 def queue_take(key: str, now_s: float, lease_s: float, limit: int) -> Command:
     """The command that answers the due members and leases them."""
     return ("EVAL", QUEUE_TAKE, 1, key, now_s, now_s + lease_s, limit)
+
+
+def token_take(key: str, rate: float, burst: int) -> Command:
+    """The command that answers the tokens left, as text."""
+    return ("EVAL", TOKEN_TAKE, 1, key, rate, burst)
 
 
 def commit(commits: Sequence[Commit]) -> Command:

@@ -86,6 +86,9 @@ class ServerStore:
         except CLIENT_ERRORS as error:
             raise self._address.failure(error) from error
 
+    def token_take(self, key: str, rate: float, burst: int) -> float:
+        return float(self._execute(*redis_commands.token_take(key, rate, burst)))
+
     def compare_and_set(self, key: str, expected: bytes | None, value: bytes) -> bool:
         return bool(self._execute(*redis_commands.compare_and_set(key, expected, value)))
 

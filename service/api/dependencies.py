@@ -11,8 +11,8 @@ from models.schema.vocabulary import UserId
 from service.container import Container
 from service.state.served_version import ServedVersion
 from service.web.auth import ADMIN, READ, WRITE
-from service.web.middleware import RECORD, Record
 from service.web.problems import invalid, unavailable
+from service.web.record import RECORD, Record
 
 _bearer = HTTPBearer(auto_error=False, description="A key of PYMK_KEYS; not needed if none is configured.")
 
@@ -29,24 +29,26 @@ AppContainer = Annotated[Container, Depends(container_of)]
 async def _may_read(
     request: Request, container: AppContainer, _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 ) -> None:
-    container.access.check(record_of(request).headers.get(b"authorization"), READ)
+    await container.access.admit(record_of(request), READ)
 
 
 async def _may_administer(
     request: Request, container: AppContainer, _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 ) -> None:
-    container.access.check(record_of(request).headers.get(b"authorization"), ADMIN)
+    await container.access.admit(record_of(request), ADMIN)
 
 
 async def _may_write(
     request: Request, container: AppContainer, _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 ) -> None:
-    container.access.check(record_of(request).headers.get(b"authorization"), WRITE)
+    await container.access.admit(record_of(request), WRITE)
 
 
 MAY_READ = Depends(_may_read)
 MAY_WRITE = Depends(_may_write)
 MAY_ADMINISTER = Depends(_may_administer)
+SCOPES = ((MAY_READ, READ), (MAY_WRITE, WRITE), (MAY_ADMINISTER, ADMIN))
+"""by dependency of a route, the scope that it asks for"""
 
 
 def record_of(request: Request) -> Record:

@@ -2,27 +2,22 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
-from math import isfinite
 from typing import Any
 
 from models.event_log.event import Event
 from models.schema.columns import CONTROL_CHARACTERS, USER_ID_BYTES, user_id_fault
 from models.schema.event_kinds import EventKind
-from models.system.clock import MICROSECONDS
+from models.schema.timestamps import TimestampFaultError, timestamp_us
 from service.web.problems import ProblemError, invalid, invalid_all
 
 MOST = 10_000
 """events of one request"""
 MOST_FAULTS = 20
 """faults that one answer names at most"""
-LAST_SECOND = 253_402_300_799
-"""the end of the year 9999, epoch seconds: larger numbers are not seconds"""
 _MOST_POSITION = 1_000_000
 _CONTEXT = re.compile(r"[a-z0-9_-]{1,32}")
 _CONTROL = re.compile(CONTROL_CHARACTERS)
 _KINDS = {kind.word: kind for kind in EventKind}
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _FaultError(Exception):
@@ -103,19 +98,10 @@ def _at(value: Any) -> int | None:
     """Microseconds since 1970 UTC."""
     if value is None:
         return None
-    if isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value)
-            moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-            since = moment - _EPOCH
-        except (ValueError, OverflowError) as error:
-            raise _FaultError("must be ISO 8601 or epoch seconds") from error
-        return (since.days * 86_400 + since.seconds) * MICROSECONDS + since.microseconds
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _FaultError("must be ISO 8601 or epoch seconds")
-    if not isfinite(value) or abs(value) > LAST_SECOND:
-        raise _FaultError("must be epoch seconds; this number is beyond the year 9999")
-    return value * MICROSECONDS if isinstance(value, int) else round(value * MICROSECONDS)
+    try:
+        return timestamp_us(value)
+    except TimestampFaultError as fault:
+        raise _FaultError(str(fault)) from fault
 
 
 def _label(value: Any) -> str | None:

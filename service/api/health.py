@@ -42,7 +42,7 @@ class Ready(BaseModel):
     warnings: list[str] = []
 
 
-@router.get("/health/live")
+@router.get("/health/live", responses=problems())
 async def live() -> Live:
     """Whether the process answers at all: restart it if it does not."""
     return Live()
@@ -58,7 +58,7 @@ async def ready(container: AppContainer) -> Ready:
     raise unavailable(faults, parts={name: part.model_dump() for name, part in parts.items()})
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
+@router.get("/metrics", response_class=PlainTextResponse, responses=problems())
 async def metrics(container: AppContainer) -> Response:
     """Counters and histograms for Prometheus."""
     return Response(container.metrics.text(), media_type=CONTENT_TYPE_LATEST)

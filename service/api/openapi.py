@@ -14,13 +14,20 @@ from service.api.schemas import ProblemAnswer, RecommendationsAnswer
 from service.recommend.query import DEFAULT_LIMIT, MOST
 from service.web.problems import MEDIA_TYPE
 
+EVERYWHERE = (400, 403, 408, 414, 422, 431)
+"""problems of any request: no HTTP, another site's, too slow, too long, unknown parameters, too many headers"""
+
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that may answer with these problems."""
+    """The `responses` of a route that may answer with these problems, and with those of every route.
+
+    A route that asks for a key (401) may also be limited in its rate, and one with a body (413) refuse the kind of it.
+    """
+    named = {*statuses, *EVERYWHERE} | ({429} if 401 in statuses else set()) | ({415} if 413 in statuses else set())
     schema = ProblemAnswer.model_json_schema()
     return {
         status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
-        for status in statuses
+        for status in sorted(named)
     }
 
 

@@ -6,6 +6,7 @@ from urllib.parse import unquote_to_bytes
 
 from models.schema.columns import user_id_fault
 from models.schema.vocabulary import UserId
+from models.system.known_names import unknown_name
 from service.recommend.query import DEFAULT_LIMIT, MOST, Query
 from service.web.problems import ProblemError, invalid, invalid_all
 
@@ -15,19 +16,25 @@ _KNOWN = frozenset({b"user_id", b"limit", b"context", b"exclude"})
 
 
 def parse(query: bytes, contexts: Collection[str], default_context: str) -> Query:
-    """The parameters of a percent-encoded query string; parameters of other names are ignored.
+    """The parameters of a percent-encoded query string.
 
     `exclude` may be given several times. Its value is split at commas, and taken whole too, so that an id with a comma
-    can be excluded in an `exclude` of its own. Raises ProblemError 422, which names the parameters and what is allowed.
+    can be excluded in an `exclude` of its own. Raises ProblemError 422, which names the parameters and what is allowed,
+    and for one of another name the nearest.
     """
     given: dict[bytes, list[str]] = {}
+    unknown: list[str] = []
     for pair in query.split(b"&"):
         name, _, value = pair.partition(b"=")
         if b"%" in name or b"+" in name:
             name = unquote_to_bytes(name.replace(b"+", b" "))
         if name in _KNOWN:
             given.setdefault(name, []).append(_decoded(name, value))
+        elif name:
+            unknown.append(name.decode(errors="replace"))
     try:
+        if unknown:
+            raise invalid(unknown[0], "is unknown")
         return Query(
             _user_id(_only(given, b"user_id")),
             _limit(_only(given, b"limit")),
@@ -35,10 +42,10 @@ def parse(query: bytes, contexts: Collection[str], default_context: str) -> Quer
             _excluded(given[b"exclude"]) if b"exclude" in given else (),
         )
     except ProblemError as first:
-        raise _every_fault(given, contexts) from first
+        raise _every_fault(given, unknown, contexts) from first
 
 
-def _every_fault(given: dict[bytes, list[str]], contexts: Collection[str]) -> ProblemError:
+def _every_fault(given: dict[bytes, list[str]], unknown: list[str], contexts: Collection[str]) -> ProblemError:
     """One problem that names everything that is wrong with the parameters."""
     checks: tuple[Callable[[], object], ...] = (
         lambda: _user_id(_only(given, b"user_id")),
@@ -46,7 +53,8 @@ def _every_fault(given: dict[bytes, list[str]], contexts: Collection[str]) -> Pr
         lambda: _context(_only(given, b"context"), contexts, ""),
         lambda: _excluded(given.get(b"exclude", [])),
     )
-    faults = []
+    known = [name.decode() for name in _KNOWN]
+    faults = [(name, "query", unknown_name(name, "parameter of this route", known)) for name in unknown]
     for check in checks:
         try:
             check()

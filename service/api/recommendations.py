@@ -17,8 +17,9 @@ from service.recommend.online import OnlineRecommender
 from service.recommend.responses import UNAVAILABLE
 from service.state.version_watcher import ServedVersions
 from service.web.auth import READ, Access
-from service.web.middleware import RECORD, Record, answer_problem
+from service.web.middleware import answer_problem
 from service.web.problems import ProblemError, of_error, unavailable
+from service.web.record import RECORD, Record
 
 
 @cache
@@ -65,6 +66,7 @@ class Recommendations:
             (b"content-length", b"%d" % len(body)),
             (b"x-request-id", record.request_id.encode()),
             (b"server-timing", timing),
+            *record.rate,
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -73,8 +75,13 @@ class Recommendations:
         """The body of the answer, and the seconds of each stage."""
         headers = record.headers
         if scope["method"] != "GET":
-            raise ProblemError(HTTPStatus.METHOD_NOT_ALLOWED, "only GET is answered here", headers={"Allow": "GET"})
-        self._access.check(headers.get(b"authorization"), READ)
+            raise ProblemError(
+                HTTPStatus.METHOD_NOT_ALLOWED, "only GET is answered here", headers={"Allow": "GET, HEAD, OPTIONS"}
+            )
+        if self._access.is_limited:
+            await self._access.admit(record, READ)
+        else:
+            record.key = self._access.check(headers.get(b"authorization"), READ)
         query = parse(scope["query_string"], self._contexts, CONTEXTS[0])
         record.user_id = query.user_id
         # pinned here: the answer is of one version, whatever is switched while this request waits

@@ -1,19 +1,44 @@
-"""The bodies of requests that write: read whole, as JSON, whatever their content type."""
+"""The bodies of requests that write: JSON, which the middleware has read whole and unpacked."""
 
+import re
+from http import HTTPStatus
 from typing import Any
 
 import orjson
 from fastapi import Request
 
-from service.web.problems import invalid
+from service.web.problems import ProblemError, invalid
+
+_JSON = re.compile(r"(?:application/(?:[\w.!#$&^+-]+\+)?|text/)json", re.ASCII | re.IGNORECASE)
+_CHARSET = re.compile(r";\s*charset\s*=\s*\"?([\w-]+)", re.ASCII | re.IGNORECASE)
 
 
 async def json_body(request: Request) -> Any:
-    """The JSON value of a body. Raises ProblemError 422 if it is not JSON; a body too large was refused before."""
+    """The JSON value of a body. Raises ProblemError 415 if it is said to be something else, 422 if it is not JSON.
+
+    A body without a content type is read as JSON: nothing else can be meant, and clients that send none keep working.
+    What a page of another site could send without asking, with a content type or none, is refused by its Origin.
+    """
+    _check_type(request.headers.get("content-type"))
     try:
         return orjson.loads(await request.body())
     except orjson.JSONDecodeError as error:
         raise invalid("", f"the body must be JSON in UTF-8: {error}", "body") from error
+
+
+def _check_type(content_type: str | None) -> None:
+    if content_type is None or not content_type.strip():
+        return
+    charset = _CHARSET.search(content_type)
+    if _JSON.fullmatch(content_type.partition(";")[0].strip()) and (
+        charset is None or charset[1].lower() in {"utf-8", "utf8", "us-ascii"}
+    ):
+        return
+    raise ProblemError(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "the body must be JSON in UTF-8, and be said to be: Content-Type: application/json (curl: -H or --json)",
+        headers={"Accept": "application/json"},
+    )
 
 
 async def json_object(request: Request) -> dict[str, Any]:

@@ -1,9 +1,8 @@
-"""HTTP connections that send the head and the body of a response in one write."""
+"""A transport that sends the head and the body of a response in one write."""
 
 import asyncio
-from typing import Any, cast
-
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from collections.abc import Callable
+from typing import Any
 
 _HEAD = b"HTTP/1.1 "
 
@@ -19,8 +18,10 @@ class CoalescingTransport:
     rounds of a second, with and without in turn.
     """
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: asyncio.Transport, lingers: Callable[[], bool] = lambda: False) -> None:
+        """`lingers` says, when the connection is to close, whether only its own side shall end."""
         self._transport = transport
+        self._lingers = lingers
         self._loop = asyncio.get_running_loop()
         self._head = b""
 
@@ -38,18 +39,14 @@ class CoalescingTransport:
         self._transport.write(data)
 
     def close(self) -> None:
-        """Writes a held head and closes."""
+        """Writes a held head and closes, or ends its own side alone if the connection lingers."""
         self._flush()
-        self._transport.close()
+        if self._lingers() and self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()
 
     def _flush(self) -> None:
         if self._head:
             head, self._head = self._head, b""
             self._transport.write(head)
-
-
-class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol over a CoalescingTransport."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(cast("asyncio.Transport", CoalescingTransport(transport)))

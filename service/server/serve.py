@@ -1,23 +1,27 @@
 """`pymk serve`: the socket, the processes that serve it, and how they stop."""
 
+import asyncio
 import os
+import resource
 import signal
 import socket
 from contextlib import ExitStack
 from errno import EADDRINUSE
 from ipaddress import ip_address
 from secrets import token_hex
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import structlog
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
 from models.errors import PymkError, UsageError
 from models.settings import Settings
 from models.store.connect import open_sync
 from service.metrics import SHARED_DIRECTORY
-from service.server.coalesced_writes import HttpProtocol
+from service.server.connection_limits import ConnectionLimits
+from service.server.http_protocol import HttpProtocols
 from service.server.metrics_dir import metrics_directory
 
 APPLICATION = "service.app:from_environment"
@@ -26,6 +30,8 @@ GRACE_S = 10
 KEEP_ALIVE_S = 65
 """how long an idle connection stays open: longer than the minute after which load balancers close theirs"""
 _BACKLOG = 2048
+_OTHER_FILES = 500
+"""files besides connections: those of the version, modules, pipes"""
 
 
 def serve(settings: Settings, host: str, port: int, workers: int) -> None:
@@ -35,26 +41,15 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
     loopback without keys, PymkError if the port is taken or the service cannot start.
     """
     listening = listening_socket(settings, host, port)
+    _allow_files(settings.max_connections + settings.redis_connections + _OTHER_FILES)
     with ExitStack() as closing:
         closing.callback(listening.close)
         closing.callback(open_sync(settings).close)
         if settings.log_secret is None:
             os.environ["PYMK_LOG_SECRET"] = token_hex(16)  # one for all processes
-        config = uvicorn.Config(
-            APPLICATION,
-            factory=True,
-            loop="uvloop",
-            http=HttpProtocol,
-            ws="none",
-            lifespan="on",
-            workers=workers,
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=GRACE_S,
-        )
+        if not settings.keys:
+            os.environ["PYMK_ALLOWED_HOSTS"] = ",".join([*settings.allowed_hosts, host])
+        config = configuration(settings, APPLICATION, workers=workers)
         server = uvicorn.Server(config)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _exit)
@@ -67,6 +62,36 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
             return
         os.environ[SHARED_DIRECTORY] = str(closing.enter_context(metrics_directory()))
         Multiprocess(config, [listening]).run()
+
+
+def _allow_files(wanted: int) -> None:
+    """Lets this process and those that it starts open so many files, as far as the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < wanted:
+        structlog.get_logger().warning("few_files", allowed=most, wanted=wanted, setting="PYMK_MAX_CONNECTIONS")
+
+
+def configuration(settings: Settings, application: str | ASGIApp, *, workers: int = 1) -> uvicorn.Config:
+    """How uvicorn serves an application, or the one that a name's factory makes, within the limits of the settings."""
+    return uvicorn.Config(
+        application,
+        factory=isinstance(application, str),
+        loop="uvloop",
+        http=cast("type[asyncio.Protocol]", HttpProtocols(ConnectionLimits.of(settings))),
+        ws="none",
+        lifespan="on",
+        workers=workers,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=settings.trusted_proxies is not None,
+        forwarded_allow_ips=settings.trusted_proxies,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=GRACE_S,
+    )
 
 
 def _exit(*_: object) -> NoReturn:

@@ -7,7 +7,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from service.web.middleware import RECORD, Record
 from service.web.problems import (
     MEDIA_TYPE,
     ProblemError,
@@ -15,6 +14,7 @@ from service.web.problems import (
     of_error,
     too_large,
 )
+from service.web.record import RECORD, Record
 
 
 async def answer_error(request: Request, error: Exception) -> Response:
@@ -28,7 +28,6 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
     status = HTTPStatus(error.status_code)
     detail = {
         HTTPStatus.NOT_FOUND: f"there is nothing at {request.url.path}",
-        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not answered here",
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE: too_large().detail,
     }.get(status, str(error.detail))
     return _response(request, ProblemError(status, detail, headers=error.headers))

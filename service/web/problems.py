@@ -1,6 +1,7 @@
 """The answers to failed requests: RFC 9457 problem documents, and which error gets which status."""
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
 
@@ -17,6 +18,79 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
 """seconds that a client waits after a 503, for load or an absent store"""
 
+
+class Kind(StrEnum):
+    """What went wrong, for machines: the last part of the `type` of a problem document."""
+
+    BAD_REQUEST = "bad-request"
+    """not a request of HTTP/1.1, or one without the one Host that it needs"""
+    KEY_REFUSED = "key-refused"
+    """no key, or one that is not known"""
+    SCOPE_MISSING = "scope-missing"
+    """the key lacks the scope of the route"""
+    FOREIGN_ORIGIN = "foreign-origin"
+    """without keys: a page of another site, or a name of this host that is not the loopback's"""
+    NOT_FOUND = "not-found"
+    """no such route, user, version or receipt"""
+    METHOD_NOT_ALLOWED = "method-not-allowed"
+    """the route answers other methods, which `Allow` names"""
+    REQUEST_TIMEOUT = "request-timeout"
+    """the head or the body did not arrive in time"""
+    CONFLICT = "conflict"
+    """the version cannot be switched to"""
+    BODY_TOO_LARGE = "body-too-large"
+    """the body, or what it unpacks to, is larger than PYMK_MAX_BODY_BYTES"""
+    URI_TOO_LONG = "uri-too-long"
+    """the request line alone is longer than PYMK_MAX_HEAD_BYTES"""
+    UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type"
+    """the body is said to be something else than JSON, or packed otherwise than with gzip"""
+    INVALID_REQUEST = "invalid-request"
+    """parameters or parts of the body are wrong; `errors` names them"""
+    RATE_LIMITED = "rate-limited"
+    """the key or the address asked more often than PYMK_RATE_LIMITS allows"""
+    HEAD_TOO_LARGE = "head-too-large"
+    """more header fields or bytes than PYMK_MAX_HEADERS and PYMK_MAX_HEAD_BYTES"""
+    INTERNAL_ERROR = "internal-error"
+    """a fault of the service; its log has the request id"""
+    OVERLOADED = "overloaded"
+    """more requests, bodies or connections in progress than the service takes"""
+    STORE_UNAVAILABLE = "store-unavailable"
+    """the store does not answer in time, or refuses"""
+    UNAVAILABLE = "unavailable"
+    """nothing is published yet, or the service is not ready; `detail` says which"""
+
+    @property
+    def uri(self) -> str:
+        """The `type` of its problem documents."""
+        return f"urn:pymk:problem:{self.value}"
+
+
+KIND_OF = {
+    HTTPStatus.BAD_REQUEST: Kind.BAD_REQUEST,
+    HTTPStatus.UNAUTHORIZED: Kind.KEY_REFUSED,
+    HTTPStatus.FORBIDDEN: Kind.SCOPE_MISSING,
+    HTTPStatus.NOT_FOUND: Kind.NOT_FOUND,
+    HTTPStatus.METHOD_NOT_ALLOWED: Kind.METHOD_NOT_ALLOWED,
+    HTTPStatus.REQUEST_TIMEOUT: Kind.REQUEST_TIMEOUT,
+    HTTPStatus.CONFLICT: Kind.CONFLICT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: Kind.BODY_TOO_LARGE,
+    HTTPStatus.REQUEST_URI_TOO_LONG: Kind.URI_TOO_LONG,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: Kind.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.UNPROCESSABLE_ENTITY: Kind.INVALID_REQUEST,
+    HTTPStatus.TOO_MANY_REQUESTS: Kind.RATE_LIMITED,
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: Kind.HEAD_TOO_LARGE,
+    HTTPStatus.INTERNAL_SERVER_ERROR: Kind.INTERNAL_ERROR,
+    HTTPStatus.SERVICE_UNAVAILABLE: Kind.UNAVAILABLE,
+}
+"""the kind of a problem that names none"""
+
+STATUS_BY_KIND = {kind: status for status, kind in KIND_OF.items()} | {
+    Kind.FOREIGN_ORIGIN: HTTPStatus.FORBIDDEN,
+    Kind.OVERLOADED: HTTPStatus.SERVICE_UNAVAILABLE,
+    Kind.STORE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+"""the status that each kind of problem comes with"""
+
 STATUS_OF: tuple[tuple[type[PymkError], HTTPStatus], ...] = (
     (VersionError, HTTPStatus.CONFLICT),
     (UsageError, HTTPStatus.UNPROCESSABLE_ENTITY),
@@ -28,7 +102,7 @@ class ProblemError(PymkError):
     """A request that cannot be answered, with the content of its problem document.
 
     `members` are added to the standard ones of the document, `headers` to the answer; `logged` is in the log line
-    alone.
+    alone. `kind` defaults to that of the status.
     """
 
     def __init__(
@@ -39,9 +113,11 @@ class ProblemError(PymkError):
         members: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         logged: str | None = None,
+        kind: Kind | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
+        self.kind = kind or KIND_OF.get(status)
         self.detail = detail
         self.members = dict(members or {})
         self.headers = dict(headers or {})
@@ -51,7 +127,7 @@ class ProblemError(PymkError):
         """The problem document."""
         return orjson.dumps(
             {
-                "type": "about:blank",
+                "type": self.kind.uri if self.kind else "about:blank",
                 "title": self.status.phrase,
                 "status": self.status.value,
                 "detail": self.detail,
@@ -75,10 +151,18 @@ def invalid_all(faults: Sequence[tuple[str, str, str]]) -> ProblemError:
     )
 
 
-def unavailable(detail: str, *, logged: str | None = None, **members: Any) -> ProblemError:
+def unavailable(
+    detail: str, *, logged: str | None = None, kind: Kind = Kind.UNAVAILABLE, **members: Any
+) -> ProblemError:
     """503 with the seconds after which to try again."""
     headers = {"Retry-After": str(RETRY_AFTER_S)}
-    return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, detail, members=members, headers=headers, logged=logged)
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    return ProblemError(status, detail, members=members, headers=headers, logged=logged, kind=kind)
+
+
+def overloaded(detail: str) -> ProblemError:
+    """503 for more work than the service takes at once."""
+    return unavailable(detail, kind=Kind.OVERLOADED, served="unavailable")
 
 
 def too_large() -> ProblemError:
@@ -93,7 +177,7 @@ def of_error(error: Exception) -> ProblemError:
     if isinstance(error, ProblemError):
         return error
     if isinstance(error, StoreError):
-        return unavailable(error.public_message, logged=str(error))
+        return unavailable(error.public_message, logged=str(error), kind=Kind.STORE_UNAVAILABLE)
     for kind, status in STATUS_OF:
         if isinstance(error, kind):
             return ProblemError(status, str(error))

@@ -312,7 +312,7 @@ async def test_a_context_of_the_settings_is_known(open_place: Any) -> None:
 
 async def test_only_get_is_answered(place: Any) -> None:
     answer = await place.client.post(PATH, params={"user_id": "cid"})
-    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
 
 
 @pytest.mark.parametrize("given", ["a b", "x" * 129, 'q"', ""])

@@ -36,6 +36,14 @@ class TestStore:
             await store.set(prefix + "héloïse", value)
             assert await store.get(prefix + "héloïse") == value
 
+    async def test_a_bucket_gives_its_tokens_and_then_its_rate(self, store: AwaitedStore, prefix: str) -> None:
+        left = [await store.token_take(prefix, 0.01, 3) for _ in range(5)]
+        assert left == pytest.approx([2, 1, 0, -1, -1], abs=0.05)
+        assert await store.ttl_s(prefix) == pytest.approx(301, abs=1), "full again then"
+        assert await store.token_take(prefix + "other", 0.01, 1) == pytest.approx(0, abs=0.05)
+        await sleep(SOON_S)
+        assert await store.token_take(prefix, 1 / SOON_S, 3) >= 0, "a token came back"
+
     async def test_a_missing_key_is_none(self, store: AwaitedStore, prefix: str) -> None:
         assert await store.get(prefix) is None
         assert await store.get_many([prefix]) == [None]

@@ -123,7 +123,7 @@ async def serving(home: Path, store: MemoryStore) -> AsyncIterator[tuple[httpx2.
     app = create_app(Settings(home=home), open_stores=stores)
     async with (
         app.router.lifespan_context(app),
-        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://service") as client,
+        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://localhost") as client,
     ):
         yield client, app.state.container
 

@@ -107,11 +107,10 @@ class ApiHarness:
         return body
 
 
-@asynccontextmanager
-async def open_service(
+def application(
     home: Path, make_version: MakeVersion, *, published: bool = True, **settings: Any
-) -> AsyncIterator[ApiHarness]:
-    """A service in a home with these settings, which serves a version unless `published` is False."""
+) -> tuple[FastAPI, MemoryStore, DisconnectableStore]:
+    """An application, not started yet, in a home with these settings, and its store."""
     logs.configure(json=True)
     store = MemoryStore()
     if published:
@@ -124,8 +123,17 @@ async def open_service(
         yield Stores(requests, store)
 
     app = create_app(Settings(home=home, **settings), open_stores=stores, open_scorer=lambda directory: FirstFeature())
+    return app, store, requests
+
+
+@asynccontextmanager
+async def open_service(
+    home: Path, make_version: MakeVersion, *, published: bool = True, **settings: Any
+) -> AsyncIterator[ApiHarness]:
+    """A service in a home with these settings, which serves a version unless `published` is False."""
+    app, store, requests = application(home, make_version, published=published, **settings)
     async with AsyncExitStack() as closing:
         await closing.enter_async_context(app.router.lifespan_context(app))
-        client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://service")
+        client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://localhost")
         await closing.enter_async_context(client)
         yield ApiHarness(app, client, app.state.container, store, requests, home, make_version)

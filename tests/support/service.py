@@ -201,7 +201,7 @@ class ServiceFactory:
 
         app = create_app(settings, open_stores=stores)
         await closing.enter_async_context(app.router.lifespan_context(app))
-        client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://service")
+        client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://localhost")
         await closing.enter_async_context(client)
         killable, parts = KillableStore(store), app.state.container
         generators = cache(open_generator)

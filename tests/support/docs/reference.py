@@ -20,8 +20,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from models.settings import Settings
 from service.api.dependencies import MAY_ADMINISTER, MAY_READ, MAY_WRITE
+from service.api.openapi import EVERYWHERE
 from service.app import create_app
 from service.metrics import Metrics
+from service.web.problems import STATUS_BY_KIND, Kind
 from tests.support.docs.documents import API, ARCHITECTURE, OPERATIONS, ROOT, read
 from tests.support.docs.rooms import PACKAGES, Rooms, rooms_of
 
@@ -49,16 +51,20 @@ def settings() -> str:
 
 def settings_documented() -> dict[str, str]:
     """By setting, the docstring under its field."""
-    module = ast.parse((ROOT / "models" / "settings.py").read_text(encoding="utf-8"))
-    body = next(node.body for node in module.body if isinstance(node, ast.ClassDef) and node.name == "Settings")
-    return {
-        field.target.id: " ".join(str(text.value.value).split())
-        for field, text in pairwise(body)
-        if isinstance(field, ast.AnnAssign)
-        and isinstance(field.target, ast.Name)
-        and isinstance(text, ast.Expr)
-        and isinstance(text.value, ast.Constant)
-    }
+    return _documented(ROOT / "models" / "settings.py", "Settings")
+
+
+def _documented(file: Path, name: str) -> dict[str, str]:
+    """By field of a class of a file, the docstring under it."""
+    module = ast.parse(file.read_text(encoding="utf-8"))
+    body = next(node.body for node in module.body if isinstance(node, ast.ClassDef) and node.name == name)
+    found = {}
+    for field, text in pairwise(body):
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+            target = field.targets[0] if isinstance(field, ast.Assign) else getattr(field, "target", None)
+            if isinstance(target, ast.Name):
+                found[target.id] = " ".join(str(text.value.value).split())
+    return found
 
 
 def _default(value: Any) -> str:
@@ -90,6 +96,7 @@ def metrics_described() -> list[tuple[str, str, tuple[str, ...], str]]:
     counted.posted(accepted=1)
     counted.answered("/", 200, 0.001)
     counted.degraded.labels("store").inc()
+    counted.closed.labels("limit").inc()
     found = []
     for family in text_string_to_metric_families(counted.text().decode()):
         if family.name.endswith("_created"):
@@ -133,7 +140,22 @@ def _first_paragraph(described: dict[str, Any]) -> str:
 
 
 def _problems(described: dict[str, Any]) -> str:
-    return " ".join(sorted(status for status in described["responses"] if status >= "400"))
+    return " ".join(
+        sorted(status for status in described["responses"] if status >= "400" and int(status) not in EVERYWHERE)
+    )
+
+
+# Problems
+
+
+def problem_types() -> str:
+    """The types of problem documents with their statuses and the docstrings under the members of Kind."""
+    documented = _documented(ROOT / "service" / "web" / "problems.py", "Kind")
+    rows = [
+        (f"`{kind.uri}`", str(STATUS_BY_KIND[kind].value), documented[kind.name])
+        for kind in sorted(Kind, key=lambda kind: STATUS_BY_KIND[kind])
+    ]
+    return table(["type", "status", "meaning"], rows)
 
 
 # Rooms
@@ -171,6 +193,7 @@ SECTIONS: dict[str, tuple[Path, Callable[[], str]]] = {
     "settings": (OPERATIONS, settings),
     "metrics": (OPERATIONS, metrics),
     "routes": (API, routes),
+    "problems": (API, problem_types),
     **{f"rooms-{package}": (ARCHITECTURE, partial(rooms, package)) for package in PACKAGES},
 }
 """by name, the document that holds the section and what generates it"""

@@ -85,6 +85,8 @@ def test_the_text_is_that_of_prometheus_clients_own_counters() -> None:
         "How far the latest timestamp in the store is ahead of this process's clock.",
         registry=registry,
     )
+    Gauge("pymk_connections", "Open connections.", registry=registry)
+    Counter("pymk_connections_closed", "Connections that the server ended, by reason.", ["reason"], registry=registry)
     switches = Counter("pymk_version_switches", "Switches to another version.", registry=registry)
     for status, duration in (("200", 0.002), ("503", 7.0)):
         requests.labels("/x", status).inc()
