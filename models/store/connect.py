@@ -19,6 +19,8 @@ from models.settings import Settings
 from models.store.embedded.client import EmbeddedServer, Progress
 from models.store.error_mapping import CLIENT_ERRORS, StoreAddress
 from models.store.pipelined_reads import pipelined_reads_to
+from models.store.primary import Primary, verified
+from models.store.primary_check import AsyncPrimaryCheck
 from models.store.protocol import AsyncStore, SyncStore
 from models.store.redis_async import AsyncServerStore
 from models.store.redis_sync import ServerStore
@@ -39,6 +41,7 @@ def open_sync(settings: Settings, progress: Progress | None = None) -> SyncStore
     options = _options(settings)
     options |= {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
     opened: ExitStack[None] = ExitStack()
+    primary: Primary | None = None
     with opened:
         client: redis.Redis | redis.RedisCluster
         if settings.redis_url is None:
@@ -54,12 +57,14 @@ def open_sync(settings: Settings, progress: Progress | None = None) -> SyncStore
                 if settings.redis_cluster:
                     client = redis.RedisCluster.from_url(settings.redis_url, **options)
                 else:
+                    primary = Primary()
                     pool = redis.BlockingConnectionPool.from_url(settings.redis_url, timeout=timeout_s, **options)
+                    pool.connection_class = verified(pool.connection_class, primary)
                     client = redis.Redis.from_pool(pool)
             except CLIENT_ERRORS as error:  # the client asks a cluster for its nodes at once
                 raise address.failure(error) from error
         opened.callback(client.close)
-        return ServerStore(client, address, opened.pop_all())
+        return ServerStore(client, address, opened.pop_all(), primary)
 
 
 async def open_async(settings: Settings, progress: Progress | None = None) -> AsyncStore:
@@ -73,6 +78,7 @@ async def open_async(settings: Settings, progress: Progress | None = None) -> As
     opened: AsyncExitStack[None] = AsyncExitStack()
     async with opened:
         client: redis.asyncio.Redis | redis.asyncio.RedisCluster
+        primary: Primary | None = None
         if settings.redis_url is None:
             embedded = await asyncio.to_thread(EmbeddedServer, settings.home, settings.store_memory_mb, progress)
             opened.push_async_callback(asyncio.to_thread, embedded.close)
@@ -88,13 +94,19 @@ async def open_async(settings: Settings, progress: Progress | None = None) -> As
                 opened.push_async_callback(client.nodes_manager.aclose, "startup_nodes")
                 opened.push_async_callback(client.nodes_manager.aclose)
             else:
+                primary = Primary()
                 pool = redis.asyncio.ConnectionPool.from_url(settings.redis_url, **options)
                 client = redis.asyncio.Redis.from_pool(pool)
         opened.push_async_callback(client.aclose)
         timeout_s, pipelined = settings.redis_timeout_ms / 1000, None
         if isinstance(client, redis.asyncio.Redis):
             pool = client.connection_pool
-            pipelined = pipelined_reads_to(pool.connection_class, pool.connection_kwargs, timeout_s)
+            pipelined = pipelined_reads_to(pool.connection_class, pool.connection_kwargs, timeout_s, primary)
+            if primary is not None:
+                pool.connection_class = verified(pool.connection_class, primary)
+                check = AsyncPrimaryCheck(client, primary)
+                check.start()
+                opened.push_async_callback(check.aclose)
         return AsyncServerStore(
             client,
             address,
@@ -102,6 +114,7 @@ async def open_async(settings: Settings, progress: Progress | None = None) -> As
             timeout_s=timeout_s,
             connections=settings.redis_connections,
             pipelined=pipelined,
+            primary=primary,
         )
 
 

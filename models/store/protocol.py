@@ -2,7 +2,7 @@
 
 `SyncStore` has all of them, for the night, the commands and the worker. `AsyncStore` has those that the service awaits.
 Every operation raises StoreUnavailableError if no answer comes in time, and StoreRefusedError if the store rejects the
-operation (full, read-only, a value of another type). No error of the client library leaves this package.
+operation (full, a value of another type). No error of the client library leaves this package.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
