@@ -103,5 +103,6 @@ def from_environment() -> FastAPI:
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid is not None:
         end_with_parent(parent.pid)
+    logs.unblock()
     logs.configure()
     return create_app(Settings())

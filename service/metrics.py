@@ -16,6 +16,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from models.system.unblocked_output import dropped_lines
+
 SHARED_DIRECTORY = "_PYMK_METRICS_DIRECTORY"
 """environment variable that `pymk serve` sets for several processes: the directory in which they share their metrics"""
 SHARED_EVERY_S = 0.1
@@ -117,6 +119,7 @@ class Metrics(Collector):
         self.degraded = Counter("pymk_degraded", "Failures worked around, by kind.", "reason")
         self.in_flight = Gauge("pymk_in_flight", "Requests in progress.")
         self.switches = Counter("pymk_version_switches", "Switches to another version.")
+        self.log_lines_dropped = Counter("pymk_log_lines_dropped", "Log lines dropped: nobody reads them.")
         self._families = {family.name: family for family in vars(self).values()}
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -154,6 +157,7 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """prometheus_client: every family, over all processes."""
+        self.log_lines_dropped.series[()][0] = dropped_lines()
         totals = {name: dict(family.series) for name, family in self._families.items()}
         for name, labels, numbers in self._shared_by_others():
             own = totals[name].get(labels, [0.0] * len(numbers))
@@ -173,6 +177,7 @@ class Metrics(Collector):
 
     def _share(self, file: Path) -> None:
         """Writes the numbers of this process if they changed."""
+        self.log_lines_dropped.series[()][0] = dropped_lines()
         content = orjson.dumps([(one.name, *of) for one in self._families.values() for of in one.series.items()])
         if content != self._written:
             aside = file.with_suffix(".aside")

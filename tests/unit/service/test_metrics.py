@@ -80,6 +80,7 @@ def test_the_text_is_that_of_prometheus_clients_own_counters() -> None:
     degraded = Counter("pymk_degraded", "Failures worked around, by kind.", ["reason"], registry=registry)
     in_flight = Gauge("pymk_in_flight", "Requests in progress.", registry=registry)
     switches = Counter("pymk_version_switches", "Switches to another version.", registry=registry)
+    Counter("pymk_log_lines_dropped", "Log lines dropped: nobody reads them.", registry=registry)
     for status, duration in (("200", 0.002), ("503", 7.0)):
         requests.labels("/x", status).inc()
         seconds.labels("/x").observe(duration)
