@@ -101,6 +101,9 @@ class Settings(BaseSettings):
     max_body_bytes: Annotated[int, Field(ge=1024)] = 8 << 20
     """largest request body in bytes"""
 
+    drain_s: Annotated[float, Field(ge=0, le=600)] = 3.0
+    """seconds from SIGTERM until the port closes; readiness is 503 meanwhile, so that a load balancer sends no more"""
+
     log_secret: SecretStr | None = None
     """key of the hash that replaces user ids in logs; unset: a random one at every start of the service"""
 

@@ -18,9 +18,9 @@ from models.errors import UsageError
 from models.settings import Settings
 from models.store.embedded.client import EmbeddedServer, Progress
 from models.store.error_mapping import CLIENT_ERRORS, StoreAddress
+from models.store.failover.primary import Primary, verified
+from models.store.failover.primary_check import AsyncPrimaryCheck
 from models.store.pipelined_reads import pipelined_reads_to
-from models.store.primary import Primary, verified
-from models.store.primary_check import AsyncPrimaryCheck
 from models.store.protocol import AsyncStore, SyncStore
 from models.store.redis_async import AsyncServerStore
 from models.store.redis_sync import ServerStore

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import redis.exceptions as client
 
 from models.errors import StoreError, StoreRefusedError, StoreUnavailableError
-from models.store.primary import NotPrimaryError
+from models.store.failover.primary import NotPrimaryError
 
 CLIENT_ERRORS = (client.RedisError, client.RedisClusterException, OSError)
 """everything that a call can raise; the TimeoutError of a deadline is an OSError"""

@@ -12,7 +12,7 @@ from typing import Any, cast
 import hiredis
 from redis.asyncio import Connection, UnixDomainSocketConnection
 
-from models.store.primary import QUESTION, NotPrimaryError, Primary, facts_of
+from models.store.failover.primary import QUESTION, NotPrimaryError, Primary, facts_of
 
 SLICES = 8
 """slices in which the timeout is counted (see models.store.deadline.Deadline)"""

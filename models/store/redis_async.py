@@ -11,8 +11,8 @@ from models.errors import StoreError
 from models.store import redis_commands
 from models.store.deadline import Deadline
 from models.store.error_mapping import CLIENT_ERRORS, DEMOTED, StoreAddress
+from models.store.failover.primary import Primary
 from models.store.pipelined_reads import PipelinedReads, PipelineError
-from models.store.primary import Primary
 from models.store.protocol import StoreInfo
 from models.store.redis_commands import Command
 from models.store.transaction import Commit

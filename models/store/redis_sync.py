@@ -9,8 +9,8 @@ from redis import Redis, RedisCluster
 from models.errors import StoreError
 from models.store import redis_commands
 from models.store.error_mapping import CLIENT_ERRORS, DEMOTED, StoreAddress
-from models.store.primary import Primary
-from models.store.primary_check import PrimaryCheck
+from models.store.failover.primary import Primary
+from models.store.failover.primary_check import PrimaryCheck
 from models.store.protocol import StoreInfo
 from models.store.redis_commands import Command
 from models.store.transaction import Commit

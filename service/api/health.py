@@ -48,6 +48,9 @@ async def live() -> Live:
 @router.get("/health/ready", responses=problems(503))
 async def ready(container: AppContainer) -> Ready:
     """Whether lists can be served: the store is reachable and a version active. A 503 names each part too."""
+    if container.draining.is_draining:
+        process = Part(ok=False, detail="draining: it is about to stop")
+        raise unavailable("process: draining", parts={"process": process.model_dump()})
     parts = {"store": await _store(container), "version": _version(container)}
     if all(part.ok for part in parts.values()):
         return Ready(parts=parts, warnings=await _warnings(container))
@@ -58,7 +61,7 @@ async def ready(container: AppContainer) -> Ready:
 @router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(container: AppContainer) -> Response:
     """Counters and histograms for Prometheus."""
-    return Response(container.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+    return Response(await container.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _store(container: Container) -> Part:

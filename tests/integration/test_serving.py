@@ -28,6 +28,7 @@ from tests.support.faults.servable import make_servable
 from tests.support.stores import free_port
 
 TIMEOUT_S = 30.0
+RECOMMENDATIONS = 'route="/pymk/recommendations"'
 
 
 def pymk(home: Path, *arguments: str, **settings: str) -> list[str]:
@@ -36,7 +37,7 @@ def pymk(home: Path, *arguments: str, **settings: str) -> list[str]:
 
 def environment(settings: dict[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYMK_")}
-    return {**kept, **settings}
+    return {**kept, "PYMK_DRAIN_S": "0", **settings}
 
 
 def run(home: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -187,7 +188,7 @@ def test_two_workers_answer_and_count_together(home: Path) -> None:
         def counted() -> float:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
                 lines = answer.read().decode().splitlines()
-            own = [line for line in lines if line.startswith('pymk_requests_total{route="/pymk/recommendations"')]
+            own = [line for line in lines if line.startswith("pymk_requests_total{") and RECOMMENDATIONS in line]
             return sum(float(line.rpartition(" ")[2]) for line in own)
 
         wait_for(lambda: counted() >= 20)  # what the other process counted is a tenth of a second behind

@@ -66,7 +66,7 @@ class Home:
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PYMK_")}
         one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        return {**kept, **one_thread, "PYMK_HOME": str(self.path), **self.settings}
+        return {**kept, **one_thread, "PYMK_HOME": str(self.path), "PYMK_DRAIN_S": "0", **self.settings}
 
     def begin(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """Starts a pymk command; `options` are Popen's."""

@@ -90,6 +90,7 @@ def metrics_described() -> list[tuple[str, str, tuple[str, ...], str]]:
     counted.posted(accepted=1)
     counted.answered("/", 200, 0.001)
     counted.degraded.labels("store").inc()
+    counted.store.observe("get", 0.001)
     found = []
     for family in text_string_to_metric_families(counted.text().decode()):
         if family.name.endswith("_created"):

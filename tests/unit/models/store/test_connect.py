@@ -14,8 +14,8 @@ from models.store.connect import open_async, open_sync
 from models.store.embedded.binary import server_binary
 from models.store.embedded.status import State, Status
 from models.store.error_mapping import StoreAddress
+from models.store.failover.primary import NotPrimaryError
 from models.store.memory import MemoryStore
-from models.store.primary import NotPrimaryError
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import redis.asyncio
 import redis.exceptions as client
 import structlog
 
-from models.store.primary import CHECK_S, QUESTION, NotPrimaryError, Primary
+from models.store.failover.primary import CHECK_S, QUESTION, NotPrimaryError, Primary
 
 _DIAL_S = 2.0
 """how long the connection of one check may take"""
