@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     store_memory_mb: Annotated[int, Field(ge=16)] | None = None
     """most megabytes of the embedded store; when full it drops cached lists and superseded versions; unset: no limit"""
 
+    store_min_free_mb: Annotated[int, Field(ge=0)] = 128
+    """megabytes of the embedded store's disk that stay free: with less it refuses writes and answers reads; 0: off"""
+
     keys: Annotated[dict[SecretStr, frozenset[str]], NoDecode] = Field(default_factory=dict)
     """API keys and their scopes: PYMK_KEYS=key:read+write,other:admin; none: loopback address only, no key asked for"""
 

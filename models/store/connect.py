@@ -45,9 +45,13 @@ def open_sync(settings: Settings, progress: Progress | None = None) -> SyncStore
     with opened:
         client: redis.Redis | redis.RedisCluster
         if settings.redis_url is None:
-            embedded = EmbeddedServer(settings.home, settings.store_memory_mb, progress)
+            embedded = EmbeddedServer(
+                settings.home, settings.store_memory_mb, progress, min_free_mb=settings.store_min_free_mb
+            )
             opened.callback(embedded.close)
-            address = StoreAddress(_embedded_name(embedded), lambda: embedded.diagnosis(DIAGNOSIS_WAIT_S))
+            address = StoreAddress(
+                _embedded_name(embedded), lambda: embedded.diagnosis(DIAGNOSIS_WAIT_S), lambda: embedded.refusal
+            )
             options |= {"connection_class": redis.UnixDomainSocketConnection, "path": embedded.socket_path}
             pool = redis.BlockingConnectionPool(timeout=timeout_s, **options)  # type: ignore[no-untyped-call]
             client = redis.Redis.from_pool(pool)
@@ -80,9 +84,15 @@ async def open_async(settings: Settings, progress: Progress | None = None) -> As
         client: redis.asyncio.Redis | redis.asyncio.RedisCluster
         primary: Primary | None = None
         if settings.redis_url is None:
-            embedded = await asyncio.to_thread(EmbeddedServer, settings.home, settings.store_memory_mb, progress)
+            embedded = await asyncio.to_thread(
+                EmbeddedServer,
+                settings.home,
+                settings.store_memory_mb,
+                progress,
+                min_free_mb=settings.store_min_free_mb,
+            )
             opened.push_async_callback(asyncio.to_thread, embedded.close)
-            address = StoreAddress(_embedded_name(embedded), embedded.diagnosis)
+            address = StoreAddress(_embedded_name(embedded), embedded.diagnosis, lambda: embedded.refusal)
             options |= {"connection_class": redis.asyncio.UnixDomainSocketConnection, "path": embedded.socket_path}
             client = redis.asyncio.Redis.from_pool(redis.asyncio.ConnectionPool(**options))
         else:

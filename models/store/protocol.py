@@ -31,6 +31,12 @@ class StoreInfo:
     """some primary is rewriting that file"""
     compacted: bool = True
     """the last rewrite succeeded"""
+    appended: bool = True
+    """the last append of every primary to its file succeeded; without such a file True"""
+    saved: bool = True
+    """the last snapshot of every primary succeeded"""
+    refuses_writes: bool = False
+    """some primary demands replicas that are in step (min-replicas-to-write) and has none"""
 
 
 class SyncStore(Protocol):

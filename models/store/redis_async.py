@@ -7,7 +7,7 @@ from typing import Any
 
 from redis.asyncio import Redis, RedisCluster
 
-from models.errors import StoreError
+from models.errors import StoreError, StoreRefusedError
 from models.store import redis_commands
 from models.store.deadline import Deadline
 from models.store.error_mapping import CLIENT_ERRORS, DEMOTED, StoreAddress
@@ -176,7 +176,11 @@ class AsyncServerStore:
         )
 
     async def ping(self) -> None:
-        await self._execute("PING")
+        try:
+            await self._execute("PING")
+        except StoreRefusedError as error:
+            if not str(error.__cause__).startswith("MISCONF"):  # it cannot write, which `info` says; it answers reads
+                raise
 
     async def info(self) -> StoreInfo:
         try:

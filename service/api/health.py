@@ -15,6 +15,9 @@ from service.web.problems import unavailable
 FULL = 0.8
 """share of the store's memory above which readiness warns"""
 
+POLICIES = ("noeviction", "volatile-lru")
+"""the policies of eviction that are documented"""
+
 router = APIRouter(tags=["operation"])
 
 
@@ -79,16 +82,36 @@ async def _warnings(container: Container) -> list[str]:
         info = await container.stores.requests.info()
     except StoreError as error:
         return [f"the state of the store could not be read: {error.public_message}"]
+    is_embedded = container.settings.redis_url is None
     warnings = []
-    if container.settings.redis_url is not None and not info.append_only:
+    if not is_embedded and not info.append_only:
         warnings.append(
             "the store does not persist every write (appendonly is no): if it stops, what was acknowledged since its "
             "last snapshot is lost, or everything if it makes none; set appendonly yes, with appendfsync always "
             "(nothing is lost) or everysec (a second is lost if the host fails)"
         )
-    if container.settings.redis_url is not None and info.eviction_policy.startswith("allkeys"):
+    if not is_embedded and info.eviction_policy.startswith("allkeys"):
         warnings.append(
             f"the store evicts anything ({info.eviction_policy}): set maxmemory-policy volatile-lru or noeviction"
+        )
+    elif not is_embedded and info.eviction_policy not in POLICIES:
+        warnings.append(
+            f"the store evicts by {info.eviction_policy}, with which it was never tried: set maxmemory-policy "
+            "volatile-lru or noeviction"
+        )
+    if not info.appended:
+        warnings.append(
+            "the store failed to append to its file (aof_last_write_status): it refuses writes, and what it "
+            "acknowledged last may be lost if it stops; see its log and the free space of its disk"
+        )
+    if not info.saved:
+        warnings.append("the last snapshot of the store failed (rdb_last_bgsave_status): see its log and its disk")
+    if info.refuses_writes:
+        warnings.append(
+            f"the disk of the embedded store has less than {container.settings.store_min_free_mb} MB free: it refuses "
+            "events and answers lists; free some space, or set PYMK_STORE_MIN_FREE_MB"
+            if is_embedded
+            else "the store refuses writes: no replica is in step (min-replicas-to-write)"
         )
     limit = info.memory_limit_bytes
     if limit and info.memory_used_bytes >= FULL * limit:

@@ -36,14 +36,17 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
 
 @pytest.fixture
 def make_home(tmp_path: Path, make_version: Callable[..., str]) -> Callable[..., Home]:
-    """Makes a home with a published version of eight people; its arguments are the environment of its commands."""
-    directory = tmp_path / "home"
-    directory.mkdir()
+    """Makes a home with a published version of eight people, in a directory of its own unless one is given; the other
+    arguments are the environment of its commands."""
 
-    def make(**settings: str) -> Home:
+    def make(directory: Path | None = None, **settings: str) -> Home:
+        if directory is None:
+            directory = tmp_path / "home"
+            directory.mkdir()
         version = make_servable(directory, make_version)
         versions = Versions(directory)
-        with closing(open_sync(Settings(home=directory, redis_url=settings.get("PYMK_REDIS_URL")))) as store:
+        own = {name.removeprefix("PYMK_").lower(): value for name, value in settings.items()}
+        with closing(open_sync(Settings.model_validate({"home": directory, **own}))) as store:
             publish(versions.path(version), store, versions, keys=Keys("pymk"))
         return Home(directory, settings)
 
