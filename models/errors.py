@@ -8,8 +8,8 @@
     ├── CorruptRecordError         a packed record of the store cannot be read
     ├── VersionError               no such version, or it cannot be activated
     └── StoreError                 the store cannot be used
-        ├── StoreUnavailableError  it does not answer in time
-        └── StoreRefusedError      it rejects the operation (full, read-only, denied)
+        ├── StoreUnavailableError  it does not answer in time, or is no primary
+        └── StoreRefusedError      it rejects the operation (full, denied)
 
 A message says what happened, to what, and what to do.
 """

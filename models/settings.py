@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     store_memory_mb: Annotated[int, Field(ge=16)] | None = None
     """most megabytes of the embedded store; when full it drops cached lists and superseded versions; unset: no limit"""
 
+    store_min_free_mb: Annotated[int, Field(ge=0)] = 128
+    """megabytes of the embedded store's disk that stay free: with less it refuses writes and answers reads; 0: off"""
+
     keys: Annotated[dict[SecretStr, frozenset[str]], NoDecode] = Field(default_factory=dict)
     """API keys and their scopes: PYMK_KEYS=key:read+write,other:admin; none: loopback address only, no key asked for"""
 
@@ -149,6 +152,9 @@ class Settings(BaseSettings):
 
     rate_shared: bool = False
     """whether all processes share PYMK_RATE_LIMITS through the store, for one more trip of each limited request"""
+
+    drain_s: Annotated[float, Field(ge=0, le=600)] = 3.0
+    """seconds from SIGTERM until the port closes; readiness is 503 meanwhile, so that a load balancer sends no more"""
 
     log_secret: SecretStr | None = None
     """key of the hash that replaces user ids in logs; unset: a random one at every start of the service"""

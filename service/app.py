@@ -60,17 +60,23 @@ class Service(FastAPI):
 
 
 def create_app(
-    settings: Settings, *, open_stores: StoreOpener = open_store_clients, open_scorer: OpenScorer = Ranker.open
+    settings: Settings,
+    *,
+    open_stores: StoreOpener = open_store_clients,
+    open_scorer: OpenScorer = Ranker.open,
+    follow_signals: bool = False,
 ) -> FastAPI:
     """The application of these settings. Nothing is opened before it starts, and everything is closed when it ends.
 
-    `open_stores` and `open_scorer` replace the store and the ranker.
+    `open_stores` and `open_scorer` replace the store and the ranker. `follow_signals`: SIGTERM drains before it stops.
     """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Metrics]]:
         async with build(settings, open_stores, open_scorer) as container:
             app.state.container = container
+            if follow_signals:
+                container.draining.follow_signals()
             app.state.recommendations = Recommendations(
                 container.versions, container.recommender, container.access, container.metrics, settings.contexts
             )
@@ -120,5 +126,6 @@ def from_environment() -> FastAPI:
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid is not None:
         end_with_parent(parent.pid)
+    logs.unblock()
     logs.configure()
-    return create_app(Settings())
+    return create_app(Settings(), follow_signals=True)

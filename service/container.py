@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from secrets import token_hex
@@ -11,6 +12,7 @@ from models.settings import RateLimit, Settings
 from models.store.connect import open_async, open_sync
 from models.store.keys import Keys
 from models.store.protocol import AsyncStore, SyncStore
+from models.store.timed_store import timed
 from models.version.local_versions import Versions
 from service.metrics import Metrics
 from service.ranking.rerank import RerankSettings
@@ -22,7 +24,11 @@ from service.state.live_sync import LiveSync
 from service.state.served_version import OpenScorer, VersionOpener
 from service.state.version_watcher import ServedVersions
 from service.web.auth import Access
+from service.web.draining import Draining
 from service.web.rate_limits import RateLimiter
+
+ADMIN_THREADS = 4
+"""calls of administrators at a time; more of them wait"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,9 @@ class Container:
     loader: ViewerLoader
     recommender: OnlineRecommender
     cache_writer: CacheWriter
+    admin_threads: ThreadPoolExecutor
+    """for calls of administrators, which may wait for minutes: versions are opened in the default threads"""
+    draining: Draining
 
 
 @asynccontextmanager
@@ -75,6 +84,10 @@ async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
         # the store, and the version that is served from it
         stores = await closing.enter_async_context(open_stores(settings))
         keys, disk, metrics = Keys(settings.namespace), Versions(settings.home), Metrics()
+        closing.callback(metrics.close)
+        stores = Stores(timed(stores.requests, metrics.store.bounds, metrics.store.series), stores.threads)
+        admin_threads = ThreadPoolExecutor(ADMIN_THREADS, "admin")
+        closing.callback(admin_threads.shutdown, wait=False, cancel_futures=True)
         opener = VersionOpener(stores.threads, disk, keys, open_scorer, RerankSettings.of(settings))
         name = f"{socket.gethostname()}-{os.getpid()}-{token_hex(3)}"
         state = LiveState(settings.forbidden_days)
@@ -99,7 +112,19 @@ async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
             state.catch_up(versions.active)
         cache_writer.start()
         yield Container(
-            settings, stores, keys, disk, access, metrics, versions, live_sync, loader, recommender, cache_writer
+            settings,
+            stores,
+            keys,
+            disk,
+            access,
+            metrics,
+            versions,
+            live_sync,
+            loader,
+            recommender,
+            cache_writer,
+            admin_threads,
+            Draining(settings.drain_s),
         )
 
 

@@ -1,10 +1,16 @@
 """The metrics of the service, in the exposition format of Prometheus."""
 
 import asyncio
+import fcntl
 import os
+import platform
+import time
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from importlib import metadata
 from itertools import accumulate
 from pathlib import Path
 from secrets import token_hex
@@ -16,6 +22,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from models.system.unblocked_output import dropped_lines
+
 SHARED_DIRECTORY = "_PYMK_METRICS_DIRECTORY"
 """environment variable that `pymk serve` sets for several processes: the directory in which they share their metrics"""
 METRICS = "pymk.metrics"
@@ -25,10 +33,18 @@ REFUSED = "pymk.refused"
 SHARED_EVERY_S = 0.1
 """how old the values of another process may be"""
 
-SECONDS = (0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
+EXPOSITION_SHARE = 0.05
+"""most of the time of one core that goes into exposition texts, however many scrapers ask"""
+
+DEADLINES = (0.1, 0.25, 0.4, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""bounds of all histograms at the end: a request may take twice PYMK_REDIS_TIMEOUT_MS, which is 0.4 s by default"""
+SECONDS = (0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, *DEADLINES)
 """bounds of the histograms of whole requests"""
-STAGE_SECONDS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05)
-"""bounds of the histograms of single stages"""
+STAGE_SECONDS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, *DEADLINES)
+"""bounds of the histograms of single stages and of trips to the store"""
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""values of the label `method`; any other is `other`"""
 
 _STATUS = tuple(map(str, range(600)))
 _Numbers = Mapping[tuple[str, ...], Sequence[float]]
@@ -98,18 +114,18 @@ class Histogram(Counter):
 
     def __init__(self, name: str, text: str, label: str, bounds: Sequence[float]) -> None:
         super().__init__(name, text, label)
-        self._bounds, self.length = bounds, len(bounds) + 2
+        self.bounds, self.length = bounds, len(bounds) + 2
 
     def observe(self, label: str, seconds: float) -> None:
         """Counts one duration."""
         numbers = self.series[label,]
-        numbers[bisect_left(self._bounds, seconds)] += 1
+        numbers[bisect_left(self.bounds, seconds)] += 1
         numbers[-1] += seconds
 
     def metric(self, numbers: _Numbers) -> Metric:
         """The family of these numbers, for prometheus_client."""
         family = HistogramMetricFamily(self.name, self._text, labels=self._labels)
-        bounds = [*map(floatToGoString, (*self._bounds, float("inf")))]
+        bounds = [*map(floatToGoString, (*self.bounds, float("inf")))]
         for labels, (*counts, total) in numbers.items():
             family.add_metric(labels, list(zip(bounds, accumulate(counts), strict=True)), total)
         return family
@@ -121,14 +137,20 @@ class Metrics(Collector):
     prometheus_client collects the numbers when they are read. Its own counters take a lock: 1.2 µs an increment and
     1.6 µs an observation instead of 0.09 µs and 0.22 µs here, some ten of them for each request. If `pymk serve` runs
     several processes, each writes its numbers into a file of the shared directory every SHARED_EVERY_S, and `text` adds
-    those of all: of processes that have ended the counters, but not the gauges.
+    those of all: of processes that have ended the counters, but not the gauges. A process holds a lock beside its file,
+    which the kernel releases with it; its number would say nothing, since the kernel gives it away again.
     """
 
     def __init__(self) -> None:
-        self.requests = Counter("pymk_requests", "Requests answered, by route and HTTP status.", "route", "status")
+        self.requests = Counter(
+            "pymk_requests", "Requests answered, by route, HTTP status and method.", "route", "status", "method"
+        )
         self.seconds = Histogram("pymk_request_seconds", "Seconds to answer, by route.", "route", SECONDS)
         self.served = Counter("pymk_served", "Lists answered, by `served`.", "served")
         self.stages = Histogram("pymk_stage_seconds", "Seconds of a list, by stage.", "stage", STAGE_SECONDS)
+        self.store = Histogram(
+            "pymk_store_seconds", "Seconds of a trip to the store, failed ones too.", "operation", STAGE_SECONDS
+        )
         self.drops = Counter("pymk_drops", "Candidates dropped by hard rules, by rule.", "rule")
         self.moved = Counter("pymk_moved", "Candidates moved to the end or left out, by soft rule.", "rule")
         self.events = Counter("pymk_events", "Events posted, by outcome.", "outcome")
@@ -142,13 +164,22 @@ class Metrics(Collector):
         self.connections = Gauge("pymk_connections", "Open connections.")
         self.closed = Counter("pymk_connections_closed", "Connections that the server ended, by reason.", "reason")
         self.switches = Counter("pymk_version_switches", "Switches to another version.")
+        self.log_lines_dropped = Counter("pymk_log_lines_dropped", "Log lines dropped: nobody reads them.")
         self._families = {family.name: family for family in vars(self).values()}
+        self._build = GaugeMetricFamily("pymk_build_info", "1, for this release.", labels=("version", "python"))
+        self._build.add_metric((metadata.version("pymk"), platform.python_version()), 1)
         self._registry = CollectorRegistry()
         self._registry.register(self)
         directory, self._written = os.environ.get(SHARED_DIRECTORY), b""
         self._file = Path(directory) / f"{os.getpid()}-{token_hex(4)}.json" if directory else None
+        self._lock = _held_lock(self._file) if self._file else None
         if self._file:
             self._share_regularly(self._file)
+        self._thread = ThreadPoolExecutor(1, "metrics")
+        self._next: asyncio.Task[bytes] | None = None
+        self._making = asyncio.Lock()
+        self._not_before = 0.0
+        self._own: dict[str, dict[tuple[str, ...], list[float]]] = {}
 
     def in_work(self, requests: int) -> None:
         """Sets the number of requests in flight."""
@@ -177,25 +208,63 @@ class Metrics(Collector):
             if count:
                 self.events.labels(outcome).inc(count)
 
-    def answered(self, route: str, status: int, seconds: float) -> None:
+    def answered(self, route: str, status: int, seconds: float, method: str = "GET") -> None:
         """Counts one request."""
-        self.requests.series[route, _STATUS[status]][0] += 1
+        self.requests.series[route, _STATUS[status], method if method in METHODS else "other"][0] += 1
         self.seconds.observe(route, seconds)
 
     def collect(self) -> Iterator[Metric]:
         """prometheus_client: every family, over all processes."""
-        totals = {name: dict(family.series) for name, family in self._families.items()}
+        totals = {name: dict(series) for name, series in self._own.items()}
         for name, labels, numbers in self._shared_by_others():
             own = totals[name].get(labels, [0.0] * len(numbers))
             totals[name][labels] = [*map(self._families[name].combine, zip(own, numbers, strict=True))]
         for name, family in self._families.items():
             yield family.metric(totals[name])
+        yield self._build
 
     def text(self) -> bytes:
         """The exposition text. It is shared first, so that no later text of another process counts less."""
+        self._take()
+        return generate_latest(self._registry)
+
+    async def exposition(self) -> bytes:
+        """The exposition text, made in a thread, once for all who wait; it is as of a moment after the call.
+
+        Texts follow each other so slowly that they take EXPOSITION_SHARE of a core: scrapers wait, requests do not.
+        """
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_task(self._exposition(), name="metrics")
+        return await asyncio.shield(self._next)
+
+    async def _exposition(self) -> bytes:
+        async with self._making:
+            await asyncio.sleep(self._not_before - time.monotonic())
+            self._next = None  # who asks from here on may have counted what this text lacks
+            self._take()
+            started = time.monotonic()
+            loop = asyncio.get_running_loop()
+            text = await loop.run_in_executor(self._thread, generate_latest, self._registry)
+            ended = time.monotonic()
+            self._not_before = ended + (ended - started) / EXPOSITION_SHARE
+            return text
+
+    def close(self) -> None:
+        """Ends the thread that makes texts, and the gauges of this process."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _take(self) -> None:
+        """Shares the numbers and copies them for a text."""
+        self.log_lines_dropped.series[()][0] = dropped_lines()
         if self._file:
             self._share(self._file)
-        return generate_latest(self._registry)
+        self._own = {
+            name: {labels: [*numbers] for labels, numbers in family.series.items()}
+            for name, family in self._families.items()
+        }
 
     def _share_regularly(self, file: Path) -> None:
         self._share(file)
@@ -203,6 +272,7 @@ class Metrics(Collector):
 
     def _share(self, file: Path) -> None:
         """Writes the numbers of this process if they changed."""
+        self.log_lines_dropped.series[()][0] = dropped_lines()
         content = orjson.dumps([(one.name, *of) for one in self._families.values() for of in one.series.items()])
         if content != self._written:
             aside = file.with_suffix(".aside")
@@ -213,15 +283,29 @@ class Metrics(Collector):
     def _shared_by_others(self) -> Iterator[tuple[str, tuple[str, ...], list[float]]]:
         """Name, label values and numbers of every series of the other processes."""
         for file in self._file.parent.glob("*.json") if self._file else ():
-            is_alive = _is_alive(int(file.name.partition("-")[0]))
-            for name, labels, numbers in orjson.loads(file.read_bytes()) if file != self._file else ():
+            if file == self._file:
+                continue
+            is_alive = _is_alive(file)
+            for name, labels, numbers in orjson.loads(file.read_bytes()):
                 if is_alive or not isinstance(self._families[name], Gauge):
                     yield name, tuple(labels), numbers
 
 
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except OSError:
-        return False
-    return True
+def _held_lock(file: Path) -> int:
+    """The descriptor of a lock beside a file, held as long as this process lives."""
+    lock = os.open(file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
+
+
+def _is_alive(file: Path) -> bool:
+    """Whether the process that writes a file lives."""
+    with suppress(OSError):
+        lock = os.open(file.with_suffix(".lock"), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(lock)
+    return False

@@ -20,6 +20,9 @@ _BROKEN_PIPE = 1
 
 def main() -> None:
     """Runs the command line and exits with its status."""
+    from models.system import logs
+
+    logs.unblock()
     sys.exit(run(sys.argv[1:]))
 
 

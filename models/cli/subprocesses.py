@@ -49,6 +49,7 @@ class Children:
             [sys.executable, "-P", "-m", "models.cli", *arguments],
             stdout=stdout,
             text=True,
+            env={"PYMK_DRAIN_S": "0", **os.environ},  # no load balancer is told that the service stops
             start_new_session=True,
             preexec_fn=end_child_with_parent(),  # noqa: PLW1509 - the main thread runs alone here
         )

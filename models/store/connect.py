@@ -18,6 +18,8 @@ from models.errors import UsageError
 from models.settings import Settings
 from models.store.embedded.client import EmbeddedServer, Progress
 from models.store.error_mapping import CLIENT_ERRORS, StoreAddress
+from models.store.failover.primary import Primary, verified
+from models.store.failover.primary_check import AsyncPrimaryCheck
 from models.store.pipelined_reads import pipelined_reads_to
 from models.store.protocol import AsyncStore, SyncStore
 from models.store.redis_async import AsyncServerStore
@@ -39,12 +41,17 @@ def open_sync(settings: Settings, progress: Progress | None = None) -> SyncStore
     options = _options(settings)
     options |= {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
     opened: ExitStack[None] = ExitStack()
+    primary: Primary | None = None
     with opened:
         client: redis.Redis | redis.RedisCluster
         if settings.redis_url is None:
-            embedded = EmbeddedServer(settings.home, settings.store_memory_mb, progress)
+            embedded = EmbeddedServer(
+                settings.home, settings.store_memory_mb, progress, min_free_mb=settings.store_min_free_mb
+            )
             opened.callback(embedded.close)
-            address = StoreAddress(_embedded_name(embedded), lambda: embedded.diagnosis(DIAGNOSIS_WAIT_S))
+            address = StoreAddress(
+                _embedded_name(embedded), lambda: embedded.diagnosis(DIAGNOSIS_WAIT_S), lambda: embedded.refusal
+            )
             options |= {"connection_class": redis.UnixDomainSocketConnection, "path": embedded.socket_path}
             pool = redis.BlockingConnectionPool(timeout=timeout_s, **options)  # type: ignore[no-untyped-call]
             client = redis.Redis.from_pool(pool)
@@ -54,12 +61,14 @@ def open_sync(settings: Settings, progress: Progress | None = None) -> SyncStore
                 if settings.redis_cluster:
                     client = redis.RedisCluster.from_url(settings.redis_url, **options)
                 else:
+                    primary = Primary()
                     pool = redis.BlockingConnectionPool.from_url(settings.redis_url, timeout=timeout_s, **options)
+                    pool.connection_class = verified(pool.connection_class, primary)
                     client = redis.Redis.from_pool(pool)
             except CLIENT_ERRORS as error:  # the client asks a cluster for its nodes at once
                 raise address.failure(error) from error
         opened.callback(client.close)
-        return ServerStore(client, address, opened.pop_all())
+        return ServerStore(client, address, opened.pop_all(), primary)
 
 
 async def open_async(settings: Settings, progress: Progress | None = None) -> AsyncStore:
@@ -73,10 +82,17 @@ async def open_async(settings: Settings, progress: Progress | None = None) -> As
     opened: AsyncExitStack[None] = AsyncExitStack()
     async with opened:
         client: redis.asyncio.Redis | redis.asyncio.RedisCluster
+        primary: Primary | None = None
         if settings.redis_url is None:
-            embedded = await asyncio.to_thread(EmbeddedServer, settings.home, settings.store_memory_mb, progress)
+            embedded = await asyncio.to_thread(
+                EmbeddedServer,
+                settings.home,
+                settings.store_memory_mb,
+                progress,
+                min_free_mb=settings.store_min_free_mb,
+            )
             opened.push_async_callback(asyncio.to_thread, embedded.close)
-            address = StoreAddress(_embedded_name(embedded), embedded.diagnosis)
+            address = StoreAddress(_embedded_name(embedded), embedded.diagnosis, lambda: embedded.refusal)
             options |= {"connection_class": redis.asyncio.UnixDomainSocketConnection, "path": embedded.socket_path}
             client = redis.asyncio.Redis.from_pool(redis.asyncio.ConnectionPool(**options))
         else:
@@ -88,13 +104,19 @@ async def open_async(settings: Settings, progress: Progress | None = None) -> As
                 opened.push_async_callback(client.nodes_manager.aclose, "startup_nodes")
                 opened.push_async_callback(client.nodes_manager.aclose)
             else:
+                primary = Primary()
                 pool = redis.asyncio.ConnectionPool.from_url(settings.redis_url, **options)
                 client = redis.asyncio.Redis.from_pool(pool)
         opened.push_async_callback(client.aclose)
         timeout_s, pipelined = settings.redis_timeout_ms / 1000, None
         if isinstance(client, redis.asyncio.Redis):
             pool = client.connection_pool
-            pipelined = pipelined_reads_to(pool.connection_class, pool.connection_kwargs, timeout_s)
+            pipelined = pipelined_reads_to(pool.connection_class, pool.connection_kwargs, timeout_s, primary)
+            if primary is not None:
+                pool.connection_class = verified(pool.connection_class, primary)
+                check = AsyncPrimaryCheck(client, primary)
+                check.start()
+                opened.push_async_callback(check.aclose)
         return AsyncServerStore(
             client,
             address,
@@ -102,6 +124,7 @@ async def open_async(settings: Settings, progress: Progress | None = None) -> As
             timeout_s=timeout_s,
             connections=settings.redis_connections,
             pipelined=pipelined,
+            primary=primary,
         )
 
 

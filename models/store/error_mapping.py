@@ -6,10 +6,15 @@ from dataclasses import dataclass
 import redis.exceptions as client
 
 from models.errors import StoreError, StoreRefusedError, StoreUnavailableError
+from models.store.failover.primary import NotPrimaryError
 
 CLIENT_ERRORS = (client.RedisError, client.RedisClusterException, OSError)
 """everything that a call can raise; the TimeoutError of a deadline is an OSError"""
 
+DEMOTED = (client.ReadOnlyError, client.MasterDownError, client.MovedError, client.BusyLoadingError)
+"""what a server answers that is not the primary of its keys any more, or not yet"""
+NOT_PRIMARY = "The store is no primary at the moment."
+NO_WRITES = "The store refuses writes at the moment; it answers reads."
 TEMPORARY = (client.ClusterDownError, client.TryAgainError, client.BusyLoadingError)
 DENIED = (client.AuthenticationError, client.AuthorizationError)
 REFUSED = (client.ResponseError, client.DataError)
@@ -24,11 +29,22 @@ class StoreAddress:
     diagnosis: Callable[[], str | None] = lambda: None
     """a sentence on what is wrong with the server, if known; called when a connection fails"""
 
+    refusal: Callable[[], str | None] = lambda: None
+    """why the server refuses writes, if known"""
+
     def failure(self, error: Exception) -> StoreError:
         """The error to raise instead of one of CLIENT_ERRORS; its `public_message` does not contain the address."""
+        if isinstance(error, (NotPrimaryError, client.ReadOnlyError, client.MasterDownError)):
+            return StoreUnavailableError(f"{self.name} is no primary: {error}.", NOT_PRIMARY)
+        if isinstance(error, client.MovedError):
+            message = f"{self.name} says that another node has this key. Is it a cluster? Set PYMK_REDIS_CLUSTER=true."
+            return StoreUnavailableError(message, "The store does not answer for this key.")
         if isinstance(error, DENIED):
             message = f"{self.name} denies access: {error}. Check user and password in PYMK_REDIS_URL."
             return StoreRefusedError(message, "The store denies access.")
+        if isinstance(error, client.ResponseError) and str(error).startswith("NOREPLICAS"):
+            # a setting of the operator's own servers; the supervisor of the embedded store uses it on a full disk
+            return StoreRefusedError(f"{self.name} refuses writes: {self.refusal() or error}", NO_WRITES)
         if isinstance(error, REFUSED) and not isinstance(error, TEMPORARY):
             return StoreRefusedError(f"{self.name} refuses: {error}.", "The store refuses.")
         if isinstance(error, (TimeoutError, client.TimeoutError)):

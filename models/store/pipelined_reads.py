@@ -12,6 +12,8 @@ from typing import Any, cast
 import hiredis
 from redis.asyncio import Connection, UnixDomainSocketConnection
 
+from models.store.failover.primary import QUESTION, NotPrimaryError, Primary, facts_of
+
 SLICES = 8
 """slices in which the timeout is counted (see models.store.deadline.Deadline)"""
 
@@ -43,8 +45,17 @@ class PipelinedReads:
     After a timeout the connection is left to the reads that are in flight, and later reads use another one.
     """
 
-    def __init__(self, dial: Dial, handshake: Sequence[Sequence[str]], timeout_s: float) -> None:
-        """`handshake` are the first commands of every connection."""
+    def __init__(
+        self,
+        dial: Dial,
+        handshake: Sequence[Sequence[str]],
+        timeout_s: float,
+        primary: Primary | None = None,
+    ) -> None:
+        """`handshake` are the first commands of every connection; `primary` is the server that each has to reach."""
+        self._primary = primary
+        if primary is not None:
+            primary.on_change = self.reconnect
         self._dial = dial
         self._handshake = [encoded(command) for command in handshake]
         self._timeout_s = timeout_s
@@ -77,8 +88,30 @@ class PipelinedReads:
                 raise PipelineError(str(error)) from error
             for command in self._handshake:
                 connection.handshake(command)
+            if self._primary is not None:
+                await self._verify(connection, self._primary)
             self._connection = connection
             return connection
+
+    @staticmethod
+    async def _verify(connection: "_Connection", primary: Primary) -> None:
+        """Asks the server for its role before the first read. Raises PipelineError if it is no primary."""
+        try:
+            answer = await connection.ask(encoded(QUESTION))
+            if connection.is_retired:
+                raise PipelineError("the connection was lost")
+            primary.take(facts_of(answer))
+        except NotPrimaryError as error:
+            connection.drop()
+            raise PipelineError(str(error)) from error
+        except BaseException:
+            connection.drop()
+            raise
+
+    def reconnect(self) -> None:
+        """Has later reads use another connection; those in flight are answered."""
+        if self._connection is not None:
+            self._connection.retire()
 
     def close(self) -> None:
         """Closes the connection."""
@@ -124,6 +157,12 @@ class _Connection(asyncio.Protocol):
         self.is_retired = True
         if self._transport is not None:
             self._transport.abort()
+
+    def retire(self) -> None:
+        """Closes the connection as soon as no read is in flight."""
+        self.is_retired = True
+        if not self._waiting:
+            self.drop()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's classes do not derive from it
@@ -178,10 +217,12 @@ def encoded(command: Sequence[str]) -> bytes:
     return b"*%d\r\n%b" % (len(parts), b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts]))
 
 
-def pipelined_reads_to(kind: type[object], options: Mapping[str, Any], timeout_s: float) -> PipelinedReads | None:
+def pipelined_reads_to(
+    kind: type[object], options: Mapping[str, Any], timeout_s: float, primary: Primary | None = None
+) -> PipelinedReads | None:
     """Pipelined reads from the server of a client library; None if its connections need other arguments.
 
-    `kind` is the library's class of connection, `options` are its arguments.
+    `kind` is the library's class of connection, `options` are its arguments; `primary` is the server to verify.
     """
     if options.keys() - _USED - _IGNORED:
         return None
@@ -205,4 +246,4 @@ def pipelined_reads_to(kind: type[object], options: Mapping[str, Any], timeout_s
         handshake.append(("AUTH", password) if user is None else ("AUTH", user, password))
     if database:
         handshake.append(("SELECT", str(database)))
-    return PipelinedReads(dial, handshake, timeout_s)
+    return PipelinedReads(dial, handshake, timeout_s, primary)

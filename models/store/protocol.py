@@ -2,7 +2,7 @@
 
 `SyncStore` has all of them, for the night, the commands and the worker. `AsyncStore` has those that the service awaits.
 Every operation raises StoreUnavailableError if no answer comes in time, and StoreRefusedError if the store rejects the
-operation (full, read-only, a value of another type). No error of the client library leaves this package.
+operation (full, a value of another type). No error of the client library leaves this package.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,6 +31,12 @@ class StoreInfo:
     """some primary is rewriting that file"""
     compacted: bool = True
     """the last rewrite succeeded"""
+    appended: bool = True
+    """the last append of every primary to its file succeeded; without such a file True"""
+    saved: bool = True
+    """the last snapshot of every primary succeeded"""
+    refuses_writes: bool = False
+    """some primary demands replicas that are in step (min-replicas-to-write) and has none"""
 
 
 class SyncStore(Protocol):

@@ -7,9 +7,11 @@ from typing import Any
 
 from redis.asyncio import Redis, RedisCluster
 
+from models.errors import StoreError, StoreRefusedError
 from models.store import redis_commands
 from models.store.deadline import Deadline
-from models.store.error_mapping import CLIENT_ERRORS, StoreAddress
+from models.store.error_mapping import CLIENT_ERRORS, DEMOTED, StoreAddress
+from models.store.failover.primary import Primary
 from models.store.pipelined_reads import PipelinedReads, PipelineError
 from models.store.protocol import StoreInfo
 from models.store.redis_commands import Command
@@ -54,6 +56,7 @@ class AsyncServerStore:
         timeout_s: float,
         connections: int,
         pipelined: PipelinedReads | None = None,
+        primary: Primary | None = None,
     ) -> None:
         """`aclose` releases `resources`, the client among them.
 
@@ -61,7 +64,9 @@ class AsyncServerStore:
         without the time in which the loop was busy (see Deadline).
         `connections` is the most that the client opens; further calls wait, and their wait counts.
         `pipelined` reads a few values at a time; without it the client reads them.
+        `primary` is the server that the connections verify.
         """
+        self._primary = primary
         self._pipelined = pipelined
         self._client = client
         self._cluster = isinstance(client, RedisCluster)
@@ -73,12 +78,17 @@ class AsyncServerStore:
         if isinstance(client, RedisCluster):
             self._slots = ClusterSlots(client, connections)
 
+    def _failure(self, error: Exception) -> StoreError:
+        if self._primary is not None and isinstance(error, DEMOTED):
+            self._primary.lost()
+        return self._address.failure(error)
+
     async def _execute(self, *command: str | bytes | int | float, wait_s: float | None = None) -> Any:
         try:
             async with Deadline(wait_s or self._timeout_s), self._slots:
                 return await self._client.execute_command(*command)
         except CLIENT_ERRORS as error:
-            raise self._address.failure(error) from error
+            raise self._failure(error) from error
 
     async def _execute_all(
         self, batch: Sequence[Command], *, atomic: bool = False, wait_s: float | None = None
@@ -96,7 +106,7 @@ class AsyncServerStore:
                     pipeline.execute_command(*command)
                 return list(await pipeline.execute())
         except CLIENT_ERRORS as error:
-            raise self._address.failure(error) from error
+            raise self._failure(error) from error
 
     async def get(self, key: str) -> bytes | None:
         value: bytes | None = await self._read("GET", key)
@@ -116,7 +126,7 @@ class AsyncServerStore:
             try:
                 return await self._pipelined.answer(*command)
             except TimeoutError as error:
-                raise self._address.failure(error) from error
+                raise self._failure(error) from error
             except PipelineError:
                 pass  # the client reconnects, or reports why it cannot
         return await self._execute(*command)
@@ -192,7 +202,11 @@ class AsyncServerStore:
         )
 
     async def ping(self) -> None:
-        await self._execute("PING")
+        try:
+            await self._execute("PING")
+        except StoreRefusedError as error:
+            if not str(error.__cause__).startswith("MISCONF"):  # it cannot write, which `info` says; it answers reads
+                raise
 
     async def info(self) -> StoreInfo:
         try:
@@ -201,7 +215,7 @@ class AsyncServerStore:
                     return redis_commands.store_info(await self._client.info(target_nodes=RedisCluster.PRIMARIES))
                 return redis_commands.store_info(await self._client.info())
         except CLIENT_ERRORS as error:
-            raise self._address.failure(error) from error
+            raise self._failure(error) from error
 
     async def aclose(self) -> None:
         if self._pipelined is not None:

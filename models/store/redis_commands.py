@@ -256,4 +256,7 @@ def store_info(answer: Mapping[str, Any]) -> StoreInfo:
         keys_read=sum(int(node[f"keyspace_{outcome}"]) for node in nodes for outcome in ("hits", "misses")),
         compacting=any(int(node[f"aof_rewrite_{state}"]) for node in nodes for state in ("in_progress", "scheduled")),
         compacted=all(node["aof_last_bgrewrite_status"] == "ok" for node in nodes),
+        appended=all(node.get("aof_last_write_status", "ok") == "ok" for node in nodes),
+        saved=all(node.get("rdb_last_bgsave_status", "ok") == "ok" for node in nodes),
+        refuses_writes=any(int(node.get("min_slaves_good_slaves", 1)) == 0 for node in nodes),
     )

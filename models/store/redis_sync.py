@@ -6,8 +6,11 @@ from typing import Any
 
 from redis import Redis, RedisCluster
 
+from models.errors import StoreError, StoreRefusedError
 from models.store import redis_commands
-from models.store.error_mapping import CLIENT_ERRORS, StoreAddress
+from models.store.error_mapping import CLIENT_ERRORS, DEMOTED, StoreAddress
+from models.store.failover.primary import Primary
+from models.store.failover.primary_check import PrimaryCheck
 from models.store.protocol import StoreInfo
 from models.store.redis_commands import Command
 from models.store.transaction import Commit, Outcome
@@ -16,30 +19,49 @@ from models.store.transaction import Commit, Outcome
 class ServerStore:
     """SyncStore over redis-py."""
 
-    def __init__(self, client: Redis | RedisCluster, address: StoreAddress, resources: ExitStack) -> None:
-        """`close` releases `resources`, the client among them."""
+    def __init__(
+        self,
+        client: Redis | RedisCluster,
+        address: StoreAddress,
+        resources: ExitStack,
+        primary: Primary | None = None,
+    ) -> None:
+        """`close` releases `resources`, the client among them. `primary` is the server that its connections verify."""
         self._client = client
+        self._primary = primary
+        self._check = PrimaryCheck(client, primary) if isinstance(client, Redis) and primary is not None else None
         self._cluster = isinstance(client, RedisCluster)
         self._address = address
         self._resources = resources
 
+    def _verify(self) -> None:
+        if self._check is not None:
+            self._check.run_if_due()
+
+    def _failure(self, error: Exception) -> StoreError:
+        if self._primary is not None and isinstance(error, DEMOTED):
+            self._primary.lost()
+        return self._address.failure(error)
+
     def _execute(self, *command: str | bytes | int | float) -> Any:
         try:
+            self._verify()
             return self._client.execute_command(*command)  # type: ignore[no-untyped-call]
         except CLIENT_ERRORS as error:
-            raise self._address.failure(error) from error
+            raise self._failure(error) from error
 
     def _execute_all(self, batch: Sequence[Command], *, atomic: bool = False) -> list[Any]:
         """The answers to several commands that are sent together."""
         if len(batch) == 1:
             return [self._execute(*batch[0])]
         try:
+            self._verify()
             with self._client.pipeline(transaction=atomic) as pipeline:
                 for command in batch:
                     pipeline.execute_command(*command)
                 return list(pipeline.execute())
         except CLIENT_ERRORS as error:
-            raise self._address.failure(error) from error
+            raise self._failure(error) from error
 
     def get(self, key: str) -> bytes | None:
         value: bytes | None = self._execute("GET", key)
@@ -81,10 +103,11 @@ class ServerStore:
 
     def scan(self, prefix: str) -> Iterator[str]:
         try:
+            self._verify()
             for key in self._client.scan_iter(match=redis_commands.pattern(prefix), count=redis_commands.BATCH_KEYS):
                 yield key.decode()
         except CLIENT_ERRORS as error:
-            raise self._address.failure(error) from error
+            raise self._failure(error) from error
 
     def token_take(self, key: str, rate: float, burst: int) -> float:
         return float(self._execute(*redis_commands.token_take(key, rate, burst)))
@@ -120,7 +143,7 @@ class ServerStore:
         try:
             yield from self._client.sscan_iter(key, count=redis_commands.BATCH_KEYS)
         except CLIENT_ERRORS as error:
-            raise self._address.failure(error) from error
+            raise self._failure(error) from error
 
     def fields_set(self, key: str, fields: Mapping[str, bytes]) -> None:
         if fields:
@@ -188,15 +211,20 @@ class ServerStore:
         return int(self._execute("ZREM", key, *names)) if names else 0
 
     def ping(self) -> None:
-        self._execute("PING")
+        try:
+            self._execute("PING")
+        except StoreRefusedError as error:
+            if not str(error.__cause__).startswith("MISCONF"):  # it cannot write, which `info` says; it answers reads
+                raise
 
     def info(self) -> StoreInfo:
         try:
+            self._verify()
             if isinstance(self._client, RedisCluster):
                 return redis_commands.store_info(self._client.info(target_nodes=RedisCluster.PRIMARIES))
             return redis_commands.store_info(self._client.info())
         except CLIENT_ERRORS as error:
-            raise self._address.failure(error) from error
+            raise self._failure(error) from error
 
     def compact(self) -> None:
         try:
@@ -206,7 +234,7 @@ class ServerStore:
             else:
                 self._client.execute_command("BGREWRITEAOF")  # type: ignore[no-untyped-call]
         except CLIENT_ERRORS as error:
-            raise self._address.failure(error) from error
+            raise self._failure(error) from error
 
     def close(self) -> None:
         self._resources.close()

@@ -5,6 +5,8 @@ import atexit
 import threading
 from typing import TextIO
 
+from models.system.unblocked_output import UnblockedOutput
+
 
 class BufferedLog:
     """A logger for structlog that takes whole lines.
@@ -19,6 +21,8 @@ class BufferedLog:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        buffer = getattr(stream, "buffer", None)
+        self._output = buffer if isinstance(buffer, UnblockedOutput) else None
         self._lines: list[str] = []
         self._lock = threading.Lock()
         atexit.register(self.flush)
@@ -42,6 +46,10 @@ class BufferedLog:
         """Writes the buffered lines."""
         with self._lock:
             lines, self._lines = self._lines, []
-        if lines and not self._stream.closed:
+        if not lines or self._stream.closed:
+            return
+        if self._output is not None:
+            self._output.write("\n".join([*lines, ""]).encode())
+        else:
             self._stream.write("\n".join([*lines, ""]))
             self._stream.flush()

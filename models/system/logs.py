@@ -11,6 +11,7 @@ import orjson
 import structlog
 
 from models.system.buffered_log import BufferedLog
+from models.system.unblocked_output import unblock_stderr
 
 
 def configure(*, debug: bool = False, json: bool | None = None) -> None:
@@ -47,6 +48,19 @@ def configure(*, debug: bool = False, json: bool | None = None) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
+
+
+def unblock() -> None:
+    """Has lines dropped that nobody reads, instead of blocking; a process calls it when it starts, before `configure`.
+
+    Once lines are read again, one line says how many were dropped.
+    """
+
+    def note(dropped: int) -> bytes:
+        line = _add_time(None, "", {"event": "log_lines_dropped", "count": dropped, "level": "warning"})
+        return _encode(line).encode() + b"\n"
+
+    unblock_stderr(note)
 
 
 @lru_cache(maxsize=2)

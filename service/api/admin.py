@@ -1,8 +1,10 @@
 """The routes that list versions and switch between them."""
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Path
 from pydantic import AwareDatetime, BaseModel
@@ -19,6 +21,8 @@ from service.web.problems import ProblemError
 
 REPLAY_S = FOLLOW_S = serving_processes.WAIT_S / 2
 """how long a switch waits for a worker to replay the events since, and then for the processes to follow"""
+
+_Answer = TypeVar("_Answer")
 
 router = APIRouter(prefix="/admin", tags=["admin"], dependencies=[MAY_ADMINISTER])
 
@@ -41,7 +45,7 @@ class SwitchAnswer(BaseModel):
 @router.get("/versions", responses=problems(401, 403, 503))
 async def versions(container: AppContainer) -> VersionsAnswer:
     """Every version on this host's disk or in the store."""
-    entries = await asyncio.to_thread(catalogue, container.stores.threads, container.disk, keys=container.keys)
+    entries = await _in_thread(container, catalogue, container.stores.threads, container.disk, keys=container.keys)
     return VersionsAnswer(versions=entries)
 
 
@@ -62,7 +66,7 @@ async def activate(version: Annotated[str, Path(pattern=VERSION_PATTERN)], conta
             replay=_replay_by_worker(container),
         )
 
-    return await _wait(container, await asyncio.to_thread(switch))
+    return await _wait(container, await _in_thread(container, switch))
 
 
 @router.post("/rollback", responses=problems(401, 403, 409, 503))
@@ -78,7 +82,13 @@ async def rollback(container: AppContainer) -> SwitchAnswer:
             replay=_replay_by_worker(container),
         )
 
-    return await _wait(container, await asyncio.to_thread(switch))
+    return await _wait(container, await _in_thread(container, switch))
+
+
+async def _in_thread(container: Container, call: Callable[..., _Answer], *arguments: Any, **named: Any) -> _Answer:
+    """What a blocking call returns that runs in a thread of the administrators."""
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(container.admin_threads, partial(call, *arguments, **named))
 
 
 def _replay_by_worker(container: Container) -> Replay:
@@ -91,7 +101,8 @@ def _replay_by_worker(container: Container) -> Replay:
 
 async def _wait(container: Container, pointer: ActivePointer) -> SwitchAnswer:
     """Waits until every live process serves the version of a pointer, at most FOLLOW_S."""
-    behind = await asyncio.to_thread(
+    behind = await _in_thread(
+        container,
         serving_processes.wait_until_served,
         container.stores.threads,
         pointer.version,

@@ -18,6 +18,9 @@ SKEW_S = 2.0
 FULL = 0.8
 """share of the store's memory above which readiness warns"""
 
+POLICIES = ("noeviction", "volatile-lru")
+"""the policies of eviction that are documented"""
+
 router = APIRouter(tags=["operation"])
 
 
@@ -51,6 +54,9 @@ async def live() -> Live:
 @router.get("/health/ready", responses=problems(503))
 async def ready(container: AppContainer) -> Ready:
     """Whether lists can be served: the store is reachable and a version active. A 503 names each part too."""
+    if container.draining.is_draining:
+        process = Part(ok=False, detail="draining: it is about to stop")
+        raise unavailable("process: draining", parts={"process": process.model_dump()})
     parts = {"store": await _store(container), "version": _version(container)}
     if all(part.ok for part in parts.values()):
         return Ready(parts=parts, warnings=await _warnings(container))
@@ -61,7 +67,7 @@ async def ready(container: AppContainer) -> Ready:
 @router.get("/metrics", response_class=PlainTextResponse, responses=problems())
 async def metrics(container: AppContainer) -> Response:
     """Counters and histograms for Prometheus."""
-    return Response(container.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+    return Response(await container.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _store(container: Container) -> Part:
@@ -79,16 +85,36 @@ async def _warnings(container: Container) -> list[str]:
         info = await container.stores.requests.info()
     except StoreError as error:
         return [f"the state of the store could not be read: {error.public_message}"]
+    is_embedded = container.settings.redis_url is None
     warnings = _live_state_warnings(container)
-    if container.settings.redis_url is not None and not info.append_only:
+    if not is_embedded and not info.append_only:
         warnings.append(
             "the store does not persist every write (appendonly is no): if it stops, what was acknowledged since its "
             "last snapshot is lost, or everything if it makes none; set appendonly yes, with appendfsync always "
             "(nothing is lost) or everysec (a second is lost if the host fails)"
         )
-    if container.settings.redis_url is not None and info.eviction_policy.startswith("allkeys"):
+    if not is_embedded and info.eviction_policy.startswith("allkeys"):
         warnings.append(
             f"the store evicts anything ({info.eviction_policy}): set maxmemory-policy volatile-lru or noeviction"
+        )
+    elif not is_embedded and info.eviction_policy not in POLICIES:
+        warnings.append(
+            f"the store evicts by {info.eviction_policy}, with which it was never tried: set maxmemory-policy "
+            "volatile-lru or noeviction"
+        )
+    if not info.appended:
+        warnings.append(
+            "the store failed to append to its file (aof_last_write_status): it refuses writes, and what it "
+            "acknowledged last may be lost if it stops; see its log and the free space of its disk"
+        )
+    if not info.saved:
+        warnings.append("the last snapshot of the store failed (rdb_last_bgsave_status): see its log and its disk")
+    if info.refuses_writes:
+        warnings.append(
+            f"the disk of the embedded store has less than {container.settings.store_min_free_mb} MB free: it refuses "
+            "events and answers lists; free some space, or set PYMK_STORE_MIN_FREE_MB"
+            if is_embedded
+            else "the store refuses writes: no replica is in step (min-replicas-to-write)"
         )
     limit = info.memory_limit_bytes
     if limit and info.memory_used_bytes >= FULL * limit:

@@ -212,7 +212,7 @@ class Requests:
         if route == "none" and (matched := scope.get("route")) is not None:
             route = matched.path
         self._metrics.in_work(self._in_flight)
-        self._metrics.answered(route, record.status, seconds)
+        self._metrics.answered(route, record.status, seconds, scope["method"])
         if route in _QUIET:
             return
         facts = record.facts

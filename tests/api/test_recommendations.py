@@ -269,7 +269,7 @@ async def test_too_many_requests_are_told_to_come_back(open_place: Any) -> None:
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
         assert answer.json()["served"] == "unavailable"
         assert live.status_code == 200
-        assert 'pymk_requests_total{route="/pymk/recommendations",status="503"} 1.0' in metrics
+        assert 'pymk_requests_total{method="GET",route="/pymk/recommendations",status="503"} 1.0' in metrics
         assert 'pymk_degraded_total{reason="overload"} 1.0' in metrics
 
 
@@ -330,7 +330,7 @@ async def test_lists_are_counted_by_outcome_stage_and_rule(place: Any) -> None:
     assert 'pymk_drops_total{rule="blocked"} 1.0' in metrics
     assert 'pymk_drops_total{rule="undiscoverable"} 1.0' in metrics
     assert 'pymk_stage_seconds_count{stage="rank"} 1.0' in metrics
-    assert 'pymk_requests_total{route="/pymk/recommendations",status="200"} 2.0' in metrics
+    assert 'pymk_requests_total{method="GET",route="/pymk/recommendations",status="200"} 2.0' in metrics
 
 
 async def test_a_request_keeps_its_version_through_a_switch(place: Any) -> None:

@@ -1,6 +1,8 @@
 """The routes beside the hot one: profiles, the version, administration, health, and who may call them."""
 
+import asyncio
 import io
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +14,7 @@ from fastapi import Request
 from structlog.testing import capture_logs
 
 from models.publishing import serving_processes
+from models.store.memory import MemoryStore
 from service.state.version_watcher import ServedVersions
 
 pytestmark = pytest.mark.anyio
@@ -258,3 +261,21 @@ async def test_the_log_has_one_line_a_request_and_no_id(place: Any, lines: list[
     assert lines[0]["served"] == "ranked"
     assert lines[0]["user"] == lines[1]["user"]
     assert "cid" not in str(lines)
+
+
+async def test_a_switch_goes_on_while_administrators_wait_for_the_store(place: Any) -> None:
+    answered = threading.Event()
+
+    def members(key: str) -> frozenset[bytes]:
+        if threading.current_thread() is not threading.main_thread():
+            answered.wait(30)
+        return MemoryStore.members(place.store, key)
+
+    place.store.members = members
+    many = [asyncio.ensure_future(place.client.get("/admin/versions")) for _ in range(40)]
+    await anyio.sleep(0.1)
+    try:
+        await place.serving(place.publish())
+    finally:
+        answered.set()
+    assert {(await one).status_code for one in many} == {200}

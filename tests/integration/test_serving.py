@@ -14,25 +14,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-import numpy as np
 import pytest
 
 from models.publishing.publish import publish
 from models.publishing.serving_processes import served
-from models.schema.pair_features import PAIR_FEATURES
 from models.settings import Settings
 from models.store.connect import open_sync
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
-from models.system import files
-from models.version.block_file import write_blocks
-from models.version.candidate_block import quantise
 from models.version.local_versions import Versions
 from tests.support.clock import wait_for
+from tests.support.faults.servable import make_servable
 from tests.support.stores import free_port
 
 TIMEOUT_S = 30.0
-CALIBRATED = {"kind": "resource_allocation", "calibration": [1.0, 0.0, 0.0, 0.0]}
+RECOMMENDATIONS = 'route="/pymk/recommendations"'
 
 
 def pymk(home: Path, *arguments: str, **settings: str) -> list[str]:
@@ -41,7 +37,7 @@ def pymk(home: Path, *arguments: str, **settings: str) -> list[str]:
 
 def environment(settings: dict[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYMK_")}
-    return {**kept, **settings}
+    return {**kept, "PYMK_DRAIN_S": "0", **settings}
 
 
 def run(home: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -92,20 +88,8 @@ def get(port: int, path: str) -> tuple[int, Any]:
 @pytest.fixture
 def home(tmp_path: Path, make_version: Callable[..., str]) -> Path:
     """A home with a version of eight people that is not published yet."""
-    version = make_version(tmp_path)
-    directory = Versions(tmp_path).path(version)
-    files.write_json(directory / "model" / "ranker.json", CALIBRATED)
-    write_blocks(directory / "blocks", [_of_the_other_clique(row) for row in range(7)] + [b""])
-    manifest = Versions(tmp_path).manifest(version)
-    manifest.with_files(directory).write(directory)
+    make_servable(tmp_path, make_version)
     return tmp_path
-
-
-def _of_the_other_clique(row: int) -> bytes:
-    """A block with every pair feature."""
-    others = np.arange(4, 8) if row < 4 else np.arange(4)
-    values = np.tile(np.arange(4, dtype=np.float32), (len(PAIR_FEATURES), 1))
-    return quantise(row, others.astype(np.uint32), np.full(4, 1, np.uint8), values).pack()
 
 
 def publish_in(home: Path) -> str:
@@ -204,7 +188,7 @@ def test_two_workers_answer_and_count_together(home: Path) -> None:
         def counted() -> float:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
                 lines = answer.read().decode().splitlines()
-            own = [line for line in lines if line.startswith('pymk_requests_total{route="/pymk/recommendations"')]
+            own = [line for line in lines if line.startswith("pymk_requests_total{") and RECOMMENDATIONS in line]
             return sum(float(line.rpartition(" ")[2]) for line in own)
 
         wait_for(lambda: counted() >= 20)  # what the other process counted is a tenth of a second behind

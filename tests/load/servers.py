@@ -90,7 +90,12 @@ def await_answer(process: subprocess.Popen[bytes], port: int, path: str) -> None
 def environment(home: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYMK_")}
     one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    own = {"PYMK_HOME": str(home), "PYMK_KEYS": f"{KEY}:read+write+admin", "PYMK_LOADTEST_KEY": KEY}
+    own = {
+        "PYMK_DRAIN_S": "0",
+        "PYMK_HOME": str(home),
+        "PYMK_KEYS": f"{KEY}:read+write+admin",
+        "PYMK_LOADTEST_KEY": KEY,
+    }
     return {**kept, **one_thread, **own}
 
 

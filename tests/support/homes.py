@@ -66,7 +66,7 @@ class Home:
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PYMK_")}
         one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        return {**kept, **one_thread, "PYMK_HOME": str(self.path), **self.settings}
+        return {**kept, **one_thread, "PYMK_HOME": str(self.path), "PYMK_DRAIN_S": "0", **self.settings}
 
     def begin(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """Starts a pymk command; `options` are Popen's."""
@@ -96,12 +96,12 @@ class Home:
         return None if pointer is None else pointer.version
 
     @contextmanager
-    def serving(self) -> Iterator["Service"]:
-        """A service that is ready. At the end it is stopped by SIGTERM, and its exit status is 0."""
+    def serving(self, *arguments: str) -> Iterator["Service"]:
+        """A service that is ready, started with these arguments. At the end SIGTERM stops it, with exit status 0."""
         log = self.path / "service.log"
         service = Service(free_port())
         with log.open("w") as stderr:
-            process = self.begin("serve", "--port", str(service.port), stderr=stderr)
+            process = self.begin("serve", "--port", str(service.port), *arguments, stderr=stderr)
 
         def is_ready() -> bool:
             assert process.poll() is None, log.read_text()
@@ -129,7 +129,22 @@ class Service:
 
     def get(self, path: str, **headers: str) -> tuple[int, Any]:
         """Returns status and JSON; (0, None) if nothing listens."""
-        request = urllib.request.Request(self.url + path, headers=headers)  # noqa: S310  # this machine
+        return self._answer(urllib.request.Request(self.url + path, headers=headers))  # noqa: S310  # this machine
+
+    def post(self, path: str, body: object) -> tuple[int, Any]:
+        """Posts JSON; returns status and JSON; (0, None) if nothing listens."""
+        content, headers = json.dumps(body).encode(), {"Content-Type": "application/json"}
+        return self._answer(urllib.request.Request(self.url + path, content, headers))  # noqa: S310
+
+    def metrics(self) -> dict[str, float]:
+        """The samples of /metrics by name and labels, as they are written."""
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=10) as answer:  # noqa: S310
+            lines = answer.read().decode().splitlines()
+        samples = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, _, value in samples}
+
+    @staticmethod
+    def _answer(request: urllib.request.Request) -> tuple[int, Any]:
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
                 return answer.status, json.load(answer)

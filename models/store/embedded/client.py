@@ -40,11 +40,25 @@ class EmbeddedServer:
     same address. The kernel ends the hold with the process, however that ends.
     """
 
-    def __init__(self, home: Path, memory_limit_mb: int | None = None, progress: Progress | None = None) -> None:
-        """Opens the store of `home`; raises StoreUnavailableError if it does not start."""
+    def __init__(
+        self,
+        home: Path,
+        memory_limit_mb: int | None = None,
+        progress: Progress | None = None,
+        *,
+        min_free_mb: int = 0,
+    ) -> None:
+        """Opens the store of `home`; raises StoreUnavailableError if it does not start.
+
+        The limits are those of the command that starts the server: at most so much memory, and no writes while less
+        than `min_free_mb` of the disk are free (0: they are never refused).
+        """
         if sys.platform != "linux":
             raise StoreUnavailableError("The embedded store needs Linux. Set PYMK_REDIS_URL to a store elsewhere.")
         self._memory_limit_mb = memory_limit_mb
+        self._min_free_mb = min_free_mb
+        self.refusal: str | None = None
+        """why the server refuses writes; None while it takes them"""
         self._closing = threading.Event()
         self._diagnosis: str | None = None
         self._healthy_since = 0.0
@@ -92,6 +106,7 @@ class EmbeddedServer:
                     status = Status.decode(line)
                     if status.state is State.READY:
                         self._healthy_since = time.monotonic()
+                        self.refusal = status.reason or None
                     else:
                         self._record_failure(str(status))
             if self._closing.is_set():
@@ -161,6 +176,7 @@ class EmbeddedServer:
                     return False
                 status = Status.decode(line)
                 if status.state is State.READY:
+                    self.refusal = status.reason or None
                     connection.settimeout(None)
                     return True
                 if status.state is State.FAILED:
@@ -189,8 +205,7 @@ class EmbeddedServer:
         log = self._directory.log
         home = self._directory.path.parent
         command = [sys.executable, "-P", "-m", "models.store.embedded.supervisor", str(home), str(lock)]
-        if self._memory_limit_mb is not None:
-            command.append(str(self._memory_limit_mb))
+        command += [str(self._memory_limit_mb or 0), str(self._min_free_mb)]
         try:
             if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
                 log.rename(log.with_suffix(".log.1"))

@@ -24,7 +24,15 @@ class ServerProcess:
     supervisor. It inherits the lock of the store, so that no other server starts on the same files before it has ended.
     """
 
-    def __init__(self, binary: Path, directory: StoreDirectory, lock: int, memory_limit_mb: int | None) -> None:
+    def __init__(
+        self,
+        binary: Path,
+        directory: StoreDirectory,
+        lock: int,
+        memory_limit_mb: int | None,
+        *,
+        refuses_writes: bool = False,
+    ) -> None:
         """Starts the server in `directory`; raises OSError if the program cannot be run."""
         self._address = directory.server_socket
         Path(self._address).unlink(missing_ok=True)
@@ -33,7 +41,7 @@ class ServerProcess:
         self._last_lines: deque[str] = deque(maxlen=LINES_KEPT)
         self._unfinished = b""
         self._process = subprocess.Popen(  # noqa: S603 - the program is the server this store found
-            [str(binary), *server_options(memory_limit_mb)],
+            [str(binary), *server_options(memory_limit_mb, refuses_writes=refuses_writes)],
             cwd=directory.path,
             env={"LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
@@ -98,6 +106,21 @@ class ServerProcess:
         percent = re.search(rb"loading_loaded_perc:([0-9.]+)", answer)
         return Status(State.LOADING, percent=float(percent[1]) if percent else 0.0)
 
+    def refuse_writes(self, refuses: bool) -> bool:
+        """Has the server refuse or take writes; returns whether it did as it was told."""
+        commands = b"".join(f"CONFIG SET {name} {value}\r\n".encode() for name, value in write_options(refuses).items())
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(PROBE_TIMEOUT_S)
+                connection.connect(self._address)
+                connection.sendall(commands)
+                answer = b""
+                while answer.count(b"\r\n") < commands.count(b"\r\n") and (part := connection.recv(4096)):
+                    answer += part
+        except OSError:
+            return False
+        return answer == b"+OK\r\n" * commands.count(b"\r\n")
+
     def stop(self, wait_s: float = 10.0) -> None:
         """Terminates the server, and kills it if it has not ended after `wait_s` seconds."""
         self._process.terminate()
@@ -115,7 +138,19 @@ class ServerProcess:
             self._process.stdout.close()
 
 
-def server_options(memory_limit_mb: int | None) -> list[str]:
+def write_options(refuses: bool) -> dict[str, str]:
+    """Options with which the server refuses, or takes, writes. It ends if it cannot append a write to its file.
+
+    Nothing is a replica of it, so that demanding one refuses every write, and only writes. A rewrite of the file would
+    take what is left of the disk.
+    """
+    return {
+        "min-replicas-to-write": "1" if refuses else "0",
+        "auto-aof-rewrite-percentage": "0" if refuses else "100",
+    }
+
+
+def server_options(memory_limit_mb: int | None, *, refuses_writes: bool = False) -> list[str]:
     """Command line of the server: a private socket, every write on disk before it is acknowledged, no snapshots."""
     options = {
         "port": "0",
@@ -130,6 +165,7 @@ def server_options(memory_limit_mb: int | None) -> list[str]:
         "aof-load-truncated": "yes",
         "auto-aof-rewrite-min-size": "256mb",
         "lazyfree-lazy-expire": "yes",
+        **write_options(refuses_writes),
         "maxmemory": str((memory_limit_mb or 0) * MEGABYTE),
         "maxmemory-policy": "volatile-lru" if memory_limit_mb else "noeviction",
     }

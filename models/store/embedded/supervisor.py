@@ -1,11 +1,12 @@
 """The process that owns the embedded store's server.
 
-Usage: `python -m models.store.embedded.supervisor HOME LOCK [MEGABYTES]`.
+Usage: `python -m models.store.embedded.supervisor HOME LOCK MEMORY_MB FREE_MB`: the most memory of the server (0: no
+limit) and the least free space of the disk with which it takes writes (0: any).
 
 Commands start it (models.store.embedded.client), and each holds a connection to its socket, which the kernel closes
-even if the command is killed. The supervisor starts the server, restarts it if it ends, and sends its status to the
-commands. LINGER_S after the last connection was closed it ends the server and itself. It is the only one of its home,
-because it holds the lock that it inherits.
+even if the command is killed. The supervisor starts the server, restarts it if it ends, has it refuse writes while the
+disk is nearly full, and sends its status to the commands. LINGER_S after the last connection was closed it ends the
+server and itself. It is the only one of its home, because it holds the lock that it inherits.
 
 It has one thread: the kernel kills the server when the thread that started it ends, so that must be the last one.
 """
@@ -35,6 +36,8 @@ HEARTBEAT_S = 1.0
 """how often the status of a server that is not ready is sent"""
 STEADY_S = 5.0
 """a server that ran for so long was healthy: it is restarted at once"""
+SPACE_S = 0.25
+"""how often the free space of the disk is looked at"""
 LONGEST_PAUSE_S = 5.0
 """longest pause before the restart of a server that keeps ending"""
 
@@ -42,10 +45,13 @@ LONGEST_PAUSE_S = 5.0
 class Supervisor:
     """The event loop: connections of commands, start and end of the server, signals."""
 
-    def __init__(self, directory: StoreDirectory, lock: int, memory_limit_mb: int | None) -> None:
+    def __init__(self, directory: StoreDirectory, lock: int, memory_limit_mb: int | None, min_free_mb: int = 0) -> None:
         self._directory = directory
         self._lock = lock
         self._memory_limit_mb = memory_limit_mb
+        self._min_free_mb = min_free_mb
+        self._refuses_writes = False
+        self._space_at: float | None = None
         self._selector = selectors.DefaultSelector()
         self._commands: set[socket.socket] = set()
         self._server: ServerProcess | None = None
@@ -139,7 +145,7 @@ class Supervisor:
         self._send_status(*self._commands)
 
     def _timeout(self) -> float | None:
-        moments = [self._end_at, self._probe_at, self._start_at]
+        moments = [self._end_at, self._probe_at, self._start_at, self._space_at]
         if self._status.state is not State.READY:
             moments.append(self._reported + HEARTBEAT_S)
         known = [moment for moment in moments if moment is not None]
@@ -153,6 +159,9 @@ class Supervisor:
             self._start_server()
         if self._probe_at is not None and now >= self._probe_at and self._server is not None:
             self._probe(self._server)
+        if self._space_at is not None and now >= self._space_at and self._server is not None:
+            self._space_at = now + SPACE_S
+            self._follow_space(self._server)
         if self._status.state is not State.READY and now >= self._reported + HEARTBEAT_S:
             self._change(self._status)
 
@@ -160,7 +169,14 @@ class Supervisor:
         self._start_at = None
         self._started = time.monotonic()
         try:
-            server = ServerProcess(server_binary(), self._directory, self._lock, self._memory_limit_mb)
+            self._refuses_writes = self._is_short_of_space()
+            server = ServerProcess(
+                server_binary(),
+                self._directory,
+                self._lock,
+                self._memory_limit_mb,
+                refuses_writes=self._refuses_writes,
+            )
         except (OSError, StoreUnavailableError) as error:
             self._fail_or_restart(str(error))
             return
@@ -184,12 +200,39 @@ class Supervisor:
         if status.state is State.READY:
             self._was_ready = True
             self._probe_at = None
+            if self._min_free_mb:
+                self._space_at = now + SPACE_S
             log_line(f"ready after {now - self._started:.2f} s")
-            self._change(status)
+            self._change(self._ready())
             return
         self._probe_at = now + min(0.25, max(0.01, (now - self._started) / 10))
         if status.state is State.LOADING and status != self._status:
             self._change(status)
+
+    def _is_short_of_space(self) -> bool:
+        """Whether less of the disk is free than writes need; a quarter more is needed to take them again."""
+        needed = (self._min_free_mb << 20) * (1.25 if self._refuses_writes else 1.0)
+        try:
+            disk = os.statvfs(self._directory.path)
+        except OSError:
+            return self._refuses_writes
+        return disk.f_bavail * disk.f_frsize < needed
+
+    def _follow_space(self, server: ServerProcess) -> None:
+        refuses = self._is_short_of_space()
+        if refuses == self._refuses_writes or not server.refuse_writes(refuses):
+            return
+        self._refuses_writes = refuses
+        log_line(f"{'refuses' if refuses else 'takes'} writes: {self._min_free_mb} MB of the disk must be free")
+        self._change(self._ready())
+
+    def _ready(self) -> Status:
+        if not self._refuses_writes:
+            return Status(State.READY)
+        reason = (
+            f"less than {self._min_free_mb} MB of the disk of {self._directory.path} are free (PYMK_STORE_MIN_FREE_MB)"
+        )
+        return Status(State.READY, reason=reason)
 
     def _on_server_end(self, server: ServerProcess) -> None:
         self._log(server.read_output())
@@ -199,7 +242,7 @@ class Supervisor:
             self._selector.unregister(server.output)
         server.close()
         self._server = None
-        self._probe_at = None
+        self._probe_at = self._space_at = None
         log_line(f"the server ended: {reason}")
         self._fail_or_restart(reason)
 
@@ -232,9 +275,8 @@ def main(arguments: list[str]) -> None:
         os._exit(0)  # the command waits for this process, and so has no zombie
     os.chdir("/")
     os.umask(0o077)
-    home, lock, *memory_limit_mb = arguments
-    directory = StoreDirectory(Path(home))
-    Supervisor(directory, int(lock), int(memory_limit_mb[0]) if memory_limit_mb else None).run()
+    home, lock, memory_limit_mb, min_free_mb = arguments
+    Supervisor(StoreDirectory(Path(home)), int(lock), int(memory_limit_mb) or None, int(min_free_mb)).run()
 
 
 if __name__ == "__main__":

@@ -97,6 +97,7 @@ def metrics_described() -> list[tuple[str, str, tuple[str, ...], str]]:
     counted.answered("/", 200, 0.001)
     counted.degraded.labels("store").inc()
     counted.closed.labels("limit").inc()
+    counted.store.observe("get", 0.001)
     found = []
     for family in text_string_to_metric_families(counted.text().decode()):
         if family.name.endswith("_created"):

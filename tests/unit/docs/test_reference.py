@@ -24,7 +24,7 @@ def test_every_metric_has_a_help_text() -> None:
     described = metrics_described()
     assert all(text for _, _, _, text in described)
     assert {name for name, *_ in described} >= {"pymk_requests_total", "pymk_request_seconds", "pymk_in_flight"}
-    assert {name: labels for name, _, labels, _ in described}["pymk_requests_total"] == ("route", "status")
+    assert {name: labels for name, _, labels, _ in described}["pymk_requests_total"] == ("method", "route", "status")
 
 
 def test_scopes_are_those_that_the_routes_ask_for() -> None:

@@ -14,6 +14,7 @@ from models.store.connect import open_async, open_sync
 from models.store.embedded.binary import server_binary
 from models.store.embedded.status import State, Status
 from models.store.error_mapping import StoreAddress
+from models.store.failover.primary import NotPrimaryError
 from models.store.memory import MemoryStore
 
 
@@ -67,6 +68,8 @@ async def test_a_cluster_that_is_not_there_is_named() -> None:
 
 GONE = StoreUnavailableError
 IN_TIME, ABSENT, REFUSES = "The store does not answer in time.", "The store does not answer.", "The store refuses."
+NO_PRIMARY = "The store is no primary at the moment."
+ELSEWHERE = "Here says that another node has this key. Is it a cluster? Set PYMK_REDIS_CLUSTER=true."
 
 
 @pytest.mark.parametrize(
@@ -78,7 +81,10 @@ IN_TIME, ABSENT, REFUSES = "The store does not answer in time.", "The store does
         (client.BusyLoadingError("loading"), GONE, "Here does not answer: loading. It fell.", ABSENT),
         (client.ClusterDownError("CLUSTERDOWN"), GONE, "Here does not answer: CLUSTERDOWN. It fell.", ABSENT),
         (client.OutOfMemoryError("full"), StoreRefusedError, "Here refuses: full.", REFUSES),
-        (client.ReadOnlyError("replica"), StoreRefusedError, "Here refuses: replica.", REFUSES),
+        (client.ReadOnlyError("replica"), GONE, "Here is no primary: replica.", NO_PRIMARY),
+        (client.MasterDownError("MASTERDOWN"), GONE, "Here is no primary: MASTERDOWN.", NO_PRIMARY),
+        (NotPrimaryError("a replica"), GONE, "Here is no primary: a replica.", NO_PRIMARY),
+        (client.MovedError("5 127.0.0.1:1"), GONE, ELSEWHERE, "The store does not answer for this key."),
         (client.ResponseError("MISCONF"), StoreRefusedError, "Here refuses: MISCONF.", REFUSES),
     ],
 )
