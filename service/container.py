@@ -1,12 +1,15 @@
 """The long-lived parts of the application: built in one place when it starts, closed in reverse when it ends."""
 
+import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from secrets import token_hex
 
+from models.errors import StoreError
+from models.publishing import serving_processes
 from models.settings import Settings
 from models.store.connect import open_async, open_sync
 from models.store.keys import Keys
@@ -64,6 +67,12 @@ async def open_store_clients(settings: Settings) -> AsyncIterator[Stores]:
         yield Stores(requests, threads)
 
 
+async def _find_former(store: SyncStore, keys: Keys) -> None:
+    """Notes in the background which processes of former releases live: a walk over all keys of the store."""
+    with suppress(StoreError):  # whoever needs to know looks then
+        await asyncio.to_thread(serving_processes.find_former, store, keys=keys)
+
+
 @asynccontextmanager
 async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenScorer) -> AsyncIterator[Container]:
     """Builds and starts every part; at the end of the context all are closed, the last one first.
@@ -93,6 +102,8 @@ async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
         )
         # start
         await versions.start()
+        finding = asyncio.create_task(_find_former(stores.threads, keys), name="former-processes")
+        closing.callback(finding.cancel)
         await live_sync.start()
         if versions.active is not None:
             state.catch_up(versions.active)

@@ -200,7 +200,8 @@ def ask_worker(
     return True
 
 
-def live_workers(store: SyncStore, keys: Keys, now_s: float | None = None) -> list[str]:
-    """The names of the live workers, sorted."""
-    now = time.time() if now_s is None else now_s
-    return sorted(name for name, until in store.fields(keys.workers).items() if float(until) > now)
+def live_workers(store: SyncStore, keys: Keys) -> list[str]:
+    """The names of the live workers, sorted: those whose reports have not expired by the store's clock."""
+    names = sorted(store.fields(keys.workers))
+    values = store.get_many([keys.process(name) for name in names])
+    return [name for name, value in zip(names, values, strict=True) if value is not None]

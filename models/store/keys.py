@@ -63,6 +63,11 @@ class Keys:
         """The prefix of the keys of live processes."""
         return f"{self.namespace}:process:"
 
+    @property
+    def live_processes(self) -> str:
+        """Record of the live processes by name (models.publishing.serving_processes)."""
+        return f"{self.namespace}:processes"
+
     def process(self, name: str) -> str:
         """The version id that a live process serves; expires within seconds unless it is renewed."""
         return f"{self.processes}{name}"

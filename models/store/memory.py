@@ -225,7 +225,7 @@ class MemoryStore:
     def info(self) -> StoreInfo:
         alive = [stored for key in list(self._stored) if (stored := self._stored_value(key)) is not None]
         size = sum(len(stored.value) for stored in alive)
-        return StoreInfo(size, None, "noeviction", append_only=False, keys_read=self._keys_read)
+        return StoreInfo(size, None, "noeviction", append_only=False, keys_read=self._keys_read, keys=len(alive))
 
     def compact(self) -> None:
         return None
@@ -266,6 +266,9 @@ class AsyncMemoryStore:
 
     async def fields_set(self, key: str, fields: Mapping[str, bytes]) -> None:
         self._store.fields_set(key, fields)
+
+    async def fields_delete(self, key: str, names: Sequence[str]) -> int:
+        return self._store.fields_delete(key, names)
 
     async def fields(self, key: str) -> dict[str, bytes]:
         return self._store.fields(key)

@@ -31,6 +31,8 @@ class StoreInfo:
     """some primary is rewriting that file"""
     compacted: bool = True
     """the last rewrite succeeded"""
+    keys: int = 0
+    """keys of the whole server, other networks' included"""
 
 
 class SyncStore(Protocol):
@@ -198,6 +200,8 @@ class AsyncStore(Protocol):
     async def members_add(self, key: str, members: Sequence[bytes]) -> int: ...
 
     async def fields_set(self, key: str, fields: Mapping[str, bytes]) -> None: ...
+
+    async def fields_delete(self, key: str, names: Sequence[str]) -> int: ...
 
     async def fields(self, key: str) -> dict[str, bytes]: ...
 

@@ -148,6 +148,9 @@ class AsyncServerStore:
         if fields:
             await self._execute(*redis_commands.fields_set(key, fields))
 
+    async def fields_delete(self, key: str, names: Sequence[str]) -> int:
+        return int(await self._execute("HDEL", key, *names)) if names else 0
+
     async def fields(self, key: str) -> dict[str, bytes]:
         record = await self._execute("HGETALL", key)
         return {name.decode(): value for name, value in record.items()}

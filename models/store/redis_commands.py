@@ -187,4 +187,7 @@ def store_info(answer: Mapping[str, Any]) -> StoreInfo:
         keys_read=sum(int(node[f"keyspace_{outcome}"]) for node in nodes for outcome in ("hits", "misses")),
         compacting=any(int(node[f"aof_rewrite_{state}"]) for node in nodes for state in ("in_progress", "scheduled")),
         compacted=all(node["aof_last_bgrewrite_status"] == "ok" for node in nodes),
+        keys=sum(
+            int(of["keys"]) for node in nodes for name, of in node.items() if name[:2] == "db" and name[2:].isdigit()
+        ),
     )

@@ -37,7 +37,9 @@ IDLE_S = 0.05
 """pause if no user is due"""
 STORE_PAUSE_S = 1.0
 """pause after the store did not answer or a version could not be opened"""
-HEARTBEAT_S = serving_processes.TTL_S / 5
+DEAD_S = 6.0
+"""a worker that has not reported for so long counts as dead, and another one takes over its shards of the log"""
+HEARTBEAT_S = DEAD_S / 4
 REPORT_S = 10.0
 """how often a worker logs its figures, if they changed"""
 SETTLED_S = 5.0
@@ -71,7 +73,8 @@ class Worker:
         contexts: Sequence[str] = CONTEXTS,
     ) -> None:
         self._store, self._versions, self._keys, self._open_generator = store, versions, keys, open_generator
-        self._process = keys.process(name)
+        self._name, self._opens = name, ""
+        self._report_lock = threading.Lock()
         self._stop = stop
         self._loaded: LoadedVersion | None = None
         self._queued_for: tuple[str, bool] | None = None
@@ -89,6 +92,7 @@ class Worker:
 
     def run(self) -> None:
         """Works until the stop event; then finishes the users in progress and deletes the report of this process."""
+        threading.Thread(target=self._find_former, name="former-processes", daemon=True).start()
         threads = [
             threading.Thread(target=self._beat, name="heartbeat", daemon=True),
             threading.Thread(target=self.log.run, args=(self._stop,), name="log", daemon=True),
@@ -112,7 +116,7 @@ class Worker:
             for thread in threads:
                 thread.join(HEARTBEAT_S)
             with suppress(StoreError):  # the report expires by itself
-                self._store.delete([self._process])
+                serving_processes.withdraw(self._store, self._name, keys=self._keys)
             self._log.info("worker_stopped", **self._figures())
 
     def run_once(self, now_s: float) -> bool:
@@ -138,9 +142,15 @@ class Worker:
         return None if self._loaded is None else self._loaded.tables.vocabulary
 
     def _open(self, version: str) -> LoadedVersion:
-        directory = pull_tables(self._store, version, self._versions, keys=self._keys)
-        tables = Tables.open(directory / "tables")
-        return LoadedVersion(Manifest.read(directory), tables, self._open_generator(directory))
+        """Opens a version, and reports meanwhile that it does."""
+        self._opens = version
+        try:
+            self._report()
+            directory = pull_tables(self._store, version, self._versions, keys=self._keys)
+            tables = Tables.open(directory / "tables")
+            return LoadedVersion(Manifest.read(directory), tables, self._open_generator(directory))
+        finally:
+            self._opens = ""
 
     def _queue_after_switch(self, pointer: ActivePointer, manifest: Manifest) -> None:
         """Queues the users whom the replay of a switch skipped: at once, and again after every worker has followed."""
@@ -192,15 +202,25 @@ class Worker:
         self._reported_at, self._logged = now_s, figures
 
     def _report(self) -> None:
-        version = self._loaded.version if self._loaded is not None else ""
-        self._store.set(self._process, version.encode(), serving_processes.TTL_S)
+        with self._report_lock:  # a report that was overtaken would hold until the next
+            version = self._loaded.version if self._loaded is not None else ""
+            said = serving_processes.Report(version, self._opens)
+            serving_processes.report(self._store, self._name, said, keys=self._keys, ttl_s=DEAD_S)
 
     def _beat(self) -> None:
-        """Reports that the worker is alive, also while it generates candidates."""
+        """Reports that the worker is alive, also while it opens a version or generates candidates."""
         while not self._stop.is_set():
-            with suppress(StoreError):  # the main loop logs it
+            try:
                 self._report()
+            except StoreError:
+                pass  # the main loop logs it
+            except Exception as error:  # the thread must survive, else this worker counts as dead
+                self._log.error("process_not_reported", exc_info=error)
             self._stop.wait(HEARTBEAT_S)
+
+    def _find_former(self) -> None:
+        with suppress(StoreError):  # whoever needs to know looks then
+            serving_processes.find_former(self._store, keys=self._keys)
 
 
 def work(settings: Settings) -> None:
