@@ -16,8 +16,8 @@ from itertools import islice
 import orjson
 import structlog
 
-from models.errors import StoreError
-from models.store.keys import Keys
+from models.errors import StoreRefusedError
+from models.store.keys import WHOLE, Keys
 from models.store.protocol import AsyncStore, SyncStore
 
 TTL_S = 10.0
@@ -83,7 +83,7 @@ async def withdraw_async(store: AsyncStore, name: str, *, keys: Keys) -> None:
 
 def reports(store: SyncStore, *, keys: Keys) -> dict[str, Report]:
     """The report of each live process, by the process's name."""
-    return _reports(store, keys, _former(store, keys))
+    return _reports(store, keys, live_former(store, keys=keys))
 
 
 def served(store: SyncStore, *, keys: Keys) -> dict[str, str]:
@@ -94,7 +94,7 @@ def served(store: SyncStore, *, keys: Keys) -> dict[str, str]:
 def wait_until_served(store: SyncStore, version: str, *, keys: Keys, wait_s: float = WAIT_S) -> dict[str, str]:
     """Waits until all live processes serve the version; after `wait_s` seconds returns the others' versions."""
     deadline = time.monotonic() + wait_s
-    former = _former(store, keys)
+    former = live_former(store, keys=keys)
     while True:
         live = _reports(store, keys, former)
         others = {name: said.serves for name, said in live.items() if said.serves != version}
@@ -109,26 +109,33 @@ def find_former(store: SyncStore, *, keys: Keys) -> set[str]:
     Removes the fields of processes that died long ago. Raises StoreError.
     """
     fields = store.fields(keys.live_processes)
-    names = (key.removeprefix(keys.processes) for key in store.scan(keys.processes))
-    former = {name for name in names if name not in fields}
-    former -= store.fields(keys.live_processes).keys()  # a process that started during the walk
-    if former:
+    if former := _walk(store, keys):
         store.fields_delete(keys.live_processes, [ALONE])
+        for version in store.members(keys.versions):
+            store.members_remove(keys.newcomers(version.decode()), [WHOLE])
     else:
         store.fields_set(keys.live_processes, {ALONE: b"1"})
     _forget(store, keys, fields)
     return former
 
 
-def _former(store: SyncStore, keys: Keys) -> set[str]:
+def live_former(store: SyncStore, *, keys: Keys) -> set[str]:
     """The same, without a walk if none can live."""
-    if ALONE in store.fields(keys.live_processes) and store.info().keys > FEW_KEYS:
+    if store.info().keys <= FEW_KEYS:
+        return _walk(store, keys)
+    if ALONE in store.fields(keys.live_processes):
         return set()
     try:
         return find_former(store, keys=keys)
-    except StoreError as error:  # a full store refuses the note; what is live can be read
+    except StoreRefusedError as error:  # a full store takes no note; what is live can be read
         structlog.get_logger().warning("processes_not_noted", error=str(error))
-        return {key.removeprefix(keys.processes) for key in store.scan(keys.processes)}
+        return _walk(store, keys)
+
+
+def _walk(store: SyncStore, keys: Keys) -> set[str]:
+    """The names under Keys.process that the record lacks. It is read last: a process may start during the walk."""
+    names = {key.removeprefix(keys.processes) for key in store.scan(keys.processes)}
+    return names - store.fields(keys.live_processes).keys()
 
 
 def _reports(store: SyncStore, keys: Keys, former: set[str]) -> dict[str, Report]:

@@ -97,3 +97,5 @@ class LogWorker:
         pointer = read_pointer(self._store, keys=self._keys)
         lasting = pointer.lasting if pointer is not None else ()
         self._store.delete(self._keys.newcomer(version, person) for version in lasting for person in people)
+        for version in lasting:
+            self._store.members_remove(self._keys.newcomers(version), [person.encode() for person in people])

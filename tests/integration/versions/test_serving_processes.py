@@ -31,7 +31,7 @@ from service.container import build, open_store_clients
 from tests.support.api import FirstFeature
 from tests.support.clock import wait_for
 from tests.support.stores import running_server
-from tests.support.versions import PublishingHarness
+from tests.support.versions import MakeVersion, PublishingHarness
 from tests.support.worker import MutualFriendsGenerator, make_worker
 
 KEYS = Keys("pymk")
@@ -220,3 +220,42 @@ def test_the_record_forgets_processes_that_died_long_ago(crowded: tuple[SyncStor
     report(store, "web-1", Report("new"), keys=keys)
     find_former(store, keys=keys)
     assert set(store.fields(keys.live_processes)) == {serving_processes.ALONE, "web-1"}
+
+
+def test_a_switch_among_many_keys_of_others_walks_over_none_of_them(
+    crowded: tuple[SyncStore, redis.Redis], tmp_path: Path, make_version: MakeVersion
+) -> None:
+    store, client = crowded
+    harness = PublishingHarness(tmp_path, store, Keys("switched"), make_version)
+    find_former(store, keys=harness.keys)
+    before = walks(client)
+    first, second = harness.publish(), harness.publish()
+    newcomer = harness.keys.newcomer(first, "zoe")
+    store.members_add(harness.keys.newcomers(first), [b"zoe"])
+    store.set_many([(newcomer, b"record"), (harness.keys.replayed(first), b"1"), (harness.keys.followed(first), b"1")])
+    third = harness.publish()
+    assert store.ttl_s(newcomer) is not None
+    assert walks(client) == before, "the superseded version expires by what is known of it"
+    assert [harness.expires(first), harness.never_expires(second), harness.never_expires(third)] == [True] * 3
+    before = walks(client)
+    harness.activate(first)
+    assert store.ttl_s(newcomer) is None
+    assert walks(client) == before, "and lasts again by the same"
+    assert [harness.never_expires(first), harness.expires(second), harness.never_expires(third)] == [True] * 3
+
+
+def test_a_version_with_newcomers_of_a_former_release_expires_as_a_whole(
+    crowded: tuple[SyncStore, redis.Redis], tmp_path: Path, make_version: MakeVersion
+) -> None:
+    store, _ = crowded
+    harness = PublishingHarness(tmp_path, store, Keys("mixed"), make_version)
+    find_former(store, keys=harness.keys)
+    first = harness.publish()
+    store.set(harness.keys.process("worker-former"), first.encode(), 60)
+    store.set(harness.keys.newcomer(first, "zoe"), b"record")  # a former release does not enter her into the set
+    find_former(store, keys=harness.keys)
+    harness.publish()
+    store.delete([harness.keys.process("worker-former")])
+    harness.publish()
+    assert store.ttl_s(harness.keys.newcomer(first, "zoe")) is not None
+    assert harness.expires(first)
