@@ -20,6 +20,7 @@ from service.ranking.rerank import RerankSettings
 from service.recommend.cache_writer import CacheWriter
 from service.recommend.online import OnlineRecommender
 from service.recommend.viewer_loader import ViewerLoader
+from service.state.backlog import BacklogWatch
 from service.state.live_state import LiveState
 from service.state.live_sync import LiveSync
 from service.state.served_version import OpenScorer, VersionOpener
@@ -54,6 +55,7 @@ class Container:
     loader: ViewerLoader
     recommender: OnlineRecommender
     cache_writer: CacheWriter
+    backlog: BacklogWatch
 
 
 @asynccontextmanager
@@ -100,6 +102,8 @@ async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
         recommender = OnlineRecommender(
             stores.requests, keys, live_sync, loader, cache_writer, settings.redis_timeout_ms / 1000
         )
+        backlog = BacklogWatch(stores.requests, keys, metrics)
+        closing.push_async_callback(backlog.aclose)
         # start
         await versions.start()
         finding = asyncio.create_task(_find_former(stores.threads, keys), name="former-processes")
@@ -108,6 +112,18 @@ async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
         if versions.active is not None:
             state.catch_up(versions.active)
         cache_writer.start()
+        backlog.start()
         yield Container(
-            settings, stores, keys, disk, access, metrics, versions, live_sync, loader, recommender, cache_writer
+            settings,
+            stores,
+            keys,
+            disk,
+            access,
+            metrics,
+            versions,
+            live_sync,
+            loader,
+            recommender,
+            cache_writer,
+            backlog,
         )

@@ -61,6 +61,10 @@ class Counter:
         """Increments the series without labels."""
         self.labels().inc(by)
 
+    def merged(self, values: Sequence[float]) -> float:
+        """The numbers of several processes as one."""
+        return sum(values)
+
     def metric(self, numbers: _Numbers) -> Metric:
         """The family of these numbers, for prometheus_client."""
         family = self.family(self.name, self._text, labels=self._labels)
@@ -73,6 +77,14 @@ class Gauge(Counter):
     """A gauge, which counts only while its process lives."""
 
     family = GaugeMetricFamily
+
+
+class SharedGauge(Gauge):
+    """A gauge of something that all processes see, such as the store: the largest of their values counts."""
+
+    def merged(self, values: Sequence[float]) -> float:
+        """Of the numbers of several processes, the one that counts."""
+        return max(values)
 
 
 class Histogram(Counter):
@@ -117,6 +129,13 @@ class Metrics(Collector):
         self.degraded = Counter("pymk_degraded", "Failures worked around, by kind.", "reason")
         self.in_flight = Gauge("pymk_in_flight", "Requests in progress.")
         self.switches = Counter("pymk_version_switches", "Switches to another version.")
+        self.live_workers = SharedGauge("pymk_live_workers", "Live workers.")
+        self.oldest_entry = SharedGauge(
+            "pymk_oldest_entry_seconds", "Age of the oldest entry of the event log that is not processed."
+        )
+        self.oldest_refresh = SharedGauge(
+            "pymk_oldest_refresh_seconds", "For how long the refresh that is due first has been due."
+        )
         self._families = {family.name: family for family in vars(self).values()}
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -128,6 +147,12 @@ class Metrics(Collector):
     def in_work(self, requests: int) -> None:
         """Sets the number of requests in flight."""
         self.in_flight.series[()][0] = requests
+
+    def waiting(self, live_workers: int, oldest_entry_s: float, oldest_refresh_s: float) -> None:
+        """Sets what waits for the workers."""
+        self.live_workers.series[()][0] = live_workers
+        self.oldest_entry.series[()][0] = oldest_entry_s
+        self.oldest_refresh.series[()][0] = oldest_refresh_s
 
     def listed(
         self, served: str, stages: Mapping[str, float], drops: Mapping[str, int], moved: Mapping[str, int]
@@ -157,7 +182,8 @@ class Metrics(Collector):
         totals = {name: dict(family.series) for name, family in self._families.items()}
         for name, labels, numbers in self._shared_by_others():
             own = totals[name].get(labels, [0.0] * len(numbers))
-            totals[name][labels] = [sum(pair) for pair in zip(own, numbers, strict=True)]
+            merged = self._families[name].merged
+            totals[name][labels] = [merged(pair) for pair in zip(own, numbers, strict=True)]
         for name, family in self._families.items():
             yield family.metric(totals[name])
 

@@ -18,7 +18,7 @@ from models.live_state.visibility import follow_blocking
 from models.settings import CONTEXTS
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
-from models.system.clock import MICROSECONDS, now_us
+from models.system.clock import MICROSECONDS
 from models.version.local_versions import Versions
 from models.version.manifest import Manifest
 
@@ -49,7 +49,7 @@ class ReplayRequest(BaseModel):
 
     version: str
     asked: int
-    """microseconds"""
+    """when, by the store's clock, microseconds"""
 
     @classmethod
     def decode(cls, content: bytes | None) -> "ReplayRequest | None":
@@ -68,7 +68,7 @@ class Replayed:
     failed: int
     """of these, queued for the workers"""
     upto: int
-    """users who had changed at this time have their blocks, microseconds"""
+    """users who had changed at this time, by the store's clock, have their blocks, microseconds"""
 
 
 def touched_after(store: SyncStore, keys: Keys, timestamp_us: int) -> Iterator[tuple[str, int]]:
@@ -96,7 +96,7 @@ def replay(
     done: dict[str, int] = {}
     failed = upto = 0
     for _ in range(ROUNDS):
-        upto = refresher.clock()
+        upto = store.clock_us()
         follow_blocking(store, keys, refresher.hidden)
         changed = {name: at for name, at in touched_after(store, keys, after) if done.get(name) != at}
         if not changed:
@@ -152,7 +152,7 @@ def replaying(
 
 def _queue_retries(store: SyncStore, keys: Keys, timestamps_us: dict[str, int]) -> None:
     members = [RefreshRequest(user_id, timestamp_us, 1).encode() for user_id, timestamp_us in timestamps_us.items()]
-    store.queue_add(keys.refresh, members, time.time())
+    store.queue_add(keys.refresh, members, store.clock_us() / MICROSECONDS)
 
 
 def replayed_upto(store: SyncStore, keys: Keys, version: str) -> int:
@@ -188,7 +188,7 @@ def ask_worker(
     if not live_workers(store, keys):
         structlog.get_logger().warning("not_replayed", version=manifest.version, reason="no worker is live")
         return False
-    request = ReplayRequest(version=manifest.version, asked=now_us())
+    request = ReplayRequest(version=manifest.version, asked=store.clock_us())
     store.set(keys.replay, request.model_dump_json().encode(), wait_s * 2)
     deadline = time.monotonic() + wait_s
     while replayed_upto(store, keys, manifest.version) < request.asked:

@@ -15,6 +15,11 @@ from service.web.problems import unavailable
 FULL = 0.8
 """share of the store's memory above which readiness warns"""
 
+ALONE_S = 10.0
+"""age of what waits above which readiness warns if no worker is live"""
+BEHIND_S = 60.0
+"""the same if one is"""
+
 router = APIRouter(tags=["operation"])
 
 
@@ -50,7 +55,7 @@ async def ready(container: AppContainer) -> Ready:
     """Whether lists can be served: the store is reachable and a version active. A 503 names each part too."""
     parts = {"store": await _store(container), "version": _version(container)}
     if all(part.ok for part in parts.values()):
-        return Ready(parts=parts, warnings=await _warnings(container))
+        return Ready(parts=parts, warnings=[*await _warnings(container), *await _waiting(container)])
     faults = "; ".join(f"{name}: {part.detail}" for name, part in parts.items() if not part.ok)
     raise unavailable(faults, parts={name: part.model_dump() for name, part in parts.items()})
 
@@ -91,6 +96,24 @@ async def _warnings(container: Container) -> list[str]:
     if limit and info.memory_used_bytes >= FULL * limit:
         share = 100 * info.memory_used_bytes / limit
         warnings.append(f"the store is {share:.0f}% full: when it is full it refuses events, and answers are 503")
+    return warnings
+
+
+async def _waiting(container: Container) -> list[str]:
+    """What the workers should have done by now."""
+    try:
+        backlog = await container.backlog.read()
+    except StoreError as error:
+        return [f"what waits for the workers could not be read: {error.public_message}"]
+    nobody = "no worker is live: start pymk worker" if not backlog.live_workers else "the workers are behind"
+    limit_s = ALONE_S if not backlog.live_workers else BEHIND_S
+    warnings = []
+    if backlog.oldest_entry_s > limit_s:
+        age = f"{backlog.oldest_entry_s:.0f}"
+        warnings.append(f"{nobody}; the oldest entry of the event log has waited {age} seconds to be processed")
+    if backlog.oldest_refresh_s > limit_s:
+        age = f"{backlog.oldest_refresh_s:.0f}"
+        warnings.append(f"{nobody}; the oldest request for new candidates has waited {age} seconds")
     return warnings
 
 

@@ -94,6 +94,12 @@ def test_the_text_is_that_of_prometheus_clients_own_counters() -> None:
     degraded.labels("store").inc()
     in_flight.set(1)
     switches.inc()
+    Gauge("pymk_live_workers", "Live workers.", registry=registry)
+    for name, text in (
+        ("pymk_oldest_entry_seconds", "Age of the oldest entry of the event log that is not processed."),
+        ("pymk_oldest_refresh_seconds", "For how long the refresh that is due first has been due."),
+    ):
+        Gauge(name, text, registry=registry)
     metrics = Metrics()
     count(metrics)
     # the moments at which series began are left out: nothing reads them, and several processes never had them
@@ -108,6 +114,7 @@ from service.metrics import Metrics
 async def main():
     metrics = Metrics()
     metrics.in_work(5)
+    metrics.waiting(2, 3.5, 0.0)
     metrics.answered("/x", 200, 0.002)
     metrics.listed("ranked", {"store": 0.0002}, {}, {})
     metrics.degraded.labels("store").inc()
@@ -127,6 +134,7 @@ def test_processes_are_added_up_and_the_ended_keep_their_counters(
     async def read() -> Samples:
         metrics = Metrics()
         count(metrics)
+        metrics.waiting(2, 1.5, 0.0)
         return samples(metrics)
 
     def added(found: Samples) -> list[float]:
@@ -136,6 +144,7 @@ def test_processes_are_added_up_and_the_ended_keep_their_counters(
             found["pymk_stage_seconds_sum", "store"],
             found["pymk_degraded_total", "store"],
             found["pymk_in_flight", ""],
+            found["pymk_live_workers", ""],
         ]
 
     other = subprocess.Popen(
@@ -148,8 +157,8 @@ def test_processes_are_added_up_and_the_ended_keep_their_counters(
     other.communicate()
     for file in tmp_path.glob(f"{os.getpid()}-*"):  # what this process wrote, as another of its own
         file.unlink()
-    assert alive == [2, 2, pytest.approx(0.5004), 2, 6]
-    assert added(asyncio.run(read())) == [2, 2, pytest.approx(0.5004), 2, 1], "a gauge ends with its process"
+    assert alive == [2, 2, pytest.approx(0.5004), 2, 6, 2]
+    assert added(asyncio.run(read())) == [2, 2, pytest.approx(0.5004), 2, 1, 2], "a gauge ends with its process"
 
 
 def test_no_process_counts_less_than_another_has_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """The worker: makes blocks for those who wait, loses nobody, follows the version."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -206,11 +206,11 @@ def test_a_store_that_comes_back_is_worked_with_again(place: WorkerBench, monkey
     class Flaky(MemoryStore):
         failures = 2
 
-        def get(self, key: str) -> bytes | None:
-            if key == KEYS.active and self.failures:
+        def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+            if KEYS.active in keys and self.failures:
                 self.failures -= 1
                 raise StoreUnavailableError("The store does not answer.")
-            return super().get(key)
+            return super().get_many(keys)
 
     class Last(Everybody):
         def block(self, row: int) -> Block:
