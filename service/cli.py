@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
 
 from service.loadtest.command import loadtest
@@ -43,18 +44,30 @@ def serve(
     run(Settings(), host, port, workers)
 
 
-def worker() -> None:
+def worker(
+    *,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port of health and metrics; 0: a free one; left out: neither."),
+    ] = None,
+    metrics_host: Annotated[str, typer.Option(help="Address that they are answered on.")] = "127.0.0.1",
+) -> None:
     """Process the events: refreshed candidates, candidates for newcomers, the archive, erasures.
 
     A user who connects, disconnects, changes a profile, or asks for a list without having candidates is queued; the
     worker generates candidates from current data. Several may run at once. SIGTERM finishes the users in progress and
     stops.
+
+        pymk worker --metrics-port 9101
+
+    answers /health/live, /health/ready and /metrics.
     """
     _one_thread_each()
+    structlog.get_logger().info("worker_starting")  # the numeric libraries take seconds
     from models.settings import Settings
-    from service.worker.worker import work
+    from service.worker.command import work
 
-    work(Settings())
+    work(Settings(), metrics_host, metrics_port)
 
 
 def recommend(

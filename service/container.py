@@ -1,13 +1,16 @@
 """The long-lived parts of the application: built in one place when it starts, closed in reverse when it ends."""
 
+import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from secrets import token_hex
 
+from models.errors import StoreError
+from models.publishing import serving_processes
 from models.settings import RateLimit, Settings
 from models.store.connect import open_async, open_sync
 from models.store.keys import Keys
@@ -19,6 +22,7 @@ from service.ranking.rerank import RerankSettings
 from service.recommend.cache_writer import CacheWriter
 from service.recommend.online import OnlineRecommender
 from service.recommend.viewer_loader import ViewerLoader
+from service.state.backlog import BacklogWatch
 from service.state.live_state import LiveState
 from service.state.live_sync import LiveSync
 from service.state.served_version import OpenScorer, VersionOpener
@@ -61,6 +65,7 @@ class Container:
     admin_threads: ThreadPoolExecutor
     """for calls of administrators, which may wait for minutes: versions are opened in the default threads"""
     draining: Draining
+    backlog: BacklogWatch
 
 
 @asynccontextmanager
@@ -72,6 +77,12 @@ async def open_store_clients(settings: Settings) -> AsyncIterator[Stores]:
         threads = open_sync(settings)
         closing.callback(threads.close)
         yield Stores(requests, threads)
+
+
+async def _find_former(store: SyncStore, keys: Keys) -> None:
+    """Notes in the background which processes of former releases live: a walk over all keys of the store."""
+    with suppress(StoreError):  # whoever needs to know looks then
+        await asyncio.to_thread(serving_processes.find_former, store, keys=keys)
 
 
 @asynccontextmanager
@@ -105,12 +116,17 @@ async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
         recommender = OnlineRecommender(
             stores.requests, keys, live_sync, loader, cache_writer, settings.redis_timeout_ms / 1000
         )
+        backlog = BacklogWatch(stores.requests, keys, metrics)
+        closing.push_async_callback(backlog.aclose)
         # start
         await versions.start()
+        finding = asyncio.create_task(_find_former(stores.threads, keys), name="former-processes")
+        closing.callback(finding.cancel)
         await live_sync.start()
         if versions.active is not None:
             state.catch_up(versions.active)
         cache_writer.start()
+        backlog.start()
         yield Container(
             settings,
             stores,
@@ -125,6 +141,7 @@ async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
             cache_writer,
             admin_threads,
             Draining(settings.drain_s),
+            backlog,
         )
 
 

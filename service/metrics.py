@@ -7,7 +7,7 @@ import platform
 import time
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib import metadata
@@ -81,10 +81,9 @@ class Counter:
         """Increments the series without labels."""
         self.labels().inc(by)
 
-    @staticmethod
-    def combine(numbers: Iterable[float]) -> float:
-        """The number of several processes."""
-        return sum(numbers)
+    def merged(self, values: Sequence[float]) -> float:
+        """The numbers of several processes as one."""
+        return sum(values)
 
     def metric(self, numbers: _Numbers) -> Metric:
         """The family of these numbers, for prometheus_client."""
@@ -101,12 +100,11 @@ class Gauge(Counter):
 
 
 class SharedGauge(Gauge):
-    """A gauge of something that all processes see: the largest of their values counts, not the sum."""
+    """A gauge of something that all processes see, such as the store: the largest of their values counts."""
 
-    @staticmethod
-    def combine(numbers: Iterable[float]) -> float:
-        """The number of several processes."""
-        return max(numbers)
+    def merged(self, values: Sequence[float]) -> float:
+        """Of the numbers of several processes, the one that counts."""
+        return max(values)
 
 
 class Histogram(Counter):
@@ -165,6 +163,13 @@ class Metrics(Collector):
         self.closed = Counter("pymk_connections_closed", "Connections that the server ended, by reason.", "reason")
         self.switches = Counter("pymk_version_switches", "Switches to another version.")
         self.log_lines_dropped = Counter("pymk_log_lines_dropped", "Log lines dropped: nobody reads them.")
+        self.live_workers = SharedGauge("pymk_live_workers", "Live workers.")
+        self.oldest_entry = SharedGauge(
+            "pymk_oldest_entry_seconds", "Age of the oldest entry of the event log that is not processed."
+        )
+        self.oldest_refresh = SharedGauge(
+            "pymk_oldest_refresh_seconds", "For how long the refresh that is due first has been due."
+        )
         self._families = {family.name: family for family in vars(self).values()}
         self._build = GaugeMetricFamily("pymk_build_info", "1, for this release.", labels=("version", "python"))
         self._build.add_metric((metadata.version("pymk"), platform.python_version()), 1)
@@ -189,6 +194,12 @@ class Metrics(Collector):
         """Sets the number of damaged live records, and how far the store's timestamps are ahead."""
         self.damaged_records.series[()][0] = damaged
         self.clock_ahead.series[()][0] = ahead_s
+
+    def waiting(self, live_workers: int, oldest_entry_s: float, oldest_refresh_s: float) -> None:
+        """Sets what waits for the workers."""
+        self.live_workers.series[()][0] = live_workers
+        self.oldest_entry.series[()][0] = oldest_entry_s
+        self.oldest_refresh.series[()][0] = oldest_refresh_s
 
     def listed(
         self, served: str, stages: Mapping[str, float], drops: Mapping[str, int], moved: Mapping[str, int]
@@ -218,7 +229,8 @@ class Metrics(Collector):
         totals = {name: dict(series) for name, series in self._own.items()}
         for name, labels, numbers in self._shared_by_others():
             own = totals[name].get(labels, [0.0] * len(numbers))
-            totals[name][labels] = [*map(self._families[name].combine, zip(own, numbers, strict=True))]
+            merged = self._families[name].merged
+            totals[name][labels] = [merged(pair) for pair in zip(own, numbers, strict=True)]
         for name, family in self._families.items():
             yield family.metric(totals[name])
         yield self._build

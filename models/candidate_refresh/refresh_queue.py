@@ -4,7 +4,6 @@ A member names a user and the change that makes their block stale. Two changes a
 the refresh for an earlier one is not lost.
 """
 
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from models.live_state.edges import GRAPH_CHANGING
 from models.schema.event_kinds import EventKind
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
+from models.system.clock import MICROSECONDS
 
 LIFTING_BOTH = frozenset({EventKind.UNBLOCK, EventKind.WITHDRAW})
 """the kinds after which both users may be suggested to each other, although their blocks lack the other"""
@@ -75,7 +75,10 @@ def _affected(entry: Entry) -> tuple[str, ...]:
 
 
 def queue_people(store: SyncStore, keys: Keys, timestamps_us: Mapping[str, int], due_s: float | None = None) -> None:
-    """Queues users for the changes at these timestamps, due at `due_s` (epoch seconds) or at once."""
+    """Queues users for the changes at these timestamps, due at `due_s` (epoch seconds of the store) or at once."""
+    if not timestamps_us:
+        return
+    due_s = store.clock_us() / MICROSECONDS if due_s is None else due_s
     members = [RefreshRequest(user_id, timestamp_us).encode() for user_id, timestamp_us in timestamps_us.items()]
     for at in range(0, len(members), QUEUED_AT_ONCE):
-        store.queue_add(keys.refresh, members[at : at + QUEUED_AT_ONCE], time.time() if due_s is None else due_s)
+        store.queue_add(keys.refresh, members[at : at + QUEUED_AT_ONCE], due_s)

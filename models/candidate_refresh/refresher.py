@@ -115,7 +115,7 @@ class Refresher:
     def written(self, loaded: LoadedVersion, person: str) -> list[str]:
         """The keys that a version may have of one user."""
         version, row = loaded.version, loaded.tables.vocabulary.row(person)
-        keys = [self.keys.newcomer(version, person)]
+        keys = [self.keys.newcomers(version), self.keys.newcomer(version, person)]
         return keys if row is None else [self.keys.block(version, row), *keys]
 
     def _read(self, loaded: LoadedVersion, people: Sequence[str]) -> dict[str, _Inputs]:
@@ -154,6 +154,7 @@ class Refresher:
         outcome: dict[str, Refreshed] = {}
         written: dict[str, bytes] = {}
         dropped: list[str] = []
+        found: list[str] = []
         for person, now in inputs.items():
             key = self.keys.newcomer(version, person)
             try:
@@ -165,14 +166,20 @@ class Refresher:
                     profile = now.profile.over({}, 0)
                     written[key] = loaded.generator.newcomer(now.around, profile, now.timestamp_us).pack()
                     outcome[person] = Refreshed.NEWCOMER
+                    found.append(person)
                 else:
                     dropped.append(key)
                     outcome[person] = Refreshed.UNKNOWN
             except Exception as error:  # the other users of the batch do not fail with this one
                 structlog.get_logger().error("block_not_generated", row=now.row, version=version, exc_info=error)
                 outcome[person] = Refreshed.FAILED
+        # the set of newcomers never lacks one who has a record
+        newcomers = self.keys.newcomers(version)
+        self.store.members_add(newcomers, [person.encode() for person in found])
         self.store.set_many(written.items())
         self.store.delete(dropped)
+        without = [person for person, how in outcome.items() if how in (Refreshed.BLOCK, Refreshed.UNKNOWN)]
+        self.store.members_remove(newcomers, [person.encode() for person in without])
         return outcome
 
     def _block(self, loaded: LoadedVersion, now: _Inputs) -> Block:

@@ -69,7 +69,7 @@ class Replayed:
     failed: int
     """of these, queued for the workers"""
     upto: int
-    """users who had changed at this time have their blocks, microseconds"""
+    """users who had changed at this time, by the store's clock, have their blocks, microseconds"""
 
 
 def touched_after(store: SyncStore, keys: Keys, timestamp_us: int) -> Iterator[tuple[str, int]]:
@@ -153,7 +153,7 @@ def replaying(
 
 def _queue_retries(store: SyncStore, keys: Keys, timestamps_us: dict[str, int]) -> None:
     members = [RefreshRequest(user_id, timestamp_us, 1).encode() for user_id, timestamp_us in timestamps_us.items()]
-    store.queue_add(keys.refresh, members, time.time())
+    store.queue_add(keys.refresh, members, store.clock_us() / MICROSECONDS)
 
 
 def replayed_upto(store: SyncStore, keys: Keys, version: str) -> int:
@@ -201,7 +201,8 @@ def ask_worker(
     return True
 
 
-def live_workers(store: SyncStore, keys: Keys, now_s: float | None = None) -> list[str]:
-    """The names of the live workers, sorted."""
-    now = time.time() if now_s is None else now_s
-    return sorted(name for name, until in store.fields(keys.workers).items() if float(until) > now)
+def live_workers(store: SyncStore, keys: Keys) -> list[str]:
+    """The names of the live workers, sorted: those whose reports have not expired by the store's clock."""
+    names = sorted(store.fields(keys.workers))
+    values = store.get_many([keys.process(name) for name in names])
+    return [name for name, value in zip(names, values, strict=True) if value is not None]

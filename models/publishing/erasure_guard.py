@@ -81,9 +81,13 @@ class OldVersions:
         """hashes and timestamps of the erasures that the active version does not include; all if none is active"""
 
     def serving(self) -> list[str]:
-        """Names of the live processes that serve one of them."""
-        served = serving_processes.served(self._loader.store, keys=self._loader.keys)
-        return sorted(name for name, version in served.items() if version and self._is_old(version))
+        """Names of the live processes that serve one of them, or are opening one."""
+        reports = serving_processes.reports(self._loader.store, keys=self._loader.keys)
+        return sorted(
+            name
+            for name, said in reports.items()
+            if any(version and self._is_old(version) for version in (said.serves, said.opens))
+        )
 
     def remove(self) -> bool:
         """Removes them from store and disk, with what dead runs left; returns whether all of it is removed.

@@ -14,7 +14,8 @@ from models.errors import (
     StoreRefusedError,
     VersionError,
 )
-from models.store.keys import CHUNK_BYTES, Keys
+from models.publishing.serving_processes import live_former
+from models.store.keys import CHUNK_BYTES, WHOLE, Keys
 from models.store.protocol import SyncStore
 from models.store.throttled_write import throttled_write
 from models.version.block_file import Blocks
@@ -59,11 +60,15 @@ class Loader:
         blocks = Blocks.open(directory / "blocks", manifest.users)
         total = len(blocks.content) + sum(manifest.files[name].bytes for name in _carried(manifest))
         try:
-            self.store.members_add(self.keys.versions, [version.encode()])
+            is_new = self.store.members_add(self.keys.versions, [version.encode()]) == 1
             self.store.delete([self.keys.manifest(version)])
+            if self.store.ttl_s(self.keys.newcomers(version)) is not None:  # it was about to expire, and they still are
+                self.store.delete([self.keys.newcomers(version)])
             pairs = chain(self._block_pairs(version, blocks), self._piece_pairs(directory, manifest))
             throttled_write(self.store, _reporting(pairs, progress, total))
             self._check(directory, manifest, blocks)
+            if is_new and not live_former(self.store, keys=self.keys):
+                self.store.members_add(self.keys.newcomers(version), [WHOLE])
             self.store.set(self.keys.manifest(version), manifest.encode())
         except BaseException:
             with suppress(StoreError):  # the first error matters; the next publication removes what is left
@@ -161,11 +166,23 @@ class Loader:
                 raise StoreRefusedError(f"{key} does not read back as written")
 
     def _lasting(self, version: str) -> Iterator[str]:
-        """The keys of a version without its manifest and its ranked lists."""
-        manifest, ranked = self.keys.manifest(version), self.keys.ranked_lists(version)
-        return (
-            key for key in self.store.scan(self.keys.version(version)) if key != manifest and not key.startswith(ranked)
-        )
+        """The keys that a version may have, without its manifest and its ranked lists, which always expire.
+
+        They follow from its manifest and the set of its newcomers; if the set is not whole, from a walk over all keys.
+        """
+        keys, newcomers, manifest = self.keys, self.keys.newcomers(version), self.manifest(version)
+        people = self.store.members(newcomers)
+        if manifest is None or WHOLE not in people:
+            ranked = keys.ranked_lists(version)
+            for key in self.store.scan(keys.version(version)):
+                if key != keys.manifest(version) and not key.startswith(ranked):
+                    yield key
+            return
+        yield from (keys.block(version, row) for row in range(manifest.users))
+        for name in _carried(manifest):
+            yield from (keys.piece(version, name, chunk) for chunk in range(_pieces(manifest.files[name].bytes)))
+        yield from (keys.newcomer(version, person.decode()) for person in sorted(people - {WHOLE}))
+        yield from (newcomers, keys.replayed(version), keys.followed(version))
 
     def _block_pairs(self, version: str, blocks: Blocks) -> Iterator[tuple[str, bytes]]:
         return ((self.keys.block(version, row), record) for row, record in blocks.records())

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 CHUNK_BYTES = 1 << 20
 """files of a version are stored in pieces of this size"""
 
+WHOLE = b""
+"""member of Keys.newcomers: no process of a former release wrote records that the set does not have"""
+
 SHARDS = 16
 """parts of the live state; fixed, since stored keys and archived events depend on it"""
 
@@ -66,6 +69,11 @@ class Keys:
     def processes(self) -> str:
         """The prefix of the keys of live processes."""
         return f"{self.namespace}:process:"
+
+    @property
+    def live_processes(self) -> str:
+        """Record of the live processes by name (models.publishing.serving_processes)."""
+        return f"{self.namespace}:processes"
 
     def process(self, name: str) -> str:
         """The version id that a live process serves; expires within seconds unless it is renewed."""
@@ -212,6 +220,10 @@ class Keys:
     def newcomer(self, version: str, user_id: str) -> str:
         """The record of a user whom the version's tables do not have (models.version.new_user_record.Newcomer)."""
         return f"{self.version(version)}n:{user_id}"
+
+    def newcomers(self, version: str) -> str:
+        """Set of the users who may have such a record, by which they are found; with WHOLE if it has all of them."""
+        return f"{self.version(version)}newcomers"
 
     def replayed(self, version: str) -> str:
         """The time up to which users who changed since the version's cut have blocks in it, microseconds in decimal."""

@@ -15,6 +15,10 @@ STREAM_START = "0-0"
 """the position before the first entry of a stream"""
 
 
+HORIZON_S = 300.0
+"""a member of a queue is never due later than this from now, or than twice its lease"""
+
+
 @dataclass(frozen=True, slots=True)
 class StoreInfo:
     """Memory and persistence of a store; the sum over the primaries of a cluster."""
@@ -37,6 +41,8 @@ class StoreInfo:
     """the last snapshot of every primary succeeded"""
     refuses_writes: bool = False
     """some primary demands replicas that are in step (min-replicas-to-write) and has none"""
+    keys: int = 0
+    """keys of the whole server, other networks' included"""
 
 
 class SyncStore(Protocol):
@@ -94,7 +100,11 @@ class SyncStore(Protocol):
         ...
 
     def queue_take(self, key: str, now_s: float, lease_s: float, limit: int) -> list[bytes]:
-        """Up to `limit` members due at `now_s`, earliest first; they are due again at `now_s + lease_s` unless done."""
+        """Up to `limit` members due at `now_s`, earliest first; they are due again at `now_s + lease_s` unless done.
+
+        A member that is due more than HORIZON_S from now is due: the clock that wrote it was ahead, or was set back
+        since.
+        """
         ...
 
     def queue_done(self, key: str, members: Sequence[bytes]) -> int:
@@ -103,6 +113,10 @@ class SyncStore(Protocol):
 
     def queue_length(self, key: str) -> int:
         """How many members wait or are leased."""
+        ...
+
+    def queue_oldest(self, key: str) -> tuple[bytes, float] | None:
+        """The member that is due first, and when (epoch seconds); None if the queue is empty."""
         ...
 
     def queue_members(self, key: str) -> list[bytes]:
@@ -177,6 +191,14 @@ class SyncStore(Protocol):
         """Up to `limit` entries of a stream after a position, oldest first, each with its own position."""
         ...
 
+    def streams_wait(self, after: Mapping[str, str], wait_s: float) -> list[str]:
+        """The streams that have entries after these positions; waits up to `wait_s` seconds for the first of them."""
+        ...
+
+    def stream_ages_s(self, keys: Sequence[str]) -> list[float | None]:
+        """How long ago the oldest entry of each stream was appended, by the store's clock; None if it has none."""
+        ...
+
     def stream_trim(self, key: str, upto: str) -> int:
         """Removes the entries of a stream up to and including a position; returns how many."""
         ...
@@ -203,6 +225,10 @@ class SyncStore(Protocol):
 
     def timestamps_remove(self, key: str, names: Sequence[str]) -> int:
         """Removes names with any timestamp; returns how many existed."""
+        ...
+
+    def clock_us(self) -> int:
+        """The store's clock, microseconds since 1970 (on a cluster: that of one node)."""
         ...
 
     def ping(self) -> None:
@@ -249,6 +275,8 @@ class AsyncStore(Protocol):
 
     async def fields_set(self, key: str, fields: Mapping[str, bytes]) -> None: ...
 
+    async def fields_delete(self, key: str, names: Sequence[str]) -> int: ...
+
     async def fields(self, key: str) -> dict[str, bytes]: ...
 
     async def fields_get(self, key: str, names: Sequence[str]) -> list[bytes | None]: ...
@@ -266,6 +294,12 @@ class AsyncStore(Protocol):
         ...
 
     async def stream_read(self, key: str, after: str, limit: int) -> list[tuple[str, bytes]]: ...
+
+    async def stream_ages_s(self, keys: Sequence[str]) -> list[float | None]: ...
+
+    async def queue_oldest(self, key: str) -> tuple[bytes, float] | None: ...
+
+    async def clock_us(self) -> int: ...
 
     async def ping(self) -> None: ...
 

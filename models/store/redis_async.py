@@ -166,6 +166,9 @@ class AsyncServerStore:
         if fields:
             await self._execute(*redis_commands.fields_set(key, fields))
 
+    async def fields_delete(self, key: str, names: Sequence[str]) -> int:
+        return int(await self._execute("HDEL", key, *names)) if names else 0
+
     async def fields(self, key: str) -> dict[str, bytes]:
         record = await self._execute("HGETALL", key)
         return {name.decode(): value for name, value in record.items()}
@@ -200,6 +203,26 @@ class AsyncServerStore:
             if limit > 0
             else []
         )
+
+    async def stream_ages_s(self, keys: Sequence[str]) -> list[float | None]:
+        answers = await self._execute_all([redis_commands.stream_first(key) for key in keys]) if keys else []
+        return redis_commands.stream_ages_s(answers, await self._time())
+
+    async def queue_oldest(self, key: str) -> tuple[bytes, float] | None:
+        return redis_commands.member_and_score(await self._execute(*redis_commands.queue_oldest(key)))
+
+    async def clock_us(self) -> int:
+        return redis_commands.clock_us(await self._time())
+
+    async def _time(self) -> Any:
+        try:
+            async with Deadline(self._timeout_s), self._slots:
+                if isinstance(self._client, RedisCluster):
+                    node = self._client.get_random_node()
+                    return await self._client.execute_command("TIME", target_nodes=node)
+                return await self._client.execute_command("TIME")  # type: ignore[no-untyped-call]
+        except CLIENT_ERRORS as error:
+            raise self._address.failure(error) from error
 
     async def ping(self) -> None:
         try:

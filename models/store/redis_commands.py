@@ -9,7 +9,7 @@ from importlib.resources import files
 from itertools import chain, islice
 from typing import Any
 
-from models.store.protocol import StoreInfo
+from models.store.protocol import HORIZON_S, StoreInfo
 from models.store.transaction import ONCE_FIELD_BYTES, Commit
 
 Command = tuple[str | bytes | int | float, ...]
@@ -74,7 +74,7 @@ def queue_add(key: str, members: Sequence[bytes], due_s: float) -> Command:
 
 def queue_take(key: str, now_s: float, lease_s: float, limit: int) -> Command:
     """The command that answers the due members and leases them."""
-    return ("EVAL", QUEUE_TAKE, 1, key, now_s, now_s + lease_s, limit)
+    return ("EVAL", QUEUE_TAKE, 1, key, now_s, now_s + lease_s, limit, now_s + max(HORIZON_S, 2 * lease_s))
 
 
 def token_take(key: str, rate: float, burst: int) -> Command:
@@ -177,6 +177,40 @@ def stream_entries(answer: Sequence[Any]) -> list[tuple[str, bytes]]:
     return [(position.decode(), fields[FIELD]) for position, fields in answer]
 
 
+def streams_wait(after: Mapping[str, str], wait_s: float) -> Command:
+    """The command that answers the first entry of each stream after its position, as soon as there is one."""
+    block = ("BLOCK", milliseconds(wait_s)) if wait_s > 0 else ()
+    return ("XREAD", "COUNT", 1, *block, "STREAMS", *after, *after.values())
+
+
+def stream_first(key: str) -> Command:
+    """The command that answers the oldest entry of a stream."""
+    return ("XRANGE", key, "-", "+", "COUNT", 1)
+
+
+def stream_ages_s(answers: Sequence[Any], clock: Sequence[Any]) -> list[float | None]:
+    """Ages by the answers to `stream_first` and TIME."""
+    now = clock_us(clock) / 1e6
+    positions = [entries[0][0].decode() if entries else None for entries in answers]
+    return [None if at is None else max(0.0, now - int(at.partition("-")[0]) / 1000) for at in positions]
+
+
+def clock_us(answer: Sequence[Any]) -> int:
+    """The answer to TIME in microseconds."""
+    return int(answer[0]) * 1_000_000 + int(answer[1])
+
+
+def queue_oldest(key: str) -> Command:
+    """The command that answers the member that is due first, and when."""
+    return ("ZRANGE", key, 0, 0, "WITHSCORES")
+
+
+def member_and_score(answer: Sequence[Any]) -> tuple[bytes, float] | None:
+    """The member and its score in the answer to `queue_oldest`, in a pair or flat."""
+    flat = answer[0] if answer and isinstance(answer[0], (list, tuple)) else answer
+    return (flat[0], float(flat[1])) if flat else None
+
+
 def stream_trim(key: str, upto: str) -> Command:
     """The command that drops the entries up to a position, itself included."""
     milliseconds_part, _, number = upto.partition("-")
@@ -259,4 +293,7 @@ def store_info(answer: Mapping[str, Any]) -> StoreInfo:
         appended=all(node.get("aof_last_write_status", "ok") == "ok" for node in nodes),
         saved=all(node.get("rdb_last_bgsave_status", "ok") == "ok" for node in nodes),
         refuses_writes=any(int(node.get("min_slaves_good_slaves", 1)) == 0 for node in nodes),
+        keys=sum(
+            int(of["keys"]) for node in nodes for name, of in node.items() if name[:2] == "db" and name[2:].isdigit()
+        ),
     )

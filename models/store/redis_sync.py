@@ -1,5 +1,6 @@
 """SyncStore over a Redis or Valkey server, or over a cluster."""
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -14,6 +15,9 @@ from models.store.failover.primary_check import PrimaryCheck
 from models.store.protocol import StoreInfo
 from models.store.redis_commands import Command
 from models.store.transaction import Commit, Outcome
+
+POLL_S = 0.15
+"""how often a cluster is asked for entries of streams that are waited for: they are on several nodes"""
 
 
 class ServerStore:
@@ -127,6 +131,9 @@ class ServerStore:
     def queue_length(self, key: str) -> int:
         return int(self._execute("ZCARD", key))
 
+    def queue_oldest(self, key: str) -> tuple[bytes, float] | None:
+        return redis_commands.member_and_score(self._execute(*redis_commands.queue_oldest(key)))
+
     def queue_members(self, key: str) -> list[bytes]:
         return list(self._execute("ZRANGE", key, 0, -1))
 
@@ -184,6 +191,25 @@ class ServerStore:
             else []
         )
 
+    def streams_wait(self, after: Mapping[str, str], wait_s: float) -> list[str]:
+        if not after:
+            return []
+        if not isinstance(self._client, RedisCluster):
+            timeout_s = self._client.connection_pool.connection_kwargs.get("socket_timeout")
+            wait_s = wait_s if timeout_s is None else min(wait_s, timeout_s / 2)
+            return [key.decode() for key, _ in self._execute(*redis_commands.streams_wait(after, wait_s)) or ()]
+        deadline = time.monotonic() + wait_s
+        while True:
+            reads = [redis_commands.stream_read(key, position, 1) for key, position in after.items()]
+            found = [key for key, entries in zip(after, self._execute_all(reads), strict=True) if entries]
+            if found or (left := deadline - time.monotonic()) <= 0:
+                return found
+            time.sleep(min(POLL_S, left))
+
+    def stream_ages_s(self, keys: Sequence[str]) -> list[float | None]:
+        answers = self._execute_all([redis_commands.stream_first(key) for key in keys]) if keys else []
+        return redis_commands.stream_ages_s(answers, self._time())
+
     def stream_trim(self, key: str, upto: str) -> int:
         return int(self._execute(*redis_commands.stream_trim(key, upto)))
 
@@ -209,6 +235,18 @@ class ServerStore:
 
     def timestamps_remove(self, key: str, names: Sequence[str]) -> int:
         return int(self._execute("ZREM", key, *names)) if names else 0
+
+    def clock_us(self) -> int:
+        return redis_commands.clock_us(self._time())
+
+    def _time(self) -> Any:
+        try:
+            if isinstance(self._client, RedisCluster):
+                node = self._client.get_random_node()  # type: ignore[no-untyped-call]
+                return self._client.execute_command("TIME", target_nodes=node)  # type: ignore[no-untyped-call]
+            return self._client.execute_command("TIME")  # type: ignore[no-untyped-call]
+        except CLIENT_ERRORS as error:
+            raise self._address.failure(error) from error
 
     def ping(self) -> None:
         try:

@@ -20,6 +20,10 @@ FULL = 0.8
 
 POLICIES = ("noeviction", "volatile-lru")
 """the policies of eviction that are documented"""
+ALONE_S = 10.0
+"""age of what waits above which readiness warns if no worker is live"""
+BEHIND_S = 60.0
+"""the same if one is"""
 
 router = APIRouter(tags=["operation"])
 
@@ -59,7 +63,7 @@ async def ready(container: AppContainer) -> Ready:
         raise unavailable("process: draining", parts={"process": process.model_dump()})
     parts = {"store": await _store(container), "version": _version(container)}
     if all(part.ok for part in parts.values()):
-        return Ready(parts=parts, warnings=await _warnings(container))
+        return Ready(parts=parts, warnings=[*await _warnings(container), *await _waiting(container)])
     faults = "; ".join(f"{name}: {part.detail}" for name, part in parts.items() if not part.ok)
     raise unavailable(faults, parts={name: part.model_dump() for name, part in parts.items()})
 
@@ -137,6 +141,24 @@ def _live_state_warnings(container: Container) -> list[str]:
             f"the latest timestamp in the store is {ahead_s:.0f} s ahead of the clock of this process: the clock of "
             "another host is ahead, or was; order and effect of changes do not depend on it, their times do"
         )
+    return warnings
+
+
+async def _waiting(container: Container) -> list[str]:
+    """What the workers should have done by now."""
+    try:
+        backlog = await container.backlog.read()
+    except StoreError as error:
+        return [f"what waits for the workers could not be read: {error.public_message}"]
+    nobody = "no worker is live: start pymk worker" if not backlog.live_workers else "the workers are behind"
+    limit_s = ALONE_S if not backlog.live_workers else BEHIND_S
+    warnings = []
+    if backlog.oldest_entry_s > limit_s:
+        age = f"{backlog.oldest_entry_s:.0f}"
+        warnings.append(f"{nobody}; the oldest entry of the event log has waited {age} seconds to be processed")
+    if backlog.oldest_refresh_s > limit_s:
+        age = f"{backlog.oldest_refresh_s:.0f}"
+        warnings.append(f"{nobody}; the oldest request for new candidates has waited {age} seconds")
     return warnings
 
 

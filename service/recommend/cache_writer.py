@@ -1,7 +1,6 @@
 """Writes after the response: ranked lists into the cache, and viewers without a block into the queue for candidates."""
 
 import asyncio
-import time
 from contextlib import suppress
 
 import structlog
@@ -9,6 +8,7 @@ import structlog
 from models.errors import StoreError
 from models.store.keys import Keys
 from models.store.protocol import AsyncStore
+from models.system.clock import MICROSECONDS
 from service.metrics import Metrics
 
 PAUSE_S = 0.005
@@ -78,7 +78,8 @@ class CacheWriter:
         try:
             if viewers:
                 members = [user_id.encode() for user_id in viewers]
-                await self._store.queue_add(self._keys.refresh, members, time.time())
+                now_s = await self._store.clock_us() / MICROSECONDS  # by which the worker takes them
+                await self._store.queue_add(self._keys.refresh, members, now_s)
             if lists:
                 await self._store.set_many(lists.items(), self._ttl_s)
         except StoreError as error:

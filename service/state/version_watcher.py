@@ -3,24 +3,26 @@
 import asyncio
 import time
 from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import TypeVar
 
 import structlog
 
 from models.errors import CorruptRecordError, PymkError, StoreError
-from models.publishing import serving_processes
 from models.publishing.pointer import ActivePointer, decode_pointer
 from models.store.keys import Keys
 from models.store.protocol import AsyncStore
 from service.metrics import Metrics
+from service.state.heartbeat import Heartbeat
 from service.state.served_version import ServedVersion, VersionOpener
 
 POLL_S = 0.2
 """how often the pointer is read"""
-REPORT_S = serving_processes.TTL_S / 5
-"""how often a process reports which version it serves; a change is reported at once"""
 RETRY_S = 5.0
 """how long until a version that could not be opened is tried again"""
+
+T = TypeVar("T")
 
 
 class ServedVersions:
@@ -50,9 +52,9 @@ class ServedVersions:
         self._opener = opener
         self._metrics = metrics
         self._preload_users = preload_users
-        self._process = keys.process(name)
-        self._reported: str | None = None
-        self._reported_at = 0.0
+        self._heartbeat = Heartbeat(store, keys, name, metrics)
+        # a thread of its own: others may all be taken by calls that wait for this version to be served
+        self._thread = ThreadPoolExecutor(1, "version")
         self._refused: str | None = None
         self._retry_at = 0.0
         self._task: asyncio.Task[None] | None = None
@@ -63,6 +65,7 @@ class ServedVersions:
 
     async def start(self) -> None:
         """Opens the active version, if there is one, and begins to follow."""
+        await self._heartbeat.start()
         await self._follow()
         self._task = asyncio.get_running_loop().create_task(self._run(), name="served-version")
 
@@ -72,8 +75,8 @@ class ServedVersions:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
-        with suppress(StoreError):  # the report expires by itself
-            await self._store.delete([self._process])
+        await self._heartbeat.aclose()
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self) -> None:
         while True:
@@ -84,12 +87,11 @@ class ServedVersions:
                 self._failed(error)
 
     async def _follow(self) -> None:
-        """Reads the pointer, switches if it moved, reports. A failure leaves the served version as it is."""
+        """Reads the pointer, and switches if it moved. A failure leaves the served version as it is."""
         try:
             pointer = decode_pointer(await self._store.get(self._keys.active))
             if pointer is not None:
                 await self._switch(pointer)
-            await self._report()
         except StoreError:
             self._metrics.degraded.labels("pointer_not_read").inc()
         except CorruptRecordError as error:
@@ -102,6 +104,9 @@ class ServedVersions:
             return
         if self._refused == pointer.version and time.monotonic() < self._retry_at:
             return
+        # open it
+        serving = self.active.version if self.active is not None else ""
+        await self._heartbeat.say(serving, opens=pointer.version)
         try:
             opened = await self._opened(pointer.version)
         except StoreError:
@@ -109,7 +114,9 @@ class ServedVersions:
         except Exception as error:  # whatever is wrong with a version, the one before is still served
             self._refused, self._retry_at = pointer.version, time.monotonic() + RETRY_S
             self._failed(error)
+            await self._heartbeat.say(serving)
             return
+        # serve it
         if self.active is None and (moved := await self._moved_on(pointer)) is not None:
             await self._switch(moved)
             return
@@ -118,9 +125,9 @@ class ServedVersions:
         structlog.get_logger().info("version_served", version=opened.version)
         older = pointer.before[:1]
         self.previous = before if before is not None and (before.version,) == older else None
-        await self._report()
+        await self._heartbeat.say(opened.version)
         with suppress(PymkError, OSError):  # the next switch, or this host's worker, removes them
-            await asyncio.to_thread(self._opener.clear, opened.version)
+            await self._in_thread(self._opener.clear, opened.version)
         if self.previous is None:
             self.previous = await self._from_disk(older)
 
@@ -130,34 +137,30 @@ class ServedVersions:
         A purge of erased people waits for the processes that report a version that holds them: so this process reports
         the version before it reads the pointer again.
         """
-        await self._store.set(self._process, pointer.version.encode(), serving_processes.TTL_S)
+        await self._heartbeat.say(pointer.version)
         moved = decode_pointer(await self._store.get(self._keys.active))
         return moved if moved is not None and moved.version != pointer.version else None
 
     async def _opened(self, version: str) -> ServedVersion:
         if self.previous is not None and self.previous.version == version:
             return self.previous
-        opened = await asyncio.to_thread(self._opener.open, version)
-        await asyncio.to_thread(opened.ranking.user_flags.rows, self._preload_users())
+        opened = await self._in_thread(self._opener.open, version)
+        await self._in_thread(opened.ranking.user_flags.rows, self._preload_users())
         return opened
 
     async def _from_disk(self, before: tuple[str, ...]) -> ServedVersion | None:
         """The version before the first one served; None if this host does not have it whole."""
-        if not before or not await asyncio.to_thread(self._opener.on_disk, before[0]):
+        if not before or not await self._in_thread(self._opener.on_disk, before[0]):
             return None
         try:
-            return await asyncio.to_thread(self._opener.open, before[0])
+            return await self._in_thread(self._opener.open, before[0])
         except Exception as error:  # whatever is wrong with it, the active one is served without it
             text = str(error) if isinstance(error, PymkError) else f"{type(error).__name__}: {error}"
             structlog.get_logger().warning("previous_version_not_opened", version=before[0], error=text)
             return None
 
-    async def _report(self) -> None:
-        serving = self.active.version if self.active is not None else ""
-        now = time.monotonic()
-        if serving != self._reported or now - self._reported_at >= REPORT_S:
-            await self._store.set(self._process, serving.encode(), serving_processes.TTL_S)
-            self._reported, self._reported_at = serving, now
+    async def _in_thread(self, call: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
 
     def _failed(self, error: Exception) -> None:
         """Remembers why the version of the pointer is not served, and logs it once."""

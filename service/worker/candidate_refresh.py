@@ -1,5 +1,6 @@
 """The worker's part in the refresh queue: new candidates for the users in it, from current data."""
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,8 @@ DELETE_AGAIN_S = 1.0
 """a list ranked from the former block may be cached so much later than the block was replaced"""
 LATENCIES = 2000
 """latest refreshes whose latency is reported"""
+SECONDS = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
+"""bounds of the histogram of latencies"""
 
 
 @dataclass(slots=True)
@@ -43,6 +46,17 @@ class RefreshCounters:
     """users who failed TRIES times"""
     latencies_s: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCIES))
     """from the acknowledgement of a change to the block that includes it"""
+    buckets: list[int] = field(default_factory=lambda: [0] * (len(SECONDS) + 1))
+    """the same since the worker started, by the first bound that is not below"""
+    total_s: float = 0.0
+    """their sum"""
+
+    def took(self, seconds: float) -> None:
+        """Counts one latency. A clock that is behind makes none negative."""
+        seconds = max(0.0, seconds)
+        self.latencies_s.append(seconds)
+        self.buckets[bisect_left(SECONDS, seconds)] += 1
+        self.total_s += seconds
 
     def latency(self, share: float) -> float | None:
         """The quantile of the latest latencies, seconds; None before the first."""
@@ -67,13 +81,11 @@ class RefreshWorker:
         self._delete_again: deque[tuple[float, list[str]]] = deque()
         self._log = structlog.get_logger()
 
-    def run_once(self, now_s: float) -> bool:
-        """Refreshes some of the users who are due; returns whether there were any."""
-        # the lists and the version
-        self._delete_lists(now_s)
-        loaded = self._follow()
-        if loaded is None:
-            return False
+    def run_once(self, now_s: float, loaded: LoadedVersion) -> bool:
+        """Refreshes some of the users who are due for the version served; returns whether there were any.
+
+        `now_s` is by the store's clock.
+        """
         # the users
         members = self._store.queue_take(self._keys.refresh, now_s, LEASE_S, TAKEN_AT_ONCE)
         if not members:
@@ -126,9 +138,9 @@ class RefreshWorker:
         now = self._refresher.clock()
         for request in requests:
             if request.timestamp_us and outcome[request.user_id] in (Refreshed.BLOCK, Refreshed.NEWCOMER):
-                self.counters.latencies_s.append((now - request.timestamp_us) / MICROSECONDS)
+                self.counters.took((now - request.timestamp_us) / MICROSECONDS)
 
-    def _delete_lists(self, now_s: float) -> None:
+    def delete_lists(self, now_s: float) -> None:
         """Deletes again the lists of users whose blocks were replaced DELETE_AGAIN_S ago."""
         while self._delete_again and self._delete_again[0][0] <= now_s:
             self._store.delete(self._delete_again.popleft()[1])

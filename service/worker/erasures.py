@@ -3,26 +3,33 @@
 import threading
 from collections.abc import Callable
 
-import structlog
-
 from models.erasure.purge import purge_once
-from models.errors import PymkError
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
 from models.version.local_versions import Versions
+from service.worker.contact import Contact
 
 EVERY_S = 1.0
 """how often the store is checked for erasures"""
 AGAIN_S = 5.0
 """the same while an erasure cannot be finished yet"""
+PART = "erasures"
 
 
 class ErasureWorker:
     """Advances erasures, from `run` to the stop event. One worker at a time, the one that holds the first shard."""
 
-    def __init__(self, store: SyncStore, keys: Keys, versions: Versions, is_mine: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        store: SyncStore,
+        keys: Keys,
+        versions: Versions,
+        is_mine: Callable[[], bool],
+        contact: Contact | None = None,
+    ) -> None:
         """`is_mine` says whether this worker holds the first shard."""
         self._store, self._keys, self._versions, self._is_mine = store, keys, versions, is_mine
+        self._contact = Contact() if contact is None else contact
 
     def run(self, stop: threading.Event) -> None:
         """Works until the stop event."""
@@ -33,10 +40,9 @@ class ErasureWorker:
     def run_once(self) -> bool:
         """Advances erasures once; returns whether any is not finished."""
         try:
-            return self._is_mine() and purge_once(self._store, self._keys, self._versions) > 0
-        except (PymkError, OSError) as error:
-            structlog.get_logger().warning("erasures_wait", error=str(error))
-            return True
+            waits = self._is_mine() and purge_once(self._store, self._keys, self._versions) > 0
         except Exception as error:  # the thread must survive for the next round
-            structlog.get_logger().error("erasures_wait", exc_info=error)
+            self._contact.failed(PART, "erasures_wait", error)
             return True
+        self._contact.worked(PART)
+        return waits

@@ -10,10 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import structlog
 from numpy.typing import NDArray
 
-from models.errors import PymkError
 from models.event_log.archive import order, position_and_entry
 from models.live_state.exposure import Exposed
 from models.schema.event_kinds import EventKind
@@ -21,6 +19,7 @@ from models.schema.vocabulary import Vocabulary
 from models.store.keys import SHARDS, Keys
 from models.store.protocol import STREAM_START, SyncStore
 from models.system.clock import MICROSECONDS, now_us
+from service.worker.contact import Contact
 
 EVERY_S = 10.0
 """how often impressions are counted and the table is published"""
@@ -30,6 +29,7 @@ PUBLISH_AGAIN_US = 300 * MICROSECONDS
 """how old the published table may become if nothing changes"""
 READ_BYTES = 8 << 20
 """of a shard's archive at once"""
+PART = "exposure"
 _WORD = EventKind.IMPRESSION.word
 _MARK = b'"kind":"' + _WORD.encode() + b'"'
 """in the line of every impression, and in few others"""
@@ -87,10 +87,12 @@ class ExposureWorker:
         vocabulary: Callable[[], Vocabulary | None],
         is_mine: Callable[[], bool],
         clock: Callable[[], int] = now_us,
+        contact: Contact | None = None,
     ) -> None:
         """`vocabulary` is that of the served version, None if there is none; `is_mine`: whether this worker counts."""
         self._store, self._keys, self._limit = store, keys, limit
         self._events = home / "events"
+        self._contact = Contact() if contact is None else contact
         self._vocabulary, self._is_mine, self._clock = vocabulary, is_mine, clock
         self._showings: Showings | None = None
         self._read: dict[int, _Read] = {}
@@ -102,10 +104,10 @@ class ExposureWorker:
         while not stop.wait(EVERY_S):
             try:
                 self.run_once()
-            except (PymkError, OSError) as error:
-                structlog.get_logger().warning("exposure_not_published", error=str(error))
             except Exception as error:  # the thread must survive for the next round
-                structlog.get_logger().error("exposure_not_published", exc_info=error)
+                self._contact.failed(PART, "exposure_not_published", error)
+            else:
+                self._contact.worked(PART)
 
     def run_once(self) -> None:
         """Counts what was archived since the last round, and publishes the table of exposed users if it changed."""
@@ -123,7 +125,7 @@ class ExposureWorker:
         if (
             self._published is None
             or self._published.people != exposed.people
-            or now - self._published.timestamp_us >= PUBLISH_AGAIN_US
+            or not 0 <= now - self._published.timestamp_us < PUBLISH_AGAIN_US  # or the clock was set back
         ):
             self._store.set(self._keys.exposure, exposed.pack())
             self._published = exposed

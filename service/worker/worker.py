@@ -1,12 +1,9 @@
 """`pymk worker`: processes the event log, and generates candidates for the users in the refresh queue."""
 
-import os
-import signal
-import socket
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -17,30 +14,36 @@ from models.candidate_refresh.replay import ReplayRequest, queue_unreplayed, rep
 from models.errors import PymkError, StoreError
 from models.event_log.archive import Archive
 from models.publishing import serving_processes
-from models.publishing.pointer import ActivePointer, read_pointer
+from models.publishing.pointer import ActivePointer, decode_pointer
 from models.publishing.publish import pull_tables
 from models.schema.vocabulary import Vocabulary
-from models.settings import CONTEXTS, Settings
-from models.store.connect import open_sync
+from models.settings import CONTEXTS
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
+from models.store.store_clock import StoreClock
 from models.version.local_versions import Versions
 from models.version.manifest import Manifest
 from models.version.tables import Tables
 from service.worker.candidate_refresh import RefreshWorker
+from service.worker.contact import Contact
 from service.worker.erasures import ErasureWorker
 from service.worker.event_log import LogWorker
 from service.worker.exposure import ExposureWorker
 from service.worker.housekeeping import Housekeeper
 from service.worker.shard_leases import ShardLeases
 
-IDLE_S = 0.05
-"""pause if no user is due"""
+IDLE_S = 0.2
+"""pause if no user is due; users whom this worker queues itself end it"""
 STORE_PAUSE_S = 1.0
 """pause after the store did not answer or a version could not be opened"""
-HEARTBEAT_S = serving_processes.TTL_S / 5
+DEAD_S = 6.0
+"""a worker that has not reported for so long counts as dead, and another one takes over its shards of the log"""
+HEARTBEAT_S = DEAD_S / 4
+STOP_S = 3.0
+"""how long a stop waits for each thread"""
 REPORT_S = 10.0
 """how often a worker logs its figures, if they changed"""
+PART = "refreshes"
 SETTLED_S = 5.0
 """so long after a switch some worker may still work for the former version"""
 
@@ -71,27 +74,48 @@ class Worker:
         exposure_limit: int,
         contexts: Sequence[str] = CONTEXTS,
     ) -> None:
-        self._store, self._versions, self._keys, self._open_generator = store, versions, keys, open_generator
-        self._process = keys.process(name)
+        self.store, self._versions, self.keys, self._open_generator = store, versions, keys, open_generator
+        self._name, self._opens = name, ""
+        self._report_lock = threading.Lock()
         self._stop = stop
         self._loaded: LoadedVersion | None = None
         self._queued_for: tuple[str, bool] | None = None
-        self._reported_at = 0.0
+        self._activation: tuple[str, float] | None = None
+        self._logged_at = time.monotonic()
+        self._queued = threading.Event()
+        self.contact = Contact()
+        self.clock = StoreClock(store)
         self._log = structlog.get_logger()
         self._refresher = Refresher(store, keys, forbidden_days, contexts)
         self.refresh = RefreshWorker(store, keys, self._refresher, self._follow, superseded_ttl_s)
-        leases = ShardLeases(store, keys, name)
+        self.leases = leases = ShardLeases(store, keys, name)
         self.housekeeper = Housekeeper(store, keys, lambda: 0 in leases.held)
-        self.log = LogWorker(store, keys, Archive(versions.home), leases, self.housekeeper)
-        self.exposure = ExposureWorker(
-            store, keys, versions.home, exposure_limit, self._vocabulary, lambda: 0 in leases.held
+        self.log = LogWorker(
+            store, keys, Archive(versions.home), leases, self.housekeeper, self.contact, self._queued.set
         )
-        self.erasures = ErasureWorker(store, keys, versions, lambda: 0 in leases.held)
+        self.exposure = ExposureWorker(
+            store,
+            keys,
+            versions.home,
+            exposure_limit,
+            self._vocabulary,
+            lambda: 0 in leases.held,
+            contact=self.contact,
+        )
+        self.erasures = ErasureWorker(store, keys, versions, lambda: 0 in leases.held, self.contact)
+        self.threads: list[threading.Thread] = []
         self._logged = self._figures()
+
+    @property
+    def serves(self) -> str:
+        """The version that candidates are made for; "" for none."""
+        return self._loaded.version if self._loaded is not None else ""
 
     def run(self) -> None:
         """Works until the stop event; then finishes the users in progress and deletes the report of this process."""
-        threads = [
+        threading.Thread(target=self._find_former, name="former-processes", daemon=True).start()
+        self._log.info("worker_started", name=self._name, home=str(self._versions.home))
+        self.threads = threads = [
             threading.Thread(target=self._beat, name="heartbeat", daemon=True),
             threading.Thread(target=self.log.run, args=(self._stop,), name="log", daemon=True),
             threading.Thread(target=self.exposure.run, args=(self._stop,), name="exposure", daemon=True),
@@ -102,68 +126,87 @@ class Worker:
             thread.start()
         try:
             while not self._stop.is_set():
+                self._queued.clear()
                 try:
-                    busy = self.run_once(time.time())
+                    busy = self.run_once(self.clock.now_s())
                 except PymkError as error:  # the store does not answer, or a version cannot be opened: both may pass
-                    self._log.warning("worker_waits", error=str(error))
+                    self.contact.failed(PART, "worker_waits", error)
                     self._stop.wait(STORE_PAUSE_S)
                     continue
+                self.contact.answered(PART)
                 if not busy:
-                    self._stop.wait(IDLE_S)
+                    self._queued.wait(IDLE_S)
         finally:
             self._stop.set()
             for thread in threads:
-                thread.join(HEARTBEAT_S)
+                thread.join(STOP_S)
             with suppress(StoreError):  # the report expires by itself
-                self._store.delete([self._process])
+                serving_processes.withdraw(self.store, self._name, keys=self.keys)
             self._log.info("worker_stopped", **self._figures())
 
     def run_once(self, now_s: float) -> bool:
-        """Follows the pointer and processes what is due; returns whether anything was."""
-        replayed = self._replay_on_request()
-        busy = self.refresh.run_once(now_s)
-        self._log_figures(now_s)
+        """Follows the pointer and processes what is due; returns whether anything was. `now_s`: the store's clock."""
+        # what is asked for, in one round trip
+        replay_wanted, active = self.store.get_many([self.keys.replay, self.keys.active])
+        replayed = bool(replay_wanted) and self._replay_on_request(replay_wanted)
+        # lists, version and users
+        self.refresh.delete_lists(now_s)
+        loaded = self._follow_to(decode_pointer(active))
+        busy = loaded is not None and self.refresh.run_once(now_s, loaded)
+        # what was done
+        self._log_figures()
         return busy or replayed
 
     def _follow(self) -> LoadedVersion | None:
         """The active version, opened if it changed; None while there is none."""
-        pointer = read_pointer(self._store, keys=self._keys)
+        return self._follow_to(decode_pointer(self.store.get(self.keys.active)))
+
+    def _follow_to(self, pointer: ActivePointer | None) -> LoadedVersion | None:
         if pointer is None:
+            self.contact.waits(PART, "no version is published yet; pymk nightly DATA publishes one")
             return None
         if self._loaded is None or self._loaded.version != pointer.version:
             self._loaded = self._open(pointer.version)
             self._report()
             self._log.info("version_followed", version=pointer.version)
         self._queue_after_switch(pointer, self._loaded.manifest)
+        self.contact.worked(PART)
         return self._loaded
 
     def _vocabulary(self) -> Vocabulary | None:
         return None if self._loaded is None else self._loaded.tables.vocabulary
 
     def _open(self, version: str) -> LoadedVersion:
-        directory = pull_tables(self._store, version, self._versions, keys=self._keys)
-        tables = Tables.open(directory / "tables")
-        return LoadedVersion(Manifest.read(directory), tables, self._open_generator(directory))
+        """Opens a version, and reports meanwhile that it does."""
+        self._opens = version
+        try:
+            self._report()
+            directory = pull_tables(self.store, version, self._versions, keys=self.keys)
+            tables = Tables.open(directory / "tables")
+            return LoadedVersion(Manifest.read(directory), tables, self._open_generator(directory))
+        finally:
+            self._opens = ""
 
     def _queue_after_switch(self, pointer: ActivePointer, manifest: Manifest) -> None:
         """Queues the users whom the replay of a switch skipped: at once, and again after every worker has followed."""
         activation = pointer.activated_at.isoformat()
-        settled = time.time() - pointer.activated_at.timestamp() > SETTLED_S
+        if self._activation is None or self._activation[0] != activation:
+            self._activation = activation, time.monotonic()  # the clock of whoever switched may be hours off
+        settled = time.monotonic() - self._activation[1] > SETTLED_S
         if self._queued_for in ((activation, settled), (activation, True)):
             return
-        key = self._keys.followed(pointer.version)
-        if self._store.get(key) != activation.encode():
-            queued = queue_unreplayed(self._store, self._keys, manifest)
+        key = self.keys.followed(pointer.version)
+        if self.store.get(key) != activation.encode():
+            queued = queue_unreplayed(self.store, self.keys, manifest)
             self._log.info("switch_followed", version=pointer.version, queued=queued)
             if settled:
-                self._store.set(key, activation.encode())
+                self.store.set(key, activation.encode())
         self._queued_for = (activation, settled)
 
-    def _replay_on_request(self) -> bool:
+    def _replay_on_request(self, content: bytes | None) -> bool:
         """Replays onto the version that was requested; returns whether one was."""
-        content = self._store.get(self._keys.replay)
         wanted = ReplayRequest.decode(content)
-        if wanted is None or not self._store.compare_and_set(self._keys.replay, content, b""):
+        if wanted is None or not self.store.compare_and_set(self.keys.replay, content, b""):
             return False
         loaded = self._loaded
         if loaded is None or loaded.version != wanted.version:
@@ -184,46 +227,33 @@ class Worker:
             "latency_p99_s": counters.latency(0.99),
         }
 
-    def _log_figures(self, now_s: float) -> None:
+    def _log_figures(self) -> None:
         """Logs from time to time what was done, what waits, and the latency."""
-        if now_s - self._reported_at < REPORT_S:
+        now_s = time.monotonic()
+        if now_s - self._logged_at < REPORT_S:
             return
-        waiting, log_length = self._store.queue_length(self._keys.refresh), self.log.waiting()
+        waiting, log_length = self.store.queue_length(self.keys.refresh), self.log.waiting()
         figures = self._figures()
         if waiting or log_length or figures != self._logged:
             self._log.info("worker_works", queue=waiting, log=log_length, **figures)
-        self._reported_at, self._logged = now_s, figures
+        self._logged_at, self._logged = now_s, figures
 
     def _report(self) -> None:
-        version = self._loaded.version if self._loaded is not None else ""
-        self._store.set(self._process, version.encode(), serving_processes.TTL_S)
+        with self._report_lock:  # a report that was overtaken would hold until the next
+            said = serving_processes.Report(self.serves, self._opens)
+            serving_processes.report(self.store, self._name, said, keys=self.keys, ttl_s=DEAD_S)
 
     def _beat(self) -> None:
-        """Reports that the worker is alive, also while it generates candidates."""
+        """Reports that the worker is alive, also while it opens a version or generates candidates."""
         while not self._stop.is_set():
-            with suppress(StoreError):  # the main loop logs it
+            try:
                 self._report()
+            except StoreError:
+                pass  # the main loop logs it
+            except Exception as error:  # the thread must survive, else this worker counts as dead
+                self._log.error("process_not_reported", exc_info=error)
             self._stop.wait(HEARTBEAT_S)
 
-
-def work(settings: Settings) -> None:
-    """Works until SIGTERM or SIGINT."""
-    from models.candidate_refresh.generator import open_generator
-
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    with closing(open_sync(settings)) as store:
-        worker = Worker(
-            store,
-            Versions(settings.home),
-            Keys(settings.namespace),
-            open_generator,
-            name=f"worker-{socket.gethostname()}-{os.getpid()}",
-            stop=stop,
-            superseded_ttl_s=settings.superseded_ttl_s,
-            forbidden_days=settings.forbidden_days,
-            exposure_limit=settings.exposure_limit,
-            contexts=settings.surfaces,
-        )
-        worker.run()
+    def _find_former(self) -> None:
+        with suppress(StoreError):  # whoever needs to know looks then
+            serving_processes.find_former(self.store, keys=self.keys)

@@ -1,5 +1,6 @@
 """POST /pymk/events: what is taken, what is refused by name, and that nothing of a refused request is written."""
 
+import time
 from dataclasses import fields
 from typing import Any
 
@@ -237,6 +238,30 @@ async def test_readiness_warns_of_a_store_that_forgets_or_fills(open_place: Any)
             assert answer.status_code == 200
             assert [any(word in one for one in answer.json()["warnings"]) for word in words] == [True] * len(words)
             assert len(answer.json()["warnings"]) == len(words)
+
+
+async def test_readiness_warns_of_events_that_no_worker_processes(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def warned() -> list[str]:
+        answer = await place.client.get("/health/ready")
+        assert answer.status_code == 200
+        warnings: list[str] = answer.json()["warnings"]
+        return warnings
+
+    assert await warned() == [], "nothing waits"
+    await place.post(("connect", "ann", "fay"))
+    assert await warned() == [], "it may be processed in a moment"
+    monkeypatch.setattr("service.api.health.ALONE_S", 0.0)
+    (warning,) = await warned()
+    assert warning.startswith("no worker is live: start pymk worker; the oldest entry of the event log has waited")
+    place.store.fields_set(place.keys.workers, {"worker-1": b"0"})
+    place.store.set(place.keys.process("worker-1"), b"", 60)
+    assert await warned() == [], "a worker has begun"
+    monkeypatch.setattr("service.api.health.BEHIND_S", 0.0)
+    place.store.queue_add(place.keys.refresh, [b"ann"], time.time() - 5)
+    assert [one.partition(";")[0] for one in await warned()] == ["the workers are behind"] * 2
+    text = (await place.client.get("/metrics")).text
+    assert "pymk_live_workers 1.0" in text
+    assert [float(line.split()[1]) > 0 for line in text.splitlines() if line.startswith("pymk_oldest_")] == [True] * 2
 
 
 def test_the_schema_has_the_fields_of_an_event() -> None:

@@ -24,12 +24,12 @@ from schemathesis.specs.openapi.checks import (
 from models.publishing.publish import publish
 from models.settings import Settings
 from models.store.keys import Keys
-from models.store.memory import AsyncMemoryStore, MemoryStore
 from models.system import logs
 from models.version.local_versions import Versions
 from service.api.openapi import EVERYWHERE
 from service.app import create_app
 from service.container import Stores
+from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 OPERATIONS = 15

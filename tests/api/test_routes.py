@@ -14,8 +14,8 @@ from fastapi import Request
 from structlog.testing import capture_logs
 
 from models.publishing import serving_processes
-from models.store.memory import MemoryStore
 from service.state.version_watcher import ServedVersions
+from tests.support.memory_store import MemoryStore
 
 pytestmark = pytest.mark.anyio
 

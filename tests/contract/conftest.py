@@ -9,7 +9,7 @@ import redis
 
 from models.settings import Settings
 from models.store.connect import open_async, open_sync
-from models.store.memory import AsyncMemoryStore, MemoryStore
+from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 from tests.support.stores import AwaitedStore, free_port, join_cluster, running_server
 
 

@@ -315,6 +315,43 @@ class TestStore:
         assert await store.fields_get(prefix, ["b", "none", "a"]) == [b"2", None, b"1"]
         assert await store.fields_get(prefix, []) == []
 
+    async def test_a_member_that_is_due_far_in_the_future_is_due(self, store: AwaitedStore, prefix: str) -> None:
+        """A clock that was hours ahead queued or leased it."""
+        now = 1_000_000.0
+        await store.queue_add(prefix, [b"ahead"], now + 7200)
+        await store.queue_add(prefix, [b"soon"], now + 40)
+        await store.queue_add(prefix, [b"due"], now)
+        assert await store.queue_take(prefix, now, 20, 1) == [b"due"]
+        assert await store.queue_take(prefix, now, 20, 9) == [b"ahead"]
+        assert await store.queue_take(prefix, now, 20, 9) == [], "each of them is leased"
+        assert await store.queue_take(prefix, now + 40, 20, 9) == [b"ahead", b"due", b"soon"]
+
+    async def test_the_first_of_a_queue_is_shown_with_its_time(self, store: AwaitedStore, prefix: str) -> None:
+        assert await store.queue_oldest(prefix) is None
+        await store.queue_add(prefix, [b"later"], 200.5)
+        await store.queue_add(prefix, [b"first"], 100.25)
+        assert await store.queue_oldest(prefix) == (b"first", 100.25)
+
+    async def test_streams_are_waited_for(self, store: AwaitedStore, prefix: str) -> None:
+        full, other = f"{prefix}{{1}}full", f"{prefix}{{2}}other"
+        assert await store.streams_wait({}, 5) == []
+        assert await store.streams_wait({full: STREAM_START, other: STREAM_START}, 0.05) == []
+        await store.commit([Commit(appends=[Append(full, b"one")])])
+        assert await store.streams_wait({full: STREAM_START, other: STREAM_START}, 5) == [full]
+        ((position, _),) = await store.stream_read(full, STREAM_START, 1)
+        assert await store.streams_wait({full: position, other: STREAM_START}, 0) == []
+
+    async def test_the_age_of_what_waits_goes_by_the_stores_clock(self, store: AwaitedStore, prefix: str) -> None:
+        full, empty = f"{prefix}{{1}}full", f"{prefix}{{2}}empty"
+        before = await store.clock_us()
+        await store.commit([Commit(appends=[Append(full, b"one")])])
+        await sleep(0.05)
+        age_s, none = await store.stream_ages_s([full, empty])
+        elapsed_s = (await store.clock_us() - before) / 1e6
+        assert none is None
+        assert age_s is not None
+        assert 0.04 < age_s < elapsed_s + 0.01
+
     async def test_a_stream_is_read_from_a_position_and_cut(self, store: AwaitedStore, prefix: str) -> None:
         assert await store.stream_read(prefix, STREAM_START, 9) == []
         assert await store.stream_length(prefix) == 0
@@ -394,7 +431,7 @@ class TestStore:
         await store.compact()
         with anyio.fail_after(10):
             while (info := await store.info()).compacting:  # noqa: ASYNC110  # the server does not tell
-                await anyio.sleep(0.02)
+                await sleep(0.02)
         assert info.compacted
         assert await store.get(prefix) == b"kept"
         assert await store.queue_members(prefix + "none") == []

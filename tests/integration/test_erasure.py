@@ -28,7 +28,6 @@ from models.schema.event_kinds import EventKind
 from models.settings import Settings
 from models.store.connect import open_async, open_sync
 from models.store.keys import SHARDS, Keys
-from models.store.memory import AsyncMemoryStore, MemoryStore
 from models.system.clock import now_us
 from models.version.local_versions import Versions
 from models.version.tables import Tables
@@ -39,6 +38,7 @@ from offline.night.workspace import workspace
 from offline.snapshot.snapshot import write_snapshot
 from service.app import create_app
 from service.container import Stores
+from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 
 KEYS = Keys("pymk")
 GONE = "er/ika 🦊"

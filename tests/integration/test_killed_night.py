@@ -155,6 +155,7 @@ def nothing_half_made_is_left(home: Home, versions: set[str]) -> None:
     with home.opened() as store:
         assert {one.decode() for one in store.members(KEYS.versions)} == versions
         of_versions = {key for one in versions for key in store.scan(KEYS.version(one))}
-        assert set(store.scan("pymk:")) - of_versions == {KEYS.active, KEYS.versions, KEYS.lease, KEYS.watermark}
+        lasting = {KEYS.active, KEYS.versions, KEYS.lease, KEYS.watermark, KEYS.live_processes}
+        assert set(store.scan("pymk:")) - of_versions == lasting
         kept = {key for one in versions for key in store.scan(KEYS.ranked_lists(one))}
         assert all(store.ttl_s(key) is None for key in of_versions - kept)

@@ -22,7 +22,6 @@ from models.schema.relationship import Relationship
 from models.settings import Settings
 from models.store.connect import open_async, open_sync
 from models.store.keys import SHARDS, Keys, shard_of
-from models.store.memory import AsyncMemoryStore, MemoryStore
 from models.store.protocol import STREAM_START, SyncStore
 from models.system.clock import now_us
 from models.version.local_versions import Versions
@@ -30,6 +29,7 @@ from models.version.manifest import Manifest
 from models.version.tables import Tables
 from offline.night.config import NightConfig
 from offline.night.nightly import Night
+from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 
 KEYS = Keys("pymk")
 PEOPLE = 8

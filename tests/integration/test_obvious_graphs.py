@@ -13,7 +13,6 @@ from models.errors import DatasetError
 from models.ranker.ranker import Ranker
 from models.schema.vocabulary import Vocabulary
 from models.store.keys import Keys
-from models.store.memory import MemoryStore
 from models.version.local_versions import Versions
 from offline.night.config import NightConfig
 from offline.night.nightly import Night
@@ -22,6 +21,7 @@ from service.ranking.rerank import Diversity, RerankSettings
 from service.ranking.tie_break import id_hashes
 from service.recommend.batch import BatchRecommender
 from tests.support.homes import Home
+from tests.support.memory_store import MemoryStore
 
 KEYS = Keys("pymk")
 Pairs = Iterable[tuple[str, str]]

@@ -240,6 +240,21 @@ def test_a_worker_stops_when_it_is_told(home: Path) -> None:
         wait_for(lambda: served(store, keys=Keys("pymk")))
 
 
+def test_without_a_worker_readiness_warns_once_the_log_has_waited(home: Path) -> None:
+    port = free_port()
+    publish_in(home)
+    body = json.dumps([{"kind": "connect", "user_id": "ann", "other_id": "fay"}]).encode()
+    with started(home, "serve", "--port", str(port)):
+        wait_for(lambda: get(port, "/health/ready")[0] == 200)
+        assert get(port, "/health/ready")[1]["warnings"] == []
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("POST", "/pymk/events", body, {"Content-Type": "application/json"})
+        assert connection.getresponse().status == 202
+        connection.close()
+        (warning,) = wait_for(lambda: get(port, "/health/ready")[1]["warnings"])
+        assert "no worker is live: start pymk worker; the oldest entry of the event log has waited" in warning
+
+
 HEAVY = ("torch", "torch_geometric", "faiss", "polars", "pyspark", "sklearn", "scipy.sparse", "pandas", "pyarrow")
 
 

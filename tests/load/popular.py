@@ -1,7 +1,7 @@
-"""One person with very many new ties, and what she costs everybody else.
+"""One person with very many new edges, and what she costs everybody else.
 
     python tests/load/make_version.py --home HOME --users 20000
-    python tests/load/popular.py --home HOME                    100,000 ties, then 10 events a second to her
+    python tests/load/popular.py --home HOME                    100,000 edges, then 10 events a second to her
 
 Prints the 99th percentile of others' cached lists at 200 requests a second, without her and beside 10 events a second
 to her and a list of hers each second; the slowest of her own lists; and what 500 clients at once onto one person are
@@ -77,7 +77,7 @@ async def bother(client: httpx2.AsyncClient, star: str, people: list[str], secon
     return own
 
 
-async def measure(url: str, people: list[str], ties: int, seconds: float) -> bool:
+async def measure(url: str, people: list[str], edges: int, seconds: float) -> bool:
     limits = httpx2.Limits(max_connections=1000)
     async with httpx2.AsyncClient(base_url=url, headers=HEADERS, timeout=60, limits=limits) as client:
         star, crowded = people[-1], people[-2]
@@ -85,11 +85,11 @@ async def measure(url: str, people: list[str], ties: int, seconds: float) -> boo
         alone = np.percentile(await lists(client, people, seconds), 99)
         typer.echo(f"others alone: p99 {alone:.1f} ms")
         begin = time.perf_counter()
-        for at in range(0, ties, 5_000):
+        for at in range(0, edges, 5_000):
             fans = [f"fan-{number}" if number % 2 else people[number % len(people)] for number in range(at, at + 5_000)]
             batch = [{"kind": "connect", "user_id": fan, "other_id": star} for fan in fans if fan != star]
             assert await post(client, batch) == 202
-        typer.echo(f"{ties:,} ties written in {time.perf_counter() - begin:.0f} s")
+        typer.echo(f"{edges:,} edges written in {time.perf_counter() - begin:.0f} s")
         begin = time.perf_counter()
         assert (await client.get("/pymk/recommendations", params={"user_id": star})).status_code == 200
         typer.echo(f"her first list, from the whole record: {(time.perf_counter() - begin) * 1000:.0f} ms")
@@ -109,7 +109,7 @@ async def measure(url: str, people: list[str], ties: int, seconds: float) -> boo
 
 def main(
     home: Annotated[Path, typer.Option(help="A home with a published version.")],
-    ties: Annotated[int, typer.Option(help="Connections that she gets first.")] = 100_000,
+    edges: Annotated[int, typer.Option(help="Connections that she gets first.")] = 100_000,
     seconds: Annotated[float, typer.Option(help="Length of each measurement.")] = 20.0,
     worker: Annotated[bool, typer.Option(help="With a worker beside.")] = True,
 ) -> None:
@@ -120,7 +120,7 @@ def main(
         if worker:
             command = [sys.executable, "-m", "models.cli", "worker"]
             closing_all.enter_context(running(command, home, home / "load" / "worker.log"))
-        held = asyncio.run(measure(f"http://127.0.0.1:{one.port}", people_of(home), ties, seconds))
+        held = asyncio.run(measure(f"http://127.0.0.1:{one.port}", people_of(home), edges, seconds))
     sys.exit(0 if held else 1)
 
 

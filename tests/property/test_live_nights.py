@@ -22,10 +22,10 @@ from models.live_state.timestamps import draw_cut
 from models.live_state.user_record import LiveRecord
 from models.schema.relationship import Relationship
 from models.store.keys import SHARDS, Keys
-from models.store.memory import AsyncMemoryStore, MemoryStore
 from models.store.transaction import Commit, Outcome
 from offline.snapshot.live_events import read_live_events
 from offline.snapshot.snapshot import Snapshot, write_snapshot
+from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 
 KEYS = Keys("t")
 PEOPLE = ("ann", "bea", "cid")

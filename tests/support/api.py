@@ -22,13 +22,13 @@ from models.schema.columns import FLAG_COLUMNS
 from models.schema.vocabulary import UserId
 from models.settings import Settings
 from models.store.keys import Keys
-from models.store.memory import MemoryStore
 from models.system import logs
 from models.system.clock import now_us
 from models.version.candidate_block import Block
 from models.version.local_versions import Versions
 from service.app import create_app
 from service.container import Container, Stores
+from tests.support.memory_store import MemoryStore
 from tests.support.stores import DisconnectableStore
 from tests.support.versions import MakeVersion
 

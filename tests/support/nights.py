@@ -16,7 +16,6 @@ from models.publishing.pointer import read_pointer
 from models.schema.candidate_sources import Source
 from models.schema.pair_features import PAIR_FEATURES
 from models.store.keys import Keys
-from models.store.memory import MemoryStore
 from models.system import files
 from models.version.local_versions import Versions
 from models.version.manifest import Manifest
@@ -31,6 +30,7 @@ from offline.night.model_bundle import ModelBundle, Training
 from offline.night.nightly import Night
 from offline.snapshot.live_events import LiveEvents
 from offline.snapshot.snapshot import Snapshot, write_snapshot
+from tests.support.memory_store import MemoryStore
 
 KEYS = Keys("pymk")
 CONFIG = NightConfig(index=IndexConfig(threads=1))

@@ -13,10 +13,10 @@ import redis
 from models.errors import StoreUnavailableError
 from models.store import error_mapping
 from models.store.embedded.binary import server_binary
-from models.store.memory import AsyncMemoryStore, MemoryStore
 from models.store.protocol import AsyncStore, SyncStore
 from models.store.transaction import Outcome
 from tests.support.clock import wait_for
+from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 
 
 class AwaitedStore:

@@ -27,13 +27,13 @@ from models.schema.vocabulary import UserId
 from models.settings import Settings
 from models.store.connect import open_async
 from models.store.keys import Keys
-from models.store.memory import AsyncMemoryStore, MemoryStore
 from models.store.protocol import AsyncStore, SyncStore
 from models.version.candidate_block import Block, quantise
 from models.version.local_versions import Versions
 from models.version.new_user_record import OUTSIDE, Newcomer, ProfileCodes
 from models.version.tables import Tables
 from service.worker.worker import Worker
+from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 
 KEYS = Keys("pymk")
 CLIQUES = {name: [f"{name}{number}" for number in range(10)] for name in "abcd"}

@@ -8,8 +8,8 @@ import pytest
 from models.settings import Settings
 from models.store.connect import open_sync
 from models.store.keys import Keys
-from models.store.memory import MemoryStore
 from models.store.protocol import SyncStore
+from tests.support.memory_store import MemoryStore
 from tests.support.versions import MakeVersion, PublishingHarness
 
 

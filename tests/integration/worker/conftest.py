@@ -10,10 +10,10 @@ from models.candidate_refresh.generator import VersionGenerator, open_generator
 from models.publishing.publish import publish
 from models.settings import Settings
 from models.store.connect import open_sync
-from models.store.memory import MemoryStore
 from models.version.local_versions import Versions
 from offline.night.config import NightConfig
 from offline.night.nightly import Night
+from tests.support.memory_store import MemoryStore
 from tests.support.worker import KEYS, WorkerHarness, make_worker, write_cliques
 
 

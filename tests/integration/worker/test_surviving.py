@@ -1,7 +1,6 @@
 """Several workers at once, and workers that die anywhere: nothing is lost."""
 
 import threading
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,11 @@ from models.event_log.archive import Archive
 from models.publishing.pointer import ActivePointer
 from models.schema.event_kinds import EventKind
 from models.store.keys import SHARDS
-from models.store.memory import MemoryStore
 from models.version.candidate_block import Block
 from models.version.local_versions import Versions
 from models.version.tables import Tables
 from tests.support.clock import wait_for
+from tests.support.memory_store import MemoryStore
 from tests.support.stores import KillableStore, Killed
 from tests.support.worker import CLIQUES, KEYS, MutualFriendsGenerator, WorkerHarness, make_worker, run_until_idle
 
@@ -78,7 +77,7 @@ def test_a_worker_killed_anywhere_is_followed_by_one_that_loses_nothing(
         except Killed:
             died = True
         second = make_worker(home, harness.store, MutualFriendsGenerator(tables), "second")
-        second.log._leases.clock = lambda: time.time() + 60
+        store.delete([KEYS.process("first")])  # as if its report had expired
         run_until_idle(second, 120)  # when what a dead one had taken is free again
         row = tables.vocabulary.row("a0")
         block = harness.store.get(KEYS.block(versions.ids()[0], row if row is not None else -1))

@@ -10,10 +10,10 @@ from models.candidate_refresh.refresher import LoadedVersion, Refresher
 from models.candidate_refresh.replay import replay, replaying
 from models.publishing.publish import activate, publish, rollback
 from models.schema.event_kinds import EventKind
-from models.store.memory import MemoryStore
 from models.version.local_versions import Versions
 from models.version.manifest import Manifest
 from models.version.tables import Tables
+from tests.support.memory_store import MemoryStore
 from tests.support.worker import CLIQUES, KEYS, PEOPLE, MutualFriendsGenerator, WorkerHarness
 
 CONNECT = EventKind.CONNECT

@@ -13,9 +13,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from models.settings import Settings
-from models.store.memory import MemoryStore
 from service.server.serve import configuration
 from tests.support.api import application
+from tests.support.memory_store import MemoryStore
 from tests.support.versions import MakeVersion
 
 TIMEOUT_S = 10.0

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import typer.main
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 
 from models.cli.app import build
 from models.errors import GateRefusedError, PymkError, UsageError
@@ -14,6 +16,7 @@ from models.settings import Settings
 from offline.night.config import NightConfig
 from service.app import create_app
 from service.ranking.filters import Rule
+from service.worker.metrics import WorkerMetrics
 from tests.support.docs.documents import (
     API,
     CONTRIBUTING,
@@ -31,6 +34,8 @@ from tests.support.docs.documents import (
     spans,
 )
 from tests.support.docs.reference import metrics_described
+from tests.support.memory_store import MemoryStore
+from tests.support.worker import MutualFriendsGenerator, make_worker
 
 OTHER_VARIABLES = {"PYMK_CONFIG", "PYMK_LOADTEST_KEY"}
 """read from the environment, and no field of Settings"""
@@ -188,8 +193,16 @@ def test_every_route_is_documented() -> None:
 @every_document
 def test_every_metric_exists(document: Path) -> None:
     named = {span for span in spans(document) if re.fullmatch(r"pymk_[a-z_]+", span)}
-    counted = {name for name, *_ in metrics_described()}
+    counted = {name for name, *_ in metrics_described()} | _of_a_worker()
     assert named == counted if document == OPERATIONS else named <= counted
+
+
+def _of_a_worker() -> set[str]:
+    """The metrics that a worker answers, without those of every process."""
+    text = generate_latest(WorkerMetrics(make_worker(ROOT, MemoryStore(), MutualFriendsGenerator)).registry)  # type: ignore[arg-type]
+    families = text_string_to_metric_families(text.decode())
+    names = {f"{family.name}_total" if family.type == "counter" else family.name for family in families}
+    return {name for name in names if name.startswith("pymk_")}
 
 
 def test_the_hard_rules_are_named() -> None:

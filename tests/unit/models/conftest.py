@@ -3,8 +3,8 @@
 import pytest
 
 from models.store.keys import Keys
-from models.store.memory import AsyncMemoryStore, MemoryStore
 from tests.support.clock import Clock
+from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 
 
 @pytest.fixture(scope="session")

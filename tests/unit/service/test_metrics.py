@@ -109,6 +109,12 @@ def test_the_text_is_that_of_prometheus_clients_own_counters() -> None:
     Counter("pymk_connections_closed", "Connections that the server ended, by reason.", ["reason"], registry=registry)
     switches = Counter("pymk_version_switches", "Switches to another version.", registry=registry)
     Counter("pymk_log_lines_dropped", "Log lines dropped: nobody reads them.", registry=registry)
+    Gauge("pymk_live_workers", "Live workers.", registry=registry)
+    for name, text in (
+        ("pymk_oldest_entry_seconds", "Age of the oldest entry of the event log that is not processed."),
+        ("pymk_oldest_refresh_seconds", "For how long the refresh that is due first has been due."),
+    ):
+        Gauge(name, text, registry=registry)
     build = Gauge("pymk_build_info", "1, for this release.", ["version", "python"], registry=registry)
     build.labels(metadata.version("pymk"), platform.python_version()).set(1)
     for status, duration in (("200", 0.002), ("503", 7.0)):
@@ -140,6 +146,7 @@ from service.metrics import Metrics
 async def main():
     metrics = Metrics()
     metrics.in_work(5)
+    metrics.waiting(2, 3.5, 0.0)
     metrics.answered("/x", 200, 0.002)
     metrics.listed("ranked", {"store": 0.0002}, {}, {})
     metrics.degraded.labels("store").inc()
@@ -159,6 +166,7 @@ def test_processes_are_added_up_and_the_ended_keep_their_counters(
     async def read() -> Samples:
         metrics = Metrics()
         count(metrics)
+        metrics.waiting(2, 1.5, 0.0)
         return samples(metrics)
 
     def added(found: Samples) -> list[float]:
@@ -168,6 +176,7 @@ def test_processes_are_added_up_and_the_ended_keep_their_counters(
             found["pymk_stage_seconds_sum", "store"],
             found["pymk_degraded_total", "store"],
             found["pymk_in_flight", ""],
+            found["pymk_live_workers", ""],
         ]
 
     other = subprocess.Popen(
@@ -180,15 +189,15 @@ def test_processes_are_added_up_and_the_ended_keep_their_counters(
     wait_for(lambda: Path(f"/proc/{other.pid}/stat").read_text().split()[2] == "Z")
     for file in tmp_path.glob(f"{os.getpid()}-*"):  # what this process wrote, as another of its own
         file.unlink()
-    assert alive == [2, 2, pytest.approx(0.5004), 2, 6]
-    assert added(asyncio.run(read())) == [2, 2, pytest.approx(0.5004), 2, 1], "a gauge ends with its process"
+    assert alive == [2, 2, pytest.approx(0.5004), 2, 6, 2]
+    assert added(asyncio.run(read())) == [2, 2, pytest.approx(0.5004), 2, 1, 2], "a gauge ends with its process"
     other.communicate()
     (left,) = tmp_path.glob(f"{other.pid}-*.json")
     for file in (left, left.with_suffix(".lock")):  # the kernel gives the number of a process away again
         file.rename(tmp_path / file.name.replace(str(other.pid), str(os.getppid())))
     for file in tmp_path.glob(f"{os.getpid()}-*"):
         file.unlink()
-    assert added(asyncio.run(read())) == [2, 2, pytest.approx(0.5004), 2, 1]
+    assert added(asyncio.run(read())) == [2, 2, pytest.approx(0.5004), 2, 1, 2]
 
 
 def test_scrapers_who_ask_at_once_share_a_text_made_outside_the_loop() -> None:

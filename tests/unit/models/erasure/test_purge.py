@@ -28,11 +28,11 @@ from models.live_state.visibility import HiddenSet, follow_blocking
 from models.publishing.publish import publish
 from models.schema.event_kinds import EventKind
 from models.store.keys import SHARDS, Keys
-from models.store.memory import AsyncMemoryStore, MemoryStore
 from models.store.transaction import Outcome
 from models.system import files
 from models.system.clock import SETTLE_US
 from models.version.local_versions import Versions
+from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 
 pytestmark = pytest.mark.anyio
 WRITES = {"commit", "compare_and_set", "delete", "stream_delete", "members_remove", "timestamps_remove", "queue_done"}

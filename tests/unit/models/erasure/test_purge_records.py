@@ -16,7 +16,7 @@ from models.live_state.retention import (
 )
 from models.schema.event_kinds import EventKind
 from models.store.keys import Keys
-from models.store.memory import AsyncMemoryStore, MemoryStore
+from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 
 pytestmark = pytest.mark.anyio
 

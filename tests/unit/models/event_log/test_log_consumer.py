@@ -17,8 +17,8 @@ from models.live_state.visibility import HiddenSet, follow_blocking
 from models.schema.columns import Flag
 from models.schema.event_kinds import EventKind
 from models.store.keys import SHARDS, Keys, shard_of
-from models.store.memory import AsyncMemoryStore, MemoryStore
 from models.store.transaction import Outcome
+from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 
 pytestmark = pytest.mark.anyio
 

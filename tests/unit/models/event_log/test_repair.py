@@ -15,7 +15,7 @@ from models.live_state.profile_changes import LiveProfile
 from models.live_state.user_record import LiveRecord
 from models.schema.event_kinds import EventKind
 from models.store.keys import SHARDS, Keys
-from models.store.memory import AsyncMemoryStore, MemoryStore
+from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 
 pytestmark = pytest.mark.anyio
 K = EventKind

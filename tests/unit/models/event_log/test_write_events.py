@@ -17,10 +17,10 @@ from models.live_state.user_record import LiveRecord
 from models.schema.event_kinds import EventKind
 from models.schema.relationship import Relationship
 from models.store.keys import SHARDS, Keys, shard_of
-from models.store.memory import AsyncMemoryStore, MemoryStore
 from models.store.protocol import STREAM_START
 from models.store.transaction import Commit, Outcome
 from models.system.clock import OLDEST_S
+from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 
 pytestmark = pytest.mark.anyio
 K = EventKind

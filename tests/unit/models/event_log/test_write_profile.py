@@ -26,9 +26,9 @@ from models.schema.columns import Flag
 from models.schema.event_kinds import EventKind
 from models.schema.vocabulary import UserId
 from models.store.keys import Keys, shard_of
-from models.store.memory import AsyncMemoryStore, MemoryStore
 from models.store.protocol import STREAM_START
 from models.store.transaction import Append, Commit
+from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 
 pytestmark = pytest.mark.anyio
 ALL = int(Flag.DISCOVERABLE | Flag.ACTIVE | Flag.CONNECTIONS_VISIBLE)

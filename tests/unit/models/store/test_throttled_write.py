@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import pytest
 
 from models.publishing.publish_lock import LEASE_S
-from models.store.memory import MemoryStore
 from models.store.redis_commands import BATCH_BYTES
 from models.store.throttled_write import (
     LONGEST_PAUSE_S,
@@ -15,6 +14,7 @@ from models.store.throttled_write import (
     SHORT_BYTES,
     throttled_write,
 )
+from tests.support.memory_store import MemoryStore
 
 VALUE = bytes(10_000)
 SECONDS_A_BYTE = 5e-9

@@ -10,7 +10,7 @@ from models.networks.fusion.q_network import QNetwork
 from offline.fusion.config import DqnFusion, LinUcbFusion
 from offline.fusion.dqn import DqnPolicy
 from offline.fusion.linucb import LinUcbPolicy
-from tests.support.simulated_stream import (
+from tests.support.offline.simulated_stream import (
     Played,
     Stream,
     Taste,

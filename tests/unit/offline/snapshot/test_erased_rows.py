@@ -14,10 +14,10 @@ from models.event_log.write_events import write_events
 from models.event_log.write_profile import write_erasure, write_profile
 from models.schema.event_kinds import EventKind
 from models.store.keys import SHARDS, Keys
-from models.store.memory import AsyncMemoryStore, MemoryStore
 from offline.dataset.reader import read_dataset
 from offline.snapshot.live_events import LiveEvents, read_live_events
 from offline.snapshot.merge_live_events import Merged, with_live
+from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 
 KEYS = Keys("t")
 DAY_US = 86_400 * 10**6

@@ -20,9 +20,9 @@ from models.schema.columns import Flag
 from models.schema.event_kinds import EventKind
 from models.schema.relationship import Relationship
 from models.store.keys import SHARDS, Keys, shard_of
-from models.store.memory import AsyncMemoryStore, MemoryStore
 from offline.snapshot.live_events import LiveEvents, read_live_events
 from offline.snapshot.snapshot import Snapshot, write_snapshot
+from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 
 KEYS = Keys("t")
 STARTED = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)

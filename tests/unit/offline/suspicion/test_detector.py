@@ -21,7 +21,7 @@ from offline.suspicion.detector import (
 )
 from offline.synth.directory import FAKES, write
 from offline.synth.network import generate
-from tests.support.suspicion_study import plain_evidence, profile_misfit, separation
+from tests.support.offline.suspicion_study import plain_evidence, profile_misfit, separation
 
 LOG = structlog.get_logger()
 TEAMS, TEAM, FRIENDS = 10, 30, 8

@@ -11,7 +11,7 @@ from models.graph import Graph
 from models.schema.vocabulary import Vocabulary
 from offline.synth.network import Network, generate
 from tests.support import synth_statistics as statistics
-from tests.support.synth_statistics import (
+from tests.support.offline.synth_statistics import (
     JOHNS_HOPKINS,
     JOHNS_HOPKINS_DORM,
     JOHNS_HOPKINS_YEAR,

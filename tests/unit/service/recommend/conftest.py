@@ -8,13 +8,13 @@ import pytest
 from models.publishing.publish import publish
 from models.schema.event_kinds import FORBIDDEN_DAYS
 from models.store.keys import Keys
-from models.store.memory import MemoryStore
 from models.version.local_versions import Versions
 from service.ranking.rerank import Diversity, RerankSettings
 from service.recommend.viewer_loader import ViewerLoader
 from service.state.live_state import LiveState
 from service.state.served_version import ServedVersion, VersionOpener
 from tests.support.api import FirstFeature
+from tests.support.memory_store import MemoryStore
 
 KEYS = Keys("pymk")
 

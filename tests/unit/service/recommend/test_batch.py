@@ -18,7 +18,6 @@ from models.publishing.publish import publish
 from models.schema.columns import Flag
 from models.schema.event_kinds import EventKind
 from models.store.keys import Keys
-from models.store.memory import MemoryStore
 from models.system.clock import now_us
 from models.version.candidate_block import Block
 from models.version.local_versions import Versions
@@ -31,6 +30,7 @@ from service.recommend.batch import BatchRecommender, read_user_ids
 from service.recommend.query import Query
 from service.state.served_version import VersionOpener
 from tests.support.api import FirstFeature
+from tests.support.memory_store import MemoryStore
 
 KEYS = Keys("pymk")
 RULES = RerankSettings(Diversity("company", 5))

@@ -8,7 +8,6 @@ import pytest
 
 from models.errors import CorruptRecordError
 from models.store.keys import Keys
-from models.store.memory import MemoryStore
 from models.version.candidate_block import Block
 from service.ranking.pipeline import CACHED
 from service.ranking.ranked_list import Candidates
@@ -18,6 +17,7 @@ from service.recommend import responses
 from service.recommend.query import Query
 from service.recommend.responses import Answer
 from service.state.served_version import ServedVersion
+from tests.support.memory_store import MemoryStore
 
 KEYS = Keys("pymk")
 CID = Viewer("cid", 2)

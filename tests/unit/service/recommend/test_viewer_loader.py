@@ -9,13 +9,13 @@ from models.live_state.profile_changes import LiveProfile
 from models.live_state.user_record import LiveRecord
 from models.schema.event_kinds import EventKind
 from models.store.keys import Keys
-from models.store.memory import MemoryStore
 from models.system.clock import now_us
 from models.version.candidate_block import Block
 from models.version.new_user_record import Newcomer, ProfileCodes
 from service.recommend.responses import read_block
 from service.recommend.viewer_loader import ViewerLoader
 from service.state.served_version import ServedVersion
+from tests.support.memory_store import MemoryStore
 
 KEYS = Keys("pymk")
 CID = 2

@@ -11,12 +11,12 @@ from models.event_log.event import Event
 from models.event_log.write_events import write_events
 from models.schema.event_kinds import EventKind
 from models.store.keys import Keys, shard_of
-from models.store.memory import AsyncMemoryStore, MemoryStore
 from models.store.protocol import STREAM_START
 from service.worker import event_log
 from service.worker.event_log import LogWorker
 from service.worker.housekeeping import Housekeeper
 from service.worker.shard_leases import ShardLeases
+from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 
 pytestmark = pytest.mark.anyio
 KEYS = Keys("pymk")

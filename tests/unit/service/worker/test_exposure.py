@@ -11,8 +11,8 @@ from models.live_state.exposure import Exposed
 from models.schema.event_kinds import EventKind
 from models.schema.vocabulary import Vocabulary
 from models.store.keys import Keys, shard_of
-from models.store.memory import MemoryStore
 from service.worker.exposure import HOUR_US, ExposureWorker
+from tests.support.memory_store import MemoryStore
 
 KEYS = Keys("pymk")
 NOW = 1_790_000_000_000_000

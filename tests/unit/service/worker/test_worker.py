@@ -1,7 +1,7 @@
 """The worker: makes blocks for those who wait, loses nobody, follows the version."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,12 @@ from models.errors import ArtefactError, StoreUnavailableError
 from models.live_state.neighbourhood import Neighbourhood
 from models.publishing.publish import publish
 from models.store.keys import Keys
-from models.store.memory import MemoryStore
 from models.version.candidate_block import Block, quantise
 from models.version.local_versions import Versions
 from models.version.new_user_record import Newcomer, ProfileCodes
 from service.worker.candidate_refresh import LEASE_S, TRIES, TRY_AGAIN_S
 from service.worker.worker import Worker
+from tests.support.memory_store import MemoryStore
 
 KEYS = Keys("pymk")
 
@@ -206,11 +206,11 @@ def test_a_store_that_comes_back_is_worked_with_again(place: WorkerBench, monkey
     class Flaky(MemoryStore):
         failures = 2
 
-        def get(self, key: str) -> bytes | None:
-            if key == KEYS.active and self.failures:
+        def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+            if KEYS.active in keys and self.failures:
                 self.failures -= 1
                 raise StoreUnavailableError("The store does not answer.")
-            return super().get(key)
+            return super().get_many(keys)
 
     class Last(Everybody):
         def block(self, row: int) -> Block:

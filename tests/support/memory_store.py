@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from models.errors import StoreRefusedError
-from models.store.protocol import StoreInfo
+from models.store.protocol import HORIZON_S, STREAM_START, StoreInfo
 from models.store.transaction import ONCE_FIELD_BYTES, RECENT_BYTES, Commit, Once, Outcome
 
 Stream = list[tuple[tuple[int, int], bytes]]
@@ -33,6 +33,7 @@ class MemoryStore:
         self._clock = clock
         self._stored: dict[str, StoredValue] = {}
         self._appended = 0
+        self._appended_s: dict[tuple[int, int], float] = {}
         self._keys_read = 0
 
     def _stored_value(self, key: str) -> StoredValue | None:
@@ -129,6 +130,7 @@ class MemoryStore:
     def queue_take(self, key: str, now_s: float, lease_s: float, limit: int) -> list[bytes]:
         queue = self._of_type(key, "queue", dict[bytes, float]())
         due = sorted((due_s, member) for member, due_s in queue.items() if due_s <= now_s)
+        due += sorted((due_s, member) for member, due_s in queue.items() if due_s > now_s + max(HORIZON_S, 2 * lease_s))
         taken = [member for _, member in due[:limit]]
         self._write(key, "queue", queue | dict.fromkeys(taken, now_s + lease_s))
         return taken
@@ -141,6 +143,10 @@ class MemoryStore:
 
     def queue_length(self, key: str) -> int:
         return len(self._of_type(key, "queue", dict[bytes, float]()))
+
+    def queue_oldest(self, key: str) -> tuple[bytes, float] | None:
+        queue = self._of_type(key, "queue", dict[bytes, float]())
+        return min(queue.items(), key=lambda entry: (entry[1], entry[0]), default=None)
 
     def queue_members(self, key: str) -> list[bytes]:
         queue = self._of_type(key, "queue", dict[bytes, float]())
@@ -228,6 +234,7 @@ class MemoryStore:
 
     def _append(self, key: str, entry: bytes) -> None:
         self._appended += 1
+        self._appended_s[self._appended, 0] = time.monotonic()
         self._write(key, "stream", [*self._of_type(key, "stream", Stream()), ((self._appended, 0), entry)])
 
     def numbers_take(self, key: str, count: int, at_least: int) -> int:
@@ -253,6 +260,18 @@ class MemoryStore:
     def stream_read(self, key: str, after: str, limit: int) -> list[tuple[str, bytes]]:
         later = [(at, entry) for at, entry in self._of_type(key, "stream", Stream()) if at > _position(after)]
         return [(f"{at[0]}-{at[1]}", entry) for at, entry in later[: max(0, limit)]]
+
+    def streams_wait(self, after: Mapping[str, str], wait_s: float) -> list[str]:
+        deadline = time.monotonic() + wait_s
+        while not (found := [key for key, position in after.items() if self.stream_read(key, position, 1)]):
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(0.01)
+        return found
+
+    def stream_ages_s(self, keys: Sequence[str]) -> list[float | None]:
+        oldest = [self.stream_read(key, STREAM_START, 1) for key in keys]
+        return [time.monotonic() - self._appended_s[_position(read[0][0])] if read else None for read in oldest]
 
     def stream_trim(self, key: str, upto: str) -> int:
         entries = self._of_type(key, "stream", Stream())
@@ -292,13 +311,16 @@ class MemoryStore:
         self._write(key, "timestamps", left)
         return len(stored) - len(left)
 
+    def clock_us(self) -> int:
+        return time.time_ns() // 1000
+
     def ping(self) -> None:
         return None
 
     def info(self) -> StoreInfo:
         alive = [stored for key in list(self._stored) if (stored := self._stored_value(key)) is not None]
         size = sum(len(stored.value) for stored in alive)
-        return StoreInfo(size, None, "noeviction", append_only=False, keys_read=self._keys_read)
+        return StoreInfo(size, None, "noeviction", append_only=False, keys_read=self._keys_read, keys=len(alive))
 
     def compact(self) -> None:
         return None
@@ -346,6 +368,9 @@ class AsyncMemoryStore:
     async def fields_set(self, key: str, fields: Mapping[str, bytes]) -> None:
         self._store.fields_set(key, fields)
 
+    async def fields_delete(self, key: str, names: Sequence[str]) -> int:
+        return self._store.fields_delete(key, names)
+
     async def fields(self, key: str) -> dict[str, bytes]:
         return self._store.fields(key)
 
@@ -367,6 +392,15 @@ class AsyncMemoryStore:
 
     async def stream_read(self, key: str, after: str, limit: int) -> list[tuple[str, bytes]]:
         return self._store.stream_read(key, after, limit)
+
+    async def stream_ages_s(self, keys: Sequence[str]) -> list[float | None]:
+        return self._store.stream_ages_s(keys)
+
+    async def queue_oldest(self, key: str) -> tuple[bytes, float] | None:
+        return self._store.queue_oldest(key)
+
+    async def clock_us(self) -> int:
+        return self._store.clock_us()
 
     async def ping(self) -> None:
         self._store.ping()
