@@ -14,6 +14,7 @@ from models.store.protocol import AsyncStore, SyncStore
 from models.version.local_versions import Versions
 from service.metrics import Metrics
 from service.ranking.rerank import RerankSettings
+from service.recommend.answering import Answering
 from service.recommend.cache_writer import CacheWriter
 from service.recommend.online import OnlineRecommender
 from service.recommend.viewer_loader import ViewerLoader
@@ -50,6 +51,7 @@ class Container:
     versions: ServedVersions
     live_sync: LiveSync
     loader: ViewerLoader
+    answering: Answering
     recommender: OnlineRecommender
     cache_writer: CacheWriter
 
@@ -89,9 +91,8 @@ async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
         closing.push_async_callback(live_sync.aclose)
         access = Access(settings.keys, _rate_limiter(settings, stores.requests, keys, metrics))
         loader = ViewerLoader(state, keys, lambda reason, _: metrics.degraded.labels(reason).inc())
-        recommender = OnlineRecommender(
-            stores.requests, keys, live_sync, loader, cache_writer, settings.redis_timeout_ms / 1000
-        )
+        answering = Answering(keys, loader, cache_writer)
+        recommender = OnlineRecommender(stores.requests, keys, live_sync, answering, settings.redis_timeout_ms / 1000)
         # start
         await versions.start()
         await live_sync.start()
@@ -99,7 +100,18 @@ async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
             state.catch_up(versions.active)
         cache_writer.start()
         yield Container(
-            settings, stores, keys, disk, access, metrics, versions, live_sync, loader, recommender, cache_writer
+            settings,
+            stores,
+            keys,
+            disk,
+            access,
+            metrics,
+            versions,
+            live_sync,
+            loader,
+            answering,
+            recommender,
+            cache_writer,
         )
 
 

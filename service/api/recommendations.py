@@ -1,6 +1,6 @@
 """GET /pymk/recommendations as a plain ASGI application, since it is the hot route."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cache
 from http import HTTPStatus
 from time import perf_counter
@@ -14,12 +14,14 @@ from service.api.recommendation_params import PATH, parse
 from service.metrics import Metrics
 from service.ranking.trace import Trace
 from service.recommend.online import OnlineRecommender
-from service.recommend.responses import UNAVAILABLE
+from service.recommend.responses import UNAVAILABLE, Answer
 from service.state.version_watcher import ServedVersions
 from service.web.auth import READ, Access
 from service.web.middleware import answer_problem
 from service.web.problems import ProblemError, of_error, unavailable
 from service.web.record import RECORD, Record
+
+ALLOW = "GET, HEAD, OPTIONS, POST"
 
 
 @cache
@@ -28,7 +30,23 @@ def _timing(stages: tuple[str, ...]) -> bytes:
     return ", ".join([f"{stage};dur=%.3f" for stage in stages]).encode()
 
 
+def server_timing(stages: Mapping[str, float]) -> bytes:
+    """The Server-Timing header of the seconds of stages."""
+    return _timing(tuple(stages)) % tuple([seconds * 1000 for seconds in stages.values()])
+
+
 _FIXED_HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"private, no-store"))
+
+
+def document(user_id: str, request_id: str, answer: Answer) -> bytes:
+    """The JSON of a list."""
+    return b'{"user_id":%b,"request_id":"%b","version":"%b","served":"%b","recommendations":[%b]}' % (
+        orjson.dumps(user_id),
+        request_id.encode(),
+        answer.version.encode(),
+        answer.served.encode(),
+        answer.entries,
+    )
 
 
 class Recommendations:
@@ -60,7 +78,7 @@ class Recommendations:
             return
         record.status = 200
         stages["total"] = perf_counter() - record.started
-        timing = _timing(tuple(stages)) % tuple([seconds * 1000 for seconds in stages.values()])
+        timing = server_timing(stages)
         headers = [
             *_FIXED_HEADERS,
             (b"content-length", b"%d" % len(body)),
@@ -76,7 +94,7 @@ class Recommendations:
         headers = record.headers
         if scope["method"] != "GET":
             raise ProblemError(
-                HTTPStatus.METHOD_NOT_ALLOWED, "only GET is answered here", headers={"Allow": "GET, HEAD, OPTIONS"}
+                HTTPStatus.METHOD_NOT_ALLOWED, "GET and POST are answered here", headers={"Allow": ALLOW}
             )
         await self._access.admit(record, READ)
         query = parse(scope["query_string"], self._contexts, CONTEXTS[0])
@@ -91,14 +109,7 @@ class Recommendations:
         record.facts["version"] = answer.version
         stages = trace.stages()
         self._metrics.listed(answer.served, stages, trace.drops, trace.moved)
-        body = b'{"user_id":%b,"request_id":"%b","version":"%b","served":"%b","recommendations":[%b]}' % (
-            orjson.dumps(query.user_id),
-            record.request_id.encode(),
-            answer.version.encode(),
-            answer.served.encode(),
-            answer.entries,
-        )
-        return body, stages
+        return document(query.user_id, record.request_id, answer), stages
 
     def _problem(self, error: PymkError) -> ProblemError:
         problem = of_error(error)

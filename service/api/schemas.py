@@ -51,3 +51,21 @@ class RecommendationsAnswer(BaseModel):
     version: str
     served: Literal["ranked", "cache", "stale", "cold_start", "empty"]
     recommendations: list[Recommendation]
+
+
+class BatchEntry(BaseModel):
+    """The list of one of several viewers, or why there is none."""
+
+    user_id: str
+    request_id: str
+    version: str
+    served: Literal["ranked", "cache", "stale", "cold_start", "empty", "unavailable"]
+    recommendations: list[Recommendation]
+    detail: str | None = None
+    """why there is no list; only where `served` is `unavailable`"""
+
+
+class BatchAnswer(BaseModel):
+    """The lists of several viewers, in the order in which they were named."""
+
+    lists: list[BatchEntry]

@@ -1,30 +1,25 @@
-"""One list for one viewer over HTTP: from the cache if it is there, else ranked from the candidate block."""
+"""Lists for one viewer or for many over HTTP: reads in the store what service.recommend.answering asks for."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Iterable, Sequence
+from itertools import chain, islice
 from time import perf_counter
 from typing import TypeVar
 
-from models.errors import CorruptRecordError, StoreUnavailableError
-from models.schema.vocabulary import Row, UserId
+from models.errors import StoreError, StoreUnavailableError
 from models.store.deadline import Deadline
 from models.store.keys import Keys
 from models.store.protocol import AsyncStore
-from models.system.clock import MICROSECONDS, now_us
-from service.ranking.cached_list import CachedList
-from service.ranking.pipeline import CACHED
 from service.ranking.trace import Trace
-from service.recommend import responses
-from service.recommend.cache_writer import CacheWriter
+from service.recommend.answering import Answering, Steps
 from service.recommend.query import Query
 from service.recommend.responses import Answer
-from service.recommend.viewer_loader import Loaded, ViewerLoader
 from service.state.live_sync import LiveSync
 from service.state.served_version import ServedVersion
-from service.web.problems import unavailable
+from service.web.problems import ProblemError
 
-SETTLING_US = 5 * MICROSECONDS
-"""how long lists are not cached after the viewer's friends or profile changed: the worker is generating new candidates,
-and if it dies it does not delete a list of the old ones"""
+WAIT = "wait"
+"""the stage in which a list waits for others of the same request"""
 
 _Read = TypeVar("_Read")
 
@@ -37,120 +32,103 @@ class OnlineRecommender:
     """
 
     def __init__(
-        self,
-        store: AsyncStore,
-        keys: Keys,
-        live_sync: LiveSync,
-        loader: ViewerLoader,
-        cache_writer: CacheWriter,
-        deadline_s: float,
-        clock: Callable[[], int] = now_us,
+        self, store: AsyncStore, keys: Keys, live_sync: LiveSync, answering: Answering, deadline_s: float
     ) -> None:
         """`deadline_s` is how long the store may take for all trips but the first."""
         self._store = store
-        self._keys = keys
+        self._epoch = keys.hidden_epoch
         self._live_sync = live_sync
-        self._loader = loader
-        self._cache_writer = cache_writer
+        self._answering = answering
         self._deadline_s = deadline_s
-        self._clock = clock
 
     async def answer(
         self, query: Query, version: ServedVersion, previous: ServedVersion | None, trace: Trace, *, fresh: bool
     ) -> Answer:
-        """The list for a query, of `version` or, if that has no block of the viewer, of `previous`.
+        """The list for a query; arguments and errors as in Answering.steps.
 
-        `fresh` neither reads nor writes the cache: a store that syncs each write spends more on a write than is saved.
-        Raises StoreUnavailableError if the store does not answer in time, ProblemError 503 if the viewer's live record
-        does not read back.
+        Raises StoreUnavailableError if the store does not answer in time.
         """
-        keys, user_id, deadline = self._keys, query.user_id, Deadline(self._deadline_s)
-        # first trip: live record, epoch of the hidden set, and the cached list or the block
-        row = version.ranking.user_flags.row(user_id)
-        reads_cache = not (fresh or query.limit + len(query.excluded) > CACHED)
-        first = keys.viewer_records(version.version, user_id, row, query.context if reads_cache else None)
-        live, *found, epoch = await self._store.get_many([*first, keys.hidden_epoch])
+        steps, deadline = (
+            self._answering.steps(query, version, previous, trace, fresh=fresh),
+            Deadline(self._deadline_s),
+        )
+        *records, epoch = await self._store.get_many([*next(steps), self._epoch])
         if not self._live_sync.knows(epoch):
             await _within(deadline, self._live_sync.hidden(epoch))
-        trace.marks.append(("store", perf_counter()))
-        # the viewer, with a second trip if the profile or the whole viewer is not in the version
-        record = found[0] if found else None
-        loaded = self._load(version, user_id, row, live)
-        if not loaded.viewer.is_served:
-            return responses.empty(version)
-        if loaded.missing:
-            loaded = await self._complete(version, loaded, trace, deadline)
-        viewer = loaded.viewer
-        # from the cache
-        if reads_cache and viewer.row is not None:
-            cached = self._cached(version, viewer.row, record)
-            if cached is not None:
-                answer = responses.from_cache(query, version, viewer, cached, trace)
-                if answer is not None:
-                    return answer
-            record = await _within(deadline, self._store.get(keys.block(version.version, viewer.row)))
-            trace.marks.append(("store", perf_counter()))
-        # from the block
-        cacheable = viewer.row is not None and not fresh and self._clock() - viewer.graph_changed_at > SETTLING_US
-        block = loaded.block if viewer.row is None else record
-        answer = responses.from_block(query, version, viewer, block, trace, self._loader.degrade, cacheable=cacheable)
-        if answer is not None:
-            if viewer.row is not None and answer.cacheable is not None:
-                key = keys.ranked(version.version, viewer.row, query.context)
-                self._cache_writer.write(key, answer.cacheable.pack(CACHED))
+        try:
+            while True:
+                trace.marks.append(("store", perf_counter()))
+                needed = steps.send(records)
+                records = await _within(deadline, self._store.get_many(needed))
+        except StopIteration as end:
+            answer: Answer = end.value
             return answer
-        # without a block: from the previous version, else from a cold start
-        if viewer.row is not None or viewer.can_have_candidates:
-            self._cache_writer.queue(user_id)
-        answer = None
-        if viewer.row is not None and previous is not None:
-            answer = await self._from_previous(query, version, loaded, previous, live, trace, deadline)
-        return answer or responses.from_cold_start(query, version, viewer, trace)
 
-    async def _from_previous(
+    async def answers(
         self,
-        query: Query,
+        queries: Sequence[Query],
         version: ServedVersion,
-        loaded: Loaded,
-        previous: ServedVersion,
-        live: bytes | None,
-        trace: Trace,
-        deadline: Deadline,
-    ) -> Answer | None:
-        """The answer of the previous version; None if it does not know the viewer or has no block that can be read."""
-        row = previous.tables.vocabulary.row(query.user_id)
-        if row is None:
-            return None
-        record = await _within(deadline, self._store.get(self._keys.block(previous.version, row)))
-        trace.marks.append(("store", perf_counter()))
-        before = self._load(previous, query.user_id, row, live)
-        if before.viewer.row is None:
-            return None
-        if before.missing:
-            before = await self._complete(previous, before, trace, deadline)
-        return responses.from_previous_version(
-            query, version, loaded.viewer, previous, before.viewer, record, trace, self._loader.degrade
-        )
+        previous: ServedVersion | None,
+        traces: Sequence[Trace],
+        *,
+        fresh: bool,
+    ) -> list[Answer | ProblemError | StoreError]:
+        """The list for each query, or why there is none; the records of all are read in the same trips.
 
-    def _load(self, version: ServedVersion, user_id: UserId, row: Row | None, live: bytes | None) -> Loaded:
-        try:
-            return self._loader.load(version, user_id, row, live)
-        except CorruptRecordError as error:
-            raise unavailable("the record of this user does not read back", served=responses.UNAVAILABLE) from error
+        Other requests are answered between two lists. A list whose first records were read in time and whose others
+        were not is a StoreError; raises StoreError if none could be made because of that, or the first trip fails.
+        """
+        made: list[Answer | ProblemError | StoreError | None] = [None] * len(queries)
+        lists = [
+            self._answering.steps(query, version, previous, trace, fresh=fresh)
+            for query, trace in zip(queries, traces, strict=True)
+        ]
+        # the first trip, and who is hidden by then
+        deadline, waiting = Deadline(self._deadline_s), {at: next(steps) for at, steps in enumerate(lists)}
+        *flat, epoch = await self._store.get_many([*chain.from_iterable(waiting.values()), self._epoch])
+        if not self._live_sync.knows(epoch):
+            await _within(deadline, self._live_sync.hidden(epoch))
+        # lists whose records are there, then one trip for those that need more
+        while waiting:
+            _mark(traces, waiting, "store")
+            records = iter(flat)
+            upcoming: dict[int, Sequence[str]] = {}
+            for at, needed in waiting.items():
+                await asyncio.sleep(0)
+                traces[at].marks.append((WAIT, perf_counter()))
+                made[at] = _advanced(lists[at], list(islice(records, len(needed))), at, upcoming)
+            waiting = upcoming
+            _mark(traces, waiting, WAIT)
+            try:
+                if waiting:
+                    flat = await _within(deadline, self._store.get_many(list(chain.from_iterable(waiting.values()))))
+            except StoreError as error:
+                if len(waiting) == len(queries):
+                    raise
+                made = [error if one is None else one for one in made]
+                break
+        return [one for one in made if one is not None]
 
-    async def _complete(self, version: ServedVersion, loaded: Loaded, trace: Trace, deadline: Deadline) -> Loaded:
-        """The viewer with the records that were missing, in one trip."""
-        records = await _within(deadline, self._store.get_many(loaded.missing))
-        trace.marks.append(("store", perf_counter()))
-        return self._loader.complete(version, loaded, records)
 
-    def _cached(self, version: ServedVersion, row: Row, record: bytes | None) -> CachedList | None:
-        """The cached list of a record; None if there is none or it does not read back."""
-        try:
-            return CachedList.unpack(record, row, version.tables.n) if record is not None else None
-        except CorruptRecordError as error:
-            self._loader.degrade("corrupt_list", error)
-            return None
+def _advanced(
+    steps: Steps, records: Sequence[bytes | None], at: int, upcoming: dict[int, Sequence[str]]
+) -> Answer | ProblemError | None:
+    """What a list came to with these records; None if it needs more, whose keys are noted in `upcoming`."""
+    try:
+        upcoming[at] = steps.send(records)
+    except StopIteration as end:
+        answer: Answer = end.value
+        return answer
+    except ProblemError as problem:
+        return problem
+    return None
+
+
+def _mark(traces: Sequence[Trace], lists: Iterable[int], stage: str) -> None:
+    """Ends a stage of these lists."""
+    now = perf_counter()
+    for at in lists:
+        traces[at].marks.append((stage, now))
 
 
 async def _within(deadline: Deadline, trip: Awaitable[_Read]) -> _Read:

@@ -100,7 +100,7 @@ async def test_a_configured_origin_may_call_and_no_other(serve: Any) -> None:
 @pytest.mark.parametrize(
     ("path", "allow"),
     [
-        ("/pymk/recommendations", "GET, HEAD, OPTIONS"),
+        ("/pymk/recommendations", "GET, HEAD, OPTIONS, POST"),
         ("/pymk/users/a%2Fb", "DELETE, GET, HEAD, OPTIONS, PUT"),
         ("/pymk/users/a/why/b", "GET, HEAD, OPTIONS"),
         ("/pymk/events", "OPTIONS, POST"),
