@@ -60,7 +60,12 @@ def create_app(
         async with build(settings, open_stores, open_scorer) as container:
             app.state.container = container
             app.state.recommendations = Recommendations(
-                container.versions, container.recommender, container.access, container.metrics, settings.contexts
+                container.versions,
+                container.recommender,
+                container.profiles,
+                container.access,
+                container.metrics,
+                settings.contexts,
             )
             secret = settings.log_secret.get_secret_value() if settings.log_secret else token_hex(16)
             app.state.requests = Requests(

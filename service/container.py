@@ -17,6 +17,7 @@ from service.ranking.rerank import RerankSettings
 from service.recommend.answering import Answering
 from service.recommend.cache_writer import CacheWriter
 from service.recommend.online import OnlineRecommender
+from service.recommend.shown_profiles import ShownProfiles
 from service.recommend.viewer_loader import ViewerLoader
 from service.state.live_state import LiveState
 from service.state.live_sync import LiveSync
@@ -53,6 +54,7 @@ class Container:
     loader: ViewerLoader
     answering: Answering
     recommender: OnlineRecommender
+    profiles: ShownProfiles
     cache_writer: CacheWriter
 
 
@@ -93,6 +95,7 @@ async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
         loader = ViewerLoader(state, keys, lambda reason, _: metrics.degraded.labels(reason).inc())
         answering = Answering(keys, loader, cache_writer)
         recommender = OnlineRecommender(stores.requests, keys, live_sync, answering, settings.redis_timeout_ms / 1000)
+        profiles = ShownProfiles(stores.requests, keys, live_sync, loader.degrade)
         # start
         await versions.start()
         await live_sync.start()
@@ -111,6 +114,7 @@ async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
             loader,
             answering,
             recommender,
+            profiles,
             cache_writer,
         )
 

@@ -3,30 +3,31 @@
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Any
 
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from models.errors import PymkError, StoreError
+from models.errors import StoreError
 from models.schema.columns import user_id_fault
 from models.schema.vocabulary import UserId
 from models.settings import CONTEXTS
 from models.system.known_names import unknown_name
 from service.api.dependencies import MAY_READ, AppContainer, Served, record_of
 from service.api.openapi import problems
-from service.api.recommendation_params import PATH
+from service.api.recommendation_params import PATH, check_fields
 from service.api.recommendations import document, server_timing
 from service.api.request_body import documented, json_object
 from service.api.schemas import BatchAnswer
-from service.container import Container
 from service.metrics import Metrics
 from service.ranking.trace import Trace
 from service.recommend.online import WAIT
 from service.recommend.query import DEFAULT_LIMIT, MOST, Query
 from service.recommend.responses import UNAVAILABLE, Answer
-from service.web.problems import invalid_all, of_error
+from service.recommend.shown_profiles import column_fault
+from service.web.problems import ProblemError, invalid_all, of_error
 
 MOST_PEOPLE = 100
 """people of one request"""
@@ -49,6 +50,11 @@ _BODY = {
         },
         "limit": {"type": "integer", "minimum": 1, "maximum": MOST, "default": DEFAULT_LIMIT},
         "context": {"type": "string", "default": CONTEXTS[0], "description": "As in GET."},
+        "fields": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "Profile columns that entries show in `profile`.",
+        },
     },
     "example": {"user_ids": ["alice", "bob"], "limit": 10, "context": "email"},
 }
@@ -62,6 +68,7 @@ class BatchQuery:
     user_ids: tuple[UserId, ...]
     limit: int
     context: str
+    fields: tuple[str, ...] = ()
 
 
 @router.post(
@@ -79,12 +86,20 @@ async def recommendations_of_many(request: Request, served: Served, container: A
     record, previous = record_of(request), container.versions.previous
     query = parse_body(await json_object(request), {*CONTEXTS, *container.settings.contexts})
     fresh = b"no-cache" in record.headers.get(b"cache-control", b"").lower()
+    check_fields(query.fields, partial(column_fault, tables=served.tables), "body")
     # the lists
     queries = [Query(user_id, query.limit, query.context) for user_id in query.user_ids]
     traces = [Trace() for _ in queries]
-    made = await _made(container, queries, served, previous, traces, fresh=fresh)
+    try:
+        made = await container.recommender.answers(queries, served, previous, traces, fresh=fresh) if queries else []
+        answers = [one if isinstance(one, Answer) else Answer(UNAVAILABLE, served.version, b"") for one in made]
+        if query.fields:
+            answers = await container.profiles.added(answers, query.fields, served)
+    except StoreError as error:
+        raise _unavailable(container.metrics, error, len(queries)) from error
     # the answer, its counts and its stages
-    answers = [one if isinstance(one, Answer) else Answer(UNAVAILABLE, served.version, b"") for one in made]
+    if any(isinstance(one, StoreError) for one in made):
+        container.metrics.degraded.labels("store").inc()
     record.facts["lists"] = dict(Counter(answer.served for answer in answers))
     record.facts["version"] = served.version
     stages = _counted(container.metrics, answers, traces)
@@ -96,23 +111,14 @@ async def recommendations_of_many(request: Request, served: Served, container: A
     return Response(b'{"lists":[%b]}' % b",".join(lists), headers=headers, media_type="application/json")
 
 
-async def _made(container: Container, queries: list[Query], *versions: Any, fresh: bool) -> list[Answer | PymkError]:
-    """What came of each list; a store that does not answer is counted once."""
-    if not queries:
-        return []
-    degraded = container.metrics.degraded.labels("store")
-    try:
-        made = await container.recommender.answers(queries, *versions, fresh=fresh)
-    except StoreError as error:
-        degraded.inc()
-        for _ in queries:
-            container.metrics.listed(UNAVAILABLE, {}, {}, {})
-        problem = of_error(error)
-        problem.members["served"] = UNAVAILABLE
-        raise problem from error
-    if any(isinstance(one, StoreError) for one in made):
-        degraded.inc()
-    return list(made)
+def _unavailable(metrics: Metrics, error: StoreError, lists: int) -> ProblemError:
+    """The problem of a store that does not answer; counts it once, and every list."""
+    metrics.degraded.labels("store").inc()
+    for _ in range(lists):
+        metrics.listed(UNAVAILABLE, {}, {}, {})
+    problem = of_error(error)
+    problem.members["served"] = UNAVAILABLE
+    return problem
 
 
 def _counted(metrics: Metrics, answers: list[Answer], traces: list[Trace]) -> dict[str, float]:
@@ -133,7 +139,10 @@ def parse_body(body: Mapping[str, Any], contexts: Collection[str]) -> BatchQuery
     if faults:
         raise invalid_all([(name, "body", fault) for name, fault in faults[:MOST_NAMED]])
     return BatchQuery(
-        tuple(map(UserId, body["user_ids"])), body.get("limit", DEFAULT_LIMIT), body.get("context", CONTEXTS[0])
+        tuple(map(UserId, body["user_ids"])),
+        body.get("limit", DEFAULT_LIMIT),
+        body.get("context", CONTEXTS[0]),
+        tuple(dict.fromkeys(body.get("fields", ()))),
     )
 
 
@@ -159,3 +168,6 @@ def _faults(body: Mapping[str, Any], contexts: Collection[str]) -> Iterator[tupl
     context = body.get("context", CONTEXTS[0])
     if not isinstance(context, str) or context not in contexts:
         yield "context", f"must be one of {', '.join(sorted(contexts))}"
+    fields = body.get("fields", [])
+    if not isinstance(fields, list) or not all(isinstance(column, str) for column in fields):
+        yield "fields", "must be a list of names of profile columns"

@@ -1,7 +1,7 @@
 """GET /pymk/recommendations as a plain ASGI application, since it is the hot route."""
 
 from collections.abc import Collection, Mapping
-from functools import cache
+from functools import cache, partial
 from http import HTTPStatus
 from time import perf_counter
 
@@ -10,11 +10,12 @@ from starlette.types import Receive, Scope, Send
 
 from models.errors import PymkError, StoreError
 from models.settings import CONTEXTS
-from service.api.recommendation_params import PATH, parse
+from service.api.recommendation_params import PATH, check_fields, parse
 from service.metrics import Metrics
 from service.ranking.trace import Trace
 from service.recommend.online import OnlineRecommender
 from service.recommend.responses import UNAVAILABLE, Answer
+from service.recommend.shown_profiles import ShownProfiles, column_fault
 from service.state.version_watcher import ServedVersions
 from service.web.auth import READ, Access
 from service.web.middleware import answer_problem
@@ -56,12 +57,14 @@ class Recommendations:
         self,
         versions: ServedVersions,
         recommender: OnlineRecommender,
+        profiles: ShownProfiles,
         access: Access,
         metrics: Metrics,
         contexts: Collection[str],
     ) -> None:
         self._versions = versions
         self._recommender = recommender
+        self._profiles = profiles
         self._access = access
         self._metrics = metrics
         self._contexts = frozenset({*CONTEXTS, *contexts})
@@ -103,8 +106,13 @@ class Recommendations:
         version, previous = self._versions.active, self._versions.previous
         if version is None:
             raise unavailable("no version is active yet; pymk nightly DATA publishes one", served=UNAVAILABLE)
+        if query.fields:
+            check_fields(query.fields, partial(column_fault, tables=version.tables))
         fresh = b"no-cache" in headers.get(b"cache-control", b"").lower()
         answer = await self._recommender.answer(query, version, previous, trace, fresh=fresh)
+        if query.fields:
+            (answer,) = await self._profiles.added((answer,), query.fields, version)
+            trace.marks.append(("profiles", perf_counter()))
         record.facts["served"] = answer.served
         record.facts["version"] = answer.version
         stages = trace.stages()

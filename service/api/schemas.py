@@ -1,6 +1,6 @@
 """The schemas of the hot route and of problems in the OpenAPI document."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -41,6 +41,8 @@ class Recommendation(BaseModel):
     position: Annotated[int, Field(ge=1)]
     sources: list[str]
     reasons: list[Annotated[MutualConnections | SameAttribute, Field(discriminator="code")]]
+    profile: dict[str, Any] | None = None
+    """the columns that `fields` asks for, as GET /pymk/users/{user_id} shows them, those without a value left out"""
 
 
 class RecommendationsAnswer(BaseModel):
