@@ -19,7 +19,7 @@ from models.ranker.ranker import Ranker
 from models.settings import CONTEXTS, Settings
 from models.system import logs
 from models.system.parent_death import end_with_parent
-from service.api import admin, erasures, events, health, openapi, users
+from service.api import admin, erasures, events, health, openapi, recommendation_batches, users
 from service.api.dependencies import SCOPES
 from service.api.recommendation_params import PATH
 from service.api.recommendations import Recommendations
@@ -78,7 +78,12 @@ def create_app(
             if follow_signals:
                 container.draining.follow_signals()
             app.state.recommendations = Recommendations(
-                container.versions, container.recommender, container.access, container.metrics, settings.contexts
+                container.versions,
+                container.recommender,
+                container.profiles,
+                container.access,
+                container.metrics,
+                settings.contexts,
             )
             secret = settings.log_secret.get_secret_value() if settings.log_secret else token_hex(16)
             app.state.requests = Requests(
@@ -115,7 +120,7 @@ def create_app(
     # routes
     openapi.add_recommendations(app)
     contexts = [*CONTEXTS, *sorted(settings.contexts.difference(CONTEXTS))]
-    for part in (users, explain, events, erasures, admin, health):
+    for part in (recommendation_batches, users, explain, events, erasures, admin, health):
         app.include_router(part.router)
     app.include_router(console(contexts), responses=openapi.problems())
     return app

@@ -19,8 +19,10 @@ from models.store.timed_store import timed
 from models.version.local_versions import Versions
 from service.metrics import Metrics
 from service.ranking.rerank import RerankSettings
+from service.recommend.answering import Answering
 from service.recommend.cache_writer import CacheWriter
 from service.recommend.online import OnlineRecommender
+from service.recommend.shown_profiles import ShownProfiles
 from service.recommend.viewer_loader import ViewerLoader
 from service.state.backlog import BacklogWatch
 from service.state.live_state import LiveState
@@ -60,7 +62,9 @@ class Container:
     versions: ServedVersions
     live_sync: LiveSync
     loader: ViewerLoader
+    answering: Answering
     recommender: OnlineRecommender
+    profiles: ShownProfiles
     cache_writer: CacheWriter
     admin_threads: ThreadPoolExecutor
     """for calls of administrators, which may wait for minutes: versions are opened in the default threads"""
@@ -113,9 +117,11 @@ async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
         loader = ViewerLoader(state, keys, lambda reason, _: metrics.degraded.labels(reason).inc())
         live_sync = LiveSync(stores.requests, keys, state, metrics, versions.cuts, loader.damaged)
         closing.push_async_callback(live_sync.aclose)
+        answering = Answering(keys, loader, cache_writer, state)
         recommender = OnlineRecommender(
-            stores.requests, keys, live_sync, loader, cache_writer, settings.redis_timeout_ms / 1000
+            stores.requests, keys, live_sync, loader, answering, settings.redis_timeout_ms / 1000
         )
+        profiles = ShownProfiles(stores.requests, keys, live_sync, loader.degrade)
         backlog = BacklogWatch(stores.requests, keys, metrics)
         closing.push_async_callback(backlog.aclose)
         # start
@@ -137,7 +143,9 @@ async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
             versions,
             live_sync,
             loader,
+            answering,
             recommender,
+            profiles,
             cache_writer,
             admin_threads,
             Draining(settings.drain_s),

@@ -32,6 +32,8 @@ BINS = 12
 CELL_DEGREES = 0.1
 """side of the cells that locations are grouped by, about 11 km from north to south"""
 CODING = "coding.json"
+_CELLS_AROUND = 1 << 20
+"""more than there are cells around the earth"""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ class ColumnCoding:
     def code_of(self) -> dict[str, int]:
         """The code of each value, cached, since new users are coded one by one."""
         return {value: code for code, value in enumerate(self.values)}
+
+    @cached_property
+    def cell_keys(self) -> NDArray[np.int64]:
+        """(c,) int64, rising: a number for each of `cells`, cached like `code_of`."""
+        return _keys(self.arrays["cells"])
 
 
 class ProfileCoder:
@@ -110,7 +117,7 @@ class ProfileCoder:
                     sets.append(_set(column, coding, n))
                 case "LocationColumn":
                     points.append(_sphere(column, n))
-                    codes.append(_cell_codes(column, coding.arrays["cells"], n))
+                    codes.append(_cell_codes(column, coding.cell_keys, n))
                     cardinality.append(len(coding.arrays["cells"]))
                     is_compared.append(False)
                 case "TextColumn":
@@ -225,13 +232,20 @@ def _cells(degrees: NDArray[np.float32]) -> tuple[NDArray[np.bool_], NDArray[np.
     return known, np.floor(degrees[known].astype(np.float64) / CELL_DEGREES).astype(np.int64)
 
 
+def _keys(cells: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(k,) int64: a number for each cell (k, 2), in the order of the cells."""
+    keys: NDArray[np.int64] = cells[:, 0] * _CELLS_AROUND + cells[:, 1]
+    return keys
+
+
 def _cell_codes(column: Column | None, fitted: NDArray[np.int64], n: int) -> NDArray[np.int32]:
-    """(n,) int32 index of each user's cell among the fitted (c, 2), which are sorted."""
+    """(n,) int32 place of each user's cell among the rising keys of the fitted cells (c,)."""
     codes = _missing(n)
     if isinstance(column, LocationColumn) and len(fitted):
         known, cells = _cells(column.degrees)
-        at = {(one, other): code for code, (one, other) in enumerate(fitted.tolist())}
-        codes[known] = [at.get((one, other), MISSING) for one, other in cells.tolist()]
+        keys = _keys(cells)
+        places = np.searchsorted(fitted, keys).clip(max=len(fitted) - 1)
+        codes[known] = np.where(fitted[places] == keys, places, MISSING)
     return codes
 
 

@@ -96,9 +96,14 @@ class ProfileEncoder:
     def encode(self, profiles: Profiles) -> NDArray[np.float32]:
         """(n, width) float32 of these users; columns that are not fitted, or of another kind, are ignored."""
         sparse = self._sparse(profiles)
-        if "reduction" in self._arrays:
-            return np.asarray(sparse @ self._arrays["reduction"].T, dtype=np.float32)
-        return np.asarray(sparse.todense(), dtype=np.float32)
+        if "reduction" not in self._arrays:
+            return np.asarray(sparse.todense(), dtype=np.float32)
+        reduction = self._arrays["reduction"]
+        if sparse.nnz < sparse.shape[1]:  # few users: the product would copy the whole reduction
+            used, places = np.unique(sparse.indices, return_inverse=True)
+            sparse = csr_array((sparse.data, places, sparse.indptr), shape=(profiles.n, len(used)))
+            reduction = reduction[:, used]
+        return np.asarray(sparse @ reduction.T, dtype=np.float32)
 
     def restricted_to(self, profiles: Profiles) -> "ProfileEncoder":
         """This encoder without the values that none of these users holds; the others are encoded as before."""

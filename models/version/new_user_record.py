@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from models.version.candidate_block import MAX_ROW, Block
 from models.version.packed_record import RecordFormat
 from models.version.tables import Tables
+from models.version.value_codes import MISSING
 
 OUTSIDE = MAX_ROW
 """the viewer's row in a new user's block"""
@@ -46,35 +47,23 @@ class ProfileCodes:
     @classmethod
     def of(cls, profile: Mapping[str, Any], tables: Tables) -> "ProfileCodes":
         """The codes of a profile as received: values as strings, sets as lists of strings."""
-        codes = [
-            _code_of(values, profile.get(column))
-            for column, values in zip(tables.categorical_columns, tables.categorical_values, strict=True)
-        ]
-        members = {
-            (column, value)
-            for column in {column for column, _ in tables.multi_values}
-            for value in _strings(profile.get(column))
-        }
-        sets = [code for code, pair in enumerate(tables.multi_values) if pair in members] if members else []
-        return cls(np.array(codes, dtype=np.int32), np.array(sets, dtype=np.int32))
+        nothing = np.zeros(0, dtype=np.int32)
+        return cls(np.full(len(tables.categorical_columns), MISSING, dtype=np.int32), nothing).changed(profile, tables)
 
     def changed(self, columns: Mapping[str, Any], tables: Tables) -> "ProfileCodes":
-        """The codes after some columns changed; None clears a column."""
-        codes, sets = self.categorical.copy(), self.sets
-        for at, column in enumerate(tables.categorical_columns):
-            if column in columns:
-                codes[at] = _code_of(tables.categorical_values[at], columns[column])
-        if any(column in columns for column, _ in tables.multi_values):
-            own = set(sets.tolist())
-            changed = {column: set(_strings(value)) for column, value in columns.items()}
-            sets = np.array(
-                [
-                    code
-                    for code, (column, value) in enumerate(tables.multi_values)
-                    if (value in changed[column] if column in changed else code in own)
-                ],
-                dtype=np.int32,
-            )
+        """The codes after some columns changed; None clears a column. The cost follows the values that are given."""
+        known, codes, sets = tables.value_codes, self.categorical.copy(), self.sets
+        added: list[int] = []
+        for column, value in columns.items():
+            at = known.places.get(column)
+            if at is not None:
+                codes[at] = MISSING if value is None else known.categorical[at].code(str(value))
+            of_set = known.sets.get(column)
+            if of_set is not None:
+                sets = sets[(sets < of_set.start) | (sets >= of_set.end)]
+                added += of_set.codes(_strings(value))
+        if added:
+            sets = np.unique(np.concatenate([sets, np.array(added, dtype=np.int32)]))
         return ProfileCodes(codes, sets)
 
 
@@ -129,13 +118,6 @@ class Newcomer:
         ]
         block = Block.unpack(record[int(starts[-2]) : end], people)
         return cls(timestamp_us, parts[0], parts[1], ProfileCodes(parts[2], parts[3]), parts[4], block)
-
-
-def _code_of(values: list[str], value: Any) -> int:
-    try:
-        return values.index(str(value)) if value is not None else -1
-    except ValueError:
-        return -1
 
 
 def _strings(value: Any) -> list[str]:

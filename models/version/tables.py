@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,7 @@ from models.schema.profiles import (
 from models.schema.relationship import NEVER_LIFTED
 from models.schema.vocabulary import Vocabulary
 from models.system import files
+from models.version.value_codes import ValueCodes
 
 NAMES = "tables.json"
 SUSPICION = "suspicion.npy"
@@ -145,6 +147,11 @@ class Tables:
     @property
     def n(self) -> int:
         return len(self.flags)
+
+    @cached_property
+    def value_codes(self) -> ValueCodes:
+        """Finds the codes of profile values; made once, since that reads every value."""
+        return ValueCodes(zip(self.categorical_columns, self.categorical_values, strict=True), self.multi_values)
 
     def profile(self, row: int) -> dict[str, Any]:
         """The stored profile of a row, by column; {} if it has none. Raises ArtefactError if it is not JSON."""

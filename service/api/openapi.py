@@ -49,6 +49,9 @@ def recommendations(
         str | None,
         Query(description=f"Up to {MOST} user ids to leave out, separated by commas; an id with a comma alone."),
     ] = None,
+    fields: Annotated[
+        str | None, Query(description="Profile columns that entries show in `profile`, separated by commas.")
+    ] = None,
     cache_control: Annotated[str | None, Header(description="no-cache: rank afresh.")] = None,
 ) -> None:
     """People whom the viewer may know, best first, with score, sources and reasons from one version."""

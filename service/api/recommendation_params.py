@@ -1,6 +1,6 @@
 """The parameters of GET /pymk/recommendations, read from the raw query string."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import NoReturn
 from urllib.parse import unquote_to_bytes
 
@@ -12,15 +12,15 @@ from service.web.problems import ProblemError, invalid, invalid_all
 
 PATH = "/pymk/recommendations"
 
-_KNOWN = frozenset({b"user_id", b"limit", b"context", b"exclude"})
+_KNOWN = frozenset({b"user_id", b"limit", b"context", b"exclude", b"fields"})
 
 
 def parse(query: bytes, contexts: Collection[str], default_context: str) -> Query:
     """The parameters of a percent-encoded query string.
 
-    `exclude` may be given several times. Its value is split at commas, and taken whole too, so that an id with a comma
-    can be excluded in an `exclude` of its own. Raises ProblemError 422, which names the parameters and what is allowed,
-    and for one of another name the nearest.
+    `exclude` and `fields` may be given several times. Their values are split at commas; that of `exclude` is taken
+    whole too, so that an id with a comma can be excluded in an `exclude` of its own. Raises ProblemError 422, which
+    names the parameters and what is allowed, and for one of another name the nearest.
     """
     given: dict[bytes, list[str]] = {}
     unknown: list[str] = []
@@ -40,6 +40,7 @@ def parse(query: bytes, contexts: Collection[str], default_context: str) -> Quer
             _limit(_only(given, b"limit")),
             _context(_only(given, b"context"), contexts, default_context),
             _excluded(given[b"exclude"]) if b"exclude" in given else (),
+            _fields(given[b"fields"]) if b"fields" in given else (),
         )
     except ProblemError as first:
         raise _every_fault(given, unknown, contexts) from first
@@ -52,6 +53,7 @@ def _every_fault(given: dict[bytes, list[str]], unknown: list[str], contexts: Co
         lambda: _limit(_only(given, b"limit")),
         lambda: _context(_only(given, b"context"), contexts, ""),
         lambda: _excluded(given.get(b"exclude", [])),
+        lambda: _fields(given[b"fields"]) if b"fields" in given else (),
     )
     known = [name.decode() for name in _KNOWN]
     faults = [(name, "query", unknown_name(name, "parameter of this route", known)) for name in unknown]
@@ -112,6 +114,21 @@ def _excluded(values: list[str]) -> tuple[str, ...]:
     if any(user_id_fault(user_id) for user_id in ids):
         raise invalid("exclude", "must be user ids of 1-128 bytes without control characters, separated by commas")
     return tuple(dict.fromkeys([*ids, *(value for value in values if "," in value)]))
+
+
+def _fields(values: list[str]) -> tuple[str, ...]:
+    """The columns named; which exist depends on the version."""
+    columns = [part for value in values for part in value.split(",") if part]
+    if not columns:
+        raise invalid("fields", "names no column; separate columns by commas")
+    return tuple(dict.fromkeys(columns))
+
+
+def check_fields(columns: Iterable[str], fault_of: Callable[[str], str | None], place: str = "query") -> None:
+    """Returns if entries can show these columns. Raises ProblemError 422 that says of each other why not."""
+    faults = [("fields", place, f"{column} {fault}") for column in columns if (fault := fault_of(column))]
+    if faults:
+        raise invalid_all(faults)
 
 
 def _refuse(name: bytes, detail: str) -> NoReturn:

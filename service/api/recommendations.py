@@ -1,7 +1,7 @@
 """GET /pymk/recommendations as a plain ASGI application, since it is the hot route."""
 
-from collections.abc import Collection
-from functools import cache
+from collections.abc import Collection, Mapping
+from functools import cache, partial
 from http import HTTPStatus
 from time import perf_counter
 
@@ -10,16 +10,19 @@ from starlette.types import Receive, Scope, Send
 
 from models.errors import PymkError, StoreError
 from models.settings import CONTEXTS
-from service.api.recommendation_params import PATH, parse
+from service.api.recommendation_params import PATH, check_fields, parse
 from service.metrics import Metrics
 from service.ranking.trace import Trace
 from service.recommend.online import OnlineRecommender
-from service.recommend.responses import UNAVAILABLE
+from service.recommend.responses import UNAVAILABLE, Answer
+from service.recommend.shown_profiles import ShownProfiles, column_fault
 from service.state.version_watcher import ServedVersions
 from service.web.auth import READ, Access
 from service.web.middleware import answer_problem
 from service.web.problems import ProblemError, of_error, unavailable
 from service.web.record import RECORD, Record
+
+ALLOW = "GET, HEAD, OPTIONS, POST"
 
 
 @cache
@@ -28,7 +31,23 @@ def _timing(stages: tuple[str, ...]) -> bytes:
     return ", ".join([f"{stage};dur=%.3f" for stage in stages]).encode()
 
 
+def server_timing(stages: Mapping[str, float]) -> bytes:
+    """The Server-Timing header of the seconds of stages."""
+    return _timing(tuple(stages)) % tuple([seconds * 1000 for seconds in stages.values()])
+
+
 _FIXED_HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"private, no-store"))
+
+
+def document(user_id: str, request_id: str, answer: Answer) -> bytes:
+    """The JSON of a list."""
+    return b'{"user_id":%b,"request_id":"%b","version":"%b","served":"%b","recommendations":[%b]}' % (
+        orjson.dumps(user_id),
+        request_id.encode(),
+        answer.version.encode(),
+        answer.served.encode(),
+        answer.entries,
+    )
 
 
 class Recommendations:
@@ -38,12 +57,14 @@ class Recommendations:
         self,
         versions: ServedVersions,
         recommender: OnlineRecommender,
+        profiles: ShownProfiles,
         access: Access,
         metrics: Metrics,
         contexts: Collection[str],
     ) -> None:
         self._versions = versions
         self._recommender = recommender
+        self._profiles = profiles
         self._access = access
         self._metrics = metrics
         self._contexts = frozenset({*CONTEXTS, *contexts})
@@ -60,7 +81,7 @@ class Recommendations:
             return
         record.status = 200
         stages["total"] = perf_counter() - record.started
-        timing = _timing(tuple(stages)) % tuple([seconds * 1000 for seconds in stages.values()])
+        timing = server_timing(stages)
         headers = [
             *_FIXED_HEADERS,
             (b"content-length", b"%d" % len(body)),
@@ -76,7 +97,7 @@ class Recommendations:
         headers = record.headers
         if scope["method"] != "GET":
             raise ProblemError(
-                HTTPStatus.METHOD_NOT_ALLOWED, "only GET is answered here", headers={"Allow": "GET, HEAD, OPTIONS"}
+                HTTPStatus.METHOD_NOT_ALLOWED, "GET and POST are answered here", headers={"Allow": ALLOW}
             )
         if self._access.is_limited:
             await self._access.admit(record, READ)
@@ -88,20 +109,18 @@ class Recommendations:
         version, previous = self._versions.active, self._versions.previous
         if version is None:
             raise unavailable("no version is active yet; pymk nightly DATA publishes one", served=UNAVAILABLE)
+        if query.fields:
+            check_fields(query.fields, partial(column_fault, tables=version.tables))
         fresh = b"no-cache" in headers.get(b"cache-control", b"").lower()
         answer = await self._recommender.answer(query, version, previous, trace, fresh=fresh)
+        if query.fields:
+            (answer,) = await self._profiles.added((answer,), query.fields, version)
+            trace.marks.append(("profiles", perf_counter()))
         record.facts["served"] = answer.served
         record.facts["version"] = answer.version
         stages = trace.stages()
         self._metrics.listed(answer.served, stages, trace.drops, trace.moved)
-        body = b'{"user_id":%b,"request_id":"%b","version":"%b","served":"%b","recommendations":[%b]}' % (
-            orjson.dumps(query.user_id),
-            record.request_id.encode(),
-            answer.version.encode(),
-            answer.served.encode(),
-            answer.entries,
-        )
-        return body, stages
+        return document(query.user_id, record.request_id, answer), stages
 
     def _problem(self, error: PymkError) -> ProblemError:
         problem = of_error(error)

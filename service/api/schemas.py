@@ -1,6 +1,6 @@
 """The schemas of the hot route and of problems in the OpenAPI document."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -41,6 +41,8 @@ class Recommendation(BaseModel):
     position: Annotated[int, Field(ge=1)]
     sources: list[str]
     reasons: list[Annotated[MutualConnections | SameAttribute, Field(discriminator="code")]]
+    profile: dict[str, Any] | None = None
+    """the columns that `fields` asks for, as GET /pymk/users/{user_id} shows them, those without a value left out"""
 
 
 class RecommendationsAnswer(BaseModel):
@@ -51,3 +53,21 @@ class RecommendationsAnswer(BaseModel):
     version: str
     served: Literal["ranked", "cache", "stale", "cold_start", "empty"]
     recommendations: list[Recommendation]
+
+
+class BatchEntry(BaseModel):
+    """The list of one of several viewers, or why there is none."""
+
+    user_id: str
+    request_id: str
+    version: str
+    served: Literal["ranked", "cache", "stale", "cold_start", "empty", "unavailable"]
+    recommendations: list[Recommendation]
+    detail: str | None = None
+    """why there is no list; only where `served` is `unavailable`"""
+
+
+class BatchAnswer(BaseModel):
+    """The lists of several viewers, in the order in which they were named."""
+
+    lists: list[BatchEntry]

@@ -1,33 +1,28 @@
-"""One list for one viewer over HTTP: from the cache if it is there, else ranked from the candidate block."""
+"""Lists for one viewer or for many over HTTP: reads in the store what service.recommend.answering asks for."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
+from itertools import chain, islice
 from time import perf_counter
 from typing import TypeVar
 
-from models.errors import CorruptRecordError, StoreUnavailableError
+from models.errors import StoreError, StoreUnavailableError
 from models.live_state.user_record import PREFIX_BYTES
-from models.schema.vocabulary import Row, UserId
 from models.store.deadline import Deadline
 from models.store.keys import Keys
 from models.store.protocol import AsyncStore
-from models.system.clock import MICROSECONDS, now_us
-from service.ranking.cached_list import CachedList
-from service.ranking.pipeline import CACHED
 from service.ranking.trace import Trace
-from service.recommend import responses
-from service.recommend.cache_writer import CacheWriter
+from service.recommend.answering import Answering, Steps
 from service.recommend.query import Query
 from service.recommend.responses import Answer
-from service.recommend.viewer_loader import Loaded, ViewerLoader
-from service.state.live_state import LARGE_BYTES, Record, Tail
+from service.recommend.viewer_loader import ViewerLoader
+from service.state.live_state import LARGE_BYTES, Tail
 from service.state.live_sync import LiveSync
 from service.state.served_version import ServedVersion
-from service.web.problems import unavailable
+from service.web.problems import ProblemError
 
-SETTLING_US = 5 * MICROSECONDS
-"""how long lists are not cached after the viewer's friends or profile changed: the worker is generating new candidates,
-and if it dies it does not delete a list of the old ones"""
+WAIT = "wait"
+"""the stage in which a list waits for others of the same request"""
 
 _Read = TypeVar("_Read")
 
@@ -45,143 +40,141 @@ class OnlineRecommender:
         keys: Keys,
         live_sync: LiveSync,
         loader: ViewerLoader,
-        cache_writer: CacheWriter,
+        answering: Answering,
         deadline_s: float,
-        clock: Callable[[], int] = now_us,
     ) -> None:
         """`deadline_s` is how long the store may take for all trips but the first."""
         self._store = store
         self._keys = keys
-        self._live_sync = live_sync
-        self._loader = loader
-        self._cache_writer = cache_writer
-        self._deadline_s = deadline_s
+        self._epoch = keys.hidden_epoch
         self._state = live_sync.state
-        self._clock = clock
+        self._loader = loader
+        self._live_sync = live_sync
+        self._answering = answering
+        self._deadline_s = deadline_s
 
     async def answer(
         self, query: Query, version: ServedVersion, previous: ServedVersion | None, trace: Trace, *, fresh: bool
     ) -> Answer:
-        """The list for a query, of `version` or, if that has no block of the viewer, of `previous`.
+        """The list for a query; arguments and errors as in Answering.steps.
 
-        `fresh` neither reads nor writes the cache: a store that syncs each write spends more on a write than is saved.
-        Raises StoreUnavailableError if the store does not answer in time, ProblemError 503 if the viewer's live record
-        does not read back.
+        Raises StoreUnavailableError if the store does not answer in time.
         """
-        keys, user_id, deadline = self._keys, query.user_id, Deadline(self._deadline_s)
-        # first trip: live record, epoch of the hidden set, and the cached list or the block
-        row = version.ranking.user_flags.row(user_id)
-        reads_cache = not (fresh or query.limit + len(query.excluded) > CACHED)
-        first = keys.viewer_records(version.version, user_id, row, query.context if reads_cache else None)
-        live, found, epoch = await self._first_trip(version, user_id, row, first)
+        steps, deadline = (
+            self._answering.steps(query, version, previous, trace, fresh=fresh),
+            Deadline(self._deadline_s),
+        )
+        needed, records = next(steps), list[bytes | None]()
+        if query.user_id in self._state.large:
+            records, epoch = await self._added(version, query, needed)
+        else:
+            *records, epoch = await self._store.get_many([*needed, self._epoch])
         if not self._live_sync.knows(epoch):
             await _within(deadline, self._live_sync.hidden(epoch))
-        trace.marks.append(("store", perf_counter()))
-        # the viewer, with a second trip if the profile or the whole viewer is not in the version
-        record = found[0] if found else None
-        loaded = await self._load(version, user_id, row, live)
-        if not loaded.viewer.is_served:
-            return responses.empty(version)
-        if loaded.missing:
-            loaded = await self._complete(version, loaded, trace, deadline)
-        viewer = loaded.viewer
-        # from the cache
-        if reads_cache and viewer.row is not None:
-            cached = self._cached(version, viewer.row, record)
-            if cached is not None:
-                answer = responses.from_cache(query, version, viewer, cached, trace)
-                if answer is not None:
-                    return answer
-            record = await _within(deadline, self._store.get(keys.block(version.version, viewer.row)))
-            trace.marks.append(("store", perf_counter()))
-        # from the block
-        is_settled = max(self._clock(), self._state.latest) - viewer.graph_changed_at > SETTLING_US
-        cacheable = viewer.row is not None and not fresh and is_settled
-        block = loaded.block if viewer.row is None else record
-        answer = responses.from_block(query, version, viewer, block, trace, self._loader.degrade, cacheable=cacheable)
-        if answer is not None:
-            if viewer.row is not None and answer.cacheable is not None:
-                key = keys.ranked(version.version, viewer.row, query.context)
-                self._cache_writer.write(key, answer.cacheable.pack(CACHED))
+        try:
+            while True:
+                trace.marks.append(("store", perf_counter()))
+                await self._prepare(version, query, needed, records)
+                needed = steps.send(records)
+                records = await _within(deadline, self._store.get_many(needed))
+        except StopIteration as end:
+            answer: Answer = end.value
             return answer
-        # without a block: from the previous version, else from a cold start
-        if viewer.row is not None or viewer.can_have_candidates:
-            self._cache_writer.queue(user_id)
-        answer = None
-        if viewer.row is not None and previous is not None:
-            answer = await self._from_previous(query, version, loaded, previous, live, trace, deadline)
-        return answer or responses.from_cold_start(query, version, viewer, trace)
 
-    async def _from_previous(
-        self,
-        query: Query,
-        version: ServedVersion,
-        loaded: Loaded,
-        previous: ServedVersion,
-        live: Record,
-        trace: Trace,
-        deadline: Deadline,
-    ) -> Answer | None:
-        """The answer of the previous version; None if it does not know the viewer or has no block that can be read."""
-        row = previous.tables.vocabulary.row(query.user_id)
-        if row is None:
-            return None
-        record = await _within(deadline, self._store.get(self._keys.block(previous.version, row)))
-        trace.marks.append(("store", perf_counter()))
-        before = await self._load(previous, query.user_id, row, live)
-        if before.viewer.row is None:
-            return None
-        if before.missing:
-            before = await self._complete(previous, before, trace, deadline)
-        return responses.from_previous_version(
-            query, version, loaded.viewer, previous, before.viewer, record, trace, self._loader.degrade
-        )
+    async def _added(
+        self, version: ServedVersion, query: Query, needed: Sequence[str]
+    ) -> tuple[list[bytes | None], bytes | None]:
+        """The records of the first trip and the epoch of the hidden set.
 
-    async def _first_trip(
-        self, version: ServedVersion, user_id: UserId, row: Row | None, keys: Sequence[str]
-    ) -> tuple[Record, list[bytes | None], bytes | None]:
-        """The live record, the values of the other keys, and the epoch of the hidden set.
-
-        Of a large record that this process has resolved before, only what was added is read.
+        Of a large live record that this process has resolved before, only what was added since is read.
         """
-        known = self._state.known_length(version, user_id, row) if user_id in self._state.large else 0
+        row = version.ranking.user_flags.row(query.user_id)
+        known = self._state.known_length(version, query.user_id, row)
         if not known:
-            live, *found, epoch = await self._store.get_many([*keys, self._keys.hidden_epoch])
-            return live, found, epoch
-        (prefix, data), (*found, epoch) = await asyncio.gather(
-            self._store.tail(keys[0], known, PREFIX_BYTES),
-            self._store.get_many([*keys[1:], self._keys.hidden_epoch]),
+            *records, epoch = await self._store.get_many([*needed, self._epoch])
+            return records, epoch
+        (prefix, data), (*others, epoch) = await asyncio.gather(
+            self._store.tail(needed[0], known, PREFIX_BYTES), self._store.get_many([*needed[1:], self._epoch])
         )
-        return Tail(prefix, known, data) if prefix else None, found, epoch
+        return [Tail.of(data, prefix, known) if prefix else None, *others], epoch
 
-    async def _load(self, version: ServedVersion, user_id: UserId, row: Row | None, live: Record) -> Loaded:
-        try:
+    async def _prepare(
+        self, version: ServedVersion, query: Query, needed: Sequence[str], records: Sequence[bytes | None]
+    ) -> None:
+        """Has a large live record resolved in a thread, so that others do not wait for it."""
+        record = records[0]
+        if record is None or len(record) <= LARGE_BYTES or isinstance(record, Tail):
+            return
+        if needed[0] == self._keys.live(query.user_id):
+            await self._loader.prepare(version, query.user_id, version.ranking.user_flags.row(query.user_id), record)
+
+    async def answers(
+        self,
+        queries: Sequence[Query],
+        version: ServedVersion,
+        previous: ServedVersion | None,
+        traces: Sequence[Trace],
+        *,
+        fresh: bool,
+    ) -> list[Answer | ProblemError | StoreError]:
+        """The list for each query, or why there is none; the records of all are read in the same trips.
+
+        Other requests are answered between two lists. A list whose first records were read in time and whose others
+        were not is a StoreError; raises StoreError if none could be made because of that, or the first trip fails.
+        """
+        made: list[Answer | ProblemError | StoreError | None] = [None] * len(queries)
+        lists = [
+            self._answering.steps(query, version, previous, trace, fresh=fresh)
+            for query, trace in zip(queries, traces, strict=True)
+        ]
+        # the first trip, and who is hidden by then
+        deadline, waiting = Deadline(self._deadline_s), {at: next(steps) for at, steps in enumerate(lists)}
+        *flat, epoch = await self._store.get_many([*chain.from_iterable(waiting.values()), self._epoch])
+        if not self._live_sync.knows(epoch):
+            await _within(deadline, self._live_sync.hidden(epoch))
+        # lists whose records are there, then one trip for those that need more
+        while waiting:
+            _mark(traces, waiting, "store")
+            records = iter(flat)
+            upcoming: dict[int, Sequence[str]] = {}
+            for at, needed in waiting.items():
+                await asyncio.sleep(0)
+                traces[at].marks.append((WAIT, perf_counter()))
+                own = list(islice(records, len(needed)))
+                await self._prepare(version, queries[at], needed, own)
+                made[at] = _advanced(lists[at], own, at, upcoming)
+            waiting = upcoming
+            _mark(traces, waiting, WAIT)
             try:
-                return await self._load_record(version, user_id, row, live)
-            except LookupError:  # a large record was rewritten, or the process holds nothing of it in this version
-                live = await self._store.get(self._keys.live(user_id))
-                return await self._load_record(version, user_id, row, live)
-        except CorruptRecordError as error:
-            raise unavailable("the record of this user does not read back", served=responses.UNAVAILABLE) from error
+                if waiting:
+                    flat = await _within(deadline, self._store.get_many(list(chain.from_iterable(waiting.values()))))
+            except StoreError as error:
+                if len(waiting) == len(queries):
+                    raise
+                made = [error if one is None else one for one in made]
+                break
+        return [one for one in made if one is not None]
 
-    async def _load_record(self, version: ServedVersion, user_id: UserId, row: Row | None, live: Record) -> Loaded:
-        if isinstance(live, bytes) and len(live) > LARGE_BYTES:
-            await self._loader.prepare(version, user_id, row, live)
-        return self._loader.load(version, user_id, row, live)
 
-    async def _complete(self, version: ServedVersion, loaded: Loaded, trace: Trace, deadline: Deadline) -> Loaded:
-        """The viewer with the records that were missing, in one trip."""
-        records = await _within(deadline, self._store.get_many(loaded.missing))
-        trace.marks.append(("store", perf_counter()))
-        return self._loader.complete(version, loaded, records)
+def _advanced(
+    steps: Steps, records: Sequence[bytes | None], at: int, upcoming: dict[int, Sequence[str]]
+) -> Answer | ProblemError | None:
+    """What a list came to with these records; None if it needs more, whose keys are noted in `upcoming`."""
+    try:
+        upcoming[at] = steps.send(records)
+    except StopIteration as end:
+        answer: Answer = end.value
+        return answer
+    except ProblemError as problem:
+        return problem
+    return None
 
-    def _cached(self, version: ServedVersion, row: Row, record: bytes | None) -> CachedList | None:
-        """The cached list of a record; None if there is none or it does not read back."""
-        try:
-            return CachedList.unpack(record, row, version.tables.n) if record is not None else None
-        except CorruptRecordError as error:
-            self._loader.degrade("corrupt_list", error)
-            return None
+
+def _mark(traces: Sequence[Trace], lists: Iterable[int], stage: str) -> None:
+    """Ends a stage of these lists."""
+    now = perf_counter()
+    for at in lists:
+        traces[at].marks.append((stage, now))
 
 
 async def _within(deadline: Deadline, trip: Awaitable[_Read]) -> _Read:

@@ -19,3 +19,5 @@ class Query:
     limit: int
     context: str
     excluded: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+    """profile columns that entries show"""

@@ -15,7 +15,7 @@ from models.version.candidate_block import Block
 from models.version.new_user_record import Newcomer, ProfileCodes, codes_of
 from service.ranking.viewer import Viewer
 from service.ranking.viewer_state import ViewerState
-from service.state.live_state import LiveState, Record
+from service.state.live_state import LiveState
 from service.state.served_version import ServedVersion
 
 Degrade = Callable[[str, CorruptRecordError], None]
@@ -59,7 +59,7 @@ class ViewerLoader:
         with suppress(CorruptRecordError):  # `load` reports it
             self._state.hold(version, user_id, row, await asyncio.shield(running))
 
-    def load(self, version: ServedVersion, user_id: UserId, row: Row | None, live: Record) -> Loaded:
+    def load(self, version: ServedVersion, user_id: UserId, row: Row | None, live: bytes | None) -> Loaded:
         """The viewer of a live record.
 
         Raises CorruptRecordError if the live record does not read back, LookupError if it is a Tail that does not

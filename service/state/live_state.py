@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 from models.errors import CorruptRecordError
 from models.live_state import journal
@@ -31,17 +30,19 @@ _ACTIVE = int(Flag.ACTIVE)
 _ViewKey = tuple[str, str, int, bool]
 
 
-class Tail(NamedTuple):
-    """What was added to a record since it was `start` bytes long."""
+class Tail(bytes):
+    """What was added to a record since it was `start` bytes long; it stands for the whole of a record that is held."""
 
     prefix: bytes
     """the first PREFIX_BYTES of the record"""
     start: int
-    data: bytes
 
-
-Record = bytes | Tail | None
-"""a live record as it was read: as a whole, the end of it, or none"""
+    @classmethod
+    def of(cls, data: bytes, prefix: bytes, start: int) -> "Tail":
+        """The bytes that were added, and where."""
+        tail = cls(data)
+        tail.prefix, tail.start = prefix, start
+        return tail
 
 
 class LiveState:
@@ -114,7 +115,7 @@ class LiveState:
             changed.append(user_id)
         return changed
 
-    def viewer(self, version: ServedVersion, user_id: UserId, row: Row | None, record: Record) -> Viewer:
+    def viewer(self, version: ServedVersion, user_id: UserId, row: Row | None, record: bytes | None) -> Viewer:
         """The viewer of a live record in a version, which is brought up to date first.
 
         Raises CorruptRecordError if the record does not read back, LookupError if it is a Tail that does not follow on
@@ -173,7 +174,7 @@ class LiveState:
     def _is_erased(version: ServedVersion, row: Row | None) -> bool:
         return row is not None and bool(int(version.ranking.user_flags.flags[row]) & ERASED_FLAG)
 
-    def _view(self, version: ServedVersion, user_id: UserId, row: Row | None, record: bytes | Tail) -> ViewerState:
+    def _view(self, version: ServedVersion, user_id: UserId, row: Row | None, record: bytes) -> ViewerState:
         """The state of a viewer: the one that is held, extended by what was added to the record."""
         key = self._key(version, user_id, row)
         held = self._views.get(key)
@@ -196,14 +197,14 @@ class LiveState:
                 if view is not None:
                     self.hold(version, user_id, row, view)
                     return view
-        if not isinstance(record, bytes):
+        if isinstance(record, Tail):
             raise LookupError(user_id)
         view = self.resolve(version, user_id, row, record)
         self.hold(version, user_id, row, view)
         return view
 
 
-def _added(held: ViewerState, record: bytes | Tail) -> tuple[tuple[int, int], bytes | None]:
+def _added(held: ViewerState, record: bytes) -> tuple[tuple[int, int], bytes | None]:
     """The revision of a record, and what was added to it since a state was resolved; None: the record was rewritten.
 
     Raises CorruptRecordError.
@@ -211,9 +212,9 @@ def _added(held: ViewerState, record: bytes | Tail) -> tuple[tuple[int, int], by
     if isinstance(record, Tail):
         if len(record.prefix) < PREFIX_BYTES:
             raise CorruptRecordError("a live record has no header that this release reads")
-        base, length, known = revision_of(record.prefix)[0], record.start + len(record.data), record.start
+        base, length, known = revision_of(record.prefix)[0], record.start + len(record), record.start
     else:
         (base, length), known = revision_of(record), 0
     if base != held.revision[0] or not known <= held.revision[1] <= length:
         return (base, length), None
-    return (base, length), (record.data if isinstance(record, Tail) else record)[held.revision[1] - known :]
+    return (base, length), bytes(record[held.revision[1] - known :])

@@ -79,7 +79,7 @@ class VersionOpener:
 
 
 def _touch(tables: Tables) -> None:
-    """Reads one byte of every page of the mapped arrays that ranking uses."""
+    """Reads one byte of every page of the mapped arrays that ranking uses, and makes what finds ids and values."""
     for array in vars(tables).values():
         mapped = [array.indptr, array.indices] if hasattr(array, "indptr") else [array]
         for part in mapped:
@@ -87,6 +87,7 @@ def _touch(tables: Tables) -> None:
                 _pages(part)
     _pages(tables.vocabulary.text)
     tables.vocabulary.prepare()
+    tables.value_codes  # noqa: B018  # fills the cached property
 
 
 def _pages(array: NDArray[np.generic]) -> int:

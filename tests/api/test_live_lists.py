@@ -129,7 +129,7 @@ async def test_a_list_is_not_kept_while_candidates_are_made_anew(place: Any, mon
     """The list of a block from before the change may be written after the worker took such lists away."""
     await place.post(("connect", "cid", "fay"))
     assert [(await place.recommended("cid"))["served"] for _ in range(2)] == ["ranked", "ranked"]
-    monkeypatch.setattr(place.parts.recommender, "_clock", lambda: now_us() + 6_000_000)
+    monkeypatch.setattr(place.parts.answering, "_clock", lambda: now_us() + 6_000_000)
     assert [(await place.recommended("cid"))["served"] for _ in range(2)] == ["ranked", "cache"]
 
 

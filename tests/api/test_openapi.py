@@ -32,7 +32,7 @@ from service.container import Stores
 from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-OPERATIONS = 15
+OPERATIONS = 16
 URL = "http://localhost"
 Ask = Callable[..., httpx2.Response]
 

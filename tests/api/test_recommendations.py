@@ -310,9 +310,9 @@ async def test_a_context_of_the_settings_is_known(open_place: Any) -> None:
         assert (await place.recommended("cid", context="feed"))["served"] == "ranked"
 
 
-async def test_only_get_is_answered(place: Any) -> None:
-    answer = await place.client.post(PATH, params={"user_id": "cid"})
-    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
+async def test_only_get_and_post_are_answered(place: Any) -> None:
+    answer = await place.client.put(PATH, params={"user_id": "cid"})
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, OPTIONS, POST")
 
 
 @pytest.mark.parametrize("given", ["a b", "x" * 129, 'q"', ""])

@@ -180,6 +180,7 @@ async def test_a_fault_of_the_service_is_a_500_without_its_words(place: Any) -> 
 
 ROUTES = [
     ("GET", "/pymk/recommendations?user_id=cid", "reader"),
+    ("POST", "/pymk/recommendations", "reader"),
     ("GET", "/pymk/users/cid", "reader"),
     ("GET", "/pymk/version", "reader"),
     ("GET", "/admin/versions", "operator"),

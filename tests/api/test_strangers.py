@@ -100,7 +100,7 @@ async def test_a_configured_origin_may_call_and_no_other(serve: Any) -> None:
 @pytest.mark.parametrize(
     ("path", "allow"),
     [
-        ("/pymk/recommendations", "GET, HEAD, OPTIONS"),
+        ("/pymk/recommendations", "GET, HEAD, OPTIONS, POST"),
         ("/pymk/users/a%2Fb", "DELETE, GET, HEAD, OPTIONS, PUT"),
         ("/pymk/users/a/why/b", "GET, HEAD, OPTIONS"),
         ("/pymk/events", "OPTIONS, POST"),
@@ -266,7 +266,7 @@ async def test_ids_stay_encoded_until_the_route_is_found(serve: Any) -> None:
     ("line", "said"),
     [
         (LIST + "&lmit=2", "lmit: is no parameter of this route; did you mean limit?"),
-        (LIST + "&page=2", "page: is no parameter of this route; there are context, exclude, limit, user_id"),
+        (LIST + "&page=2", "page: is no parameter of this route; there are context, exclude, fields, limit, user_id"),
         (LIST + "&Limit=2", "Limit: is no parameter of this route; did you mean limit?"),
         ("GET /pymk/users/cid/why/gus?contxt=web", "contxt: is no parameter of this route; did you mean context?"),
         ("GET /pymk/users/cid/why/gus?context=web&context=email", "context: must be given once"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -102,9 +103,10 @@ class HttpServer:
         return await (await self.connect()).ask(*lines, **options)
 
     def counted(self, name: str) -> float:
-        """The value of a line of the metrics."""
+        """The value of a series of the metrics; requests of any method."""
         lines = self.app.state.container.metrics.text().decode().splitlines()
-        return sum(float(line.rpartition(" ")[2]) for line in lines if line.rpartition(" ")[0] == name)
+        series = [(re.sub(r'method="\w+",', "", line.rpartition(" ")[0]), line.rpartition(" ")[2]) for line in lines]
+        return sum(float(value) for of, value in series if of == name)
 
 
 @asynccontextmanager
