@@ -33,7 +33,9 @@ COPY --from=build /opt/pymk /opt/pymk
 ENV PATH=/opt/pymk/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYMK_HOME=/var/lib/pymk \
-    NUMBA_CACHE_DIR=/var/lib/pymk/.numba
+    NUMBA_CACHE_DIR=/opt/pymk/kernels
+# no container waits for a compiler: every user reads what is compiled here, on a processor of the same kind
+RUN pymk warm && chmod -R a+rX /opt/pymk/kernels
 USER 10001:10001
 WORKDIR /var/lib/pymk
 VOLUME /var/lib/pymk

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from models.cli.warm import warm
 from models.errors import PymkError, UsageError
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ _READY_S = 120.0
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Adds the commands that run other commands: this one and `pymk warm`."""
     app.command("demo")(demo)
+    app.command("warm")(warm)
 
 
 def demo(

@@ -1,6 +1,7 @@
 """Compiles the kernels, and caches their machine code on disk until the source of any of them changes."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -8,7 +9,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from numba import njit
-from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.caching import (
+    CompileResultCacheImpl,
+    FunctionCache,
+    IndexDataCacheFile,
+    InTreeCacheLocator,
+    UserProvidedCacheLocator,
+)
 
 from models.schema import candidate_sources, pair_features
 
@@ -16,11 +23,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def compiled(*, fastmath: bool = False) -> Callable[[F], F]:
-    """A decorator: `numba.njit(nogil=True)` with a cache on disk, as `cache=True` has it but for three cases.
+    """A decorator: `numba.njit(nogil=True)` with a cache on disk, as `cache=True` has it but for four cases.
 
     Numba's cache depends on the file of the function alone, and would keep machine code of functions and constants that
     have changed in other files. It raises if an entry does not read back (the host lost its power) or if the disk is
-    full. None of this can be set, so the cache object is replaced.
+    full. It reads nothing from a directory that it cannot write to, such as that of an image. None of this can be set,
+    so the cache object is replaced.
     """
 
     def compile_lazily(function: F) -> F:
@@ -32,8 +40,43 @@ def compiled(*, fastmath: bool = False) -> Callable[[F], F]:
     return compile_lazily
 
 
+def cache_directory() -> Path | None:
+    """The directory under which machine code is kept; None if there is none."""
+    if directory := os.environ.get("NUMBA_CACHE_DIR"):
+        return Path(directory)
+    with suppress(RuntimeError):
+        return Path(_KernelCache(compiled)._cache_path)  # noqa: SLF001
+    return None
+
+
+class _Readable:
+    """A locator that takes a directory with entries even if it is read-only."""
+
+    def ensure_cache_path(self) -> None:
+        """Raises OSError if the directory is neither writable nor filled."""
+        try:
+            super().ensure_cache_path()  # type: ignore[misc]
+        except OSError:
+            if not any(Path(self.get_cache_path()).glob("*.nbi")):  # type: ignore[attr-defined]
+                raise
+
+
+class _Provided(_Readable, UserProvidedCacheLocator):
+    """NUMBA_CACHE_DIR."""
+
+
+class _InTree(_Readable, InTreeCacheLocator):
+    """Beside the source."""
+
+
+class _KernelCacheImpl(CompileResultCacheImpl):
+    _locator_classes = [_Provided, _InTree, *CompileResultCacheImpl._locator_classes[2:]]  # noqa: RUF012, SLF001  as its base declares it
+
+
 class _KernelCache(FunctionCache):
     """Entries of any other state of the sources are misses, and so is one that does not read back."""
+
+    _impl_class = _KernelCacheImpl
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)

@@ -16,6 +16,11 @@ if "full" in sys.argv:
     import resource, signal
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
+if "read-only" in sys.argv:
+    import tempfile
+    def refuse(*_, **__):
+        raise PermissionError("the file system is read-only")
+    tempfile.TemporaryFile = refuse
 import numpy as np
 from models.graph import Graph
 from models.kernels.graph_walks import spread_walks
@@ -100,3 +105,15 @@ def test_two_processes_may_compile_at_once(copy: Path) -> None:
     with ThreadPoolExecutor() as pool:
         assert [result for result, _ in pool.map(run, [copy] * 2)] == [pytest.approx(0.15)] * 2
     assert run(copy) == (pytest.approx(0.15), 1)
+
+
+def test_a_directory_that_is_read_only_is_read(copy: Path) -> None:
+    """As in an image, whose kernels were compiled when it was built."""
+    first, _ = run(copy)
+    again, read_back = run(copy, "-c", CALL, "read-only")
+    assert (again, read_back > 0) == (first, True)
+
+
+def test_a_directory_that_is_read_only_and_empty_is_none(copy: Path) -> None:
+    _, read_back = run(copy, "-c", CALL, "read-only")
+    assert read_back == 0
