@@ -40,16 +40,24 @@ class Lease:
         self._token = secrets.token_hex(8)
         self._value: bytes | None = None
         self._renewed = 0.0
+        self._seen: tuple[bytes, float] | None = None
+        """the lease of another holder, and since when it was not renewed"""
 
     def take(self) -> bool:
-        """Takes the lease if it is free, expired, or of a dead process of the same home; returns whether it did."""
+        """Takes the lease if it is free, expired, or of a dead process of the same home; returns whether it did.
+
+        One that was not renewed for LEASE_S while this waited is expired, whatever the clock of its holder said.
+        """
         current = self._store.get(self._key)
         if current:
             try:
                 holder = _Holder.model_validate_json(current)
             except ValidationError:  # unreadable: as if expired
                 holder = _Holder(home="", token="", until=0.0)
-            if holder.until > time.time() and holder.home != self._home:
+            now = time.monotonic()
+            if self._seen is None or self._seen[0] != current:
+                self._seen = current, now
+            if holder.until > time.time() and holder.home != self._home and now - self._seen[1] < LEASE_S:
                 return False
         return self._write(current)
 

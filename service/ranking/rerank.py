@@ -199,7 +199,8 @@ class Reranker:
         self._most = settings.diversity.most
         columns, column = tables.categorical_columns, settings.diversity.column
         is_on = column in columns and self._most < PAGE
-        self._codes = np.ascontiguousarray(tables.categorical_codes[:, columns.index(column)]) if is_on else None
+        # a copy, never a view of the read-only file: for that the kernel would be compiled again
+        self._codes = tables.categorical_codes[:, columns.index(column)].copy() if is_on else None
 
     def places(self, context: str, limit: int) -> int:
         """How many of so many people a list in a context may hold."""

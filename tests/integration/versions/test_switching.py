@@ -1,6 +1,9 @@
 """Publishing, activating, rolling back: what is served, what expires and what comes back."""
 
+import json
+import secrets
 import shutil
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,6 +17,7 @@ from models.live_state.visibility import (
     follow_blocking,
 )
 from models.publishing.pointer import read_pointer
+from models.publishing.publish_lock import Lease
 from models.schema.columns import Flag
 from models.store.keys import CHUNK_BYTES
 from models.store.throttled_write import SHORT_BYTES
@@ -169,3 +173,28 @@ def test_changes_of_flags_that_every_version_knows_are_forgotten(harness: Publis
     harness.publish()
     assert [change.user_id for change in follow_blocking(harness.store, harness.keys, hidden)] == ["cid"]
     assert hidden.epoch == 3
+
+
+def test_a_lease_of_a_dead_host_whose_clock_was_hours_ahead_is_taken_over(
+    harness: PublishingHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.publishing.publish_lock.LEASE_S", 0.5)
+    ahead = json.dumps({"home": "elsewhere:/srv", "token": "dead", "until": time.time() + 7200}).encode()
+    harness.store.set(harness.keys.lease, ahead)
+    version = harness.publish()
+    assert harness.active == version
+
+
+def test_a_lease_that_is_renewed_is_not_taken_over(harness: PublishingHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.publishing.publish_lock.LEASE_S", 0.5)
+
+    def renew() -> None:
+        lease = {"home": "elsewhere:/srv", "token": secrets.token_hex(4), "until": time.time() + 7200}
+        harness.store.set(harness.keys.lease, json.dumps(lease).encode())
+
+    renew()
+    lease = Lease(harness.store, harness.keys.lease, "here:/srv")
+    for _ in range(6):
+        assert not lease.take()
+        time.sleep(0.2)
+        renew()
