@@ -117,7 +117,7 @@ class Settings(BaseSettings):
     max_body_bytes: Annotated[int, Field(ge=1024)] = 8 << 20
     """largest request body in bytes, unpacked"""
 
-    max_bodies_bytes: Annotated[int, Field(ge=1024)] = 64 << 20
+    max_bodies_bytes: Annotated[int, Field(ge=1024)] = 32 << 20
     """most bytes of request bodies that one process holds at once; further ones are answered 503 with Retry-After"""
 
     max_head_bytes: Annotated[int, Field(ge=1024)] = 64 << 10

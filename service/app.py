@@ -98,7 +98,10 @@ def create_app(
             # what exists after the start lives as long as the process: the garbage collector need not scan it again
             gc.collect()
             gc.freeze()
-            yield {METRICS: container.metrics}
+            try:
+                yield {METRICS: container.metrics}
+            finally:
+                app.state.requests.close()
 
     # the application, with its exception handlers
     app = Service(

@@ -130,6 +130,10 @@ class Requests:
         finally:
             self._in_flight -= 1
 
+    def close(self) -> None:
+        """Ends what it keeps running."""
+        self._bodies.close()
+
     def _overload(self) -> ProblemError:
         self._metrics.degraded.labels("overload").inc()
         return overloaded("too many requests are in progress; try again")
