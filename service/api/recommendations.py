@@ -41,13 +41,14 @@ _FIXED_HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"p
 
 def document(user_id: str, request_id: str, answer: Answer) -> bytes:
     """The JSON of a list."""
-    return b'{"user_id":%b,"request_id":"%b","version":"%b","served":"%b","recommendations":[%b]}' % (
+    body = b'{"user_id":%b,"request_id":"%b","version":"%b","served":"%b","recommendations":[%b]}' % (
         orjson.dumps(user_id),
         request_id.encode(),
         answer.version.encode(),
         answer.served.encode(),
         answer.entries,
     )
+    return body if answer.next is None else b'%b,"next":"%b"}' % (body[:-1], answer.next.encode())
 
 
 class Recommendations:
