@@ -24,6 +24,7 @@ from service.state.live_sync import LiveSync
 from service.state.served_version import OpenScorer, VersionOpener
 from service.state.version_watcher import ServedVersions
 from service.web.auth import Access
+from service.web.compression import Compression
 from service.web.rate_limits import RateLimiter
 
 
@@ -55,6 +56,7 @@ class Container:
     answering: Answering
     recommender: OnlineRecommender
     profiles: ShownProfiles
+    compression: Compression
     cache_writer: CacheWriter
 
 
@@ -95,7 +97,7 @@ async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
         loader = ViewerLoader(state, keys, lambda reason, _: metrics.degraded.labels(reason).inc())
         answering = Answering(keys, loader, cache_writer)
         recommender = OnlineRecommender(stores.requests, keys, live_sync, answering, settings.redis_timeout_ms / 1000)
-        profiles = ShownProfiles(stores.requests, keys, live_sync, loader.degrade)
+        profiles = ShownProfiles(stores.requests, keys, live_sync, loader.degrade, settings.redis_timeout_ms / 1000)
         # start
         await versions.start()
         await live_sync.start()
@@ -115,6 +117,7 @@ async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
             answering,
             recommender,
             profiles,
+            Compression(settings.compress_above_bytes),
             cache_writer,
         )
 
