@@ -120,6 +120,9 @@ class Settings(BaseSettings):
     max_bodies_bytes: Annotated[int, Field(ge=1024)] = 32 << 20
     """most bytes of request bodies that one process holds at once; further ones are answered 503 with Retry-After"""
 
+    compress_above_bytes: Annotated[int, Field(ge=0)] = 16 << 10
+    """size in bytes above which lists are compressed for clients that accept gzip; 0: never"""
+
     max_head_bytes: Annotated[int, Field(ge=1024)] = 64 << 10
     """largest head of a request in bytes, request line included: 431 or 414 above it"""
 

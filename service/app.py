@@ -83,6 +83,7 @@ def create_app(
                 container.profiles,
                 container.access,
                 container.metrics,
+                container.compression,
                 settings.contexts,
             )
             secret = settings.log_secret.get_secret_value() if settings.log_secret else token_hex(16)

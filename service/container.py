@@ -30,6 +30,7 @@ from service.state.live_sync import LiveSync
 from service.state.served_version import OpenScorer, VersionOpener
 from service.state.version_watcher import ServedVersions
 from service.web.auth import Access
+from service.web.compression import Compression
 from service.web.draining import Draining
 from service.web.rate_limits import RateLimiter
 
@@ -65,6 +66,7 @@ class Container:
     answering: Answering
     recommender: OnlineRecommender
     profiles: ShownProfiles
+    compression: Compression
     cache_writer: CacheWriter
     admin_threads: ThreadPoolExecutor
     """for calls of administrators, which may wait for minutes: versions are opened in the default threads"""
@@ -117,11 +119,10 @@ async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
         loader = ViewerLoader(state, keys, lambda reason, _: metrics.degraded.labels(reason).inc())
         live_sync = LiveSync(stores.requests, keys, state, metrics, versions.cuts, loader.damaged)
         closing.push_async_callback(live_sync.aclose)
+        deadline_s = settings.redis_timeout_ms / 1000
         answering = Answering(keys, loader, cache_writer, state)
-        recommender = OnlineRecommender(
-            stores.requests, keys, live_sync, loader, answering, settings.redis_timeout_ms / 1000
-        )
-        profiles = ShownProfiles(stores.requests, keys, live_sync, loader.degrade)
+        recommender = OnlineRecommender(stores.requests, keys, live_sync, loader, answering, deadline_s)
+        profiles = ShownProfiles(stores.requests, keys, live_sync, loader.degrade, deadline_s)
         backlog = BacklogWatch(stores.requests, keys, metrics)
         closing.push_async_callback(backlog.aclose)
         # start
@@ -146,6 +147,7 @@ async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
             answering,
             recommender,
             profiles,
+            Compression(settings.compress_above_bytes),
             cache_writer,
             admin_threads,
             Draining(settings.drain_s),

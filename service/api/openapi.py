@@ -11,6 +11,7 @@ from models.settings import CONTEXTS
 from service.api.dependencies import MAY_READ
 from service.api.recommendation_params import PATH
 from service.api.schemas import ProblemAnswer, RecommendationsAnswer
+from service.recommend.cursor import LONGEST
 from service.recommend.query import DEFAULT_LIMIT, MOST
 from service.web.problems import MEDIA_TYPE
 
@@ -51,6 +52,10 @@ def recommendations(
     ] = None,
     fields: Annotated[
         str | None, Query(description="Profile columns that entries show in `profile`, separated by commas.")
+    ] = None,
+    cursor: Annotated[
+        str | None,
+        Query(max_length=LONGEST, description="Empty for the first page, then `next` of the answer before."),
     ] = None,
     cache_control: Annotated[str | None, Header(description="no-cache: rank afresh.")] = None,
 ) -> None:

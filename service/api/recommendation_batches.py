@@ -27,6 +27,7 @@ from service.recommend.online import WAIT
 from service.recommend.query import DEFAULT_LIMIT, MOST, Query
 from service.recommend.responses import UNAVAILABLE, Answer
 from service.recommend.shown_profiles import column_fault
+from service.web.compression import HEADERS
 from service.web.problems import ProblemError, invalid_all, of_error
 
 MOST_PEOPLE = 100
@@ -108,7 +109,11 @@ async def recommendations_of_many(request: Request, served: Served, container: A
         if not isinstance(one, Answer):
             lists[at] = b'%b,"detail":%b}' % (lists[at][:-1], orjson.dumps(of_error(one).detail))
     headers = {"Server-Timing": server_timing({**stages, "total": perf_counter() - record.started}).decode()}
-    return Response(b'{"lists":[%b]}' % b",".join(lists), headers=headers, media_type="application/json")
+    body = b'{"lists":[%b]}' % b",".join(lists)
+    packed = await container.compression.compressed(body, record.headers.get(b"accept-encoding"))
+    if packed is not None:
+        headers |= {name.decode(): value.decode() for name, value in HEADERS}
+    return Response(body if packed is None else packed, headers=headers, media_type="application/json")
 
 
 def _unavailable(metrics: Metrics, error: StoreError, lists: int) -> ProblemError:

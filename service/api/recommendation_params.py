@@ -1,18 +1,21 @@
 """The parameters of GET /pymk/recommendations, read from the raw query string."""
 
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from typing import NoReturn
 from urllib.parse import unquote_to_bytes
 
+from models.errors import CorruptRecordError
 from models.schema.columns import user_id_fault
 from models.schema.vocabulary import UserId
 from models.system.known_names import unknown_name
+from service.recommend.cursor import NO_ONE, Cursor, owner_of
 from service.recommend.query import DEFAULT_LIMIT, MOST, Query
 from service.web.problems import ProblemError, invalid, invalid_all
 
 PATH = "/pymk/recommendations"
 
-_KNOWN = frozenset({b"user_id", b"limit", b"context", b"exclude", b"fields"})
+_KNOWN = frozenset({b"user_id", b"limit", b"context", b"exclude", b"fields", b"cursor"})
 
 
 def parse(query: bytes, contexts: Collection[str], default_context: str) -> Query:
@@ -35,15 +38,17 @@ def parse(query: bytes, contexts: Collection[str], default_context: str) -> Quer
     try:
         if unknown:
             raise invalid(unknown[0], "is unknown")
-        return Query(
+        asked = Query(
             _user_id(_only(given, b"user_id")),
             _limit(_only(given, b"limit")),
             _context(_only(given, b"context"), contexts, default_context),
             _excluded(given[b"exclude"]) if b"exclude" in given else (),
             _fields(given[b"fields"]) if b"fields" in given else (),
+            _cursor(_only(given, b"cursor")) if b"cursor" in given else None,
         )
     except ProblemError as first:
         raise _every_fault(given, unknown, contexts) from first
+    return asked if asked.cursor is None else _owned(asked, asked.cursor)
 
 
 def _every_fault(given: dict[bytes, list[str]], unknown: list[str], contexts: Collection[str]) -> ProblemError:
@@ -54,6 +59,7 @@ def _every_fault(given: dict[bytes, list[str]], unknown: list[str], contexts: Co
         lambda: _context(_only(given, b"context"), contexts, ""),
         lambda: _excluded(given.get(b"exclude", [])),
         lambda: _fields(given[b"fields"]) if b"fields" in given else (),
+        lambda: _cursor(_only(given, b"cursor")) if b"cursor" in given else None,
     )
     known = [name.decode() for name in _KNOWN]
     faults = [(name, "query", unknown_name(name, "parameter of this route", known)) for name in unknown]
@@ -122,6 +128,22 @@ def _fields(values: list[str]) -> tuple[str, ...]:
     if not columns:
         raise invalid("fields", "names no column; separate columns by commas")
     return tuple(dict.fromkeys(columns))
+
+
+def _cursor(value: str | None) -> Cursor:
+    """The pages before; an empty value has none."""
+    try:
+        return Cursor.unpack(value) if value else Cursor(NO_ONE)
+    except CorruptRecordError as error:
+        raise invalid("cursor", "is none that this service gave; leave it empty for the first page") from error
+
+
+def _owned(query: Query, cursor: Cursor) -> Query:
+    """The query with a cursor of its viewer and context. Raises ProblemError 422 if the cursor is of others."""
+    owner = owner_of(query.user_id, query.context)
+    if cursor.owner not in {NO_ONE, owner}:
+        raise invalid("cursor", "is of another viewer or context; leave it empty for the first page")
+    return replace(query, cursor=replace(cursor, owner=owner))
 
 
 def check_fields(columns: Iterable[str], fault_of: Callable[[str], str | None], place: str = "query") -> None:

@@ -18,6 +18,7 @@ from service.recommend.responses import UNAVAILABLE, Answer
 from service.recommend.shown_profiles import ShownProfiles, column_fault
 from service.state.version_watcher import ServedVersions
 from service.web.auth import READ, Access
+from service.web.compression import HEADERS, Compression
 from service.web.middleware import answer_problem
 from service.web.problems import ProblemError, of_error, unavailable
 from service.web.record import RECORD, Record
@@ -41,13 +42,14 @@ _FIXED_HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"p
 
 def document(user_id: str, request_id: str, answer: Answer) -> bytes:
     """The JSON of a list."""
-    return b'{"user_id":%b,"request_id":"%b","version":"%b","served":"%b","recommendations":[%b]}' % (
+    body = b'{"user_id":%b,"request_id":"%b","version":"%b","served":"%b","recommendations":[%b]}' % (
         orjson.dumps(user_id),
         request_id.encode(),
         answer.version.encode(),
         answer.served.encode(),
         answer.entries,
     )
+    return body if answer.next is None else b'%b,"next":"%b"}' % (body[:-1], answer.next.encode())
 
 
 class Recommendations:
@@ -60,6 +62,7 @@ class Recommendations:
         profiles: ShownProfiles,
         access: Access,
         metrics: Metrics,
+        compression: Compression,
         contexts: Collection[str],
     ) -> None:
         self._versions = versions
@@ -67,6 +70,7 @@ class Recommendations:
         self._profiles = profiles
         self._access = access
         self._metrics = metrics
+        self._compression = compression
         self._contexts = frozenset({*CONTEXTS, *contexts})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,6 +93,8 @@ class Recommendations:
             (b"server-timing", timing),
             *record.rate,
         ]
+        if len(body) > self._compression.above_bytes:
+            body, headers = await self._compressed(body, headers, record)
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
@@ -121,6 +127,16 @@ class Recommendations:
         stages = trace.stages()
         self._metrics.listed(answer.served, stages, trace.drops, trace.moved)
         return document(query.user_id, record.request_id, answer), stages
+
+    async def _compressed(
+        self, body: bytes, headers: list[tuple[bytes, bytes]], record: Record
+    ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+        """The body and the headers of a large answer, compressed if the client accepts that."""
+        packed = await self._compression.compressed(body, record.headers.get(b"accept-encoding"))
+        if packed is None:
+            return body, headers
+        lengths = ((b"content-length", b"%d" % len(packed)), *HEADERS)
+        return packed, [*(header for header in headers if header[0] != b"content-length"), *lengths]
 
     def _problem(self, error: PymkError) -> ProblemError:
         problem = of_error(error)

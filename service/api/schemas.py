@@ -53,6 +53,8 @@ class RecommendationsAnswer(BaseModel):
     version: str
     served: Literal["ranked", "cache", "stale", "cold_start", "empty"]
     recommendations: list[Recommendation]
+    next: str | None = None
+    """the cursor of the next page; only if `cursor` was given and more people follow"""
 
 
 class BatchEntry(BaseModel):

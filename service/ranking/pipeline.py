@@ -1,6 +1,7 @@
 """From scored candidates to the page that a viewer is shown: filter, re-rank, encode. Neither HTTP nor a store."""
 
 import zlib
+from dataclasses import replace
 from time import perf_counter
 from typing import NamedTuple, Protocol
 
@@ -56,6 +57,15 @@ class Scorer(Protocol):
         ...
 
 
+class Shown(NamedTuple):
+    """People of pages before or after another."""
+
+    hashes: NDArray[np.uint32]
+    """(k,) hashes of their ids (service.ranking.tie_break.id_hashes)"""
+    lowest: np.float32 = np.float32(1)
+    """the lowest of their scores, which no later one exceeds"""
+
+
 class Page(NamedTuple):
     """The people of one response."""
 
@@ -65,6 +75,8 @@ class Page(NamedTuple):
     """candidates that no hard rule drops, those excluded by the request included"""
     cacheable: CachedList | None = None
     """the list to cache, if one was asked for"""
+    shown: Shown | None = None
+    """the people of the page; only if more follow, and pages before were named"""
 
 
 class Ranking:
@@ -104,13 +116,15 @@ class Ranking:
         friends: NDArray[np.int32] | None = None,
         cached: CachedList | None = None,
         cacheable: bool = False,
+        before: Shown | None = None,
     ) -> Page | None:
-        """The first `limit` people for a viewer, filtered, re-ranked and encoded.
+        """The first `limit` people for a viewer, filtered, re-ranked and encoded; those after the ones shown `before`.
 
         `excluded` (k,) are rows that the request leaves out. `friends` are the viewer's connections that reasons may
         name, None: those of this version. `cached` is the list that the candidates are of: its entries are reused.
         With `cacheable` the page has a list to cache, which has at least LEAST_ENCODED people encoded and is not
-        affected by `excluded`. Returns None if people who are missing from a ranked list might come into the page.
+        affected by `excluded` and `before`. Returns None if people who are missing from a ranked list might come into
+        the page.
         """
         # filter: the hard rules; a list to cache keeps people who may come back
         barred, exempted = (_NO_ROWS, HIDING) if cacheable else (excluded, _NO_RULES)
@@ -120,9 +134,14 @@ class Ranking:
             passed += trace.drops.get(_EXCLUDED, 0)
         # re-rank: the soft rules
         places = max(limit, LEAST_ENCODED) if cacheable else limit
+        if before is not None and not cacheable:
+            places += len(before.hashes) + 1
         placed = self.rerank(shown, context, places, viewer, trace, candidates)
         if placed is None:
             return None
+        following = None
+        if before is not None and not cacheable:
+            placed, following = self._after(before, placed, limit)
         trace.marks.append(("rules", perf_counter()))
         # encode: entries of the cached list are moved if their reasons are still the same
         if friends is None:
@@ -132,13 +151,15 @@ class Ranking:
         entries = self.encode(placed, viewer, friends, cached)
         if not cacheable:
             trace.marks.append(("encode", perf_counter()))
-            return Page(entries.text, passed)
+            return Page(entries.text, passed, None, following)
         # cache
         key = self.cache_key(viewer)._replace(reasons=reasons_fingerprint(viewer, friends))
         to_cache = CachedList(listed, key, placed.rows.tolist(), placed.scores.tolist(), entries)
-        if len(excluded):
-            page = self.page(shown, context, limit, viewer, trace, excluded=excluded, friends=friends, cached=to_cache)
-            return None if page is None else Page(page.text, passed, to_cache)
+        if len(excluded) or before is not None:
+            page = self.page(
+                shown, context, limit, viewer, trace, excluded=excluded, friends=friends, cached=to_cache, before=before
+            )
+            return None if page is None else Page(page.text, passed, to_cache, page.shown)
         text = entries.first(min(limit, len(entries.ends)))
         trace.marks.append(("encode", perf_counter()))
         return Page(text, passed, to_cache)
@@ -223,6 +244,15 @@ class Ranking:
         if view is None:
             return CacheKey(flags.epoch, rerank=rerank)
         return CacheKey(flags.epoch, view.fingerprint, view.relation_version, rerank)
+
+    def _after(self, before: Shown, placed: RankedList, limit: int) -> tuple[RankedList, Shown | None]:
+        """The first of a list who were not shown before; and these as Shown, if more follow them."""
+        hashes = self._hashes[placed.rows]
+        places = np.flatnonzero(~np.isin(hashes, before.hashes))
+        has_more, places = len(places) > limit, places[:limit]
+        page = placed.at(places.astype(np.int32))
+        page = replace(page, scores=np.minimum(page.scores, before.lowest))
+        return page, Shown(hashes[places], page.scores[-1]) if has_more else None
 
     def _moved(self, placed: RankedList, viewer: Viewer, friends: NDArray[np.int32], cached: CachedList) -> Entries:
         """Entries in their places: those cached with the same score are moved, the others encoded."""

@@ -56,7 +56,10 @@ class Answering:
         keys, user_id = self._keys, query.user_id
         # first: the live record, and the cached list or the block
         row = version.ranking.user_flags.row(user_id)
-        reads_cache = not (fresh or query.limit + len(query.excluded) > CACHED)
+        depth = query.limit + len(query.excluded)
+        if query.cursor is not None:
+            depth += len(query.cursor.shown) + 1
+        reads_cache = not (fresh or depth > CACHED)
         live, *found = yield keys.viewer_records(version.version, user_id, row, query.context if reads_cache else None)
         # the viewer, with more records if the profile or the whole viewer is not in the version
         record = found[0] if found else None

@@ -70,13 +70,13 @@ class OnlineRecommender:
         else:
             *records, epoch = await self._store.get_many([*needed, self._epoch])
         if not self._live_sync.knows(epoch):
-            await _within(deadline, self._live_sync.hidden(epoch))
+            await within(deadline, self._live_sync.hidden(epoch))
         try:
             while True:
                 trace.marks.append(("store", perf_counter()))
                 await self._prepare(version, query, needed, records)
                 needed = steps.send(records)
-                records = await _within(deadline, self._store.get_many(needed))
+                records = await within(deadline, self._store.get_many(needed))
         except StopIteration as end:
             answer: Answer = end.value
             return answer
@@ -131,7 +131,7 @@ class OnlineRecommender:
         deadline, waiting = Deadline(self._deadline_s), {at: next(steps) for at, steps in enumerate(lists)}
         *flat, epoch = await self._store.get_many([*chain.from_iterable(waiting.values()), self._epoch])
         if not self._live_sync.knows(epoch):
-            await _within(deadline, self._live_sync.hidden(epoch))
+            await within(deadline, self._live_sync.hidden(epoch))
         # lists whose records are there, then one trip for those that need more
         while waiting:
             _mark(traces, waiting, "store")
@@ -147,7 +147,7 @@ class OnlineRecommender:
             _mark(traces, waiting, WAIT)
             try:
                 if waiting:
-                    flat = await _within(deadline, self._store.get_many(list(chain.from_iterable(waiting.values()))))
+                    flat = await within(deadline, self._store.get_many(list(chain.from_iterable(waiting.values()))))
             except StoreError as error:
                 if len(waiting) == len(queries):
                     raise
@@ -177,7 +177,7 @@ def _mark(traces: Sequence[Trace], lists: Iterable[int], stage: str) -> None:
         traces[at].marks.append((stage, now))
 
 
-async def _within(deadline: Deadline, trip: Awaitable[_Read]) -> _Read:
+async def within(deadline: Deadline, trip: Awaitable[_Read]) -> _Read:
     """What a trip returns, within what is left of the deadline. Raises StoreUnavailableError if it takes longer."""
     try:
         async with deadline:

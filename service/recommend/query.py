@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from models.schema.vocabulary import UserId
 from service.ranking.cached_list import LEAST_ENCODED
+from service.recommend.cursor import Cursor
 
 DEFAULT_LIMIT = LEAST_ENCODED
 """so that a cached list answers a request without a limit as one slice"""
@@ -21,3 +22,5 @@ class Query:
     excluded: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
     """profile columns that entries show"""
+    cursor: Cursor | None = None
+    """the pages before; None: the answer needs no cursor of the next page"""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from models.errors import CorruptRecordError
 from models.version.candidate_block import Block
 from service.ranking.cached_list import LEAST_ENCODED, CachedList
-from service.ranking.pipeline import DEEPEST
+from service.ranking.pipeline import DEEPEST, Shown
 from service.ranking.ranked_list import Candidates, RankedList
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
@@ -32,6 +32,8 @@ class Answer:
     entries: bytes
     cacheable: CachedList | None = None
     """the list to cache, if one was asked for"""
+    next: str | None = None
+    """the cursor of the next page, if the query has one and more follow"""
 
 
 def empty(version: ServedVersion) -> Answer:
@@ -45,7 +47,7 @@ def from_cache(query: Query, version: ServedVersion, viewer: Viewer, cached: Cac
     Returns None if the viewer's friends changed since, a rule was lifted, or people who are not in it may have come up.
     """
     key, entries = version.ranking.cache_key(viewer), cached.entries
-    if cached.key[:-1] == key[:-1] and not query.excluded:
+    if cached.key[:-1] == key[:-1] and not query.excluded and query.cursor is None:
         places, encoded = version.ranking.reranker.places(query.context, query.limit), len(entries.ends)
         if places <= encoded or encoded < LEAST_ENCODED:  # fewer were encoded only if there are no more
             text = entries.first(min(places, encoded))
@@ -97,7 +99,8 @@ def from_previous_version(
     if candidates is None:
         return None
     listed, _ = previous.ranking.filter(candidates, before, trace)
-    listed = listed.first(DEEPEST)
+    if query.cursor is None:
+        listed = listed.first(DEEPEST)
     allowed = _passing(listed.rows, previous, version, lambda rows: version.ranking.masks(viewer, rows) == 0)
     if not allowed.any():
         trace.drops = {}
@@ -131,7 +134,7 @@ def respond(
 
     `friends`, `cached` and `cacheable` as in Ranking.page. Returns None if a ranked list has too few people.
     """
-    excluded = _NO_ROWS
+    excluded, cursor = _NO_ROWS, query.cursor
     if query.excluded:
         rows = version.tables.vocabulary.rows(query.excluded)
         excluded = rows[rows >= 0]
@@ -145,12 +148,16 @@ def respond(
         friends=friends,
         cached=cached,
         cacheable=cacheable,
+        before=None if cursor is None else Shown(cursor.shown, cursor.ceiling(version.version)),
     )
     if page is None:
         return None
     if not page.passed and (served == RANKED or (served == CACHE and not query.excluded)):
         served = EMPTY
-    return Answer(served, version.version, page.text, page.cacheable)
+    following = None
+    if cursor is not None and page.shown is not None:
+        following = cursor.after(version.version, *page.shown)
+    return Answer(served, version.version, page.text, page.cacheable, following.pack() if following else None)
 
 
 def read_block(version: ServedVersion, viewer: Viewer, record: Block | bytes | None, degrade: Degrade) -> Block | None:

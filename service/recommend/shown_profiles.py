@@ -10,11 +10,13 @@ import orjson
 from models.errors import CorruptRecordError
 from models.live_state.profile_changes import LiveProfile
 from models.schema.columns import CREATED_AT_COLUMN, FLAG_COLUMNS, NAME_COLUMN
+from models.store.deadline import Deadline
 from models.store.keys import Keys
 from models.store.protocol import AsyncStore
 from models.system.known_names import unknown_name
 from models.version.tables import Tables
 from service.ranking.filters import ERASED_FLAG
+from service.recommend.online import within
 from service.recommend.responses import Answer
 from service.recommend.viewer_loader import Degrade
 from service.state.live_sync import LiveSync
@@ -35,15 +37,17 @@ def column_fault(column: str, tables: Tables) -> str | None:
 class ShownProfiles:
     """Adds profiles to lists: the columns stored in the active version, overruled by what was put since.
 
-    One trip to the store, with the store's own deadline, for every AT_ONCE people. A profile that does not read back is
-    reported to `degrade` and shown empty: the version alone may hold what the person took back since.
+    One trip to the store for every AT_ONCE people; all trips of a request share a deadline. A profile that does not
+    read back is reported to `degrade` and shown empty: the version alone may hold what the person took back since.
     """
 
-    def __init__(self, store: AsyncStore, keys: Keys, live_sync: LiveSync, degrade: Degrade) -> None:
+    def __init__(self, store: AsyncStore, keys: Keys, live_sync: LiveSync, degrade: Degrade, deadline_s: float) -> None:
+        """`deadline_s` is how long the store may take for the profiles of one request."""
         self._store = store
         self._keys = keys
         self._live_sync = live_sync
         self._degrade = degrade
+        self._deadline_s = deadline_s
 
     async def added(self, answers: Sequence[Answer], columns: Collection[str], version: ServedVersion) -> list[Answer]:
         """The answers with a `profile` of these columns in every entry; columns without a value are left out.
@@ -54,11 +58,13 @@ class ShownProfiles:
         people = list(dict.fromkeys(entry["user_id"] for entries in lists for entry in entries))
         # what was put since the version's cut, and who was erased by then
         changes: dict[str, bytes | None] = {}
+        deadline = Deadline(self._deadline_s)
         for start in range(0, len(people), AT_ONCE):
             some = people[start : start + AT_ONCE]
-            *read, epoch = await self._store.get_many([*map(self._keys.live_profile, some), self._keys.hidden_epoch])
+            keys = [*map(self._keys.live_profile, some), self._keys.hidden_epoch]
+            *read, epoch = await within(deadline, self._store.get_many(keys))
             if not self._live_sync.knows(epoch):
-                await self._live_sync.hidden(epoch)
+                await within(deadline, self._live_sync.hidden(epoch))
             changes.update(zip(some, read, strict=True))
         self._live_sync.state.catch_up(version)
         # the profile of each person, and the entries with it

@@ -1,7 +1,9 @@
 """Whatever the network: nobody who must not be shown, nobody twice, no rising score, the same list always."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -10,15 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from models.schema.relationship import Relationship
 from models.version.candidate_block import Block, quantise
 from models.version.manifest import Manifest
 from models.version.tables import Tables
 from service.ranking.cached_list import CachedList
 from service.ranking.pipeline import CACHED, Ranking
-from service.ranking.rerank import Diversity, RerankSettings
+from service.ranking.rerank import Diversity, Fatigue, RerankSettings
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
+from service.ranking.viewer_state import ViewerState
 from service.recommend import responses
+from service.recommend.cursor import LONGEST, Cursor, owner_of
 from service.recommend.query import Query
 from service.recommend.responses import Answer
 from service.state.served_version import ServedVersion
@@ -198,3 +203,84 @@ def test_cold_lists_keep_the_promises_too(make_tables: MakeTables, data: st.Data
     assert all(0 < score <= 1 for score in scores)
     if row is not None:
         assert not set(rows.tolist()) & {row, *tables.graph.neighbours(row), *tables.forbidden.neighbours(row)}
+
+
+def pages(case: ListCase, answers: Callable[[Query], Answer | None], limits: Iterator[int]) -> Iterator[Answer]:
+    """The pages of a list to its end, each of the next limit."""
+    cursor = Cursor(owner_of(case.viewer, "web"))
+    while True:
+        answer = answers(Query(**case.asked({"limit": next(limits), "cursor": cursor})))
+        assert answer is not None
+        yield answer
+        if answer.next is None:
+            return
+        assert len(answer.next) <= LONGEST
+        cursor = Cursor.unpack(answer.next)
+
+
+@given(st.data())
+def test_the_pages_of_a_cursor_are_the_whole_list(make_tables: MakeTables, data: st.DataObject) -> None:
+    """Cut anywhere, from the block or from the cached list: the same people with the same scores in the same order."""
+    case = data.draw(list_cases(make_tables))
+    ranking = case.version.ranking
+    scored = ranking.score(case.block, "web", case.person, Trace())
+    whole = ranking.page(scored, "web", case.version.tables.n, case.person, Trace())
+    assert whole is not None
+    expected = [(one["user_id"], one["score"], one["reasons"]) for one in orjson.loads(b"[%b]" % whole.text)]
+    limits = cycle(data.draw(st.lists(st.integers(1, 40), min_size=1, max_size=5)))
+    kept = data.draw(st.booleans())
+    cached = CachedList.unpack(case.fresh()[1].pack(CACHED), case.block.viewer)
+
+    def answered(query: Query) -> Answer | None:
+        answer = responses.from_cache(query, case.version, case.person, cached, Trace()) if kept else None
+        return answer or responses.from_block(
+            query, case.version, case.person, case.block, Trace(), fail, cacheable=not kept
+        )
+
+    found = [one for page in pages(case, answered, limits) for one in shown(page)]
+    assert [(one["user_id"], one["score"], one["reasons"]) for one in found] == expected
+
+
+@given(st.data())
+def test_whatever_changes_between_pages_no_one_is_shown_twice_or_against_a_rule(
+    make_tables: MakeTables, data: st.DataObject
+) -> None:
+    """Between two pages people are blocked, lose their fatigue or gain it, and candidates are made anew."""
+    case = data.draw(list_cases(make_tables))
+    tables = case.version.tables
+    settings = RerankSettings(Diversity("company", data.draw(st.integers(1, 5))), Fatigue(0.5, 2))
+    version = ServedVersion(VERSION, case.version.manifest, Ranking(tables, FirstFeature(), settings))
+    random = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    blocked: set[int] = set()
+    seen: list[dict[str, Any]] = []
+
+    def answered(query: Query) -> Answer | None:
+        others = np.unique(random.integers(0, tables.n, 2)).astype(np.int32)
+        blocked.update(others.tolist())
+        own = np.array(sorted(blocked), np.int32)
+        shown_rows = np.unique(random.integers(0, tables.n, tables.n // 2 + 1)).astype(np.int32)
+        view = ViewerState(
+            revision=len(seen) + 1,
+            relation_version=0,
+            others=own,
+            bits=np.full(len(own), Relationship.BLOCKED_BY_VIEWER, np.uint8),
+            friends=tables.graph.neighbours(case.block.viewer),
+            shown=shown_rows,
+            times=random.integers(0, 3, len(shown_rows)).astype(np.float32),
+        )
+        some = random.permutation(len(case.block))[: max(1, int(len(case.block) * 0.9))]
+        block = case.block
+        anew = Block(block.viewer, block.rows[some], block.sources[some], block.codes[:, some], block.low, block.high)
+        viewer = Viewer(case.viewer, block.viewer, view)
+        answer = responses.from_block(query, version, viewer, anew, Trace(), fail)
+        assert answer is not None
+        rows = tables.vocabulary.rows([one["user_id"] for one in shown(answer)])
+        assert not set(rows.tolist()) & (blocked | {case.block.viewer})
+        seen.extend(shown(answer))
+        return answer
+
+    list(pages(case, answered, cycle([data.draw(st.integers(1, 20))])))
+    ids = [one["user_id"] for one in seen]
+    assert len(set(ids)) == len(ids)
+    scores = [one["score"] for one in seen]
+    assert scores == sorted(scores, reverse=True)
