@@ -82,11 +82,13 @@ class ModelBundle:
         """The same without the rows of users who were erased since training, and without values that no user of
         `profiles` has any more.
         """
-        learnt_at = int(self.training.trained_at.timestamp() * MICROSECONDS)
-        if not erased.since(learnt_at):
+        trained_at_us = int(self.training.trained_at.timestamp() * MICROSECONDS)
+        if not erased.since(trained_at_us):
             return self
         kept = [
-            row for row, user_id in enumerate(self.vocabulary.user_ids()) if erased.timestamp_us(user_id) <= learnt_at
+            row
+            for row, user_id in enumerate(self.vocabulary.user_ids())
+            if erased.timestamp_us(user_id) <= trained_at_us
         ]
         vocabulary = Vocabulary.from_ids(self.vocabulary.user_id(row) for row in kept)
         encoder = self.encoder.restricted_to(profiles)

@@ -17,7 +17,7 @@ LOCK = "lock"
 @contextmanager
 def metrics_directory() -> Iterator[Path]:
     """An empty directory, removed at the end; directories that killed services left are removed first."""
-    _remove_leftovers(Path(tempfile.gettempdir()))
+    _remove_unlocked(Path(tempfile.gettempdir()))
     with tempfile.TemporaryDirectory(prefix=PREFIX) as name:
         unlocked = Path(name) / "unlocked"
         with files.locked(unlocked, 0.0):
@@ -25,7 +25,7 @@ def metrics_directory() -> Iterator[Path]:
             yield Path(name)
 
 
-def _remove_leftovers(parent: Path) -> None:
+def _remove_unlocked(parent: Path) -> None:
     """Removes the directories of this user whose lock is free: the kernel releases it with the process."""
     for directory in parent.glob(f"{PREFIX}*"):
         with suppress(OSError):  # removed meanwhile, or not permitted: neither keeps a service from starting

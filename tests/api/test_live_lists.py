@@ -1,4 +1,4 @@
-"""Every list heeds what was acknowledged before it was asked for: kept or new, for both people, done and undone."""
+"""Every list heeds what was acknowledged before it was asked for: cached or new, for both people, done and undone."""
 
 import time
 from typing import Any
@@ -51,15 +51,15 @@ def mutuals(body: dict[str, Any], user_id: str) -> list[str]:
 
 
 async def seen(place: Any) -> tuple[bool, bool]:
-    """Whether cid sees gus and gus sees cid, which a new list and a kept one must agree on."""
-    kept = [await place.recommended("cid"), await place.recommended("gus")]
+    """Whether cid sees gus and gus sees cid, which a new list and a cached one must agree on."""
+    cached = [await place.recommended("cid"), await place.recommended("gus")]
     new = [await place.recommended("cid", fresh=True), await place.recommended("gus", fresh=True)]
-    assert [one["recommendations"] for one in kept] == [one["recommendations"] for one in new]
+    assert [one["recommendations"] for one in cached] == [one["recommendations"] for one in new]
     return "gus" in ids(new[0]), "cid" in ids(new[1])
 
 
 @pytest.mark.parametrize("name", CID_GUS)
-@pytest.mark.parametrize("asked_before", [True, False], ids=["kept", "new"])
+@pytest.mark.parametrize("asked_before", [True, False], ids=["cached", "new"])
 async def test_every_kind_and_its_undoing(place: Any, name: str, asked_before: bool) -> None:
     events, wanted = CID_GUS[name]
     if asked_before:
@@ -125,7 +125,7 @@ async def test_a_viewer_is_told_nothing_by_the_profile_she_had(place: Any) -> No
     assert await both() == [set(), set()]
 
 
-async def test_a_list_is_not_kept_while_candidates_are_made_anew(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_list_is_not_cached_while_candidates_are_made_anew(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The list of a block from before the change may be written after the worker took such lists away."""
     await place.post(("connect", "cid", "fay"))
     assert [(await place.recommended("cid"))["served"] for _ in range(2)] == ["ranked", "ranked"]

@@ -60,7 +60,7 @@ async def test_the_whole_answer(place: Any) -> None:
     assert sum(float(stages[name]) for name in list(stages)[:-1]) <= float(stages["total"]) + 0.01
 
 
-async def test_a_list_is_kept_and_no_cache_passes_it_over(place: Any) -> None:
+async def test_a_list_is_cached_and_no_cache_passes_it_over(place: Any) -> None:
     first = await place.recommended("cid")
     second = await place.recommended("cid")
     third = await place.recommended("cid", fresh=True)
@@ -76,7 +76,7 @@ async def test_each_context_keeps_its_own_list(place: Any) -> None:
     assert (await place.recommended("cid", context="mobile"))["served"] == "cache"
 
 
-@pytest.mark.parametrize("fresh", [True, False], ids=["fresh", "kept"])
+@pytest.mark.parametrize("fresh", [True, False], ids=["fresh", "cached"])
 async def test_limit_and_exclude_cut_the_list(place: Any, fresh: bool) -> None:
     await place.recommended("cid", limit=1)
     assert ids(await place.recommended("cid", fresh=fresh, limit=2)) == ["gus", "fay"]
@@ -182,8 +182,10 @@ async def test_people_beyond_the_version_are_not_looked_up(place: Any) -> None:
     rows = np.array([1, 8], np.uint32)
     beyond = Block.unpack(place.store.get(place.keys.block(version, 2)))
     beyond = quantise(2, rows, np.ones(2, np.uint8), np.zeros((len(beyond.codes), 2), np.float32))
-    kept = CachedList(RankedList(2, rows, np.ones(2, np.float32), np.ones(2, np.uint8)), CacheKey(), (), (), NO_ENTRIES)
-    place.store.set(list_key, kept.pack(2))
+    cached = CachedList(
+        RankedList(2, rows, np.ones(2, np.float32), np.ones(2, np.uint8)), CacheKey(), (), (), NO_ENTRIES
+    )
+    place.store.set(list_key, cached.pack(2))
     assert (await place.recommended("cid"))["served"] == "ranked"
     place.store.delete([list_key])
     place.store.set(block, beyond.pack())

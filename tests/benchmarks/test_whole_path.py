@@ -27,7 +27,7 @@ from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
 
 LOAD = Path(__file__).parents[1] / "load"
-PATIENCE_S = 60.0
+DEADLINE_S = 60.0
 
 
 def expected(world: Any) -> dict[str, list[str]]:
@@ -53,7 +53,7 @@ def shown(body: bytes) -> list[str]:
 
 def until_cached(ask: Callable[[], bytes]) -> None:
     """Asks until the list comes from the cache: it is kept behind the answer."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + DEADLINE_S
     while json.loads(ask())["served"] != "cache":
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -175,7 +175,7 @@ def listening(command: list[str], port: int, path: str, log: Path, **settings: s
     with log.open("wb") as stderr:
         process = subprocess.Popen(command, stderr=stderr, stdout=subprocess.DEVNULL, env={**kept, **settings})
     try:
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + DEADLINE_S
         while True:
             try:
                 client = Client(port)

@@ -374,7 +374,7 @@ class TestStore:
         ((position, entry),) = await store.stream_read(prefix, positions[4], 9)
         assert (entry, position in positions) == (b"5", False)
 
-    async def test_stamps_only_rise(self, store: AwaitedStore, prefix: str) -> None:
+    async def test_timestamps_only_rise(self, store: AwaitedStore, prefix: str) -> None:
         now = 1_790_000_000_000_001
         await store.timestamps_raise(prefix, {"ann": now, "bea": now + 1, "héloïse": now + 2})
         await store.timestamps_raise(prefix, {"ann": now - 1, "bea": now + 5})

@@ -148,8 +148,8 @@ def is_alive(process: int) -> bool:
 def nothing_half_made_is_left(home: Home, versions: set[str]) -> None:
     assert not (home.path / "night").exists()
     assert {path.name for path in home.versions.directory.iterdir() if path.is_dir()} == versions
-    halves = [path for path in home.path.rglob("*") if path.suffix in {".aside", ".old"} or "staging-" in path.name]
-    assert not halves
+    unfinished = [path for path in home.path.rglob("*") if path.suffix in {".aside", ".old"} or "staging-" in path.name]
+    assert not unfinished
     for version in versions:
         home.versions.manifest(version).verify(home.versions.path(version))
     with home.opened() as store:

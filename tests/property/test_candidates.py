@@ -48,7 +48,7 @@ class RandomNearest:
         return np.ascontiguousarray(self._table[rows, :count])
 
 
-def random_landscape(seed: int) -> tuple[CandidateInputs, RandomNearest]:
+def random_inputs(seed: int) -> tuple[CandidateInputs, RandomNearest]:
     """A network of 1 to 40 people with profiles, embeddings, forbidden pairs and some who may not be shown."""
     random = np.random.default_rng(seed)
     n = int(random.integers(1, 41))
@@ -67,7 +67,7 @@ def random_landscape(seed: int) -> tuple[CandidateInputs, RandomNearest]:
     )
     vectors = random.normal(size=(2, n, 3)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
-    land = CandidateInputs(
+    inputs = CandidateInputs(
         graph=graph,
         known=Graph.from_directed(n, random.integers(n, size=n), random.integers(n, size=n)),
         suggestible=random.random(n) < 0.8,
@@ -78,7 +78,7 @@ def random_landscape(seed: int) -> tuple[CandidateInputs, RandomNearest]:
         profile_affinity=fit_profile_affinity(coded_profiles(profiles), graph),
         prerank_weights=DEFAULT_PRERANK_WEIGHTS,
     )
-    return land, RandomNearest(n, seed)
+    return inputs, RandomNearest(n, seed)
 
 
 def same(first: Pools, second: Pools) -> None:
@@ -98,16 +98,16 @@ def reordered(pools: Pools, order: np.ndarray) -> Pools:
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, 2**32))
 def test_users_who_must_not_be_shown_never_are(seed: int) -> None:
-    land, nearest = random_landscape(seed)
-    pools = CandidateGenerator(land, nearest, SMALL, 1).pools(np.arange(land.graph.n))
+    inputs, nearest = random_inputs(seed)
+    pools = CandidateGenerator(inputs, nearest, SMALL, 1).pools(np.arange(inputs.graph.n))
     for user, rows, sources, count in zip(pools.users, pools.rows, pools.sources, pools.counts, strict=True):
         shown = rows[:count]
         assert count <= SMALL.kept
         assert user not in shown
         assert len(np.unique(shown)) == count
-        assert not land.graph.contains(user, shown).any()
-        assert not land.known.contains(user, shown).any()
-        assert land.suggestible[shown].all()
+        assert not inputs.graph.contains(user, shown).any()
+        assert not inputs.known.contains(user, shown).any()
+        assert inputs.suggestible[shown].all()
         assert sources[:count].all()
         for source, limit in ((Source.FRIENDS_OF_FRIENDS, 6), (Source.RANDOM_WALK, 6), (Source.THREE_HOPS, 4)):
             assert np.count_nonzero(sources[:count] & source) <= limit
@@ -116,9 +116,9 @@ def test_users_who_must_not_be_shown_never_are(seed: int) -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32))
 def test_many_users_in_one_thread_equal_each_alone(seed: int) -> None:
-    land, nearest = random_landscape(seed)
-    generator = CandidateGenerator(land, nearest, SMALL, 1)
-    everybody = np.arange(land.graph.n)
+    inputs, nearest = random_inputs(seed)
+    generator = CandidateGenerator(inputs, nearest, SMALL, 1)
+    everybody = np.arange(inputs.graph.n)
     whole = generator.pools(everybody)
     same(whole, generator.pools(everybody))
     for row in everybody:
@@ -128,19 +128,19 @@ def test_many_users_in_one_thread_equal_each_alone(seed: int) -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32), st.integers(2, 5))
 def test_threads_and_the_order_of_users_change_nothing(seed: int, threads: int) -> None:
-    land, nearest = random_landscape(seed)
-    everybody = np.arange(land.graph.n)
-    whole = CandidateGenerator(land, nearest, SMALL, 1).pools(everybody)
-    same(whole, CandidateGenerator(land, nearest, SMALL, threads).pools(everybody))
+    inputs, nearest = random_inputs(seed)
+    everybody = np.arange(inputs.graph.n)
+    whole = CandidateGenerator(inputs, nearest, SMALL, 1).pools(everybody)
+    same(whole, CandidateGenerator(inputs, nearest, SMALL, threads).pools(everybody))
     order = np.random.default_rng(seed).permutation(everybody)
-    same(reordered(whole, order), CandidateGenerator(land, nearest, SMALL, threads).pools(order))
+    same(reordered(whole, order), CandidateGenerator(inputs, nearest, SMALL, threads).pools(order))
 
 
 def test_small_budgets_leave_nothing_behind_for_the_next_user() -> None:
     hasty = SMALL.model_copy(update={"walk_edges": 3, "path_edges": 5})
     for seed in range(40):
-        land, nearest = random_landscape(seed)
-        generator = CandidateGenerator(land, nearest, hasty, 1)
-        whole = generator.pools(np.arange(land.graph.n))
-        for row in range(land.graph.n):
+        inputs, nearest = random_inputs(seed)
+        generator = CandidateGenerator(inputs, nearest, hasty, 1)
+        whole = generator.pools(np.arange(inputs.graph.n))
+        for row in range(inputs.graph.n):
             same(reordered(whole, np.array([row])), generator.pools(np.array([row])))

@@ -62,7 +62,7 @@ class ListCase:
         assert answer.cacheable is not None
         return answer, answer.cacheable
 
-    def kept(self, made: CachedList, **query: Any) -> Answer | None:
+    def cached(self, made: CachedList, **query: Any) -> Answer | None:
         again = CachedList.unpack(made.pack(CACHED), self.block.viewer)
         return responses.from_cache(Query(**self.asked(query)), self.version, self.person, again, Trace())
 
@@ -150,16 +150,16 @@ def test_a_mutual_connection_is_a_visible_friend_of_both(make_tables: MakeTables
 
 
 @given(st.data())
-def test_a_kept_list_answers_what_a_fresh_one_does(make_tables: MakeTables, data: st.DataObject) -> None:
+def test_a_cached_list_answers_what_a_fresh_one_does(make_tables: MakeTables, data: st.DataObject) -> None:
     case = data.draw(list_cases(make_tables))
     _, listed = case.fresh(limit=data.draw(st.integers(1, 100)))
     people = case.version.tables.vocabulary.user_ids()
     excluded = tuple(data.draw(st.lists(st.sampled_from(people), max_size=100, unique=True)))
     limit = data.draw(st.integers(1, min(100, CACHED - len(excluded))))
     fresh, _ = case.fresh(limit=limit, excluded=excluded)
-    kept = case.kept(listed, limit=limit, excluded=excluded)
-    assert kept is None or kept.entries == fresh.entries
-    assert kept is not None or len(listed.listed) > CACHED, "nobody is missing from a whole list"
+    cached = case.cached(listed, limit=limit, excluded=excluded)
+    assert cached is None or cached.entries == fresh.entries
+    assert cached is not None or len(listed.listed) > CACHED, "nobody is missing from a whole list"
 
 
 @given(st.data())

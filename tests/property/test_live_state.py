@@ -1,4 +1,4 @@
-"""Live state says what the night will say, in whatever order and however often its halves arrive."""
+"""Live state says what the night will say, in whatever order and however often its reciprocal updates arrive."""
 
 import numpy as np
 import polars as pl
@@ -103,7 +103,7 @@ def record_of(applied: list[tuple[str, Direction, EventKind, int]]) -> LiveRecor
 
 @given(st.lists(reciprocal_updates, max_size=20), st.data())
 @settings(max_examples=200, deadline=None)
-def test_halves_may_come_in_any_order_and_more_than_once(
+def test_reciprocal_updates_may_come_in_any_order_and_more_than_once(
     applied: list[tuple[str, Direction, EventKind, int]], data: st.DataObject
 ) -> None:
     again = data.draw(st.permutations(applied + data.draw(st.lists(st.sampled_from(applied or [None]), max_size=5))))

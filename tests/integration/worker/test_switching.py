@@ -63,7 +63,9 @@ def test_without_a_replay_the_worker_that_follows_makes_up_for_it(harness: Worke
     assert harness.by_friends(harness.block("a0", version)) >= set(CLIQUES["c"]) - {"c0"}
 
 
-def test_a_replay_does_everybody_even_where_many_share_a_stamp(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_replay_does_everybody_even_where_many_share_a_timestamp(
+    prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("models.candidate_refresh.replay.READ_AT_ONCE", 3)
     versions, store = Versions(prepared), MemoryStore()
     directory = versions.path(versions.ids()[0])

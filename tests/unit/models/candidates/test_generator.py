@@ -74,14 +74,16 @@ def candidate_inputs(
     )
 
 
-def blocks(land: CandidateInputs, threads: int = 1, **config: float) -> list[Block]:
-    generator = CandidateGenerator(land, Looked(land.embeddings), CandidateConfig(**{"least": 0, **config}), threads)
-    return list(generator.pools(np.arange(land.graph.n)).blocks())
+def blocks(inputs: CandidateInputs, threads: int = 1, **config: float) -> list[Block]:
+    generator = CandidateGenerator(
+        inputs, Looked(inputs.embeddings), CandidateConfig(**{"least": 0, **config}), threads
+    )
+    return list(generator.pools(np.arange(inputs.graph.n)).blocks())
 
 
-def found(land: CandidateInputs, row: int, **config: float) -> dict[int, Source]:
+def found(inputs: CandidateInputs, row: int, **config: float) -> dict[int, Source]:
     """Rows of a user's candidates and how each was found, best first."""
-    block = blocks(land, **config)[row]
+    block = blocks(inputs, **config)[row]
     return {int(one): Source(int(bits)) for one, bits in zip(block.rows, block.sources, strict=True)}
 
 
@@ -100,35 +102,35 @@ def path(n: int) -> Graph:
 
 
 def test_two_cliques_and_a_bridge() -> None:
-    land = candidate_inputs(two_cliques())
+    inputs = candidate_inputs(two_cliques())
     beyond = WALK | PATHS
     for row in range(3):  # the other end of the bridge first: three mutual friends do not count, 3 is the only one
-        assert found(land, row) == {4: EVERY_WAY, 5: beyond, 6: beyond, 7: beyond}
-        assert next(iter(found(land, row))) == 4
-    assert found(land, 3) == {5: EVERY_WAY, 6: EVERY_WAY, 7: EVERY_WAY}
-    assert found(land, 4) == {0: EVERY_WAY, 1: EVERY_WAY, 2: EVERY_WAY}
-    assert found(land, 7) == {3: EVERY_WAY, 0: beyond, 1: beyond, 2: beyond}
+        assert found(inputs, row) == {4: EVERY_WAY, 5: beyond, 6: beyond, 7: beyond}
+        assert next(iter(found(inputs, row))) == 4
+    assert found(inputs, 3) == {5: EVERY_WAY, 6: EVERY_WAY, 7: EVERY_WAY}
+    assert found(inputs, 4) == {0: EVERY_WAY, 1: EVERY_WAY, 2: EVERY_WAY}
+    assert found(inputs, 7) == {3: EVERY_WAY, 0: beyond, 1: beyond, 2: beyond}
 
 
 def test_a_star_suggests_every_leaf_to_every_other_and_no_user_to_its_centre() -> None:
-    land = candidate_inputs(star(5))
-    assert found(land, 0) == {}
+    inputs = candidate_inputs(star(5))
+    assert found(inputs, 0) == {}
     for leaf in range(1, 6):
-        assert found(land, leaf) == dict.fromkeys({1, 2, 3, 4, 5} - {leaf}, FOUND_BY_STEPS)
+        assert found(inputs, leaf) == dict.fromkeys({1, 2, 3, 4, 5} - {leaf}, FOUND_BY_STEPS)
 
 
 def test_a_path_suggests_the_next_but_one_first() -> None:
-    land = candidate_inputs(path(5))
-    assert list(found(land, 0).items()) == [(2, FOUND_BY_STEPS), (3, WALK | PATHS), (4, WALK)]
-    assert found(land, 2) == {0: FOUND_BY_STEPS, 4: FOUND_BY_STEPS}
-    assert list(found(land, 1).items()) == [(3, FOUND_BY_STEPS), (4, WALK | PATHS)]
+    inputs = candidate_inputs(path(5))
+    assert list(found(inputs, 0).items()) == [(2, FOUND_BY_STEPS), (3, WALK | PATHS), (4, WALK)]
+    assert found(inputs, 2) == {0: FOUND_BY_STEPS, 4: FOUND_BY_STEPS}
+    assert list(found(inputs, 1).items()) == [(3, FOUND_BY_STEPS), (4, WALK | PATHS)]
 
 
 def test_isolated_users_get_popular_users_and_are_never_suggested() -> None:
     graph = Graph.from_pairs(8, [1, 1, 1, 2], [2, 3, 4, 3])  # 0, 5, 6 and 7 have no friends
-    land = candidate_inputs(graph)
-    assert found(land, 0, least=3) == dict.fromkeys([1, 2, 3], POPULAR)
-    assert all(not {0, 5, 6, 7} & set(found(land, row, least=8)) for row in range(8))
+    inputs = candidate_inputs(graph)
+    assert found(inputs, 0, least=3) == dict.fromkeys([1, 2, 3], POPULAR)
+    assert all(not {0, 5, 6, 7} & set(found(inputs, row, least=8)) for row in range(8))
 
 
 def test_popular_users_only_fill_short_lists_and_only_then_have_the_bit() -> None:
@@ -139,8 +141,8 @@ def test_popular_users_only_fill_short_lists_and_only_then_have_the_bit() -> Non
 
 @pytest.mark.parametrize("n", [0, 1, 4])
 def test_without_any_friendship_no_candidate_is_found(n: int) -> None:
-    land = candidate_inputs(Graph.from_pairs(n, [], []))
-    assert [len(block) for block in blocks(land, least=100)] == [0] * n
+    inputs = candidate_inputs(Graph.from_pairs(n, [], []))
+    assert [len(block) for block in blocks(inputs, least=100)] == [0] * n
 
 
 def test_no_users() -> None:
@@ -154,17 +156,17 @@ def test_no_users() -> None:
 def test_the_known_the_hidden_and_friends_are_never_found() -> None:
     graph = Graph.from_pairs(6, [0, 0, 0, 0, 0], [1, 2, 3, 4, 5])
     everybody = np.ones((6, 1), np.float32)
-    land = candidate_inputs(
+    inputs = candidate_inputs(
         graph,
         known=[(1, 2)],
         hidden=[4],
         embeddings=everybody,
         columns={"team": CategoricalColumn(np.zeros(6, np.int32), ["a"])},
     )
-    assert set(found(land, 1, least=6)) == {3, 5}
-    assert set(found(land, 2, least=6)) == {1, 3, 5}  # what is forbidden to one is not forbidden to the other
-    assert set(found(land, 4, least=6)) == {1, 2, 3, 5}  # hidden users still get candidates
-    assert found(land, 0, least=6) == {}
+    assert set(found(inputs, 1, least=6)) == {3, 5}
+    assert set(found(inputs, 2, least=6)) == {1, 3, 5}  # what is forbidden to one is not forbidden to the other
+    assert set(found(inputs, 4, least=6)) == {1, 2, 3, 5}  # hidden users still get candidates
+    assert found(inputs, 0, least=6) == {}
 
 
 def test_two_mutual_friends_come_before_one_whatever_the_weights() -> None:
@@ -175,10 +177,10 @@ def test_two_mutual_friends_come_before_one_whatever_the_weights() -> None:
         np.concatenate([[0, 0, 0, 1, 2, 3], np.full(20, 1), np.full(20, 2)]),
         np.concatenate([[1, 2, 3, 4, 4, 5], crowd]),
     )
-    land = candidate_inputs(graph)
+    inputs = candidate_inputs(graph)
     only = {"walks": 0, "three_hops": 0, "nearest": 0}
-    assert set(found(land, 0, friends_of_friends=1, **only)) == {4}
-    assert set(found(land, 0, friends_of_friends=2, **only)) == {4, 5}
+    assert set(found(inputs, 0, friends_of_friends=1, **only)) == {4}
+    assert set(found(inputs, 0, friends_of_friends=2, **only)) == {4, 5}
 
 
 def test_one_mutual_friend_counts_the_more_the_fewer_friends_that_one_has() -> None:
@@ -203,20 +205,20 @@ def test_each_source_gives_at_most_what_it_may_between_equals_too(source: str, l
     second = np.concatenate([np.tile(np.arange(10, 20), 10), np.full(10, 30), np.arange(20, 30), np.arange(31, 40)])
     embeddings = np.zeros((40, 1), np.float32)
     embeddings[[0, *range(20, 30)]] = 1
-    land = candidate_inputs(Graph.from_pairs(40, first, second), embeddings=embeddings)
+    inputs = candidate_inputs(Graph.from_pairs(40, first, second), embeddings=embeddings)
     there = {"friends_of_friends": 19, "walks": 28, "three_hops": 9, "nearest": 10}[source]
     limits = dict.fromkeys(["friends_of_friends", "walks", "three_hops", "nearest"], 0) | {source: limit}
-    assert len(found(land, 0, **limits)) == min(limit, there)
+    assert len(found(inputs, 0, **limits)) == min(limit, there)
 
 
 def test_at_most_the_limit_is_kept() -> None:
-    land = candidate_inputs(star(50))
-    assert [len(found(land, 1, kept=kept)) for kept in (1, 48, 49, 50)] == [1, 48, 49, 49]
+    inputs = candidate_inputs(star(50))
+    assert [len(found(inputs, 1, kept=kept)) for kept in (1, 48, 49, 50)] == [1, 48, 49, 49]
 
 
 def test_ties_at_a_limit_fall_otherwise_for_another_viewer() -> None:
-    land = candidate_inputs(star(200))
-    cut = [tuple(sorted(found(land, leaf, friends_of_friends=20, walks=0))) for leaf in (1, 2, 3)]
+    inputs = candidate_inputs(star(200))
+    cut = [tuple(sorted(found(inputs, leaf, friends_of_friends=20, walks=0))) for leaf in (1, 2, 3)]
     assert len(set(cut)) == 3
     assert max(max(rows) for rows in cut) > 100 > min(min(rows) for rows in cut)
 
@@ -226,27 +228,32 @@ def test_users_of_the_same_rare_value_are_found_and_of_a_common_one_only_with_fe
     graph = Graph.from_pairs(n, np.arange(10, 29), np.arange(11, 30))  # a path; 0 to 9 have no friends
     team = np.full(n, 1, np.int32)  # "many" but for five
     team[[0, 1, 10, 11, 20]] = 0
-    land = candidate_inputs(graph, columns={"team": CategoricalColumn(team, ["few", "many"])})
+    inputs = candidate_inputs(graph, columns={"team": CategoricalColumn(team, ["few", "many"])})
     only = {"friends_of_friends": 0, "walks": 0, "three_hops": 0, "rare_group": 5, "few_friends": 2, "nearest": 0}
-    assert found(land, 0, **only) == dict.fromkeys([1, 10, 11, 20], SAME)
-    assert found(land, 20, **only) == dict.fromkeys([0, 1, 10, 11], SAME)
-    assert found(land, 15, **only) == {}
-    assert set(found(land, 2, group_members=4, **only)) == {12, 13, 14, 15}  # the best connected, in the order of rows
-    assert set(found(land, 2, group_members=0, **only)) == set()
+    assert found(inputs, 0, **only) == dict.fromkeys([1, 10, 11, 20], SAME)
+    assert found(inputs, 20, **only) == dict.fromkeys([0, 1, 10, 11], SAME)
+    assert found(inputs, 15, **only) == {}
+    assert set(found(inputs, 2, group_members=4, **only)) == {
+        12,
+        13,
+        14,
+        15,
+    }  # the best connected, in the order of rows
+    assert set(found(inputs, 2, group_members=0, **only)) == set()
 
 
 def test_sets_make_groups_too() -> None:
     graph = Graph.from_pairs(5, [3], [4])
     clubs = MultiColumn(np.array([0, 2, 3, 4, 4, 4]), np.array([0, 1, 1, 0], np.int32), ["chess", "golf"])
-    land = candidate_inputs(graph, columns={"clubs": clubs})
-    assert found(land, 0) == {1: SAME, 2: SAME}
-    assert found(land, 1) == {0: SAME}
+    inputs = candidate_inputs(graph, columns={"clubs": clubs})
+    assert found(inputs, 0) == {1: SAME, 2: SAME}
+    assert found(inputs, 1) == {0: SAME}
 
 
 def test_the_nearest_by_embedding_are_found_and_compared() -> None:
     embeddings = np.array([[1, 0], [0.8, 0.6], [0, 1], [0.6, 0.8]], np.float32)
-    land = candidate_inputs(Graph.from_pairs(4, [], []), embeddings=embeddings)
-    block = blocks(land, nearest=2)[0]
+    inputs = candidate_inputs(Graph.from_pairs(4, [], []), embeddings=embeddings)
+    block = blocks(inputs, nearest=2)[0]
     assert block.rows.tolist() == [1, 3]
     assert set(block.sources.tolist()) == {NEAR}
     np.testing.assert_allclose(block.values()[EMBEDDING], [0.8, 0.6], atol=1e-6)
@@ -282,26 +289,26 @@ def test_saved_inputs_give_the_same_candidates(tmp_path: Path) -> None:
     team = CategoricalColumn(np.arange(8, dtype=np.int32) % 3, ["a", "b", "c"])
     clubs = MultiColumn(np.arange(9), np.arange(8, dtype=np.int32) % 2, ["chess", "golf"])
     vectors = np.random.default_rng(0).random((8, 3)).astype(np.float32)
-    land = candidate_inputs(two_cliques(), columns={"clubs": clubs, "team": team}, embeddings=vectors)
-    land.save(tmp_path)
-    opened = CandidateInputs.open(tmp_path, land.graph, land.known, land.suggestible)
-    assert [one.pack() for one in blocks(opened)] == [one.pack() for one in blocks(land)]
+    inputs = candidate_inputs(two_cliques(), columns={"clubs": clubs, "team": team}, embeddings=vectors)
+    inputs.save(tmp_path)
+    opened = CandidateInputs.open(tmp_path, inputs.graph, inputs.known, inputs.suggestible)
+    assert [one.pack() for one in blocks(opened)] == [one.pack() for one in blocks(inputs)]
     paths = sorted(tmp_path.iterdir())
-    assert len(paths) == 6 + len(land.profile_affinity)
+    assert len(paths) == 6 + len(inputs.profile_affinity)
     for path in paths:
         content = path.read_bytes()
         for damaged in (content[:-1], content[: len(content) // 2], b"", None):
             path.unlink() if damaged is None else path.write_bytes(damaged)
             with pytest.raises(ArtefactError, match=path.name.replace(".", r"\.")):
-                CandidateInputs.open(tmp_path, land.graph, land.known, land.suggestible)
+                CandidateInputs.open(tmp_path, inputs.graph, inputs.known, inputs.suggestible)
         path.write_bytes(content)
 
 
 @pytest.mark.parametrize("name", ["spectral", "embeddings", "affinity_codes", "affinity_points", "affinity_set_indptr"])
 def test_inputs_of_other_users_are_refused(tmp_path: Path, name: str) -> None:
-    land = candidate_inputs(two_cliques())
-    land.save(tmp_path)
+    inputs = candidate_inputs(two_cliques())
+    inputs.save(tmp_path)
     path = tmp_path / f"{name}.npy"
     np.save(path, np.load(path)[:-1])
     with pytest.raises(ArtefactError, match=name):
-        CandidateInputs.open(tmp_path, land.graph, land.known, land.suggestible)
+        CandidateInputs.open(tmp_path, inputs.graph, inputs.known, inputs.suggestible)

@@ -125,7 +125,7 @@ def place(tmp_path: Path, memory: MemoryStore, keys: Keys, clock: Any, make_vers
     return Harness(tmp_path, memory, keys, clock, make_version)
 
 
-class TestEraseTurn:
+class TestRunOnce:
     async def test_step_by_step(self, place: Harness, clock: Any) -> None:
         place.publish(live_cut=clock.now - 1)
         await place.events(Event(EventKind.BLOCK, "eve", "bea"), Event(EventKind.IMPRESSION, "cid", "eve"))

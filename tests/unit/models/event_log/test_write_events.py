@@ -69,7 +69,7 @@ class TestWriteEvents:
         record = (await read_records(store, keys, ["ann"]))["ann"]
         assert {person: shown.times for person, shown in record.shown.items()} == {"bea": 3, "cid": 1}
 
-    async def test_stamps_rise_though_the_clock_stands_or_goes_back(
+    async def test_timestamps_rise_though_the_clock_stands_or_goes_back(
         self, store: AsyncMemoryStore, memory: MemoryStore, keys: Keys, clock: Any
     ) -> None:
         await write_events(store, keys, [event("ann block bea"), event("ann unblock bea")], clock=clock)

@@ -227,7 +227,7 @@ def hides(user_id: str, timestamp_us: int = 9) -> FlagChange:
 
 
 class TestWriteErasure:
-    async def test_nothing_live_is_left_but_the_stamp(
+    async def test_nothing_live_is_left_but_the_timestamp(
         self, store: AsyncMemoryStore, memory: MemoryStore, keys: Keys, clock: Any
     ) -> None:
         block = Event(EventKind.BLOCK, "eve", "bea", event_id="1")

@@ -66,7 +66,7 @@ def test_the_erased_are_nobodys_friends(tables: Tables) -> None:
     assert found(tables, 0, both, gone="bea") == ([2, 4], [3])
 
 
-def test_two_circles_are_equal_where_their_rows_are(tables: Tables) -> None:
+def test_two_neighbourhoods_are_equal_where_their_rows_are(tables: Tables) -> None:
     one, other = (neighbourhood(tables, row, LiveRecord(), cut=CUT, refused_after=0) for row in (1, 2))
     assert one == other
     assert one != Neighbourhood(one.friends, np.array([4], np.int32))

@@ -182,7 +182,7 @@ async def test_every_connection_begins_with_who_asks_and_for_which_database(tmp_
     assert refused or heard[3:] == [[b"GET", b"b"]]
 
 
-async def test_what_a_lane_cannot_do_is_left_to_the_client() -> None:
+async def test_what_pipelined_reads_cannot_do_is_left_to_the_client() -> None:
     assert pipelined_reads_to(Connection, {"host": "h", "port": 1, "socket_timeout": None}, 1.0) is not None
     assert pipelined_reads_to(Connection, {"host": "h", "client_name": "n"}, 1.0) is None
     assert pipelined_reads_to(SSLConnection, {"host": "h"}, 1.0) is None

@@ -138,11 +138,11 @@ def test_rows_of_another_night_are_found_by_id() -> None:
 
 
 def test_who_was_erased_since_is_in_it_no_more() -> None:
-    kept, learnt_at = bundle(), int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 10**6
+    kept, trained_at_us = bundle(), int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 10**6
     nobody = ErasedPeople.nobody()
     assert kept.without(nobody, PROFILES) is kept
-    assert kept.without(nobody.joined({"bea": learnt_at}), PROFILES) is kept, "who has the id came back before"
-    left = kept.without(nobody.joined({"bea": learnt_at + 1, "zoe": learnt_at + 1}), PROFILES)
+    assert kept.without(nobody.joined({"bea": trained_at_us}), PROFILES) is kept, "who has the id came back before"
+    left = kept.without(nobody.joined({"bea": trained_at_us + 1, "zoe": trained_at_us + 1}), PROFILES)
     assert left.vocabulary.user_ids() == ["ann", "cid", "dan"]
     assert left.spectral.tolist() == [[0, 1], [4, 5], [6, 7]]
     assert left.reference(Vocabulary.from_ids(["bea", "cid"])).theirs.tolist() == [1]

@@ -119,11 +119,11 @@ def chance(sampled_viewers: TrainingLists) -> float:
     return float(np.mean([ndcg_of_lists(one, sampled_viewers.outcomes, sampled_viewers.friends_made) for one in drawn]))
 
 
-def trained(learnt_from: TrainingLists, config: RankerConfig = QUICK, prior: np.ndarray = NO_PRIOR) -> TwoTower:
-    return train_ranker(learnt_from, people(), statistics(), prior, config, log=LOG).model
+def trained(training_lists: TrainingLists, config: RankerConfig = QUICK, prior: np.ndarray = NO_PRIOR) -> TwoTower:
+    return train_ranker(training_lists, people(), statistics(), prior, config, log=LOG).model
 
 
-def test_a_rule_of_one_feature_is_learnt() -> None:
+def test_a_rule_of_one_feature_is_learned() -> None:
     fresh = lists(150, by_affinity, seed=1)
     assert chance(fresh) < 0.45
     model = trained(lists(200, by_affinity))
@@ -131,13 +131,13 @@ def test_a_rule_of_one_feature_is_learnt() -> None:
     assert not model.training
 
 
-def test_a_rule_that_only_the_towers_can_see_is_learnt_by_them() -> None:
+def test_a_rule_that_only_the_towers_can_see_is_learned_by_them() -> None:
     fresh = lists(150, by_likeness, seed=1)
     slow = QUICK.model_copy(update={"epochs": 12, "tower_learning_rate": 5e-3, "tower_patience": 12})
     assert quality(trained(lists(300, by_likeness), slow), fresh) > chance(fresh) + 0.2
 
 
-def test_nothing_is_learnt_where_there_is_nothing_to_learn() -> None:
+def test_nothing_is_learned_where_there_is_nothing_to_learn() -> None:
     fresh = lists(1200, by_chance, seed=1)
     assert quality(trained(lists(200, by_chance)), fresh) == pytest.approx(chance(fresh), abs=0.04)
     # the same rule, its outcomes shuffled within each list; a single ranker may be right or wrong by luck
@@ -151,9 +151,9 @@ def test_nothing_is_learnt_where_there_is_nothing_to_learn() -> None:
 
 
 def test_one_seed_gives_one_ranker() -> None:
-    learnt_from, hasty = lists(80, by_affinity), QUICK.model_copy(update={"epochs": 2})
+    training_lists, hasty = lists(80, by_affinity), QUICK.model_copy(update={"epochs": 2})
     first, second, other = (
-        trained(learnt_from, hasty.model_copy(update={"seed": seed})).state_dict() for seed in (4, 4, 5)
+        trained(training_lists, hasty.model_copy(update={"seed": seed})).state_dict() for seed in (4, 4, 5)
     )
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not all(torch.equal(first[name], other[name]) for name in first)
@@ -166,7 +166,7 @@ def test_one_list_is_not_enough_and_two_are() -> None:
     assert np.isfinite(scored(trained(few.take(np.array([0, 1]))), few)[few.in_use]).all()
 
 
-def test_training_begins_at_the_cheap_score() -> None:
+def test_training_begins_at_the_pre_ranking_score() -> None:
     prior = NO_PRIOR.copy()
     prior[SPECTRAL], prior[COMMON], prior[-1] = 2.0, -1.0, 0.3
     still = QUICK.model_copy(update={"epochs": 1, "learning_rate": 1e-9, "tower_learning_rate": 1e-9})

@@ -18,7 +18,7 @@ GOLDEN = bytes.fromhex(
 )
 
 
-def kept(count: int = 2) -> CachedList:
+def cached_list(count: int = 2) -> CachedList:
     entries = Entries.joined([(b'{"n":"%b","p":' % name, b"}") for name in (b"e", b"l")][:count])
     listed = RankedList(
         viewer=7,
@@ -30,11 +30,11 @@ def kept(count: int = 2) -> CachedList:
 
 
 def test_golden_bytes() -> None:
-    assert kept().pack(150)[:-4] == GOLDEN
+    assert cached_list().pack(150)[:-4] == GOLDEN
 
 
 def test_reads_back() -> None:
-    again = CachedList.unpack(kept().pack(150), 7)
+    again = CachedList.unpack(cached_list().pack(150), 7)
     assert again.listed.viewer == 7
     assert again.listed.rows.tolist() == [5, 1, 258]
     assert again.listed.scores.tolist() == [1, 0.5, 0.25]
@@ -48,7 +48,7 @@ def test_reads_back() -> None:
 
 
 def test_an_entry_falls_apart_around_its_position() -> None:
-    entries = CachedList.unpack(kept().pack(150), 7).entries
+    entries = CachedList.unpack(cached_list().pack(150), 7).entries
     assert entries.halves(1) == (b'{"n":"l","p":', b"}")
     assert entries.halves(0) == (b'{"n":"e","p":', b"}")
 
@@ -62,12 +62,12 @@ def test_positions_of_two_digits_move_too() -> None:
 
 
 def test_no_more_than_asked_for_is_packed_and_who_is_missing_is_known() -> None:
-    again = CachedList.unpack(kept().pack(2), 7)
+    again = CachedList.unpack(cached_list().pack(2), 7)
     assert (len(again.listed), again.listed.is_whole, again.listed.lowest) == (2, False, 0.5)
 
 
 def test_whatever_is_cut_off_or_altered_is_refused() -> None:
-    record = kept().pack(150)
+    record = cached_list().pack(150)
     for length in range(len(record)):
         with pytest.raises(CorruptRecordError):
             CachedList.unpack(record[:length], 7)
@@ -78,7 +78,7 @@ def test_whatever_is_cut_off_or_altered_is_refused() -> None:
 
 def test_another_viewers_list_is_refused() -> None:
     with pytest.raises(CorruptRecordError, match="row 8's ranked list is row 7's"):
-        CachedList.unpack(kept().pack(150), 8)
+        CachedList.unpack(cached_list().pack(150), 8)
 
 
 def test_the_list_of_a_viewer_without_a_row_is_not_cached() -> None:

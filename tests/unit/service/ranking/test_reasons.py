@@ -81,7 +81,7 @@ def test_nobody_shared_is_no_reason(make_tables: MakeTables) -> None:
     assert told(tables, 0, 2, 3) == [[], []]
 
 
-def test_scratch_is_clean_after_each_viewer(make_tables: MakeTables) -> None:
+def test_marks_are_clear_after_each_viewer(make_tables: MakeTables) -> None:
     tables = star(make_tables)
     encoder = JsonEncoder(tables)
     rows, bits = np.array([8, 7], np.uint32), np.zeros(2, np.uint8)
