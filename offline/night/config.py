@@ -3,9 +3,10 @@
 import hashlib
 import tomllib
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import structlog
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from models.candidates.ann_index import IndexConfig
 from models.candidates.generator import CandidateConfig
@@ -16,6 +17,9 @@ from offline.ranker.config import RankerConfig
 from offline.suspicion.config import SuspicionConfig
 
 Model = TypeVar("Model", bound=BaseModel)
+
+IGNORED = {"sage": {"max_seconds": "max_steps"}, "ranker": {"max_seconds": "max_steps"}}
+"""by table of a night, fields of earlier releases that have no effect, and what limits a training instead"""
 
 
 class SplitConfig(BaseModel):
@@ -85,6 +89,22 @@ class NightConfig(BaseModel):
 
     retrain_after_growth: float = Field(default=0.2, ge=0)
     """growth of users or friendships since training at which `--retrain auto` trains again"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_ignored(cls, tables: Any) -> Any:
+        """The tables without the fields that have no effect any more; each is logged as a warning."""
+        if not isinstance(tables, dict):
+            return tables
+        tables = dict(tables)
+        for name, ignored in IGNORED.items():
+            table = tables.get(name)
+            if not isinstance(table, dict):
+                continue
+            for field in ignored.keys() & table.keys():
+                structlog.get_logger().warning("setting_ignored", setting=f"{name}.{field}", instead=ignored[field])
+            tables[name] = {field: value for field, value in table.items() if field not in ignored}
+        return tables
 
     def learning(self) -> str:
         """A digest of everything that decides the weights: a night trains again if it changed."""
