@@ -113,6 +113,8 @@ class Settings(BaseSettings):
 
     max_in_flight: Annotated[int, Field(ge=1)] = 256
     """most requests in progress in one process; further ones are answered 503 with Retry-After"""
+    max_writes_in_flight: Annotated[int, Field(ge=1)] = 1024
+    """most requests with events or profiles in progress in one process, beside those; further ones are 503"""
 
     max_body_bytes: Annotated[int, Field(ge=1024)] = 8 << 20
     """largest request body in bytes, unpacked"""

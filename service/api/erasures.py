@@ -23,7 +23,7 @@ from models.schema.vocabulary import UserId
 from models.settings import CONTEXTS
 from models.system.clock import MICROSECONDS
 from service.api.dependencies import MAY_WRITE, AppContainer, PathUser
-from service.api.events import WRITE_PATIENCE
+from service.api.events import WRITE_WAIT_FACTOR
 from service.api.openapi import problems
 from service.container import Container
 from service.web.problems import ProblemError
@@ -62,7 +62,7 @@ async def erase(user_id: PathUser, container: AppContainer) -> Receipt:
         with suppress(CorruptRecordError):  # a damaged record is erased like any other
             if LiveRecord.unpack(await store.get(keys.live(user_id))).profile <= erasure.timestamp_us:
                 return Receipt(receipt=receipt)
-    wait_s = container.settings.redis_timeout_ms / 1000 * WRITE_PATIENCE
+    wait_s = container.settings.redis_timeout_ms / 1000 * WRITE_WAIT_FACTOR
     timestamp_us = await write_erasure(store, keys, user_id, after=container.live_sync.after, wait_s=wait_s)
     await store.delete(list(_lists(container, user_id)))
     return Receipt(receipt=await open_erasure(store, keys, user_id, timestamp_us))

@@ -29,7 +29,7 @@ router = APIRouter(prefix="/pymk", tags=["people"])
 
 CHECKED_AT_ONCE = 500
 """entries of a body; other requests run in between"""
-WRITE_PATIENCE = 10
+WRITE_WAIT_FACTOR = 10
 """how much longer a write may take than a read: a store that syncs each write waits for its disk"""
 _REPRESENTATION = re.compile(r"\breturn\s*=\s*\"?representation\b", re.IGNORECASE)
 
@@ -87,7 +87,7 @@ async def _write(container: Container, events: Sequence[Event], erased: set[str]
             after=container.live_sync.after,
             gone=erased,
             written=written,
-            wait_s=container.settings.redis_timeout_ms / 1000 * WRITE_PATIENCE,
+            wait_s=container.settings.redis_timeout_ms / 1000 * WRITE_WAIT_FACTOR,
         )
     finally:
         outcomes = {"duplicate": Result.DUPLICATE, "clamped": Result.CLAMPED, "gone": Result.GONE, "full": Result.FULL}

@@ -24,7 +24,7 @@ from service.api.dependencies import (
     PathUser,
     Served,
 )
-from service.api.events import WRITE_PATIENCE
+from service.api.events import WRITE_WAIT_FACTOR
 from service.api.openapi import problems
 from service.api.request_body import documented, json_object
 from service.state.current_profile import current_profile
@@ -140,6 +140,6 @@ async def put(user_id: PathUser, request: Request, served: Served, container: Ap
         after=container.live_sync.after,
         base=base,
         cut=cut,
-        wait_s=container.settings.redis_timeout_ms / 1000 * WRITE_PATIENCE,
+        wait_s=container.settings.redis_timeout_ms / 1000 * WRITE_WAIT_FACTOR,
     )
     return PutAnswer(accepted=len(columns))

@@ -87,7 +87,7 @@ class HighestRate:
 
 
 def search_highest_rate(measure: Callable[[float], Held], first: float, limit: float, precision: float) -> HighestRate:
-    """Searches by measuring: doubles from `first` until a rate fails, halves if the first does, then bisects.
+    """Searches by measuring: doubles from `first` until a rate fails, parts if the first does, then bisects.
 
     Ends when the rate that failed is within `precision` (a share) of the one that was held.
     """

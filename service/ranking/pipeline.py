@@ -257,18 +257,18 @@ class Ranking:
     def _moved(self, placed: RankedList, viewer: Viewer, friends: NDArray[np.int32], cached: CachedList) -> Entries:
         """Entries in their places: those cached with the same score are moved, the others encoded."""
         place_of = {row: at for at, row in enumerate(cached.rows)}
-        halves: list[tuple[bytes, bytes] | None] = []
+        parts: list[tuple[bytes, bytes] | None] = []
         for row, score in zip(placed.rows.tolist(), placed.scores.tolist(), strict=True):
             at = place_of.get(row)
-            halves.append(cached.entries.halves(at) if at is not None and cached.scores[at] == score else None)
-        missing = [at for at, half in enumerate(halves) if half is None]
+            parts.append(cached.entries.around_position(at) if at is not None and cached.scores[at] == score else None)
+        missing = [at for at, half in enumerate(parts) if half is None]
         if missing:
             encoded = self.encoder.entries(
                 profile_of(viewer), friends, placed.rows[missing], placed.scores[missing], placed.sources[missing]
             )
             for number, at in enumerate(missing):
-                halves[at] = encoded.halves(number)
-        return Entries.joined([half for half in halves if half is not None])
+                parts[at] = encoded.around_position(number)
+        return Entries.joined([half for half in parts if half is not None])
 
     def _sort(
         self, viewer: Viewer, rows: NDArray[np.uint32], scores: NDArray[np.float32], places: NDArray[np.int32]

@@ -25,6 +25,7 @@ from service.web.route_table import RoutedPath, RouteTable, check_parameters, no
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_WRITTEN = ("/pymk/events", "/pymk/users/")
 _UNBOUNDED = ("/health/", "/metrics")
 _PRIVATE = (b"cache-control", b"private, no-store")
 _QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})
@@ -52,6 +53,7 @@ class Requests:
         self._metrics = metrics
         self._secret = log_secret
         self._most = settings.max_in_flight
+        self._most_writes = settings.max_writes_in_flight
         self._bodies = Bodies(settings.max_body_bytes, settings.max_bodies_bytes, settings.body_timeout_s)
         self._max_body_bytes = settings.max_body_bytes
         self._cors = Cors(settings.cors_origins) if settings.cors_origins else None
@@ -60,6 +62,7 @@ class Requests:
         self._max_headers = settings.max_headers
         self._logs_client = settings.log_client
         self._in_flight = 0
+        self._writing = 0
         self._prefix = token_hex(6)
         self._numbers = count(1)
         self._log = structlog.get_logger()
@@ -87,7 +90,7 @@ class Requests:
             path: str = scope["path"]
             hot = self._hot.get(path)
             if hot is not None and scope["method"] == "GET":
-                if self._in_flight >= self._most:
+                if self._in_flight - self._writing >= self._most:
                     record.route = path
                     raise self._overload()
                 self._in_flight += 1
@@ -121,13 +124,27 @@ class Requests:
     @contextmanager
     def _in_progress(self, path: str) -> Iterator[None]:
         """Counts a request among those in progress. Raises ProblemError 503 if there are too many."""
-        if self._in_flight >= self._most and not path.startswith(_UNBOUNDED):
+        if self._in_flight - self._writing >= self._most and not path.startswith(_UNBOUNDED):
             raise self._overload()
         self._in_flight += 1
         self._metrics.in_work(self._in_flight)
         try:
             yield
         finally:
+            self._in_flight -= 1
+
+    @contextmanager
+    def _writing_in_progress(self) -> Iterator[None]:
+        """The same for a request that writes: many of them wait for the store's disk, and keep no list out."""
+        if self._writing >= self._most_writes:
+            raise self._overload()
+        self._writing += 1
+        self._in_flight += 1
+        self._metrics.in_work(self._in_flight)
+        try:
+            yield
+        finally:
+            self._writing -= 1
             self._in_flight -= 1
 
     def close(self) -> None:
@@ -175,7 +192,7 @@ class Requests:
             async def receive_read() -> Message:
                 return next(messages, None) or await receive()
 
-            with self._in_progress(path):
+            with self._writing_in_progress() if path.startswith(_WRITTEN) else self._in_progress(path):
                 await self._pass_on(scope, receive_read, send, record)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:

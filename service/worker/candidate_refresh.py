@@ -1,8 +1,9 @@
 """The worker's part in the refresh queue: new candidates for the users in it, from current data."""
 
+import time
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -27,6 +28,10 @@ SWITCHES = 3
 """how often users are refreshed again at once because another version is served meanwhile"""
 DELETE_AGAIN_S = 1.0
 """a list ranked from the former block may be cached so much later than the block was replaced"""
+REST = 20.0
+"""a user whose refresh takes long is not refreshed again for so many times as long, so that others have their turn"""
+LONG_S = 0.1
+"""a refresh of one user from which on that holds: seconds"""
 LATENCIES = 2000
 """latest refreshes whose latency is reported"""
 SECONDS = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -79,6 +84,8 @@ class RefreshWorker:
         self._store, self._keys, self._refresher, self._follow = store, keys, refresher, follow
         self._superseded_ttl_s = superseded_ttl_s
         self._delete_again: deque[tuple[float, list[str]]] = deque()
+        self._resting: dict[str, float] = {}
+        """until when users rest after a refresh that took long, by the store's clock"""
         self._log = structlog.get_logger()
 
     def run_once(self, now_s: float, loaded: LoadedVersion) -> bool:
@@ -90,21 +97,36 @@ class RefreshWorker:
         members = self._store.queue_take(self._keys.refresh, now_s, LEASE_S, TAKEN_AT_ONCE)
         if not members:
             return False
-        requests = [request for member in members if (request := RefreshRequest.decode(member)) is not None]
-        self.counters.unknown += len(members) - len(requests)
+        taken = {member: request for member in members if (request := RefreshRequest.decode(member)) is not None}
+        self.counters.unknown += len(members) - len(taken)
+        kept = self._resting_members(taken, now_s)
+        requests = [request for request in taken.values() if request.user_id not in self._resting]
         outcome = self._refresh(loaded, list(dict.fromkeys(request.user_id for request in requests)), now_s)
         # the queue
         self._retry([request for request in requests if outcome[request.user_id] is Refreshed.FAILED], now_s)
-        self._store.queue_done(self._keys.refresh, members)
+        self._store.queue_done(self._keys.refresh, [member for member in members if member not in kept])
         self._count(requests, outcome)
         return True
+
+    def _resting_members(self, taken: Mapping[bytes, RefreshRequest], now_s: float) -> set[bytes]:
+        """Of the users who rest, the members that stay leased and so are due again: the latest of each."""
+        self._resting = {person: until_s for person, until_s in self._resting.items() if until_s > now_s}
+        latest: dict[str, bytes] = {}
+        for member in sorted(taken, key=lambda member: taken[member].timestamp_us):
+            if taken[member].user_id in self._resting:
+                latest[taken[member].user_id] = member
+        return {*latest.values()}
 
     def _refresh(self, loaded: LoadedVersion, people: Sequence[str], now_s: float) -> dict[str, Refreshed]:
         """Refreshes users for the version that is served, again if another one is served by the end."""
         outcome: dict[str, Refreshed] = {}
         for _ in range(SWITCHES):
             follow_blocking(self._store, self._keys, self._refresher.hidden)
+            began = time.monotonic()
             outcome = self._refresher.refresh(loaded, people)
+            took_s = (time.monotonic() - began) / max(1, len(people))
+            if took_s > LONG_S:
+                self._resting |= dict.fromkeys(people, now_s + REST * took_s)
             pointer = read_pointer(self._store, keys=self._keys)
             if pointer is None or loaded.version not in pointer.lasting:
                 keys = [key for person in people for key in self._refresher.written(loaded, person)]

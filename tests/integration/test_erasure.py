@@ -234,7 +234,7 @@ def test_nothing_is_left_of_who_was_erased(harness: ErasureHarness) -> None:
         "exposure",
     }, there
     assert {name for name in there if name.startswith("events/")}
-    assert {name.partition(":")[2] for name in there if name.startswith("{")} >= {"u", "p", "seen", "log"}
+    assert {name.partition(":")[2] for name in there if name.startswith("{")} >= {"u", "p", "people", "log"}
 
     status, body = harness.request("DELETE", PATH)
     assert status == 202
@@ -245,7 +245,10 @@ def test_nothing_is_left_of_who_was_erased(harness: ErasureHarness) -> None:
     assert harness.request("GET", receipt)[1]["waits_for"] == ["night"]
     left = traces(harness.home, harness.store, GONE)
     assert not {name for name in left if name.startswith(("events/", "night/"))}, left
-    assert {name for name in left if name.startswith("{")} <= {"{hidden}:log", *(f"{{{n}}}:u" for n in range(SHARDS))}
+    assert {name for name in left if name.startswith("{")} <= {
+        "{hidden}:log",
+        *(f"{{{n}}}:{kind}" for n in range(SHARDS) for kind in ("u", "people")),
+    }
     for shard in range(SHARDS):
         for key in harness.store.scan(f"{KEYS.shard(shard)}u:"):
             record = LiveRecord.unpack(harness.store.get(key))

@@ -49,14 +49,14 @@ def test_reads_back() -> None:
 
 def test_an_entry_falls_apart_around_its_position() -> None:
     entries = CachedList.unpack(cached_list().pack(150), 7).entries
-    assert entries.halves(1) == (b'{"n":"l","p":', b"}")
-    assert entries.halves(0) == (b'{"n":"e","p":', b"}")
+    assert entries.around_position(1) == (b'{"n":"l","p":', b"}")
+    assert entries.around_position(0) == (b'{"n":"e","p":', b"}")
 
 
 def test_positions_of_two_digits_move_too() -> None:
     entries = Entries.joined([(b'{"p":', b',"i":%d}' % at) for at in range(120)])
     for at, position in ((9, 1), (10, 9), (99, 10), (119, 3)):
-        front, back = entries.halves(at)
+        front, back = entries.around_position(at)
         assert orjson.loads(b"%b%d%b" % (front, position, back)) == {"p": position, "i": at}
     assert [one["p"] for one in orjson.loads(b"[" + entries.first(120) + b"]")] == list(range(1, 121))
 
