@@ -108,6 +108,7 @@ class Tables:
         Checks lengths, types and boundaries; Manifest.verify checks checksums. Raises ArtefactError that names the
         file.
         """
+        # what says how long the other files are
         names = _read_names(directory / NAMES)
         n = names.users
         starts = _read_boundaries(directory / "vocabulary_offsets.npy", n)
@@ -115,6 +116,7 @@ class Tables:
         multi_indptr, multi_codes = _read_sparse(directory, ("multi_indptr", "multi_codes"), n, len(multi_values))
         stored = _read_boundaries(directory / "profiles_offsets.npy", n)
         forbidden = Graph(*_read_sparse(directory, ("forbidden_indptr", "forbidden_indices"), n, n))
+        # all others, mapped or read
         return cls(
             directory=directory,
             vocabulary=Vocabulary(files.map_bytes(directory / "vocabulary.bin", int(starts[-1])), starts),

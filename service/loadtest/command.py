@@ -103,6 +103,7 @@ def loadtest(
     """
     from service.loadtest.runner import Options, run
 
+    # the options in one object
     options = Options(
         url=url,
         rate=rate,
@@ -129,5 +130,6 @@ def loadtest(
         json=json,
         plot=plot,
     )
+    # the run
     if run(options):
         raise typer.Exit(130)

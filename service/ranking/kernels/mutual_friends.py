@@ -48,6 +48,7 @@ def mutual_friends(
     most = len(examples) // max(len(shown), 1)
     degrees = np.empty(most, dtype=np.int64)
     first = 0
+    # mark the friends
     for friend in friends:
         marks[friend] = True
     # by person: the count, and the examples by insertion sort
@@ -72,6 +73,7 @@ def mutual_friends(
             examples[first + at] = friend
         counts[person] = count
         first += held
+    # clear the marks
     for friend in friends:
         marks[friend] = False
     return first
