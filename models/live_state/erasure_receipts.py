@@ -5,7 +5,6 @@ all erasures of an id, by its hash. It holds the id itself only as long as data 
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
@@ -170,11 +169,6 @@ def replace_erasure(store: SyncStore, keys: Keys, name: str, stored: Erasure, er
     if erasure.is_done:
         store.members_remove(keys.erasures, [name.encode()])
     return True
-
-
-def waiting_for(erasure: Erasure, remains: Sequence[Remains]) -> Erasure:
-    """The record with what the erasure waits for."""
-    return replace(erasure, waits_for=tuple(remains))
 
 
 def _opened(stored: bytes | None, user_id: str, timestamp_us: int) -> Erasure:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
@@ -246,11 +245,6 @@ class _Run:
         checkpoint.save(directory / "last", self.model, self.model.config, state.history[-1])
         if state.epoch % self.config.checkpoint_every == 0:
             checkpoint.save(directory / f"epoch-{state.epoch:04d}", self.model, self.model.config, state.history[-1])
-
-
-def load_encoder(path: Path) -> Embedder:
-    """The embedder of a checkpoint, in evaluation mode on the CPU. Raises ArtefactError as checkpoints.load does."""
-    return cast("Embedder", checkpoint.load(path).model)
 
 
 def _digest(inputs: GraphInputs, labels: Labels, shape: EmbedderConfig, config: TrainingConfig, seed: int) -> str:

@@ -19,7 +19,7 @@ from offline.encoders.config import TrainingConfig
 from offline.encoders.device import autocast, chosen_device, compiled
 from offline.encoders.inputs import GraphInputs, ProfileTargets
 from offline.encoders.resume import RunState
-from offline.encoders.trainer import RunOutput, Trained, load_encoder, train_encoder
+from offline.encoders.trainer import RunOutput, Trained, train_encoder
 from offline.encoders.training_step import embed
 from tests.support.graphs import ENCODERS, LOG, SMALL, Pairs, inputs, shaped, two_cliques
 
@@ -110,7 +110,7 @@ def test_checkpoints_hold_class_configuration_and_metrics_and_load_without_pickl
     assert best.config == shape
     assert best.metrics == run.metrics
     assert best.metrics["worth"] == max(line["worth"] for line in run.history)
-    assert torch.equal(embed(load_encoder(tmp_path / "best"), read), embed(run.model, read))
+    assert torch.equal(embed(checkpoint.load(tmp_path / "best").model, read), embed(run.model, read))
 
 
 def test_prefixes_of_compiling_are_stripped(tmp_path: Path) -> None:
@@ -122,9 +122,11 @@ def test_prefixes_of_compiling_are_stripped(tmp_path: Path) -> None:
     model.encoder = torch.compile(model.encoder, backend="eager")  # type: ignore[assignment]
     assert any("_orig_mod." in name for name in model.state_dict())
     checkpoint.save(tmp_path / "part", model, shape, {})
-    checkpoint.save(tmp_path / "whole", torch.compile(load_encoder(tmp_path / "part"), backend="eager"), shape, {})
+    checkpoint.save(
+        tmp_path / "whole", torch.compile(checkpoint.load(tmp_path / "part").model, backend="eager"), shape, {}
+    )
     for name in ("part", "whole"):
-        assert torch.equal(embed(load_encoder(tmp_path / name), read), before)
+        assert torch.equal(embed(checkpoint.load(tmp_path / name).model, read), before)
 
 
 def test_training_stops_when_nothing_is_gained_and_the_learning_rate_falls_before() -> None:
