@@ -24,17 +24,22 @@ class Entries:
         """The first `count` entries with the commas between them."""
         return self.text[: self.ends[count - 1]] if count else b""
 
-    def halves(self, index: int) -> tuple[bytes, bytes]:
+    def around_position(self, index: int) -> tuple[bytes, bytes]:
         """The text before and after the position of an entry."""
         begin = self.ends[index - 1] + 1 if index else 0
         place = self.places[index]
         return self.text[begin:place], self.text[place + len(str(index + 1)) : self.ends[index]]
 
     @classmethod
-    def joined(cls, halves: Sequence[tuple[bytes, bytes]]) -> "Entries":
+    def moved(cls, entries: Sequence[tuple["Entries", int]]) -> "Entries":
+        """Entries of other lists, each by its list and its index there, in new positions."""
+        return cls.joined([held.around_position(index) for held, index in entries])
+
+    @classmethod
+    def joined(cls, texts: Sequence[tuple[bytes, bytes]]) -> "Entries":
         """Entries from the texts before and after each one's position."""
         parts, ends, places, end = [], [], [], 0
-        for position, (before, after) in enumerate(halves, 1):
+        for position, (before, after) in enumerate(texts, 1):
             digits = _DIGITS[position] if position < len(_DIGITS) else b"%d" % position
             entry = before + digits + after
             parts.append(entry)

@@ -88,7 +88,7 @@ def test_what_is_told_is_what_a_plain_count_finds(make_tables: MakeTables, data:
     people = tables.vocabulary.user_ids()
     assert len(made) == len(others)
     for at, (entry, other) in enumerate(zip(orjson.loads(b"[" + made.text + b"]"), others, strict=True)):
-        before, after = made.halves(at)
+        before, after = made.around_position(at)
         assert orjson.loads(before + b"%d" % (at + 1) + after) == entry
         assert (entry["user_id"], entry["score"], entry["position"]) == (people[other], 0.5, at + 1)
         mutual = named(tables, viewer, other)
