@@ -52,7 +52,7 @@ class CacheKey(NamedTuple):
     epoch: int = 0
     """of the hidden set: service.ranking.user_flags.UserFlags.epoch"""
     revision: int = 0
-    """of the viewer's live record: service.ranking.viewer_state.ViewerState.fingerprint; 0: there is none"""
+    """of the viewer's live record: service.ranking.pipeline.revision_fingerprint; 0: there is none"""
     relation_version: int = 0
     """service.ranking.viewer_state.ViewerState.relation_version"""
     rerank: int = 0

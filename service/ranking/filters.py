@@ -125,6 +125,24 @@ class FilterMasks:
         )
         return masks
 
+    def apply(
+        self,
+        viewer: Row | None,
+        rows: NDArray[np.uint32],
+        flags: NDArray[np.uint8],
+        view: ViewerState | None,
+        excluded: NDArray[np.int32],
+        exempted: int = 0,
+    ) -> "Filtered":
+        """The candidates (m,) that no rule drops but exempted ones; the parameters as in `of`.
+
+        `excluded` (k,) are rows that the request leaves out, `exempted` bits of Rule.
+        """
+        masks = self.of(viewer, rows, flags, view)
+        if len(excluded):
+            masks[np.isin(rows, excluded)] |= EXCLUDED
+        return apply_filters(masks, exempted)
+
 
 class Filtered(NamedTuple):
     """The candidates (m,) that the rules leave."""
@@ -135,6 +153,8 @@ class Filtered(NamedTuple):
     """number of candidates by rule; one that several rules drop counts under the first of them"""
     hidden_now: int
     """how many of those who are left only exempted rules drop"""
+    masks: NDArray[np.uint16]
+    """(m,) of Rule bits: the rules that drop each candidate"""
 
 
 def apply_filters(masks: NDArray[np.uint16], exempted: int = 0) -> Filtered:
@@ -142,9 +162,9 @@ def apply_filters(masks: NDArray[np.uint16], exempted: int = 0) -> Filtered:
     places, dropped = np.empty(len(masks), dtype=np.int32), np.zeros(len(_NAMES), dtype=np.int64)
     left, hidden_now = places_left(masks, exempted, places, dropped)
     if left == len(masks) and not hidden_now:
-        return Filtered(places, {}, 0)
+        return Filtered(places, {}, 0, masks)
     counted = {name: count for name, count in zip(_NAMES, dropped.tolist(), strict=True) if count}
-    return Filtered(places[:left], counted, hidden_now)
+    return Filtered(places[:left], counted, hidden_now, masks)
 
 
 def name_of(rule: Rule) -> str:

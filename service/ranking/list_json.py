@@ -31,10 +31,15 @@ class Entries:
         return self.text[begin:place], self.text[place + len(str(index + 1)) : self.ends[index]]
 
     @classmethod
-    def joined(cls, pairs: Sequence[tuple[bytes, bytes]]) -> "Entries":
+    def moved(cls, entries: Sequence[tuple["Entries", int]]) -> "Entries":
+        """Entries of other lists, each by its list and its index there, in new positions."""
+        return cls.joined([held.around_position(index) for held, index in entries])
+
+    @classmethod
+    def joined(cls, texts: Sequence[tuple[bytes, bytes]]) -> "Entries":
         """Entries from the texts before and after each one's position."""
         parts, ends, places, end = [], [], [], 0
-        for position, (before, after) in enumerate(pairs, 1):
+        for position, (before, after) in enumerate(texts, 1):
             digits = _DIGITS[position] if position < len(_DIGITS) else b"%d" % position
             entry = before + digits + after
             parts.append(entry)

@@ -1,7 +1,7 @@
 """From scored candidates to the page that a viewer is shown: filter, re-rank, encode. Neither HTTP nor a store."""
 
 import zlib
-from dataclasses import replace
+from collections.abc import Callable
 from time import perf_counter
 from typing import NamedTuple, Protocol
 
@@ -16,7 +16,7 @@ from models.version.new_user_record import ProfileCodes
 from models.version.tables import Tables
 from service.ranking.cached_list import LEAST_ENCODED, CachedList, CacheKey
 from service.ranking.cold_start import ColdStart
-from service.ranking.filters import EXCLUDED, HIDING, FilterMasks, Rule, apply_filters, name_of
+from service.ranking.filters import EXCLUDED, HIDING, FilterMasks, Rule, name_of
 from service.ranking.json_encoder import JsonEncoder
 from service.ranking.kernels.sorting import best_first, order_ties
 from service.ranking.list_json import NO_ENTRIES, Entries
@@ -66,6 +66,18 @@ class Shown(NamedTuple):
     """the lowest of their scores, which no later one exceeds"""
 
 
+class PageRequest(NamedTuple):
+    """Which page of a list is asked for."""
+
+    context: str
+    limit: int
+    """people at most"""
+    excluded: NDArray[np.int32] = _NO_ROWS
+    """(k,) rows that the page leaves out"""
+    before: Shown | None = None
+    """the people of the pages before, whom the page leaves out too"""
+
+
 class Page(NamedTuple):
     """The people of one response."""
 
@@ -106,63 +118,113 @@ class Ranking:
 
     def page(
         self,
-        candidates: Candidates | RankedList,
-        context: str,
-        limit: int,
+        candidates: Block | Candidates | RankedList | None,
+        request: PageRequest,
         viewer: Viewer,
         trace: Trace,
-        *,
-        excluded: NDArray[np.int32] = _NO_ROWS,
-        friends: NDArray[np.int32] | None = None,
         cached: CachedList | None = None,
-        cacheable: bool = False,
-        before: Shown | None = None,
     ) -> Page | None:
-        """The first `limit` people for a viewer, filtered, re-ranked and encoded; those after the ones shown `before`.
+        """The first people for a viewer: scored, if they are a block's, filtered, re-ranked and encoded.
 
-        `excluded` (k,) are rows that the request leaves out. `friends` are the viewer's connections that reasons may
-        name, None: those of this version. `cached` is the list that the candidates are of: its entries are reused.
-        With `cacheable` the page has a list to cache, which has at least LEAST_ENCODED people encoded and is not
-        affected by `excluded` and `before`. Returns None if people who are missing from a ranked list might come into
-        the page.
+        Without candidates they are those of a cold start. `cached` is the list that the candidates are of: its entries
+        are reused if their reasons are still the same. Returns None if people who are missing from a ranked list might
+        come into the page. Raises CorruptRecordError if the ranker cannot read the block.
         """
-        # filter: the hard rules; a list to cache keeps people who may come back
-        barred, exempted = (_NO_ROWS, HIDING) if cacheable else (excluded, _NO_RULES)
-        shown, listed = self.filter(candidates, viewer, trace, barred, exempted)
-        passed = len(shown.rows)
-        if len(barred):
+        if candidates is None:
+            candidates = self.cold_start(viewer, trace)
+        elif isinstance(candidates, Block):
+            candidates = self.score(candidates, request.context, viewer, trace)
+        listed, _ = self.filter(candidates, viewer, trace, request.excluded)
+        passed = len(listed.rows)
+        if len(request.excluded):
             passed += trace.drops.get(_EXCLUDED, 0)
-        # re-rank: the soft rules
-        places = max(limit, LEAST_ENCODED) if cacheable else limit
-        if before is not None and not cacheable:
-            places += len(before.hashes) + 1
-        placed = self.rerank(shown, context, places, viewer, trace, candidates)
+        placed, following = self._placed(listed, request, viewer, trace, candidates)
         if placed is None:
             return None
-        following = None
-        if before is not None and not cacheable:
-            placed, following = self._after(before, placed, limit)
         trace.marks.append(("rules", perf_counter()))
-        # encode: entries of the cached list are moved if their reasons are still the same
-        if friends is None:
-            friends = self.friends(viewer)
+        friends = self.friends(viewer)
         if cached is not None and reasons_fingerprint(viewer, friends) != cached.key.reasons:
             cached = None
         entries = self.encode(placed, viewer, friends, cached)
-        if not cacheable:
-            trace.marks.append(("encode", perf_counter()))
-            return Page(entries.text, passed, None, following)
-        # cache
-        key = self.cache_key(viewer)._replace(reasons=reasons_fingerprint(viewer, friends))
-        to_cache = CachedList(listed, key, placed.rows.tolist(), placed.scores.tolist(), entries)
-        if len(excluded) or before is not None:
-            page = self.page(
-                shown, context, limit, viewer, trace, excluded=excluded, friends=friends, cached=to_cache, before=before
-            )
-            return None if page is None else Page(page.text, passed, to_cache, page.shown)
-        text = entries.first(min(limit, len(entries.ends)))
         trace.marks.append(("encode", perf_counter()))
-        return Page(text, passed, to_cache)
+        return Page(entries.text, passed, None, following)
+
+    def cached_page(self, cached: CachedList, request: PageRequest, viewer: Viewer, trace: Trace) -> Page | None:
+        """The page of a list that was ranked before: a slice of its entries if all that it depends on is the same.
+
+        Otherwise as in `page`. Returns None if the viewer's friends changed since, a rule was lifted, or people who
+        are not in the list may have come up.
+        """
+        key, entries = self.cache_key(viewer), cached.entries
+        if cached.key[:-1] == key[:-1] and not len(request.excluded) and request.before is None:
+            places, encoded = self.reranker.places(request.context, request.limit), len(entries.ends)
+            if places <= encoded or encoded < LEAST_ENCODED:  # fewer were encoded only if there are no more
+                places = min(places, encoded)
+                return Page(entries.first(places), places)
+        if cached.key.relation_version != key.relation_version:
+            return None
+        return self.page(cached.listed, request, viewer, trace, cached)
+
+    def page_to_cache(self, block: Block, request: PageRequest, viewer: Viewer, trace: Trace) -> Page | None:
+        """The page of a block as in `page`, and the list to cache.
+
+        The list has at least LEAST_ENCODED people encoded and is not affected by those excluded or shown before.
+        """
+        # filter: people who may come back stay in the list, those excluded among its entries as well
+        scored = self.score(block, request.context, viewer, trace)
+        listed, masks = self.filter(scored, viewer, trace, request.excluded, HIDING | EXCLUDED)
+        hidden = _NO_RULES if masks is None else masks & HIDING
+        shown = listed.only(hidden == 0) if hidden.any() else listed
+        # the list to cache
+        placed = self.rerank(shown, request.context, max(request.limit, LEAST_ENCODED), viewer, trace, scored)
+        if placed is None:
+            return None
+        trace.marks.append(("rules", perf_counter()))
+        friends = self.friends(viewer)
+        entries = self.encode(placed, viewer, friends)
+        key = self.cache_key(viewer)._replace(reasons=reasons_fingerprint(viewer, friends))
+        cacheable = CachedList(listed, key, placed.rows.tolist(), placed.scores.tolist(), entries)
+        # the page
+        following = None
+        if request.before is not None or (len(request.excluded) and masks is not None):
+            left = listed if masks is None else listed.only(masks == 0)
+            placed, following = self._placed(left, request, viewer, trace, scored)
+            if placed is None:
+                return None
+            text = self.encode(placed, viewer, friends, cacheable).text
+        else:
+            text = entries.first(min(request.limit, len(entries.ends)))
+        trace.marks.append(("encode", perf_counter()))
+        return Page(text, len(shown.rows), cacheable, following)
+
+    def stale_page(
+        self, block: Block, request: PageRequest, viewer: Viewer, trace: Trace, active: "Ranking", viewer_now: Viewer
+    ) -> Page | None:
+        """The page of a block of this version, which is not the active one; None if it shows no one.
+
+        `viewer_now` is the viewer in the active version. People whom that drops or does not know are in neither the
+        page nor its reasons. Raises CorruptRecordError as in `page`.
+        """
+        # filter: the hard rules of both versions
+        scored = self.score(block, request.context, viewer, trace)
+        listed, masks = self.filter(scored, viewer, trace, request.excluded, EXCLUDED)
+        most = DEEPEST if request.before is None else len(listed.rows)
+        passing = self._passing(listed.rows[:most], active, lambda rows: active.masks(viewer_now, rows) == 0)
+        if not (passed := int(passing.sum())):
+            return None
+        if masks is not None:
+            passing &= masks[:most] == 0
+        left = listed.at(np.flatnonzero(passing).astype(np.int32))
+        # re-rank and encode
+        placed, following = self._placed(left, request, viewer, trace, scored)
+        if placed is None:
+            return None
+        trace.marks.append(("rules", perf_counter()))
+        named, friends = active.friends(viewer_now), self.friends(viewer)
+        friends = friends[self._passing(friends, active, lambda rows: np.isin(rows, named))]
+        entries = self.encode(placed, viewer, friends)
+        trace.marks.append(("encode", perf_counter()))
+        return Page(entries.text, passed, None, following)
 
     def filter(
         self,
@@ -171,15 +233,14 @@ class Ranking:
         trace: Trace,
         excluded: NDArray[np.int32] = _NO_ROWS,
         exempted: np.uint16 = _NO_RULES,
-    ) -> tuple[RankedList, RankedList]:
-        """The candidates that no hard rule drops, best first; and those that only `exempted` rules drop besides.
+    ) -> tuple[RankedList, NDArray[np.uint16] | None]:
+        """The candidates that no hard rule drops but `exempted` ones, best first; and the rules (k,) that drop each.
 
-        `excluded` (k,) are rows that the request leaves out.
+        `excluded` (j,) are rows that the request leaves out. The rules are None if none drops anyone in the list.
         """
-        masks = self.masks(viewer, candidates.rows)
-        if len(excluded):
-            masks[np.isin(candidates.rows, excluded)] |= EXCLUDED
-        places, dropped, hidden_now = apply_filters(masks, int(exempted))
+        places, dropped, hidden_now, masks = self._masks.apply(
+            viewer.row, candidates.rows, self.user_flags.flags, viewer.view, excluded, int(exempted)
+        )
         if trace.drops:
             for rule, count in dropped.items():
                 trace.drops[rule] = trace.drops.get(rule, 0) + count
@@ -191,7 +252,7 @@ class Ranking:
             rows, scores, sources = candidates
             self._sort(viewer, rows, scores, places)
             listed = RankedList(viewer.row, rows.take(places), scores.take(places), sources.take(places))
-        return listed.only(masks.take(places) == 0) if hidden_now else listed, listed
+        return listed, masks.take(places) if hidden_now else None
 
     def rerank(
         self,
@@ -206,7 +267,9 @@ class Ranking:
 
         `candidates` are those that the list was filtered from: people may be missing from a ranked list.
         """
-        lowest = candidates.lowest if isinstance(candidates, RankedList) else None
+        lowest = None
+        if isinstance(candidates, RankedList) and not candidates.is_whole:
+            lowest = candidates.scores[-1]
         return self.reranker.rerank(listed, context, places, viewer.view, self.user_flags, trace.moved, lowest)
 
     def encode(
@@ -243,32 +306,61 @@ class Ranking:
         rerank = zlib.crc32(b"%d" % flags.exposure, self.reranker.identity)
         if view is None:
             return CacheKey(flags.epoch, rerank=rerank)
-        return CacheKey(flags.epoch, view.fingerprint, view.relation_version, rerank)
+        return CacheKey(flags.epoch, revision_fingerprint(view.revision), view.relation_version, rerank)
 
-    def _after(self, before: Shown, placed: RankedList, limit: int) -> tuple[RankedList, Shown | None]:
-        """The first of a list who were not shown before; and these as Shown, if more follow them."""
+    def _placed(
+        self,
+        listed: RankedList,
+        request: PageRequest,
+        viewer: Viewer,
+        trace: Trace,
+        candidates: Candidates | RankedList,
+    ) -> tuple[RankedList | None, Shown | None]:
+        """The people of a page in their places, as in `rerank`; and these as Shown, if pages before were named.
+
+        There are none of those if no more people follow the page.
+        """
+        _, limit, _, before = request
+        if before is None:
+            return self.rerank(listed, request.context, limit, viewer, trace, candidates), None
+        placed = self.rerank(listed, request.context, limit + len(before.hashes) + 1, viewer, trace, candidates)
+        if placed is None:
+            return None, None
         hashes = self._hashes[placed.rows]
         places = np.flatnonzero(~np.isin(hashes, before.hashes))
         has_more, places = len(places) > limit, places[:limit]
-        page = placed.at(places.astype(np.int32))
-        page = replace(page, scores=np.minimum(page.scores, before.lowest))
-        return page, Shown(hashes[places], page.scores[-1]) if has_more else None
+        scores = np.minimum(placed.scores[places], before.lowest)
+        page = RankedList(placed.viewer, placed.rows[places], scores, placed.sources[places], placed.is_whole)
+        return page, Shown(hashes[places], scores[-1]) if has_more else None
 
     def _moved(self, placed: RankedList, viewer: Viewer, friends: NDArray[np.int32], cached: CachedList) -> Entries:
         """Entries in their places: those cached with the same score are moved, the others encoded."""
         place_of = {row: at for at, row in enumerate(cached.rows)}
-        parts: list[tuple[bytes, bytes] | None] = []
+        found: list[tuple[Entries, int] | None] = []
         for row, score in zip(placed.rows.tolist(), placed.scores.tolist(), strict=True):
             at = place_of.get(row)
-            parts.append(cached.entries.around_position(at) if at is not None and cached.scores[at] == score else None)
-        missing = [at for at, half in enumerate(parts) if half is None]
+            found.append((cached.entries, at) if at is not None and cached.scores[at] == score else None)
+        missing = [at for at, one in enumerate(found) if one is None]
         if missing:
             encoded = self.encoder.entries(
                 profile_of(viewer), friends, placed.rows[missing], placed.scores[missing], placed.sources[missing]
             )
             for number, at in enumerate(missing):
-                parts[at] = encoded.around_position(number)
-        return Entries.joined([half for half in parts if half is not None])
+                found[at] = (encoded, number)
+        return Entries.moved([one for one in found if one is not None])
+
+    def _passing(
+        self,
+        rows: NDArray[np.uint32] | NDArray[np.int32],
+        active: "Ranking",
+        test: Callable[[NDArray[np.uint32]], NDArray[np.bool_]],
+    ) -> NDArray[np.bool_]:
+        """(k,) whether each person is in the active version too and passes a test of the rows there."""
+        ids = [self.tables.vocabulary.user_id(row) for row in rows.tolist()]
+        found = active.tables.vocabulary.rows(ids)
+        passed = found >= 0
+        passed[passed] = test(found[passed].astype(np.uint32))
+        return passed
 
     def _sort(
         self, viewer: Viewer, rows: NDArray[np.uint32], scores: NDArray[np.float32], places: NDArray[np.int32]
@@ -282,6 +374,12 @@ class Ranking:
 def profile_of(viewer: Viewer) -> Row | ProfileCodes | None:
     """The row whose profile is the viewer's, or the profile itself; None if neither is known."""
     return viewer.row if viewer.codes is None else viewer.codes
+
+
+def revision_fingerprint(revision: tuple[int, int]) -> int:
+    """64 bits of the revision of a live record (models.live_state.user_record.revision_of)."""
+    base, length = revision
+    return ((base << 25) ^ length) % (1 << 64)
 
 
 def reasons_fingerprint(viewer: Viewer, friends: NDArray[np.int32]) -> int:

@@ -46,12 +46,3 @@ class RankedList:
         """The people at these places (j,)."""
         taken = (self.rows.take(places), self.scores.take(places), self.sources.take(places))
         return RankedList(self.viewer, *taken, self.is_whole)
-
-    def first(self, most: int) -> "RankedList":
-        """The first `most` of the people, as a whole list."""
-        return RankedList(self.viewer, self.rows[:most], self.scores[:most], self.sources[:most])
-
-    @property
-    def lowest(self) -> np.float32 | None:
-        """The score that no missing person exceeds; None if no one is missing."""
-        return None if self.is_whole else self.scores[-1]

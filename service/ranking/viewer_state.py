@@ -93,12 +93,6 @@ class ViewerState:
     profile_changed_at: int = 0
     """when the profile of a viewer with a row was last changed since the cut, microseconds; 0: not at all"""
 
-    @property
-    def fingerprint(self) -> int:
-        """64 bits of `revision`."""
-        base, length = self.revision
-        return ((base << 25) ^ length) % (1 << 64)
-
 
 def from_record(
     record: LiveRecord,

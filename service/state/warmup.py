@@ -12,7 +12,7 @@ from models.version.tables import Tables
 from service.ranking.cached_list import CachedList, CacheKey
 from service.ranking.kernels.sorting import order_ties
 from service.ranking.list_json import NO_ENTRIES
-from service.ranking.pipeline import DEEPEST, Ranking
+from service.ranking.pipeline import DEEPEST, PageRequest, Ranking
 from service.ranking.ranked_list import RankedList
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
@@ -36,9 +36,9 @@ def warm_up(ranking: Ranking) -> None:
     for view in (None, _view(tables)):
         viewer = Viewer(tables.vocabulary.user_id(0), Row(0), view)
         scored = ranking.score(block, "", viewer, trace)
-        _, listed = ranking.filter(scored, viewer, trace)
+        listed, _ = ranking.filter(scored, viewer, trace)
         for candidates in (scored, ranking.cold_start(viewer, trace), listed, cached, cached.at(places)):
-            ranking.page(candidates, "", DEEPEST, viewer, trace)
+            ranking.page(candidates, PageRequest("", DEEPEST), viewer, trace)
         for whole in (cached, cached.at(places)):  # the others may be empty, and this way has no filter before it
             placed = ranking.rerank(whole, "", n, viewer, trace)
             if placed is not None:

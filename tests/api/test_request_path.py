@@ -3,7 +3,8 @@
 An entry is the start of a Python function of one file of `service/` while the nearest caller in `service/` is in
 another file; properties and methods of value objects count like all others. Not counted are returns, coroutines that
 go on after an await, functions that Python itself generated (the constructors of dataclasses), and everything in
-`models/` with its compiled kernels. Middleware is outside: it surrounds the route.
+`models/` with its compiled kernels. Middleware is outside: it surrounds the route. Bringing a version's flags up to
+date is outside too: the first request after a change does it for all that follow, so it is done before one is traced.
 """
 
 import sys
@@ -17,7 +18,9 @@ from typing import Any
 import pytest
 
 import service
+from models.schema.vocabulary import Row
 from service.api.recommendations import Recommendations
+from service.ranking.cached_list import CachedList
 
 pytestmark = pytest.mark.anyio
 
@@ -25,6 +28,12 @@ PATH = "/pymk/recommendations"
 ROOT = Path(service.__file__).parent
 ROUTE: CodeType = Recommendations.__call__.__code__
 MOST = 2
+STALE_MOST = {"ranking/reasons.py": 3}
+"""friends of the viewer in both versions, and what the viewer shares with others"""
+STALE_PROFILE_MOST = {"ranking/reasons.py": 3, "recommend/viewer_loader.py": 4, "ranking/user_flags.py": 3}
+"""the viewer too is loaded and completed with the changed profile in both versions, and looked up by id besides"""
+CURSOR_MOST = {"recommend/cursor.py": 5}
+"""a cursor is unpacked, its owner compared and its highest score asked for; the next one is made and packed"""
 
 
 def file_of(frame: FrameType) -> str | None:
@@ -59,6 +68,11 @@ def entries() -> Iterator[Counter[str]]:
         sys.setprofile(None)
 
 
+def over(counts: Counter[str]) -> dict[str, int]:
+    """The files that were entered more often than MOST, with the number."""
+    return {file: count for file, count in counts.items() if count > MOST}
+
+
 async def traced(place: Any, user_id: str, *, fresh: bool = False, **query: Any) -> tuple[str, Counter[str]]:
     """How a list was served, and the entries on its way."""
     headers = {"Cache-Control": "no-cache"} if fresh else {}
@@ -74,7 +88,7 @@ async def test_a_ranked_request_enters_each_file_at_most_twice(place: Any) -> No
     assert {"recommend/online.py", "ranking/pipeline.py", "ranking/filters.py", "ranking/json_encoder.py"} <= set(
         counts
     )
-    assert {file: count for file, count in counts.items() if count > MOST} == {}
+    assert over(counts) == {}
     assert counts["recommend/responses.py"] == counts["recommend/online.py"] == 1
 
 
@@ -83,7 +97,7 @@ async def test_a_cached_request_enters_each_file_at_most_twice(place: Any) -> No
     served, counts = await traced(place, "cid")
     assert served == "cache"
     assert "ranking/cached_list.py" in counts
-    assert {file: count for file, count in counts.items() if count > MOST} == {}
+    assert over(counts) == {}
 
 
 async def test_a_cached_list_that_is_filtered_again_enters_each_file_at_most_twice(place: Any) -> None:
@@ -92,21 +106,86 @@ async def test_a_cached_list_that_is_filtered_again_enters_each_file_at_most_twi
     served, counts = await traced(place, "cid", exclude="fay")
     assert served == "cache"
     assert "ranking/filters.py" in counts
-    assert {file: count for file, count in counts.items() if count > MOST} == {}
+    assert over(counts) == {}
+
+
+async def test_a_cached_list_with_one_event_since_enters_each_file_at_most_twice(place: Any) -> None:
+    await place.recommended("cid")
+    await place.post(("dismiss", "cid", "gus"))
+    served, counts = await traced(place, "cid")
+    assert served == "cache"
+    assert {"ranking/filters.py", "ranking/list_json.py"} <= set(counts)
+    assert over(counts) == {}
+
+
+async def test_a_list_ranked_for_the_cache_and_a_page_enters_each_file_at_most_twice(place: Any) -> None:
+    served, counts = await traced(place, "fay", exclude="hal,ann")
+    assert served == "ranked"
+    assert {"ranking/filters.py", "ranking/list_json.py"} <= set(counts)
+    assert over(counts) == {}
+
+
+async def test_a_cached_list_with_too_few_left_enters_each_file_at_most_twice(place: Any) -> None:
+    await place.recommended("fay")
+    key = place.keys.ranked(place.parts.versions.active.version, 5, "web")
+    cut_short = CachedList.unpack(place.store.get(key), Row(5)).pack(1)
+    place.store.set(key, cut_short, 60)
+    served, counts = await traced(place, "fay", exclude="cid")
+    assert served == "ranked"
+    assert counts["ranking/pipeline.py"] == 2, "from the cache, and from the block"
+    assert over(counts) == {"ranking/rerank.py": 3}, "the cached list, the list to cache, and that without cid"
+    place.store.set(key, cut_short, 60)
+    await place.post(("dismiss", "fay", "cid"))
+    served, counts = await traced(place, "fay")
+    assert served == "ranked"
+    assert over(counts) == {}
+
+
+async def test_a_cached_list_after_a_new_connection_enters_each_file_at_most_twice(place: Any) -> None:
+    await place.recommended("gus")
+    await place.post(("connect", "cid", "gus"))
+    served, counts = await traced(place, "gus")
+    assert served == "ranked"
+    assert counts["ranking/pipeline.py"] == 2, "from the cache, and from the block"
+    assert over(counts) == {}
+
+
+async def test_a_stale_list_enters_files_no_more_often_than_two_versions_need(place: Any) -> None:
+    version = place.publish()
+    await place.serving(version)
+    place.store.delete([place.keys.block(version, 2)])
+    served, counts = await traced(place, "cid")
+    assert served == "stale"
+    assert over(counts) == STALE_MOST
+    await place.put("cid", company="Bolt")
+    served, counts = await traced(place, "cid", exclude="fay")
+    assert served == "stale"
+    assert over(counts) == STALE_PROFILE_MOST
+
+
+async def test_a_page_after_another_enters_only_the_cursor_more_than_twice(place: Any) -> None:
+    first = await place.recommended("cid", limit=1, cursor="")
+    query = {"limit": 1, "cursor": first["next"]}
+    for served in ("cache", "ranked"):
+        way, counts = await traced(place, "cid", fresh=served == "ranked", **query)
+        assert (way, over(counts)) == (served, CURSOR_MOST)
+    place.store.delete([place.keys.ranked(place.parts.versions.active.version, 2, "web")])
+    way, counts = await traced(place, "cid", **query)
+    assert (way, over(counts)) == ("ranked", CURSOR_MOST), "for the cache and for the page"
 
 
 async def test_a_cold_start_enters_each_file_at_most_twice(place: Any) -> None:
     served, counts = await traced(place, "héloïse", fresh=True)
     assert served == "cold_start"
-    assert {file: count for file, count in counts.items() if count > MOST} == {}
+    assert over(counts) == {}
 
 
 async def test_a_second_trip_to_the_store_enters_each_file_at_most_twice(place: Any) -> None:
     served, counts = await traced(place, "cid")
     assert served == "ranked"
-    assert {file: count for file, count in counts.items() if count > MOST} == {}
+    assert over(counts) == {}
     for user_id, ways in (("zoe", "cold_start"), ("dan", "ranked")):
         await place.put(user_id, company="Bolt")
         served, counts = await traced(place, user_id)
         assert served == ways
-        assert {file: count for file, count in counts.items() if count > MOST} == {}
+        assert over(counts) == {}

@@ -17,7 +17,7 @@ from models.version.candidate_block import Block, quantise
 from models.version.manifest import Manifest
 from models.version.tables import Tables
 from service.ranking.cached_list import CachedList
-from service.ranking.pipeline import CACHED, Ranking
+from service.ranking.pipeline import CACHED, PageRequest, Ranking
 from service.ranking.rerank import Diversity, Fatigue, RerankSettings
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
@@ -224,7 +224,7 @@ def test_the_pages_of_a_cursor_are_the_whole_list(make_tables: MakeTables, data:
     case = data.draw(list_cases(make_tables))
     ranking = case.version.ranking
     scored = ranking.score(case.block, "web", case.person, Trace())
-    whole = ranking.page(scored, "web", case.version.tables.n, case.person, Trace())
+    whole = ranking.page(scored, PageRequest("web", case.version.tables.n), case.person, Trace())
     assert whole is not None
     expected = [(one["user_id"], one["score"], one["reasons"]) for one in orjson.loads(b"[%b]" % whole.text)]
     limits = cycle(data.draw(st.lists(st.integers(1, 40), min_size=1, max_size=5)))

@@ -54,7 +54,9 @@ def test_a_look_at_the_beginning_places_what_a_look_at_all_would(
 
     def placed(known: int) -> list[int] | None:
         listed = RankedList(0, rows[:known].astype(np.uint32), scores[:known], bits[:known], known == n)
-        made = reranker.rerank(listed, "web", places, None, UserFlags(tables), {}, listed.lowest)
+        made = reranker.rerank(
+            listed, "web", places, None, UserFlags(tables), {}, None if known == n else scores[known - 1]
+        )
         return None if made is None else made.rows.tolist()
 
     codes = tables.categorical_codes[rows, 0].tolist()

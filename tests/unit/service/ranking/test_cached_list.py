@@ -39,7 +39,7 @@ def test_reads_back() -> None:
     assert again.listed.rows.tolist() == [5, 1, 258]
     assert again.listed.scores.tolist() == [1, 0.5, 0.25]
     assert again.listed.sources.tolist() == [1, 3, 64]
-    assert (again.listed.is_whole, again.listed.lowest) == (True, None)
+    assert again.listed.is_whole
     assert again.key == KEY
     assert (list(again.rows), list(again.scores)) == ([5, 258], [1, 0.125])
     assert again.entries.first(2) == b'{"n":"e","p":1},{"n":"l","p":2}'
@@ -58,12 +58,15 @@ def test_positions_of_two_digits_move_too() -> None:
     for at, position in ((9, 1), (10, 9), (99, 10), (119, 3)):
         front, back = entries.around_position(at)
         assert orjson.loads(b"%b%d%b" % (front, position, back)) == {"p": position, "i": at}
+    moved = Entries.moved([(entries, 99), (Entries.joined([(b"<", b">")]), 0), (entries, 9)])
+    assert moved.text == b'{"p":1,"i":99},<2>,{"p":3,"i":9}'
+    assert (moved.first(1), moved.first(2)) == (b'{"p":1,"i":99}', b'{"p":1,"i":99},<2>')
     assert [one["p"] for one in orjson.loads(b"[" + entries.first(120) + b"]")] == list(range(1, 121))
 
 
 def test_no_more_than_asked_for_is_packed_and_who_is_missing_is_known() -> None:
     again = CachedList.unpack(cached_list().pack(2), 7)
-    assert (len(again.listed), again.listed.is_whole, again.listed.lowest) == (2, False, 0.5)
+    assert (again.listed.scores.tolist(), again.listed.is_whole) == ([1, 0.5], False)
 
 
 def test_whatever_is_cut_off_or_altered_is_refused() -> None:

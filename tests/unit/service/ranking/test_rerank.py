@@ -157,8 +157,8 @@ def test_the_beginning_of_a_list_answers_what_the_whole_does_or_nothing(tables: 
         assert len(wanted) == min(n - left_out.sum(), places, settings.contexts["web"].most), (
             "a soft rule never shortens a list"
         )
-    first = replace(whole.first(kept), is_whole=kept == n)
-    found = rules.rerank(first, "web", places, shown, now, {}, first.lowest)
+    first = replace(whole.at(np.arange(kept, dtype=np.int32)), is_whole=kept == n)
+    found = rules.rerank(first, "web", places, shown, now, {}, None if kept == n else first.scores[-1])
     if found is not None:
         assert found.rows.tolist() == wanted.rows.tolist()
         assert found.scores.tolist() == wanted.scores.tolist()

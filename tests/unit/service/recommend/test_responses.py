@@ -9,7 +9,7 @@ import pytest
 from models.errors import CorruptRecordError
 from models.store.keys import Keys
 from models.version.candidate_block import Block
-from service.ranking.pipeline import CACHED
+from service.ranking.pipeline import CACHED, PageRequest
 from service.ranking.ranked_list import Candidates
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
@@ -44,13 +44,14 @@ def query(**changed: Any) -> Query:
     return Query(**{"user_id": "cid", "limit": 20, "context": "web", **changed})
 
 
-def test_respond_filters_re_ranks_and_encodes_in_any_order_of_the_candidates(served: ServedVersion) -> None:
+def test_a_page_is_filtered_re_ranked_and_encoded_in_any_order_of_the_candidates(served: ServedVersion) -> None:
     for order in ([0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [2, 0, 4, 1, 3]):
         rows, scores = np.array([2, 3, 4, 5, 7], np.uint32)[order], np.array([1, 0.9, 0.2, 0.4, 0.8], np.float32)[order]
         trace = Trace()
         candidates = Candidates(rows, scores, np.ones(5, np.uint8))
-        answer = responses.respond(query(), served, CID, candidates, "ranked", trace)
-        assert ids(answer) == ["fay", "eva"]
+        page = served.ranking.page(candidates, PageRequest("web", 20), CID, trace)
+        assert page is not None
+        assert [one["user_id"] for one in json.loads(b"[%b]" % page.text)] == ["fay", "eva"]
         assert trace.drops == {"self": 1, "connected": 1, "undiscoverable": 1}
         assert list(trace.stages()) == ["rules", "encode"]
 
