@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from functools import cache
 from importlib import metadata
 from secrets import token_hex
+from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
@@ -57,6 +58,12 @@ class Service(FastAPI):
     async def dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The answer of FastAPI to a request."""
         await super().__call__(scope, receive, send)
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document, made once."""
+        if self.openapi_schema is None:
+            self.openapi_schema = openapi.document(self)
+        return self.openapi_schema
 
 
 def create_app(
@@ -111,6 +118,7 @@ def create_app(
         version=metadata.version("pymk"),
         lifespan=lifespan,
         redirect_slashes=False,
+        generate_unique_id_function=openapi.operation_id,
         docs_url=None,
         redoc_url=None,
         max_body_size=settings.max_body_bytes,

@@ -2,17 +2,33 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 
-class ProblemAnswer(BaseModel):
-    """An error (RFC 9457)."""
+class Fault(BaseModel):
+    """What is wrong with one part of a request."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    parameter: str
+    """its name; empty: the body as a whole"""
+    place: Annotated[str, Field(alias="in")]
+    """query, path, header or body"""
+    detail: str
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457). Some problems have more members: `served`, or the `parts` of readiness."""
+
+    model_config = ConfigDict(extra="allow")
 
     type: str
     title: str
     status: int
     detail: str
     request_id: str
+    errors: list[Fault] = []
+    """only of a 422"""
 
 
 class MutualConnections(BaseModel):

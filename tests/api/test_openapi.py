@@ -29,6 +29,7 @@ from models.version.local_versions import Versions
 from service.api.openapi import EVERYWHERE
 from service.app import create_app
 from service.container import Stores
+from service.web.problems import MEDIA_TYPE
 from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
@@ -91,3 +92,51 @@ def test_the_hot_route_is_documented_like_the_others(document: dict[str, Any]) -
     assert {parameter["name"] for parameter in route["parameters"]} >= {"user_id", "limit", "context", "exclude"}
     assert set(route["responses"]) == {"200", "401", "429", "503", *map(str, EVERYWHERE)}
     assert route["security"]
+
+
+def references(part: Any) -> Iterator[str]:
+    """The components that a part of the document refers to, by name."""
+    if isinstance(part, dict):
+        for name, value in part.items():
+            yield from [str(value).removeprefix("#/components/schemas/")] if name == "$ref" else references(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from references(value)
+
+
+def test_every_schema_is_referred_to_and_every_reference_leads_to_one(document: dict[str, Any]) -> None:
+    assert set(references(document)) == set(document["components"]["schemas"])
+
+
+def test_problems_are_one_component_of_every_status_that_can_occur(document: dict[str, Any]) -> None:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    for path in document["paths"].values():
+        for operation in path.values():
+            problems = {status: answer for status, answer in operation["responses"].items() if status >= "400"}
+            assert {"408", "431"} <= set(problems)
+            assert ("429" in problems) == bool(operation.get("security")) == ("401" in problems)
+            assert all(one["content"] == {MEDIA_TYPE: {"schema": schema}} for one in problems.values())
+            for status in {"429", "503"} & set(problems):
+                assert "Retry-After" in problems[status]["headers"]
+
+
+def test_operation_ids_are_readable_and_unique(document: dict[str, Any]) -> None:
+    ids = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
+    assert sorted(ids) == [
+        "delete_user",
+        "get_admin_versions",
+        "get_console",
+        "get_erasure",
+        "get_health_live",
+        "get_health_ready",
+        "get_metrics",
+        "get_recommendations",
+        "get_user",
+        "get_user_why",
+        "get_version",
+        "post_admin_rollback",
+        "post_admin_version_activate",
+        "post_events",
+        "post_recommendations",
+        "put_user",
+    ]

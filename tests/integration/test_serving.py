@@ -24,8 +24,8 @@ from models.store.keys import Keys
 from models.store.protocol import SyncStore
 from models.version.local_versions import Versions
 from tests.support.clock import wait_for
-from tests.support.faults.servable import make_servable
 from tests.support.stores import free_port
+from tests.support.versions import make_servable
 
 TIMEOUT_S = 30.0
 RECOMMENDATIONS = 'route="/pymk/recommendations"'
@@ -88,7 +88,7 @@ def get(port: int, path: str) -> tuple[int, Any]:
 @pytest.fixture
 def home(tmp_path: Path, make_version: Callable[..., str]) -> Path:
     """A home with a version of eight people that is not published yet."""
-    make_servable(tmp_path, make_version)
+    make_servable(tmp_path, make_version(tmp_path))
     return tmp_path
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from models.publishing.pointer import read_pointer
+from models.publishing.publish import publish
 from models.settings import Settings
 from models.store.connect import open_sync
 from models.store.keys import Keys
@@ -89,6 +90,14 @@ class Home:
             yield store
         finally:
             store.close()
+
+    def publish(self) -> str:
+        """Publishes the only version of the home; returns its id."""
+        versions = Versions(self.path)
+        (version,) = versions.ids()
+        with self.opened() as store:
+            publish(versions.path(version), store, versions, keys=Keys("pymk"))
+        return version
 
     def active(self) -> str | None:
         with self.opened() as store:

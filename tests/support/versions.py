@@ -13,6 +13,7 @@ from models.graph import Graph
 from models.publishing.pointer import read_pointer
 from models.publishing.publish import activate, publish, rollback
 from models.ranker.ranker import Ranker
+from models.schema.pair_features import PAIR_FEATURES
 from models.schema.profiles import CategoricalColumn, MultiColumn, Profiles
 from models.schema.relationship import Relationship
 from models.schema.vocabulary import Vocabulary
@@ -98,6 +99,23 @@ def write_version(directory: Path, version: str) -> Manifest:
     ).with_files(directory)
     manifest.write(directory)
     return manifest
+
+
+def make_servable(home: Path, version: str) -> None:
+    """Gives a version of PEOPLE in a home a ranker and blocks with every pair feature, as `pymk serve` reads them."""
+    directory = Versions(home).path(version)
+    files.write_json(
+        directory / "model" / "ranker.json", {"kind": "resource_allocation", "calibration": [1.0, 0.0, 0.0, 0.0]}
+    )
+    write_blocks(directory / "blocks", [_of_the_other_clique(row) for row in range(7)] + [b""])
+    Versions(home).manifest(version).with_files(directory).write(directory)
+
+
+def _of_the_other_clique(row: int) -> bytes:
+    """A block with every pair feature."""
+    others = np.arange(4, 8) if row < 4 else np.arange(4)
+    values = np.tile(np.arange(4, dtype=np.float32), (len(PAIR_FEATURES), 1))
+    return quantise(row, others.astype(np.uint32), np.full(4, 1, np.uint8), values).pack()
 
 
 class VersionCopies:

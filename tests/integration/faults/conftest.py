@@ -14,9 +14,9 @@ from models.store.keys import Keys
 from models.version.local_versions import Versions
 from tests.support.clock import wait_for
 from tests.support.faults.forwarder import Forwarder, Pair
-from tests.support.faults.servable import make_servable
 from tests.support.homes import Home
 from tests.support.stores import running_server
+from tests.support.versions import make_servable
 
 
 @pytest.fixture
@@ -43,7 +43,8 @@ def make_home(tmp_path: Path, make_version: Callable[..., str]) -> Callable[...,
         if directory is None:
             directory = tmp_path / "home"
             directory.mkdir()
-        version = make_servable(directory, make_version)
+        version = make_version(directory)
+        make_servable(directory, version)
         versions = Versions(directory)
         own = {name.removeprefix("PYMK_").lower(): value for name, value in settings.items()}
         with closing(open_sync(Settings.model_validate({"home": directory, **own}))) as store:
