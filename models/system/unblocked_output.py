@@ -58,9 +58,10 @@ class UnblockedOutput(io.RawIOBase):
         with self._lock:
             rest = lines
             if not self._waiting:
-                rest = lines[self._written(lines) :]
-                if not rest:
-                    return len(lines)
+                written = self._written(lines) if len(lines) <= select.PIPE_BUF else self._written_in_parts(lines)
+                if written == len(lines):
+                    return written
+                rest = lines[written:]
             if len(self._waiting) + len(rest) > MOST_WAITING_BYTES:
                 self._drop(rest)
                 return len(lines)
@@ -107,6 +108,17 @@ class UnblockedOutput(io.RawIOBase):
         self.dropped += count
         self._unnoted += count
 
+    def _written_in_parts(self, lines: bytes) -> int:
+        """As `_written`, in parts that other processes with the same pipe do not cut in two."""
+        end = 0
+        while end < len(lines):
+            part = _whole_lines(lines[end:])
+            written = self._written(part)
+            end += written
+            if written < len(part):
+                break
+        return end
+
     def _written(self, data: bytes) -> int:
         """How much of it was written at once; what can never be written is dropped and counts as written."""
         try:
@@ -131,7 +143,7 @@ class UnblockedOutput(io.RawIOBase):
                 if not self._waiting:
                     self._thread = None
                     return
-                part = bytes(self._waiting[: select.PIPE_BUF])
+                part = _whole_lines(self._waiting)
                 written = self._written(part)
                 self._progress += written
                 del self._waiting[:written]
@@ -148,6 +160,12 @@ class UnblockedOutput(io.RawIOBase):
         with self._lock:
             self._progress += written
             del self._waiting[:written]
+
+
+def _whole_lines(lines: bytes | bytearray) -> bytes:
+    """The first whole lines that a pipe takes in one piece; of a longer line its beginning."""
+    part = bytes(lines[: select.PIPE_BUF])
+    return part if len(part) == len(lines) else part[: part.rfind(b"\n") + 1] or part
 
 
 def _sink(descriptor: int) -> tuple[Sink | None, Callable[[], None]]:

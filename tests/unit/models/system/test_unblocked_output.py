@@ -68,6 +68,16 @@ def test_an_unread_reader_blocks_nobody_and_reads_whole_lines_later(
         output.close()
 
 
+def test_processes_that_share_a_pipe_do_not_cut_each_others_lines() -> None:
+    source = "import sys\nfrom models.system import logs\nlogs.unblock()\n"
+    source += "for number in range(120): sys.stderr.write((sys.argv[1] * 299 + '\\n') * (1 + number % 40))"
+    with pipe_ends() as (reader, writer):
+        processes = [subprocess.Popen([sys.executable, "-c", source, name], stderr=writer) for name in "abc"]
+        lines = read_lines(reader, 3 * 3 * sum(range(1, 41)))
+        assert {process.wait(20) for process in processes} == {0}
+    assert {line: lines.count(line) for line in set(lines)} == {name * 299: 2460 for name in (b"a", b"b", b"c")}
+
+
 def test_a_reader_that_has_gone_and_a_full_disk_are_counted() -> None:
     with pipe_ends() as (reader, writer):
         output = UnblockedOutput(writer)
