@@ -5,7 +5,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Fault(BaseModel):
+class Schema(BaseModel):
+    """A schema whose fields are described by the strings under them."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class Fault(Schema):
     """What is wrong with one part of a request."""
 
     model_config = ConfigDict(populate_by_name=True)
@@ -17,7 +23,7 @@ class Fault(BaseModel):
     detail: str
 
 
-class Problem(BaseModel):
+class Problem(Schema):
     """An error (RFC 9457). Some problems have more members: `served`, or the `parts` of readiness."""
 
     model_config = ConfigDict(extra="allow")
@@ -31,7 +37,7 @@ class Problem(BaseModel):
     """only of a 422"""
 
 
-class MutualConnections(BaseModel):
+class MutualConnections(Schema):
     """Connections that the viewer and the person share."""
 
     code: Literal["mutual_connections"]
@@ -40,7 +46,7 @@ class MutualConnections(BaseModel):
     text: str
 
 
-class SameAttribute(BaseModel):
+class SameAttribute(Schema):
     """A value that both profiles have."""
 
     code: Literal["same_attribute"]
@@ -49,7 +55,7 @@ class SameAttribute(BaseModel):
     text: str
 
 
-class Recommendation(BaseModel):
+class Recommendation(Schema):
     """A person the viewer may know."""
 
     user_id: str
@@ -61,7 +67,7 @@ class Recommendation(BaseModel):
     """the columns that `fields` asks for, as GET /pymk/users/{user_id} shows them, those without a value left out"""
 
 
-class RecommendationsAnswer(BaseModel):
+class RecommendationsAnswer(Schema):
     """The people whom the viewer may know, best first."""
 
     user_id: str
@@ -73,7 +79,7 @@ class RecommendationsAnswer(BaseModel):
     """the cursor of the next page; only if `cursor` was given and more people follow"""
 
 
-class BatchEntry(BaseModel):
+class BatchEntry(Schema):
     """The list of one of several viewers, or why there is none."""
 
     user_id: str
@@ -85,7 +91,7 @@ class BatchEntry(BaseModel):
     """why there is no list; only where `served` is `unavailable`"""
 
 
-class BatchAnswer(BaseModel):
+class BatchAnswer(Schema):
     """The lists of several viewers, in the order in which they were named."""
 
     lists: list[BatchEntry]

@@ -1,4 +1,4 @@
-"""The routes of the console: its page, style sheet and scripts."""
+"""The routes of the console, its page, style sheet and scripts, and of the page of the API."""
 
 from dataclasses import dataclass
 from hashlib import sha256
@@ -8,9 +8,12 @@ from importlib.resources import files
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 
+from service.console.api_page import POLICY as API_POLICY
+from service.console.api_page import api_page
 from service.web.problems import ProblemError
 
 PAGE = "index.html"
+API = "/docs"
 _CONTEXTS = b"<!-- contexts -->"
 _TYPES = {
     "html": "text/html; charset=utf-8",
@@ -59,6 +62,15 @@ def console(contexts: list[str]) -> APIRouter:
     async def page(request: Request) -> Response:
         """The console: a page without data, which asks for a key if keys are configured."""
         return pages[PAGE].response(request)
+
+    @router.get("/docs", response_class=HTMLResponse)
+    async def docs(request: Request) -> Response:
+        """This API as a page for people: every route, parameter, answer and schema."""
+        if API not in pages:
+            pages[API] = _file(f"{API}.html", api_page(request.app.openapi()))
+        answer = pages[API].response(request)
+        answer.headers["Content-Security-Policy"] = API_POLICY
+        return answer
 
     @router.get("/console/{name}", include_in_schema=False)
     async def asset(name: str, request: Request) -> Response:

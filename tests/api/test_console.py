@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from service.console.api_page import POLICY
+
 pytestmark = pytest.mark.anyio
 
 PAGE = files("service.console") / "page"
@@ -64,3 +66,15 @@ async def test_the_page_offers_the_contexts_of_the_settings(open_place: Callable
 async def test_nothing_else_is_served(place: Any, path: str) -> None:
     answer = await place.client.get(path)
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
+async def test_the_page_of_the_api_is_served_without_a_key_and_whole_once(open_place: Callable[..., Any]) -> None:
+    async with open_place(keys="reader:read", published=False) as place:
+        answer = await place.client.get("/docs")
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        assert answer.headers["content-security-policy"] == POLICY
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        for path in place.app.openapi()["paths"]:
+            assert path in answer.text
+        again = await place.client.get("/docs", headers={"If-None-Match": answer.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")

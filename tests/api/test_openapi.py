@@ -33,7 +33,7 @@ from service.web.problems import MEDIA_TYPE
 from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-OPERATIONS = 16
+OPERATIONS = 17
 URL = "http://localhost"
 Ask = Callable[..., httpx2.Response]
 
@@ -126,6 +126,7 @@ def test_operation_ids_are_readable_and_unique(document: dict[str, Any]) -> None
         "delete_user",
         "get_admin_versions",
         "get_console",
+        "get_docs",
         "get_erasure",
         "get_health_live",
         "get_health_ready",

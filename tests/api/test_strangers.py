@@ -266,7 +266,10 @@ async def test_ids_stay_encoded_until_the_route_is_found(serve: Any) -> None:
     ("line", "said"),
     [
         (LIST + "&lmit=2", "lmit: is no parameter of this route; did you mean limit?"),
-        (LIST + "&page=2", "page: is no parameter of this route; there are context, exclude, fields, limit, user_id"),
+        (
+            LIST + "&page=2",
+            "page: is no parameter of this route; there are context, cursor, exclude, fields, limit, user_id",
+        ),
         (LIST + "&Limit=2", "Limit: is no parameter of this route; did you mean limit?"),
         ("GET /pymk/users/cid/why/gus?contxt=web", "contxt: is no parameter of this route; did you mean context?"),
         ("GET /pymk/users/cid/why/gus?context=web&context=email", "context: must be given once"),
