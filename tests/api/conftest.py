@@ -15,12 +15,12 @@ OpenPlace = Callable[..., Any]
 
 @pytest.fixture
 def open_place(tmp_path: Path, make_version: MakeVersion) -> OpenPlace:
-    """Opens a service with these settings, something published unless told: `async with open_place() as place`."""
+    """Opens a service with these settings, something published unless told: `async with open_place() as service`."""
     return partial(open_service, tmp_path, make_version)
 
 
 @pytest.fixture
-async def place(open_place: OpenPlace) -> AsyncIterator[ApiHarness]:
+async def service(open_place: OpenPlace) -> AsyncIterator[ApiHarness]:
     """A service that serves a version of eight people."""
     async with open_place() as opened:
         yield opened

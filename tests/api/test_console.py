@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from service.console.api_page import POLICY
+from tests.support.api import ApiHarness
 
 pytestmark = pytest.mark.anyio
 
@@ -17,8 +18,8 @@ TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg":
 
 
 async def test_the_page_asks_for_no_key_and_keeps_to_its_host(open_place: Callable[..., Any]) -> None:
-    async with open_place(keys="reader:read", published=False) as place:
-        answer = await place.client.get("/")
+    async with open_place(keys="reader:read", published=False) as service:
+        answer = await service.client.get("/")
         assert answer.status_code == 200
         assert answer.headers["content-type"] == "text/html; charset=utf-8"
         policy = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
@@ -31,13 +32,13 @@ async def test_the_page_asks_for_no_key_and_keeps_to_its_host(open_place: Callab
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_every_file_is_served_whole_once(place: Any, name: str) -> None:
-    answer = await place.client.get(f"/console/{name}")
+async def test_every_file_is_served_whole_once(service: ApiHarness, name: str) -> None:
+    answer = await service.client.get(f"/console/{name}")
     assert answer.status_code == 200
     assert answer.headers["content-type"].split(";")[0] == TYPES[name.rpartition(".")[2]]
     if name != "index.html":
         assert answer.content == (PAGE / name).read_bytes()
-    again = await place.client.get(f"/console/{name}", headers={"If-None-Match": answer.headers["etag"]})
+    again = await service.client.get(f"/console/{name}", headers={"If-None-Match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
     assert answer.headers["cache-control"] == "no-cache"
 
@@ -54,8 +55,8 @@ def test_files_name_no_other_host_and_nothing_that_is_missing(name: str) -> None
 
 
 async def test_the_page_offers_the_contexts_of_the_settings(open_place: Callable[..., Any]) -> None:
-    async with open_place(contexts="sidebar,feed,web") as place:
-        page = (await place.client.get("/")).text
+    async with open_place(contexts="sidebar,feed,web") as service:
+        page = (await service.client.get("/")).text
         options = re.search(r'<select id="context"[^>]*>(.*?)</select>', page)
         assert options is not None
         found = re.findall(r"<option>([^<]+)</option>", options[1])
@@ -63,18 +64,18 @@ async def test_the_page_offers_the_contexts_of_the_settings(open_place: Callable
 
 
 @pytest.mark.parametrize("path", ["/console/none.js", "/console/pages.py", "/console/%2e%2e%2fpages.py", "/console/"])
-async def test_nothing_else_is_served(place: Any, path: str) -> None:
-    answer = await place.client.get(path)
+async def test_nothing_else_is_served(service: ApiHarness, path: str) -> None:
+    answer = await service.client.get(path)
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
 
 
 async def test_the_page_of_the_api_is_served_without_a_key_and_whole_once(open_place: Callable[..., Any]) -> None:
-    async with open_place(keys="reader:read", published=False) as place:
-        answer = await place.client.get("/docs")
+    async with open_place(keys="reader:read", published=False) as service:
+        answer = await service.client.get("/docs")
         assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
         assert answer.headers["content-security-policy"] == POLICY
         assert answer.headers["x-content-type-options"] == "nosniff"
-        for path in place.app.openapi()["paths"]:
+        for path in service.app.openapi()["paths"]:
             assert path in answer.text
-        again = await place.client.get("/docs", headers={"If-None-Match": answer.headers["etag"]})
+        again = await service.client.get("/docs", headers={"If-None-Match": answer.headers["etag"]})
         assert (again.status_code, again.content) == (304, b"")

@@ -10,6 +10,7 @@ from models.errors import CorruptRecordError, StoreUnavailableError
 from models.event_log.write_profile import write_erasure, write_profile
 from models.live_state.user_record import LiveRecord
 from models.system.clock import now_us
+from tests.support.api import ApiHarness
 
 pytestmark = pytest.mark.anyio
 
@@ -50,170 +51,172 @@ def mutuals(body: dict[str, Any], user_id: str) -> list[str]:
     return [name for reason in person["reasons"] if "examples" in reason for name in reason["examples"]]
 
 
-async def seen(place: Any) -> tuple[bool, bool]:
+async def seen(service: ApiHarness) -> tuple[bool, bool]:
     """Whether cid sees gus and gus sees cid, which a new list and a cached one must agree on."""
-    cached = [await place.recommended("cid"), await place.recommended("gus")]
-    new = [await place.recommended("cid", fresh=True), await place.recommended("gus", fresh=True)]
+    cached = [await service.recommended("cid"), await service.recommended("gus")]
+    new = [await service.recommended("cid", fresh=True), await service.recommended("gus", fresh=True)]
     assert [one["recommendations"] for one in cached] == [one["recommendations"] for one in new]
     return "gus" in ids(new[0]), "cid" in ids(new[1])
 
 
 @pytest.mark.parametrize("name", CID_GUS)
 @pytest.mark.parametrize("asked_before", [True, False], ids=["cached", "new"])
-async def test_every_kind_and_its_undoing(place: Any, name: str, asked_before: bool) -> None:
+async def test_every_kind_and_its_undoing(service: ApiHarness, name: str, asked_before: bool) -> None:
     events, wanted = CID_GUS[name]
     if asked_before:
-        assert await seen(place) == BOTH
+        assert await seen(service) == BOTH
     for event in events:
-        await place.post(event)
+        await service.post(event)
         if asked_before:
-            await seen(place)
-    assert await seen(place) == wanted
+            await seen(service)
+    assert await seen(service) == wanted
 
 
 @pytest.mark.parametrize("name", CID_GUS)
-async def test_one_request_with_all_of_it_is_the_same(place: Any, name: str) -> None:
+async def test_one_request_with_all_of_it_is_the_same(service: ApiHarness, name: str) -> None:
     events, wanted = CID_GUS[name]
-    await place.post(*events)
-    assert await seen(place) == wanted
+    await service.post(*events)
+    assert await seen(service) == wanted
 
 
 async def test_a_refusal_lapses(open_place: Any) -> None:
-    async with open_place(forbidden_days=0) as place:
-        await place.post(("invite", "cid", "gus"), ("decline", "gus", "cid"))
-        assert await seen(place) == BOTH
-        await place.post(("connect", "cid", "gus"), ("disconnect", "cid", "gus"))
-        assert await seen(place) == BOTH
+    async with open_place(forbidden_days=0) as service:
+        await service.post(("invite", "cid", "gus"), ("decline", "gus", "cid"))
+        assert await seen(service) == BOTH
+        await service.post(("connect", "cid", "gus"), ("disconnect", "cid", "gus"))
+        assert await seen(service) == BOTH
 
 
-async def test_what_the_version_knows_is_lifted_too(place: Any) -> None:
-    assert "eva" not in ids(await place.recommended("ann"))
-    await place.post(("unblock", "ann", "eva"))
-    assert "eva" in ids(await place.recommended("ann"))
-    assert "ann" in ids(await place.recommended("eva"))
-    await place.post(("block", "eva", "ann"))
-    assert "eva" not in ids(await place.recommended("ann"))
+async def test_what_the_version_knows_is_lifted_too(service: ApiHarness) -> None:
+    assert "eva" not in ids(await service.recommended("ann"))
+    await service.post(("unblock", "ann", "eva"))
+    assert "eva" in ids(await service.recommended("ann"))
+    assert "ann" in ids(await service.recommended("eva"))
+    await service.post(("block", "eva", "ann"))
+    assert "eva" not in ids(await service.recommended("ann"))
 
 
-async def test_a_connection_of_the_version_is_ended(place: Any) -> None:
-    assert mutuals(await place.recommended("cid"), "eva") == ["dan"]
-    await place.post(("disconnect", "dan", "cid"))
-    assert mutuals(await place.recommended("cid"), "eva") == []
+async def test_a_connection_of_the_version_is_ended(service: ApiHarness) -> None:
+    assert mutuals(await service.recommended("cid"), "eva") == ["dan"]
+    await service.post(("disconnect", "dan", "cid"))
+    assert mutuals(await service.recommended("cid"), "eva") == []
 
 
-async def test_a_new_friend_is_a_mutual_connection_at_once(place: Any) -> None:
-    assert mutuals(await place.recommended("cid"), "gus") == []
-    await place.post(("connect", "fay", "cid"))
-    body = await place.recommended("cid")
+async def test_a_new_friend_is_a_mutual_connection_at_once(service: ApiHarness) -> None:
+    assert mutuals(await service.recommended("cid"), "gus") == []
+    await service.post(("connect", "fay", "cid"))
+    body = await service.recommended("cid")
     assert mutuals(body, "gus") == ["fay"]
     assert mutuals(body, "eva") == ["fay", "dan"]
 
 
-async def test_a_viewer_is_told_nothing_by_the_profile_she_had(place: Any) -> None:
+async def test_a_viewer_is_told_nothing_by_the_profile_she_had(service: ApiHarness) -> None:
     def shared(body: dict[str, Any]) -> set[str]:
         reasons = [reason for one in body["recommendations"] for reason in one["reasons"]]
         return {reason["value"] for reason in reasons if reason["code"] == "same_attribute"}
 
     async def both() -> list[set[str]]:
-        return [shared(await place.recommended("ann", fresh=fresh)) for fresh in (False, True)]
+        return [shared(await service.recommended("ann", fresh=fresh)) for fresh in (False, True)]
 
-    await place.post(("unblock", "ann", "eva"))
+    await service.post(("unblock", "ann", "eva"))
     assert await both() == [set(), set()]
-    await place.put("ann", company="Bolt", genres=["folk"])
+    await service.put("ann", company="Bolt", genres=["folk"])
     assert await both() == [{"Bolt"}, {"Bolt"}]
-    await place.put("ann", company=None)
+    await service.put("ann", company=None)
     assert await both() == [set(), set()]
 
 
-async def test_a_list_is_not_cached_while_candidates_are_made_anew(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_list_is_not_cached_while_candidates_are_made_anew(
+    service: ApiHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The list of a block from before the change may be written after the worker took such lists away."""
-    await place.post(("connect", "cid", "fay"))
-    assert [(await place.recommended("cid"))["served"] for _ in range(2)] == ["ranked", "ranked"]
-    monkeypatch.setattr(place.parts.answering, "_clock", lambda: now_us() + 6_000_000)
-    assert [(await place.recommended("cid"))["served"] for _ in range(2)] == ["ranked", "cache"]
+    await service.post(("connect", "cid", "fay"))
+    assert [(await service.recommended("cid"))["served"] for _ in range(2)] == ["ranked", "ranked"]
+    monkeypatch.setattr(service.parts.answering, "_clock", lambda: now_us() + 6_000_000)
+    assert [(await service.recommended("cid"))["served"] for _ in range(2)] == ["ranked", "cache"]
 
 
-async def test_an_older_at_never_undoes_a_later_block(place: Any) -> None:
-    await place.post(("block", "cid", "gus"))
-    await place.post({"kind": "unblock", "user_id": "gus", "other_id": "cid", "at": "2026-01-01T00:00:00Z"})
-    await place.post({"kind": "connect", "user_id": "cid", "other_id": "gus", "at": 0})
-    assert await seen(place) == NEITHER
+async def test_an_older_at_never_undoes_a_later_block(service: ApiHarness) -> None:
+    await service.post(("block", "cid", "gus"))
+    await service.post({"kind": "unblock", "user_id": "gus", "other_id": "cid", "at": "2026-01-01T00:00:00Z"})
+    await service.post({"kind": "connect", "user_id": "cid", "other_id": "gus", "at": 0})
+    assert await seen(service) == NEITHER
 
 
 # --- the first bugs of a shipped open-source network -----------------------------------------------------------------
 
 
-async def test_already_followed(place: Any) -> None:
-    await seen(place)
-    await place.post(("connect", "gus", "cid"))
-    assert await seen(place) == NEITHER
+async def test_already_followed(service: ApiHarness) -> None:
+    await seen(service)
+    await service.post(("connect", "gus", "cid"))
+    assert await seen(service) == NEITHER
 
 
-async def test_request_already_pending(place: Any) -> None:
-    await seen(place)
-    await place.post(("invite", "gus", "cid"))
-    assert await seen(place) == NEITHER
+async def test_request_already_pending(service: ApiHarness) -> None:
+    await seen(service)
+    await service.post(("invite", "gus", "cid"))
+    assert await seen(service) == NEITHER
 
 
-async def test_silenced(place: Any) -> None:
-    await seen(place)
-    await place.put("gus", discoverable=False)
-    assert await seen(place) == (False, True), "who is not suggested is served all the same"
+async def test_silenced(service: ApiHarness) -> None:
+    await seen(service)
+    await service.put("gus", discoverable=False)
+    assert await seen(service) == (False, True), "who is not suggested is served all the same"
 
 
-async def test_blocked_by_the_other_side(place: Any) -> None:
-    await seen(place)
-    await place.post(("block", "gus", "cid"))
-    assert await seen(place) == NEITHER
+async def test_blocked_by_the_other_side(service: ApiHarness) -> None:
+    await seen(service)
+    await service.post(("block", "gus", "cid"))
+    assert await seen(service) == NEITHER
 
 
-async def test_opted_out_and_back(place: Any) -> None:
+async def test_opted_out_and_back(service: ApiHarness) -> None:
     for value in (False, True, False):
-        await place.put("gus", discoverable=value)
-        assert await seen(place) == (value, True)
+        await service.put("gus", discoverable=value)
+        assert await seen(service) == (value, True)
 
 
-async def test_dismissed_and_shown_again(place: Any) -> None:
-    await place.post(("dismiss", "cid", "gus"))
+async def test_dismissed_and_shown_again(service: ApiHarness) -> None:
+    await service.post(("dismiss", "cid", "gus"))
     for event in ("impression", "click", "view"):
-        await place.post((event, "cid", "gus"))
-        assert await seen(place) == OTHER_ALONE
+        await service.post((event, "cid", "gus"))
+        assert await seen(service) == OTHER_ALONE
 
 
-async def test_deactivated(place: Any) -> None:
-    await seen(place)
-    await place.put("gus", active=False)
-    assert "gus" not in ids(await place.recommended("cid"))
-    body = await place.recommended("gus")
+async def test_deactivated(service: ApiHarness) -> None:
+    await seen(service)
+    await service.put("gus", active=False)
+    assert "gus" not in ids(await service.recommended("cid"))
+    body = await service.recommended("gus")
     assert (body["served"], body["recommendations"]) == ("empty", [])
-    await place.put("gus", active=True)
-    assert await seen(place) == BOTH
+    await service.put("gus", active=True)
+    assert await seen(service) == BOTH
 
 
 @pytest.mark.parametrize("flag", ["connections_visible", "active"])
-async def test_a_hidden_relation_betrayed_by_a_mutual(place: Any, flag: str) -> None:
-    assert mutuals(await place.recommended("cid"), "eva") == ["dan"]
-    await place.put("dan", **{flag: False})
+async def test_a_hidden_relation_betrayed_by_a_mutual(service: ApiHarness, flag: str) -> None:
+    assert mutuals(await service.recommended("cid"), "eva") == ["dan"]
+    await service.put("dan", **{flag: False})
     for fresh in (False, True):
-        body = await place.recommended("cid", fresh=fresh)
+        body = await service.recommended("cid", fresh=fresh)
         (eva,) = [one for one in body["recommendations"] if one["user_id"] == "eva"]
         assert (eva["reasons"], eva["sources"]) == ([], ["random_walk"])
-    await place.put("dan", **{flag: True})
-    assert mutuals(await place.recommended("cid"), "eva") == ["dan"]
+    await service.put("dan", **{flag: True})
+    assert mutuals(await service.recommended("cid"), "eva") == ["dan"]
 
 
 @pytest.mark.parametrize("event", [("block", "cid", "dan"), ("block", "dan", "cid")])
-async def test_a_blocked_friend_is_neither_named_nor_counted(place: Any, event: tuple[str, str, str]) -> None:
-    assert mutuals(await place.recommended("cid"), "eva") == ["dan"]
-    await place.post(event)
+async def test_a_blocked_friend_is_neither_named_nor_counted(service: ApiHarness, event: tuple[str, str, str]) -> None:
+    assert mutuals(await service.recommended("cid"), "eva") == ["dan"]
+    await service.post(event)
     for fresh in (False, True):
-        assert mutuals(await place.recommended("cid", fresh=fresh), "eva") == []
+        assert mutuals(await service.recommended("cid", fresh=fresh), "eva") == []
 
 
-async def test_a_list_cached_from_before_the_block(place: Any) -> None:
-    assert "gus" in ids(await place.recommended("cid"))
-    await place.post(("block", "cid", "gus"))
-    body = await place.recommended("cid")
+async def test_a_list_cached_from_before_the_block(service: ApiHarness) -> None:
+    assert "gus" in ids(await service.recommended("cid"))
+    await service.post(("block", "cid", "gus"))
+    body = await service.recommended("cid")
     assert (body["served"], ids(body)) == ("cache", ["fay", "eva"])
     assert [person["position"] for person in body["recommendations"]] == [1, 2]
 
@@ -221,60 +224,60 @@ async def test_a_list_cached_from_before_the_block(place: Any) -> None:
 # --- other ways to a list --------------------------------------------------------------------------------------------
 
 
-async def test_cold_lists_heed_it_too(place: Any) -> None:
+async def test_cold_lists_heed_it_too(service: ApiHarness) -> None:
     newcomer = "new/one ☃"
-    before = ids(await place.recommended(newcomer))
-    await place.post(("block", newcomer, "dan"), ("connect", "eva", newcomer), ("dismiss", newcomer, "fay"))
-    place.flag("gus", discoverable=False)
-    assert set(before) - set(ids(await place.recommended(newcomer))) == {"dan", "eva", "fay", "gus"}
-    await place.post(("dismiss", "héloïse", "ann"))
-    assert "ann" not in ids(await place.recommended("héloïse"))
+    before = ids(await service.recommended(newcomer))
+    await service.post(("block", newcomer, "dan"), ("connect", "eva", newcomer), ("dismiss", newcomer, "fay"))
+    service.flag("gus", discoverable=False)
+    assert set(before) - set(ids(await service.recommended(newcomer))) == {"dan", "eva", "fay", "gus"}
+    await service.post(("dismiss", "héloïse", "ann"))
+    assert "ann" not in ids(await service.recommended("héloïse"))
 
 
-async def test_stale_lists_heed_it_too(place: Any) -> None:
-    version = place.publish()
-    await place.serving(version)
-    place.store.delete([place.keys.block(version, 2)])
-    await place.post(("block", "gus", "cid"), ("dismiss", "cid", "fay"), ("block", "dan", "cid"))
-    body = await place.recommended("cid")
+async def test_stale_lists_heed_it_too(service: ApiHarness) -> None:
+    version = service.publish()
+    await service.serving(version)
+    service.store.delete([service.keys.block(version, 2)])
+    await service.post(("block", "gus", "cid"), ("dismiss", "cid", "fay"), ("block", "dan", "cid"))
+    body = await service.recommended("cid")
     assert (body["served"], ids(body), mutuals(body, "eva")) == ("stale", ["eva"], [])
 
 
-async def test_a_version_whose_cut_is_later_knows_it_all(place: Any) -> None:
-    await place.post(("dismiss", "cid", "gus"))
-    place.flag("fay", discoverable=False)
-    assert ids(await place.recommended("cid")) == ["eva"]
-    record = LiveRecord.unpack(place.store.get(place.keys.live("cid")))
-    version = place.publish(live_cut=record.last + 10_000_000)
-    await place.serving(version)
-    assert ids(await place.recommended("cid")) == ["gus", "fay", "eva"], "the tables of that version say otherwise"
+async def test_a_version_whose_cut_is_later_knows_it_all(service: ApiHarness) -> None:
+    await service.post(("dismiss", "cid", "gus"))
+    service.flag("fay", discoverable=False)
+    assert ids(await service.recommended("cid")) == ["eva"]
+    record = LiveRecord.unpack(service.store.get(service.keys.live("cid")))
+    version = service.publish(live_cut=record.last + 10_000_000)
+    await service.serving(version)
+    assert ids(await service.recommended("cid")) == ["gus", "fay", "eva"], "the tables of that version say otherwise"
 
 
 @pytest.mark.parametrize("user_id", ["a/b c", "🦊", "x" * 128, "%2F?#&=+"])
-async def test_ids_of_every_kind(place: Any, user_id: str) -> None:
-    await place.post(("block", user_id, "dan"), ("dismiss", "dan", user_id))
-    assert "dan" not in ids(await place.recommended(user_id))
-    assert user_id in LiveRecord.unpack(place.store.get(place.keys.live("dan"))).edges
+async def test_ids_of_every_kind(service: ApiHarness, user_id: str) -> None:
+    await service.post(("block", user_id, "dan"), ("dismiss", "dan", user_id))
+    assert "dan" not in ids(await service.recommended(user_id))
+    assert user_id in LiveRecord.unpack(service.store.get(service.keys.live("dan"))).edges
 
 
-async def test_the_erased_are_nowhere_at_once(place: Any) -> None:
-    assert mutuals(await place.recommended("cid"), "eva") == ["dan"]
-    await seen(place)
+async def test_the_erased_are_nowhere_at_once(service: ApiHarness) -> None:
+    assert mutuals(await service.recommended("cid"), "eva") == ["dan"]
+    await seen(service)
     for person in ("gus", "dan"):
-        await write_erasure(place.requests, place.keys, person)
+        await write_erasure(service.requests, service.keys, person)
     for fresh in (False, True):
-        body = await place.recommended("cid", fresh=fresh)
+        body = await service.recommended("cid", fresh=fresh)
         assert ids(body) == ["fay", "eva"]
         assert mutuals(body, "eva") == []
-        gone = await place.recommended("gus", fresh=fresh)
+        gone = await service.recommended("gus", fresh=fresh)
         assert (gone["served"], gone["recommendations"]) == ("empty", [])
-    metrics = (await place.client.get("/metrics")).text
+    metrics = (await service.client.get("/metrics")).text
     assert 'pymk_drops_total{rule="erased"}' in metrics
 
 
-async def test_events_of_the_erased_do_nothing(place: Any) -> None:
-    await write_erasure(place.requests, place.keys, "gus")
-    answer = await place.client.post(
+async def test_events_of_the_erased_do_nothing(service: ApiHarness) -> None:
+    await write_erasure(service.requests, service.keys, "gus")
+    answer = await service.client.post(
         "/pymk/events",
         json=[
             {"kind": "block", "user_id": "gus", "other_id": "cid"},
@@ -283,42 +286,42 @@ async def test_events_of_the_erased_do_nothing(place: Any) -> None:
         ],
     )
     assert (answer.status_code, answer.json()) == (202, {"accepted": 1})
-    assert place.store.get(place.keys.live("bea")) is None
-    assert 'pymk_events_total{outcome="gone"} 2.0' in (await place.client.get("/metrics")).text
+    assert service.store.get(service.keys.live("bea")) is None
+    assert 'pymk_events_total{outcome="gone"} 2.0' in (await service.client.get("/metrics")).text
 
 
-async def test_who_comes_back_is_another_person(place: Any) -> None:
-    await write_erasure(place.requests, place.keys, "cid")
-    await write_profile(place.requests, place.keys, "cid", {"name": "Cid"})
-    body = await place.recommended("cid")
+async def test_who_comes_back_is_another_person(service: ApiHarness) -> None:
+    await write_erasure(service.requests, service.keys, "cid")
+    await write_profile(service.requests, service.keys, "cid", {"name": "Cid"})
+    body = await service.recommended("cid")
     assert body["served"] == "cold_start"
     assert {"ann", "bea", "dan"} <= set(ids(body)), "the friends of the erased are not hers"
     assert all(not person["reasons"] for person in body["recommendations"])
 
 
-async def test_a_record_that_does_not_read_back_is_no_list(place: Any) -> None:
-    await place.post(("block", "cid", "gus"))
-    key = place.keys.live("cid")
-    damaged = place.store.get(key)[:-1] + b"x"
-    place.store.set(key, damaged)
+async def test_a_record_that_does_not_read_back_is_no_list(service: ApiHarness) -> None:
+    await service.post(("block", "cid", "gus"))
+    key = service.keys.live("cid")
+    damaged = service.store.get(key)[:-1] + b"x"
+    service.store.set(key, damaged)
     with pytest.raises(CorruptRecordError):
         LiveRecord.unpack(damaged)
-    answer = await place.client.get("/pymk/recommendations", params={"user_id": "cid"})
+    answer = await service.client.get("/pymk/recommendations", params={"user_id": "cid"})
     assert (answer.status_code, answer.json()["served"]) == (503, "unavailable")
 
 
-async def test_a_store_that_lost_its_hidden_set_is_believed(place: Any) -> None:
-    place.flag("gus", discoverable=False)
-    assert "gus" not in ids(await place.recommended("cid"))
-    place.store.delete([place.keys.hidden_log, place.keys.hidden_epoch])
-    assert "gus" in ids(await place.recommended("cid"))
-    place.store.delete([place.keys.ranked(place.parts.versions.active.version, 2, "web")])
-    place.flag("fay", discoverable=False)
-    assert ids(await place.recommended("cid")) == ["gus", "eva"]
+async def test_a_store_that_lost_its_hidden_set_is_believed(service: ApiHarness) -> None:
+    service.flag("gus", discoverable=False)
+    assert "gus" not in ids(await service.recommended("cid"))
+    service.store.delete([service.keys.hidden_log, service.keys.hidden_epoch])
+    assert "gus" in ids(await service.recommended("cid"))
+    service.store.delete([service.keys.ranked(service.parts.versions.active.version, 2, "web")])
+    service.flag("fay", discoverable=False)
+    assert ids(await service.recommended("cid")) == ["gus", "eva"]
 
 
-async def test_a_store_that_does_not_say_who_is_hidden_costs_everybody_one_wait(place: Any) -> None:
-    read, reads = place.requests.stream_read, []
+async def test_a_store_that_does_not_say_who_is_hidden_costs_everybody_one_wait(service: ApiHarness) -> None:
+    read, reads = service.requests.stream_read, []
 
     async def hangs(*_: Any) -> None:
         reads.append(time.monotonic())
@@ -326,12 +329,12 @@ async def test_a_store_that_does_not_say_who_is_hidden_costs_everybody_one_wait(
         raise StoreUnavailableError("The store in memory does not answer in time.")
 
     async def ask() -> None:
-        answer = await place.client.get("/pymk/recommendations", params={"user_id": "cid"})
+        answer = await service.client.get("/pymk/recommendations", params={"user_id": "cid"})
         answers.append((answer.status_code, answer.json()["served"], time.monotonic() - begun))
 
     answers: list[tuple[int, str, float]] = []
-    place.requests.stream_read = hangs
-    place.flag("gus", discoverable=False)
+    service.requests.stream_read = hangs
+    service.flag("gus", discoverable=False)
     begun = time.monotonic()
     async with anyio.create_task_group() as group:
         for _ in range(20):
@@ -339,5 +342,5 @@ async def test_a_store_that_does_not_say_who_is_hidden_costs_everybody_one_wait(
     assert {answer[:2] for answer in answers} == {(503, "unavailable")}
     assert len(reads) <= 2, "one for all, and perhaps that of the background"
     assert max(seconds for _, _, seconds in answers) < 2, "one after the other would take 4 s"
-    place.requests.stream_read = read
-    assert "gus" not in ids(await place.recommended("cid"))
+    service.requests.stream_read = read
+    assert "gus" not in ids(await service.recommended("cid"))

@@ -16,6 +16,7 @@ from models.version.local_versions import Versions
 from service.ranking.cached_list import CachedList, CacheKey
 from service.ranking.list_json import NO_ENTRIES
 from service.ranking.ranked_list import RankedList
+from tests.support.api import ApiHarness
 
 pytestmark = pytest.mark.anyio
 
@@ -26,12 +27,12 @@ def ids(body: dict[str, Any]) -> list[str]:
     return [person["user_id"] for person in body["recommendations"]]
 
 
-async def test_the_whole_answer(place: Any) -> None:
-    answer = await place.client.get(PATH, params={"user_id": "cid"}, headers={"X-Request-ID": "abc-1"})
+async def test_the_whole_answer(service: ApiHarness) -> None:
+    answer = await service.client.get(PATH, params={"user_id": "cid"}, headers={"X-Request-ID": "abc-1"})
     assert answer.json() == {
         "user_id": "cid",
         "request_id": "abc-1",
-        "version": place.parts.versions.active.version,
+        "version": service.parts.versions.active.version,
         "served": "ranked",
         "recommendations": [
             {"user_id": "gus", "score": 0.5, "position": 1, "sources": ["random_walk"], "reasons": []},
@@ -60,39 +61,39 @@ async def test_the_whole_answer(place: Any) -> None:
     assert sum(float(stages[name]) for name in list(stages)[:-1]) <= float(stages["total"]) + 0.01
 
 
-async def test_a_list_is_cached_and_no_cache_passes_it_over(place: Any) -> None:
-    first = await place.recommended("cid")
-    second = await place.recommended("cid")
-    third = await place.recommended("cid", fresh=True)
+async def test_a_list_is_cached_and_no_cache_passes_it_over(service: ApiHarness) -> None:
+    first = await service.recommended("cid")
+    second = await service.recommended("cid")
+    third = await service.recommended("cid", fresh=True)
     assert [body["served"] for body in (first, second, third)] == ["ranked", "cache", "ranked"]
     assert first["recommendations"] == second["recommendations"] == third["recommendations"]
-    key = place.keys.ranked(first["version"], 2, "web")
-    assert 3590 < (place.store.ttl_s(key) or 0) <= 3600
+    key = service.keys.ranked(first["version"], 2, "web")
+    assert 3590 < (service.store.ttl_s(key) or 0) <= 3600
 
 
-async def test_each_context_keeps_its_own_list(place: Any) -> None:
-    await place.recommended("cid", context="mobile")
-    assert (await place.recommended("cid"))["served"] == "ranked"
-    assert (await place.recommended("cid", context="mobile"))["served"] == "cache"
+async def test_each_context_keeps_its_own_list(service: ApiHarness) -> None:
+    await service.recommended("cid", context="mobile")
+    assert (await service.recommended("cid"))["served"] == "ranked"
+    assert (await service.recommended("cid", context="mobile"))["served"] == "cache"
 
 
 @pytest.mark.parametrize("fresh", [True, False], ids=["fresh", "cached"])
-async def test_limit_and_exclude_cut_the_list(place: Any, fresh: bool) -> None:
-    await place.recommended("cid", limit=1)
-    assert ids(await place.recommended("cid", fresh=fresh, limit=2)) == ["gus", "fay"]
-    body = await place.recommended("cid", fresh=fresh, exclude="gus,nobody")
+async def test_limit_and_exclude_cut_the_list(service: ApiHarness, fresh: bool) -> None:
+    await service.recommended("cid", limit=1)
+    assert ids(await service.recommended("cid", fresh=fresh, limit=2)) == ["gus", "fay"]
+    body = await service.recommended("cid", fresh=fresh, exclude="gus,nobody")
     assert ids(body) == ["fay", "eva"]
     assert [person["position"] for person in body["recommendations"]] == [1, 2]
     assert body["recommendations"][1]["reasons"][0]["examples"] == ["dan"]
-    assert ids(await place.recommended("cid", fresh=fresh, exclude="gus,fay,eva")) == []
+    assert ids(await service.recommended("cid", fresh=fresh, exclude="gus,fay,eva")) == []
 
 
-async def test_blocked_and_undiscoverable_people_stay_out(place: Any) -> None:
-    assert ids(await place.recommended("ann")) == ["gus", "fay"], "ann has blocked eva; héloïse is undiscoverable"
+async def test_blocked_and_undiscoverable_people_stay_out(service: ApiHarness) -> None:
+    assert ids(await service.recommended("ann")) == ["gus", "fay"], "ann has blocked eva; héloïse is undiscoverable"
 
 
-async def test_an_unknown_viewer_starts_cold(place: Any) -> None:
-    body = await place.recommended("nobody/at all 🦊")
+async def test_an_unknown_viewer_starts_cold(service: ApiHarness) -> None:
+    body = await service.recommended("nobody/at all 🦊")
     assert body["user_id"] == "nobody/at all 🦊"
     assert body["served"] == "cold_start"
     assert set(ids(body)) == {"ann", "bea", "cid", "dan", "eva", "fay", "gus"}
@@ -100,113 +101,115 @@ async def test_an_unknown_viewer_starts_cold(place: Any) -> None:
     assert all(person["sources"] == ["popular"] for person in body["recommendations"])
 
 
-async def test_a_viewer_without_a_block_starts_cold_and_is_queued(place: Any) -> None:
-    body = await place.recommended("héloïse")
+async def test_a_viewer_without_a_block_starts_cold_and_is_queued(service: ApiHarness) -> None:
+    body = await service.recommended("héloïse")
     assert body["served"] == "cold_start"
     assert set(ids(body)) == {"ann", "bea", "cid", "dan"}
-    assert place.store.queue_take(place.keys.refresh, 1e12, 1, 10) == ["héloïse".encode()]
+    assert service.store.queue_take(service.keys.refresh, 1e12, 1, 10) == ["héloïse".encode()]
 
 
-async def test_an_inactive_viewer_gets_nobody(place: Any) -> None:
-    place.flag("cid", active=False)
-    body = await place.recommended("cid")
+async def test_an_inactive_viewer_gets_nobody(service: ApiHarness) -> None:
+    service.flag("cid", active=False)
+    body = await service.recommended("cid")
     assert (body["served"], body["recommendations"]) == ("empty", [])
 
 
-async def test_a_missing_block_is_served_from_the_version_before(place: Any) -> None:
-    before = place.parts.versions.active.version
-    version = place.publish()
-    await place.serving(version)
-    place.store.delete([place.keys.block(version, 2)])
-    body = await place.recommended("cid")
+async def test_a_missing_block_is_served_from_the_version_before(service: ApiHarness) -> None:
+    before = service.parts.versions.active.version
+    version = service.publish()
+    await service.serving(version)
+    service.store.delete([service.keys.block(version, 2)])
+    body = await service.recommended("cid")
     assert (body["served"], body["version"]) == ("stale", before)
     assert ids(body) == ["gus", "fay", "eva"]
-    assert place.store.queue_length(place.keys.refresh) == 1
-    place.store.delete([place.keys.block(before, 2)])
-    body = await place.recommended("cid")
+    assert service.store.queue_length(service.keys.refresh) == 1
+    service.store.delete([service.keys.block(before, 2)])
+    body = await service.recommended("cid")
     assert (body["served"], body["version"]) == ("cold_start", version)
 
 
-async def test_a_stale_list_leaves_out_whom_the_active_version_forbids(place: Any) -> None:
-    version = place.publish()
-    await place.serving(version)
-    place.store.delete([place.keys.block(version, 2)])
-    tables = place.parts.versions.active.tables
+async def test_a_stale_list_leaves_out_whom_the_active_version_forbids(service: ApiHarness) -> None:
+    version = service.publish()
+    await service.serving(version)
+    service.store.delete([service.keys.block(version, 2)])
+    tables = service.parts.versions.active.tables
     flags = tables.flags.copy()
     flags[3], flags[6] = 3, 6  # dan hides his connections, gus is undiscoverable
     object.__setattr__(tables, "flags", flags)
-    place.parts.versions.active.ranking.user_flags.flags = flags
-    body = await place.recommended("cid")
+    service.parts.versions.active.ranking.user_flags.flags = flags
+    body = await service.recommended("cid")
     assert (body["served"], ids(body)) == ("stale", ["fay", "eva"])
     assert body["recommendations"][1]["reasons"] == []
 
 
-async def test_a_stale_list_counts_nobody_whom_the_active_version_forbids_the_viewer(place: Any) -> None:
-    version = place.publish()
-    await place.serving(version)
-    place.store.delete([place.keys.block(version, 2)])
-    before = {entry["user_id"]: entry["reasons"] for entry in (await place.recommended("cid"))["recommendations"]}
+async def test_a_stale_list_counts_nobody_whom_the_active_version_forbids_the_viewer(service: ApiHarness) -> None:
+    version = service.publish()
+    await service.serving(version)
+    service.store.delete([service.keys.block(version, 2)])
+    before = {entry["user_id"]: entry["reasons"] for entry in (await service.recommended("cid"))["recommendations"]}
     assert before["eva"][0]["examples"] == ["dan"]
     blocked = Graph.from_directed(8, [2, 3], [3, 2])  # cid and dan, who were friends, have blocked each other
-    tables = place.parts.versions.active.tables
+    tables = service.parts.versions.active.tables
     object.__setattr__(tables, "forbidden", blocked)
     object.__setattr__(tables, "forbidden_kinds", np.array([Relationship.BLOCKED_BY_VIEWER] * 2, np.uint8))
-    after = {entry["user_id"]: entry["reasons"] for entry in (await place.recommended("cid"))["recommendations"]}
+    after = {entry["user_id"]: entry["reasons"] for entry in (await service.recommended("cid"))["recommendations"]}
     assert all(reason["code"] != "mutual_connections" for reason in after["eva"])
 
 
 @pytest.mark.parametrize("damaged", [b"", b"\x01", b"x" * 100])
-async def test_damaged_records_are_passed_over_and_counted(place: Any, damaged: bytes) -> None:
-    version = place.parts.versions.active.version
-    place.store.set(place.keys.ranked(version, 2, "web"), damaged)
-    assert (await place.recommended("cid"))["served"] == "ranked"
-    place.store.set(place.keys.block(version, 2), damaged)
-    place.store.delete([place.keys.ranked(version, 2, "web")])
-    assert (await place.recommended("cid"))["served"] == "cold_start"
-    metrics = (await place.client.get("/metrics")).text
+async def test_damaged_records_are_passed_over_and_counted(service: ApiHarness, damaged: bytes) -> None:
+    version = service.parts.versions.active.version
+    service.store.set(service.keys.ranked(version, 2, "web"), damaged)
+    assert (await service.recommended("cid"))["served"] == "ranked"
+    service.store.set(service.keys.block(version, 2), damaged)
+    service.store.delete([service.keys.ranked(version, 2, "web")])
+    assert (await service.recommended("cid"))["served"] == "cold_start"
+    metrics = (await service.client.get("/metrics")).text
     assert 'pymk_degraded_total{reason="corrupt_list"} 1.0' in metrics
     assert 'pymk_degraded_total{reason="corrupt_block"} 1.0' in metrics
 
 
-async def test_another_viewers_block_is_not_served(place: Any) -> None:
-    version = place.parts.versions.active.version
-    record = place.store.get(place.keys.block(version, 0))
+async def test_another_viewers_block_is_not_served(service: ApiHarness) -> None:
+    version = service.parts.versions.active.version
+    record = service.store.get(service.keys.block(version, 0))
     assert Block.unpack(record).viewer == 0
-    place.store.set(place.keys.block(version, 2), record)
-    assert (await place.recommended("cid"))["served"] == "cold_start"
+    service.store.set(service.keys.block(version, 2), record)
+    assert (await service.recommended("cid"))["served"] == "cold_start"
 
 
-async def test_people_beyond_the_version_are_not_looked_up(place: Any) -> None:
-    version = place.parts.versions.active.version
-    block, list_key = place.keys.block(version, 2), place.keys.ranked(version, 2, "web")
+async def test_people_beyond_the_version_are_not_looked_up(service: ApiHarness) -> None:
+    version = service.parts.versions.active.version
+    block, list_key = service.keys.block(version, 2), service.keys.ranked(version, 2, "web")
     rows = np.array([1, 8], np.uint32)
-    beyond = Block.unpack(place.store.get(place.keys.block(version, 2)))
+    beyond = Block.unpack(service.store.get(service.keys.block(version, 2)))
     beyond = quantise(2, rows, np.ones(2, np.uint8), np.zeros((len(beyond.codes), 2), np.float32))
     cached = CachedList(
         RankedList(2, rows, np.ones(2, np.float32), np.ones(2, np.uint8)), CacheKey(), (), (), NO_ENTRIES
     )
-    place.store.set(list_key, cached.pack(2))
-    assert (await place.recommended("cid"))["served"] == "ranked"
-    place.store.delete([list_key])
-    place.store.set(block, beyond.pack())
-    assert (await place.recommended("cid"))["served"] == "cold_start"
-    metrics = (await place.client.get("/metrics")).text
+    service.store.set(list_key, cached.pack(2))
+    assert (await service.recommended("cid"))["served"] == "ranked"
+    service.store.delete([list_key])
+    service.store.set(block, beyond.pack())
+    assert (await service.recommended("cid"))["served"] == "cold_start"
+    metrics = (await service.client.get("/metrics")).text
     assert 'pymk_degraded_total{reason="corrupt_list"} 1.0' in metrics
     assert 'pymk_degraded_total{reason="corrupt_block"} 1.0' in metrics
 
 
-async def test_a_block_that_the_ranker_cannot_read_counts_as_none(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_block_that_the_ranker_cannot_read_counts_as_none(
+    service: ApiHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refused(*_: object, **__: object) -> None:
         raise CorruptRecordError("features number 9 where the ranker reads 8")
 
-    monkeypatch.setattr(place.parts.versions.active.ranking._scorer, "scores", refused)
-    assert (await place.recommended("cid"))["served"] == "cold_start"
-    assert 'pymk_degraded_total{reason="corrupt_block"} 1.0' in (await place.client.get("/metrics")).text
+    monkeypatch.setattr(service.parts.versions.active.ranking._scorer, "scores", refused)
+    assert (await service.recommended("cid"))["served"] == "cold_start"
+    assert 'pymk_degraded_total{reason="corrupt_block"} 1.0' in (await service.client.get("/metrics")).text
 
 
-async def test_an_absent_store_is_named(place: Any) -> None:
-    place.requests.is_cut_off = True
-    answer = await place.client.get(PATH, params={"user_id": "cid"}, headers={"X-Request-ID": "r1"})
+async def test_an_absent_store_is_named(service: ApiHarness) -> None:
+    service.requests.is_cut_off = True
+    answer = await service.client.get(PATH, params={"user_id": "cid"}, headers={"X-Request-ID": "r1"})
     assert answer.status_code == 503
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["retry-after"] == "1"
@@ -216,14 +219,14 @@ async def test_an_absent_store_is_named(place: Any) -> None:
 
 
 async def test_a_store_that_is_slow_with_each_answer_costs_a_request_twice_the_longest_wait(open_place: Any) -> None:
-    async with open_place(redis_timeout_ms=200) as place:
-        await place.put("cid", company="Acme")
-        place.flag("gus", discoverable=False)
-        place.store.delete([place.keys.block(place.parts.versions.active.version, 2)])
+    async with open_place(redis_timeout_ms=200) as service:
+        await service.put("cid", company="Acme")
+        service.flag("gus", discoverable=False)
+        service.store.delete([service.keys.block(service.parts.versions.active.version, 2)])
         trips: list[str] = []
 
         def slowly(name: str) -> Any:
-            read = getattr(place.requests, name)
+            read = getattr(service.requests, name)
 
             async def slow(*arguments: Any) -> Any:
                 trips.append(name)
@@ -233,9 +236,9 @@ async def test_a_store_that_is_slow_with_each_answer_costs_a_request_twice_the_l
             return slow
 
         for name in ("get", "get_many", "stream_read"):
-            setattr(place.requests, name, slowly(name))
+            setattr(service.requests, name, slowly(name))
         begun = time.monotonic()
-        answer = await place.client.get(PATH, params={"user_id": "cid"})
+        answer = await service.client.get(PATH, params={"user_id": "cid"})
         seconds = time.monotonic() - begun
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert answer.json()["served"] == "unavailable"
@@ -244,29 +247,29 @@ async def test_a_store_that_is_slow_with_each_answer_costs_a_request_twice_the_l
 
 
 async def test_without_a_version_nothing_is_served(open_place: Any) -> None:
-    async with open_place(published=False) as place:
-        answer = await place.client.get(PATH, params={"user_id": "cid"})
+    async with open_place(published=False) as service:
+        answer = await service.client.get(PATH, params={"user_id": "cid"})
         assert answer.status_code == 503
         assert answer.json()["served"] == "unavailable"
-        await place.serving(place.publish())
-        assert (await place.recommended("cid"))["served"] == "ranked"
+        await service.serving(service.publish())
+        assert (await service.recommended("cid"))["served"] == "ranked"
 
 
 async def test_too_many_requests_are_told_to_come_back(open_place: Any) -> None:
-    async with open_place(max_in_flight=1) as place:
+    async with open_place(max_in_flight=1) as service:
         held = anyio.Event()
 
         async def waits(keys: Any) -> list[bytes | None]:
             await held.wait()
             return [None] * len(keys)
 
-        place.requests.get_many = waits
+        service.requests.get_many = waits
         async with anyio.create_task_group() as group:
-            group.start_soon(place.recommended, "cid")
+            group.start_soon(service.recommended, "cid")
             await anyio.sleep(0.01)
-            answer = await place.client.get(PATH, params={"user_id": "cid"})
-            live = await place.client.get("/health/live")
-            metrics = (await place.client.get("/metrics")).text
+            answer = await service.client.get(PATH, params={"user_id": "cid"})
+            live = await service.client.get("/health/live")
+            metrics = (await service.client.get("/metrics")).text
             held.set()
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
         assert answer.json()["served"] == "unavailable"
@@ -297,8 +300,8 @@ async def test_too_many_requests_are_told_to_come_back(open_place: Any) -> None:
         ("limit=x&context=y", ["user_id", "limit", "context"]),
     ],
 )
-async def test_bad_parameters_are_named(place: Any, query: str, parameters: list[str]) -> None:
-    answer = await place.client.get(f"{PATH}?{query}")
+async def test_bad_parameters_are_named(service: ApiHarness, query: str, parameters: list[str]) -> None:
+    answer = await service.client.get(f"{PATH}?{query}")
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
     body = answer.json()
@@ -308,25 +311,25 @@ async def test_bad_parameters_are_named(place: Any, query: str, parameters: list
 
 
 async def test_a_context_of_the_settings_is_known(open_place: Any) -> None:
-    async with open_place(contexts="feed,sidebar") as place:
-        assert (await place.recommended("cid", context="feed"))["served"] == "ranked"
+    async with open_place(contexts="feed,sidebar") as service:
+        assert (await service.recommended("cid", context="feed"))["served"] == "ranked"
 
 
-async def test_only_get_and_post_are_answered(place: Any) -> None:
-    answer = await place.client.put(PATH, params={"user_id": "cid"})
+async def test_only_get_and_post_are_answered(service: ApiHarness) -> None:
+    answer = await service.client.put(PATH, params={"user_id": "cid"})
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, OPTIONS, POST")
 
 
 @pytest.mark.parametrize("given", ["a b", "x" * 129, 'q"', ""])
-async def test_a_request_id_that_is_not_sane_is_replaced(place: Any, given: str) -> None:
-    answer = await place.client.get(PATH, params={"user_id": "cid"}, headers={"X-Request-ID": given})
+async def test_a_request_id_that_is_not_sane_is_replaced(service: ApiHarness, given: str) -> None:
+    answer = await service.client.get(PATH, params={"user_id": "cid"}, headers={"X-Request-ID": given})
     assert re.fullmatch(r"[0-9a-f]{12}-[0-9a-f]+", answer.json()["request_id"])
 
 
-async def test_lists_are_counted_by_outcome_stage_and_rule(place: Any) -> None:
-    await place.recommended("ann")
-    await place.recommended("ann")
-    metrics = (await place.client.get("/metrics")).text
+async def test_lists_are_counted_by_outcome_stage_and_rule(service: ApiHarness) -> None:
+    await service.recommended("ann")
+    await service.recommended("ann")
+    metrics = (await service.client.get("/metrics")).text
     assert 'pymk_served_total{served="ranked"} 1.0' in metrics
     assert 'pymk_served_total{served="cache"} 1.0' in metrics
     assert 'pymk_drops_total{rule="blocked"} 1.0' in metrics
@@ -335,10 +338,10 @@ async def test_lists_are_counted_by_outcome_stage_and_rule(place: Any) -> None:
     assert 'pymk_requests_total{method="GET",route="/pymk/recommendations",status="200"} 2.0' in metrics
 
 
-async def test_a_request_keeps_its_version_through_a_switch(place: Any) -> None:
-    before = place.parts.versions.active.version
+async def test_a_request_keeps_its_version_through_a_switch(service: ApiHarness) -> None:
+    before = service.parts.versions.active.version
     held, begun = anyio.Event(), anyio.Event()
-    get_many = place.requests.get_many
+    get_many = service.requests.get_many
 
     async def waits(keys: list[str]) -> list[bytes | None]:
         if any(":b:" in key for key in keys):
@@ -346,18 +349,18 @@ async def test_a_request_keeps_its_version_through_a_switch(place: Any) -> None:
             await held.wait()
         return await get_many(keys)
 
-    place.requests.get_many = waits
+    service.requests.get_many = waits
     found: list[dict[str, Any]] = []
 
     async def ask() -> None:
-        found.append(await place.recommended("cid", fresh=True))
+        found.append(await service.recommended("cid", fresh=True))
 
     async with anyio.create_task_group() as group:
         group.start_soon(ask)
         await begun.wait()
-        after = place.publish()
-        await place.serving(after)
+        after = service.publish()
+        await service.serving(after)
         held.set()
     assert found[0]["version"] == before
-    assert (await place.recommended("cid"))["version"] == after
-    assert Versions(place.home).ids() == [after, before]
+    assert (await service.recommended("cid"))["version"] == after
+    assert Versions(service.home).ids() == [after, before]

@@ -21,6 +21,7 @@ import service
 from models.schema.vocabulary import Row
 from service.api.recommendations import Recommendations
 from service.ranking.cached_list import CachedList
+from tests.support.api import ApiHarness
 
 pytestmark = pytest.mark.anyio
 
@@ -73,17 +74,17 @@ def over(counts: Counter[str]) -> dict[str, int]:
     return {file: count for file, count in counts.items() if count > MOST}
 
 
-async def traced(place: Any, user_id: str, *, fresh: bool = False, **query: Any) -> tuple[str, Counter[str]]:
+async def traced(service: ApiHarness, user_id: str, *, fresh: bool = False, **query: Any) -> tuple[str, Counter[str]]:
     """How a list was served, and the entries on its way."""
     headers = {"Cache-Control": "no-cache"} if fresh else {}
     with entries() as counts:
-        answer = await place.client.get(PATH, params={"user_id": user_id, **query}, headers=headers)
+        answer = await service.client.get(PATH, params={"user_id": user_id, **query}, headers=headers)
     assert answer.status_code == 200
     return answer.json()["served"], counts
 
 
-async def test_a_ranked_request_enters_each_file_at_most_twice(place: Any) -> None:
-    served, counts = await traced(place, "cid", fresh=True)
+async def test_a_ranked_request_enters_each_file_at_most_twice(service: ApiHarness) -> None:
+    served, counts = await traced(service, "cid", fresh=True)
     assert served == "ranked"
     assert {"recommend/online.py", "ranking/pipeline.py", "ranking/filters.py", "ranking/json_encoder.py"} <= set(
         counts
@@ -92,100 +93,100 @@ async def test_a_ranked_request_enters_each_file_at_most_twice(place: Any) -> No
     assert counts["recommend/responses.py"] == counts["recommend/online.py"] == 1
 
 
-async def test_a_cached_request_enters_each_file_at_most_twice(place: Any) -> None:
-    await place.recommended("cid")
-    served, counts = await traced(place, "cid")
+async def test_a_cached_request_enters_each_file_at_most_twice(service: ApiHarness) -> None:
+    await service.recommended("cid")
+    served, counts = await traced(service, "cid")
     assert served == "cache"
     assert "ranking/cached_list.py" in counts
     assert over(counts) == {}
 
 
-async def test_a_cached_list_that_is_filtered_again_enters_each_file_at_most_twice(place: Any) -> None:
-    await place.recommended("cid")
-    await place.post(("dismiss", "cid", "gus"))
-    served, counts = await traced(place, "cid", exclude="fay")
+async def test_a_cached_list_that_is_filtered_again_enters_each_file_at_most_twice(service: ApiHarness) -> None:
+    await service.recommended("cid")
+    await service.post(("dismiss", "cid", "gus"))
+    served, counts = await traced(service, "cid", exclude="fay")
     assert served == "cache"
     assert "ranking/filters.py" in counts
     assert over(counts) == {}
 
 
-async def test_a_cached_list_with_one_event_since_enters_each_file_at_most_twice(place: Any) -> None:
-    await place.recommended("cid")
-    await place.post(("dismiss", "cid", "gus"))
-    served, counts = await traced(place, "cid")
+async def test_a_cached_list_with_one_event_since_enters_each_file_at_most_twice(service: ApiHarness) -> None:
+    await service.recommended("cid")
+    await service.post(("dismiss", "cid", "gus"))
+    served, counts = await traced(service, "cid")
     assert served == "cache"
     assert {"ranking/filters.py", "ranking/list_json.py"} <= set(counts)
     assert over(counts) == {}
 
 
-async def test_a_list_ranked_for_the_cache_and_a_page_enters_each_file_at_most_twice(place: Any) -> None:
-    served, counts = await traced(place, "fay", exclude="hal,ann")
+async def test_a_list_ranked_for_the_cache_and_a_page_enters_each_file_at_most_twice(service: ApiHarness) -> None:
+    served, counts = await traced(service, "fay", exclude="hal,ann")
     assert served == "ranked"
     assert {"ranking/filters.py", "ranking/list_json.py"} <= set(counts)
     assert over(counts) == {}
 
 
-async def test_a_cached_list_with_too_few_left_enters_each_file_at_most_twice(place: Any) -> None:
-    await place.recommended("fay")
-    key = place.keys.ranked(place.parts.versions.active.version, 5, "web")
-    cut_short = CachedList.unpack(place.store.get(key), Row(5)).pack(1)
-    place.store.set(key, cut_short, 60)
-    served, counts = await traced(place, "fay", exclude="cid")
+async def test_a_cached_list_with_too_few_left_enters_each_file_at_most_twice(service: ApiHarness) -> None:
+    await service.recommended("fay")
+    key = service.keys.ranked(service.parts.versions.active.version, 5, "web")
+    cut_short = CachedList.unpack(service.store.get(key), Row(5)).pack(1)
+    service.store.set(key, cut_short, 60)
+    served, counts = await traced(service, "fay", exclude="cid")
     assert served == "ranked"
     assert counts["ranking/pipeline.py"] == 2, "from the cache, and from the block"
     assert over(counts) == {"ranking/rerank.py": 3}, "the cached list, the list to cache, and that without cid"
-    place.store.set(key, cut_short, 60)
-    await place.post(("dismiss", "fay", "cid"))
-    served, counts = await traced(place, "fay")
+    service.store.set(key, cut_short, 60)
+    await service.post(("dismiss", "fay", "cid"))
+    served, counts = await traced(service, "fay")
     assert served == "ranked"
     assert over(counts) == {}
 
 
-async def test_a_cached_list_after_a_new_connection_enters_each_file_at_most_twice(place: Any) -> None:
-    await place.recommended("gus")
-    await place.post(("connect", "cid", "gus"))
-    served, counts = await traced(place, "gus")
+async def test_a_cached_list_after_a_new_connection_enters_each_file_at_most_twice(service: ApiHarness) -> None:
+    await service.recommended("gus")
+    await service.post(("connect", "cid", "gus"))
+    served, counts = await traced(service, "gus")
     assert served == "ranked"
     assert counts["ranking/pipeline.py"] == 2, "from the cache, and from the block"
     assert over(counts) == {}
 
 
-async def test_a_stale_list_enters_files_no_more_often_than_two_versions_need(place: Any) -> None:
-    version = place.publish()
-    await place.serving(version)
-    place.store.delete([place.keys.block(version, 2)])
-    served, counts = await traced(place, "cid")
+async def test_a_stale_list_enters_files_no_more_often_than_two_versions_need(service: ApiHarness) -> None:
+    version = service.publish()
+    await service.serving(version)
+    service.store.delete([service.keys.block(version, 2)])
+    served, counts = await traced(service, "cid")
     assert served == "stale"
     assert over(counts) == STALE_MOST
-    await place.put("cid", company="Bolt")
-    served, counts = await traced(place, "cid", exclude="fay")
+    await service.put("cid", company="Bolt")
+    served, counts = await traced(service, "cid", exclude="fay")
     assert served == "stale"
     assert over(counts) == STALE_PROFILE_MOST
 
 
-async def test_a_page_after_another_enters_only_the_cursor_more_than_twice(place: Any) -> None:
-    first = await place.recommended("cid", limit=1, cursor="")
+async def test_a_page_after_another_enters_only_the_cursor_more_than_twice(service: ApiHarness) -> None:
+    first = await service.recommended("cid", limit=1, cursor="")
     query = {"limit": 1, "cursor": first["next"]}
     for served in ("cache", "ranked"):
-        way, counts = await traced(place, "cid", fresh=served == "ranked", **query)
+        way, counts = await traced(service, "cid", fresh=served == "ranked", **query)
         assert (way, over(counts)) == (served, CURSOR_MOST)
-    place.store.delete([place.keys.ranked(place.parts.versions.active.version, 2, "web")])
-    way, counts = await traced(place, "cid", **query)
+    service.store.delete([service.keys.ranked(service.parts.versions.active.version, 2, "web")])
+    way, counts = await traced(service, "cid", **query)
     assert (way, over(counts)) == ("ranked", CURSOR_MOST), "for the cache and for the page"
 
 
-async def test_a_cold_start_enters_each_file_at_most_twice(place: Any) -> None:
-    served, counts = await traced(place, "héloïse", fresh=True)
+async def test_a_cold_start_enters_each_file_at_most_twice(service: ApiHarness) -> None:
+    served, counts = await traced(service, "héloïse", fresh=True)
     assert served == "cold_start"
     assert over(counts) == {}
 
 
-async def test_a_second_trip_to_the_store_enters_each_file_at_most_twice(place: Any) -> None:
-    served, counts = await traced(place, "cid")
+async def test_a_second_trip_to_the_store_enters_each_file_at_most_twice(service: ApiHarness) -> None:
+    served, counts = await traced(service, "cid")
     assert served == "ranked"
     assert over(counts) == {}
     for user_id, ways in (("zoe", "cold_start"), ("dan", "ranked")):
-        await place.put(user_id, company="Bolt")
-        served, counts = await traced(place, user_id)
+        await service.put(user_id, company="Bolt")
+        served, counts = await traced(service, user_id)
         assert served == ways
         assert over(counts) == {}

@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from models.errors import StoreUnavailableError
+from tests.support.api import ApiHarness
 from tests.support.versions import PEOPLE
 
 pytestmark = pytest.mark.anyio
@@ -18,11 +19,13 @@ PATH = "/pymk/recommendations"
 EVERYONE = (*PEOPLE, "nobody")
 
 
-async def batch(place: Any, user_ids: Sequence[str], *, fresh: bool = False, **members: Any) -> list[dict[str, Any]]:
+async def batch(
+    service: ApiHarness, user_ids: Sequence[str], *, fresh: bool = False, **members: Any
+) -> list[dict[str, Any]]:
     headers = {"Cache-Control": "no-cache"} if fresh else {}
-    answer = await place.client.post(PATH, json={"user_ids": list(user_ids), **members}, headers=headers)
+    answer = await service.client.post(PATH, json={"user_ids": list(user_ids), **members}, headers=headers)
     assert answer.status_code == 200, answer.text
-    await place.parts.cache_writer.flush()
+    await service.parts.cache_writer.flush()
     lists: list[dict[str, Any]] = answer.json()["lists"]
     return lists
 
@@ -34,27 +37,27 @@ def without_request(body: dict[str, Any]) -> dict[str, Any]:
 class Trips:
     """Counts the trips of reads, and the keys of each, in front of a store."""
 
-    def __init__(self, place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, service: ApiHarness, monkeypatch: pytest.MonkeyPatch) -> None:
         self.keys: list[list[str]] = []
-        read = place.requests.get_many
+        read = service.requests.get_many
 
         async def counted(keys: Sequence[str]) -> Any:
             self.keys.append(list(keys))
             return await read(keys)
 
-        monkeypatch.setattr(place.requests, "get_many", counted)
+        monkeypatch.setattr(service.requests, "get_many", counted)
 
 
 @pytest.mark.parametrize("fresh", [True, False])
-async def test_a_batch_answers_what_single_requests_answer(place: Any, fresh: bool) -> None:
-    await place.post(("block", "cid", "gus"), ("connect", "dan", "fay"), ("impression", "bea", "eva"))
-    await place.put("zoe", company="Bolt")
-    await place.put("bea", company="Bolt", genres=["folk"])
-    place.flag("eva", discoverable=False)
+async def test_a_batch_answers_what_single_requests_answer(service: ApiHarness, fresh: bool) -> None:
+    await service.post(("block", "cid", "gus"), ("connect", "dan", "fay"), ("impression", "bea", "eva"))
+    await service.put("zoe", company="Bolt")
+    await service.put("bea", company="Bolt", genres=["folk"])
+    service.flag("eva", discoverable=False)
     people = [*EVERYONE, "zoe", "cid"]
     for context, limit in (("web", 20), ("email", 2), ("web", 1)):
-        single = [await place.recommended(user_id, fresh=True, context=context, limit=limit) for user_id in people]
-        many = await batch(place, people, fresh=fresh, context=context, limit=limit)
+        single = [await service.recommended(user_id, fresh=True, context=context, limit=limit) for user_id in people]
+        many = await batch(service, people, fresh=fresh, context=context, limit=limit)
         assert [one["user_id"] for one in many] == people
         for one, alone in zip(many, single, strict=True):
             if one["served"] == "cache":
@@ -62,73 +65,73 @@ async def test_a_batch_answers_what_single_requests_answer(place: Any, fresh: bo
             assert without_request(one) == without_request(alone)
 
 
-async def test_lists_are_ranked_once_and_then_from_the_cache(place: Any) -> None:
-    assert [one["served"] for one in await batch(place, EVERYONE)] == ["ranked"] * 7 + ["cold_start"] * 2
-    assert [one["served"] for one in await batch(place, EVERYONE)] == ["cache"] * 7 + ["cold_start"] * 2
-    assert (await place.recommended("cid"))["served"] == "cache"
+async def test_lists_are_ranked_once_and_then_from_the_cache(service: ApiHarness) -> None:
+    assert [one["served"] for one in await batch(service, EVERYONE)] == ["ranked"] * 7 + ["cold_start"] * 2
+    assert [one["served"] for one in await batch(service, EVERYONE)] == ["cache"] * 7 + ["cold_start"] * 2
+    assert (await service.recommended("cid"))["served"] == "cache"
 
 
-async def test_all_share_the_request_id_and_the_version(place: Any) -> None:
-    answer = await place.client.post(PATH, json={"user_ids": ["ann", "bea"]}, headers={"X-Request-Id": "mail-1"})
-    version = place.parts.versions.active.version
+async def test_all_share_the_request_id_and_the_version(service: ApiHarness) -> None:
+    answer = await service.client.post(PATH, json={"user_ids": ["ann", "bea"]}, headers={"X-Request-Id": "mail-1"})
+    version = service.parts.versions.active.version
     assert [(one["request_id"], one["version"]) for one in answer.json()["lists"]] == [("mail-1", version)] * 2
     assert answer.headers["cache-control"] == "private, no-store"
     stages = dict(part.split(";dur=") for part in answer.headers["server-timing"].split(", "))
     assert set(stages) == {"store", "rank", "rules", "encode", "total"}
 
 
-async def test_records_of_all_are_read_in_one_trip(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_records_of_all_are_read_in_one_trip(service: ApiHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     people = ["ann", "bea", "cid", "dan", "eva", "fay", "gus"]
-    trips = Trips(place, monkeypatch)
-    await batch(place, people)
+    trips = Trips(service, monkeypatch)
+    await batch(service, people)
     assert [len(keys) for keys in trips.keys] == [2 * len(people) + 1, len(people)]  # the cache, then the blocks
     trips.keys.clear()
-    await batch(place, people)
+    await batch(service, people)
     assert [len(keys) for keys in trips.keys] == [2 * len(people) + 1]
     trips.keys.clear()
-    await batch(place, ["cid"] * 100)
+    await batch(service, ["cid"] * 100)
     assert [len(keys) for keys in trips.keys] == [201]
 
 
-async def test_the_same_person_may_be_named_twice_and_no_one_at_all(place: Any) -> None:
-    first, second = await batch(place, ["cid", "cid"])
+async def test_the_same_person_may_be_named_twice_and_no_one_at_all(service: ApiHarness) -> None:
+    first, second = await batch(service, ["cid", "cid"])
     assert first["recommendations"] == second["recommendations"] != []
-    assert await batch(place, []) == []
+    assert await batch(service, []) == []
 
 
 @pytest.mark.parametrize("record", [b"", b"\x01", b"x" * 100])
-async def test_a_damaged_record_makes_one_entry_unavailable_and_no_other(place: Any, record: bytes) -> None:
-    whole = await batch(place, EVERYONE, fresh=True)
-    place.store.set(place.keys.live("cid"), record)
-    lists = await batch(place, EVERYONE, fresh=True)
+async def test_a_damaged_record_makes_one_entry_unavailable_and_no_other(service: ApiHarness, record: bytes) -> None:
+    whole = await batch(service, EVERYONE, fresh=True)
+    service.store.set(service.keys.live("cid"), record)
+    lists = await batch(service, EVERYONE, fresh=True)
     assert [one["served"] for one in lists] == ["ranked", "ranked", "unavailable", *["ranked"] * 4, *["cold_start"] * 2]
     for one, before in zip(lists, whole, strict=True):
         if one["user_id"] != "cid":
             assert without_request(one) == without_request(before)
     assert lists[2]["recommendations"] == []
     assert lists[2]["detail"] == "the record of this user does not read back"
-    assert lists[2]["version"] == place.parts.versions.active.version
-    single = await place.client.get(PATH, params={"user_id": "cid"})
+    assert lists[2]["version"] == service.parts.versions.active.version
+    single = await service.client.get(PATH, params={"user_id": "cid"})
     assert (single.status_code, single.json()["served"]) == (503, "unavailable")
 
 
-async def test_a_block_holds_for_a_batch_from_its_acknowledgement(place: Any) -> None:
-    await batch(place, ["cid", "gus"])
-    await place.post(("block", "cid", "gus"))
-    lists = await batch(place, ["cid", "gus"])
+async def test_a_block_holds_for_a_batch_from_its_acknowledgement(service: ApiHarness) -> None:
+    await batch(service, ["cid", "gus"])
+    await service.post(("block", "cid", "gus"))
+    lists = await batch(service, ["cid", "gus"])
     assert "gus" not in {one["user_id"] for one in lists[0]["recommendations"]}
     assert "cid" not in {one["user_id"] for one in lists[1]["recommendations"]}
-    place.flag("fay", discoverable=False)
-    assert "fay" not in {one["user_id"] for one in (await batch(place, ["cid"]))[0]["recommendations"]}
+    service.flag("fay", discoverable=False)
+    assert "fay" not in {one["user_id"] for one in (await batch(service, ["cid"]))[0]["recommendations"]}
 
 
-async def test_every_list_is_counted_and_the_log_line_says_how_each_was_served(place: Any) -> None:
-    place.store.set(place.keys.live("dan"), b"x")
-    await place.recommended("cid")
-    before = (await place.client.get("/metrics")).text
+async def test_every_list_is_counted_and_the_log_line_says_how_each_was_served(service: ApiHarness) -> None:
+    service.store.set(service.keys.live("dan"), b"x")
+    await service.recommended("cid")
+    before = (await service.client.get("/metrics")).text
     with capture_logs() as lines:
-        await batch(place, ["cid", "ann", "dan", "cid", "nobody"])
-    after = (await place.client.get("/metrics")).text
+        await batch(service, ["cid", "ann", "dan", "cid", "nobody"])
+    after = (await service.client.get("/metrics")).text
     counts = [
         {
             served: _value(text, f'pymk_served_total{{served="{served}"}}')
@@ -152,37 +155,37 @@ def _value(text: str, series: str) -> float:
     return next((float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(series)), 0.0)
 
 
-async def test_other_requests_run_between_two_lists(place: Any) -> None:
+async def test_other_requests_run_between_two_lists(service: ApiHarness) -> None:
     """A task that is ready to run gets its turn between every two lists of a batch."""
     turns, is_over = [], False
 
     async def other() -> None:
         while not is_over:
-            turns.append(place.parts.answering)
+            turns.append(service.parts.answering)
             await asyncio.sleep(0)
 
     task = asyncio.get_running_loop().create_task(other())
     await asyncio.sleep(0)
     turns.clear()
-    await batch(place, ["cid"] * 100, fresh=True)
+    await batch(service, ["cid"] * 100, fresh=True)
     is_over = True
     await task
     assert len(turns) >= 100
 
 
-async def test_without_the_store_the_batch_is_unavailable(place: Any) -> None:
-    place.requests.is_cut_off = True
-    answer = await place.client.post(PATH, json={"user_ids": ["cid", "ann"]})
+async def test_without_the_store_the_batch_is_unavailable(service: ApiHarness) -> None:
+    service.requests.is_cut_off = True
+    answer = await service.client.post(PATH, json={"user_ids": ["cid", "ann"]})
     assert (answer.status_code, answer.json()["served"]) == (503, "unavailable")
     assert answer.headers["retry-after"]
     assert "/srv" not in answer.text
 
 
 async def test_lists_that_are_made_are_given_if_the_store_goes_away_for_the_others(
-    place: Any, monkeypatch: pytest.MonkeyPatch
+    service: ApiHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await batch(place, ["cid"])
-    read, trips = place.requests.get_many, 0
+    await batch(service, ["cid"])
+    read, trips = service.requests.get_many, 0
 
     async def first_alone(keys: Sequence[str]) -> Any:
         nonlocal trips
@@ -191,28 +194,28 @@ async def test_lists_that_are_made_are_given_if_the_store_goes_away_for_the_othe
             raise StoreUnavailableError("gone")
         return await read(keys)
 
-    monkeypatch.setattr(place.requests, "get_many", first_alone)
-    answer = await place.client.post(PATH, json={"user_ids": ["ann", "cid"]})
+    monkeypatch.setattr(service.requests, "get_many", first_alone)
+    answer = await service.client.post(PATH, json={"user_ids": ["ann", "cid"]})
     assert [one["served"] for one in answer.json()["lists"]] == ["unavailable", "cache"]
     trips = 0
-    answer = await place.client.post(PATH, json={"user_ids": ["ann", "bea"]})
+    answer = await service.client.post(PATH, json={"user_ids": ["ann", "bea"]})
     assert (answer.status_code, answer.json()["served"]) == (503, "unavailable")
 
 
 async def test_a_slow_store_costs_a_batch_no_more_than_a_single_list(
     open_place: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with open_place(redis_timeout_ms=200) as place:
-        read = place.requests.get_many
+    async with open_place(redis_timeout_ms=200) as service:
+        read = service.requests.get_many
 
         async def slow(keys: Sequence[str]) -> Any:
-            if any(":ranked:" in key or place.keys.hidden_epoch == key for key in keys):
+            if any(":ranked:" in key or service.keys.hidden_epoch == key for key in keys):
                 return await read(keys)
             return await anyio.sleep(60)
 
-        monkeypatch.setattr(place.requests, "get_many", slow)
+        monkeypatch.setattr(service.requests, "get_many", slow)
         begun = time.monotonic()
-        answer = await place.client.post(PATH, json={"user_ids": EVERYONE})
+        answer = await service.client.post(PATH, json={"user_ids": EVERYONE})
         assert time.monotonic() - begun < 30  # not the minute that one trip takes
         assert [one["served"] for one in answer.json()["lists"]] == ["unavailable"] * 8 + ["cold_start"]
 
@@ -234,34 +237,34 @@ async def test_a_slow_store_costs_a_batch_no_more_than_a_single_list(
         ({"user_ids": ["cid"], "user_id": "cid", "lmit": 5}, ["user_id", "lmit"]),
     ],
 )
-async def test_wrong_bodies_name_what_is_wrong(place: Any, body: dict[str, Any], named: list[str]) -> None:
-    answer = await place.client.post(PATH, json=body)
+async def test_wrong_bodies_name_what_is_wrong(service: ApiHarness, body: dict[str, Any], named: list[str]) -> None:
+    answer = await service.client.post(PATH, json=body)
     assert answer.status_code == 422
     assert [(one["parameter"], one["in"]) for one in answer.json()["errors"]] == [(name, "body") for name in named]
 
 
-async def test_an_unknown_member_is_refused_with_the_nearest_name(place: Any) -> None:
-    answer = await place.client.post(PATH, json={"user_ids": ["cid"], "lmit": 5})
+async def test_an_unknown_member_is_refused_with_the_nearest_name(service: ApiHarness) -> None:
+    answer = await service.client.post(PATH, json={"user_ids": ["cid"], "lmit": 5})
     assert answer.json()["detail"] == "lmit: is no member of this body; did you mean limit?"
     for wrong in (b"[]", b"{", b"7"):
-        answer = await place.client.post(PATH, content=wrong, headers={"Content-Type": "application/json"})
+        answer = await service.client.post(PATH, content=wrong, headers={"Content-Type": "application/json"})
         assert answer.status_code == 422
 
 
 async def test_without_a_version_a_batch_is_unavailable(open_place: Any) -> None:
-    async with open_place(published=False) as place:
-        answer = await place.client.post(PATH, json={"user_ids": ["cid"]})
+    async with open_place(published=False) as service:
+        answer = await service.client.post(PATH, json={"user_ids": ["cid"]})
         assert answer.status_code == 503
 
 
-async def test_a_batch_is_of_one_version_and_its_stale_lists_of_the_one_before(place: Any) -> None:
-    before = place.parts.versions.active.version
-    after = place.publish()
-    await place.serving(after)
+async def test_a_batch_is_of_one_version_and_its_stale_lists_of_the_one_before(service: ApiHarness) -> None:
+    before = service.parts.versions.active.version
+    after = service.publish()
+    await service.serving(after)
     for row in range(4):
-        place.store.delete([place.keys.block(after, row)])
-    lists = await batch(place, PEOPLE)
+        service.store.delete([service.keys.block(after, row)])
+    lists = await batch(service, PEOPLE)
     served = [(one["served"], one["version"]) for one in lists]
     assert served == [("stale", before)] * 4 + [("ranked", after)] * 3 + [("cold_start", after)]
-    single = [await place.recommended(user_id, fresh=True) for user_id in PEOPLE]
+    single = [await service.recommended(user_id, fresh=True) for user_id in PEOPLE]
     assert [without_request(one) for one in lists] == [without_request(one) for one in single]
