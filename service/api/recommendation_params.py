@@ -143,7 +143,7 @@ def _owned(query: Query, cursor: Cursor) -> Query:
     owner = owner_of(query.user_id, query.context)
     if cursor.owner not in {NO_ONE, owner}:
         raise invalid("cursor", "is of another viewer or context; leave it empty for the first page")
-    return replace(query, cursor=replace(cursor, owner=owner))
+    return query._replace(cursor=replace(cursor, owner=owner))
 
 
 def check_fields(columns: Iterable[str], fault_of: Callable[[str], str | None], place: str = "query") -> None:

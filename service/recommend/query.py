@@ -1,6 +1,6 @@
 """The parameters of GET /pymk/recommendations, as every way to a response reads them."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from models.schema.vocabulary import UserId
 from service.ranking.cached_list import LEAST_ENCODED
@@ -12,8 +12,7 @@ MOST = 100
 """largest limit, and how many may be excluded"""
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """The viewer of a list, and which part of it is asked for."""
 
     user_id: UserId

@@ -1,6 +1,6 @@
 """The ways to a response. They differ in where the candidates come from; service.ranking.pipeline does the rest."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from models.errors import CorruptRecordError
 from models.version.candidate_block import Block
@@ -16,8 +16,7 @@ RANKED, CACHE, STALE, COLD_START, EMPTY, UNAVAILABLE = "ranked", "cache", "stale
 """how a list came about, as answers say it"""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A list as it is shown: `entries` is the JSON of its people, separated by commas."""
 
     served: str

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -76,7 +75,7 @@ class ShownProfiles:
                 if user_id not in profiles:
                     profiles[user_id] = self._profile(user_id, changes[user_id], columns, version)
                 entry["profile"] = profiles[user_id]
-            shown.append(replace(answer, entries=orjson.dumps(entries)[1:-1]))
+            shown.append(answer._replace(entries=orjson.dumps(entries)[1:-1]))
             if len(answers) > 1:
                 await asyncio.sleep(0)
         return shown
