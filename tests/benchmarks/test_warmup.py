@@ -76,8 +76,9 @@ for turn in range(2):
     every_way(Viewer("new", None, view, True, met.codes, inputs), met.block.pack())
     every_way(Viewer("stranger", None), block)
     hidden = HiddenSet()
-    hidden.take([("1-1", FlagChange(candidates[5], 20, {Flag.DISCOVERABLE: False}).encode(1))])
-    ranking.user_flags.hide(hidden, [candidates[5]], 0)
+    change = FlagChange(candidates[5], 20, {Flag.DISCOVERABLE: False})
+    hidden.take([("1-1", b'{"epoch":1,' + change.encode()[1:])])
+    ranking.user_flags.hide(hidden, [candidates[5]], 0, 1)
 print({name: count for name, count in compiled().items() if before.get(name) != count})
 """
 

@@ -90,7 +90,7 @@ class InProcess:
             "raw_path": path.encode(),
             "query_string": target(user_id).encode(),
             "root_path": "",
-            "headers": headers,
+            "headers": [(b"host", b"localhost"), *headers],
             "client": ("127.0.0.1", 1),
             "server": ("127.0.0.1", 2),
         }
