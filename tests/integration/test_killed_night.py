@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from models.store.keys import Keys
+from models.store.keys import SHARDS, Keys
 from models.store.protocol import SyncStore
 from tests.support.clock import wait_for
 from tests.support.homes import Home
@@ -155,7 +155,8 @@ def nothing_half_made_is_left(home: Home, versions: set[str]) -> None:
     with home.opened() as store:
         assert {one.decode() for one in store.members(KEYS.versions)} == versions
         of_versions = {key for one in versions for key in store.scan(KEYS.version(one))}
-        lasting = {KEYS.active, KEYS.versions, KEYS.lease, KEYS.watermark, KEYS.live_processes}
+        lasting = {KEYS.active, KEYS.versions, KEYS.lease, KEYS.watermark, KEYS.live_processes, KEYS.clock}
+        lasting |= {KEYS.fence(shard) for shard in range(SHARDS)}
         assert set(store.scan("pymk:")) - of_versions == lasting
         kept = {key for one in versions for key in store.scan(KEYS.ranked_lists(one))}
         assert all(store.ttl_s(key) is None for key in of_versions - kept)

@@ -15,6 +15,7 @@ from models.errors import UsageError
 from models.networks.gat import Gat, GatConfig
 from models.publishing.publish import publish
 from models.schema.columns import Flag
+from models.store.keys import SHARDS
 from models.version.block_file import Blocks
 from models.version.candidate_block import Block
 from models.version.manifest import FILE_NAME, Manifest
@@ -126,7 +127,9 @@ def test_nothing_but_the_version_is_left(first: First) -> None:
     assert [path.name for path in first.home.versions.directory.iterdir() if path.is_dir()] == [first.version]
     with first.home.opened() as store:
         version = set(store.scan(KEYS.version(first.version)))
-        assert set(store.scan("pymk:")) - version == {KEYS.active, KEYS.versions, KEYS.lease, KEYS.watermark}
+        lasting = {KEYS.active, KEYS.versions, KEYS.lease, KEYS.watermark, KEYS.clock}
+        lasting |= {KEYS.fence(shard) for shard in range(SHARDS)}
+        assert set(store.scan("pymk:")) - version == lasting
         assert all(store.ttl_s(key) is None for key in version)
 
 

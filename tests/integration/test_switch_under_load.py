@@ -132,9 +132,8 @@ class Load:
         viewer = f"viewer{number * 7 % VIEWERS:03}"
         skip = "Cache-Control: no-cache\r\n" if number % 2 else ""
         started = time.perf_counter()
-        writer.write(
-            f"GET /pymk/recommendations?user_id={viewer}&limit={SHOWN} HTTP/1.1\r\nHost: x\r\n{skip}\r\n".encode()
-        )
+        path = f"/pymk/recommendations?user_id={viewer}&limit={SHOWN}"
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{skip}\r\n".encode())
         head = await reader.readuntil(b"\r\n\r\n")
         length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
         body = await reader.readexactly(length)

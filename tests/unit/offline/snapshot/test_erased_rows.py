@@ -56,7 +56,7 @@ class Told:
         anyio.run(run)
 
     def archive(self) -> None:
-        consumer = LogConsumer(self.memory, KEYS, Archive(self.home), clock=self.clock)
+        consumer = LogConsumer(self.memory, KEYS, Archive(self.home))
         for shard in range(SHARDS):
             consumer.run_once(shard)
 

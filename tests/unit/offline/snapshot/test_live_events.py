@@ -86,7 +86,7 @@ class Live:
         anyio.run(write)
 
     def archive(self) -> None:
-        consumer = LogConsumer(self.memory, KEYS, Archive(self.home), clock=self)
+        consumer = LogConsumer(self.memory, KEYS, Archive(self.home))
         for shard in range(SHARDS):
             consumer.run_once(shard)
 

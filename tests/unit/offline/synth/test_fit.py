@@ -10,7 +10,7 @@ from scipy import sparse
 from models.graph import Graph
 from models.schema.vocabulary import Vocabulary
 from offline.synth.network import Network, generate
-from tests.support import synth_statistics as statistics
+from tests.support.offline import synth_statistics as statistics
 from tests.support.offline.synth_statistics import (
     JOHNS_HOPKINS,
     JOHNS_HOPKINS_DORM,
