@@ -74,7 +74,8 @@ class OnlineRecommender:
         try:
             while True:
                 trace.marks.append(("store", perf_counter()))
-                await self._prepare(version, query, needed, records)
+                if records[0] is not None and len(records[0]) > LARGE_BYTES:
+                    await self._prepare(version, query, needed, records)
                 needed = steps.send(records)
                 records = await within(deadline, self._store.get_many(needed))
         except StopIteration as end:
