@@ -46,6 +46,7 @@ class UnblockedOutput(io.RawIOBase):
         self._note = note
         self._unnoted = 0
         self._write, self._release = _sink(descriptor)
+        self._is_pipe = stat.S_ISFIFO(os.fstat(descriptor).st_mode)
         self._waiting = bytearray()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -58,7 +59,8 @@ class UnblockedOutput(io.RawIOBase):
         with self._lock:
             rest = lines
             if not self._waiting:
-                written = self._written(lines) if len(lines) <= select.PIPE_BUF else self._written_in_parts(lines)
+                is_whole = len(lines) <= select.PIPE_BUF or not self._is_pipe
+                written = self._written(lines) if is_whole else self._written_in_parts(lines)
                 if written == len(lines):
                     return written
                 rest = lines[written:]

@@ -43,7 +43,7 @@ LEAST_ENCODED = 20
 _FORMAT = RecordFormat("ranked list", 2, "BHI3Q2I")
 _ENCODED = struct.Struct("<H")
 _WORD = struct.Struct("<I")
-_BYTES_PER_PERSON = 9
+_BYTES_PER_PERSON, _BYTES_PER_ENTRY = 9, 16
 
 
 class CacheKey(NamedTuple):
@@ -97,33 +97,72 @@ class CachedList:
 
     @classmethod
     def unpack(cls, record: bytes, viewer: Row, people: int = MAX_ROW + 1) -> "CachedList":
-        """The list of a record, in a version with so many people; arrays are views of it.
+        """The list of a record; arguments and errors as in CachedRecord.open and CachedRecord.unpack."""
+        return CachedRecord.open(record, viewer).unpack(people)
 
-        Raises CorruptRecordError for another layout, a wrong length or checksum, another viewer's list, or a row beyond
-        the people: compiled loops look rows up unchecked.
+
+class CachedRecord:
+    """A record of a list, verified but not unpacked: its first entries are served as they are."""
+
+    __slots__ = ("_counts", "_end", "_record", "_text_at", "encoded", "key", "viewer")
+
+    def __init__(
+        self, record: bytes, viewer: Row, key: CacheKey, counts: tuple[int, int, int], text: tuple[int, int]
+    ) -> None:
+        """`counts` are `is_whole`, the people and the encoded entries; `text` is where their JSON begins and ends."""
+        self.viewer = viewer
+        self.key = key
+        self.encoded = counts[2]
+        """entries"""
+        self._record = record
+        self._counts = counts
+        self._text_at, self._end = text
+
+    @classmethod
+    def open(cls, record: bytes, viewer: Row) -> "CachedRecord":
+        """The record of a viewer's list.
+
+        Raises CorruptRecordError for another layout, a wrong length or checksum, or another viewer's list.
         """
         (_, is_whole, k, owner, *key), end = _FORMAT.open(record)
-        rows_at = _FORMAT.payload_start
-        encoded_at = rows_at + _BYTES_PER_PERSON * k
+        encoded_at = _FORMAT.payload_start + _BYTES_PER_PERSON * k
         try:
             (e,) = _ENCODED.unpack_from(record, encoded_at)
-            places_at = encoded_at + _ENCODED.size
-            text_at = places_at + 16 * e + _WORD.size
+            text_at = encoded_at + _ENCODED.size + _BYTES_PER_ENTRY * e + _WORD.size
             (length,) = _WORD.unpack_from(record, text_at - _WORD.size)
-            places = struct.unpack_from(f"<{e}I{e}f{2 * e}I", record, places_at)
         except struct.error as error:
             raise CorruptRecordError(f"the counts of row {owner}'s ranked list exceed it: {error}") from error
         _FORMAT.check_length(end, text_at + length)
         if owner != viewer:
             raise CorruptRecordError(f"the record of row {viewer}'s ranked list is row {owner}'s")
+        return cls(record, viewer, CacheKey(*key), (is_whole, k, e), (text_at, end))
+
+    def first(self, count: int) -> bytes:
+        """The JSON of the first `count` entries with the commas between them."""
+        if not count:
+            return b""
+        ends_at = self._text_at - _WORD.size - 8 * self.encoded
+        (end,) = _WORD.unpack_from(self._record, ends_at + 4 * (count - 1))
+        return self._record[self._text_at : self._text_at + end]
+
+    def unpack(self, people: int = MAX_ROW + 1) -> CachedList:
+        """The list, in a version with so many people; arrays are views of the record.
+
+        Raises CorruptRecordError for a row beyond the people: compiled loops look rows up unchecked.
+        """
+        is_whole, k, e = self._counts
+        record, rows_at = self._record, _FORMAT.payload_start
         listed = RankedList(
-            viewer=viewer,
+            viewer=self.viewer,
             rows=np.frombuffer(record, "<u4", k, rows_at),
             scores=np.frombuffer(record, "<f4", k, rows_at + 4 * k),
             sources=np.frombuffer(record, np.uint8, k, rows_at + 8 * k),
             is_whole=bool(is_whole),
         )
         if k and listed.rows.max() >= people:
-            raise CorruptRecordError(f"row {owner}'s ranked list names row {listed.rows.max()} of {people} people")
-        entries = Entries(record[text_at:end], places[2 * e : 3 * e], places[3 * e :])
-        return cls(listed, CacheKey(*key), places[:e], places[e : 2 * e], entries)
+            raise CorruptRecordError(
+                f"row {self.viewer}'s ranked list names row {listed.rows.max()} of {people} people"
+            )
+        places = struct.unpack_from(f"<{e}I{e}f{2 * e}I", record, self._text_at - _WORD.size - _BYTES_PER_ENTRY * e)
+        entries = Entries(record[self._text_at : self._end], places[2 * e : 3 * e], places[3 * e :])
+        return CachedList(listed, self.key, places[:e], places[e : 2 * e], entries)

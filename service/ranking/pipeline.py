@@ -14,7 +14,7 @@ from models.schema.vocabulary import Row, Vocabulary
 from models.version.candidate_block import Block
 from models.version.new_user_record import ProfileCodes
 from models.version.tables import Tables
-from service.ranking.cached_list import LEAST_ENCODED, CachedList, CacheKey
+from service.ranking.cached_list import LEAST_ENCODED, CachedList, CachedRecord, CacheKey
 from service.ranking.cold_start import ColdStart
 from service.ranking.filters import EXCLUDED, HIDING, FilterMasks, Rule, name_of
 from service.ranking.json_encoder import JsonEncoder
@@ -149,20 +149,21 @@ class Ranking:
         trace.marks.append(("encode", perf_counter()))
         return Page(entries.text, passed, None, following)
 
-    def cached_page(self, cached: CachedList, request: PageRequest, viewer: Viewer, trace: Trace) -> Page | None:
+    def cached_page(self, record: CachedRecord, request: PageRequest, viewer: Viewer, trace: Trace) -> Page | None:
         """The page of a list that was ranked before: a slice of its entries if all that it depends on is the same.
 
         Otherwise as in `page`. Returns None if the viewer's friends changed since, a rule was lifted, or people who
-        are not in the list may have come up.
+        are not in the list may have come up. Raises CorruptRecordError as CachedRecord.unpack.
         """
-        key, entries = self.cache_key(viewer), cached.entries
-        if cached.key[:-1] == key[:-1] and not len(request.excluded) and request.before is None:
-            places, encoded = self.reranker.places(request.context, request.limit), len(entries.ends)
+        key, cached_key = self.cache_key(viewer), record.key
+        if cached_key[:-1] == key[:-1] and not len(request.excluded) and request.before is None:
+            places, encoded = self.reranker.places(request.context, request.limit), record.encoded
             if places <= encoded or encoded < LEAST_ENCODED:  # fewer were encoded only if there are no more
                 places = min(places, encoded)
-                return Page(entries.first(places), places)
-        if cached.key.relation_version != key.relation_version:
+                return Page(record.first(places), places)
+        if cached_key.relation_version != key.relation_version:
             return None
+        cached = record.unpack(self.tables.n)
         return self.page(cached.listed, request, viewer, trace, cached)
 
     def page_to_cache(self, block: Block, request: PageRequest, viewer: Viewer, trace: Trace) -> Page | None:

@@ -6,7 +6,6 @@ from models.errors import CorruptRecordError
 from models.schema.vocabulary import Row, UserId
 from models.store.keys import Keys
 from models.system.clock import MICROSECONDS, now_us
-from service.ranking.cached_list import CachedList
 from service.ranking.pipeline import CACHED
 from service.ranking.trace import Trace
 from service.recommend import responses
@@ -71,9 +70,8 @@ class Answering:
         viewer = loaded.viewer
         # from the cache
         if reads_cache and viewer.row is not None:
-            cached = self._cached(version, viewer.row, record)
-            if cached is not None:
-                answer = responses.from_cache(query, version, viewer, cached, trace)
+            if record is not None:
+                answer = responses.from_cache(query, version, viewer, viewer.row, record, trace, self._loader.degrade)
                 if answer is not None:
                     return answer
             (record,) = yield (keys.block(version.version, viewer.row),)
@@ -129,11 +127,3 @@ class Answering:
                 return self._loader.load(version, user_id, row, live)
         except CorruptRecordError as error:
             raise unavailable("the record of this user does not read back", served=responses.UNAVAILABLE) from error
-
-    def _cached(self, version: ServedVersion, row: Row, record: bytes | None) -> CachedList | None:
-        """The cached list of a record; None if there is none or it does not read back."""
-        try:
-            return CachedList.unpack(record, row, version.tables.n) if record is not None else None
-        except CorruptRecordError as error:
-            self._loader.degrade("corrupt_list", error)
-            return None

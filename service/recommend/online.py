@@ -60,11 +60,9 @@ class OnlineRecommender:
 
         Raises StoreUnavailableError if the store does not answer in time.
         """
-        steps, deadline = (
-            self._answering.steps(query, version, previous, trace, fresh=fresh),
-            Deadline(self._deadline_s),
-        )
-        needed, records = next(steps), list[bytes | None]()
+        steps = self._answering.steps(query, version, previous, trace, fresh=fresh)
+        needed, deadline = next(steps), Deadline(self._deadline_s)
+        records: list[bytes | None]
         if query.user_id in self._state.large:
             records, epoch = await self._added(version, query, needed)
         else:

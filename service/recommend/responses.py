@@ -3,8 +3,9 @@
 from typing import NamedTuple
 
 from models.errors import CorruptRecordError
+from models.schema.vocabulary import Row
 from models.version.candidate_block import Block
-from service.ranking.cached_list import CachedList
+from service.ranking.cached_list import CachedList, CachedRecord
 from service.ranking.pipeline import Page, PageRequest, Shown
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
@@ -33,12 +34,20 @@ def empty(version: ServedVersion) -> Answer:
     return Answer(EMPTY, version.version, b"")
 
 
-def from_cache(query: Query, version: ServedVersion, viewer: Viewer, cached: CachedList, trace: Trace) -> Answer | None:
-    """The answer from a list that was ranked before with this version.
+def from_cache(
+    query: Query, version: ServedVersion, viewer: Viewer, row: Row, record: bytes, trace: Trace, degrade: Degrade
+) -> Answer | None:
+    """The answer from a record of a list that was ranked before with this version, for the viewer of `row`.
 
-    Returns None if the viewer's friends changed since, a rule was lifted, or people who are not in it may have come up.
+    Returns None if the record does not read back, the viewer's friends changed since, a rule was lifted, or people who
+    are not in the list may have come up.
     """
-    page = version.ranking.cached_page(cached, _page_request(query, version), viewer, trace)
+    try:
+        cached = CachedRecord.open(record, row)
+        page = version.ranking.cached_page(cached, _page_request(query, version), viewer, trace)
+    except CorruptRecordError as error:
+        degrade("corrupt_list", error)
+        return None
     if page is None:
         trace.drops, trace.moved = {}, {}
         return None

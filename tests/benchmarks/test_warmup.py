@@ -23,7 +23,6 @@ from models.version.tables import Tables
 from service.recommend import responses
 from service.ranking.viewer_state import from_record
 from service.recommend.query import Query
-from service.ranking.cached_list import CachedList
 from service.ranking.pipeline import Ranking
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
@@ -52,8 +51,7 @@ def every_way(viewer, record):
             made = responses.from_block(query, version, viewer, block, Trace(), None, cacheable=True).cacheable
             responses.from_cold_start(query, version, viewer, Trace())
             if viewer.row is not None:
-                cached = CachedList.unpack(made.pack(50), viewer.row)
-                responses.from_cache(query, version, viewer, cached, Trace())
+                responses.from_cache(query, version, viewer, viewer.row, made.pack(50), Trace(), None)
                 responses.from_previous_version(query, version, viewer, version, viewer, block, Trace(), None)
 
 blocks = Blocks.open(directory / "blocks", tables.n)

@@ -63,8 +63,8 @@ class ListCase:
         return answer, answer.cacheable
 
     def cached(self, made: CachedList, **query: Any) -> Answer | None:
-        again = CachedList.unpack(made.pack(CACHED), self.block.viewer)
-        return responses.from_cache(Query(**self.asked(query)), self.version, self.person, again, Trace())
+        record, row = made.pack(CACHED), self.block.viewer
+        return responses.from_cache(Query(**self.asked(query)), self.version, self.person, row, record, Trace(), fail)
 
     def asked(self, query: dict[str, Any]) -> dict[str, Any]:
         return {"user_id": self.viewer, "limit": 20, "context": "web", **query}
@@ -229,10 +229,10 @@ def test_the_pages_of_a_cursor_are_the_whole_list(make_tables: MakeTables, data:
     expected = [(one["user_id"], one["score"], one["reasons"]) for one in orjson.loads(b"[%b]" % whole.text)]
     limits = cycle(data.draw(st.lists(st.integers(1, 40), min_size=1, max_size=5)))
     kept = data.draw(st.booleans())
-    cached = CachedList.unpack(case.fresh()[1].pack(CACHED), case.block.viewer)
+    cached, row = case.fresh()[1].pack(CACHED), case.block.viewer
 
     def answered(query: Query) -> Answer | None:
-        answer = responses.from_cache(query, case.version, case.person, cached, Trace()) if kept else None
+        answer = responses.from_cache(query, case.version, case.person, row, cached, Trace(), fail) if kept else None
         return answer or responses.from_block(
             query, case.version, case.person, case.block, Trace(), fail, cacheable=not kept
         )

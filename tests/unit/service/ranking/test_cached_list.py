@@ -5,7 +5,7 @@ import orjson
 import pytest
 
 from models.errors import CorruptRecordError
-from service.ranking.cached_list import CachedList, CacheKey
+from service.ranking.cached_list import CachedList, CachedRecord, CacheKey
 from service.ranking.list_json import NO_ENTRIES, Entries
 from service.ranking.ranked_list import RankedList
 
@@ -45,6 +45,21 @@ def test_reads_back() -> None:
     assert again.entries.first(2) == b'{"n":"e","p":1},{"n":"l","p":2}'
     assert again.entries.first(1) == b'{"n":"e","p":1}'
     assert again.entries.first(0) == b""
+
+
+def test_the_first_entries_of_a_record_are_those_of_the_list() -> None:
+    entries = Entries.joined([(b'{"p":', b',"i":%d}' % at) for at in range(30)])
+    made = CachedList(cached_list().listed, KEY, [1] * 30, [0.5] * 30, entries)
+    record = CachedRecord.open(made.pack(150), 7)
+    assert (record.key, record.encoded) == (KEY, 30)
+    assert [record.first(count) for count in range(31)] == [entries.first(count) for count in range(31)]
+
+
+def test_rows_beyond_the_people_are_refused_when_a_list_is_unpacked() -> None:
+    record = CachedRecord.open(cached_list().pack(150), 7)
+    assert len(record.unpack(259).listed) == 3
+    with pytest.raises(CorruptRecordError, match="names row 258 of 258 people"):
+        record.unpack(258)
 
 
 def test_an_entry_falls_apart_around_its_position() -> None:
