@@ -2,6 +2,9 @@
 
 Writers only add. So a record grows until it is merged: when its journal is longer than its base, and once after the
 watermark has risen. What is added meanwhile stays behind the new base.
+
+A large record keeps the end of its journal, behind a note of what was merged: a process that resolved the record before
+goes on from there instead of resolving all of it again.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,8 +13,10 @@ from itertools import islice
 import structlog
 
 from models.errors import CorruptRecordError
+from models.live_state import journal
+from models.live_state.journal import JournalEntry
 from models.live_state.profile_changes import LiveProfile
-from models.live_state.user_record import PREFIX_BYTES, SHOWN_S, LiveRecord, base_length
+from models.live_state.user_record import MOST_SHOWN, PREFIX_BYTES, SHOWN_S, LiveRecord, base_length
 from models.store.keys import SHARDS, Keys, shard_of
 from models.store.protocol import SyncStore
 from models.store.transaction import Add, Commit, Guard, Outcome, Replace
@@ -19,6 +24,8 @@ from models.system.clock import MICROSECONDS
 
 JOURNAL_BYTES = 4096
 """a journal up to this length is not merged"""
+TAIL_BYTES = 16 << 10
+"""the end of a journal that stays unmerged, some 800 entries, in a record of at least four times that"""
 READ_AT_ONCE = 200
 
 
@@ -84,18 +91,39 @@ def note_damaged(store: SyncStore, keys: Keys, person: str, error: CorruptRecord
 
 
 def _compacted(keys: Keys, person: str, packed: bytes, watermark: int, now: int) -> Commit | None:
-    """The commit that replaces a record; None if it would stay as it is."""
-    record = LiveRecord.unpack(packed)
-    record.drop_before(watermark)
-    record.drop_shown_before(now // MICROSECONDS - SHOWN_S)
+    """The commit that replaces a record, or all but its end; None if it would stay as it is."""
     key, prefix = keys.live(person), packed[:PREFIX_BYTES]
-    if record.is_empty:
+    oldest = now // MICROSECONDS - SHOWN_S
+    length = _followed_length(packed)
+    record = LiveRecord.unpack(packed[:length])
+    note = b""
+    if length < len(packed):
+        if _drops(record, watermark, oldest):  # what a process that resolved the record before would still have
+            length, record = len(packed), LiveRecord.unpack(packed)
+        else:
+            note = JournalEntry.of_merge(record.revision, length).encode()
+    record.drop_before(watermark)
+    record.drop_shown_before(oldest)
+    if record.is_empty and length == len(packed):
         index = Add(keys.people(shard_of(person)), person.encode())
-        return Commit(guards=[Guard(key, prefix, len(packed))], deletes=[key], removes=[index])
-    merged = record.next_revision(now).pack()
-    if len(merged) >= len(packed):
+        return Commit(guards=[Guard(key, prefix, length)], deletes=[key], removes=[index])
+    merged = record.next_revision(now).pack() + note
+    if len(merged) >= length:
         return None
-    return Commit(guards=[Guard(key, prefix)], replaces=[Replace(key, len(packed), merged)])
+    return Commit(guards=[Guard(key, prefix)], replaces=[Replace(key, length, merged)])
+
+
+def _followed_length(packed: bytes) -> int:
+    """How much of a record to merge so that a process can follow: all but the end of the journal if it is large."""
+    start, end = base_length(packed), len(packed) - TAIL_BYTES
+    return journal.boundary(packed, start, end) if start < end and end >= 3 * TAIL_BYTES else len(packed)
+
+
+def _drops(record: LiveRecord, watermark: int, oldest: int) -> bool:
+    """Whether merging drops any edge event or impressions of a record."""
+    if len(record.shown) > MOST_SHOWN or any(shown.last < oldest for shown in record.shown.values()):
+        return True
+    return any(at <= watermark for edge_events in record.edges.values() for at in edge_events.values())
 
 
 def _compact_profiles(store: SyncStore, keys: Keys, people: Iterable[str], watermark: int) -> None:

@@ -1,9 +1,9 @@
 """The journal at the end of a live record: one entry for each change since the record was last rewritten.
 
-    1 byte          number: an edge event (models.live_state.edges), PROFILE, or FLAG and above
-    8 bytes         timestamp, int64, microseconds
+    1 byte          number: an edge event (models.live_state.edges), PROFILE, FLAG and above, or MERGED
+    8 bytes         timestamp, int64, microseconds; of MERGED the revision of the base before
     1 byte          length of the text
-    bytes           text, UTF-8: the other user; of a flag "1" or "0"
+    bytes           text, UTF-8: the other user; of a flag "1" or "0"; of MERGED the length that was merged
     2 bytes         the lower half of the CRC-32 of all before
 
 Little-endian. Writers add entries without reading the record. Merging the same entries in any order, once or twice,
@@ -25,6 +25,9 @@ FLAG = EDGE_EVENTS + 1
 """the first flag changed; further flags follow in their order"""
 
 _FLAGS = tuple(Flag)
+MERGED = FLAG + len(_FLAGS)
+"""first in a journal: which part of which record was merged into the base; what follows it came after that part"""
+
 _HEAD = struct.Struct("<BqB")
 _CHECK = struct.Struct("<H")
 
@@ -47,6 +50,11 @@ class JournalEntry(NamedTuple):
         """The change of a flag."""
         return cls(FLAG + _FLAGS.index(flag), timestamp_us, "1" if value else "0")
 
+    @classmethod
+    def of_merge(cls, revision: int, length: int) -> "JournalEntry":
+        """The note that the first `length` bytes of the record with that revision were merged."""
+        return cls(MERGED, revision, str(length))
+
     @property
     def flag(self) -> tuple[Flag, bool]:
         """The flag that changed and its value, if the number is FLAG or above."""
@@ -62,9 +70,33 @@ def entries(packed: bytes, start: int = 0) -> Iterator[JournalEntry]:
             raise CorruptRecordError("the journal of a live record is truncated")
         number, timestamp_us, length = _HEAD.unpack_from(packed, start)
         stop = text_at + length
-        if stop + check > end or number >= FLAG + len(_FLAGS):
+        if stop + check > end or number > MERGED:
             raise CorruptRecordError("the journal of a live record is truncated or altered")
         if zlib.crc32(packed[start:stop]) & 0xFFFF != _CHECK.unpack_from(packed, stop)[0]:
             raise CorruptRecordError("the checksum of an entry in the journal of a live record is wrong")
         yield JournalEntry(number, timestamp_us, packed[text_at:stop].decode())
         start = stop + check
+
+
+def boundary(packed: bytes, start: int, least: int) -> int:
+    """Where the first entry begins that is at `least` or behind it, in a journal that begins at `start`.
+
+    Raises CorruptRecordError.
+    """
+    while start < least:
+        if start + _HEAD.size > len(packed):
+            raise CorruptRecordError("the journal of a live record is truncated")
+        start += _HEAD.size + _HEAD.unpack_from(packed, start)[2] + _CHECK.size
+    return start
+
+
+def merged_from(packed: bytes, start: int) -> tuple[int, int, int] | None:
+    """Of a journal that begins at `start` with MERGED, the revision and the length merged, and where the rest begins.
+
+    None for any other journal. Raises CorruptRecordError.
+    """
+    if start >= len(packed) or packed[start] != MERGED:
+        return None
+    end = boundary(packed, start, start + 1)
+    (entry,) = entries(packed[:end], start)
+    return entry.timestamp_us, int(entry.text), end

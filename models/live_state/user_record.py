@@ -231,6 +231,8 @@ class LiveRecord:
     def merge(self, entries: Iterable[JournalEntry]) -> None:
         """Merges entries of the journal, in their order."""
         for number, timestamp_us, text in entries:
+            if number == journal.MERGED:
+                continue
             if number < EDGE_EVENTS:
                 kind, direction = EventKind(number & ~Direction.IN), Direction(number & Direction.IN)
                 if kind is EventKind.IMPRESSION:

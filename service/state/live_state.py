@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from models.errors import CorruptRecordError
 from models.live_state import journal
 from models.live_state.exposure import Exposed
-from models.live_state.user_record import PREFIX_BYTES, LiveRecord, revision_of
+from models.live_state.user_record import PREFIX_BYTES, LiveRecord, base_length, revision_of
 from models.live_state.visibility import FlagChange, HiddenSet
 from models.schema.columns import Flag
 from models.schema.vocabulary import Row, UserId
@@ -138,7 +138,7 @@ class LiveState:
     def must_prepare(self, version: ServedVersion, user_id: UserId, row: Row | None, record: bytes) -> bool:
         """Whether a large record has to be resolved as a whole, which takes so long that it belongs into a thread."""
         view = self._views.get(self._key(version, user_id, row))
-        return view is None or view.revision[0] != revision_of(record)[0] or view.revision[1] > len(record)
+        return view is None or _added(view, record)[1] is None
 
     def resolve(self, version: ServedVersion, user_id: UserId, row: Row | None, record: bytes) -> ViewerState:
         """The state of a whole record; it changes nothing here and may run in a thread. Raises CorruptRecordError."""
@@ -205,8 +205,9 @@ class LiveState:
 
 
 def _added(held: ViewerState, record: bytes) -> tuple[tuple[int, int], bytes | None]:
-    """The revision of a record, and what was added to it since a state was resolved; None: the record was rewritten.
+    """The revision of a record, and what was added to it since a state was resolved.
 
+    None if the record was rewritten, unless its journal says that it was merged and goes on from before the state.
     Raises CorruptRecordError.
     """
     if isinstance(record, Tail):
@@ -215,6 +216,11 @@ def _added(held: ViewerState, record: bytes) -> tuple[tuple[int, int], bytes | N
         base, length, known = revision_of(record.prefix)[0], record.start + len(record), record.start
     else:
         (base, length), known = revision_of(record), 0
+        merged = journal.merged_from(record, base_length(record)) if base != held.revision[0] else None
+        if merged is not None and merged[0] == held.revision[0]:
+            _, upto, rest = merged
+            start = rest + held.revision[1] - upto
+            return (base, length), bytes(record[start:]) if rest <= start <= length else None
     if base != held.revision[0] or not known <= held.revision[1] <= length:
         return (base, length), None
     return (base, length), bytes(record[held.revision[1] - known :])

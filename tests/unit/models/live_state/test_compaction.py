@@ -7,11 +7,11 @@ import pytest
 from models.event_log.event import Event
 from models.event_log.write_events import write_events
 from models.event_log.write_profile import write_profile
-from models.live_state.compaction import JOURNAL_BYTES, compact, index_people, people_with_records, sweep
+from models.live_state.compaction import JOURNAL_BYTES, TAIL_BYTES, compact, index_people, people_with_records, sweep
 from models.live_state.edges import Direction, edge_event
-from models.live_state.journal import JournalEntry
+from models.live_state.journal import JournalEntry, merged_from
 from models.live_state.profile_changes import LiveProfile
-from models.live_state.user_record import MOST_SHOWN, SHOWN_S, LiveRecord
+from models.live_state.user_record import MOST_SHOWN, SHOWN_S, LiveRecord, base_length, revision_of
 from models.schema.event_kinds import EventKind
 from models.store.keys import Keys, shard_of
 from tests.support.memory_store import AsyncMemoryStore, MemoryStore
@@ -105,3 +105,27 @@ async def test_records_of_an_earlier_release_are_found(
     memory.delete([keys.people(shard_of("ann"))])
     index_people(memory, keys)
     assert sorted(people_with_records(memory, keys)) == ["bea"], "it walks all keys once"
+
+
+async def test_the_end_of_a_large_journal_stays_behind_a_note_of_what_was_merged(
+    store: AsyncMemoryStore, memory: MemoryStore, keys: Keys, clock: Any
+) -> None:
+    key = keys.live("ann")
+    kinds = (EventKind.BLOCK, EventKind.UNBLOCK)
+    batch = [Event(kinds[number // 1_000 % 2], "ann", f"user-{number % 1_000}") for number in range(6_000)]
+    for _ in range(2):
+        await write_events(store, keys, batch, clock=clock)
+        packed, before = memory.get(key) or b"", record_of(memory, keys, "ann")
+        assert compact(memory, keys, ["ann"], watermark=0, now=clock.now, only_long=False) == 1
+        merged = memory.get(key) or b""
+        note = merged_from(merged, base_length(merged))
+        assert note is not None
+        revision, length, rest = note
+        assert revision == revision_of(packed)[0]
+        assert merged[rest:] == packed[length:], "whoever resolved at least so much goes on from there"
+        assert 0 < len(merged) - rest <= TAIL_BYTES
+        assert record_of(memory, keys, "ann").edges == before.edges
+    # what is dropped, nobody may go on with
+    assert compact(memory, keys, ["ann"], watermark=clock.now, now=clock.now, only_long=False) == 1
+    merged = memory.get(key) or b""
+    assert base_length(merged) == len(merged)
