@@ -4,7 +4,8 @@ When the DELETE is answered the user is hidden already, and their own live state
 (models.event_log.write_profile). The worker and the night then call `purge_once`, which repeats these steps:
 
 1. if the log has no entry that names the user: remove them from others' live records, the archive, the queue, the
-   timestamps of changes and the table of exposed users; remove the workspace of an interrupted night;
+   timestamps of changes and the table of exposed users; remove the workspace of an interrupted night. The log is fenced
+   off before, so that no entry from before the erasure can follow;
 2. if the served version does not have the user, and no live process serves one that has: remove the versions that have
    them, in the store and on disk, with their candidate blocks and ranked lists;
 3. repeat the first step, for concurrent writes; then remove the user's own record, their entries of the hidden log, and
@@ -35,6 +36,7 @@ from models.live_state.erasure_receipts import (
     replace_erasure,
 )
 from models.live_state.exposure import Exposed
+from models.live_state.timestamps import draw_cut
 from models.live_state.user_record import PREFIX_BYTES, LiveRecord
 from models.live_state.visibility import forget_blocking
 from models.publishing.erasure_guard import OldVersions
@@ -43,7 +45,7 @@ from models.publishing.transfer import Loader
 from models.store.keys import SHARDS, Keys, shard_of
 from models.store.protocol import STREAM_START, SyncStore
 from models.store.transaction import Add, Commit, Guard
-from models.system.clock import SETTLE_US, now_us
+from models.system.clock import now_us
 from models.version.local_versions import Versions
 
 READ_AT_ONCE = 1000
@@ -65,19 +67,17 @@ class _ErasedUser:
     """the id has a new user"""
 
 
-def purge_once(
-    store: SyncStore, keys: Keys, versions: Versions, *, settle_us: int = SETTLE_US, clock: Callable[[], int] = now_us
-) -> int:
+def purge_once(store: SyncStore, keys: Keys, versions: Versions, *, clock: Callable[[], int] = now_us) -> int:
     """Advances every erasure as far as possible; returns how many are not done. Costs one read if there are none.
 
     Else it reads all live records and the archive, which takes long: call it in a thread of its own.
-    `settle_us` is how long after its timestamp an event may still reach the log. Safe to run concurrently and to kill
-    anywhere. Raises StoreError, and ArtefactError if the archive of this home cannot be read.
+    `clock` dates what is done and decides nothing. Safe to run concurrently and to kill anywhere.
+    Raises StoreError, and ArtefactError if the archive of this home cannot be read.
     """
     erasures = read_open(store, keys)
     if not erasures:
         return 0
-    _Eraser(store, keys, versions, settle_us, clock).run_once(erasures)
+    _Eraser(store, keys, versions, max(one.timestamp_us for one in erasures.values())).run_once(erasures)
     erasures = read_open(store, keys)
     nameless = {name: erasure for name, erasure in erasures.items() if erasure.user_id is None}
     if nameless and _compacted(store):
@@ -116,26 +116,21 @@ def _wait_until_compacted(store: SyncStore) -> bool:
 class _Eraser:
     """One run over the pending erasures."""
 
-    def __init__(
-        self, store: SyncStore, keys: Keys, versions: Versions, settle_us: int, clock: Callable[[], int]
-    ) -> None:
+    def __init__(self, store: SyncStore, keys: Keys, versions: Versions, after: int) -> None:
+        """`after` is the timestamp of the latest erasure."""
         self._store, self._keys, self._versions = store, keys, versions
         self._archive = Archive(versions.home)
-        self._now = clock()
-        self._settled = self._now - settle_us
+        self._cut = draw_cut(store, keys, now=0, after=after)
+        """every event up to this timestamp is in the log"""
 
     def run_once(self, erasures: Mapping[str, Erasure]) -> None:
         """The first three steps."""
         erasures = {name: erasure for name, erasure in erasures.items() if erasure.user_id is not None}
-        settled = [
-            self._erased_user(name, erasure)
-            for name, erasure in erasures.items()
-            if erasure.timestamp_us <= self._settled
-        ]
+        users = [self._erased_user(name, erasure) for name, erasure in erasures.items()]
         remains: dict[str, list[Remains]] = {name: [Remains.LOG] for name in erasures}
         # first step: records, archive and workspace
-        logged = self._logged({user.user_id: user.upto for user in settled})
-        ready = [user for user in settled if user.user_id not in logged]
+        logged = self._logged({user.user_id: user.upto for user in users})
+        ready = [user for user in users if user.user_id not in logged]
         fresh = [user for user in ready if user.erasure.scrubbed < user.erasure.timestamp_us]
         self._purge_records(fresh)
         for user in ready:
@@ -161,7 +156,7 @@ class _Eraser:
         """The user of an erasure. All data of an id without a new user belongs to the erased one."""
         user_id, timestamp_us = str(erasure.user_id), erasure.timestamp_us
         if self._profile_at(user_id) <= timestamp_us:
-            return _ErasedUser(name, erasure, user_id, self._settled, is_back=False)
+            return _ErasedUser(name, erasure, user_id, self._cut, is_back=False)
         return _ErasedUser(name, erasure, user_id, self._first_put(user_id, timestamp_us) - 1, is_back=True)
 
     def _profile_at(self, user_id: str) -> int:

@@ -9,9 +9,6 @@ import time
 MICROSECONDS = 1_000_000
 """in a second"""
 
-SETTLE_US = 2 * MICROSECONDS
-"""how long after its timestamp an event may reach the log: an erasure is removed from stored data so much later"""
-
 OLDEST_S = 30 * 86_400
 """an older `at` is set to this age"""
 

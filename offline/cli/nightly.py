@@ -53,7 +53,6 @@ def nightly(
     from models.settings import Settings
     from models.store.connect import open_sync
     from models.store.keys import Keys
-    from models.system.clock import SETTLE_US
     from offline.evaluation.rendering import render
     from offline.night.config import NightConfig
     from offline.night.nightly import Night
@@ -76,7 +75,6 @@ def nightly(
             force=force,
             forbidden_days=settings.forbidden_days,
             superseded_ttl_s=settings.superseded_ttl_s,
-            settle_us=max(SETTLE_US, 10 * settings.redis_timeout_ms * 1000),
             progress=bar,
         )
         version, report = night.run()

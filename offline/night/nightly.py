@@ -21,7 +21,7 @@ from models.settings import SUPERSEDED_TTL_S
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
 from models.system import files
-from models.system.clock import SETTLE_US, now_us
+from models.system.clock import now_us
 from models.version.local_versions import Versions
 from offline.evaluation.gate import check
 from offline.evaluation.report import Report
@@ -53,8 +53,6 @@ class Night:
     force: bool = False
     forbidden_days: int = FORBIDDEN_DAYS
     superseded_ttl_s: float = SUPERSEDED_TTL_S
-    settle_us: int = SETTLE_US
-    """microseconds before its start at which the night cuts the live events, so that they have reached the log"""
     progress: Progress = quiet
 
     def run(self) -> tuple[str, Report]:
@@ -81,7 +79,7 @@ class Night:
             log.warning("erasures_left_to_the_worker", error=str(error))
 
     def _erase(self) -> int:
-        return purge_once(self.store, self.keys, Versions(self.home), settle_us=self.settle_us)
+        return purge_once(self.store, self.keys, Versions(self.home))
 
 
 class _Steps:

@@ -268,7 +268,7 @@ def test_nothing_is_left_of_who_was_erased(harness: ErasureHarness) -> None:
 
     assert harness.request("PUT", PATH, json={"name": "Another"}) == (202, {"accepted": 1})
     assert harness.request("GET", PATH) == (200, {"name": "Another"})
-    third = harness.night(retrain="never", settle_us=0)
+    third = harness.night(retrain="never")
     tables = harness.tables(third)
     row = tables.vocabulary.row(GONE)
     assert row is not None

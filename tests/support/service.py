@@ -106,7 +106,7 @@ class ServiceHarness:
     def continue_erasures(self) -> None:
         """Consumes the log and runs the erasures as far as they can."""
         self.work(1)
-        purge_once(self.store, self.keys, self.versions, settle_us=0)
+        purge_once(self.store, self.keys, self.versions)
 
     def merge_records(self) -> None:
         """Merges all live records, as the worker does after a night."""

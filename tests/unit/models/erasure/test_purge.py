@@ -23,6 +23,7 @@ from models.live_state.erasure_receipts import (
     open_erasure_blocking,
     read_open,
 )
+from models.live_state.timestamps import draw_cut
 from models.live_state.user_record import LiveRecord
 from models.live_state.visibility import HiddenSet, follow_blocking
 from models.publishing.publish import publish
@@ -30,7 +31,6 @@ from models.schema.event_kinds import EventKind
 from models.store.keys import SHARDS, Keys
 from models.store.transaction import Outcome
 from models.system import files
-from models.system.clock import SETTLE_US
 from models.version.local_versions import Versions
 from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 
@@ -104,6 +104,10 @@ class Harness:
         publish(self.versions.path(version), self.memory, self.versions, keys=self.keys)
         return version
 
+    def cut(self) -> int:
+        """The cut of a night that begins now."""
+        return draw_cut(self.memory, self.keys, now=self.clock.now)
+
     def consume_log(self) -> None:
         consumer = LogConsumer(self.memory, self.keys, Archive(self.home))
         for shard in range(SHARDS):
@@ -131,24 +135,47 @@ class TestRunOnce:
         await place.events(Event(EventKind.BLOCK, "eve", "bea"), Event(EventKind.IMPRESSION, "cid", "eve"))
         await write_erasure(place.store, place.keys, "eve", clock=clock)
         assert place.erase() == 1
-        assert place.waits_for() == ["log"], "what may still be on its way is waited for"
-        clock.now += 2 * SETTLE_US
-        assert place.erase() == 1
         assert place.waits_for() == ["log"]
         place.consume_log()
         assert place.erase() == 1
         assert place.waits_for() == ["night"]
-        place.publish(live_cut=clock.now)
+        place.publish(live_cut=place.cut())
         assert place.erase() == 0
         assert not [one for one in raw(place.memory, place.home) if b"eve" in one]
         assert place.erase() == 0
+
+    async def test_the_clock_of_the_host_decides_nothing(self, place: Harness, clock: Any) -> None:
+        place.publish(live_cut=clock.now - 1)
+        clock.now += 7_200_000_000
+        await write_erasure(place.store, place.keys, "eve", clock=clock)
+        place.consume_log()
+        place.publish(live_cut=place.cut())
+        clock.now -= 7_200_000_000
+        assert place.erase() == 0
+
+    async def test_what_is_on_its_way_to_the_log_is_refused_from_then_on(self, place: Harness, clock: Any) -> None:
+        place.publish(live_cut=clock.now - 1)
+        late, commit = AsyncMemoryStore(place.memory), AsyncMemoryStore.commit
+        await write_erasure(place.store, place.keys, "eve", clock=clock)
+        outcomes: list[Any] = []
+
+        async def slow(commits: Any, wait_s: float | None = None) -> Any:
+            if not outcomes:  # its timestamp is taken
+                place.consume_log()
+                assert place.erase() == 1
+                assert place.waits_for() == ["night"]
+            outcomes.append(await commit(late, commits, wait_s))
+            return outcomes[-1]
+
+        late.commit = slow  # type: ignore[method-assign]
+        await write_events(late, place.keys, [Event(EventKind.BLOCK, "ann", "bea")], clock=clock)
+        assert outcomes[:2] == [[Outcome.CONFLICT], [Outcome.APPLIED]]
 
     async def test_a_version_that_left_the_person_out_will_do(self, place: Harness, clock: Any, keys: Keys) -> None:
         """Erased after the cut, and yet before the night looked."""
         timestamp_us = await write_erasure(place.store, keys, "eve", clock=clock)
         receipt = await open_erasure(place.store, keys, "eve", timestamp_us)
         place.consume_log()
-        clock.now += 2 * SETTLE_US
         place.publish(live_cut=timestamp_us - 1)
         assert place.erase() == 1
         place.publish(live_cut=timestamp_us - 1, erasures={receipt[:32]: timestamp_us})
@@ -157,8 +184,7 @@ class TestRunOnce:
     async def test_a_night_at_work_that_began_before_is_waited_for(self, place: Harness, clock: Any) -> None:
         await write_erasure(place.store, place.keys, "eve", clock=clock)
         place.consume_log()
-        clock.now += 2 * SETTLE_US
-        place.publish(live_cut=clock.now)
+        place.publish(live_cut=place.cut())
         (place.home / "night").mkdir()
         (place.home / "night" / "run.json").write_text('{"started_at": "2026-01-01T00:00:00Z"}')
         with files.locked(place.home / ".night.lock", 0.0):
@@ -170,8 +196,7 @@ class TestRunOnce:
     async def test_a_night_that_began_after_is_left_alone(self, place: Harness, clock: Any) -> None:
         await write_erasure(place.store, place.keys, "eve", clock=clock)
         place.consume_log()
-        clock.now += 2 * SETTLE_US
-        place.publish(live_cut=clock.now)
+        place.publish(live_cut=place.cut())
         (place.home / "night").mkdir()
         (place.home / "night" / "run.json").write_text('{"started_at": "2036-01-01T00:00:00Z"}')
         assert place.erase() == 0
@@ -181,8 +206,7 @@ class TestRunOnce:
         first = place.publish(live_cut=1)
         await write_erasure(place.store, place.keys, "eve", clock=clock)
         place.consume_log()
-        clock.now += 2 * SETTLE_US
-        place.publish(live_cut=clock.now)
+        place.publish(live_cut=place.cut())
         with place.versions.switching():
             assert place.erase() == 1
         assert place.waits_for() == ["switch"]
@@ -194,11 +218,10 @@ class TestRunOnce:
         for last in range(1, 40):
             await place.events(Event(EventKind.BLOCK, "cid", "eve"), Event(EventKind.CONNECT, "eve", "dan"))
             await write_profile(place.store, keys, "eve", {"active": False}, clock=clock)
-            place.publish(live_cut=clock.now)
+            place.publish(live_cut=place.cut())
             await write_erasure(place.store, keys, "eve", clock=clock)
-            clock.now += 2 * SETTLE_US
             place.consume_log()
-            place.publish(live_cut=clock.now)
+            place.publish(live_cut=place.cut())
             dying = Dying(memory, last)
             try:
                 left = place.erase(dying)
@@ -218,8 +241,7 @@ class TestRunOnce:
             with pytest.raises(StoreUnavailableError):
                 await write_erasure(store, keys, f"eve{last}", clock=clock)
         place.consume_log()
-        clock.now += 2 * SETTLE_US
-        place.publish(live_cut=clock.now)
+        place.publish(live_cut=place.cut())
         assert len(read_open(place.memory, keys)) == 3
         assert place.erase() == 0
         assert not [one for one in raw(place.memory, place.home) if b"eve" in one]
@@ -238,8 +260,7 @@ class TestRunOnce:
         await place.events(Event(EventKind.INVITE, "gus", "eve"))
         memory.timestamps_raise(keys.touched, {"eve": clock.now})
         place.consume_log()
-        clock.now += 2 * SETTLE_US
-        place.publish(live_cut=clock.now)
+        place.publish(live_cut=place.cut())
         assert place.erase() == 0
         records = {one: LiveRecord.unpack(memory.get(keys.live(one))) for one in ("cid", "dan", "fay", "gus", "eve")}
         assert all("eve" not in records[one].edges for one in ("cid", "dan", "fay"))
@@ -255,7 +276,7 @@ class TestRunOnce:
         assert hidden.over("eve", 7, 0) == 6
         assert hidden.erased() == {}
         assert memory.get(keys.live_profile("eve")) is not None
-        assert memory.timestamps_after(keys.touched, 0, 9) == [("eve", clock.now - 2 * SETTLE_US)]
+        assert memory.timestamps_after(keys.touched, 0, 9) == [("eve", clock.now)]
         assert timestamp_us < records["eve"].profile
 
     async def test_a_second_erasure_leaves_the_first_done(self, place: Harness, clock: Any, keys: Keys) -> None:
@@ -263,8 +284,7 @@ class TestRunOnce:
         first = await write_erasure(place.store, keys, "eve", clock=clock)
         receipt = await open_erasure(place.store, keys, "eve", first)
         place.consume_log()
-        clock.now += 2 * SETTLE_US
-        place.publish(live_cut=clock.now)
+        place.publish(live_cut=place.cut())
         assert place.erase() == 0
         await write_profile(place.store, keys, "eve", {}, clock=clock)
         await write_erasure(place.store, keys, "eve", clock=clock)
