@@ -12,8 +12,8 @@ When the DELETE is answered the user is hidden already, and their own live state
    the id in the record of the erasure;
 4. rewrite the store's append-only file without the deleted data.
 
-Keyed hashes remain (models.live_state.erased_ids). A user who returned by a PUT is another one: data later than the PUT
-stays.
+Keyed hashes remain (models.live_state.erased_ids), but for ids that nothing knew. A user who returned by a PUT is
+another one: data later than the PUT stays.
 """
 
 import time
@@ -32,6 +32,7 @@ from models.live_state.compaction import note_damaged
 from models.live_state.erasure_receipts import (
     Erasure,
     Remains,
+    forget_unknown,
     read_open,
     replace_erasure,
 )
@@ -86,6 +87,8 @@ def purge_once(store: SyncStore, keys: Keys, versions: Versions, *, clock: Calla
             done = replace(erasure, done=erasure.timestamp_us, done_at=now, waits_for=())
             if replace_erasure(store, keys, name, erasure, done):
                 del erasures[name]
+                if not done.is_known:
+                    forget_unknown(store, keys, name, done)
     structlog.get_logger().info("erasures_advanced", pending=len(erasures))
     return len(erasures)
 

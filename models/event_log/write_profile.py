@@ -106,12 +106,14 @@ async def write_erasure(
     keys: Keys,
     user_id: UserId,
     *,
+    in_version: bool = True,
     after: int = 0,
     clock: Callable[[], int] = now_us,
     wait_s: float | None = None,
 ) -> int:
     """Erases the live state of a user, except for the timestamp of the erasure, and hides them; returns the timestamp.
 
+    `in_version`: False if no version that can be served has the user.
     The worker and the night remove the user from other users' records, the log, the archive and the versions
     (models.erasure.purge). Raises StoreError if nothing or only a part was written; it may be called again.
     """
@@ -130,7 +132,7 @@ async def write_erasure(
         )
         if (await store.commit([commit], wait_s))[0] is Outcome.APPLIED:
             await append_change(store, keys, FlagChange(user_id, timestamp_us, erased=True))
-            await open_erasure(store, keys, user_id, timestamp_us)
+            await open_erasure(store, keys, user_id, timestamp_us, is_known=in_version or packed is not None)
             return timestamp_us
     raise StoreUnavailableError("The record of this user is rewritten again and again; try again.")
 

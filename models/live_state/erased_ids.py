@@ -47,6 +47,10 @@ class ErasedPeople:
         """The hashes and timestamps of the erasures after a timestamp."""
         return {name: timestamp_us for name, timestamp_us in self._timestamps_us.items() if timestamp_us > cut}
 
+    def names(self, user_ids: Iterable[str]) -> list[str]:
+        """The hashes of ids, sorted."""
+        return sorted(_hash(self._key, user_id) for user_id in user_ids)
+
     def among(self, user_ids: Iterable[str]) -> set[str]:
         """The ids that were erased."""
         return {user_id for user_id in user_ids if self.timestamp_us(user_id)} if self._timestamps_us else set()

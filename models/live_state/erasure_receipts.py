@@ -2,9 +2,13 @@
 
 A receipt is the keyed hash of the id (models.live_state.erased_ids) and the timestamp of the erasure. One record has
 all erasures of an id, by its hash. It holds the id itself only as long as data of the user may be left.
+
+Of an id that nothing knew, neither a version nor a live record nor the dataset of the next night, nothing is left: its
+receipt expires.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
@@ -16,6 +20,8 @@ from models.store.keys import Keys
 from models.store.protocol import AsyncStore, SyncStore
 
 ATTEMPTS = 20
+RECEIPT_S = 30 * 86_400
+"""how long the receipt of an unknown id is kept after its erasure is done"""
 _RECEIPT = re.compile(r"([0-9a-f]{32})([0-9a-f]{16})")
 _CROWDED = "Concurrent writes keep changing the record of an erasure; try again."
 
@@ -61,6 +67,8 @@ class Erasure:
     scrubbed: int = 0
     """up to this timestamp the user was removed once from other users' records and the archive"""
     waits_for: tuple[Remains, ...] = ()
+    is_known: bool = True
+    """False: no version and no live record had the id, nor has a dataset named it since"""
 
     @property
     def timestamp_us(self) -> int:
@@ -98,7 +106,7 @@ def receipt_of(name: str, timestamp_us: int) -> str:
     return f"{name}{timestamp_us:016x}"
 
 
-async def open_erasure(store: AsyncStore, keys: Keys, user_id: str, timestamp_us: int) -> str:
+async def open_erasure(store: AsyncStore, keys: Keys, user_id: str, timestamp_us: int, *, is_known: bool = True) -> str:
     """Records an erasure, for the night and for the worker; returns its receipt. Idempotent.
 
     The entry for the night stays: a user who returns is recognised by data later than the timestamp.
@@ -106,7 +114,7 @@ async def open_erasure(store: AsyncStore, keys: Keys, user_id: str, timestamp_us
     name = await name_of(store, keys, user_id)
     for _ in range(ATTEMPTS):
         stored = await store.get(keys.erasure(name))
-        erasure = _opened(stored, user_id, timestamp_us)
+        erasure = _opened(stored, user_id, timestamp_us, is_known=is_known)
         await store.fields_set(keys.erased, {name: str(erasure.timestamp_us).encode()})
         opened = erasure.encode()
         if opened == stored or await store.compare_and_set(keys.erasure(name), stored, opened):
@@ -120,7 +128,7 @@ def open_erasure_blocking(store: SyncStore, keys: Keys, user_id: str, timestamp_
     name = name_of_blocking(store, keys, user_id)
     for _ in range(ATTEMPTS):
         stored = store.get(keys.erasure(name))
-        erasure = _opened(stored, user_id, timestamp_us)
+        erasure = _opened(stored, user_id, timestamp_us, is_known=True)
         store.fields_set(keys.erased, {name: str(erasure.timestamp_us).encode()})
         opened = erasure.encode()
         if opened == stored or store.compare_and_set(keys.erasure(name), stored, opened):
@@ -171,9 +179,30 @@ def replace_erasure(store: SyncStore, keys: Keys, name: str, stored: Erasure, er
     return True
 
 
-def _opened(stored: bytes | None, user_id: str, timestamp_us: int) -> Erasure:
+def note_known(store: SyncStore, keys: Keys, names: Sequence[str]) -> None:
+    """Notes that a dataset names erased users, by the hashes of their ids: these stay, to keep them out of the next."""
+    records = store.get_many([keys.erasure(name) for name in names]) if names else []
+    for name, record in zip(names, records, strict=True):
+        if record is None or Erasure.decode(record).is_known:
+            continue
+        for _ in range(ATTEMPTS):
+            stored = Erasure.decode(store.get(keys.erasure(name)) or record)
+            if replace_erasure(store, keys, name, stored, replace(stored, is_known=True)):
+                break
+        else:
+            raise StoreUnavailableError(_CROWDED)
+
+
+def forget_unknown(store: SyncStore, keys: Keys, name: str, erasure: Erasure) -> None:
+    """Removes what is left of an id that nothing knew; its receipt expires."""
+    store.fields_delete(keys.erased, [name])
+    store.set(keys.erasure(name), erasure.encode(), RECEIPT_S)
+
+
+def _opened(stored: bytes | None, user_id: str, timestamp_us: int, *, is_known: bool) -> Erasure:
     """The record with an erasure added."""
-    erasure = Erasure(()) if stored is None else Erasure.decode(stored)
+    erasure = Erasure((), is_known=False) if stored is None else Erasure.decode(stored)
     if timestamp_us in erasure.timestamps_us:
         return erasure
-    return replace(erasure, timestamps_us=tuple(sorted({*erasure.timestamps_us, timestamp_us})), user_id=user_id)
+    timestamps_us = tuple(sorted({*erasure.timestamps_us, timestamp_us}))
+    return replace(erasure, timestamps_us=timestamps_us, user_id=user_id, is_known=erasure.is_known or is_known)

@@ -12,6 +12,7 @@ from models.erasure.purge import purge_once
 from models.errors import ArtefactError, DatasetError, GateRefusedError, PymkError
 from models.features.profile_encoder import ProfileEncoder
 from models.live_state.erased_ids import read_erased
+from models.live_state.erasure_receipts import note_known
 from models.live_state.timestamps import draw_cut
 from models.publishing import serving_processes
 from models.publishing.publish import publish
@@ -123,6 +124,7 @@ class _Steps:
                 live=self._live(),
             )
         snapshot = Snapshot.open(self.work.step("snapshot"))
+        note_known(self.night.store, self.night.keys, snapshot.description.erased_in_dataset)
         if not snapshot.n:
             raise DatasetError(f"{self.night.data} names nobody: its users and connections files have no rows")
         return snapshot

@@ -34,6 +34,8 @@ class Merged:
     (offline.snapshot.relationship_state.resolve)"""
     until: int
     """latest time covered, epoch seconds: the export or the last live event"""
+    erased: frozenset[str]
+    """erased users whom the dataset names"""
 
 
 def with_live(dataset: Dataset, live: LiveEvents) -> Merged:
@@ -42,7 +44,8 @@ def with_live(dataset: Dataset, live: LiveEvents) -> Merged:
     An updated column replaces the dataset's if the update is newer than the export, or the dataset lacks the user; a
     flag also if the dataset's is null. Updates that the dataset's columns cannot hold are counted and skipped.
     """
-    dataset = _without(dataset, live)
+    erased = _erased(dataset, live)
+    dataset = _without(dataset, live, erased)
     interactions = dataset.interactions.with_columns(dataset_order(pl.col("at"), dataset.as_of).alias("order"))
     columns = interactions.columns
     return Merged(
@@ -50,22 +53,27 @@ def with_live(dataset: Dataset, live: LiveEvents) -> Merged:
         connections=dataset.connections,
         interactions=pl.concat([interactions, live.events.select(columns)]),
         until=max(dataset.as_of, live.last // MICROSECONDS),
+        erased=erased,
     )
 
 
-def _without(dataset: Dataset, live: LiveEvents) -> Dataset:
+def _erased(dataset: Dataset, live: LiveEvents) -> frozenset[str]:
+    """The erased users whom any row of the dataset names."""
+    if not len(live.erased):
+        return frozenset()
+    named = [dataset.users.frame[USER_ID]]
+    named += [
+        frame[column] for frame in (dataset.connections, dataset.interactions) for column in (USER_ID, "other_id")
+    ]
+    return frozenset(live.erased.among(pl.concat(named).unique()))
+
+
+def _without(dataset: Dataset, live: LiveEvents, erased: frozenset[str]) -> Dataset:
     """The dataset without every row that names an erased user.
 
     Only a PUT restores an erased id, as a new user. If schema.toml dates the export (`as_of`) after that PUT, the
     export describes the new user: rows that are not dated before the erasure are kept.
     """
-    if not len(live.erased):
-        return dataset
-    named = [dataset.users.frame[USER_ID]]
-    named += [
-        frame[column] for frame in (dataset.connections, dataset.interactions) for column in (USER_ID, "other_id")
-    ]
-    erased = live.erased.among(pl.concat(named).unique())
     if not erased:
         return dataset
     as_of = dataset.as_of * MICROSECONDS if dataset.is_dated else 0

@@ -69,6 +69,8 @@ class Description(BaseModel):
     events"""
     erasures: dict[str, int] = {}
     """users erased after that timestamp who are excluded too: keyed hash of the id and time, microseconds"""
+    erased_in_dataset: list[str] = []
+    """keyed hashes of the erased users whom the dataset names"""
     forbidden_days: int
     vocabulary: str
     """digest of the vocabulary"""
@@ -137,7 +139,9 @@ class Snapshot:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the content: equal for equal content, whatever the format and order of the input rows."""
-        return files.json_digest(self.description.model_dump(mode="json", exclude={"live_cut", "erasures"}))
+        return files.json_digest(
+            self.description.model_dump(mode="json", exclude={"live_cut", "erasures", "erased_in_dataset"})
+        )
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -274,6 +278,7 @@ def _write(dataset: Dataset, live: LiveEvents | None, directory: Path, forbidden
         cut=merged.until,
         live_cut=None if live is None else live.cut,
         erasures={} if live is None else live.erased.since(live.cut),
+        erased_in_dataset=[] if live is None else live.erased.names(merged.erased),
         forbidden_days=forbidden_days,
         vocabulary=Vocabulary(*concatenated(ids["user_id"])).digest,
         kinds=dict(dataset.users.kinds),

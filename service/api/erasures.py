@@ -63,9 +63,13 @@ async def erase(user_id: PathUser, container: AppContainer) -> Receipt:
             if LiveRecord.unpack(await store.get(keys.live(user_id))).profile <= erasure.timestamp_us:
                 return Receipt(receipt=receipt)
     wait_s = container.settings.redis_timeout_ms / 1000 * WRITE_WAIT_FACTOR
-    timestamp_us = await write_erasure(store, keys, user_id, after=container.live_sync.after, wait_s=wait_s)
+    versions = [served for served in (container.versions.active, container.versions.previous) if served is not None]
+    in_version = not versions or any(served.tables.vocabulary.row(user_id) is not None for served in versions)
+    timestamp_us = await write_erasure(
+        store, keys, user_id, in_version=in_version, after=container.live_sync.after, wait_s=wait_s
+    )
     await store.delete(list(_lists(container, user_id)))
-    return Receipt(receipt=await open_erasure(store, keys, user_id, timestamp_us))
+    return Receipt(receipt=await open_erasure(store, keys, user_id, timestamp_us, is_known=False))
 
 
 @router.get("/erasures/{receipt}", responses=problems(401, 403, 404, 503))

@@ -20,7 +20,7 @@ from models.event_log.event import Event
 from models.event_log.log_consumer import LogConsumer
 from models.event_log.write_events import write_events
 from models.event_log.write_profile import write_erasure, write_profile
-from models.live_state.erasure_receipts import open_erasure
+from models.live_state.erasure_receipts import RECEIPT_S, open_erasure
 from models.live_state.exposure import Exposed
 from models.live_state.user_record import LiveRecord
 from models.publishing.publish import publish, rollback
@@ -43,6 +43,7 @@ from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 KEYS = Keys("pymk")
 GONE = "er/ika 🦊"
 STAYS = "u08"
+STRANGER = "nemo-1869"
 ALONE = "Solo & Co"
 """what nobody else has said of themselves"""
 PATH = "/pymk/users/" + quote(GONE, safe="")
@@ -276,6 +277,34 @@ def test_nothing_is_left_of_who_was_erased(harness: ErasureHarness) -> None:
     assert len(tables.graph.neighbours(row)) == 0
     assert not len(tables.forbidden.neighbours(row))
     assert rollback(harness.store, Versions(harness.home), keys=KEYS).version == second
+
+
+def test_the_erasure_of_nobody_leaves_nothing_but_a_receipt_that_expires(harness: ErasureHarness) -> None:
+    harness.night()
+    harness.work()
+    harness.request("DELETE", "/pymk/users/u23")  # the key of all hashes is drawn
+    receipts = [
+        f"/pymk/erasures/{harness.request('DELETE', f'/pymk/users/{user_id}')[1]['receipt']}"
+        for user_id in (STRANGER, "newcomer")
+    ]
+    assert len(harness.store.fields(KEYS.erased)) == 3
+    (harness.data / "users.csv").write_text((harness.data / "users.csv").read_text() + "newcomer,Name,Acme\n")
+    harness.work()
+    version = harness.night(retrain="never")
+    harness.work()
+    assert harness.tables(version).vocabulary.row("newcomer") is None
+    assert [harness.request("GET", receipt)[1]["state"] for receipt in receipts] == ["done", "done"]
+    hashes = harness.store.fields(KEYS.erased)
+    assert len(hashes) == 2, "one that a dataset named stays, to keep its user out of the next"
+    assert receipts[0][-48:-16] not in hashes
+    assert traces(harness.home, harness.store, STRANGER) == set()
+    receipt_key = KEYS.erasure(receipts[0][-48:-16])
+    assert 0 < (harness.store.ttl_s(receipt_key) or 0) <= RECEIPT_S
+    name = receipts[0][-48:-16]
+    assert {key for key, held in harness.store._stored.items() if name in f"{key} {held.value!r}"} == {receipt_key}
+    assert harness.store.members(KEYS.erasures) == set()
+    # once more, and again nothing
+    assert harness.request("DELETE", f"/pymk/users/{STRANGER}")[0] == 202
 
 
 def test_a_night_that_began_before_an_erasure_is_begun_anew(
