@@ -3,6 +3,7 @@
     pymk synth --users 5000 --out DATA && PYMK_HOME=HOME pymk nightly DATA
     python tests/load/live.py --home HOME                            200 events a second beside 50 lists, for a minute
     python tests/load/live.py --home HOME --seconds 20 --no-kills
+    python tests/load/live.py --home HOME --skew 2 --batch 20 --evict      with faketime (Debian) installed
 
 An open loop of single-event POSTs: 70% impressions, 15% clicks and views, 5% dismissals, 5% connects, 5% others. Each
 dismissal and every other event that forbids is of somebody whom the list before it showed, and the viewer's first list
@@ -10,18 +11,19 @@ after the answer must not. Once a second somebody connects with a stranger, unti
 the candidates that lists are ranked from. Service, worker and store are killed with SIGKILL after a quarter, a half and
 three quarters of the time and started again after two seconds; the store by its own supervisor, which does not wait. In
 the end every event that was acknowledged has to be in the archive. Exit status 1 where a bar is missed.
+
+`--skew H`: the service's clock is H hours behind that of this host, the worker's H hours ahead. `--batch N`: each event
+is the last of a POST with N - 1 impressions and clicks of other viewers. `--evict`: the store has no more memory than
+it takes at the beginning and 8 MB, and evicts what expires (volatile-lru); a client fills it with keys that do.
 """
 
 import asyncio
 import json
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -29,9 +31,9 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import httpx2
-import redis
 import typer
-from servers import KEY, await_answer, environment, free_port
+from faults import Program, fill_store, kill_store
+from servers import KEY, await_answer, free_port
 
 from models.event_log.archive import Archive
 from models.event_log.event import Entry
@@ -39,7 +41,6 @@ from models.publishing.pointer import read_pointer
 from models.schema.columns import Flag
 from models.settings import Settings
 from models.store.connect import open_sync
-from models.store.embedded.client import EmbeddedServer
 from models.store.keys import SHARDS, Keys
 from models.store.protocol import STREAM_START, SyncStore
 from models.version.local_versions import Versions
@@ -70,6 +71,8 @@ class Seen:
     visible_s: list[tuple[float, float]] = field(default_factory=list)
     """of a connect the moment, and how long its new candidates took; infinity: they did not come"""
     kills: list[tuple[str, float]] = field(default_factory=list)
+    evicted: int = 0
+    """keys"""
 
     def settled(self) -> list[float]:
         """The latencies of connects with no kill shortly before or after them."""
@@ -77,41 +80,11 @@ class Seen:
         return [took for when, took in self.visible_s if not any(-VISIBLE_S < when - one < UNSETTLED_S for one in at)]
 
 
-class Program:
-    """A pymk command that is killed and started again."""
-
-    def __init__(self, home: Path, log: Path, *arguments: str) -> None:
-        self._home, self._log, self._arguments = home, log, arguments
-        self.process = self._begun()
-
-    def _begun(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "models.cli", *self._arguments]
-        with self._log.open("ab") as stderr:
-            return subprocess.Popen(
-                command, env=environment(self._home), stderr=stderr, stdout=subprocess.DEVNULL, start_new_session=True
-            )
-
-    def kill(self) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-    def start(self) -> None:
-        self.process = self._begun()
-
-    def end(self) -> None:
-        self.process.terminate()
-        try:
-            self.process.wait(15)
-        except subprocess.TimeoutExpired:
-            self.kill()
-
-
 class Traffic:
     """What people do for some seconds."""
 
-    def __init__(self, port: int, tables: Tables, seed: int) -> None:
-        self.seen = Seen()
+    def __init__(self, port: int, tables: Tables, seed: int, batch: int = 1) -> None:
+        self.seen, self._batch = Seen(), batch
         self._tables, self._random = tables, random.Random(seed)
         self._ids = [tables.vocabulary.user_id(row) for row in range(tables.n)]
         self._numbers, self._start = count(), time.time_ns()
@@ -196,11 +169,19 @@ class Traffic:
 
     async def tell(self, kind: str, viewer: str, other: str) -> bool:
         """Whether the event was acknowledged."""
-        event_id = f"{self._start}-{next(self._numbers)}"
-        began = time.monotonic()
+        events = [(self._random.choice(("impression", "click")), *self._pair()) for _ in range(self._batch - 1)]
         body = [
-            {"kind": kind, "user_id": viewer, "other_id": other, "event_id": event_id, "context": "web", "position": 1}
+            {
+                "kind": kind,
+                "user_id": viewer,
+                "other_id": other,
+                "event_id": f"{self._start}-{next(self._numbers)}",
+                "context": "web",
+                "position": 1,
+            }
+            for kind, viewer, other in (*events, (kind, viewer, other))
         ]
+        began = time.monotonic()
         try:
             answer = await self._client.post("/pymk/events", json=body)
         except httpx2.HTTPError as error:
@@ -210,8 +191,11 @@ class Traffic:
         if answer.status_code != 202:
             return False
         self.seen.writing_s.append(time.monotonic() - began)
-        self.seen.acknowledged.add(event_id)
+        self.seen.acknowledged |= {one["event_id"] for one in body}
         return True
+
+    def _pair(self) -> list[str]:
+        return self._random.sample(self._ids, 2)
 
     async def listed(self, viewer: str, limit: int = 20) -> dict[str, Any] | None:
         """The people of a list by id; None where there was no answer."""
@@ -226,12 +210,6 @@ class Traffic:
             return None
         self.seen.listing_s.append(time.monotonic() - began)
         return {one["user_id"]: one for one in answer.json()["recommendations"]}
-
-
-def kill_store(home: Path) -> None:
-    """SIGKILL for the server; its supervisor starts it again."""
-    with closing(EmbeddedServer(home)) as server, closing(redis.Redis(unix_socket_path=server.socket_path)) as client:
-        os.kill(int(client.info("server")["process_id"]), signal.SIGKILL)
 
 
 async def kills(seconds: float, seen: Seen, programs: dict[str, Program], home: Path) -> None:
@@ -279,6 +257,9 @@ def main(
     lists: Annotated[float, typer.Option(help="Lists a second.")] = 50.0,
     seed: Annotated[int, typer.Option()] = 0,
     with_kills: Annotated[bool, typer.Option("--kills/--no-kills")] = True,
+    skew: Annotated[float, typer.Option(help="Hours by which clocks are wrong.")] = 0.0,
+    batch: Annotated[int, typer.Option(min=1, help="Events of a POST.")] = 1,
+    evict: Annotated[bool, typer.Option("--evict", help="The store is full all the time.")] = False,
 ) -> None:
     """Prints one JSON document and exits with 1 where a bar is missed."""
     place, keys, port = home / "load", Keys("pymk"), free_port()
@@ -289,19 +270,23 @@ def main(
         if pointer is None:
             raise SystemExit(f"nothing is published in {home}")
         tables = Tables.open(Versions(home).path(pointer.version) / "tables")
-        service = Program(home, place / "service.log", "serve", "--port", str(port))
+        service = Program(home, place / "service.log", "serve", "--port", str(port), hours=-skew)
         ending.callback(service.end)
-        worker = Program(home, place / "worker.log", "worker")
+        worker = Program(home, place / "worker.log", "worker", hours=skew)
         ending.callback(worker.end)
         await_answer(service.process, port, "/health/ready")
         time.sleep(UNSETTLED_S)  # what a worker compiles on first use is compiled
 
         async def everything() -> Seen:
-            traffic = Traffic(port, tables, seed)
+            traffic = Traffic(port, tables, seed, batch)
             both = [traffic.run(seconds, rate, lists)]
             if with_kills:
                 both.append(kills(seconds, traffic.seen, {"service": service, "worker": worker}, home))
+            filling = asyncio.create_task(fill_store(home)) if evict else None
             await asyncio.gather(*both)
+            if filling is not None:
+                filling.cancel()
+                traffic.seen.evicted = await filling
             return traffic.seen
 
         seen = asyncio.run(everything())
@@ -323,6 +308,7 @@ def main(
         "visible_s": {"p50": quantile(settled, 0.5), "p99": quantile(settled, 0.99), "of": len(settled)},
         "visible_s_kills_included": quantile([took for _, took in seen.visible_s], 0.99),
         "worked_off": done,
+        "evicted": seen.evicted,
         "load_average": os.getloadavg()[0],
     }
     typer.echo(json.dumps(found, indent=2))
