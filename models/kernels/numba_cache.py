@@ -82,8 +82,8 @@ class _KernelCacheImpl(CompileResultCacheImpl):
 class _CheckedFile(IndexDataCacheFile):
     """Files whose machine code is read if it is what was written, and was written for the types asked for."""
 
-    def __init__(self, cache_path: str, filename_base: str, source_stamp: str) -> None:
-        super().__init__(cache_path, filename_base, source_stamp)
+    def __init__(self, cache_path: str, filename_base: str, digest: str) -> None:
+        super().__init__(cache_path, filename_base, digest)
         self._version = f"{self._version} with digests"
 
     def save(self, key: Any, data: Any) -> None:
