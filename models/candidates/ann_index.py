@@ -9,8 +9,9 @@ from typing import Literal
 import faiss
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from models.candidates.config import IndexConfig
 from models.errors import ArtefactError, GateRefusedError
 from models.system.files import put_in_place, read_json, remove_tree, sha256, write_json
 
@@ -19,39 +20,6 @@ _BATCH = 4_096
 _INDEX_FILE, _MANIFEST_FILE = "index.faiss", "index.json"
 _AS_NEAR = 1e-6
 _COPY_OFFSET = 5e-4
-
-
-class IndexConfig(BaseModel):
-    """Parameters of the index, and the recall it must reach."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    flat_below: int = Field(default=1_000, ge=0)
-    """with fewer users than this the index is brute force"""
-
-    links: int = Field(default=24, ge=2)
-    """HNSW's M: links of a user per level, twice as many on the lowest"""
-
-    ef_construction: int = Field(default=120, ge=1)
-    """candidates kept while a row is linked"""
-
-    ef_search: tuple[int, ...] = (128, 256, 512)
-    """candidates kept while searching: the first of these that reaches the recall is used"""
-
-    recall_neighbours: int = Field(default=100, ge=1)
-    """neighbours per user for the recall"""
-
-    recall_sample: int = Field(default=10_000, ge=1)
-    """most users compared with brute force"""
-
-    recall_least: float = Field(default=0.98, ge=0, le=1)
-    """recall below which the index is refused"""
-
-    threads: int = Field(default=0, ge=0)
-    """threads of FAISS for building and batch search; 0: one per core"""
-
-    seed: int = 0
-    """seed of the sample of users"""
 
 
 class IndexManifest(BaseModel):

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.candidates.ann_index import IndexConfig, IndexManifest, build_index, save_index
+from models.candidates.ann_index import IndexManifest, build_index, save_index
+from models.candidates.config import IndexConfig
 from models.errors import PymkError
 from models.system.files import read_array, write_array
 

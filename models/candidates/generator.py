@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
+from models.candidates.config import CandidateConfig
 from models.candidates.inputs import CandidateInputs
 from models.candidates.out_of_graph_user import AppendedRow, OutOfGraphUser
-from models.kernels.candidate_arrays import CandidateArrays, SourceLimits
+from models.kernels.candidate_arrays import CandidateArrays
 from models.kernels.candidate_pool import fill_pools
 from models.schema.columns import Flag
 from models.schema.pair_features import PAIR_FEATURES
@@ -31,55 +31,6 @@ BATCH = 1024
 """users whose pools are held at once"""
 SEEDS = 16
 """most friends of an out-of-graph user whose nearest neighbours become candidates"""
-
-
-class CandidateConfig(BaseModel):
-    """Limits of the sources, and the number of candidates kept."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kept: int = Field(default=1000, ge=1, le=65_535)
-    """candidates published for each user"""
-
-    friends_of_friends: int = Field(default=1200, ge=0)
-    """best by resource allocation; those with two mutual friends or more come first"""
-
-    walks: int = Field(default=1200, ge=0)
-    """best by personalised PageRank"""
-
-    three_hops: int = Field(default=500, ge=0)
-    """best by paths of length three"""
-
-    nearest: int = Field(default=500, ge=0)
-    """nearest by embedding"""
-
-    group_members: int = Field(default=60, ge=0)
-    """most popular users taken of each group that shares a profile value"""
-
-    rare_group: int = Field(default=300, ge=0)
-    """larger groups are used only for users with few friends"""
-
-    few_friends: int = Field(default=3, ge=0)
-    """with fewer friends than this, every profile group is used"""
-
-    likely: int = Field(default=500, ge=0)
-    """of the most popular users, those nearest in the spectrum, for users with few friends"""
-
-    least: int = Field(default=100, ge=0)
-    """popular users fill up to this many candidates"""
-
-    walk_tolerance: float = Field(default=1e-5, gt=0)
-    """residual per friend below which a walk stops"""
-
-    walk_edges: int = Field(default=500_000, ge=1)
-    """most edges that one user's walks cross"""
-
-    path_edges: int = Field(default=300_000, ge=1)
-    """most edges that one user's three-hop paths cross"""
-
-    def limits(self) -> SourceLimits:
-        """The limits in the form of the kernel."""
-        return SourceLimits(**{name: getattr(self, name) for name in SourceLimits._fields})
 
 
 DEFAULT_PRERANK_WEIGHTS = np.array([0.0, 0.5, 0.3, 1.0, 0.5, 0.0, 0.5, 0.5, -0.4], dtype=np.float32)

@@ -3,10 +3,10 @@
 from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from models.graph import Graph
+from models.kernels.numba_cache import compiled
 
 LARGEST_SAMPLE: Final = 64
 """most friends, evenly spaced, that the clustering of one user reads"""
@@ -32,7 +32,7 @@ def user_statistics(graph: Graph, spectral_norm: NDArray[np.float32]) -> NDArray
     return np.stack([log_degree, clustering, friends, norm], axis=1).astype(np.float32)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _neighbourhoods(
     indptr: NDArray[np.int64], indices: NDArray[np.int32], values: NDArray[np.float32], sample: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -1,43 +1,13 @@
 """What is read from embeddings: one score of two, and the columns of a profile that the embedding did not see."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-
-class DotConfig(BaseModel):
-    """The inner product, which is the cosine: what an index can look up."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: Literal["dot"] = "dot"
-
-
-class MlpDecoderConfig(BaseModel):
-    """A small network over both embeddings: it reorders the users whom the inner product found."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: Literal["mlp"] = "mlp"
-
-    outputs: int = Field(default=128, ge=1)
-    """dimension of the embeddings; comes from the encoder"""
-
-    hidden: int = Field(default=64, ge=1)
-    """width of its layer"""
-
-    negatives: int = Field(default=15, ge=1)
-    """other people drawn beside each friend in training"""
-
-    weight: float = Field(default=1.0, gt=0)
-    """of its loss beside that of the inner product"""
-
-
-DecoderConfig = Annotated[DotConfig | MlpDecoderConfig, Field(discriminator="name")]
-"""any decoder, discriminated by `name`"""
+from models.networks.config import DecoderConfig, DotConfig, MlpDecoderConfig
 
 
 class Dot(nn.Module):

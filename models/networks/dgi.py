@@ -1,20 +1,15 @@
 """Deep graph infomax: embeddings that tell the graph from one whose features were shuffled among users."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 from torch_geometric.nn import DeepGraphInfomax
 
-from models.networks.encoder import Encoder, EncoderShape, Joined
+from models.networks.config import DgiConfig
+from models.networks.encoder import Encoder, Joined
 from models.networks.gcn import Convolutions
-
-
-class DgiConfig(EncoderShape):
-    """Shape of the encoder."""
-
-    name: Literal["dgi"] = "dgi"
 
 
 class Dgi(Encoder):

@@ -1,40 +1,36 @@
 """An encoder with what goes into it, features and identity, and its heads: what the trainer trains."""
 
 from collections.abc import Callable
-from typing import Annotated
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from models.networks.decoders import (
+from models.networks.config import (
     DecoderConfig,
+    DgiConfig,
     DotConfig,
-    MlpDecoderConfig,
-    ProfileHead,
-    ProfileTarget,
-    decoder_of,
-)
-from models.networks.dgi import Dgi, DgiConfig
-from models.networks.encoder import Encoder
-from models.networks.gat import Gat, GatConfig
-from models.networks.gcn import Gcn, GcnConfig
-from models.networks.graphsage import GraphSage, GraphSageConfig, Hops
-from models.networks.identity import (
+    EncoderConfig,
+    GatConfig,
+    GcnConfig,
+    GraphSageConfig,
     IdentityConfig,
+    LightGcnConfig,
+    MlpDecoderConfig,
     NoIdentityConfig,
-    fitted_identity,
-    identity_of,
+    TemporalGatConfig,
+    VgaeConfig,
 )
-from models.networks.lightgcn import LightGcn, LightGcnConfig
-from models.networks.temporal_gat import TemporalGat, TemporalGatConfig
-from models.networks.vgae import Vgae, VgaeConfig
-
-EncoderConfig = Annotated[
-    GraphSageConfig | GatConfig | GcnConfig | VgaeConfig | DgiConfig | TemporalGatConfig | LightGcnConfig,
-    Field(discriminator="name"),
-]
-"""any encoder, discriminated by `name`"""
+from models.networks.decoders import ProfileHead, ProfileTarget, decoder_of
+from models.networks.dgi import Dgi
+from models.networks.encoder import Encoder
+from models.networks.gat import Gat
+from models.networks.gcn import Gcn
+from models.networks.graphsage import GraphSage, Hops
+from models.networks.identity import fitted_identity, identity_of
+from models.networks.lightgcn import LightGcn
+from models.networks.temporal_gat import TemporalGat
+from models.networks.vgae import Vgae
 
 _ENCODERS: dict[type[BaseModel], Callable[..., Encoder]] = {
     GraphSageConfig: GraphSage,

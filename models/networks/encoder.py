@@ -5,40 +5,13 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.networks.config import EncoderShape
+
 START_SCALE = 0.1
 """scale of the random part of weights that start as the identity"""
-
-
-class EncoderShape(BaseModel):
-    """What all encoders have; `inputs`, `edge_inputs` and `carried_columns` come from the data, not from a row."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    inputs: int = Field(default=0, ge=0)
-    """columns of the feature matrix"""
-
-    edge_inputs: int = Field(default=0, ge=0)
-    """columns that describe a friendship"""
-
-    carried_columns: tuple[int, int] = (0, 0)
-    """first and one past the last of the input columns that embeddings begin as, before any training; cut at
-    `outputs`"""
-
-    hidden: int = Field(default=128, ge=1)
-    """width between the layers"""
-
-    outputs: int = Field(default=128, ge=1)
-    """dimension of an embedding"""
-
-    layers: int = Field(default=2, ge=1, le=4)
-    """rounds of message passing: the distance from which friends count"""
-
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """share of hidden units set to zero in a training step"""
 
 
 class Encoder(nn.Module, ABC):

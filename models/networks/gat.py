@@ -1,32 +1,12 @@
 """Graph attention: the weight of each friend is learned from both users and the attributes of the friendship."""
 
-from typing import Literal
-
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 from torch_geometric.nn import GATv2Conv
 
-from models.networks.encoder import Encoder, EncoderShape, Joined
+from models.networks.config import EncoderShape, GatConfig
+from models.networks.encoder import Encoder, Joined
 from models.networks.neighbours import remove_generated_sources
-
-
-class GatConfig(EncoderShape):
-    """Shape of the encoder."""
-
-    name: Literal["gat"] = "gat"
-
-    hidden: int = Field(default=64, ge=1)
-    """width between the layers, shared out among the heads"""
-
-    heads: int = Field(default=4, ge=1)
-    """weighings of the neighbours side by side"""
-
-    @model_validator(mode="after")
-    def _divisible(self) -> "GatConfig":
-        if self.hidden % self.heads:
-            raise ValueError(f"hidden {self.hidden} cannot be shared out among {self.heads} heads")
-        return self
 
 
 class Gat(Encoder):

@@ -1,19 +1,13 @@
 """Graph convolutions: each layer smooths all states over the friendships."""
 
 from itertools import pairwise
-from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.networks.encoder import Encoder, EncoderShape, Joined
+from models.networks.config import EncoderShape, GcnConfig
+from models.networks.encoder import Encoder, Joined
 from models.networks.neighbours import neighbour_matrix, smoothed
-
-
-class GcnConfig(EncoderShape):
-    """Shape of the encoder."""
-
-    name: Literal["gcn"] = "gcn"
 
 
 class Convolutions(nn.Module):

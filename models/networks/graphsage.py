@@ -2,35 +2,20 @@
 
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 from torch_geometric.nn import SAGEConv
 
 from models.graph import Graph
-from models.networks.encoder import Encoder, EncoderShape, Joined
+from models.networks.config import GraphSageConfig
+from models.networks.encoder import Encoder, Joined
 from models.networks.neighbours import csr_matrix, degrees, largest, neighbour_matrix, remove_generated_sources
 
 _AT_ONCE = 16_384
 """users whose neighbours an LSTM reads at a time, outside training"""
-
-
-class GraphSageConfig(EncoderShape):
-    """Shape of the encoder."""
-
-    name: Literal["graphsage"] = "graphsage"
-
-    structural_columns: tuple[int, int] = (0, 0)
-    """first and one past the last of the input columns that come from the graph: zero for people without friends"""
-
-    aggregation: Literal["mean", "max", "lstm"] = "mean"
-    """what is made of a person's neighbours"""
-
-    neighbours: int = Field(default=8, ge=1)
-    """neighbours that the LSTM reads; in training drawn for each step, else evenly spaced"""
 
 
 class Hops(NamedTuple):

@@ -1,64 +1,17 @@
 """A user's identity as learned columns, for graphs with poor profiles."""
 
 from abc import ABC, abstractmethod
-from typing import Annotated, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
+
+from models.networks.config import HashConfig, IdentityConfig, LookupConfig, NoIdentityConfig
 
 UNKNOWN = 0
 """row of a lookup table for people whom training did not know"""
 _START_DEVIATION = 0.1
 _ODD = 0x1E3779B97F4A7C15
 """multiplier of Fibonacci hashing (Knuth), brought below 2^63"""
-
-
-class _Config(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class NoIdentityConfig(_Config):
-    """No columns of their own for users."""
-
-    name: Literal["none"] = "none"
-
-
-class LookupConfig(_Config):
-    """A row of a table for each user of the training."""
-
-    name: Literal["lookup"] = "lookup"
-
-    width: int = Field(default=32, ge=1)
-    """columns"""
-
-    people: int = Field(default=0, ge=0)
-    """rows beside that of the unknown; comes from the data"""
-
-    unknown_share: float = Field(default=0.05, ge=0, lt=1)
-    """share of users who count as unknown in a training step, so that the row of the unknown is learned"""
-
-
-class HashConfig(_Config):
-    """The mean of a few rows of a table that all users share, chosen by hashing."""
-
-    name: Literal["hash"] = "hash"
-
-    width: int = Field(default=32, ge=1)
-    """columns"""
-
-    probes: int = Field(default=2, ge=1)
-    """rows of a person"""
-
-    buckets: int = Field(default=0, ge=0)
-    """rows of the table; comes from the data: see `buckets_for`"""
-
-    seed: int = 0
-    """of the offsets, which are kept with the weights"""
-
-
-IdentityConfig = Annotated[NoIdentityConfig | LookupConfig | HashConfig, Field(discriminator="name")]
-"""any identity encoding, discriminated by `name`"""
 
 
 class Identity(nn.Module, ABC):

@@ -1,25 +1,15 @@
 """LightGCN: each user's own vector, smoothed over the friendships."""
 
 import warnings
-from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch_geometric.nn import LGConv
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
-from models.networks.encoder import START_SCALE, Encoder, EncoderShape
+from models.networks.config import LightGcnConfig
+from models.networks.encoder import START_SCALE, Encoder
 from models.networks.neighbours import neighbour_matrix, remove_generated_sources
-
-
-class LightGcnConfig(EncoderShape):
-    """Shape of the encoder; `hidden` and `dropout` mean nothing to it."""
-
-    name: Literal["lightgcn"] = "lightgcn"
-
-    layers: int = Field(default=3, ge=1, le=4)
-    """steps that are averaged, beside the beginning"""
 
 
 class LightGcn(Encoder):

@@ -1,44 +1,15 @@
 """Attention over weekly snapshots, and an LSTM over the states of each."""
 
-from typing import Literal
-
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.networks.encoder import Encoder, EncoderShape, Joined
+from models.networks.config import TemporalGatConfig
+from models.networks.encoder import Encoder, Joined
 from models.networks.gat import attention
 
 LOG_WEEKS = 0
 """the edge attribute that holds ln(1 + weeks since the friendship was made)"""
-
-
-class TemporalGatConfig(EncoderShape):
-    """Shape of the encoder."""
-
-    name: Literal["temporal_gat"] = "temporal_gat"
-
-    hidden: int = Field(default=64, ge=1)
-    """width of attention and LSTM, shared out among the heads"""
-
-    heads: int = Field(default=4, ge=1)
-    """weighings of the neighbours side by side"""
-
-    layers: int = Field(default=1, ge=1, le=4)
-    """rounds of attention within a snapshot"""
-
-    snapshots: int = Field(default=8, ge=1)
-    """snapshots that are read; the first holds everything older than the others"""
-
-    weeks: float = Field(default=1.0, gt=0)
-    """length of a snapshot"""
-
-    @model_validator(mode="after")
-    def _divisible(self) -> "TemporalGatConfig":
-        if self.hidden % self.heads:
-            raise ValueError(f"hidden {self.hidden} cannot be shared out among {self.heads} heads")
-        return self
 
 
 class TemporalGat(Encoder):

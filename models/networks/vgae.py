@@ -1,37 +1,17 @@
 """A variational graph autoencoder: friends and masked features are predicted from a user's normal distribution."""
 
-from typing import Literal
-
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.networks.encoder import Encoder, EncoderShape, Joined
+from models.networks.config import VgaeConfig
+from models.networks.encoder import Encoder, Joined
 from models.networks.gcn import Convolutions
 
 _EDGES = 8192
 """friendships, and as many random pairs, that a step reconstructs"""
 _WIDEST = 4.0
 """largest logarithm of a standard deviation"""
-
-
-class VgaeConfig(EncoderShape):
-    """Shape of the encoder, and what its own loss weighs."""
-
-    name: Literal["vgae"] = "vgae"
-
-    kl_weight: float = Field(default=1e-3, ge=0)
-    """weight of the divergence from a standard normal distribution, per dimension"""
-
-    edge_weight: float = Field(default=0.2, ge=0)
-    """weight of telling friends from random pairs by inner product"""
-
-    feature_weight: float = Field(default=0.2, ge=0)
-    """weight of predicting the features of users whose features were masked"""
-
-    masked_share: float = Field(default=0.15, ge=0, lt=1)
-    """share of people whose features are masked in a step"""
 
 
 class Vgae(Encoder):

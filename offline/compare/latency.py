@@ -8,21 +8,20 @@ import torch
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 from torch import Tensor, nn
 
-from models.networks.decoders import DotConfig
-from models.networks.embedder import Embedder, EmbedderConfig, EncoderConfig
+from models.networks.config import DotConfig, EncoderConfig, NoIdentityConfig
+from models.networks.embedder import Embedder, EmbedderConfig
 from models.networks.fusion.blending import BlendingConfig
 from models.networks.fusion.experts import Experts, ExpertsConfig
 from models.networks.fusion.linucb import LinUcb, LinUcbConfig
 from models.networks.fusion.mlp import Mlp, MlpConfig
 from models.networks.fusion.q_network import QNetwork
 from models.networks.fusion.weighted_average import WeightedAverage, WeightedAverageConfig
-from models.networks.identity import NoIdentityConfig
 from models.networks.two_tower import TwoTower, TwoTowerConfig
 from models.schema.pair_features import EXTRA_INPUTS, PAIR_FEATURES
 from models.schema.statistic_names import STATISTICS
 from offline.encoders.device import synchronise
-from offline.fusion.candidate_lists import PAIR_INPUTS, PRODUCT
-from offline.fusion.config import BLENDED
+from offline.fusion.candidate_lists import PAIR_INPUTS
+from offline.fusion.config import BLENDED, PRODUCT
 
 Clock = Callable[[], float]
 WARM_UP = 100

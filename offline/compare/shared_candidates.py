@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS
 from models.features.user_statistics import tower_statistics
 from models.graph import Graph
-from models.networks.graphsage import GraphSage, GraphSageConfig
+from models.networks.config import GraphSageConfig
+from models.networks.graphsage import GraphSage
 from models.schema.pair_features import EMBEDDING
 from offline.compare.shared_split import SharedSplit, View
 from offline.features.temporal_graph import EdgeSplit

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from models.features.profile_encoder import ProfileEncoder
 from models.graph import Graph
-from offline.encoders.inputs import GraphInputs, Part, ProfileTargets, edge_attributes, graph_inputs, user_keys
+from offline.encoders.config import Part
+from offline.encoders.inputs import GraphInputs, ProfileTargets, edge_attributes, graph_inputs, user_keys
 from offline.evaluation.baselines import BASELINES, baseline_lists
 from offline.evaluation.full_ranking import FullRanking
 from offline.features.graph_features import GraphFeatures, People, SpectralReference, compute_graph_features

@@ -6,14 +6,17 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.errors import UsageError
-from models.networks.decoders import DecoderConfig, DotConfig
-from models.networks.embedder import EncoderConfig
-from models.networks.graphsage import GraphSageConfig
-from models.networks.identity import IdentityConfig, NoIdentityConfig
+from models.networks.config import (
+    DecoderConfig,
+    DotConfig,
+    EncoderConfig,
+    GraphSageConfig,
+    IdentityConfig,
+    NoIdentityConfig,
+)
 from models.system.files import json_digest
-from offline.encoders.config import TrainingConfig
-from offline.encoders.inputs import PARTS, Part
-from offline.fusion.train import FusionConfig
+from offline.encoders.config import PARTS, Part, TrainingConfig
+from offline.fusion.config import FusionConfig
 from offline.night.config import read_toml
 
 DEFAULT_VARIANTS = Path(__file__).with_name("variants.toml")

@@ -4,6 +4,12 @@ from typing import Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
+from models.networks.config import EncoderConfig
+
+Part = Literal["profile", "activity", "statistics", "spectrum"]
+PARTS: tuple[Part, ...] = ("profile", "activity", "statistics", "spectrum")
+"""what an encoder may read of a user"""
+
 
 class TrainingConfig(BaseModel):
     """The dials of the one trainer; the seed is the run's."""
@@ -141,3 +147,21 @@ class GraphSageTrainingConfig(TrainingConfig):
 
     seed: int = 0
     """of weights, batches, neighbourhoods and negatives"""
+
+
+class NightEncoder(BaseModel):
+    """An encoder of `pymk compare` in the place of GraphSAGE; it reads all features, and one snapshot of the graph.
+
+    Identities of their own are not offered: a version keeps no weights that belong to one person, who may be erased.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    encoder: EncoderConfig
+    """which encoder, and its shape"""
+
+    training: TrainingConfig = TrainingConfig()
+    """how it learns"""
+
+    seed: int = 0
+    """of weights, batches and negatives"""

@@ -5,43 +5,18 @@ from dataclasses import replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 from structlog.typing import FilteringBoundLogger
 
 from models.graph import Graph
-from models.networks.decoders import DotConfig
-from models.networks.embedder import EmbedderConfig, EncoderConfig
+from models.networks.config import DotConfig, GraphSageConfig, NoIdentityConfig
+from models.networks.embedder import EmbedderConfig
 from models.networks.encoder import Encoder
-from models.networks.graphsage import (
-    GraphSage,
-    GraphSageConfig,
-    embed_everybody,
-    without_positions_of_the_friendless,
-)
-from models.networks.identity import NoIdentityConfig
+from models.networks.graphsage import GraphSage, embed_everybody, without_positions_of_the_friendless
 from models.networks.neighbours import edges_of
-from offline.encoders.config import GraphSageTrainingConfig, TrainingConfig
+from offline.encoders.config import GraphSageTrainingConfig, NightEncoder
 from offline.encoders.inputs import GraphInputs
 from offline.encoders.resume import RunState
 from offline.encoders.trainer import RunOutput, train_encoder
-
-
-class NightEncoder(BaseModel):
-    """An encoder of `pymk compare` in the place of GraphSAGE; it reads all features, and one snapshot of the graph.
-
-    Identities of their own are not offered: a version keeps no weights that belong to one person, who may be erased.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    encoder: EncoderConfig
-    """which encoder, and its shape"""
-
-    training: TrainingConfig = TrainingConfig()
-    """how it learns"""
-
-    seed: int = 0
-    """of weights, batches and negatives"""
 
 
 def graphsage_encoder(config: GraphSageTrainingConfig, structural_columns: tuple[int, int]) -> NightEncoder:

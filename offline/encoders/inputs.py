@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 import torch
@@ -16,12 +15,11 @@ from models.networks.decoders import ProfileTarget
 from models.networks.neighbours import edges_of
 from models.schema.profiles import CategoricalColumn, MultiColumn, Profiles
 from models.schema.vocabulary import Vocabulary
+from offline.encoders.config import PARTS, Part
 from offline.features.graph_features import GraphFeatures, People
 from offline.features.temporal_graph import Friendships
 from offline.snapshot.snapshot import UNDATED, Interactions
 
-Part = Literal["profile", "activity", "statistics", "spectrum"]
-PARTS: tuple[Part, ...] = ("profile", "activity", "statistics", "spectrum")
 WEEK = 7 * 86_400
 """seconds"""
 LONGEST = 520

@@ -1,6 +1,5 @@
 """The losses of a batch: its pairs must score higher than its strangers, among whom known friends do not count."""
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -8,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.graph import Graph
+from models.kernels.numba_cache import compiled
 
 
 def in_batch_loss(
@@ -68,7 +68,7 @@ def known_among(known: Graph, anchors: NDArray[np.int64], candidates: NDArray[np
     return _known_among(known.indptr, known.indices, anchors.astype(np.int64), place, len(candidates))  # type: ignore[no-any-return]
 
 
-@numba.njit(cache=True)
+@compiled()
 def _known_among(indptr, indices, anchors, place, width):  # type: ignore[no-untyped-def]
     known = np.zeros((len(anchors), width), np.bool_)
     for number, anchor in enumerate(anchors):

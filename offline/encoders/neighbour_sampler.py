@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch_geometric.sampler import BaseSampler, EdgeSamplerInput, NegativeSampling, NodeSamplerInput, SamplerOutput
 
 from models.graph import Graph
+from models.kernels.numba_cache import compiled
 
 _WEYL = np.uint64(0x9E3779B97F4A7C15)
 
@@ -65,7 +65,7 @@ class CsrNeighbourSampler(BaseSampler):
         return np.uint64(_fingerprint(people.astype(np.int64), np.uint64(self.seed)))
 
 
-@numba.njit(cache=True)
+@compiled()
 def _mix(state: np.uint64) -> np.uint64:
     """The output function of SplitMix64 (Steele, Lea, Flood 2014)."""
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -73,7 +73,7 @@ def _mix(state: np.uint64) -> np.uint64:
     return state ^ (state >> np.uint64(31))
 
 
-@numba.njit(cache=True)
+@compiled()
 def _fingerprint(people: NDArray[np.int64], seed: np.uint64) -> np.uint64:
     state = _mix(seed + _WEYL)
     for person in people:
@@ -81,7 +81,7 @@ def _fingerprint(people: NDArray[np.int64], seed: np.uint64) -> np.uint64:
     return state
 
 
-@numba.njit(cache=True)
+@compiled()
 def _sample_hops(indptr, indices, seeds, fan_outs, stream, place):  # type: ignore[no-untyped-def]
     """Breadth-first neighbourhoods; `place` (n,) int64 is all -1 before and after, and maps rows to local numbers.
 
@@ -138,7 +138,7 @@ def _sample_hops(indptr, indices, seeds, fan_outs, stream, place):  # type: igno
     return node[:nodes].copy(), row[:edges].copy(), col[:edges].copy(), nodes_per_hop, edges_per_hop
 
 
-@numba.njit(cache=True)
+@compiled()
 def _grown(array, used, room):  # type: ignore[no-untyped-def]
     """An array that holds what is used of `array` and has room for so many more."""
     if used + room <= len(array):

@@ -8,10 +8,8 @@ from numpy.typing import NDArray
 
 from models.schema.pair_features import EXTRA_INPUTS, PAIR_FEATURES
 from models.schema.statistic_names import STATISTICS
+from offline.fusion.config import PRODUCT
 from offline.ranker.training_lists import TrainingLists
-
-PRODUCT = "encoder_product"
-"""the column of the encoder's dot product"""
 
 PAIR_INPUTS = (
     *PAIR_FEATURES,

@@ -4,9 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from offline.fusion.candidate_lists import PRODUCT
 from offline.ranker.config import RankerConfig
 
+PRODUCT = "encoder_product"
+"""the column of the encoder's dot product"""
 BLENDED = ("resource_allocation", "pagerank", "affinity", PRODUCT)
 """one score for each main source: friends of friends, walks, attributes, the encoder"""
 

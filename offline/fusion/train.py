@@ -2,8 +2,9 @@
 
 from structlog.typing import FilteringBoundLogger
 
-from offline.fusion.candidate_lists import PRODUCT, CandidateLists, RankerInputs
+from offline.fusion.candidate_lists import CandidateLists, RankerInputs
 from offline.fusion.config import (
+    PRODUCT,
     DqnFusion,
     FusionConfig,
     LinUcbFusion,

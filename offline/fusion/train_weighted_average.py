@@ -5,8 +5,8 @@ import torch
 from structlog.typing import FilteringBoundLogger
 
 from models.networks.fusion.weighted_average import WeightedAverage, WeightedAverageConfig
-from offline.fusion.candidate_lists import PRODUCT, CandidateLists
-from offline.fusion.config import WeightedAverageFusion
+from offline.fusion.candidate_lists import CandidateLists
+from offline.fusion.config import PRODUCT, WeightedAverageFusion
 from offline.fusion.fusion import Fusion
 from offline.fusion.train_network import mean_ndcg, prerank_weights, sample, split_lists
 

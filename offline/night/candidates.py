@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.candidates.ann_index import IndexConfig
 from models.candidates.ann_index_builder import BuildIndex, build_index_in_own_process
-from models.candidates.generator import CandidateConfig, CandidateGenerator
+from models.candidates.config import CandidateConfig, IndexConfig
+from models.candidates.generator import CandidateGenerator
 from models.candidates.inputs import CandidateInputs, profile_values
 from models.features.inductive import ProfileMap, shrink_towards_profile
 from models.features.profile_affinity import fit_profile_affinity

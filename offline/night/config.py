@@ -8,11 +8,9 @@ from typing import Any, TypeVar
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from models.candidates.ann_index import IndexConfig
-from models.candidates.generator import CandidateConfig
+from models.candidates.config import CandidateConfig, IndexConfig
 from models.errors import UsageError
-from offline.encoders.config import GraphSageTrainingConfig
-from offline.encoders.embed import NightEncoder
+from offline.encoders.config import GraphSageTrainingConfig, NightEncoder
 from offline.ranker.config import RankerConfig
 from offline.suspicion.config import SuspicionConfig
 

@@ -12,8 +12,9 @@ from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS
 from models.graph import Graph
 from models.networks.encoder import Encoder
 from models.networks.two_tower import TwoTower
+from offline.encoders.config import PARTS
 from offline.encoders.embed import graphsage_encoder, train_night_encoder
-from offline.encoders.inputs import PARTS, graph_inputs
+from offline.encoders.inputs import graph_inputs
 from offline.features.edge_splits import dates_of
 from offline.features.graph_features import Floats, GraphFeatures, SpectralReference, compute_graph_features
 from offline.features.temporal_graph import EdgeSplit, Friendships

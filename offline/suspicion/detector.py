@@ -10,8 +10,9 @@ from structlog.typing import FilteringBoundLogger
 from torch import Tensor
 
 from models.graph import Graph
-from models.networks.dgi import Dgi, DgiConfig
-from models.networks.vgae import Vgae, VgaeConfig
+from models.networks.config import DgiConfig, VgaeConfig
+from models.networks.dgi import Dgi
+from models.networks.vgae import Vgae
 from offline.suspicion.config import SuspicionConfig
 
 Floats = NDArray[np.float64]

@@ -9,8 +9,9 @@ their groups, drawn by sociability. A failed attempt is made up by another user 
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from models.kernels.numba_cache import compiled
 
 CLOSURE = 0.58
 """chance that an attempt draws a friend of a friend"""
@@ -74,7 +75,7 @@ def empty_adjacency(n: int, friendships: int) -> Friends:
     )
 
 
-@njit(cache=True)
+@compiled()
 def _are_friends(friends: Friends, a: int, b: int) -> bool:
     if friends.degree[a] > friends.degree[b]:
         a, b = b, a
@@ -85,7 +86,7 @@ def _are_friends(friends: Friends, a: int, b: int) -> bool:
     return False
 
 
-@njit(cache=True)
+@compiled()
 def _append(friends: Friends, a: int, b: int) -> None:
     if friends.degree[a] == friends.capacity[a]:
         doubled = max(4, 2 * friends.capacity[a])
@@ -99,7 +100,7 @@ def _append(friends: Friends, a: int, b: int) -> None:
     friends.degree[a] += 1
 
 
-@njit(cache=True)
+@compiled()
 def _kinship(groups: Groups, a: int, b: int) -> float:
     """The chance that the two become friends when a common friend introduces them."""
     for layer in range(5):
@@ -109,7 +110,7 @@ def _kinship(groups: Groups, a: int, b: int) -> float:
     return STRANGER
 
 
-@njit(cache=True)
+@compiled()
 def _member(rng: np.random.Generator, groups: Groups, group: int, present: int) -> int:
     """A user of a group who has joined, drawn by sociability; -1 if there is none."""
     low, high = groups.indptr[group], groups.indptr[group + 1]
@@ -122,13 +123,13 @@ def _member(rng: np.random.Generator, groups: Groups, group: int, present: int) 
     return int(groups.members[low + at])
 
 
-@njit(cache=True)
+@compiled()
 def _friend_of_friend(rng: np.random.Generator, friends: Friends, person: int) -> int:
     via = friends.pool[friends.start[person] + int(rng.random() * friends.degree[person])]
     return int(friends.pool[friends.start[via] + int(rng.random() * friends.degree[via])])
 
 
-@njit(cache=True)
+@compiled()
 def _next_friend(
     rng: np.random.Generator, groups: Groups, friends: Friends, reachable: NDArray[np.bool_], person: int, present: int
 ) -> int:
@@ -152,7 +153,7 @@ def _next_friend(
     return -1
 
 
-@njit(cache=True)
+@compiled()
 def befriend(
     rng: np.random.Generator,
     groups: Groups,

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from models.graph import Graph
+from models.kernels.numba_cache import compiled
 from models.schema.event_kinds import EventKind
 from offline.synth.calendar import CUT, DAY
 
@@ -53,7 +53,7 @@ class Interactions:
     at: NDArray[np.int64]
 
 
-@njit(cache=True)
+@compiled()
 def _friends_of_friends(rng: np.random.Generator, graph: _Adjacency, viewers: NDArray[np.int64]) -> NDArray[np.int64]:
     """A stranger with a common friend for each viewer, (m,); -1 if the walk ended at a friend or the viewer."""
     found = np.full(len(viewers), -1, dtype=np.int64)

@@ -12,7 +12,8 @@ import pytest
 from models.candidates.ann_index import open_index
 from models.candidates.generator import CandidateGenerator
 from models.errors import UsageError
-from models.networks.gat import Gat, GatConfig
+from models.networks.config import GatConfig
+from models.networks.gat import Gat
 from models.publishing.publish import publish
 from models.schema.columns import Flag
 from models.store.keys import SHARDS
@@ -20,8 +21,7 @@ from models.version.block_file import Blocks
 from models.version.candidate_block import Block
 from models.version.manifest import FILE_NAME, Manifest
 from models.version.tables import Tables
-from offline.encoders.config import TrainingConfig
-from offline.encoders.embed import NightEncoder
+from offline.encoders.config import NightEncoder, TrainingConfig
 from offline.evaluation.report import SYSTEM, Report
 from offline.night.config import NightConfig
 from offline.night.former import Retrain

@@ -10,7 +10,8 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from models.candidates.generator import CandidateConfig, CandidateGenerator
+from models.candidates.config import CandidateConfig
+from models.candidates.generator import CandidateGenerator
 from models.candidates.inputs import CandidateInputs
 from models.features.inductive import ProfileMap
 from models.features.profile_affinity import fit_profile_affinity

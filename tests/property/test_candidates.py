@@ -4,12 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.candidates.generator import (
-    DEFAULT_PRERANK_WEIGHTS,
-    CandidateConfig,
-    CandidateGenerator,
-    Pools,
-)
+from models.candidates.config import CandidateConfig
+from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS, CandidateGenerator, Pools
 from models.candidates.inputs import CandidateInputs
 from models.features.inductive import ProfileMap
 from models.features.profile_affinity import fit_profile_affinity

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import structlog
 
-from offline.fusion.candidate_lists import PRODUCT, CandidateLists
+from offline.fusion.candidate_lists import CandidateLists
+from offline.fusion.config import PRODUCT
 
 LOG = structlog.get_logger()
 NAMES = ["resource_allocation", "pagerank", "affinity", PRODUCT, "candidate_log_degree"]

@@ -7,9 +7,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, TypeAdapter
 
 from models.graph import Graph
-from models.networks.decoders import DotConfig
-from models.networks.embedder import EmbedderConfig, EncoderConfig
-from models.networks.identity import IdentityConfig, NoIdentityConfig
+from models.networks.config import DotConfig, EncoderConfig, IdentityConfig, NoIdentityConfig
+from models.networks.embedder import EmbedderConfig
 from offline.encoders.config import TrainingConfig
 from offline.encoders.inputs import GraphInputs, ProfileTargets
 

@@ -14,14 +14,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.candidates.ann_index import (
-    IndexConfig,
-    build_index,
-    open_index,
-    recall_by_distance,
-    save_index,
-)
+from models.candidates.ann_index import build_index, open_index, recall_by_distance, save_index
 from models.candidates.ann_index_builder import build_index_in_own_process
+from models.candidates.config import IndexConfig
 from models.errors import ArtefactError, GateRefusedError
 from models.system.files import read_array, write_array
 

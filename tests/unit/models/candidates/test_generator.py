@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS, CandidateConfig, CandidateGenerator
+from models.candidates.config import CandidateConfig
+from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS, CandidateGenerator
 from models.candidates.inputs import CandidateInputs
 from models.errors import ArtefactError
 from models.features.inductive import ProfileMap

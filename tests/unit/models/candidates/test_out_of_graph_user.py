@@ -5,13 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from models.candidates.ann_index import IndexConfig, build_index
-from models.candidates.generator import (
-    DEFAULT_PRERANK_WEIGHTS,
-    CandidateConfig,
-    CandidateGenerator,
-    IndexNearest,
-)
+from models.candidates.ann_index import build_index
+from models.candidates.config import CandidateConfig, IndexConfig
+from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS, CandidateGenerator, IndexNearest
 from models.candidates.inputs import CandidateInputs, profile_values
 from models.candidates.out_of_graph_user import NO_ROW
 from models.candidates.user_builder import OutOfGraphUserBuilder

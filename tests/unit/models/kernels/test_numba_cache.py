@@ -12,6 +12,8 @@ import models.kernels
 ROOT = Path(models.kernels.__file__).parents[2]
 CALL = """
 import sys
+from models.system import logs
+logs.configure()
 if "full" in sys.argv:
     import resource, signal
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -33,6 +35,8 @@ print(float(mass[0]), sum(spread_walks.stats.cache_hits.values()))
 
 
 ELSEWHERE = """
+from models.system import logs
+logs.configure()
 from models.kernels.candidate_pool import mixed
 from models.kernels.numba_cache import compiled
 @compiled()

@@ -8,7 +8,8 @@ import torch
 
 from models.errors import ArtefactError
 from models.networks import checkpoint
-from models.networks.graphsage import GraphSage, GraphSageConfig
+from models.networks.config import GraphSageConfig
+from models.networks.graphsage import GraphSage
 
 CONFIG = GraphSageConfig(inputs=5, hidden=7, outputs=3, carried_columns=(1, 4))
 

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from models.graph import Graph
-from models.networks.decoders import MlpDecoderConfig
+from models.networks.config import GraphSageConfig, LightGcnConfig, MlpDecoderConfig, TemporalGatConfig
 from models.networks.embedder import Embedder
-from models.networks.graphsage import GraphSageConfig, _Convolution
-from models.networks.lightgcn import LightGcn, LightGcnConfig
+from models.networks.graphsage import _Convolution
+from models.networks.lightgcn import LightGcn
 from models.networks.neighbours import edges_of, largest, neighbour_matrix, smoothed, summed
-from models.networks.temporal_gat import TemporalGat, TemporalGatConfig
+from models.networks.temporal_gat import TemporalGat
 from offline.encoders.trainer import RunOutput, train_encoder
 from offline.encoders.training_step import embed
 from tests.support.graphs import ENCODERS, LOG, SMALL, inputs, shaped, two_cliques

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from torch_geometric.data import Data
 
 from models.graph import Graph
-from models.networks.decoders import DotConfig
+from models.networks.config import DotConfig, GraphSageConfig, NoIdentityConfig
 from models.networks.embedder import EmbedderConfig
-from models.networks.graphsage import GraphSage, GraphSageConfig, Hops, embed_everybody
-from models.networks.identity import NoIdentityConfig
+from models.networks.graphsage import GraphSage, Hops, embed_everybody
 from offline.encoders.config import GraphSageTrainingConfig
 from offline.encoders.embed import graphsage_encoder
 from offline.encoders.inputs import GraphInputs

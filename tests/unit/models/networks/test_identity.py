@@ -3,17 +3,8 @@
 import torch
 from pydantic import TypeAdapter
 
-from models.networks.identity import (
-    Hash,
-    HashConfig,
-    IdentityConfig,
-    Lookup,
-    LookupConfig,
-    NoIdentityConfig,
-    buckets_for,
-    fitted_identity,
-    identity_of,
-)
+from models.networks.config import HashConfig, IdentityConfig, LookupConfig, NoIdentityConfig
+from models.networks.identity import Hash, Lookup, buckets_for, fitted_identity, identity_of
 
 KEYS = torch.tensor([900, 17, 2**62, 5])
 NEW = torch.tensor([18, 2**61, 0])

@@ -11,9 +11,9 @@ import torch
 from models.errors import UsageError
 from models.graph import Graph
 from models.networks import checkpoint
+from models.networks.config import HashConfig, LookupConfig
 from models.networks.decoders import ProfileTarget
 from models.networks.embedder import EmbedderConfig
-from models.networks.identity import HashConfig, LookupConfig
 from offline.encoders.batch_size import kept_bytes, largest_batch
 from offline.encoders.config import TrainingConfig
 from offline.encoders.device import autocast, chosen_device, compiled

@@ -6,7 +6,8 @@ import pytest
 from models.schema.pair_features import PAIR_FEATURES, PROFILE_AFFINITY
 from models.schema.statistic_names import STATISTICS
 from offline.evaluation.metrics import ndcg_of_lists
-from offline.fusion.candidate_lists import PAIR_INPUTS, PRODUCT, CandidateLists
+from offline.fusion.candidate_lists import PAIR_INPUTS, CandidateLists
+from offline.fusion.config import PRODUCT
 from offline.fusion.train import fusion_config, train_fusion
 from offline.ranker.training_lists import TrainingLists
 from tests.support.candidate_lists import LOG

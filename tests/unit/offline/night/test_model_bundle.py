@@ -10,7 +10,8 @@ import torch
 from models.errors import ArtefactError
 from models.features.profile_encoder import ProfileEncoder
 from models.live_state.erased_ids import ErasedPeople
-from models.networks.graphsage import GraphSage, GraphSageConfig
+from models.networks.config import GraphSageConfig
+from models.networks.graphsage import GraphSage
 from models.networks.two_tower import TwoTower, TwoTowerConfig
 from models.ranker.ranker import Ranker
 from models.schema.pair_features import EXTRA_INPUTS, PAIR_FEATURES

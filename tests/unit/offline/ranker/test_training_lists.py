@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS, CandidateConfig, CandidateGenerator
+from models.candidates.config import CandidateConfig
+from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS, CandidateGenerator
 from models.candidates.inputs import CandidateInputs
 from models.features.inductive import ProfileMap
 from models.features.profile_affinity import fit_profile_affinity
