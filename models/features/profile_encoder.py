@@ -41,6 +41,23 @@ DESCRIPTION = "profile_encoder.json"
 Sparse = csr_array
 
 
+def encoded_columns(profiles: Profiles, text_model: str | None = None) -> dict[str, str]:
+    """By column, the part of a ProfileEncoder that an encoder of these profiles would encode it with."""
+    return {name: _encoded_with(column, text_model) for name, column in profiles.columns.items()}
+
+
+def _encoded_with(column: Column, text_model: str | None) -> str:
+    match column:
+        case CategoricalColumn() | MultiColumn():
+            return "weights"
+        case NumericColumn() | TimestampColumn():
+            return "quantiles"
+        case TextColumn():
+            return "words" if text_model is None else "sentences"
+        case LocationColumn():
+            return "sphere"
+
+
 class ProfileEncoder:
     """Encodes profiles as dense rows (n, width) float32, of the users it was fitted on and of others.
 
@@ -122,6 +139,11 @@ class ProfileEncoder:
     def _index_of(self) -> dict[str, dict[str, int]]:
         """The index of each value by column, cached, since new users are encoded one by one."""
         return {name: {value: place for place, value in enumerate(values)} for name, values in self._values.items()}
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """By fitted column, the part that its kind is encoded with: as `encoded_columns` has it."""
+        return {column: part for column, _, part in (name.rpartition("/") for name in self._arrays) if column}
 
     @property
     def width(self) -> int:

@@ -21,8 +21,12 @@ LARGEST_NUMBER = 1e15
 """largest absolute value of a number: above, float64 no longer holds every whole number"""
 
 _CONTROL = re.compile(CONTROL_CHARACTERS)
+_NO_LOCATION = 'must be "lat,lon" in degrees or null'
 _LINES = str.maketrans("", "", "\t\n\r")
-_LOCATION = re.compile(r"\s*([+-]?\d+(?:\.\d*)?|[+-]?\.\d+)\s*,\s*([+-]?\d+(?:\.\d*)?|[+-]?\.\d+)\s*", re.ASCII)
+_DEGREES = r"([+-]?\d+(?:\.\d*)?|[+-]?\.\d+)"
+_LOCATION = re.compile(rf"\s*(\[)?\s*{_DEGREES}\s*,\s*{_DEGREES}\s*(?(1)\])\s*", re.ASCII)
+_POINT = re.compile(rf"\s*POINT\s*\(\s*{_DEGREES}\s+{_DEGREES}\s*\)\s*", re.ASCII | re.IGNORECASE)
+"""well-known text, longitude first"""
 
 
 class ProfileFaultError(UsageError):
@@ -105,12 +109,22 @@ def _set(value: Any) -> list[str] | None:
 
 
 def _location(value: Any) -> str:
+    """`lat,lon` of a text, of the list [lat, lon], or of the point (lon lat) of well-known text."""
+    if isinstance(value, list) and len(value) == 2 and all(type(one) in (int, float) for one in value):
+        return _place(*value)
     found = _LOCATION.fullmatch(value) if isinstance(value, str) else None
     if found:
-        latitude, longitude = float(found[1]), float(found[2])
-        if abs(latitude) <= 90 and abs(longitude) <= 180:
-            return f"{latitude},{longitude}"
-    raise ValueError('must be "lat,lon" in degrees or null')
+        return _place(float(found[2]), float(found[3]))
+    point = _POINT.fullmatch(value) if isinstance(value, str) else None
+    if point:
+        return _place(float(point[2]), float(point[1]))
+    raise ValueError(_NO_LOCATION)
+
+
+def _place(latitude: float, longitude: float) -> str:
+    if abs(latitude) <= 90 and abs(longitude) <= 180:
+        return f"{float(latitude)},{float(longitude)}"
+    raise ValueError(_NO_LOCATION)
 
 
 def _timestamp(value: Any) -> str:

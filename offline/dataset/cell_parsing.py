@@ -1,18 +1,29 @@
 """Parsers for the cells of a column, one per column kind, as Polars expressions over whole columns."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from models.schema.columns import CONTROL_CHARACTERS, RESERVED_IDS, USER_ID_BYTES, Kind, user_id_fault
+from models.schema.timestamps import timestamp_fault
 from offline.dataset.table import RECORD, Shape, Table
 from offline.dataset.timestamps import seconds_of
 
 COORDINATES = pl.Struct({"lat": pl.Float64, "lon": pl.Float64})
 """degrees"""
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+DECIMAL_COMMA = r"^[+-]?[0-9]+,[0-9]+$"
+"""regular expression of a number with a decimal comma, or of a location in whole degrees"""
+_THOUSANDS = r"^[+-]?[1-9][0-9]{0,2},[0-9]{3}$"
+_PLACE = r"^\s*\[?(?<lat>[^,\[\]]+),(?<lon>[^,\[\]]+)\]?\s*$"
+_POINT = r"^(?i)\s*POINT\s*\(\s*(?<east>[^\s()]+)\s+(?<north>[^\s()]+)\s*\)\s*$"
+_WHOLE = r"^-?[0-9]+$"
+_ROUNDED = r"^[+-]?[0-9]\.[0-9]+[eE][+]?(?:1[5-9]|[2-9][0-9])$"
+"""regular expression of a number in scientific notation with more digits than a float holds"""
+_EXACTLY = "write ids as text or as integers"
 _BAD = "\0bad"
 _MEANING = "\0means "
 
@@ -53,12 +64,18 @@ def read_cells(table: Table, frame: pl.LazyFrame, cells: Sequence[Cell]) -> pl.D
     return read.drop(_BAD)
 
 
-def id_cell(column: str) -> Cell:
-    """Parses user ids: every cell is filled and has no models.schema.columns.user_id_fault."""
+def id_cell(column: str, *, floats: bool = False) -> Cell:
+    """Parses user ids: every cell is filled and has no models.schema.columns.user_id_fault.
+
+    A number that was rounded is refused, since several users would share it: one in scientific notation, and where
+    the cells are `floats`, one that is not a whole number below 2^53.
+    """
     text = pl.col(column)
     long = text.str.len_bytes() > USER_ID_BYTES
-    bad = text.is_null() | long | text.is_in(RESERVED_IDS) | text.str.contains(CONTROL_CHARACTERS)
-    return Cell(column, text, bad.fill_null(value=True), _unreadable_id)
+    bad = text.is_null() | long | text.is_in(RESERVED_IDS) | text.str.contains(f"{CONTROL_CHARACTERS}|{_ROUNDED}")
+    if floats:
+        bad |= ~text.str.contains(_WHOLE)
+    return Cell(column, text, bad.fill_null(value=True), _rounded_id if floats else _unreadable_id)
 
 
 def cell_of(kind: Kind, column: str, shape: Shape, *, splits_sets: bool) -> Cell:
@@ -66,22 +83,23 @@ def cell_of(kind: Kind, column: str, shape: Shape, *, splits_sets: bool) -> Cell
     text = pl.col(column)
     if kind is Kind.MULTI:
         return _multi(column, shape, splits_sets=splits_sets)
+    if kind is Kind.LOCATION:
+        places = location(text.list.join(",") if shape is Shape.LIST else text)
+        return _readable(column, places, 'is not a location ("lat,lon" in degrees)')
     if shape is Shape.LIST:
         fault = f"is a list, and the column is {kind}: declare it multi"
         return Cell(column, pl.lit(None, dtype=pl.String), text.is_not_null(), fault)
     match kind:
         case Kind.NUMERIC:
-            return _readable(column, number(text), "is not a finite number")
+            return _readable(column, column_of_numbers(text), _no_number)
         case Kind.TIMESTAMP:
             return timestamp_cell(column)
-        case Kind.LOCATION:
-            return _readable(column, location(text), 'is not a location ("lat,lon" in degrees)')
     return Cell(column, text, pl.lit(value=False), "")
 
 
 def timestamp_cell(column: str) -> Cell:
     """Parses timestamps; an empty cell is null."""
-    return _readable(column, timestamp(pl.col(column)), "is not a timestamp (ISO 8601 or epoch seconds)")
+    return _readable(column, timestamp(pl.col(column)), timestamp_fault)
 
 
 def boolean_cell(column: str) -> Cell:
@@ -97,24 +115,42 @@ def number(text: pl.Expr) -> pl.Expr:
     return pl.when(value.is_finite()).then(value)
 
 
+def column_of_numbers(text: pl.Expr) -> pl.Expr:
+    """Like `number` for a whole column, whose numbers may have a decimal comma: `3,5`.
+
+    `1,234` is 1.234 only if another cell of the column shows that the comma is no thousands separator, and none has a
+    decimal point; otherwise it is null.
+    """
+    stripped = text.str.strip_chars()
+    decimal = stripped.str.contains(DECIMAL_COMMA)
+    doubtful = stripped.str.contains(_THOUSANDS)
+    sure = (decimal & ~doubtful).any() & ~stripped.str.contains(".", literal=True).any()
+    with_point = number(stripped.str.replace(",", ".", literal=True))
+    return pl.when(decimal & (sure | ~doubtful)).then(with_point).otherwise(number(text))
+
+
 def timestamp(text: pl.Expr) -> pl.Expr:
     """Whole seconds since 1970 UTC, Int64; null if the text is not a timestamp."""
     return text.map_batches(seconds_of, return_dtype=pl.Int64, is_elementwise=True)
 
 
 def location(text: pl.Expr) -> pl.Expr:
-    """Struct of `lat` and `lon`, Float64 degrees; null if the text is not a location."""
+    """Struct of `lat` and `lon`, Float64 degrees; null if the text is not a location: `lat,lon`, `[lat, lon]` or the
+    `POINT (lon lat)` of well-known text."""
     return text.map_batches(_coordinates, return_dtype=COORDINATES, is_elementwise=True)
 
 
 def _coordinates(texts: pl.Series) -> pl.Series:
-    parts = texts.str.extract_groups(r"^(?<lat>[^,]+),(?<lon>[^,]+)$").struct.unnest()
-    degrees = parts.select(number(pl.col("lat")), number(pl.col("lon")))
+    parts = texts.str.extract_groups(_PLACE).struct.unnest()
+    points = texts.str.extract_groups(_POINT).struct.unnest()
+    degrees = pl.concat([parts, points], how="horizontal").select(
+        number(pl.coalesce("lat", "north")).alias("lat"), number(pl.coalesce("lon", "east")).alias("lon")
+    )
     there = pl.col("lat").is_between(-90, 90) & pl.col("lon").is_between(-180, 180)
     return degrees.select(pl.when(there).then(pl.struct("lat", "lon")).alias("place"))["place"]
 
 
-def _readable(column: str, value: pl.Expr, fault: str) -> Cell:
+def _readable(column: str, value: pl.Expr, fault: str | Callable[[str], str]) -> Cell:
     return Cell(column, value, pl.col(column).is_not_null() & meaning(column).is_null(), fault)
 
 
@@ -133,7 +169,19 @@ def _multi(column: str, shape: Shape, *, splits_sets: bool) -> Cell:
 
 
 def _unreadable_id(cell: str) -> str:
-    return user_id_fault(cell) or "is not a user id"
+    rounded = re.search(_ROUNDED, cell)
+    return user_id_fault(cell) or (f"is a rounded number: {_EXACTLY}" if rounded else "is not a user id")
+
+
+def _no_number(cell: str) -> str:
+    if re.match(_THOUSANDS, cell.strip()):
+        return "may be a number with a decimal comma or one above a thousand: write it with a point, or without a comma"
+    return "is not a finite number"
+
+
+def _rounded_id(cell: str) -> str:
+    exact = re.fullmatch(_WHOLE, cell)
+    return _unreadable_id(cell) if exact else "is a float that has lost digits of the id, or never was one: " + _EXACTLY
 
 
 def _json_lists(texts: pl.Series) -> pl.Series:

@@ -23,7 +23,7 @@ def read_connections(table: Table) -> pl.DataFrame:
     table.require(OTHER_ID)
     dated = table.has(CREATED_AT_COLUMN)
     columns = [USER_ID, OTHER_ID, *([CREATED_AT_COLUMN] if dated else [])]
-    cells = [id_cell(USER_ID), id_cell(OTHER_ID), *([timestamp_cell(CREATED_AT_COLUMN)] if dated else [])]
+    cells = [*_ids(table), *([timestamp_cell(CREATED_AT_COLUMN)] if dated else [])]
     pairs = read_cells(table, table.rows(columns), cells).drop(RECORD)
     return pairs if dated else pairs.with_columns(pl.lit(None, dtype=pl.Int64).alias(CREATED_AT_COLUMN))
 
@@ -41,4 +41,8 @@ def read_interactions(table: Table) -> pl.DataFrame:
     code = pl.col(KIND).replace_strict(_CODES, default=None, return_dtype=pl.UInt8)
     known = Cell(KIND, code, meaning(KIND).is_null(), f"is not a kind of event ({', '.join(_CODES)})")
     filled = replace(timestamp_cell(AT), bad=meaning(AT).is_null())
-    return read_cells(table, table.rows(columns), [id_cell(USER_ID), id_cell(OTHER_ID), known, filled]).drop(RECORD)
+    return read_cells(table, table.rows(columns), [*_ids(table), known, filled]).drop(RECORD)
+
+
+def _ids(table: Table) -> list[Cell]:
+    return [id_cell(column, floats=table.holds_floats(column)) for column in (USER_ID, OTHER_ID)]

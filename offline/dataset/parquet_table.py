@@ -1,23 +1,56 @@
 """A table in a Parquet file."""
 
+import math
+import os
 from collections.abc import Sequence
 from functools import cached_property
 from typing import cast
 
 import polars as pl
+import structlog
 
 from models.errors import DatasetError
-from offline.dataset.table import RECORD, Shape, Table, first_line, null_if_empty
+from models.schema.columns import CREATED_AT_COLUMN, Kind
+from models.schema.timestamps import FIRST_SECOND, LAST_SECOND
+from offline.dataset.table import RECORD, USER_ID, Shape, Table, first_line, null_if_empty
 
 EXACT_INTEGERS = 2.0**53
 """a float below this without a fraction is an integer that was stored as a float"""
+MOST_DECIMALS = 38
+"""digits of the widest decimal that is read"""
+
+_ID_COLUMNS = (USER_ID, "other_id")
+_NO_LISTS = (*_ID_COLUMNS, "kind", "at", CREATED_AT_COLUMN)
+_PLACES = ({"lat", "lon"}, {"lat", "lng"}, {"lat", "long"}, {"latitude", "longitude"})
+"""the fields of a struct that is a location"""
+_UUID_BYTES = 16
+_UUID = r"^(.{8})(.{4})(.{4})(.{4})(.{12})$"
+_NEXT = "[89ab]."
+_UTF8 = (
+    r"^(?:0[9ad]|[2-6].|7[0-9a-e]"
+    rf"|c2[ab].|(?:c[3-9a-f]|d.){_NEXT}"
+    rf"|e0[ab].{_NEXT}|(?:e[1-9abcef])(?:{_NEXT}){{2}}|ed[89].{_NEXT}"
+    rf"|f0[9ab].(?:{_NEXT}){{2}}|f[1-3](?:{_NEXT}){{3}}|f48.(?:{_NEXT}){{2}})*$"
+)
+"""regular expression of the hexadecimal digits of UTF-8 without control characters, but with tabs and line breaks.
+Polars has no cast that marks bytes that are not UTF-8.
+"""
+
+_PARTS = {"ms": 10**3, "us": 10**6}
+"""of a second"""
+
+log = structlog.get_logger(__name__)
 
 
 class ParquetTable(Table):
-    """Reads numbers, booleans and dates as the text that a CSV file would hold; NaN is an empty cell."""
+    """Reads numbers, booleans, dates and bytes as the text that a CSV file would hold; NaN is an empty cell.
+
+    A column of bytes holds UTF-8 text, or UUIDs if not all of it is text and each cell has 16 bytes; ids of other
+    bytes are read as hexadecimal digits.
+    """
 
     def shapes(self) -> dict[str, Shape]:
-        return {name: _shape(dtype) for name, dtype in self._schema.items()}
+        return {name: self._shape_of(name) for name in self._schema}
 
     def has(self, column: str) -> bool:
         return column in self._schema
@@ -29,10 +62,11 @@ class ParquetTable(Table):
 
     def rows(self, columns: Sequence[str]) -> pl.LazyFrame:
         for column in columns:
-            if _shape(self._schema[column]) is Shape.OTHER:
+            shape = self._shape_of(column)
+            if shape is Shape.OTHER or (shape is Shape.LIST and column in _NO_LISTS):
                 raise DatasetError(f"{self.path}, column {column!r}: no kind reads the type {self._schema[column]}")
-        frame = pl.scan_parquet(self.path, row_index_name=RECORD, glob=False)
-        return frame.select(RECORD, *[_text(column, self._schema[column]) for column in columns])
+        frame = self._scan(row_index_name=RECORD)
+        return frame.select(RECORD, *[self._text(column) for column in columns])
 
     def locate(self, record: int) -> str:
         return f"{self.path}, row {record + 1}"
@@ -40,42 +74,142 @@ class ParquetTable(Table):
     def diagnose(self, error: Exception) -> DatasetError:
         return DatasetError(f"{self.path} cannot be read as Parquet: {first_line(error)}")
 
+    def holds_floats(self, column: str) -> bool:
+        return column in self._schema and self._schema[column].is_float()
+
+    def kind_of_type(self, column: str) -> Kind | None:
+        return Kind.TIMESTAMP if isinstance(self._schema.get(column), (pl.Date, pl.Datetime)) else None
+
+    def _scan(self, row_index_name: str | None = None) -> pl.LazyFrame:
+        """The file with times in microseconds, UTC if they have a zone. Nanoseconds reach from 1677 to 2262 only, and
+        the Int96 of older writers would be set to the end of that range.
+        """
+        return pl.scan_parquet(
+            self.path,
+            glob=False,
+            row_index_name=row_index_name,
+            schema=self._schema,
+            cast_options=pl.ScanCastOptions(datetime_cast=["nanosecond-downcast", "convert-timezone"]),
+        )
+
     @cached_property
     def _schema(self) -> pl.Schema:
+        os.environ["POLARS_IGNORE_TIMEZONE_PARSE_ERROR"] = "1"  # an offset such as +05:30 is no zone to Polars
         try:
-            return pl.scan_parquet(self.path, glob=False).collect_schema()
-        except (pl.exceptions.PolarsError, OSError) as error:
+            stored = pl.scan_parquet(self.path, glob=False).collect_schema()
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             raise self.diagnose(error) from error
+        return pl.Schema({name: _in_microseconds(dtype) for name, dtype in stored.items()})
+
+    def _shape_of(self, column: str) -> Shape:
+        dtype = self._schema[column]
+        if isinstance(dtype, pl.Binary):
+            return Shape.TEXT if column in _ID_COLUMNS or self._bytes_are(column) != "bytes" else Shape.OTHER
+        return _shape(dtype)
+
+    def _text(self, column: str) -> pl.Expr:
+        dtype, cell = self._schema[column], pl.col(column)
+        if isinstance(dtype, (pl.List, pl.Array)):
+            inner = _inner(dtype)
+            return cell.cast(pl.List(inner)).list.eval(_scalar(pl.element(), inner))
+        if isinstance(dtype, pl.Binary):
+            match self._bytes_are(column):
+                case "text":
+                    text = cell.cast(pl.String)
+                case "uuids":
+                    text = cell.bin.encode("hex").str.replace(_UUID, "$1-$2-$3-$4-$5")
+                case _:
+                    text = cell.bin.encode("hex")
+            return null_if_empty(column, text)
+        return null_if_empty(column, _scalar(cell, dtype))
+
+    def _bytes_are(self, column: str) -> str:
+        """What a column of bytes holds: `text`, `uuids` or `bytes`."""
+        if column not in self._read_as:
+            cell = pl.col(column)
+            readings = self._scan().select(
+                text=cell.bin.encode("hex").str.contains(_UTF8).all(),
+                uuids=(cell.bin.size() == _UUID_BYTES).all(),
+            )
+            found = self.collect(readings).row(0, named=True)
+            self._read_as[column] = next((name for name, holds in found.items() if holds), "bytes")
+            log.info("bytes_column", path=str(self.path), column=column, read_as=self._read_as[column])
+        return self._read_as[column]
+
+    @cached_property
+    def _read_as(self) -> dict[str, str]:
+        return {}
+
+
+def _in_microseconds(dtype: pl.DataType) -> pl.DataType:
+    if isinstance(dtype, pl.Datetime):
+        return pl.Datetime("us" if dtype.time_unit == "ns" else dtype.time_unit, dtype.time_zone and "UTC")
+    if isinstance(dtype, pl.List):
+        return pl.List(_in_microseconds(_inner(dtype)))
+    if isinstance(dtype, pl.Array):
+        return pl.Array(_in_microseconds(_inner(dtype)), dtype.size)
+    return dtype
 
 
 def _shape(dtype: pl.DataType) -> Shape:
     if isinstance(dtype, (pl.List, pl.Array)):
         return Shape.LIST if _shape(_inner(dtype)) is Shape.TEXT else Shape.OTHER
+    if isinstance(dtype, pl.Decimal):
+        return Shape.TEXT if dtype.precision <= MOST_DECIMALS else Shape.OTHER
+    if isinstance(dtype, pl.Extension):
+        return _shape(cast("pl.DataType", dtype.ext_storage()))
     readable = (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Date, pl.Datetime, pl.Null)
-    return Shape.TEXT if dtype.is_numeric() or isinstance(dtype, readable) else Shape.OTHER
-
-
-def _text(column: str, dtype: pl.DataType) -> pl.Expr:
-    cell = pl.col(column)
-    if isinstance(dtype, (pl.List, pl.Array)):
-        inner = _inner(dtype)
-        return cell.cast(pl.List(inner)).list.eval(_scalar(pl.element(), inner))
-    return null_if_empty(column, _scalar(cell, dtype))
+    if dtype.is_numeric() or isinstance(dtype, readable) or _coordinates(dtype):
+        return Shape.TEXT
+    return Shape.OTHER
 
 
 def _scalar(cell: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """A cell as text."""
     if dtype.is_float():
-        number = cell.fill_nan(None)
+        number = (cell.cast(pl.Float64) if isinstance(dtype, pl.Float16) else cell).fill_nan(None)
         whole = (number == number.floor()) & (number.abs() < EXACT_INTEGERS)
         integer = number.cast(pl.Int64, strict=False)
         return pl.when(whole).then(integer.cast(pl.String)).otherwise(number.cast(pl.String))
+    if isinstance(dtype, pl.Decimal):
+        written = cell.cast(pl.String)
+        fraction = written.str.contains(".", literal=True)
+        return pl.when(fraction).then(written.str.strip_chars_end("0").str.strip_chars_end(".")).otherwise(written)
     if isinstance(dtype, pl.Datetime):
-        utc = cell.dt.convert_time_zone("UTC") if dtype.time_zone else cell
-        return utc.dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return _moment(cell, _PARTS[dtype.time_unit], dtype.time_unit, "%Y-%m-%dT%H:%M:%SZ")
     if isinstance(dtype, pl.Date):
-        return cell.dt.strftime("%Y-%m-%d")
+        return _moment(cell, 1 / 86_400, "days", "%Y-%m-%d")
+    if isinstance(dtype, pl.Extension):
+        return _scalar(cell.ext.storage(), cast("pl.DataType", dtype.ext_storage()))
+    if place := _coordinates(dtype):
+        latitude, longitude = (cell.struct.field(name).cast(pl.String).fill_null("") for name in place)
+        return pl.when(pl.any_horizontal(cell.struct.field(name).is_not_null() for name in place)).then(
+            latitude + "," + longitude
+        )
     return cell.cast(pl.String)
+
+
+def _moment(cell: pl.Expr, parts: float, unit: str, form: str) -> pl.Expr:
+    """A date or time as text; as a count since 1970 if it is out of the years 1 to 9999, which Polars cannot write."""
+    count = cell.to_physical().cast(pl.Int64)
+    inside = count.is_between(math.ceil(FIRST_SECOND * parts), math.floor((LAST_SECOND + 1) * parts) - 1)
+    return (
+        pl.when(inside)
+        .then(pl.when(inside).then(cell).dt.strftime(form))
+        .otherwise(pl.format(f"{{}} {unit} since 1970", count))
+    )
+
+
+def _coordinates(dtype: pl.DataType) -> list[str]:
+    """The names of latitude and longitude in a struct of two numbers; [] for other types."""
+    if not isinstance(dtype, pl.Struct) or not all(_numeric(field.dtype) for field in dtype.fields):
+        return []
+    names = {field.name.lower(): field.name for field in dtype.fields}
+    return [names[name] for name in sorted(names)] if names.keys() in _PLACES else []
+
+
+def _numeric(dtype: object) -> bool:
+    return isinstance(dtype, pl.DataType) and dtype.is_numeric()
 
 
 def _inner(dtype: pl.List | pl.Array) -> pl.DataType:

@@ -10,8 +10,9 @@ from typing import Any
 
 from models.errors import DatasetError
 from models.schema.columns import CREATED_AT_COLUMN, FLAG_COLUMNS, NAME_COLUMN, Kind
+from models.schema.timestamps import TimestampFaultError, timestamp_fault, timestamp_us
+from models.system.clock import MICROSECONDS
 from offline.dataset.table import USER_ID
-from offline.dataset.timestamps import FIRST_SECOND, LAST_SECOND
 
 _OWN_KINDS = {
     NAME_COLUMN: {Kind.TEXT, Kind.IGNORE},
@@ -66,28 +67,14 @@ def read_schema(path: Path) -> Schema:
 def _as_of(schema: Schema, value: Any) -> int | None:
     if value is None:
         return None
+    written = value
+    if isinstance(value, dt.date):  # TOML has dates and times of its own
+        moment = value if isinstance(value, dt.datetime) else dt.datetime.combine(value, dt.time())
+        written = moment.isoformat()
     try:
-        seconds = _seconds(value)
-    except (TypeError, ValueError, OverflowError):
-        seconds = LAST_SECOND + 1
-    if not FIRST_SECOND <= seconds <= LAST_SECOND:
-        raise schema.refuse("as_of", f"as_of: {value!r} is not a timestamp (ISO 8601 or epoch seconds)")
-    return seconds
-
-
-def _seconds(value: Any) -> int:
-    """Whole seconds since 1970 UTC of a TOML value; without an offset it is UTC."""
-    if isinstance(value, bool):
-        raise TypeError(value)
-    if isinstance(value, (int, float)):
-        return int(value // 1)
-    if isinstance(value, str):
-        value = dt.datetime.fromisoformat(value)
-    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
-        value = dt.datetime.combine(value, dt.time())
-    if not isinstance(value, dt.datetime):
-        raise TypeError(value)
-    return int((value if value.tzinfo else value.replace(tzinfo=dt.UTC)).timestamp() // 1)
+        return timestamp_us(written) // MICROSECONDS
+    except TimestampFaultError as error:
+        raise schema.refuse("as_of", f"as_of: {value!r} {timestamp_fault(written)}") from error
 
 
 def _kinds(schema: Schema, value: Any) -> dict[str, Kind]:

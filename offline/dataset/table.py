@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import polars as pl
 
 from models.errors import DatasetError
+from models.schema.columns import Kind
 
 USER_ID = "user_id"
 
@@ -53,6 +54,14 @@ class Table(ABC):
     def rows(self, columns: Sequence[str]) -> pl.LazyFrame:
         """RECORD (UInt32) and the named columns as String or List(String); an empty cell is null."""
 
+    def holds_floats(self, column: str) -> bool:
+        """Whether the file stores the column as floats, which round large integers."""
+        return False
+
+    def kind_of_type(self, column: str) -> Kind | None:
+        """The kind that the type of the stored column implies, whatever its values; None if it implies none."""
+        return None
+
     @abstractmethod
     def locate(self, record: int) -> str:
         """File and line of a record, for an error message. May read the file up to it."""
@@ -65,7 +74,7 @@ class Table(ABC):
         """Runs a query over this table. Raises DatasetError if the file cannot be read."""
         try:
             return frame.collect(engine="streaming")
-        except (pl.exceptions.PolarsError, OSError) as error:
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             raise self.diagnose(error) from error
 
     def refuse(self, record: int, column: str, fault: str | Callable[[str], str]) -> NoReturn:

@@ -1,60 +1,96 @@
-"""Parsing of timestamps: ISO 8601 or epoch seconds."""
-
-from collections.abc import Callable
+"""Parsing of whole columns of timestamps, by the specification of models.schema.timestamps."""
 
 import polars as pl
 
-FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799
-"""the years 1 to 9999: epoch milliseconds fall outside and are rejected instead of misread"""
+from models.schema.timestamps import FIRST_SECOND, LAST_SECOND, NUMBER, TimestampFaultError, timestamp_us
+from models.system.clock import MICROSECONDS
 
-_PLAIN = "%Y-%m-%dT%H:%M:%S"
-_ISO = (
-    r"^(?<date>\d{4}-\d{2}-\d{2})"
-    r"(?:[Tt ](?<hour>\d{2}):(?<minute>\d{2})(?::(?<second>\d{2})(?:[.,]\d+)?)?"
-    r"\s*(?:[Zz]|(?<sign>[+-])(?<ahead>\d{2}):?(?<behind>\d{2})?)?)?$"
+_WHITE = " \t\r\n"
+_PLAIN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-5][0-9]:[0-5][0-9][Zz]?$"
+_COUNTS = {r"^[0-9]{9,10}$": 1, r"^[0-9]{13}$": 10**3, r"^[0-9]{15,16}$": 10**6}
+"""counts of a second's parts, by how they are written"""
+_ZONE = r" ?(?:[Zz]|[Uu][Tt][Cc]|[Gg][Mm][Tt]|(?<sign>[+-])(?<ahead>[0-9]{2})(?::?(?<behind>[0-9]{2}))?)?"
+_EXTENDED = (
+    r"^(?<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
+    rf"(?:[Tt ](?<hour>[0-9]{{2}}):(?<minute>[0-9]{{2}})(?::(?<second>[0-9]{{2}})(?:[.,][0-9]+)?)?{_ZONE})?$"
+)
+_BASIC = (
+    r"^(?<date>[0-9]{8})"
+    rf"[Tt ](?<hour>[0-9]{{2}})(?<minute>[0-9]{{2}})(?:(?<second>[0-9]{{2}})(?:[.,][0-9]+)?)?{_ZONE}$"
 )
 
 
 def seconds_of(texts: pl.Series) -> pl.Series:
     """Whole seconds since 1970 UTC, Int64, rounded down; null if a text is not a timestamp of the years 1 to 9999.
 
-    A time of day without an offset is UTC.
+    The usual forms are read as columns; each text that has another form is read by `timestamp_us`.
     """
-    stripped = texts.str.strip_chars()
-    whole = stripped.cast(pl.Int64, strict=False)
-    return _in_range(_where_null(_where_null(whole, stripped, _rounded_down), stripped, iso_seconds))
+    left = texts.str.strip_chars(_WHITE)
+    seconds = pl.repeat(None, len(left), dtype=pl.Int64, eager=True)
+    for read in (_plain, _counted, _extended, _basic, _specified):
+        missing = seconds.is_null() & left.is_not_null()
+        if not missing.any():
+            break
+        seconds = read(left) if missing.all() else seconds.scatter(missing.arg_true(), read(left.filter(missing)))
+    inside = seconds.is_between(FIRST_SECOND, LAST_SECOND)
+    return (seconds if inside.all() else seconds.set(~inside, None)).alias(texts.name)
 
 
 def iso_seconds(texts: pl.Series) -> pl.Series:
-    """Like `seconds_of` for ISO 8601 alone: a number is null."""
-    stripped = texts.str.strip_chars()
-    plain = stripped.str.strip_suffix("Z").str.to_datetime(_PLAIN, strict=False, time_unit="ms").dt.epoch("s")
-    return _in_range(_where_null(plain, stripped, _written_out))
+    """Like `seconds_of` for dates and times alone: a number is null."""
+    numbers = texts.str.strip_chars(_WHITE).str.contains(NUMBER)
+    return seconds_of(texts.set(numbers, None) if numbers.any() else texts)
 
 
-def _written_out(texts: pl.Series) -> pl.Series:
-    """Seconds of any spelling that _ISO matches."""
-    parts = texts.str.extract_groups(_ISO).struct.unnest()
+def _plain(texts: pl.Series) -> pl.Series:
+    """ISO 8601 with seconds, in UTC."""
+    if not texts.head(100).str.contains(_PLAIN).any():
+        return pl.repeat(None, len(texts), dtype=pl.Int64, eager=True)
+    ordinary = texts.set(~texts.str.contains(_PLAIN), None).str.to_uppercase().str.strip_suffix("Z")
+    return (
+        ordinary.str.replace(" ", "T").str.to_datetime("%Y-%m-%dT%H:%M:%S", strict=False, time_unit="ms").dt.epoch("s")
+    )
+
+
+def _counted(texts: pl.Series) -> pl.Series:
+    """Digits whose number says the unit."""
+    text = pl.col("text")
+    counts = [pl.when(text.str.contains(form)).then(text).cast(pl.Int64) // parts for form, parts in _COUNTS.items()]
+    return texts.to_frame("text").select(pl.coalesce(counts))["text"]
+
+
+def _extended(texts: pl.Series) -> pl.Series:
+    """`2024-01-31`, and with a time in ISO 8601's extended format."""
+    return _of_parts(texts, _EXTENDED, "%Y-%m-%d")
+
+
+def _basic(texts: pl.Series) -> pl.Series:
+    """`20240131T101500` and the other times in ISO 8601's basic format."""
+    return _of_parts(texts, _BASIC, "%Y%m%d")
+
+
+def _of_parts(texts: pl.Series, form: str, date_form: str) -> pl.Series:
+    """Seconds from the groups of a regular expression."""
+    parts = texts.str.extract_groups(form).struct.unnest()
     hour, minute, second, ahead, behind = (
         pl.col(name).cast(pl.Int64).fill_null(0) for name in ("hour", "minute", "second", "ahead", "behind")
     )
-    days = pl.col("date").str.to_date("%Y-%m-%d", strict=False).cast(pl.Int32).cast(pl.Int64)
+    days = pl.col("date").str.to_date(date_form, strict=False).cast(pl.Int32).cast(pl.Int64)
     possible = (hour < 24) & (minute < 60) & (second <= 60) & (ahead < 24) & (behind < 60)
     east = pl.when(pl.col("sign") == "-").then(-1).otherwise(1)
     seconds = days * 86_400 + hour * 3600 + minute * 60 + second - east * (ahead * 3600 + behind * 60)
     return parts.select(pl.when(possible).then(seconds).alias("seconds"))["seconds"]
 
 
-def _rounded_down(texts: pl.Series) -> pl.Series:
-    return texts.cast(pl.Float64, strict=False).floor().cast(pl.Int64, strict=False)
+def _specified(texts: pl.Series) -> pl.Series:
+    """All other forms; each text once."""
+    once = texts.unique()
+    seconds = pl.Series([_second(text) for text in once], dtype=pl.Int64)
+    return texts.replace_strict(once, seconds, default=None, return_dtype=pl.Int64)
 
 
-def _in_range(seconds: pl.Series) -> pl.Series:
-    inside = seconds.is_between(FIRST_SECOND, LAST_SECOND)
-    return seconds if inside.all() else seconds.set(~inside, None)
-
-
-def _where_null(found: pl.Series, texts: pl.Series, parse: Callable[[pl.Series], pl.Series]) -> pl.Series:
-    """`found`, with nulls replaced by `parse(text)`."""
-    left = found.is_null() & texts.is_not_null()
-    return found.scatter(left.arg_true(), parse(texts.filter(left))) if left.any() else found
+def _second(text: str) -> int | None:
+    try:
+        return timestamp_us(text) // MICROSECONDS
+    except TimestampFaultError:
+        return None

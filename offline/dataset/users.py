@@ -1,9 +1,11 @@
 """The table of users."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import polars as pl
+import structlog
 
 from models.errors import DatasetError
 from models.schema.columns import CREATED_AT_COLUMN, FLAG_COLUMNS, NAME_COLUMN, Kind
@@ -11,6 +13,11 @@ from offline.dataset.cell_parsing import Cell, boolean_cell, cell_of, id_cell, r
 from offline.dataset.schema import Schema
 from offline.dataset.table import RECORD, USER_ID, Shape, Table
 from offline.dataset.type_inference import infer_kind
+
+ROW_NUMBERS = re.compile(r"__index_level_\d+__$|Unnamed: \d+(\.\d+|_level_\d+)?$")
+"""names that pandas gives to the numbers of rows in Parquet and in CSV: features of nothing"""
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,10 @@ def read_users(table: Table, schema: Schema) -> Users:
         if shapes and column not in shapes:
             raise schema.refuse(column, f"column {column!r}: {table.path} has no such column")
     kinds = {column: kind for column, kind in schema.kinds.items() if column in shapes} | _own_kinds(schema, shapes)
+    numbering = [column for column in shapes if ROW_NUMBERS.match(column) and column not in kinds]
+    if numbering:
+        log.info("columns_left_out", columns=sorted(numbering), reason="they number the rows of a pandas table")
+    kinds |= dict.fromkeys(numbering, Kind.IGNORE)
     wanted = [column for column in sorted(shapes) if column != USER_ID and kinds.get(column) is not Kind.IGNORE]
     for column in wanted:
         if shapes[column] is Shape.OTHER:
@@ -48,13 +59,17 @@ def read_users(table: Table, schema: Schema) -> Users:
             raise DatasetError(f'{table.path}, column {column!r}: holds {what}; declare it "ignore"')
     raw = table.collect(table.rows([USER_ID, *wanted]))
     inferred = {
-        column: infer_kind(column, raw[column], shapes[column], splits_sets=table.splits_sets)
+        column: table.kind_of_type(column)
+        or infer_kind(column, raw[column], shapes[column], splits_sets=table.splits_sets)
         for column in wanted
         if column not in kinds
     }
     kinds |= inferred
     read = [column for column in wanted if kinds[column] is not Kind.IGNORE]
-    cells = [id_cell(USER_ID), *[_cell(column, kinds[column], shapes[column], table) for column in read]]
+    cells = [
+        id_cell(USER_ID, floats=table.holds_floats(USER_ID)),
+        *[_cell(column, kinds[column], shapes[column], table) for column in read],
+    ]
     frame = read_cells(table, raw.lazy(), cells)
     once = _without_repeats(table, frame)
     features = {column: kinds[column] for column in read if column != NAME_COLUMN and column not in FLAG_COLUMNS}

@@ -104,7 +104,7 @@ class _Steps:
         if former is not None:
             former = former.without(read_erased(self.night.store, self.night.keys), snapshot.profiles)
         known = friendships(snapshot)
-        reason = why_train(former, self.night.retrain, self.config, known, self.work.run.started_at)
+        reason = why_train(former, self.night.retrain, self.config, known, snapshot, self.work.run.started_at)
         kept = former if reason is None else None
         context = self._context(snapshot, known, kept)
         split = known.split_edges(self.config.split.judged_share, self.config.split.seed)

@@ -144,8 +144,8 @@ _FIELDS: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
         _at,
         {
             "type": ["string", "number", "null"],
-            "description": "When it happened: ISO 8601 (UTC where no offset is given) or epoch seconds. "
-            "What lies in the future or more than 30 days back counts as now or as 30 days back.",
+            "description": "When it happened: ISO 8601 (UTC if it has no offset) or epoch seconds, milliseconds or "
+            "microseconds. What lies in the future or more than 30 days back counts as now or as 30 days back.",
         },
     ),
     "event_id": (_label, _LABEL),

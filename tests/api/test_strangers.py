@@ -289,7 +289,7 @@ async def test_an_unknown_parameter_is_a_422_that_names_the_nearest(serve: Any, 
 
 
 @pytest.mark.parametrize(
-    "at", ["1795251600000", 1795251600000, "17101123123450", "20261121", "2026-11-21x09:00", 1e300]
+    "at", ["179525160000000000000", 17952516000, "17101123123450", "2026", 2026, "21112026", "2026-11-21x09:00", 1e300]
 )
 async def test_a_moment_that_may_be_misread_is_refused(serve: Any, at: object) -> None:
     async with serve() as server:

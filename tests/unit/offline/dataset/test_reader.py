@@ -16,7 +16,6 @@ from models.errors import ArtefactError
 from models.schema.columns import Kind
 from models.schema.profiles import CategoricalColumn, MultiColumn, Profiles
 from offline.dataset.table import Shape
-from offline.dataset.timestamps import seconds_of
 from offline.dataset.type_inference import default_reasons, infer_kind
 from offline.snapshot.snapshot import Snapshot, write_snapshot
 
@@ -241,7 +240,7 @@ def test_what_is_dated_after_the_export_counts_as_of_then(tmp_path: Path) -> Non
         tmp_path,
         schema__toml="as_of = 1000",
         users__csv="user_id\n",
-        connections__csv="user_id,other_id,created_at\na,b,2000\n",
+        connections__csv="user_id,other_id,created_at\na,b,2500\n",
         interactions__csv="user_id,other_id,kind,at\na,c,block,3000\n",
     )
     made = read.connections()[2]
@@ -284,12 +283,82 @@ INFERRED = [
     ("bio", ["I like to run", "and swim in the sea"], Kind.TEXT),
     ("degree", ["Bachelor of Science in Physics"] * 3, Kind.CATEGORICAL),
     ("truth", ["true", "false"], Kind.CATEGORICAL),
+    ("joined_on", ["20240131", "20231231"], Kind.TIMESTAMP),
+    ("joined_on", ["20240131.0", "20231231.0"], Kind.TIMESTAMP),
+    ("joined_at", ["1706695200000", "1706695200001"], Kind.TIMESTAMP),
+    ("joined_at", ["1706695200000000"], Kind.TIMESTAMP),
+    ("joined_on", ["31012024", "30012024"], Kind.CATEGORICAL),
+    ("since", ["2019", "2020"], Kind.CATEGORICAL),
+    ("month", ["2024-01", "2023-12"], Kind.TIMESTAMP),
+    ("sent", ["Wed, 31 Jan 2024 10:15:00 +0000"], Kind.TIMESTAMP),
+    ("height", ["1,5", "2", "-0,25"], Kind.NUMERIC),
+    ("height", ["1,5", "1,234"], Kind.NUMERIC),
+    ("price", ["1,234", "2,500"], Kind.CATEGORICAL),
+    ("price", ["3,5", "1.5"], Kind.NUMERIC),
+    ("place", ["52,13", "48,2"], Kind.NUMERIC),
+    ("place", ["52,13", "48.2,2"], Kind.LOCATION),
+    ("place", ["52,-13", "48,2"], Kind.LOCATION),
+    ("place", ["POINT(13.4 52.5)", "point (2.35 48.85)"], Kind.LOCATION),
+    ("place", ["[52.5, 13.4]"], Kind.LOCATION),
 ]
 
 
 @pytest.mark.parametrize(("column", "cells", "kind"), INFERRED)
 def test_inferred_kind(column: str, cells: list[str | None], kind: Kind) -> None:
     assert infer_kind(column, pl.Series(cells, dtype=pl.String), Shape.TEXT, splits_sets=True) is kind
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        ([["52.5", "13.4"], None, ["48.0", "2.0"]], Kind.LOCATION),
+        ([["13.4", "152.5"]], Kind.LOCATION),
+        ([["152.5", "13.4"]], Kind.IGNORE),
+        ([["52.5", "13.4", "0"]], Kind.IGNORE),
+        ([["0.25", "0.5"], ["0.125"]], Kind.IGNORE),
+        ([["3", "7"], ["4", "9"]], Kind.MULTI),
+        ([["rust", "1.5"]], Kind.MULTI),
+        ([[], ["a"]], Kind.MULTI),
+        ([[]], Kind.MULTI),
+    ],
+)
+def test_a_list_of_latitude_and_longitude_is_a_location_and_a_vector_is_no_set(
+    cells: list[list[str] | None], kind: Kind
+) -> None:
+    lists = pl.Series(cells, dtype=pl.List(pl.String))
+    assert infer_kind("home", lists, Shape.LIST, splits_sets=False) is kind
+
+
+def test_decimal_commas_are_numbers(tmp_path: Path) -> None:
+    users = 'user_id,height,pay\na,"3,5","1,234"\nb,"-0,25","2,5"\nc,4,\n'
+    assert stored(snapshot(tmp_path, users__csv=users)) == {
+        "a": {"height": 3.5, "pay": 1.234},
+        "b": {"height": -0.25, "pay": 2.5},
+        "c": {"height": 4},
+    }
+
+
+@pytest.mark.parametrize("place", ["[52.5, 13.4]", '"52.5,13.4"', '"POINT (13.4 52.5)"', '"[52.5, 13.4]"'])
+def test_a_location_in_each_of_its_spellings(tmp_path: Path, place: str) -> None:
+    users = f'{{"user_id": "a", "home": {place}}}\n'
+    assert stored(snapshot(tmp_path, users__jsonl=users)) == {"a": {"home": "52.5,13.4"}}
+
+
+@pytest.mark.parametrize("column", ["__index_level_0__", "Unnamed: 0", "Unnamed: 0.1"])
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_the_row_numbers_of_pandas_are_no_feature(tmp_path: Path, suffix: str, column: str) -> None:
+    rows = [{"user_id": one, "town": "Oslo", column: number} for number, one in enumerate("abc")]
+    with structlog.testing.capture_logs() as logged:
+        read = snapshot(tmp_path, **{f"users__{suffix}": FORMATS[suffix](rows, list(rows[0]))})
+    assert list(read.profiles.columns) == ["town"]
+    (said,) = [entry for entry in logged if entry["event"] == "columns_left_out"]
+    assert said["columns"] == [column]
+
+
+def test_a_column_named_like_row_numbers_is_read_if_the_schema_names_it(tmp_path: Path) -> None:
+    users = "user_id,Unnamed: 0\na,7\n"
+    read = snapshot(tmp_path, users__csv=users, schema__toml='[users]\n"Unnamed: 0" = "numeric"\n')
+    assert stored(read) == {"a": {"Unnamed: 0": 7}}
 
 
 def test_default_reasons_are_companies_schools_universities_and_cities() -> None:
@@ -301,35 +370,6 @@ def test_default_reasons_are_companies_schools_universities_and_cities() -> None
     }
     expected = ["company", "companies", "high_school", "Universities", "homeCity", "city", "schools"]
     assert default_reasons(kinds) == expected
-
-
-MOMENTS = {
-    "0": 0,
-    "-1": -1,
-    "1700000000.9": 1700000000,
-    "-0.5": -1,
-    " 1700000000 ": 1700000000,
-    "1970-01-02": 86400,
-    "1970-01-01T00:00:01Z": 1,
-    "1970-01-01 00:01": 60,
-    "1970-01-01T00:00:01.999z": 1,
-    "1970-01-01T01:00:00+01:00": 0,
-    "1970-01-01T00:00:00-0130": 5400,
-    "1970-01-01T05 ": None,
-    "1970-01-01T24:00:00": None,
-    "2023-02-29": None,
-    "1970-01-01T00:00:00+99": None,
-    "1700000000000": None,
-    "nan": None,
-    "inf": None,
-    "": None,
-    "noon": None,
-}
-
-
-def test_timestamps() -> None:
-    assert dict(zip(MOMENTS, seconds_of(pl.Series(list(MOMENTS))).to_list(), strict=True)) == MOMENTS
-    assert seconds_of(pl.Series([None, "1"], dtype=pl.String)).to_list() == [None, 1]
 
 
 def test_coded_profiles(tmp_path: Path) -> None:

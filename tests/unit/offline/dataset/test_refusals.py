@@ -97,9 +97,44 @@ CSV_CASES = {
         {"users__csv": b"user_id,since\na,2024-02-30\n", "schema__toml": b'[users]\nsince = "timestamp"\n'},
         f"users.csv, line 2, column 'since': '2024-02-30' {MOMENT}",
     ),
-    "milliseconds": (
-        {"connections__csv": b"user_id,other_id,created_at\na,b,\na,c,1700000000000\n"},
-        f"connections.csv, line 3, column 'created_at': '1700000000000' {MOMENT}",
+    "a year as a moment": (
+        {"connections__csv": b"user_id,other_id,created_at\na,b,\na,c,2024\n"},
+        (
+            "connections.csv, line 3, column 'created_at': '2024' may be a year or a number of seconds; write a date"
+            " like 2024-01-31"
+        ),
+    ),
+    "a day before a month": (
+        {"interactions__csv": INTERACTIONS + b"a,b,block,31012024\n"},
+        "interactions.csv, line 2, column 'at': '31012024' may be a date or a number; write dates like 2024-01-31",
+    ),
+    "seconds or milliseconds": (
+        {"users__csv": b"user_id,created_at\na,17000000000\n"},
+        (
+            "users.csv, line 2, column 'created_at': '17000000000' may be a time in either of two units; write it like"
+            " 2024-01-31T10:15:00Z"
+        ),
+    ),
+    "thousands or a decimal comma": (
+        {"users__csv": b'user_id,pay\na,"1,234"\n', "schema__toml": b'[users]\npay = "numeric"\n'},
+        (
+            "users.csv, line 2, column 'pay': '1,234' may be a number with a decimal comma or one above a thousand:"
+            " write it with a point, or without a comma"
+        ),
+    ),
+    "rounded id": (
+        {"users__csv": b"user_id,age\n1.3448001175712604e+18,31\n"},
+        (
+            "users.csv, line 2, column 'user_id': '1.3448001175712604e+18' is a rounded number: write ids as text or as"
+            " integers"
+        ),
+    ),
+    "rounded other id": (
+        {"connections__csv": b"user_id,other_id\na,1.3448001175712604e+18\n"},
+        (
+            "connections.csv, line 2, column 'other_id': '1.3448001175712604e+18' is a rounded number: write ids as"
+            " text or as integers"
+        ),
     ),
     "unreadable place": (
         {"users__csv": b'user_id,home\na,"91,0"\n', "schema__toml": b'[users]\nhome = "location"\n'},
@@ -174,9 +209,13 @@ CSV_CASES = {
         {"schema__toml": b'as_of = "yesterday"\n'},
         f"schema.toml, line 1: as_of: 'yesterday' {MOMENT}",
     ),
-    "as_of in milliseconds": (
-        {"schema__toml": b"as_of = 1700000000000\n"},
-        f"schema.toml, line 1: as_of: 1700000000000 {MOMENT}",
+    "as_of a year": (
+        {"schema__toml": b"as_of = 2024\n"},
+        "schema.toml, line 1: as_of: 2024 may be a year or a number of seconds; write a date like 2024-01-31",
+    ),
+    "as_of a time of day": (
+        {"schema__toml": b"as_of = 10:15:00\n"},
+        f"schema.toml, line 1: as_of: datetime.time(10, 15) {MOMENT}",
     ),
     "reason unknown": (
         {"schema__toml": b'[reasons]\ncolumns = ["shoe"]\n'},
