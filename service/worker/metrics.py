@@ -20,6 +20,7 @@ from models.candidate_refresh.backlog import read_backlog
 from models.errors import StoreError
 from models.live_state.erasure_receipts import read_open
 from models.system.clock import MICROSECONDS
+from models.system.unblocked_output import dropped_lines
 from service.worker.candidate_refresh import SECONDS
 from service.worker.worker import Worker
 
@@ -51,6 +52,9 @@ class WorkerMetrics(Collector):
         yield _counter("pymk_worker_entries", "Entries of the event log processed.", "kind", worker.log.entries)
         yield from self._refreshes()
         yield _counter("pymk_worker_failures", "Failures, by part of the worker.", "part", worker.contact.failures)
+        yield CounterMetricFamily(
+            "pymk_log_lines_dropped", "Log lines dropped: nobody reads them.", float(dropped_lines())
+        )
         yield _gauge("pymk_worker_store_up", "Whether the store answered last.", float(not worker.contact.is_away))
         yield _gauge("pymk_worker_shards", "Shards of the event log that this worker holds.", len(worker.leases.held))
         for name, text, read in self._of_the_store():

@@ -81,6 +81,7 @@ def test_a_worker_says_what_it_waits_for_and_what_it_has_done(harness: WorkerHar
             assert found["pymk_worker_oldest_refresh_seconds"] == found["pymk_worker_oldest_erasure_seconds"] == 0
             assert (found["pymk_worker_live_workers"], found["pymk_worker_shards"]) == (1, SHARDS)
             assert found[f"pymk_worker_version_info,{harness.version}"] == found["pymk_worker_store_up"] == 1
+            assert found["pymk_log_lines_dropped_total"] == 0
             assert abs(found["pymk_worker_clock_skew_seconds"]) < 5
             assert any(name.startswith("pymk_build_info,") for name in found)
         assert ask(port, "/health/live")[0] == 503, "its parts have ended"
