@@ -31,7 +31,8 @@ from service.ranking.filters import (
     Rule,
     name_of,
 )
-from service.ranking.pipeline import DEEPEST, Ranking, profile_of
+from service.ranking.page import DEEPEST
+from service.ranking.pipeline import Ranking, profile_of
 from service.ranking.ranked_list import RankedList
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer

@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Callable
 from time import perf_counter
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from service.ranking.filters import EXCLUDED, HIDING, FilterMasks, Rule, name_of
 from service.ranking.json_encoder import JsonEncoder
 from service.ranking.kernels.sorting import best_first, order_ties
 from service.ranking.list_json import NO_ENTRIES, Entries
+from service.ranking.page import DEEPEST, NO_ROWS, Page, PageRequest, Shown
 from service.ranking.ranked_list import Candidates, RankedList
 from service.ranking.reasons import nameable_friends
 from service.ranking.rerank import Reranker, RerankSettings
@@ -28,12 +29,6 @@ from service.ranking.trace import Trace
 from service.ranking.user_flags import UserFlags
 from service.ranking.viewer import Viewer
 
-CACHED = 150
-"""people of a cached list, whatever the limit"""
-DEEPEST = 200
-"""people ranked for the deepest page: limit 100 and 100 excluded"""
-
-_NO_ROWS: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
 _NO_RULES = np.uint16(0)
 _EXCLUDED = name_of(Rule.EXCLUDED)
 
@@ -55,40 +50,6 @@ class Scorer(Protocol):
     ) -> Explanation:
         """What made the score of the candidate at a place of the block; `inputs` as in `scores`."""
         ...
-
-
-class Shown(NamedTuple):
-    """People of pages before or after another."""
-
-    hashes: NDArray[np.uint32]
-    """(k,) hashes of their ids (service.ranking.tie_break.id_hashes)"""
-    lowest: np.float32 = np.float32(1)
-    """the lowest of their scores, which no later one exceeds"""
-
-
-class PageRequest(NamedTuple):
-    """Which page of a list is asked for."""
-
-    context: str
-    limit: int
-    """people at most"""
-    excluded: NDArray[np.int32] = _NO_ROWS
-    """(k,) rows that the page leaves out"""
-    before: Shown | None = None
-    """the people of the pages before, whom the page leaves out too"""
-
-
-class Page(NamedTuple):
-    """The people of one response."""
-
-    text: bytes
-    """JSON of their entries, separated by commas"""
-    passed: int
-    """candidates that no hard rule drops, those excluded by the request included"""
-    cacheable: CachedList | None = None
-    """the list to cache, if one was asked for"""
-    shown: Shown | None = None
-    """the people of the page; only if more follow, and pages before were named"""
 
 
 class Ranking:
@@ -232,7 +193,7 @@ class Ranking:
         candidates: Candidates | RankedList,
         viewer: Viewer,
         trace: Trace,
-        excluded: NDArray[np.int32] = _NO_ROWS,
+        excluded: NDArray[np.int32] = NO_ROWS,
         exempted: np.uint16 = _NO_RULES,
     ) -> tuple[RankedList, NDArray[np.uint16] | None]:
         """The candidates that no hard rule drops but `exempted` ones, best first; and the rules (k,) that drop each.

@@ -6,7 +6,7 @@ from models.errors import CorruptRecordError
 from models.schema.vocabulary import Row, UserId
 from models.store.keys import Keys
 from models.system.clock import MICROSECONDS, now_us
-from service.ranking.pipeline import CACHED
+from service.ranking.page import CACHED
 from service.ranking.trace import Trace
 from service.recommend import responses
 from service.recommend.cache_writer import CacheWriter

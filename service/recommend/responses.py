@@ -6,7 +6,7 @@ from models.errors import CorruptRecordError
 from models.schema.vocabulary import Row
 from models.version.candidate_block import Block
 from service.ranking.cached_list import CachedList, CachedRecord
-from service.ranking.pipeline import Page, PageRequest, Shown
+from service.ranking.page import Page, PageRequest, Shown
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
 from service.recommend.query import Query

@@ -12,7 +12,8 @@ from models.version.tables import Tables
 from service.ranking.cached_list import CachedList, CacheKey
 from service.ranking.kernels.sorting import order_ties
 from service.ranking.list_json import NO_ENTRIES
-from service.ranking.pipeline import DEEPEST, PageRequest, Ranking
+from service.ranking.page import DEEPEST, PageRequest
+from service.ranking.pipeline import Ranking
 from service.ranking.ranked_list import RankedList
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer

@@ -17,7 +17,8 @@ from models.version.candidate_block import Block, quantise
 from models.version.manifest import Manifest
 from models.version.tables import Tables
 from service.ranking.cached_list import CachedList
-from service.ranking.pipeline import CACHED, PageRequest, Ranking
+from service.ranking.page import CACHED, PageRequest
+from service.ranking.pipeline import Ranking
 from service.ranking.rerank import Diversity, Fatigue, RerankSettings
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer

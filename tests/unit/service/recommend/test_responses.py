@@ -9,7 +9,7 @@ import pytest
 from models.errors import CorruptRecordError
 from models.store.keys import Keys
 from models.version.candidate_block import Block
-from service.ranking.pipeline import CACHED, PageRequest
+from service.ranking.page import CACHED, PageRequest
 from service.ranking.ranked_list import Candidates
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
