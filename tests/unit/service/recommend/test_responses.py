@@ -87,8 +87,10 @@ def test_the_cache_answers_what_the_block_answers(served: ServedVersion, block: 
     first = responses.from_block(query(), served, CID, block, Trace(), fail, cacheable=True)
     assert first is not None
     assert first.cacheable is not None
+    assert CID.row is not None
+    record = first.cacheable.pack(CACHED)
     for asked in (query(), query(limit=2), query(excluded=("gus",)), query(limit=1, excluded=("fay",))):
-        cached = responses.from_cache(asked, served, CID, first.cacheable, Trace())
+        cached = responses.from_cache(asked, served, CID, CID.row, record, Trace(), fail)
         ranked = responses.from_block(asked, served, CID, block, Trace(), fail)
         assert cached is not None
         assert ranked is not None
