@@ -39,9 +39,11 @@ def serve(
     """
     _one_thread_each()
     from models.settings import Settings
+
+    settings = Settings()
     from service.server.serve import serve as run
 
-    run(Settings(), host, port, workers)
+    run(settings, host, port, workers)
 
 
 def worker(
@@ -63,11 +65,20 @@ def worker(
     answers /health/live, /health/ready and /metrics.
     """
     _one_thread_each()
-    structlog.get_logger().info("worker_starting")  # the numeric libraries take seconds
     from models.settings import Settings
+    from models.store.connect import check_address
+
+    # settings and address: nothing that takes seconds to load before they are right
+    settings = Settings()
+    check_address(settings)
+    if metrics_port is not None:
+        from service.worker.address import check_metrics_address
+
+        check_metrics_address(metrics_host, metrics_port)
+    structlog.get_logger().info("worker_starting")  # the numeric libraries take seconds
     from service.worker.command import work
 
-    work(Settings(), metrics_host, metrics_port)
+    work(settings, metrics_host, metrics_port)
 
 
 def recommend(
@@ -87,9 +98,16 @@ def recommend(
     """
     _one_thread_each()
     from models.settings import Settings
+    from models.store.connect import check_address
+    from service.recommend.viewers_file import chosen_viewers
+
+    # settings and arguments: nothing that takes seconds to load before they are right
+    settings = Settings()
+    check_address(settings)
+    ids = chosen_viewers(settings, users, everyone=everyone, context=context)
     from service.recommend.batch_command import run
 
-    run(Settings(), users, everyone=everyone, context=context, limit=limit)
+    run(settings, ids, context=context, limit=limit)
 
 
 def _one_thread_each() -> None:

@@ -1,6 +1,6 @@
 """What can be set of the index and the candidates, read without loading FAISS or compiled kernels."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,7 +22,7 @@ class IndexConfig(BaseModel):
     ef_construction: int = Field(default=120, ge=1)
     """candidates kept while a row is linked"""
 
-    ef_search: tuple[int, ...] = (128, 256, 512)
+    ef_search: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(128, 256, 512), min_length=1)
     """candidates kept while searching: the first of these that reaches the recall is used"""
 
     recall_neighbours: int = Field(default=100, ge=1)

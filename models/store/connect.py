@@ -128,8 +128,8 @@ async def open_async(settings: Settings, progress: Progress | None = None) -> As
         )
 
 
-def _options(settings: Settings) -> dict[str, Any]:
-    """The arguments of every client. Raises UsageError if the address is wrong."""
+def check_address(settings: Settings) -> None:
+    """Returns if the address of the store is well formed. Raises UsageError if not."""
     if settings.redis_url is not None:
         schemes = ("redis", "rediss") if settings.redis_cluster else ("redis", "rediss", "unix")
         try:
@@ -142,6 +142,11 @@ def _options(settings: Settings) -> dict[str, Any]:
             raise UsageError(f"PYMK_REDIS_URL must be {forms}{'' if settings.redis_cluster else ' or unix:///PATH'}.")
     elif settings.redis_cluster:
         raise UsageError("PYMK_REDIS_CLUSTER=true needs PYMK_REDIS_URL, the address of one node of the cluster.")
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    """The arguments of every client. Raises UsageError if the address is wrong."""
+    check_address(settings)
     return {
         "max_connections": settings.redis_connections,
         # the default is ten retries with growing pauses: seconds against a server that hangs

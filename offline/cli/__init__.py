@@ -1,13 +1,14 @@
-"""The offline commands: nightly, evaluate, compare, inference, synth."""
+"""The offline commands: nightly, config, evaluate, compare, inference, synth."""
 
 import typer
 
-from offline.cli import compare, evaluate, latency, nightly, synth
+from offline.cli import compare, config, evaluate, latency, nightly, synth
 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
     nightly.register(app)
+    config.register(app)
     evaluate.register(app)
     compare.register(app)
     synth.register(app)

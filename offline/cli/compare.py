@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from offline.cli.device import Device
+
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
@@ -39,8 +41,10 @@ def compare(
         int | None, typer.Option(min=1, help="Train at most this many steps and evaluate 200 users: a run of seconds.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes to run at a time.")] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps; a row's own device overrides auto.")] = "auto",
-    config: Annotated[Path | None, typer.Option(help="A TOML file with settings of offline/night/config.py.")] = None,
+    device: Annotated[Device, typer.Option(help="Where to train; a row's own device overrides auto.")] = Device.AUTO,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings of the night, TOML; pymk config prints all.", metavar="FILE.toml")
+    ] = None,
     print_rows: Annotated[bool, typer.Option("--print-rows", help="Print the rows of the package.")] = False,
 ) -> None:
     """Train the model families on your own data and compare them.
@@ -74,43 +78,58 @@ def compare(
     Examples:  pymk compare ./my-network --limit 20
                pymk compare ./my-network --rows rows.toml --seeds 3 --jobs 2 --out ./comparison
     """
+    from models.cli.paths import make_output_directory
+    from models.errors import UsageError
     from offline.compare.variants import DEFAULT_VARIANTS, chosen_variants, read_variants
+    from offline.night.config import NightConfig
 
-    # arguments that are checked without loading PyTorch
+    # arguments, and then the data: nothing that takes seconds to load before they are right
     if print_rows:
         typer.echo(DEFAULT_VARIANTS.read_text("utf-8"), nl=False)
         return
-    from models.errors import UsageError
-    from offline.dataset.reader import open_table
-
     if not data.is_dir():
         raise UsageError(f"{data} is not a directory; pymk synth --out DIRECTORY makes a synthetic one")
-    if held_out is not None:
-        open_table(held_out)
     chosen = chosen_variants(read_variants(rows or DEFAULT_VARIANTS), tuple(only or ()))
+    night_config = NightConfig.read(config)
+    _check_data(data, held_out)
+    make_output_directory(out, "--out")
     from offline.compare.comparison import Plan
     from offline.compare.comparison import compare as run
     from offline.compare.table import markdown, table
     from offline.encoders.device import chosen_device
-    from offline.night.config import NightConfig
 
     # the options override the rows' settings
-    chosen_device(device)
+    chosen_device(device.value)
     updated = []
     for variant in chosen:
         training = variant.training if limit is None else variant.training.limited(limit)
         if training.device == "auto":
-            training = training.model_copy(update={"device": device})
+            training = training.model_copy(update={"device": device.value})
         updated.append(variant.model_copy(update={"training": training}))
     if limit is not None:
         users, lists = min(users, 200), min(lists, 200)
     # run, then write and print the table
-    plan = Plan(data, held_out, out, tuple(updated), tuple(range(seeds)), NightConfig.read(config), users, lists)
+    plan = Plan(data, held_out, out, tuple(updated), tuple(range(seeds)), night_config, users, lists)
     with _Display(len(updated) * seeds) as display:
         note, results = run(plan, display, jobs)
     found = table(note, plan.rows, results)
     found.write(out)
     typer.echo(markdown(found), nl=False)
+
+
+def _check_data(data: Path, held_out: Path | None) -> None:
+    """Reads a dataset directory and the file of hidden friendships. Raises DatasetError.
+
+    Each process of a comparison reads them again, when it builds its split.
+    """
+    from datetime import UTC, datetime
+
+    from offline.dataset.pairs import read_connections
+    from offline.dataset.reader import open_table, read_dataset
+
+    if held_out is not None:
+        read_connections(open_table(held_out))
+    read_dataset(data, started_at=datetime.now(UTC))
 
 
 class _Display:

@@ -19,7 +19,9 @@ def evaluate(
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Also write the report to this file.")] = None,
     users: Annotated[int, typer.Option(min=1, help="Evaluate at most this many users.")] = 3000,
-    config: Annotated[Path | None, typer.Option(help="A TOML file with settings of offline/night/config.py.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings of the night, TOML; pymk config prints all.", metavar="FILE.toml")
+    ] = None,
 ) -> None:
     """Evaluate this system and the baselines by full ranking.
 
@@ -30,23 +32,32 @@ def evaluate(
     Example:  pymk evaluate ./my-network --json report.json
     """
     import tempfile
+    from datetime import UTC, datetime
 
+    from models.cli.paths import check_output_file
     from models.errors import UsageError
     from models.system import files
-    from offline.dataset.reader import open_table
-
-    if json is not None and not json.absolute().parent.is_dir():
-        raise UsageError(f"--json {json}: there is no directory {json.absolute().parent}; make it first")
-    if held_out is not None:
-        open_table(held_out)
-    # PyTorch takes seconds to load, so arguments are checked first
-    from offline.evaluation.rendering import render
-    from offline.night.backtest import backtest
     from offline.night.config import NightConfig
 
+    # arguments, and then the data: nothing that takes seconds to load before they are right
+    check_output_file(json, "--json")
+    if not data.is_dir():
+        raise UsageError(f"{data} is not a directory; pymk synth --out DIRECTORY makes a synthetic one")
     night_config = NightConfig.read(config)
+
+    from offline.dataset.pairs import read_connections
+    from offline.dataset.reader import open_table
+    from offline.snapshot.snapshot import write_snapshot
+
+    if held_out is not None:
+        read_connections(open_table(held_out))
     with tempfile.TemporaryDirectory(prefix="pymk-evaluate-") as home:
-        report = backtest(data, held_out, Path(home), night_config, users)
+        snapshot = write_snapshot(data, Path(home) / "snapshot", started_at=datetime.now(UTC))
+
+        from offline.evaluation.rendering import render
+        from offline.night.backtest import backtest
+
+        report = backtest(snapshot, held_out, Path(home), night_config, users)
     render(report)
     if json is not None:
         files.write_bytes(json, report.model_dump_json(indent=2).encode() + b"\n")

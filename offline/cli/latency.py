@@ -5,8 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from offline.cli.device import Device
+
 if TYPE_CHECKING:
     from offline.compare.latency import Timing
+
+
+_OWN_TIME = "--own-time measures one CPU thread; leave it out, or use --device cpu --threads 1"
 
 
 def register(app: typer.Typer) -> None:
@@ -18,7 +23,7 @@ def latency(
     runs: Annotated[int, typer.Option(help="Timed predictions of each model, after a warm-up.", min=1)] = 1000,
     candidates: Annotated[int, typer.Option(help="Candidates that a fusion scores in one prediction.", min=5)] = 1000,
     people: Annotated[int, typer.Option(help="Users that an encoder embeds in one prediction.", min=1)] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Annotated[Device, typer.Option(help="Where to time.")] = Device.AUTO,
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
     own_time: Annotated[
         bool, typer.Option("--own-time", help="Measure the CPU time of the thread, not elapsed time; CPU only.")
@@ -32,16 +37,22 @@ def latency(
     """
     import time
 
+    from models.cli.paths import check_output_file
+    from models.errors import UsageError
+
+    # arguments: nothing that takes seconds to load before they are right
+    check_output_file(json, "--json")
+    if own_time and (device not in (Device.AUTO, Device.CPU) or threads > 1):
+        raise UsageError(_OWN_TIME)
     import torch
 
-    from models.errors import UsageError
     from models.system.files import write_json
     from offline.compare.latency import encoder_timings, fusion_timings
     from offline.encoders.device import chosen_device
 
-    chosen, before = chosen_device(device), torch.get_num_threads()
-    if own_time and (chosen.type != "cpu" or threads > 1):
-        raise UsageError("--own-time measures one CPU thread; leave it out, or use --device cpu --threads 1")
+    chosen, before = chosen_device(device.value), torch.get_num_threads()
+    if own_time and chosen.type != "cpu":
+        raise UsageError(_OWN_TIME)
     clock = time.thread_time if own_time else time.perf_counter
     torch.set_num_threads(threads)
     try:

@@ -29,7 +29,9 @@ def register(app: typer.Typer) -> None:
 
 def nightly(
     data: Annotated[Path, typer.Argument(help="The dataset directory: users, connections, interactions, schema.toml.")],
-    config: Annotated[Path | None, typer.Option(help="A TOML file with settings of offline/night/config.py.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings of the night, TOML; pymk config prints all.", metavar="FILE.toml")
+    ] = None,
     engine: Annotated[Engine, typer.Option(help="Run on this machine or on Spark.")] = Engine.LOCAL,
     retrain: Annotated[
         Retrain, typer.Option(help="Train again: if the weights are old or the graph grew, always, or never.")
@@ -46,37 +48,45 @@ def nightly(
     """
     from contextlib import closing
 
-    from rich.console import Console
-
-    from models.cli.progress import loading_bar
     from models.errors import UsageError
     from models.settings import Settings
-    from models.store.connect import open_sync
-    from models.store.keys import Keys
-    from offline.evaluation.rendering import render
     from offline.night.config import NightConfig
-    from offline.night.nightly import Night
 
-    # arguments and settings
+    # arguments and settings, and then the data: nothing that takes seconds to load before they are right
     if engine is Engine.SPARK:
         raise UsageError("this release runs on one machine; leave out --engine or use --engine local")
-    settings, night_config = Settings(), NightConfig.read(config)
     if not data.is_dir():
         raise UsageError(f"{data} is not a directory; pymk synth --out DIRECTORY makes a synthetic one")
+    settings, night_config = Settings(), NightConfig.read(config)
+
+    from models.store.connect import check_address, open_sync
+    from offline.night.read_ahead import ReadAhead
+
+    check_address(settings)
+    read_ahead = ReadAhead.of(data, settings.home)
     # the night
-    with closing(open_sync(settings)) as store, loading_bar("Publishing") as bar:
-        night = Night(
-            data=data,
-            home=settings.home,
-            store=store,
-            keys=Keys(settings.namespace),
-            config=night_config,
-            retrain=retrain.value,
-            force=force,
-            forbidden_days=settings.forbidden_days,
-            superseded_ttl_s=settings.superseded_ttl_s,
-            progress=bar,
-        )
-        version, report = night.run()
+    with closing(open_sync(settings)) as store:
+        from rich.console import Console
+
+        from models.cli.progress import loading_bar
+        from models.store.keys import Keys
+        from offline.evaluation.rendering import render
+        from offline.night.nightly import Night
+
+        with loading_bar("Publishing") as bar:
+            night = Night(
+                data=data,
+                home=settings.home,
+                store=store,
+                keys=Keys(settings.namespace),
+                config=night_config,
+                retrain=retrain.value,
+                force=force,
+                forbidden_days=settings.forbidden_days,
+                superseded_ttl_s=settings.superseded_ttl_s,
+                progress=bar,
+                read_ahead=read_ahead,
+            )
+            version, report = night.run()
     render(report, Console(stderr=True, highlight=False))
     typer.echo(version)

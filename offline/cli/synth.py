@@ -45,17 +45,21 @@ def synth(
     Then:  pymk nightly DATA
            pymk evaluate DATA --held-out DATA/held_out.csv
     """
-    from offline.synth import directory, network
+    from models.cli.paths import make_output_directory
+    from offline.synth.arguments import check_target, checked_mean
 
     # check the arguments, and state them in schema.toml
-    directory.check_target(out)
-    network.checked_mean(users, mean_friends)
+    target = check_target(out)
+    checked_mean(users, mean_friends)
+    make_output_directory(target.parent, "--out")
     origin = f"--users {users} --seed {seed}"
     if mean_friends is not None:
         origin += f" --mean-friends {mean_friends:g}"
     if fakes:
         origin += f" --fakes {fakes:g}"
     # generate and write
+    from offline.synth import directory, network
+
     with _reporting() as progress:
         made = network.generate(users, mean_friends, seed, progress, fake_share=fakes)
         directory.write(made, out, origin, progress)

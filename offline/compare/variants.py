@@ -15,9 +15,9 @@ from models.networks.config import (
     NoIdentityConfig,
 )
 from models.system.files import json_digest
+from models.system.toml_file import read_model
 from offline.encoders.config import PARTS, Part, TrainingConfig
 from offline.fusion.config import FusionConfig
-from offline.night.config import read_toml
 
 DEFAULT_VARIANTS = Path(__file__).with_name("variants.toml")
 """the rows of the package"""
@@ -82,7 +82,7 @@ class VariantsFile(BaseModel):
 
 def read_variants(path: Path) -> tuple[Variant, ...]:
     """The rows of a TOML file. Raises UsageError with the fault."""
-    return read_toml(path, VariantsFile).rows
+    return read_model(path, VariantsFile).rows
 
 
 def chosen_variants(rows: tuple[Variant, ...], names: tuple[str, ...]) -> tuple[Variant, ...]:

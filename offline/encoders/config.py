@@ -1,6 +1,6 @@
 """How an encoder learns: in a comparison, and as the GraphSAGE of a night."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
@@ -26,7 +26,7 @@ class TrainingConfig(BaseModel):
     """steps in all, at most, whatever the epochs; with the spectrum among the features, validation is at its best after
     about thirty"""
 
-    batch_pairs: int | Literal["probe"] = 1024
+    batch_pairs: Annotated[int, Field(ge=1)] | Literal["probe"] = 1024
     """friendships a step; "probe": the largest power of two whose step fits `memory_share` of the free memory"""
 
     memory_share: float = Field(default=0.5, gt=0, le=1)
@@ -36,7 +36,7 @@ class TrainingConfig(BaseModel):
     """which friendships are learned: those hidden from message passing, a tenth, or these and the edges of messages as
     well; a tenth of a small graph is too little, and the embeddings get worse"""
 
-    fan_outs: tuple[int, ...] = ()
+    fan_outs: tuple[Annotated[int, Field(ge=1)], ...] = ()
     """friends drawn per user in each hop; none: all users are embedded in every step, which is faster on graphs of up
     to about a hundred thousand users"""
 
@@ -129,13 +129,13 @@ class GraphSageTrainingConfig(TrainingConfig):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """share of hidden units set to zero in a training step"""
 
-    fan_outs: tuple[int, ...] = Field(default=(15, 10), min_length=1)
+    fan_outs: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(15, 10), min_length=1)
     """friends drawn per user in each hop; their number is the number of layers"""
 
     epochs: int = Field(default=100, ge=1, validation_alias=AliasChoices("max_epochs", "epochs"))
     """passes over the friendships, at most; `max_epochs` in a file"""
 
-    least_steps: int = 1
+    least_steps: int = Field(default=1, ge=1)
     max_steps: int = Field(default=300, ge=1)
     """steps, whatever the epochs"""
 

@@ -34,7 +34,7 @@ from offline.night.context import NightContext
 from offline.night.evaluate import CandidateSystem
 from offline.night.model_bundle import ModelBundle
 from offline.night.train import train
-from offline.snapshot.snapshot import Snapshot, write_snapshot
+from offline.snapshot.snapshot import Snapshot
 
 HIDDEN_SHARE = 0.1
 """of the friendships, if none are held out beforehand"""
@@ -45,19 +45,19 @@ NEWCOMER_SHARE = 0.05
 log = structlog.get_logger(__name__)
 
 
-def backtest(data: Path, held_out: Path | None, home: Path, config: NightConfig, users: int = MOST_USERS) -> Report:
-    """Learns from a dataset directory as a night does, and evaluates the candidates of at most `users` users.
+def backtest(
+    snapshot: Snapshot, held_out: Path | None, home: Path, config: NightConfig, users: int = MOST_USERS
+) -> Report:
+    """Learns from the snapshot of a dataset as a night does, and evaluates the candidates of at most `users` users.
 
     The friendships in the file `held_out` are to be found; without it the last of the dataset's own, or a random part
     if they have no dates, are hidden from everything and are to be found. `home` is an empty directory that takes
     what is made on the way. Raises DatasetError if the dataset or the file cannot be used.
     """
     # what is known and what is to be found
-    started = datetime.now(UTC)
-    snapshot = write_snapshot(data, home / "snapshot", started_at=started)
     known, hidden, moment = known_and_hidden(snapshot, held_out, config.split.seed)
     encoder = ProfileEncoder.fit(snapshot.profiles, config.text_model)
-    night = NightContext(snapshot, encoder, user_history(snapshot, encoder), known, config, started)
+    night = NightContext(snapshot, encoder, user_history(snapshot, encoder), known, config, datetime.now(UTC))
 
     # training: a night keeps a part of what it knows from it, for its gate
     gate = known.split_edges(config.split.judged_share, config.split.seed)

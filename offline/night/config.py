@@ -1,20 +1,17 @@
 """The dials of a night, read from a TOML file whose tables are named like the fields."""
 
 import hashlib
-import tomllib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.candidates.config import CandidateConfig, IndexConfig
-from models.errors import UsageError
+from models.system.toml_file import read_model
 from offline.encoders.config import GraphSageTrainingConfig, NightEncoder
 from offline.ranker.config import RankerConfig
 from offline.suspicion.config import SuspicionConfig
-
-Model = TypeVar("Model", bound=BaseModel)
 
 IGNORED = {"sage": {"max_seconds": "max_steps"}, "ranker": {"max_seconds": "max_steps"}}
 """by table of a night, fields of earlier releases that have no effect, and what limits a training instead"""
@@ -48,33 +45,28 @@ class SplitConfig(BaseModel):
         return min(max(self.label_share, self.least_labels / max(friendships, 1)), self.most_label_share)
 
 
-def read_toml(path: Path, model: type[Model]) -> Model:
-    """A model read from a TOML file. Raises UsageError naming what is wrong."""
-    try:
-        return model.model_validate(tomllib.loads(path.read_text("utf-8")))
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise UsageError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-
-
 class NightConfig(BaseModel):
     """Everything that can be set of a night; the defaults are meant for any graph."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     split: SplitConfig = SplitConfig()
+    """which friendships are hidden, to train and to evaluate on"""
+
     sage: GraphSageTrainingConfig = GraphSageTrainingConfig()
+    """how the GraphSAGE of a night learns, and its shape"""
 
     encoder: NightEncoder | None = None
     """an encoder of `pymk compare` in GraphSAGE's place, such as {encoder = {name = "gat"}}; None: GraphSAGE"""
 
     index: IndexConfig = IndexConfig()
+    """parameters of the HNSW index, and the recall it must reach"""
+
     candidates: CandidateConfig = CandidateConfig()
+    """limits of the candidate sources, and the number of candidates kept"""
+
     ranker: RankerConfig = RankerConfig()
+    """how the two-tower ranker learns"""
 
     suspicion: SuspicionConfig | None = None
     """how to compute how suspicious accounts are, for the service's rule `suspicious`; None: not at all"""
@@ -115,4 +107,4 @@ class NightConfig(BaseModel):
         """The configuration in a TOML file, or the defaults. Raises UsageError naming what is wrong."""
         if path is None:
             return cls()
-        return read_toml(path, cls)
+        return read_model(path, cls)

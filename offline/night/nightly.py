@@ -33,8 +33,9 @@ from offline.night.context import NightContext
 from offline.night.evaluate import evaluate
 from offline.night.former import Retrain, former_ratio, former_weights, why_train
 from offline.night.model_bundle import ModelBundle
+from offline.night.read_ahead import ReadAhead
 from offline.night.train import train
-from offline.night.workspace import Workspace, fingerprint, workspace
+from offline.night.workspace import SNAPSHOT, Workspace, fingerprint, workspace
 from offline.snapshot.live_events import LiveEvents, read_live_events
 from offline.snapshot.snapshot import Snapshot, write_snapshot
 
@@ -55,6 +56,8 @@ class Night:
     forbidden_days: int = FORBIDDEN_DAYS
     superseded_ttl_s: float = SUPERSEDED_TTL_S
     progress: Progress = quiet
+    read_ahead: ReadAhead | None = None
+    """the dataset of `data`, if it was read already"""
 
     def run(self) -> tuple[str, Report]:
         """Snapshot, training, evaluation, gate, version, publish; returns the version's id and its report.
@@ -66,7 +69,8 @@ class Night:
         erased = read_erased(self.store, self.keys).digest  # a run with a user who was erased since begins again
         settings = self.config.model_dump_json(), self.retrain, str(self.forbidden_days), release, erased
         marks = fingerprint(self.data, *settings)
-        with workspace(self.home, marks) as work:
+        started_at = self.read_ahead.started_at if self.read_ahead else None
+        with workspace(self.home, marks, started_at) as work:
             made = _Steps(self, work).run()
         self._finish_erasures(made[0])
         return made
@@ -114,16 +118,17 @@ class _Steps:
         self._version(context, bundle, report, forced=forced)
 
     def _snapshot(self) -> Snapshot:
-        if not self.work.is_done("snapshot"):
-            log.info("step_begins", step="snapshot")
+        night, started_at = self.night, self.work.run.started_at
+        if not self.work.is_done(SNAPSHOT):
+            log.info("step_begins", step=SNAPSHOT)
             write_snapshot(
-                self.night.data,
-                self.work.step("snapshot"),
-                started_at=self.work.run.started_at,
+                night.data if night.read_ahead is None else night.read_ahead.take(night.data, started_at) or night.data,
+                self.work.step(SNAPSHOT),
+                started_at=started_at,
                 forbidden_days=self.night.forbidden_days,
                 live=self._live(),
             )
-        snapshot = Snapshot.open(self.work.step("snapshot"))
+        snapshot = Snapshot.open(self.work.step(SNAPSHOT))
         note_known(self.night.store, self.night.keys, snapshot.description.erased_in_dataset)
         if not snapshot.n:
             raise DatasetError(f"{self.night.data} names nobody: its users and connections files have no rows")

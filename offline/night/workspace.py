@@ -14,6 +14,9 @@ from models.errors import ArtefactError, PymkError, UsageError
 from models.system import files
 from models.version.local_versions import new_id
 
+SNAPSHOT = "snapshot"
+"""the first step"""
+
 log = structlog.get_logger(__name__)
 
 
@@ -60,8 +63,8 @@ class Workspace:
 
 
 @contextmanager
-def workspace(home: Path, fingerprint: str) -> Iterator[Workspace]:
-    """The workspace of a run with this fingerprint, resumed if an earlier one was killed.
+def workspace(home: Path, fingerprint: str, started_at: datetime | None = None) -> Iterator[Workspace]:
+    """The workspace of a run with this fingerprint, resumed if an earlier one was killed, else started at `started_at`.
 
     One night at a time works in a home. What a run of another fingerprint left is removed, and so is a run that failed
     by its input or a damaged file: it would fail again. Raises PymkError while another night is at work.
@@ -77,7 +80,7 @@ def workspace(home: Path, fingerprint: str) -> Iterator[Workspace]:
         else:
             files.remove_tree(directory)
             directory.mkdir(parents=True)
-            started = datetime.now(UTC)
+            started = started_at or datetime.now(UTC)
             run = Run(version=new_id(started), started_at=started, fingerprint=fingerprint)
             files.write_bytes(directory / RUN, run.model_dump_json().encode())
         try:

@@ -203,20 +203,20 @@ class Snapshot:
 
 
 def write_snapshot(
-    data: Path,
+    data: Path | Dataset,
     out: Path,
     *,
     started_at: dt.datetime,
     forbidden_days: int = FORBIDDEN_DAYS,
     live: LiveEvents | None = None,
 ) -> Snapshot:
-    """Reads and checks a dataset directory and writes its snapshot to `out`, all of it or nothing.
+    """Reads and checks a dataset directory, unless it was read, and writes its snapshot to `out`, all of it or nothing.
 
     `started_at` is the start of the run, with a time zone. A decline or a disconnect forbids for `forbidden_days`
     before the cut. `live` holds the events acknowledged since; None: the dataset alone. Dropped rows are counted and
     logged. Raises DatasetError before anything is written.
     """
-    dataset = read_dataset(data, started_at=started_at)
+    dataset = data if isinstance(data, Dataset) else read_dataset(data, started_at=started_at)
     out.parent.mkdir(parents=True, exist_ok=True)
     aside = out.with_name(f".{out.name}.aside")
     files.remove_tree(aside)

@@ -11,42 +11,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from models.errors import UsageError
 from models.schema.event_kinds import EventKind
 from models.system import files
 from offline.synth import people
+from offline.synth.arguments import CONNECTIONS, FAKES, HELD_OUT, INTERACTIONS, MADE_BY, SCHEMA, USERS, check_target
 from offline.synth.calendar import CUT
 from offline.synth.fakes import Fake
 from offline.synth.network import Network, Progress, quiet
-
-MADE_BY = "# made by pymk synth"
-"""first line of the schema.toml of a synthetic dataset"""
-
-USERS, CONNECTIONS, INTERACTIONS = "users.csv", "connections.csv", "interactions.csv"
-HELD_OUT, FAKES, SCHEMA = "held_out.csv", "fakes.csv", "schema.toml"
-FILES = frozenset({USERS, CONNECTIONS, INTERACTIONS, HELD_OUT, FAKES, SCHEMA})
-
-
-def check_target(out: Path) -> Path:
-    """The directory to write, as an absolute path. Raises UsageError if it holds anything but a synthetic dataset."""
-    target = out.resolve()
-    if Path.cwd().is_relative_to(target):
-        raise UsageError(f"{out} is the directory you are in, or above it; name one below it")
-    if not target.exists():
-        return target
-    if not target.is_dir():
-        raise UsageError(f"{out} is a file; name a directory")
-    found = {path.name for path in target.iterdir()}
-    if found and not (found <= FILES and _made_here(target / SCHEMA)):
-        raise UsageError(f"{out} is not empty and was not made by pymk synth; name another directory or remove it")
-    return target
-
-
-def _made_here(schema: Path) -> bool:
-    if not schema.is_file():
-        return False
-    with schema.open("rb") as file:
-        return file.read(len(MADE_BY)) == MADE_BY.encode()
 
 
 def write(network: Network, out: Path, origin: str = "", progress: Progress = quiet) -> None:

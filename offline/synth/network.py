@@ -22,7 +22,6 @@ attempts at friendship; friendships.py connects users in the order of time; peop
 groups, with missing values; interactions.py adds the events on the way.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -32,9 +31,7 @@ from numpy.typing import NDArray
 
 from models.errors import UsageError
 from offline.synth import calendar, communities, fakes, friendships, interactions, people
-
-MEAN_FRIENDS = 20.0
-"""default mean number of friends; in a network of less than 40, half as many as there are users"""
+from offline.synth.arguments import checked_mean
 
 SLICES = 40
 """progress reports while friendships are simulated"""
@@ -61,19 +58,6 @@ class Network:
 
 def quiet(step: str, done: float) -> None:
     """Ignores progress."""
-
-
-def checked_mean(users: int, mean_friends: float | None) -> float:
-    """The target mean number of friends. Raises UsageError if the arguments are impossible."""
-    if users < 1:
-        raise UsageError(f"a network has at least 1 user, not {users}")
-    if mean_friends is None:
-        return min(MEAN_FRIENDS, users / 2)
-    if not math.isfinite(mean_friends) or mean_friends <= 0:
-        raise UsageError(f"the mean number of friends must be above 0, not {mean_friends:g}")
-    if mean_friends > users - 1:
-        raise UsageError(f"{users} users cannot have {mean_friends:g} friends each: at most {users - 1}")
-    return mean_friends
 
 
 def generate(

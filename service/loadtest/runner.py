@@ -174,6 +174,8 @@ def run(options: Options) -> bool:
     for path in (options.json, options.plot):
         if path is not None and not path.absolute().parent.is_dir():
             raise UsageError(f"there is no directory {path.absolute().parent} to write {path.name} to")
+    if options.users is not None and not options.users.exists():
+        raise UsageError(f"--users {options.users}: there is no such file or directory")
     mix, kinds = Mix.parse(options.mix), parse_event_kinds(options.event_kinds)
     target = Target.of(options.url, os.environ.get(KEY) or None, options.context, options.limit)
     _warn_of_remote(target)

@@ -104,7 +104,7 @@ def viewers(users: Path | None, home: Path, version: str, checks: int, seed: int
     elif users.is_dir():
         found = _of_dataset(users, checks, seed)
     else:
-        from service.recommend.batch import read_user_ids
+        from service.recommend.viewers_file import read_user_ids
 
         ids = _ids_of(_table(users)) if users.suffix in SUFFIXES else read_user_ids(users)
         found = Viewers(ids, str(users), NoFacts(), _sample(ids, checks, seed))

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 from time import time
 from typing import Any
 
@@ -10,11 +9,11 @@ import numpy as np
 import orjson
 import structlog
 
-from models.errors import CorruptRecordError, UsageError, VersionError
+from models.errors import CorruptRecordError, VersionError
 from models.live_state.exposure import Exposed
 from models.live_state.visibility import follow_blocking
 from models.publishing.pointer import read_pointer
-from models.schema.columns import Flag, user_id_fault
+from models.schema.columns import Flag
 from models.schema.event_kinds import FORBIDDEN_DAYS
 from models.schema.vocabulary import UserId
 from models.store.keys import Keys
@@ -192,26 +191,3 @@ def _document(query: Query, answer: Answer) -> bytes:
         answer.served.encode(),
         answer.entries,
     )
-
-
-def read_user_ids(path: Path) -> list[UserId]:
-    """The user ids of a file, one a line; blank lines are skipped.
-
-    Raises UsageError if the file cannot be read, or for the first line that is no user id.
-    """
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise UsageError(f"--users {path} cannot be read: {error.strerror}") from error
-    user_ids = []
-    for number, line in enumerate(lines, 1):
-        try:
-            user_id = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r")
-        except UnicodeDecodeError as error:
-            raise UsageError(f"{path}, line {number}: is not UTF-8") from error
-        if not user_id.strip():
-            continue
-        if fault := user_id_fault(user_id):
-            raise UsageError(f"{path}, line {number}: {user_id!r} {fault}")
-        user_ids.append(UserId(user_id))
-    return user_ids

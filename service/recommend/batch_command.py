@@ -3,31 +3,23 @@
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from pathlib import Path
 
 import structlog
 
-from models.errors import UsageError
 from models.ranker.ranker import Ranker
-from models.settings import CONTEXTS, Settings
+from models.schema.vocabulary import UserId
+from models.settings import Settings
 from models.store.connect import open_sync
 from models.store.keys import Keys
 from models.version.local_versions import Versions
 from service.ranking.rerank import RerankSettings
-from service.recommend.batch import BatchRecommender, read_user_ids
+from service.recommend.batch import BatchRecommender
 
 _LOGGED_EVERY = 10_000
-_STDIN = Path("-")
 
 
-def run(settings: Settings, users: Path | None, *, everyone: bool, context: str, limit: int) -> None:
-    """Writes one list per person to stdout. Raises UsageError for arguments that do not fit together."""
-    if everyone == (users is not None):
-        raise UsageError("name the viewers: either --users FILE or --all")
-    contexts = {*CONTEXTS, *settings.contexts}
-    if context not in contexts:
-        raise UsageError(f"--context must be one of {', '.join(sorted(contexts))}; PYMK_CONTEXTS adds more")
-    ids = read_user_ids(Path("/dev/stdin") if users == _STDIN else users) if users is not None else []
+def run(settings: Settings, ids: list[UserId] | None, *, context: str, limit: int) -> None:
+    """Writes one list per person to stdout, for all active users if `ids` is None."""
     with closing(open_sync(settings)) as store:
         recommender = BatchRecommender(
             store,
@@ -37,9 +29,9 @@ def run(settings: Settings, users: Path | None, *, everyone: bool, context: str,
             RerankSettings.of(settings),
             settings.forbidden_days,
         )
-        viewers = recommender.active_users if everyone else ids
+        viewers = recommender.active_users if ids is None else ids
         documents = recommender.answers(viewers, context, limit)
-        for document in _with_progress(documents, None if everyone else len(ids)):
+        for document in _with_progress(documents, None if ids is None else len(ids)):
             sys.stdout.buffer.write(document + b"\n")
         sys.stdout.buffer.flush()
 

@@ -4,7 +4,6 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from errno import EADDRINUSE
 from http import HTTPStatus
 from socketserver import ThreadingMixIn
 from typing import Any
@@ -14,7 +13,7 @@ import orjson
 import structlog
 from prometheus_client import make_wsgi_app
 
-from models.errors import PymkError, UsageError
+from service.worker.address import address_error
 from service.worker.metrics import WorkerMetrics
 from service.worker.worker import Worker
 
@@ -50,9 +49,7 @@ def answering(worker: Worker, host: str, port: int) -> Iterator[int]:
         kind = _ServerV6 if ":" in host else _Server
         server = make_server(host, port, application(worker), server_class=kind, handler_class=_Handler)
     except OSError as error:
-        if error.errno == EADDRINUSE:
-            raise PymkError(f"port {port} of {host} is taken by another process; choose another port") from error
-        raise UsageError(f"cannot listen on port {port} of {host}: {error.strerror}") from error
+        raise address_error(host, port, error) from error
     thread = threading.Thread(target=server.serve_forever, name="health", daemon=True)
     thread.start()
     structlog.get_logger().info("metrics_served", url=f"http://{host}:{server.server_port}/metrics")

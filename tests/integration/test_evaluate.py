@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from offline.evaluation.baselines import BASELINES
 from offline.evaluation.report import Report
 from offline.night.backtest import NEWCOMERS, backtest
 from offline.night.config import NightConfig
+from offline.snapshot.snapshot import write_snapshot
 
 QUICK = """
 [sage]
@@ -51,7 +53,8 @@ def test_the_report_is_on_stdout_and_in_the_file_and_nothing_is_published(networ
 
 
 def test_without_a_file_a_part_of_its_own_is_hidden_and_found(network: Path, tmp_path: Path) -> None:
-    check(backtest(network / "data", None, tmp_path, NightConfig.read(network / "quick.toml"), users=80))
+    snapshot = write_snapshot(network / "data", tmp_path / "snapshot", started_at=datetime.now(UTC))
+    check(backtest(snapshot, None, tmp_path, NightConfig.read(network / "quick.toml"), users=80))
 
 
 def check(report: Report) -> None:

@@ -180,7 +180,11 @@ EXCEPTIONS = (
     Exempt("floor", r"\bfloor\(|\.floor\b", "the function of math, NumPy and Polars"),
     Exempt("circle", r"^(tests/unit/)?offline/synth/", "social circle: McAuley and Leskovec, 2012"),
     Exempt("circles", r"^(tests/unit/)?offline/synth/", "social circle"),
-    Exempt("patience", r"^offline/(encoders|ranker|fusion)/", "early stopping's own word, and a setting of a night"),
+    Exempt(
+        "patience",
+        r"^offline/((encoders|ranker|fusion)/|DATA\.md)",
+        "early stopping's word, a setting of a night",
+    ),
     Exempt("patience", r"^tests/.*patience(\"|=|\b.*early)", "the same setting, in tests"),
     Exempt("learnt", r"\blearnt/|[\"'/]learnt[\"']", "folder of a version, which is contract"),
     Exempt("cheap", r"cheap\\?\.npy", "file of a version, which is contract"),

@@ -1,4 +1,4 @@
-"""The sections of the documents that are generated from the code: settings, metrics, routes and rooms.
+"""The sections of the documents that are generated from the code: settings, a night's, metrics, routes and rooms.
 
     python -m tests.support.docs.reference           says which sections differ from the code; exit status 1 if any does
     python -m tests.support.docs.reference --write   writes them
@@ -6,12 +6,10 @@
 A section stands between `<!-- NAME: ... -->` and `<!-- /NAME -->`. tests/unit/docs/test_reference.py compares.
 """
 
-import ast
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +17,15 @@ from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
 from models.settings import Settings
+from models.system.field_docs import field_docs
+from offline.night.config_listing import settings as night_settings
+from offline.night.config_listing import toml_value
 from service.api.dependencies import MAY_ADMINISTER, MAY_READ, MAY_WRITE
 from service.api.openapi import EVERYWHERE
 from service.app import create_app
 from service.metrics import Metrics
 from service.web.problems import STATUS_BY_KIND, Kind
-from tests.support.docs.documents import API, ARCHITECTURE, OPERATIONS, ROOT, read
+from tests.support.docs.documents import API, ARCHITECTURE, DATA, OPERATIONS, ROOT, read
 from tests.support.docs.rooms import PACKAGES, Rooms, rooms_of
 
 _SCOPES = ((MAY_READ, "read"), (MAY_WRITE, "write"), (MAY_ADMINISTER, "admin"))
@@ -51,20 +52,7 @@ def settings() -> str:
 
 def settings_documented() -> dict[str, str]:
     """By setting, the docstring under its field."""
-    return _documented(ROOT / "models" / "settings.py", "Settings")
-
-
-def _documented(file: Path, name: str) -> dict[str, str]:
-    """By field of a class of a file, the docstring under it."""
-    module = ast.parse(file.read_text(encoding="utf-8"))
-    body = next(node.body for node in module.body if isinstance(node, ast.ClassDef) and node.name == name)
-    found = {}
-    for field, text in pairwise(body):
-        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
-            target = field.targets[0] if isinstance(field, ast.Assign) else getattr(field, "target", None)
-            if isinstance(target, ast.Name):
-                found[target.id] = " ".join(str(text.value.value).split())
-    return found
+    return field_docs(Settings)
 
 
 def _default(value: Any) -> str:
@@ -75,6 +63,15 @@ def _default(value: Any) -> str:
     if isinstance(value, dict | frozenset):
         return "none"
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+def night() -> str:
+    """The settings of a night with their defaults, limits and the docstrings under their fields."""
+    rows = [
+        (f"`{one.path}`", "unset" if one.default is None else f"`{toml_value(one.default)}`", one.limits, one.meaning)
+        for one in night_settings()
+    ]
+    return table(["setting", "default", "values", "meaning"], rows)
 
 
 # Metrics
@@ -151,7 +148,7 @@ def _problems(described: dict[str, Any]) -> str:
 
 def problem_types() -> str:
     """The types of problem documents with their statuses and the docstrings under the members of Kind."""
-    documented = _documented(ROOT / "service" / "web" / "problems.py", "Kind")
+    documented = field_docs(Kind)
     rows = [
         (f"`{kind.uri}`", str(STATUS_BY_KIND[kind].value), documented[kind.name])
         for kind in sorted(Kind, key=lambda kind: STATUS_BY_KIND[kind])
@@ -192,6 +189,7 @@ def _rooms_table(found: Rooms) -> str:
 
 SECTIONS: dict[str, tuple[Path, Callable[[], str]]] = {
     "settings": (OPERATIONS, settings),
+    "night": (DATA, night),
     "metrics": (OPERATIONS, metrics),
     "routes": (API, routes),
     "problems": (API, problem_types),

@@ -56,8 +56,8 @@ def test_rows_with_the_same_encoder_share_it() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("rows = ", "cannot be read"),
-        ("", "rows: Field required"),
+        ("rows = ", "line 1: is no TOML"),
+        ("", "rows is missing"),
         (FIRST + FIRST, "two rows are called a"),
         (FIRST + 'encoder = { name = "gpt" }\n', "rows.0.encoder"),
         (FIRST + 'encoder = { name = "gat", hidden = 10, heads = 4 }\n', "cannot be shared out"),

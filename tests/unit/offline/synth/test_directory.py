@@ -15,12 +15,8 @@ from typer.testing import CliRunner, Result
 from models.errors import UsageError
 from offline.cli.synth import register
 from offline.synth import directory
-from offline.synth.directory import (
-    FAKES,
-    FILES,
-    check_target,
-    write,
-)
+from offline.synth.arguments import FAKES, FILES, check_target
+from offline.synth.directory import write
 from offline.synth.network import Network, generate
 
 

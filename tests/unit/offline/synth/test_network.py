@@ -7,7 +7,8 @@ from models.errors import UsageError
 from models.schema.columns import user_id_fault
 from models.schema.event_kinds import EventKind
 from offline.synth import calendar
-from offline.synth.network import Network, checked_mean, generate
+from offline.synth.arguments import checked_mean
+from offline.synth.network import Network, generate
 from offline.synth.people import KINDS
 
 USERS, MEAN = 1500, 16.0

@@ -26,8 +26,9 @@ from service.ranking.rerank import Diversity, RerankSettings
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
 from service.recommend import responses
-from service.recommend.batch import BatchRecommender, read_user_ids
+from service.recommend.batch import BatchRecommender
 from service.recommend.query import Query
+from service.recommend.viewers_file import read_user_ids
 from service.state.served_version import VersionOpener
 from tests.support.api import FirstFeature
 from tests.support.memory_store import MemoryStore
