@@ -20,7 +20,7 @@ from models.schema.event_kinds import FORBIDDEN_DAYS
 from models.settings import SUPERSEDED_TTL_S
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
-from models.system import files
+from models.system import disk, files
 from models.system.clock import SETTLE_US, now_us
 from models.version.local_versions import Versions
 from offline.evaluation.gate import check
@@ -67,7 +67,7 @@ class Night:
         erased = read_erased(self.store, self.keys).digest  # a run with a user who was erased since begins again
         settings = self.config.model_dump_json(), self.retrain, str(self.forbidden_days), release, erased
         marks = fingerprint(self.data, *settings)
-        with workspace(self.home, marks) as work:
+        with disk.room(self.home, clear=self.home), workspace(self.home, marks) as work:
             made = _Steps(self, work).run()
         self._finish_erasures(made[0])
         return made

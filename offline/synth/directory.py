@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models.errors import UsageError
 from models.schema.event_kinds import EventKind
-from models.system import files
+from models.system import disk, files
 from offline.synth import people
 from offline.synth.calendar import CUT
 from offline.synth.fakes import Fake
@@ -60,7 +60,8 @@ def write(network: Network, out: Path, origin: str = "", progress: Progress = qu
     aside = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         aside.mkdir()
-        _write_files(network, aside, origin, progress)
+        with disk.room(target):
+            _write_files(network, aside, origin, progress)
         files.put_in_place(aside, target)
     except BaseException:
         files.remove_tree(aside)
