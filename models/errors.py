@@ -7,6 +7,7 @@
     ├── ArtefactError              a file of a version is missing, truncated or altered
     ├── CorruptRecordError         a packed record of the store cannot be read
     ├── VersionError               no such version, or it cannot be activated
+    ├── DiskFullError              a disk or a quota is full; nothing half-made is left
     └── StoreError                 the store cannot be used
         ├── StoreUnavailableError  it does not answer in time, or is no primary
         └── StoreRefusedError      it rejects the operation (full, denied)
@@ -47,6 +48,15 @@ class CorruptRecordError(PymkError):
 
 class VersionError(PymkError):
     """A version does not exist or cannot be activated."""
+
+
+class DiskFullError(PymkError):
+    """A disk or a quota is full."""
+
+    def __init__(self, message: str, *, is_complete: bool = False) -> None:
+        super().__init__(message)
+        self.is_complete = is_complete
+        """whether the message says what to clear"""
 
 
 class StoreError(PymkError):

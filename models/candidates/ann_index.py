@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from models.candidates.config import IndexConfig
 from models.errors import ArtefactError, GateRefusedError
+from models.system import disk
 from models.system.files import put_in_place, read_json, remove_tree, sha256, write_json
 
 _BATCH = 4_096
@@ -136,7 +137,8 @@ def save_index(index: VectorIndex, directory: Path) -> IndexManifest:
     remove_tree(aside)
     aside.mkdir(parents=True)
     file = aside / _INDEX_FILE
-    faiss.write_index(index.index, str(file))
+    with disk.room(file):
+        faiss.write_index(index.index, str(file))
     manifest = index.manifest.model_copy(update={"bytes": file.stat().st_size, "sha256": sha256(file)})
     write_json(aside / _MANIFEST_FILE, manifest.model_dump())
     put_in_place(aside, directory)

@@ -1,6 +1,5 @@
 """Maps an exception to the line and the exit status of a failed command."""
 
-import errno
 import re
 from dataclasses import dataclass
 from typing import Self
@@ -9,10 +8,10 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from models.errors import PymkError, UsageError
+from models.system import disk
 
 PREFIX = "PYMK_"
 _USAGE = UsageError.exit_status
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +35,10 @@ class Failure:
             return cls(f"{named}cannot be parsed: {_one_line(str(error))}", _USAGE)
         if isinstance(error, OSError) and error.strerror:
             where = f"{error.filename}: " if error.filename else ""
-            advice = "make room and run it again" if error.errno in _FULL else "--debug shows where"
+            advice = "make room and run it again" if disk.is_full(error) else "--debug shows where"
             return cls(f"{where}{_one_line(error.strerror)} ({advice})", PymkError.exit_status)
+        if disk.is_full(error):
+            return cls(f"the disk is full: {_one_line(str(error))} (make room and run it again)", PymkError.exit_status)
         return cls(f"{type(error).__name__}: {_one_line(str(error))} (--debug shows where)", PymkError.exit_status)
 
 

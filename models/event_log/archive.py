@@ -21,7 +21,7 @@ from models.errors import ArtefactError, CorruptRecordError, PymkError
 from models.event_log.event import Entry
 from models.store.keys import SHARDS
 from models.store.protocol import STREAM_START
-from models.system import files
+from models.system import disk, files
 
 SEGMENT_BYTES = 64 << 20
 """a file of at least this size is followed by another file"""
@@ -69,7 +69,7 @@ class Archive:
             if segment is None or tail.size >= self._segment_bytes:
                 segment, tail = self._next_segment(shard, segment), _Tail(None, 0, tail.last)
             lines = b"".join(_line(position, entry) for position, entry in new)
-            with segment.open("ab") as file:
+            with disk.room(segment, len(lines), clear=self.directory.parent), segment.open("ab") as file:
                 file.write(lines)
                 file.flush()
                 os.fsync(file.fileno())

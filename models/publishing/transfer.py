@@ -18,6 +18,7 @@ from models.publishing.serving_processes import live_former
 from models.store.keys import CHUNK_BYTES, WHOLE, Keys
 from models.store.protocol import SyncStore
 from models.store.throttled_write import throttled_write
+from models.system import disk
 from models.version.block_file import Blocks
 from models.version.manifest import Manifest
 from models.version.tables import Tables
@@ -123,7 +124,7 @@ class Loader:
         for name in _carried(manifest):
             path = directory / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("wb") as file:
+            with disk.room(path, manifest.files[name].bytes), path.open("wb") as file:
                 pieces = _pieces(manifest.files[name].bytes)
                 for first in range(0, pieces, _FETCHED_AT_ONCE):
                     chunks = range(first, min(first + _FETCHED_AT_ONCE, pieces))

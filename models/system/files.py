@@ -15,21 +15,24 @@ import orjson
 from numpy.typing import DTypeLike, NDArray
 
 from models.errors import ArtefactError
+from models.system import disk
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[BinaryIO]:
+def writing(path: Path, wanted: int | None = None) -> Iterator[BinaryIO]:
     """A binary file that replaces `path` when the block ends, and leaves nothing if it raises.
 
     It is written aside in the same directory, synced to disk and renamed to `path`; then the directory is synced.
+    Raises DiskFullError, which names the `wanted` bytes if they are known.
     """
     aside = path.with_name(f".{path.name}.{os.getpid()}.aside")
     try:
-        with aside.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
+        with disk.room(path, wanted):
+            with aside.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(path)
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
@@ -38,7 +41,7 @@ def writing(path: Path) -> Iterator[BinaryIO]:
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Writes a whole file, atomically."""
-    with writing(path) as file:
+    with writing(path, len(content)) as file:
         file.write(content)
 
 
@@ -72,7 +75,7 @@ def json_digest(value: Any) -> str:
 
 def write_array(path: Path, array: NDArray[Any]) -> None:
     """Writes an array as .npy, little-endian and C-contiguous, atomically."""
-    with writing(path) as file:
+    with writing(path, array.nbytes) as file:
         np.save(file, np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")), allow_pickle=False)
 
 

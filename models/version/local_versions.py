@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from models.errors import ArtefactError, VersionError
-from models.system import files
+from models.system import disk, files
 from models.version.manifest import FILE_NAME, VERSION_PATTERN, Manifest
 
 KEPT = 3
@@ -78,7 +78,8 @@ class Versions:
             files.remove_tree(directory)
             directory.mkdir()
             try:
-                yield directory
+                with disk.room(directory):  # before what was written is removed
+                    yield directory
                 if Manifest.read(directory).version != version:
                     raise ArtefactError(f"{directory / FILE_NAME} is of another version than {version}")
                 files.put_in_place(directory, final)

@@ -21,7 +21,7 @@ from models.schema.event_kinds import FORBIDDEN_DAYS
 from models.settings import SUPERSEDED_TTL_S
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
-from models.system import files
+from models.system import disk, files
 from models.system.clock import now_us
 from models.version.local_versions import Versions
 from offline.evaluation.gate import check
@@ -70,7 +70,7 @@ class Night:
         settings = self.config.model_dump_json(), self.retrain, str(self.forbidden_days), release, erased
         marks = fingerprint(self.data, *settings)
         started_at = self.read_ahead.started_at if self.read_ahead else None
-        with workspace(self.home, marks, started_at) as work:
+        with disk.room(self.home, clear=self.home), workspace(self.home, marks, started_at) as work:
             made = _Steps(self, work).run()
         self._finish_erasures(made[0])
         return made

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from models.erasure.interrupted_run import DIRECTORY, LOCK, RUN
 from models.errors import ArtefactError, PymkError, UsageError
-from models.system import files
+from models.system import disk, files
 from models.version.local_versions import new_id
 
 SNAPSHOT = "snapshot"
@@ -55,7 +55,8 @@ class Workspace:
         started = datetime.now(UTC)
         log.info("step_begins", step=name)
         try:
-            yield aside
+            with disk.room(aside):  # before what was written is removed
+                yield aside
             files.put_in_place(aside, self.step(name))
         finally:
             files.remove_tree(aside)

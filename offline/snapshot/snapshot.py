@@ -17,7 +17,7 @@ from models.schema.columns import ALL_FLAGS, FLAG_COLUMNS, Kind
 from models.schema.event_kinds import FORBIDDEN_DAYS, EventKind
 from models.schema.profiles import Profiles
 from models.schema.vocabulary import Vocabulary
-from models.system import files
+from models.system import disk, files
 from offline.dataset.reader import Dataset, read_dataset
 from offline.snapshot.live_events import LiveEvents
 from offline.snapshot.merge_live_events import Merged, with_live
@@ -273,7 +273,8 @@ def _write(dataset: Dataset, live: LiveEvents | None, directory: Path, forbidden
         "forbidden": state.forbidden,
     }
     for name, frame in tables.items():
-        frame.write_parquet(directory / f"{name}.parquet", mkdir=False)
+        with disk.room(directory / f"{name}.parquet"):
+            frame.write_parquet(directory / f"{name}.parquet", mkdir=False)
     description = Description(
         cut=merged.until,
         live_cut=None if live is None else live.cut,

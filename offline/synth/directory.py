@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from models.schema.event_kinds import EventKind
-from models.system import files
+from models.system import disk, files
 from offline.synth import people
 from offline.synth.arguments import CONNECTIONS, FAKES, HELD_OUT, INTERACTIONS, MADE_BY, SCHEMA, USERS, check_target
 from offline.synth.calendar import CUT
@@ -31,7 +31,8 @@ def write(network: Network, out: Path, origin: str = "", progress: Progress = qu
     aside = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         aside.mkdir()
-        _write_files(network, aside, origin, progress)
+        with disk.room(target):
+            _write_files(network, aside, origin, progress)
         files.put_in_place(aside, target)
     except BaseException:
         files.remove_tree(aside)

@@ -1,119 +1,134 @@
-"""Stores whose disk is full or nearly full, on a small file system of their own."""
+"""A full disk stops a command with one line that says what is full, what is wanted and what to clear; a real one."""
 
-import os
+import re
+import shutil
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-import redis
 
-from models.errors import StoreRefusedError
-from models.settings import Settings
-from models.store.connect import open_sync
-from models.store.protocol import SyncStore
-from tests.support.clock import wait_for
-from tests.support.homes import Home
-from tests.support.stores import running_server
+from models.errors import DiskFullError
+from models.event_log.archive import Archive
+from models.event_log.event import Entry
+from models.system import files
+from models.version.local_versions import Versions
+from offline.night.config import NightConfig
+from offline.synth import directory as synth
+from offline.synth.network import generate
+from tests.support.nights import NightHarness, make_untrained_night, untrained_bundle
 
-MB = 1 << 20
-LIST = "/pymk/recommendations?user_id=cid"
-EVENTS = [{"kind": "dismiss", "user_id": "cid", "other_id": "gus"}]
+KB = 1024
+SIZE = r"[\d.]+ (bytes|KB|MB)"
+LINE = rf": the disk is full: (more is|{SIZE} are) wanted, and {SIZE} of {SIZE} are free on "
+
+
+class SmallDisk:
+    """A file system in memory of a few kilobytes."""
+
+    def __init__(self, at: Path) -> None:
+        self.at = at
+
+    def resize(self, kilobytes: int) -> None:
+        subprocess.run(["mount", "-o", f"remount,size={kilobytes}k", self.at], check=True)
+
+    def files(self) -> list[str]:
+        return sorted(str(path.relative_to(self.at)) for path in self.at.rglob("*") if path.is_file())
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """An empty file system of 64 MB; the test is skipped where none may be mounted."""
-    where = tmp_path / "disk"
-    where.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(where)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("mounting a file system is not permitted here")
-    yield where
-    subprocess.run(["umount", "--lazy", str(where)], check=True)
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    at = tmp_path / "disk"
+    at.mkdir()
+    if sys.platform != "linux" or not shutil.which("mount"):
+        pytest.skip("no file system of a given size can be mounted here")
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", at], check=False, capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"this user may mount nothing: {mounted.stderr.decode().strip()}")
+    yield SmallDisk(at)
+    subprocess.run(["umount", "-l", at], check=True)
 
 
-def fill(disk: Path, left_mb: float) -> Path:
-    """A file that leaves so much of a disk."""
-    free = os.statvfs(disk)
-    file = disk / "filler"
-    with file.open("wb") as filler:
-        os.posix_fallocate(filler.fileno(), 0, int(free.f_bavail * free.f_frsize - left_mb * MB))
-    return file
+def test_an_array_that_does_not_fit_says_how_much_it_wants(small_disk: SmallDisk) -> None:
+    path = small_disk.at / "kept.npy"
+    files.write_array(path, np.arange(3))
+    with pytest.raises(DiskFullError) as raised:
+        files.write_array(path, np.zeros(150_000))
+    mounted = re.escape(str(small_disk.at))
+    wanted = r"1\.2 MB are wanted, and [\d.]+ (bytes|KB) of 65\.5 KB are free on "
+    assert re.fullmatch(rf"{mounted}/kept\.npy: the disk is full: {wanted}{mounted}", str(raised.value))
+    assert small_disk.files() == ["kept.npy"], "nothing half-made"
+    assert files.read_array(path, np.int64, (3,)).tolist() == [0, 1, 2], "what was there is there"
 
 
-def refusal(store: SyncStore) -> StoreRefusedError | None:
-    """The error of a write, None if it is taken."""
-    try:
-        store.set("b", b"2")
-    except StoreRefusedError as error:
-        return error
-    return None
+def test_polars_and_synth_tell_it_likewise(small_disk: SmallDisk) -> None:
+    out = small_disk.at / "DATA"
+    with pytest.raises(DiskFullError, match=re.escape(str(out)) + ".*" + LINE):
+        synth.write(generate(2000, 12, seed=3), out)
+    assert small_disk.files() == []
 
 
-def test_the_embedded_store_refuses_writes_before_its_disk_is_full_and_goes_on_reading(disk: Path) -> None:
-    with closing(open_sync(Settings(home=disk, store_min_free_mb=16))) as store:
-        store.set("a", b"1")
-        filler = fill(disk, 8)
-        error = wait_for(lambda: refusal(store))
-        assert f"refuses writes: less than 16 MB of the disk of {disk / 'store'} are free" in str(error)
-        assert error.public_message == "The store refuses writes at the moment; it answers reads."
-        assert store.get("a") == b"1"
-        assert store.info().refuses_writes
-        filler.unlink()
-        wait_for(lambda: refusal(store) is None)
-        assert not store.info().refuses_writes
-    log = disk / "store" / "supervisor.log"
-    assert log.read_text().count("started the server") == 1, "the server has not ended"
-    wait_for(lambda: "supervisor" in log.read_text() and " ended" in log.read_text().splitlines()[-1])
-    # one that starts on a full disk refuses from its first write on
-    fill(disk, 8)
-    with closing(open_sync(Settings(home=disk, store_min_free_mb=16))) as store:
-        assert refusal(store) is not None
-        assert store.get("b") == b"2"
+@pytest.mark.slow
+def test_a_version_is_whole_or_not_there_however_small_the_disk(small_disk: SmallDisk, small_network: Path) -> None:
+    versions = Versions(small_disk.at / "home")
+    versions.directory.mkdir(parents=True)
+    full: dict[str, str] = {}
+    for kilobytes in [64, 100, 200, 1000, 4400, 4600, 4800, 5000, 5500, 6000, 7000, 32_000]:
+        small_disk.resize(kilobytes)
+        made = None
+        try:
+            made = make_untrained_night(small_network, versions, 1, None, untrained_bundle)
+        except DiskFullError as error:
+            full[re.sub(r".*/([\w.]+): the disk is full.*", r"\1", str(error))] = str(error)
+        for snapshot in versions.home.glob("snapshot-*"):
+            shutil.rmtree(snapshot)  # the night's own is in its workspace
+        left = [name for name in small_disk.files() if not name.endswith(".lock")]
+        assert (left == []) is (made is None), f"half-made at {kilobytes} KB: {left}"
+        if made is not None:
+            versions.manifest(made).verify(versions.path(made))
+            versions.remove(made)
+    assert made is not None, "32 MB are enough"
+    assert len(full) > 3, f"the disk was full in {list(full)} alone"
+    assert [said for said in full.values() if not re.search(LINE + re.escape(str(small_disk.at)), said)] == []
 
 
-def test_lists_go_on_while_events_are_refused_and_readiness_warns(disk: Path, make_home: Callable[..., Home]) -> None:
-    home = make_home(disk, PYMK_STORE_MIN_FREE_MB="16", PYMK_REDIS_TIMEOUT_MS="2000")
-    with home.serving() as service:
-        assert service.get("/health/ready")[1]["warnings"] == []
-        fill(disk, 8)
-        status, body = wait_for(lambda: (found := service.post("/pymk/events", EVENTS))[0] == 503 and found)
-        assert (status, body["detail"]) == (503, "The store refuses writes at the moment; it answers reads.")
-        for _ in range(20):
-            assert service.get(LIST)[0] == 200
-        status, body = service.get("/health/ready")
-        assert status == 200
-        (warning,) = body["warnings"]
-        assert "less than 16 MB free: it refuses events and answers lists" in warning
-        (disk / "filler").unlink()
-        wait_for(lambda: service.post("/pymk/events", EVENTS)[0] == 202)
+def test_the_archive_of_events_keeps_what_it_has(small_disk: SmallDisk) -> None:
+    def entry(number: int, event_id: str = "") -> tuple[str, bytes]:
+        event = Entry("block", "ann", number, other_id="bea", at=number, event_id=event_id or None)
+        return f"{number}-0", event.encode()
+
+    archive = Archive(small_disk.at)
+    assert archive.append(0, [entry(1)]) == 1
+    with pytest.raises(DiskFullError, match=r"jsonl" + LINE + r".*; in .* the most is taken by events .*\. Make room"):
+        archive.append(0, [entry(2), entry(3, "x" * 100 * KB)])
+    assert Archive(small_disk.at).last(0) in ("1-0", "2-0"), "whole lines alone count"
+    small_disk.resize(1000)
+    archive.append(0, [entry(2), entry(3)], "1-0")
+    assert [position for position, _ in archive.read(0, "3-0")] == ["1-0", "2-0", "3-0"]
 
 
-def test_readiness_warns_of_an_external_store_that_cannot_write_or_evicts_otherwise(
-    disk: Path, tmp_path: Path, make_home: Callable[..., Home]
+@pytest.mark.slow
+def test_a_night_on_a_full_disk_says_what_to_clear_and_goes_on_later(
+    small_disk: SmallDisk, small_network: Path, small_night: Path
 ) -> None:
-    options = ("--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "volatile-ttl")
-    with running_server(disk, *options) as port, redis.Redis(port=port) as server:
-        home = make_home(PYMK_REDIS_URL=f"redis://127.0.0.1:{port}", PYMK_REDIS_TIMEOUT_MS="2000")
-        with home.serving() as service:
-
-            def warns(words: str) -> bool:
-                return any(words in warning for warning in service.get("/health/ready")[1]["warnings"])
-
-            (warning,) = service.get("/health/ready")[1]["warnings"]
-            assert warning.startswith("the store evicts by volatile-ttl, with which it was never tried")
-            server.config_set("min-replicas-to-write", 1)
-            assert warns("no replica is in step")
-            assert service.post("/pymk/events", EVENTS)[0] == 503
-            server.config_set("min-replicas-to-write", 0)
-            fill(disk, 0)
-            with suppress(redis.RedisError):
-                server.bgsave()
-            wait_for(lambda: warns("rdb_last_bgsave_status"))
-            wait_for(lambda: service.post("/pymk/events", EVENTS)[0] == 503 and warns("aof_last_write_status"))
-            assert service.get(LIST)[0] == 200
-            (disk / "filler").unlink()
-            wait_for(lambda: service.post("/pymk/events", EVENTS)[0] == 202)
-            assert not warns("aof_last_write_status")
+    small_disk.resize(400)
+    home = small_disk.at / "home"
+    harness = NightHarness(home, small_network, NightConfig.read(small_night))
+    home.mkdir()
+    (home / "notes.txt").write_bytes(b"x" * 100 * KB)
+    with pytest.raises(DiskFullError) as raised:
+        harness.night()
+    said = str(raised.value)
+    assert re.search(LINE + re.escape(str(small_disk.at)), said)
+    assert re.search(rf"; in {re.escape(str(home))} the most is taken by .*notes\.txt 10\d\.\d KB", said)
+    assert said.endswith(
+        "Make room on that disk and run it again: what was finished is kept, and nothing half-made is left"
+    )
+    assert harness.active is None
+    small_disk.resize(64 * KB)
+    made = replace(harness).night()
+    assert harness.active == made.version
+    made.verify(harness.versions.path(made.version))
