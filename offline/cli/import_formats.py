@@ -68,7 +68,11 @@ def edges(
     source: Source,
     out: Out,
     *,
+    users: Annotated[
+        Path | None, typer.Option(help="A file of people: an id and any profile columns, named in its first line.")
+    ] = None,
     columns: Map = None,
+    where: Where = None,
     follows: Either = Follows.EITHER,
     min_weight: MinWeight = None,
     delimiter: Delimiter = None,
@@ -81,22 +85,26 @@ def edges(
 
     Lines that begin with # or % are comments. Cells are parted by tabs, spaces, commas, semicolons or bars. Files may
     be compressed (gz, zst, bz2, xz). Edges with oneself, repeats and second directions are counted and dropped. Fields
-    of --map: user_id, other_id, created_at, weight.
+    of --map: user_id, other_id, created_at, weight; with --users also users.user_id and any profile column.
 
     \b
     pymk import edges facebook_combined.txt.gz --out DATA
     pymk import edges calls.csv --map user_id=caller --map other_id=callee --map created_at=when --out DATA
     pymk import edges follows.tsv --follows mutual --out DATA
     pymk import edges trust.csv --map weight=3 --min-weight 1 --out DATA
+    pymk import edges edges.csv --users nodes.csv --map users.user_id=Id --out DATA
     """
     path = _existing(source)
+    people = None if users is None else _existing(users, file=True)
 
     def read(sink: "Sink") -> None:
         from offline.importers.column_names import PAIR_FIELDS, ColumnMap
         from offline.importers.formats.edge_list import EdgeOptions, read_edges
+        from offline.importers.formats.tables import Conditions
 
-        said = ColumnMap.parse(columns or [], PAIR_FIELDS)
-        read_edges(path, EdgeOptions(said, delimiter, header, min_weight), sink)
+        said = ColumnMap.parse(columns or [], PAIR_FIELDS if people is None else None)
+        conditions = Conditions.parse(where or [])
+        read_edges(path, EdgeOptions(said, delimiter, header, min_weight, conditions, people), sink)
 
     _run("edges", read, out, str(source), path, follows, force=force)
 

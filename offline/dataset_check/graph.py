@@ -15,8 +15,8 @@ from offline.dataset_check.columns import MOSTLY, iso
 from offline.dataset_check.findings import Finding, note, share, warning
 
 CONNECTIONS, INTERACTIONS = "connections", "interactions"
-HUB_SHARE = 0.1
-"""share of all friendships from which one person is a hub"""
+HUB_SHARE, HUB_MEDIANS = 0.1, 10
+"""share of all friendships from which one person is a hub, and how many times the median that has to be"""
 FEWEST_FRIENDSHIPS = 50
 GAP_DAYS, GAP_SHARE = 30, 0.2
 """days without a friendship from which there is a gap, and its share of the whole time"""
@@ -130,7 +130,8 @@ def _people(coded: _Coded, summary: GraphSummary, degrees: NDArray[np.int64]) ->
         yield (warning if much else note)(
             "without_friends", CONNECTIONS, None, summary.without_friends, sentence, example
         )
-    if summary.friendships >= FEWEST_FRIENDSHIPS and summary.most_friends > HUB_SHARE * summary.friendships:
+    hub_from = max(HUB_SHARE * summary.friendships, HUB_MEDIANS * summary.median_friends)
+    if summary.friendships >= FEWEST_FRIENDSHIPS and summary.most_friends >= hub_from:
         hub = coded.name(int(degrees.argmax()))
         part = share(summary.most_friends, summary.friendships)
         sentence = f"{hub!r} is in {part} of all friendships: an official account, or a placeholder for an empty id?"

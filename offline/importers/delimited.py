@@ -22,6 +22,7 @@ ROWS = 200_000
 """rows of a block that the csv module reads"""
 
 _LINE = "\0text"
+_ATTRIBUTES = re.compile(r"[\s,;]*\{.*\}\s*$")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Dialect:
     """one character; None: any run of spaces and tabs"""
     comments: tuple[str, ...] = ()
     """what the first character of a comment is"""
+    attributed: bool = False
+    """whether a line ends with a dictionary of attributes, which is left out, as in networkx's edge lists"""
 
     @property
     def name(self) -> str:
@@ -40,9 +43,14 @@ class Dialect:
 
     def cells(self, line: str) -> list[str]:
         """The cells of one record that stands on one line. Raises csv.Error."""
+        line = self.without_attributes(line)
         if self.delimiter is None:
             return [cell.strip('"') for cell in line.split()]
         return [cell.strip() for cell in next(csv.reader([line], delimiter=self.delimiter, strict=True), [])]
+
+    def without_attributes(self, line: str) -> str:
+        """The line without its dictionary, if lines of this dialect have one."""
+        return _ATTRIBUTES.sub("", line) if self.attributed else line
 
     def skips(self, line: str) -> bool:
         """Whether a line is blank or a comment."""
@@ -59,7 +67,7 @@ def read_records(
     """
     blocks = text_blocks(path, progress)
     for first, text in blocks:
-        if '"' in text:
+        if '"' in text and not dialect.attributed:
             yield from _quoted(path, dialect, columns, _lines(first, text, blocks), after)
             return
         yield _unquoted(path, dialect, columns, first, text, after)
@@ -69,6 +77,8 @@ def _unquoted(path: Path, dialect: Dialect, columns: Sequence[str], first: int, 
     """A block without a quotation mark, split by one regular expression."""
     lines = pl.Series(_LINE, text.split("\n"))
     line = pl.col(_LINE).str.strip_suffix("\r")
+    if dialect.attributed:
+        line = line.str.replace(_ATTRIBUTES.pattern, "")
     begins = pl.col(_LINE).str.strip_chars_start()
     skipped = pl.any_horizontal(begins == "", *[begins.str.starts_with(mark) for mark in dialect.comments])
     numbered = lines.to_frame().with_columns(pl.int_range(first, pl.len() + first, dtype=pl.UInt32).alias(PLACE))
@@ -126,7 +136,8 @@ class _Feed:
                 if number <= self._after or self._dialect.skips(line):
                     continue
                 self.begin, self.within = number, True
-            yield line if self._dialect.delimiter is not None else " ".join(line.split())
+            plain = self._dialect.without_attributes(line)
+            yield plain if self._dialect.delimiter is not None else " ".join(plain.split())
 
 
 def _csv_records(

@@ -1,6 +1,8 @@
 """A dataset in the making: what readers of every format add to, and what is written of it."""
 
 import datetime as dt
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +27,7 @@ MADE_BY = "# made by pymk import"
 """first words of the schema.toml of an imported dataset"""
 
 _PARTS = "parts"
+_FULL = f"os error {errno.ENOSPC}"
 _KINDS = [kind.word for kind in EventKind]
 
 
@@ -104,11 +107,15 @@ def import_dataset(
     report = Report(source)
     with replacing(target) as aside:
         sink = Sink(aside, report, progress, mutual=mutual)
-        read(sink)
         try:
+            read(sink)
             sink.write(aside, origin)
         except DatasetError as error:
             raise DatasetError(str(error).replace(str(aside), str(out))) from error
+        except pl.exceptions.PolarsError as error:
+            if _FULL in str(error):  # Polars has no exception of its own for it
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target.parent)) from error
+            raise
     return report
 
 

@@ -1,7 +1,7 @@
 """Edge lists: one edge a line, as SNAP, KONECT, Network Repository and spreadsheets write them."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,14 +14,27 @@ from offline.dataset.table import USER_ID
 from offline.importers.cells import look_like_moments, moments, numbers
 from offline.importers.column_names import PAIR_FIELDS, WEIGHT, ColumnMap, created_of, ends_of, weight_of
 from offline.importers.delimited import Dialect, read_records
+from offline.importers.formats.tables import (
+    Conditions,
+    SourceTable,
+    TableOptions,
+    add_users,
+    require_one,
+    status_of,
+)
 from offline.importers.origin import PLACE, Origin
 from offline.importers.sink import Sink
-from offline.importers.source_text import first_lines
+from offline.importers.source_text import first_lines, opened
 
 COMMENTS = ("#", "%")
 _SAMPLE = 200
 """lines that decide the dialect"""
 _DELIMITERS = {"tab": "\t", "space": None, "comma": ",", "semicolon": ";", "bar": "|"}
+_OTHER_FORMATS = {b"<graphml": "graphml", b"<gexf": "gexf"}
+_UNREAD = {b"<": "XML or HTML", b"PK\x03\x04": "a zip archive", b"{": "JSON", b"[": "JSON", b"graph [": "GML"}
+_UNREAD |= {b"Creator ": "GML", b"*Vertices": "Pajek", b"*vertices": "Pajek"}
+_ADJACENCY_WIDTHS = 4
+"""different lengths of lines from which a file is no edge list"""
 _MATRIX_MARKET = "%%MatrixMarket"
 
 
@@ -35,6 +48,10 @@ class EdgeOptions:
     header: bool | None = None
     """whether the first record names the columns; None: found"""
     min_weight: float | None = None
+    where: Conditions = field(default_factory=Conditions)
+    """which records are friendships"""
+    users: Path | None = None
+    """a file of people with their profile columns"""
 
 
 @dataclass(frozen=True)
@@ -64,6 +81,9 @@ def read_edges(path: Path, options: EdgeOptions, sink: Sink) -> None:
     paths = sorted(one for one in path.iterdir() if one.is_file()) if path.is_dir() else [path]
     if not paths:
         raise DatasetError(f"{path} holds no files")
+    if options.users is not None:
+        table = _people(options.users, sink)
+        add_users(table, TableOptions(columns=options.columns), sink)
     for one in paths:
         _read_file(one, options, sink)
 
@@ -72,19 +92,39 @@ def _read_file(path: Path, options: EdgeOptions, sink: Sink) -> None:
     layout = _layout(path, options)
     first, second = _ends(path, layout, options.columns)
     created, weight = _extras(path, layout, options, {first, second}, sink)
+    options.where.check(layout.columns, str(path))
+    status = status_of(layout.columns, options.where)
     _first_line(layout, options, sink)
     sink.friendships.directed_by = sink.friendships.directed_by or layout.directed_by
     origin = Origin(str(path))
     names = (first, second)
     for block in read_records(path, layout.dialect, layout.columns, after=layout.after, progress=sink.progress):
         sink.report.count("edges", block.height)
+        if status:
+            require_one(block, status, str(path))
+        kept = options.where.kept(block, origin, sink)
         ends = [pl.col(first).str.strip_chars().alias(USER_ID), pl.col(second).str.strip_chars().alias(OTHER_ID)]
-        edges = block.select(PLACE, *ends)
+        edges = kept.select(PLACE, *ends)
         if created:
-            edges = edges.with_columns(moments(block, created, origin).alias(CREATED_AT_COLUMN))
+            edges = edges.with_columns(moments(kept, created, origin).alias(CREATED_AT_COLUMN))
         if weight and options.min_weight is not None:
-            edges = _heavy(block, edges, weight, options.min_weight, origin, sink)
+            edges = _heavy(kept, edges, weight, options.min_weight, origin, sink)
         sink.friendships.add(edges, origin, names)
+
+
+def _people(path: Path, sink: Sink) -> SourceTable:
+    """The table of a delimited file whose first line names its columns."""
+    lines = [line for line in first_lines(path, _SAMPLE) if line.strip()]
+    if not lines:
+        raise DatasetError(f"{path} is empty: its first line names its columns")
+    dialect = replace(dialect_of(lines, None), comments=())
+    columns = _distinct(path, [cell or str(at) for at, cell in enumerate(dialect.cells(lines[0]), start=1)])
+
+    def blocks(wanted: Sequence[str]) -> Iterator[tuple[pl.DataFrame, Origin]]:
+        for block in read_records(path, dialect, columns, after=1, progress=sink.progress):
+            yield block.select(*wanted, PLACE), Origin(str(path))
+
+    return SourceTable(path.name, columns, blocks)
 
 
 def _heavy(
@@ -102,6 +142,7 @@ def _heavy(
 
 def _layout(path: Path, options: EdgeOptions) -> _Layout:
     """How a file is written. Raises DatasetError if it holds no edge, or lines of different lengths."""
+    _require_lines(path)
     lines = first_lines(path, _SAMPLE)
     comments = [line.strip() for line in lines if line.lstrip().startswith(COMMENTS)]
     rows = [
@@ -116,9 +157,14 @@ def _layout(path: Path, options: EdgeOptions) -> _Layout:
         raise DatasetError(f"{path} holds no edge: only comments and blank lines")
     if any("\0" in line for _, line in rows):
         raise DatasetError(f"{path}, line {rows[0][0]}: not text; an edge list has one edge a line")
-    dialect = _dialect(path, [line for _, line in rows], options.delimiter)
+    dialect = dialect_of([line for _, line in rows], options.delimiter)
     sample = [_cells(path, number, dialect, line) for number, line in rows]
     width = len(sample[0])
+    widths = sorted({len(row) for row in sample})
+    if len(widths) >= _ADJACENCY_WIDTHS:
+        raise DatasetError(
+            f"{path}: lines of {widths[0]} to {widths[-1]} cells: an adjacency list? An edge list has one edge a line"
+        )
     if width < 2:  # the two ends of an edge
         raise DatasetError(f"{path}, line {rows[0][0]}: one cell, and an edge has two ends: {rows[0][1][:80]!r}")
     header = _has_header(sample, options) if options.header is None else options.header
@@ -140,11 +186,27 @@ def delimiter_of(given: str) -> str | None:
     return delimiter
 
 
-def _dialect(path: Path, lines: Sequence[str], given: str | None) -> Dialect:
+def _require_lines(path: Path) -> None:
+    """Raises DatasetError for a file in a format that is no text of lines, naming the command that reads it."""
+    with opened(path) as file:
+        begin = file.read(200).removeprefix(b"\xef\xbb\xbf").lstrip()
+    language = next((name for mark, name in _OTHER_FORMATS.items() if mark in begin), None)
+    if begin.startswith(b"<") and language:
+        raise DatasetError(f"{path} is {language}: pymk import {language} reads it")
+    if begin.startswith(b"PAR1"):
+        raise DatasetError(f"{path} is Parquet: pymk import parquet reads it")
+    what = next((name for mark, name in _UNREAD.items() if begin.startswith(mark)), None)
+    if what:
+        raise DatasetError(f"{path} is {what}, and no edge list: one edge a line, two people in it")
+
+
+def dialect_of(lines: Sequence[str], given: str | None) -> Dialect:
+    """The dialect of some lines, all of them records; `given` is the delimiter, if it was said."""
+    attributed = all(line.rstrip().endswith("}") and "{" in line for line in lines)
     if given is not None:
-        return Dialect(delimiter_of(given), COMMENTS)
+        return Dialect(delimiter_of(given), COMMENTS, attributed)
     for delimiter in ("\t", ",", ";", "|", None):
-        dialect = Dialect(delimiter, COMMENTS)
+        dialect = Dialect(delimiter, COMMENTS, attributed)
         try:
             rows = [dialect.cells(line) for line in lines]
         except csv.Error:
@@ -153,7 +215,7 @@ def _dialect(path: Path, lines: Sequence[str], given: str | None) -> Dialect:
         spaced = delimiter == "\t" and all(_several_numbers(row[0]) for row in rows)
         if len(widths) == 1 and widths.pop() > 1 and not spaced:
             return dialect
-    return Dialect(_most_used(lines), COMMENTS)
+    return Dialect(_most_used(lines), COMMENTS, attributed)
 
 
 def _most_used(lines: Sequence[str]) -> str | None:
@@ -267,7 +329,7 @@ def _extras(
             sink.report.choose(f"column {weight} is a weight and left out; --min-weight W keeps edges from W on")
     if options.min_weight is not None and not weight:
         raise DatasetError(f"{path} has no column of weights for --min-weight; say --map weight=COLUMN")
-    out = [column for column in left if column not in (created, weight)]
+    out = [column for column in left if column not in (created, weight, *options.where.values)]
     if out:
         sink.report.choose(f"left out: the columns {', '.join(out)}")
     return created or None, weight or None

@@ -139,7 +139,7 @@ def add_connections(table: SourceTable, options: TableOptions, sink: Sink) -> No
     created = options.columns.find(CREATED_AT_COLUMN, columns, table.name, CONNECTIONS)
     weight = options.columns.find(WEIGHT, columns, table.name, CONNECTIONS) or weight_of(columns)
     guessed = created_of([name for name in columns if name not in (first, second)]) if created is None else None
-    status = next((name for name in columns if plain(name) in _STATUS and name not in options.where.values), None)
+    status = status_of(columns, options.where)
     needed = [first, second, *(one for one in (created, guessed, status) if one), *options.where.values]
     if options.min_weight is not None:
         if not weight:
@@ -149,7 +149,7 @@ def add_connections(table: SourceTable, options: TableOptions, sink: Sink) -> No
     for block, origin in table.blocks(wanted):
         sink.report.count(f"rows of {table.name}", block.height)
         if status:
-            _require_one(block, status, table.name)
+            require_one(block, status, table.name)
         kept = options.where.kept(block, origin, sink)
         if guessed and not created and kept.height:
             created = guessed if _moments_in(kept[guessed]) else None
@@ -177,7 +177,12 @@ def add_connections(table: SourceTable, options: TableOptions, sink: Sink) -> No
         sink.report.choose(f"left out of {table.name}: {', '.join(left)}")
 
 
-def _require_one(block: pl.DataFrame, status: str, name: str) -> None:
+def status_of(columns: Sequence[str], where: Conditions) -> str | None:
+    """The column that says what a row is, of which no condition speaks, or None."""
+    return next((name for name in columns if plain(name) in _STATUS and name not in where.values), None)
+
+
+def require_one(block: pl.DataFrame, status: str, name: str) -> None:
     """Raises DatasetError if a column that says what a row is has several values: not all may be friendships."""
     values = block[status].cast(pl.String).drop_nulls().unique().sort().head(10).to_list()
     if len(values) > 1:

@@ -3,10 +3,10 @@
 import datetime as dt
 import json
 from collections.abc import Mapping
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import pytest
 
 from models.cli.app import run
@@ -171,11 +171,18 @@ def test_half_of_the_people_without_friends(data: Directory) -> None:
 
 
 def test_a_hub(data: Directory) -> None:
-    pairs = [f"{first},{second}" for first, second in combinations(PEOPLE[:11], 2)]
-    data.write("connections.csv", "user_id,other_id", *pairs, *(f"0,{who}" for who in PEOPLE))
+    data.write("connections.csv", "user_id,other_id", *RING, *(f"0,{who}" for who in PEOPLE))
     found = data.findings()["hub"]
     assert (found.count, found.example) == (30, "0")
-    assert "'0' is in 35% of all friendships" in found.sentence
+    assert "'0' is in 50% of all friendships" in found.sentence
+
+
+def test_the_instructor_of_a_karate_club_is_no_hub(data: Directory) -> None:
+    """In 22% of the friendships of 34 people."""
+    edges = nx.karate_club_graph().edges
+    data.write("users.csv", "user_id", *map(str, range(34)))
+    data.write("connections.csv", "user_id,other_id", *(f"{first},{second}" for first, second in edges))
+    assert data.findings() == {}
 
 
 def test_a_graph_in_pieces(data: Directory) -> None:

@@ -54,6 +54,8 @@ DIALECTS = {
     "KONECT": "% sym unweighted\n% 3 4 4\n" + lines(" "),
     "KONECT, parted by both": "% sym\n1 2\t1 1082040961\n2 3\t1 1082155839\n3 4\t1 1082414391\n",
     "Matrix Market": "%%MatrixMarket matrix coordinate pattern symmetric\n% about\n4 4 3\n" + lines(" "),
+    "networkx, without attributes": "1 2 {}\n2 3 {}\n3 4 {}\n",
+    "networkx, with attributes": "1 2 {'weight': 3}\n2 3 {'weight': 1, 'x': \"y z\"}\n3 4 {}\n",
     "a comment among the edges": "1 2\n# half\n2 3\n3 4\n",
 }
 
@@ -170,6 +172,13 @@ REFUSED = {
     "no edges": ("# only a comment\n\n", "holds no edge: only comments and blank lines"),
     "one column": ("1\n2\n", "line 1: one cell, and an edge has two ends"),
     "self-edges alone": ("a a\nb b\n", "holds no friendship between two people"),
+    "an adjacency list": ("a b\nb c d\nc d e f\nd\n", "lines of 1 to 4 cells: an adjacency list?"),
+    "GraphML": ('<?xml version="1.0"?>\n<graphml></graphml>\n', "is graphml: pymk import graphml reads it"),
+    "GEXF": ('\ufeff<gexf version="1.2">', "is gexf: pymk import gexf reads it"),
+    "HTML": ("<!doctype html>\n<p>Not found", "is XML or HTML, and no edge list"),
+    "Parquet": (b"PAR1\x00", "is Parquet: pymk import parquet reads it"),
+    "a zip archive": (b"PK\x03\x04\x00", "is a zip archive, and no edge list"),
+    "GML": ("graph [\n  node [\n", "is GML, and no edge list"),
     "two kinds of things": ("% bip unweighted\n1 2\n", "join two kinds of things, not people with people"),
     "a moment that is none": (
         "source,target,time\na,b,2026-01-01\nb,c,soon\n",
@@ -224,3 +233,43 @@ def test_a_first_line_that_may_be_a_header_is_told(imported: Importer) -> None:
     assert named.pairs == pairs("ann-bob", "bob-cy")
     known = imported("from,to\nann,bob\nbob,cy\n", "--force")
     assert "the first line names the columns: from, to; --no-header takes it as an edge" in known.printed
+
+
+def test_records_that_are_no_friendships_are_asked_for(imported: Importer) -> None:
+    content = "source,target,status\na,b,accepted\nb,c,pending\n"
+    made = imported(content)
+    assert made.status == 2
+    assert "Its column 'status' holds accepted, pending. Say --where status=VALUE" in made.refusal
+    made = imported(content, "--where", "status=accepted")
+    assert made.pairs == pairs("a-b")
+    assert "rows whose status is not accepted: 1; first: status 'pending'" in made.printed
+    misspelt = imported(content, "--where", "statsu=accepted", "--force")
+    assert misspelt.status == 2
+    assert "did you mean status?" in misspelt.refusal
+
+
+def test_a_file_of_people_gives_profiles(imported: Importer, tmp_path: Path) -> None:
+    people = tmp_path / "nodes.csv"
+    people.write_text('Id;Label;employer\n1;"Ann; Lee";Acme\n2;Bob;\n9;Zoe;Beta\n')
+    made = imported(
+        "Source;Target;Type;Weight\n1;2;Undirected;1\n2;3;Undirected;1\n",
+        "--users",
+        str(people),
+        "--map",
+        "name=Label",
+        "--map",
+        "company=employer",
+    )
+    assert made.status == 0, made.refusal
+    assert made.pairs == pairs("1-2", "2-3")
+    assert made.profile("1") == {"name": "Ann; Lee", "company": "Acme"}
+    assert made.users["user_id"].to_list() == ["1", "2", "9"]
+
+
+def test_a_file_of_people_without_an_id_is_asked_about(imported: Importer, tmp_path: Path) -> None:
+    people = tmp_path / "nodes.csv"
+    people.write_text("nick,x\na,1\n")
+    made = imported("a b\n", "--users", str(people))
+    assert made.status == 2
+    assert "nodes.csv: which column is the user id? It has nick, x. Say --map users.user_id=COLUMN" in made.refusal
+    assert imported("a b\n", "--users", str(people), "--map", "users.user_id=nick").profile("a") == {"x": "1"}
