@@ -23,6 +23,7 @@ _MOST_SPELLINGS = 500_000
 _MAIL = r"^[^@\s|]+@[^@\s|]+\.[A-Za-z]{2,}$"
 _PHONE = r"^\+?\d[\d ()/.-]{7,17}\d$"
 _NULLS = ["null", "na", "n/a", "nan", "none", "nil", "\\n", "-", "?", "unknown", "undefined", "(null)"]
+_CELLS = "cells"
 _MEANINGS = {
     NAME_COLUMN: "the name that people are shown",
     CREATED_AT_COLUMN: "the date of the account",
@@ -59,7 +60,7 @@ def summarise_users(dataset: Dataset, table: Table, declared: Mapping[str, Kind]
             why = "schema.toml says so" if column in declared else "no cell is filled"
             yield ColumnSummary(USERS, column, Kind.IGNORE.value, why)
             continue
-        cells = frame[column]
+        cells = _cells(frame, column)
         distinct = cells.drop_nulls().n_unique()
         if column == USER_ID:
             taken, why = "id", "its name"
@@ -70,10 +71,16 @@ def summarise_users(dataset: Dataset, table: Table, declared: Mapping[str, Kind]
         else:
             taken, why = (kind or Kind.IGNORE).value, _why(kind, cells, shape, distinct)
         empty = cells.null_count()
+        kind = Kind.TIMESTAMP if column == CREATED_AT_COLUMN else kind
         reason = column in dataset.reason_columns
         yield ColumnSummary(
             USERS, column, taken, why, len(cells) - empty, empty, distinct, _example(cells, kind), reason
         )
+
+
+def _cells(frame: pl.DataFrame, column: str) -> pl.Series:
+    """A column under another name: Polars takes the name of a series for a pattern."""
+    return frame[column].alias(_CELLS)
 
 
 def _why(kind: Kind | None, cells: pl.Series, shape: Shape, distinct: int) -> str:
@@ -105,7 +112,7 @@ def _example(cells: pl.Series, kind: Kind | None) -> str | None:
         return "|".join(str(one) for one in cell)
     if isinstance(cell, dict):
         return f"{cell['lat']:g},{cell['lon']:g}"
-    if kind is Kind.TIMESTAMP or cells.name == CREATED_AT_COLUMN:
+    if kind is Kind.TIMESTAMP:
         return iso(int(cell))
     return f"{cell:g}" if isinstance(cell, float) else str(cell).lower() if isinstance(cell, bool) else str(cell)
 
@@ -124,7 +131,7 @@ def user_findings(dataset: Dataset) -> Iterator[Finding]:
     for column in frame.columns:
         if column == USER_ID:
             continue
-        cells = frame[column]
+        cells = _cells(frame, column)
         filled = cells.drop_nulls()
         if filled.is_empty():
             continue
@@ -137,7 +144,7 @@ def user_findings(dataset: Dataset) -> Iterator[Finding]:
             yield from _numbers(column, filled)
         elif column != NAME_COLUMN and filled.dtype in (pl.String, pl.List(pl.String)):
             kind = dataset.users.kinds.get(column, Kind.CATEGORICAL)
-            yield from _texts(column, frame, kind, reason=column in dataset.reason_columns)
+            yield from _texts(column, frame[USER_ID], cells, kind, reason=column in dataset.reason_columns)
 
 
 def _fill(column: str, cells: pl.Series, filled: pl.Series) -> Iterator[Finding]:
@@ -171,12 +178,12 @@ def _numbers(column: str, filled: pl.Series) -> Iterator[Finding]:
         yield warning("unique_column", USERS, column, len(filled), sentence, f"{filled[0]:g}")
 
 
-def _texts(column: str, frame: pl.DataFrame, kind: Kind, *, reason: bool) -> Iterator[Finding]:
+def _texts(column: str, ids: pl.Series, cells: pl.Series, kind: Kind, *, reason: bool) -> Iterator[Finding]:
     told = ", and is shown to others as a reason" if reason else ""
-    flat = frame.select(USER_ID, column).drop_nulls(column)
+    flat = pl.DataFrame([ids, cells]).drop_nulls(_CELLS)
     if kind is Kind.MULTI:
-        flat = flat.explode(column).drop_nulls(column)
-    values = flat[column]
+        flat = flat.explode(_CELLS).drop_nulls(_CELLS)
+    values = flat[_CELLS]
     same = int((values == flat[USER_ID]).sum())
     if same > MOSTLY * len(values):
         sentence = f"{column!r} repeats the user id{told}; declare it ignore"
@@ -208,8 +215,8 @@ def _few(values: pl.Series) -> bool:
 
 def _spellings(column: str, values: pl.Series) -> Iterator[Finding]:
     """Values that differ in case, spaces and punctuation alone."""
-    counts = values.value_counts(name="count").rename({column: "value"}) if column != "count" else None
-    if counts is None or counts.height > _MOST_SPELLINGS:
+    counts = values.alias("value").value_counts(name="count")
+    if counts.height > _MOST_SPELLINGS:
         return
     plain = pl.col("value").str.to_lowercase().str.replace_all(r"[^\p{L}\p{N}]+", "")
     groups = (

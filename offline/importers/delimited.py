@@ -15,6 +15,7 @@ import polars as pl
 
 from models.errors import DatasetError
 from offline.dataset.table import shown
+from offline.importers.column_names import column_named
 from offline.importers.origin import PLACE
 from offline.importers.source_text import Progress, quiet, text_blocks
 
@@ -181,7 +182,8 @@ def _ragged(path: Path, place: int, dialect: Dialect, columns: Sequence[str], li
 
 
 def _null_if_empty(column: str) -> pl.Expr:
-    return pl.when(pl.col(column) != "").then(pl.col(column)).alias(column)
+    cell = column_named(column)
+    return pl.when(cell != "").then(cell).alias(column)
 
 
 @contextmanager

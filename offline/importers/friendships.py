@@ -10,7 +10,7 @@ from models.errors import DatasetError
 from models.schema.columns import CREATED_AT_COLUMN
 from offline.dataset.pairs import OTHER_ID
 from offline.dataset.table import USER_ID
-from offline.importers.cells import require_ids
+from offline.importers.cells import dates_of, require_ids
 from offline.importers.origin import PLACE, Origin
 from offline.importers.report import Report
 
@@ -54,7 +54,7 @@ class Friendships:
         return sum(len(places) for _, places in self._places)
 
     def write(self, connections: Path, users: Path | None, report: Report) -> None:
-        """Writes each friendship once, dated by its first edge (mutual: by the later direction), as Parquet.
+        """Writes each friendship once as Parquet, dated by its first edge (mutual: by the later direction).
 
         `users`: where to write everybody with a friendship or a dropped edge, or None. Empties the collection.
         """
@@ -74,7 +74,7 @@ class Friendships:
         seconds = pairs.dates(mutual=self._mutual)
         if seconds is not None:
             dated = pl.Series(CREATED_AT_COLUMN, seconds[kept])
-            frame = frame.with_columns(dated.set(dated == int(_UNDATED), None))
+            frame = frame.with_columns(dates_of(dated.set(dated == int(_UNDATED), None)))
         named = [pl.col(column).cat.to(self._ids).cast(pl.String) for column in (USER_ID, OTHER_ID)]
         frame.lazy().with_columns(named).sink_parquet(connections)
         report.written["friendships"] = frame.height

@@ -7,7 +7,8 @@ import polars as pl
 from models.errors import DatasetError
 from models.schema.columns import CREATED_AT_COLUMN, FLAG_COLUMNS
 from offline.dataset.table import USER_ID, shown
-from offline.importers.cells import booleans, moments, require_ids
+from offline.importers.cells import booleans, dates_of, moments, require_ids
+from offline.importers.column_names import column_named
 from offline.importers.origin import PLACE, Origin
 from offline.importers.report import Report
 
@@ -34,7 +35,7 @@ class Profiles:
         require_ids(block, USER_ID, origin, name)
         own = []
         if CREATED_AT_COLUMN in block.columns and not block[CREATED_AT_COLUMN].dtype.is_temporal():
-            own.append(moments(block, CREATED_AT_COLUMN, origin).alias(CREATED_AT_COLUMN))
+            own.append(dates_of(moments(block, CREATED_AT_COLUMN, origin)))
         own += [booleans(block, column, origin) for column in FLAG_COLUMNS if column in block.columns]
         number = pl.lit(len(self._origins), dtype=pl.UInt32).alias(_BLOCK)
         block.with_columns(*own, number).write_parquet(self._part(len(self._origins)))
@@ -49,13 +50,14 @@ class Profiles:
         if repeated.height:
             every = every.filter(~pl.col(USER_ID).is_in(self._repeats(repeated, columns, report).implode()))
             every = pl.concat([every, repeated.unique(USER_ID, keep="first", maintain_order=True).lazy()])
-        every.select(columns).sink_parquet(path)
+        every.select(map(column_named, columns)).sink_parquet(path)
         report.written["people"] = pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
         report.columns = [column for column in columns if column != USER_ID]
 
     def _repeats(self, repeated: pl.DataFrame, columns: list[str], report: Report) -> pl.Series:
         """The ids with several rows; reports the rows dropped. Raises DatasetError if two of them differ."""
-        versions = repeated.unique(columns, keep="first", maintain_order=True)
+        rows = repeated.drop(_BLOCK, PLACE).to_struct()
+        versions = repeated.filter(rows.is_first_distinct())
         conflict = versions.filter(pl.col(USER_ID).is_duplicated())
         if conflict.height:
             first, second, *_ = conflict.filter(pl.col(USER_ID) == conflict[USER_ID][0]).iter_rows(named=True)

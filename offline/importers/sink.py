@@ -15,7 +15,7 @@ from models.system import files
 from offline.dataset.pairs import AT, KIND, OTHER_ID
 from offline.dataset.reader import read_dataset
 from offline.dataset.table import USER_ID
-from offline.importers.cells import moments, require_ids
+from offline.importers.cells import dates_of, moments, require_ids
 from offline.importers.friendships import Friendships
 from offline.importers.origin import PLACE, Origin
 from offline.importers.profiles import Profiles
@@ -56,7 +56,7 @@ class Sink:
         if unknown.height:
             fault = f"is not a kind of event ({', '.join(_KINDS)})"
             origin.refuse(unknown[PLACE].item(), KIND, unknown[KIND].item(), fault)
-        at = moments(block, AT, origin).alias(AT)
+        at = dates_of(moments(block, AT, origin))
         if at.null_count():
             origin.refuse(block[PLACE][int(at.is_null().arg_true()[0])], AT, None, "is empty")
         self._interactions.append(block.select(USER_ID, OTHER_ID, KIND).with_columns(at))

@@ -32,7 +32,7 @@ def made(edges: list[Edge], size: int, *, mutual: bool) -> tuple[dict[frozenset[
         friendships.add(block.with_columns(places), Origin("edges"))
     with TemporaryDirectory() as folder:
         friendships.write(Path(folder) / "c.parquet", Path(folder) / "u.parquet", report)
-        rows = pl.read_parquet(Path(folder) / "c.parquet").rows()
+        rows = pl.read_parquet(Path(folder) / "c.parquet").with_columns(pl.col("created_at").dt.epoch("s")).rows()
         people = pl.read_parquet(Path(folder) / "u.parquet")["user_id"].to_list()
     assert sorted(people) == sorted({end for first, second, _ in edges for end in (first, second)})
     assert len({frozenset(row[:2]) for row in rows}) == len(rows)

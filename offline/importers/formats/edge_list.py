@@ -12,7 +12,7 @@ from models.schema.columns import CREATED_AT_COLUMN
 from offline.dataset.pairs import OTHER_ID
 from offline.dataset.table import USER_ID
 from offline.importers.cells import look_like_moments, moments, numbers
-from offline.importers.column_names import PAIR_FIELDS, WEIGHT, ColumnMap, created_of, ends_of, weight_of
+from offline.importers.column_names import PAIR_FIELDS, WEIGHT, ColumnMap, column_named, created_of, ends_of, weight_of
 from offline.importers.delimited import Dialect, read_records
 from offline.importers.formats.tables import (
     Conditions,
@@ -103,7 +103,10 @@ def _read_file(path: Path, options: EdgeOptions, sink: Sink) -> None:
         if status:
             require_one(block, status, str(path))
         kept = options.where.kept(block, origin, sink)
-        ends = [pl.col(first).str.strip_chars().alias(USER_ID), pl.col(second).str.strip_chars().alias(OTHER_ID)]
+        ends = [
+            column_named(first).str.strip_chars().alias(USER_ID),
+            column_named(second).str.strip_chars().alias(OTHER_ID),
+        ]
         edges = kept.select(PLACE, *ends)
         if created:
             edges = edges.with_columns(moments(kept, created, origin).alias(CREATED_AT_COLUMN))
@@ -122,7 +125,7 @@ def _people(path: Path, sink: Sink) -> SourceTable:
 
     def blocks(wanted: Sequence[str]) -> Iterator[tuple[pl.DataFrame, Origin]]:
         for block in read_records(path, dialect, columns, after=1, progress=sink.progress):
-            yield block.select(*wanted, PLACE), Origin(str(path))
+            yield block.select(*map(column_named, wanted), PLACE), Origin(str(path))
 
     return SourceTable(path.name, columns, blocks)
 

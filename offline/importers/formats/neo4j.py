@@ -13,8 +13,8 @@ from models.schema.columns import CREATED_AT_COLUMN
 from models.system.known_names import unknown_name
 from offline.dataset.pairs import OTHER_ID
 from offline.dataset.table import USER_ID
-from offline.importers.cells import look_like_moments, moments, numbers
-from offline.importers.column_names import ColumnMap, created_of, joined_of, plain
+from offline.importers.cells import dates_of, look_like_moments, moments, numbers
+from offline.importers.column_names import ColumnMap, column_named, created_of, joined_of, plain
 from offline.importers.formats.neo4j_files import CsvFile, find_files
 from offline.importers.formats.neo4j_header import END, ID, LABEL, START, TYPE, HeaderField
 from offline.importers.json_lists import lists_of
@@ -153,9 +153,9 @@ class _Reader:
         node, start, end = header.role(ID), header.role(START), header.role(END)
         nodes = relationships = block.clear()
         if node is not None:
-            nodes = block.filter(pl.col(node.raw).is_not_null()) if start is not None else block
+            nodes = block.filter(column_named(node.raw).is_not_null()) if start is not None else block
         if start is not None and end is not None:
-            relationships = block.filter(pl.col(start.raw).is_not_null()) if node is not None else block
+            relationships = block.filter(column_named(start.raw).is_not_null()) if node is not None else block
         if node is not None:
             nodes = nodes.with_columns(self._key(node).alias(_NODE), self._labels(file).alias(_LABELS))
             self._require(nodes, node, file.origin)
@@ -164,7 +164,7 @@ class _Reader:
         if start is not None and end is not None:
             typed = header.role(TYPE)
             fallback = pl.lit(file.stem.upper())
-            kind = fallback if typed is None else pl.coalesce(pl.col(typed.raw), fallback)
+            kind = fallback if typed is None else pl.coalesce(column_named(typed.raw), fallback)
             keys = self._key(start).alias(_FIRST), self._key(end).alias(_SECOND)
             relationships = relationships.with_columns(*keys, kind.alias(_TYPED))
             for side in (start, end):
@@ -177,11 +177,11 @@ class _Reader:
     @staticmethod
     def _key(field: HeaderField) -> pl.Expr:
         """An id within its space: two spaces may hold the same id."""
-        return pl.lit(f"{field.space}\0") + pl.col(field.raw)
+        return pl.lit(f"{field.space}\0") + column_named(field.raw)
 
     @staticmethod
     def _require(block: pl.DataFrame, field: HeaderField, origin: Origin) -> None:
-        empty = block.filter(pl.col(field.raw).is_null()).head(1)
+        empty = block.filter(column_named(field.raw).is_null()).head(1)
         if empty.height:
             origin.refuse(empty[PLACE].item(), field.raw, None, "is empty")
 
@@ -192,7 +192,7 @@ class _Reader:
         if labelled is None:
             return pl.lit([fallback], dtype=pl.List(pl.String))
         mark = ":" if file.header.is_apoc else self._options.array_delimiter
-        text = pl.col(labelled.raw).fill_null("")
+        text = column_named(labelled.raw).fill_null("")
         return text.str.strip_chars(":").str.split(mark).list.eval(pl.element().filter(pl.element() != ""))
 
     def _profiles(self, file: CsvFile, nodes: pl.DataFrame) -> tuple[pl.DataFrame, str]:
@@ -219,11 +219,11 @@ class _Reader:
             columns.append(self._typed(nodes, field, file.origin).alias(name))
             if field.kind is not None and name != CREATED_AT_COLUMN:
                 self._sink.kinds[name] = field.kind
-        return nodes.select(pl.col(ids).alias(USER_ID), PLACE).with_columns(columns), ids
+        return nodes.select(column_named(ids).alias(USER_ID), PLACE).with_columns(columns), ids
 
     def _typed(self, nodes: pl.DataFrame, field: HeaderField, origin: Origin) -> pl.Series:
         """A property by its type. Raises DatasetError for a cell that is not of it."""
-        cells = nodes[field.raw]
+        cells = nodes[field.raw].alias("cells")
         if field.is_list:
             return cells.str.split(self._options.array_delimiter)
         if cells.str.starts_with("[").all() and not cells.is_null().all() and not field.type:
@@ -231,7 +231,7 @@ class _Reader:
         if field.type == "point":
             return _location(nodes, field, origin)
         if field.kind is not None and field.dtype == pl.String():
-            return moments(nodes, field.raw, origin)
+            return dates_of(moments(nodes, field.raw, origin))
         if field.dtype == pl.String():
             return cells
         return numbers(nodes, field.raw, origin, field.dtype, field.fault)
@@ -275,7 +275,7 @@ def _null(dtype: object) -> pl.Expr:
 
 def _location(nodes: pl.DataFrame, field: HeaderField, origin: Origin) -> pl.Series:
     """Points as "lat,lon". Raises DatasetError for one without latitude and longitude."""
-    groups = nodes[field.raw].str.extract_groups(_POINT).struct.unnest()
+    groups = nodes[field.raw].alias("cells").str.extract_groups(_POINT).struct.unnest()
     places = groups.select(pl.concat_str(pl.coalesce("1", "4"), pl.lit(","), pl.coalesce("2", "3")).alias(field.raw))[
         field.raw
     ]

@@ -7,6 +7,7 @@ import polars as pl
 
 from models.errors import DatasetError
 from offline.dataset.table import first_line
+from offline.importers.column_names import column_named
 from offline.importers.formats.tables import SourceTable, TableOptions, add_tables, check_map, choose_tables
 from offline.importers.origin import PLACE, Origin
 from offline.importers.sink import Sink
@@ -126,7 +127,7 @@ def _blocks(path: Path, wanted: Sequence[str], sink: Sink) -> Iterator[pl.DataFr
 
 def _readable(column: str, dtype: pl.DataType) -> pl.Expr | None:
     """A column in a type that a dataset's Parquet file may have, or None."""
-    cell = pl.col(column)
+    cell = column_named(column)
     if isinstance(dtype, (pl.List, pl.Array)):
         inner = dtype.inner
         texts = isinstance(inner, (pl.String, pl.Boolean, pl.Categorical, pl.Enum)) or inner.is_integer()
@@ -167,7 +168,7 @@ def _binary(cells: pl.Series) -> pl.Series:
 def _whole(block: pl.DataFrame) -> list[pl.Expr]:
     """Columns of floats that hold whole numbers alone, such as ids with gaps, as integers."""
     return [
-        pl.col(column).fill_nan(None).cast(pl.Int64)
+        column_named(column).fill_nan(None).cast(pl.Int64)
         for column, dtype in block.schema.items()
         if dtype.is_float() and (block[column].fill_nan(None).drop_nulls() % 1 == 0).all()
     ]

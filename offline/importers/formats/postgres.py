@@ -30,7 +30,8 @@ _PROGRESS = 1 << 24
 _BOOL, _BYTEA, _JSON, _JSONB = 16, 17, 114, 3802
 _INTEGERS = {20, 21, 23, 26}
 _FLOATS = {700, 701}
-_MOMENTS = {1082, 1114, 1184}
+_DATE, _ZONED = 1082, 1184
+_MOMENTS = {_DATE, 1114, _ZONED}
 _SHAPES = {600, 601, 602, 603, 604, 628, 718}
 
 _TABLES = """
@@ -155,18 +156,22 @@ def _copy(connection: "Connection[Any]", query: str, path: Path, name: str, sink
 
 
 def _cell(column: str, oid: int, arrays: set[int]) -> str:
-    """A column as the text that COPY writes: moments as epoch seconds, arrays as JSON."""
+    """A column as the text that COPY writes: moments as ISO 8601, without infinity; arrays as JSON."""
     escaped = column.replace('"', '""')
     quoted = f'"{escaped}"'
     if oid in _MOMENTS:
-        return f"CASE WHEN isfinite({quoted}) THEN floor(extract(epoch FROM {quoted}))::int8 END"
+        form = "YYYY-MM-DD" if oid == _DATE else 'YYYY-MM-DD"T"HH24:MI:SS"Z"'
+        moment = f"{quoted} AT TIME ZONE 'UTC'" if oid == _ZONED else quoted
+        years = f"extract(year FROM {moment}) BETWEEN 1 AND 9999"
+        written = f"CASE WHEN {years} THEN to_char({moment}, '{form}') ELSE {quoted}::text END"
+        return f"CASE WHEN isfinite({quoted}) THEN {written} END"
     if oid in arrays:
         return f"to_json({quoted})::text"
     return f"{quoted}::text"
 
 
 def _typed(cells: pl.Series, oid: int, arrays: set[int]) -> pl.Series:
-    if oid in _INTEGERS or oid in _MOMENTS:
+    if oid in _INTEGERS:
         return cells.cast(pl.Int64)
     if oid in _FLOATS:
         return cells.cast(pl.Float64)

@@ -17,6 +17,7 @@ from offline.importers.column_names import (
     PAIR_FIELDS,
     WEIGHT,
     ColumnMap,
+    column_named,
     created_of,
     ends_of,
     event_columns_of,
@@ -159,7 +160,9 @@ def add_connections(table: SourceTable, options: TableOptions, sink: Sink) -> No
                     f"column {created} as the date of the friendship; --map connections.created_at= leaves it out"
                 )
         edges = kept.select(
-            pl.col(first).cast(pl.String).alias(USER_ID), pl.col(second).cast(pl.String).alias(OTHER_ID), PLACE
+            column_named(first).cast(pl.String).alias(USER_ID),
+            column_named(second).cast(pl.String).alias(OTHER_ID),
+            PLACE,
         )
         if created:
             edges = edges.with_columns(moments(kept, created, origin).alias(CREATED_AT_COLUMN))
@@ -239,8 +242,10 @@ def add_users(table: SourceTable, options: TableOptions, sink: Sink) -> None:
             sink.report.choose(f"column {joined} as the date of the account; --map users.created_at= leaves it out")
         guess_joined = False
         sink.report.count(f"rows of {table.name}", block.height)
-        profile = [pl.col(column).alias(name) for name, column in renamed.items() if column in block.columns]
-        sink.profiles.add(block.select(pl.col(person).cast(pl.String).alias(USER_ID), PLACE, *profile), origin, person)
+        profile = [column_named(column).alias(name) for name, column in renamed.items() if column in block.columns]
+        sink.profiles.add(
+            block.select(column_named(person).cast(pl.String).alias(USER_ID), PLACE, *profile), origin, person
+        )
 
 
 def add_interactions(table: SourceTable, options: TableOptions, sink: Sink) -> None:
@@ -259,10 +264,10 @@ def add_interactions(table: SourceTable, options: TableOptions, sink: Sink) -> N
     for block, origin in table.blocks([first, second, kind, at]):
         sink.report.count(f"rows of {table.name}", block.height)
         texts = [
-            pl.col(column).cast(pl.String).alias(name)
+            column_named(column).cast(pl.String).alias(name)
             for name, column in zip((USER_ID, OTHER_ID, KIND), (first, second, kind), strict=True)
         ]
-        sink.add_interactions(block.select(*texts, pl.col(at).alias(AT), PLACE), origin)
+        sink.add_interactions(block.select(*texts, column_named(at).alias(AT), PLACE), origin)
 
 
 def add_tables(tables: Mapping[str, SourceTable], options: TableOptions, sink: Sink) -> None:

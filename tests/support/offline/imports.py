@@ -26,11 +26,18 @@ class Imported:
 
     @property
     def connections(self) -> pl.DataFrame:
-        return pl.read_parquet(self.out / "connections.parquet")
+        """The friendships; dates as epoch seconds."""
+        return _in_seconds(pl.read_parquet(self.out / "connections.parquet"))
 
     @property
     def users(self) -> pl.DataFrame:
-        return pl.read_parquet(self.out / "users.parquet").sort("user_id")
+        """The users by id; dates as epoch seconds."""
+        return _in_seconds(pl.read_parquet(self.out / "users.parquet")).sort("user_id")
+
+    @property
+    def interactions(self) -> list[tuple[object, ...]]:
+        """The rows of the interactions; dates as epoch seconds."""
+        return _in_seconds(pl.read_parquet(self.out / "interactions.parquet")).rows()
 
     @property
     def dates(self) -> dict[frozenset[str], int | None]:
@@ -41,6 +48,10 @@ class Imported:
         """The filled cells of somebody's profile."""
         row = self.users.filter(pl.col("user_id") == user_id).row(0, named=True)
         return {column: cell for column, cell in row.items() if cell is not None and column != "user_id"}
+
+
+def _in_seconds(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(pl.selectors.datetime().dt.epoch("s"))
 
 
 def run_import(

@@ -185,3 +185,11 @@ def test_bad_cells_are_refused_with_file_line_column_and_value(
     assert made.status == 2
     assert fault in made.refusal
     assert not made.out.exists()
+
+
+def test_dates_before_1973_stay_dates(imported: Importer) -> None:
+    nodes = "id:ID,born:date\n1,1970-01-02\n2,1901-02-03\n"
+    made = imported({"p.csv": nodes, "k.csv": ":START_ID,:END_ID\n1,2\n"})
+    assert made.status == 0, made.refusal
+    assert made.profile("1") == {"born": 86400}
+    assert '"born" = "timestamp"' in (made.out / "schema.toml").read_text()
