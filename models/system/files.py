@@ -184,6 +184,25 @@ def remove_tree(directory: Path) -> None:
     shutil.rmtree(doomed)
 
 
+def remove_abandoned(target: Path, suffix: str) -> None:
+    """Removes what processes that are gone left beside `target`, named `.TARGET.PROCESS` and the suffix."""
+    prefix = f".{target.name}."
+    for path in list(target.parent.iterdir()):
+        owner = path.name.removeprefix(prefix).removesuffix(suffix)
+        if path.name == f"{prefix}{owner}{suffix}" and owner.isdigit() and not _alive(int(owner)):
+            remove_tree(path)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's process
+        return True
+    return True
+
+
 @contextmanager
 def locked(path: Path, wait_s: float) -> Iterator[bool]:
     """Holds an exclusive lock on a file, created if missing; yields whether it was acquired within `wait_s` seconds.

@@ -1,8 +1,8 @@
-"""The offline commands: nightly, config, evaluate, compare, inference, synth."""
+"""The offline commands: nightly, config, evaluate, compare, inference, synth, import, check."""
 
 import typer
 
-from offline.cli import compare, config, evaluate, latency, nightly, synth
+from offline.cli import check, compare, config, evaluate, import_formats, latency, nightly, synth
 
 
 def register(app: typer.Typer) -> None:
@@ -12,4 +12,6 @@ def register(app: typer.Typer) -> None:
     evaluate.register(app)
     compare.register(app)
     synth.register(app)
+    import_formats.register(app)
+    check.register(app)
     latency.register(app)

@@ -1,14 +1,11 @@
 """`pymk synth`: writes a synthetic dataset directory."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from offline.synth.network import Progress
+from offline.cli.step_progress import step_progress
 
 
 def register(app: typer.Typer) -> None:
@@ -60,38 +57,14 @@ def synth(
     # generate and write
     from offline.synth import directory, network
 
-    with _reporting() as progress:
+    with step_progress("pymk.synth") as steps:
+
+        def progress(step: str, done: float) -> None:
+            steps(step, round(100 * done), 100)
+
         made = network.generate(users, mean_friends, seed, progress, fake_share=fakes)
         directory.write(made, out, origin, progress)
     typer.echo(
         f"{out}: {users} users, {len(made.connections)} friendships, {len(made.held_out)} held out, "
         f"{len(made.interactions.at)} interactions" + (f", {int((made.fakes > 0).sum())} fakes" if fakes else "")
     )
-
-
-@contextmanager
-def _reporting() -> "Iterator[Progress]":
-    """Reports progress on stderr: bars on a terminal, else a log line for each finished step."""
-    import structlog
-    from rich.console import Console
-    from rich.progress import Progress as Bars
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        log = structlog.get_logger("pymk.synth")
-
-        def line(step: str, done: float) -> None:
-            if done >= 1.0:
-                log.info("step_done", step=step)
-
-        yield line
-        return
-    with Bars(console=console, transient=True) as bars:
-        tasks: dict[str, object] = {}
-
-        def bar(step: str, done: float) -> None:
-            if step not in tasks:
-                tasks[step] = bars.add_task(step, total=1.0)
-            bars.update(tasks[step], completed=done)  # type: ignore[arg-type]
-
-        yield bar

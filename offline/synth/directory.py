@@ -27,7 +27,7 @@ def write(network: Network, out: Path, origin: str = "", progress: Progress = qu
     """
     target = check_target(out)
     target.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(target, ".partial")
+    files.remove_abandoned(target, ".partial")
     aside = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         aside.mkdir()
@@ -37,27 +37,8 @@ def write(network: Network, out: Path, origin: str = "", progress: Progress = qu
     except BaseException:
         files.remove_tree(aside)
         raise
-    _sweep(target, ".old")
+    files.remove_abandoned(target, ".old")
     progress("writing", 1.0)
-
-
-def _sweep(target: Path, suffix: str) -> None:
-    """Removes partial output of killed runs beside the target."""
-    prefix = f".{target.name}."
-    for path in list(target.parent.iterdir()):
-        owner = path.name.removeprefix(prefix).removesuffix(suffix)
-        if path.name == f"{prefix}{owner}{suffix}" and owner.isdigit() and not _alive(int(owner)):
-            files.remove_tree(path)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another user's process
-        return True
-    return True
 
 
 def _write_files(network: Network, directory: Path, origin: str, progress: Progress) -> None:

@@ -1,0 +1,1 @@
+"""The formats that are imported: one file each, and what some of them share."""
