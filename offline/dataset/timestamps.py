@@ -6,7 +6,8 @@ from models.schema.timestamps import FIRST_SECOND, LAST_SECOND, NUMBER, Timestam
 from models.system.clock import MICROSECONDS
 
 _WHITE = " \t\r\n"
-_PLAIN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-5][0-9]:[0-5][0-9][Zz]?$"
+_PLAIN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-5][0-9]:[0-5][0-9]Z?$"
+_FORM = "%Y-%m-%dT%H:%M:%S"
 _COUNTS = {r"^[0-9]{9,10}$": 1, r"^[0-9]{13}$": 10**3, r"^[0-9]{15,16}$": 10**6}
 """counts of a second's parts, by how they are written"""
 _ZONE = r" ?(?:[Zz]|[Uu][Tt][Cc]|[Gg][Mm][Tt]|(?<sign>[+-])(?<ahead>[0-9]{2})(?::?(?<behind>[0-9]{2}))?)?"
@@ -43,13 +44,12 @@ def iso_seconds(texts: pl.Series) -> pl.Series:
 
 
 def _plain(texts: pl.Series) -> pl.Series:
-    """ISO 8601 with seconds, in UTC."""
+    """`2024-01-31T10:15:00Z`, with or without the Z."""
     if not texts.head(100).str.contains(_PLAIN).any():
         return pl.repeat(None, len(texts), dtype=pl.Int64, eager=True)
-    ordinary = texts.set(~texts.str.contains(_PLAIN), None).str.to_uppercase().str.strip_suffix("Z")
-    return (
-        ordinary.str.replace(" ", "T").str.to_datetime("%Y-%m-%dT%H:%M:%S", strict=False, time_unit="ms").dt.epoch("s")
-    )
+    plain = texts.str.contains(_PLAIN)
+    ordinary = texts if plain.all() else texts.set(~plain, None)
+    return ordinary.str.strip_suffix("Z").str.to_datetime(_FORM, strict=False, time_unit="ms").dt.epoch("s")
 
 
 def _counted(texts: pl.Series) -> pl.Series:
