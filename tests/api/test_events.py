@@ -134,7 +134,22 @@ async def test_every_fault_is_named_but_not_without_end(service: ApiHarness) -> 
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"null", b'{"kind":"view"}', b'"events"', b"\xff\xfe", b"[" * 5000 + b"]" * 5000, b"[NaN]"],
+    [
+        *[
+            b"",
+            b"{",
+            b"null",
+            b'{"kind":"view"}',
+            b'"events"',
+            b"\xff\xfe",
+            b"[" * 5000 + b"]" * 5000,
+            b"[NaN]",
+            b"[1e400]",
+        ],
+        b'[{"kind":"view","kind":"block","user_id":"cid","other_id":"gus"}]',
+        b'[{"kind":"view","user_id":"cid","other_id":"gus","event_id":"\\ud83d"}]',
+        b'[{"kind":"view","user_id":"cid","other_id":"gus","event_id":"\\u0000"}]',
+    ],
 )
 async def test_what_is_no_list_is_a_422(service: ApiHarness, body: bytes) -> None:
     answer = await service.client.post(PATH, content=body)
