@@ -81,7 +81,7 @@ def compare(
         typer.echo(DEFAULT_VARIANTS.read_text("utf-8"), nl=False)
         return
     from models.errors import UsageError
-    from offline.dataset.reader import open_table
+    from offline.dataset.table_files import open_table
 
     if not data.is_dir():
         raise UsageError(f"{data} is not a directory; pymk synth --out DIRECTORY makes a synthetic one")

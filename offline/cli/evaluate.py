@@ -33,7 +33,7 @@ def evaluate(
 
     from models.errors import UsageError
     from models.system import files
-    from offline.dataset.reader import open_table
+    from offline.dataset.table_files import open_table
 
     if json is not None and not json.absolute().parent.is_dir():
         raise UsageError(f"--json {json}: there is no directory {json.absolute().parent}; make it first")

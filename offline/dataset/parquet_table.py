@@ -7,7 +7,7 @@ from typing import cast
 import polars as pl
 
 from models.errors import DatasetError
-from offline.dataset.table import RECORD, Shape, Table, first_line, null_if_empty
+from offline.dataset.table import RECORD, Shape, Table, column_named, first_line, null_if_empty
 
 EXACT_INTEGERS = 2.0**53
 """a float below this without a fraction is an integer that was stored as a float"""
@@ -56,7 +56,7 @@ def _shape(dtype: pl.DataType) -> Shape:
 
 
 def _text(column: str, dtype: pl.DataType) -> pl.Expr:
-    cell = pl.col(column)
+    cell = column_named(column)
     if isinstance(dtype, (pl.List, pl.Array)):
         inner = _inner(dtype)
         return cell.cast(pl.List(inner)).list.eval(_scalar(pl.element(), inner))

@@ -1,7 +1,8 @@
 """The interface that the readers of every file format implement."""
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, NoReturn
@@ -10,10 +11,10 @@ import polars as pl
 
 from models.errors import DatasetError
 
-USER_ID = "user_id"
+USER_ID, OTHER_ID = "user_id", "other_id"
 
 RECORD = "\0record"
-"""the column of record numbers, from 0, in the order of the file"""
+"""the column that says which record a row is: ascending in the order of the file, and what `Table.locate` takes"""
 
 SHOWN_CHARACTERS = 80
 """longest part of a cell that an error message repeats"""
@@ -34,6 +35,9 @@ class Table(ABC):
     splits_sets = False
     """whether one cell holds a set of values, separated by `|`"""
 
+    null_words: Sequence[str] = ()
+    """the words that stand for an empty cell, but never for a user id"""
+
     def __init__(self, path: Path) -> None:
         self.path = path
 
@@ -51,7 +55,15 @@ class Table(ABC):
 
     @abstractmethod
     def rows(self, columns: Sequence[str]) -> pl.LazyFrame:
-        """RECORD (UInt32) and the named columns as String or List(String); an empty cell is null."""
+        """RECORD (UInt32 or UInt64) and the named columns as String or List(String); an empty cell is null."""
+
+    def parts(self, columns: Sequence[str]) -> Iterator[pl.LazyFrame]:
+        """The rows in their order, as one frame or as several of a bounded size."""
+        yield self.rows(columns)
+
+    def unreadable(self, column: str) -> str:
+        """Where a column of Shape.OTHER has a value that no kind can parse, and what it is, for an error message."""
+        return f"{self.path}, column {column!r}: holds objects or nested values"
 
     @abstractmethod
     def locate(self, record: int) -> str:
@@ -90,7 +102,12 @@ def first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
 
 
+def column_named(column: str) -> pl.Expr:
+    """The column of this very name: Polars takes `*` for all columns, and `^…$` for a pattern of names."""
+    return pl.col(f"^{re.escape(column)}$" if column == "*" or column.startswith("^") else column)
+
+
 def null_if_empty(column: str, text: pl.Expr | None = None) -> pl.Expr:
     """A text column with empty cells as null; `text` replaces the column's own cells."""
-    cell = pl.col(column) if text is None else text
+    cell = column_named(column) if text is None else text
     return pl.when(cell != "").then(cell).alias(column)

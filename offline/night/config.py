@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from models.candidates.ann_index import IndexConfig
 from models.candidates.generator import CandidateConfig
 from models.errors import UsageError
+from models.system.toml_file import read_toml_file
 from offline.encoders.config import GraphSageTrainingConfig
 from offline.encoders.embed import NightEncoder
 from offline.ranker.config import RankerConfig
@@ -53,7 +54,7 @@ class SplitConfig(BaseModel):
 def read_toml(path: Path, model: type[Model]) -> Model:
     """A model read from a TOML file. Raises UsageError naming what is wrong."""
     try:
-        return model.model_validate(tomllib.loads(path.read_text("utf-8")))
+        return model.model_validate(read_toml_file(path))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -17,6 +17,7 @@ from models.schema.profiles import (
     TextColumn,
     TimestampColumn,
 )
+from offline.dataset.table import column_named
 
 
 def code_profiles(users: pl.DataFrame, kinds: Mapping[str, Kind]) -> Profiles:
@@ -46,7 +47,7 @@ def profile_json(users: pl.DataFrame) -> tuple[NDArray[np.uint8], NDArray[np.int
     if not columns:
         return np.zeros(0, dtype=np.uint8), np.zeros(users.height + 1, dtype=np.int64)
     members = users.select(_member(users[column]) for column in columns)
-    inside = pl.concat_str(columns, separator=",", ignore_nulls=True)
+    inside = pl.concat_str([column_named(column) for column in columns], separator=",", ignore_nulls=True)
     whole = pl.when(inside != "").then(pl.concat_str(pl.lit("{"), inside, pl.lit("}"))).alias("json")
     return concatenated(members.select(whole)["json"])
 
@@ -86,7 +87,7 @@ def _floats(cells: pl.Series) -> NDArray[np.float64]:
 
 def _member(cells: pl.Series) -> pl.Expr:
     """The column as members of a JSON object, `"column":value`; null if the cell is null."""
-    cell = pl.col(cells.name)
+    cell = column_named(cells.name)
     if (
         cells.dtype == pl.Float64
         and cells.drop_nulls().round().equals(cells.drop_nulls())
