@@ -25,11 +25,11 @@ class Part:
     constants: Mapping[str, str]
 
     def shapes(self) -> dict[str, Shape]:
-        """Raises DatasetError if a column stands in the file and in the name of a folder."""
+        """Of the columns of the file and of its folders. Raises DatasetError if one stands in both."""
         own = self.table.shapes()
-        if twice := sorted(own.keys() & self.constants.keys()):
-            where = f"in the file and in the name of a folder above it, as {self.constants[twice[0]]!r}"
-            raise DatasetError(f"{self.table.path}, column {twice[0]!r}: stands {where}; keep one")
+        for column in own.keys() & self.constants.keys():
+            both = f"is in the file, and {self.constants[column]!r} in the name of a folder above it; keep one"
+            raise DatasetError(f"{self.table.path}, column {column!r}: {both}")
         return own | dict.fromkeys(self.constants, Shape.TEXT)
 
 
@@ -57,6 +57,8 @@ class FolderTable(Table):
 
     def parts(self, columns: Sequence[str]) -> Iterator[pl.LazyFrame]:
         for number, part in enumerate(self._parts):
+            if not part.constants.keys().isdisjoint(columns):
+                part.shapes()
             own = [column for column in columns if column not in part.constants and part.table.has(column)]
             for frame in part.table.parts(own):
                 yield self._completed(frame, number, part, columns)

@@ -153,9 +153,7 @@ def _csv(schema: Schema, value: Any) -> CsvSettings:
         escape = None
     named = [symbol for symbol in (value.get("delimiter"), quote, escape) if symbol]
     if len(set(named)) < len(named):
-        raise schema.refuse(
-            "csv", f"[csv] two of delimiter, quote and escape are the same: {', '.join(map(repr, named))}"
-        )
+        raise schema.refuse("csv", "[csv] two of delimiter, quote and escape are the same")
     return CsvSettings(value.get("delimiter"), quote, escape)
 
 

@@ -13,6 +13,9 @@ from models.errors import DatasetError
 
 USER_ID, OTHER_ID = "user_id", "other_id"
 
+CELLS = "cells"
+"""a safe name for a column alone: methods of a series take its own name for a pattern"""
+
 RECORD = "\0record"
 """the column that says which record a row is: ascending in the order of the file, and what `Table.locate` takes"""
 

@@ -56,13 +56,16 @@ def find_table(directory: Path, name: str, schema: Schema) -> Table | None:
 
     Raises DatasetError if it is there twice, is a link to nothing, or if a file seems to be it under another name.
     """
-    found = _places(directory, name)
-    if len(found) > 1:
-        raise DatasetError(f"{directory} holds {' and '.join(_name(path) for path in found)}: keep one")
-    if not found:
-        _refuse_misspelt(directory, name)
-        return None
-    return open_table(found[0], schema)
+    try:
+        found = _places(directory, name)
+        if len(found) > 1:
+            raise DatasetError(f"{directory} holds {' and '.join(_name(path) for path in found)}: keep one")
+        if not found:
+            _refuse_misspelt(directory, name)
+            return None
+        return open_table(found[0], schema)
+    except OSError as error:
+        raise DatasetError(f"{directory} cannot be read: {error.strerror}") from error
 
 
 def open_table(path: Path, schema: Schema | None = None) -> Table:

@@ -11,7 +11,7 @@ from models.schema.columns import CREATED_AT_COLUMN, FLAG_COLUMNS, NAME_COLUMN, 
 from offline.dataset.cell_parsing import Cell, boolean_cell, cell_of, id_cell, read_cells
 from offline.dataset.null_words import counts, emptied
 from offline.dataset.schema import Schema
-from offline.dataset.table import RECORD, USER_ID, Shape, Table
+from offline.dataset.table import CELLS, RECORD, USER_ID, Shape, Table
 from offline.dataset.type_inference import infer_kind
 
 
@@ -56,7 +56,7 @@ def read_users(table: Table | None, schema: Schema) -> Users:
     written = table.collect(table.rows([USER_ID, *wanted]))
     raw = emptied(written.lazy(), table.null_words, (USER_ID,)).collect()
     inferred = {
-        column: infer_kind(column, raw[column], shapes[column], splits_sets=table.splits_sets)
+        column: infer_kind(column, raw[column].alias(CELLS), shapes[column], splits_sets=table.splits_sets)
         for column in wanted
         if column not in kinds
     }

@@ -41,8 +41,7 @@ def columns_of(block: bytes, line: int, layout: CsvLayout, wanted: Sequence[str]
         return None
     text, lines, used, separators = found
     frame = _split(text, separators, layout.header, wanted)
-    frame.insert_column(0, pl.Series(RECORD, lines, dtype=pl.UInt32))
-    return frame, used
+    return pl.DataFrame([pl.Series(RECORD, lines, dtype=pl.UInt32), *frame.get_columns()]), used
 
 
 _Found = tuple[bytes, NDArray[np.int64], int, bytes]
