@@ -17,6 +17,8 @@ from offline.dataset.text.blocks import blocks, gathered
 
 BLANK = b" \t\r\n"
 """what JSON takes for white space"""
+LARGEST_INTEGER = 2**63
+"""bound of the numbers that an Int64 holds"""
 EXACT_INTEGERS = 2**53
 """a float below this without a fraction is a whole number"""
 
@@ -107,7 +109,11 @@ class JsonlTable(Table):
                 lists = [None if value is None else [_text(one) for one in value] for value in values]
                 series.append(pl.Series(column, lists, dtype=pl.List(pl.String)))
                 continue
-            if not {str, type(None)}.issuperset(map(type, values)):
+            types = set(map(type, values)) - {type(None)}
+            if types == {int} and max(map(abs, filter(None, values)), default=0) < LARGEST_INTEGER:
+                series.append(pl.Series(column, values, dtype=pl.Int64).cast(pl.String))
+                continue
+            if not types <= {str}:
                 values = [self._cell(column, line, value) for line, value in zip(lines, values, strict=True)]
             series.append(pl.Series(column, values, dtype=pl.String))
         return pl.DataFrame(series).with_columns(null_if_empty(column) for column in texts)
@@ -170,6 +176,8 @@ def _simple(block: bytes, texts: list[bytes]) -> list[Row] | None:
         return None
     if b"\\u0000" in block or set(map(type, rows)) != {dict} or not has_pairs(block, sum(map(len, rows))):
         return None
+    if {float, list}.isdisjoint(map(type, chain.from_iterable(map(dict.values, rows)))):
+        return rows
     return None if any(_is_inexact(value) for row in rows for value in row.values()) else rows
 
 
