@@ -1,5 +1,6 @@
 """The bytes of a text file, plain or compressed, a few megabytes at a time."""
 
+import codecs
 import gzip
 import zlib
 from collections.abc import Iterable, Iterator
@@ -21,15 +22,18 @@ LONGEST = 64 << 20
 COMPRESSIONS = (".gz", ".zst")
 DAMAGES = (EOFError, zlib.error, gzip.BadGzipFile, zstd.ZstdError)
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def blocks(path: Path) -> Iterator[bytes]:
     """Yields the unpacked content in blocks of whole lines, without a byte order mark; the last line may lack its end.
 
-    Raises DatasetError if the file cannot be read or unpacked, or has a line that is longer than LONGEST.
+    Raises DatasetError if the file cannot be read or unpacked, is UTF-16, or has a line that is longer than LONGEST.
     """
     rest, line, begun = b"", 1, False
     for piece in _pieces(path):
+        if not begun and piece.startswith(UTF_16_MARKS):
+            raise DatasetError(f"{path}, line 1: {shown(piece[:20])} is UTF-16: export it as UTF-8")
         content = piece if begun else piece.removeprefix(BYTE_ORDER_MARK)
         begun = True
         end = content.rfind(b"\n") + 1

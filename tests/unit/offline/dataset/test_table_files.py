@@ -329,3 +329,13 @@ def test_a_table_that_is_a_link_to_nothing_is_not_passed_over(tmp_path: Path, na
 def test_a_byte_order_mark_before_schema_toml(tmp_path: Path) -> None:
     read = dataset(tmp_path, {"users.csv": USERS, "schema.toml": b'\xef\xbb\xbf[users]\ncompany = "text"\n'})
     assert read.users.kinds["company"] is Kind.TEXT
+
+
+def test_line_ends_that_were_translated_twice(tmp_path: Path) -> None:
+    assert people(tmp_path, {"users.csv": USERS.replace("\n", "\r\r\n").replace("Acme", '"Acme"')}) == ANN_AND_BOB
+
+
+@pytest.mark.parametrize("name", ["users.csv", "users.jsonl"])
+def test_utf_16_is_refused_by_its_name(tmp_path: Path, name: str) -> None:
+    message = rf"{name}, line 1: b'\xff\xfeu\x00s\x00e\x00r\x00_\x00i\x00d\x00,\x00c\x00' is UTF-16: export it as UTF-8"
+    assert refusal(tmp_path, {name: USERS.encode("utf-16")}) == message
