@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,13 +42,22 @@ def loads(text: bytes) -> Any:
 
     Whole numbers beyond 64 bits become floats, and texts may contain U+0000.
     """
+    value, is_clear = glance(text)
+    if not is_clear:
+        loads_exactly(text)
+    return value
+
+
+def glance(text: bytes) -> tuple[Any, bool]:
+    """The value of a JSON text, and whether no key stands twice; if not, only `loads_exactly` knows.
+
+    Raises JsonFaultError if it is no JSON.
+    """
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise JsonFaultError(str(error)) from error
-    if not has_pairs(text, _shallow_keys(value)):
-        loads_exactly(text)
-    return value
+    return value, has_pairs(text, _shallow_keys(value))
 
 
 def has_pairs(text: bytes, keys: int) -> bool:
@@ -86,11 +96,9 @@ def _shallow_keys(value: Any) -> int:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for place, key in enumerate(keys) if key in keys[:place])
-        raise JsonFaultError(
-            "are the values of a key that stands twice", twice, [value for key, value in pairs if key == twice]
-        )
+        twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
+        values = [value for key, value in pairs if key == twice]
+        raise JsonFaultError("are the values of a key that stands twice", twice, values)
     return found
 
 

@@ -59,10 +59,10 @@ def measure(directory: Path) -> None:
 
     begun = time.perf_counter()
     read = read_dataset(directory, started_at=dt.datetime.now(dt.UTC))
-    seconds = time.perf_counter() - begun
+    seconds, busy = time.perf_counter() - begun, time.process_time()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     counts = f"{read.users.frame.height:,} people, {read.connections.height:,} friendships"
-    print(f"{directory.name:8} {counts}: {seconds:.1f} s, {peak:.2f} GiB at most")  # noqa: T201
+    print(f"{directory.name:8} {counts}: {seconds:.1f} s, {busy:.1f} s of processor, {peak:.2f} GiB at most")  # noqa: T201
 
 
 def main() -> None:

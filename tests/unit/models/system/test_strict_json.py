@@ -59,3 +59,9 @@ def test_the_slow_reader_refuses_nul(text: str, key: str) -> None:
 
 def test_numbers_of_any_size_are_exact() -> None:
     assert loads_exactly(b"[12345678901234567890123]") == [12345678901234567890123]
+
+
+def test_the_fault_of_a_large_object_is_found_at_once() -> None:
+    text = "{" + ",".join(f'"{number}":1' for number in range(200_000)) + ',"199999":2}'
+    with pytest.raises(JsonFaultError, match="'199999' are the values"):  # comparing all with all takes minutes
+        loads(text.encode())
