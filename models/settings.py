@@ -21,7 +21,7 @@ from pydantic_settings import (
 from models.errors import UsageError
 from models.schema.event_kinds import FORBIDDEN_DAYS
 from models.system.known_names import unknown_name, unread_variables
-from models.system.toml_file import read_toml_file
+from models.system.toml_text import read_toml_file
 
 SUPERSEDED_TTL_S = 3600.0
 """how long the store keeps a version after another has superseded it and the one before it"""

@@ -9,6 +9,7 @@ import polars as pl
 import structlog
 
 from models.errors import DatasetError
+from models.schema.columns import Kind
 from offline.dataset.table import RECORD, Shape, Table, column_named, shown
 
 FILE_BITS = 40
@@ -51,6 +52,13 @@ class FolderTable(Table):
         for part in self._parts:
             if column not in part.constants:
                 part.table.require(column)
+
+    def holds_floats(self, column: str) -> bool:
+        return any(column not in part.constants and part.table.holds_floats(column) for part in self._parts)
+
+    def kind_of_type(self, column: str) -> Kind | None:
+        kinds = {part.table.kind_of_type(column) for part in self._parts if part.table.has(column)}
+        return kinds.pop() if len(kinds) == 1 else None
 
     def rows(self, columns: Sequence[str]) -> pl.LazyFrame:
         return pl.concat(self.parts(columns), rechunk=False)

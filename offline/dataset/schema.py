@@ -11,7 +11,7 @@ from typing import Any
 from models.errors import DatasetError
 from models.schema.columns import CREATED_AT_COLUMN, FLAG_COLUMNS, NAME_COLUMN, Kind
 from models.system.known_names import unknown_name
-from models.system.toml_file import read_toml_file
+from models.system.toml_text import read_toml_file
 from offline.dataset import null_words
 from offline.dataset.table import USER_ID
 from offline.dataset.text.settings import QUOTE, CsvSettings

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import polars as pl
 
 from models.errors import DatasetError
+from models.schema.columns import Kind
 
 USER_ID, OTHER_ID = "user_id", "other_id"
 
@@ -55,6 +56,14 @@ class Table(ABC):
     @abstractmethod
     def require(self, column: str) -> None:
         """Raises DatasetError if the file lacks the column."""
+
+    def holds_floats(self, column: str) -> bool:
+        """Whether the file stores the column as floats, which round large integers."""
+        return False
+
+    def kind_of_type(self, column: str) -> Kind | None:
+        """The kind that the type of the stored column implies, whatever its values; None if it implies none."""
+        return None
 
     @abstractmethod
     def rows(self, columns: Sequence[str]) -> pl.LazyFrame:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from models.candidates.ann_index import IndexConfig
 from models.candidates.generator import CandidateConfig
 from models.errors import UsageError
-from models.system.toml_file import read_toml_file
+from models.system.toml_text import read_toml_file
 from offline.encoders.config import GraphSageTrainingConfig
 from offline.encoders.embed import NightEncoder
 from offline.ranker.config import RankerConfig
