@@ -4,9 +4,10 @@ import os
 import re
 import tomllib
 from collections.abc import Collection, Mapping
+from importlib.resources.abc import Traversable
 from math import ceil
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
@@ -20,6 +21,7 @@ from pydantic_settings import (
 from models.errors import UsageError
 from models.schema.event_kinds import FORBIDDEN_DAYS
 from models.system.known_names import unknown_name, unread_variables
+from models.system.toml_text import read_toml_file
 
 SUPERSEDED_TTL_S = 3600.0
 """how long the store keeps a version after another has superseded it and the one before it"""
@@ -245,17 +247,31 @@ class Settings(BaseSettings):
         if not Path(file).is_file():  # pydantic-settings ignores a missing file silently
             raise UsageError(f"PYMK_CONFIG names {file}, which is not a file")
         try:
-            read = TomlConfigSettingsSource(settings_cls, toml_file=Path(file))
+            read = _TomlSource(settings_cls, toml_file=Path(file))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise UsageError(f"PYMK_CONFIG names {file}, which cannot be read: {error}") from error
         _refuse_unknown(read.toml_data, settings_cls.model_fields, f"{file}: ")
         return (*sources, read)
 
 
+class _TomlSource(TomlConfigSettingsSource):
+    """A TOML file that may begin with a byte order mark."""
+
+    def _read_file(self, file_path: "Path | Traversable") -> dict[str, Any]:
+        return read_toml_file(file_path)
+
+
 OTHER_VARIABLES = frozenset({"PYMK_CONFIG", "PYMK_LOADTEST_KEY"})
 """variables with the prefix that are no settings"""
 TEST_VARIABLES = frozenset(
-    {"PYMK_BENCHMARK_HOME", "PYMK_KILLED_SEED", "PYMK_KILLED_SEQUENCES", "PYMK_SEQUENCES", "PYMK_STEPS"}
+    {
+        "PYMK_BENCHMARK_HOME",
+        "PYMK_KILLED_SEED",
+        "PYMK_KILLED_SEQUENCES",
+        "PYMK_ODD_FILES",
+        "PYMK_SEQUENCES",
+        "PYMK_STEPS",
+    }
 )
 """variables that the tests read"""
 

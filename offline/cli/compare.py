@@ -125,7 +125,8 @@ def _check_data(data: Path, held_out: Path | None) -> None:
     from datetime import UTC, datetime
 
     from offline.dataset.pairs import read_connections
-    from offline.dataset.reader import open_table, read_dataset
+    from offline.dataset.reader import read_dataset
+    from offline.dataset.table_files import open_table
 
     if held_out is not None:
         read_connections(open_table(held_out))

@@ -46,7 +46,7 @@ def evaluate(
     night_config = NightConfig.read(config)
 
     from offline.dataset.pairs import read_connections
-    from offline.dataset.reader import open_table
+    from offline.dataset.table_files import open_table
     from offline.snapshot.snapshot import write_snapshot
 
     if held_out is not None:

@@ -9,12 +9,13 @@ import polars as pl
 
 from models.schema.columns import CONTROL_CHARACTERS, RESERVED_IDS, USER_ID_BYTES, Kind, user_id_fault
 from models.schema.timestamps import timestamp_fault
-from offline.dataset.table import RECORD, Shape, Table
+from offline.dataset.table import RECORD, Shape, Table, column_named
 from offline.dataset.timestamps import seconds_of
 
 COORDINATES = pl.Struct({"lat": pl.Float64, "lon": pl.Float64})
 """degrees"""
-_BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_TRUE, _FALSE = ("true", "t", "yes", "y", "1", "1.0"), ("false", "f", "no", "n", "0", "0.0")
+_BOOLEANS = dict.fromkeys(_TRUE, True) | dict.fromkeys(_FALSE, False)
 DECIMAL_COMMA = r"^[+-]?[0-9]+,[0-9]+$"
 """regular expression of a number with a decimal comma, or of a location in whole degrees"""
 _THOUSANDS = r"^[+-]?[1-9][0-9]{0,2},[0-9]{3}$"
@@ -70,7 +71,7 @@ def id_cell(column: str, *, floats: bool = False) -> Cell:
     A number that was rounded is refused, since several users would share it: one in scientific notation, and where
     the cells are `floats`, one that is not a whole number below 2^53.
     """
-    text = pl.col(column)
+    text = column_named(column)
     long = text.str.len_bytes() > USER_ID_BYTES
     bad = text.is_null() | long | text.is_in(RESERVED_IDS) | text.str.contains(f"{CONTROL_CHARACTERS}|{_ROUNDED}")
     if floats:
@@ -78,11 +79,11 @@ def id_cell(column: str, *, floats: bool = False) -> Cell:
     return Cell(column, text, bad.fill_null(value=True), _rounded_id if floats else _unreadable_id)
 
 
-def cell_of(kind: Kind, column: str, shape: Shape, *, splits_sets: bool) -> Cell:
+def cell_of(kind: Kind, column: str, shape: Shape, *, splits_sets: bool, null_words: Sequence[str] = ()) -> Cell:
     """Parses a profile column of a kind from cells of a shape."""
-    text = pl.col(column)
+    text = column_named(column)
     if kind is Kind.MULTI:
-        return _multi(column, shape, splits_sets=splits_sets)
+        return _multi(column, shape, splits_sets=splits_sets, null_words=null_words)
     if kind is Kind.LOCATION:
         places = location(text.list.join(",") if shape is Shape.LIST else text)
         return _readable(column, places, 'is not a location ("lat,lon" in degrees)')
@@ -99,14 +100,14 @@ def cell_of(kind: Kind, column: str, shape: Shape, *, splits_sets: bool) -> Cell
 
 def timestamp_cell(column: str) -> Cell:
     """Parses timestamps; an empty cell is null."""
-    return _readable(column, timestamp(pl.col(column)), timestamp_fault)
+    return _readable(column, timestamp(column_named(column)), timestamp_fault)
 
 
 def boolean_cell(column: str) -> Cell:
     """Parses booleans; an empty cell is null."""
-    text = pl.col(column).str.strip_chars().str.to_lowercase()
+    text = column_named(column).str.strip_chars().str.to_lowercase()
     truth = text.replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean)
-    return _readable(column, truth, "is neither true nor false (true, false, 1, 0, yes, no)")
+    return _readable(column, truth, "is neither true nor false (true, false, t, f, 1, 0, yes, no, y, n)")
 
 
 def number(text: pl.Expr) -> pl.Expr:
@@ -151,12 +152,12 @@ def _coordinates(texts: pl.Series) -> pl.Series:
 
 
 def _readable(column: str, value: pl.Expr, fault: str | Callable[[str], str]) -> Cell:
-    return Cell(column, value, pl.col(column).is_not_null() & meaning(column).is_null(), fault)
+    return Cell(column, value, column_named(column).is_not_null() & meaning(column).is_null(), fault)
 
 
-def _multi(column: str, shape: Shape, *, splits_sets: bool) -> Cell:
+def _multi(column: str, shape: Shape, *, splits_sets: bool, null_words: Sequence[str]) -> Cell:
     """Parses a set as a sorted List(String) without empty values; null if no value is left."""
-    raw, bad = pl.col(column), pl.lit(value=False)
+    raw, bad = column_named(column), pl.lit(value=False)
     if shape is Shape.LIST:
         values = raw
     elif splits_sets:
@@ -164,7 +165,8 @@ def _multi(column: str, shape: Shape, *, splits_sets: bool) -> Cell:
     else:
         values = raw.map_batches(_json_lists, return_dtype=pl.List(pl.String), is_elementwise=True)
         bad = raw.is_not_null() & values.is_null()
-    kept = values.list.eval(pl.element().filter(pl.element() != "").unique().sort())
+    empty = pl.element().is_in(pl.Series(["", *null_words]).implode())
+    kept = values.list.eval(pl.element().filter(~empty).unique().sort())
     return Cell(column, pl.when(kept.list.len() > 0).then(kept), bad, "is not a list of values")
 
 

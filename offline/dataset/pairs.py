@@ -1,5 +1,6 @@
 """The readers of connections and interactions."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import polars as pl
@@ -7,9 +8,10 @@ import polars as pl
 from models.schema.columns import CREATED_AT_COLUMN
 from models.schema.event_kinds import EventKind
 from offline.dataset.cell_parsing import Cell, id_cell, meaning, read_cells, timestamp_cell
-from offline.dataset.table import RECORD, USER_ID, Table
+from offline.dataset.null_words import emptied
+from offline.dataset.table import OTHER_ID, RECORD, USER_ID, Table
 
-OTHER_ID, KIND, AT = "other_id", "kind", "at"
+KIND, AT = "kind", "at"
 
 _CODES = {kind.word: int(kind) for kind in EventKind}
 
@@ -24,7 +26,7 @@ def read_connections(table: Table) -> pl.DataFrame:
     dated = table.has(CREATED_AT_COLUMN)
     columns = [USER_ID, OTHER_ID, *([CREATED_AT_COLUMN] if dated else [])]
     cells = [*_ids(table), *([timestamp_cell(CREATED_AT_COLUMN)] if dated else [])]
-    pairs = read_cells(table, table.rows(columns), cells).drop(RECORD)
+    pairs = _read(table, columns, cells)
     return pairs if dated else pairs.with_columns(pl.lit(None, dtype=pl.Int64).alias(CREATED_AT_COLUMN))
 
 
@@ -41,8 +43,14 @@ def read_interactions(table: Table) -> pl.DataFrame:
     code = pl.col(KIND).replace_strict(_CODES, default=None, return_dtype=pl.UInt8)
     known = Cell(KIND, code, meaning(KIND).is_null(), f"is not a kind of event ({', '.join(_CODES)})")
     filled = replace(timestamp_cell(AT), bad=meaning(AT).is_null())
-    return read_cells(table, table.rows(columns), [*_ids(table), known, filled]).drop(RECORD)
+    return _read(table, columns, [*_ids(table), known, filled])
 
 
 def _ids(table: Table) -> list[Cell]:
     return [id_cell(column, floats=table.holds_floats(column)) for column in (USER_ID, OTHER_ID)]
+
+
+def _read(table: Table, columns: Sequence[str], cells: Sequence[Cell]) -> pl.DataFrame:
+    """The parsed cells, part by part: the texts of a whole file would take as much memory again."""
+    frames = (emptied(part, table.null_words, (USER_ID, OTHER_ID)) for part in table.parts(columns))
+    return pl.concat([read_cells(table, frame, cells).drop(RECORD) for frame in frames], rechunk=False)

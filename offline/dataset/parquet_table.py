@@ -12,14 +12,14 @@ import structlog
 from models.errors import DatasetError
 from models.schema.columns import CREATED_AT_COLUMN, Kind
 from models.schema.timestamps import FIRST_SECOND, LAST_SECOND
-from offline.dataset.table import RECORD, USER_ID, Shape, Table, first_line, null_if_empty
+from offline.dataset.table import OTHER_ID, RECORD, USER_ID, Shape, Table, column_named, first_line, null_if_empty
 
 EXACT_INTEGERS = 2.0**53
 """a float below this without a fraction is an integer that was stored as a float"""
 MOST_DECIMALS = 38
 """digits of the widest decimal that is read"""
 
-_ID_COLUMNS = (USER_ID, "other_id")
+_ID_COLUMNS = (USER_ID, OTHER_ID)
 _NO_LISTS = (*_ID_COLUMNS, "kind", "at", CREATED_AT_COLUMN)
 _PLACES = ({"lat", "lon"}, {"lat", "lng"}, {"lat", "long"}, {"latitude", "longitude"})
 """the fields of a struct that is a location"""
@@ -108,7 +108,7 @@ class ParquetTable(Table):
         return _shape(dtype)
 
     def _text(self, column: str) -> pl.Expr:
-        dtype, cell = self._schema[column], pl.col(column)
+        dtype, cell = self._schema[column], column_named(column)
         if isinstance(dtype, (pl.List, pl.Array)):
             inner = _inner(dtype)
             return cell.cast(pl.List(inner)).list.eval(_scalar(pl.element(), inner))
@@ -126,7 +126,7 @@ class ParquetTable(Table):
     def _bytes_are(self, column: str) -> str:
         """What a column of bytes holds: `text`, `uuids` or `bytes`."""
         if column not in self._read_as:
-            cell = pl.col(column)
+            cell = column_named(column)
             readings = self._scan().select(
                 text=cell.bin.encode("hex").str.contains(_UTF8).all(),
                 uuids=(cell.bin.size() == _UUID_BYTES).all(),

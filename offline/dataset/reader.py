@@ -10,16 +10,12 @@ import structlog
 
 from models.errors import DatasetError
 from models.schema.columns import REASON_KINDS, Kind
-from offline.dataset.csv_table import CsvTable
-from offline.dataset.jsonl_table import JsonlTable
 from offline.dataset.pairs import read_connections, read_interactions
-from offline.dataset.parquet_table import ParquetTable
-from offline.dataset.schema import Schema, read_schema
+from offline.dataset.schema import SCHEMA_FILE, Schema, read_schema
 from offline.dataset.table import Table
+from offline.dataset.table_files import CHOICES, TABLES, find_table
 from offline.dataset.type_inference import default_reasons
 from offline.dataset.users import Users, read_users
-
-FORMATS: dict[str, type[Table]] = {".csv": CsvTable, ".parquet": ParquetTable, ".jsonl": JsonlTable}
 
 log = structlog.get_logger(__name__)
 
@@ -50,42 +46,22 @@ def read_dataset(directory: Path, *, started_at: dt.datetime) -> Dataset:
     """
     if not directory.is_dir():
         raise DatasetError(f"{directory} is not a directory; name one with users, connections and any interactions")
-    tables = {name: find_table(directory, name) for name in ("users", "connections", "interactions")}
-    people, pairs, events = tables["users"], tables["connections"], tables["interactions"]
-    if people is None or pairs is None:
-        name = "users" if people is None else "connections"
-        choices = ", ".join(f"{name}{suffix}" for suffix in FORMATS)
-        raise DatasetError(f"{directory} holds no {name} file: it needs one of {choices}")
-    schema = read_schema(directory / "schema.toml")
+    schema = read_schema(directory / SCHEMA_FILE)
+    people, pairs, events = (find_table(directory, name, schema) for name in TABLES)
+    if pairs is None:
+        raise DatasetError(f"{directory} holds no connections: it needs connections{CHOICES}")
+    if people is None:
+        log.warning("no_users", effect="nobody has a profile, and nobody is kept from being suggested")
     users = read_users(people, schema)
     reasons = _reason_columns(schema, people, users.kinds)
     connections = read_connections(pairs)
     interactions = read_interactions(events) if events else _no_interactions()
     if users.inferred:
         log.info("kinds_inferred", columns={column: str(kind) for column, kind in users.inferred.items()})
+    if users.emptied:
+        log.info("null_words_read_as_empty", words=schema.null_words, cells=dict(users.emptied))
     log.info("reason_columns", columns=reasons, chosen_by="schema.toml" if schema.reasons is not None else "name")
     return Dataset(users, connections, interactions, _as_of(schema, started_at), reasons, schema.as_of is not None)
-
-
-def find_table(directory: Path, name: str) -> Table | None:
-    """The table of a name in any of FORMATS, or None. Raises DatasetError if two formats of it exist."""
-    found = [path for suffix in FORMATS if (path := directory / f"{name}{suffix}").exists()]
-    if len(found) > 1:
-        raise DatasetError(f"{directory} holds {' and '.join(path.name for path in found)}: keep one")
-    return open_table(found[0]) if found else None
-
-
-def open_table(path: Path) -> Table:
-    """The table of a file, chosen by suffix. Raises DatasetError if the file is unreadable or the suffix unknown."""
-    if path.suffix not in FORMATS:
-        raise DatasetError(f"{path}: a table is one of {', '.join(FORMATS)}")
-    if not path.is_file():
-        raise DatasetError(f"{path} is not a file")
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
-    return FORMATS[path.suffix](path)
 
 
 def _as_of(schema: Schema, started_at: dt.datetime) -> int:
@@ -95,12 +71,13 @@ def _as_of(schema: Schema, started_at: dt.datetime) -> int:
     return start if schema.as_of is None else min(schema.as_of, start)
 
 
-def _reason_columns(schema: Schema, table: Table, kinds: Mapping[str, Kind]) -> list[str]:
+def _reason_columns(schema: Schema, table: Table | None, kinds: Mapping[str, Kind]) -> list[str]:
     if schema.reasons is None:
         return default_reasons(dict(kinds))
     for column in schema.reasons:
-        if column not in table.shapes():
-            raise schema.refuse(column, f"[reasons] column {column!r}: {table.path} has no such column")
+        if table is None or column not in table.shapes():
+            where = "there is no table of users" if table is None else f"{table.path} has no such column"
+            raise schema.refuse(column, f"[reasons] column {column!r}: {where}")
         if kinds.get(column) not in REASON_KINDS:
             kind = kinds.get(column, "no feature")
             raise schema.refuse(column, f"[reasons] column {column!r} is {kind}: a reason is categorical or multi")

@@ -1,7 +1,8 @@
 """The interface that the readers of every file format implement."""
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, NoReturn
@@ -11,10 +12,13 @@ import polars as pl
 from models.errors import DatasetError
 from models.schema.columns import Kind
 
-USER_ID = "user_id"
+USER_ID, OTHER_ID = "user_id", "other_id"
+
+CELLS = "cells"
+"""a safe name for a column alone: methods of a series take its own name for a pattern"""
 
 RECORD = "\0record"
-"""the column of record numbers, from 0, in the order of the file"""
+"""the column that says which record a row is: ascending in the order of the file, and what `Table.locate` takes"""
 
 SHOWN_CHARACTERS = 80
 """longest part of a cell that an error message repeats"""
@@ -35,6 +39,9 @@ class Table(ABC):
     splits_sets = False
     """whether one cell holds a set of values, separated by `|`"""
 
+    null_words: Sequence[str] = ()
+    """the words that stand for an empty cell, but never for a user id"""
+
     def __init__(self, path: Path) -> None:
         self.path = path
 
@@ -50,10 +57,6 @@ class Table(ABC):
     def require(self, column: str) -> None:
         """Raises DatasetError if the file lacks the column."""
 
-    @abstractmethod
-    def rows(self, columns: Sequence[str]) -> pl.LazyFrame:
-        """RECORD (UInt32) and the named columns as String or List(String); an empty cell is null."""
-
     def holds_floats(self, column: str) -> bool:
         """Whether the file stores the column as floats, which round large integers."""
         return False
@@ -61,6 +64,18 @@ class Table(ABC):
     def kind_of_type(self, column: str) -> Kind | None:
         """The kind that the type of the stored column implies, whatever its values; None if it implies none."""
         return None
+
+    @abstractmethod
+    def rows(self, columns: Sequence[str]) -> pl.LazyFrame:
+        """RECORD (UInt32 or UInt64) and the named columns as String or List(String); an empty cell is null."""
+
+    def parts(self, columns: Sequence[str]) -> Iterator[pl.LazyFrame]:
+        """The rows in their order, as one frame or as several of a bounded size."""
+        yield self.rows(columns)
+
+    def unreadable(self, column: str) -> str:
+        """Where a column of Shape.OTHER has a value that no kind can parse, and what it is, for an error message."""
+        return f"{self.path}, column {column!r}: holds objects or nested values"
 
     @abstractmethod
     def locate(self, record: int) -> str:
@@ -99,7 +114,12 @@ def first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
 
 
+def column_named(column: str) -> pl.Expr:
+    """The column of this very name: Polars takes `*` for all columns, and `^…$` for a pattern of names."""
+    return pl.col(f"^{re.escape(column)}$" if column == "*" or column.startswith("^") else column)
+
+
 def null_if_empty(column: str, text: pl.Expr | None = None) -> pl.Expr:
     """A text column with empty cells as null; `text` replaces the column's own cells."""
-    cell = pl.col(column) if text is None else text
+    cell = column_named(column) if text is None else text
     return pl.when(cell != "").then(cell).alias(column)

@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
+import polars.selectors as cs
 import structlog
 
 from models.errors import DatasetError
 from models.schema.columns import CREATED_AT_COLUMN, FLAG_COLUMNS, NAME_COLUMN, Kind
 from offline.dataset.cell_parsing import Cell, boolean_cell, cell_of, id_cell, read_cells
+from offline.dataset.null_words import counts, emptied
 from offline.dataset.schema import Schema
-from offline.dataset.table import RECORD, USER_ID, Shape, Table
+from offline.dataset.table import CELLS, RECORD, USER_ID, Shape, Table
 from offline.dataset.type_inference import infer_kind
 
 ROW_NUMBERS = re.compile(r"__index_level_\d+__$|Unnamed: \d+(\.\d+|_level_\d+)?$")
@@ -34,14 +36,20 @@ class Users:
     """the kinds that were inferred, `ignore` included"""
     duplicates: int
     """duplicate rows that were dropped"""
+    emptied: Mapping[str, int] = field(default_factory=dict)
+    """cells that were taken for empty because of a null word, by column"""
 
 
-def read_users(table: Table, schema: Schema) -> Users:
-    """The users of a table, by the declared kinds and by inferred kinds for the other columns.
+def read_users(table: Table | None, schema: Schema) -> Users:
+    """The users of a table, by the declared kinds and by inferred kinds for the other columns; nobody without a table.
 
     Raises DatasetError for an unknown column of the schema, a bad id, an unreadable cell, or a user with two different
     rows.
     """
+    if table is None:
+        for column in schema.kinds:
+            raise schema.refuse(column, f"column {column!r}: there is no table of users beside {schema.path.name}")
+        return Users(pl.DataFrame(schema={USER_ID: pl.String}), {}, {}, 0)
     table.require(USER_ID)
     shapes = table.shapes()
     for column in schema.kinds:
@@ -55,12 +63,12 @@ def read_users(table: Table, schema: Schema) -> Users:
     wanted = [column for column in sorted(shapes) if column != USER_ID and kinds.get(column) is not Kind.IGNORE]
     for column in wanted:
         if shapes[column] is Shape.OTHER:
-            what = "objects or nested values, which no kind can parse"
-            raise DatasetError(f'{table.path}, column {column!r}: holds {what}; declare it "ignore"')
-    raw = table.collect(table.rows([USER_ID, *wanted]))
+            raise DatasetError(f'{table.unreadable(column)}, which no kind can parse; declare it "ignore"')
+    written = table.collect(table.rows([USER_ID, *wanted]))
+    raw = emptied(written.lazy(), table.null_words, (USER_ID,)).collect()
     inferred = {
         column: table.kind_of_type(column)
-        or infer_kind(column, raw[column], shapes[column], splits_sets=table.splits_sets)
+        or infer_kind(column, raw[column].alias(CELLS), shapes[column], splits_sets=table.splits_sets)
         for column in wanted
         if column not in kinds
     }
@@ -73,7 +81,7 @@ def read_users(table: Table, schema: Schema) -> Users:
     frame = read_cells(table, raw.lazy(), cells)
     once = _without_repeats(table, frame)
     features = {column: kinds[column] for column in read if column != NAME_COLUMN and column not in FLAG_COLUMNS}
-    return Users(once.drop(RECORD), features, inferred, frame.height - once.height)
+    return Users(once.drop(RECORD), features, inferred, frame.height - once.height, counts(written, raw))
 
 
 def _own_kinds(schema: Schema, shapes: Mapping[str, Shape]) -> dict[str, Kind]:
@@ -85,7 +93,7 @@ def _own_kinds(schema: Schema, shapes: Mapping[str, Shape]) -> dict[str, Kind]:
 def _cell(column: str, kind: Kind, shape: Shape, table: Table) -> Cell:
     if column in FLAG_COLUMNS and shape is Shape.TEXT:
         return boolean_cell(column)
-    return cell_of(kind, column, shape, splits_sets=table.splits_sets)
+    return cell_of(kind, column, shape, splits_sets=table.splits_sets, null_words=table.null_words)
 
 
 def _without_repeats(table: Table, users: pl.DataFrame) -> pl.DataFrame:
@@ -93,7 +101,7 @@ def _without_repeats(table: Table, users: pl.DataFrame) -> pl.DataFrame:
     repeated = users.filter(pl.col(USER_ID).is_duplicated())
     if repeated.is_empty():
         return users
-    compared = [column for column in users.columns if column != RECORD]
+    compared = cs.all() - cs.by_name(RECORD)
     versions = repeated.unique(compared, keep="first", maintain_order=True)
     conflict = versions.filter(pl.col(USER_ID).is_duplicated()).sort(RECORD)
     if conflict.height:

@@ -10,10 +10,11 @@ import polars as pl
 
 from models.schema.columns import CREATED_AT_COLUMN
 from models.schema.event_kinds import EventKind
-from offline.dataset.pairs import AT, KIND, OTHER_ID
-from offline.dataset.reader import find_table, read_dataset
-from offline.dataset.schema import read_schema
-from offline.dataset.table import USER_ID, Table
+from offline.dataset.pairs import AT, KIND
+from offline.dataset.reader import read_dataset
+from offline.dataset.schema import SCHEMA_FILE, read_schema
+from offline.dataset.table import OTHER_ID, USER_ID, Table
+from offline.dataset.table_files import find_table
 from offline.dataset_check.columns import USERS, ColumnSummary, iso, summarise_users, user_findings
 from offline.dataset_check.findings import Finding
 from offline.dataset_check.graph import CONNECTIONS, INTERACTIONS, GraphSummary, check_graph
@@ -51,13 +52,13 @@ class DatasetCheck:
 def check_dataset(directory: Path, *, started_at: dt.datetime) -> DatasetCheck:
     """Reads and checks a whole dataset directory; writes nothing. Raises DatasetError as a night does."""
     dataset = read_dataset(directory, started_at=started_at)
-    declared = read_schema(directory / "schema.toml").kinds
-    people, pairs, events = (find_table(directory, name) for name in (USERS, CONNECTIONS, INTERACTIONS))
+    schema = read_schema(directory / SCHEMA_FILE)
+    people, pairs, events = (find_table(directory, name, schema) for name in (USERS, CONNECTIONS, INTERACTIONS))
     tables: list[TableSummary] = []
     columns: list[ColumnSummary] = []
     if people is not None:
         tables.append(TableSummary(USERS, people.path.name, dataset.users.frame.height + dataset.users.duplicates))
-        columns += summarise_users(dataset, people, declared)
+        columns += summarise_users(dataset, people, schema.kinds)
     for name, table, frame in ((CONNECTIONS, pairs, dataset.connections), (INTERACTIONS, events, dataset.interactions)):
         if table is not None:
             tables.append(TableSummary(name, table.path.name, frame.height))

@@ -8,9 +8,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from models.schema.columns import CREATED_AT_COLUMN
-from offline.dataset.pairs import AT, OTHER_ID
+from offline.dataset.pairs import AT
 from offline.dataset.reader import Dataset
-from offline.dataset.table import USER_ID
+from offline.dataset.table import OTHER_ID, USER_ID
 from offline.dataset_check.columns import MOSTLY, iso
 from offline.dataset_check.findings import Finding, note, share, warning
 

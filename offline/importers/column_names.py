@@ -10,8 +10,8 @@ import polars as pl
 from models.errors import UsageError
 from models.schema.columns import CREATED_AT_COLUMN
 from models.system.known_names import unknown_name
-from offline.dataset.pairs import AT, KIND, OTHER_ID
-from offline.dataset.table import USER_ID
+from offline.dataset.pairs import AT, KIND
+from offline.dataset.table import OTHER_ID, USER_ID
 
 WEIGHT = "weight"
 PAIR_FIELDS = (USER_ID, OTHER_ID, CREATED_AT_COLUMN, WEIGHT)

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from models.errors import DatasetError
 from models.schema.columns import CREATED_AT_COLUMN
-from offline.dataset.pairs import OTHER_ID
-from offline.dataset.table import USER_ID
+from offline.dataset.table import OTHER_ID, USER_ID
 from offline.importers.cells import dates_of, require_ids
 from offline.importers.origin import PLACE, Origin
 from offline.importers.report import Report

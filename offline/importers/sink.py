@@ -12,9 +12,9 @@ from models.errors import DatasetError
 from models.schema.columns import Kind
 from models.schema.event_kinds import EventKind
 from models.system import files
-from offline.dataset.pairs import AT, KIND, OTHER_ID
+from offline.dataset.pairs import AT, KIND
 from offline.dataset.reader import read_dataset
-from offline.dataset.table import USER_ID
+from offline.dataset.table import OTHER_ID, USER_ID
 from offline.importers.cells import dates_of, moments, require_ids
 from offline.importers.friendships import Friendships
 from offline.importers.origin import PLACE, Origin

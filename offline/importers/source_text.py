@@ -3,7 +3,6 @@
 import bz2
 import gzip
 import lzma
-import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,11 +11,7 @@ from typing import BinaryIO, cast
 
 from models.errors import DatasetError
 from offline.dataset.table import first_line, shown
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from offline.dataset.text.zstandard import zstd
 
 Progress = Callable[[str, int, int | None], None]
 """called with a step, what is done of it and the whole, which is None if unknown"""

@@ -16,7 +16,7 @@ from models.schema.columns import Flag
 from models.schema.profiles import CategoricalColumn
 from models.schema.vocabulary import Vocabulary
 from offline.dataset.pairs import read_connections
-from offline.dataset.reader import open_table
+from offline.dataset.table_files import open_table
 from offline.evaluation.baselines import POPULARITY, baseline_lists, popular_of_group
 from offline.evaluation.report import (
     RATIO_LIMIT,

@@ -13,6 +13,7 @@ from models.erasure.interrupted_run import DIRECTORY, LOCK, RUN
 from models.errors import ArtefactError, PymkError, UsageError
 from models.system import disk, files
 from models.version.local_versions import new_id
+from offline.dataset.table_files import dataset_files
 
 SNAPSHOT = "snapshot"
 """the first step"""
@@ -101,12 +102,11 @@ def _unfinished(directory: Path) -> Run | None:
 
 
 def fingerprint(data: Path, *settings: str) -> str:
-    """A digest of names, sizes and times of the dataset's files, and of the settings."""
+    """A digest of names, sizes and times of the files that a night reads of a dataset, and of the settings."""
     digest = hashlib.sha256()
-    if data.is_dir():
-        for path in sorted(data.iterdir()):
-            state = path.stat()
-            digest.update(f"{path.name} {state.st_size} {state.st_mtime_ns}\n".encode())
+    for path in dataset_files(data) if data.is_dir() else ():
+        state = path.stat()
+        digest.update(f"{path.relative_to(data)} {state.st_size} {state.st_mtime_ns}\n".encode())
     digest.update(f"{data.resolve()}\n".encode())
     for setting in settings:
         digest.update(f"{setting}\n".encode())

@@ -11,7 +11,7 @@ from models.schema.columns import CREATED_AT_COLUMN, FLAG_COLUMNS, NAME_COLUMN
 from models.system.clock import MICROSECONDS
 from offline.dataset.cell_parsing import boolean_cell, location, number, timestamp
 from offline.dataset.reader import Dataset
-from offline.dataset.table import USER_ID
+from offline.dataset.table import USER_ID, column_named
 from offline.snapshot.live_events import LiveEvents
 from offline.snapshot.relationship_state import dataset_order
 
@@ -116,13 +116,13 @@ def _put(users: pl.DataFrame, live: LiveEvents, as_of: int) -> pl.DataFrame:
             frame = frame.with_columns(pl.lit(None, dtype=types[column]).alias(column))
         newer = pl.col(_TIMESTAMP_US).is_not_null() & ((pl.col(_TIMESTAMP_US) > as_of * MICROSECONDS) | pl.col(_IS_NEW))
         if column in FLAG_COLUMNS:
-            newer |= pl.col(_TIMESTAMP_US).is_not_null() & pl.col(column).is_null()
+            newer |= pl.col(_TIMESTAMP_US).is_not_null() & column_named(column).is_null()
         joined = frame.join(values, on=USER_ID, how="left", maintain_order="left")
-        frame = joined.with_columns(pl.when(newer).then(_VALUE).otherwise(column).alias(column)).drop(
+        frame = joined.with_columns(pl.when(newer).then(_VALUE).otherwise(column_named(column)).alias(column)).drop(
             _TIMESTAMP_US, _VALUE
         )
     named = sorted(column for column in frame.columns if column not in (USER_ID, _IS_NEW))
-    return frame.select(USER_ID, *named)
+    return frame.select(USER_ID, *map(column_named, named))
 
 
 def _values(column: str, changed: list[tuple[str, int, Any]], wanted: pl.DataType) -> pl.DataFrame:

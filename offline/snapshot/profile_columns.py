@@ -17,6 +17,7 @@ from models.schema.profiles import (
     TextColumn,
     TimestampColumn,
 )
+from offline.dataset.table import CELLS, column_named
 
 
 def code_profiles(users: pl.DataFrame, kinds: Mapping[str, Kind]) -> Profiles:
@@ -24,7 +25,7 @@ def code_profiles(users: pl.DataFrame, kinds: Mapping[str, Kind]) -> Profiles:
 
     Column types are those of offline.dataset.users.Users.frame.
     """
-    return Profiles(users.height, {name: _coded(users[name], kinds[name]) for name in sorted(kinds)})
+    return Profiles(users.height, {name: _coded(users[name].alias(CELLS), kinds[name]) for name in sorted(kinds)})
 
 
 def concatenated(texts: pl.Series) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -45,8 +46,8 @@ def profile_json(users: pl.DataFrame) -> tuple[NDArray[np.uint8], NDArray[np.int
     columns = [column for column in users.columns if column != "user_id"]
     if not columns:
         return np.zeros(0, dtype=np.uint8), np.zeros(users.height + 1, dtype=np.int64)
-    members = users.select(_member(users[column]) for column in columns)
-    inside = pl.concat_str(columns, separator=",", ignore_nulls=True)
+    members = users.select(_member(column, users[column].alias(CELLS)) for column in columns)
+    inside = pl.concat_str([column_named(column) for column in columns], separator=",", ignore_nulls=True)
     whole = pl.when(inside != "").then(pl.concat_str(pl.lit("{"), inside, pl.lit("}"))).alias("json")
     return concatenated(members.select(whole)["json"])
 
@@ -84,9 +85,9 @@ def _floats(cells: pl.Series) -> NDArray[np.float64]:
     return cells.cast(pl.Float64).fill_null(float("nan")).to_numpy().copy()
 
 
-def _member(cells: pl.Series) -> pl.Expr:
+def _member(column: str, cells: pl.Series) -> pl.Expr:
     """The column as members of a JSON object, `"column":value`; null if the cell is null."""
-    cell = pl.col(cells.name)
+    cell = column_named(column)
     if (
         cells.dtype == pl.Float64
         and cells.drop_nulls().round().equals(cells.drop_nulls())
@@ -99,6 +100,6 @@ def _member(cells: pl.Series) -> pl.Expr:
         value = pl.concat_str(cell.struct.field("lat"), cell.struct.field("lon"), separator=",")
     else:
         value = cell
-    written = pl.struct(value.alias(cells.name)).struct.json_encode()
+    written = pl.struct(value.alias(column)).struct.json_encode()
     member = written.str.strip_prefix("{").str.strip_suffix("}")
-    return pl.when(cell.is_not_null()).then(member).alias(cells.name)
+    return pl.when(cell.is_not_null()).then(member).alias(column)

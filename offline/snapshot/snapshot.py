@@ -19,6 +19,7 @@ from models.schema.profiles import Profiles
 from models.schema.vocabulary import Vocabulary
 from models.system import disk, files
 from offline.dataset.reader import Dataset, read_dataset
+from offline.dataset.table import column_named
 from offline.snapshot.live_events import LiveEvents
 from offline.snapshot.merge_live_events import Merged, with_live
 from offline.snapshot.profile_columns import code_profiles, concatenated, profile_json
@@ -199,7 +200,8 @@ class Snapshot:
         return np.bincount(cells, minlength=self.n * kinds).reshape(self.n, kinds)
 
     def _users(self, columns: list[str] | None = None) -> pl.DataFrame:
-        return pl.read_parquet(self.directory / "users.parquet", columns=columns)
+        every = pl.scan_parquet(self.directory / "users.parquet", glob=False)
+        return (every if columns is None else every.select(map(column_named, columns))).collect()
 
 
 def write_snapshot(

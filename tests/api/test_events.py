@@ -134,7 +134,22 @@ async def test_every_fault_is_named_but_not_without_end(service: ApiHarness) -> 
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"null", b'{"kind":"view"}', b'"events"', b"\xff\xfe", b"[" * 5000 + b"]" * 5000, b"[NaN]"],
+    [
+        *[
+            b"",
+            b"{",
+            b"null",
+            b'{"kind":"view"}',
+            b'"events"',
+            b"\xff\xfe",
+            b"[" * 5000 + b"]" * 5000,
+            b"[NaN]",
+            b"[1e400]",
+        ],
+        b'[{"kind":"view","kind":"block","user_id":"cid","other_id":"gus"}]',
+        b'[{"kind":"view","user_id":"cid","other_id":"gus","event_id":"\\ud83d"}]',
+        b'[{"kind":"view","user_id":"cid","other_id":"gus","event_id":"\\u0000"}]',
+    ],
 )
 async def test_what_is_no_list_is_a_422(service: ApiHarness, body: bytes) -> None:
     answer = await service.client.post(PATH, content=body)
@@ -272,3 +287,11 @@ async def test_readiness_warns_of_events_that_no_worker_processes(
 def test_the_schema_has_the_fields_of_an_event() -> None:
     assert list(SCHEMA["items"]["properties"]) == [field.name for field in fields(Event)]
     assert SCHEMA["items"]["required"] == ["kind", "user_id", "other_id"]
+
+
+async def test_a_key_that_stands_twice_in_a_large_body_is_found(service: ApiHarness) -> None:
+    entries = [f'{{"kind":"view","user_id":"u{at}","other_id":"cid"}}' for at in range(2000)]
+    entries[1500] = '{"kind":"view","user_id":"ann","other_id":"cid","kind":"block"}'
+    answer = await service.client.post(PATH, content=f"[{','.join(entries)}]".encode())
+    assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (422, "kind")
+    assert logged(service) == []

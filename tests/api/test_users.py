@@ -98,6 +98,8 @@ class TestPut:
             (b'{"name":""}', "name"),
             (b'{"company":"a\\nb"}', "company"),
             (b'{"genres":["a\\u0000"]}', "genres"),
+            (b'{"discoverable":true,"discoverable":false}', "discoverable"),
+            (b'{"discoverable" : true, "discover\\u0061ble":false}', "discoverable"),
             (b'{"company":"%b"}' % (b"x" * 1001), "company"),
             (b'{"created_at":"yesterday"}', "created_at"),
             (b'{"created_at":1e300}', "created_at"),

@@ -11,8 +11,7 @@ import polars as pl
 
 from models.errors import DatasetError
 from models.schema.columns import CREATED_AT_COLUMN, NAME_COLUMN
-from offline.dataset.pairs import OTHER_ID
-from offline.dataset.table import USER_ID, first_line
+from offline.dataset.table import OTHER_ID, USER_ID, first_line
 from offline.importers.cells import look_like_moments, moments, numbers
 from offline.importers.column_names import WEIGHT, ColumnMap, created_of, weight_of
 from offline.importers.origin import PLACE, Origin

@@ -21,8 +21,8 @@ import polars as pl
 from models.errors import DatasetError
 from models.schema.columns import CREATED_AT_COLUMN, NAME_COLUMN, Kind
 from models.schema.event_kinds import EventKind
-from offline.dataset.pairs import AT, KIND, OTHER_ID
-from offline.dataset.table import USER_ID, first_line, shown
+from offline.dataset.pairs import AT, KIND
+from offline.dataset.table import OTHER_ID, USER_ID, first_line, shown
 from offline.importers.origin import PLACE, Origin
 from offline.importers.sink import Sink
 

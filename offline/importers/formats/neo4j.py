@@ -11,8 +11,7 @@ import polars as pl
 from models.errors import DatasetError
 from models.schema.columns import CREATED_AT_COLUMN
 from models.system.known_names import unknown_name
-from offline.dataset.pairs import OTHER_ID
-from offline.dataset.table import USER_ID
+from offline.dataset.table import OTHER_ID, USER_ID
 from offline.importers.cells import dates_of, look_like_moments, moments, numbers
 from offline.importers.column_names import ColumnMap, column_named, created_of, joined_of, plain
 from offline.importers.formats.neo4j_files import CsvFile, find_files

@@ -9,8 +9,8 @@ import polars as pl
 from models.errors import DatasetError, UsageError
 from models.schema.columns import CREATED_AT_COLUMN
 from models.system.known_names import unknown_name
-from offline.dataset.pairs import AT, KIND, OTHER_ID
-from offline.dataset.table import USER_ID
+from offline.dataset.pairs import AT, KIND
+from offline.dataset.table import OTHER_ID, USER_ID
 from offline.importers.cells import look_like_moments, moments
 from offline.importers.column_names import (
     EVENT_FIELDS,

@@ -268,3 +268,8 @@ async def test_a_batch_is_of_one_version_and_its_stale_lists_of_the_one_before(s
     assert served == [("stale", before)] * 4 + [("ranked", after)] * 3 + [("cold_start", after)]
     single = [await service.recommended(user_id, fresh=True) for user_id in PEOPLE]
     assert [without_request(one) for one in lists] == [without_request(one) for one in single]
+
+
+async def test_a_key_that_stands_twice_is_a_422(service: ApiHarness) -> None:
+    answer = await service.client.post(PATH, content=b'{"user_ids":["ann"],"user_ids":["bea"]}')
+    assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (422, "user_ids")

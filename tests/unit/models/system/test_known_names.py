@@ -45,6 +45,13 @@ def test_an_unknown_name_in_the_file_is_status_2(
     assert "max_body_byte is no setting; did you mean max_body_bytes?" in capsys.readouterr().err
 
 
+def test_a_byte_order_mark_before_the_settings_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "pymk.toml"
+    file.write_bytes(b"\xef\xbb\xbf" + b"max_body_bytes = 4321\n")
+    monkeypatch.setenv("PYMK_CONFIG", str(file))
+    assert Settings().max_body_bytes == 4321
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [

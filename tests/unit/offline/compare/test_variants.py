@@ -163,3 +163,9 @@ def test_a_result_of_another_digest_or_half_a_file_is_none(tmp_path: Path) -> No
     assert RunResult.read(path, "e") is None
     path.write_bytes(path.read_bytes()[:40])
     assert RunResult.read(path, "d") is None
+
+
+def test_a_byte_order_mark_before_the_rows_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "rows.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + f'{FIRST}encoder = {{ name = "gat" }}\n'.encode())
+    assert [row.name for row in read_variants(path)] == ["a"]

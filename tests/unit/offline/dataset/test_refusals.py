@@ -9,6 +9,7 @@ import pytest
 
 from models.errors import DatasetError
 from models.schema.columns import Kind
+from offline.dataset.table_files import CHOICES
 from offline.snapshot.snapshot import write_snapshot
 
 STARTED = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
@@ -20,6 +21,19 @@ KINDS_OF_EVENT = (
     "impression, click, view, invite, withdraw, accept, decline, connect, disconnect, dismiss, undismiss, block,"
     " unblock, report"
 )
+BARE = (
+    'has a quotation mark and is not quoted: quote the cell and double the mark, or write quote = "" under [csv] in'
+    " schema.toml if no cell of the file is quoted"
+)
+GOES_ON = (
+    "goes on after its closing quotation mark: inside quotes a mark is doubled, or schema.toml names the character that"
+    r' escapes it: escape = "\\" under [csv]'
+)
+LONE_RETURN = "is followed by a carriage return that ends no line: lines end in LF or CR LF"
+NO_FLAG = "is neither true nor false (true, false, t, f, 1, 0, yes, no, y, n)"
+HALF = "contains half of a surrogate pair, which is no character"
+NESTED = 'is an object or holds nested values, which no kind can parse; declare it "ignore"'
+TWICE = "are the values of a key that stands twice"
 MOMENT = "is not a timestamp (ISO 8601 or epoch seconds)"
 
 
@@ -41,13 +55,9 @@ def refused(directory: Path) -> str:
 
 
 CSV_CASES = {
-    "no users": (
-        {"users__csv": b"absent"},
-        "DATA holds no users file: it needs one of users.csv, users.parquet, users.jsonl",
-    ),
     "no connections": (
         {"connections__csv": b"absent"},
-        "DATA holds no connections file: it needs one of connections.csv, connections.parquet, connections.jsonl",
+        f"DATA holds no connections: it needs connections{CHOICES}",
     ),
     "two formats": ({"users__jsonl": b'{"user_id":"a"}\n'}, "DATA holds users.csv and users.jsonl: keep one"),
     "empty file": ({"users__csv": b""}, "users.csv is empty: it needs a header line that names its columns"),
@@ -142,7 +152,7 @@ CSV_CASES = {
     ),
     "unreadable truth": (
         {"users__csv": b"user_id,active\na,maybe\n"},
-        "users.csv, line 2, column 'active': 'maybe' is neither true nor false (true, false, 1, 0, yes, no)",
+        f"users.csv, line 2, column 'active': 'maybe' {NO_FLAG}",
     ),
     "unknown event": (
         {"interactions__csv": INTERACTIONS + b"a,b,click,1\na,b,poke,2\n"},
@@ -171,11 +181,42 @@ CSV_CASES = {
     ),
     "not UTF-8": ({"users__csv": USERS + b"c,1,caf\xe9\n"}, r"users.csv, line 4: not UTF-8: b'c,1,caf\xe9\n'"),
     "header not UTF-8": ({"users__csv": b"user_id,caf\xe9\n"}, r"users.csv, line 1: not UTF-8: b'user_id,caf\xe9\n'"),
-    "open quote": ({"users__csv": USERS + b'c,1,"x\nd,2,y\n'}, "users.csv, line 4: unexpected end of data"),
-    "junk after a quote": ({"users__csv": USERS + b'c,1,"x"y\n'}, "users.csv, line 4: ',' expected after '\"'"),
+    "open quote": (
+        {"users__csv": USERS + b'c,1,"x\nd,2,y\n'},
+        """users.csv, line 4, column 'company': '"x' begins with a quotation mark that is never closed""",
+    ),
+    "junk after a quote": (
+        {"users__csv": USERS + b'c,1,"x"y\n'},
+        f"""users.csv, line 4, column 'company': '"x"y' {GOES_ON}""",
+    ),
+    "bare quote": (
+        {"users__csv": USERS + b'c,1,5"\n'},
+        f"""users.csv, line 4, column 'company': '5"' {BARE}""",
+    ),
+    "quote after a space": (
+        {"users__csv": USERS + b'c,1, "Acme"\n'},
+        f"""users.csv, line 4, column 'company': ' "Acme"' {BARE}""",
+    ),
+    "escaped quotes": (
+        {"users__csv": b'user_id,discoverable,about\n10,true,"a 5\\" disc"\n11,false,plain\n12,true,"a 6\\" disc"\n'},
+        f"""users.csv, line 2, column 'about': '"a 5\\\\" disc"' {GOES_ON}""",
+    ),
+    "fault in the second line of a row": (
+        {"users__csv": b'user_id,bio,town\na,"x\ny",5"\n'},
+        f"""users.csv, line 3, column 'town': '5"' {BARE}""",
+    ),
+    "carriage return": (
+        {"users__csv": USERS + b"c,1,x\rd,2,y\n"},
+        f"users.csv, line 4, column 'company': 'x' {LONE_RETURN}",
+    ),
+    "NUL": ({"users__csv": USERS + b"c,1,x\0y\n"}, r"users.csv, line 4, column 'company': 'x\x00y' contains U+0000"),
+    "NUL in an id": (
+        {"connections__csv": b"user_id,other_id\na,b\0\n"},
+        r"connections.csv, line 2, column 'other_id': 'b\x00' contains U+0000",
+    ),
     "line counted through line breaks": (
         {"users__csv": b'\n\nuser_id,bio,active\r\na,"x\r\ny",yes\r\n\r\nb,z,2\r\n'},
-        "users.csv, line 7, column 'active': '2' is neither true nor false (true, false, 1, 0, yes, no)",
+        "users.csv, line 7, column 'active': '2' is neither true nor false (true, false, t, f, 1, 0, yes, no, y, n)",
     ),
     "conflicting users": (
         {"users__csv": USERS + b"a,32,Acme\n"},
@@ -203,7 +244,7 @@ CSV_CASES = {
     ),
     "key unknown": (
         {"schema__toml": b'[user]\nage = "numeric"\n'},
-        "schema.toml, line 1: 'user' is unknown; the file has as_of, [users] and [reasons]",
+        "schema.toml, line 1: 'user' is no part of this file; did you mean users?",
     ),
     "as_of unreadable": (
         {"schema__toml": b'as_of = "yesterday"\n'},
@@ -252,14 +293,60 @@ def test_a_directory_that_is_none(tmp_path: Path) -> None:
 
 
 JSONL_CASES = {
-    "not JSON": (b'{"user_id":"a"}\n\nnonsense\n', "users.jsonl, line 3: not a JSON object: 'nonsense'"),
+    "not JSON": (
+        b'{"user_id":"a"}\n\nnonsense\n',
+        "users.jsonl, line 3: not a JSON object: 'nonsense' (Expecting value, at character 1)",
+    ),
     "not an object": (b'{"user_id":"a"}\n[1]\n', "users.jsonl, line 2: not a JSON object: '[1]'"),
-    "cut short": (b'{"user_id":"a"}\n{"user_id":"b"', 'users.jsonl, line 2: not a JSON object: \'{"user_id":"b"\''),
-    "not UTF-8": (b'{"user_id":"a\xff"}\n', 'users.jsonl, line 1: not a JSON object: \'{"user_id":"a\ufffd"}\''),
+    "two objects": (
+        b'{"user_id":"a"} {"user_id":"b"}\n',
+        """users.jsonl, line 1: not a JSON object: '{"user_id":"a"} {"user_id":"b"}' (Extra data, at character 17)""",
+    ),
+    "cut short": (
+        b'{"user_id":"a"}\n{"user_id":"b"',
+        """users.jsonl, line 2: not a JSON object: '{"user_id":"b"' (Expecting ',' delimiter, at character 15)""",
+    ),
+    "not UTF-8": (
+        b'{"user_id":"a\xff"}\n',
+        """users.jsonl, line 1: not a JSON object: '{"user_id":"a\ufffd"}' (not UTF-8, at byte 14)""",
+    ),
+    "a key twice": (
+        b'{"user_id":"a"}\n{"user_id":"b","discoverable":true,"discoverable":false}\n',
+        f"users.jsonl, line 2, column 'discoverable': [True, False] {TWICE}",
+    ),
+    "a key twice, once escaped": (
+        b'{"user_id":"b","discover\\u0061ble":true,"discoverable":false}\n',
+        f"users.jsonl, line 1, column 'discoverable': [True, False] {TWICE}",
+    ),
+    "a key twice in an object within": (
+        b'{"user_id":"b","job":{"at":1,"at":2}}\n',
+        f"users.jsonl, line 1, column 'at': [1, 2] {TWICE}",
+    ),
+    "half of a surrogate pair": (
+        b'{"user_id":"a","company":"Acme \\ud83d"}\n',
+        rf"users.jsonl, line 1, column 'company': 'Acme \ud83d' {HALF}",
+    ),
+    "NUL": (
+        b'{"user_id":"a","likes":["x","\\u0000"]}\n',
+        r"users.jsonl, line 1, column 'likes': '\x00' contains U+0000",
+    ),
+    "no number": (b'{"user_id":"a","age":NaN}\n', "users.jsonl, line 1, column 'age': NaN is not a finite number"),
+    "infinite number": (
+        b'{"user_id":"a","age":[-Infinity]}\n',
+        "users.jsonl, line 1, column 'age': -Infinity is not a finite number",
+    ),
+    "number without end": (
+        b'{"user_id":"a","age":1e400}\n',
+        "users.jsonl, line 1, column 'age': 1e400 is not a finite number",
+    ),
+    "list as an id": (
+        b'{"user_id":["a","b"]}\n',
+        "users.jsonl, line 1, column 'user_id': ['a', 'b'] is a list, not one value",
+    ),
     "no id": (b'{"user_id":"a"}\n\n{"age":3}\n', "users.jsonl, line 3, column 'user_id': the cell is empty"),
     "nested": (
         b'{"user_id":"a","job":{"at":"Acme"}}\n',
-        "users.jsonl, column 'job': holds objects or nested values, which no kind can parse; declare it \"ignore\"",
+        f"users.jsonl, line 1, column 'job': {{'at': 'Acme'}} {NESTED}",
     ),
 }
 
@@ -294,7 +381,7 @@ def parquet_refusal(directory: Path, users: pl.DataFrame) -> str:
 
 def test_parquet_messages_name_the_row(tmp_path: Path) -> None:
     users = pl.DataFrame({"user_id": ["a", "b"], "active": [1, 7]})
-    expected = "users.parquet, row 2, column 'active': '7' is neither true nor false (true, false, 1, 0, yes, no)"
+    expected = f"users.parquet, row 2, column 'active': '7' {NO_FLAG}"
     assert parquet_refusal(tmp_path, users) == expected
 
 

@@ -32,3 +32,9 @@ def test_nothing_else_is_ignored(tmp_path: Path) -> None:
         path.write_text(text, encoding="utf-8")
         with pytest.raises(UsageError, match=named):
             NightConfig.read(path)
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "night.toml"
+    path.write_bytes(b"\xef\xbb\xbf[sage]\nmax_steps = 7\n")
+    assert NightConfig.read(path) == NightConfig.model_validate({"sage": {"max_steps": 7}})

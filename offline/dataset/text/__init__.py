@@ -1,0 +1,1 @@
+"""Readers of text files: CSV and JSON lines, plain or compressed."""
