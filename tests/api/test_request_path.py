@@ -136,6 +136,7 @@ async def test_a_cached_list_with_too_few_left_enters_each_file_at_most_twice(se
     assert counts["ranking/pipeline.py"] == 2, "from the cache, and from the block"
     opened_unpacked_packed = {"ranking/cached_list.py": 3}
     assert over(counts) == {**opened_unpacked_packed, "ranking/rerank.py": 3}, "and the list to cache, and without cid"
+    await service.parts.cache_writer.flush()
     service.store.set(key, cut_short, 60)
     await service.post(("dismiss", "fay", "cid"))
     served, counts = await traced(service, "fay")

@@ -155,7 +155,7 @@ def in_files(directory: Path, spelling: str, suffix: str) -> set[int | None]:
         (directory / f"{table}.csv").unlink(missing_ok=True)
         path = directory / f"{table}.{suffix}"
         path.write_bytes(WRITERS[suffix](rows))
-        schema = '[users]\njoined = "timestamp"\n' if table == "users" else ""
+        schema = "null_words = []\n" + ('[users]\njoined = "timestamp"\n' if table == "users" else "")
         (directory / "schema.toml").write_text(schema)
         try:
             read = read_dataset(directory, started_at=dt.datetime(2026, 11, 1, tzinfo=dt.UTC))
