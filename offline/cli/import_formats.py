@@ -228,10 +228,10 @@ def postgres(
 ) -> None:
     """PostgreSQL: tables or queries, in one read-only transaction.
 
-    Needs the extra postgres: pip install 'pymk[postgres]'. Give the password as PGPASSWORD or in ~/.pgpass. Without
-    --users, --connections and --interactions, tables of common names are taken. Arrays become sets. Fields of --map:
-    users.user_id, connections.user_id, connections.other_id, connections.created_at, interactions.kind,
-    interactions.at and so on, and any profile column.
+    Needs the extra postgres: pip install -c constraints.txt '.[postgres]'. Give the password as PGPASSWORD or in
+    ~/.pgpass. Without --users, --connections and --interactions, tables of common names are taken. Arrays become sets.
+    Fields of --map: users.user_id, connections.user_id, connections.other_id, connections.created_at,
+    interactions.kind, interactions.at and so on, and any profile column.
 
     \b
     pymk import postgres postgresql://reader@db/app --out DATA

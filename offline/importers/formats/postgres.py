@@ -18,7 +18,7 @@ from offline.importers.sink import Sink
 if TYPE_CHECKING:
     from psycopg import Connection
 
-INSTALL = "pip install 'pymk[postgres]', or in a checkout pip install -c constraints.txt '.[postgres]'"
+INSTALL = "pip install -c constraints.txt '.[postgres]'"
 _TIMEOUT_S = 5
 _QUERY = re.compile(r"\s*(select|with|values|table)\b", re.IGNORECASE)
 _NAME = re.compile(r'("[^"]+"|[\w$]+)(\.("[^"]+"|[\w$]+))?')

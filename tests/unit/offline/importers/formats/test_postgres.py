@@ -201,4 +201,4 @@ def test_without_the_driver_the_command_that_installs_it_is_named(
     monkeypatch.setitem(sys.modules, "psycopg", None)
     made = run_import(capsys, tmp_path / "DATA", "postgres", "postgresql://db/app")
     assert made.status == 2
-    assert "pip install 'pymk[postgres]'" in made.refusal
+    assert "needs the extra 'postgres': pip install -c constraints.txt '.[postgres]'" in made.refusal
