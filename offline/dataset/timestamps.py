@@ -8,7 +8,7 @@ from models.system.clock import MICROSECONDS
 _WHITE = " \t\r\n"
 _PLAIN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-5][0-9]:[0-5][0-9]Z?$"
 _FORM = "%Y-%m-%dT%H:%M:%S"
-_COUNTS = {r"^[0-9]{9,10}$": 1, r"^[0-9]{13}$": 10**3, r"^[0-9]{15,16}$": 10**6}
+_COUNTS = {r"^[1-9][0-9]{8,9}$": 1, r"^[1-9][0-9]{12}$": 10**3, r"^[1-9][0-9]{14,15}$": 10**6}
 """counts of a second's parts, by how they are written"""
 _ZONE = r" ?(?:[Zz]|[Uu][Tt][Cc]|[Gg][Mm][Tt]|(?<sign>[+-])(?<ahead>[0-9]{2})(?::?(?<behind>[0-9]{2}))?)?"
 _EXTENDED = (

@@ -3,8 +3,8 @@
 import polars as pl
 
 from offline.dataset.cell_parsing import Cell, boolean_cell, id_cell, meaning, timestamp_cell
+from offline.dataset.table import column_named
 from offline.dataset.timestamps import seconds_of
-from offline.importers.column_names import column_named
 from offline.importers.origin import PLACE, Origin
 
 _FIRST_EPOCH = 10**8

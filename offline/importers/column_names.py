@@ -5,8 +5,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-import polars as pl
-
 from models.errors import UsageError
 from models.schema.columns import CREATED_AT_COLUMN
 from models.system.known_names import unknown_name
@@ -48,11 +46,6 @@ _WEIGHTS = "weight rating score strength w"
 _PEOPLE = "user_id id uid userid user person_id member_id account_id _id"
 _AT = "at timestamp time created_at date ts"
 _KIND = "kind type event event_type action"
-
-
-def column_named(name: str) -> pl.Expr:
-    """The column of this very name: Polars takes `*` for all columns, and `^…$` for a pattern of names."""
-    return pl.col(f"^{re.escape(name)}$" if name == "*" or name.startswith("^") else name)
 
 
 def plain(name: str) -> str:

@@ -14,8 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from models.errors import DatasetError
-from offline.dataset.table import shown
-from offline.importers.column_names import column_named
+from offline.dataset.table import column_named, shown
 from offline.importers.origin import PLACE
 from offline.importers.source_text import Progress, quiet, text_blocks
 

@@ -6,9 +6,8 @@ import polars as pl
 
 from models.errors import DatasetError
 from models.schema.columns import CREATED_AT_COLUMN, FLAG_COLUMNS
-from offline.dataset.table import USER_ID, shown
+from offline.dataset.table import USER_ID, column_named, shown
 from offline.importers.cells import booleans, dates_of, moments, require_ids
-from offline.importers.column_names import column_named
 from offline.importers.origin import PLACE, Origin
 from offline.importers.report import Report
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from models.errors import DatasetError, UsageError
@@ -304,6 +304,7 @@ def alone(text: str) -> int | None:
 
 
 @given(st.lists(spellings, max_size=20))
+@example(["000000000000001", "0000000000001", "000000001"])
 @settings(max_examples=500, deadline=None)
 def test_a_column_is_read_as_each_cell_alone(texts: list[str]) -> None:
     column = pl.Series("at", [*texts, None], dtype=pl.String)

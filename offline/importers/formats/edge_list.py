@@ -9,9 +9,9 @@ import polars as pl
 
 from models.errors import DatasetError, UsageError
 from models.schema.columns import CREATED_AT_COLUMN
-from offline.dataset.table import OTHER_ID, USER_ID
+from offline.dataset.table import OTHER_ID, USER_ID, column_named
 from offline.importers.cells import look_like_moments, moments, numbers
-from offline.importers.column_names import PAIR_FIELDS, WEIGHT, ColumnMap, column_named, created_of, ends_of, weight_of
+from offline.importers.column_names import PAIR_FIELDS, WEIGHT, ColumnMap, created_of, ends_of, weight_of
 from offline.importers.delimited import Dialect, read_records
 from offline.importers.formats.tables import (
     Conditions,

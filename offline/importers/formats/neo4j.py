@@ -11,9 +11,9 @@ import polars as pl
 from models.errors import DatasetError
 from models.schema.columns import CREATED_AT_COLUMN
 from models.system.known_names import unknown_name
-from offline.dataset.table import OTHER_ID, USER_ID
+from offline.dataset.table import OTHER_ID, USER_ID, column_named
 from offline.importers.cells import dates_of, look_like_moments, moments, numbers
-from offline.importers.column_names import ColumnMap, column_named, created_of, joined_of, plain
+from offline.importers.column_names import ColumnMap, created_of, joined_of, plain
 from offline.importers.formats.neo4j_files import CsvFile, find_files
 from offline.importers.formats.neo4j_header import END, ID, LABEL, START, TYPE, HeaderField
 from offline.importers.json_lists import lists_of

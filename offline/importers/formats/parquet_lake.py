@@ -6,8 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from models.errors import DatasetError
-from offline.dataset.table import first_line
-from offline.importers.column_names import column_named
+from offline.dataset.table import column_named, first_line
 from offline.importers.formats.tables import SourceTable, TableOptions, add_tables, check_map, choose_tables
 from offline.importers.origin import PLACE, Origin
 from offline.importers.sink import Sink

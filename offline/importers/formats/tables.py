@@ -10,14 +10,13 @@ from models.errors import DatasetError, UsageError
 from models.schema.columns import CREATED_AT_COLUMN
 from models.system.known_names import unknown_name
 from offline.dataset.pairs import AT, KIND
-from offline.dataset.table import OTHER_ID, USER_ID
+from offline.dataset.table import OTHER_ID, USER_ID, column_named
 from offline.importers.cells import look_like_moments, moments
 from offline.importers.column_names import (
     EVENT_FIELDS,
     PAIR_FIELDS,
     WEIGHT,
     ColumnMap,
-    column_named,
     created_of,
     ends_of,
     event_columns_of,
