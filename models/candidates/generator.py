@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.candidates.inputs import CandidateInputs
 from models.candidates.out_of_graph_user import AppendedRow, OutOfGraphUser
+from models.features.user_statistics import late_of
 from models.kernels.candidate_arrays import CandidateArrays, SourceLimits
 from models.kernels.candidate_pool import fill_pools
 from models.schema.columns import Flag
@@ -67,6 +68,9 @@ class CandidateConfig(BaseModel):
 
     least: int = Field(default=100, ge=0)
     """popular users fill up to this many candidates"""
+
+    popular_of_late: int = Field(default=200, ge=0)
+    """users with the most friendships of late, whom everybody gets as candidates if friendships have dates"""
 
     walk_tolerance: float = Field(default=1e-5, gt=0)
     """residual per friend below which a walk stops"""
@@ -154,7 +158,9 @@ class CandidateGenerator:
         tables = Tables.open(version / "tables")
         shown = np.uint8(Flag.DISCOVERABLE | Flag.ACTIVE)
         suggestible = (tables.flags & shown) == shown
-        candidate_inputs = CandidateInputs.open(version / "candidates", tables.graph, tables.forbidden, suggestible)
+        candidate_inputs = CandidateInputs.open(
+            version / "candidates", tables.graph, tables.forbidden, suggestible, late_of(tables.statistics)
+        )
         config = CandidateConfig.model_validate(files.read_json(version / "candidates" / CONFIG))
         return cls(candidate_inputs, IndexNearest(open_index(version / "index"), candidate_inputs.embeddings), config)
 
