@@ -16,7 +16,7 @@ from offline.features.graph_features import People
 from offline.snapshot.snapshot import Snapshot
 
 LAST_SHARE = 0.1
-"""of the friendships: dates that tell no such last part give no order"""
+"""of the friendships: dates that tell no such last part give no order, and there are no statistics by them"""
 RECENT_S = 30 * 86_400
 """seconds that activity looks back"""
 MAKING_FRIENDS = (EventKind.CONNECT, EventKind.ACCEPT, EventKind.DISCONNECT, EventKind.INVITE)
@@ -34,6 +34,11 @@ class Friendships:
     @property
     def count(self) -> int:
         return len(self.graph.indices) // 2
+
+    @property
+    def have_order(self) -> bool:
+        """Whether the dates tell which friendships are the last ones."""
+        return self.dates is not None and window_start(self.dates, LAST_SHARE) is not None
 
     def split_edges(self, share: float, seed: int) -> "EdgeSplit":
         """This graph without a share of its friendships, the last ones if they have dates."""
@@ -60,10 +65,8 @@ class EdgeSplit:
 
 
 def friendships(snapshot: Snapshot) -> Friendships:
-    """All friendships of a snapshot; dates that give no order are none."""
+    """All friendships of a snapshot."""
     a, b, dates = snapshot.connections()
-    if dates is not None and window_start(dates, LAST_SHARE) is None:
-        dates = None
     return Friendships(Graph.from_pairs(snapshot.n, a, b), dates)
 
 
@@ -86,6 +89,7 @@ def user_history(snapshot: Snapshot, encoder: ProfileEncoder) -> "UserHistory":
         acting=interactions.user[kept],
         acted_on=interactions.other[kept],
         at=interactions.at[kept],
+        is_dated=friendships(snapshot).have_order,
     )
 
 
@@ -98,6 +102,8 @@ class UserHistory:
     acting: NDArray[np.int32]
     acted_on: NDArray[np.int32]
     at: NDArray[np.int64]
+    is_dated: bool = False
+    """whether there are statistics by the dates of friendships, the same in every graph of a night"""
 
     def before(self, moment: int, friendships: Friendships) -> People:
         """The users as of a moment: activity and dated statistics count nothing later.
@@ -112,7 +118,8 @@ class UserHistory:
         if friendships.dates is not None:
             a, b = friendships.graph.pairs()
             past = friendships.dates < moment
-            dated = dated_statistics(n, a[past], b[past], friendships.dates[past], moment)
+            if self.is_dated:
+                dated = dated_statistics(n, a[past], b[past], friendships.dates[past], moment)
             late = (friendships.dates < moment) & (friendships.dates >= moment - RECENT_S)
             made = np.bincount(np.concatenate([a[late], b[late]]), minlength=n)
         activity = np.log1p(np.stack([did, received, made], axis=1)).astype(np.float32)

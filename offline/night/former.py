@@ -50,7 +50,7 @@ def former_ratio(store: SyncStore, versions: Versions, keys: Keys) -> Ratio | No
 
 def statistics_of(known: Friendships) -> int:
     """How many statistics of a user there are with these friendships."""
-    return len(STATISTICS) if known.dates is None else len(ALL_STATISTICS)
+    return len(ALL_STATISTICS) if known.have_order else len(STATISTICS)
 
 
 def why_train(
@@ -63,7 +63,7 @@ def why_train(
             if reads != has:
                 raise UsageError(
                     f"--retrain never: the active version's ranker reads {reads} statistics of a user, and the "
-                    f"dataset has {has} now, since its friendships have {'' if known.dates is not None else 'no '}dates"
+                    f"dataset has {has} now, since its friendships have {'' if known.have_order else 'no '}dates"
                 )
         return None
     if former is None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.graph import Graph
-from offline.features.temporal_graph import Friendships, friendships
+from offline.features.temporal_graph import Friendships
 from offline.night.config import NightConfig
 from offline.night.train import extra_splits
 from offline.snapshot.snapshot import UNDATED
@@ -40,15 +40,8 @@ def test_dates_that_order_nothing_give_no_moment_to_look_back_from() -> None:
 @pytest.mark.parametrize(
     ("days", "is_dated"), [([3] * 40, False), ([UNDATED] * 39 + [5], False), (list(range(40)), True)]
 )
-def test_friendships_whose_dates_give_no_order_have_none(days: list[int], is_dated: bool) -> None:
-    class Frozen:
-        n = 40
-
-        def connections(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-            a, b = Graph.from_pairs(40, np.arange(40), (np.arange(40) + 1) % 40).pairs()
-            return a, b, np.array(days)
-
-    assert (friendships(Frozen()).dates is not None) == is_dated  # type: ignore[arg-type]
+def test_dates_of_one_moment_or_of_a_few_give_no_order(days: list[int], is_dated: bool) -> None:
+    assert ring(np.array(days)).have_order == is_dated
 
 
 def test_windows_go_back_one_before_the_other_each_as_of_its_beginning() -> None:
