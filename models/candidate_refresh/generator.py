@@ -11,6 +11,7 @@ from models.candidate_refresh.refresher import LoadedVersion
 from models.candidates.generator import CandidateGenerator
 from models.candidates.inputs import CandidateInputs
 from models.candidates.user_builder import OutOfGraphUserBuilder
+from models.features.user_statistics import late_of
 from models.live_state.neighbourhood import Neighbourhood
 from models.schema.columns import Flag
 from models.schema.vocabulary import Row
@@ -62,7 +63,11 @@ def open_generator(directory: Path) -> VersionGenerator:
     tables = Tables.open(directory / "tables")
     shown = np.uint8(Flag.DISCOVERABLE | Flag.ACTIVE)
     candidate_inputs = CandidateInputs.open(
-        directory / "candidates", tables.graph, tables.forbidden, (tables.flags & shown) == shown
+        directory / "candidates",
+        tables.graph,
+        tables.forbidden,
+        (tables.flags & shown) == shown,
+        late_of(tables.statistics),
     )
     generator = VersionGenerator(
         CandidateGenerator.open(directory), OutOfGraphUserBuilder.open(directory, tables, candidate_inputs), tables

@@ -76,6 +76,9 @@ class CandidateConfig(BaseModel):
     least: int = Field(default=100, ge=0)
     """popular users fill up to this many candidates"""
 
+    popular_of_late: int = Field(default=200, ge=0)
+    """users with the most friendships of late, whom everybody gets as candidates if friendships have dates"""
+
     walk_tolerance: float = Field(default=1e-5, gt=0)
     """residual per friend below which a walk stops"""
 

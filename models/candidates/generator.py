@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from models.candidates.config import CandidateConfig
 from models.candidates.inputs import CandidateInputs
 from models.candidates.out_of_graph_user import AppendedRow, OutOfGraphUser
+from models.features.user_statistics import late_of
 from models.kernels.candidate_arrays import CandidateArrays
 from models.kernels.candidate_pool import fill_pools
 from models.schema.columns import Flag
@@ -105,7 +106,9 @@ class CandidateGenerator:
         tables = Tables.open(version / "tables")
         shown = np.uint8(Flag.DISCOVERABLE | Flag.ACTIVE)
         suggestible = (tables.flags & shown) == shown
-        candidate_inputs = CandidateInputs.open(version / "candidates", tables.graph, tables.forbidden, suggestible)
+        candidate_inputs = CandidateInputs.open(
+            version / "candidates", tables.graph, tables.forbidden, suggestible, late_of(tables.statistics)
+        )
         config = CandidateConfig.model_validate(files.read_json(version / "candidates" / CONFIG))
         return cls(candidate_inputs, IndexNearest(open_index(version / "index"), candidate_inputs.embeddings), config)
 

@@ -1,6 +1,6 @@
 """The inputs of candidate generation, for one graph of n users; saved with a version for the worker."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,8 @@ class CandidateInputs:
     profile_affinity: ProfileAffinityTables
     prerank_weights: NDArray[np.float32]
     """(len(PAIR_FEATURES) + 1,) pre-ranking weights"""
+    late: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    """(n,) ln(1 + friendships of late), from the version's statistics; empty if friendships have no dates"""
 
     def arrays(self) -> CandidateArrays:
         """The inputs as arrays for the kernel."""
@@ -83,8 +85,15 @@ class CandidateInputs:
             group_indptr=group_indptr,
             group_rows=group_rows,
             popular=shown[:MOST_POPULAR].astype(np.int32),
+            late=self.late,
+            popular_of_late=self._popular_of_late(),
             prerank_weights=self.prerank_weights,
         )
+
+    def _popular_of_late(self) -> NDArray[np.int32]:
+        """The suggestible rows with the most friendships of late, at most MOST_POPULAR; ties by row."""
+        order = np.argsort(-self.late, kind="stable")
+        return order[self.suggestible[order] & (self.late[order] > 0)][:MOST_POPULAR].astype(np.int32)
 
     def save(self, directory: Path) -> None:
         """Writes the arrays that the version's tables do not hold."""
@@ -98,8 +107,15 @@ class CandidateInputs:
             files.write_array(directory / f"affinity_{name}.npy", array)
 
     @classmethod
-    def open(cls, directory: Path, graph: Graph, known: Graph, suggestible: NDArray[np.bool_]) -> "CandidateInputs":
-        """Saved inputs with the graph of the version's tables; arrays are memory-mapped.
+    def open(
+        cls,
+        directory: Path,
+        graph: Graph,
+        known: Graph,
+        suggestible: NDArray[np.bool_],
+        late: NDArray[np.float32] | None = None,
+    ) -> "CandidateInputs":
+        """Saved inputs with the graph of the version's tables, and who made friends of late; arrays are memory-mapped.
 
         Raises ArtefactError if a file is missing, truncated, or has another number of users or features.
         """
@@ -125,6 +141,7 @@ class CandidateInputs:
             ),
             profile_affinity=ProfileAffinityTables(**profile_affinity),
             prerank_weights=array("cheap", np.float32, len(PAIR_FEATURES) + 1),
+            late=np.zeros(0, np.float32) if late is None else late,
         )
 
 

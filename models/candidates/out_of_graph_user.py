@@ -58,6 +58,7 @@ class AppendedRow:
             suggestible=_longer(arrays.suggestible, 1),
             spectral=_longer(arrays.spectral, 1),
             embeddings=_longer(arrays.embeddings, 1),
+            late=_longer(arrays.late, 1) if len(arrays.late) else arrays.late,
             value_indptr=_longer(arrays.value_indptr, 1),
             value_codes=_longer(arrays.value_codes, MOST_VALUES),
             profile_affinity=ProfileAffinityTables(

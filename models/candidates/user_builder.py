@@ -14,10 +14,17 @@ from models.errors import ArtefactError
 from models.features.inductive import PROFILE_PRIOR_FRIENDS, from_friends, unit
 from models.features.profile_codes import ProfileCoder
 from models.features.profile_encoder import ProfileEncoder
-from models.features.user_statistics import SHORTEST, tower_statistics, user_statistics
+from models.features.user_statistics import (
+    SHORTEST,
+    nobody_yet,
+    tower_statistics,
+    user_statistics,
+    with_new_friends,
+)
 from models.graph import Graph
 from models.kernels.profile_affinity import MISSING
 from models.schema.profiles import one_profile
+from models.schema.statistic_names import STATISTICS
 from models.schema.vocabulary import Row
 from models.version.tables import Tables
 
@@ -94,7 +101,8 @@ class OutOfGraphUserBuilder:
         """The inputs of scoring for a user of the version whose friends changed."""
         statistics = self._statistics(user)
         towers = self._tables.tower_inputs[user.viewer].copy()
-        towers[-len(statistics) :] = tower_statistics(statistics)
+        scaled = tower_statistics(statistics)
+        towers[-len(scaled) :] = scaled
         towers[: len(user.embedding)] = user.embedding
         return OutOfGraphInputs(statistics, towers)
 
@@ -108,7 +116,10 @@ class OutOfGraphUserBuilder:
         return OutOfGraphInputs(statistics, towers)
 
     def _statistics(self, user: OutOfGraphUser) -> Floats:
-        """(s,) float32 of models.features.user_statistics, with these friends instead of the graph's."""
+        """(s,) float32 of models.features.user_statistics, with these friends instead of the graph's.
+
+        Friends whom the version does not have as such were made of late, all of them.
+        """
         graph, friends = self._inputs.graph, user.friends
         near = np.concatenate([graph.neighbours(one) for one in friends.tolist()] or [friends])
         among = near[np.isin(near, friends)]
@@ -124,7 +135,13 @@ class OutOfGraphUserBuilder:
         found: Floats = statistics[0]
         if len(friends):
             found[2] = np.log1p(graph.degrees[friends].astype(np.float32)).mean()
-        return found
+        if not len(self._inputs.late):  # no dates
+            return found
+        is_new = user.viewer == NO_ROW
+        before = friends[:0] if is_new else graph.neighbours(user.viewer)
+        dated = nobody_yet() if is_new else self._tables.statistics[user.viewer, len(STATISTICS) :]
+        new = len(np.setdiff1d(friends, before))
+        return np.concatenate([found, with_new_friends(dated, len(before), new)])
 
     def _position(self, values: NDArray[np.int32], friends: NDArray[np.int32]) -> tuple[Floats, Floats]:
         """Coordinates (k,) and embedding (d,) from the friends, with the profile as prior."""

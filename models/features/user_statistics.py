@@ -7,11 +7,14 @@ from numpy.typing import NDArray
 
 from models.graph import Graph
 from models.kernels.numba_cache import compiled
+from models.schema.statistic_names import AGE_SCALE, DATED_STATISTICS, HORIZONS, LATE_10, STATISTICS
 
 LARGEST_SAMPLE: Final = 64
 """most friends, evenly spaced, that the clustering of one user reads"""
 SHORTEST: Final = 1e-6
 """least spectral norm, for users outside the leading eigenvectors"""
+EARLIEST: Final = -(1 << 62)
+"""a date in seconds before this one means: not known"""
 
 
 TOWER_MEAN: Final = np.array([2.5, 0.2, 3.0, 0.5], dtype=np.float32)
@@ -20,8 +23,8 @@ TOWER_SCALE: Final = np.array([1.0, 0.2, 1.0, 1.0], dtype=np.float32)
 
 
 def tower_statistics(statistics: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The statistics (..., s), standardised for the towers."""
-    return (statistics - TOWER_MEAN) / TOWER_SCALE
+    """The statistics (..., s) that need no dates, (..., 4), standardised for the towers."""
+    return (statistics[..., : len(TOWER_MEAN)] - TOWER_MEAN) / TOWER_SCALE
 
 
 def user_statistics(graph: Graph, spectral_norm: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -30,6 +33,56 @@ def user_statistics(graph: Graph, spectral_norm: NDArray[np.float32]) -> NDArray
     clustering, friends = _neighbourhoods(graph.indptr, graph.indices, log_degree, LARGEST_SAMPLE)
     norm = np.log(np.maximum(spectral_norm, SHORTEST))
     return np.stack([log_degree, clustering, friends, norm], axis=1).astype(np.float32)
+
+
+def dated_statistics(
+    n: int, a: NDArray[np.integer], b: NDArray[np.integer], dates: NDArray[np.int64], moment: int
+) -> NDArray[np.float32]:
+    """(n, len(DATED_STATISTICS)) float32 of all users as of a moment, from the pairs (a, b) made at `dates` (m,).
+
+    Dates and moment in seconds. A date before `EARLIEST` is not known: it counts as the first one known, and so long
+    ago. Of a user without friendships the last is as long ago as can be, and the first is not yet made.
+    """
+    made = np.concatenate([dates, dates])
+    who = np.concatenate([a, b])
+    known = made[made > EARLIEST]
+    start = int(known.min()) if len(known) else moment - 1
+    span = max(float(moment - start), 1.0)
+    age = np.clip((moment - np.maximum(made, start)) / span, 0, 1)
+    found = np.empty((n, len(DATED_STATISTICS)), np.float32)
+    for at, horizon in enumerate(HORIZONS):
+        found[:, at] = np.log1p(np.bincount(who[age < horizon], minlength=n))
+    last, first = np.ones(n), np.zeros(n)
+    np.minimum.at(last, who, age)
+    np.maximum.at(first, who, age)
+    found[:, -2:] = np.log1p(AGE_SCALE * np.stack([last, first], axis=1))
+    return found
+
+
+def with_new_friends(statistics: NDArray[np.float32], known: int, new: int) -> NDArray[np.float32]:
+    """The dated statistics (len(DATED_STATISTICS),) of one user, `known` friends at the cut, and `new` ones since."""
+    if not new:
+        return statistics
+    found = statistics.copy()
+    found[: len(HORIZONS)] = np.log1p(np.expm1(found[: len(HORIZONS)]) + new)
+    found[-2] = 0
+    if not known:
+        found[-1] = 0
+    return found
+
+
+def late_of(statistics: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n,) float32: ln(1 + friendships of late) of all users; empty if the statistics (n, s) know no dates."""
+    if statistics.shape[1] == len(STATISTICS):
+        return np.zeros(0, np.float32)
+    return np.ascontiguousarray(statistics[:, LATE_10])
+
+
+def nobody_yet() -> NDArray[np.float32]:
+    """(len(DATED_STATISTICS),) float32 of a user without friendships."""
+    nothing = np.zeros(0, np.int64)
+    found: NDArray[np.float32] = dated_statistics(1, nothing, nothing, nothing, 0)[0]
+    return found
 
 
 @compiled()

@@ -22,6 +22,8 @@ class CandidateArrays(NamedTuple):
     value_indptr, value_codes     by user, the profile values that form groups
     group_indptr, group_rows      by value, the users who share it, most popular first
     popular                       most popular rows, for users with few friends
+    late                          (n,) float32, ln(1 + friendships of late); empty without dates
+    popular_of_late               the rows with the most friendships of late, for everybody; empty without dates
     prerank_weights               (features + 1,) float32: of each kept feature, and of the candidate's ln(1 + friends)
     """
 
@@ -39,6 +41,8 @@ class CandidateArrays(NamedTuple):
     group_indptr: NDArray[np.int64]
     group_rows: NDArray[np.int32]
     popular: NDArray[np.int32]
+    late: NDArray[np.float32]
+    popular_of_late: NDArray[np.int32]
     prerank_weights: NDArray[np.float32]
 
 
@@ -56,6 +60,7 @@ class SourceLimits(NamedTuple):
     few_friends: int
     likely: int
     least: int
+    popular_of_late: int
 
 
 class WorkBuffers(NamedTuple):

@@ -30,6 +30,9 @@ BY_PATHS = int(Source.THREE_HOPS)
 BY_EMBEDDING = int(Source.EMBEDDING)
 BY_GROUP = int(Source.SAME_ATTRIBUTES)
 POPULAR = int(Source.POPULAR)
+POPULAR_OF_LATE = int(Source.POPULAR_OF_LATE)
+PRERANK_LATE = np.float32(1.0)
+"""pre-ranking weight of the candidate's ln(1 + friendships of late), if there are dates"""
 
 
 @compiled()
@@ -251,6 +254,8 @@ def best_first(
         score = arrays.prerank_weights[features] * np.log1p(np.float32(arrays.indptr[row + 1] - arrays.indptr[row]))
         for feature in range(features):
             score += arrays.prerank_weights[feature] * found[feature, at]
+        if len(arrays.late) > 0:
+            score += PRERANK_LATE * arrays.late[row]
         # far below the precision of float32 features
         negated[at] = -score + mixed(user, row) * 1e-18
     return np.argsort(negated)
@@ -278,7 +283,7 @@ def fill_pools(
     work = new_work_buffers(len(arrays.indptr) - 1)
     for at in range(first, len(users), stride):
         user = users[at]
-        # sources: paths and walks over the graph, embedding, profile groups, popularity
+        # sources: paths and walks over the graph, embedding, profile groups, popularity of late and in all
         two, three, walked = spread_all(arrays, limits, work, user)
         mark_excluded(arrays, work, user, True)
         size = gather(arrays, work, user, work.two[:two], BY_FRIENDS, limits.friends_of_friends, 0)
@@ -289,6 +294,8 @@ def fill_pools(
                 size = add(arrays, work, row, BY_EMBEDDING, size)
         size = add_groups(arrays, limits, work, user, size)
         size = add_likely(arrays, limits, work, user, size)
+        for row in arrays.popular_of_late[: limits.popular_of_late]:
+            size = add(arrays, work, row, POPULAR_OF_LATE, size)
         for row in arrays.popular:
             if size >= limits.least:
                 break

@@ -21,13 +21,13 @@ from models.ranker.attribution import Explanation, Head
 from models.schema.pair_features import (
     ALLOCATION,
     COMMON,
-    EXTRA_INPUTS,
     LOG_POSITION,
     PAIR_FEATURES,
     SOURCE_BITS,
+    extra_input_names,
     extra_inputs,
 )
-from models.schema.statistic_names import LOG_DEGREE, STATISTICS
+from models.schema.statistic_names import LOG_DEGREE, WIDTHS
 from models.schema.vocabulary import Row
 from models.system import files
 from models.version.candidate_block import Block
@@ -36,8 +36,11 @@ WEIGHTS = "ranker.safetensors"
 DESCRIPTION = "ranker.json"
 FALLBACK = "resource_allocation"
 """the kind of ranker without training"""
-READ = {"pair_features": list(PAIR_FEATURES), "extra_inputs": len(EXTRA_INPUTS), "viewer_inputs": len(STATISTICS)}
-"""the head's inputs, by name or number"""
+READ = tuple(
+    {"pair_features": list(PAIR_FEATURES), "extra_inputs": len(extra_input_names(width)), "viewer_inputs": width}
+    for width in WIDTHS
+)
+"""the head's inputs, by name or number: without dates, and with dates"""
 LOWEST_ODDS = np.float32(80)
 """largest negative log-odds for which float32 has a probability"""
 TOWER_PRODUCT = "tower_product"
@@ -48,7 +51,6 @@ MASS_OF = 20
 """number of a list's best logits that set its level"""
 
 Floats = NDArray[np.float32]
-_READ = len(PAIR_FEATURES), len(STATISTICS), len(STATISTICS)
 _NO_PRODUCT: Floats = np.zeros((0, 0), dtype=np.float32)
 
 
@@ -134,7 +136,7 @@ class Ranker:
             if hashlib.sha256(content).hexdigest() != description["weights_sha256"]:
                 raise ArtefactError(f"{weights_path} is truncated or altered: its digest is not that of {path}")
             config, weights = description["config"], load(content)
-            if tuple(config[name] for name in READ) != tuple(READ.values()):
+            if {name: config[name] for name in READ[0]} not in READ:
                 raise ArtefactError(f"{path} was trained on other features than this release: run pymk nightly again")
             return cls("two_tower", weights["calibration"], config, weights)
         except (AttributeError, KeyError, TypeError, ValueError, SafetensorError) as error:
@@ -174,9 +176,10 @@ class Ranker:
     def _first_layer(self, tables: PersonTables, block: Block, viewer: ViewerInputs) -> Floats:
         """(m, h + 1) contributions of pair features and extra inputs to the hidden units, and to the linear part."""
         read = len(block.codes), len(viewer.statistics), tables.statistics.shape[1]
-        if read != _READ:  # the kernels check no bounds
-            raise CorruptRecordError(f"features and statistics number {read}, not {_READ}")
-        reads = len(PAIR_FEATURES) + len(EXTRA_INPUTS) + 1
+        expected = len(PAIR_FEATURES), len(self._viewer), len(self._viewer)
+        if read != expected:  # the kernels check no bounds
+            raise CorruptRecordError(f"features and statistics number {read}, not {expected}")
+        reads = len(PAIR_FEATURES) + len(self._extra) + 1
         weights = np.empty((reads, len(self._first[0])), dtype=np.float32)
         bias, past, absolute, relative, extra = self._first
         fold(bias, past, absolute, relative, extra, block.low, block.high, viewer.statistics, weights)
@@ -283,12 +286,12 @@ class Ranker:
         )
         inputs = np.concatenate([product, values, block.codes.T / 255, extra], axis=1, dtype=np.float64)
         start = inputs.mean(axis=0)
-        own = np.arange(len(PAIR_FEATURES))
-        of = [own, own, len(own) + np.arange(len(EXTRA_INPUTS))]
-        named = np.concatenate([np.full(product.shape[1], len(own) + len(EXTRA_INPUTS)), *of])
+        own, further = np.arange(len(PAIR_FEATURES)), extra_input_names(len(viewer))
+        of = [own, own, len(own) + np.arange(len(further))]
+        named = np.concatenate([np.full(product.shape[1], len(own) + len(further)), *of])
         summed = np.bincount(named, head.shares(start, inputs[place]))
         cosine = float(product[place].sum())
-        names = [*PAIR_FEATURES, *EXTRA_INPUTS, TOWER_PRODUCT]
+        names = [*PAIR_FEATURES, *further, TOWER_PRODUCT]
         read = [*values[place].tolist(), *extra[place].tolist(), cosine]
         return names, read, summed.tolist(), head.score(start), cosine
 

@@ -18,6 +18,8 @@ class Source(IntFlag):
     """shares profile values, rare ones first"""
     POPULAR = 32
     """popular, to fill a short list"""
+    POPULAR_OF_LATE = 64
+    """made many friends of late, if friendships have dates"""
 
 
 def names(bits: int) -> list[str]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.schema.candidate_sources import Source
-from models.schema.statistic_names import LOG_DEGREE, STATISTICS
+from models.schema.statistic_names import AGE_SCALE, ALL_STATISTICS, DATED_STATISTICS, LOG_DEGREE, STATISTICS
 
 Floats = NDArray[np.float32]
 
@@ -57,22 +57,30 @@ MEASURES: Final[dict[str, Callable[[float], float]]] = {
     "log_position": math.expm1,
     "candidate_log_degree": math.expm1,
     "candidate_friends_log_degree": math.expm1,
+    **{f"candidate_{name}": math.expm1 for name in DATED_STATISTICS if name.startswith("late")},
+    "candidate_last_age": lambda read: math.expm1(read) / AGE_SCALE,
+    "candidate_first_age": lambda read: math.expm1(read) / AGE_SCALE,
 }
 """for features on a logarithmic scale, the inverse of the scale"""
 
 COMMON, ALLOCATION, THREE_HOPS, PAGERANK, SPECTRAL, SMOOTH, EMBEDDING, PROFILE_AFFINITY = range(len(PAIR_FEATURES))
 
-EXTRA_INPUTS: Final = (
-    "jaccard",
-    "log_position",
-    "candidate_log_degree",
-    "candidate_clustering",
-    "candidate_friends_log_degree",
-    "candidate_log_spectral_norm",
-    *(f"source_{source.name.lower()}" for source in Source if source.name),
-)
-"""The head's inputs beside the kept features: Jaccard similarity (1901) as ln(1 + 50 x mutual friends / friends of
-either), ln(1 + place in the block), the candidate's statistics, and one indicator a source"""
+SOURCES_READ: Final = tuple(source for source in Source if source is not Source.POPULAR_OF_LATE)
+"""the sources with an indicator among the inputs; of one who is popular of late the statistics say more"""
+
+
+def extra_input_names(statistics: int) -> tuple[str, ...]:
+    """The head's inputs beside the kept features, in a version with this many statistics (WIDTHS).
+
+    Jaccard similarity (1901) as ln(1 + 50 x mutual friends / friends of either), ln(1 + place in the block), the
+    candidate's statistics, and one indicator a source.
+    """
+    persons = (f"candidate_{name}" for name in ALL_STATISTICS[:statistics])
+    return "jaccard", "log_position", *persons, *(f"source_{str(source.name).lower()}" for source in SOURCES_READ)
+
+
+EXTRA_INPUTS: Final = extra_input_names(len(STATISTICS))
+"""those of a version without dates"""
 
 
 def extra_inputs(
@@ -82,14 +90,15 @@ def extra_inputs(
     sources: NDArray[np.uint8],
     places: NDArray[np.int64] | None = None,
 ) -> Floats:
-    """The extra inputs (..., m, len(EXTRA_INPUTS)) float32 of a viewer's m candidates, in the order of the block.
+    """The extra inputs (..., m, x) float32 of a viewer's m candidates, in the order of the block.
 
-    `common_neighbours` (..., m) as kept, ln(1 + count); `candidate_statistics` (..., m, s) and `viewer_statistics`
-    (..., s) from models.features.user_statistics; `sources` (..., m) source bits; `places` (..., m) positions in the
-    block, None for the whole block in its order. models.kernels.ranker_head.gather computes the same in a request.
+    x are extra_input_names(s). `common_neighbours` (..., m) as kept, ln(1 + count); `candidate_statistics` (..., m, s)
+    and `viewer_statistics` (..., s) from models.features.user_statistics; `sources` (..., m) source bits; `places`
+    (..., m) positions in the block, None for the whole block in its order. models.kernels.ranker_head.gather computes
+    the same in a request.
     """
-    planes = np.empty((len(EXTRA_INPUTS), *common_neighbours.shape), dtype=np.float32)
-    first_source = 2 + len(STATISTICS)
+    first_source = 2 + candidate_statistics.shape[-1]
+    planes = np.empty((first_source + len(SOURCE_BITS), *common_neighbours.shape), dtype=np.float32)
     last = candidate_statistics.ndim - 1
     planes[2:first_source] = candidate_statistics.transpose(last, *range(last))
     mutual = np.expm1(common_neighbours)
@@ -106,5 +115,5 @@ def extra_inputs(
 
 
 LOG_POSITION: Final[Floats] = np.log1p(np.arange(1 << 16)).astype(np.float32)
-SOURCE_BITS: Final = np.array(list(Source), dtype=np.uint8)
-"""the sources with an indicator, in the order of EXTRA_INPUTS"""
+SOURCE_BITS: Final = np.array(SOURCES_READ, dtype=np.uint8)
+"""their bits, in the order of the inputs"""

@@ -23,6 +23,11 @@ RESOURCE_ALLOCATION = "resource_allocation"
 JACCARD = "jaccard"
 PAGERANK = "personalised_pagerank"
 BASELINES = (POPULARITY, COMMON_NEIGHBOURS, ADAMIC_ADAR, RESOURCE_ALLOCATION, JACCARD, PAGERANK)
+POPULARITY_OF_LATE = "popularity_of_late"
+RESOURCE_ALLOCATION_OF_LATE = "resource_allocation_of_late"
+PAGERANK_OF_LATE = "personalised_pagerank_of_late"
+DATED_BASELINES = (POPULARITY_OF_LATE, RESOURCE_ALLOCATION_OF_LATE, PAGERANK_OF_LATE)
+"""where friendships have dates: friendships made of late, and two others times ln(1 + friendships made of late)"""
 
 Lists = NDArray[np.int32]
 Floats = NDArray[np.float64]
@@ -38,15 +43,19 @@ def baseline_lists(
     known: Graph | None = None,
     suggestible: NDArray[np.bool_] | None = None,
     methods: Sequence[str] = BASELINES,
+    late: NDArray[np.float32] | None = None,
 ) -> dict[str, Lists]:
     """For each method the best `limit` rows for each of `users` (U,): (U, limit) int32, -1 past the last.
 
+    With `late` (n,), ln(1 + friendships made of late) of everybody, DATED_BASELINES come after the methods.
     FullRanking says which rows are excluded and how ties break. Rows with score 0 are not ranked, except by popularity.
     Holds BATCH_CELLS scores at once, whatever the number of users.
     """
     ranking = FullRanking(graph, known, suggestible, limit)
+    if late is not None:
+        methods = (*methods, *DATED_BASELINES)
     lists = {method: np.full((len(users), limit), -1, np.int32) for method in methods}
-    scorers = _scorers(graph)
+    scorers = _scorers(graph, late)
     for start, batch in batches(users, graph.n):
         for method in methods:
             if method == POPULARITY:
@@ -85,11 +94,17 @@ def popular_of_group(
     return lists
 
 
-def baseline_scores(graph: Graph, users: NDArray[np.int64], others: NDArray[np.int32], method: str) -> Floats:
+def baseline_scores(
+    graph: Graph,
+    users: NDArray[np.int64],
+    others: NDArray[np.int32],
+    method: str,
+    late: NDArray[np.float32] | None = None,
+) -> Floats:
     """Scores (U, c) of the pairs of each user (U,) and their `others` (U, c), by a method other than popularity; 0 for
-    row -1.
+    row -1. `late` as in `baseline_lists`.
     """
-    scores, scorer = np.zeros(others.shape), _scorers(graph)[method]
+    scores, scorer = np.zeros(others.shape), _scorers(graph, late)[method]
     of_row = np.zeros(graph.n + 1)
     for start, batch in batches(users, graph.n):
         for at, (rows, found) in enumerate(scorer(batch), start):
@@ -106,7 +121,7 @@ def batches(users: NDArray[np.int64], n: int) -> Iterator[tuple[int, NDArray[np.
         yield start, users[start : start + size]
 
 
-def _scorers(graph: Graph) -> dict[str, Callable[[NDArray[np.int64]], Scored]]:
+def _scorers(graph: Graph, late: NDArray[np.float32] | None = None) -> dict[str, Callable[[NDArray[np.int64]], Scored]]:
     """For each method, a function that scores all rows for a batch of users.
 
     Common neighbours; Adamic–Adar (2003); resource allocation (Zhou, Lu, Zhang 2009); Jaccard; personalised PageRank by
@@ -133,12 +148,25 @@ def _scorers(graph: Graph) -> dict[str, Callable[[NDArray[np.int64]], Scored]]:
 
     walk = friends.astype(np.float32)
     walk.data = (1 / degrees[graph.indices]).astype(np.float32)
-    return {
+    scorers: dict[str, Callable[[NDArray[np.int64]], Scored]] = {
         COMMON_NEIGHBOURS: common,
         ADAMIC_ADAR: through(1 / np.log(connected)),
         RESOURCE_ALLOCATION: through(1 / connected),
         JACCARD: jaccard,
         PAGERANK: lambda users: _pageranks(walk, users),
+    }
+    if late is None:
+        return scorers
+    active = np.flatnonzero(late).astype(np.int32)
+    scores = late[active].astype(np.float64)
+
+    def of_late(method: str) -> Callable[[NDArray[np.int64]], Scored]:
+        return lambda users: ((rows, found * late[rows]) for rows, found in scorers[method](users))
+
+    return scorers | {
+        POPULARITY_OF_LATE: lambda users: ((active, scores) for _ in users),
+        RESOURCE_ALLOCATION_OF_LATE: of_late(RESOURCE_ALLOCATION),
+        PAGERANK_OF_LATE: of_late(PAGERANK),
     }
 
 

@@ -13,7 +13,8 @@ def check(report: Report, previous: Ratio | None = None) -> str:
 
     `previous` is the ratio of the active version. Raises GateRefusedError if recall@20 or NDCG@20 is clearly below
     resource allocation's (the ratio's interval ends below 1), or its ratio is clearly below the active version's (its
-    interval ends before that one's begins).
+    interval ends before that one's begins), or, where friendships have dates, either is clearly below that of a
+    baseline that knows them.
     """
     if report.users < LEAST_USERS:
         return f"too few users to compare: {report.users} have a held-out friendship, {LEAST_USERS} are needed"
@@ -32,6 +33,13 @@ def check(report: Report, previous: Ratio | None = None) -> str:
                 f"{before} in the active version, over {report.users} users; publish it all the same with --force"
             )
         grounds.append(f"{metric} {ratio}" + ("" if before is None else f" after {before}"))
+    for method, ratio_of_late in report.recency.items():
+        for metric, ratio, _ in _metrics(ratio_of_late, None):
+            if ratio.high < 1:
+                raise GateRefusedError(
+                    f"the quality gate refused to publish: {metric} is {ratio} times that of "
+                    f"{method.replace('_', ' ')}, over {report.users} users; publish it all the same with --force"
+                )
     return f"times resource allocation over {report.users} users: {', '.join(grounds)}"
 
 

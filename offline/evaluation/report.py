@@ -10,7 +10,7 @@ from models.errors import ArtefactError
 from models.graph import Graph
 from models.system import files
 from offline.evaluation import metrics
-from offline.evaluation.baselines import RESOURCE_ALLOCATION
+from offline.evaluation.baselines import DATED_BASELINES, RESOURCE_ALLOCATION
 from offline.evaluation.bootstrap import RESAMPLES, Interval, interval, ratio_interval, resampled_means
 from offline.evaluation.calibration import Calibration
 from offline.evaluation.exposure import Exposure
@@ -20,6 +20,8 @@ FILE_NAME = "report.json"
 SYSTEM = "system"
 LIMITS = (5, 20, 50)
 RATIO_LIMIT = 20
+COMPARED = (RESOURCE_ALLOCATION, *DATED_BASELINES)
+"""the baselines over which the system's means are given"""
 _METRICS = {"recall": metrics.recall, "ndcg": metrics.ndcg, "mrr": metrics.mrr, "hit": metrics.hit_rate}
 
 
@@ -84,6 +86,9 @@ class Report(BaseModel):
 
     ratio: Ratio | None = None
     """None if a list of 20 is missing for the system or resource allocation, or resource allocation found nothing"""
+
+    recency: dict[str, Ratio] = {}
+    """the system's mean over that of each baseline which knows dates, by its name"""
 
     pool: Pool | None = None
     """None if only lists were evaluated, as are all fields below"""
@@ -167,8 +172,8 @@ def judge_lists(
     means, resampled = table.mean(axis=0), resampled_means(table, resamples, seed)
     at = {column: place for place, column in enumerate(columns)}
 
-    def ratio(metric: str) -> Interval | None:
-        one, base = at.get((SYSTEM, RATIO_LIMIT, metric)), at.get((RESOURCE_ALLOCATION, RATIO_LIMIT, metric))
+    def ratio(metric: str, method: str) -> Interval | None:
+        one, base = at.get((SYSTEM, RATIO_LIMIT, metric)), at.get((method, RATIO_LIMIT, metric))
         if one is None or base is None:
             return None
         return ratio_interval(float(means[one]), float(means[base]), resampled[:, one], resampled[:, base])
@@ -178,11 +183,17 @@ def judge_lists(
     methods: dict[str, dict[int, Quality]] = {name: {} for name in lists}
     for name, limit in dict.fromkeys((name, limit) for name, limit, _ in columns):
         methods[name][limit] = Quality(**{metric: intervals[name, limit, metric] for metric in _METRICS})
-    recall, ndcg = ratio("recall"), ratio("ndcg")
+    ratios = {method: (ratio("recall", method), ratio("ndcg", method)) for method in COMPARED}
+    found = {
+        method: Ratio(recall=recall, ndcg=ndcg)
+        for method, (recall, ndcg) in ratios.items()
+        if recall is not None and ndcg is not None
+    }
     return Report(
         users=len(friends_made),
         held_out=int(friends_made.sum()),
         resamples=resamples,
         methods=methods,
-        ratio=None if recall is None or ndcg is None else Ratio(recall=recall, ndcg=ndcg),
+        ratio=found.pop(RESOURCE_ALLOCATION, None),
+        recency=found,
     )

@@ -7,6 +7,7 @@ from models.graph import Graph
 from offline.evaluation import factorisation, metrics
 from offline.evaluation.baselines import (
     BASELINES,
+    DATED_BASELINES,
     PAGERANK,
     POPULARITY,
     RESOURCE_ALLOCATION,
@@ -37,9 +38,11 @@ def study(
     resamples: int = RESAMPLES,
     seed: int = 0,
     threads: int = 0,
+    late: NDArray[np.float32] | None = None,
 ) -> Report:
     """The full report on the system's rankings of `users` (U,), with `graph` as the known friendships.
 
+    `late` (n,) is ln(1 + friendships made of late), None without dates.
     Users without a held-out friendship are dropped: every figure, calibration too, is over users who made a friend.
     """
     # rankings of the system and the baselines
@@ -47,7 +50,7 @@ def study(
     users, system = users[made], Ranked(system.rows[made], system.scores[made])
     longest = max(LIMITS)
     lists = {SYSTEM: _filled(system.rows[:, :longest], longest)}
-    lists |= baseline_lists(graph, users, longest, known=known, suggestible=suggestible)
+    lists |= baseline_lists(graph, users, longest, known=known, suggestible=suggestible, late=late)
     absent = {}
     if factorisation.is_installed():
         lists[factorisation.ALS] = factorisation.als_lists(
@@ -71,7 +74,7 @@ def study(
                 name: _slice(held_out, users, lists, (graph.degrees[users] >= least) & (graph.degrees[users] <= most))
                 for name, (least, most) in FEW_FRIENDS.items()
             },
-            "negatives": _negatives(held_out, graph, users, system, lists, suggestible, seed),
+            "negatives": _negatives(held_out, graph, users, system, lists, suggestible, seed, late),
             "calibration": calibration(
                 system.scores[:, :RATIO_LIMIT][shown >= 0], hits_of(held_out, users, shown)[shown >= 0]
             ),
@@ -107,6 +110,7 @@ def _negatives(
     lists: dict[str, NDArray[np.int32]],
     suggestible: NDArray[np.bool_] | None,
     seed: int,
+    late: NDArray[np.float32] | None,
 ) -> dict[str, dict[str, PairQuality]]:
     kinds = {
         "random": random_negatives(graph, held_out, users, suggestible=suggestible, seed=seed),
@@ -115,13 +119,13 @@ def _negatives(
     friends = true_pairs(held_out, users)
     every = np.concatenate([friends, *kinds.values()], axis=1)
     found: dict[str, dict[str, PairQuality]] = {kind: {} for kind in kinds}
-    for method in (SYSTEM, *BASELINES):
+    for method in (SYSTEM, *BASELINES, *(DATED_BASELINES if late is not None else ())):
         if method == SYSTEM:
             scores: NDArray[np.floating] = system.scores_of(every)
         elif method == POPULARITY:
             scores = graph.degrees[every].astype(np.float64)
         else:
-            scores = baseline_scores(graph, users, every, method)
+            scores = baseline_scores(graph, users, every, method, late)
         at = friends.shape[1]
         for kind, others in kinds.items():
             quality = against(friends, scores[:, : friends.shape[1]], others, scores[:, at : at + others.shape[1]])

@@ -13,6 +13,7 @@ from models.features.profile_codes import ProfileCoder
 from models.features.spectral import Spectral, spectral_embedding
 from models.features.user_statistics import tower_statistics, user_statistics
 from models.graph import Graph
+from models.schema.statistic_names import DATED_STATISTICS
 
 Floats = NDArray[np.float32]
 
@@ -32,10 +33,17 @@ class People:
     """directed: who must not be shown to whom"""
     suggestible: NDArray[np.bool_]
     """(n,)"""
+    dated: Floats | None = None
+    """(n, len(DATED_STATISTICS)) of models.features.user_statistics; None if friendships have no dates"""
 
     @property
     def n(self) -> int:
         return len(self.suggestible)
+
+    @property
+    def late(self) -> Floats | None:
+        """(n,) ln(1 + friendships made of late); None if friendships have no dates."""
+        return None if self.dated is None else self.dated[:, DATED_STATISTICS.index("late_10")]
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,8 @@ def compute_graph_features(graph: Graph, people: People, reference: "SpectralRef
     if reference is not None:
         positions = spectral.aligned(reference.spectral, reference.mine, reference.theirs)
     statistics = user_statistics(graph, spectral.norms())
+    if people.dated is not None:
+        statistics = np.concatenate([statistics, people.dated], axis=1)
     scaled = tower_statistics(statistics)
     left = people.profile.shape[1] + people.activity.shape[1]
     inputs = np.concatenate([people.profile, people.activity, scaled, positions], axis=1).astype(np.float32)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from models.features.profile_codes import ProfileCoder
 from models.features.profile_encoder import ProfileEncoder
+from models.features.user_statistics import dated_statistics
 from models.graph import Graph
 from models.schema.columns import Flag
 from models.schema.event_kinds import EventKind
@@ -14,6 +15,8 @@ from offline.features.edge_splits import dates_of, hide, window_start
 from offline.features.graph_features import People
 from offline.snapshot.snapshot import Snapshot
 
+LAST_SHARE = 0.1
+"""of the friendships: dates that tell no such last part give no order, and there are no statistics by them"""
 RECENT_S = 30 * 86_400
 """seconds that activity looks back"""
 MAKING_FRIENDS = (EventKind.CONNECT, EventKind.ACCEPT, EventKind.DISCONNECT, EventKind.INVITE)
@@ -31,6 +34,11 @@ class Friendships:
     @property
     def count(self) -> int:
         return len(self.graph.indices) // 2
+
+    @property
+    def have_order(self) -> bool:
+        """Whether the dates tell which friendships are the last ones."""
+        return self.dates is not None and window_start(self.dates, LAST_SHARE) is not None
 
     def split_edges(self, share: float, seed: int) -> "EdgeSplit":
         """This graph without a share of its friendships, the last ones if they have dates."""
@@ -81,6 +89,7 @@ def user_history(snapshot: Snapshot, encoder: ProfileEncoder) -> "UserHistory":
         acting=interactions.user[kept],
         acted_on=interactions.other[kept],
         at=interactions.at[kept],
+        is_dated=friendships(snapshot).have_order,
     )
 
 
@@ -93,9 +102,11 @@ class UserHistory:
     acting: NDArray[np.int32]
     acted_on: NDArray[np.int32]
     at: NDArray[np.int64]
+    is_dated: bool = False
+    """whether there are statistics by the dates of friendships, the same in every graph of a night"""
 
     def before(self, moment: int, friendships: Friendships) -> People:
-        """The users as of a moment: activity counts nothing later.
+        """The users as of a moment: activity and dated statistics count nothing later.
 
         Activity is ln(1 + count) over the last 30 days of: what a user did, what others did to them, friendships made.
         """
@@ -103,9 +114,12 @@ class UserHistory:
         recent = (self.at < moment) & (self.at >= moment - RECENT_S)
         did = np.bincount(self.acting[recent], minlength=n)
         received = np.bincount(self.acted_on[recent], minlength=n)
-        made = np.zeros(n, np.int64)
+        made, dated = np.zeros(n, np.int64), None
         if friendships.dates is not None:
             a, b = friendships.graph.pairs()
+            past = friendships.dates < moment
+            if self.is_dated:
+                dated = dated_statistics(n, a[past], b[past], friendships.dates[past], moment)
             late = (friendships.dates < moment) & (friendships.dates >= moment - RECENT_S)
             made = np.bincount(np.concatenate([a[late], b[late]]), minlength=n)
         activity = np.log1p(np.stack([did, received, made], axis=1)).astype(np.float32)
@@ -116,4 +130,5 @@ class UserHistory:
             activity=activity,
             known=self.people.known,
             suggestible=self.people.suggestible,
+            dated=dated,
         )

@@ -6,18 +6,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.schema.pair_features import EXTRA_INPUTS, PAIR_FEATURES
-from models.schema.statistic_names import STATISTICS
+from models.schema.pair_features import PAIR_FEATURES, extra_input_names
+from models.schema.statistic_names import ALL_STATISTICS, STATISTICS
 from offline.fusion.config import PRODUCT
 from offline.ranker.training_lists import TrainingLists
 
-PAIR_INPUTS = (
-    *PAIR_FEATURES,
-    *(f"relative_{name}" for name in PAIR_FEATURES),
-    *EXTRA_INPUTS,
-    *(f"viewer_{name}" for name in STATISTICS),
-)
-"""the columns before it: the inputs of the ranker's head, in its order"""
+
+def pair_input_names(statistics: int) -> tuple[str, ...]:
+    """The columns before it: the inputs of the ranker's head, in its order, with this many statistics (WIDTHS)."""
+    return (
+        *PAIR_FEATURES,
+        *(f"relative_{name}" for name in PAIR_FEATURES),
+        *extra_input_names(statistics),
+        *(f"viewer_{name}" for name in ALL_STATISTICS[:statistics]),
+    )
+
+
+PAIR_INPUTS = pair_input_names(len(STATISTICS))
+"""those columns if friendships have no dates"""
 
 
 @dataclass(frozen=True)
@@ -98,10 +104,10 @@ class CandidateLists:
     ) -> "CandidateLists":
         """The ranker's training lists as every fusion reads them.
 
-        The columns are those of PAIR_INPUTS, and PRODUCT if there are `embeddings` (g n, d), stacked like `people` and
-        `statistics`.
+        The columns are those of `pair_input_names`, and PRODUCT if there are `embeddings` (g n, d), stacked like
+        `people` and `statistics`.
         """
-        features, names = lists.pair_inputs(statistics), list(PAIR_INPUTS)
+        features, names = lists.pair_inputs(statistics), list(pair_input_names(statistics.shape[1]))
         if embeddings is not None:
             candidates = lists.at_candidates()
             product = np.stack(

@@ -7,7 +7,7 @@ from structlog.typing import FilteringBoundLogger
 
 from models.networks.fusion.tower import TowerHead
 from models.networks.two_tower import TwoTower
-from offline.fusion.candidate_lists import PAIR_INPUTS, CandidateLists
+from offline.fusion.candidate_lists import CandidateLists, pair_input_names
 from offline.fusion.config import TwoTowerFusion
 from offline.fusion.fusion import Fusion
 from offline.ranker.train import candidate_vectors, train_ranker
@@ -35,9 +35,10 @@ class TowerFusion(Fusion):
 
 def train_tower(config: TwoTowerFusion, lists: CandidateLists, *, seed: int, log: FilteringBoundLogger) -> TowerFusion:
     """The ranker trained on these lists. Raises ValueError if they lack its inputs."""
-    if lists.ranker is None or lists.names[: len(PAIR_INPUTS)] != list(PAIR_INPUTS):
-        raise ValueError("two_tower needs lists with the ranker's inputs: build them with CandidateLists.of")
     inputs = lists.ranker
+    expected = [] if inputs is None else list(pair_input_names(inputs.statistics.shape[1]))
+    if inputs is None or lists.names[: len(expected)] != expected:
+        raise ValueError("two_tower needs lists with the ranker's inputs: build them with CandidateLists.of")
     ranker_config = config.ranker.model_copy(update={"seed": seed})
     trained = train_ranker(inputs.lists, inputs.people, inputs.statistics, inputs.prior, ranker_config, log=log)
     head = TowerHead(trained.model.config)

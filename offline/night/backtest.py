@@ -26,7 +26,7 @@ from offline.evaluation.report import (
     judge_lists,
 )
 from offline.evaluation.study import study
-from offline.features.edge_splits import hide_people
+from offline.features.edge_splits import dates_of, hide_people
 from offline.features.graph_features import People
 from offline.features.temporal_graph import Friendships, friendships, user_history
 from offline.night.config import NightConfig
@@ -77,14 +77,17 @@ def backtest(
         known=people.known,
         suggestible=people.suggestible,
         seed=config.split.seed,
+        late=people.late,
     )
     parts = judge_lists(hidden, viewers, system.ablated(viewers, RATIO_LIMIT), seed=config.split.seed)
-    newcomers = evaluate_newcomers(night, bundle, people, home / "newcomers", users)
+    newcomers = evaluate_newcomers(night, bundle, people, moment, home / "newcomers", users)
     ablation = {name: at[RATIO_LIMIT] for name, at in parts.methods.items()}
     return report.model_copy(update={"ablation": ablation, "slices": report.slices | {NEWCOMERS: newcomers}})
 
 
-def evaluate_newcomers(night: NightContext, bundle: ModelBundle, people: People, directory: Path, most: int) -> Slice:
+def evaluate_newcomers(
+    night: NightContext, bundle: ModelBundle, people: People, moment: int, directory: Path, most: int
+) -> Slice:
     """Lists of at most `most` users as if they came tomorrow with a profile and no friends, evaluated on the
     friendships that they have with those who stay.
 
@@ -102,7 +105,10 @@ def evaluate_newcomers(night: NightContext, bundle: ModelBundle, people: People,
     log.info("evaluating_newcomers", users=len(viewers), held_out=len(hidden.indices) // 2)
 
     # their lists by the system and by popularity
-    system = CandidateSystem.of(night, bundle, kept, replace(people, activity=activity), viewers, directory)
+    dates = night.known.dates
+    left = Friendships(kept, None if dates is None else dates_of(kept, night.known.graph, dates))
+    without = replace(people, activity=activity, dated=night.history.before(moment, left).dated)
+    system = CandidateSystem.of(night, bundle, kept, without, viewers, directory)
     known, suggestible = people.known, people.suggestible
     lists = {SYSTEM: system.ranked(viewers, RATIO_LIMIT).rows}
     lists |= baseline_lists(kept, viewers, RATIO_LIMIT, known=known, suggestible=suggestible, methods=[POPULARITY])

@@ -14,7 +14,7 @@ from models.graph import Graph
 from models.schema.candidate_sources import Source
 from models.schema.columns import Flag
 from models.schema.pair_features import PAIR_FEATURES
-from models.schema.statistic_names import STATISTICS
+from models.schema.statistic_names import ALL_STATISTICS
 from models.system import files
 from models.version.block_file import write_blocks
 from models.version.manifest import Manifest
@@ -64,7 +64,7 @@ def build_version(night: NightContext, bundle: ModelBundle, directory: Path) -> 
         candidate_vectors=tables.candidate_vectors,
         tower_inputs=tables.tower_inputs,
         statistics=tables.statistics,
-        statistic_names=STATISTICS,
+        statistic_names=ALL_STATISTICS[: tables.statistics.shape[1]],
         suspicion=_suspicion(people, graph, config),
     )
     write_blocks(directory / "blocks", _records(view.generator, active, snapshot.n))

@@ -12,7 +12,7 @@ from models.candidates.generator import CandidateGenerator
 from models.candidates.inputs import CandidateInputs, profile_values
 from models.features.inductive import ProfileMap, shrink_towards_profile
 from models.features.profile_affinity import fit_profile_affinity
-from models.features.user_statistics import tower_statistics
+from models.features.user_statistics import late_of, tower_statistics
 from models.networks.encoder import Encoder
 from models.system import files
 from offline.encoders.embed import embedded
@@ -74,6 +74,7 @@ class CandidateBuilder:
             embeddings=embeddings,
             profile_affinity=profile_affinity,
             prerank_weights=self.prerank_weights,
+            late=late_of(graph_features.statistics),
         )
         found = KnownNearest(rows, files.read_array(nearest, np.int32, (len(rows), count)), graph.n)
         scaled = tower_statistics(graph_features.statistics)

@@ -36,7 +36,9 @@ def evaluate(night: NightContext, bundle: ModelBundle, split: EdgeSplit, moment:
     viewers, graph = np.sort(drawn).astype(np.int64), split.kept.graph
     system = CandidateSystem.of(night, bundle, graph, people, viewers, directory)
     lists = {SYSTEM: system.ranked(viewers, LONGEST).rows}
-    lists |= baseline_lists(graph, viewers, LONGEST, known=people.known, suggestible=people.suggestible)
+    lists |= baseline_lists(
+        graph, viewers, LONGEST, known=people.known, suggestible=people.suggestible, late=people.late
+    )
     return judge_lists(split.hidden, viewers, lists)
 
 

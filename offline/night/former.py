@@ -11,6 +11,7 @@ from models.errors import ArtefactError, UsageError, VersionError
 from models.features.profile_encoder import encoded_columns
 from models.graph import Graph
 from models.publishing.pointer import read_pointer
+from models.schema.statistic_names import ALL_STATISTICS, STATISTICS
 from models.schema.vocabulary import Vocabulary
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
@@ -60,6 +61,11 @@ def former_ratio(store: SyncStore, versions: Versions, keys: Keys) -> Ratio | No
         return None
 
 
+def statistics_of(known: Friendships) -> int:
+    """How many statistics of a user there are with these friendships."""
+    return len(ALL_STATISTICS) if known.have_order else len(STATISTICS)
+
+
 def why_train(
     former: ModelBundle | None,
     retrain: Retrain,
@@ -70,6 +76,13 @@ def why_train(
 ) -> str | None:
     """Why a night on these friendships trains, or None if it keeps the former weights."""
     if retrain == "never":
+        if former is not None and former.ranker is not None:
+            reads, has = former.ranker.config.viewer_inputs, statistics_of(known)
+            if reads != has:
+                raise UsageError(
+                    f"--retrain never: the active version's ranker reads {reads} statistics of a user, and the "
+                    f"dataset has {has} now, since its friendships have {'' if known.have_order else 'no '}dates"
+                )
         return None
     if former is None:
         return "there are no former weights"
@@ -77,6 +90,8 @@ def why_train(
         return "--retrain always"
     if former.training.configuration != config.learning():
         return "the configuration of training changed"
+    if former.ranker is not None and former.ranker.config.viewer_inputs != statistics_of(known):
+        return "the ranker reads other statistics: whether friendships have dates, or the release, has changed"
     days, growth = config.retrain_after_days, config.retrain_after_growth
     return (
         _other_columns(former, snapshot)

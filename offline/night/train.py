@@ -28,6 +28,9 @@ from offline.ranker.training_lists import Purpose, TrainingLists, training_lists
 FEW = 3
 """friends that are left to a newcomer with some, at most"""
 
+LEAST_LEFT = 0.45
+"""of the friendships: an earlier window begins no earlier than when so many were there"""
+
 log = structlog.get_logger(__name__)
 
 
@@ -190,15 +193,33 @@ def extra_splits(
     """More parts to hide from the ranker, one at a time, until there are as many lists as it reads.
 
     The encoder's labels are in none of them: its embeddings fit these better than they will fit the future. If
-    friendships have dates, only the last ones are hidden, and once: the future is not like a random part of the past.
+    friendships have dates, each part is a window before the one before it, as of its own beginning, as long as half of
+    the friendships remain: the future is not like a random part of the past, nor like its beginnings.
     """
     viewers = int(np.count_nonzero(first.hidden.degrees))
-    if first.cut is not None or not viewers:
+    if not viewers:
         return
-    for round_ in range(1, min(config.ranker.rounds, -(-config.ranker.lists // viewers))):
+    rounds = range(1, min(config.ranker.rounds, -(-config.ranker.lists // viewers)))
+    if first.cut is not None:
+        yield from _earlier_windows(readable, messages, config, len(rounds))
+        return
+    for round_ in rounds:
         share = len(first.hidden.indices) / max(len(messages.graph.indices), 1)
         hidden = messages.split_edges(min(share, 0.5), config.split.seed + 2 + round_).hidden
         yield EdgeSplit(Friendships(readable.graph.without(*hidden.pairs()), None), hidden, None)
+
+
+def _earlier_windows(
+    readable: Friendships, messages: Friendships, config: NightConfig, most: int
+) -> Iterator[EdgeSplit]:
+    """The windows before those of encoder and ranker, the last first, each as of its beginning."""
+    left = messages
+    for _ in range(most):
+        part = left.split_edges(config.split.labels_of(left.count), config.split.seed)
+        if part.cut is None or part.kept.count < readable.count * LEAST_LEFT:
+            return
+        yield part
+        left = part.kept
 
 
 def _newcomers(outcomes: EdgeSplit, config: NightConfig) -> Iterator[EdgeSplit]:

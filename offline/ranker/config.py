@@ -15,7 +15,7 @@ class RankerConfig(BaseModel):
     """lists to learn from, at most"""
 
     rounds: int = Field(default=6, ge=1)
-    """times that other friendships are hidden, at most, until there are as many lists; once if they have dates"""
+    """times that other friendships are hidden, at most, until there are as many lists; with dates, windows back"""
 
     least_newcomers: int = Field(default=100, ge=0)
     """users of whom all or nearly all friendships are hidden: one in twenty, but not fewer than this"""
@@ -57,14 +57,29 @@ class RankerConfig(BaseModel):
     """pull of the weights towards zero"""
 
     sparse_friends: float = Field(default=10.0, ge=0)
-    """median number of friends below which the ranker stays linear: if users have few friends, a non-linear one learns
-    which of them happened to be hidden, and does not generalise to the future"""
+    """median number of friends below which the ranker stays linear, if friendships have no dates: if users have few
+    friends, a non-linear one learns which of them happened to be hidden, and does not generalise to the future"""
 
     linear_learning_rate: float = Field(default=1e-2, gt=0)
     """highest step of AdamW if the ranker stays linear"""
 
     linear_prior: float = Field(default=0.35, ge=0, le=1)
     """share of the way back to the pre-ranking weights that a linear ranker's weights of degrees go after training"""
+
+    linear_penalty: float = Field(default=1e-4, ge=0)
+    """pull of the weights towards zero where the linear map is fitted at once, which it is if friendships have dates"""
+
+    linear_lists: int = Field(default=2000, ge=1)
+    """lists that such a fit reads, at most"""
+
+    linear_places: int = Field(default=150, ge=1)
+    """candidates without friendship that such a fit reads of each list: as many first ones, and as many others"""
+
+    linear_steps: int = Field(default=60, ge=1)
+    """steps of such a fit, at most"""
+
+    evidence_errors: float = Field(default=1.0, ge=0)
+    """standard errors by which one input alone must beat the ranker in the validation to replace it"""
 
     tower: tuple[int, ...] = (256, 128, 32)
     """widths of both towers; the last is the dimension of their product"""

@@ -12,12 +12,22 @@ from torch.nn import functional
 
 from models.networks.two_tower import TwoTower, TwoTowerConfig
 from models.ranker.ranker import list_mass
-from models.schema.pair_features import EXTRA_INPUTS, PAGERANK, PAIR_FEATURES
+from models.schema.pair_features import EXTRA_INPUTS, PAGERANK, PAIR_FEATURES, extra_input_names
 from models.schema.statistic_names import LOG_DEGREE
 from offline.evaluation.metrics import ndcg_of_lists
 from offline.ranker.calibration import fit_curve
 from offline.ranker.config import RankerConfig
-from offline.ranker.training_lists import Purpose, TrainingLists
+from offline.ranker.linear import fit_linear
+from offline.ranker.starting_weights import (
+    LEAST_EVIDENCE,
+    ONE_INPUT,
+    beats,
+    begin_with,
+    order_by,
+    standardise,
+    statistics_know_dates,
+)
+from offline.ranker.training_lists import Purpose, TrainingLists, validation_split
 
 
 @dataclass(frozen=True)
@@ -52,11 +62,11 @@ def train_ranker(
     useful = np.flatnonzero(lists.outcomes.any(axis=1) & (lists.purpose != Purpose.CALIBRATION))
     if len(useful) < 2:
         raise ValueError(f"a ranker learns from two lists that hold a friendship or more, not from {len(useful)}")
-    validation, training = _split(lists, useful, config, random)
+    validation, training = validation_split(lists, useful, config, random, only_first=statistics_know_dates(statistics))
     shape = TwoTowerConfig(
         user_inputs=people.shape[1],
         pair_features=PAIR_FEATURES,
-        extra_inputs=len(EXTRA_INPUTS),
+        extra_inputs=len(extra_input_names(statistics.shape[1])),
         viewer_inputs=statistics.shape[1],
         tower=config.tower,
         dropout=config.dropout,
@@ -65,7 +75,7 @@ def train_ranker(
     # weights
     model, users = TwoTower(shape), _Users(torch.from_numpy(people), statistics)
     run = _Run(model, training, validation, users, config, random)
-    _begin_with(model, prior)
+    begin_with(model, prior)
     metrics = run.fit(log)
 
     # probabilities
@@ -75,18 +85,6 @@ def train_ranker(
         calibrating = validation.take(np.flatnonzero(validation.purpose == Purpose.ORDINARY))
     model.calibration.copy_(torch.from_numpy(run.calibration(calibrating if len(calibrating) else validation)))
     return TrainedRanker(model, metrics)
-
-
-def _split(
-    lists: TrainingLists, useful: NDArray[np.int64], config: RankerConfig, random: np.random.Generator
-) -> tuple[TrainingLists, TrainingLists]:
-    """The lists at `useful` to validate with and to learn from; a viewer's lists stay together."""
-    viewers = random.permutation(np.unique(lists.users[useful]))
-    if len(viewers) == 1:
-        return lists.take(useful[:1]), lists.take(useful[1:])
-    share = min(config.validation_share, config.validation_lists / len(useful))
-    held = np.isin(lists.users[useful], viewers[: max(int(len(viewers) * share), 1)])
-    return lists.take(useful[held]), lists.take(random.permutation(useful[~held]))
 
 
 @dataclass(frozen=True)
@@ -116,10 +114,11 @@ class _Run:
         self.training, self.validation = training, validation
         sample = training.take(random.permutation(len(training))[:300])
         inputs = sample.pair_inputs(self.statistics)[sample.in_use]
-        _standardise(model.mean, model.scale, inputs)
-        _standardise(model.user_mean, model.user_scale, self.people.numpy())
+        standardise(model.mean, model.scale, inputs)
+        standardise(model.user_mean, model.user_scale, self.people.numpy())
         friends = float(np.median(np.expm1(self.statistics[training.at_viewers, LOG_DEGREE])))
-        self.is_linear = friends < config.sparse_friends
+        self.is_dated = statistics_know_dates(self.statistics)
+        self.is_linear = self.is_dated or friends < config.sparse_friends
         """whether only the linear map past the head learns"""
 
     def fit(self, log: FilteringBoundLogger) -> dict[str, float]:
@@ -128,10 +127,25 @@ class _Run:
         Towers that do not raise the validation viewers' NDCG@20 beyond chance are dropped: their product has no weight.
         If users have few friends, neither towers nor head learn, only the linear map past them; its weights of the
         candidate's degree, and of PageRank, which grows with it, are drawn back towards the prior: friendships hidden
-        at random are those of the well connected, later ones are not.
+        at random are those of the well connected, later ones are not. If friendships have dates, the linear map is
+        fitted at once, and nothing else learns: other viewers of the same window made the same friends, so that the
+        validation would prefer what knows these by heart. A ranker that one of its inputs alone beats in the validation
+        beyond chance is replaced by the order of that input.
         """
         begun = float(self._ndcg(towers=False).mean())
         log.info("ranker_begins", viewers=len(self.training), linear=self.is_linear, ndcg20=round(begun, 4))
+        if self.is_dated:
+            head, epochs = self._fit_linear(log), 0
+        else:
+            head, epochs = self._fit_head(begun, log)
+        metrics = {"prior_ndcg20": begun, "head_ndcg20": head, "linear": float(self.is_linear)}
+        metrics |= {"epochs": float(epochs), "viewers": float(len(self.training))}
+        if not self.is_linear:
+            metrics |= self._with_towers(head, epochs, log)
+        return metrics | self._replace_if_beaten(log)
+
+    def _fit_head(self, begun: float, log: FilteringBoundLogger) -> tuple[float, int]:
+        """Trains the head from the prior, whose NDCG is `begun`; returns its NDCG and the epochs."""
         rate = self.config.linear_learning_rate if self.is_linear else self.config.learning_rate
         prior = self.model.past.weight.detach().clone()
         head, epochs = self._stage(begun, rate, towers=False, log=log)
@@ -140,9 +154,47 @@ class _Run:
             with torch.no_grad():
                 self.model.past.weight.lerp_(prior, drawn_back)
             head = float(self._ndcg(towers=False).mean())
-        metrics = {"prior_ndcg20": begun, "head_ndcg20": head, "linear": float(self.is_linear)}
-        metrics |= {"epochs": float(epochs), "viewers": float(len(self.training))}
-        return metrics if self.is_linear else metrics | self._with_towers(head, epochs, log)
+        return head, epochs
+
+    def _fit_linear(self, log: FilteringBoundLogger) -> float:
+        """Fits the linear map at once, keeps it if the validation is not worse than by the prior; returns its NDCG."""
+        model, product = self.model, self.model.config.tower[-1]
+        before, prior = float(self._ndcg(towers=False).mean()), model.past.weight.detach().clone()
+        weights = fit_linear(self.training, self.statistics, model.mean, model.scale, self.config, self.random)
+        with torch.no_grad():
+            model.past.weight[0, product:] = weights
+            fitted = float(self._ndcg(towers=False).mean())
+            if fitted < before:
+                model.past.weight.copy_(prior)
+        log.info("ranker_linear", ndcg20=round(fitted, 4), before=round(before, 4))
+        return max(fitted, before)
+
+    def _replace_if_beaten(self, log: FilteringBoundLogger) -> dict[str, float]:
+        """Replaces the ranker by the order of one input alone if that is better in the validation beyond chance.
+
+        The inputs are the classic scores that a block holds (ONE_INPUT). Returns the best one's NDCG, and whether it
+        replaces the ranker.
+        """
+        names = [*PAIR_FEATURES, *PAIR_FEATURES, *extra_input_names(self.statistics.shape[1])]
+        own, trained = self._ndcg(towers=True), copy.deepcopy(self.model.state_dict())
+        found: dict[str, NDArray[np.float64]] = {}
+        for name in (name for name in ONE_INPUT if name in names):
+            order_by(self.model, names.index(name))
+            found[name] = self._ndcg(towers=False)
+        best = max(found, key=lambda name: float(found[name].mean()))
+        enough = len(own) >= LEAST_EVIDENCE
+        replaced = enough and beats(found[best], own, self.config.evidence_errors)
+        self.model.load_state_dict(trained)
+        if replaced:
+            order_by(self.model, names.index(best))
+        log.info(
+            "ranker_against_one_input",
+            best=best,
+            ndcg20=round(float(found[best].mean()), 4),
+            ranker=round(float(own.mean()), 4),
+            replaced=replaced,
+        )
+        return {"best_input_ndcg20": float(found[best].mean()), f"replaced_by_{best}": float(replaced)}
 
     def _of_degrees(self) -> Tensor:
         """(1, inputs): 1 at the weights that prefer the well connected or not, 0 elsewhere."""
@@ -157,8 +209,7 @@ class _Run:
         """Trains the towers too, beyond the head's NDCG; returns what they reached, and whether they are kept."""
         without, by_head = copy.deepcopy(self.model.state_dict()), self._ndcg(towers=False)
         full, more = self._stage(head, self.config.tower_learning_rate, towers=True, log=log)
-        gain = self._ndcg(towers=True) - by_head
-        useful = bool(gain.mean() > self.config.tower_errors * gain.std() / len(gain) ** 0.5)
+        useful = beats(self._ndcg(towers=True), by_head, self.config.tower_errors)
         if not useful:
             self.model.load_state_dict(without)
         log.info("ranker_ends", head=round(head, 4), towers=round(full, 4), kept=useful)
@@ -267,25 +318,3 @@ def candidate_vectors(model: TwoTower, people: Tensor) -> Tensor:
     """(n, d) float32: the candidate tower's output for every user."""
     model.eval()
     return torch.cat([model.candidates(people[start : start + 65_536]) for start in range(0, len(people), 65_536)])
-
-
-@torch.no_grad()
-def _begin_with(model: TwoTower, prior: NDArray[np.float32]) -> None:
-    """Makes an untrained model score by `prior` alone: the pre-ranking weights of the kept features and the degree."""
-    product, kept = model.config.tower[-1], len(model.config.pair_features)
-    degree = 2 * kept + EXTRA_INPUTS.index("candidate_log_degree")
-    weights = torch.zeros_like(model.scale)
-    weights[:kept] = torch.from_numpy(prior[:kept])
-    weights[degree] = float(prior[kept])
-    model.first.weight[:, :product].zero_()
-    model.past.weight.zero_()
-    model.past.weight[0, product:] = weights * model.scale
-    model.last.weight.zero_()
-    model.last.bias.zero_()
-
-
-def _standardise(mean: Tensor, scale: Tensor, inputs: NDArray[np.float32]) -> None:
-    """Sets the two buffers from (rows, columns) inputs; a column that never changes keeps its scale."""
-    spread = inputs.std(axis=0)
-    mean.copy_(torch.from_numpy(inputs.mean(axis=0)))
-    scale.copy_(torch.from_numpy(np.where(spread > 1e-4, spread, 1).astype(np.float32)))

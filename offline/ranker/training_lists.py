@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from models.candidates.generator import CandidateGenerator
 from models.graph import Graph
 from models.schema.pair_features import COMMON, PAIR_FEATURES, extra_inputs
+from offline.ranker.config import RankerConfig
 
 
 class Purpose(IntEnum):
@@ -167,3 +168,26 @@ def training_lists(
             lists.outcomes[at, :m] = labels.contains(block.viewer, block.rows)
             at += 1
     return lists
+
+
+def validation_split(
+    lists: TrainingLists,
+    useful: NDArray[np.int64],
+    config: RankerConfig,
+    random: np.random.Generator,
+    *,
+    only_first: bool = False,
+) -> tuple[TrainingLists, TrainingLists]:
+    """The lists at `useful` to validate with and to learn from; a viewer's lists stay together.
+
+    With `only_first`, lists of the first graph alone validate: the last window, whose friendships the encoder has not
+    read, and which is most like what comes.
+    """
+    viewers = random.permutation(np.unique(lists.users[useful]))
+    if len(viewers) == 1:
+        return lists.take(useful[:1]), lists.take(useful[1:])
+    share = min(config.validation_share, config.validation_lists / len(useful))
+    held = np.isin(lists.users[useful], viewers[: max(int(len(viewers) * share), 1)])
+    validation = held & (lists.offset[useful] == 0) if only_first else held
+    validation = validation if validation.any() else held
+    return lists.take(useful[validation]), lists.take(random.permutation(useful[~held]))

@@ -1,6 +1,6 @@
 """What training may see: on a network of chance nothing can be learned, unless an answer leaks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -132,6 +132,12 @@ bea,dan,{moment - 31 * day}
     assert counts == [[2, 1, 1], [0, 2, 2], [1, 0, 1], [0, 0, 0]]
     later = np.rint(np.expm1(everybody.before(moment + 1, made).activity)).astype(int)
     assert later[0].tolist() == [2, 1, 2]  # the click fell out, the view at the moment came in, and cid
+    assert not everybody.is_dated, "three dates tell no last tenth"
+    assert people.dated is None
+    dated = replace(everybody, is_dated=True).before(moment, made).dated
+    assert dated is not None
+    # ann with bea a second ago; bea with cid after 27 of 31 days and with dan on the first: by all four horizons
+    assert np.rint(np.expm1(dated[:, :4])).astype(int).sum(axis=1).tolist() == [4, 5, 1, 0]
     undated = everybody.before(moment, Friendships(made.graph, None))
     assert not undated.activity[:, 2].any()
     np.testing.assert_array_equal(undated.activity[:, :2], people.activity[:, :2])

@@ -15,6 +15,7 @@ export const SOURCES = {
   embedding: "Embedding",
   same_attributes: "Same attributes",
   popular: "Popular",
+  popular_of_late: "Popular of late",
 };
 
 const RULES = {
@@ -63,6 +64,12 @@ const FEATURES = {
   candidate_clustering: ["Their friends know each other", (number) => `${(number * 100).toFixed(0)}%`],
   candidate_friends_log_degree: ["Their friends' connections", (number) => `about ${whole(number)}`],
   candidate_log_spectral_norm: ["Their centrality", few],
+  candidate_late_1: ["Their connections of the last 1% of time", whole],
+  candidate_late_3: ["Their connections of the last 3% of time", whole],
+  candidate_late_10: ["Their connections of the last 10% of time", whole],
+  candidate_late_30: ["Their connections of the last 30% of time", whole],
+  candidate_last_age: ["Age of their last connection", (number) => `${(number * 100).toFixed(1)}% of time`],
+  candidate_first_age: ["Age of their first connection", (number) => `${(number * 100).toFixed(1)}% of time`],
   tower_product: ["Tower product", few],
   source_friends_of_friends: ["Found by friends of friends", yes],
   source_random_walk: ["Found by random walk", yes],

@@ -30,7 +30,7 @@ from models.schema.profiles import (
 from models.version.candidate_block import Block
 from tests.support.tables import coded_profiles
 
-FRIENDS, WALK, PATHS, NEAR, SAME, POPULAR = Source
+FRIENDS, WALK, PATHS, NEAR, SAME, POPULAR, OF_LATE = Source
 FOUND_BY_STEPS = FRIENDS | WALK
 EVERY_WAY = FRIENDS | WALK | PATHS
 
@@ -50,6 +50,9 @@ class Looked:
         return found
 
 
+NOT_DATED = np.zeros(0, np.float32)
+
+
 def candidate_inputs(
     graph: Graph,
     *,
@@ -58,6 +61,7 @@ def candidate_inputs(
     columns: dict[str, Column] | None = None,
     embeddings: NDArray[np.float32] | None = None,
     prerank_weights: NDArray[np.float32] = DEFAULT_PRERANK_WEIGHTS,
+    late: NDArray[np.float32] = NOT_DATED,
 ) -> CandidateInputs:
     n = graph.n
     suggestible = np.ones(n, np.bool_)
@@ -72,6 +76,7 @@ def candidate_inputs(
         embeddings=np.zeros((n, 1), np.float32) if embeddings is None else embeddings,
         profile_affinity=fit_profile_affinity(coded_profiles(Profiles(n, columns or {})), graph),
         prerank_weights=prerank_weights,
+        late=late,
     )
 
 
@@ -313,3 +318,19 @@ def test_inputs_of_other_users_are_refused(tmp_path: Path, name: str) -> None:
     np.save(path, np.load(path)[:-1])
     with pytest.raises(ArtefactError, match=name):
         CandidateInputs.open(tmp_path, inputs.graph, inputs.known, inputs.suggestible)
+
+
+def test_who_made_friends_of_late_is_a_candidate_of_everybody_the_latest_first() -> None:
+    late = np.zeros(12, np.float32)
+    late[[9, 10, 11]] = np.log1p([1, 5, 3])
+    graph = Graph.from_pairs(12, [0, 1, 9, 10, 10, 11], [1, 2, 10, 11, 8, 9])
+    inputs = candidate_inputs(graph, hidden=[11], late=late)
+    before = found(candidate_inputs(graph, hidden=[11]), 0)
+    after = found(inputs, 0)
+    assert set(after) == {*before, 9, 10}
+    assert all(OF_LATE in after[row] for row in (9, 10))
+    assert not any(OF_LATE in bits for row, bits in after.items() if row not in (9, 10))
+    assert [row for row in after if row in (9, 10)] == [10, 9]
+    assert set(found(inputs, 0, popular_of_late=1)) == {*before, 10}
+    assert set(found(inputs, 0, popular_of_late=0)) == set(before)
+    assert 10 not in found(inputs, 9), "a friend is none"

@@ -1,6 +1,7 @@
 """Out-of-graph users: existing users with changed friends, and new users known by their profile alone."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,10 +16,12 @@ from models.features.inductive import ProfileMap, shrink_towards_profile
 from models.features.profile_affinity import fit_profile_affinity
 from models.features.profile_codes import ProfileCoder
 from models.features.spectral import spectral_embedding
-from models.features.user_statistics import user_statistics
+from models.features.user_statistics import dated_statistics, late_of, user_statistics
 from models.graph import Graph
+from models.schema.candidate_sources import Source
 from models.schema.pair_features import COMMON, PAIR_FEATURES, PROFILE_AFFINITY
 from models.schema.profiles import CategoricalColumn, MultiColumn, Profiles
+from models.schema.statistic_names import ALL_STATISTICS, FIRST_AGE, LAST_AGE, LATE_10, STATISTICS
 
 N = 60
 NOTHING = np.zeros(0, np.int32)
@@ -184,3 +187,49 @@ def test_features_are_all_there(served: Served) -> None:
     _, values = served.new_user({"team": "ants"}, [0, 2])
     assert values.shape[0] == len(PAIR_FEATURES)
     assert np.isfinite(values).all()
+
+
+class Dated:
+    """The statistics of a version's tables, with dates."""
+
+    def __init__(self, graph: Graph) -> None:
+        a, b = graph.pairs()
+        plain = user_statistics(graph, np.ones(graph.n, np.float32))
+        self.statistics = np.concatenate([plain, dated_statistics(graph.n, a, b, np.arange(len(a)), len(a))], axis=1)
+        self.tower_inputs = np.zeros((graph.n, 3 + len(STATISTICS)), np.float16)
+
+
+def test_new_friends_count_as_made_of_late(served: Served) -> None:
+    tables = Dated(served.graph)
+    land = replace(served.land, late=late_of(tables.statistics))
+    builder = OutOfGraphUserBuilder(tables, land, served.builder._coder, None)  # type: ignore[arg-type]
+    row = 5
+    before = served.graph.neighbours(row)
+    added = np.setdiff1d(np.arange(N), [*before, row])[:3].astype(np.int32)
+    inputs = builder.inputs(builder.existing_user(row, np.union1d(before, added).astype(np.int32), NOTHING))
+    assert inputs.statistics.shape == (len(ALL_STATISTICS),)
+    assert inputs.statistics[LATE_10] == pytest.approx(
+        np.log1p(np.expm1(tables.statistics[row, LATE_10]) + 3), rel=1e-5
+    )
+    assert inputs.statistics[LAST_AGE] == 0
+    assert inputs.statistics[FIRST_AGE] == tables.statistics[row, FIRST_AGE]
+    assert inputs.tower_inputs.shape == tables.tower_inputs.shape[1:]
+    same = builder.inputs(builder.existing_user(row, before, NOTHING)).statistics
+    np.testing.assert_array_equal(same[len(STATISTICS) :], tables.statistics[row, len(STATISTICS) :])
+    new = builder._statistics(builder.new_user({}, added, NOTHING))
+    assert new[LATE_10] == pytest.approx(np.log(4))
+    assert new[LAST_AGE] == new[FIRST_AGE] == 0
+    alone = builder._statistics(builder.new_user({}, NOTHING, NOTHING))
+    assert alone[len(STATISTICS) :] == pytest.approx([0, 0, 0, 0, np.log1p(1000), 0])
+
+
+def test_an_appended_row_of_a_version_with_dates_has_its_candidates_of_late(served: Served) -> None:
+    late = np.zeros(N, np.float32)
+    late[[3, 8]] = 2
+    land = replace(served.land, late=late)
+    index = build_index(land.embeddings, IndexConfig(threads=1))
+    generator = CandidateGenerator(land, IndexNearest(index, land.embeddings), CandidateConfig(least=0), 1)
+    user = served.builder.new_user({}, np.array([0], np.int32), NOTHING)
+    block = generator.out_of_graph_block(user)
+    of_late = {int(row) for row, bits in zip(block.rows, block.sources, strict=True) if bits & Source.POPULAR_OF_LATE}
+    assert of_late == {3, 8} - set(user.friends.tolist())

@@ -23,9 +23,10 @@ from models.schema.pair_features import (
     ALLOCATION,
     EXTRA_INPUTS,
     PAIR_FEATURES,
+    extra_input_names,
     extra_inputs,
 )
-from models.schema.statistic_names import LOG_DEGREE, STATISTICS
+from models.schema.statistic_names import ALL_STATISTICS, LOG_DEGREE, STATISTICS, WIDTHS
 from models.system import files
 from models.version.candidate_block import Block, quantise
 from offline.ranker.training_lists import TrainingLists
@@ -43,14 +44,14 @@ class People:
     statistics: np.ndarray
 
 
-def network(seed: int, tower: tuple[int, ...] = (13, 7, 5)) -> TwoTower:
+def network(seed: int, tower: tuple[int, ...] = (13, 7, 5), width: int = len(STATISTICS)) -> TwoTower:
     """A network with nothing left at its beginning."""
     torch.manual_seed(seed)
     config = TwoTowerConfig(
         user_inputs=INPUTS,
         pair_features=PAIR_FEATURES,
-        extra_inputs=len(EXTRA_INPUTS),
-        viewer_inputs=len(STATISTICS),
+        extra_inputs=len(extra_input_names(width)),
+        viewer_inputs=width,
         tower=tower,
         hidden=9,
         second=6,
@@ -68,6 +69,8 @@ def people(model: TwoTower, seed: int) -> People:
     inputs = random.normal(size=(N, INPUTS)).astype(np.float16)
     degrees = random.integers(0, 90, N)
     statistics = np.stack([np.log1p(degrees), random.random(N), random.random(N) * 4, -random.random(N) * 5], axis=1)
+    dated = model.config.viewer_inputs - len(STATISTICS)
+    statistics = np.concatenate([statistics, random.random((N, dated)) * 3], axis=1)
     with torch.no_grad():
         vectors = model.candidates(torch.from_numpy(inputs.astype(np.float32))).numpy()
     return People(vectors, inputs, statistics.astype(np.float32))
@@ -116,8 +119,9 @@ def of_network(model: TwoTower, known: People, asked: Block) -> np.ndarray:
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("tower", [(13, 7, 5), (4,)])
-def test_scores_are_those_of_the_network(tmp_path: Path, seed: int, tower: tuple[int, ...]) -> None:
-    model = network(seed, tower)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_scores_are_those_of_the_network(tmp_path: Path, seed: int, tower: tuple[int, ...], width: int) -> None:
+    model = network(seed, tower, width)
     known, asked = people(model, seed), block(seed)
     ranker = Ranker.open(saved(model, tmp_path))
     expected = of_network(model, known, asked)
@@ -347,3 +351,16 @@ def test_the_fallback_is_explained_by_resource_allocation_alone(tmp_path: Path) 
     assert [name for name, share in told.contributions.items() if share] == ["resource_allocation"]
     assert abs(told.residual) < 1e-5
     assert told.tower_product is None
+
+
+def test_a_ranker_with_dates_tells_its_inputs_and_reads_no_table_without_them(tmp_path: Path) -> None:
+    model, width = network(2, width=len(ALL_STATISTICS)), len(ALL_STATISTICS)
+    known, asked = people(model, 2), block(2)
+    ranker = Ranker.open(saved(model, tmp_path))
+    told = ranker.explained(known, asked, 4, "web")
+    assert list(told.inputs) == [*PAIR_FEATURES, *extra_input_names(width), TOWER_PRODUCT]
+    assert told.inputs["candidate_late_10"] == pytest.approx(known.statistics[asked.rows[4], 6])
+    assert abs(told.residual) < 0.02
+    undated = People(known.candidate_vectors, known.tower_inputs, known.statistics[:, : len(STATISTICS)])
+    with pytest.raises(CorruptRecordError):
+        ranker.logits(undated, asked)

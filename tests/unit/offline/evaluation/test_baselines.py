@@ -10,9 +10,14 @@ from models.graph import Graph
 from offline.evaluation import baselines
 from offline.evaluation.baselines import (
     BASELINES,
+    DATED_BASELINES,
     PAGERANK,
+    PAGERANK_OF_LATE,
     POPULARITY,
+    POPULARITY_OF_LATE,
+    RESOURCE_ALLOCATION_OF_LATE,
     baseline_lists,
+    baseline_scores,
     popular_of_group,
 )
 
@@ -177,3 +182,27 @@ def test_the_best_connected_of_ones_own_group_come_first() -> None:
     lists = popular_of_group(graph, np.array([4, 8, 6, 2]), 2, groups)
     assert lists.tolist() == [[0, 1], [0, 1], [-1, -1], [5, 3]]
     assert popular_of_group(graph, np.array([4]), 2, np.full(9, -1, np.int32)).tolist() == [[-1, -1]]
+
+
+def test_baselines_of_dated_friendships_weigh_by_those_made_of_late() -> None:
+    random = np.random.default_rng(5)
+    graph = Graph.from_pairs(40, random.integers(40, size=120), random.integers(40, size=120))
+    late = np.log1p(random.integers(0, 6, size=40)).astype(np.float32)
+    users = everybody(graph)
+    every = np.tile(np.arange(40, dtype=np.int32), (len(users), 1))
+    lists = baseline_lists(graph, users, 40, late=late)
+    assert list(lists) == [*BASELINES, *DATED_BASELINES]
+    plain = {
+        RESOURCE_ALLOCATION_OF_LATE: baseline_scores(graph, users, every, "resource_allocation"),
+        PAGERANK_OF_LATE: baseline_scores(graph, users, every, PAGERANK),
+        POPULARITY_OF_LATE: np.ones(every.shape),
+    }
+    for method, scores in plain.items():
+        expected = scores * late
+        np.testing.assert_allclose(baseline_scores(graph, users, every, method, late), expected, rtol=1e-6)
+        for user in users.tolist():
+            shown = listed(lists[method], user)
+            among = [row for row in range(40) if expected[user, row] > 0 and row != user]
+            among = [row for row in among if row not in graph.neighbours(user)]
+            assert sorted(shown) == among
+            assert (np.diff(expected[user, shown].astype(np.float32)) <= 0).all()

@@ -196,3 +196,23 @@ def test_a_system_that_loses_to_resource_allocation_is_refused_from_lists_on() -
     with pytest.raises(GateRefusedError, match="recall@20"):
         check(judged(0.2, 0.7))
     assert "recall@20 1.400" in check(judged(0.7, 0.5))
+
+
+@pytest.mark.parametrize("metric", ["recall", "ndcg"])
+def test_a_version_clearly_below_a_baseline_that_knows_dates_is_refused(metric: str) -> None:
+    good, bad = ratio_of(1.2), ratio_of(0.8)
+    lost = Ratio(**{"recall": good.recall, "ndcg": good.ndcg, metric: getattr(bad, metric)})
+    fine = report_of(ratio_of(1.2)).model_copy(update={"recency": {"popularity_of_late": good}})
+    check(fine)
+    with pytest.raises(GateRefusedError, match=r"0\.800 .* popularity of late, .*--force"):
+        check(fine.model_copy(update={"recency": {"popularity_of_late": lost}}))
+    close = fine.model_copy(update={"recency": {"popularity_of_late": ratio_of(0.98)}})
+    check(close)
+
+
+def test_ratios_to_baselines_that_know_dates_stand_beside_that_to_resource_allocation() -> None:
+    good, poor = lists_that_find(0.6), lists_that_find(0.3)
+    lists = {"system": good, "resource_allocation": poor, "popularity_of_late": poor}
+    report = judge_lists(held_out(), np.arange(len(good)), lists)
+    assert list(report.recency) == ["popularity_of_late"]
+    assert report.recency["popularity_of_late"] == report.ratio

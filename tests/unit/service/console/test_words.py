@@ -7,7 +7,8 @@ import pytest
 
 from models.ranker.ranker import TOWER_PRODUCT
 from models.schema.candidate_sources import Source
-from models.schema.pair_features import EXTRA_INPUTS, PAIR_FEATURES
+from models.schema.pair_features import PAIR_FEATURES, extra_input_names
+from models.schema.statistic_names import ALL_STATISTICS
 from service.ranking.filters import Rule
 
 WORDS = (files("service.console") / "page" / "words.js").read_text(encoding="utf-8")
@@ -22,7 +23,7 @@ def names(flags: type[Rule] | type[Source]) -> set[str]:
     [
         ("SOURCES", names(Source)),
         ("RULES", names(Rule)),
-        ("FEATURES", {*PAIR_FEATURES, *EXTRA_INPUTS, TOWER_PRODUCT}),
+        ("FEATURES", {*PAIR_FEATURES, *extra_input_names(len(ALL_STATISTICS)), TOWER_PRODUCT}),
     ],
 )
 def test_every_code_has_words(table: str, codes: set[str]) -> None:
