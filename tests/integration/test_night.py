@@ -22,6 +22,7 @@ from models.version.manifest import FILE_NAME, Manifest
 from models.version.tables import Tables
 from offline.encoders.config import TrainingConfig
 from offline.encoders.embed import NightEncoder
+from offline.evaluation.baselines import DATED_BASELINES
 from offline.evaluation.report import SYSTEM, Report
 from offline.night.config import NightConfig
 from offline.night.former import Retrain
@@ -111,7 +112,9 @@ def test_the_report_holds_the_system_and_every_baseline(first: First) -> None:
         "resource_allocation",
         "jaccard",
         "personalised_pagerank",
+        *DATED_BASELINES,
     }
+    assert set(report.recency) == set(DATED_BASELINES)
     assert first.manifest.metrics == report.summary()
 
 
