@@ -26,6 +26,7 @@ from models.version.candidate_block import Block
 from models.version.manifest import FILE_NAME, Manifest
 from models.version.tables import Tables
 from offline.encoders.config import NightEncoder, TrainingConfig
+from offline.evaluation.baselines import DATED_BASELINES
 from offline.evaluation.report import SYSTEM, Report
 from offline.features.temporal_graph import friendships
 from offline.night.config import NightConfig
@@ -118,7 +119,9 @@ def test_the_report_holds_the_system_and_every_baseline(first: First) -> None:
         "resource_allocation",
         "jaccard",
         "personalised_pagerank",
+        *DATED_BASELINES,
     }
+    assert set(report.recency) == set(DATED_BASELINES)
     assert first.manifest.metrics == report.summary()
 
 
