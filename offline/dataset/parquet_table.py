@@ -14,8 +14,8 @@ from models.schema.columns import CREATED_AT_COLUMN, Kind
 from models.schema.timestamps import FIRST_SECOND, LAST_SECOND
 from offline.dataset.table import OTHER_ID, RECORD, USER_ID, Shape, Table, column_named, first_line, null_if_empty
 
-EXACT_INTEGERS = 2.0**53
-"""a float below this without a fraction is an integer that was stored as a float"""
+_DIGITS = {pl.Float16: 11, pl.Float32: 24, pl.Float64: 53}
+"""bits of a float's digits: below 2 to that power a float without a fraction is an integer that was stored as a float"""
 MOST_DECIMALS = 38
 """digits of the widest decimal that is read"""
 
@@ -141,6 +141,11 @@ class ParquetTable(Table):
         return {}
 
 
+def exact_integers(dtype: pl.DataType) -> float:
+    """The bound below which a type of floats holds every integer."""
+    return 2.0 ** _DIGITS[dtype.base_type()]
+
+
 def _in_microseconds(dtype: pl.DataType) -> pl.DataType:
     if isinstance(dtype, pl.Datetime):
         return pl.Datetime("us" if dtype.time_unit == "ns" else dtype.time_unit, dtype.time_zone and "UTC")
@@ -168,7 +173,7 @@ def _scalar(cell: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """A cell as text."""
     if dtype.is_float():
         number = (cell.cast(pl.Float64) if isinstance(dtype, pl.Float16) else cell).fill_nan(None)
-        whole = (number == number.floor()) & (number.abs() < EXACT_INTEGERS)
+        whole = (number == number.floor()) & (number.abs() < exact_integers(dtype))
         integer = number.cast(pl.Int64, strict=False)
         return pl.when(whole).then(integer.cast(pl.String)).otherwise(number.cast(pl.String))
     if isinstance(dtype, pl.Decimal):

@@ -89,6 +89,17 @@ def test_a_float_that_lost_digits_of_an_id_is_refused(tmp_path: Path, table: str
     )
 
 
+@pytest.mark.parametrize("narrow", [pa.float32(), pa.float16()], ids=str)
+def test_a_narrow_float_loses_digits_of_an_id_earlier(tmp_path: Path, narrow: pa.DataType) -> None:
+    bound = 2.0 ** {"float": 24, "halffloat": 11}[str(narrow)]
+    exact = pa.array([1.0, bound - 1]).cast(narrow)
+    read = dataset(tmp_path, connections={"user_id": exact, "other_id": exact})
+    assert read.connections["user_id"].to_list() == ["1", f"{bound - 1:.0f}"]
+    rounded = pa.array([1.0, bound]).cast(narrow)
+    said = refusal(tmp_path, connections={"user_id": rounded, "other_id": exact})
+    assert said.startswith(f"connections.parquet, row 2, column 'user_id': '{bound}' is a float that has lost digits")
+
+
 def test_uuids_and_other_bytes_are_ids(tmp_path: Path) -> None:
     known = [uuid.UUID("3c159252-1f6d-487b-860f-aee65ad9701b"), uuid.UUID("ffffffff-ffff-ffff-ffff-ffffffffffff")]
     stored = pa.array([one.bytes for one in known], pa.uuid())
