@@ -15,7 +15,7 @@ from models.schema.timestamps import FIRST_SECOND, LAST_SECOND
 from offline.dataset.table import OTHER_ID, RECORD, USER_ID, Shape, Table, column_named, first_line, null_if_empty
 
 _DIGITS = {pl.Float16: 11, pl.Float32: 24, pl.Float64: 53}
-"""bits of a float's digits: below 2 to that power a float without a fraction is an integer that was stored as a float"""
+"""binary digits of a float: below 2 to that power one without a fraction is an integer that was stored as a float"""
 MOST_DECIMALS = 38
 """digits of the widest decimal that is read"""
 

@@ -278,6 +278,19 @@ def test_a_folder_of_two_formats_or_of_none(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["b.CSV", "b.csv.bz2", "deep/b.csv.GZ", "b.parquet.gz", "b.xlsx", "b.orc", "b.zip"])
+def test_a_file_of_rows_in_a_folder_is_not_passed_over(tmp_path: Path, name: str) -> None:
+    files: dict[str, str | bytes] = {"users/a.csv": USERS, f"users/{name}": "user_id,discoverable\ncid,f\n"}
+    assert refusal(tmp_path, files).startswith(f"users/{name} is not read: names of files end in .csv, .tsv")
+
+
+def test_partitions_whose_column_is_unclear(tmp_path: Path) -> None:
+    message = "users/c=gb/d/c=no, column 'c': 'no' below a folder of 'gb'; keep one"
+    assert refusal(tmp_path, {"users/c=gb/d/c=no/a.csv": USERS}) == message
+    (tmp_path / "users/c=gb").rename(tmp_path / "users/=gb")
+    assert refusal(tmp_path, {}) == "users/=gb: '=gb' names no column before the equals sign"
+
+
 def test_a_directory_as_spark_writes_it(tmp_path: Path) -> None:
     parquet(tmp_path, "users.parquet/part-00000-c000.snappy.parquet", pl.DataFrame({"user_id": ["ann"]}))
     assert people(tmp_path, {"users.parquet/_SUCCESS": ""}) == [{"user_id": "ann"}]
