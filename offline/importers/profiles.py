@@ -7,6 +7,7 @@ import polars as pl
 from models.errors import DatasetError
 from models.schema.columns import CREATED_AT_COLUMN, FLAG_COLUMNS
 from offline.dataset.table import USER_ID, column_named, shown
+from offline.dataset.users import mistaken_flag
 from offline.importers.cells import booleans, dates_of, moments, require_ids
 from offline.importers.origin import PLACE, Origin
 from offline.importers.report import Report
@@ -41,10 +42,17 @@ class Profiles:
         self._origins.append(origin)
 
     def write(self, path: Path, report: Report) -> None:
-        """Writes every user once, as Parquet. Raises DatasetError if a user has two different rows."""
+        """Writes every user once, as Parquet.
+
+        Raises DatasetError if a user has two different rows, or if a column is called nearly like a flag.
+        """
         parts = [pl.scan_parquet(self._part(number), glob=False) for number in range(len(self._origins))]
         every = pl.concat(parts, how="diagonal_relaxed")
         columns = [column for column in every.collect_schema() if column not in (PLACE, _BLOCK)]
+        if mistaken := mistaken_flag(columns):
+            column, flag = mistaken
+            hint = f"--map {flag}={column} makes it one; --map {column}= leaves it out"
+            raise DatasetError(f"{report.source}, column {column!r}: it is no flag under this name: {hint}")
         repeated = every.filter(pl.col(USER_ID).is_duplicated()).collect(engine="streaming")
         if repeated.height:
             every = every.filter(~pl.col(USER_ID).is_in(self._repeats(repeated, columns, report).implode()))
