@@ -24,7 +24,9 @@ _POINT = r"^(?i)\s*POINT\s*\(\s*(?<east>[^\s()]+)\s+(?<north>[^\s()]+)\s*\)\s*$"
 _WHOLE = r"^-?[0-9]+$"
 _ROUNDED = r"^[+-]?[0-9]\.[0-9]+[eE][+]?(?:1[5-9]|[2-9][0-9])$"
 """regular expression of a number in scientific notation with more digits than a float holds"""
-_EXACTLY = "write ids as text or as integers"
+ROUNDED = "is a float that has lost digits of the id, or never was one"
+EXACTLY = "write ids as text or as integers"
+"""what is wrong with an id in a float, and what helps"""
 _BAD = "\0bad"
 _MEANING = "\0means "
 
@@ -172,7 +174,7 @@ def _multi(column: str, shape: Shape, *, splits_sets: bool, null_words: Sequence
 
 def _unreadable_id(cell: str) -> str:
     rounded = re.search(_ROUNDED, cell)
-    return user_id_fault(cell) or (f"is a rounded number: {_EXACTLY}" if rounded else "is not a user id")
+    return user_id_fault(cell) or (f"is a rounded number: {EXACTLY}" if rounded else "is not a user id")
 
 
 def _no_number(cell: str) -> str:
@@ -183,7 +185,7 @@ def _no_number(cell: str) -> str:
 
 def _rounded_id(cell: str) -> str:
     exact = re.fullmatch(_WHOLE, cell)
-    return _unreadable_id(cell) if exact else "is a float that has lost digits of the id, or never was one: " + _EXACTLY
+    return _unreadable_id(cell) if exact else f"{ROUNDED}: {EXACTLY}"
 
 
 def _json_lists(texts: pl.Series) -> pl.Series:

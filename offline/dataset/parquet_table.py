@@ -14,7 +14,7 @@ from models.schema.columns import CREATED_AT_COLUMN, Kind
 from models.schema.timestamps import FIRST_SECOND, LAST_SECOND
 from offline.dataset.table import OTHER_ID, RECORD, USER_ID, Shape, Table, column_named, first_line, null_if_empty
 
-_DIGITS = {pl.Float16: 11, pl.Float32: 24, pl.Float64: 53}
+_DIGITS: dict[type[pl.DataType], int] = {pl.Float16: 11, pl.Float32: 24, pl.Float64: 53}
 """binary digits of a float: below 2 to that power one without a fraction is an integer that was stored as a float"""
 MOST_DECIMALS = 38
 """digits of the widest decimal that is read"""
@@ -143,7 +143,7 @@ class ParquetTable(Table):
 
 def exact_integers(dtype: pl.DataType) -> float:
     """The bound below which a type of floats holds every integer."""
-    return 2.0 ** _DIGITS[dtype.base_type()]
+    return float(2 ** _DIGITS[dtype.base_type()])
 
 
 def _in_microseconds(dtype: pl.DataType) -> pl.DataType:

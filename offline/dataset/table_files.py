@@ -47,7 +47,7 @@ NEAR = 0.8
 log = structlog.get_logger(__name__)
 
 
-class _File(NamedTuple):
+class TableFile(NamedTuple):
     """One file of a table."""
 
     path: Path
@@ -121,21 +121,21 @@ def _format(name: str) -> str | None:
     return form if form in _READERS and (plain == name or form != ".parquet") else None
 
 
-def _files(folder: Path) -> Iterator[_File]:
+def _files(folder: Path) -> Iterator[TableFile]:
     """Yields the files of tables in a folder and below, sorted."""
-    return (one for one in _every_file(folder) if _format(one.path.name) is not None)
+    return (one for one in every_file(folder) if _format(one.path.name) is not None)
 
 
-def _every_file(folder: Path, partitions: Mapping[str, str] = MappingProxyType({})) -> Iterator[_File]:
+def every_file(folder: Path, partitions: Mapping[str, str] = MappingProxyType({})) -> Iterator[TableFile]:
     """Yields the files in a folder and below, sorted; names that begin with `.` or `_` are left out."""
     for path in sorted(folder.iterdir()):
         if path.name.startswith((".", "_")):
             continue
         if path.is_dir():
             own = _partition(path, partitions) if "=" in path.name else {}
-            yield from _every_file(path, {**partitions, **own})
+            yield from every_file(path, {**partitions, **own})
         else:
-            yield _File(path, partitions)
+            yield TableFile(path, partitions)
 
 
 def _partition(folder: Path, above: Mapping[str, str]) -> dict[str, str]:
@@ -150,7 +150,7 @@ def _partition(folder: Path, above: Mapping[str, str]) -> dict[str, str]:
 
 
 def _folder(folder: Path, schema: Schema) -> Table:
-    every = list(_every_file(folder))
+    every = list(every_file(folder))
     for one in every:
         name = one.path.name
         if _format(name) is None and _UNREAD.search(name) and not _LEFT_BEHIND.search(name):

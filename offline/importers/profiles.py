@@ -47,6 +47,7 @@ class Profiles:
         Raises DatasetError if a user has two different rows, or if a column is called nearly like a flag.
         """
         parts = [pl.scan_parquet(self._part(number), glob=False) for number in range(len(self._origins))]
+        self._require_alike(parts, report)
         every = pl.concat(parts, how="diagonal_relaxed")
         columns = [column for column in every.collect_schema() if column not in (PLACE, _BLOCK)]
         if mistaken := mistaken_flag(columns):
@@ -60,6 +61,18 @@ class Profiles:
         every.select(map(column_named, columns)).sink_parquet(path)
         report.written["people"] = pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
         report.columns = [column for column in columns if column != USER_ID]
+
+    def _require_alike(self, parts: list[pl.LazyFrame], report: Report) -> None:
+        """Raises DatasetError if a column has lists in one block and single values in another."""
+        seen: dict[str, tuple[bool, Origin]] = {}
+        for part, origin in zip(parts, self._origins, strict=True):
+            for column, dtype in part.collect_schema().items():
+                lists = isinstance(dtype, pl.List)
+                before, there = seen.setdefault(column, (lists, origin)) if dtype != pl.Null else (lists, origin)
+                if before != lists:
+                    one, other = (origin, there) if lists else (there, origin)
+                    what = f"has lists in {one.label} and single values in {other.label}"
+                    raise DatasetError(f"{report.source}, column {column!r}: {what}; --map {column}= leaves it out")
 
     def _repeats(self, repeated: pl.DataFrame, columns: list[str], report: Report) -> pl.Series:
         """The ids with several rows; reports the rows dropped. Raises DatasetError if two of them differ."""
