@@ -233,6 +233,11 @@ def test_several_files_of_a_table(tmp_path: Path) -> None:
     assert refusal(tmp_path, broken).startswith("users/part-1.csv.gz, line 1: the column 'user_id' is missing")
 
 
+@pytest.mark.parametrize("name", ["users.jsonl.gz", "users.csv.gz", "users.jsonl.zst"])
+def test_a_packed_file_without_a_byte_is_cut_short(tmp_path: Path, name: str) -> None:
+    assert refusal(tmp_path, {name: b""}).startswith(f"{name} is damaged or cut short: ")
+
+
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_partitions_are_columns(tmp_path: Path, suffix: str) -> None:
     parts = {"country=gb/city=St%20Ives": ["ann"], "country=__HIVE_DEFAULT_PARTITION__/city=Oslo": ["bob"]}
