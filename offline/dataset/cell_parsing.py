@@ -9,7 +9,7 @@ import polars as pl
 
 from models.schema.columns import CONTROL_CHARACTERS, RESERVED_IDS, USER_ID_BYTES, Kind, user_id_fault
 from models.schema.timestamps import timestamp_fault
-from offline.dataset.table import RECORD, Shape, Table, column_named
+from offline.dataset.table import EXACTLY, RECORD, ROUNDED, Shape, Table, column_named
 from offline.dataset.timestamps import seconds_of
 
 COORDINATES = pl.Struct({"lat": pl.Float64, "lon": pl.Float64})
@@ -22,11 +22,8 @@ _THOUSANDS = r"^[+-]?[1-9][0-9]{0,2},[0-9]{3}$"
 _PLACE = r"^\s*\[?(?<lat>[^,\[\]]+),(?<lon>[^,\[\]]+)\]?\s*$"
 _POINT = r"^(?i)\s*POINT\s*\(\s*(?<east>[^\s()]+)\s+(?<north>[^\s()]+)\s*\)\s*$"
 _WHOLE = r"^-?[0-9]+$"
-_ROUNDED = r"^[+-]?[0-9]\.[0-9]+[eE][+]?(?:1[5-9]|[2-9][0-9])$"
-"""regular expression of a number in scientific notation with more digits than a float holds"""
-ROUNDED = "is a float that has lost digits of the id, or never was one"
-EXACTLY = "write ids as text or as integers"
-"""what is wrong with an id in a float, and what helps"""
+_ROUNDED = r"^[+-]?(?:[0-9](?:\.[0-9]+[eE]\+?|[eE]\+)(?:1[5-9]|[2-9][0-9])|[0-9]{16,}\.[0-9]*)$"
+"""regular expression of a number that a float has rounded: `1.3448e+18`, `1e+18`, `9007199254740992.0`"""
 _BAD = "\0bad"
 _MEANING = "\0means "
 

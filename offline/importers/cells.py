@@ -2,10 +2,11 @@
 
 import polars as pl
 
+from models.errors import DatasetError
 from offline.dataset import null_words
-from offline.dataset.cell_parsing import EXACTLY, ROUNDED, Cell, boolean_cell, id_cell, meaning, timestamp_cell
+from offline.dataset.cell_parsing import Cell, boolean_cell, id_cell, meaning, timestamp_cell
 from offline.dataset.parquet_table import exact_integers
-from offline.dataset.table import column_named
+from offline.dataset.table import EXACTLY, ROUNDED, column_named
 from offline.dataset.timestamps import seconds_of
 from offline.importers.origin import PLACE, Origin
 
@@ -21,8 +22,13 @@ def require_ids(block: pl.DataFrame, column: str, origin: Origin, name: str = ""
 def id_texts(block: pl.DataFrame, column: str, origin: Origin) -> pl.Series:
     """A column of ids as text: floats without a fraction as the integers that they were.
 
-    Raises DatasetError for any other float: it has lost digits of an id, or never was one.
+    Raises DatasetError for any other float, which has lost digits of an id or never was one, and for a column that
+    the source has left out.
     """
+    if column not in block.columns:
+        raise DatasetError(
+            f"{origin.label}, column {column!r}: no id has its type: {EXACTLY}, bytes as hexadecimal digits"
+        )
     cells = block[column].alias("cells")  # Polars takes the name of a series for a pattern
     if not cells.dtype.is_float():
         return cells.cast(pl.String).alias(column)

@@ -11,9 +11,8 @@ import polars as pl
 
 from models.errors import DatasetError
 from models.schema.columns import CREATED_AT_COLUMN, NAME_COLUMN
-from offline.dataset.cell_parsing import EXACTLY, ROUNDED
-from offline.dataset.table import OTHER_ID, USER_ID, first_line
-from offline.dataset.text.jsonl_table import EXACT_INTEGERS
+from offline.dataset.table import EXACTLY, OTHER_ID, ROUNDED, USER_ID, first_line
+from offline.dataset.text.jsonl_table import is_exact
 from offline.importers.cells import look_like_moments, moments, numbers
 from offline.importers.column_names import WEIGHT, ColumnMap, created_of, weight_of
 from offline.importers.origin import PLACE, Origin
@@ -105,7 +104,7 @@ def _id(value: Any, number: int, attribute: str, origin: Origin) -> str:
     """A user id as text. Raises DatasetError for a float that is no whole number."""
     if not isinstance(value, float):
         return str(value)
-    if not value.is_integer() or abs(value) >= EXACT_INTEGERS:
+    if not is_exact(value):
         origin.refuse(number, attribute, value, f"{ROUNDED}: {EXACTLY}")
     return str(int(value))
 

@@ -97,7 +97,7 @@ def _table(name: str, columns: Sequence[str], files: Sequence[TableFile], sink: 
 
 def _blocks(file: TableFile, wanted: Sequence[str], sink: Sink) -> Iterator[pl.DataFrame]:
     """The wanted columns and PLACE: numbers and booleans as they are, all else as a dataset's reader has it."""
-    schema, table = _schema(file.path), ParquetTable(file.path)
+    schema, table = _schema(file.path), ParquetTable(file.path, ids=())
     plain, written, missing = [], [], []
     for column in wanted:
         if column not in schema:

@@ -199,10 +199,20 @@ def test_types_that_a_night_reads_are_kept(imported: Importer) -> None:
     assert made.status == 0, made.refusal
     first = made.profile("ø" * 8)
     assert (first["home"], first["work"]) == ("59.9,10.7", ["59.9", "10.7"])
-    bytes_of_none = people.with_columns(user_id=pl.Series([b"\xff\x01", b"b"]))
-    made = imported({"users.parquet": bytes_of_none}, "--force")
-    assert made.pairs == pairs("a-b")
-    assert set(made.users["user_id"]) == {"ff01", "62"}
+
+
+@pytest.mark.parametrize("column", ["src", "user_id"])
+def test_ids_of_bytes_that_are_neither_text_nor_uuids_are_refused(imported: Importer, column: str) -> None:
+    made = imported(
+        {"edges.parquet": pl.DataFrame({column: [b"\xff\x01", b"b"], "other_id": [b"ab", b"cd"]})},
+        "--map",
+        f"user_id={column}",
+        "--map",
+        "other_id=other_id",
+    )
+    assert made.status == 2
+    message = f"column '{column}': no id has its type: write ids as text or as integers, bytes as hexadecimal digits"
+    assert message in made.refusal
 
 
 def test_lists_in_one_file_and_single_values_in_another(imported: Importer) -> None:
