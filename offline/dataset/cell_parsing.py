@@ -9,7 +9,7 @@ import polars as pl
 
 from models.schema.columns import CONTROL_CHARACTERS, RESERVED_IDS, USER_ID_BYTES, Kind, user_id_fault
 from models.schema.timestamps import timestamp_fault
-from offline.dataset.table import RECORD, Shape, Table, column_named
+from offline.dataset.table import EXACTLY, RECORD, ROUNDED, Shape, Table, column_named
 from offline.dataset.timestamps import seconds_of
 
 COORDINATES = pl.Struct({"lat": pl.Float64, "lon": pl.Float64})
@@ -22,9 +22,8 @@ _THOUSANDS = r"^[+-]?[1-9][0-9]{0,2},[0-9]{3}$"
 _PLACE = r"^\s*\[?(?<lat>[^,\[\]]+),(?<lon>[^,\[\]]+)\]?\s*$"
 _POINT = r"^(?i)\s*POINT\s*\(\s*(?<east>[^\s()]+)\s+(?<north>[^\s()]+)\s*\)\s*$"
 _WHOLE = r"^-?[0-9]+$"
-_ROUNDED = r"^[+-]?[0-9]\.[0-9]+[eE][+]?(?:1[5-9]|[2-9][0-9])$"
-"""regular expression of a number in scientific notation with more digits than a float holds"""
-_EXACTLY = "write ids as text or as integers"
+_ROUNDED = r"^[+-]?(?:[0-9](?:\.[0-9]+[eE]\+?|[eE]\+)(?:1[5-9]|[2-9][0-9])|[0-9]{16,}\.[0-9]*)$"
+"""regular expression of a number that a float has rounded: `1.3448e+18`, `1e+18`, `9007199254740992.0`"""
 _BAD = "\0bad"
 _MEANING = "\0means "
 
@@ -172,7 +171,7 @@ def _multi(column: str, shape: Shape, *, splits_sets: bool, null_words: Sequence
 
 def _unreadable_id(cell: str) -> str:
     rounded = re.search(_ROUNDED, cell)
-    return user_id_fault(cell) or (f"is a rounded number: {_EXACTLY}" if rounded else "is not a user id")
+    return user_id_fault(cell) or (f"is a rounded number: {EXACTLY}" if rounded else "is not a user id")
 
 
 def _no_number(cell: str) -> str:
@@ -183,7 +182,7 @@ def _no_number(cell: str) -> str:
 
 def _rounded_id(cell: str) -> str:
     exact = re.fullmatch(_WHOLE, cell)
-    return _unreadable_id(cell) if exact else "is a float that has lost digits of the id, or never was one: " + _EXACTLY
+    return _unreadable_id(cell) if exact else f"{ROUNDED}: {EXACTLY}"
 
 
 def _json_lists(texts: pl.Series) -> pl.Series:

@@ -1,6 +1,6 @@
 """A table in several files of one format, in a folder and the folders below it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +10,7 @@ import structlog
 
 from models.errors import DatasetError
 from models.schema.columns import Kind
-from offline.dataset.table import RECORD, Shape, Table, column_named, shown
+from offline.dataset.table import BYTES_OF_IDS, RECORD, Shape, Table, column_named, shown
 
 FILE_BITS = 40
 """RECORD is the number of the file, shifted by these bits, and the record within it"""
@@ -59,6 +59,14 @@ class FolderTable(Table):
     def kind_of_type(self, column: str) -> Kind | None:
         kinds = {part.table.kind_of_type(column) for part in self._parts if part.table.has(column)}
         return kinds.pop() if len(kinds) == 1 else None
+
+    def readings_of_ids(self) -> Collection[str]:
+        possible = set(BYTES_OF_IDS)
+        return possible.intersection(*(part.table.readings_of_ids() for part in self._parts))
+
+    def read_ids_as(self, reading: str) -> None:
+        for part in self._parts:
+            part.table.read_ids_as(reading)
 
     def rows(self, columns: Sequence[str]) -> pl.LazyFrame:
         return pl.concat(self.parts(columns), rechunk=False)

@@ -2,8 +2,9 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import cast
 
 import polars as pl
@@ -12,10 +13,20 @@ import structlog
 from models.errors import DatasetError
 from models.schema.columns import CREATED_AT_COLUMN, Kind
 from models.schema.timestamps import FIRST_SECOND, LAST_SECOND
-from offline.dataset.table import OTHER_ID, RECORD, USER_ID, Shape, Table, column_named, first_line, null_if_empty
+from offline.dataset.table import (
+    BYTES_OF_IDS,
+    OTHER_ID,
+    RECORD,
+    USER_ID,
+    Shape,
+    Table,
+    column_named,
+    first_line,
+    null_if_empty,
+)
 
-EXACT_INTEGERS = 2.0**53
-"""a float below this without a fraction is an integer that was stored as a float"""
+_DIGITS: dict[type[pl.DataType], int] = {pl.Float16: 11, pl.Float32: 24, pl.Float64: 53}
+"""binary digits of a float: below 2 to that power one without a fraction is an integer that was stored as a float"""
 MOST_DECIMALS = 38
 """digits of the widest decimal that is read"""
 
@@ -49,6 +60,11 @@ class ParquetTable(Table):
     bytes are read as hexadecimal digits.
     """
 
+    def __init__(self, path: Path, ids: Sequence[str] = _ID_COLUMNS) -> None:
+        """`ids` are the columns in which any bytes are read."""
+        super().__init__(path)
+        self._ids = ids
+
     def shapes(self) -> dict[str, Shape]:
         return {name: self._shape_of(name) for name in self._schema}
 
@@ -80,6 +96,17 @@ class ParquetTable(Table):
     def kind_of_type(self, column: str) -> Kind | None:
         return Kind.TIMESTAMP if isinstance(self._schema.get(column), (pl.Date, pl.Datetime)) else None
 
+    def readings_of_ids(self) -> Collection[str]:
+        possible = set(BYTES_OF_IDS)
+        columns = [column for column in self._ids if isinstance(self._schema.get(column), pl.Binary)]
+        return possible.intersection(*map(self._readings_of, columns))
+
+    def read_ids_as(self, reading: str) -> None:
+        for column in self._ids:
+            if isinstance(self._schema.get(column), pl.Binary):
+                self._read_as[column] = reading
+                log.info("bytes_column", path=str(self.path), column=column, read_as=reading)
+
     def _scan(self, row_index_name: str | None = None) -> pl.LazyFrame:
         """The file with times in microseconds, UTC if they have a zone. Nanoseconds reach from 1677 to 2262 only, and
         the Int96 of older writers would be set to the end of that range.
@@ -104,7 +131,7 @@ class ParquetTable(Table):
     def _shape_of(self, column: str) -> Shape:
         dtype = self._schema[column]
         if isinstance(dtype, pl.Binary):
-            return Shape.TEXT if column in _ID_COLUMNS or self._bytes_are(column) != "bytes" else Shape.OTHER
+            return Shape.TEXT if column in self._ids or self._bytes_are(column) != "bytes" else Shape.OTHER
         return _shape(dtype)
 
     def _text(self, column: str) -> pl.Expr:
@@ -124,21 +151,32 @@ class ParquetTable(Table):
         return null_if_empty(column, _scalar(cell, dtype))
 
     def _bytes_are(self, column: str) -> str:
-        """What a column of bytes holds: `text`, `uuids` or `bytes`."""
+        """What a column of bytes holds: one of BYTES_OF_IDS."""
         if column not in self._read_as:
-            cell = column_named(column)
-            readings = self._scan().select(
-                text=cell.bin.encode("hex").str.contains(_UTF8).all(),
-                uuids=(cell.bin.size() == _UUID_BYTES).all(),
-            )
-            found = self.collect(readings).row(0, named=True)
-            self._read_as[column] = next((name for name, holds in found.items() if holds), "bytes")
+            possible = self._readings_of(column)
+            self._read_as[column] = next(reading for reading in BYTES_OF_IDS if reading in possible)
             log.info("bytes_column", path=str(self.path), column=column, read_as=self._read_as[column])
         return self._read_as[column]
+
+    def _readings_of(self, column: str) -> set[str]:
+        """The BYTES_OF_IDS as which every cell of a column of bytes can be read."""
+        cell = column_named(column)
+        readings = self._scan().select(
+            text=cell.bin.encode("hex").str.contains(_UTF8).all(),
+            uuids=(cell.bin.size() == _UUID_BYTES).all(),
+            bytes=True,
+        )
+        found = self.collect(readings).row(0, named=True)
+        return {reading for reading, holds in found.items() if holds}
 
     @cached_property
     def _read_as(self) -> dict[str, str]:
         return {}
+
+
+def exact_integers(dtype: pl.DataType) -> float:
+    """The bound below which a type of floats holds every integer."""
+    return float(2 ** _DIGITS[dtype.base_type()])
 
 
 def _in_microseconds(dtype: pl.DataType) -> pl.DataType:
@@ -168,7 +206,7 @@ def _scalar(cell: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """A cell as text."""
     if dtype.is_float():
         number = (cell.cast(pl.Float64) if isinstance(dtype, pl.Float16) else cell).fill_nan(None)
-        whole = (number == number.floor()) & (number.abs() < EXACT_INTEGERS)
+        whole = (number == number.floor()) & (number.abs() < exact_integers(dtype))
         integer = number.cast(pl.Int64, strict=False)
         return pl.when(whole).then(integer.cast(pl.String)).otherwise(number.cast(pl.String))
     if isinstance(dtype, pl.Decimal):

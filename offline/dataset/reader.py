@@ -1,7 +1,7 @@
 """The dataset directory as a whole."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from models.errors import DatasetError
 from models.schema.columns import REASON_KINDS, Kind
 from offline.dataset.pairs import read_connections, read_interactions
 from offline.dataset.schema import SCHEMA_FILE, Schema, read_schema
-from offline.dataset.table import Table
+from offline.dataset.table import BYTES_OF_IDS, Table
 from offline.dataset.table_files import CHOICES, TABLES, find_table
 from offline.dataset.type_inference import default_reasons
 from offline.dataset.users import Users, read_users
@@ -50,6 +50,7 @@ def read_dataset(directory: Path, *, started_at: dt.datetime) -> Dataset:
     people, pairs, events = (find_table(directory, name, schema) for name in TABLES)
     if pairs is None:
         raise DatasetError(f"{directory} holds no connections: it needs connections{CHOICES}")
+    _agree_on_ids([table for table in (people, pairs, events) if table is not None])
     if people is None:
         log.warning("no_users", effect="nobody has a profile, and nobody is kept from being suggested")
     users = read_users(people, schema)
@@ -62,6 +63,13 @@ def read_dataset(directory: Path, *, started_at: dt.datetime) -> Dataset:
         log.info("null_words_read_as_empty", words=schema.null_words, cells=dict(users.emptied))
     log.info("reason_columns", columns=reasons, chosen_by="schema.toml" if schema.reasons is not None else "name")
     return Dataset(users, connections, interactions, _as_of(schema, started_at), reasons, schema.as_of is not None)
+
+
+def _agree_on_ids(tables: Sequence[Table]) -> None:
+    """Has ids of bytes read alike in all tables: a short column of bytes may look like text by chance."""
+    possible = set(BYTES_OF_IDS).intersection(*(table.readings_of_ids() for table in tables))
+    for table in tables:
+        table.read_ids_as(next(reading for reading in BYTES_OF_IDS if reading in possible))
 
 
 def _as_of(schema: Schema, started_at: dt.datetime) -> int:

@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,6 +19,13 @@ CELLS = "cells"
 
 RECORD = "\0record"
 """the column that says which record a row is: ascending in the order of the file, and what `Table.locate` takes"""
+
+ROUNDED = "is a float that has lost digits of the id, or never was one"
+EXACTLY = "write ids as text or as integers"
+"""what is wrong with an id in a float, and what helps"""
+
+BYTES_OF_IDS = ("text", "uuids", "bytes")
+"""what ids of bytes may be, the likeliest first: UTF-8, 16 bytes, or any bytes, read as hexadecimal digits"""
 
 SHOWN_CHARACTERS = 80
 """longest part of a cell that an error message repeats"""
@@ -64,6 +71,13 @@ class Table(ABC):
     def kind_of_type(self, column: str) -> Kind | None:
         """The kind that the type of the stored column implies, whatever its values; None if it implies none."""
         return None
+
+    def readings_of_ids(self) -> Collection[str]:
+        """The BYTES_OF_IDS as which every id of bytes can be read."""
+        return BYTES_OF_IDS
+
+    def read_ids_as(self, reading: str) -> None:  # noqa: B027  text files have no bytes
+        """Reads ids of bytes as one of BYTES_OF_IDS, whatever else a column of them may hold."""
 
     @abstractmethod
     def rows(self, columns: Sequence[str]) -> pl.LazyFrame:

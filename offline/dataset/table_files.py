@@ -37,13 +37,17 @@ NOTHING = "__HIVE_DEFAULT_PARTITION__"
 """the value of a partition without one"""
 _LEFT_BEHIND = re.compile(r"(~|#|\.(swp|swo|bak|orig|old|tmp|part))$")
 """ends of names that editors and copies leave beside a file"""
+_UNREAD = re.compile(
+    r"\.((csv|tsv|parquet|jsonl|ndjson)(\.\w+)?|xlsx?|ods|avro|orc|bz2|xz|lz4|zip|7z|rar)$", re.IGNORECASE
+)
+"""ends of names of files that probably hold rows, if nothing reads them"""
 NEAR = 0.8
 """likeness of two names of which one is probably misspelt"""
 
 log = structlog.get_logger(__name__)
 
 
-class _File(NamedTuple):
+class TableFile(NamedTuple):
     """One file of a table."""
 
     path: Path
@@ -117,21 +121,41 @@ def _format(name: str) -> str | None:
     return form if form in _READERS and (plain == name or form != ".parquet") else None
 
 
-def _files(folder: Path, partitions: Mapping[str, str] = MappingProxyType({})) -> Iterator[_File]:
-    """Yields the files of tables in a folder and below, sorted; names that begin with `.` or `_` are left out."""
+def _files(folder: Path) -> Iterator[TableFile]:
+    """Yields the files of tables in a folder and below, sorted."""
+    return (one for one in every_file(folder) if _format(one.path.name) is not None)
+
+
+def every_file(folder: Path, partitions: Mapping[str, str] = MappingProxyType({})) -> Iterator[TableFile]:
+    """Yields the files in a folder and below, sorted; names that begin with `.` or `_` are left out."""
     for path in sorted(folder.iterdir()):
         if path.name.startswith((".", "_")):
             continue
         if path.is_dir():
-            column, equals, value = path.name.partition("=")
-            own = {unquote(column): "" if value == NOTHING else unquote(value)} if equals else {}
-            yield from _files(path, {**partitions, **own})
-        elif _format(path.name) is not None:
-            yield _File(path, partitions)
+            own = _partition(path, partitions) if "=" in path.name else {}
+            yield from every_file(path, {**partitions, **own})
+        else:
+            yield TableFile(path, partitions)
+
+
+def _partition(folder: Path, above: Mapping[str, str]) -> dict[str, str]:
+    """The column and value in the name of a folder. Raises DatasetError for one without a column, or with one above."""
+    name, _, written = folder.name.partition("=")
+    column, value = unquote(name), "" if written == NOTHING else unquote(written)
+    if not column:
+        raise DatasetError(f"{folder}: {folder.name!r} names no column before the equals sign")
+    if column in above:
+        raise DatasetError(f"{folder}, column {column!r}: {value!r} below a folder of {above[column]!r}; keep one")
+    return {column: value}
 
 
 def _folder(folder: Path, schema: Schema) -> Table:
-    files = list(_files(folder))
+    every = list(every_file(folder))
+    for one in every:
+        name = one.path.name
+        if _format(name) is None and _UNREAD.search(name) and not _LEFT_BEHIND.search(name):
+            raise DatasetError(f"{one.path} is not read: names of files end in {CHOICES}; rename it or move it away")
+    files = [one for one in every if _format(one.path.name) is not None]
     if not files:
         raise DatasetError(f"{folder} holds no file of a table: their names end in {CHOICES}")
     others = {_format(one.path.name): one.path for one in files}

@@ -1,7 +1,7 @@
 """The table of users."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -55,6 +55,10 @@ def read_users(table: Table | None, schema: Schema) -> Users:
     for column in schema.kinds:
         if shapes and column not in shapes:
             raise schema.refuse(column, f"column {column!r}: {table.path} has no such column")
+    if mistaken := mistaken_flag([column for column in shapes if column not in schema.kinds]):
+        column, flag = mistaken
+        hint = f"call it {flag}, or declare the kind of {column!r} in schema.toml if it is another thing"
+        raise DatasetError(f"{table.path}, column {column!r}: it is no flag under this name: {hint}")
     kinds = {column: kind for column, kind in schema.kinds.items() if column in shapes} | _own_kinds(schema, shapes)
     numbering = [column for column in shapes if ROW_NUMBERS.match(column) and column not in kinds]
     if numbering:
@@ -82,6 +86,16 @@ def read_users(table: Table | None, schema: Schema) -> Users:
     once = _without_repeats(table, frame)
     features = {column: kinds[column] for column in read if column != NAME_COLUMN and column not in FLAG_COLUMNS}
     return Users(once.drop(RECORD), features, inferred, frame.height - once.height, counts(written, raw))
+
+
+def mistaken_flag(columns: Collection[str]) -> tuple[str, str] | None:
+    """A column that is called like a flag but for case, spaces, marks or an `is`, and that flag, if it is missing."""
+    flags = {flag.replace("_", ""): flag for flag in FLAG_COLUMNS if flag not in columns}
+    for column in columns:
+        letters = re.sub(r"[^a-z]", "", column.lower())
+        if flag := flags.get(letters) or flags.get(letters.removeprefix("is")):
+            return column, flag
+    return None
 
 
 def _own_kinds(schema: Schema, shapes: Mapping[str, Shape]) -> dict[str, Kind]:

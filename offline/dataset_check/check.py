@@ -1,7 +1,8 @@
 """The whole check of a dataset directory."""
 
 import datetime as dt
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from offline.dataset.schema import SCHEMA_FILE, read_schema
 from offline.dataset.table import OTHER_ID, USER_ID, Table
 from offline.dataset.table_files import find_table
 from offline.dataset_check.columns import USERS, ColumnSummary, iso, summarise_users, user_findings
-from offline.dataset_check.findings import Finding
+from offline.dataset_check.findings import Finding, warning
 from offline.dataset_check.graph import CONNECTIONS, INTERACTIONS, GraphSummary, check_graph
 
 
@@ -64,7 +65,7 @@ def check_dataset(directory: Path, *, started_at: dt.datetime) -> DatasetCheck:
             tables.append(TableSummary(name, table.path.name, frame.height))
             columns += _pair_columns(name, table, frame)
     graph, odd = check_graph(dataset)
-    findings = [*user_findings(dataset), *odd]
+    findings = [*user_findings(dataset), *odd, *_passed_over(columns)]
     findings.sort(key=lambda finding: finding.severity.value, reverse=True)
     origin = "schema.toml" if dataset.is_dated else "now"
     return DatasetCheck(str(directory), iso(dataset.as_of), origin, tables, columns, graph, findings)
@@ -84,6 +85,17 @@ def _pair_columns(name: str, table: Table, frame: pl.DataFrame) -> Iterator[Colu
         yield ColumnSummary(
             name, column, taken[column], "its name", len(cells) - empty, empty, filled.n_unique(), example
         )
+
+
+def _passed_over(columns: Sequence[ColumnSummary]) -> Iterator[Finding]:
+    """A column of dates that is not read, for its name has capitals or other marks."""
+    read = {(one.table, one.column) for one in columns if one.filled is not None}
+    for one in columns:
+        letters = re.sub(r"[^a-z]", "", one.column.lower())
+        dates = letters == "createdat" and (one.table, CREATED_AT_COLUMN) not in read
+        if one.table == CONNECTIONS and one.filled is None and dates:
+            sentence = f"{one.column!r} is not read: call it {CREATED_AT_COLUMN} if it is the date of the friendship"
+            yield warning("misspelt_column", one.table, one.column, 1, sentence)
 
 
 def _example(column: str, cell: Any) -> str:

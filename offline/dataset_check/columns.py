@@ -153,7 +153,7 @@ def _fill(column: str, cells: pl.Series, filled: pl.Series) -> Iterator[Finding]
         sentence = f"{column!r} is empty for {share(empty, len(cells))} of the users"
         yield note("mostly_empty_column", USERS, column, empty, sentence)
     if len(filled) >= FEWEST and column not in FLAG_COLUMNS and filled.n_unique() == 1:
-        value = _example(filled, None)
+        value = _example(filled, Kind.TIMESTAMP if filled.dtype == pl.Int64 else None)
         sentence = f"{column!r} has one value for everybody, which tells nobody apart"
         yield note("constant_column", USERS, column, len(filled), sentence, value)
 

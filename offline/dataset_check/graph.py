@@ -11,13 +11,14 @@ from models.schema.columns import CREATED_AT_COLUMN
 from offline.dataset.pairs import AT
 from offline.dataset.reader import Dataset
 from offline.dataset.table import OTHER_ID, USER_ID
-from offline.dataset_check.columns import MOSTLY, iso
+from offline.dataset_check.columns import MOSTLY, USERS, iso
 from offline.dataset_check.findings import Finding, note, share, warning
 
 CONNECTIONS, INTERACTIONS = "connections", "interactions"
 HUB_SHARE, HUB_MEDIANS = 0.1, 10
 """share of all friendships from which one person is a hub, and how many times the median that has to be"""
 FEWEST_FRIENDSHIPS = 50
+_SURROUNDED = r"^[\s\x{feff}\x{200b}-\x{200f}]|[\s\x{feff}\x{200b}-\x{200f}]$"
 GAP_DAYS, GAP_SHARE = 30, 0.2
 """days without a friendship from which there is a gap, and its share of the whole time"""
 
@@ -80,6 +81,7 @@ def check_graph(dataset: Dataset) -> tuple[GraphSummary, list[Finding]]:
         largest_part=_largest_part(ends, coded.people),
     )
     findings = [
+        *_odd_ids(dataset),
         *_pairs(coded, between, len(keys)),
         *_people(coded, summary, degrees),
         *_dates(dataset, coded),
@@ -99,11 +101,30 @@ def _largest_part(ends: tuple[NDArray[np.int64], NDArray[np.int64]], people: int
     return int(np.bincount(parts).max())
 
 
+def _odd_ids(dataset: Dataset) -> Iterator[Finding]:
+    """Ids that stand for somebody else or for nobody: no caller asks for them in this spelling."""
+    tables = {USERS: dataset.users.frame, CONNECTIONS: dataset.connections, INTERACTIONS: dataset.interactions}
+    for table, frame in tables.items():
+        for column in (USER_ID, OTHER_ID):
+            if column not in frame.columns:
+                continue
+            odd = frame[column].filter(frame[column].str.contains(_SURROUNDED))
+            if len(odd):
+                sentence = f"{len(odd):,} cells of {column!r} begin or end with a space or an invisible character"
+                yield warning("spaces_around_ids", table, column, len(odd), sentence, repr(odd[0]))
+            headers = int((frame[column] == column).sum())
+            if headers:
+                sentence = f"{headers:,} cells of {column!r} say {column!r}: the header of a file put behind another?"
+                yield warning("header_among_rows", table, column, headers, sentence)
+
+
 def _pairs(coded: _Coded, between: NDArray[np.bool_], distinct: int) -> Iterator[Finding]:
     loops = np.flatnonzero(~between)
     if len(loops):
         sentence = f"{len(loops):,} rows connect somebody with themselves; they are dropped"
         yield note("self_connections", CONNECTIONS, None, len(loops), sentence, coded.name(int(coded.first[loops[0]])))
+    if not distinct:
+        yield warning("no_friendships", CONNECTIONS, None, 0, "nobody has a friend: is the file cut short?")
     repeats = int(between.sum()) - distinct
     if repeats:
         sentence = f"{repeats:,} rows repeat a friendship, in the same or the other direction; they are dropped"

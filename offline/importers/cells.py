@@ -2,8 +2,11 @@
 
 import polars as pl
 
+from models.errors import DatasetError
+from offline.dataset import null_words
 from offline.dataset.cell_parsing import Cell, boolean_cell, id_cell, meaning, timestamp_cell
-from offline.dataset.table import column_named
+from offline.dataset.parquet_table import exact_integers
+from offline.dataset.table import EXACTLY, ROUNDED, column_named
 from offline.dataset.timestamps import seconds_of
 from offline.importers.origin import PLACE, Origin
 
@@ -13,16 +16,41 @@ _FIRST_EPOCH = 10**8
 
 def require_ids(block: pl.DataFrame, column: str, origin: Origin, name: str = "") -> None:
     """Raises DatasetError for the first cell that cannot be a user id; `name` is the column's in the source."""
-    _parsed(block, id_cell(column), origin, name)
+    _parsed(block, id_cell(column), origin, name, is_id=True)
+
+
+def id_texts(block: pl.DataFrame, column: str, origin: Origin) -> pl.Series:
+    """A column of ids as text: floats without a fraction as the integers that they were.
+
+    Raises DatasetError for any other float, which has lost digits of an id or never was one, and for a column that
+    the source has left out.
+    """
+    if column not in block.columns:
+        raise DatasetError(
+            f"{origin.label}, column {column!r}: no id has its type: {EXACTLY}, bytes as hexadecimal digits"
+        )
+    cells = block[column].alias("cells")  # Polars takes the name of a series for a pattern
+    if not cells.dtype.is_float():
+        return cells.cast(pl.String).alias(column)
+    cells = cells.fill_nan(None)
+    exact = (cells.floor() == cells) & (cells.abs() < exact_integers(cells.dtype))
+    wrong = ~exact.fill_null(value=True)
+    if wrong.any():
+        at = int(wrong.arg_true()[0])
+        origin.refuse(block[PLACE][at], column, cells[at], f"{ROUNDED}: {EXACTLY}")
+    return cells.cast(pl.Int64).cast(pl.String).alias(column)
 
 
 def moments(block: pl.DataFrame, column: str, origin: Origin, name: str = "") -> pl.Series:
-    """The cells as Int64 seconds since 1970 UTC, null if empty. Raises DatasetError for an unreadable cell."""
+    """The cells as Int64 seconds since 1970 UTC, null if empty or a null word.
+
+    Raises DatasetError for an unreadable cell.
+    """
     return _parsed(block, timestamp_cell(column), origin, name)
 
 
 def booleans(block: pl.DataFrame, column: str, origin: Origin) -> pl.Series:
-    """The cells as Boolean, null if empty. Raises DatasetError for an unreadable cell."""
+    """The cells as Boolean, null if empty or a null word. Raises DatasetError for an unreadable cell."""
     return _parsed(block, boolean_cell(column), origin)
 
 
@@ -31,9 +59,11 @@ def dates_of(seconds: pl.Series) -> pl.Series:
     return pl.from_epoch(seconds, "s").cast(pl.Datetime("ms"))
 
 
-def _parsed(block: pl.DataFrame, cell: Cell, origin: Origin, name: str = "") -> pl.Series:
+def _parsed(block: pl.DataFrame, cell: Cell, origin: Origin, name: str = "", *, is_id: bool = False) -> pl.Series:
     """The parsed cells of a column. Raises DatasetError for the first that is unreadable."""
     texts = block.select(column_named(cell.column).cast(pl.String), PLACE)
+    if not is_id:
+        texts = null_words.emptied(texts.lazy(), null_words.DEFAULT, ()).collect()
     means = meaning(cell.column).meta.output_name()
     read = texts.with_columns(cell.value.alias(means))
     wrong = read.filter(cell.bad).head(1)
@@ -58,7 +88,8 @@ def numbers(block: pl.DataFrame, column: str, origin: Origin, dtype: pl.DataType
 
 def look_like_moments(cells: pl.Series) -> bool:
     """Whether all filled cells of a sample are moments, and no small whole numbers such as years or counts."""
-    filled = cells.alias("cells").drop_nulls()
+    written = cells.alias("cells").to_frame().lazy()
+    filled = null_words.emptied(written, null_words.DEFAULT, ()).collect()["cells"].drop_nulls()
     if filled.is_empty():
         return False
     whole = filled.str.strip_chars().cast(pl.Float64, strict=False)

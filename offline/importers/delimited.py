@@ -21,6 +21,9 @@ from offline.importers.source_text import Progress, quiet, text_blocks
 ROWS = 200_000
 """rows of a block that the csv module reads"""
 
+LONE_RETURN = r"\r[^\r]"
+"""regular expression of a carriage return within a line"""
+RETURN_FAULT = "has a carriage return that ends no line: lines end in LF or CR LF"
 _LINE = "\0text"
 _ATTRIBUTES = re.compile(r"[\s,;]*\{.*\}\s*$")
 
@@ -45,7 +48,10 @@ class Dialect:
         """The cells of one record that stands on one line. Raises csv.Error."""
         line = self.without_attributes(line)
         if self.delimiter is None:
-            return [cell.strip('"') for cell in line.split()]
+            words = line.split()
+            if self.attributed or '"' not in line:
+                return [word.strip('"') for word in words]
+            return next(csv.reader([" ".join(words)], delimiter=" ", strict=True), [])
         return [cell.strip() for cell in next(csv.reader([line], delimiter=self.delimiter, strict=True), [])]
 
     def without_attributes(self, line: str) -> str:
@@ -83,6 +89,10 @@ def _unquoted(path: Path, dialect: Dialect, columns: Sequence[str], first: int, 
     skipped = pl.any_horizontal(begins == "", *[begins.str.starts_with(mark) for mark in dialect.comments])
     numbered = lines.to_frame().with_columns(pl.int_range(first, pl.len() + first, dtype=pl.UInt32).alias(PLACE))
     kept = numbered.filter(~skipped & (pl.col(PLACE) > after)).with_columns(line)
+    returned = kept[_LINE].str.contains(LONE_RETURN)
+    if returned.any():
+        at = int(returned.arg_true()[0])
+        raise DatasetError(f"{path}, line {kept[PLACE][at]}: {shown(kept[_LINE][at])} {RETURN_FAULT}")
     pattern = _pattern(dialect.delimiter, len(columns))
     cells = kept[_LINE].str.extract_groups(pattern).struct.unnest()
     cells.columns = list(columns)

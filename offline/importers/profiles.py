@@ -7,6 +7,7 @@ import polars as pl
 from models.errors import DatasetError
 from models.schema.columns import CREATED_AT_COLUMN, FLAG_COLUMNS
 from offline.dataset.table import USER_ID, column_named, shown
+from offline.dataset.users import mistaken_flag
 from offline.importers.cells import booleans, dates_of, moments, require_ids
 from offline.importers.origin import PLACE, Origin
 from offline.importers.report import Report
@@ -41,10 +42,18 @@ class Profiles:
         self._origins.append(origin)
 
     def write(self, path: Path, report: Report) -> None:
-        """Writes every user once, as Parquet. Raises DatasetError if a user has two different rows."""
+        """Writes every user once, as Parquet.
+
+        Raises DatasetError if a user has two different rows, or if a column is called nearly like a flag.
+        """
         parts = [pl.scan_parquet(self._part(number), glob=False) for number in range(len(self._origins))]
+        self._require_alike(parts, report)
         every = pl.concat(parts, how="diagonal_relaxed")
         columns = [column for column in every.collect_schema() if column not in (PLACE, _BLOCK)]
+        if mistaken := mistaken_flag(columns):
+            column, flag = mistaken
+            hint = f"--map {flag}={column} makes it one; --map {column}= leaves it out"
+            raise DatasetError(f"{report.source}, column {column!r}: it is no flag under this name: {hint}")
         repeated = every.filter(pl.col(USER_ID).is_duplicated()).collect(engine="streaming")
         if repeated.height:
             every = every.filter(~pl.col(USER_ID).is_in(self._repeats(repeated, columns, report).implode()))
@@ -52,6 +61,18 @@ class Profiles:
         every.select(map(column_named, columns)).sink_parquet(path)
         report.written["people"] = pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
         report.columns = [column for column in columns if column != USER_ID]
+
+    def _require_alike(self, parts: list[pl.LazyFrame], report: Report) -> None:
+        """Raises DatasetError if a column has lists in one block and single values in another."""
+        seen: dict[str, tuple[bool, Origin]] = {}
+        for part, origin in zip(parts, self._origins, strict=True):
+            for column, dtype in part.collect_schema().items():
+                lists = isinstance(dtype, pl.List)
+                before, there = seen.setdefault(column, (lists, origin)) if dtype != pl.Null else (lists, origin)
+                if before != lists:
+                    one, other = (origin, there) if lists else (there, origin)
+                    what = f"has lists in {one.label} and single values in {other.label}"
+                    raise DatasetError(f"{report.source}, column {column!r}: {what}; --map {column}= leaves it out")
 
     def _repeats(self, repeated: pl.DataFrame, columns: list[str], report: Report) -> pl.Series:
         """The ids with several rows; reports the rows dropped. Raises DatasetError if two of them differ."""

@@ -132,7 +132,7 @@ def test_ctrl_c_leaves_a_report_that_says_it_is_partial(home: Home, url: str) ->
     [
         (("--mix", "warm=1"), "--mix is KIND=WEIGHT"),
         (("--step",), "--slo-p99-ms"),
-        (("--users", "missing"), "cannot be read"),
+        (("--users", "missing"), "--users missing: there is no such file"),
         (("--processes", "8", "--connections", "4"), "need as many --connections"),
         (("--plot", "run.pdf"), "--plot draws PNG"),
         (("--json", "no/such/run.json"), "there is no directory"),

@@ -217,7 +217,10 @@ def test_workers_do_not_outlive_a_killed_parent(home: Path) -> None:
         (("recommend",), "either --users FILE or --all"),
         (("recommend", "--all", "--users", "ids"), "either --users FILE or --all"),
         (("recommend", "--users", "missing"), "cannot be read"),
-        (("recommend", "--all", "--context", "radio"), "--context must be one of email, mobile, onboarding, web"),
+        (
+            ("recommend", "--all", "--context", "radio"),
+            "--context radio is no context; there are email, mobile, onboarding, web",
+        ),
         (("recommend", "--all", "--limit", "101"), "'--limit': Input should be less than or equal to 100"),
     ],
 )

@@ -75,5 +75,7 @@ def _pieces(path: Path) -> Iterator[bytes]:
 
 def _open(path: Path) -> BufferedIOBase:
     if path.suffix == ".gz":
+        if not path.stat().st_size:
+            raise EOFError("it has no bytes")  # gzip reads it as an empty file
         return gzip.open(path, "rb")
     return zstd.open(path, "rb") if path.suffix == ".zst" else path.open("rb")

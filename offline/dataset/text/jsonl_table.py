@@ -188,13 +188,18 @@ def _is_inexact(value: Any) -> bool:
     return type(value) is list and any(map(_is_inexact, value))
 
 
+def is_exact(value: float) -> bool:
+    """Whether a float is a whole number that has lost no digits."""
+    return value.is_integer() and abs(value) < EXACT_INTEGERS
+
+
 def _text(value: Any) -> str | None:
     """A value as the text that a CSV file would hold."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT_INTEGERS:
+    if isinstance(value, float) and is_exact(value):
         return str(int(value))
     return str(value)
 

@@ -1,6 +1,7 @@
 """Edge lists: one edge a line, as SNAP, KONECT, Network Repository and spreadsheets write them."""
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,10 +10,10 @@ import polars as pl
 
 from models.errors import DatasetError, UsageError
 from models.schema.columns import CREATED_AT_COLUMN
-from offline.dataset.table import OTHER_ID, USER_ID, column_named
+from offline.dataset.table import OTHER_ID, USER_ID, column_named, shown
 from offline.importers.cells import look_like_moments, moments, numbers
 from offline.importers.column_names import PAIR_FIELDS, WEIGHT, ColumnMap, created_of, ends_of, weight_of
-from offline.importers.delimited import Dialect, read_records
+from offline.importers.delimited import LONE_RETURN, RETURN_FAULT, Dialect, read_records
 from offline.importers.formats.tables import (
     Conditions,
     SourceTable,
@@ -69,7 +70,7 @@ class _Layout:
     def cells(self, column: str) -> pl.Series:
         """The filled cells of a column in the sample."""
         at = self.columns.index(column)
-        return pl.Series([row[at] for row in self.sample if row[at]], dtype=pl.String)
+        return pl.Series([row[at] for row in self.sample if row[at : at + 1] not in ([], [""])], dtype=pl.String)
 
 
 def read_edges(path: Path, options: EdgeOptions, sink: Sink) -> None:
@@ -77,8 +78,9 @@ def read_edges(path: Path, options: EdgeOptions, sink: Sink) -> None:
 
     Raises DatasetError for a file that is no edge list, or whose columns have to be named.
     """
-    paths = sorted(one for one in path.iterdir() if one.is_file()) if path.is_dir() else [path]
-    if not paths:
+    inside = sorted(path.iterdir()) if path.is_dir() else []
+    paths = [one for one in inside if one.is_file() and not one.name.startswith((".", "_"))] or [path]
+    if paths == [path] and path.is_dir():
         raise DatasetError(f"{path} holds no files")
     if options.users is not None:
         table = _people(options.users, sink)
@@ -157,8 +159,11 @@ def _layout(path: Path, options: EdgeOptions) -> _Layout:
     rows = rows[len(skipped) :]
     if not rows:
         raise DatasetError(f"{path} holds no edge: only comments and blank lines")
-    if any("\0" in line for _, line in rows):
-        raise DatasetError(f"{path}, line {rows[0][0]}: not text; an edge list has one edge a line")
+    for number, line in rows:
+        if "\0" in line:
+            raise DatasetError(f"{path}, line {number}: {shown(line)} is no text; an edge list has one edge a line")
+        if '"' not in line and re.search(LONE_RETURN, line):
+            raise DatasetError(f"{path}, line {number}: {shown(line)} {RETURN_FAULT}")
     dialect = dialect_of([line for _, line in rows], options.delimiter)
     sample = [_cells(path, number, dialect, line) for number, line in rows]
     width = len(sample[0])

@@ -11,7 +11,8 @@ import polars as pl
 
 from models.errors import DatasetError
 from models.schema.columns import CREATED_AT_COLUMN, NAME_COLUMN
-from offline.dataset.table import OTHER_ID, USER_ID, first_line
+from offline.dataset.table import EXACTLY, OTHER_ID, ROUNDED, USER_ID, first_line
+from offline.dataset.text.jsonl_table import is_exact
 from offline.importers.cells import look_like_moments, moments, numbers
 from offline.importers.column_names import WEIGHT, ColumnMap, created_of, weight_of
 from offline.importers.origin import PLACE, Origin
@@ -83,7 +84,7 @@ def _add_nodes(path: Path, graph: Any, columns: ColumnMap, sink: Sink) -> dict[A
             value = attributes.get(chosen) if chosen else node
             if value is None:
                 origin.refuse(number, str(chosen), None, f"is empty, and --map user_id={chosen} names the people by it")
-            ids[node] = str(value)
+            ids[node] = _id(value, number, str(chosen), origin)
         frame = {USER_ID: [ids[node] for node, _ in nodes], PLACE: range(place + 1, place + 1 + len(nodes))}
         block = pl.DataFrame(frame, schema={USER_ID: pl.String, PLACE: pl.UInt32})
         profiles = [
@@ -97,6 +98,15 @@ def _add_nodes(path: Path, graph: Any, columns: ColumnMap, sink: Sink) -> dict[A
     if not ids:
         raise DatasetError(f"{path} holds no node")
     return ids
+
+
+def _id(value: Any, number: int, attribute: str, origin: Origin) -> str:
+    """A user id as text. Raises DatasetError for a float that is no whole number."""
+    if not isinstance(value, float):
+        return str(value)
+    if not is_exact(value):
+        origin.refuse(number, attribute, value, f"{ROUNDED}: {EXACTLY}")
+    return str(int(value))
 
 
 def _renamed(path: Path, graph: Any, known: list[str], columns: ColumnMap, sink: Sink) -> dict[str, str]:

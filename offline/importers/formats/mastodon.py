@@ -5,7 +5,6 @@ or archive an account, makes a graph.
 """
 
 import datetime as dt
-import json
 import re
 import tarfile
 import zipfile
@@ -21,8 +20,10 @@ import polars as pl
 from models.errors import DatasetError
 from models.schema.columns import CREATED_AT_COLUMN, NAME_COLUMN, Kind
 from models.schema.event_kinds import EventKind
+from models.system.strict_json import JsonFaultError, loads_exactly
 from offline.dataset.pairs import AT, KIND
 from offline.dataset.table import OTHER_ID, USER_ID, first_line, shown
+from offline.dataset.text.blocks import BYTE_ORDER_MARK
 from offline.importers.origin import PLACE, Origin
 from offline.importers.sink import Sink
 
@@ -62,9 +63,11 @@ class _File:
 
     def json(self) -> dict[str, Any]:
         try:
-            value = json.loads(self.text())
-        except ValueError as error:
-            raise DatasetError(f"{self.place}: not JSON: {first_line(error)}") from error
+            value = loads_exactly(self.content.removeprefix(BYTE_ORDER_MARK))
+        except JsonFaultError as fault:
+            if fault.key is None:
+                raise DatasetError(f"{self.place}: not JSON: {fault}") from fault
+            raise DatasetError(f"{self.place}, key {fault.key!r}: {shown(fault.value)} {fault.fault}") from fault
         if not isinstance(value, dict):
             raise DatasetError(f"{self.place}: no object of ActivityPub: {shown(value)}")
         return value

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from models.errors import DatasetError
+from models.errors import DatasetError, UsageError
 from models.schema.columns import CREATED_AT_COLUMN
 from models.system.known_names import unknown_name
 from offline.dataset.table import OTHER_ID, USER_ID, column_named
@@ -118,12 +118,18 @@ class _Reader:
         return found.unique(_NODE, keep="first", maintain_order=True)
 
     def add_friendships(self, files: list[CsvFile], kind: str, label: str, people: pl.DataFrame) -> None:
-        """Adds the relationships of a type between people."""
+        """Adds the relationships of a type between people. Raises UsageError for a property that none of them has."""
         ends = {
             column: people.rename({_NODE: raw, USER_ID: column})
             for column, raw in ((USER_ID, _FIRST), (OTHER_ID, _SECOND))
         }
-        for file in (file for file in files if file.header.has_relationships):
+        described = [file for file in files if file.header.has_relationships]
+        said = self._columns.of(CREATED_AT_COLUMN, "connections")
+        known = {field.name: None for file in described for field in file.header.properties if field.name}
+        if said and said not in known:
+            what = f"no relationship has this property; they have {', '.join(known) or 'none'}"
+            raise UsageError(f"--map {CREATED_AT_COLUMN}={said}: {what}")
+        for file in described:
             created = self._created(file, kind)
             for block in file.blocks(self._sink.progress):
                 _, relationships = self._split(file, block)

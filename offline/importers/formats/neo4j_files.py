@@ -52,7 +52,8 @@ def find_files(source: Path, delimiter: str | None) -> list[CsvFile]:
     """
     paths = [source]
     if source.is_dir():
-        paths = sorted(path for path in source.rglob("*") if path.is_file() and _SUFFIXES.search(path.name))
+        named = [path for path in source.rglob("*") if path.is_file() and _SUFFIXES.search(path.name)]
+        paths = sorted(path for path in named if not path.name.startswith((".", "_")))
     if not paths:
         raise DatasetError(f"{source} holds no CSV file; neo4j-admin and apoc.export.csv write such")
     first = {path: (first_lines(path, 1) or [""])[0] for path in paths}

@@ -11,7 +11,7 @@ from models.schema.columns import CREATED_AT_COLUMN
 from models.system.known_names import unknown_name
 from offline.dataset.pairs import AT, KIND
 from offline.dataset.table import OTHER_ID, USER_ID, column_named
-from offline.importers.cells import look_like_moments, moments
+from offline.importers.cells import id_texts, look_like_moments, moments
 from offline.importers.column_names import (
     EVENT_FIELDS,
     PAIR_FIELDS,
@@ -153,15 +153,15 @@ def add_connections(table: SourceTable, options: TableOptions, sink: Sink) -> No
         kept = options.where.kept(block, origin, sink)
         if guessed and not created and kept.height:
             created = guessed if _moments_in(kept[guessed]) else None
-            guessed = None
             if created:
                 sink.report.choose(
                     f"column {created} as the date of the friendship; --map connections.created_at= leaves it out"
                 )
+            else:
+                sink.report.choose(f"left out of {table.name}: {guessed}, whose cells are not all dates")
+            guessed = None
         edges = kept.select(
-            column_named(first).cast(pl.String).alias(USER_ID),
-            column_named(second).cast(pl.String).alias(OTHER_ID),
-            PLACE,
+            id_texts(kept, first, origin).alias(USER_ID), id_texts(kept, second, origin).alias(OTHER_ID), PLACE
         )
         if created:
             edges = edges.with_columns(moments(kept, created, origin).alias(CREATED_AT_COLUMN))
@@ -242,9 +242,8 @@ def add_users(table: SourceTable, options: TableOptions, sink: Sink) -> None:
         guess_joined = False
         sink.report.count(f"rows of {table.name}", block.height)
         profile = [column_named(column).alias(name) for name, column in renamed.items() if column in block.columns]
-        sink.profiles.add(
-            block.select(column_named(person).cast(pl.String).alias(USER_ID), PLACE, *profile), origin, person
-        )
+        people = id_texts(block, person, origin).alias(USER_ID)
+        sink.profiles.add(block.select(people, PLACE, *profile), origin, person)
 
 
 def add_interactions(table: SourceTable, options: TableOptions, sink: Sink) -> None:
@@ -262,11 +261,9 @@ def add_interactions(table: SourceTable, options: TableOptions, sink: Sink) -> N
         )
     for block, origin in table.blocks([first, second, kind, at]):
         sink.report.count(f"rows of {table.name}", block.height)
-        texts = [
-            column_named(column).cast(pl.String).alias(name)
-            for name, column in zip((USER_ID, OTHER_ID, KIND), (first, second, kind), strict=True)
-        ]
-        sink.add_interactions(block.select(*texts, column_named(at).alias(AT), PLACE), origin)
+        ends = id_texts(block, first, origin).alias(USER_ID), id_texts(block, second, origin).alias(OTHER_ID)
+        told = column_named(kind).cast(pl.String).alias(KIND), column_named(at).alias(AT)
+        sink.add_interactions(block.select(*ends, *told, PLACE), origin)
 
 
 def add_tables(tables: Mapping[str, SourceTable], options: TableOptions, sink: Sink) -> None:

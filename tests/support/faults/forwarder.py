@@ -39,15 +39,15 @@ class Forwarder:
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        ends = [writer]
         try:
             upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self.target)
-        except OSError:
-            writer.close()
-            return
-        try:
+            ends.append(upstream_writer)
             await asyncio.gather(_copy(reader, upstream_writer), _copy(upstream_reader, writer))
+        except OSError:  # nobody listens there
+            pass
         finally:
-            for one in (writer, upstream_writer):
+            for one in ends:
                 one.transport.abort()
 
     @contextmanager

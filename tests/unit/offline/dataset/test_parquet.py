@@ -89,17 +89,43 @@ def test_a_float_that_lost_digits_of_an_id_is_refused(tmp_path: Path, table: str
     )
 
 
+@pytest.mark.parametrize("narrow", [pa.float32(), pa.float16()], ids=str)
+def test_a_narrow_float_loses_digits_of_an_id_earlier(tmp_path: Path, narrow: pa.DataType) -> None:
+    bound = 2.0 ** {"float": 24, "halffloat": 11}[str(narrow)]
+    exact = pa.array([1.0, bound - 1]).cast(narrow)
+    read = dataset(tmp_path, connections={"user_id": exact, "other_id": exact})
+    assert read.connections["user_id"].to_list() == ["1", f"{bound - 1:.0f}"]
+    rounded = pa.array([1.0, bound]).cast(narrow)
+    said = refusal(tmp_path, connections={"user_id": rounded, "other_id": exact})
+    assert said.startswith(f"connections.parquet, row 2, column 'user_id': '{bound}' is a float that has lost digits")
+
+
 def test_uuids_and_other_bytes_are_ids(tmp_path: Path) -> None:
     known = [uuid.UUID("3c159252-1f6d-487b-860f-aee65ad9701b"), uuid.UUID("ffffffff-ffff-ffff-ffff-ffffffffffff")]
     stored = pa.array([one.bytes for one in known], pa.uuid())
-    digests = pa.array([b"\xff\x00\x10", b"abc"])
     with structlog.testing.capture_logs() as logged:
-        read = dataset(tmp_path, users={"user_id": stored}, connections={"user_id": digests, "other_id": stored})
+        read = dataset(tmp_path, users={"user_id": stored}, connections={"user_id": stored, "other_id": stored})
     assert read.users.frame["user_id"].to_list() == [str(one) for one in known]
-    assert read.connections["user_id"].to_list() == ["ff0010", "616263"]
     assert read.connections["other_id"].to_list() == [str(one) for one in known]
     said = [(entry["column"], entry["read_as"]) for entry in logged if entry["event"] == "bytes_column"]
-    assert said == [("user_id", "uuids"), ("user_id", "bytes"), ("other_id", "uuids")]
+    assert said == [("user_id", "uuids"), ("user_id", "uuids"), ("other_id", "uuids")]
+
+
+@pytest.mark.parametrize("folder", [False, True], ids=["one file", "a folder"])
+def test_ids_of_bytes_are_read_alike_in_all_tables(tmp_path: Path, folder: bool) -> None:
+    text_by_chance, none = pa.array([b"ab", b"cd"]), pa.array([b"\xff\x00\x10", b"ab"])
+    people = {"user_id": text_by_chance, "discoverable": [False, True]}
+    pairs = pa.table({"user_id": text_by_chance, "other_id": none})
+    if folder:
+        (tmp_path / "connections").mkdir()
+        for number in (0, 1):
+            pq.write_table(pairs.slice(number, 1), tmp_path / "connections" / f"{number}.parquet")
+        pq.write_table(pa.table(people), tmp_path / "users.parquet")
+        read = read_dataset(tmp_path, started_at=STARTED)
+    else:
+        read = dataset(tmp_path, users=people, connections=dict(zip(pairs.column_names, pairs.columns, strict=True)))
+    assert read.users.frame["user_id"].to_list() == ["6162", "6364"]
+    assert read.connections.select("user_id", "other_id").rows() == [("6162", "ff0010"), ("6364", "6162")]
 
 
 def test_bytes_in_a_profile_are_text_or_uuids_and_else_refused(tmp_path: Path) -> None:

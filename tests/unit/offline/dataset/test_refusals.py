@@ -282,6 +282,31 @@ def test_a_reason_is_never_anything_but_categories(tmp_path: Path, kind: str) ->
     assert message == f"schema.toml, line 2: [reasons] column 'spot' is {said}: a reason is categorical or multi"
 
 
+@pytest.mark.parametrize("number", ["9007199254740993.0", "1e18", "12.5e17"])
+@pytest.mark.parametrize(
+    ("table", "column", "rest"),
+    [
+        ("users", "user_id", ""),
+        ("connections", "other_id", ',"user_id":"a"'),
+        ("interactions", "user_id", ',"other_id":"b","kind":"block","at":"2024-01-31"'),
+    ],
+)
+def test_an_id_in_json_that_has_lost_digits(tmp_path: Path, table: str, column: str, rest: str, number: str) -> None:
+    content = f'\n{{"{column}":{number}{rest}}}\n'.encode()
+    said = refusal(tmp_path, **{f"{table}__csv": b"absent", f"{table}__jsonl": content})
+    assert said.startswith(f"{table}.jsonl, line 2, column '{column}': '{float(number)}' is a rounded number")
+
+
+@pytest.mark.parametrize("column", ["Discoverable", " discoverable", "isDiscoverable", "Active", "connections visible"])
+def test_a_column_that_is_nearly_a_flag_hides_nobody(tmp_path: Path, column: str) -> None:
+    users = f"user_id,{column}\na,false\n".encode()
+    message = f"users.csv, column '{column}': it is no flag under this name: call it "
+    assert refusal(tmp_path, users__csv=users).startswith(message)
+    declared = f'[users]\n"{column}" = "categorical"\n'.encode()
+    missing = refusal(tmp_path, users__csv=users, schema__toml=declared, connections__csv=b"user_id\n")
+    assert missing.startswith("connections.csv, line 1: the column 'other_id' is missing")
+
+
 def test_schema_that_is_no_toml_names_its_line(tmp_path: Path) -> None:
     message = refusal(tmp_path, schema__toml=b"[users]\nage = \n")
     assert message.startswith("schema.toml cannot be read as TOML: Invalid value (at line 2, column")

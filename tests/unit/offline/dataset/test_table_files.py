@@ -233,6 +233,11 @@ def test_several_files_of_a_table(tmp_path: Path) -> None:
     assert refusal(tmp_path, broken).startswith("users/part-1.csv.gz, line 1: the column 'user_id' is missing")
 
 
+@pytest.mark.parametrize("name", ["users.jsonl.gz", "users.csv.gz", "users.jsonl.zst"])
+def test_a_packed_file_without_a_byte_is_cut_short(tmp_path: Path, name: str) -> None:
+    assert refusal(tmp_path, {name: b""}).startswith(f"{name} is damaged or cut short: ")
+
+
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_partitions_are_columns(tmp_path: Path, suffix: str) -> None:
     parts = {"country=gb/city=St%20Ives": ["ann"], "country=__HIVE_DEFAULT_PARTITION__/city=Oslo": ["bob"]}
@@ -276,6 +281,19 @@ def test_a_folder_of_two_formats_or_of_none(tmp_path: Path) -> None:
     assert refusal(tmp_path, {"users/notes.txt": ""}).startswith(
         "users holds no file of a table: their names end in .csv"
     )
+
+
+@pytest.mark.parametrize("name", ["b.CSV", "b.csv.bz2", "deep/b.csv.GZ", "b.parquet.gz", "b.xlsx", "b.orc", "b.zip"])
+def test_a_file_of_rows_in_a_folder_is_not_passed_over(tmp_path: Path, name: str) -> None:
+    files: dict[str, str | bytes] = {"users/a.csv": USERS, f"users/{name}": "user_id,discoverable\ncid,f\n"}
+    assert refusal(tmp_path, files).startswith(f"users/{name} is not read: names of files end in .csv, .tsv")
+
+
+def test_partitions_whose_column_is_unclear(tmp_path: Path) -> None:
+    message = "users/c=gb/d/c=no, column 'c': 'no' below a folder of 'gb'; keep one"
+    assert refusal(tmp_path, {"users/c=gb/d/c=no/a.csv": USERS}) == message
+    (tmp_path / "users/c=gb").rename(tmp_path / "users/=gb")
+    assert refusal(tmp_path, {}) == "users/=gb: '=gb' names no column before the equals sign"
 
 
 def test_a_directory_as_spark_writes_it(tmp_path: Path) -> None:

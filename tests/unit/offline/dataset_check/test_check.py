@@ -109,6 +109,7 @@ ODD_COLUMNS: dict[str, tuple[str, list[str], str, Severity, int]] = {
         Severity.WARNING,
         30,
     ),
+    "one date": ("joined", ["2024-01-31"] * 30, "constant_column", Severity.NOTE, 30),
     "one value": ("country", ["de"] * 30, "constant_column", Severity.NOTE, 30),
     "hardly a value": ("team", ["a", *[""] * 29], "mostly_empty_column", Severity.NOTE, 29),
     "spellings": (
@@ -131,6 +132,11 @@ def test_odd_columns(data: Directory, column: str, cells: list[str], name: str, 
     assert list(found) == [name]
     assert (found[name].table, found[name].column) == ("users", column)
     assert (found[name].severity, found[name].count) == (severity, count)
+
+
+def test_a_date_as_an_example_is_written_as_one(data: Directory) -> None:
+    data.column("joined", ["2024-01-31"] * 30)
+    assert data.findings()["constant_column"].example == "2024-01-31T00:00:00Z"
 
 
 def test_a_leaking_reason_is_said_to_be_shown(data: Directory) -> None:
@@ -168,6 +174,28 @@ def test_half_of_the_people_without_friends(data: Directory) -> None:
     assert (found.count, found.severity) == (15, Severity.WARNING)
     data.write("connections.csv", "user_id,other_id", *RING[:28])
     assert data.findings()["without_friends"].severity is Severity.NOTE
+
+
+def test_ids_that_nobody_asks_for(data: Directory) -> None:
+    data.write("connections.csv", "user_id,other_id", *RING[:-1], "p29, p00", "user_id,other_id", "\ufeffp00,p05")
+    found = [(one.name, one.column, one.count, one.example) for one in data.check().findings if "ids" in one.name]
+    assert found == [
+        ("spaces_around_ids", "user_id", 1, r"'\ufeffp00'"),
+        ("spaces_around_ids", "other_id", 1, "' p00'"),
+    ]
+    header = data.findings()["header_among_rows"]
+    assert (header.severity, header.table, header.count) == (Severity.WARNING, "connections", 1)
+
+
+def test_nobody_with_a_friend(data: Directory) -> None:
+    data.write("connections.csv", "user_id,other_id", "p00,p00")
+    assert data.findings()["no_friendships"].severity is Severity.WARNING
+
+
+def test_a_column_of_dates_that_is_passed_over(data: Directory) -> None:
+    data.write("connections.csv", "user_id,other_id,Created At", *(f"{pair},2024-01-31" for pair in RING))
+    sentence = "'Created At' is not read: call it created_at if it is the date of the friendship"
+    assert data.findings()["misspelt_column"].sentence == sentence
 
 
 def test_a_hub(data: Directory) -> None:

@@ -33,6 +33,13 @@ def test_columns_named_like_patterns_are_columns(tmp_path: Path) -> None:
     assert report.dropped[0].example == "'a' (1.csv, line 1)"
 
 
+def test_a_column_that_is_nearly_a_flag_has_to_be_named(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError) as raised:
+        written(tmp_path, block([{"user_id": "a", "isActive": False}]))
+    message = "source, column 'isActive': it is no flag under this name: --map active=isActive makes it one; --map"
+    assert str(raised.value).startswith(message)
+
+
 def test_blocks_with_different_columns_are_one_table(tmp_path: Path) -> None:
     made, _ = written(tmp_path, block([{"user_id": "a", "x": 1}]), block([{"user_id": "b", "x": 1.5, "y": ["t"]}]))
     assert made.to_dicts() == [{"user_id": "a", "x": 1.0, "y": None}, {"user_id": "b", "x": 1.5, "y": ["t"]}]

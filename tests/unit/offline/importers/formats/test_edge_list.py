@@ -273,3 +273,38 @@ def test_a_file_of_people_without_an_id_is_asked_about(imported: Importer, tmp_p
     assert made.status == 2
     assert "nodes.csv: which column is the user id? It has nick, x. Say --map users.user_id=COLUMN" in made.refusal
     assert imported("a b\n", "--users", str(people), "--map", "users.user_id=nick").profile("a") == {"x": "1"}
+
+
+def test_quoted_cells_between_spaces(imported: Importer) -> None:
+    assert imported('"a b" "c d"\n"c d"   "e"\n').pairs == pairs("a b-c d", "c d-e")
+
+
+STRANGE = {
+    "a line shorter than the first": ("1 2 3\n4 5\n", "line 2: 2 cells where the others have 3"),
+    "lines that end in CR": ("src,dst\ra,b\rc,d\r", "line 1: 'src,dst\\ra,b\\rc,d' has a carriage return that ends no"),
+    "CR beyond the sample": (
+        "1,2\n" * 2000 + "3,4\r5,6\n",
+        "line 2001: '3,4\\r5,6' has a carriage return that ends no",
+    ),
+    "U+0000": ("1,2\n3\0,4\n", "line 2: '3\\x00,4' is no text"),
+}
+
+
+@pytest.mark.parametrize(("content", "fault"), STRANGE.values(), ids=STRANGE.keys())
+def test_lines_that_hold_no_edge_are_refused_by_number(imported: Importer, content: str, fault: str) -> None:
+    made = imported(content)
+    assert made.status == 2
+    assert f"edges.txt, {fault}" in made.refusal
+
+
+def test_hidden_files_of_a_folder_are_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "lists").mkdir()
+    for name, content in ((".DS_Store", "\0"), ("_about", "x"), ("a.txt", "1 2\n")):
+        (tmp_path / "lists" / name).write_text(content)
+    assert run_import(capsys, tmp_path / "DATA", "edges", tmp_path / "lists").pairs == pairs("1-2")
+
+
+@pytest.mark.parametrize("word", ["NULL", r"\N", "NA"])
+def test_null_words_are_dates_of_nothing(imported: Importer, word: str) -> None:
+    made = imported(f"src,dst,created_at\n1,2,2024-01-31\n2,3,{word}\n")
+    assert made.dates == {frozenset("12"): 1706659200, frozenset("23"): None}

@@ -188,3 +188,13 @@ def test_what_networkx_cannot_read_is_refused(imported: Importer, language: str,
     assert made.status == 2
     assert fault in made.refusal
     assert not made.out.exists()
+
+
+@pytest.mark.parametrize("language", ["graphml", "gexf"])
+def test_ids_in_floats(imported: Importer, language: str) -> None:
+    graph = nx.Graph([("a", "b")])
+    nx.set_node_attributes(graph, {"a": 1.0, "b": 2.0}, "uid")
+    assert imported(language, graph, "--map", "user_id=uid").pairs == pairs("1-2")
+    nx.set_node_attributes(graph, {"b": 2.5}, "uid")
+    said = imported(language, graph, "--map", "user_id=uid", "--force").refusal
+    assert "node 2, column 'uid': 2.5 is a float that has lost digits of the id" in said

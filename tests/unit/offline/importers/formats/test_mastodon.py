@@ -162,3 +162,19 @@ def test_what_is_no_export_is_refused(imported: Importer, files: dict[str, str |
     assert made.status == 2
     assert fault in made.refusal
     assert not made.out.exists()
+
+
+@pytest.mark.parametrize(
+    ("cell", "fault"),
+    [
+        ('"discoverable":true,"discoverable":false', "key 'discoverable': [True, False] are the values of a key that"),
+        (r'"name":"Ann \ud83d"', r"key 'name': 'Ann \ud83d' contains half of a surrogate pair"),
+        ('"name":', "not JSON: Expecting value"),
+    ],
+)
+def test_a_profile_that_readers_would_not_agree_about_is_refused(imported: Importer, cell: str, fault: str) -> None:
+    files = {"ann@a.org/followers.csv": "bob@b.org\n", "ann@a.org/actor.json": "{" + cell + "}"}
+    made = imported(files)
+    assert made.status == 2
+    assert "actor.json" in made.refusal
+    assert fault in made.refusal

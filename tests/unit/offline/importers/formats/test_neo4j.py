@@ -193,3 +193,11 @@ def test_dates_before_1973_stay_dates(imported: Importer) -> None:
     assert made.status == 0, made.refusal
     assert made.profile("1") == {"born": 86400}
     assert '"born" = "timestamp"' in (made.out / "schema.toml").read_text()
+
+
+def test_a_property_of_dates_that_is_misspelt_is_refused(imported: Importer) -> None:
+    dump = {"p.csv": "id:ID\n1\n2\n", "k.csv": ":START_ID,:END_ID,met\n1,2,2020-01-01\n", ".#k.csv": "lock"}
+    made = imported(dump, "--map", "created_at=mett")
+    assert made.status == 2
+    assert "--map created_at=mett: no relationship has this property; they have met" in made.refusal
+    assert imported(dump, "--map", "created_at=met").dates == {frozenset("12"): 1577836800}

@@ -152,11 +152,91 @@ def test_weights_below_the_least_are_dropped(imported: Importer) -> None:
     assert "edges whose 'weight' is below 1, or empty: 2; first: '1' and '2'" in made.printed
 
 
+@pytest.mark.parametrize(("cell", "dtype"), [(4.5, pl.Float64()), (2.0**24, pl.Float32()), (2.0**53, pl.Float64())])
+@pytest.mark.parametrize(("table", "column"), [("edges", "dst"), ("users", "id"), ("events", "src")])
+def test_a_float_is_an_id_where_it_is_exact(
+    imported: Importer, table: str, column: str, cell: float, dtype: pl.DataType
+) -> None:
+    tables = {
+        "edges": pl.DataFrame({"src": [1, 2], "dst": [3, 4]}),
+        "users": pl.DataFrame({"id": [3, 4], "x": ["a", "b"]}),
+        "events": pl.DataFrame({"src": [1, 2], "dst": [3, 4], "kind": ["block"] * 2, "at": [1767225600] * 2}),
+    }
+    tables[table] = tables[table].with_columns(pl.Series(column, [3.0, cell], dtype=dtype))
+    flags = ("--connections", "edges", "--interactions", "events")
+    refused = imported({f"{name}.parquet": frame for name, frame in tables.items()}, *flags)
+    assert refused.status == 2
+    assert f"{table}.parquet, row 2, column {column!r}: {cell} is a float that has lost digits" in refused.refusal
+    tables[table] = tables[table].with_columns(pl.Series(column, [3.0, 4.0], dtype=dtype))
+    made = imported({f"{name}.parquet": frame for name, frame in tables.items()}, *flags)
+    assert made.status == 0, made.refusal
+    assert set(made.users["user_id"]) <= {"1", "2", "3", "4"}
+
+
+def test_partitions_are_read_as_they_are_written(imported: Importer) -> None:
+    below = "run=1/lake"
+    made = imported(
+        {f"{below}/users/zip=007/0.parquet": PEOPLE, f"{below}/friends/0.parquet": FRIENDS},
+        below=below,
+    )
+    assert made.status == 0, made.refusal
+    assert made.profile("1") == {"employer": "Acme", "zip": "007"}
+    made = imported({f"{below}/users/zip=007/1.parquet": PEOPLE.with_columns(zip=pl.lit("1"))}, "--force", below=below)
+    assert made.status == 2
+    assert "1.parquet, column 'zip': is in the file, and '007' in the name of a folder above it" in made.refusal
+
+
+def test_types_that_a_night_reads_are_kept(imported: Importer) -> None:
+    people = pl.DataFrame(
+        {
+            "user_id": [b"\xc3\xb8" * 8, b"b"],
+            "home": [{"lat": 59.9, "lon": 10.7}, None],
+            "work": [[59.9, 10.7], [1.5, 2.5]],
+            "joined": pl.Series([253402300800, 0]).cast(pl.Datetime("ms")),
+        }
+    )
+    made = imported({"users.parquet": people, "edges.parquet": pl.DataFrame({"from": ["a"], "to": ["b"]})})
+    assert made.status == 0, made.refusal
+    first = made.profile("ø" * 8)
+    assert (first["home"], first["work"]) == ("59.9,10.7", ["59.9", "10.7"])
+
+
+@pytest.mark.parametrize("column", ["src", "user_id"])
+def test_ids_of_bytes_that_are_neither_text_nor_uuids_are_refused(imported: Importer, column: str) -> None:
+    made = imported(
+        {"edges.parquet": pl.DataFrame({column: [b"\xff\x01", b"b"], "other_id": [b"ab", b"cd"]})},
+        "--map",
+        f"user_id={column}",
+        "--map",
+        "other_id=other_id",
+    )
+    assert made.status == 2
+    message = f"column '{column}': no id has its type: write ids as text or as integers, bytes as hexadecimal digits"
+    assert message in made.refusal
+
+
+def test_lists_in_one_file_and_single_values_in_another(imported: Importer) -> None:
+    lists = pl.DataFrame({"uid": [1], "tags": [["a"]]})
+    texts = pl.DataFrame({"uid": [2], "tags": ["a"]})
+    files = {"users/0.parquet": lists, "users/1.parquet": texts, "edges.parquet": FRIENDS}
+    made = imported(files)
+    assert made.status == 2
+    assert "column 'tags': has lists in " in made.refusal
+
+
+def test_a_column_of_dates_that_has_others_is_said(imported: Importer) -> None:
+    made = imported({"edges.parquet": FRIENDS.with_columns(since=pl.Series(["2024-01-31", "?", "NULL"]))})
+    assert "left out of edges: since, whose cells are not all dates" in made.printed
+    made = imported({"edges.parquet": FRIENDS.with_columns(since=pl.Series(["2024-01-31", None, "NULL"]))}, "--force")
+    assert made.dates[frozenset("12")] == 1706659200
+    assert made.dates[frozenset("34")] is None
+
+
 def test_floats_too_large_to_be_exact_are_refused(imported: Importer) -> None:
     column = pl.Series([1.3448001175712604e18, 2.0])
     made = imported({"edges.parquet": pl.DataFrame({"src": column, "dst": [5, 6]})})
     assert made.status == 2
-    assert "edges.parquet, row 1, column 'src': 1.3448001175712604e+18 is a float too large to be exact" in made.refusal
+    assert "edges.parquet, row 1, column 'src': 1.3448001175712604e+18 is a float that has lost digits" in made.refusal
 
 
 REFUSED: dict[str, tuple[dict[str, pl.DataFrame], list[str], str]] = {
