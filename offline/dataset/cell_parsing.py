@@ -24,6 +24,7 @@ _POINT = r"^(?i)\s*POINT\s*\(\s*(?<east>[^\s()]+)\s+(?<north>[^\s()]+)\s*\)\s*$"
 _WHOLE = r"^-?[0-9]+$"
 _ROUNDED = r"^[+-]?(?:[0-9](?:\.[0-9]+[eE]\+?|[eE]\+)(?:1[5-9]|[2-9][0-9])|[0-9]{16,}\.[0-9]*)$"
 """regular expression of a number that a float has rounded: `1.3448e+18`, `1e+18`, `9007199254740992.0`"""
+_WITH_ZEROS = r"^-?[0-9]+\.0+$"
 _BAD = "\0bad"
 _MEANING = "\0means "
 
@@ -68,11 +69,13 @@ def id_cell(column: str, *, floats: bool = False) -> Cell:
     """Parses user ids: every cell is filled and has no models.schema.columns.user_id_fault.
 
     A number that was rounded is refused, since several users would share it: one in scientific notation, and where
-    the cells are `floats`, one that is not a whole number below 2^53.
+    the cells are `floats`, one that is not a whole number below 2^53. So is a column of nothing but `7.0`.
     """
     text = column_named(column)
     long = text.str.len_bytes() > USER_ID_BYTES
     bad = text.is_null() | long | text.is_in(RESERVED_IDS) | text.str.contains(f"{CONTROL_CHARACTERS}|{_ROUNDED}")
+    with_zeros = text.str.contains(_WITH_ZEROS)
+    bad |= with_zeros & with_zeros.all()  # `7.0` may be an id, a column of nothing else is one of integers gone wrong
     if floats:
         bad |= ~text.str.contains(_WHOLE)
     return Cell(column, text, bad.fill_null(value=True), _rounded_id if floats else _unreadable_id)
@@ -170,8 +173,11 @@ def _multi(column: str, shape: Shape, *, splits_sets: bool, null_words: Sequence
 
 
 def _unreadable_id(cell: str) -> str:
-    rounded = re.search(_ROUNDED, cell)
-    return user_id_fault(cell) or (f"is a rounded number: {EXACTLY}" if rounded else "is not a user id")
+    if re.search(_ROUNDED, cell):
+        return user_id_fault(cell) or f"is a rounded number: {EXACTLY}"
+    if re.search(_WITH_ZEROS, cell):
+        return f"has decimals, as all ids of this column: {EXACTLY}"
+    return user_id_fault(cell) or "is not a user id"
 
 
 def _no_number(cell: str) -> str:

@@ -132,6 +132,13 @@ CSV_CASES = {
             " write it with a point, or without a comma"
         ),
     ),
+    "ids written as floats": (
+        {"users__csv": b"user_id\n7.0\n12.0\n"},
+        (
+            "users.csv, line 2, column 'user_id': '7.0' has decimals, as all ids of this column: write ids as text or"
+            " as integers"
+        ),
+    ),
     "rounded id": (
         {"users__csv": b"user_id,age\n1.3448001175712604e+18,31\n"},
         (
