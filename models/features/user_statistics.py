@@ -73,7 +73,7 @@ def with_new_friends(statistics: NDArray[np.float32], known: int, new: int) -> N
 
 def late_of(statistics: NDArray[np.float32]) -> NDArray[np.float32]:
     """(n,) float32: ln(1 + friendships of late) of all users; empty if the statistics (n, s) know no dates."""
-    if statistics.shape[1] == len(STATISTICS):
+    if statistics.shape[1] <= len(STATISTICS):
         return np.zeros(0, np.float32)
     return np.ascontiguousarray(statistics[:, LATE_10])
 

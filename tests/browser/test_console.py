@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
+from models.schema.candidate_sources import Source
 from tests.support.console import ConsoleService, Tab, encoded
 
 STRANGE = "a/b 🦊 ?#%"
@@ -77,7 +78,7 @@ def test_the_why_of_a_card(tab: Tab, service: ConsoleService) -> None:
     moved = sum(one["contribution"] != 0 for one in told["features"])
     expect(why.locator(".bars li")).to_have_count(min(moved, 9))
     expect(why.locator(".graph .person:not(.end)")).to_have_count(min(told["mutuals"]["count"], 9))
-    expect(why.locator(".verdicts li")).to_have_count(6)
+    expect(why.locator(".verdicts li")).to_have_count(len(Source))
     why.get_by_text("Every number").click()
     expect(why.get_by_role("rowheader", name="residual")).to_be_visible()
     why.get_by_role("button", name="Close").click()

@@ -45,7 +45,7 @@ def is_loading(night: int, store: SyncStore) -> bool:
 BLOWS = (
     Blow("snapshot", "step_begins", None),
     Blow("training", "encoder_training_begins", None),
-    Blow("training", "ranker_epoch", ["snapshot"]),
+    Blow("training", "ranker_begins", ["snapshot"]),
     Blow("evaluation", "step_begins", ["snapshot"], has_child),
     Blow("version", "candidates_made", ["snapshot", "training"]),
     Blow("publish", "step_begins", ["evaluation", "snapshot", "training"], is_loading),
