@@ -3,7 +3,25 @@
 from models.outcomes.schema import EXPOSURE_COLUMNS, FEATURES, OUTCOME_COLUMNS, OUTCOMES
 from models.schema.pair_features import PAIR_FEATURES
 
-CONTRACT = ["request_id", "at", "version", "context", "arms", "viewer", "candidate", "position", "score", "propensity", "clicked", "invited", "accepted", "declined", "dismissed", "blocked", "reported"]
+CONTRACT = [
+    "request_id",
+    "at",
+    "version",
+    "context",
+    "arms",
+    "viewer",
+    "candidate",
+    "position",
+    "score",
+    "propensity",
+    "clicked",
+    "invited",
+    "accepted",
+    "declined",
+    "dismissed",
+    "blocked",
+    "reported",
+]
 
 
 def test_the_table_of_outcomes_has_the_columns_that_others_rely_on() -> None:
