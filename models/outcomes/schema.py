@@ -25,26 +25,26 @@ NONE, SAMPLED, UNIFORM = "none", "sampled", "uniform"
 ARMS: Final = pl.List(pl.Struct({"experiment": pl.String, "arm": pl.String}))
 """the experiments that the viewer was in, and the arm in each; empty: in none"""
 
-EXPOSURE_COLUMNS: Final = pl.Schema(
-    {
-        "request_id": pl.String,  # of the answer; events that name it are joined to this list
-        "at": pl.Datetime("us", "UTC"),  # when the list was made
-        "version": pl.String,
-        "context": pl.String,
-        "served": pl.String,  # ranked, cache, stale or cold_start
-        "arms": ARMS,
-        "viewer": pl.String,
-        "candidate": pl.String,
-        "position": pl.UInt16,  # from 1, as in the answer
-        "offset": pl.UInt16,  # people of the pages before, if the request named them
-        "score": pl.Float32,  # as shown
-        "sources": pl.List(pl.String),  # models.schema.candidate_sources.names
-        "draw": pl.String,  # NONE, SAMPLED or UNIFORM
-        "propensity": pl.Float32,  # the probability of this person in this position; 1 where nothing was drawn
-        "codes": pl.Binary,  # (F,) uint8, the codes of PAIR_FEATURES in the viewer's block; null where there are none
-        **dict.fromkeys(FEATURES, pl.Float32),
-    }
-)
+_Types = dict[str, pl.DataType | type[pl.DataType]]
+_EXPOSURES: Final[_Types] = {
+    "request_id": pl.String,  # of the answer; events that name it are joined to this list
+    "at": pl.Datetime("us", "UTC"),  # when the list was made
+    "version": pl.String,
+    "context": pl.String,
+    "served": pl.String,  # ranked, cache, stale or cold_start
+    "arms": ARMS,
+    "viewer": pl.String,
+    "candidate": pl.String,
+    "position": pl.UInt16,  # from 1, as in the answer
+    "offset": pl.UInt16,  # people of the pages before, if the request named them
+    "score": pl.Float32,  # as shown
+    "sources": pl.List(pl.String),  # models.schema.candidate_sources.names
+    "draw": pl.String,  # NONE, SAMPLED or UNIFORM
+    "propensity": pl.Float32,  # the probability of this person in this position; 1 where nothing was drawn
+    "codes": pl.Binary,  # (F,) uint8, the codes of PAIR_FEATURES in the viewer's block; null where there are none
+    **dict.fromkeys(FEATURES, pl.Float32),
+}
+EXPOSURE_COLUMNS: Final = pl.Schema(_EXPOSURES)
 
 OUTCOMES: Final = ("clicked", "invited", "accepted", "declined", "dismissed", "blocked", "reported")
 """clicked     the viewer opened the candidate (`click` or `view`)
@@ -54,12 +54,11 @@ declined    the candidate declined it
 dismissed, blocked, reported    by the viewer
 """
 
-OUTCOME_COLUMNS: Final = pl.Schema(
-    {
-        **EXPOSURE_COLUMNS,
-        **dict.fromkeys(OUTCOMES, pl.Boolean),  # never null
-        "seen": pl.Boolean,  # the client reported an `impression` of it
-        "ignored": pl.Boolean,  # none of OUTCOMES within the window; null while the window is open
-        "joined_by": pl.String,  # "request_id", "viewer" (last list that showed the candidate), null without events
-    }
-)
+_OUTCOMES: Final[_Types] = {
+    **_EXPOSURES,
+    **dict.fromkeys(OUTCOMES, pl.Boolean),  # never null
+    "seen": pl.Boolean,  # the client reported an `impression` of it
+    "ignored": pl.Boolean,  # none of OUTCOMES within the window; null while the window is open
+    "joined_by": pl.String,  # "request_id", "viewer" (last list that showed the candidate), null without events
+}
+OUTCOME_COLUMNS: Final = pl.Schema(_OUTCOMES)

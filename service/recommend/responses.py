@@ -8,6 +8,7 @@ from models.schema.vocabulary import Row
 from models.version.candidate_block import Block
 from service.ranking.cached_list import CachedList, CachedRecord
 from service.ranking.page import Page, PageRequest, Shown
+from service.ranking.ranked_list import AnyExposed
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
 from service.recommend.query import Query
@@ -28,6 +29,8 @@ class Answer(NamedTuple):
     """the list to cache, if one was asked for"""
     next: str | None = None
     """the cursor of the next page, if the query has one and more follow"""
+    exposed: AnyExposed | None = None
+    """the people of the list as the exposure log records them"""
     arms: Mapping[str, str] = NO_ARMS
     """by experiment, the arm that the viewer is in"""
 
@@ -156,4 +159,4 @@ def _answer(query: Query, version: ServedVersion, served: str, page: Page) -> An
     if query.cursor is not None and page.shown is not None:
         following = query.cursor.after(version.version, *page.shown)
     cursor = following.pack() if following else None
-    return Answer(served, version.version, page.text, page.cacheable, cursor, arms=version.arms)
+    return Answer(served, version.version, page.text, page.cacheable, cursor, page.exposed, version.arms)
