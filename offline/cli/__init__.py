@@ -1,8 +1,8 @@
-"""The offline commands: nightly, config, evaluate, compare, inference, synth, import, check, experiment."""
+"""The offline commands: nightly, config, evaluate, compare, inference, synth, import, check, experiment, simulate."""
 
 import typer
 
-from offline.cli import check, compare, config, evaluate, experiment, import_formats, latency, nightly, synth
+from offline.cli import check, compare, config, evaluate, experiment, import_formats, latency, nightly, simulate, synth
 
 
 def register(app: typer.Typer) -> None:
@@ -16,3 +16,4 @@ def register(app: typer.Typer) -> None:
     check.register(app)
     latency.register(app)
     experiment.register(app)
+    simulate.register(app)
