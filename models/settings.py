@@ -110,6 +110,18 @@ class Settings(BaseSettings):
     outcomes_days: Annotated[int, Field(ge=1)] = 90
     """days that PYMK_HOME/outcomes keeps who was shown in which list"""
 
+    outcome_join_hours: Annotated[float, Field(gt=0)] = 24.0
+    """hours from a list to an event without request_id that is joined to it"""
+
+    outcome_answer_days: Annotated[float, Field(gt=0)] = 30.0
+    """days from an invite to an answer that counts as the outcome of the list that it came of"""
+
+    outcome_ignored_days: Annotated[float, Field(gt=0)] = 7.0
+    """days after which a person in a list counts as ignored if nothing came of it"""
+
+    group_column: str = ""
+    """categorical column whose groups pymk experiment readout compares in exposure and acceptance; empty: none"""
+
     suspicious: Literal["off", "demote", "drop"] = "off"
     """suspicious accounts: off (ignore), demote (move to the end of lists) or drop (leave out)"""
 

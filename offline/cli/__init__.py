@@ -1,8 +1,20 @@
-"""The offline commands: nightly, config, evaluate, compare, inference, synth, import, check, experiment, simulate."""
+"""The offline commands: one file each."""
 
 import typer
 
-from offline.cli import check, compare, config, evaluate, experiment, import_formats, latency, nightly, simulate, synth
+from offline.cli import (
+    check,
+    compare,
+    config,
+    evaluate,
+    experiment,
+    import_formats,
+    latency,
+    nightly,
+    outcomes,
+    simulate,
+    synth,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -15,5 +27,6 @@ def register(app: typer.Typer) -> None:
     import_formats.register(app)
     check.register(app)
     latency.register(app)
+    outcomes.register(app)
     experiment.register(app)
     simulate.register(app)
