@@ -101,6 +101,15 @@ class Settings(BaseSettings):
     exposure_limit: Annotated[int, Field(ge=1)] = 2000
     """impressions of one candidate within a day, over all viewers, after which the candidate moves to the end"""
 
+    exposure_share: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """share of the lists given out that the exposure log records, drawn for each list; 0: off"""
+
+    exposure_log_mb: Annotated[int, Field(ge=1)] = 64
+    """most megabytes of the store that lists take until the worker files them; further ones are lost and counted"""
+
+    outcomes_days: Annotated[int, Field(ge=1)] = 90
+    """days that PYMK_HOME/outcomes keeps who was shown in which list"""
+
     suspicious: Literal["off", "demote", "drop"] = "off"
     """suspicious accounts: off (ignore), demote (move to the end of lists) or drop (leave out)"""
 

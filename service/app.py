@@ -98,6 +98,7 @@ def create_app(
                 container.metrics,
                 container.compression,
                 settings.contexts,
+                container.exposure_log,
             )
             secret = settings.log_secret.get_secret_value() if settings.log_secret else token_hex(16)
             app.state.requests = Requests(

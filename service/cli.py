@@ -89,12 +89,16 @@ def recommend(
     everyone: Annotated[bool, typer.Option("--all", help="All active users.")] = False,
     context: Annotated[str, typer.Option(help="The surface the lists are for.")] = "web",
     limit: Annotated[int, typer.Option(min=1, max=100, help="People per list at most.")] = 20,
+    log: Annotated[bool, typer.Option("--log", help="Record who is shown, as for lists over HTTP.")] = False,
 ) -> None:
     """Write lists for many people at once, one JSON document a line on stdout.
 
     The same ranking and rules as over HTTP, for e-mail and other bulk use:
 
         pymk recommend --users ids.txt --limit 5 > lists.jsonl
+
+    With --log the lists count as given out: pymk outcomes joins what comes of them. Each document then has a
+    request_id; send it with the events that follow from the list.
     """
     _one_thread_each()
     from models.settings import Settings
@@ -107,7 +111,7 @@ def recommend(
     ids = chosen_viewers(settings, users, everyone=everyone, context=context)
     from service.recommend.batch_command import run
 
-    run(settings, ids, context=context, limit=limit)
+    run(settings, ids, context=context, limit=limit, log=log)
 
 
 def _one_thread_each() -> None:

@@ -21,6 +21,7 @@ from service.metrics import Metrics
 from service.ranking.rerank import RerankSettings
 from service.recommend.answering import Answering
 from service.recommend.cache_writer import CacheWriter
+from service.recommend.exposure_log import ExposureLog
 from service.recommend.online import OnlineRecommender
 from service.recommend.shown_profiles import ShownProfiles
 from service.recommend.viewer_loader import ViewerLoader
@@ -68,6 +69,7 @@ class Container:
     profiles: ShownProfiles
     compression: Compression
     cache_writer: CacheWriter
+    exposure_log: ExposureLog
     admin_threads: ThreadPoolExecutor
     """for calls of administrators, which may wait for minutes: versions are opened in the default threads"""
     draining: Draining
@@ -115,6 +117,10 @@ async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
         # live state, the cache writer, and what answers from them
         cache_writer = CacheWriter(stores.requests, keys, metrics, settings.ranked_ttl_s)
         closing.push_async_callback(cache_writer.aclose)
+        exposure_log = ExposureLog(
+            stores.requests, keys, metrics, share=settings.exposure_share, most_mb=settings.exposure_log_mb
+        )
+        closing.push_async_callback(exposure_log.aclose)
         access = Access(settings.keys, _rate_limiter(settings, stores.requests, keys, metrics))
         loader = ViewerLoader(state, keys, lambda reason, _: metrics.degraded.labels(reason).inc())
         live_sync = LiveSync(stores.requests, keys, state, metrics, versions.cuts, loader.damaged)
@@ -133,6 +139,7 @@ async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
         if versions.active is not None:
             state.catch_up(versions.active)
         cache_writer.start()
+        exposure_log.start()
         backlog.start()
         yield Container(
             settings,
@@ -149,6 +156,7 @@ async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
             profiles,
             Compression(settings.compress_above_bytes),
             cache_writer,
+            exposure_log,
             admin_threads,
             Draining(settings.drain_s),
             backlog,

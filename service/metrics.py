@@ -151,6 +151,9 @@ class Metrics(Collector):
         )
         self.drops = Counter("pymk_drops", "Candidates dropped by hard rules, by rule.", "rule")
         self.moved = Counter("pymk_moved", "Candidates moved to the end or left out, by soft rule.", "rule")
+        self.exposures = Counter(
+            "pymk_exposures", "Lists given out, by what became of their record in the exposure log.", "outcome"
+        )
         self.events = Counter("pymk_events", "Events posted, by outcome.", "outcome")
         self.degraded = Counter("pymk_degraded", "Failures worked around, by kind.", "reason")
         self.in_flight = Gauge("pymk_in_flight", "Requests in progress.")

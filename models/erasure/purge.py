@@ -4,8 +4,9 @@ When the DELETE is answered the user is hidden already, and their own live state
 (models.event_log.write_profile). The worker and the night then call `purge_once`, which repeats these steps:
 
 1. if the log has no entry that names the user: remove them from others' live records, the archive, the queue, the
-   timestamps of changes and the table of exposed users; remove the workspace of an interrupted night. The log is fenced
-   off before, so that no entry from before the erasure can follow;
+   timestamps of changes, the table of exposed users and the files of exposures; remove the workspace of an interrupted
+   night. The log is fenced off before, so that no entry from before the erasure can follow; and lists given out before
+   the erasure are filed by then;
 2. if the served version does not have the user, and no live process serves one that has: remove the versions that have
    them, in the store and on disk, with their candidate blocks and ranked lists;
 3. repeat the first step, for concurrent writes; then remove the user's own record, their entries of the hidden log, and
@@ -17,7 +18,7 @@ another one: data later than the PUT stays.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -40,6 +41,8 @@ from models.live_state.exposure import Exposed
 from models.live_state.timestamps import draw_cut
 from models.live_state.user_record import PREFIX_BYTES, LiveRecord
 from models.live_state.visibility import forget_blocking
+from models.outcomes.exposure_files import ExposureFiles
+from models.outcomes.settled import has_exposures, settled_us
 from models.publishing.erasure_guard import OldVersions
 from models.publishing.pointer import read_pointer
 from models.publishing.transfer import Loader
@@ -53,6 +56,8 @@ READ_AT_ONCE = 1000
 COMPACT_S = 60.0
 """how long a run waits until the store's file is rewritten; the next run starts it again"""
 _POLL_S = 0.05
+EVER_US = 1 << 62
+"""a timestamp after every other"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +128,9 @@ class _Eraser:
         """`after` is the timestamp of the latest erasure."""
         self._store, self._keys, self._versions = store, keys, versions
         self._archive = Archive(versions.home)
+        self._exposures = ExposureFiles(versions.home)
+        self._lists_until = settled_us(store, keys) if has_exposures(store, keys, versions) else EVER_US
+        """lists given out before this time are in files"""
         self._cut = draw_cut(store, keys, now=0, after=after)
         """every event up to this timestamp is in the log"""
 
@@ -140,6 +148,8 @@ class _Eraser:
             remains[user.name] = []
             if not clear_run(self._versions.home, user.erasure.timestamp_us):
                 remains[user.name].append(Remains.RUN)
+            if self._lists_until <= user.erasure.timestamp_us:
+                remains[user.name].append(Remains.EXPOSURES)
         # second and third step: versions, then the rest
         self._drop_versions(ready, remains)
         finished = [user for user in ready if not remains[user.name]]
@@ -202,13 +212,14 @@ class _Eraser:
             for position, entry in read:
                 yield position, Entry.decode(entry)
 
-    def _purge_records(self, users: Iterable[_ErasedUser]) -> None:
+    def _purge_records(self, users: Sequence[_ErasedUser]) -> None:
         """The first step without the workspace."""
         upto = {user.user_id: user.upto for user in users}
         if not upto:
             return
         purge_records(self._store, self._keys, upto)
         self._archive.rewrite(upto)
+        self._exposures.forget({user.user_id: user.upto if user.is_back else EVER_US for user in users})
         absent = {user.user_id for user in users if not user.is_back}
         self._store.timestamps_remove(self._keys.touched, sorted(absent))
         queued = self._store.queue_members(self._keys.refresh)

@@ -48,6 +48,8 @@ class Remains(StrEnum):
     """a live process serves a version that was built before"""
     SWITCH = "switch"
     """another process is publishing or activating"""
+    EXPOSURES = "exposures"
+    """the worker has to file lists from before, in which the user may be"""
     FILE = "file"
     """the store's file on disk has deleted data"""
 

@@ -198,6 +198,17 @@ class Keys:
         """The users who were shown too often within a day (models.live_state.exposure)."""
         return f"{self.namespace}:exposure"
 
+    @property
+    def exposure_log(self) -> str:
+        """The lists that were given out, a stream of models.outcomes.exposure_record batches until the worker files
+        them. It expires, and so may be evicted: nothing but statistics rests on it."""
+        return f"{self.namespace}:exposure:log"
+
+    @property
+    def exposures_filed(self) -> str:
+        """The position in the exposure log up to which lists are filed (models.outcomes.exposure_files)."""
+        return f"{self.namespace}:exposure:filed"
+
     def erasure(self, name: str) -> str:
         """The erasures of the id with this keyed hash (models.live_state.erasure_receipts)."""
         return f"{self.namespace}:erasure:{name}"

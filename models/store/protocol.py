@@ -183,6 +183,13 @@ class SyncStore(Protocol):
         """
         ...
 
+    def stream_offer(self, key: str, entries: Sequence[bytes], most: int, ttl_s: float) -> int:
+        """Appends entries to a stream as long as it has less than `most`; returns how many were appended.
+
+        The stream expires `ttl_s` after the last append: it may be evicted, and is not for what must not be lost.
+        """
+        ...
+
     def lengths(self, keys: Sequence[str]) -> list[int]:
         """The bytes of values in the order of their keys; 0 for a missing one."""
         ...
@@ -288,6 +295,8 @@ class AsyncStore(Protocol):
     async def numbers_take(self, key: str, count: int, at_least: int) -> int: ...
 
     async def chain_append(self, head: str, stream: str, identity: str, entry: bytes) -> bytes: ...
+
+    async def stream_offer(self, key: str, entries: Sequence[bytes], most: int, ttl_s: float) -> int: ...
 
     async def tail(self, key: str, start: int, prefix_bytes: int) -> tuple[bytes, bytes]:
         """The first `prefix_bytes` of a value, and the bytes from `start` on, of one moment; empty if it is missing."""

@@ -193,6 +193,9 @@ class AsyncServerStore:
     async def chain_append(self, head: str, stream: str, identity: str, entry: bytes) -> bytes:
         return bytes(await self._execute(*redis_commands.chain_append(head, stream, identity, entry)))
 
+    async def stream_offer(self, key: str, entries: Sequence[bytes], most: int, ttl_s: float) -> int:
+        return int(await self._execute(*redis_commands.stream_offer(key, entries, most, ttl_s))) if entries else 0
+
     async def tail(self, key: str, start: int, prefix_bytes: int) -> tuple[bytes, bytes]:
         prefix, rest = await self._read(*redis_commands.tail(key, start, prefix_bytes))
         return bytes(prefix), bytes(rest)

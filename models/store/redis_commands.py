@@ -32,7 +32,7 @@ def _script(name: str) -> str:
 
 COMPARE_AND_SET, QUEUE_TAKE, COMMIT = map(_script, ("compare_and_set", "queue_take", "commit"))
 NUMBERS_TAKE, NUMBER_RAISE, TOKEN_TAKE = map(_script, ("numbers_take", "number_raise", "token_take"))
-CHAIN_APPEND, TAIL = map(_script, ("chain_append", "tail"))
+CHAIN_APPEND, TAIL, STREAM_OFFER = map(_script, ("chain_append", "tail", "stream_offer"))
 
 
 def read(keys: Sequence[str], cluster: bool) -> list[Command]:
@@ -160,6 +160,11 @@ def number_raise(key: str, number: int) -> Command:
 def chain_append(head: str, stream: str, identity: str, entry: bytes) -> Command:
     """The command that answers the new head."""
     return ("EVAL", CHAIN_APPEND, 2, head, stream, identity, entry)
+
+
+def stream_offer(key: str, entries: Sequence[bytes], most: int, ttl_s: float) -> Command:
+    """The command that answers how many of the entries were appended."""
+    return ("EVAL", STREAM_OFFER, 1, key, most, milliseconds(ttl_s), *entries)
 
 
 def tail(key: str, start: int, prefix_bytes: int) -> tuple[str, ...]:

@@ -181,6 +181,9 @@ class ServerStore:
     def chain_append(self, head: str, stream: str, identity: str, entry: bytes) -> bytes:
         return bytes(self._execute(*redis_commands.chain_append(head, stream, identity, entry)))
 
+    def stream_offer(self, key: str, entries: Sequence[bytes], most: int, ttl_s: float) -> int:
+        return int(self._execute(*redis_commands.stream_offer(key, entries, most, ttl_s))) if entries else 0
+
     def lengths(self, keys: Sequence[str]) -> list[int]:
         return list(map(int, self._execute_all([("STRLEN", key) for key in keys]))) if keys else []
 

@@ -1,7 +1,8 @@
 """POST /pymk/recommendations: lists for many people at once, made as GET makes one."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
@@ -9,6 +10,7 @@ from typing import Any
 
 import orjson
 from fastapi import APIRouter, Request, Response
+from starlette.background import BackgroundTask
 
 from models.errors import StoreError
 from models.schema.columns import user_id_fault
@@ -23,6 +25,7 @@ from service.api.request_body import documented, json_object
 from service.api.schemas import BatchAnswer
 from service.metrics import Metrics
 from service.ranking.trace import Trace
+from service.recommend.exposure_log import ExposureLog
 from service.recommend.online import WAIT
 from service.recommend.query import DEFAULT_LIMIT, MOST, Query
 from service.recommend.responses import UNAVAILABLE, Answer
@@ -113,7 +116,16 @@ async def recommendations_of_many(request: Request, served: Served, container: A
     packed = await container.compression.compressed(body, record.headers.get(b"accept-encoding"))
     if packed is not None:
         headers |= {name.decode(): value.decode() for name, value in HEADERS}
-    return Response(body if packed is None else packed, headers=headers, media_type="application/json")
+    behind = BackgroundTask(_record, container.exposure_log, record.request_id, queries, answers)
+    sent = body if packed is None else packed
+    return Response(sent, headers=headers, media_type="application/json", background=behind)
+
+
+async def _record(log: ExposureLog, request_id: str, queries: Sequence[Query], answers: Sequence[Answer]) -> None:
+    """Records the lists of an answer that was sent; other requests are answered between two lists."""
+    for query, answer in zip(queries, answers, strict=True):
+        log.add(request_id, query, answer)
+        await asyncio.sleep(0)
 
 
 def _unavailable(metrics: Metrics, error: StoreError, lists: int) -> ProblemError:

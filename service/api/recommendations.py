@@ -13,7 +13,9 @@ from models.settings import CONTEXTS
 from service.api.recommendation_params import PATH, check_fields, parse
 from service.metrics import Metrics
 from service.ranking.trace import Trace
+from service.recommend.exposure_log import ExposureLog
 from service.recommend.online import OnlineRecommender
+from service.recommend.query import Query
 from service.recommend.responses import UNAVAILABLE, Answer
 from service.recommend.shown_profiles import ShownProfiles, column_fault
 from service.state.version_watcher import ServedVersions
@@ -64,6 +66,7 @@ class Recommendations:
         metrics: Metrics,
         compression: Compression,
         contexts: Collection[str],
+        exposure_log: ExposureLog,
     ) -> None:
         self._versions = versions
         self._recommender = recommender
@@ -71,6 +74,7 @@ class Recommendations:
         self._access = access
         self._metrics = metrics
         self._compression = compression
+        self._exposure_log = exposure_log
         self._contexts = frozenset({*CONTEXTS, *contexts})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,10 +83,11 @@ class Recommendations:
         record.route = PATH
         trace = Trace()
         try:
-            body, stages = await self._body(scope, record, trace)
+            query, answer, stages = await self._answer(scope, record, trace)
         except PymkError as error:
             await answer_problem(self._problem(error), record, send)
             return
+        body = document(query.user_id, record.request_id, answer)
         record.status = 200
         stages["total"] = perf_counter() - record.started
         timing = server_timing(stages)
@@ -97,9 +102,10 @@ class Recommendations:
             body, headers = await self._compressed(body, headers, record)
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+        self._exposure_log.add(record.request_id, query, answer)
 
-    async def _body(self, scope: Scope, record: Record, trace: Trace) -> tuple[bytes, dict[str, float]]:
-        """The body of the answer, and the seconds of each stage."""
+    async def _answer(self, scope: Scope, record: Record, trace: Trace) -> tuple[Query, Answer, dict[str, float]]:
+        """The query, its answer, and the seconds of each stage."""
         headers = record.headers
         if scope["method"] != "GET":
             raise ProblemError(
@@ -126,7 +132,7 @@ class Recommendations:
         record.facts["version"] = answer.version
         stages = trace.stages()
         self._metrics.listed(answer.served, stages, trace.drops, trace.moved)
-        return document(query.user_id, record.request_id, answer), stages
+        return query, answer, stages
 
     async def _compressed(
         self, body: bytes, headers: list[tuple[bytes, bytes]], record: Record

@@ -1,15 +1,18 @@
 """A viewer's ranked list in the cache, packed so that a part of it is served without parsing it.
 
-    byte 0          layout version (2)
+    byte 0          layout version (3)
     byte 1          1 if no one is missing after the last, else 0
     bytes 2-3       number of people k, uint16
     bytes 4-7       row of the viewer, uint32
     3 x uint64      CacheKey: epoch of the hidden set; revision of the viewer's live record; and its relation version
                     (service.ranking.viewer_state.ViewerState.relation_version)
     2 x uint32      CacheKey: fingerprints of the re-ranking and of the reasons
+    uint8 F         pair features of the block, if what the ranker read is kept for the exposure log; else 0
     k x uint32      rows, best first, before re-ranking
     k x float32     scores, never rising
     k x uint8       source bits
+    if F: 2 x F x float32 lowest and highest value of each pair feature, k x uint16 places in the block, k x F x uint8
+                    codes
     2 bytes         number of encoded entries e, uint16
     e x uint32      rows of the entries: the first places after re-ranking
     e x float32     their scores
@@ -17,6 +20,7 @@
     e x uint32      where in the text each entry's position begins
     4 bytes         length of the text, uint32
     text            JSON of the e entries, positions 1 to e, separated by commas
+    if F: e x uint8 source bits, e x uint16 places in the block and e x F x uint8 codes of the entries
     4 bytes         CRC-32 of all before
 
 Little-endian. If the key is still the same, the first L entries in their order are one slice of the text. If it is
@@ -31,6 +35,7 @@ from typing import NamedTuple
 import numpy as np
 
 from models.errors import CorruptRecordError
+from models.outcomes.exposure_record import KeptCodes, PackedPeople, ReadCodes, codes_of, ranges_of
 from models.schema.vocabulary import Row
 from models.version.candidate_block import MAX_ROW
 from models.version.packed_record import RecordFormat
@@ -40,10 +45,11 @@ from service.ranking.ranked_list import RankedList
 LEAST_ENCODED = 20
 """people encoded in a cached list, if it has so many; a request for more encodes as many as it asks for"""
 
-_FORMAT = RecordFormat("ranked list", 2, "BHI3Q2I")
+_FORMAT = RecordFormat("ranked list", 3, "BHI3Q2IB")
 _ENCODED = struct.Struct("<H")
 _WORD = struct.Struct("<I")
 _BYTES_PER_PERSON, _BYTES_PER_ENTRY = 9, 16
+_BYTES_PER_PLACE = 2
 
 
 class CacheKey(NamedTuple):
@@ -73,6 +79,10 @@ class CachedList:
     scores: Sequence[float]
     """(e,)"""
     entries: Entries
+    kept: ReadCodes | None = None
+    """what the ranker read of the people at `listed.places`; None: it is not kept"""
+    placed: RankedList | None = None
+    """(e,) people of the entries, with their places in the block; None if nothing is kept"""
 
     def pack(self, most: int) -> bytes:
         """The record of the first `most` people. Raises ValueError for a viewer without a row."""
@@ -82,18 +92,29 @@ class CachedList:
         people, e = len(listed.rows), len(self.entries.ends)
         k = min(people, most)
         text = self.entries.text
+        features, of_people, of_entries = self._kept(k)
         return _FORMAT.seal(
-            (listed.is_whole and k == people, k, listed.viewer, *self.key),
+            (listed.is_whole and k == people, k, listed.viewer, *self.key, features),
             [
                 listed.rows[:k].astype("<u4", copy=False).tobytes(),
                 listed.scores[:k].astype("<f4", copy=False).tobytes(),
                 listed.sources[:k].tobytes(),
+                *of_people,
                 _ENCODED.pack(e),
                 struct.pack(f"<{e}I{e}f{2 * e}I", *self.rows, *self.scores, *self.entries.ends, *self.entries.places),
                 _WORD.pack(len(text)),
                 text,
+                *of_entries,
             ],
         )
+
+    def _kept(self, k: int) -> tuple[int, Sequence[bytes], Sequence[bytes]]:
+        """The number of pair features, and what is kept of the first k people and of the entries."""
+        kept, placed, places = self.kept, self.placed, self.listed.places
+        if kept is None or placed is None or placed.places is None or places is None:
+            return 0, (), ()
+        of_people = (ranges_of(kept), *codes_of(places[:k], kept))
+        return len(kept.low), of_people, (placed.sources.tobytes(), *codes_of(placed.places, kept))
 
     @classmethod
     def unpack(cls, record: bytes, viewer: Row, people: int = MAX_ROW + 1) -> "CachedList":
@@ -107,9 +128,10 @@ class CachedRecord:
     __slots__ = ("_counts", "_end", "_record", "_text_at", "encoded", "key", "viewer")
 
     def __init__(
-        self, record: bytes, viewer: Row, key: CacheKey, counts: tuple[int, int, int], text: tuple[int, int]
+        self, record: bytes, viewer: Row, key: CacheKey, counts: tuple[int, int, int, int], text: tuple[int, int]
     ) -> None:
-        """`counts` are `is_whole`, the people and the encoded entries; `text` is where their JSON begins and ends."""
+        """`counts` are `is_whole`, the people, the encoded entries and the features kept; `text` is where the JSON of
+        the entries begins and ends."""
         self.viewer = viewer
         self.key = key
         self.encoded = counts[2]
@@ -124,18 +146,20 @@ class CachedRecord:
 
         Raises CorruptRecordError for another layout, a wrong length or checksum, or another viewer's list.
         """
-        (_, is_whole, k, owner, *key), end = _FORMAT.open(record)
+        (_, is_whole, k, owner, *key, features), end = _FORMAT.open(record)
         encoded_at = _FORMAT.payload_start + _BYTES_PER_PERSON * k
+        per_place = _BYTES_PER_PLACE + features if features else 0
+        encoded_at += 8 * features + per_place * k
         try:
             (e,) = _ENCODED.unpack_from(record, encoded_at)
             text_at = encoded_at + _ENCODED.size + _BYTES_PER_ENTRY * e + _WORD.size
             (length,) = _WORD.unpack_from(record, text_at - _WORD.size)
         except struct.error as error:
             raise CorruptRecordError(f"the counts of row {owner}'s ranked list exceed it: {error}") from error
-        _FORMAT.check_length(end, text_at + length)
+        _FORMAT.check_length(end, text_at + length + (e * (1 + per_place) if features else 0))
         if owner != viewer:
             raise CorruptRecordError(f"the record of row {viewer}'s ranked list is row {owner}'s")
-        return cls(record, viewer, CacheKey(*key), (is_whole, k, e), (text_at, end))
+        return cls(record, viewer, CacheKey(*key), (is_whole, k, e, features), (text_at, text_at + length))
 
     def first(self, count: int) -> bytes:
         """The JSON of the first `count` entries with the commas between them."""
@@ -150,19 +174,50 @@ class CachedRecord:
 
         Raises CorruptRecordError for a row beyond the people: compiled loops look rows up unchecked.
         """
-        is_whole, k, e = self._counts
+        is_whole, k, e, features = self._counts
         record, rows_at = self._record, _FORMAT.payload_start
+        kept = None
+        if features:
+            at = rows_at + _BYTES_PER_PERSON * k
+            ranges = np.frombuffer(record, "<f4", 2 * features, at)
+            places = np.frombuffer(record, "<u2", k, at + 8 * features)
+            codes = np.frombuffer(record, np.uint8, k * features, at + 8 * features + _BYTES_PER_PLACE * k)
+            kept = KeptCodes(codes.reshape(k, features).T, ranges[:features], ranges[features:], places)
         listed = RankedList(
             viewer=self.viewer,
             rows=np.frombuffer(record, "<u4", k, rows_at),
             scores=np.frombuffer(record, "<f4", k, rows_at + 4 * k),
             sources=np.frombuffer(record, np.uint8, k, rows_at + 8 * k),
             is_whole=bool(is_whole),
+            places=None if kept is None else np.arange(k, dtype=np.int32),
         )
         if k and listed.rows.max() >= people:
             raise CorruptRecordError(
                 f"row {self.viewer}'s ranked list names row {listed.rows.max()} of {people} people"
             )
-        places = struct.unpack_from(f"<{e}I{e}f{2 * e}I", record, self._text_at - _WORD.size - _BYTES_PER_ENTRY * e)
-        entries = Entries(record[self._text_at : self._end], places[2 * e : 3 * e], places[3 * e :])
-        return CachedList(listed, self.key, places[:e], places[e : 2 * e], entries)
+        encoded = struct.unpack_from(f"<{e}I{e}f{2 * e}I", record, self._text_at - _WORD.size - _BYTES_PER_ENTRY * e)
+        entries = Entries(record[self._text_at : self._end], encoded[2 * e : 3 * e], encoded[3 * e :])
+        return CachedList(listed, self.key, encoded[:e], encoded[e : 2 * e], entries, kept)
+
+    def packed_people(self, count: int) -> PackedPeople:
+        """The people of the first `count` entries as the exposure log records them."""
+        _, k, e, features = self._counts
+        record, rows_at = self._record, self._text_at - _WORD.size - _BYTES_PER_ENTRY * self.encoded
+        rows = record[rows_at : rows_at + 4 * count]
+        scores = record[rows_at + 4 * e : rows_at + 4 * (e + count)]
+        if not features:  # the sources are those of the list
+            listed = np.frombuffer(record, "<u4", k, _FORMAT.payload_start)
+            sources = np.frombuffer(record, np.uint8, k, _FORMAT.payload_start + 8 * k)
+            found = [np.flatnonzero(listed == row)[:1] for row in np.frombuffer(rows, "<u4")]
+            return PackedPeople(count, 0, b"", rows + scores + bytes(int(sources[at].sum()) for at in found))
+        ranges_at = _FORMAT.payload_start + _BYTES_PER_PERSON * k
+        places_at, per_entry = self._end + e, _BYTES_PER_PLACE
+        codes_at = places_at + per_entry * e
+        columns = (
+            rows,
+            scores,
+            record[self._end : self._end + count],
+            record[places_at : places_at + per_entry * count],
+            record[codes_at : codes_at + features * count],
+        )
+        return PackedPeople(count, features, record[ranges_at : ranges_at + 8 * features], b"".join(columns))

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.ranking.cached_list import CachedList
+from service.ranking.ranked_list import AnyExposed
 
 CACHED = 150
 """people of a cached list, whatever the limit"""
@@ -47,3 +48,5 @@ class Page(NamedTuple):
     """the list to cache, if one was asked for"""
     shown: Shown | None = None
     """the people of the page; only if more follow, and pages before were named"""
+    exposed: AnyExposed | None = None
+    """the people of the page as the exposure log records them"""

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from models.outcomes.exposure_record import ReadCodes
 from models.ranker.attribution import Explanation
 from models.ranker.ranker import PersonTables, ViewerInputs
 from models.schema.vocabulary import Row, Vocabulary
@@ -21,7 +22,7 @@ from service.ranking.json_encoder import JsonEncoder
 from service.ranking.kernels.sorting import best_first, order_ties
 from service.ranking.list_json import NO_ENTRIES, Entries
 from service.ranking.page import DEEPEST, NO_ROWS, Page, PageRequest, Shown
-from service.ranking.ranked_list import Candidates, RankedList
+from service.ranking.ranked_list import MAX_SHOWN, Candidates, Exposed, ExposedEntries, RankedList
 from service.ranking.reasons import nameable_friends
 from service.ranking.rerank import Reranker, RerankSettings
 from service.ranking.tie_break import id_hashes
@@ -64,6 +65,8 @@ class Ranking:
         self._cold_start = ColdStart(tables)
         self._scorer = scorer
         self._hashes = id_hashes(tables.vocabulary)
+        self.keeps_codes = settings.logs_exposures
+        """whether cached lists keep what the ranker read, for the exposure log"""
 
     def score(self, block: Block, context: str, viewer: Viewer, trace: Trace) -> Candidates:
         """The people of a viewer's block with their scores. Raises CorruptRecordError if the ranker cannot read it."""
@@ -91,9 +94,11 @@ class Ranking:
         are reused if their reasons are still the same. Returns None if people who are missing from a ranked list might
         come into the page. Raises CorruptRecordError if the ranker cannot read the block.
         """
+        read: ReadCodes | None = None if cached is None else cached.kept
         if candidates is None:
             candidates = self.cold_start(viewer, trace)
         elif isinstance(candidates, Block):
+            read = candidates
             candidates = self.score(candidates, request.context, viewer, trace)
         listed, _ = self.filter(candidates, viewer, trace, request.excluded)
         passed = len(listed.rows)
@@ -108,7 +113,7 @@ class Ranking:
             cached = None
         entries = self.encode(placed, viewer, friends, cached)
         trace.marks.append(("encode", perf_counter()))
-        return Page(entries.text, passed, None, following)
+        return Page(entries.text, passed, None, following, _exposed(placed, read, viewer))
 
     def cached_page(self, record: CachedRecord, request: PageRequest, viewer: Viewer, trace: Trace) -> Page | None:
         """The page of a list that was ranked before: a slice of its entries if all that it depends on is the same.
@@ -121,7 +126,7 @@ class Ranking:
             places, encoded = self.reranker.places(request.context, request.limit), record.encoded
             if places <= encoded or encoded < LEAST_ENCODED:  # fewer were encoded only if there are no more
                 places = min(places, encoded)
-                return Page(record.first(places), places)
+                return Page(record.first(places), places, exposed=ExposedEntries(record, places))
         if cached_key.relation_version != key.relation_version:
             return None
         cached = record.unpack(self.tables.n)
@@ -145,7 +150,8 @@ class Ranking:
         friends = self.friends(viewer)
         entries = self.encode(placed, viewer, friends)
         key = self.cache_key(viewer)._replace(reasons=reasons_fingerprint(viewer, friends))
-        cacheable = CachedList(listed, key, placed.rows.tolist(), placed.scores.tolist(), entries)
+        kept = block if self.keeps_codes else None
+        cacheable = CachedList(listed, key, placed.rows.tolist(), placed.scores.tolist(), entries, kept, placed)
         # the page
         following = None
         if request.before is not None or (len(request.excluded) and masks is not None):
@@ -157,7 +163,7 @@ class Ranking:
         else:
             text = entries.first(min(request.limit, len(entries.ends)))
         trace.marks.append(("encode", perf_counter()))
-        return Page(text, len(shown.rows), cacheable, following)
+        return Page(text, len(shown.rows), cacheable, following, _exposed(placed, block, viewer, request.limit))
 
     def stale_page(
         self, block: Block, request: PageRequest, viewer: Viewer, trace: Trace, active: "Ranking", viewer_now: Viewer
@@ -186,7 +192,7 @@ class Ranking:
         friends = friends[self._passing(friends, active, lambda rows: np.isin(rows, named))]
         entries = self.encode(placed, viewer, friends)
         trace.marks.append(("encode", perf_counter()))
-        return Page(entries.text, passed, None, following)
+        return Page(entries.text, passed, None, following, _exposed(placed, block, viewer))
 
     def filter(
         self,
@@ -213,7 +219,8 @@ class Ranking:
         else:
             rows, scores, sources = candidates
             self._sort(viewer, rows, scores, places)
-            listed = RankedList(viewer.row, rows.take(places), scores.take(places), sources.take(places))
+            taken = (rows.take(places), scores.take(places), sources.take(places))
+            listed = RankedList(viewer.row, *taken, places=places)
         return listed, masks.take(places) if hidden_now else None
 
     def rerank(
@@ -292,7 +299,8 @@ class Ranking:
         places = np.flatnonzero(~np.isin(hashes, before.hashes))
         has_more, places = len(places) > limit, places[:limit]
         scores = np.minimum(placed.scores[places], before.lowest)
-        page = RankedList(placed.viewer, placed.rows[places], scores, placed.sources[places], placed.is_whole)
+        own = None if placed.places is None else placed.places[places]
+        page = RankedList(placed.viewer, placed.rows[places], scores, placed.sources[places], placed.is_whole, own)
         return page, Shown(hashes[places], scores[-1]) if has_more else None
 
     def _moved(self, placed: RankedList, viewer: Viewer, friends: NDArray[np.int32], cached: CachedList) -> Entries:
@@ -331,6 +339,11 @@ class Ranking:
         if best_first(scores, places):
             own = self._hashes[viewer.row] if viewer.row is not None else _hash_of(viewer.user_id)
             order_ties(scores, places, rows, self._hashes, int(own))
+
+
+def _exposed(placed: RankedList, read: ReadCodes | None, viewer: Viewer, most: int = MAX_SHOWN) -> Exposed:
+    statistics = None if viewer.row is not None or viewer.inputs is None else viewer.inputs.statistics
+    return Exposed(placed, read, statistics, most)
 
 
 def profile_of(viewer: Viewer) -> Row | ProfileCodes | None:

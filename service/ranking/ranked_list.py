@@ -1,12 +1,16 @@
-"""The people of a list: scored candidates in any order, and ranked lists, best first."""
+"""The people of a list: scored candidates in any order, ranked lists, best first, and lists as they were shown."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.outcomes.exposure_record import PackedPeople, ReadCodes, codes_of, ranges_of
 from models.schema.vocabulary import Row
+
+if TYPE_CHECKING:
+    from service.ranking.cached_list import CachedRecord
 
 
 class Candidates(NamedTuple):
@@ -34,15 +38,63 @@ class RankedList:
     sources: NDArray[np.uint8]
     is_whole: bool = True
     """no one is missing after the last"""
+    places: NDArray[np.int32] | None = None
+    """(k,) where each is among the candidates that the list was made of; None: not known"""
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def only(self, mask: NDArray[np.bool_]) -> "RankedList":
         """The people for whom the mask (k,) is True."""
-        return RankedList(self.viewer, self.rows[mask], self.scores[mask], self.sources[mask], self.is_whole)
+        own = None if self.places is None else self.places[mask]
+        return RankedList(self.viewer, self.rows[mask], self.scores[mask], self.sources[mask], self.is_whole, own)
 
     def at(self, places: NDArray[np.int32]) -> "RankedList":
         """The people at these places (j,)."""
         taken = (self.rows.take(places), self.scores.take(places), self.sources.take(places))
-        return RankedList(self.viewer, *taken, self.is_whole)
+        return RankedList(self.viewer, *taken, self.is_whole, None if self.places is None else self.places.take(places))
+
+
+MAX_SHOWN = 255
+
+
+class Exposed(NamedTuple):
+    """The people of a page in their places, and what the ranker read of them."""
+
+    placed: RankedList
+    read: ReadCodes | None
+    """None: they are not of a block"""
+    statistics: NDArray[np.float32] | None = None
+    """(s,) of a viewer whom the version does not know"""
+    most: int = MAX_SHOWN
+    """people at most: the page is the beginning of the list"""
+
+    def pack(self) -> PackedPeople:
+        """The people as the record of a list holds them."""
+        placed, read, most = self.placed, self.read, self.most
+        rows = placed.rows[:most]
+        columns = [
+            rows.astype("<u4", copy=False).tobytes(),
+            placed.scores[:most].astype("<f4", copy=False).tobytes(),
+            placed.sources[:most].tobytes(),
+        ]
+        if read is None or placed.places is None:
+            return PackedPeople(len(rows), 0, b"", b"".join(columns))
+        columns += codes_of(placed.places[:most], read)
+        return PackedPeople(len(rows), len(read.low), ranges_of(read), b"".join(columns))
+
+
+class ExposedEntries(NamedTuple):
+    """The first entries of a cached list, as they were served."""
+
+    record: "CachedRecord"
+    shown: int
+    statistics: None = None
+    """lists of viewers whom the version does not know are not cached"""
+
+    def pack(self) -> PackedPeople:
+        """The people as the record of a list holds them."""
+        return self.record.packed_people(self.shown)
+
+
+AnyExposed = Exposed | ExposedEntries

@@ -66,6 +66,8 @@ class RerankSettings:
     fatigue: Fatigue = Fatigue()
     contexts: Mapping[str, ContextLimit] = field(default_factory=dict)
     suspicious: Suspicious = Suspicious()
+    logs_exposures: bool = False
+    """whether lists are recorded in the exposure log; changes no list"""
 
     @classmethod
     def of(cls, settings: Settings) -> "RerankSettings":
@@ -75,6 +77,7 @@ class RerankSettings:
             Fatigue(settings.fatigue_factor, settings.fatigue_limit),
             settings.context_limits,
             Suspicious.of(settings),
+            settings.exposure_share > 0,
         )
 
     @property
@@ -243,7 +246,11 @@ class Reranker:
             return None
         picked = chosen if order is None else order[chosen]
         return RankedList(
-            listed.viewer, listed.rows[picked], np.minimum.accumulate(scores[chosen]), listed.sources[picked]
+            listed.viewer,
+            listed.rows[picked],
+            np.minimum.accumulate(scores[chosen]),
+            listed.sources[picked],
+            places=None if listed.places is None else listed.places[picked],
         )
 
     def _pages(

@@ -1,7 +1,7 @@
 """`pymk recommend`: lists for many people at once, through the ranking and the rules that answer requests."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import islice, repeat
 from time import time
 from typing import Any
 
@@ -23,6 +23,7 @@ from service.ranking.rerank import RerankSettings
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
 from service.recommend import responses
+from service.recommend.bulk_exposures import BulkExposures
 from service.recommend.query import Query
 from service.recommend.responses import Answer
 from service.recommend.viewer_loader import Loaded, ViewerLoader
@@ -47,13 +48,16 @@ class BatchRecommender:
         open_scorer: OpenScorer,
         settings: RerankSettings,
         forbidden_days: int = FORBIDDEN_DAYS,
+        exposures: BulkExposures | None = None,
     ) -> None:
+        """`exposures` records the lists; None: they are not recorded."""
         pointer = read_pointer(store, keys=keys)
         if pointer is None:
             raise VersionError("no version is active; pymk nightly DATA publishes one")
         opener = VersionOpener(store, versions, keys, open_scorer, settings)
         self._store = store
         self._keys = keys
+        self._exposures = exposures
         self._version = opener.open(pointer.version)
         self._opener = opener
         self._before = pointer.before[:1]
@@ -71,10 +75,12 @@ class BatchRecommender:
         return (version.tables.vocabulary.user_id(row) for row in rows)
 
     def answers(self, user_ids: Iterable[UserId], context: str, limit: int) -> Iterator[bytes]:
-        """One JSON document per person, in the order given."""
+        """One JSON document per person, in the order given; recorded lists name the request that they count as."""
         upcoming = iter(user_ids)
         while batch := [Query(user_id, limit, context) for user_id in islice(upcoming, BATCH)]:
-            yield from map(_document, batch, self._batch(batch))
+            answers = self._batch(batch)
+            request_ids = None if self._exposures is None else self._exposures.write(batch, answers)
+            yield from map(_document, batch, answers, request_ids or repeat(None))
 
     def _follow(self) -> None:
         """Reads which users are hidden now."""
@@ -184,9 +190,10 @@ def _log_fault(reason: str, error: CorruptRecordError) -> None:
     structlog.get_logger().warning("record_not_read", reason=reason, error=str(error))
 
 
-def _document(query: Query, answer: Answer) -> bytes:
-    return b'{"user_id":%b,"version":"%b","served":"%b","recommendations":[%b]}' % (
+def _document(query: Query, answer: Answer, request_id: str | None) -> bytes:
+    return b'{"user_id":%b,%b"version":"%b","served":"%b","recommendations":[%b]}' % (
         orjson.dumps(query.user_id),
+        b"" if request_id is None else b'"request_id":"%b",' % request_id.encode(),
         answer.version.encode(),
         answer.served.encode(),
         answer.entries,

@@ -14,26 +14,34 @@ from models.store.keys import Keys
 from models.version.local_versions import Versions
 from service.ranking.rerank import RerankSettings
 from service.recommend.batch import BatchRecommender
+from service.recommend.bulk_exposures import BulkExposures
 
 _LOGGED_EVERY = 10_000
 
 
-def run(settings: Settings, ids: list[UserId] | None, *, context: str, limit: int) -> None:
-    """Writes one list per person to stdout, for all active users if `ids` is None."""
+def run(settings: Settings, ids: list[UserId] | None, *, context: str, limit: int, log: bool = False) -> None:
+    """Writes one list per person to stdout, for all active users if `ids` is None; `log` records the lists."""
     with closing(open_sync(settings)) as store:
+        keys, exposures = Keys(settings.namespace), None
+        if log:
+            exposures = BulkExposures(store, keys, share=settings.exposure_share, most_mb=settings.exposure_log_mb)
         recommender = BatchRecommender(
             store,
             Versions(settings.home),
-            Keys(settings.namespace),
+            keys,
             Ranker.open,
             RerankSettings.of(settings),
             settings.forbidden_days,
+            exposures,
         )
         viewers = recommender.active_users if ids is None else ids
         documents = recommender.answers(viewers, context, limit)
         for document in _with_progress(documents, None if ids is None else len(ids)):
             sys.stdout.buffer.write(document + b"\n")
         sys.stdout.buffer.flush()
+    if exposures is not None:
+        write = structlog.get_logger().warning if exposures.lost else structlog.get_logger().info
+        write("exposures_logged", lists=exposures.logged, lost=exposures.lost)
 
 
 def _with_progress(documents: Iterable[bytes], total: int | None) -> Iterator[bytes]:

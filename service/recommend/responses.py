@@ -1,5 +1,7 @@
 """The ways to a response. They differ in where the candidates come from; service.ranking.pipeline does the rest."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from models.errors import CorruptRecordError
@@ -7,6 +9,7 @@ from models.schema.vocabulary import Row
 from models.version.candidate_block import Block
 from service.ranking.cached_list import CachedList, CachedRecord
 from service.ranking.page import Page, PageRequest, Shown
+from service.ranking.ranked_list import AnyExposed
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
 from service.recommend.query import Query
@@ -15,6 +18,9 @@ from service.state.served_version import ServedVersion
 
 RANKED, CACHE, STALE, COLD_START, EMPTY, UNAVAILABLE = "ranked", "cache", "stale", "cold_start", "empty", "unavailable"
 """how a list came about, as answers say it"""
+
+
+NO_ARMS: Mapping[str, str] = MappingProxyType({})
 
 
 class Answer(NamedTuple):
@@ -27,6 +33,10 @@ class Answer(NamedTuple):
     """the list to cache, if one was asked for"""
     next: str | None = None
     """the cursor of the next page, if the query has one and more follow"""
+    exposed: AnyExposed | None = None
+    """the people of the list as the exposure log records them"""
+    arms: Mapping[str, str] = NO_ARMS
+    """by experiment, the arm that the viewer is in"""
 
 
 def empty(version: ServedVersion) -> Answer:
@@ -152,4 +162,6 @@ def _answer(query: Query, version: ServedVersion, served: str, page: Page) -> An
     following = None
     if query.cursor is not None and page.shown is not None:
         following = query.cursor.after(version.version, *page.shown)
-    return Answer(served, version.version, page.text, page.cacheable, following.pack() if following else None)
+    return Answer(
+        served, version.version, page.text, page.cacheable, following.pack() if following else None, page.exposed
+    )

@@ -36,6 +36,7 @@ def work(settings: Settings, host: str, port: int | None) -> None:
             superseded_ttl_s=settings.superseded_ttl_s,
             forbidden_days=settings.forbidden_days,
             exposure_limit=settings.exposure_limit,
+            outcomes_days=settings.outcomes_days,
             contexts=settings.surfaces,
         )
         if port is not None:

@@ -51,6 +51,9 @@ class WorkerMetrics(Collector):
         )
         yield _counter("pymk_worker_entries", "Entries of the event log processed.", "kind", worker.log.entries)
         yield from self._refreshes()
+        yield _counter(
+            "pymk_worker_exposures", "Lists of the exposure log, by outcome.", "outcome", worker.exposure_log.lists
+        )
         yield _counter("pymk_worker_failures", "Failures, by part of the worker.", "part", worker.contact.failures)
         yield CounterMetricFamily(
             "pymk_log_lines_dropped", "Log lines dropped: nobody reads them.", float(dropped_lines())
@@ -84,6 +87,11 @@ class WorkerMetrics(Collector):
         worker = self._worker
         store, keys, clock = worker.store, worker.keys, worker.clock
         yield "pymk_worker_queue_length", "Users who wait for candidates.", lambda: store.queue_length(keys.refresh)
+        yield (
+            "pymk_worker_exposure_log_length",
+            "Batches of lists that wait to be filed.",
+            lambda: store.stream_length(keys.exposure_log),
+        )
         yield "pymk_worker_log_length", "Entries in the logs of the shards held.", worker.log.waiting
         yield (
             "pymk_worker_oldest_entry_seconds",

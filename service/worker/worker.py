@@ -11,7 +11,7 @@ import structlog
 
 from models.candidate_refresh.refresher import Generator, LoadedVersion, Refresher
 from models.candidate_refresh.replay import ReplayRequest, queue_unreplayed, replay
-from models.errors import PymkError, StoreError
+from models.errors import ArtefactError, PymkError, StoreError, VersionError
 from models.event_log.archive import Archive
 from models.publishing import serving_processes
 from models.publishing.pointer import ActivePointer, decode_pointer
@@ -29,6 +29,7 @@ from service.worker.contact import Contact
 from service.worker.erasures import ErasureWorker
 from service.worker.event_log import LogWorker
 from service.worker.exposure import ExposureWorker
+from service.worker.exposure_log import ExposureLogWorker
 from service.worker.housekeeping import Housekeeper
 from service.worker.shard_leases import ShardLeases
 
@@ -72,6 +73,7 @@ class Worker:
         superseded_ttl_s: float,
         forbidden_days: int,
         exposure_limit: int,
+        outcomes_days: int = 90,
         contexts: Sequence[str] = CONTEXTS,
     ) -> None:
         self.store, self._versions, self.keys, self._open_generator = store, versions, keys, open_generator
@@ -102,6 +104,9 @@ class Worker:
             lambda: 0 in leases.held,
             contact=self.contact,
         )
+        self.exposure_log = ExposureLogWorker(
+            store, keys, versions.home, outcomes_days, self._tables_of, lambda: 0 in leases.held, self.contact
+        )
         self.erasures = ErasureWorker(store, keys, versions, lambda: 0 in leases.held, self.contact)
         self.threads: list[threading.Thread] = []
         self._logged = self._figures()
@@ -119,6 +124,7 @@ class Worker:
             threading.Thread(target=self._beat, name="heartbeat", daemon=True),
             threading.Thread(target=self.log.run, args=(self._stop,), name="log", daemon=True),
             threading.Thread(target=self.exposure.run, args=(self._stop,), name="exposure", daemon=True),
+            threading.Thread(target=self.exposure_log.run, args=(self._stop,), name="exposure-log", daemon=True),
             threading.Thread(target=self.erasures.run, args=(self._stop,), name="erasures", daemon=True),
             threading.Thread(target=self.housekeeper.run, args=(self._stop,), name="housekeeping", daemon=True),
         ]
@@ -175,6 +181,16 @@ class Worker:
 
     def _vocabulary(self) -> Vocabulary | None:
         return None if self._loaded is None else self._loaded.tables.vocabulary
+
+    def _tables_of(self, version: str) -> Tables | None:
+        """The tables of a version in which lists were given out; None if neither disk nor store has it."""
+        loaded = self._loaded
+        if loaded is not None and loaded.version == version:
+            return loaded.tables
+        try:
+            return Tables.open(pull_tables(self.store, version, self._versions, keys=self.keys) / "tables")
+        except (ArtefactError, VersionError):
+            return None
 
     def _open(self, version: str) -> LoadedVersion:
         """Opens a version, and reports meanwhile that it does."""

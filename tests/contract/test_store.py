@@ -374,6 +374,16 @@ class TestStore:
         ((position, entry),) = await store.stream_read(prefix, positions[4], 9)
         assert (entry, position in positions) == (b"5", False)
 
+    async def test_a_stream_takes_what_is_offered_up_to_its_limit(self, store: AwaitedStore, prefix: str) -> None:
+        assert await store.stream_offer(prefix, [b"0", b"1"], 3, 60) == 2
+        assert 59 < (await store.ttl_s(prefix) or 0) <= 60
+        assert await store.stream_offer(prefix, [b"2", b"3"], 3, 60) == 1
+        assert await store.stream_offer(prefix, [b"4"], 3, 60) == await store.stream_offer(prefix, [], 9, 60) == 0
+        entries = await store.stream_read(prefix, STREAM_START, 9)
+        assert [entry for _, entry in entries] == [b"0", b"1", b"2"]
+        await store.stream_trim(prefix, entries[1][0])
+        assert await store.stream_offer(prefix, [b"5", b"6", b"7"], 3, 60) == 2
+
     async def test_timestamps_only_rise(self, store: AwaitedStore, prefix: str) -> None:
         now = 1_790_000_000_000_001
         await store.timestamps_raise(prefix, {"ann": now, "bea": now + 1, "héloïse": now + 2})

@@ -38,6 +38,7 @@ from offline.night.workspace import workspace
 from offline.snapshot.snapshot import write_snapshot
 from service.app import create_app
 from service.container import Stores
+from service.worker.exposure_log import ExposureLogWorker
 from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 
 KEYS = Keys("pymk")
@@ -129,11 +130,18 @@ async def serving(home: Path, store: MemoryStore) -> AsyncIterator[tuple[httpx2.
         yield client, app.state.container
 
 
+class LaterStore(MemoryStore):
+    """A store where it is ten seconds later, so that lists given out a moment ago are not waited for."""
+
+    def clock_us(self) -> int:
+        return super().clock_us() + 10_000_000
+
+
 class ErasureHarness:
     """A home, a store and a dataset of three groups of friends, with GONE in the first and friends in all."""
 
     def __init__(self, home: Path, data: Path) -> None:
-        self.home, self.data, self.store = home, data, MemoryStore()
+        self.home, self.data, self.store = home, data, LaterStore()
         data.mkdir()
         people = [GONE, *(f"u{number:02d}" for number in range(24))]
         rows = [f"{one},Name of {one},{'Acme' if at % 2 else 'Bolt' if at else ALONE}" for at, one in enumerate(people)]
@@ -152,11 +160,18 @@ class ErasureHarness:
         return Tables.open(Versions(self.home).path(version) / "tables")
 
     def work(self, *, later_s: float = 3.0) -> int:
-        """What a worker does: the log, then the erasures, `later_s` from now."""
+        """What a worker does: the log, the lists, then the erasures, `later_s` from now."""
         consumer = LogConsumer(self.store, KEYS, Archive(self.home))
         for shard in range(SHARDS):
             consumer.run_once(shard)
+        self.file_lists()
         return purge_once(self.store, KEYS, Versions(self.home), clock=lambda: now_us() + int(later_s * 1_000_000))
+
+    def file_lists(self) -> None:
+        """Files the lists that were given out."""
+        worker = ExposureLogWorker(self.store, KEYS, self.home, 90, self.tables, lambda: True)
+        while worker.run_once():
+            pass
 
     def http(self, ask: Callable[[httpx2.AsyncClient, Any], Any]) -> Any:
         async def run() -> Any:
@@ -221,6 +236,7 @@ def test_nothing_is_left_of_who_was_erased(harness: ErasureHarness) -> None:
     first = harness.night()
     live_on(harness)
     assert any(GONE in str(one) for user_id, one in harness.lists().items() if user_id != GONE)
+    harness.file_lists()
     assert traces(harness.home, harness.store, ALONE) >= {"versions/tables.json", "versions/profile_encoder.json"}
     there = traces(harness.home, harness.store, GONE)
     assert there >= {
@@ -235,6 +251,7 @@ def test_nothing_is_left_of_who_was_erased(harness: ErasureHarness) -> None:
         "exposure",
     }, there
     assert {name for name in there if name.startswith("events/")}
+    assert {name for name in there if name.startswith("outcomes/")}
     assert {name.partition(":")[2] for name in there if name.startswith("{")} >= {"u", "p", "people", "log"}
 
     status, body = harness.request("DELETE", PATH)

@@ -234,8 +234,9 @@ class MemoryStore:
 
     def _append(self, key: str, entry: bytes) -> None:
         self._appended += 1
-        self._appended_s[self._appended, 0] = time.monotonic()
-        self._write(key, "stream", [*self._of_type(key, "stream", Stream()), ((self._appended, 0), entry)])
+        position = time.time_ns() // 1_000_000, self._appended
+        self._appended_s[position] = time.monotonic()
+        self._write(key, "stream", [*self._of_type(key, "stream", Stream()), (position, entry)])
 
     def numbers_take(self, key: str, count: int, at_least: int) -> int:
         first = max(int(self.get(key) or 0) + 1, at_least)
@@ -253,6 +254,14 @@ class MemoryStore:
         self.set(head, after)
         self._append(stream, b'{"epoch":"%b","after":"%b",%b' % (after, before, entry[1:]))
         return after
+
+    def stream_offer(self, key: str, entries: Sequence[bytes], most: int, ttl_s: float) -> int:
+        taken = entries[: max(0, most - self.stream_length(key))]
+        for entry in taken:
+            self._append(key, entry)
+        if taken:
+            self.expire_many([key], ttl_s)
+        return len(taken)
 
     def lengths(self, keys: Sequence[str]) -> list[int]:
         return [len(self.get(key) or b"") for key in keys]
@@ -385,6 +394,9 @@ class AsyncMemoryStore:
 
     async def chain_append(self, head: str, stream: str, identity: str, entry: bytes) -> bytes:
         return self._store.chain_append(head, stream, identity, entry)
+
+    async def stream_offer(self, key: str, entries: Sequence[bytes], most: int, ttl_s: float) -> int:
+        return self._store.stream_offer(key, entries, most, ttl_s)
 
     async def tail(self, key: str, start: int, prefix_bytes: int) -> tuple[bytes, bytes]:
         value = self._store.get(key) or b""

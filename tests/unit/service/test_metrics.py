@@ -96,6 +96,12 @@ def test_the_text_is_that_of_prometheus_clients_own_counters() -> None:
     )
     drops = Counter("pymk_drops", "Candidates dropped by hard rules, by rule.", ["rule"], registry=registry)
     moved = Counter("pymk_moved", "Candidates moved to the end or left out, by soft rule.", ["rule"], registry=registry)
+    Counter(
+        "pymk_exposures",
+        "Lists given out, by what became of their record in the exposure log.",
+        ["outcome"],
+        registry=registry,
+    )
     events = Counter("pymk_events", "Events posted, by outcome.", ["outcome"], registry=registry)
     degraded = Counter("pymk_degraded", "Failures worked around, by kind.", ["reason"], registry=registry)
     in_flight = Gauge("pymk_in_flight", "Requests in progress.", registry=registry)

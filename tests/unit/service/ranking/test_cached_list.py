@@ -1,17 +1,21 @@
 """The packed ranked list: its bytes stay readable, and nothing damaged is served."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import orjson
 import pytest
 
 from models.errors import CorruptRecordError
+from models.outcomes.exposure_record import KeptCodes
 from service.ranking.cached_list import CachedList, CachedRecord, CacheKey
 from service.ranking.list_json import NO_ENTRIES, Entries
 from service.ranking.ranked_list import RankedList
 
 KEY = CacheKey(epoch=3, revision=4, relation_version=2**64 - 1, rerank=5, reasons=6)
 GOLDEN = bytes.fromhex(
-    "020103000700000003000000000000000400000000000000ffffffffffffffff05000000060000000500000001000000"
+    "030103000700000003000000000000000400000000000000ffffffffffffffff0500000006000000000500000001000000"
     "020100000000803f0000003f0000803e010340020005000000020100000000803f0000003e0f0000001f0000000d0000"
     "001d0000001f000000"
     "7b226e223a2265222c2270223a317d2c7b226e223a226c222c2270223a327d"
@@ -31,6 +35,41 @@ def cached_list(count: int = 2) -> CachedList:
 
 def test_golden_bytes() -> None:
     assert cached_list().pack(150)[:-4] == GOLDEN
+
+
+def keeping_list() -> CachedList:
+    """A list that keeps two features of a block of six people, at 4, 2 and 0 of which its own are."""
+    plain, codes = cached_list(), np.arange(12, dtype=np.uint8).reshape(2, 6)
+    places = np.array([4, 2, 0], np.int32)
+    listed = replace(plain.listed, places=places)
+    kept = KeptCodes(codes, np.array([0, 1], np.float32), np.array([2, 3], np.float32), np.arange(6, dtype=np.uint16))
+    return replace(plain, listed=listed, kept=kept, placed=listed.at(np.array([0, 2], np.int32)))
+
+
+def test_a_list_keeps_what_the_ranker_read() -> None:
+    record = CachedRecord.open(keeping_list().pack(150), 7)
+    people = record.packed_people(2)
+    assert (people.n, people.features) == (2, 2)
+    assert np.frombuffer(people.ranges, "<f4").tolist() == [0, 1, 2, 3]
+    assert people.columns == (
+        np.array([5, 258], "<u4").tobytes()
+        + np.array([1, 0.125], "<f4").tobytes()
+        + bytes([1, 64])
+        + np.array([4, 0], "<u2").tobytes()
+        + bytes([4, 10, 0, 6])
+    )
+    assert record.packed_people(1).columns[-2:] == bytes([4, 10])
+    assert record.first(2) == cached_list().entries.first(2)
+    again = record.unpack()
+    assert again.kept is not None
+    assert again.kept.codes.tolist() == [[4, 2, 0], [10, 8, 6]]
+    assert again.listed.places is not None
+    assert again.listed.places.tolist() == [0, 1, 2]
+
+
+def test_people_of_a_list_that_keeps_nothing_are_packed_without_codes() -> None:
+    people = CachedRecord.open(cached_list().pack(150), 7).packed_people(2)
+    assert (people.features, people.ranges, people.columns[-2:]) == (0, b"", bytes([1, 64]))
 
 
 def test_reads_back() -> None:
@@ -84,8 +123,9 @@ def test_no_more_than_asked_for_is_packed_and_who_is_missing_is_known() -> None:
     assert (again.listed.scores.tolist(), again.listed.is_whole) == ([1, 0.5], False)
 
 
-def test_whatever_is_cut_off_or_altered_is_refused() -> None:
-    record = cached_list().pack(150)
+@pytest.mark.parametrize("made", [cached_list, keeping_list])
+def test_whatever_is_cut_off_or_altered_is_refused(made: Callable[[], CachedList]) -> None:
+    record = made().pack(150)
     for length in range(len(record)):
         with pytest.raises(CorruptRecordError):
             CachedList.unpack(record[:length], 7)

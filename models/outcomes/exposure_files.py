@@ -1,0 +1,211 @@
+"""The files of exposures under PYMK_HOME/outcomes: Parquet, one folder a day, each list in exactly one file.
+
+    outcomes/day=2026-11-29/1764374400000-0_1764374405123-2.parquet
+
+A file is named after the first and the last position in the exposure log that it has, and is written aside and renamed.
+So what is filed is known by the names alone: a worker that is killed after a file is in place and before the store
+knows it does not file those lists again. Small files of a day are merged: the merged file is put in place first, and
+a file whose positions another one has is not read.
+
+Writes take the lock of the home; reads need none.
+"""
+
+import datetime
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+
+import polars as pl
+
+from models.errors import PymkError
+from models.outcomes.schema import EXPOSURE_COLUMNS
+from models.store.protocol import STREAM_START
+from models.system import files
+
+DIRECTORY = "outcomes"
+_DAY = "day="
+_SUFFIX = ".parquet"
+LOCK_S = 30.0
+MERGED_AT = 16
+"""so many files of a size in a row become one"""
+SIZES = (1 << 20, 16 << 20)
+"""bytes: files below the first are merged into larger ones, and those below the second once more"""
+ATTEMPTS = 10
+"""how often files are listed again because one was merged or removed meanwhile"""
+
+Position = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ExposureFile:
+    """A file of exposures."""
+
+    path: Path
+    first: Position
+    last: Position
+
+    @property
+    def day(self) -> datetime.date:
+        """The day of its lists, UTC."""
+        return datetime.date.fromisoformat(self.path.parent.name.removeprefix(_DAY))
+
+    @classmethod
+    def of(cls, path: Path) -> "ExposureFile | None":
+        """The file of a path; None if it has no such name."""
+        first, _, last = path.name.removesuffix(_SUFFIX).partition("_")
+        try:
+            return cls(path, position(first), position(last))
+        except ValueError:
+            return None
+
+
+class ExposureFiles:
+    """The exposures of a home."""
+
+    def __init__(self, home: Path) -> None:
+        self.directory = home / DIRECTORY
+
+    def all(self) -> list[ExposureFile]:
+        """Every file, by its first position; without those whose lists another file has."""
+        found = sorted(
+            filter(None, map(ExposureFile.of, self.directory.glob(f"{_DAY}*/*{_SUFFIX}"))),
+            key=lambda one: (one.first, tuple(-part for part in one.last)),
+        )
+        kept: list[ExposureFile] = []
+        for one in found:
+            if not kept or one.last > kept[-1].last:
+                kept.append(one)
+        return kept
+
+    def last(self) -> str:
+        """The last position that is filed."""
+        return text(max((one.last for one in self.all()), default=position(STREAM_START)))
+
+    def write(self, frame: pl.DataFrame, first: str, last: str) -> Path:
+        """Files exposures that were logged between two positions of one day; returns the file. Hold `locked`."""
+        directory = self.directory / f"{_DAY}{day_of(first)}"
+        if not directory.is_dir():
+            directory.mkdir(parents=True)
+            files.sync_directory(self.directory)
+        return _write(frame, directory / f"{first}_{last}{_SUFFIX}")
+
+    def merge(self) -> int:
+        """Merges small files of a day; returns how many there are less. Hold `locked`."""
+        self._remove_covered()
+        before = self.all()
+        for directory in {one.path.parent for one in before}:
+            for most in SIZES:
+                own = [one for one in self.all() if one.path.parent == directory]
+                small = _small(own, most)
+                if len(small) >= MERGED_AT:
+                    merged = pl.concat([_read(one.path) for one in small])
+                    _write(merged, directory / f"{text(small[0].first)}_{text(small[-1].last)}{_SUFFIX}")
+                    self._remove_covered()
+        return len(before) - len(self.all())
+
+    def expire(self, before: datetime.date) -> int:
+        """Removes the days before one; returns how many. Hold `locked`."""
+        old = [path for path in self.directory.glob(f"{_DAY}*") if path.name.removeprefix(_DAY) < before.isoformat()]
+        for path in old:
+            shutil.rmtree(path)
+        return len(old)
+
+    def forget(self, upto: Mapping[str, int]) -> int:
+        """Removes what names one of these users, as viewer or candidate, up to a timestamp for each; returns how many
+        exposures. Takes the lock. A file is replaced as a whole, and only if it has such an exposure.
+        """
+        if not upto or not self.directory.is_dir():
+            return 0
+        removed = 0
+        people = pl.DataFrame(list(upto.items()), schema={"id": pl.String, "upto": pl.Int64}, orient="row")
+        with self.locked():
+            self._remove_covered()
+            for one in self.all():
+                gone = _naming(pl.scan_parquet(one.path, glob=False, hive_partitioning=False), people)
+                if gone.any():
+                    frame = _read(one.path)
+                    _write(frame.filter(~gone), one.path)
+                    removed += int(gone.sum())
+        return removed
+
+    def scan(self, since_us: int = 0) -> pl.DataFrame:
+        """The exposures of lists made from a time on, by time, in EXPOSURE_COLUMNS; all of them are read."""
+        day = datetime.datetime.fromtimestamp(since_us / 1e6, datetime.UTC).date() - datetime.timedelta(days=1)
+        for _ in range(ATTEMPTS):
+            try:
+                frames = [_read(one.path) for one in self.all() if one.day >= day]
+                break
+            except FileNotFoundError:  # it was merged or removed since it was listed
+                continue
+        else:
+            raise PymkError(f"the files of {self.directory} are rewritten again and again; try again")
+        every = pl.concat(frames) if frames else pl.DataFrame(schema=EXPOSURE_COLUMNS)
+        return every.filter(pl.col("at").dt.epoch("us") >= since_us).sort("at", maintain_order=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the lock of this home's exposures. Raises PymkError if another process has had it for LOCK_S."""
+        with files.locked(self.directory / ".lock", LOCK_S) as is_locked:
+            if not is_locked:
+                raise PymkError(f"another process has been writing {self.directory} for {LOCK_S:.0f} s")
+            yield
+
+    def _remove_covered(self) -> None:
+        """Removes files whose lists another file has, which a merge that was killed left."""
+        kept = {one.path for one in self.all()}
+        for path in self.directory.glob(f"{_DAY}*/*{_SUFFIX}"):
+            if ExposureFile.of(path) is not None and path not in kept:
+                path.unlink()
+
+
+def _small(own: Sequence[ExposureFile], most: int) -> list[ExposureFile]:
+    """The last files of a day that are below a size, in their order."""
+    return list(takewhile(lambda one: one.path.stat().st_size < most, reversed(own)))[::-1]
+
+
+def by_day(entries: Iterable[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+    """The first entries that are of one day, by their positions."""
+    entries = list(entries)
+    return list(takewhile(lambda entry: day_of(entry[0]) == day_of(entries[0][0]), entries))
+
+
+def day_of(at: str) -> str:
+    """The day of a position, UTC, as 2026-11-29."""
+    return datetime.datetime.fromtimestamp(position(at)[0] / 1000, datetime.UTC).date().isoformat()
+
+
+def position(at: str) -> Position:
+    """A position of a stream as numbers, which sort. Raises ValueError."""
+    milliseconds, _, number = at.partition("-")
+    return int(milliseconds), int(number)
+
+
+def text(at: Position) -> str:
+    """A position as the store writes it."""
+    return f"{at[0]}-{at[1]}"
+
+
+def _read(path: Path) -> pl.DataFrame:
+    """The exposures of a file. Columns that this release does not know are left out, and those that it lacks null."""
+    frame = pl.read_parquet(path, hive_partitioning=False)
+    missing = [pl.lit(None, dtype).alias(name) for name, dtype in EXPOSURE_COLUMNS.items() if name not in frame.columns]
+    return frame.with_columns(missing).select(EXPOSURE_COLUMNS.names())
+
+
+def _write(frame: pl.DataFrame, path: Path) -> Path:
+    with files.writing(path) as file:
+        frame.write_parquet(file, compression="zstd")
+    return path
+
+
+def _naming(frame: pl.LazyFrame, people: pl.DataFrame) -> pl.Series:
+    """(n,) of bool: which rows name one of some people (id, upto) up to the timestamp of that person."""
+
+    def names(column: str) -> pl.Expr:
+        upto = pl.col(column).replace_strict(people["id"], people["upto"], default=-1, return_dtype=pl.Int64)
+        return upto >= pl.col("at").dt.epoch("us")
+
+    return frame.select(names("viewer") | names("candidate")).collect().to_series()

@@ -1,0 +1,179 @@
+"""The exposure log: every list that is given out is recorded behind its answer, and no request waits for it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from models.errors import StoreRefusedError, StoreUnavailableError
+from models.outcomes.exposure_files import ExposureFiles
+from models.outcomes.exposure_record import Batch, ExposureRecord, unpack_list
+from models.store.protocol import STREAM_START
+from models.version.local_versions import Versions
+from models.version.tables import Tables
+from service.recommend import exposure_log
+from service.worker.exposure_log import ExposureLogWorker
+from tests.support.api import ApiHarness
+
+OpenPlace = Callable[..., Any]
+
+pytestmark = pytest.mark.anyio
+
+
+async def recorded(service: ApiHarness) -> list[ExposureRecord]:
+    """The lists in the log, in the order in which they were given out."""
+    await service.parts.exposure_log.flush()
+    entries = service.store.stream_read(service.keys.exposure_log, STREAM_START, 1000)
+    return [unpack_list(record) for _, entry in entries for record in Batch.unpack(entry).records]
+
+
+def filed(service: ApiHarness) -> pl.DataFrame:
+    """What a worker files of the log."""
+
+    def tables_of(version: str) -> Tables:
+        return Tables.open(Versions(service.home).path(version) / "tables")
+
+    worker = ExposureLogWorker(service.store, service.keys, service.home, 90, tables_of, lambda: True)
+    while worker.run_once():
+        pass
+    return ExposureFiles(service.home).scan()
+
+
+def outcomes(service: ApiHarness) -> dict[str, float]:
+    return {labels[0]: numbers[0] for labels, numbers in service.parts.metrics.exposures.series.items()}
+
+
+async def test_a_ranked_list_is_recorded_as_it_was_shown(service: ApiHarness) -> None:
+    shown = await service.recommended("bea", fresh=True, context="email", limit=2)
+    (record,) = await recorded(service)
+    head = record.head
+    assert (head.viewer, head.context, head.served) == ("bea", "email", "ranked")
+    assert (head.request_id, head.version) == (shown["request_id"], shown["version"])
+    frame = filed(service)
+    entries = shown["recommendations"]
+    assert frame["candidate"].to_list() == [entry["user_id"] for entry in entries]
+    assert frame["position"].to_list() == [1, 2]
+    assert frame["score"].to_list() == pytest.approx([entry["score"] for entry in entries], abs=1e-4)
+    assert frame["sources"].to_list() == [["friends_of_friends"]] * 2, "those of the block"
+    assert frame["propensity"].to_list() == [1, 1]
+    assert record.codes[:, 0].tolist() == [170, 85], "the codes of the block, in the order of the list"
+    assert record.places.tolist() == [2, 1], "the fourth of the block is not discoverable"
+    assert frame["request_id"].unique().to_list() == [shown["request_id"]]
+
+
+async def test_a_cached_list_is_recorded_with_what_the_ranker_read_of_it(service: ApiHarness) -> None:
+    await service.recommended("bea", limit=3)
+    assert (await service.recommended("bea", limit=3))["served"] == "cache"
+    await service.post(("dismiss", "bea", "gus"))
+    assert (await service.recommended("bea", limit=3))["served"] == "cache"
+    ranked, cached, filtered = await recorded(service)
+    assert [one.head.served for one in (ranked, cached, filtered)] == ["ranked", "cache", "cache"]
+    for name in ("rows", "scores", "sources", "places", "codes", "low", "high"):
+        assert getattr(cached, name).tolist() == getattr(ranked, name).tolist(), name
+    frame = filed(service)
+    gone = frame.filter(pl.col("request_id") == filtered.head.request_id)
+    assert "gus" not in gone["candidate"].to_list()
+    kept = frame.filter((pl.col("request_id") == ranked.head.request_id) & (pl.col("candidate") != "gus"))
+    assert gone["codes"].to_list()[: len(kept)] == kept["codes"].to_list()
+
+
+async def test_a_stale_list_and_one_without_a_block_are_recorded(service: ApiHarness) -> None:
+    before = (await service.recommended("bea", limit=2))["version"]
+    version = service.publish()
+    await service.serving(version)
+    row = service.parts.versions.active.tables.vocabulary.row("bea")
+    service.store.delete([service.keys.block(version, row)])
+    stale = await service.recommended("bea", limit=2, fresh=True)
+    assert (stale["served"], stale["version"]) == ("stale", before)
+    cold = await service.recommended("nobody", limit=2)
+    records = (await recorded(service))[1:]
+    assert [one.head.served for one in records] == ["stale", "cold_start"]
+    assert [one.head.version for one in records] == [before, version]
+    assert (len(records[0].low), len(records[1].low)) == (2, 0)
+    frame = filed(service).filter(pl.col("viewer") == "nobody")
+    assert frame["candidate"].to_list() == [entry["user_id"] for entry in cold["recommendations"]]
+    assert frame["codes"].null_count() == frame["common_neighbours"].null_count() == len(frame)
+
+
+async def test_every_list_of_a_batch_is_recorded(service: ApiHarness) -> None:
+    body = {"user_ids": ["bea", "cid", "nobody"], "limit": 2}
+    answer = await service.client.post("/pymk/recommendations", json=body)
+    records = await recorded(service)
+    assert [record.head.viewer for record in records] == ["bea", "cid", "nobody"]
+    assert {record.head.request_id for record in records} == {answer.headers["x-request-id"]}
+
+
+async def test_pages_say_how_many_people_came_before(service: ApiHarness) -> None:
+    first = await service.recommended("bea", limit=2, cursor="")
+    await service.recommended("bea", limit=2, cursor=first["next"])
+    await service.recommended("bea", limit=2, exclude="gus")
+    assert [record.head.offset for record in await recorded(service)] == [0, 2, 1]
+
+
+async def test_a_list_without_people_is_not_recorded(service: ApiHarness) -> None:
+    service.flag("bea", active=False)
+    assert (await service.recommended("bea"))["served"] == "empty"
+    assert await recorded(service) == []
+
+
+@pytest.mark.parametrize(("share", "least", "most"), [(0.0, 0, 0), (0.5, 60, 140), (1.0, 200, 200)])
+async def test_the_share_that_is_set_is_recorded(open_place: OpenPlace, share: float, least: int, most: int) -> None:
+    async with open_place(exposure_share=share) as service:
+        for _ in range(200):
+            await service.client.get("/pymk/recommendations", params={"user_id": "bea"})
+        assert least <= len(await recorded(service)) <= most
+
+
+async def test_what_the_store_does_not_take_is_lost_and_counted(
+    service: ApiHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: Any) -> int:
+        raise StoreUnavailableError("away")
+
+    async def full(*_: Any) -> int:
+        raise StoreRefusedError("full")
+
+    for fault in (away, full):
+        with monkeypatch.context() as patched:
+            patched.setattr(service.parts.exposure_log._store, "stream_offer", fault)
+            assert (await service.recommended("bea"))["recommendations"]
+            assert not await service.parts.exposure_log.flush()
+    assert outcomes(service) == {"store_away": 2}
+    await service.recommended("bea")
+    (record,) = await recorded(service)
+    assert record.head.viewer == "bea"
+    assert outcomes(service) == {"store_away": 2, "logged": 1}
+
+
+async def test_a_log_that_nobody_files_stays_within_its_bounds(
+    open_place: OpenPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_place(exposure_log_mb=1) as service:
+        monkeypatch.setattr(exposure_log, "MOST_BYTES", 2000)
+        for _ in range(40):
+            await service.recommended("bea")
+        assert 1 <= len(await recorded(service)) < 40
+        lost = outcomes(service)["buffer_full"]
+        assert lost + outcomes(service)["logged"] == 40
+        for _ in range(64):
+            await service.recommended("cid")
+            await service.parts.exposure_log.flush()
+        assert service.store.stream_length(service.keys.exposure_log) == 64
+        assert outcomes(service)["store_full"] == 1
+
+
+async def test_old_lists_are_not_written_after_an_erasure_may_have_passed(
+    service: ApiHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await service.recommended("bea")
+    monkeypatch.setattr(exposure_log, "OLDEST_S", 0.0)
+    assert await recorded(service) == []
+    assert outcomes(service) == {"store_away": 1}
+
+
+async def test_what_waits_is_written_when_the_service_stops(open_place: OpenPlace, tmp_path: Path) -> None:
+    async with open_place() as service:
+        await service.recommended("bea")
+    assert service.store.stream_length(service.keys.exposure_log) == 1

@@ -1,0 +1,81 @@
+"""The packed record of a list, and the batch of records: they read back, and nothing damaged does."""
+
+import numpy as np
+import pytest
+
+from models.errors import CorruptRecordError
+from models.outcomes.exposure_record import (
+    ENTRY_BYTES,
+    NO_PEOPLE,
+    Batch,
+    ListHead,
+    PackedPeople,
+    batches,
+    pack_list,
+    unpack_list,
+)
+
+HEAD = ListHead(
+    1_700_000_000_000_000, "r-1", "20260101T000000Z-00000a", "web", "héloïse", "ranked", {"e": "b"}, 7, "sampled"
+)
+FEATURES = 3
+
+
+def people(n: int) -> PackedPeople:
+    columns = (
+        np.arange(10, 10 + n, dtype="<u4").tobytes(),
+        np.linspace(1, 0.5, n, dtype="<f4").tobytes(),
+        np.arange(1, n + 1, dtype=np.uint8).tobytes(),
+        np.arange(100, 100 + n, dtype="<u2").tobytes(),
+        np.arange(n * FEATURES, dtype=np.uint8).tobytes(),
+    )
+    return PackedPeople(n, FEATURES, np.arange(2 * FEATURES, dtype="<f4").tobytes(), b"".join(columns))
+
+
+def test_a_list_reads_back() -> None:
+    again = unpack_list(pack_list(HEAD, people(4), np.float32(2.5).tobytes(), np.ones(4, "<f4").tobytes()))
+    assert again.head == HEAD
+    assert again.rows.tolist() == [10, 11, 12, 13]
+    assert again.scores.tolist() == np.linspace(1, 0.5, 4, dtype=np.float32).tolist()
+    assert again.sources.tolist() == [1, 2, 3, 4]
+    assert again.places.tolist() == [100, 101, 102, 103]
+    assert again.codes.tolist() == np.arange(12).reshape(4, 3).tolist()
+    assert (again.low.tolist(), again.high.tolist()) == ([0, 1, 2], [3, 4, 5])
+    assert again.statistics.tolist() == [2.5]
+    assert again.propensities is not None
+    assert again.propensities.tolist() == [1, 1, 1, 1]
+
+
+def test_a_list_of_no_block_has_neither_codes_nor_propensities() -> None:
+    columns = np.array([3], "<u4").tobytes() + np.array([0.5], "<f4").tobytes() + b"\x20"
+    again = unpack_list(pack_list(HEAD._replace(draw="none", arms={}), PackedPeople(1, 0, b"", columns)))
+    assert (again.rows.tolist(), again.sources.tolist(), again.codes.shape, len(again.places)) == ([3], [32], (1, 0), 0)
+    assert again.propensities is None
+    assert again.head.arms == {}
+
+
+def test_a_text_that_is_too_long_is_refused() -> None:
+    with pytest.raises(ValueError, match="does not fit"):
+        pack_list(HEAD._replace(viewer="v" * 256), NO_PEOPLE)
+
+
+def test_batches_are_closed_at_their_size_and_count_what_came_before() -> None:
+    records = [pack_list(HEAD, people(90), b"", np.ones(90, "<f4").tobytes())] * 25
+    made = list(batches(9, 100, records))
+    before = np.cumsum([100, *(len(batch.records) for batch in made)]).tolist()
+    assert [batch.before for batch in made] == before[:-1]
+    assert all(len(batch.pack()) < ENTRY_BYTES + len(records[0]) + 100 for batch in made)
+    again = [Batch.unpack(batch.pack()) for batch in made]
+    assert [record for batch in again for record in batch.records] == records
+    assert {batch.process for batch in again} == {9}
+
+
+def test_whatever_is_cut_off_or_altered_is_refused() -> None:
+    record = pack_list(HEAD, people(2), b"", np.ones(2, "<f4").tobytes())
+    for length in range(len(record)):
+        with pytest.raises(CorruptRecordError):
+            unpack_list(record[:length])
+    entry = Batch(1, 0, [record]).pack()
+    for at in range(len(entry)):
+        with pytest.raises(CorruptRecordError):
+            Batch.unpack(entry[:at] + bytes([entry[at] ^ 0x55]) + entry[at + 1 :])
