@@ -198,6 +198,11 @@ class Keys:
         """The users who were shown too often within a day (models.live_state.exposure)."""
         return f"{self.namespace}:exposure"
 
+    @property
+    def experiments(self) -> str:
+        """JSON of models.experiments.registry.Registry: every experiment, running or stopped. Never expires."""
+        return f"{self.namespace}:experiments"
+
     def erasure(self, name: str) -> str:
         """The erasures of the id with this keyed hash (models.live_state.erasure_receipts)."""
         return f"{self.namespace}:erasure:{name}"

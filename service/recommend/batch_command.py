@@ -6,6 +6,7 @@ from contextlib import closing
 
 import structlog
 
+from models.experiments import registry
 from models.ranker.ranker import Ranker
 from models.schema.vocabulary import UserId
 from models.settings import Settings
@@ -14,6 +15,7 @@ from models.store.keys import Keys
 from models.version.local_versions import Versions
 from service.ranking.rerank import RerankSettings
 from service.recommend.batch import BatchRecommender
+from service.state.experiments import ArmsOfViewers
 
 _LOGGED_EVERY = 10_000
 
@@ -21,13 +23,16 @@ _LOGGED_EVERY = 10_000
 def run(settings: Settings, ids: list[UserId] | None, *, context: str, limit: int) -> None:
     """Writes one list per person to stdout, for all active users if `ids` is None."""
     with closing(open_sync(settings)) as store:
+        keys, arms = Keys(settings.namespace), ArmsOfViewers(settings)
+        arms.take(registry.read(store, keys=keys))
         recommender = BatchRecommender(
             store,
             Versions(settings.home),
-            Keys(settings.namespace),
+            keys,
             Ranker.open,
             RerankSettings.of(settings),
             settings.forbidden_days,
+            arms,
         )
         viewers = recommender.active_users if ids is None else ids
         documents = recommender.answers(viewers, context, limit)

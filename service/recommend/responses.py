@@ -1,5 +1,6 @@
 """The ways to a response. They differ in where the candidates come from; service.ranking.pipeline does the rest."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from models.errors import CorruptRecordError
@@ -11,7 +12,7 @@ from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
 from service.recommend.query import Query
 from service.recommend.viewer_loader import Degrade
-from service.state.served_version import ServedVersion
+from service.state.served_version import NO_ARMS, ServedVersion
 
 RANKED, CACHE, STALE, COLD_START, EMPTY, UNAVAILABLE = "ranked", "cache", "stale", "cold_start", "empty", "unavailable"
 """how a list came about, as answers say it"""
@@ -27,11 +28,13 @@ class Answer(NamedTuple):
     """the list to cache, if one was asked for"""
     next: str | None = None
     """the cursor of the next page, if the query has one and more follow"""
+    arms: Mapping[str, str] = NO_ARMS
+    """by experiment, the arm that the viewer is in"""
 
 
 def empty(version: ServedVersion) -> Answer:
     """The answer for a viewer who is deactivated or erased."""
-    return Answer(EMPTY, version.version, b"")
+    return Answer(EMPTY, version.version, b"", arms=version.arms)
 
 
 def from_cache(
@@ -152,4 +155,5 @@ def _answer(query: Query, version: ServedVersion, served: str, page: Page) -> An
     following = None
     if query.cursor is not None and page.shown is not None:
         following = query.cursor.after(version.version, *page.shown)
-    return Answer(served, version.version, page.text, page.cacheable, following.pack() if following else None)
+    cursor = following.pack() if following else None
+    return Answer(served, version.version, page.text, page.cacheable, cursor, arms=version.arms)
