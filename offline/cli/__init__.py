@@ -1,8 +1,8 @@
-"""The offline commands: nightly, config, evaluate, compare, inference, synth, import, check."""
+"""The offline commands: nightly, config, evaluate, compare, inference, synth, import, check, experiment."""
 
 import typer
 
-from offline.cli import check, compare, config, evaluate, import_formats, latency, nightly, synth
+from offline.cli import check, compare, config, evaluate, experiment, import_formats, latency, nightly, synth
 
 
 def register(app: typer.Typer) -> None:
@@ -15,3 +15,4 @@ def register(app: typer.Typer) -> None:
     import_formats.register(app)
     check.register(app)
     latency.register(app)
+    experiment.register(app)

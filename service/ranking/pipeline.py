@@ -1,5 +1,6 @@
 """From scored candidates to the page that a viewer is shown: filter, re-rank, encode. Neither HTTP nor a store."""
 
+import copy
 import zlib
 from collections.abc import Callable
 from time import perf_counter
@@ -67,6 +68,12 @@ class Ranking:
         self._hashes = id_hashes(tables.vocabulary)
         self.keeps_codes = settings.logs_exposures
         """whether cached lists keep what the ranker read, for the exposure log"""
+
+    def with_reranker(self, reranker: Reranker) -> "Ranking":
+        """The same ranking with other soft rules; both share everything else and are for one thread together."""
+        other = copy.copy(self)
+        other.reranker = reranker
+        return other
 
     def score(self, block: Block, context: str, viewer: Viewer, trace: Trace) -> Candidates:
         """The people of a viewer's block with their scores. Raises CorruptRecordError if the ranker cannot read it."""
