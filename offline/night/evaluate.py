@@ -11,14 +11,17 @@ from models.candidates.generator import CandidateGenerator
 from models.graph import Graph
 from models.ranker.ranker import Ranker
 from offline.evaluation.ablation import ablated_lists
-from offline.evaluation.baselines import baseline_lists
-from offline.evaluation.report import SYSTEM, Report, judge_lists
+from offline.evaluation.baselines import RESOURCE_ALLOCATION, baseline_lists
+from offline.evaluation.exposure import exposure
+from offline.evaluation.report import RATIO_LIMIT, SYSTEM, Promised, Report, hits_of, judge_lists
 from offline.evaluation.system import Ranked, rank
 from offline.features.graph_features import People, compute_graph_features
 from offline.features.temporal_graph import EdgeSplit
 from offline.night.candidates import CandidateBuild
+from offline.night.config import NightConfig
 from offline.night.context import NightContext
 from offline.night.model_bundle import ModelBundle
+from offline.ranker.calibration import outcome_weight, sampled_viewers
 from offline.ranker.train import candidate_vectors
 
 LONGEST = 50
@@ -34,12 +37,35 @@ def evaluate(night: NightContext, bundle: ModelBundle, split: EdgeSplit, moment:
     with_outcome = np.flatnonzero((split.hidden.degrees > 0) & people.suggestible)
     drawn = np.random.default_rng(night.seed).permutation(with_outcome)[: night.config.split.judged_users]
     viewers, graph = np.sort(drawn).astype(np.int64), split.kept.graph
-    system = CandidateSystem.of(night, bundle, graph, people, viewers, directory)
+    anybody = viewers
+    if split.cut is None:
+        anybody = sampled_viewers(graph, people.suggestible, night.config.split.judged_users, night.seed)
+    system = CandidateSystem.of(night, bundle, graph, people, np.union1d(viewers, anybody), directory)
     lists = {SYSTEM: system.ranked(viewers, LONGEST).rows}
     lists |= baseline_lists(
         graph, viewers, LONGEST, known=people.known, suggestible=people.suggestible, late=people.late
     )
-    return judge_lists(split.hidden, viewers, lists)
+    shown = {name: lists[name][:, :RATIO_LIMIT] for name in (SYSTEM, RESOURCE_ALLOCATION)}
+    found = {name: exposure(rows, graph.degrees, people.suggestible) for name, rows in shown.items()}
+    promised = _promised(system, split, anybody, night.config)
+    return judge_lists(split.hidden, viewers, lists).model_copy(update={"exposure": found, "promised": promised})
+
+
+def _promised(system: "CandidateSystem", split: EdgeSplit, viewers: NDArray[np.int64], config: NightConfig) -> Promised:
+    """What the probabilities of shown candidates promise to `viewers` (u,), and what came of them.
+
+    A held-out friendship represents as many as the probabilities are of: those not known of the whole graph, or, with
+    dates, those of a window like the one that training calibrated on, of viewers who made a friend in it.
+    """
+    ranked = system.ranked(viewers, RATIO_LIMIT)
+    shown = ranked.rows >= 0
+    if split.cut is None:
+        weight = outcome_weight(split)
+    else:
+        weight = config.split.labels_of(split.kept.count) / config.split.judged_share
+    came = hits_of(split.hidden, viewers, ranked.rows)[shown].sum()
+    promised = float(ranked.scores[shown].astype(np.float64).sum())
+    return Promised(pairs=int(shown.sum()), promised=promised, came=float(came) * weight, weight=weight)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from offline.night.config import NightConfig
 from offline.night.context import NightContext
 from offline.night.model_bundle import ModelBundle, Training
 from offline.ranker.calibration import calibration_splits, outcome_weight, sampled_viewers
+from offline.ranker.one_input import best_single_input
 from offline.ranker.train import train_ranker
 from offline.ranker.training_lists import Purpose, TrainingLists, training_lists
 
@@ -175,12 +176,19 @@ def make_lists(
 
 
 def fit(night: NightContext, made: RankerLists) -> tuple[TwoTower | None, dict[str, float]]:
-    """The ranker and its metrics; no ranker if too few friendships are among the candidates to learn from."""
+    """The ranker and its metrics.
+
+    If too few friendships are among the candidates to learn from, it is the order of one input, or None where resource
+    allocation is the best of these.
+    """
     lists, config = made.lists, night.config.ranker
     learns = lists.purpose != Purpose.CALIBRATION
     outcomes = lists.outcomes[learns]
     found, learners = int(outcomes.sum()), len(np.unique(lists.users[learns][outcomes.any(axis=1)]))
     if found < config.least_pairs or learners < 2:
+        single = best_single_input(lists, made.people, made.statistics, config, log=log)
+        if single is not None:
+            return single.model, {f"ranker_{name}": value for name, value in single.metrics.items()}
         log.warning("ranker_falls_back", to="resource_allocation", pairs=found, needed=config.least_pairs)
         return None, {}
     trained = train_ranker(lists, made.people, made.statistics, DEFAULT_PRERANK_WEIGHTS, config, log=log)

@@ -7,10 +7,11 @@ import torch
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
-from models.schema.pair_features import ALLOCATION, PAIR_FEATURES, PROFILE_AFFINITY, extra_input_names
+from models.schema.pair_features import ALLOCATION, PAGERANK, PAIR_FEATURES, PROFILE_AFFINITY, extra_input_names
 from models.schema.statistic_names import ALL_STATISTICS, LATE_10, LOG_DEGREE
 from offline.ranker.config import RankerConfig
 from offline.ranker.linear import fit_linear
+from offline.ranker.one_input import best_single_input
 from offline.ranker.starting_weights import beats
 from offline.ranker.train import train_ranker
 from offline.ranker.training_lists import TrainingLists, validation_split
@@ -102,6 +103,21 @@ def test_a_ranker_that_one_input_beats_is_replaced_by_its_order() -> None:
     assert able.metrics["best_input_ndcg20"] < able.metrics["head_ndcg20"]
     assert not any(value for name, value in able.metrics.items() if name.startswith("replaced_by"))
     assert np.count_nonzero(able.model.past.weight.detach().numpy()) > 5
+
+
+def test_with_little_to_learn_from_the_order_of_the_best_input_is_served_if_it_beats_resource_allocation() -> None:
+    people, given = np.zeros((N, 3), np.float32), lists(200, np.full(N, 0.1))
+    given.outcomes[:] = given.codes[:, PAGERANK] > 235
+    given.friends_made[:] = given.outcomes.sum(axis=1)
+    found = best_single_input(given, people, statistics(), CONFIG, log=LOG)
+    assert found is not None
+    assert found.metrics["replaced_by_pagerank"] == 1
+    assert found.model.past.weight[0, 4:].nonzero().ravel().tolist() == [PAGERANK]
+    assert found.model.calibration[0] > 0
+    few = given.take(np.flatnonzero(given.friends_made)[:20])
+    assert best_single_input(few, people, statistics(), CONFIG, log=LOG) is None, "too few lists to judge by"
+    given.outcomes[:] = given.codes[:, ALLOCATION] > 235
+    assert best_single_input(given, people, statistics(), CONFIG, log=LOG) is None, "resource allocation is the best"
 
 
 def test_only_the_first_window_validates_where_there_are_dates() -> None:
