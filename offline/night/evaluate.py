@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from models.candidates.generator import CandidateGenerator
 from models.graph import Graph
 from models.ranker.ranker import Ranker
+from models.version.towers import Towers
 from offline.evaluation.ablation import ablated_lists
 from offline.evaluation.baselines import RESOURCE_ALLOCATION, baseline_lists
 from offline.evaluation.exposure import exposure
@@ -22,7 +22,6 @@ from offline.night.config import NightConfig
 from offline.night.context import NightContext
 from offline.night.model_bundle import ModelBundle
 from offline.ranker.calibration import outcome_weight, sampled_viewers
-from offline.ranker.train import candidate_vectors
 
 LONGEST = 50
 """places of a list that are evaluated"""
@@ -72,19 +71,13 @@ def _promised(system: "CandidateSystem", split: EdgeSplit, viewers: NDArray[np.i
 class EvaluationTables:
     """What scoring reads of every user, before it is a version's tables."""
 
-    candidate_vectors: NDArray[np.float32]
-    tower_inputs: NDArray[np.float16]
+    towers: Towers
     statistics: NDArray[np.float32]
 
     @classmethod
-    def of(cls, bundle: ModelBundle, view: CandidateBuild) -> "EvaluationTables":
-        """The candidate tower's output beside its inputs."""
-        n = view.graph_features.graph.n
-        if bundle.ranker is None:
-            vectors = np.zeros((n, 1), np.float32)
-        else:
-            vectors = candidate_vectors(bundle.ranker, torch.from_numpy(view.tower_inputs)).numpy()
-        return cls(vectors, view.tower_inputs.astype(np.float16), view.graph_features.statistics)
+    def of(cls, view: CandidateBuild) -> "EvaluationTables":
+        """The tables of a graph with its candidates."""
+        return cls(view.candidate_inputs.towers, view.graph_features.statistics)
 
 
 @dataclass(frozen=True)
@@ -107,9 +100,9 @@ class CandidateSystem:
     ) -> "CandidateSystem":
         """The system for `viewers` (u,), by a bundle read from a directory; `directory` takes index and embeddings."""
         graph_features = compute_graph_features(graph, people, bundle.reference(night.snapshot.vocabulary))
-        builder = night.candidates(bundle.embedder, bundle.prerank_weights)
+        builder = night.candidates(bundle.embedder, bundle.prerank_weights, bundle.training.towers)
         view = builder.build(graph_features, people, viewers, directory)
-        return cls(view.generator, bundle.served_ranker(), EvaluationTables.of(bundle, view))
+        return cls(view.generator, bundle.served_ranker(), EvaluationTables.of(view))
 
     def ranked(self, viewers: NDArray[np.int64], kept: int) -> Ranked:
         """The `kept` best candidates of `viewers` (u,)."""

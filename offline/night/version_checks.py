@@ -10,9 +10,10 @@ from models.candidates.ann_index import IndexManifest
 from models.candidates.generator import CandidateGenerator
 from models.errors import ArtefactError, CorruptRecordError
 from models.graph import Graph
-from models.networks.two_tower import TwoTower
+from models.networks.ranker_head import RankerHead
 from models.ranker.ranker import Ranker, list_mass
 from models.schema.columns import Flag
+from models.schema.pair_features import KEPT_FEATURES
 from models.schema.statistic_names import LOG_DEGREE
 from models.schema.vocabulary import Vocabulary
 from models.system import files
@@ -66,7 +67,9 @@ def _schema(night: NightContext, directory: Path) -> tuple[GateCheck, Tables | N
         faults.append(f"it has {tables.n} people in another order, the snapshot {snapshot.n}")
     if tables.column_kinds != snapshot.description.kinds:
         faults.append("its profile columns are not the snapshot's")
-    if not np.isfinite(tables.candidate_vectors).all() or not np.isfinite(tables.statistics).all():
+    towers = tables.towers
+    numbers = (towers.scales, towers.own, towers.fold, tables.statistics)
+    if not all(np.isfinite(one).all() for one in numbers):
         faults.append("its vectors or statistics have cells that are no numbers")
     said = "; ".join(faults) or f"{tables.n:,} people and {len(tables.column_kinds)} columns, as in the snapshot"
     verdict = GateCheck(name="schema", verdict="refused" if faults else "passed", sentence=f"tables: {said}")
@@ -155,26 +158,20 @@ def _nobody(n: int) -> Graph:
 
 @torch.no_grad()
 def _offline_scores(
-    model: TwoTower | None, ranker: Ranker, tables: Tables, lists: TrainingLists
+    model: RankerHead | None, ranker: Ranker, tables: Tables, lists: TrainingLists
 ) -> NDArray[np.float32]:
     """(U, m) probabilities by the network as it was trained; without one by the service's own fallback."""
     found = np.zeros(lists.rows.shape, np.float32)
     if model is None:
         for at, row in enumerate(lists.users.tolist()):
             m = lists.counts[at]
-            codes, low = lists.codes[at][:, :m], lists.low[at]
-            block = Block(
-                row, lists.rows[at, :m], lists.sources[at, :m], codes, low, low + lists.step[at] * np.float32(255)
-            )
+            kept = slice(len(KEPT_FEATURES))
+            codes, low, step = lists.codes[at, kept, :m], lists.low[at, kept], lists.step[at, kept]
+            block = Block(row, lists.rows[at, :m], lists.sources[at, :m], codes, low, low + step * np.float32(255))
             found[at, :m] = ranker.scores(tables, block, CONTEXT)
         return found
     model.eval()
-    people = tables.tower_inputs
-    queries = model.queries(torch.from_numpy(people[lists.users].astype(np.float32)))
-    distinct, places = np.unique(lists.rows, return_inverse=True)
-    vectors = model.candidates(torch.from_numpy(people[distinct].astype(np.float32)))
-    candidates = vectors[torch.from_numpy(places.reshape(lists.rows.shape))]
-    logits = model(queries, candidates, torch.from_numpy(lists.pair_inputs(tables.statistics))).numpy()
+    logits = model(torch.from_numpy(lists.pair_inputs(tables.statistics))).numpy()
     slope, level, by_degree, by_mass = model.calibration.numpy()
     for at_list, m in enumerate(lists.counts.tolist()):
         if m:

@@ -43,7 +43,7 @@ class Scorer(Protocol):
     ) -> NDArray[np.float32]:
         """(m,) float32, 0-1; a candidate's score does not depend on the others in the block.
 
-        `inputs` are those of a viewer whom the tables do not know.
+        `inputs` are those of a viewer whom the tables do not know as she is.
         """
         ...
 
@@ -260,13 +260,21 @@ class Ranking:
 
     def scores(self, block: Block, context: str, viewer: Viewer) -> NDArray[np.float32]:
         """(m,) float32, 0-1: the scores of a viewer's block before any rule."""
-        if viewer.row is None:
-            return self._scorer.scores(self.tables, block, context, viewer.inputs)
-        return self._scorer.scores(self.tables, block, context)
+        return self._scorer.scores(self.tables, block, context, self.inputs(viewer))
 
     def explain(self, block: Block, place: int, context: str, viewer: Viewer) -> Explanation:
         """What made the score of the candidate at a place of a viewer's block."""
-        return self._scorer.explained(self.tables, block, place, context, viewer.inputs)
+        return self._scorer.explained(self.tables, block, place, context, self.inputs(viewer))
+
+    def inputs(self, viewer: Viewer) -> ViewerInputs | None:
+        """What scoring reads of a viewer with the present friends; None if the tables hold it."""
+        if viewer.row is None or viewer.view is None:
+            return viewer.inputs
+        graph, towers = self.tables.graph, self.tables.towers
+        added, removed = viewer.view.changed_friends(graph, viewer.row)
+        if not len(added) and not len(removed):
+            return None
+        return ViewerInputs(self.tables.statistics[viewer.row], towers.changed(graph, viewer.row, added, removed))
 
     def masks(self, viewer: Viewer, rows: NDArray[np.uint32]) -> NDArray[np.uint16]:
         """(m,) uint16 of service.ranking.filters.Rule bits: the hard rules that drop each candidate (m,) now."""

@@ -87,7 +87,7 @@ class VersionOpener:
 def _touch(tables: Tables) -> None:
     """Reads one byte of every page of the mapped arrays that ranking uses, and makes what finds ids and values."""
     for array in vars(tables).values():
-        mapped = [array.indptr, array.indices] if hasattr(array, "indptr") else [array]
+        mapped = [array.indptr, array.indices] if hasattr(array, "indptr") else [getattr(array, "codes", array)]
         for part in mapped:
             if isinstance(part, np.ndarray) and part.nbytes:
                 _pages(part)

@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from models.networks.two_tower import TwoTower
 
 from models.errors import GateRefusedError
-from models.networks.two_tower import TwoTower
 from models.system import files
 from models.version.block_file import Blocks, write_blocks
 from models.version.local_versions import Versions
