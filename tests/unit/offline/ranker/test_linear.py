@@ -105,18 +105,18 @@ def test_a_ranker_that_one_input_beats_is_replaced_by_its_order() -> None:
 
 
 def test_with_little_to_learn_from_the_order_of_the_best_input_is_served_if_it_beats_resource_allocation() -> None:
-    people, given = np.zeros((N, 3), np.float32), lists(200, np.full(N, 0.1))
+    given = lists(200, np.full(N, 0.1))
     given.outcomes[:] = given.codes[:, PAGERANK] > 235
     given.friends_made[:] = given.outcomes.sum(axis=1)
-    found = best_single_input(given, people, statistics(), CONFIG, log=LOG)
+    found = best_single_input(given, statistics(), CONFIG, log=LOG)
     assert found is not None
     assert found.metrics["replaced_by_pagerank"] == 1
-    assert found.model.past.weight[0, 4:].nonzero().ravel().tolist() == [PAGERANK]
+    assert found.model.past.weight[0].nonzero().ravel().tolist() == [PAGERANK]
     assert found.model.calibration[0] > 0
     few = given.take(np.flatnonzero(given.friends_made)[:20])
-    assert best_single_input(few, people, statistics(), CONFIG, log=LOG) is None, "too few lists to judge by"
+    assert best_single_input(few, statistics(), CONFIG, log=LOG) is None, "too few lists to judge by"
     given.outcomes[:] = given.codes[:, ALLOCATION] > 235
-    assert best_single_input(given, people, statistics(), CONFIG, log=LOG) is None, "resource allocation is the best"
+    assert best_single_input(given, statistics(), CONFIG, log=LOG) is None, "resource allocation is the best"
 
 
 def test_only_the_first_window_validates_where_there_are_dates() -> None:
