@@ -1,8 +1,19 @@
-"""The offline commands: nightly, config, evaluate, compare, inference, synth, import, check, experiment."""
+"""The offline commands: nightly, config, evaluate, compare, inference, synth, import, check, outcomes, experiment."""
 
 import typer
 
-from offline.cli import check, compare, config, evaluate, experiment, import_formats, latency, nightly, synth
+from offline.cli import (
+    check,
+    compare,
+    config,
+    evaluate,
+    experiment,
+    import_formats,
+    latency,
+    nightly,
+    outcomes,
+    synth,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -15,4 +26,5 @@ def register(app: typer.Typer) -> None:
     import_formats.register(app)
     check.register(app)
     latency.register(app)
+    outcomes.register(app)
     experiment.register(app)

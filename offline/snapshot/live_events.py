@@ -48,7 +48,7 @@ def read_live_events(home: Path, store: SyncStore, keys: Keys, *, cut: int) -> L
     Raises ArtefactError if the archive lacks archived entries, StoreError if the store does not answer.
     """
     erased = read_erased(store, keys)
-    entries = list(_entries(Archive(home), store, keys, cut))
+    entries = list(read_entries(Archive(home), store, keys, cut))
     erased_at: dict[str, int] = {}
     for entry in entries:
         if entry.kind == ERASE:
@@ -82,7 +82,7 @@ def read_live_events(home: Path, store: SyncStore, keys: Keys, *, cut: int) -> L
     return LiveEvents(cut, pl.DataFrame(rows, schema=SCHEMA, orient="row"), profiles, erased, returned)
 
 
-def _entries(archive: Archive, store: SyncStore, keys: Keys, cut: int) -> Iterator[Entry]:
+def read_entries(archive: Archive, store: SyncStore, keys: Keys, cut: int) -> Iterator[Entry]:
     """Yields every entry up to the cut once, each user's in the order of acknowledgement."""
     for shard in range(SHARDS):
         archived_up_to = store.get(keys.archived(shard))

@@ -3,7 +3,7 @@
 import copy
 import zlib
 from collections.abc import Callable
-from time import perf_counter
+from time import perf_counter, time
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +18,8 @@ from models.version.new_user_record import ProfileCodes
 from models.version.tables import Tables
 from service.ranking.cached_list import LEAST_ENCODED, CachedList, CachedRecord, CacheKey
 from service.ranking.cold_start import ColdStart
+from service.ranking.exploration.draw import Drawn
+from service.ranking.exploration.explorer import Explorer
 from service.ranking.filters import EXCLUDED, HIDING, FilterMasks, Rule, name_of
 from service.ranking.json_encoder import JsonEncoder
 from service.ranking.kernels.sorting import best_first, order_ties
@@ -57,7 +59,15 @@ class Scorer(Protocol):
 class Ranking:
     """Ranks and encodes with one version's tables and ranker. One thread at a time."""
 
-    def __init__(self, tables: Tables, scorer: Scorer, settings: RerankSettings) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        scorer: Scorer,
+        settings: RerankSettings,
+        version: str = "",
+        clock: Callable[[], float] = time,
+    ) -> None:
+        """`version` is an id that draws follow from; `clock` gives epoch seconds, by which they change."""
         self.tables = tables
         self.user_flags = UserFlags(tables)
         self.reranker = Reranker(tables, settings)
@@ -66,6 +76,7 @@ class Ranking:
         self._cold_start = ColdStart(tables)
         self._scorer = scorer
         self._hashes = id_hashes(tables.vocabulary)
+        self.explorer = Explorer(self.reranker, settings.exploration, version, clock)
         self.keeps_codes = settings.logs_exposures
         """whether cached lists keep what the ranker read, for the exposure log"""
 
@@ -107,11 +118,12 @@ class Ranking:
         elif isinstance(candidates, Block):
             read = candidates
             candidates = self.score(candidates, request.context, viewer, trace)
-        listed, _ = self.filter(candidates, viewer, trace, request.excluded)
+        exempted = EXCLUDED if self.explorer.is_on else _NO_RULES  # a draw is of those shown before too
+        listed, _ = self.filter(candidates, viewer, trace, request.excluded, exempted)
         passed = len(listed.rows)
-        if len(request.excluded):
+        if len(request.excluded) and not exempted:
             passed += trace.drops.get(_EXCLUDED, 0)
-        placed, following = self._placed(listed, request, viewer, trace, candidates)
+        placed, following, drawn = self._placed(listed, request, viewer, trace, candidates)
         if placed is None:
             return None
         trace.marks.append(("rules", perf_counter()))
@@ -120,7 +132,7 @@ class Ranking:
             cached = None
         entries = self.encode(placed, viewer, friends, cached)
         trace.marks.append(("encode", perf_counter()))
-        return Page(entries.text, passed, None, following, _exposed(placed, read, viewer))
+        return Page(entries.text, passed, None, following, _exposed(placed, read, viewer, drawn=drawn))
 
     def cached_page(self, record: CachedRecord, request: PageRequest, viewer: Viewer, trace: Trace) -> Page | None:
         """The page of a list that was ranked before: a slice of its entries if all that it depends on is the same.
@@ -129,7 +141,8 @@ class Ranking:
         are not in the list may have come up. Raises CorruptRecordError as CachedRecord.unpack.
         """
         key, cached_key = self.cache_key(viewer), record.key
-        if cached_key[:-1] == key[:-1] and not len(request.excluded) and request.before is None:
+        is_plain = not len(request.excluded) and request.before is None and not self.explorer.is_on
+        if is_plain and cached_key[:-1] == key[:-1]:
             places, encoded = self.reranker.places(request.context, request.limit), record.encoded
             if places <= encoded or encoded < LEAST_ENCODED:  # fewer were encoded only if there are no more
                 places = min(places, encoded)
@@ -160,17 +173,18 @@ class Ranking:
         kept = block if self.keeps_codes else None
         cacheable = CachedList(listed, key, placed.rows.tolist(), placed.scores.tolist(), entries, kept, placed)
         # the page
-        following = None
-        if request.before is not None or (len(request.excluded) and masks is not None):
-            left = listed if masks is None else listed.only(masks == 0)
-            placed, following = self._placed(left, request, viewer, trace, scored)
+        following, drawn = None, None
+        is_explored = self.explorer.is_on
+        if is_explored or request.before is not None or (len(request.excluded) and masks is not None):
+            left = shown if is_explored else listed if masks is None else listed.only(masks == 0)
+            placed, following, drawn = self._placed(left, request, viewer, trace, scored)
             if placed is None:
                 return None
             text = self.encode(placed, viewer, friends, cacheable).text
         else:
             text = entries.first(min(request.limit, len(entries.ends)))
         trace.marks.append(("encode", perf_counter()))
-        return Page(text, len(shown.rows), cacheable, following, _exposed(placed, block, viewer, request.limit))
+        return Page(text, len(shown.rows), cacheable, following, _exposed(placed, block, viewer, request.limit, drawn))
 
     def stale_page(
         self, block: Block, request: PageRequest, viewer: Viewer, trace: Trace, active: "Ranking", viewer_now: Viewer
@@ -187,11 +201,11 @@ class Ranking:
         passing = self._passing(listed.rows[:most], active, lambda rows: active.masks(viewer_now, rows) == 0)
         if not (passed := int(passing.sum())):
             return None
-        if masks is not None:
+        if masks is not None and not self.explorer.is_on:
             passing &= masks[:most] == 0
         left = listed.at(np.flatnonzero(passing).astype(np.int32))
         # re-rank and encode
-        placed, following = self._placed(left, request, viewer, trace, scored)
+        placed, following, drawn = self._placed(left, request, viewer, trace, scored)
         if placed is None:
             return None
         trace.marks.append(("rules", perf_counter()))
@@ -199,7 +213,7 @@ class Ranking:
         friends = friends[self._passing(friends, active, lambda rows: np.isin(rows, named))]
         entries = self.encode(placed, viewer, friends)
         trace.marks.append(("encode", perf_counter()))
-        return Page(entries.text, passed, None, following, _exposed(placed, block, viewer))
+        return Page(entries.text, passed, None, following, _exposed(placed, block, viewer, drawn=drawn))
 
     def filter(
         self,
@@ -243,9 +257,7 @@ class Ranking:
 
         `candidates` are those that the list was filtered from: people may be missing from a ranked list.
         """
-        lowest = None
-        if isinstance(candidates, RankedList) and not candidates.is_whole:
-            lowest = candidates.scores[-1]
+        lowest = _lowest(candidates)
         return self.reranker.rerank(listed, context, places, viewer.view, self.user_flags, trace.moved, lowest)
 
     def encode(
@@ -299,24 +311,30 @@ class Ranking:
         viewer: Viewer,
         trace: Trace,
         candidates: Candidates | RankedList,
-    ) -> tuple[RankedList | None, Shown | None]:
-        """The people of a page in their places, as in `rerank`; and these as Shown, if pages before were named.
+    ) -> tuple[RankedList | None, Shown | None, Drawn | None]:
+        """The people of a page in their places, as in `rerank`; these as Shown, if pages before were named; and how
+        they were drawn, if they were.
 
-        There are none of those if no more people follow the page.
+        There are none of the second if no more people follow the page. If lists are drawn, those whom the request
+        excludes are in `listed`.
         """
         _, limit, _, before = request
+        if self.explorer.is_on:
+            return self.explorer.page(
+                listed, request, viewer, trace.moved, self.user_flags, self._hashes, _lowest(candidates)
+            )
         if before is None:
-            return self.rerank(listed, request.context, limit, viewer, trace, candidates), None
+            return self.rerank(listed, request.context, limit, viewer, trace, candidates), None, None
         placed = self.rerank(listed, request.context, limit + len(before.hashes) + 1, viewer, trace, candidates)
         if placed is None:
-            return None, None
+            return None, None, None
         hashes = self._hashes[placed.rows]
         places = np.flatnonzero(~np.isin(hashes, before.hashes))
         has_more, places = len(places) > limit, places[:limit]
         scores = np.minimum(placed.scores[places], before.lowest)
         own = None if placed.places is None else placed.places[places]
         page = RankedList(placed.viewer, placed.rows[places], scores, placed.sources[places], placed.is_whole, own)
-        return page, Shown(hashes[places], scores[-1]) if has_more else None
+        return page, Shown(hashes[places], scores[-1]) if has_more else None, None
 
     def _moved(self, placed: RankedList, viewer: Viewer, friends: NDArray[np.int32], cached: CachedList) -> Entries:
         """Entries in their places: those cached with the same score are moved, the others encoded."""
@@ -356,9 +374,20 @@ class Ranking:
             order_ties(scores, places, rows, self._hashes, int(own))
 
 
-def _exposed(placed: RankedList, read: ReadCodes | None, viewer: Viewer, most: int = MAX_SHOWN) -> Exposed:
+def _lowest(candidates: Candidates | RankedList | None) -> np.float32 | None:
+    """The score that no one who is missing from a list exceeds; None if no one is missing."""
+    return candidates.scores[-1] if isinstance(candidates, RankedList) and not candidates.is_whole else None
+
+
+def _exposed(
+    placed: RankedList,
+    read: ReadCodes | None,
+    viewer: Viewer,
+    most: int = MAX_SHOWN,
+    drawn: Drawn | None = None,
+) -> Exposed:
     statistics = None if viewer.row is not None or viewer.inputs is None else viewer.inputs.statistics
-    return Exposed(placed, read, statistics, most)
+    return Exposed(placed, read, statistics, most, drawn)
 
 
 def profile_of(viewer: Viewer) -> Row | ProfileCodes | None:

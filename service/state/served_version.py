@@ -71,7 +71,7 @@ class VersionOpener:
         _touch(tables)
         if self._settings.suspicious.is_on and tables.suspicion is None:
             structlog.get_logger().warning("rule_without_effect", rule="suspicious", version=version)
-        ranking = Ranking(tables, self._open_scorer(directory / "model"), self._settings)
+        ranking = Ranking(tables, self._open_scorer(directory / "model"), self._settings, version)
         warm_up(ranking)
         return ServedVersion(version, manifest, ranking)
 

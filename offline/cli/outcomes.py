@@ -1,0 +1,95 @@
+"""`pymk outcomes`: what came of the lists that were given out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_SPANS = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
+"""seconds by unit"""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("outcomes")(outcomes)
+
+
+def outcomes(
+    *,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the table, one Parquet file a day, into this directory.", metavar="DIR")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(help="Only lists given out from a time on: 2026-11-01, or the last 7d, 36h, 2w.", metavar="T"),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON document instead of tables.")] = False,
+) -> None:
+    """Join the lists that were given out with the events that followed.
+
+    Each person of each list is one row: what the list showed, what the ranker read, the probability with which
+    exploration put the person there; and whether the viewer clicked, invited, dismissed, blocked or reported the
+    person, and the person accepted or declined. Events belong to the list whose request_id they carry; those without
+    one to the last list that showed the person within PYMK_OUTCOME_JOIN_HOURS. Without --out the rates are printed.
+
+    \b
+    pymk outcomes --since 7d
+    pymk outcomes --out outcomes && python -c 'import polars; print(polars.read_parquet("outcomes/*.parquet"))'
+    pymk outcomes --json | jq '.by.source[] | [.value, .invited]'
+    """
+    from contextlib import closing
+
+    from models.cli.paths import make_output_directory
+    from models.settings import Settings
+    from models.store.connect import check_address, open_sync
+    from models.store.keys import Keys
+    from models.system.clock import now_us
+
+    # settings and arguments: nothing that takes seconds to load before they are right
+    settings, now = Settings(), now_us()
+    check_address(settings)
+    since_us = since_of(since, now)
+    if out is not None:
+        make_output_directory(out, "--out")
+
+    from offline.outcomes.table import read_outcomes, write_outcomes
+
+    with closing(open_sync(settings)) as store:
+        table = read_outcomes(settings, store, Keys(settings.namespace), since=since_us, now=now)
+    if out is not None:
+        for file in write_outcomes(table, out):
+            typer.echo(file)
+        return
+
+    from offline.outcomes.rates import rates
+
+    found = rates(table)
+    if json:
+        import orjson
+
+        typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
+        return
+    from offline.outcomes.rendering import render
+
+    render(found)
+
+
+def since_of(since: str | None, now: int) -> int:
+    """The time that an option names, microseconds: a timestamp, or how long ago it was; 0 for None.
+
+    Raises UsageError for another form.
+    """
+    from models.errors import UsageError
+    from models.schema.timestamps import TimestampFaultError, timestamp_us
+    from models.system.clock import MICROSECONDS
+
+    if since is None:
+        return 0
+    number, unit = since[:-1], since[-1:]
+    if unit in _SPANS and number.isascii() and number.isdigit():
+        return max(0, now - int(number) * _SPANS[unit] * MICROSECONDS)
+    try:
+        return timestamp_us(since)
+    except TimestampFaultError as error:
+        where = f"--since {since} is neither a time such as 2026-11-01 nor a span such as 7d"
+        raise UsageError(f"{where}: {error}") from error

@@ -1,0 +1,1 @@
+"""What came of the lists that were given out: exposures joined with events, rates, parity of features."""

@@ -1,0 +1,42 @@
+"""The table of outcomes of a home, and its files."""
+
+from pathlib import Path
+
+import polars as pl
+
+from models.outcomes.exposure_files import ExposureFiles
+from models.settings import Settings
+from models.store.keys import Keys
+from models.store.protocol import SyncStore
+from models.system import files
+from offline.outcomes.events import read_events
+from offline.outcomes.join import Windows, join_outcomes
+
+
+def read_outcomes(settings: Settings, store: SyncStore, keys: Keys, *, since: int = 0, now: int) -> pl.DataFrame:
+    """The outcomes (models.outcomes.schema.OUTCOME_COLUMNS) of the lists given out from `since` on, by time.
+
+    Times are microseconds; events count that were acknowledged up to `now`. Lists that the worker has not filed yet
+    are not among them. Raises ArtefactError if the event archive lacks entries, StoreError if the store does not
+    answer.
+    """
+    exposures = ExposureFiles(settings.home).scan(since)
+    events = read_events(settings.home, store, keys, since=since, until=now)
+    return join_outcomes(exposures, events, Windows.of(settings), now=now)
+
+
+def write_outcomes(outcomes: pl.DataFrame, directory: Path) -> list[Path]:
+    """Writes outcomes as one Parquet file a day of the lists, UTC; returns the files. Days of an earlier call that
+    these do not have stay. Without outcomes an empty table is written.
+    """
+    if outcomes.is_empty():
+        return [_write(outcomes, directory / "empty.parquet")]
+    (directory / "empty.parquet").unlink(missing_ok=True)
+    days = outcomes.group_by(pl.col("at").dt.date().alias("day"), maintain_order=True)
+    return [_write(own, directory / f"{day.isoformat()}.parquet") for (day,), own in days]
+
+
+def _write(outcomes: pl.DataFrame, path: Path) -> Path:
+    with files.writing(path) as file:
+        outcomes.write_parquet(file, compression="zstd")
+    return path
