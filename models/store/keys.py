@@ -199,6 +199,11 @@ class Keys:
         return f"{self.namespace}:exposure"
 
     @property
+    def experiments(self) -> str:
+        """JSON of models.experiments.registry.Registry: every experiment, running or stopped. Never expires."""
+        return f"{self.namespace}:experiments"
+
+    @property
     def exposure_log(self) -> str:
         """The lists that were given out, a stream of models.outcomes.exposure_record batches until the worker files
         them. It expires, and so may be evicted: nothing but statistics rests on it."""

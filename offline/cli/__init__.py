@@ -1,4 +1,5 @@
-"""The offline commands: nightly, config, evaluate, compare, inference, synth, import, check, outcomes, experiment."""
+"""The offline commands: nightly, config, evaluate, compare, inference, synth, import, check, outcomes, experiment,
+simulate."""
 
 import typer
 
@@ -12,6 +13,7 @@ from offline.cli import (
     latency,
     nightly,
     outcomes,
+    simulate,
     synth,
 )
 
@@ -28,3 +30,4 @@ def register(app: typer.Typer) -> None:
     latency.register(app)
     outcomes.register(app)
     experiment.register(app)
+    simulate.register(app)

@@ -68,9 +68,11 @@ def _merged(control: RankedList, held: NDArray[np.bool_], treated: RankedList, p
         return both
 
     scores = np.minimum.accumulate(joined("scores")).astype(np.float32)
+    known = control.places is not None and treated.places is not None
     return RankedList(
         control.viewer,
         joined("rows").astype(np.uint32),
         scores,
         joined("sources").astype(np.uint8),
+        places=joined("places").astype(np.int32) if known else None,
     )
