@@ -1,8 +1,8 @@
-"""The offline commands: nightly, config, evaluate, compare, inference, synth, import, check."""
+"""The offline commands: nightly, config, evaluate, compare, inference, synth, import, check, monitor."""
 
 import typer
 
-from offline.cli import check, compare, config, evaluate, import_formats, latency, nightly, synth
+from offline.cli import check, compare, config, evaluate, import_formats, latency, monitor, nightly, synth
 
 
 def register(app: typer.Typer) -> None:
@@ -14,4 +14,5 @@ def register(app: typer.Typer) -> None:
     synth.register(app)
     import_formats.register(app)
     check.register(app)
+    monitor.register(app)
     latency.register(app)
