@@ -42,6 +42,11 @@ class Keys:
         return f"{self.namespace}:versions"
 
     @property
+    def drift(self) -> str:
+        """JSON of the latest report on drift: `version`, `at`, `retrain`, `checks`. Absent before the first."""
+        return f"{self.namespace}:drift"
+
+    @property
     def lease(self) -> str:
         """The process that may change the versions in the store, and until when."""
         return f"{self.namespace}:lease"
@@ -197,11 +202,6 @@ class Keys:
     def exposure(self) -> str:
         """The users who were shown too often within a day (models.live_state.exposure)."""
         return f"{self.namespace}:exposure"
-
-    @property
-    def experiments(self) -> str:
-        """JSON of models.experiments.registry.Registry: every experiment, running or stopped. Never expires."""
-        return f"{self.namespace}:experiments"
 
     @property
     def exposure_log(self) -> str:

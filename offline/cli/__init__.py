@@ -1,5 +1,5 @@
-"""The offline commands: nightly, config, evaluate, compare, inference, synth, import, check, outcomes, experiment,
-simulate."""
+"""The offline commands: nightly, config, evaluate, compare, inference, synth, import, check, monitor, outcomes,
+experiment, simulate."""
 
 import typer
 
@@ -11,6 +11,7 @@ from offline.cli import (
     experiment,
     import_formats,
     latency,
+    monitor,
     nightly,
     outcomes,
     simulate,
@@ -27,6 +28,7 @@ def register(app: typer.Typer) -> None:
     synth.register(app)
     import_formats.register(app)
     check.register(app)
+    monitor.register(app)
     latency.register(app)
     outcomes.register(app)
     experiment.register(app)
