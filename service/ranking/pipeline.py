@@ -8,8 +8,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from models.features.user_statistics import befriended
 from models.ranker.attribution import Explanation
+from models.ranker.fresh_block import NOBODY, FreshBlocks
 from models.ranker.ranker import PersonTables, ViewerInputs
+from models.schema.pair_features import KEPT_FEATURES
 from models.schema.vocabulary import Row, Vocabulary
 from models.version.candidate_block import Block
 from models.version.new_user_record import ProfileCodes
@@ -63,10 +66,12 @@ class Ranking:
         self._masks = FilterMasks(tables)
         self._cold_start = ColdStart(tables)
         self._scorer = scorer
+        self._fresh = FreshBlocks(tables.graph, tables.towers)
         self._hashes = id_hashes(tables.vocabulary)
 
     def score(self, block: Block, context: str, viewer: Viewer, trace: Trace) -> Candidates:
         """The people of a viewer's block with their scores. Raises CorruptRecordError if the ranker cannot read it."""
+        block = self.present(block, viewer)
         candidates = Candidates(block.rows, self.scores(block, context, viewer), block.sources)
         trace.marks.append(("rank", perf_counter()))
         return candidates
@@ -252,15 +257,41 @@ class Ranking:
         """What made the score of the candidate at a place of a viewer's block."""
         return self._scorer.explained(self.tables, block, place, context, self.inputs(viewer))
 
-    def inputs(self, viewer: Viewer) -> ViewerInputs | None:
-        """What scoring reads of a viewer with the present friends; None if the tables hold it."""
-        if viewer.row is None or viewer.view is None:
-            return viewer.inputs
-        graph, towers = self.tables.graph, self.tables.towers
-        added, removed = viewer.view.changed_friends(graph, viewer.row)
+    def present(self, block: Block, viewer: Viewer) -> Block:
+        """A viewer's block with the friends made since; the same block if it knows them all.
+
+        The features and the order of the candidates change, and all pair features are in it then.
+        """
+        view, tables = viewer.view, self.tables
+        if view is None or view.graph_changed_at <= block.made_at or len(block.codes) != len(KEPT_FEATURES):
+            return block
+        made = view.friends_made_since(block.made_at, tables.graph, viewer.row)
+        inputs = self.inputs(viewer, made)
+        if not len(made) or inputs is None or len(inputs.query) != tables.towers.dimensions:
+            return block  # the ranker says what is wrong with a query
+        row = NOBODY if viewer.row is None else viewer.row
+        return self._fresh.block(block, made, len(view.friends) - len(made), inputs.query, row)
+
+    def inputs(self, viewer: Viewer, made: NDArray[np.int32] | None = None) -> ViewerInputs | None:
+        """What scoring reads of a viewer with the present friends; None if the tables hold it.
+
+        `made` (f,) are the friends made since the inputs of a viewer without a row, None for none.
+        """
+        tables, view, row = self.tables, viewer.view, viewer.row
+        graph, towers = tables.graph, tables.towers
+        if row is None:
+            known = viewer.inputs
+            if known is None or made is None or not len(made) or len(known.query) != towers.dimensions:
+                return known
+            statistics = befriended(known.statistics, graph.degrees_of(made))
+            return ViewerInputs(statistics, known.query + towers.fold_in(graph, made))
+        if view is None:
+            return None
+        added, removed = view.changed_friends(graph, row)
         if not len(added) and not len(removed):
             return None
-        return ViewerInputs(self.tables.statistics[viewer.row], towers.changed(graph, viewer.row, added, removed))
+        statistics = befriended(tables.statistics[row], graph.degrees_of(added), len(removed))
+        return ViewerInputs(statistics, towers.changed(graph, row, added, removed))
 
     def masks(self, viewer: Viewer, rows: NDArray[np.uint32]) -> NDArray[np.uint16]:
         """(m,) uint16 of service.ranking.filters.Rule bits: the hard rules that drop each candidate (m,) now."""
