@@ -180,8 +180,10 @@ def _with_former_weights(
     active = np.flatnonzero(snapshot.flags & np.uint8(Flag.ACTIVE)).astype(np.int64)
     drawn = np.sort(np.random.default_rng(0).permutation(active)[:USERS])
     graph_features = compute_graph_features(known.graph, people, bundle.reference(snapshot.vocabulary))
-    view = night.candidates(bundle.embedder, bundle.prerank_weights).build(graph_features, people, drawn, scratch)
-    tables, ranker = EvaluationTables.of(bundle, view), bundle.served_ranker()
+    view = night.candidates(bundle.embedder, bundle.prerank_weights, bundle.training.towers).build(
+        graph_features, people, drawn, scratch
+    )
+    tables, ranker = EvaluationTables.of(view), bundle.served_ranker()
     blocks = list(_blocks(view.generator, drawn))
     served = float(np.mean([len(block) > 0 for block in blocks])) if blocks else 0.0
     lists = model_reference(
