@@ -122,6 +122,21 @@ class Settings(BaseSettings):
     group_column: str = ""
     """categorical column whose groups pymk experiment readout compares in exposure and acceptance; empty: none"""
 
+    exploration_temperature: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """how far lists are drawn rather than sorted: people are drawn with odds^(1/temperature); 0: off; 0.5 is mild"""
+
+    exploration_fixed: Annotated[int, Field(ge=0, le=100)] = 3
+    """first places that PYMK_EXPLORATION_TEMPERATURE leaves to the best"""
+
+    exploration_uniform_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """share of lists whose order is drawn uniformly among the best, to learn from without bias; 0: off"""
+
+    exploration_best: Annotated[int, Field(ge=2, le=100)] = 50
+    """people whose order is drawn; whoever comes after them stays"""
+
+    exploration_hold_minutes: Annotated[float, Field(gt=0, le=1440)] = 30.0
+    """minutes for which a viewer's draw stays the same, so that a page that is loaded again does not change"""
+
     suspicious: Literal["off", "demote", "drop"] = "off"
     """suspicious accounts: off (ignore), demote (move to the end of lists) or drop (leave out)"""
 

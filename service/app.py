@@ -1,10 +1,10 @@
 """The HTTP application: `create_app(settings)`."""
 
+import asyncio
 import gc
 import multiprocessing
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import cache
 from importlib import metadata
 from secrets import token_hex
 from typing import Any
@@ -19,6 +19,7 @@ from models.errors import PymkError
 from models.ranker.ranker import Ranker
 from models.settings import CONTEXTS, Settings
 from models.system import logs
+from models.system.memory import collect_seldom, return_large_blocks
 from models.system.parent_death import end_with_parent
 from service.api import admin, erasures, events, experiments, health, openapi, recommendation_batches, users
 from service.api.dependencies import SCOPES
@@ -46,11 +47,16 @@ class Service(FastAPI):
             await self.dispatch(scope, receive, send)
 
     def setup(self) -> None:
-        """Adds the route of the OpenAPI document, which is encoded once, since anybody may ask for it."""
-        encoded = cache(lambda: orjson.dumps(self.openapi()))
+        """Adds the route of the OpenAPI document, which is encoded once, since anybody may ask for it.
+
+        That takes a tenth of a second, beside the event loop.
+        """
+        encoded: list[bytes] = []
 
         async def document(_: Request) -> Response:
-            return Response(encoded(), media_type="application/json")
+            if not encoded:
+                encoded.append(await asyncio.to_thread(lambda: orjson.dumps(self.openapi())))
+            return Response(encoded[0], media_type="application/json")
 
         assert self.openapi_url is not None  # noqa: S101  # for the type checker: the default stands
         self.add_route(self.openapi_url, document, include_in_schema=False)
@@ -144,6 +150,8 @@ def from_environment() -> FastAPI:
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid is not None:
         end_with_parent(parent.pid)
+    return_large_blocks()
+    collect_seldom()
     logs.unblock()
     logs.configure()
     return create_app(Settings(), follow_signals=True)

@@ -12,7 +12,9 @@
     n x float32     scores
     n x uint8       source bits
     if F: n x uint16 places in the block, n x F x uint8 codes
-    if drawn: n x float32 propensities
+    if drawn: 2 x uint16 people k whose order was drawn, and how many at the front of the list were not
+              k x float32 logarithms of their weights, in the order of the list before the draw
+              n x uint16 which of them each person is, n x uint16 which place of the whole list it has
 
 A batch is
 
@@ -48,6 +50,7 @@ ENTRY_BYTES: Final = 16 << 10
 _BATCH = RecordFormat("batch of exposures", 1, "QQI")
 _HEAD = struct.Struct("<q10B2H")
 _LENGTH = struct.Struct("<I")
+_DRAW = struct.Struct("<2H")
 
 
 class PackedPeople(NamedTuple):
@@ -82,6 +85,30 @@ class ListHead(NamedTuple):
     draw: str = DRAWS[0]
 
 
+class DrawnPlaces(NamedTuple):
+    """Where a draw put the people of a list."""
+
+    first: int
+    """people at the front of the whole list who were not drawn"""
+    weights: NDArray[np.float32]
+    """(k,) logarithms of the weights of those who were, in the order of the list before the draw"""
+    people: NDArray[np.uint16]
+    """(n,) position of each person in the whole list before the draw"""
+    places: NDArray[np.uint16]
+    """(n,) and after it"""
+
+    def pack(self) -> bytes:
+        """The end of a record."""
+        columns = (self.weights.astype("<f4"), self.people.astype("<u2"), self.places.astype("<u2"))
+        return _DRAW.pack(len(self.weights), self.first) + b"".join(column.tobytes() for column in columns)
+
+    @classmethod
+    def of(cls, reader: "_Reader", n: int) -> "DrawnPlaces":
+        """The places of the n people of a record."""
+        k, first = reader.array("<u2", 2).tolist()
+        return cls(first, reader.array("<f4", k), reader.array("<u2", n), reader.array("<u2", n))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ExposureRecord:
     """One list, read back; F is 0 for a list that is not of a block."""
@@ -101,8 +128,8 @@ class ExposureRecord:
     """(F,)"""
     high: NDArray[np.float32]
     """(F,)"""
-    propensities: NDArray[np.float32] | None = None
-    """(n,); None: nothing was drawn"""
+    drawn: "DrawnPlaces | None" = None
+    """None: nothing was drawn"""
     statistics: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
     """(s,) of a viewer whom the version does not know"""
 
@@ -150,7 +177,7 @@ def ranges_of(read: ReadCodes) -> bytes:
     return read.low.astype("<f4", copy=False).tobytes() + read.high.astype("<f4", copy=False).tobytes()
 
 
-def pack_list(head: ListHead, people: PackedPeople, statistics: bytes = b"", propensities: bytes = b"") -> bytes:
+def pack_list(head: ListHead, people: PackedPeople, statistics: bytes = b"", drawn: bytes = b"") -> bytes:
     """The record of a list. Raises ValueError if a text is longer than 255 bytes, or the arms than 65,535."""
     request_id, version, context = head.request_id.encode(), head.version.encode(), head.context.encode()
     viewer, arms = head.viewer.encode(), orjson.dumps(dict(head.arms)) if head.arms else b""
@@ -173,7 +200,7 @@ def pack_list(head: ListHead, people: PackedPeople, statistics: bytes = b"", pro
     except struct.error as error:
         raise ValueError(f"a list does not fit its record: {error}") from error
     texts = (request_id, version, context, viewer, arms)
-    return b"".join((packed, *texts, statistics, people.ranges, people.columns, propensities))
+    return b"".join((packed, *texts, statistics, people.ranges, people.columns, drawn))
 
 
 def unpack_list(record: bytes) -> ExposureRecord:
@@ -188,12 +215,12 @@ def unpack_list(record: bytes) -> ExposureRecord:
         rows, scores, sources = reader.array("<u4", n), reader.array("<f4", n), reader.array("u1", n)
         places = reader.array("<u2", n if features else 0)
         codes = reader.array("u1", n * features).reshape(n, features)
-        propensities = reader.array("<f4", n) if draw else None
+        drawn = DrawnPlaces.of(reader, n) if draw else None
     except (struct.error, IndexError, ValueError) as error:
         raise CorruptRecordError(f"the record of a list cannot be read: {error}") from error
     if reader.at != len(record):
         raise CorruptRecordError(f"the record of a list has {len(record)} bytes instead of {reader.at}")
-    return ExposureRecord(head, rows, scores, sources, places, codes, low, high, propensities, statistics)
+    return ExposureRecord(head, rows, scores, sources, places, codes, low, high, drawn, statistics)
 
 
 class _Reader:

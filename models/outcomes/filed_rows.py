@@ -8,6 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from models.outcomes.exposure_record import ExposureRecord
+from models.outcomes.placement import propensities
 from models.outcomes.schema import EXPOSURE_COLUMNS, FEATURES
 from models.schema.candidate_sources import names
 from models.schema.pair_features import COMMON, PAIR_FEATURES, extra_input_names, extra_inputs
@@ -60,16 +61,12 @@ def _rows(records: Sequence[ExposureRecord], tables: Tables) -> pl.DataFrame:
     user_id, source_names = tables.vocabulary.user_id, {bits: names(bits) for bits in range(256)}
     bits = np.concatenate([record.sources for record in records])
     codes = [bytes(row) if record.codes.shape[1] else None for record in records for row in record.codes]
-    propensities = [
-        np.ones(len(record.rows), np.float32) if record.propensities is None else record.propensities
-        for record in records
-    ]
     of_person: dict[str, Any] = {
         "candidate": [user_id(row) for row in rows.tolist()],
         "position": np.concatenate([np.arange(1, count + 1) for count in counts]),
         "score": np.concatenate([record.scores for record in records]),
         "sources": [source_names[one] for one in bits.tolist()],
-        "propensity": np.concatenate(propensities),
+        "propensity": np.concatenate([propensities(record) for record in records]),
         "codes": codes,
         **_features(records, rows, bits, tables),
     }

@@ -42,6 +42,11 @@ class Keys:
         return f"{self.namespace}:versions"
 
     @property
+    def drift(self) -> str:
+        """JSON of the latest report on drift: `version`, `at`, `retrain`, `checks`. Absent before the first."""
+        return f"{self.namespace}:drift"
+
+    @property
     def lease(self) -> str:
         """The process that may change the versions in the store, and until when."""
         return f"{self.namespace}:lease"
@@ -199,11 +204,6 @@ class Keys:
         return f"{self.namespace}:exposure"
 
     @property
-    def experiments(self) -> str:
-        """JSON of models.experiments.registry.Registry: every experiment, running or stopped. Never expires."""
-        return f"{self.namespace}:experiments"
-
-    @property
     def exposure_log(self) -> str:
         """The lists that were given out, a stream of models.outcomes.exposure_record batches until the worker files
         them. It expires, and so may be evicted: nothing but statistics rests on it."""
@@ -213,6 +213,11 @@ class Keys:
     def exposures_filed(self) -> str:
         """The position in the exposure log up to which lists are filed (models.outcomes.exposure_files)."""
         return f"{self.namespace}:exposure:filed"
+
+    @property
+    def experiments(self) -> str:
+        """JSON of models.experiments.registry.Registry: every experiment, running or stopped. Never expires."""
+        return f"{self.namespace}:experiments"
 
     def erasure(self, name: str) -> str:
         """The erasures of the id with this keyed hash (models.live_state.erasure_receipts)."""

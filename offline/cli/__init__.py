@@ -10,6 +10,7 @@ from offline.cli import (
     experiment,
     import_formats,
     latency,
+    monitor,
     nightly,
     outcomes,
     simulate,
@@ -26,6 +27,7 @@ def register(app: typer.Typer) -> None:
     synth.register(app)
     import_formats.register(app)
     check.register(app)
+    monitor.register(app)
     latency.register(app)
     outcomes.register(app)
     experiment.register(app)

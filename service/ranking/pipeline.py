@@ -3,21 +3,26 @@
 import copy
 import zlib
 from collections.abc import Callable
-from time import perf_counter
+from time import perf_counter, time
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.features.user_statistics import befriended
 from models.outcomes.exposure_record import ReadCodes
 from models.ranker.attribution import Explanation
-from models.ranker.ranker import PersonTables, ViewerInputs
+from models.ranker.fresh_block import NOBODY, FreshBlocks
+from models.ranker.ranker import PersonTables, ViewerInputs, with_product
+from models.schema.pair_features import KEPT_FEATURES
 from models.schema.vocabulary import Row, Vocabulary
 from models.version.candidate_block import Block
 from models.version.new_user_record import ProfileCodes
 from models.version.tables import Tables
 from service.ranking.cached_list import LEAST_ENCODED, CachedList, CachedRecord, CacheKey
 from service.ranking.cold_start import ColdStart
+from service.ranking.exploration.draw import Drawn
+from service.ranking.exploration.explorer import Explorer
 from service.ranking.filters import EXCLUDED, HIDING, FilterMasks, Rule, name_of
 from service.ranking.json_encoder import JsonEncoder
 from service.ranking.kernels.sorting import best_first, order_ties
@@ -43,7 +48,7 @@ class Scorer(Protocol):
     ) -> NDArray[np.float32]:
         """(m,) float32, 0-1; a candidate's score does not depend on the others in the block.
 
-        `inputs` are those of a viewer whom the tables do not know.
+        `inputs` are those of a viewer whom the tables do not know as she is.
         """
         ...
 
@@ -57,7 +62,15 @@ class Scorer(Protocol):
 class Ranking:
     """Ranks and encodes with one version's tables and ranker. One thread at a time."""
 
-    def __init__(self, tables: Tables, scorer: Scorer, settings: RerankSettings) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        scorer: Scorer,
+        settings: RerankSettings,
+        version: str = "",
+        clock: Callable[[], float] = time,
+    ) -> None:
+        """`version` is an id that draws follow from; `clock` gives epoch seconds, by which they change."""
         self.tables = tables
         self.user_flags = UserFlags(tables)
         self.reranker = Reranker(tables, settings)
@@ -65,7 +78,9 @@ class Ranking:
         self._masks = FilterMasks(tables)
         self._cold_start = ColdStart(tables)
         self._scorer = scorer
+        self._fresh = FreshBlocks(tables.graph, tables.towers)
         self._hashes = id_hashes(tables.vocabulary)
+        self.explorer = Explorer(self.reranker, settings.exploration, version, clock)
         self.keeps_codes = settings.logs_exposures
         """whether cached lists keep what the ranker read, for the exposure log"""
 
@@ -76,7 +91,7 @@ class Ranking:
         return other
 
     def score(self, block: Block, context: str, viewer: Viewer, trace: Trace) -> Candidates:
-        """The people of a viewer's block with their scores. Raises CorruptRecordError if the ranker cannot read it."""
+        """The people of a block of `readable`, with their scores. Raises CorruptRecordError if it cannot be read."""
         candidates = Candidates(block.rows, self.scores(block, context, viewer), block.sources)
         trace.marks.append(("rank", perf_counter()))
         return candidates
@@ -105,13 +120,14 @@ class Ranking:
         if candidates is None:
             candidates = self.cold_start(viewer, trace)
         elif isinstance(candidates, Block):
-            read = candidates
-            candidates = self.score(candidates, request.context, viewer, trace)
-        listed, _ = self.filter(candidates, viewer, trace, request.excluded)
+            read = block = self.readable(candidates, viewer)
+            candidates = self.score(block, request.context, viewer, trace)
+        exempted = EXCLUDED if self.explorer.is_on else _NO_RULES  # a draw is of those shown before too
+        listed, _ = self.filter(candidates, viewer, trace, request.excluded, exempted)
         passed = len(listed.rows)
-        if len(request.excluded):
+        if len(request.excluded) and not exempted:
             passed += trace.drops.get(_EXCLUDED, 0)
-        placed, following = self._placed(listed, request, viewer, trace, candidates)
+        placed, following, drawn = self._placed(listed, request, viewer, trace, candidates)
         if placed is None:
             return None
         trace.marks.append(("rules", perf_counter()))
@@ -120,7 +136,7 @@ class Ranking:
             cached = None
         entries = self.encode(placed, viewer, friends, cached)
         trace.marks.append(("encode", perf_counter()))
-        return Page(entries.text, passed, None, following, _exposed(placed, read, viewer))
+        return Page(entries.text, passed, None, following, self.exposed(placed, read, viewer, drawn=drawn))
 
     def cached_page(self, record: CachedRecord, request: PageRequest, viewer: Viewer, trace: Trace) -> Page | None:
         """The page of a list that was ranked before: a slice of its entries if all that it depends on is the same.
@@ -129,7 +145,8 @@ class Ranking:
         are not in the list may have come up. Raises CorruptRecordError as CachedRecord.unpack.
         """
         key, cached_key = self.cache_key(viewer), record.key
-        if cached_key[:-1] == key[:-1] and not len(request.excluded) and request.before is None:
+        is_plain = not len(request.excluded) and request.before is None and not self.explorer.is_on
+        if is_plain and cached_key[:-1] == key[:-1]:
             places, encoded = self.reranker.places(request.context, request.limit), record.encoded
             if places <= encoded or encoded < LEAST_ENCODED:  # fewer were encoded only if there are no more
                 places = min(places, encoded)
@@ -145,6 +162,7 @@ class Ranking:
         The list has at least LEAST_ENCODED people encoded and is not affected by those excluded or shown before.
         """
         # filter: people who may come back stay in the list, those excluded among its entries as well
+        block = self.readable(block, viewer)
         scored = self.score(block, request.context, viewer, trace)
         listed, masks = self.filter(scored, viewer, trace, request.excluded, HIDING | EXCLUDED)
         hidden = _NO_RULES if masks is None else masks & HIDING
@@ -160,17 +178,20 @@ class Ranking:
         kept = block if self.keeps_codes else None
         cacheable = CachedList(listed, key, placed.rows.tolist(), placed.scores.tolist(), entries, kept, placed)
         # the page
-        following = None
-        if request.before is not None or (len(request.excluded) and masks is not None):
-            left = listed if masks is None else listed.only(masks == 0)
-            placed, following = self._placed(left, request, viewer, trace, scored)
+        following, drawn = None, None
+        is_explored = self.explorer.is_on
+        if is_explored or request.before is not None or (len(request.excluded) and masks is not None):
+            left = shown if is_explored else listed if masks is None else listed.only(masks == 0)
+            placed, following, drawn = self._placed(left, request, viewer, trace, scored)
             if placed is None:
                 return None
             text = self.encode(placed, viewer, friends, cacheable).text
         else:
             text = entries.first(min(request.limit, len(entries.ends)))
         trace.marks.append(("encode", perf_counter()))
-        return Page(text, len(shown.rows), cacheable, following, _exposed(placed, block, viewer, request.limit))
+        return Page(
+            text, len(shown.rows), cacheable, following, self.exposed(placed, block, viewer, request.limit, drawn)
+        )
 
     def stale_page(
         self, block: Block, request: PageRequest, viewer: Viewer, trace: Trace, active: "Ranking", viewer_now: Viewer
@@ -181,17 +202,18 @@ class Ranking:
         page nor its reasons. Raises CorruptRecordError as in `page`.
         """
         # filter: the hard rules of both versions
+        block = self.readable(block, viewer)
         scored = self.score(block, request.context, viewer, trace)
         listed, masks = self.filter(scored, viewer, trace, request.excluded, EXCLUDED)
         most = DEEPEST if request.before is None else len(listed.rows)
         passing = self._passing(listed.rows[:most], active, lambda rows: active.masks(viewer_now, rows) == 0)
         if not (passed := int(passing.sum())):
             return None
-        if masks is not None:
+        if masks is not None and not self.explorer.is_on:
             passing &= masks[:most] == 0
         left = listed.at(np.flatnonzero(passing).astype(np.int32))
         # re-rank and encode
-        placed, following = self._placed(left, request, viewer, trace, scored)
+        placed, following, drawn = self._placed(left, request, viewer, trace, scored)
         if placed is None:
             return None
         trace.marks.append(("rules", perf_counter()))
@@ -199,7 +221,7 @@ class Ranking:
         friends = friends[self._passing(friends, active, lambda rows: np.isin(rows, named))]
         entries = self.encode(placed, viewer, friends)
         trace.marks.append(("encode", perf_counter()))
-        return Page(entries.text, passed, None, following, _exposed(placed, block, viewer))
+        return Page(entries.text, passed, None, following, self.exposed(placed, block, viewer, drawn=drawn))
 
     def filter(
         self,
@@ -243,9 +265,7 @@ class Ranking:
 
         `candidates` are those that the list was filtered from: people may be missing from a ranked list.
         """
-        lowest = None
-        if isinstance(candidates, RankedList) and not candidates.is_whole:
-            lowest = candidates.scores[-1]
+        lowest = _lowest(candidates)
         return self.reranker.rerank(listed, context, places, viewer.view, self.user_flags, trace.moved, lowest)
 
     def encode(
@@ -260,13 +280,71 @@ class Ranking:
 
     def scores(self, block: Block, context: str, viewer: Viewer) -> NDArray[np.float32]:
         """(m,) float32, 0-1: the scores of a viewer's block before any rule."""
-        if viewer.row is None:
-            return self._scorer.scores(self.tables, block, context, viewer.inputs)
-        return self._scorer.scores(self.tables, block, context)
+        return self._scorer.scores(self.tables, block, context, self.inputs(viewer))
 
     def explain(self, block: Block, place: int, context: str, viewer: Viewer) -> Explanation:
         """What made the score of the candidate at a place of a viewer's block."""
-        return self._scorer.explained(self.tables, block, place, context, viewer.inputs)
+        return self._scorer.explained(self.tables, block, place, context, self.inputs(viewer))
+
+    def present(self, block: Block, viewer: Viewer) -> Block:
+        """A viewer's block with the friends made since; the same block if it knows them all.
+
+        The features and the order of the candidates change, and all pair features are in it then.
+        """
+        view, tables = viewer.view, self.tables
+        if view is None or view.graph_changed_at <= block.made_at or len(block.codes) != len(KEPT_FEATURES):
+            return block
+        made = view.friends_made_since(block.made_at, tables.graph, viewer.row)
+        inputs = self.inputs(viewer, made)
+        if not len(made) or inputs is None or len(inputs.query) != tables.towers.dimensions:
+            return block  # the ranker says what is wrong with a query
+        row = NOBODY if viewer.row is None else viewer.row
+        return self._fresh.block(block, made, len(view.friends) - len(made), inputs.query, row)
+
+    def readable(self, block: Block, viewer: Viewer) -> Block:
+        """A viewer's block as the ranker reads it now: with the friends made since, and, to be recorded, the product.
+
+        Raises CorruptRecordError if the viewer's query does not fit the towers.
+        """
+        block = self.present(block, viewer)
+        if not self.keeps_codes:
+            return block  # the ranker adds the product by itself
+        inputs = self.inputs(viewer)
+        query = self.tables.towers.query(block.viewer) if inputs is None else inputs.query
+        return with_product(self.tables.towers, block, query)
+
+    def inputs(self, viewer: Viewer, made: NDArray[np.int32] | None = None) -> ViewerInputs | None:
+        """What scoring reads of a viewer with the present friends; None if the tables hold it.
+
+        `made` (f,) are the friends made since the inputs of a viewer without a row, None for none.
+        """
+        tables, view, row = self.tables, viewer.view, viewer.row
+        graph, towers = tables.graph, tables.towers
+        if row is None:
+            known = viewer.inputs
+            if known is None or made is None or not len(made) or len(known.query) != towers.dimensions:
+                return known
+            statistics = befriended(known.statistics, graph.degrees_of(made))
+            return ViewerInputs(statistics, known.query + towers.fold_in(graph, made))
+        if view is None:
+            return None
+        added, removed = view.changed_friends(graph, row)
+        if not len(added) and not len(removed):
+            return None
+        statistics = befriended(tables.statistics[row], graph.degrees_of(added), len(removed))
+        return ViewerInputs(statistics, towers.changed(graph, row, added, removed))
+
+    def exposed(
+        self,
+        placed: RankedList,
+        read: ReadCodes | None,
+        viewer: Viewer,
+        most: int = MAX_SHOWN,
+        drawn: Drawn | None = None,
+    ) -> Exposed:
+        """The people of a list as they are recorded, with what the ranker read of them and of the viewer."""
+        inputs = None if read is None else self.inputs(viewer)
+        return Exposed(placed, read, None if inputs is None else inputs.statistics, most, drawn)
 
     def masks(self, viewer: Viewer, rows: NDArray[np.uint32]) -> NDArray[np.uint16]:
         """(m,) uint16 of service.ranking.filters.Rule bits: the hard rules that drop each candidate (m,) now."""
@@ -291,24 +369,30 @@ class Ranking:
         viewer: Viewer,
         trace: Trace,
         candidates: Candidates | RankedList,
-    ) -> tuple[RankedList | None, Shown | None]:
-        """The people of a page in their places, as in `rerank`; and these as Shown, if pages before were named.
+    ) -> tuple[RankedList | None, Shown | None, Drawn | None]:
+        """The people of a page in their places, as in `rerank`; these as Shown, if pages before were named; and how
+        they were drawn, if they were.
 
-        There are none of those if no more people follow the page.
+        There are none of the second if no more people follow the page. If lists are drawn, those whom the request
+        excludes are in `listed`.
         """
         _, limit, _, before = request
+        if self.explorer.is_on:
+            return self.explorer.page(
+                listed, request, viewer, trace.moved, self.user_flags, self._hashes, _lowest(candidates)
+            )
         if before is None:
-            return self.rerank(listed, request.context, limit, viewer, trace, candidates), None
+            return self.rerank(listed, request.context, limit, viewer, trace, candidates), None, None
         placed = self.rerank(listed, request.context, limit + len(before.hashes) + 1, viewer, trace, candidates)
         if placed is None:
-            return None, None
+            return None, None, None
         hashes = self._hashes[placed.rows]
         places = np.flatnonzero(~np.isin(hashes, before.hashes))
         has_more, places = len(places) > limit, places[:limit]
         scores = np.minimum(placed.scores[places], before.lowest)
         own = None if placed.places is None else placed.places[places]
         page = RankedList(placed.viewer, placed.rows[places], scores, placed.sources[places], placed.is_whole, own)
-        return page, Shown(hashes[places], scores[-1]) if has_more else None
+        return page, Shown(hashes[places], scores[-1]) if has_more else None, None
 
     def _moved(self, placed: RankedList, viewer: Viewer, friends: NDArray[np.int32], cached: CachedList) -> Entries:
         """Entries in their places: those cached with the same score are moved, the others encoded."""
@@ -348,9 +432,9 @@ class Ranking:
             order_ties(scores, places, rows, self._hashes, int(own))
 
 
-def _exposed(placed: RankedList, read: ReadCodes | None, viewer: Viewer, most: int = MAX_SHOWN) -> Exposed:
-    statistics = None if viewer.row is not None or viewer.inputs is None else viewer.inputs.statistics
-    return Exposed(placed, read, statistics, most)
+def _lowest(candidates: Candidates | RankedList | None) -> np.float32 | None:
+    """The score that no one who is missing from a list exceeds; None if no one is missing."""
+    return candidates.scores[-1] if isinstance(candidates, RankedList) and not candidates.is_whole else None
 
 
 def profile_of(viewer: Viewer) -> Row | ProfileCodes | None:

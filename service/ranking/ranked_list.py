@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from models.outcomes.exposure_record import PackedPeople, ReadCodes, codes_of, ranges_of
 from models.schema.vocabulary import Row
+from service.ranking.exploration.draw import Drawn
 
 if TYPE_CHECKING:
     from service.ranking.cached_list import CachedRecord
@@ -68,6 +69,8 @@ class Exposed(NamedTuple):
     """(s,) of a viewer whom the version does not know"""
     most: int = MAX_SHOWN
     """people at most: the page is the beginning of the list"""
+    drawn: Drawn | None = None
+    """how the people of the page were drawn; None: they were not"""
 
     def pack(self) -> PackedPeople:
         """The people as the record of a list holds them."""
@@ -91,6 +94,8 @@ class ExposedEntries(NamedTuple):
     shown: int
     statistics: None = None
     """lists of viewers whom the version does not know are not cached"""
+    drawn: None = None
+    """lists that are drawn are not served as they were cached"""
 
     def pack(self) -> PackedPeople:
         """The people as the record of a list holds them."""

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from models.settings import ContextLimit, Settings
 from models.version.tables import Tables
+from service.ranking.exploration.draw import NO_EXPLORATION, Exploration
 from service.ranking.kernels.diversity import PAGE, page_by_page
 from service.ranking.ranked_list import RankedList
 from service.ranking.user_flags import UserFlags
@@ -68,6 +69,8 @@ class RerankSettings:
     suspicious: Suspicious = Suspicious()
     logs_exposures: bool = False
     """whether lists are recorded in the exposure log; changes no list"""
+    exploration: Exploration = NO_EXPLORATION
+    """how lists are drawn after the soft rules; not part of `identity`: lists are cached before the draw"""
 
     @classmethod
     def of(cls, settings: Settings) -> "RerankSettings":
@@ -78,6 +81,7 @@ class RerankSettings:
             settings.context_limits,
             Suspicious.of(settings),
             settings.exposure_share > 0,
+            Exploration.of(settings),
         )
 
     @property
@@ -219,15 +223,17 @@ class Reranker:
         user_flags: UserFlags,
         moved: dict[str, int],
         lowest: np.float32 | None = None,
+        *,
+        deeper: bool = False,
     ) -> RankedList | None:
         """The first places of a list (m,) that the hard rules were applied to, best first.
 
         Writes into `moved` how many people each rule demoted or dropped. `lowest` is the score that no person missing
-        from the list exceeds, None if no one is missing. Returns None if a missing person might have come into these
-        places.
+        from the list exceeds, None if no one is missing. With `deeper` there may be more places than the context has.
+        Returns None if a missing person might have come into these places.
         """
         # the rules over the whole list, in their order
-        places = self.places(context, places)
+        places = places if deeper else self.places(context, places)
         slate = Slate(listed.rows, listed.scores)
         for rule in self._rules:
             if count := rule.apply(slate, context, view, user_flags):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.graph import Graph
 from models.live_state.edges import (
     EDGE_EVENTS,
     GRAPH_CHANGING,
@@ -31,6 +32,11 @@ _RELATION_EVENTS = np.array(
     dtype=np.intp,
 )
 """events after which a list holds people who were not in it, or reasons name other friends"""
+_FRIENDSHIP_EVENTS = np.array(
+    [edge_event(direction, kind) for direction in Direction for kind in (EventKind.CONNECT, EventKind.ACCEPT)],
+    dtype=np.uint8,
+)
+"""events that make a friendship"""
 
 
 class EdgeEvents(NamedTuple):
@@ -59,6 +65,7 @@ class EdgeEvents(NamedTuple):
         return table
 
 
+NO_ROWS = np.zeros(0, np.int32)
 NO_EVENTS = EdgeEvents(np.zeros(0, np.int32), np.zeros(0, np.uint8), np.zeros(0, np.int64))
 
 
@@ -92,6 +99,24 @@ class ViewerState:
     """when the friendships or the profile of the viewer last changed, microseconds; 0: never"""
     profile_changed_at: int = 0
     """when the profile of a viewer with a row was last changed since the cut, microseconds; 0: not at all"""
+
+    def changed_friends(self, graph: Graph, row: Row) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """The friends made and those lost since the version of this graph, where the viewer has this row; ascending."""
+        if not self.graph_changed_at or not len(self.others):
+            return NO_ROWS, NO_ROWS
+        before = graph.neighbours(row)
+        was = np.isin(self.others, before, assume_unique=True)
+        now = (self.bits & np.uint8(Relationship.CONNECTED)) != 0
+        return self.others[now & ~was], self.others[was & ~now]
+
+    def friends_made_since(self, timestamp_us: int, graph: Graph, row: Row | None) -> NDArray[np.int32]:
+        """The present friends who became it after a moment, without those whom the version's graph has; ascending."""
+        if self.graph_changed_at <= timestamp_us:
+            return NO_ROWS
+        rows, numbers, timestamps_us = self.events
+        late = rows[(timestamps_us > timestamp_us) & np.isin(numbers, _FRIENDSHIP_EVENTS)]
+        made = np.intersect1d(late, self.friends)
+        return made if row is None else np.setdiff1d(made, graph.neighbours(row), assume_unique=True)
 
 
 def from_record(

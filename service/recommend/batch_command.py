@@ -24,7 +24,7 @@ _LOGGED_EVERY = 10_000
 def run(settings: Settings, ids: list[UserId] | None, *, context: str, limit: int, log: bool = False) -> None:
     """Writes one list per person to stdout, for all active users if `ids` is None; `log` records the lists."""
     with closing(open_sync(settings)) as store:
-        keys, exposures, arms = Keys(settings.namespace), None, ArmsOfViewers(settings)
+        keys, arms, exposures = Keys(settings.namespace), ArmsOfViewers(settings), None
         arms.take(registry.read(store, keys=keys))
         if log:
             exposures = BulkExposures(store, keys, share=settings.exposure_share, most_mb=settings.exposure_log_mb)

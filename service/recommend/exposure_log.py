@@ -16,7 +16,7 @@ from typing import NamedTuple
 import structlog
 
 from models.errors import StoreError
-from models.outcomes.exposure_record import ENTRY_BYTES, Batch, ListHead, batches, pack_list
+from models.outcomes.exposure_record import DRAWS, ENTRY_BYTES, Batch, ListHead, batches, pack_list
 from models.store.keys import Keys
 from models.store.protocol import AsyncStore
 from models.system.clock import now_us
@@ -164,11 +164,20 @@ def record_of(request_id: str, query: Query, answer: Answer, at: int) -> bytes |
     if not people.n:
         return None
     offset = len(query.excluded) + (0 if query.cursor is None else len(query.cursor.shown))
+    drawn = exposed.drawn
     head = ListHead(
-        at, request_id, answer.version, query.context, query.user_id, answer.served, answer.arms, min(offset, 65535)
+        at,
+        request_id,
+        answer.version,
+        query.context,
+        query.user_id,
+        answer.served,
+        answer.arms,
+        min(offset, 65535),
+        DRAWS[0] if drawn is None else drawn.draw.how,
     )
     statistics = b"" if exposed.statistics is None else exposed.statistics.astype("<f4", copy=False).tobytes()
-    return pack_list(head, people, statistics)
+    return pack_list(head, people, statistics, b"" if drawn is None else drawn.pack())
 
 
 def _lists(made: list[Batch]) -> int:

@@ -109,7 +109,8 @@ def _out_of_graph(version: ServedVersion, viewer: Viewer, record: bytes | None, 
     """A viewer whom the version does not know: by the newcomer record, else by the live profile alone."""
     if record is not None:
         newcomer = Newcomer.unpack(record, version.tables.n)
-        inputs = ViewerInputs(newcomer.statistics, newcomer.tower_inputs)
-        return Loaded(replace(viewer, codes=newcomer.codes, inputs=inputs), newcomer.block)
+        inputs = ViewerInputs(newcomer.statistics, newcomer.query)
+        block = replace(newcomer.block, made_at=newcomer.timestamp_us)
+        return Loaded(replace(viewer, codes=newcomer.codes, inputs=inputs), block)
     columns = LiveProfile.unpack(profile).over({}, 0)
     return Loaded(replace(viewer, codes=ProfileCodes.of(columns, version.tables)) if columns else viewer, None)

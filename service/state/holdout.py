@@ -40,18 +40,23 @@ class HoldoutReranker(Reranker):
         user_flags: UserFlags,
         moved: dict[str, int],
         lowest: np.float32 | None = None,
+        *,
+        deeper: bool = False,
     ) -> RankedList | None:
         """As Reranker.rerank; `moved` counts what the treatment did to the people who are not held out."""
         held = self._held[listed.rows]
         if not held.any():
-            return self._treatment.rerank(listed, context, places, view, user_flags, moved, lowest)
-        control = self._control.rerank(listed, context, places, view, user_flags, {}, lowest)
+            return self._treatment.rerank(listed, context, places, view, user_flags, moved, lowest, deeper=deeper)
+        control = self._control.rerank(listed, context, places, view, user_flags, {}, lowest, deeper=deeper)
         if control is None:
             return None
-        treated = self._treatment.rerank(listed.only(~held), context, places, view, user_flags, moved, lowest)
+        treated = self._treatment.rerank(
+            listed.only(~held), context, places, view, user_flags, moved, lowest, deeper=deeper
+        )
         if treated is None:
             return None
-        return _merged(control, self._held[control.rows], treated, self.places(context, places))
+        places = places if deeper else self.places(context, places)
+        return _merged(control, self._held[control.rows], treated, places)
 
 
 def _merged(control: RankedList, held: NDArray[np.bool_], treated: RankedList, places: int) -> RankedList:

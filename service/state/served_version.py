@@ -71,7 +71,7 @@ class VersionOpener:
         _touch(tables)
         if self._settings.suspicious.is_on and tables.suspicion is None:
             structlog.get_logger().warning("rule_without_effect", rule="suspicious", version=version)
-        ranking = Ranking(tables, self._open_scorer(directory / "model"), self._settings)
+        ranking = Ranking(tables, self._open_scorer(directory / "model"), self._settings, version)
         warm_up(ranking)
         return ServedVersion(version, manifest, ranking)
 
@@ -87,7 +87,7 @@ class VersionOpener:
 def _touch(tables: Tables) -> None:
     """Reads one byte of every page of the mapped arrays that ranking uses, and makes what finds ids and values."""
     for array in vars(tables).values():
-        mapped = [array.indptr, array.indices] if hasattr(array, "indptr") else [array]
+        mapped = [array.indptr, array.indices] if hasattr(array, "indptr") else [getattr(array, "codes", array)]
         for part in mapped:
             if isinstance(part, np.ndarray) and part.nbytes:
                 _pages(part)

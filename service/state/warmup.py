@@ -5,7 +5,7 @@ from time import perf_counter
 import numpy as np
 import structlog
 
-from models.schema.pair_features import PAIR_FEATURES
+from models.schema.pair_features import KEPT_FEATURES
 from models.schema.vocabulary import Row
 from models.version.candidate_block import Block
 from models.version.tables import Tables
@@ -36,7 +36,7 @@ def warm_up(ranking: Ranking) -> None:
     block, cached, places = Block.unpack(_block(n).pack()), _cached(n), np.arange(n, dtype=np.int32)
     for view in (None, _view(tables)):
         viewer = Viewer(tables.vocabulary.user_id(0), Row(0), view)
-        scored = ranking.score(block, "", viewer, trace)
+        scored = ranking.score(ranking.readable(block, viewer), "", viewer, trace)
         listed, _ = ranking.filter(scored, viewer, trace)
         for candidates in (scored, ranking.cold_start(viewer, trace), listed, cached, cached.at(places)):
             ranking.page(candidates, PageRequest("", DEEPEST), viewer, trace)
@@ -51,7 +51,7 @@ def warm_up(ranking: Ranking) -> None:
 
 def _block(n: int) -> Block:
     """A block of the first users, without features."""
-    features = len(PAIR_FEATURES)
+    features = len(KEPT_FEATURES)
     nothing = np.zeros(features, dtype=np.float32)
     rows, bits = np.arange(n, dtype=np.uint32), np.zeros(n, dtype=np.uint8)
     return Block(0, rows, bits, np.zeros((features, n), dtype=np.uint8), nothing, nothing)

@@ -177,3 +177,40 @@ async def test_what_waits_is_written_when_the_service_stops(open_place: OpenPlac
     async with open_place() as service:
         await service.recommended("bea")
     assert service.store.stream_length(service.keys.exposure_log) == 1
+
+
+@pytest.mark.parametrize(("share", "how"), [(0.0, "sampled"), (1.0, "uniform")])
+async def test_drawn_lists_say_how_and_with_which_probability(open_place: OpenPlace, share: float, how: str) -> None:
+    settings = {"exploration_temperature": 1.0, "exploration_fixed": 1, "exploration_uniform_share": share}
+    async with open_place(**settings) as service:
+        viewers = ("bea", "cid", "fay", "gus")
+        lists = {}
+        for viewer in viewers:
+            first = await service.recommended(viewer)
+            again = await service.recommended(viewer)
+            assert (first["served"], again["served"]) == ("ranked", "cache")
+            assert first["recommendations"] == again["recommendations"], "a viewer's draw stays for a while"
+            lists[viewer] = [entry["user_id"] for entry in first["recommendations"]]
+        records, frame = await recorded(service), filed(service)
+        assert {record.head.draw for record in records} == set(frame["draw"]) == {how}
+        for viewer in viewers:
+            own = frame.filter(pl.col("viewer") == viewer)
+            assert own["candidate"].to_list() == 2 * lists[viewer]
+            n = len(lists[viewer])
+            if how == "uniform":
+                assert own["propensity"].to_list() == pytest.approx([1 / n] * 2 * n)
+            else:
+                assert own["propensity"][0] == 1
+                assert all(0 < one <= 1 for one in own["propensity"])
+
+
+async def test_pages_of_a_drawn_list_repeat_nobody(open_place: OpenPlace) -> None:
+    async with open_place(exploration_temperature=5.0, exploration_fixed=0) as service:
+        whole = [entry["user_id"] for entry in (await service.recommended("bea"))["recommendations"]]
+        first = await service.recommended("bea", limit=1, cursor="")
+        second = await service.recommended("bea", limit=1, cursor=first["next"])
+        third = await service.recommended("bea", limit=1, exclude=",".join(whole[:2]))
+        pages = [page["recommendations"][0]["user_id"] for page in (first, second, third)]
+        assert pages == whole[:3][: len(pages)]
+        places = [record.drawn.places.tolist() for record in (await recorded(service))[1:] if record.drawn is not None]
+        assert places == [[0], [1], [2]]

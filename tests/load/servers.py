@@ -100,10 +100,11 @@ def environment(home: Path) -> dict[str, str]:
 
 
 @contextmanager
-def running(command: list[str], home: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that ends with the block."""
+def running(command: list[str], home: Path, log: Path, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process with these settings that ends with the block."""
     with log.open("wb") as stderr:
-        process = subprocess.Popen(command, stderr=stderr, stdout=subprocess.DEVNULL, env=environment(home))
+        own = environment(home) | settings
+        process = subprocess.Popen(command, stderr=stderr, stdout=subprocess.DEVNULL, env=own)
     try:
         yield process
     finally:
@@ -116,8 +117,11 @@ def running(command: list[str], home: Path, log: Path) -> Iterator[subprocess.Po
 
 
 @contextmanager
-def service(home: Path, workers: int = 1) -> Iterator[Service]:
-    """A service, ready. The store is held open before, so that its start is not counted as the service's."""
+def service(home: Path, workers: int = 1, **settings: str) -> Iterator[Service]:
+    """A service with these settings, ready.
+
+    The store is held open before, so that its start is not counted as the service's.
+    """
     from models.settings import Settings
     from models.store.connect import open_sync
 
@@ -125,7 +129,7 @@ def service(home: Path, workers: int = 1) -> Iterator[Service]:
     serve = [sys.executable, "-m", "models.cli", "serve", "--port", str(port), "--workers", str(workers)]
     with closing(open_sync(Settings(home=home))):
         started = time.monotonic()
-        with running(serve, home, home / "load" / "service.log") as process:
+        with running(serve, home, home / "load" / "service.log", **settings) as process:
             await_answer(process, port, "/health/ready")
             yield Service(home, port, process, time.monotonic() - started)
 

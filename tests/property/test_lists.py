@@ -1,7 +1,7 @@
 """Whatever the network: nobody who must not be shown, nobody twice, no rising score, the same list always."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import cycle
 from typing import Any
@@ -17,6 +17,7 @@ from models.version.candidate_block import Block, quantise
 from models.version.manifest import Manifest
 from models.version.tables import Tables
 from service.ranking.cached_list import CachedList
+from service.ranking.exploration.draw import Exploration
 from service.ranking.page import CACHED, PageRequest
 from service.ranking.pipeline import Ranking
 from service.ranking.rerank import Diversity, Fatigue, RerankSettings
@@ -285,3 +286,67 @@ def test_whatever_changes_between_pages_no_one_is_shown_twice_or_against_a_rule(
     assert len(set(ids)) == len(ids)
     scores = [one["score"] for one in seen]
     assert scores == sorted(scores, reverse=True)
+
+
+EXPLORATIONS = st.builds(
+    Exploration,
+    temperature=st.sampled_from([0.0, 0.2, 1.0, 5.0]),
+    fixed=st.integers(0, 5),
+    uniform_share=st.sampled_from([0.0, 0.5, 1.0]),
+    best=st.integers(2, 100),
+)
+
+
+def explored(case: ListCase, exploration: Exploration, now_s: float = 0.0) -> ListCase:
+    """The same network, whose lists are drawn."""
+    settings = RerankSettings(Diversity("company", 5), logs_exposures=True, exploration=exploration)
+    ranking = Ranking(case.version.tables, FirstFeature(), settings, VERSION, lambda: now_s)
+    return replace(case, version=ServedVersion(VERSION, case.version.manifest, ranking))
+
+
+@given(st.data())
+def test_a_drawn_list_keeps_every_promise(make_tables: MakeTables, data: st.DataObject) -> None:
+    plain = data.draw(list_cases(make_tables))
+    case = explored(plain, data.draw(EXPLORATIONS))
+    tables, viewer = case.version.tables, case.block.viewer
+    limit = data.draw(st.integers(1, 100))
+    excluded = tuple(data.draw(st.lists(st.sampled_from(tables.vocabulary.user_ids()), max_size=20, unique=True)))
+    answer, made = case.fresh(limit=limit, excluded=excluded)
+    assert (
+        plain.fresh(limit=limit, excluded=excluded)[1].pack(CACHED)[44:] == replace(made, kept=None).pack(CACHED)[44:]
+    )
+    for one in filter(None, (answer, case.cached(made, limit=limit, excluded=excluded))):
+        people = shown(one)
+        ids = [person["user_id"] for person in people]
+        rows = set(tables.vocabulary.rows(ids).tolist())
+        forbidden = {viewer, *tables.graph.neighbours(viewer), *tables.forbidden.neighbours(viewer)}
+        assert not rows & forbidden
+        assert not set(ids) & set(excluded)
+        assert len(rows) == len(ids) <= limit
+        assert all(flag & 3 == 3 for flag in tables.flags[list(rows)].tolist())
+        scores = [person["score"] for person in people]
+        assert scores == sorted(scores, reverse=True)
+        assert [person["position"] for person in people] == list(range(1, len(people) + 1))
+        allowed = set(range(tables.n)) - forbidden
+        allowed -= {*np.flatnonzero(tables.flags & 3 != 3), *tables.vocabulary.rows(excluded)}
+        assert len(people) == min(limit, len(allowed))
+        assert answer.entries == one.entries, "a list that was kept is drawn as a new one"
+
+
+@given(st.data())
+def test_the_pages_of_a_drawn_list_are_of_one_draw(make_tables: MakeTables, data: st.DataObject) -> None:
+    plain = data.draw(list_cases(make_tables))
+    exploration = data.draw(EXPLORATIONS.filter(lambda one: one.is_on))
+    case = explored(plain, exploration, 100.0)
+    (whole, _), limit = case.fresh(limit=100), data.draw(st.integers(1, 40))
+    every = [person["user_id"] for person in shown(whole)]
+    later = explored(plain, exploration, data.draw(st.sampled_from([100.0, 100.0 + exploration.hold_s])))
+    found: list[str] = []
+    while len(found) < len(every):
+        answer, _ = (later if found else case).fresh(limit=limit, excluded=tuple(found))
+        page = [person["user_id"] for person in shown(answer)]
+        found += page[: len(every) - len(found)]
+        if not page or len(found) > 100:
+            break
+    assert found == every[: len(found)]
+    assert len(found) == len(every)

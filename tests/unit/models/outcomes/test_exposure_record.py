@@ -8,6 +8,7 @@ from models.outcomes.exposure_record import (
     ENTRY_BYTES,
     NO_PEOPLE,
     Batch,
+    DrawnPlaces,
     ListHead,
     PackedPeople,
     batches,
@@ -19,6 +20,9 @@ HEAD = ListHead(
     1_700_000_000_000_000, "r-1", "20260101T000000Z-00000a", "web", "héloïse", "ranked", {"e": "b"}, 7, "sampled"
 )
 FEATURES = 3
+DRAWN = DrawnPlaces(
+    1, np.array([0.5, 0.25, 0.125], np.float32), np.array([0, 2, 1, 3], np.uint16), np.arange(4, dtype=np.uint16)
+)
 
 
 def people(n: int) -> PackedPeople:
@@ -33,7 +37,7 @@ def people(n: int) -> PackedPeople:
 
 
 def test_a_list_reads_back() -> None:
-    again = unpack_list(pack_list(HEAD, people(4), np.float32(2.5).tobytes(), np.ones(4, "<f4").tobytes()))
+    again = unpack_list(pack_list(HEAD, people(4), np.float32(2.5).tobytes(), DRAWN.pack()))
     assert again.head == HEAD
     assert again.rows.tolist() == [10, 11, 12, 13]
     assert again.scores.tolist() == np.linspace(1, 0.5, 4, dtype=np.float32).tolist()
@@ -42,15 +46,15 @@ def test_a_list_reads_back() -> None:
     assert again.codes.tolist() == np.arange(12).reshape(4, 3).tolist()
     assert (again.low.tolist(), again.high.tolist()) == ([0, 1, 2], [3, 4, 5])
     assert again.statistics.tolist() == [2.5]
-    assert again.propensities is not None
-    assert again.propensities.tolist() == [1, 1, 1, 1]
+    assert again.drawn is not None
+    assert [np.asarray(part).tolist() for part in again.drawn] == [1, [0.5, 0.25, 0.125], [0, 2, 1, 3], [0, 1, 2, 3]]
 
 
 def test_a_list_of_no_block_has_neither_codes_nor_propensities() -> None:
     columns = np.array([3], "<u4").tobytes() + np.array([0.5], "<f4").tobytes() + b"\x20"
     again = unpack_list(pack_list(HEAD._replace(draw="none", arms={}), PackedPeople(1, 0, b"", columns)))
     assert (again.rows.tolist(), again.sources.tolist(), again.codes.shape, len(again.places)) == ([3], [32], (1, 0), 0)
-    assert again.propensities is None
+    assert again.drawn is None
     assert again.head.arms == {}
 
 
@@ -60,7 +64,7 @@ def test_a_text_that_is_too_long_is_refused() -> None:
 
 
 def test_batches_are_closed_at_their_size_and_count_what_came_before() -> None:
-    records = [pack_list(HEAD, people(90), b"", np.ones(90, "<f4").tobytes())] * 25
+    records = [pack_list(HEAD, people(90), b"", DRAWN.pack())] * 25
     made = list(batches(9, 100, records))
     before = np.cumsum([100, *(len(batch.records) for batch in made)]).tolist()
     assert [batch.before for batch in made] == before[:-1]
@@ -71,7 +75,7 @@ def test_batches_are_closed_at_their_size_and_count_what_came_before() -> None:
 
 
 def test_whatever_is_cut_off_or_altered_is_refused() -> None:
-    record = pack_list(HEAD, people(2), b"", np.ones(2, "<f4").tobytes())
+    record = pack_list(HEAD, people(2), b"", DRAWN._replace(people=DRAWN.people[:2], places=DRAWN.places[:2]).pack())
     for length in range(len(record)):
         with pytest.raises(CorruptRecordError):
             unpack_list(record[:length])
