@@ -60,7 +60,7 @@ def nightly(
     settings, night_config = Settings(), NightConfig.read(config)
 
     from models.store.connect import check_address, open_sync
-    from offline.night.read_ahead import ReadAhead
+    from offline.night.workspace import ReadAhead
 
     check_address(settings)
     read_ahead = ReadAhead.of(data, settings.home)

@@ -44,10 +44,9 @@ from offline.night.evaluate import evaluate
 from offline.night.former import Retrain, active_report, active_version, former_weights, why_train
 from offline.night.model_bundle import ModelBundle
 from offline.night.monitor import compare_versions, keep, reference_of_active, report_of
-from offline.night.read_ahead import ReadAhead
 from offline.night.train import train
 from offline.night.version_checks import version_checks
-from offline.night.workspace import SNAPSHOT, Workspace, fingerprint, workspace
+from offline.night.workspace import SNAPSHOT, ReadAhead, Workspace, fingerprint, workspace
 from offline.snapshot.live_events import LiveEvents, read_live_events
 from offline.snapshot.snapshot import Snapshot, write_snapshot
 
