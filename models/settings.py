@@ -223,10 +223,7 @@ class Settings(BaseSettings):
     @field_validator("context_limits")
     @classmethod
     def _check_context_limits(cls, limits: dict[str, ContextLimit]) -> dict[str, ContextLimit]:
-        for context, limit in limits.items():
-            if limit.most < 1 or not 0 <= limit.least_score <= 1:
-                raise ValueError(f"{context} needs at least one person and a score from 0 to 1")
-        return limits
+        return check_context_limits(limits)
 
     @field_validator("rate_limits", mode="before")
     @classmethod
@@ -341,6 +338,14 @@ def parse_context_limits(text: str) -> dict[str, ContextLimit]:
             limits[context] = ContextLimit(int(most), float(score) if score else 0.0)
         except ValueError as error:
             raise ValueError(f"{entry!r} is not of the form CONTEXT:MOST or CONTEXT:MOST:SCORE") from error
+    return limits
+
+
+def check_context_limits(limits: dict[str, ContextLimit]) -> dict[str, ContextLimit]:
+    """The same limits. Raises ValueError if one shows nobody."""
+    for context, limit in limits.items():
+        if limit.most < 1 or not 0 <= limit.least_score <= 1:
+            raise ValueError(f"{context} needs at least one person and a score from 0 to 1")
     return limits
 
 

@@ -1,10 +1,10 @@
 """The HTTP application: `create_app(settings)`."""
 
+import asyncio
 import gc
 import multiprocessing
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import cache
 from importlib import metadata
 from secrets import token_hex
 from typing import Any
@@ -19,8 +19,9 @@ from models.errors import PymkError
 from models.ranker.ranker import Ranker
 from models.settings import CONTEXTS, Settings
 from models.system import logs
+from models.system.memory import collect_seldom, return_large_blocks
 from models.system.parent_death import end_with_parent
-from service.api import admin, erasures, events, health, openapi, recommendation_batches, users
+from service.api import admin, erasures, events, experiments, health, openapi, recommendation_batches, users
 from service.api.dependencies import SCOPES
 from service.api.recommendation_params import PATH
 from service.api.recommendations import Recommendations
@@ -46,11 +47,16 @@ class Service(FastAPI):
             await self.dispatch(scope, receive, send)
 
     def setup(self) -> None:
-        """Adds the route of the OpenAPI document, which is encoded once, since anybody may ask for it."""
-        encoded = cache(lambda: orjson.dumps(self.openapi()))
+        """Adds the route of the OpenAPI document, which is encoded once, since anybody may ask for it.
+
+        That takes a tenth of a second, beside the event loop.
+        """
+        encoded: list[bytes] = []
 
         async def document(_: Request) -> Response:
-            return Response(encoded(), media_type="application/json")
+            if not encoded:
+                encoded.append(await asyncio.to_thread(lambda: orjson.dumps(self.openapi())))
+            return Response(encoded[0], media_type="application/json")
 
         assert self.openapi_url is not None  # noqa: S101  # for the type checker: the default stands
         self.add_route(self.openapi_url, document, include_in_schema=False)
@@ -133,7 +139,7 @@ def create_app(
     # routes
     openapi.add_recommendations(app)
     contexts = [*CONTEXTS, *sorted(settings.contexts.difference(CONTEXTS))]
-    for part in (recommendation_batches, users, explain, events, erasures, admin, health):
+    for part in (recommendation_batches, users, explain, events, erasures, admin, experiments, health):
         app.include_router(part.router)
     app.include_router(console(contexts), responses=openapi.problems())
     return app
@@ -144,6 +150,8 @@ def from_environment() -> FastAPI:
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid is not None:
         end_with_parent(parent.pid)
+    return_large_blocks()
+    collect_seldom()
     logs.unblock()
     logs.configure()
     return create_app(Settings(), follow_signals=True)

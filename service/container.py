@@ -26,6 +26,7 @@ from service.recommend.online import OnlineRecommender
 from service.recommend.shown_profiles import ShownProfiles
 from service.recommend.viewer_loader import ViewerLoader
 from service.state.backlog import BacklogWatch
+from service.state.experiments import ArmsOfViewers, FollowedExperiments
 from service.state.live_state import LiveState
 from service.state.live_sync import LiveSync
 from service.state.served_version import OpenScorer, VersionOpener
@@ -74,6 +75,7 @@ class Container:
     """for calls of administrators, which may wait for minutes: versions are opened in the default threads"""
     draining: Draining
     backlog: BacklogWatch
+    experiments: FollowedExperiments
 
 
 @asynccontextmanager
@@ -110,8 +112,15 @@ async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
         opener = VersionOpener(stores.threads, disk, keys, open_scorer, RerankSettings.of(settings))
         name = f"{socket.gethostname()}-{os.getpid()}-{token_hex(3)}"
         state = LiveState(settings.forbidden_days)
+        arms = ArmsOfViewers(settings)
         versions = ServedVersions(
-            stores.requests, keys, opener, metrics, name, preload_users=lambda: state.hidden.people(0)
+            stores.requests,
+            keys,
+            opener,
+            metrics,
+            name,
+            preload_users=lambda: state.hidden.people(0),
+            prepare=arms.prepare,
         )
         closing.push_async_callback(versions.aclose)
         # live state, the cache writer, and what answers from them
@@ -127,8 +136,12 @@ async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
         closing.push_async_callback(live_sync.aclose)
         deadline_s = settings.redis_timeout_ms / 1000
         answering = Answering(keys, loader, cache_writer, state)
-        recommender = OnlineRecommender(stores.requests, keys, live_sync, loader, answering, deadline_s)
+        recommender = OnlineRecommender(stores.requests, keys, live_sync, loader, answering, deadline_s, arms)
         profiles = ShownProfiles(stores.requests, keys, live_sync, loader.degrade, deadline_s)
+        experiments = FollowedExperiments(
+            stores.requests, keys, arms, metrics, lambda: [one for one in (versions.active, versions.previous) if one]
+        )
+        closing.push_async_callback(experiments.aclose)
         backlog = BacklogWatch(stores.requests, keys, metrics)
         closing.push_async_callback(backlog.aclose)
         # start
@@ -138,6 +151,7 @@ async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
         await live_sync.start()
         if versions.active is not None:
             state.catch_up(versions.active)
+        await experiments.start()
         cache_writer.start()
         exposure_log.start()
         backlog.start()
@@ -160,6 +174,7 @@ async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
             admin_threads,
             Draining(settings.drain_s),
             backlog,
+            experiments,
         )
 
 

@@ -35,7 +35,7 @@ class VersionGenerator:
         """The block of a row with another neighbourhood and, unless None, another profile than in the tables."""
         user = self._book.existing_user(Row(row), around.friends, around.known)
         if profile is not None:
-            current, _ = self._book.new_user_with_inputs(profile, around.friends, around.known)
+            current = self._book.new_user(profile, around.friends, around.known)
             user = replace(
                 user, codes=current.codes, set_codes=current.set_codes, points=current.points, values=current.values
             )
@@ -43,11 +43,11 @@ class VersionGenerator:
 
     def newcomer(self, around: Neighbourhood, profile: Mapping[str, Any], timestamp_us: int) -> Newcomer:
         """The record of a user whom the tables do not have."""
-        user, inputs = self._book.new_user_with_inputs(profile, around.friends, around.known)
+        user = self._book.new_user(profile, around.friends, around.known)
         return Newcomer(
             timestamp_us=timestamp_us,
-            statistics=inputs.statistics,
-            tower_inputs=inputs.tower_inputs,
+            statistics=self._book.statistics(user),
+            query=user.query,
             codes=ProfileCodes.of(profile, self._tables),
             friends=around.friends,
             block=self._candidates.out_of_graph_block(user),
@@ -67,6 +67,7 @@ def open_generator(directory: Path) -> VersionGenerator:
         tables.graph,
         tables.forbidden,
         (tables.flags & shown) == shown,
+        tables.towers,
         late_of(tables.statistics),
     )
     generator = VersionGenerator(

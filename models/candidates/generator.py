@@ -18,7 +18,7 @@ from models.features.user_statistics import late_of
 from models.kernels.candidate_arrays import CandidateArrays
 from models.kernels.candidate_pool import fill_pools
 from models.schema.columns import Flag
-from models.schema.pair_features import PAIR_FEATURES
+from models.schema.pair_features import KEPT_FEATURES, PAIR_FEATURES
 from models.schema.vocabulary import Row
 from models.system import files
 from models.version.candidate_block import Block, quantise
@@ -34,7 +34,7 @@ SEEDS = 16
 """most friends of an out-of-graph user whose nearest neighbours become candidates"""
 
 
-DEFAULT_PRERANK_WEIGHTS = np.array([0.0, 0.5, 0.3, 1.0, 0.5, 0.0, 0.5, 0.5, -0.4], dtype=np.float32)
+DEFAULT_PRERANK_WEIGHTS = np.array([0.0, 0.5, 0.3, 1.0, 0.5, 0.5, 0.5, -0.4], dtype=np.float32)
 """Pre-ranking weights before training: of PAIR_FEATURES, then of the candidate's ln(1 + friends)"""
 
 
@@ -55,11 +55,11 @@ class Pools:
     values: NDArray[np.float32]
     counts: NDArray[np.int64]
 
-    def blocks(self) -> Iterator[Block]:
-        """Yields each user's candidates as a packed block."""
+    def blocks(self, features: int = len(KEPT_FEATURES)) -> Iterator[Block]:
+        """Yields each user's candidates as a block with the first `features` pair features, by default the kept."""
         for at, user in enumerate(self.users):
             m = self.counts[at]
-            yield quantise(int(user), self.rows[at, :m], self.sources[at, :m], self.values[at, :, :m])
+            yield quantise(int(user), self.rows[at, :m], self.sources[at, :m], self.values[at, :features, :m])
 
 
 class IndexNearest:
@@ -107,10 +107,19 @@ class CandidateGenerator:
         shown = np.uint8(Flag.DISCOVERABLE | Flag.ACTIVE)
         suggestible = (tables.flags & shown) == shown
         candidate_inputs = CandidateInputs.open(
-            version / "candidates", tables.graph, tables.forbidden, suggestible, late_of(tables.statistics)
+            version / "candidates",
+            tables.graph,
+            tables.forbidden,
+            suggestible,
+            tables.towers,
+            late_of(tables.statistics),
         )
         config = CandidateConfig.model_validate(files.read_json(version / "candidates" / CONFIG))
         return cls(candidate_inputs, IndexNearest(open_index(version / "index"), candidate_inputs.embeddings), config)
+
+    def reading(self, candidate_inputs: CandidateInputs) -> "CandidateGenerator":
+        """One of the same limits and nearest neighbours over other inputs of the same graph."""
+        return CandidateGenerator(candidate_inputs, self._nearest, self._config, self._threads)
 
     def pools(self, users: NDArray[np.int64]) -> Pools:
         """Candidates of these rows, best first by pre-ranking, at most `config.kept` each."""
@@ -163,7 +172,8 @@ class CandidateGenerator:
             nearest = self._nearest.near(self._seeds(user), self._config.nearest)
             pools = self._filled(arrays, np.array([self._appended.row], dtype=np.int64), nearest[None], 1)
         m = int(pools.counts[0])
-        return quantise(user.viewer, pools.rows[0, :m], pools.sources[0, :m], pools.values[0, :, :m])
+        kept = pools.values[0, : len(KEPT_FEATURES), :m]
+        return quantise(user.viewer, pools.rows[0, :m], pools.sources[0, :m], kept)
 
     def _seeds(self, user: OutOfGraphUser) -> NDArray[np.float32]:
         """(s, d) embeddings to search by: the user's own, then those of the friends with the fewest friends, who are

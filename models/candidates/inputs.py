@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from models.features.inductive import ProfileMap, value_matrix
-from models.features.spectral import smoothing
 from models.graph import Graph
 from models.kernels.candidate_arrays import CandidateArrays
 from models.kernels.profile_affinity import MISSING, ProfileAffinityTables
 from models.schema.pair_features import PAIR_FEATURES
 from models.system import files
+from models.version.towers import Towers
 
 MOST_POPULAR = 20_000
 """most popular users that are compared with users of few friends"""
@@ -59,6 +59,8 @@ class CandidateInputs:
     profiles: ProfileMap
     """maps profile values to expected coordinates and embedding"""
     profile_affinity: ProfileAffinityTables
+    towers: Towers
+    """whose product estimates friendships; the version's tables hold them"""
     prerank_weights: NDArray[np.float32]
     """(len(PAIR_FEATURES) + 1,) pre-ranking weights"""
     late: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
@@ -76,8 +78,10 @@ class CandidateInputs:
             known_indptr=self.known.indptr,
             known_indices=self.known.indices,
             suggestible=self.suggestible,
-            spectral=self.spectral,
-            smoothing=smoothing(self.eigenvalues),
+            towers=self.towers.codes,
+            tower_scales=self.towers.scales,
+            tower_own=self.towers.own,
+            appended_query=np.zeros(0, np.float32),
             embeddings=self.embeddings,
             profile_affinity=self.profile_affinity,
             value_indptr=value_indptr,
@@ -113,9 +117,12 @@ class CandidateInputs:
         graph: Graph,
         known: Graph,
         suggestible: NDArray[np.bool_],
+        towers: Towers,
         late: NDArray[np.float32] | None = None,
     ) -> "CandidateInputs":
-        """Saved inputs with the graph of the version's tables, and who made friends of late; arrays are memory-mapped.
+        """Saved inputs with graph and towers of the version's tables, and who made friends of late.
+
+        Arrays are memory-mapped.
 
         Raises ArtefactError if a file is missing, truncated, or has another number of users or features.
         """
@@ -140,6 +147,7 @@ class CandidateInputs:
                 array("profile_weights", np.float32, None, k + d), array("profile_intercept", np.float32, k + d), k
             ),
             profile_affinity=ProfileAffinityTables(**profile_affinity),
+            towers=towers,
             prerank_weights=array("cheap", np.float32, len(PAIR_FEATURES) + 1),
             late=np.zeros(0, np.float32) if late is None else late,
         )

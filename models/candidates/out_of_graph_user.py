@@ -38,8 +38,8 @@ class OutOfGraphUser:
     """(P,)"""
     values: NDArray[np.int32]
     """profile values that form groups, ascending"""
-    coordinates: NDArray[np.float32]
-    """(k,)"""
+    query: NDArray[np.float32]
+    """(d,) of models.version.towers"""
     embedding: NDArray[np.float32]
     """(d,) L2-normalised, or zero"""
 
@@ -56,7 +56,8 @@ class AppendedRow:
             known_indptr=_longer(arrays.known_indptr, 1),
             known_indices=_longer(arrays.known_indices, MOST_KNOWN),
             suggestible=_longer(arrays.suggestible, 1),
-            spectral=_longer(arrays.spectral, 1),
+            towers=_longer(arrays.towers, 1),
+            appended_query=np.zeros(arrays.towers.shape[1], np.float32),
             embeddings=_longer(arrays.embeddings, 1),
             late=_longer(arrays.late, 1) if len(arrays.late) else arrays.late,
             value_indptr=_longer(arrays.value_indptr, 1),
@@ -80,7 +81,7 @@ class AppendedRow:
         _put(arrays.known_indptr, arrays.known_indices, row, np.concatenate([own, user.known[: MOST_KNOWN - 1]]))
         _put(arrays.value_indptr, arrays.value_codes, row, user.values[:MOST_VALUES])
         _put(arrays.profile_affinity.set_indptr, arrays.profile_affinity.set_codes, row, user.set_codes[:MOST_VALUES])
-        arrays.spectral[row], arrays.embeddings[row] = user.coordinates, user.embedding
+        arrays.appended_query[:], arrays.embeddings[row] = user.query, user.embedding
         arrays.profile_affinity.codes[row], arrays.profile_affinity.points[row] = user.codes, user.points
         return arrays
 

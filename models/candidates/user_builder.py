@@ -1,7 +1,6 @@
 """Builds out-of-graph users: a new user, or a user whose friends changed, in the spaces of a version."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,12 @@ from numpy.typing import NDArray
 
 from models.candidates.inputs import CandidateInputs, values_of
 from models.candidates.out_of_graph_user import NO_ROW, OutOfGraphUser
-from models.errors import ArtefactError
-from models.features.inductive import PROFILE_PRIOR_FRIENDS, from_friends, unit
+from models.features.inductive import from_friends, unit
 from models.features.profile_codes import ProfileCoder
-from models.features.profile_encoder import ProfileEncoder
+from models.features.towers import query_at
 from models.features.user_statistics import (
     SHORTEST,
     nobody_yet,
-    tower_statistics,
     user_statistics,
     with_new_friends,
 )
@@ -27,33 +24,18 @@ from models.schema.profiles import one_profile
 from models.schema.statistic_names import STATISTICS
 from models.schema.vocabulary import Row
 from models.version.tables import Tables
+from models.version.towers import PROFILE_PRIOR_FRIENDS
 
 Floats = NDArray[np.float32]
-
-ACTIVITY = 3
-"""activity numbers among the towers' inputs; a new user has none"""
-
-
-@dataclass(frozen=True)
-class OutOfGraphInputs:
-    """The inputs of scoring for a viewer."""
-
-    statistics: Floats
-    """(s,)"""
-    tower_inputs: NDArray[np.float16]
-    """(k,)"""
 
 
 class OutOfGraphUserBuilder:
     """Builds out-of-graph users of one version."""
 
-    def __init__(
-        self, tables: Tables, candidate_inputs: CandidateInputs, coder: ProfileCoder, encoder: ProfileEncoder
-    ) -> None:
+    def __init__(self, tables: Tables, candidate_inputs: CandidateInputs, coder: ProfileCoder) -> None:
         self._tables = tables
         self._inputs = candidate_inputs
         self._coder = coder
-        self._encoder = encoder
         self._kinds = {name: column.kind for name, column in coder.columns.items()}
         self._value_indptr, self._value_codes, _ = values_of(candidate_inputs.profile_affinity)
         self._starts = np.concatenate([[0], np.cumsum(candidate_inputs.profile_affinity.cardinality)]).astype(np.int64)
@@ -61,21 +43,21 @@ class OutOfGraphUserBuilder:
     @classmethod
     def open(cls, version: Path, tables: Tables, candidate_inputs: CandidateInputs) -> "OutOfGraphUserBuilder":
         """The builder of a version directory. Raises ArtefactError if a file is missing or altered."""
-        return cls(
-            tables, candidate_inputs, ProfileCoder.open(version / "candidates"), ProfileEncoder.open(version / "learnt")
-        )
+        return cls(tables, candidate_inputs, ProfileCoder.open(version / "candidates"))
 
     def existing_user(self, row: Row, friends: NDArray[np.int32], known: NDArray[np.int32]) -> OutOfGraphUser:
         """A user of the version with a changed list of friends (rows ascending)."""
         profile_affinity = self._inputs.profile_affinity
         sets = profile_affinity.set_codes[profile_affinity.set_indptr[row] : profile_affinity.set_indptr[row + 1]]
         values = self._value_codes[self._value_indptr[row] : self._value_indptr[row + 1]]
-        coordinates, embedding = self._position(values, friends)
-        before = self._inputs.graph.neighbours(row)
-        if len(before) and not len(np.setxor1d(before, friends)):
-            coordinates, embedding = self._inputs.spectral[row], self._inputs.embeddings[row]
+        graph, before = self._inputs.graph, self._inputs.graph.neighbours(row)
+        added, removed = np.setdiff1d(friends, before), np.setdiff1d(before, friends)
+        query = self._inputs.towers.changed(graph, row, added, removed)
+        embedding = self._position(values, friends)[1]
+        if len(before) and not len(added) and not len(removed):
+            embedding = self._inputs.embeddings[row]
         codes, points = profile_affinity.codes[row], profile_affinity.points[row]
-        return OutOfGraphUser(row, friends, known, codes, sets, points, values, coordinates, embedding)
+        return OutOfGraphUser(row, friends, known, codes, sets, points, values, query, embedding)
 
     def new_user(
         self, profile: Mapping[str, Any], friends: NDArray[np.int32], known: NDArray[np.int32]
@@ -86,36 +68,12 @@ class OutOfGraphUserBuilder:
         values = np.concatenate([(coded.codes[0] + self._starts[:-1])[single], coded.set_codes + self._starts[-1]])
         values = np.sort(values).astype(np.int32)
         coordinates, embedding = self._position(values, friends)
+        query = query_at(coordinates, self._inputs.towers)
         return OutOfGraphUser(
-            NO_ROW, friends, known, coded.codes[0], coded.set_codes, coded.points[0], values, coordinates, embedding
+            NO_ROW, friends, known, coded.codes[0], coded.set_codes, coded.points[0], values, query, embedding
         )
 
-    def new_user_with_inputs(
-        self, profile: Mapping[str, Any], friends: NDArray[np.int32], known: NDArray[np.int32]
-    ) -> tuple[OutOfGraphUser, OutOfGraphInputs]:
-        """A user without a row, and the inputs of scoring."""
-        user = self.new_user(profile, friends, known)
-        return user, self._scoring_inputs(user, self._encoder.encode(one_profile(self._kinds, profile))[0])
-
-    def inputs(self, user: OutOfGraphUser) -> OutOfGraphInputs:
-        """The inputs of scoring for a user of the version whose friends changed."""
-        statistics = self._statistics(user)
-        towers = self._tables.tower_inputs[user.viewer].copy()
-        scaled = tower_statistics(statistics)
-        towers[-len(scaled) :] = scaled
-        towers[: len(user.embedding)] = user.embedding
-        return OutOfGraphInputs(statistics, towers)
-
-    def _scoring_inputs(self, user: OutOfGraphUser, profile: Floats) -> OutOfGraphInputs:
-        statistics = self._statistics(user)
-        parts = [user.embedding, profile, np.zeros(ACTIVITY, np.float32), tower_statistics(statistics)]
-        towers = np.concatenate(parts).astype(np.float16)
-        if towers.shape != self._tables.tower_inputs.shape[1:]:
-            width = self._tables.tower_inputs.shape[1]
-            raise ArtefactError(f"the towers read {width} inputs, not {len(towers)}: publish another version")
-        return OutOfGraphInputs(statistics, towers)
-
-    def _statistics(self, user: OutOfGraphUser) -> Floats:
+    def statistics(self, user: OutOfGraphUser) -> Floats:
         """(s,) float32 of models.features.user_statistics, with these friends instead of the graph's.
 
         Friends whom the version does not have as such were made of late, all of them.

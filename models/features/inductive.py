@@ -13,6 +13,7 @@ from scipy.sparse import csr_array
 from sklearn.linear_model import Ridge
 
 from models.graph import Graph
+from models.version.towers import PROFILE_PRIOR_FRIENDS
 
 Floats = NDArray[np.float32]
 
@@ -20,8 +21,6 @@ PENALTY = 10.0
 """ridge penalty: a value held by this many users gets half its weight"""
 DENSE_VALUES = 4_096
 """values up to which the regression is solved directly"""
-PROFILE_PRIOR_FRIENDS = 2.0
-"""friends that the profile counts for"""
 
 
 @dataclass(frozen=True)

@@ -73,15 +73,6 @@ class Spectral:
         return np.asarray(positions @ (left @ right).astype(np.float32), dtype=np.float32)
 
 
-def smoothing(eigenvalues: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(k,) float32 weights of the products of two coordinates that make them estimate paths of length two.
-
-    The weights square the eigenvalues, which suppresses fine structure and noise.
-    """
-    weights = (eigenvalues**2 + NOISE) / np.maximum(eigenvalues, 1e-6)
-    return np.where(eigenvalues > 0, weights, 0).astype(np.float32)
-
-
 def spectral_embedding(graph: Graph, dimensions: int | None = None) -> Spectral:
     """The leading eigenpairs of the regularised adjacency, at most a quarter of n and `dimensions` of them.
 

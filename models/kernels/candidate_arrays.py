@@ -15,8 +15,9 @@ class CandidateArrays(NamedTuple):
     indptr, indices               friendships
     known_indptr, known_indices   directed: users who must not be shown to a user
     suggestible                   (n,) bool, who may be shown at all
-    spectral                      (n, k) float32, inner products estimate friendships
-    smoothing                     (k,) float32, weights of a smoother estimate
+    towers                        (n, d) int8 codes of the candidates' vectors (models.version.towers)
+    tower_scales, tower_own       (d,) float32 weights of the same
+    appended_query                (d,) float32, query of the last row, who is outside the graph; (0,) if nobody is
     embeddings                    (n, d) float32, rows of length one or zero
     profile_affinity              coded profiles and their weights
     value_indptr, value_codes     by user, the profile values that form groups
@@ -32,8 +33,10 @@ class CandidateArrays(NamedTuple):
     known_indptr: NDArray[np.int64]
     known_indices: NDArray[np.int32]
     suggestible: NDArray[np.bool_]
-    spectral: NDArray[np.float32]
-    smoothing: NDArray[np.float32]
+    towers: NDArray[np.int8]
+    tower_scales: NDArray[np.float32]
+    tower_own: NDArray[np.float32]
+    appended_query: NDArray[np.float32]
     embeddings: NDArray[np.float32]
     profile_affinity: ProfileAffinityTables
     value_indptr: NDArray[np.int64]

@@ -7,6 +7,7 @@ from models.kernels.candidate_arrays import CandidateArrays, SourceLimits, WorkB
 from models.kernels.graph_walks import spread_three_hops, spread_two_hops, spread_walks
 from models.kernels.numba_cache import compiled
 from models.kernels.profile_affinity import pair_profile_affinity
+from models.kernels.tower_product import product_at, quantised_query
 from models.schema.candidate_sources import Source
 from models.schema.pair_features import (
     ALLOCATION,
@@ -15,11 +16,9 @@ from models.schema.pair_features import (
     EMBEDDING,
     PAGERANK,
     PAGERANK_SCALE,
+    PRODUCT,
+    PRODUCT_SCALE,
     PROFILE_AFFINITY,
-    SMOOTH,
-    SMOOTH_SCALE,
-    SPECTRAL,
-    SPECTRAL_SCALE,
     THREE_HOPS,
     THREE_HOPS_SCALE,
 )
@@ -136,25 +135,26 @@ def gather(
     return size
 
 
-@compiled(fastmath=True)
-def low_rank(
-    sharp: NDArray[np.float32], smoothed: NDArray[np.float32], other: NDArray[np.float32]
-) -> tuple[np.float32, np.float32]:
-    """Inner products of two vectors (k,) of one user with those of another."""
-    first, second = np.float32(0.0), np.float32(0.0)
-    for k in range(len(other)):
-        first += sharp[k] * other[k]
-        second += smoothed[k] * other[k]
-    return first, second
+@compiled()
+def query_of(arrays: CandidateArrays, user: int) -> tuple[NDArray[np.int16], np.float32]:
+    """A user's query as models.kernels.tower_product.quantised_query makes it."""
+    query = np.empty(arrays.towers.shape[1], np.float32)
+    is_appended = len(arrays.appended_query) > 0 and user == len(arrays.indptr) - 2
+    for k in range(len(query)):
+        if is_appended:
+            query[k] = arrays.appended_query[k]
+        else:
+            query[k] = np.float32(arrays.towers[user, k]) * arrays.tower_scales[k] * arrays.tower_own[k]
+    return quantised_query(query, arrays.tower_scales)
 
 
 @compiled()
 def fill_features(
     arrays: CandidateArrays, work: WorkBuffers, user: int, pool: NDArray[np.int32], out: NDArray[np.float32]
 ) -> None:
-    """Writes the kept pair features of the user and each row of the pool into `out` (features, len(pool))."""
+    """Writes the pair features of the user and each row of the pool into `out` (features, len(pool))."""
     degree = np.float32(max(arrays.indptr[user + 1] - arrays.indptr[user], 1))
-    smoothed = arrays.spectral[user] * arrays.smoothing
+    query, unit = query_of(arrays, user)
     for at in range(len(pool)):
         row = pool[at]
         other = np.float32(max(arrays.indptr[row + 1] - arrays.indptr[row], 1))
@@ -162,9 +162,8 @@ def fill_features(
         out[ALLOCATION, at] = np.log1p(np.float32(ALLOCATION_SCALE) * work.allocation[row])
         out[THREE_HOPS, at] = np.log1p(np.float32(THREE_HOPS_SCALE) * work.paths[row] / np.sqrt(degree * other))
         out[PAGERANK, at] = np.log1p(np.float32(PAGERANK_SCALE) * work.pagerank[row])
-        spectral, smooth = low_rank(arrays.spectral[user], smoothed, arrays.spectral[row])
-        out[SPECTRAL, at] = np.sign(spectral) * np.log1p(np.float32(SPECTRAL_SCALE) * np.abs(spectral))
-        out[SMOOTH, at] = np.sign(smooth) * np.log1p(np.float32(SMOOTH_SCALE) * np.abs(smooth))
+        product = np.float32(product_at(arrays.towers, row, query)) * unit
+        out[PRODUCT, at] = np.sign(product) * np.log1p(np.float32(PRODUCT_SCALE) * np.abs(product))
         embedding = np.float32(0.0)
         for k in range(arrays.embeddings.shape[1]):
             embedding += arrays.embeddings[user, k] * arrays.embeddings[row, k]
@@ -224,15 +223,15 @@ def add_groups(arrays: CandidateArrays, limits: SourceLimits, work: WorkBuffers,
 
 @compiled()
 def add_likely(arrays: CandidateArrays, limits: SourceLimits, work: WorkBuffers, user: int, size: int) -> int:
-    """Adds the popular users nearest in the spectrum, for a user with few friends."""
+    """Adds the popular users with the highest product of the towers, for a user with few friends."""
     if arrays.indptr[user + 1] - arrays.indptr[user] >= limits.few_friends:
         return size
-    own = arrays.spectral[user]
+    query, unit = query_of(arrays, user)
     eligible = 0
     for row in arrays.popular:
         if work.excluded[row] or not arrays.suggestible[row]:
             continue
-        likeness = low_rank(own, own, arrays.spectral[row])[0]
+        likeness = np.float32(product_at(arrays.towers, row, query)) * unit
         if likeness > 0.0:
             work.eligible[eligible] = row
             work.ranking[eligible] = likeness

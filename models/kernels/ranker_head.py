@@ -1,4 +1,4 @@
-"""The head of the two-tower ranker over one viewer's candidates: gathers its inputs and computes its layers."""
+"""The head of the ranker over one viewer's candidates: gathers its inputs and computes its layers."""
 
 import math
 
@@ -12,32 +12,7 @@ Floats = NDArray[np.float32]
 
 _ONE = np.float32(1)
 _NONE = np.float32(0)
-_SHORTEST = np.float32(1e-12)
 _CODES = 256
-
-
-@compiled(fastmath=True)
-def dense(person: Floats, weight: Floats, bias: Floats, is_last: bool) -> Floats:
-    """(w,) one layer of the query tower for one user: person (k,) x weight (k, w) + bias (w,).
-
-    Applies ReLU; the last layer is L2-normalised instead.
-    """
-    out = bias.copy()
-    for at in range(len(person)):
-        read = person[at]
-        for unit in range(len(out)):
-            out[unit] += read * weight[at, unit]
-    if is_last:
-        total = _NONE
-        for unit in range(len(out)):
-            total += out[unit] * out[unit]
-        length = max(math.sqrt(total), _SHORTEST)
-        for unit in range(len(out)):
-            out[unit] /= length
-    else:
-        for unit in range(len(out)):
-            out[unit] = max(out[unit], _NONE)
-    return out
 
 
 @compiled(fastmath=True)
@@ -128,31 +103,13 @@ def gather(
 
 
 @compiled(fastmath=True)
-def gather_vectors(rows: NDArray[np.uint32], vectors: Floats, gathered: Floats) -> None:
-    """Writes rows `rows` (m,) of `vectors` (n, d) into `gathered` (m, d)."""
-    for place in range(len(rows)):
-        row = np.int64(rows[place])
-        for at in range(vectors.shape[1]):
-            gathered[place, at] = vectors[row, at]
-
-
-@compiled(fastmath=True)
-def join(hidden: Floats, product: Floats, logits: Floats) -> None:
-    """Adds `product` (m, h + 1), unless empty, to `hidden` (m, h + 1) and applies ReLU.
-
-    The last column, the linear part, goes into `logits` (m,) instead.
-    """
+def join(hidden: Floats, logits: Floats) -> None:
+    """Applies ReLU to `hidden` (m, h + 1), and moves its last column, the linear part, into `logits` (m,)."""
     units = hidden.shape[1] - 1
-    if len(product):
-        for place in range(len(logits)):
-            logits[place] = hidden[place, units] + product[place, units]
-            for unit in range(units):
-                hidden[place, unit] = max(hidden[place, unit] + product[place, unit], _NONE)
-    else:
-        for place in range(len(logits)):
-            logits[place] = hidden[place, units]
-            for unit in range(units):
-                hidden[place, unit] = max(hidden[place, unit], _NONE)
+    for place in range(len(logits)):
+        logits[place] = hidden[place, units]
+        for unit in range(units):
+            hidden[place, unit] = max(hidden[place, unit], _NONE)
 
 
 @compiled(fastmath=True)

@@ -37,7 +37,7 @@ class Explanation:
     residual: float
     """numerical error"""
     tower_product: float | None
-    """cosine of the query tower's output for the viewer and the candidate tower's for the other, -1 to 1"""
+    """product of the viewer's query and the candidate's vector; None for a ranker without towers"""
 
 
 @dataclass(frozen=True, slots=True)

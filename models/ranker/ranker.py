@@ -1,8 +1,8 @@
 """Scores a candidate block with the trained ranker, folded for one viewer at a time.
 
-Everything that depends on the viewer alone is folded into the weights first: the query tower's output and the ranges of
-the block's codes are multiplied into the head's first layer, so that one product over codes, derived inputs and
-candidate vectors gives its hidden units.
+The product of the viewer's query with every candidate's vector joins the block's features on the same 256 levels. What
+depends on the viewer alone is folded into the weights: the ranges of the codes are multiplied into the head's first
+layer, so that one product over codes and derived inputs gives its hidden units.
 """
 
 import hashlib
@@ -16,13 +16,17 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from models.errors import ArtefactError, CorruptRecordError
-from models.kernels.ranker_head import best_mass, dense, finish, fold, gather, gather_vectors, join
+from models.kernels.ranker_head import best_mass, finish, fold, gather, join
+from models.kernels.tower_product import join_product, scaled_sizes, tower_products
 from models.ranker.attribution import Explanation, Head
 from models.schema.pair_features import (
     ALLOCATION,
     COMMON,
+    KEPT_FEATURES,
     LOG_POSITION,
+    MEASURES,
     PAIR_FEATURES,
+    PRODUCT,
     SOURCE_BITS,
     extra_input_names,
     extra_inputs,
@@ -31,6 +35,7 @@ from models.schema.statistic_names import LOG_DEGREE, WIDTHS
 from models.schema.vocabulary import Row
 from models.system import files
 from models.version.candidate_block import Block
+from models.version.towers import Towers
 
 WEIGHTS = "ranker.safetensors"
 DESCRIPTION = "ranker.json"
@@ -43,24 +48,19 @@ READ = tuple(
 """the head's inputs, by name or number: without dates, and with dates"""
 LOWEST_ODDS = np.float32(80)
 """largest negative log-odds for which float32 has a probability"""
-TOWER_PRODUCT = "tower_product"
-"""name of the towers' product among an explanation's inputs"""
 BY_DEGREE = np.float32(0.01)
 """logit for each unit of a candidate's log degree, if resource allocation is 0 for all"""
 MASS_OF = 20
 """number of a list's best logits that set its level"""
 
 Floats = NDArray[np.float32]
-_NO_PRODUCT: Floats = np.zeros((0, 0), dtype=np.float32)
 
 
 class PersonTables(Protocol):
     """The per-user tables that scoring reads; one row for each user."""
 
     @property
-    def candidate_vectors(self) -> Floats: ...
-    @property
-    def tower_inputs(self) -> NDArray[np.float16]: ...
+    def towers(self) -> Towers: ...
     @property
     def statistics(self) -> Floats: ...
 
@@ -71,13 +71,13 @@ class ViewerInputs:
 
     statistics: Floats
     """(s,), as a row of the tables"""
-    tower_inputs: NDArray[np.float16]
-    """(k,), as a row of the tables"""
+    query: Floats
+    """(d,) of the towers"""
 
     @classmethod
     def of(cls, tables: PersonTables, row: Row) -> "ViewerInputs":
         """The inputs at a row."""
-        return cls(tables.statistics[row], tables.tower_inputs[row])
+        return cls(tables.statistics[row], tables.towers.query(row))
 
 
 class Ranker:
@@ -90,33 +90,20 @@ class Ranker:
         if kind != "two_tower":
             return
         both = np.concatenate([weights["first.weight"], weights["past.weight"]])
-        product = config["tower"][-1]
-        pair = both[:, product:] / weights["scale"]
+        pair = both / weights["scale"]
         spans = np.cumsum([len(PAIR_FEATURES), len(PAIR_FEATURES), config["extra_inputs"]])
         self._absolute, self._relative, self._extra, self._viewer = (
             np.ascontiguousarray(part.T) for part in np.split(pair, spans, axis=1)
         )
-        self._product = np.ascontiguousarray(both[:, :product].T) * np.float32(product**0.5)
         self._bias = np.append(weights["first.bias"], np.float32(0)) - pair @ weights["mean"]
         self._second, self._second_bias = np.ascontiguousarray(weights["second.weight"].T), weights["second.bias"]
         self._last, self._last_bias = weights["last.weight"][0], weights["last.bias"][0]
-        layers = sorted({int(name.split(".")[1]) for name in weights if name.startswith("query.")})
-        self._tower = [
-            (np.ascontiguousarray(weights[f"query.{at}.weight"].T), weights[f"query.{at}.bias"], at == layers[-1])
-            for at in layers
-        ]
-        entry, bias, is_last = self._tower[0]  # fold the standardisation of its inputs in
-        entry = entry / weights["user_scale"][:, None]
-        self._tower[0] = entry, bias - weights["user_mean"] @ entry, is_last
-        self._reads_product = bool(self._product.any())
-        """False: training dropped the towers"""
         self._has_layers = bool(self._last.any())
         """False: the head is linear"""
         units = slice(None) if self._has_layers else slice(-1, None)
         parts = (self._bias, self._viewer, self._absolute, self._relative, self._extra)
         self._first: list[Floats] = [np.ascontiguousarray(part[..., units], dtype=np.float32) for part in parts]
-        """the first layer without the towers' product, only the units in use"""
-        self._first_product = np.ascontiguousarray(self._product[:, units])
+        """the first layer, only the units in use"""
 
     @classmethod
     def open(cls, directory: Path) -> "Ranker":
@@ -142,31 +129,19 @@ class Ranker:
         except (AttributeError, KeyError, TypeError, ValueError, SafetensorError) as error:
             raise ArtefactError(f"{path} is truncated or altered: {error!r}") from error
 
-    def query(self, person: Floats) -> Floats:
-        """(d,) float32, L2-normalised: the query tower's output for a row of tower inputs.
-
-        Raises CorruptRecordError if the row's length is not the tower's input size.
-        """
-        if len(person) != len(self._tower[0][0]):
-            raise CorruptRecordError(f"{len(person)} tower inputs, not {len(self._tower[0][0])}")
-        for weight, bias, is_last in self._tower:
-            person = dense(person, weight, bias, is_last)
-        return person
-
     def logits(self, tables: PersonTables, block: Block, inputs: ViewerInputs | None = None) -> Floats:
         """(m,) float32 scores before calibration, in the order of the block.
 
-        `inputs` replace the viewer's row of the tables.
+        `inputs` replace the viewer's row of the tables. A block that `with_product` made is scored as it is.
         """
         if self.kind != "two_tower":
             near = np.asarray(block.codes[ALLOCATION] * block.step[ALLOCATION] + block.low[ALLOCATION])
             # resource allocation is 0 for a viewer without friends: rank by degree
             return near if near.any() else np.asarray(BY_DEGREE * tables.statistics[block.rows, LOG_DEGREE])
         inputs = inputs or ViewerInputs.of(tables, Row(block.viewer))
-        hidden = self._first_layer(tables, block, inputs)
-        product = self._towers_product(tables, block, inputs) if self._reads_product else None
+        hidden = self._first_layer(tables, with_product(tables.towers, block, inputs.query), inputs)
         logits = np.empty(len(block), dtype=np.float32)
-        join(hidden, _NO_PRODUCT if product is None else product, logits)
+        join(hidden, logits)
         if self._has_layers:
             second = hidden[:, :-1] @ self._second
             finish(second, self._second_bias, self._last, logits)
@@ -201,14 +176,6 @@ class Ranker:
         np.log1p(overlap, out=overlap)  # NumPy computes sixteen at once, a kernel one at a time
         hidden: Floats = pair.T @ weights
         return hidden
-
-    def _towers_product(self, tables: PersonTables, block: Block, viewer: ViewerInputs) -> Floats:
-        """(m, h + 1) contributions of the towers' product to the same."""
-        weights = self.query(viewer.tower_inputs.astype(np.float32))[:, None] * self._first_product
-        vectors = np.empty((len(block), tables.candidate_vectors.shape[1]), dtype=np.float32)
-        gather_vectors(block.rows, tables.candidate_vectors, vectors)
-        product: Floats = vectors @ weights
-        return product
 
     def scores(self, tables: PersonTables, block: Block, context: str, inputs: ViewerInputs | None = None) -> Floats:
         """(m,) float32 probabilities of friendship, 0-1, in the order of the block; `inputs` as in `logits`."""
@@ -264,16 +231,16 @@ class Ranker:
         self, tables: PersonTables, block: Block, place: int, person: ViewerInputs
     ) -> tuple[list[str], list[float], list[float], float, float | None]:
         """Names of the inputs, their values, their shares of the logit, the logit of the mean inputs, the product."""
-        values = block.values().T.astype(np.float64)
         if self.kind != "two_tower":
+            values = block.values().T.astype(np.float64)
             mean = float(values[:, ALLOCATION].mean())
             shares = np.zeros(values.shape[1])
             shares[ALLOCATION] = values[place, ALLOCATION] - mean
-            return list(PAIR_FEATURES), values[place].tolist(), shares.tolist(), mean, None
-        viewer = person.statistics
-        product = self.query(person.tower_inputs.astype(np.float32)) * tables.candidate_vectors[block.rows]
+            return list(KEPT_FEATURES), values[place].tolist(), shares.tolist(), mean, None
+        viewer, block = person.statistics, with_product(tables.towers, block, person.query)
+        values = block.values().T.astype(np.float64)
         extra = extra_inputs(block.values()[COMMON], tables.statistics[block.rows], viewer, block.sources)
-        first = np.concatenate([self._product, self._absolute, self._relative, self._extra]).astype(np.float64)
+        first = np.concatenate([self._absolute, self._relative, self._extra]).astype(np.float64)
         bias = (self._bias + viewer @ self._viewer).astype(np.float64)
         head = Head(
             first[:, :-1],
@@ -284,16 +251,35 @@ class Ranker:
             float(self._last_bias + bias[-1]),
             first[:, -1],
         )
-        inputs = np.concatenate([product, values, block.codes.T / 255, extra], axis=1, dtype=np.float64)
+        inputs = np.concatenate([values, block.codes.T / 255, extra], axis=1, dtype=np.float64)
         start = inputs.mean(axis=0)
         own, further = np.arange(len(PAIR_FEATURES)), extra_input_names(len(viewer))
-        of = [own, own, len(own) + np.arange(len(further))]
-        named = np.concatenate([np.full(product.shape[1], len(own) + len(further)), *of])
+        named = np.concatenate([own, own, len(own) + np.arange(len(further))])
         summed = np.bincount(named, head.shares(start, inputs[place]))
-        cosine = float(product[place].sum())
-        names = [*PAIR_FEATURES, *further, TOWER_PRODUCT]
-        read = [*values[place].tolist(), *extra[place].tolist(), cosine]
-        return names, read, summed.tolist(), head.score(start), cosine
+        names, read = [*PAIR_FEATURES, *further], [*values[place].tolist(), *extra[place].tolist()]
+        product = MEASURES[PAIR_FEATURES[PRODUCT]](float(values[place, PRODUCT]))
+        return names, read, summed.tolist(), head.score(start), product
+
+
+def with_product(towers: Towers, block: Block, query: Floats) -> Block:
+    """A block of the kept features with the product of the towers as one feature more; another one as it is.
+
+    Raises CorruptRecordError if the query (d,) has another length than the table's vectors.
+    """
+    if len(block.codes) != len(KEPT_FEATURES):
+        return block
+    if len(query) != towers.dimensions:  # the kernels check no bounds
+        raise CorruptRecordError(f"a query of {len(query)} dimensions, not {towers.dimensions}")
+    m, features = len(block), len(PAIR_FEATURES)
+    products, sizes = np.empty(m, np.float32), np.empty(m, np.float32)
+    tower_products(block.rows, towers.codes, np.asarray(query, np.float32), towers.scales, products)
+    scaled_sizes(products, sizes)
+    np.log1p(sizes, out=sizes)
+    codes = np.empty((features, m), np.uint8)
+    low, high = np.zeros(features, np.float32), np.zeros(features, np.float32)
+    low[: len(block.low)], high[: len(block.high)] = block.low, block.high
+    join_product(block.codes, products, sizes, low, high, codes)
+    return Block(block.viewer, block.rows, block.sources, codes, low, high)
 
 
 def list_mass(logits: Floats) -> float:

@@ -1,6 +1,7 @@
 """The inputs of a model for a viewer and a candidate: pair features kept in a block, and inputs derived from them.
 
-The candidate kernel computes the kept features, at night for all users and in the worker for one. `extra_inputs`
+The candidate kernel computes the pair features, at night for all users and in the worker for one. A block keeps all but
+the product of the towers, which models.ranker computes in a request from the viewer's present friends. `extra_inputs`
 derives the others from a block and the version's statistics in training, models.kernels.ranker_head.gather in a
 request.
 """
@@ -17,33 +18,33 @@ from models.schema.statistic_names import AGE_SCALE, ALL_STATISTICS, DATED_STATI
 
 Floats = NDArray[np.float32]
 
-PAIR_FEATURES: Final = (
+KEPT_FEATURES: Final = (
     "common_neighbours",
     "resource_allocation",
     "three_hops",
     "pagerank",
-    "spectral",
-    "spectral_smooth",
     "embedding_cosine",
     "affinity",
 )
-"""The features kept in a block, in this order, each already on the scale that is quantised:
+"""the features kept in a block, in this order, each already on the scale that is quantised"""
+
+PAIR_FEATURES: Final = (*KEPT_FEATURES, "tower_product")
+"""The features that the head reads on two scales. All but the last are kept; a request computes the product anew:
 
 common_neighbours     ln(1 + number of mutual friends)
 resource_allocation   ln(1 + 1,000 x sum over mutual friends of 1 / degree)
 three_hops            ln(1 + 10,000 x degree-normalised paths of length three / sqrt(degree x degree))
 pagerank              ln(1 + 1,000,000 x personalised PageRank of the candidate from the viewer)
-spectral              s ln(1 + 100 |x|), s the sign of x, the friendship estimated by a low-rank matrix
-spectral_smooth       s ln(1 + 500 |x|), s the sign of x, the paths of length two estimated so
 embedding_cosine      cosine of the GraphSAGE embeddings
 affinity              log-odds of friendship given the two profiles (models.features.profile_affinity)
+tower_product         s ln(1 + 100 |x|), s the sign of x, the product of the viewer's query and the candidate's vector,
+                      which estimates the friendship (models.version.towers)
 """
 
 ALLOCATION_SCALE: Final = 1e3
 THREE_HOPS_SCALE: Final = 1e4
 PAGERANK_SCALE: Final = 1e6
-SPECTRAL_SCALE: Final = 1e2
-SMOOTH_SCALE: Final = 5e2
+PRODUCT_SCALE: Final = 1e2
 JACCARD_SCALE: Final = 50.0
 
 MEASURES: Final[dict[str, Callable[[float], float]]] = {
@@ -51,8 +52,7 @@ MEASURES: Final[dict[str, Callable[[float], float]]] = {
     "resource_allocation": lambda kept: math.expm1(kept) / ALLOCATION_SCALE,
     "three_hops": lambda kept: math.expm1(kept) / THREE_HOPS_SCALE,
     "pagerank": lambda kept: math.expm1(kept) / PAGERANK_SCALE,
-    "spectral": lambda kept: math.copysign(math.expm1(abs(kept)) / SPECTRAL_SCALE, kept),
-    "spectral_smooth": lambda kept: math.copysign(math.expm1(abs(kept)) / SMOOTH_SCALE, kept),
+    "tower_product": lambda read: math.copysign(math.expm1(abs(read)) / PRODUCT_SCALE, read),
     "jaccard": lambda read: math.expm1(read) / JACCARD_SCALE,
     "log_position": math.expm1,
     "candidate_log_degree": math.expm1,
@@ -63,7 +63,7 @@ MEASURES: Final[dict[str, Callable[[float], float]]] = {
 }
 """for features on a logarithmic scale, the inverse of the scale"""
 
-COMMON, ALLOCATION, THREE_HOPS, PAGERANK, SPECTRAL, SMOOTH, EMBEDDING, PROFILE_AFFINITY = range(len(PAIR_FEATURES))
+COMMON, ALLOCATION, THREE_HOPS, PAGERANK, EMBEDDING, PROFILE_AFFINITY, PRODUCT = range(len(PAIR_FEATURES))
 
 SOURCES_READ: Final = tuple(source for source in Source if source is not Source.POPULAR_OF_LATE)
 """the sources with an indicator among the inputs; of one who is popular of late the statistics say more"""

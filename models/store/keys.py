@@ -209,6 +209,11 @@ class Keys:
         """The position in the exposure log up to which lists are filed (models.outcomes.exposure_files)."""
         return f"{self.namespace}:exposure:filed"
 
+    @property
+    def experiments(self) -> str:
+        """JSON of models.experiments.registry.Registry: every experiment, running or stopped. Never expires."""
+        return f"{self.namespace}:experiments"
+
     def erasure(self, name: str) -> str:
         """The erasures of the id with this keyed hash (models.live_state.erasure_receipts)."""
         return f"{self.namespace}:erasure:{name}"

@@ -12,7 +12,7 @@
     F x m x uint8   feature codes, feature by feature
     4 bytes         CRC-32 of all before
 
-1,000 candidates with 8 features take 12,076 bytes, within the allocator's 12 KiB class. Candidates are in the order
+1,000 candidates with 6 features take 10,060 bytes, within the allocator's 10 KiB class. Candidates are in the order
 of the night's pre-rank score, best first. A code c encodes low + c / 255 x (high - low); c / 255 is the value relative
 to this viewer's other candidates.
 """

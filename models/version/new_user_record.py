@@ -1,13 +1,13 @@
 """The new user's record: what ranking needs of a viewer whom a version's tables do not have, in one packed record.
 
-    byte 0          layout version (1)
+    byte 0          layout version (2)
     byte 1          0
-    2 x uint16      statistics s, tower inputs k
+    2 x uint16      statistics s, dimensions of the towers d
     2 bytes         0
     4 x uint32      categorical columns C, codes of sets c, friends f, bytes of the candidate block b
     int64           latest timestamp of the live record it was made from, microseconds
     s x float32     statistics            as a row of the tables of the same name
-    k x float16     tower inputs
+    d x float32     query                 of models.version.towers
     C x int32       categorical codes
     c x int32       codes of sets, ascending
     f x int32       rows of friends, ascending
@@ -32,7 +32,7 @@ from models.version.value_codes import MISSING
 OUTSIDE = MAX_ROW
 """the viewer's row in a new user's block"""
 
-_FORMAT = RecordFormat("new user's record", 1, "xHHxxIIIIq")
+_FORMAT = RecordFormat("new user's record", 2, "xHHxxIIIIq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +83,8 @@ class Newcomer:
     """latest timestamp of the live record it was made from, microseconds"""
     statistics: NDArray[np.float32]
     """(s,) float32, as a row of Tables.statistics"""
-    tower_inputs: NDArray[np.float16]
-    """(k,) float16, as a row of Tables.tower_inputs"""
+    query: NDArray[np.float32]
+    """(d,) float32, of the towers"""
     codes: ProfileCodes
     friends: NDArray[np.int32]
     """(f,) int32 rows, ascending"""
@@ -96,7 +96,7 @@ class Newcomer:
         packed = block.pack()
         parts = [
             self.statistics.astype("<f4"),
-            self.tower_inputs.astype("<f2"),
+            self.query.astype("<f4"),
             self.codes.categorical.astype("<i4"),
             self.codes.sets.astype("<i4"),
             self.friends.astype("<i4"),
@@ -108,7 +108,7 @@ class Newcomer:
     def unpack(cls, record: bytes, people: int = MAX_ROW + 1) -> "Newcomer":
         """The new user of a record, in a version with `people` users. Raises CorruptRecordError like Block.unpack."""
         (_, *lengths, size, timestamp_us), end = _FORMAT.open(record)
-        dtypes = [np.dtype(name) for name in ("<f4", "<f2", "<i4", "<i4", "<i4")]
+        dtypes = [np.dtype(name) for name in ("<f4", "<f4", "<i4", "<i4", "<i4")]
         sizes = [dtype.itemsize * length for dtype, length in zip(dtypes, lengths, strict=True)]
         starts = np.cumsum([_FORMAT.payload_start, *sizes, size])
         _FORMAT.check_length(end, int(starts[-1]))

@@ -24,11 +24,13 @@ from models.schema.profiles import (
 from models.schema.relationship import NEVER_LIFTED
 from models.schema.vocabulary import Vocabulary
 from models.system import files
+from models.version.towers import Towers
 from models.version.value_codes import ValueCodes
 
 NAMES = "tables.json"
 SUSPICION = "suspicion.npy"
-LAYOUT = 1
+LAYOUT = 2
+"""layout 1 had the vectors of trained towers, which are not read"""
 POPULAR = 1000
 """how many of the best connected users are stored, as the last fallback"""
 
@@ -71,10 +73,8 @@ class Tables:
     """the reasons by edge of `forbidden`: models.schema.relationship.Relationship without CONNECTED"""
     flags: NDArray[np.uint8]
     """(n,) uint8 of models.schema.columns.Flag bits"""
-    candidate_vectors: NDArray[np.float32]
-    """(n, d) float32, output of the candidate tower, L2-normalised"""
-    tower_inputs: NDArray[np.float16]
-    """(n, k) float16, the input of the query tower"""
+    towers: Towers
+    """the vectors of all users; of no dimension in tables of layout 1"""
     statistics: NDArray[np.float32]
     """(n, s) float32, per-user numbers that pair features need"""
     statistic_names: list[str]
@@ -124,8 +124,7 @@ class Tables:
             forbidden=forbidden,
             forbidden_kinds=_read_kinds(directory, len(forbidden.indices), names),
             flags=files.read_array(directory / "flags.npy", np.uint8, (n,)),
-            candidate_vectors=files.read_array(directory / "candidate_vectors.npy", np.float32, (n, None)),
-            tower_inputs=files.read_array(directory / "tower_inputs.npy", np.float16, (n, None)),
+            towers=Towers.none(n) if names.layout == 1 else Towers.open(directory, n),
             statistics=files.read_array(directory / "statistics.npy", np.float32, (n, len(names.statistics))),
             statistic_names=names.statistics,
             categorical_codes=files.read_array(
@@ -175,8 +174,7 @@ def write_tables(
     profiles: Profiles,
     profile_json: tuple[bytes, NDArray[np.int64]],
     reason_columns: Sequence[str],
-    candidate_vectors: ArrayLike,
-    tower_inputs: ArrayLike,
+    towers: Towers,
     statistics: ArrayLike,
     statistic_names: Sequence[str],
     forbidden_kinds: ArrayLike | None = None,
@@ -184,8 +182,8 @@ def write_tables(
 ) -> None:
     """Writes the tables of n users into a directory, which is created if it is missing.
 
-    `flags` (n,) uint8; `profile_json` the concatenated JSON and (n + 1,) offsets; `candidate_vectors` (n, d),
-    `tower_inputs` (n, k) and `statistics` (n, s) of any float; `forbidden_kinds` by edge of `forbidden` the bits
+    `flags` (n,) uint8; `profile_json` the concatenated JSON and (n + 1,) offsets; `towers` of n users and
+    `statistics` (n, s) of any float; `forbidden_kinds` by edge of `forbidden` the bits
     of Relationship that forbid it, without which it is never lifted; `suspicion` (n,) or none. Raises ValueError if a
     length is not n.
     """
@@ -215,8 +213,7 @@ def write_tables(
         "forbidden_indices": (forbidden.indices, np.int32, (None,)),
         "forbidden_kinds": (kinds, np.uint8, (len(forbidden.indices),)),
         "flags": (flags, np.uint8, (n,)),
-        "candidate_vectors": (candidate_vectors, np.float32, (n, None)),
-        "tower_inputs": (tower_inputs, np.float16, (n, None)),
+        "towers": (towers.codes, np.int8, (n, None)),
         "statistics": (statistics, np.float32, (n, len(names.statistics))),
         "categorical_codes": (np.stack(codes, axis=1) if codes else np.zeros((n, 0)), np.int32, (n, len(codes))),
         "multi_indptr": (multi_indptr, np.int64, (n + 1,)),
@@ -228,6 +225,8 @@ def write_tables(
     checked = {name: _shaped(name, *array, n=n) for name, array in arrays.items()}
     # files
     directory.mkdir(parents=True, exist_ok=True)
+    del checked["towers"]
+    towers.save(directory)
     for name, array in {**checked, "popular": most_connected(graph, flags)}.items():
         files.write_array(directory / f"{name}.npy", array)
     files.write_bytes(directory / "vocabulary.bin", np.ascontiguousarray(vocabulary.text).data)

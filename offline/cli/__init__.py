@@ -1,8 +1,19 @@
-"""The offline commands: nightly, config, evaluate, compare, inference, synth, import, check, outcomes."""
+"""The offline commands: nightly, config, evaluate, compare, inference, synth, import, check, outcomes, experiment."""
 
 import typer
 
-from offline.cli import check, compare, config, evaluate, import_formats, latency, nightly, outcomes, synth
+from offline.cli import (
+    check,
+    compare,
+    config,
+    evaluate,
+    experiment,
+    import_formats,
+    latency,
+    nightly,
+    outcomes,
+    synth,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -16,3 +27,4 @@ def register(app: typer.Typer) -> None:
     check.register(app)
     latency.register(app)
     outcomes.register(app)
+    experiment.register(app)

@@ -16,7 +16,7 @@ from models.networks.fusion.linucb import LinUcb, LinUcbConfig
 from models.networks.fusion.mlp import Mlp, MlpConfig
 from models.networks.fusion.q_network import QNetwork
 from models.networks.fusion.weighted_average import WeightedAverage, WeightedAverageConfig
-from models.networks.two_tower import TwoTower, TwoTowerConfig
+from models.networks.ranker_head import RankerHead, RankerHeadConfig
 from models.schema.pair_features import EXTRA_INPUTS, PAIR_FEATURES
 from models.schema.statistic_names import STATISTICS
 from offline.encoders.device import synchronise
@@ -112,14 +112,13 @@ def fusions() -> dict[str, nn.Module]:
     inputs = len(names)
     prerank_weights = tuple(float(at < len(PAIR_FEATURES)) for at in range(inputs))
     average = WeightedAverageConfig(inputs=inputs, product=inputs - 1, cheap=prerank_weights)
-    tower = TwoTowerConfig(
-        user_inputs=FEATURES,
+    head = RankerHeadConfig(
         pair_features=PAIR_FEATURES,
         extra_inputs=len(EXTRA_INPUTS),
         viewer_inputs=len(STATISTICS),
     )
     return {
-        "two_tower": TwoTower(tower),
+        "two_tower": RankerHead(head),
         "weighted_average": WeightedAverage(average),
         "mlp": Mlp(MlpConfig(inputs=inputs)),
         "moe": Experts(ExpertsConfig(inputs=inputs)),
@@ -133,25 +132,20 @@ def fusion_timings(
 ) -> Iterator[Timing]:
     """Yields the timing of every fusion over one viewer's candidates.
 
-    The two towers score with stored candidate vectors, as the service does, but in torch. The service's kernels are
-    measured with the stages of a request.
+    The service scores in kernels, which are measured with the stages of a request.
     """
     torch.manual_seed(0)
     features = torch.randn(candidates, len(PAIR_INPUTS) + 1, device=device)
-    viewer = torch.randn(1, FEATURES, device=device)
     for name, model in fusions().items():
         model.to(device)
 
-        yield timed("fusion", name, model, _scoring(model, viewer, features), candidates, runs, device, clock)
+        yield timed("fusion", name, model, _scoring(model, features), candidates, runs, device, clock)
 
 
-def _scoring(model: nn.Module, viewer: Tensor, features: Tensor) -> Callable[[], Tensor]:
-    """A function that runs one prediction of a fusion, for a viewer's inputs (1, u) and candidates' features (C, F)."""
-    if not isinstance(model, TwoTower):
-        return lambda: model(features)
-    vectors = torch.randn(1, len(features), model.config.tower[-1], device=features.device)
-    pairs = features[None, :, : len(PAIR_INPUTS)]
-    return lambda: model(model.queries(viewer), vectors, pairs)
+def _scoring(model: nn.Module, features: Tensor) -> Callable[[], Tensor]:
+    """A function that runs one prediction of a fusion, for candidates' features (C, F)."""
+    read = features[:, : len(PAIR_INPUTS)] if isinstance(model, RankerHead) else features
+    return lambda: model(read)
 
 
 def encoder_timings(

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS
-from models.features.user_statistics import tower_statistics
+from models.features.towers import TowerShape
 from models.graph import Graph
 from models.networks.config import GraphSageConfig
 from models.networks.graphsage import GraphSage
@@ -45,20 +45,13 @@ class SharedCandidates:
     def of_encoder(self, embeddings: Sequence[Floats], at: NDArray[np.int64] | None = None) -> CandidateLists:
         """The lists, or those at some positions, with all users' embeddings (n, d) in each of the views.
 
-        The embeddings fill the feature embedding_cosine, quantised as in a block, the column of the encoder's product,
-        and the towers' inputs.
+        The embeddings fill the feature embedding_cosine, quantised as in a block, and the column of the encoder's
+        product.
         """
         stacked = np.concatenate(embeddings)
         lists = with_cosines(self.lists if at is None else self.lists.take(at), stacked)
-        people = [
-            np.concatenate(
-                [own, view.people.profile, view.people.activity, tower_statistics(view.graph_features.statistics)],
-                axis=1,
-            )
-            for own, view in zip(embeddings, self.views, strict=True)
-        ]
         statistics = np.concatenate([view.graph_features.statistics for view in self.views])
-        built = CandidateLists.of(lists, np.concatenate(people), statistics, DEFAULT_PRERANK_WEIGHTS, stacked)
+        built = CandidateLists.of(lists, statistics, DEFAULT_PRERANK_WEIGHTS, stacked)
         if self.interactions is None:
             return built
         return replace(built, outcomes=logged(lists.users, lists.rows, self.interactions, len(embeddings[0])))
@@ -119,6 +112,6 @@ def _lists(split: SharedSplit, view: View, viewers: NDArray[np.int64], labels: G
         width = min(carried[1] - carried[0], shape.outputs)
         encoder.joined.linear.weight[:width, carried[0] : carried[0] + width] = torch.eye(width)
     config = split.config
-    builder = CandidateBuilder(encoder, DEFAULT_PRERANK_WEIGHTS, config.candidates, config.index)
+    builder = CandidateBuilder(encoder, DEFAULT_PRERANK_WEIGHTS, config.candidates, config.index, TowerShape())
     candidates = builder.build(features, view.people, viewers, directory)
     return training_lists(candidates.generator, viewers, labels, config.candidates.kept)

@@ -6,68 +6,52 @@ candidates that no other source found.
 
 import dataclasses
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.candidates.generator import CandidateGenerator
-from models.ranker.ranker import FALLBACK, PersonTables, Ranker
+from models.ranker.ranker import PersonTables, Ranker, with_product
 from models.schema.candidate_sources import Source
-from models.schema.pair_features import EMBEDDING, PROFILE_AFFINITY, SMOOTH, SPECTRAL
+from models.schema.pair_features import EMBEDDING, PRODUCT, PROFILE_AFFINITY
 from models.version.candidate_block import Block
 
 WITHOUT_EMBEDDINGS = "without embeddings"
 WITHOUT_PROFILE = "without profile"
-WITHOUT_SPECTRUM = "without spectrum"
+WITHOUT_TOWERS = "without towers"
 PRODUCT_ALONE = "tower product alone"
-HEAD_ALONE = "head alone, no towers"
 PRERANK_ALONE = "cheap score alone"
-
-
-class ZeroCandidateVectors(NamedTuple):
-    """The tables of a version with all vectors of the candidate tower zero."""
-
-    candidate_vectors: NDArray[np.float32]
-    tower_inputs: NDArray[np.float16]
-    statistics: NDArray[np.float32]
 
 
 def ablated_lists(
     generator: CandidateGenerator, ranker: Ranker, tables: PersonTables, users: NDArray[np.int64], length: int
 ) -> dict[str, NDArray[np.int32]]:
     """For each removed part the best `length` candidates of `users` (U,), (U, length) int32, -1 past the last."""
-    zeroed = ZeroCandidateVectors(np.zeros_like(tables.candidate_vectors), tables.tower_inputs, tables.statistics)
     lists: dict[str, NDArray[np.int32]] = {}
     at = 0
     for pools in generator.batches(users):
         for block in pools.blocks():
-            for name, rows in _variants(block, ranker, tables, zeroed):
+            for name, rows in _variants(block, ranker, tables):
                 kept = lists.setdefault(name, np.full((len(users), length), -1, np.int32))
                 kept[at, : min(length, len(rows))] = rows[:length]
             at += 1
     return lists
 
 
-def _variants(
-    block: Block, ranker: Ranker, tables: PersonTables, zeroed: PersonTables
-) -> Iterator[tuple[str, NDArray[np.uint32]]]:
+def _variants(block: Block, ranker: Ranker, tables: PersonTables) -> Iterator[tuple[str, NDArray[np.uint32]]]:
     """Yields each variant's name and its ranking of one viewer's candidates, best first."""
+    block = with_product(tables.towers, block, tables.towers.query(block.viewer))
 
-    def by_ranker(changed: Block, used: PersonTables = tables) -> NDArray[np.uint32]:
-        return changed.rows[np.argsort(-ranker.logits(used, changed), kind="stable")]
+    def by_ranker(changed: Block) -> NDArray[np.uint32]:
+        return changed.rows[np.argsort(-ranker.logits(tables, changed), kind="stable")]
 
-    embedding = _neutral(_without_source(block, Source.EMBEDDING), EMBEDDING)
-    yield WITHOUT_EMBEDDINGS, by_ranker(embedding, zeroed)
+    yield WITHOUT_EMBEDDINGS, by_ranker(_neutral(_without_source(block, Source.EMBEDDING), EMBEDDING))
     yield WITHOUT_PROFILE, by_ranker(_neutral(_without_source(block, Source.SAME_ATTRIBUTES), PROFILE_AFFINITY))
-    yield WITHOUT_SPECTRUM, by_ranker(_neutral(block, SPECTRAL, SMOOTH))
+    yield WITHOUT_TOWERS, by_ranker(_neutral(block, PRODUCT))
     for source in Source:
         yield f"without {str(source.name).lower()}", by_ranker(_without_source(block, source))
-    if ranker.kind != FALLBACK:
-        query = ranker.query(tables.tower_inputs[block.viewer].astype(np.float32))
-        product = tables.candidate_vectors[block.rows] @ query
-        yield PRODUCT_ALONE, block.rows[np.argsort(-product, kind="stable")]
-        yield HEAD_ALONE, by_ranker(block, zeroed)
+    if tables.towers.dimensions:
+        yield PRODUCT_ALONE, block.rows[np.argsort(-block.values()[PRODUCT], kind="stable")]
     yield PRERANK_ALONE, block.rows
 
 

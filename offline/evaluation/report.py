@@ -10,17 +10,18 @@ from models.errors import ArtefactError
 from models.graph import Graph
 from models.system import files
 from offline.evaluation import metrics
-from offline.evaluation.baselines import DATED_BASELINES, RESOURCE_ALLOCATION
+from offline.evaluation.baselines import BASELINES, DATED_BASELINES, RESOURCE_ALLOCATION
 from offline.evaluation.bootstrap import RESAMPLES, Interval, interval, ratio_interval, resampled_means
 from offline.evaluation.calibration import Calibration
 from offline.evaluation.exposure import Exposure
+from offline.evaluation.gate_check import GateCheck
 from offline.evaluation.negatives import PairQuality
 
 FILE_NAME = "report.json"
 SYSTEM = "system"
 LIMITS = (5, 20, 50)
 RATIO_LIMIT = 20
-COMPARED = (RESOURCE_ALLOCATION, *DATED_BASELINES)
+COMPARED = (*BASELINES, *DATED_BASELINES)
 """the baselines over which the system's means are given"""
 _METRICS = {"recall": metrics.recall, "ndcg": metrics.ndcg, "mrr": metrics.mrr, "hit": metrics.hit_rate}
 
@@ -67,6 +68,27 @@ class Slice(BaseModel):
     """empty if there is no such user"""
 
 
+class Promised(BaseModel):
+    """What the probabilities of shown candidates promise, and what came.
+
+    Over people drawn whether or not they made a friend; with dates over those who made one, as training calibrates.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    pairs: int
+    """shown candidates"""
+
+    promised: float
+    """sum of their probabilities"""
+
+    came: float
+    """held-out friendships among them, times the weight"""
+
+    weight: float
+    """friendships that a held-out one represents"""
+
+
 class Report(BaseModel):
     """The content of a version's report.json."""
 
@@ -90,6 +112,9 @@ class Report(BaseModel):
     recency: dict[str, Ratio] = {}
     """the system's mean over that of each baseline which knows dates, by its name"""
 
+    against: dict[str, Ratio] = {}
+    """the system's mean over that of each baseline which found a held-out friendship, by its name"""
+
     pool: Pool | None = None
     """None if only lists were evaluated, as are all fields below"""
 
@@ -105,11 +130,17 @@ class Report(BaseModel):
     calibration: Calibration | None = None
     """calibration of the system's probabilities at 20 positions"""
 
+    promised: Promised | None = None
+    """the system's probabilities beside what came of them; None if they were not compared"""
+
     ablation: dict[str, Quality] = {}
     """at 20 positions, by the part that was removed, or that ranked alone"""
 
     absent: dict[str, str] = {}
     """methods that could not run, and the reason"""
+
+    gate: list[GateCheck] = []
+    """every check of the quality gate; empty in the report of an evaluation that publishes nothing"""
 
     @classmethod
     def read(cls, directory: Path) -> "Report":
@@ -194,6 +225,7 @@ def judge_lists(
         held_out=int(friends_made.sum()),
         resamples=resamples,
         methods=methods,
-        ratio=found.pop(RESOURCE_ALLOCATION, None),
-        recency=found,
+        ratio=found.get(RESOURCE_ALLOCATION),
+        recency={method: ratio for method, ratio in found.items() if method in DATED_BASELINES},
+        against=found,
     )

@@ -28,13 +28,11 @@ PAIR_INPUTS = pair_input_names(len(STATISTICS))
 
 @dataclass(frozen=True)
 class RankerInputs:
-    """The two-tower ranker's inputs beside the features: the lists as blocks hold them, and all users' rows."""
+    """The ranker's inputs: the lists as blocks hold them, and all users' statistics."""
 
     lists: TrainingLists
-    people: NDArray[np.float32]
-    """(g n, k) inputs of the towers, of all users in each of the g graphs of the lists"""
     statistics: NDArray[np.float32]
-    """(g n, s)"""
+    """(g n, s), of all users in each of the g graphs of the lists"""
     prior: NDArray[np.float32]
     """(p,) pre-ranking weights, from which training starts"""
 
@@ -43,7 +41,7 @@ class RankerInputs:
 class CandidateLists:
     """The candidates of L viewers, C positions each, best by pre-ranking first.
 
-    A million positions of the 33 columns of `of` take 130 MB: choose the lists before calling it.
+    A million positions of the 31 columns of `of` take 130 MB: choose the lists before calling it.
     """
 
     features: NDArray[np.float32]
@@ -77,7 +75,7 @@ class CandidateLists:
         """The lists at these positions."""
         ranker = self.ranker
         if ranker is not None:
-            ranker = RankerInputs(ranker.lists.take(at), ranker.people, ranker.statistics, ranker.prior)
+            ranker = RankerInputs(ranker.lists.take(at), ranker.statistics, ranker.prior)
         return CandidateLists(
             self.features[at],
             self.labels[at],
@@ -97,7 +95,6 @@ class CandidateLists:
     def of(
         cls,
         lists: TrainingLists,
-        people: NDArray[np.float32],
         statistics: NDArray[np.float32],
         prior: NDArray[np.float32],
         embeddings: NDArray[np.float32] | None = None,
@@ -105,7 +102,7 @@ class CandidateLists:
         """The ranker's training lists as every fusion reads them.
 
         The columns are those of `pair_input_names`, and PRODUCT if there are `embeddings` (g n, d), stacked like
-        `people` and `statistics`.
+        `statistics`.
         """
         features, names = lists.pair_inputs(statistics), list(pair_input_names(statistics.shape[1]))
         if embeddings is not None:
@@ -122,5 +119,5 @@ class CandidateLists:
             names,
             lists.users,
             lists.friends_made,
-            RankerInputs(lists, people, statistics, prior),
+            RankerInputs(lists, statistics, prior),
         )

@@ -40,7 +40,8 @@ def build_version(night: NightContext, bundle: ModelBundle, directory: Path) -> 
     active = np.flatnonzero(snapshot.flags & np.uint8(Flag.ACTIVE)).astype(np.int64)
     graph_features = compute_graph_features(graph, people, bundle.reference(snapshot.vocabulary))
     scratch = directory / "candidates"
-    view = night.candidates(bundle.embedder, bundle.prerank_weights).build(graph_features, people, active, scratch)
+    builder = night.candidates(bundle.embedder, bundle.prerank_weights, bundle.training.towers)
+    view = builder.build(graph_features, people, active, scratch)
 
     # what the worker needs to make more of them
     (scratch / "index").rename(directory / "index")
@@ -49,7 +50,7 @@ def build_version(night: NightContext, bundle: ModelBundle, directory: Path) -> 
     files.write_json(scratch / CONFIG, config.candidates.model_dump())
 
     # what the service reads
-    tables = EvaluationTables.of(bundle, view)
+    tables = EvaluationTables.of(view)
     content, offsets = snapshot.profile_json()
     write_tables(
         directory / "tables",
@@ -61,8 +62,7 @@ def build_version(night: NightContext, bundle: ModelBundle, directory: Path) -> 
         profiles=snapshot.profiles,
         profile_json=(content.tobytes(), offsets),
         reason_columns=snapshot.reason_columns,
-        candidate_vectors=tables.candidate_vectors,
-        tower_inputs=tables.tower_inputs,
+        towers=tables.towers,
         statistics=tables.statistics,
         statistic_names=ALL_STATISTICS[: tables.statistics.shape[1]],
         suspicion=_suspicion(people, graph, config),

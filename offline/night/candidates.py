@@ -1,6 +1,6 @@
 """One graph as trained weights see it: embeddings, nearest neighbours, and the inputs of candidate generation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,8 @@ from models.candidates.generator import CandidateGenerator
 from models.candidates.inputs import CandidateInputs, profile_values
 from models.features.inductive import ProfileMap, shrink_towards_profile
 from models.features.profile_affinity import fit_profile_affinity
-from models.features.user_statistics import late_of, tower_statistics
+from models.features.towers import TowerShape, closed_form_towers
+from models.features.user_statistics import late_of
 from models.networks.encoder import Encoder
 from models.system import files
 from offline.encoders.embed import embedded
@@ -26,11 +27,18 @@ class CandidateBuild:
     graph_features: GraphFeatures
     embeddings: Floats
     """(n, d) L2-normalised"""
-    tower_inputs: Floats
-    """(n, k) inputs of the ranker's towers, rounded as the version keeps them"""
     candidate_inputs: CandidateInputs
     generator: CandidateGenerator
     """of the rows that the candidates were built for"""
+
+    def with_towers(self, shape: TowerShape) -> "CandidateBuild":
+        """The same with other towers of the same coordinates."""
+        inputs = self.candidate_inputs
+        towers = closed_form_towers(inputs.spectral, inputs.eigenvalues, shape)
+        if towers.dimensions == inputs.towers.dimensions:
+            return self
+        inputs = replace(inputs, towers=towers)
+        return replace(self, candidate_inputs=inputs, generator=self.generator.reading(inputs))
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,7 @@ class CandidateBuilder:
     prerank_weights: Floats
     candidates: CandidateConfig
     index: IndexConfig
+    towers: TowerShape
     build_index: BuildIndex = build_index_in_own_process
 
     def build(
@@ -73,16 +82,14 @@ class CandidateBuilder:
             profiles=profiles,
             embeddings=embeddings,
             profile_affinity=profile_affinity,
+            towers=closed_form_towers(coordinates, graph_features.spectral.values, self.towers),
             prerank_weights=self.prerank_weights,
             late=late_of(graph_features.statistics),
         )
         found = KnownNearest(rows, files.read_array(nearest, np.int32, (len(rows), count)), graph.n)
-        scaled = tower_statistics(graph_features.statistics)
-        tower = np.concatenate([embeddings, people.profile, people.activity, scaled], axis=1)
         return CandidateBuild(
             graph_features=graph_features,
             embeddings=embeddings,
-            tower_inputs=tower.astype(np.float16).astype(np.float32),
             candidate_inputs=candidate_inputs,
             generator=CandidateGenerator(candidate_inputs, found, self.candidates),
         )

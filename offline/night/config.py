@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from models.candidates.config import CandidateConfig, IndexConfig
 from models.system.toml_file import read_model
 from offline.encoders.config import GraphSageTrainingConfig, NightEncoder
+from offline.gate.config import GateConfig
 from offline.ranker.config import RankerConfig
 from offline.suspicion.config import SuspicionConfig
 
@@ -67,6 +68,9 @@ class NightConfig(BaseModel):
 
     ranker: RankerConfig = RankerConfig()
     """how the two-tower ranker learns"""
+
+    gate: GateConfig = GateConfig()
+    """what may be lost against the active version, and how good a version must be to be published"""
 
     suspicion: SuspicionConfig | None = None
     """how to compute how suspicious accounts are, for the service's rule `suspicious`; None: not at all"""

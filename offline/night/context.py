@@ -5,6 +5,7 @@ from datetime import datetime
 
 from models.candidates.ann_index_builder import BuildIndex, build_index_in_own_process
 from models.features.profile_encoder import ProfileEncoder
+from models.features.towers import TowerShape
 from models.networks.encoder import Encoder
 from offline.features.graph_features import Floats
 from offline.features.temporal_graph import Friendships, UserHistory
@@ -32,6 +33,7 @@ class NightContext:
         """Of the splits; each draw adds a number of its own."""
         return self.config.split.seed
 
-    def candidates(self, encoder: Encoder, prerank_weights: Floats) -> CandidateBuilder:
-        """Builds candidates with these weights."""
-        return CandidateBuilder(encoder, prerank_weights, self.config.candidates, self.config.index, self.build_index)
+    def candidates(self, encoder: Encoder, prerank_weights: Floats, towers: TowerShape) -> CandidateBuilder:
+        """Builds candidates with these weights and towers of this shape."""
+        config = self.config
+        return CandidateBuilder(encoder, prerank_weights, config.candidates, config.index, towers, self.build_index)

@@ -4,22 +4,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from models.candidates.generator import CandidateGenerator
 from models.graph import Graph
 from models.ranker.ranker import Ranker
+from models.version.towers import Towers
 from offline.evaluation.ablation import ablated_lists
-from offline.evaluation.baselines import baseline_lists
-from offline.evaluation.report import SYSTEM, Report, judge_lists
+from offline.evaluation.baselines import RESOURCE_ALLOCATION, baseline_lists
+from offline.evaluation.exposure import exposure
+from offline.evaluation.report import RATIO_LIMIT, SYSTEM, Promised, Report, hits_of, judge_lists
 from offline.evaluation.system import Ranked, rank
 from offline.features.graph_features import People, compute_graph_features
 from offline.features.temporal_graph import EdgeSplit
 from offline.night.candidates import CandidateBuild
+from offline.night.config import NightConfig
 from offline.night.context import NightContext
 from offline.night.model_bundle import ModelBundle
-from offline.ranker.train import candidate_vectors
+from offline.ranker.calibration import outcome_weight, sampled_viewers
 
 LONGEST = 50
 """places of a list that are evaluated"""
@@ -34,31 +36,48 @@ def evaluate(night: NightContext, bundle: ModelBundle, split: EdgeSplit, moment:
     with_outcome = np.flatnonzero((split.hidden.degrees > 0) & people.suggestible)
     drawn = np.random.default_rng(night.seed).permutation(with_outcome)[: night.config.split.judged_users]
     viewers, graph = np.sort(drawn).astype(np.int64), split.kept.graph
-    system = CandidateSystem.of(night, bundle, graph, people, viewers, directory)
+    anybody = viewers
+    if split.cut is None:
+        anybody = sampled_viewers(graph, people.suggestible, night.config.split.judged_users, night.seed)
+    system = CandidateSystem.of(night, bundle, graph, people, np.union1d(viewers, anybody), directory)
     lists = {SYSTEM: system.ranked(viewers, LONGEST).rows}
     lists |= baseline_lists(
         graph, viewers, LONGEST, known=people.known, suggestible=people.suggestible, late=people.late
     )
-    return judge_lists(split.hidden, viewers, lists)
+    shown = {name: lists[name][:, :RATIO_LIMIT] for name in (SYSTEM, RESOURCE_ALLOCATION)}
+    found = {name: exposure(rows, graph.degrees, people.suggestible) for name, rows in shown.items()}
+    promised = _promised(system, split, anybody, night.config)
+    return judge_lists(split.hidden, viewers, lists).model_copy(update={"exposure": found, "promised": promised})
+
+
+def _promised(system: "CandidateSystem", split: EdgeSplit, viewers: NDArray[np.int64], config: NightConfig) -> Promised:
+    """What the probabilities of shown candidates promise to `viewers` (u,), and what came of them.
+
+    A held-out friendship represents as many as the probabilities are of: those not known of the whole graph, or, with
+    dates, those of a window like the one that training calibrated on, of viewers who made a friend in it.
+    """
+    ranked = system.ranked(viewers, RATIO_LIMIT)
+    shown = ranked.rows >= 0
+    if split.cut is None:
+        weight = outcome_weight(split)
+    else:
+        weight = config.split.labels_of(split.kept.count) / config.split.judged_share
+    came = hits_of(split.hidden, viewers, ranked.rows)[shown].sum()
+    promised = float(ranked.scores[shown].astype(np.float64).sum())
+    return Promised(pairs=int(shown.sum()), promised=promised, came=float(came) * weight, weight=weight)
 
 
 @dataclass(frozen=True)
 class EvaluationTables:
     """What scoring reads of every user, before it is a version's tables."""
 
-    candidate_vectors: NDArray[np.float32]
-    tower_inputs: NDArray[np.float16]
+    towers: Towers
     statistics: NDArray[np.float32]
 
     @classmethod
-    def of(cls, bundle: ModelBundle, view: CandidateBuild) -> "EvaluationTables":
-        """The candidate tower's output beside its inputs."""
-        n = view.graph_features.graph.n
-        if bundle.ranker is None:
-            vectors = np.zeros((n, 1), np.float32)
-        else:
-            vectors = candidate_vectors(bundle.ranker, torch.from_numpy(view.tower_inputs)).numpy()
-        return cls(vectors, view.tower_inputs.astype(np.float16), view.graph_features.statistics)
+    def of(cls, view: CandidateBuild) -> "EvaluationTables":
+        """The tables of a graph with its candidates."""
+        return cls(view.candidate_inputs.towers, view.graph_features.statistics)
 
 
 @dataclass(frozen=True)
@@ -81,9 +100,9 @@ class CandidateSystem:
     ) -> "CandidateSystem":
         """The system for `viewers` (u,), by a bundle read from a directory; `directory` takes index and embeddings."""
         graph_features = compute_graph_features(graph, people, bundle.reference(night.snapshot.vocabulary))
-        builder = night.candidates(bundle.embedder, bundle.prerank_weights)
+        builder = night.candidates(bundle.embedder, bundle.prerank_weights, bundle.training.towers)
         view = builder.build(graph_features, people, viewers, directory)
-        return cls(view.generator, bundle.served_ranker(), EvaluationTables.of(bundle, view))
+        return cls(view.generator, bundle.served_ranker(), EvaluationTables.of(view))
 
     def ranked(self, viewers: NDArray[np.int64], kept: int) -> Ranked:
         """The `kept` best candidates of `viewers` (u,)."""

@@ -3,22 +3,22 @@
 from datetime import datetime
 from typing import Literal
 
-import numpy as np
 import structlog
-from numpy.typing import NDArray
 
 from models.errors import ArtefactError, UsageError, VersionError
 from models.features.profile_encoder import encoded_columns
 from models.graph import Graph
 from models.publishing.pointer import read_pointer
+from models.publishing.transfer import Loader
 from models.schema.statistic_names import ALL_STATISTICS, STATISTICS
 from models.schema.vocabulary import Vocabulary
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
 from models.version.local_versions import Versions
 from models.version.tables import Tables
-from offline.evaluation.report import Ratio, Report
+from offline.evaluation.report import Report
 from offline.features.temporal_graph import Friendships
+from offline.gate.losses import ActiveVersion, drawn, friendships_left
 from offline.night.config import NightConfig
 from offline.night.model_bundle import ModelBundle
 from offline.snapshot.snapshot import Snapshot
@@ -27,8 +27,6 @@ Retrain = Literal["auto", "always", "never"]
 
 LEAST_KEPT = 0.5
 """share of the former version's friendships that are left in the same network"""
-SAMPLE = 10_000
-"""friendships, or users, that are looked for"""
 
 log = structlog.get_logger(__name__)
 
@@ -49,16 +47,32 @@ def former_weights(store: SyncStore, versions: Versions, keys: Keys, retrain: Re
     return former
 
 
-def former_ratio(store: SyncStore, versions: Versions, keys: Keys) -> Ratio | None:
-    """What the active version reached against resource allocation in its own report."""
+def active_report(versions: Versions, active: ActiveVersion | None) -> Report | None:
+    """The report of the active version; None if there is none that this host can read."""
+    if active is None:
+        return None
+    try:
+        return Report.read(versions.path(active.manifest.version))
+    except ArtefactError as error:
+        log.warning("former_report_unreadable", version=active.manifest.version, error=str(error))
+        return None
+
+
+def active_version(store: SyncStore, versions: Versions, keys: Keys) -> ActiveVersion | None:
+    """The active version, from this host's disk or as the store describes it; None if nothing is published."""
     pointer = read_pointer(store, keys=keys)
     if pointer is None:
         return None
     try:
-        return Report.read(versions.path(pointer.version)).ratio
+        return ActiveVersion.of(versions, versions.manifest(pointer.version))
+    except (ArtefactError, VersionError) as error:
+        log.warning("active_version_not_on_disk", version=pointer.version, error=str(error))
+    try:
+        stored = Loader(store, keys).manifest(pointer.version)
     except ArtefactError as error:
-        log.warning("former_report_unreadable", version=pointer.version, error=str(error))
-        return None
+        log.warning("active_version_unreadable", version=pointer.version, error=str(error))
+        stored = None
+    return None if stored is None else ActiveVersion(stored, None)
 
 
 def statistics_of(known: Friendships) -> int:
@@ -122,33 +136,14 @@ def _other_network(former: ModelBundle, vocabulary: Vocabulary, graph: Graph) ->
         log.warning("former_tables_unreadable", error=str(error))
         return None
     if len(tables.graph.indices):
-        what, there = "friendships", _friendships_left(tables, vocabulary, graph)
+        what, there = "friendships", friendships_left(tables, vocabulary, graph)
     else:
-        drawn = _drawn(len(tables.vocabulary)).tolist()
-        what, there = "users", vocabulary.rows(tables.vocabulary.user_id(row) for row in drawn) >= 0
+        rows = drawn(len(tables.vocabulary)).tolist()
+        what, there = "users", vocabulary.rows(tables.vocabulary.user_id(row) for row in rows) >= 0
     left = float(there.mean()) if len(there) else 1.0
     if left >= LEAST_KEPT:
         return None
     return f"this is another network: {left:.0%} of the {what} of version {former.directory.name} are in it"
-
-
-def _friendships_left(tables: Tables, vocabulary: Vocabulary, graph: Graph) -> NDArray[np.bool_]:
-    """Whether each of some friendships of a version is in the graph of another vocabulary."""
-    edges = _drawn(len(tables.graph.indices))
-    starts = np.searchsorted(tables.graph.indptr, edges, side="right") - 1
-    ends = tables.graph.indices[edges]
-    first, second = (
-        vocabulary.rows(tables.vocabulary.user_id(row) for row in rows.tolist()).tolist() for rows in (starts, ends)
-    )
-    pairs = zip(first, second, strict=True)
-    return np.array([min(a, b) >= 0 and b in graph.neighbours(a) for a, b in pairs], dtype=bool)
-
-
-def _drawn(n: int) -> NDArray[np.int64]:
-    """At most SAMPLE of the numbers 0 to n-1, the same ones for the same n."""
-    if n <= SAMPLE:
-        return np.arange(n)
-    return np.unique(np.random.default_rng(0).integers(n, size=SAMPLE))
 
 
 def _many_new(former: ModelBundle, vocabulary: Vocabulary, growth: float) -> str | None:

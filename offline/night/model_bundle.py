@@ -11,11 +11,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from models.errors import ArtefactError
 from models.features.profile_encoder import ProfileEncoder
+from models.features.towers import TowerShape
 from models.live_state.erased_ids import ErasedPeople
 from models.networks import checkpoint
 from models.networks.embedder import Embedder
 from models.networks.encoder import Encoder
-from models.networks.two_tower import TwoTower
+from models.networks.ranker_head import RankerHead
 from models.ranker.ranker import DESCRIPTION, FALLBACK, Ranker
 from models.schema.pair_features import PAIR_FEATURES
 from models.schema.profiles import Profiles
@@ -43,6 +44,8 @@ class Training(BaseModel):
     configuration: str = ""
     """NightConfig.learning of the run"""
     metrics: dict[str, float] = {}
+    towers: TowerShape = TowerShape()
+    """chosen by the validation of the run"""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class ModelBundle:
     encoder: ProfileEncoder
     embedder: Encoder
     """GraphSAGE, or the encoder chosen in its place"""
-    ranker: TwoTower | None
+    ranker: RankerHead | None
     """None if there was too little to learn from, and resource allocation ranks"""
     prerank_weights: NDArray[np.float32]
     """pre-ranking weights: they choose the candidates"""
@@ -129,7 +132,7 @@ class ModelBundle:
         return cls(
             encoder=ProfileEncoder.open(bundle),
             embedder=embedder.encoder if isinstance(embedder, Embedder) else cast("Encoder", embedder),
-            ranker=cast("TwoTower | None", ranker),
+            ranker=cast("RankerHead | None", ranker),
             prerank_weights=files.read_array(bundle / "cheap.npy", np.float32, (len(PAIR_FEATURES) + 1,)),
             spectral=files.read_array(bundle / "spectral.npy", np.float32, (len(offsets) - 1, None)),
             vocabulary=Vocabulary(text, offsets),

@@ -9,7 +9,7 @@ import structlog
 
 from models.candidate_refresh.replay import replaying
 from models.erasure.purge import purge_once
-from models.errors import ArtefactError, DatasetError, GateRefusedError, PymkError
+from models.errors import ArtefactError, DatasetError, PymkError
 from models.features.profile_encoder import ProfileEncoder
 from models.live_state.erased_ids import read_erased
 from models.live_state.erasure_receipts import note_known
@@ -24,17 +24,22 @@ from models.store.protocol import SyncStore
 from models.system import disk, files
 from models.system.clock import now_us
 from models.version.local_versions import Versions
-from offline.evaluation.gate import check
+from models.version.tables import Tables
+from offline.evaluation.gate_check import GateCheck
 from offline.evaluation.report import Report
 from offline.features.temporal_graph import EdgeSplit, Friendships, friendships, user_history
+from offline.gate.decision import decide
+from offline.gate.losses import loss_checks
+from offline.gate.quality import quality_checks
 from offline.night.build_version import build_version, manifest_of
 from offline.night.config import NightConfig
 from offline.night.context import NightContext
 from offline.night.evaluate import evaluate
-from offline.night.former import Retrain, former_ratio, former_weights, why_train
+from offline.night.former import Retrain, active_report, active_version, former_weights, why_train
 from offline.night.model_bundle import ModelBundle
 from offline.night.read_ahead import ReadAhead
 from offline.night.train import train
+from offline.night.version_checks import version_checks
 from offline.night.workspace import SNAPSHOT, Workspace, fingerprint, workspace
 from offline.snapshot.live_events import LiveEvents, read_live_events
 from offline.snapshot.snapshot import Snapshot, write_snapshot
@@ -93,6 +98,10 @@ class _Steps:
     def __init__(self, night: Night, work: Workspace) -> None:
         self.night, self.work, self.config = night, work, night.config
         self.versions = Versions(night.home)
+        self.checks: list[GateCheck] = []
+        """those of the gate so far"""
+        self.forced = False
+        """whether one of them refused, and was overridden"""
 
     def run(self) -> tuple[str, Report]:
         version = self.work.run.version
@@ -104,18 +113,20 @@ class _Steps:
     def _make(self) -> None:
         """Every step before publication."""
         former = former_weights(self.night.store, self.versions, self.night.keys, self.night.retrain)
-        snapshot = self._snapshot()
+        active = active_version(self.night.store, self.versions, self.night.keys)
+        snapshot, erased = self._snapshot(), read_erased(self.night.store, self.night.keys)
         if former is not None:
-            former = former.without(read_erased(self.night.store, self.night.keys), snapshot.profiles)
+            former = former.without(erased, snapshot.profiles)
         known = friendships(snapshot)
+        self._gate(loss_checks(active, snapshot, known.graph, erased, self.config.gate))
         reason = why_train(former, self.night.retrain, self.config, known, snapshot, self.work.run.started_at)
         kept = former if reason is None else None
         context = self._context(snapshot, known, kept)
         split = known.split_edges(self.config.split.judged_share, self.config.split.seed)
         bundle = self._training(context, split, kept, reason)
         report = self._evaluation(context, split, bundle)
-        forced = self._gate(report)
-        self._version(context, bundle, report, forced=forced)
+        self._gate(quality_checks(report, active_report(self.versions, active), self.config.gate))
+        self._version(context, bundle, report, None if active is None else active.tables)
 
     def _snapshot(self) -> Snapshot:
         night, started_at = self.night, self.work.run.started_at
@@ -179,27 +190,22 @@ class _Steps:
                 report.write(aside)
         return Report.read(self.work.step("evaluation"))
 
-    def _gate(self, report: Report) -> bool:
-        """Whether the gate was overridden. Raises GateRefusedError if it refuses and the night is not forced."""
-        try:
-            former = former_ratio(self.night.store, self.versions, self.night.keys)
-            log.info("gate_passed", verdict=check(report, former))
-        except GateRefusedError as refusal:
-            if not self.night.force:
-                raise
-            log.warning("gate_overridden", refusal=str(refusal))
-            return True
-        return False
+    def _gate(self, checks: list[GateCheck]) -> None:
+        """Adds checks to those so far. Raises GateRefusedError if one refuses and the night is not forced."""
+        self.checks += checks
+        self.forced |= decide(checks, force=self.night.force)
 
-    def _version(self, context: NightContext, bundle: ModelBundle, report: Report, *, forced: bool) -> None:
-        """Features, embeddings and candidates of the whole graph, as a version directory."""
+    def _version(self, context: NightContext, bundle: ModelBundle, report: Report, active: Tables | None) -> None:
+        """Features, embeddings and candidates of the whole graph, as a version directory that the gate lets pass."""
         version = self.work.run.version
         log.info("step_begins", step="version")
         with self.versions.staging(version) as directory:
             bundle.save(directory)
             build_version(context, bundle, directory)
+            self._gate(version_checks(context, bundle, directory, active, self.config.gate))
+            report = report.model_copy(update={"gate": self.checks})
             report.write(directory)
-            manifest = manifest_of(context, version, bundle, report, forced=forced, data=self.night.data)
+            manifest = manifest_of(context, version, bundle, report, forced=self.forced, data=self.night.data)
             manifest.with_files(directory).write(directory)
         log.info("step_done", step="version", version=version)
 

@@ -1,7 +1,7 @@
 """The training step of a night: embeddings and ranker, from friendships hidden from what they read."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +9,10 @@ import structlog
 from numpy.typing import NDArray
 
 from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS
+from models.features.towers import TowerShape
 from models.graph import Graph
 from models.networks.encoder import Encoder
-from models.networks.two_tower import TwoTower
+from models.networks.ranker_head import RankerHead
 from offline.encoders.config import PARTS
 from offline.encoders.embed import graphsage_encoder, train_night_encoder
 from offline.encoders.inputs import graph_inputs
@@ -21,7 +22,9 @@ from offline.features.temporal_graph import EdgeSplit, Friendships
 from offline.night.config import NightConfig
 from offline.night.context import NightContext
 from offline.night.model_bundle import ModelBundle, Training
+from offline.night.towers import chosen_towers
 from offline.ranker.calibration import calibration_splits, outcome_weight, sampled_viewers
+from offline.ranker.one_input import best_single_input
 from offline.ranker.train import train_ranker
 from offline.ranker.training_lists import Purpose, TrainingLists, training_lists
 
@@ -45,6 +48,7 @@ def train(night: NightContext, readable: Friendships, moment: int, directory: Pa
     lists = make_lists(night, hidden, embedding, moment, directory)
     ranker, ranked = fit(night, lists)
     metrics = {f"sage_{name}": value for name, value in embedding.metrics.items()} | ranked
+    metrics["tower_dimensions"] = float(lists.towers.dimensions)
     return ModelBundle(
         encoder=night.encoder,
         embedder=embedding.encoder,
@@ -58,6 +62,7 @@ def train(night: NightContext, readable: Friendships, moment: int, directory: Pa
             connections=night.known.count,
             configuration=night.config.learning(),
             metrics=metrics,
+            towers=lists.towers,
         ),
     )
 
@@ -139,19 +144,20 @@ class RankerLists:
     """What the ranker learns from: lists of several graphs, and the rows of all users in each of them."""
 
     lists: TrainingLists
-    people: Floats
-    """(g n, k) inputs of the towers"""
     statistics: Floats
     """(g n, s)"""
+    towers: TowerShape
+    """chosen by the first of the graphs"""
 
 
 def make_lists(
     night: NightContext, hidden: HiddenParts, embedding: Embedding, moment: int, directory: Path
 ) -> RankerLists:
     """The candidates of viewers in every graph that lacks a part, with what was hidden as outcomes."""
-    builder = night.candidates(embedding.encoder, DEFAULT_PRERANK_WEIGHTS)
+    towers = TowerShape(dimensions=max(night.config.ranker.tower_dimensions))
+    builder = night.candidates(embedding.encoder, DEFAULT_PRERANK_WEIGHTS, towers)
     reference, purposes = SpectralReference.of(embedding.features), hidden.purposes
-    lists, people, statistics = [], [], []
+    lists, statistics = [], []
     for at, (part, purpose) in enumerate(purposes):
         # the graph without the part, and who asks in it
         around = night.history.before(part.moment(moment), part.kept)
@@ -165,25 +171,34 @@ def make_lists(
 
         # their candidates
         view = builder.build(features, around, viewers, directory / f"ranker-{at}")
+        if at == 0:
+            towers = chosen_towers(view, viewers, part.hidden, night.config)
+            view, builder = view.with_towers(towers), replace(builder, towers=towers)
         kept = night.config.candidates.kept
         lists.append(training_lists(view.generator, viewers, part.hidden, kept, purpose=purpose, outcome_weight=weight))
-        people.append(view.tower_inputs)
         statistics.append(features.statistics)
         log.info("training_lists_made", round=at + 1, of=len(purposes), viewers=len(viewers))
     stacked = TrainingLists.stacked(lists, night.snapshot.n)
-    return RankerLists(stacked, np.concatenate(people), np.concatenate(statistics))
+    return RankerLists(stacked, np.concatenate(statistics), towers)
 
 
-def fit(night: NightContext, made: RankerLists) -> tuple[TwoTower | None, dict[str, float]]:
-    """The ranker and its metrics; no ranker if too few friendships are among the candidates to learn from."""
+def fit(night: NightContext, made: RankerLists) -> tuple[RankerHead | None, dict[str, float]]:
+    """The ranker and its metrics.
+
+    If too few friendships are among the candidates to learn from, it is the order of one input, or None where resource
+    allocation is the best of these.
+    """
     lists, config = made.lists, night.config.ranker
     learns = lists.purpose != Purpose.CALIBRATION
     outcomes = lists.outcomes[learns]
     found, learners = int(outcomes.sum()), len(np.unique(lists.users[learns][outcomes.any(axis=1)]))
     if found < config.least_pairs or learners < 2:
+        single = best_single_input(lists, made.statistics, config, log=log)
+        if single is not None:
+            return single.model, {f"ranker_{name}": value for name, value in single.metrics.items()}
         log.warning("ranker_falls_back", to="resource_allocation", pairs=found, needed=config.least_pairs)
         return None, {}
-    trained = train_ranker(lists, made.people, made.statistics, DEFAULT_PRERANK_WEIGHTS, config, log=log)
+    trained = train_ranker(lists, made.statistics, DEFAULT_PRERANK_WEIGHTS, config, log=log)
     return trained.model, {f"ranker_{name}": value for name, value in trained.metrics.items()}
 
 

@@ -1,5 +1,7 @@
 """The dials of the ranker's training."""
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -44,15 +46,6 @@ class RankerConfig(BaseModel):
     learning_rate: float = Field(default=1.5e-3, gt=0)
     """highest step of AdamW, rising and falling along one cycle"""
 
-    tower_learning_rate: float = Field(default=5e-4, gt=0)
-    """the same once the towers learn too"""
-
-    tower_patience: int = Field(default=2, ge=1)
-    """the same patience once the towers learn too"""
-
-    tower_errors: float = Field(default=2.0, ge=0)
-    """standard errors by which the towers must raise the validation viewers' mean NDCG@20 to be used"""
-
     weight_decay: float = Field(default=1e-3, ge=0)
     """pull of the weights towards zero"""
 
@@ -81,11 +74,12 @@ class RankerConfig(BaseModel):
     evidence_errors: float = Field(default=1.0, ge=0)
     """standard errors by which one input alone must beat the ranker in the validation to replace it"""
 
-    tower: tuple[int, ...] = (256, 128, 32)
-    """widths of both towers; the last is the dimension of their product"""
+    tower_dimensions: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(64, 128, 256, 384), min_length=1)
+    """dimensions of the towers to choose from by validation: the fewest that are within a standard error
+    of the best, of the paired difference"""
 
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    """share of the towers' inputs set to zero in training"""
+    tower_lists: int = Field(default=1000, ge=1)
+    """lists by which they are chosen, at most"""
 
     validation_share: float = Field(default=0.15, gt=0, lt=1)
     """share of the viewers whose lists are kept for stopping"""

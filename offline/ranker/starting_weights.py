@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.kernels.candidate_pool import PRERANK_LATE
-from models.networks.two_tower import TwoTower
+from models.networks.ranker_head import RankerHead
 from models.schema.pair_features import EXTRA_INPUTS, extra_input_names
 from models.schema.statistic_names import STATISTICS
 
@@ -24,9 +24,9 @@ LEAST_EVIDENCE = 30
 
 
 @torch.no_grad()
-def begin_with(model: TwoTower, prior: NDArray[np.float32]) -> None:
-    """Makes an untrained model score by `prior` alone: the pre-ranking weights of the kept features and the degree."""
-    product, kept = model.config.tower[-1], len(model.config.pair_features)
+def begin_with(model: RankerHead, prior: NDArray[np.float32]) -> None:
+    """Makes an untrained model score by `prior` alone: the pre-ranking weights of the pair features and the degree."""
+    kept = len(model.config.pair_features)
     degree = 2 * kept + EXTRA_INPUTS.index("candidate_log_degree")
     weights = torch.zeros_like(model.scale)
     weights[:kept] = torch.from_numpy(prior[:kept])
@@ -34,9 +34,8 @@ def begin_with(model: TwoTower, prior: NDArray[np.float32]) -> None:
     names = extra_input_names(model.config.viewer_inputs)
     if "candidate_late_10" in names:
         weights[2 * kept + names.index("candidate_late_10")] = float(PRERANK_LATE)
-    model.first.weight[:, :product].zero_()
     model.past.weight.zero_()
-    model.past.weight[0, product:] = weights * model.scale
+    model.past.weight[0] = weights * model.scale
     model.last.weight.zero_()
     model.last.bias.zero_()
 
@@ -47,11 +46,10 @@ def statistics_know_dates(statistics: NDArray[np.float32]) -> bool:
 
 
 @torch.no_grad()
-def order_by(model: TwoTower, column: int) -> None:
+def order_by(model: RankerHead, column: int) -> None:
     """Makes a model score by one of the pair inputs alone."""
-    model.first.weight[:, : model.config.tower[-1]].zero_()
     model.past.weight.zero_()
-    model.past.weight[0, model.config.tower[-1] + column] = 1
+    model.past.weight[0, column] = 1
     model.last.weight.zero_()
     model.last.bias.zero_()
 

@@ -1,4 +1,4 @@
-"""Training the two-tower ranker on candidates whose outcome is known."""
+"""Training the ranker on candidates whose outcome is known."""
 
 import copy
 from dataclasses import dataclass, field
@@ -10,9 +10,9 @@ from structlog.typing import FilteringBoundLogger
 from torch import Tensor
 from torch.nn import functional
 
-from models.networks.two_tower import TwoTower, TwoTowerConfig
+from models.networks.ranker_head import RankerHead, RankerHeadConfig
 from models.ranker.ranker import list_mass
-from models.schema.pair_features import EXTRA_INPUTS, PAGERANK, PAIR_FEATURES, extra_input_names
+from models.schema.pair_features import EXTRA_INPUTS, PAGERANK, PAIR_FEATURES, PRODUCT, extra_input_names
 from models.schema.statistic_names import LOG_DEGREE
 from offline.evaluation.metrics import ndcg_of_lists
 from offline.ranker.calibration import fit_curve
@@ -34,13 +34,12 @@ from offline.ranker.training_lists import Purpose, TrainingLists, validation_spl
 class TrainedRanker:
     """The ranker with the best weights seen, calibrated, in evaluation mode on the CPU."""
 
-    model: TwoTower
+    model: RankerHead
     metrics: dict[str, float] = field(default_factory=dict)
 
 
 def train_ranker(
     lists: TrainingLists,
-    people: NDArray[np.float32],
     statistics: NDArray[np.float32],
     prior: NDArray[np.float32],
     config: RankerConfig,
@@ -49,12 +48,13 @@ def train_ranker(
 ) -> TrainedRanker:
     """The ranker that puts the friendships of `lists` first.
 
-    `people` (g n, k) float32 are the towers' inputs of every user in each of the g graphs that lists were made in,
-    `statistics` (g n, s) their statistics. A viewer's lists are for validation in every graph or in none. Training
-    starts from `prior`, the pre-ranking weights. The loss is the softmax cross-entropy of each viewer's list, spread
-    evenly over the friendships in it (ListNet's top one, Cao and others 2007); randomly drawn candidates represent
-    those not drawn (sampled softmax, Jean and others 2015). Training stops by steps or by validation, never by the
-    clock. Raises ValueError if fewer than two lists hold a friendship: one to learn from and one to stop by.
+    `statistics` (g n, s) float32 are those of every user in each of the g graphs that lists were made in. A viewer's
+    lists are for validation in every graph or in none.
+    Training starts from `prior`, the pre-ranking weights. The loss is the softmax cross-entropy of each viewer's
+    list, spread evenly over the friendships in it (ListNet's top one, Cao and others 2007); randomly drawn
+    candidates represent those not drawn (sampled softmax, Jean and others 2015). Training stops by steps or by
+    validation, never by the clock. Raises ValueError if fewer than two lists hold a friendship: one to learn from
+    and one to stop by.
     """
     # lists to learn from and to validate with
     torch.manual_seed(config.seed)
@@ -63,18 +63,15 @@ def train_ranker(
     if len(useful) < 2:
         raise ValueError(f"a ranker learns from two lists that hold a friendship or more, not from {len(useful)}")
     validation, training = validation_split(lists, useful, config, random, only_first=statistics_know_dates(statistics))
-    shape = TwoTowerConfig(
-        user_inputs=people.shape[1],
+    shape = RankerHeadConfig(
         pair_features=PAIR_FEATURES,
         extra_inputs=len(extra_input_names(statistics.shape[1])),
         viewer_inputs=statistics.shape[1],
-        tower=config.tower,
-        dropout=config.dropout,
     )
 
     # weights
-    model, users = TwoTower(shape), _Users(torch.from_numpy(people), statistics)
-    run = _Run(model, training, validation, users, config, random)
+    model = RankerHead(shape)
+    run = _Run(model, training, validation, statistics, config, random)
     begin_with(model, prior)
     metrics = run.fit(log)
 
@@ -87,52 +84,40 @@ def train_ranker(
     return TrainedRanker(model, metrics)
 
 
-@dataclass(frozen=True)
-class _Users:
-    """Every user in each of the g graphs that lists were made in."""
-
-    people: Tensor
-    """(g n, k) inputs of the towers"""
-    statistics: NDArray[np.float32]
-    """(g n, s)"""
-
-
 class _Run:
     """One training run."""
 
     def __init__(
         self,
-        model: TwoTower,
+        model: RankerHead,
         training: TrainingLists,
         validation: TrainingLists,
-        users: _Users,
+        statistics: NDArray[np.float32],
         config: RankerConfig,
         random: np.random.Generator,
     ) -> None:
         self.model, self.config, self.random = model, config, random
-        self.people, self.statistics = users.people, users.statistics
+        self.statistics = statistics
         self.training, self.validation = training, validation
         sample = training.take(random.permutation(len(training))[:300])
         inputs = sample.pair_inputs(self.statistics)[sample.in_use]
         standardise(model.mean, model.scale, inputs)
-        standardise(model.user_mean, model.user_scale, self.people.numpy())
         friends = float(np.median(np.expm1(self.statistics[training.at_viewers, LOG_DEGREE])))
         self.is_dated = statistics_know_dates(self.statistics)
         self.is_linear = self.is_dated or friends < config.sparse_friends
         """whether only the linear map past the head learns"""
 
     def fit(self, log: FilteringBoundLogger) -> dict[str, float]:
-        """Trains the head on the pair inputs alone, then with the towers; keeps the best weights of the validation.
+        """Trains the head; keeps the best weights of the validation.
 
-        Towers that do not raise the validation viewers' NDCG@20 beyond chance are dropped: their product has no weight.
-        If users have few friends, neither towers nor head learn, only the linear map past them; its weights of the
+        If users have few friends, the head does not learn, only the linear map past it; its weights of the
         candidate's degree, and of PageRank, which grows with it, are drawn back towards the prior: friendships hidden
         at random are those of the well connected, later ones are not. If friendships have dates, the linear map is
         fitted at once, and nothing else learns: other viewers of the same window made the same friends, so that the
         validation would prefer what knows these by heart. A ranker that one of its inputs alone beats in the validation
         beyond chance is replaced by the order of that input.
         """
-        begun = float(self._ndcg(towers=False).mean())
+        begun = float(self._ndcg().mean())
         log.info("ranker_begins", viewers=len(self.training), linear=self.is_linear, ndcg20=round(begun, 4))
         if self.is_dated:
             head, epochs = self._fit_linear(log), 0
@@ -140,30 +125,29 @@ class _Run:
             head, epochs = self._fit_head(begun, log)
         metrics = {"prior_ndcg20": begun, "head_ndcg20": head, "linear": float(self.is_linear)}
         metrics |= {"epochs": float(epochs), "viewers": float(len(self.training))}
-        if not self.is_linear:
-            metrics |= self._with_towers(head, epochs, log)
-        return metrics | self._replace_if_beaten(log)
+        metrics |= self._replace_if_beaten(log)
+        return metrics | self._of_product(log)
 
     def _fit_head(self, begun: float, log: FilteringBoundLogger) -> tuple[float, int]:
         """Trains the head from the prior, whose NDCG is `begun`; returns its NDCG and the epochs."""
         rate = self.config.linear_learning_rate if self.is_linear else self.config.learning_rate
         prior = self.model.past.weight.detach().clone()
-        head, epochs = self._stage(begun, rate, towers=False, log=log)
+        head, epochs = self._stage(begun, rate, log=log)
         if self.is_linear:
             drawn_back = self._of_degrees() * self.config.linear_prior
             with torch.no_grad():
                 self.model.past.weight.lerp_(prior, drawn_back)
-            head = float(self._ndcg(towers=False).mean())
+            head = float(self._ndcg().mean())
         return head, epochs
 
     def _fit_linear(self, log: FilteringBoundLogger) -> float:
         """Fits the linear map at once, keeps it if the validation is not worse than by the prior; returns its NDCG."""
-        model, product = self.model, self.model.config.tower[-1]
-        before, prior = float(self._ndcg(towers=False).mean()), model.past.weight.detach().clone()
+        model = self.model
+        before, prior = float(self._ndcg().mean()), model.past.weight.detach().clone()
         weights = fit_linear(self.training, self.statistics, model.mean, model.scale, self.config, self.random)
         with torch.no_grad():
-            model.past.weight[0, product:] = weights
-            fitted = float(self._ndcg(towers=False).mean())
+            model.past.weight[0] = weights
+            fitted = float(self._ndcg().mean())
             if fitted < before:
                 model.past.weight.copy_(prior)
         log.info("ranker_linear", ndcg20=round(fitted, 4), before=round(before, 4))
@@ -176,11 +160,11 @@ class _Run:
         replaces the ranker.
         """
         names = [*PAIR_FEATURES, *PAIR_FEATURES, *extra_input_names(self.statistics.shape[1])]
-        own, trained = self._ndcg(towers=True), copy.deepcopy(self.model.state_dict())
+        own, trained = self._ndcg(), copy.deepcopy(self.model.state_dict())
         found: dict[str, NDArray[np.float64]] = {}
         for name in (name for name in ONE_INPUT if name in names):
             order_by(self.model, names.index(name))
-            found[name] = self._ndcg(towers=False)
+            found[name] = self._ndcg()
         best = max(found, key=lambda name: float(found[name].mean()))
         enough = len(own) >= LEAST_EVIDENCE
         replaced = enough and beats(found[best], own, self.config.evidence_errors)
@@ -200,63 +184,59 @@ class _Run:
         """(1, inputs): 1 at the weights that prefer the well connected or not, 0 elsewhere."""
         kept = len(PAIR_FEATURES)
         chosen = torch.zeros_like(self.model.past.weight)
-        pair = chosen[:, self.model.config.tower[-1] :]
-        pair[:, PAGERANK] = 1
-        pair[:, 2 * kept + EXTRA_INPUTS.index("candidate_log_degree")] = 1
+        chosen[:, PAGERANK] = 1
+        chosen[:, 2 * kept + EXTRA_INPUTS.index("candidate_log_degree")] = 1
         return chosen
 
-    def _with_towers(self, head: float, epochs: int, log: FilteringBoundLogger) -> dict[str, float]:
-        """Trains the towers too, beyond the head's NDCG; returns what they reached, and whether they are kept."""
-        without, by_head = copy.deepcopy(self.model.state_dict()), self._ndcg(towers=False)
-        full, more = self._stage(head, self.config.tower_learning_rate, towers=True, log=log)
-        useful = beats(self._ndcg(towers=True), by_head, self.config.tower_errors)
-        if not useful:
-            self.model.load_state_dict(without)
-        log.info("ranker_ends", head=round(head, 4), towers=round(full, 4), kept=useful)
-        return {"towers_ndcg20": full, "towers_kept": float(useful), "epochs": float(epochs + more)}
+    def _of_product(self, log: FilteringBoundLogger) -> dict[str, float]:
+        """What the towers' product does in the validation: alone, and what all that is trained adds to it.
 
-    def _stage(self, best: float, rate: float, *, towers: bool, log: FilteringBoundLogger) -> tuple[float, int]:
+        A gain is the mean of paired differences of NDCG@20, with half of its 95% interval as `gain_error`.
+        """
+        own, trained = self._ndcg(), copy.deepcopy(self.model.state_dict())
+        order_by(self.model, PRODUCT)
+        alone = self._ndcg()
+        self.model.load_state_dict(trained)
+        gain, error = float((own - alone).mean()), float(1.96 * (own - alone).std() / len(own) ** 0.5)
+        log.info("ranker_over_towers", towers=round(float(alone.mean()), 4), gain=round(gain, 4), error=round(error, 4))
+        return {"towers_ndcg20": float(alone.mean()), "gain_over_towers": gain, "gain_error": error}
+
+    def _stage(self, best: float, rate: float, *, log: FilteringBoundLogger) -> tuple[float, int]:
         """Trains from the current weights, whose NDCG is `best`; keeps the best, returns its NDCG and the epochs."""
         config = self.config
-        patience = config.tower_patience if towers else config.patience
-        parameters = [one for name, one in self.model.named_parameters() if self._learns(name, towers=towers)]
+        parameters = [one for name, one in self.model.named_parameters() if self._learns(name)]
         optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=config.weight_decay, fused=True)
         an_epoch = max(-(-len(self.training) // config.batch_users), 1)
         epochs = max(min(config.epochs, config.max_steps // an_epoch), 1)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=epochs * an_epoch, pct_start=0.15)
         state, waited, epoch = copy.deepcopy(self.model.state_dict()), 0, 0
         for epoch in range(1, epochs + 1):
-            loss = self._epoch(optimiser, schedule, towers=towers)
-            ndcg = float(self._ndcg(towers=towers).mean())
-            log.info("ranker_epoch", towers=towers, epoch=epoch, loss=round(loss, 4), ndcg20=round(ndcg, 4))
+            loss = self._epoch(optimiser, schedule)
+            ndcg = float(self._ndcg().mean())
+            log.info("ranker_epoch", epoch=epoch, loss=round(loss, 4), ndcg20=round(ndcg, 4))
             waited = 0 if ndcg > best else waited + 1
             if ndcg > best:
                 best, state = ndcg, copy.deepcopy(self.model.state_dict())
-            if waited >= patience:
+            if waited >= config.patience:
                 break
         self.model.load_state_dict(state)
         return best, epoch
 
-    def _learns(self, name: str, *, towers: bool) -> bool:
-        """Whether the parameter of this name learns in a stage with or without towers."""
-        if self.is_linear:
-            return name.startswith("past")
-        return towers or not name.startswith(("query", "candidate"))
+    def _learns(self, name: str) -> bool:
+        """Whether the parameter of this name learns."""
+        return name.startswith("past") or not self.is_linear
 
-    def _ndcg(self, *, towers: bool) -> NDArray[np.float64]:
+    def _ndcg(self) -> NDArray[np.float64]:
         """NDCG@20 of each validation viewer's list."""
-        scores = self.scores(self.validation, towers=towers)
-        return ndcg_of_lists(scores, self.validation.outcomes, self.validation.friends_made)
+        return ndcg_of_lists(self.scores(self.validation), self.validation.outcomes, self.validation.friends_made)
 
-    def _epoch(
-        self, optimiser: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler, *, towers: bool
-    ) -> float:
+    def _epoch(self, optimiser: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler) -> float:
         self.model.train()
         order = self.random.permutation(len(self.training))
         total = 0.0
         for start in range(0, len(order), self.config.batch_users):
             batch = self.training.take(order[start : start + self.config.batch_users])
-            loss = self._loss(batch, towers=towers)
+            loss = self._loss(batch)
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -265,33 +245,22 @@ class _Run:
             total += float(loss.detach()) * len(batch)
         return total / len(order)
 
-    def _loss(self, batch: TrainingLists, *, towers: bool) -> Tensor:
+    def _loss(self, batch: TrainingLists) -> Tensor:
         places, weights = batch.sampled_places(self.config.hardest, self.config.others, self.random)
         pair = torch.from_numpy(batch.pair_inputs(self.statistics, places))
-        queries = candidates = None
-        if towers:
-            rows = batch.at_candidates(places)
-            distinct, at = np.unique(rows, return_inverse=True)
-            candidates = self.model.candidates(self.people[distinct])[torch.from_numpy(at.reshape(rows.shape))]
-            queries = self.model.queries(self.people[batch.at_viewers])
-        scores = self.model(queries, candidates, pair)
+        scores = self.model(pair)
         outcome = torch.from_numpy(np.take_along_axis(batch.outcomes, places, axis=1) & np.isfinite(weights))
         spread = functional.log_softmax(scores + torch.from_numpy(weights), dim=1)
         return -(torch.where(outcome, spread, 0).sum(dim=1) / outcome.sum(dim=1)).mean()
 
     @torch.no_grad()
-    def scores(self, lists: TrainingLists, *, towers: bool = True) -> NDArray[np.float32]:
+    def scores(self, lists: TrainingLists) -> NDArray[np.float32]:
         """(U, m) float32 scores of every place; -inf for a place without candidate."""
         self.model.eval()
-        vectors = candidate_vectors(self.model, self.people) if towers else None
         scores = np.full(lists.rows.shape, -np.inf, np.float32)
         for start in range(0, len(lists), 64):
             at = np.arange(start, min(start + 64, len(lists)))
-            part = lists.take(at)
-            pair = torch.from_numpy(part.pair_inputs(self.statistics))
-            queries = None if vectors is None else self.model.queries(self.people[part.at_viewers])
-            candidates = None if vectors is None else vectors[part.at_candidates()]
-            scores[at] = self.model(queries, candidates, pair).numpy()
+            scores[at] = self.model(torch.from_numpy(lists.take(at).pair_inputs(self.statistics))).numpy()
         return np.where(lists.in_use, scores, -np.inf)
 
     def calibration(self, lists: TrainingLists) -> NDArray[np.float32]:
@@ -311,10 +280,3 @@ class _Run:
             return np.array([1, 0, 0, 0], np.float32)
         slope, by_degree, by_mass, level = fit_curve(inputs[used], outcomes)
         return np.array([max(slope, 1e-3), level, by_degree, by_mass], np.float32)
-
-
-@torch.no_grad()
-def candidate_vectors(model: TwoTower, people: Tensor) -> Tensor:
-    """(n, d) float32: the candidate tower's output for every user."""
-    model.eval()
-    return torch.cat([model.candidates(people[start : start + 65_536]) for start in range(0, len(people), 65_536)])

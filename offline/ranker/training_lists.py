@@ -28,7 +28,8 @@ class Purpose(IntEnum):
 
 @dataclass(frozen=True)
 class TrainingLists:
-    """Candidates of U viewers in the quantised form that a block keeps, so that training sees what serving sees.
+    """Candidates of U viewers in the quantised form of a block, so that training sees what serving sees: the kept
+    features, and the product of the towers, which a request computes.
 
     `users` (U,) rows; `rows` (U, m) and `sources` (U, m); `codes` (U, F, m) uint8 with `low` and `step` (U, F);
     `counts` (U,) candidates in use; `outcomes` (U, m) whether a candidate became a friend; `friends_made` (U,) how many
@@ -82,7 +83,7 @@ class TrainingLists:
     def pair_inputs(
         self, statistics: NDArray[np.float32], places: NDArray[np.int64] | None = None
     ) -> NDArray[np.float32]:
-        """(U, m, p) float32 of the head's inputs past the product, in the order of TwoTower, unscaled.
+        """(U, m, p) float32 of the head's inputs in the order of RankerHead, unscaled.
 
         Of all places, or only of `places` (U, k). `statistics` are those of all graphs stacked.
         """
@@ -161,7 +162,7 @@ def training_lists(
     )
     at = 0
     for pools in generator.batches(users):
-        for block in pools.blocks():
+        for block in pools.blocks(features):
             m = len(block)
             lists.rows[at, :m], lists.sources[at, :m], lists.codes[at, :, :m] = block.rows, block.sources, block.codes
             lists.low[at], lists.step[at], lists.counts[at] = block.low, block.step, m

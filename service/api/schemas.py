@@ -75,6 +75,8 @@ class RecommendationsAnswer(Schema):
     version: str
     served: Literal["ranked", "cache", "stale", "cold_start", "empty"]
     recommendations: list[Recommendation]
+    arms: dict[str, str] | None = None
+    """by running experiment, the arm that the viewer is in; only if in any"""
     next: str | None = None
     """the cursor of the next page; only if `cursor` was given and more people follow"""
 
@@ -87,6 +89,8 @@ class BatchEntry(Schema):
     version: str
     served: Literal["ranked", "cache", "stale", "cold_start", "empty", "unavailable"]
     recommendations: list[Recommendation]
+    arms: dict[str, str] | None = None
+    """by running experiment, the arm that the viewer is in; only if in any"""
     detail: str | None = None
     """why there is no list; only where `served` is `unavailable`"""
 

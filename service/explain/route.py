@@ -47,6 +47,8 @@ async def why_of(
     """
     if context not in (known := {*CONTEXTS, *container.settings.contexts}):
         raise invalid("context", f"must be one of {', '.join(sorted(known))}")
+    # the list that the viewer is shown, by the rules of the viewer's arms
+    served, _ = container.experiments.arms.versions(user_id, served, container.versions.previous)
     viewer, live = await _load(container, served, user_id, "user_id")
     other, _ = await _load(container, served, other_id, "other_id")
     relationship = derive_one(

@@ -57,7 +57,8 @@ class Score(BaseModel):
     residual: float
     """the rounding error of the integration"""
     tower_product: float | None
-    """cosine of the viewer's query tower and the other's candidate tower; null for a ranker without towers"""
+    """product of the viewer's query and the other's vector, which estimates the friendship; null for a ranker without
+    towers"""
 
 
 class SharedValue(BaseModel):

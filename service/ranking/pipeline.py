@@ -1,5 +1,6 @@
 """From scored candidates to the page that a viewer is shown: filter, re-rank, encode. Neither HTTP nor a store."""
 
+import copy
 import zlib
 from collections.abc import Callable
 from time import perf_counter, time
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from models.outcomes.exposure_record import ReadCodes
 from models.ranker.attribution import Explanation
 from models.ranker.ranker import PersonTables, ViewerInputs
-from models.schema.vocabulary import Row, Vocabulary
+from models.schema.vocabulary import Row
 from models.version.candidate_block import Block
 from models.version.new_user_record import ProfileCodes
 from models.version.tables import Tables
@@ -23,11 +24,11 @@ from service.ranking.filters import EXCLUDED, HIDING, FilterMasks, Rule, name_of
 from service.ranking.json_encoder import JsonEncoder
 from service.ranking.kernels.sorting import best_first, order_ties
 from service.ranking.list_json import NO_ENTRIES, Entries
-from service.ranking.page import DEEPEST, NO_ROWS, Page, PageRequest, Shown
-from service.ranking.ranked_list import MAX_SHOWN, Candidates, Exposed, ExposedEntries, RankedList
+from service.ranking.page import DEEPEST, NO_ROWS, Page, PageRequest, Shown, exposed
+from service.ranking.ranked_list import Candidates, ExposedEntries, RankedList
 from service.ranking.reasons import nameable_friends
 from service.ranking.rerank import Reranker, RerankSettings
-from service.ranking.tie_break import id_hashes
+from service.ranking.tie_break import id_hash, id_hashes
 from service.ranking.trace import Trace
 from service.ranking.user_flags import UserFlags
 from service.ranking.viewer import Viewer
@@ -44,7 +45,7 @@ class Scorer(Protocol):
     ) -> NDArray[np.float32]:
         """(m,) float32, 0-1; a candidate's score does not depend on the others in the block.
 
-        `inputs` are those of a viewer whom the tables do not know.
+        `inputs` are those of a viewer whom the tables do not know as she is.
         """
         ...
 
@@ -75,9 +76,15 @@ class Ranking:
         self._cold_start = ColdStart(tables)
         self._scorer = scorer
         self._hashes = id_hashes(tables.vocabulary)
-        self.explorer = Explorer(self.reranker, settings.exploration, version, clock)
+        self.explorer = Explorer(self.reranker, version, clock)
         self.keeps_codes = settings.logs_exposures
         """whether cached lists keep what the ranker read, for the exposure log"""
+
+    def with_reranker(self, reranker: Reranker) -> "Ranking":
+        """The same ranking with other soft rules; both share everything else and are for one thread together."""
+        other = copy.copy(self)
+        other.reranker, other.explorer = reranker, self.explorer.after(reranker)
+        return other
 
     def score(self, block: Block, context: str, viewer: Viewer, trace: Trace) -> Candidates:
         """The people of a viewer's block with their scores. Raises CorruptRecordError if the ranker cannot read it."""
@@ -125,7 +132,7 @@ class Ranking:
             cached = None
         entries = self.encode(placed, viewer, friends, cached)
         trace.marks.append(("encode", perf_counter()))
-        return Page(entries.text, passed, None, following, _exposed(placed, read, viewer, drawn=drawn))
+        return Page(entries.text, passed, None, following, exposed(placed, read, viewer, drawn=drawn))
 
     def cached_page(self, record: CachedRecord, request: PageRequest, viewer: Viewer, trace: Trace) -> Page | None:
         """The page of a list that was ranked before: a slice of its entries if all that it depends on is the same.
@@ -177,7 +184,7 @@ class Ranking:
         else:
             text = entries.first(min(request.limit, len(entries.ends)))
         trace.marks.append(("encode", perf_counter()))
-        return Page(text, len(shown.rows), cacheable, following, _exposed(placed, block, viewer, request.limit, drawn))
+        return Page(text, len(shown.rows), cacheable, following, exposed(placed, block, viewer, request.limit, drawn))
 
     def stale_page(
         self, block: Block, request: PageRequest, viewer: Viewer, trace: Trace, active: "Ranking", viewer_now: Viewer
@@ -206,7 +213,7 @@ class Ranking:
         friends = friends[self._passing(friends, active, lambda rows: np.isin(rows, named))]
         entries = self.encode(placed, viewer, friends)
         trace.marks.append(("encode", perf_counter()))
-        return Page(entries.text, passed, None, following, _exposed(placed, block, viewer, drawn=drawn))
+        return Page(entries.text, passed, None, following, exposed(placed, block, viewer, drawn=drawn))
 
     def filter(
         self,
@@ -265,13 +272,21 @@ class Ranking:
 
     def scores(self, block: Block, context: str, viewer: Viewer) -> NDArray[np.float32]:
         """(m,) float32, 0-1: the scores of a viewer's block before any rule."""
-        if viewer.row is None:
-            return self._scorer.scores(self.tables, block, context, viewer.inputs)
-        return self._scorer.scores(self.tables, block, context)
+        return self._scorer.scores(self.tables, block, context, self.inputs(viewer))
 
     def explain(self, block: Block, place: int, context: str, viewer: Viewer) -> Explanation:
         """What made the score of the candidate at a place of a viewer's block."""
-        return self._scorer.explained(self.tables, block, place, context, viewer.inputs)
+        return self._scorer.explained(self.tables, block, place, context, self.inputs(viewer))
+
+    def inputs(self, viewer: Viewer) -> ViewerInputs | None:
+        """What scoring reads of a viewer with the present friends; None if the tables hold it."""
+        if viewer.row is None or viewer.view is None:
+            return viewer.inputs
+        graph, towers = self.tables.graph, self.tables.towers
+        added, removed = viewer.view.changed_friends(graph, viewer.row)
+        if not len(added) and not len(removed):
+            return None
+        return ViewerInputs(self.tables.statistics[viewer.row], towers.changed(graph, viewer.row, added, removed))
 
     def masks(self, viewer: Viewer, rows: NDArray[np.uint32]) -> NDArray[np.uint16]:
         """(m,) uint16 of service.ranking.filters.Rule bits: the hard rules that drop each candidate (m,) now."""
@@ -355,24 +370,13 @@ class Ranking:
     ) -> None:
         """Sorts the places (k,) of candidates by falling score, equals in the viewer's own order."""
         if best_first(scores, places):
-            own = self._hashes[viewer.row] if viewer.row is not None else _hash_of(viewer.user_id)
+            own = self._hashes[viewer.row] if viewer.row is not None else id_hash(viewer.user_id)
             order_ties(scores, places, rows, self._hashes, int(own))
 
 
 def _lowest(candidates: Candidates | RankedList | None) -> np.float32 | None:
     """The score that no one who is missing from a list exceeds; None if no one is missing."""
     return candidates.scores[-1] if isinstance(candidates, RankedList) and not candidates.is_whole else None
-
-
-def _exposed(
-    placed: RankedList,
-    read: ReadCodes | None,
-    viewer: Viewer,
-    most: int = MAX_SHOWN,
-    drawn: Drawn | None = None,
-) -> Exposed:
-    statistics = None if viewer.row is not None or viewer.inputs is None else viewer.inputs.statistics
-    return Exposed(placed, read, statistics, most, drawn)
 
 
 def profile_of(viewer: Viewer) -> Row | ProfileCodes | None:
@@ -392,7 +396,3 @@ def reasons_fingerprint(viewer: Viewer, friends: NDArray[np.int32]) -> int:
     if viewer.view is None or not viewer.view.profile_changed_at:
         return crc
     return zlib.crc32(b"%d" % viewer.view.profile_changed_at, crc)
-
-
-def _hash_of(user_id: str) -> np.uint32:
-    return np.uint32(id_hashes(Vocabulary.from_ids([user_id]))[0])

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.graph import Graph
 from models.live_state.edges import (
     EDGE_EVENTS,
     GRAPH_CHANGING,
@@ -59,6 +60,7 @@ class EdgeEvents(NamedTuple):
         return table
 
 
+NO_ROWS = np.zeros(0, np.int32)
 NO_EVENTS = EdgeEvents(np.zeros(0, np.int32), np.zeros(0, np.uint8), np.zeros(0, np.int64))
 
 
@@ -92,6 +94,15 @@ class ViewerState:
     """when the friendships or the profile of the viewer last changed, microseconds; 0: never"""
     profile_changed_at: int = 0
     """when the profile of a viewer with a row was last changed since the cut, microseconds; 0: not at all"""
+
+    def changed_friends(self, graph: Graph, row: Row) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """The friends made and those lost since the version of this graph, where the viewer has this row; ascending."""
+        if not self.graph_changed_at or not len(self.others):
+            return NO_ROWS, NO_ROWS
+        before = graph.neighbours(row)
+        was = np.isin(self.others, before, assume_unique=True)
+        now = (self.bits & np.uint8(Relationship.CONNECTED)) != 0
+        return self.others[now & ~was], self.others[was & ~now]
 
 
 def from_record(

@@ -27,6 +27,7 @@ from service.recommend.bulk_exposures import BulkExposures
 from service.recommend.query import Query
 from service.recommend.responses import Answer
 from service.recommend.viewer_loader import Loaded, ViewerLoader
+from service.state.experiments import NO_EXPERIMENTS, ArmsOfViewers
 from service.state.live_state import LiveState
 from service.state.served_version import OpenScorer, ServedVersion, VersionOpener
 
@@ -48,9 +49,14 @@ class BatchRecommender:
         open_scorer: OpenScorer,
         settings: RerankSettings,
         forbidden_days: int = FORBIDDEN_DAYS,
+        arms: ArmsOfViewers = NO_EXPERIMENTS,
         exposures: BulkExposures | None = None,
     ) -> None:
-        """`exposures` records the lists; None: they are not recorded."""
+        """`arms` are those of the experiments that run; by default there is none.
+
+        `exposures` records the lists; None: they are not recorded.
+        """
+        self._arms = arms
         pointer = read_pointer(store, keys=keys)
         if pointer is None:
             raise VersionError("no version is active; pymk nightly DATA publishes one")
@@ -100,14 +106,15 @@ class BatchRecommender:
         self._follow()
         people = [(query.user_id, row, read[0]) for query, row, read in zip(queries, rows, records, strict=True)]
         viewers = self._load(version, people)
-        # from their blocks
+        # from their blocks, by the rules of their arms
+        served = [self._arms.versions(query.user_id, version, None)[0] for query in queries]
         answers = [
             responses.from_block(
-                query, version, viewer, block if viewer.row is None else read[1], Trace(), self._loader.degrade
+                query, own, viewer, block if viewer.row is None else read[1], Trace(), self._loader.degrade
             )
             if viewer.is_served
-            else responses.empty(version)
-            for query, (viewer, block, _), read in zip(queries, viewers, records, strict=True)
+            else responses.empty(own)
+            for query, own, (viewer, block, _), read in zip(queries, served, viewers, records, strict=True)
         ]
         # without a block: from the previous version, else from a cold start
         missing = [at for at, answer in enumerate(answers) if answer is None]
@@ -115,8 +122,8 @@ class BatchRecommender:
             self._queue([viewers[at].viewer for at in missing])
             self._from_previous(queries, viewers, [read[0] for read in records], answers)
         return [
-            answer or responses.from_cold_start(query, version, viewer, Trace())
-            for query, (viewer, _, _), answer in zip(queries, viewers, answers, strict=True)
+            answer or responses.from_cold_start(query, own, viewer, Trace())
+            for query, own, (viewer, _, _), answer in zip(queries, served, viewers, answers, strict=True)
         ]
 
     def _from_previous(
@@ -141,11 +148,12 @@ class BatchRecommender:
         people = [(queries[at].user_id, row, lives[at]) for at, row in rows.items()]
         for at, block, (before, _, _) in zip(rows, blocks, self._load(previous, people), strict=True):
             if before.row is not None:
+                own, older = self._arms.versions(queries[at].user_id, self._version, previous)
                 answers[at] = responses.from_previous_version(
                     queries[at],
                     self._version,
                     viewers[at].viewer,
-                    previous,
+                    older or own,
                     before,
                     block,
                     Trace(),
@@ -191,10 +199,11 @@ def _log_fault(reason: str, error: CorruptRecordError) -> None:
 
 
 def _document(query: Query, answer: Answer, request_id: str | None) -> bytes:
-    return b'{"user_id":%b,%b"version":"%b","served":"%b","recommendations":[%b]}' % (
+    body = b'{"user_id":%b,%b"version":"%b","served":"%b","recommendations":[%b]}' % (
         orjson.dumps(query.user_id),
         b"" if request_id is None else b'"request_id":"%b",' % request_id.encode(),
         answer.version.encode(),
         answer.served.encode(),
         answer.entries,
     )
+    return b'%b,"arms":%b}' % (body[:-1], orjson.dumps(dict(answer.arms))) if answer.arms else body

@@ -6,6 +6,7 @@ from contextlib import closing
 
 import structlog
 
+from models.experiments import registry
 from models.ranker.ranker import Ranker
 from models.schema.vocabulary import UserId
 from models.settings import Settings
@@ -15,6 +16,7 @@ from models.version.local_versions import Versions
 from service.ranking.rerank import RerankSettings
 from service.recommend.batch import BatchRecommender
 from service.recommend.bulk_exposures import BulkExposures
+from service.state.experiments import ArmsOfViewers
 
 _LOGGED_EVERY = 10_000
 
@@ -22,7 +24,8 @@ _LOGGED_EVERY = 10_000
 def run(settings: Settings, ids: list[UserId] | None, *, context: str, limit: int, log: bool = False) -> None:
     """Writes one list per person to stdout, for all active users if `ids` is None; `log` records the lists."""
     with closing(open_sync(settings)) as store:
-        keys, exposures = Keys(settings.namespace), None
+        keys, arms, exposures = Keys(settings.namespace), ArmsOfViewers(settings), None
+        arms.take(registry.read(store, keys=keys))
         if log:
             exposures = BulkExposures(store, keys, share=settings.exposure_share, most_mb=settings.exposure_log_mb)
         recommender = BatchRecommender(
@@ -32,6 +35,7 @@ def run(settings: Settings, ids: list[UserId] | None, *, context: str, limit: in
             Ranker.open,
             RerankSettings.of(settings),
             settings.forbidden_days,
+            arms,
             exposures,
         )
         viewers = recommender.active_users if ids is None else ids

@@ -16,6 +16,7 @@ from service.recommend.answering import Answering, Steps
 from service.recommend.query import Query
 from service.recommend.responses import Answer
 from service.recommend.viewer_loader import ViewerLoader
+from service.state.experiments import ArmsOfViewers
 from service.state.live_state import LARGE_BYTES, Tail
 from service.state.live_sync import LiveSync
 from service.state.served_version import ServedVersion
@@ -42,8 +43,10 @@ class OnlineRecommender:
         loader: ViewerLoader,
         answering: Answering,
         deadline_s: float,
+        arms: ArmsOfViewers,
     ) -> None:
         """`deadline_s` is how long the store may take for all trips but the first."""
+        self._arms = arms
         self._store = store
         self._keys = keys
         self._epoch = keys.hidden_epoch
@@ -56,10 +59,12 @@ class OnlineRecommender:
     async def answer(
         self, query: Query, version: ServedVersion, previous: ServedVersion | None, trace: Trace, *, fresh: bool
     ) -> Answer:
-        """The list for a query; arguments and errors as in Answering.steps.
+        """The list for a query, by the rules of the viewer's arms; arguments and errors as in Answering.steps.
 
         Raises StoreUnavailableError if the store does not answer in time.
         """
+        if self._arms.is_running:
+            version, previous = self._arms.versions(query.user_id, version, previous)
         steps = self._answering.steps(query, version, previous, trace, fresh=fresh)
         needed, deadline = next(steps), Deadline(self._deadline_s)
         records: list[bytes | None]
@@ -122,9 +127,10 @@ class OnlineRecommender:
         were not is a StoreError; raises StoreError if none could be made because of that, or the first trip fails.
         """
         made: list[Answer | ProblemError | StoreError | None] = [None] * len(queries)
+        served = [self._arms.versions(query.user_id, version, previous) for query in queries]
         lists = [
-            self._answering.steps(query, version, previous, trace, fresh=fresh)
-            for query, trace in zip(queries, traces, strict=True)
+            self._answering.steps(query, *own, trace, fresh=fresh)
+            for query, own, trace in zip(queries, served, traces, strict=True)
         ]
         # the first trip, and who is hidden by then
         deadline, waiting = Deadline(self._deadline_s), {at: next(steps) for at, steps in enumerate(lists)}
@@ -140,7 +146,7 @@ class OnlineRecommender:
                 await asyncio.sleep(0)
                 traces[at].marks.append((WAIT, perf_counter()))
                 own = list(islice(records, len(needed)))
-                await self._prepare(version, queries[at], needed, own)
+                await self._prepare(served[at][0], queries[at], needed, own)
                 made[at] = _advanced(lists[at], own, at, upcoming)
             waiting = upcoming
             _mark(traces, waiting, WAIT)

@@ -1,7 +1,6 @@
 """The ways to a response. They differ in where the candidates come from; service.ranking.pipeline does the rest."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import NamedTuple
 
 from models.errors import CorruptRecordError
@@ -14,13 +13,10 @@ from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
 from service.recommend.query import Query
 from service.recommend.viewer_loader import Degrade
-from service.state.served_version import ServedVersion
+from service.state.served_version import NO_ARMS, ServedVersion
 
 RANKED, CACHE, STALE, COLD_START, EMPTY, UNAVAILABLE = "ranked", "cache", "stale", "cold_start", "empty", "unavailable"
 """how a list came about, as answers say it"""
-
-
-NO_ARMS: Mapping[str, str] = MappingProxyType({})
 
 
 class Answer(NamedTuple):
@@ -41,7 +37,7 @@ class Answer(NamedTuple):
 
 def empty(version: ServedVersion) -> Answer:
     """The answer for a viewer who is deactivated or erased."""
-    return Answer(EMPTY, version.version, b"")
+    return Answer(EMPTY, version.version, b"", arms=version.arms)
 
 
 def from_cache(
@@ -162,6 +158,5 @@ def _answer(query: Query, version: ServedVersion, served: str, page: Page) -> An
     following = None
     if query.cursor is not None and page.shown is not None:
         following = query.cursor.after(version.version, *page.shown)
-    return Answer(
-        served, version.version, page.text, page.cacheable, following.pack() if following else None, page.exposed
-    )
+    cursor = following.pack() if following else None
+    return Answer(served, version.version, page.text, page.cacheable, cursor, page.exposed, version.arms)

@@ -7,6 +7,10 @@ from typing import Any
 _HEAD = b"HTTP/1.1 "
 
 
+def _never() -> bool:
+    return False
+
+
 class CoalescingTransport:
     """A transport that holds the head of a response until the body follows in the same iteration of the event loop.
 
@@ -18,7 +22,7 @@ class CoalescingTransport:
     rounds of a second, with and without in turn.
     """
 
-    def __init__(self, transport: asyncio.Transport, lingers: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, transport: asyncio.Transport, lingers: Callable[[], bool] = _never) -> None:
         """`lingers` says, when the connection is to close, whether only its own side shall end."""
         self._transport = transport
         self._lingers = lingers
@@ -45,6 +49,13 @@ class CoalescingTransport:
             self._transport.write_eof()
         else:
             self._transport.close()
+
+    def release(self) -> None:
+        """Forgets `lingers` once the connection is lost.
+
+        A protocol that holds this and is asked by it would stay until the garbage collector finds the two.
+        """
+        self._lingers = _never
 
     def _flush(self) -> None:
         if self._head:

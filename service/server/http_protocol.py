@@ -65,6 +65,7 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._count_head(0)
         super().connection_lost(exc)
+        cast("CoalescingTransport", self.transport).release()
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """Keeps the connection of a client that has asked and sends no more, until it is answered."""

@@ -1,7 +1,9 @@
 """A version that is ready to rank, and how it is made ready."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +24,8 @@ from service.state.warmup import warm_up
 
 _PAGE_BYTES = 4096
 
+NO_ARMS: Mapping[str, str] = MappingProxyType({})
+
 
 class OpenScorer(Protocol):
     """Opens the ranker of a version's `model` directory."""
@@ -36,6 +40,8 @@ class ServedVersion:
     version: str
     manifest: Manifest
     ranking: Ranking
+    arms: Mapping[str, str] = field(default_factory=lambda: NO_ARMS)
+    """by experiment, the arm whose rules it ranks by"""
     tables: Tables = field(init=False)
 
     def __post_init__(self) -> None:
@@ -81,7 +87,7 @@ class VersionOpener:
 def _touch(tables: Tables) -> None:
     """Reads one byte of every page of the mapped arrays that ranking uses, and makes what finds ids and values."""
     for array in vars(tables).values():
-        mapped = [array.indptr, array.indices] if hasattr(array, "indptr") else [array]
+        mapped = [array.indptr, array.indices] if hasattr(array, "indptr") else [getattr(array, "codes", array)]
         for part in mapped:
             if isinstance(part, np.ndarray) and part.nbytes:
                 _pages(part)

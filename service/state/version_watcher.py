@@ -39,9 +39,10 @@ class ServedVersions:
         metrics: Metrics,
         name: str,
         preload_users: Callable[[], Collection[str]] = tuple,
+        prepare: Callable[[ServedVersion], None] = lambda _: None,
     ) -> None:
         """`preload_users` names the users whom the first request in a version looks up: their rows are looked up before
-        it is served."""
+        it is served. `prepare` does whatever else a version needs before that; it runs in a thread."""
         self.active: ServedVersion | None = None
         self.previous: ServedVersion | None = None
         self.activated_at: str | None = None
@@ -52,6 +53,7 @@ class ServedVersions:
         self._opener = opener
         self._metrics = metrics
         self._preload_users = preload_users
+        self._prepare = prepare
         self._heartbeat = Heartbeat(store, keys, name, metrics)
         # a thread of its own: others may all be taken by calls that wait for this version to be served
         self._thread = ThreadPoolExecutor(1, "version")
@@ -146,6 +148,7 @@ class ServedVersions:
             return self.previous
         opened = await self._in_thread(self._opener.open, version)
         await self._in_thread(opened.ranking.user_flags.rows, self._preload_users())
+        await self._in_thread(self._prepare, opened)
         return opened
 
     async def _from_disk(self, before: tuple[str, ...]) -> ServedVersion | None:

@@ -5,7 +5,7 @@ from time import perf_counter
 import numpy as np
 import structlog
 
-from models.schema.pair_features import PAIR_FEATURES
+from models.schema.pair_features import KEPT_FEATURES
 from models.schema.vocabulary import Row
 from models.version.candidate_block import Block
 from models.version.tables import Tables
@@ -51,7 +51,7 @@ def warm_up(ranking: Ranking) -> None:
 
 def _block(n: int) -> Block:
     """A block of the first users, without features."""
-    features = len(PAIR_FEATURES)
+    features = len(KEPT_FEATURES)
     nothing = np.zeros(features, dtype=np.float32)
     rows, bits = np.arange(n, dtype=np.uint32), np.zeros(n, dtype=np.uint8)
     return Block(0, rows, bits, np.zeros((features, n), dtype=np.uint8), nothing, nothing)

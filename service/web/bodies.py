@@ -13,7 +13,7 @@ from service.web.problems import ProblemError, invalid, overloaded, too_large
 
 CLIENT_GONE = 499
 """status, in log and metrics alone, of a request whose client left before its body was there (nginx's number)"""
-_SLICE = 64 << 10
+_SLICE = 256 << 10
 """bytes unpacked at once"""
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -58,16 +58,16 @@ class Bodies:
             self._held -= held.bytes
 
     async def _received(self, receive: Receive, held: "_Held") -> bytes:
-        body = bytearray()
+        pieces = []
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise ClientGoneError
             piece: bytes = message.get("body", b"")
             held.add(len(piece))
+            pieces.append(piece)
             if not message.get("more_body", False):
-                return bytes(body) + piece if body else piece
-            body += piece
+                return b"".join(pieces)
 
     async def _unpacked(self, body: bytes, held: "_Held") -> bytes:
         """The content of a gzip file, unpacked one body at a time beside the event loop."""
@@ -92,7 +92,7 @@ class Bodies:
 
 def _gunzip(body: bytes, most: int) -> bytes:
     """The content of a gzip file. Raises ProblemError 413 as soon as it is too large, 422 if the file is none."""
-    content, rest = bytearray(), body
+    pieces, size, rest = [], 0, body
     try:
         while rest:
             member = zlib.decompressobj(_GZIP)
@@ -101,13 +101,14 @@ def _gunzip(body: bytes, most: int) -> bytes:
                 rest = member.unconsumed_tail
                 if not piece and not rest and not member.eof:
                     raise invalid("", "the body is not a whole gzip file", "body")
-                content += piece
-                if len(content) > most:
+                pieces.append(piece)
+                size += len(piece)
+                if size > most:
                     raise too_large()
             rest = member.unused_data
     except zlib.error as error:
         raise invalid("", "the body is said to be gzip, and is not", "body") from error
-    return bytes(content)
+    return b"".join(pieces)
 
 
 class _Held:

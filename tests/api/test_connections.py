@@ -1,7 +1,9 @@
 """Clients that stall, flood or leave, on a real server with raw sockets."""
 
 import asyncio
+import gc
 import socket
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -274,3 +276,37 @@ async def test_a_refused_body_may_still_be_sent_and_the_connection_goes_on(serve
         await client.send(post(500_000) + b" " * 500_000)
         assert (await client.answer()).problem == (413, "body-too-large")
         assert (await client.ask(LIST)).status == 200
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /health/live HTTP/1.1\r\nHo",
+        post(100) + b"[",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"a:b\r\n" * 1000,
+        b"\x00\xff" * 50,
+        b"",
+    ],
+    ids=["answered", "half-a-head", "half-a-body", "many-headers", "no-http", "silent"],
+)
+async def test_a_connection_that_ended_leaves_nothing_to_the_garbage_collector(serve: Any, sent: bytes) -> None:
+    async with serve() as server:
+        for _ in range(2):  # the first may make what stays
+            client = await server.connect()
+            await client.send(sent)
+            await asyncio.sleep(0.05)
+            (protocol,) = server.server.server_state.connections
+            lost = weakref.ref(protocol)
+            del protocol
+            gc.collect()
+            gc.disable()
+            try:
+                await client.close()
+                for _ in range(100):
+                    await asyncio.sleep(0.01)
+                    if not server.server.server_state.connections and lost() is None:
+                        break
+                assert lost() is None
+            finally:
+                gc.enable()

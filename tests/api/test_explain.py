@@ -106,7 +106,7 @@ async def test_a_newcomer_s_list_is_explained_too(service: ApiHarness) -> None:
     tables = version.tables
     block = Block.unpack(service.store.get(service.keys.block(version.version, 0)))
     codes = ProfileCodes.of({"company": "Bolt"}, tables)
-    record = Newcomer(1, tables.statistics[1], tables.tower_inputs[1], codes, np.array([0], np.int32), block)
+    record = Newcomer(1, tables.statistics[1], tables.towers.query(1), codes, np.array([0], np.int32), block)
     service.store.set(service.keys.newcomer(version.version, "zoe/é 🦊"), record.pack())
     listed = await service.recommended("zoe/é 🦊")
     assert listed["served"] == "ranked"

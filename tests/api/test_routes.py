@@ -185,6 +185,7 @@ ROUTES = [
     ("GET", "/pymk/users/cid", "reader"),
     ("GET", "/pymk/version", "reader"),
     ("GET", "/admin/versions", "operator"),
+    ("GET", "/admin/experiments", "operator"),
     ("POST", "/admin/versions/20200101T000000Z-000000/activate", "operator"),
     ("POST", "/admin/rollback", "operator"),
 ]

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from models.networks import checkpoint
 from models.publishing.pointer import read_pointer
-from models.ranker.ranker import Ranker
+from models.ranker.ranker import Ranker, with_product
 from models.schema.pair_features import COMMON, extra_inputs
 from models.settings import Settings
 from models.store.connect import open_sync
@@ -79,13 +79,15 @@ def logits_of(world: BenchmarkVersion) -> Callable[[Any, Block], NDArray[np.floa
     @torch.no_grad()
     def logits(network: Any, block: Block) -> NDArray[np.float32]:
         tables, rows = world.tables, block.rows.astype(np.int64)
-        values, viewer = block.values(), tables.statistics[block.viewer]
+        whole, viewer = (
+            with_product(tables.towers, block, tables.towers.query(block.viewer)),
+            tables.statistics[block.viewer],
+        )
+        values = whole.values()
         extra = extra_inputs(values[COMMON], tables.statistics[rows], viewer, block.sources)
         own = np.tile(viewer, (len(block), 1))
-        pair = np.concatenate([values.T, block.codes.T / np.float32(255), extra, own], axis=1)
-        inputs = torch.from_numpy(tables.tower_inputs[[block.viewer]].astype(np.float32))
-        vectors = torch.from_numpy(tables.candidate_vectors[rows])
-        found: torch.Tensor = network(network.queries(inputs), vectors[None], torch.from_numpy(pair)[None])
+        pair = np.concatenate([values.T, whole.codes.T / np.float32(255), extra, own], axis=1)
+        found: torch.Tensor = network(torch.from_numpy(pair)[None])
         return found[0].numpy()
 
     return logits

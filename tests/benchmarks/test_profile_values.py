@@ -13,6 +13,7 @@ from models.schema.vocabulary import UserId, Vocabulary
 from models.version.candidate_block import Block, quantise
 from models.version.new_user_record import ProfileCodes, codes_of
 from models.version.tables import Tables, write_tables
+from models.version.towers import Towers
 from service.ranking.pipeline import Ranking
 from service.ranking.rerank import Diversity, RerankSettings
 from service.ranking.trace import Trace
@@ -55,8 +56,7 @@ def ranking(values: list[str], tmp_path_factory: pytest.TempPathFactory) -> Rank
         ),
         profile_json=(b"", np.zeros(USERS + 1, np.int64)),
         reason_columns=["company", "skills"],
-        candidate_vectors=np.zeros((USERS, 2)),
-        tower_inputs=np.zeros((USERS, 2)),
+        towers=Towers.none(USERS),
         statistics=np.zeros((USERS, 1)),
         statistic_names=["log_degree"],
     )

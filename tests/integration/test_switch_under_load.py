@@ -16,7 +16,7 @@ import pytest
 
 from models.graph import Graph
 from models.publishing.publish import activate, publish, rollback
-from models.schema.pair_features import PAIR_FEATURES
+from models.schema.pair_features import KEPT_FEATURES
 from models.schema.profiles import CategoricalColumn, Profiles
 from models.schema.statistic_names import STATISTICS
 from models.schema.vocabulary import Vocabulary
@@ -29,6 +29,7 @@ from models.version.candidate_block import quantise
 from models.version.local_versions import Versions, new_id
 from models.version.manifest import Manifest
 from models.version.tables import write_tables
+from models.version.towers import Towers
 from tests.support.homes import Home
 
 KEYS = Keys("pymk")
@@ -66,12 +67,11 @@ def write_side(versions: Versions, side: str, start: datetime) -> str:
             profiles=Profiles(n, {"company": CategoricalColumn(np.zeros(n, np.int32), [COMPANIES[side]])}),
             profile_json=(b"", np.zeros(n + 1, np.int64)),
             reason_columns=["company"],
-            candidate_vectors=np.zeros((n, 1), np.float32),
-            tower_inputs=np.zeros((n, 1), np.float16),
+            towers=Towers.none(n),
             statistics=np.zeros((n, len(STATISTICS)), np.float32),
             statistic_names=STATISTICS,
         )
-        values = np.tile(np.linspace(3, 1, KEPT, dtype=np.float32), (len(PAIR_FEATURES), 1))
+        values = np.tile(np.linspace(3, 1, KEPT, dtype=np.float32), (len(KEPT_FEATURES), 1))
         sources = np.full(KEPT, 1, np.uint8)
         packed = {int(row): quantise(int(row), candidates.astype(np.uint32), sources, values).pack() for row in viewers}
         write_blocks(directory / "blocks", (packed.get(row, b"") for row in range(n)))

@@ -17,6 +17,7 @@ from models.features.inductive import ProfileMap
 from models.features.profile_affinity import fit_profile_affinity
 from models.features.profile_encoder import ProfileEncoder
 from models.features.spectral import spectral_embedding
+from models.features.towers import TowerShape, closed_form_towers
 from models.features.user_statistics import user_statistics
 from models.graph import Graph
 from models.schema.pair_features import PAIR_FEATURES
@@ -158,6 +159,7 @@ def head_ndcg(tmp_path: Path, *, leaks: bool) -> float:
         suggestible=np.ones(PEOPLE, np.bool_),
         spectral=coordinates,
         eigenvalues=spectral.values,
+        towers=closed_form_towers(coordinates, spectral.values, TowerShape()),
         embeddings=nobody,
         profiles=ProfileMap.zero(0, coordinates.shape[1], 1),
         profile_affinity=fit_profile_affinity(coded_profiles(Profiles(PEOPLE)), seen),
@@ -168,7 +170,7 @@ def head_ndcg(tmp_path: Path, *, leaks: bool) -> float:
     lists = training_lists(generator, np.flatnonzero(outcomes.degrees > 0), outcomes, 200)
     config = CONFIG.ranker.model_copy(update={"epochs": 8, "patience": 8})
     return train_ranker(
-        lists, nobody, statistics, candidate_inputs.prerank_weights, config, log=structlog.get_logger()
+        lists, statistics, candidate_inputs.prerank_weights, config, log=structlog.get_logger()
     ).metrics["head_ndcg20"]
 
 

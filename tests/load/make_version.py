@@ -3,10 +3,10 @@
     python tests/load/make_version.py --home HOME                    100,000 users, 1,000 candidates each
     python tests/load/make_version.py --home HOME --users 2000 --versions 2
 
-A synthetic network goes through the night's own snapshot into real tables; a two-tower ranker of the trained shape has
-random weights beside a linear way that prefers mutual friends; blocks hold friends of friends first and strangers to
-fill them, with a friend or two that the rules have to drop. What is served from it costs what a real list costs; what
-is in a list means nothing. HOME/load/ids.txt holds the ids of those who have a block, HOME/load/measured.json the
+A synthetic network goes through the night's own snapshot into real tables; a ranker of the trained shape has random
+weights and vectors beside a linear way that prefers mutual friends; blocks hold friends of friends first and strangers
+to fill them, with a friend or two that the rules have to drop. What is served from it costs what a real list costs;
+what is in a list means nothing. HOME/load/ids.txt holds the ids of those who have a block, HOME/load/measured.json the
 memory of the store before and after.
 """
 
@@ -26,12 +26,13 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from models.features.profile_encoder import ProfileEncoder
-from models.features.user_statistics import tower_statistics, user_statistics
+from models.features.user_statistics import user_statistics
 from models.graph import Graph
 from models.networks import checkpoint
-from models.networks.two_tower import TwoTower, TwoTowerConfig
+from models.networks.ranker_head import RankerHead, RankerHeadConfig
 from models.publishing.publish import publish
 from models.publishing.transfer import CARRIED
+from models.ranker.ranker import with_product
 from models.schema.candidate_sources import Source
 from models.schema.columns import Flag
 from models.schema.pair_features import (
@@ -39,6 +40,7 @@ from models.schema.pair_features import (
     ALLOCATION_SCALE,
     COMMON,
     EXTRA_INPUTS,
+    KEPT_FEATURES,
     PAIR_FEATURES,
     extra_inputs,
 )
@@ -52,14 +54,13 @@ from models.version.candidate_block import Block, quantise
 from models.version.local_versions import Versions, new_id
 from models.version.manifest import Manifest
 from models.version.tables import write_tables
-from offline.features.graph_features import People
+from models.version.towers import Towers
 from offline.features.temporal_graph import friendships, user_history
-from offline.ranker.train import candidate_vectors
 from offline.snapshot.snapshot import Snapshot, write_snapshot
 from offline.synth import directory, network
 
-EMBEDDING = 128
-"""width of the embeddings that the towers read, as a night makes them by default"""
+DIMENSIONS = 128
+"""of the towers, as most nights choose them"""
 CHUNK = 1000
 """viewers whose candidates are made at once"""
 FRIENDS_LEFT = 2
@@ -107,8 +108,8 @@ class Candidates:
         strangers = self._strangers(viewer, others, self.kept - len(found))
         rows = np.concatenate([others[found], strangers]).astype(np.uint32)
         m, near = len(rows), len(found)
-        values = np.zeros((len(PAIR_FEATURES), m), np.float32)
-        values[2:] = self._random.random((len(PAIR_FEATURES) - 2, m), dtype=np.float32)
+        values = np.zeros((len(KEPT_FEATURES), m), np.float32)
+        values[2:] = self._random.random((len(KEPT_FEATURES) - 2, m), dtype=np.float32)
         values[COMMON, :near] = np.log1p(common[found])
         values[ALLOCATION, :near] = np.log1p(ALLOCATION_SCALE * allocation[found])
         sources = np.full(m, Source.EMBEDDING, np.uint8)
@@ -129,30 +130,28 @@ def _sparse(graph: Graph, weights: NDArray[np.float64]) -> csr_array:
     return csr_array((heads, graph.indices, graph.indptr), shape=(graph.n, graph.n))
 
 
-def tower_inputs(people: People, statistics: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
-    """(n, k) float32: random embeddings, and everything else as a night puts it together."""
+def random_towers(n: int, seed: int) -> Towers:
+    """Random vectors of the usual width."""
     random = np.random.default_rng(seed)
-    embeddings = random.standard_normal((people.n, EMBEDDING), dtype=np.float32)
-    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-    scaled = tower_statistics(statistics)
-    return np.concatenate([embeddings, people.profile, people.activity, scaled], axis=1).astype(np.float32)
+    codes = random.integers(-127, 128, (n, DIMENSIONS)).astype(np.int8)
+    weights = np.full((3, DIMENSIONS), 1 / 127, np.float32)
+    weights[1:] = 1
+    return Towers(codes, *weights)
 
 
 @torch.no_grad()
-def random_ranker(inputs: NDArray[np.float32], statistics: NDArray[np.float32], sample: list[Block]) -> TwoTower:
+def random_ranker(towers: Towers, statistics: NDArray[np.float32], sample: list[Block]) -> RankerHead:
     """A ranker of the trained shape, in evaluation mode: random weights, and a linear way led by mutual friends."""
     torch.manual_seed(0)
-    config = TwoTowerConfig(
-        user_inputs=inputs.shape[1],
+    config = RankerHeadConfig(
         pair_features=PAIR_FEATURES,
         extra_inputs=len(EXTRA_INPUTS),
         viewer_inputs=len(STATISTICS),
     )
-    model = TwoTower(config)
-    model.user_mean.copy_(torch.from_numpy(inputs.mean(axis=0)))
-    model.user_scale.copy_(torch.from_numpy(np.maximum(inputs.std(axis=0), 1e-3)))
+    model = RankerHead(config)
     rows = []
-    for block in sample:
+    for kept in sample:
+        block = with_product(towers, kept, towers.query(kept.viewer))
         values, viewer = block.values(), statistics[block.viewer]
         extra = extra_inputs(values[COMMON], statistics[block.rows], viewer, block.sources)
         mine = np.tile(viewer, (len(block), 1))
@@ -161,9 +160,8 @@ def random_ranker(inputs: NDArray[np.float32], statistics: NDArray[np.float32], 
     spread = pair.std(axis=0)
     model.mean.copy_(torch.from_numpy(pair.mean(axis=0)))
     model.scale.copy_(torch.from_numpy(np.where(spread > 1e-4, spread, 1).astype(np.float32)))
-    product = config.tower[-1]
-    model.past.weight[0, product + COMMON] = 1.0
-    model.past.weight[0, product + ALLOCATION] = 2.0
+    model.past.weight[0, COMMON] = 1.0
+    model.past.weight[0, ALLOCATION] = 2.0
     model.calibration.copy_(torch.tensor([0.5, -2.0, 0.0, 0.0]))
     return model.eval()
 
@@ -173,10 +171,10 @@ def write_version(snapshot: Snapshot, versions: Versions, candidates: int, seed:
     made = friendships(snapshot)
     people = user_history(snapshot, ProfileEncoder.fit(snapshot.profiles)).before(snapshot.cut + 1, made)
     statistics = user_statistics(made.graph, np.sqrt(made.graph.degrees + 1).astype(np.float32))
-    inputs = tower_inputs(people, statistics, seed)
+    towers = random_towers(people.n, seed)
     active = np.flatnonzero(snapshot.flags & np.uint8(Flag.ACTIVE)).astype(np.int64)
     generator = Candidates(made.graph, min(candidates, snapshot.n - 1), seed)
-    model = random_ranker(inputs, statistics, list(generator.blocks(active[:: max(len(active) // SAMPLE, 1)])))
+    model = random_ranker(towers, statistics, list(generator.blocks(active[:: max(len(active) // SAMPLE, 1)])))
     _say("tables")
     version = new_id()
     with versions.staging(version) as target:
@@ -192,8 +190,7 @@ def write_version(snapshot: Snapshot, versions: Versions, candidates: int, seed:
             profiles=snapshot.profiles,
             profile_json=(content.tobytes(), offsets),
             reason_columns=snapshot.reason_columns,
-            candidate_vectors=candidate_vectors(model, torch.from_numpy(inputs)).numpy(),
-            tower_inputs=inputs,
+            towers=towers,
             statistics=statistics,
             statistic_names=STATISTICS,
         )

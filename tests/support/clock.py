@@ -1,8 +1,13 @@
 """Time in tests: a clock that a test sets, and waiting for a condition."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import TypeVar
+from unittest import mock
+
+from models.system import clock
 
 T = TypeVar("T")
 
@@ -18,6 +23,15 @@ class Clock:
 
     def __call__(self) -> int:
         return self.now
+
+
+@contextmanager
+def clock_ahead(hours: float) -> Iterator[None]:
+    """Has the clock of this process show so many hours more; its monotonic clock is right."""
+    ahead_ns = int(hours * 3600) * 1_000_000_000
+    shifted = SimpleNamespace(time_ns=lambda: time.time_ns() + ahead_ns)
+    with mock.patch.object(clock, "time", shifted):
+        yield
 
 
 def wait_for(condition: Callable[[], T], *, timeout_s: float = 60.0, interval_s: float = 0.05) -> T:

@@ -68,7 +68,6 @@ class VisibilityModel:
         self.false[person].clear()
         for pairs in (*self.relations.values(), self.connected_before):
             pairs -= {pair for pair in pairs if person in pair}
-        self.done = {one for one in self.done if one[0] != person}
 
     def is_active(self, person: str) -> bool:
         return person not in self.erased and "active" not in self.false[person]

@@ -36,6 +36,7 @@ from offline.snapshot.live_events import read_live_events
 from service.app import create_app
 from service.container import Container, Stores
 from service.worker.worker import OpenGenerator, Worker
+from tests.support.clock import clock_ahead
 from tests.support.nights import FORBIDDEN_DAYS, make_untrained_night
 from tests.support.stores import FailingCommits, KillableStore, Killed
 
@@ -61,6 +62,8 @@ class ServiceHarness:
     """shared by one worker and the next: both open the same files"""
     worker: Worker
     nights: int = 0
+    service_ahead_h: float = 0.0
+    worker_ahead_h: float = 0.0
 
     @property
     def keys(self) -> Keys:
@@ -71,7 +74,8 @@ class ServiceHarness:
         return Versions(self.settings.home)
 
     def request(self, method: str, path: str, **options: Any) -> httpx2.Response:
-        return self.runner.run(self.arequest(method, path, **options))
+        with clock_ahead(self.service_ahead_h):
+            return self.runner.run(self.arequest(method, path, **options))
 
     async def arequest(self, method: str, path: str, **options: Any) -> httpx2.Response:
         return await self.client.request(method, path, **options)
@@ -86,9 +90,10 @@ class ServiceHarness:
 
     def work(self, rounds: int) -> None:
         """Runs the worker, at a time when the leases of a killed one have expired."""
-        for _ in range(rounds):
-            self.worker.log.run_once()
-            self.worker.run_once(time.time() + 30)
+        with clock_ahead(self.worker_ahead_h):
+            for _ in range(rounds):
+                self.worker.log.run_once()
+                self.worker.run_once(time.time() + 30)
 
     def kill_worker(self, operations: int, *, is_done: bool) -> None:
         """Kills the worker in one of its next operations, and starts another whose leases are free."""
@@ -106,12 +111,19 @@ class ServiceHarness:
     def continue_erasures(self) -> None:
         """Consumes the log and runs the erasures as far as they can."""
         self.work(1)
-        purge_once(self.store, self.keys, self.versions)
+        with clock_ahead(self.worker_ahead_h):
+            purge_once(self.store, self.keys, self.versions)
 
     def merge_records(self) -> None:
         """Merges all live records, as the worker does after a night."""
         watermark = read_watermark_blocking(self.store, self.keys)
-        sweep(self.store, self.keys, watermark=watermark, now=now_us())
+        with clock_ahead(self.worker_ahead_h):
+            sweep(self.store, self.keys, watermark=watermark, now=now_us())
+
+    def evict(self) -> int:
+        """Deletes every key that expires, as a full store may; returns how many there were."""
+        namespace = f"{self.settings.namespace}:"
+        return self.store.delete([key for key in self.store.scan(namespace) if self.store.ttl_s(key) is not None])
 
     def night(self, ahead_h: int = 0) -> str:
         """Makes a version of the dataset and every acknowledged event without publishing it; returns its id.

@@ -11,6 +11,7 @@ from models.schema.columns import Kind
 from models.schema.relationship import Relationship
 from models.schema.vocabulary import Vocabulary
 from models.version.tables import Tables, most_connected
+from models.version.towers import Towers
 
 if TYPE_CHECKING:
     from models.features.profile_affinity import CodedProfiles
@@ -56,8 +57,7 @@ def tables_in_memory(
         forbidden=forbidden_pairs,
         forbidden_kinds=np.full(len(forbidden_pairs.indices), Relationship.REPORTED, np.uint8),
         flags=every_flag,
-        candidate_vectors=np.zeros((n, 1), np.float32),
-        tower_inputs=np.zeros((n, 1), np.float16),
+        towers=Towers.none(n),
         statistics=np.zeros((n, 0), np.float32),
         statistic_names=[],
         categorical_codes=codes,

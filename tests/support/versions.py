@@ -13,7 +13,7 @@ from models.graph import Graph
 from models.publishing.pointer import read_pointer
 from models.publishing.publish import activate, publish, rollback
 from models.ranker.ranker import Ranker
-from models.schema.pair_features import PAIR_FEATURES
+from models.schema.pair_features import KEPT_FEATURES
 from models.schema.profiles import CategoricalColumn, MultiColumn, Profiles
 from models.schema.relationship import Relationship
 from models.schema.vocabulary import Vocabulary
@@ -25,6 +25,7 @@ from models.version.candidate_block import Block, quantise
 from models.version.local_versions import Versions
 from models.version.manifest import Manifest
 from models.version.tables import Tables, write_tables
+from models.version.towers import Towers
 
 PEOPLE = ("ann", "bea", "cid", "dan", "eva", "fay", "gus", "héloïse")
 """rows 0 to 7: two cliques of four, bridged by dan and eva"""
@@ -58,8 +59,9 @@ def write_version(directory: Path, version: str) -> Manifest:
             "schools": MultiColumn(np.array([0, 1, 1, 1, 1, 1, 1, 1, 1], np.int64), np.array([0], np.int32), ["Elm"]),
         },
     )
-    vectors = np.zeros((n, 4), np.float32)
-    vectors[:4, 0] = vectors[4:, 1] = 1
+    codes = np.zeros((n, 4), np.int8)
+    codes[:4, 0] = codes[4:, 1] = 100
+    towers = Towers(codes, *np.array([[0.01] * 4, [1.25] * 4, [2.0] * 4], np.float32))
     write_tables(
         directory / "tables",
         vocabulary=Vocabulary.from_ids(PEOPLE),
@@ -70,8 +72,7 @@ def write_version(directory: Path, version: str) -> Manifest:
         profiles=profiles,
         profile_json=(b"".join(stored), np.cumsum([0, *map(len, stored)])),
         reason_columns=["company"],
-        candidate_vectors=vectors,
-        tower_inputs=np.arange(n * 3).reshape(n, 3),
+        towers=towers,
         statistics=np.log1p(graph.degrees)[:, None],
         statistic_names=["log_degree"],
     )
@@ -114,7 +115,7 @@ def make_servable(home: Path, version: str) -> None:
 def _of_the_other_clique(row: int) -> bytes:
     """A block with every pair feature."""
     others = np.arange(4, 8) if row < 4 else np.arange(4)
-    values = np.tile(np.arange(4, dtype=np.float32), (len(PAIR_FEATURES), 1))
+    values = np.tile(np.arange(4, dtype=np.float32), (len(KEPT_FEATURES), 1))
     return quantise(row, others.astype(np.uint32), np.full(4, 1, np.uint8), values).pack()
 
 

@@ -22,7 +22,7 @@ from models.publishing.pointer import read_pointer
 from models.schema.candidate_sources import Source
 from models.schema.columns import Flag
 from models.schema.event_kinds import EventKind
-from models.schema.pair_features import ALLOCATION, COMMON, PAIR_FEATURES
+from models.schema.pair_features import ALLOCATION, COMMON, KEPT_FEATURES
 from models.schema.vocabulary import UserId
 from models.settings import Settings
 from models.store.connect import open_async
@@ -175,12 +175,12 @@ class MutualFriendsGenerator:
         return self._found(row, around, np.array([row], np.int32))
 
     def newcomer(self, around: Neighbourhood, profile: Mapping[str, Any], timestamp_us: int) -> Newcomer:
-        """Returns the friends of these friends, or the popular; statistics and tower inputs are zero."""
+        """Returns the friends of these friends, or the popular; statistics and query are zero."""
         tables = self._tables
         return Newcomer(
             timestamp_us=timestamp_us,
             statistics=np.zeros(tables.statistics.shape[1], np.float32),
-            tower_inputs=np.zeros(tables.tower_inputs.shape[1], np.float16),
+            query=np.zeros(tables.towers.dimensions, np.float32),
             codes=ProfileCodes.of(profile, tables),
             friends=around.friends,
             block=self._found(OUTSIDE, around, np.zeros(0, np.int32)),
@@ -198,6 +198,6 @@ class MutualFriendsGenerator:
         mutual[np.concatenate([around.friends, around.known, own_row])] = 0
         rows = np.flatnonzero(mutual)
         rows = rows[np.argsort(-mutual[rows], kind="stable")]
-        values = np.zeros((len(PAIR_FEATURES), len(rows)), np.float32)
+        values = np.zeros((len(KEPT_FEATURES), len(rows)), np.float32)
         values[COMMON] = values[ALLOCATION] = np.log1p(mutual[rows])
         return quantise(viewer, rows.astype(np.uint32), np.full(len(rows), source, np.uint8), values)

@@ -1,22 +1,19 @@
-"""The two-tower ranker's head as a fusion among others."""
+"""The ranker as a fusion among others."""
 
 from torch import Tensor, nn
 
-from models.networks.two_tower import TwoTower, TwoTowerConfig
+from models.networks.ranker_head import RankerHead, RankerHeadConfig
 
 
 class TowerHead(nn.Module):
-    """Scores by the ranker without its towers: their product counts as nothing.
+    """Scores by the ranker's head; columns past those that it reads are ignored."""
 
-    Columns past those that the head reads are ignored.
-    """
-
-    def __init__(self, config: TwoTowerConfig) -> None:
+    def __init__(self, config: RankerHeadConfig) -> None:
         super().__init__()
         self.config = config
-        self.ranker = TwoTower(config)
+        self.ranker = RankerHead(config)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(..., inputs) → (...) scores, the columns beginning with those of TwoTower."""
-        scores: Tensor = self.ranker(None, None, features[..., : len(self.ranker.mean)])
+        """(..., inputs) → (...) scores, the columns beginning with those of RankerHead."""
+        scores: Tensor = self.ranker(features[..., : len(self.ranker.mean)])
         return scores

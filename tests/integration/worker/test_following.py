@@ -72,7 +72,7 @@ def test_a_newcomer_is_found_by_profile_and_then_by_friends(harness: WorkerHarne
     best = [harness.tables.vocabulary.user_id(row) for row in newcomer.block.rows[:5].tolist()]
     assert {one[0] for one in best} == {"d"}, "the people at her company first"
     assert newcomer.codes.categorical.tolist() == [harness.tables.categorical_values[0].index("Firm d")]
-    assert newcomer.tower_inputs.shape == harness.tables.tower_inputs.shape[1:]
+    assert newcomer.query.shape == (harness.tables.towers.dimensions,)
     harness.write(*((CONNECT, "zoe", friend) for friend in ("b1", "b2", "b3")))
     harness.work()
     found = harness.newcomer("zoe")

@@ -1,8 +1,9 @@
 """Whatever happens in whatever order, no list ever holds a forbidden person, and no reason a hidden one.
 
 Sequences of events, profile changes, erasures, nights, activations, rollbacks, crashes and lists, drawn by hypothesis,
-against the real service, store and worker, beside a model that is a few sets. Eight parts, so that processes share
-them: 2,000 sequences as they stand, of which `-m "not slow"` leaves the first part. A deeper run of 18,000 more:
+against the real service, store and worker, beside a model that is a few sets. Clocks of service, worker and night step
+by two hours, and the store evicts. Eight parts, so that processes share them: 2,000 sequences as they stand, of which
+`-m "not slow"` leaves the first part. A deeper run of 18,000 more:
 
     PYMK_SEQUENCES=18000 PYMK_STEPS=40 pytest -n 2 tests/integration/live/in_process/test_live_rules.py
 """
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from models.errors import PymkError
+from tests.support.clock import clock_ahead
 from tests.support.ring_network import PEOPLE, VisibilityModel
 from tests.support.service import ServiceFactory, ServiceHarness
 
@@ -115,6 +117,14 @@ class LiveRules(RuleBasedStateMachine):
     def merge_records(self) -> None:
         self.harness.merge_records()
 
+    @rule(service_ahead_h=st.sampled_from([0, -2, 2]), worker_ahead_h=st.sampled_from([0, -2, 2]))
+    def clocks(self, service_ahead_h: int, worker_ahead_h: int) -> None:
+        self.harness.service_ahead_h, self.harness.worker_ahead_h = service_ahead_h, worker_ahead_h
+
+    @rule()
+    def eviction(self) -> None:
+        counts["evicted"] += self.harness.evict()
+
     @rule(operations=st.integers(0, 40), is_done=st.booleans())
     def kill_worker(self, operations: int, is_done: bool) -> None:
         self.harness.kill_worker(operations, is_done=is_done)
@@ -183,7 +193,8 @@ class LiveRules(RuleBasedStateMachine):
             asked = self.harness.arequest("GET", "/pymk/recommendations", params=query)
             await asyncio.gather(asked, self.harness.arequest("POST", "/pymk/events", json=body))
 
-        self.harness.runner.run(both())
+        with clock_ahead(self.harness.service_ahead_h):
+            self.harness.runner.run(both())
         if not set(pair) & self.model.erased:
             self.model.do(kind, *pair)
         self.harness.flush()

@@ -14,12 +14,14 @@ from models.errors import ArtefactError
 from models.features.inductive import ProfileMap
 from models.features.profile_affinity import fit_profile_affinity
 from models.graph import Graph
+from models.ranker.ranker import with_product
 from models.schema.candidate_sources import Source
 from models.schema.pair_features import (
     COMMON,
     EMBEDDING,
+    KEPT_FEATURES,
     PAIR_FEATURES,
-    SPECTRAL,
+    PRODUCT,
 )
 from models.schema.profiles import (
     CategoricalColumn,
@@ -28,6 +30,7 @@ from models.schema.profiles import (
     Profiles,
 )
 from models.version.candidate_block import Block
+from models.version.towers import Towers
 from tests.support.tables import coded_profiles
 
 FRIENDS, WALK, PATHS, NEAR, SAME, POPULAR, OF_LATE = Source
@@ -62,6 +65,7 @@ def candidate_inputs(
     embeddings: NDArray[np.float32] | None = None,
     prerank_weights: NDArray[np.float32] = DEFAULT_PRERANK_WEIGHTS,
     late: NDArray[np.float32] = NOT_DATED,
+    towers: Towers | None = None,
 ) -> CandidateInputs:
     n = graph.n
     suggestible = np.ones(n, np.bool_)
@@ -72,6 +76,7 @@ def candidate_inputs(
         suggestible=suggestible,
         spectral=np.zeros((n, 1), np.float32),
         eigenvalues=np.ones(1, np.float32),
+        towers=Towers.none(n) if towers is None else towers,
         profiles=ProfileMap.zero(0, 1, 1 if embeddings is None else embeddings.shape[1]),
         embeddings=np.zeros((n, 1), np.float32) if embeddings is None else embeddings,
         profile_affinity=fit_profile_affinity(coded_profiles(Profiles(n, columns or {})), graph),
@@ -280,7 +285,7 @@ def test_the_best_by_pre_ranking_are_kept_in_its_order() -> None:
 
 def test_features_are_what_their_names_say() -> None:
     block = blocks(candidate_inputs(two_cliques()))[0]
-    values = dict(zip(PAIR_FEATURES, block.values(), strict=True))
+    values = dict(zip(KEPT_FEATURES, block.values(), strict=True))
     assert block.rows[0] == 4
     # one mutual friend, who has four
     assert values["common_neighbours"][0] == pytest.approx(np.log(2))
@@ -288,7 +293,32 @@ def test_features_are_what_their_names_say() -> None:
     # two paths of three friendships, 0-1-3-4 and 0-2-3-4, by friends who have three and four; 0 has three, 4 four
     assert values["three_hops"][0] == pytest.approx(np.log1p(1e4 * 2 / np.sqrt(3 * 4) / np.sqrt(3 * 4)), rel=1e-5)
     assert (values["common_neighbours"][1:] == 0).all()
-    assert (block.values()[[SPECTRAL, EMBEDDING]] == 0).all()
+    assert (block.values()[EMBEDDING] == 0).all()
+
+
+def towers(vectors: Sequence[Sequence[float]]) -> Towers:
+    """Vectors of whole numbers up to 127, and queries twice as long."""
+    codes = np.array(vectors, np.int8)
+    ones = np.ones(codes.shape[1], np.float32)
+    return Towers(codes, ones, 2 * ones, ones)
+
+
+def test_the_product_of_the_towers_decides_the_order_and_stays_out_of_the_block() -> None:
+    weights = np.zeros(len(PAIR_FEATURES) + 1, np.float32)
+    weights[PRODUCT] = 1
+    graph = Graph.from_pairs(5, [0, 0, 1, 1, 1], [1, 2, 2, 3, 4])
+    inputs = candidate_inputs(graph, prerank_weights=weights, towers=towers([[1, 0], [9, 9], [9, 9], [-3, 5], [2, 7]]))
+    pools = CandidateGenerator(inputs, Looked(inputs.embeddings), CandidateConfig(least=0), 1).pools(np.array([0]))
+    assert pools.rows[0, :2].tolist() == [4, 3]
+    assert pools.values[0, PRODUCT, :2] == pytest.approx([np.log1p(100 * 4), -np.log1p(100 * 6)], rel=1e-3)
+    kept, whole = next(pools.blocks()), next(pools.blocks(len(PAIR_FEATURES)))
+    assert kept.codes.shape == (len(KEPT_FEATURES), 2)
+    np.testing.assert_array_equal(whole.codes[:-1], kept.codes)
+    # scoring computes it again from the table
+    scored = with_product(inputs.towers, kept, inputs.towers.query(0))
+    np.testing.assert_array_equal(scored.codes, whole.codes)
+    np.testing.assert_allclose(scored.low, whole.low, rtol=1e-6)
+    np.testing.assert_allclose(scored.high, whole.high, rtol=1e-6)
 
 
 def test_saved_inputs_give_the_same_candidates(tmp_path: Path) -> None:
@@ -297,7 +327,7 @@ def test_saved_inputs_give_the_same_candidates(tmp_path: Path) -> None:
     vectors = np.random.default_rng(0).random((8, 3)).astype(np.float32)
     inputs = candidate_inputs(two_cliques(), columns={"clubs": clubs, "team": team}, embeddings=vectors)
     inputs.save(tmp_path)
-    opened = CandidateInputs.open(tmp_path, inputs.graph, inputs.known, inputs.suggestible)
+    opened = CandidateInputs.open(tmp_path, inputs.graph, inputs.known, inputs.suggestible, inputs.towers)
     assert [one.pack() for one in blocks(opened)] == [one.pack() for one in blocks(inputs)]
     paths = sorted(tmp_path.iterdir())
     assert len(paths) == 6 + len(inputs.profile_affinity)
@@ -306,7 +336,7 @@ def test_saved_inputs_give_the_same_candidates(tmp_path: Path) -> None:
         for damaged in (content[:-1], content[: len(content) // 2], b"", None):
             path.unlink() if damaged is None else path.write_bytes(damaged)
             with pytest.raises(ArtefactError, match=path.name.replace(".", r"\.")):
-                CandidateInputs.open(tmp_path, inputs.graph, inputs.known, inputs.suggestible)
+                CandidateInputs.open(tmp_path, inputs.graph, inputs.known, inputs.suggestible, inputs.towers)
         path.write_bytes(content)
 
 
@@ -317,7 +347,7 @@ def test_inputs_of_other_users_are_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / f"{name}.npy"
     np.save(path, np.load(path)[:-1])
     with pytest.raises(ArtefactError, match=name):
-        CandidateInputs.open(tmp_path, inputs.graph, inputs.known, inputs.suggestible)
+        CandidateInputs.open(tmp_path, inputs.graph, inputs.known, inputs.suggestible, inputs.towers)
 
 
 def test_who_made_friends_of_late_is_a_candidate_of_everybody_the_latest_first() -> None:

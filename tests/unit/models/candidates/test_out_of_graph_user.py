@@ -16,10 +16,11 @@ from models.features.inductive import ProfileMap, shrink_towards_profile
 from models.features.profile_affinity import fit_profile_affinity
 from models.features.profile_codes import ProfileCoder
 from models.features.spectral import spectral_embedding
+from models.features.towers import TowerShape, closed_form_towers
 from models.features.user_statistics import dated_statistics, late_of, user_statistics
 from models.graph import Graph
 from models.schema.candidate_sources import Source
-from models.schema.pair_features import COMMON, PAIR_FEATURES, PROFILE_AFFINITY
+from models.schema.pair_features import COMMON, KEPT_FEATURES, PROFILE_AFFINITY
 from models.schema.profiles import CategoricalColumn, MultiColumn, Profiles
 from models.schema.statistic_names import ALL_STATISTICS, FIRST_AGE, LAST_AGE, LATE_10, STATISTICS
 
@@ -59,6 +60,7 @@ def candidate_inputs(graph: Graph) -> tuple[CandidateInputs, ProfileCoder]:
         suggestible=np.ones(N, np.bool_),
         spectral=coordinates,
         eigenvalues=spectral.values,
+        towers=closed_form_towers(coordinates, spectral.values, TowerShape()),
         embeddings=embeddings,
         profiles=fitted,
         profile_affinity=profile_affinity,
@@ -68,7 +70,7 @@ def candidate_inputs(graph: Graph) -> tuple[CandidateInputs, ProfileCoder]:
 
 
 class Served:
-    """Candidate inputs with their generator and builder, without the towers' inputs."""
+    """Candidate inputs with their generator and builder."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -77,7 +79,7 @@ class Served:
         self.generator = CandidateGenerator(
             self.land, IndexNearest(index, self.land.embeddings), CandidateConfig(least=0), 1
         )
-        self.builder = OutOfGraphUserBuilder(None, self.land, coder, None)  # type: ignore[arg-type]
+        self.builder = OutOfGraphUserBuilder(None, self.land, coder)  # type: ignore[arg-type]
 
     def new_user(self, profile: dict[str, object], friends: Sequence[int] = ()) -> tuple[list[int], np.ndarray]:
         """Candidates in the order of the block, and their features (F, m)."""
@@ -167,10 +169,10 @@ def test_the_statistics_of_an_out_of_graph_user_are_those_of_the_night() -> None
     served = Served(graph.without(np.full(len(friends), row), friends))
     user = served.builder.new_user({"team": "ants"}, friends, NOTHING)
     counted = user_statistics(graph, np.ones(N, np.float32))[row]
-    found = served.builder._statistics(user)
+    found = served.builder.statistics(user)
     np.testing.assert_allclose(found[:2], counted[:2], rtol=1e-5)
     assert found[2] == pytest.approx(counted[2], abs=0.1)  # the friends do not count the user yet
-    alone = served.builder._statistics(served.builder.new_user({}, NOTHING, NOTHING))
+    alone = served.builder.statistics(served.builder.new_user({}, NOTHING, NOTHING))
     assert alone[:3].tolist() == [0, 0, 0]
 
 
@@ -185,8 +187,27 @@ def test_a_friend_without_friends_is_harmless() -> None:
 
 def test_features_are_all_there(served: Served) -> None:
     _, values = served.new_user({"team": "ants"}, [0, 2])
-    assert values.shape[0] == len(PAIR_FEATURES)
+    assert values.shape[0] == len(KEPT_FEATURES)
     assert np.isfinite(values).all()
+
+
+def test_new_friends_are_folded_into_the_query(served: Served) -> None:
+    """A user whom the night knew with fewer friends has the query that a night with all of them would give."""
+    whole, row = served.graph, 25
+    friends = whole.neighbours(row)
+    part, new = friends[::2], friends[1::2]
+    before = Served(whole.without(np.full(len(new), row), new))
+    folded = before.builder.existing_user(row, friends, NOTHING).query
+    stale, towers = before.land.towers.query(row), before.land.towers
+    vectors = towers.codes.astype(np.float32) * towers.scales
+    # the friends' vectors alone tell the query, but for the user's own weight in theirs and for rounding to a byte
+    by_friends = towers.fold_in(before.graph, friends)
+    assert np.corrcoef(vectors @ folded, vectors @ by_friends)[0, 1] > 0.98
+    assert np.linalg.norm(vectors @ folded) > np.linalg.norm(vectors @ stale)
+    assert np.abs(before.builder.existing_user(row, part, NOTHING).query - stale).max() == 0
+    # lost friends are taken out again
+    lost = before.builder.existing_user(row, part[1:], NOTHING).query
+    np.testing.assert_allclose(lost, stale - towers.fold_in(before.graph, part[:1]), atol=1e-6)
 
 
 class Dated:
@@ -196,30 +217,26 @@ class Dated:
         a, b = graph.pairs()
         plain = user_statistics(graph, np.ones(graph.n, np.float32))
         self.statistics = np.concatenate([plain, dated_statistics(graph.n, a, b, np.arange(len(a)), len(a))], axis=1)
-        self.tower_inputs = np.zeros((graph.n, 3 + len(STATISTICS)), np.float16)
 
 
 def test_new_friends_count_as_made_of_late(served: Served) -> None:
     tables = Dated(served.graph)
     land = replace(served.land, late=late_of(tables.statistics))
-    builder = OutOfGraphUserBuilder(tables, land, served.builder._coder, None)  # type: ignore[arg-type]
+    builder = OutOfGraphUserBuilder(tables, land, served.builder._coder)  # type: ignore[arg-type]
     row = 5
     before = served.graph.neighbours(row)
     added = np.setdiff1d(np.arange(N), [*before, row])[:3].astype(np.int32)
-    inputs = builder.inputs(builder.existing_user(row, np.union1d(before, added).astype(np.int32), NOTHING))
-    assert inputs.statistics.shape == (len(ALL_STATISTICS),)
-    assert inputs.statistics[LATE_10] == pytest.approx(
-        np.log1p(np.expm1(tables.statistics[row, LATE_10]) + 3), rel=1e-5
-    )
-    assert inputs.statistics[LAST_AGE] == 0
-    assert inputs.statistics[FIRST_AGE] == tables.statistics[row, FIRST_AGE]
-    assert inputs.tower_inputs.shape == tables.tower_inputs.shape[1:]
-    same = builder.inputs(builder.existing_user(row, before, NOTHING)).statistics
+    found = builder.statistics(builder.existing_user(row, np.union1d(before, added).astype(np.int32), NOTHING))
+    assert found.shape == (len(ALL_STATISTICS),)
+    assert found[LATE_10] == pytest.approx(np.log1p(np.expm1(tables.statistics[row, LATE_10]) + 3), rel=1e-5)
+    assert found[LAST_AGE] == 0
+    assert found[FIRST_AGE] == tables.statistics[row, FIRST_AGE]
+    same = builder.statistics(builder.existing_user(row, before, NOTHING))
     np.testing.assert_array_equal(same[len(STATISTICS) :], tables.statistics[row, len(STATISTICS) :])
-    new = builder._statistics(builder.new_user({}, added, NOTHING))
+    new = builder.statistics(builder.new_user({}, added, NOTHING))
     assert new[LATE_10] == pytest.approx(np.log(4))
     assert new[LAST_AGE] == new[FIRST_AGE] == 0
-    alone = builder._statistics(builder.new_user({}, NOTHING, NOTHING))
+    alone = builder.statistics(builder.new_user({}, NOTHING, NOTHING))
     assert alone[len(STATISTICS) :] == pytest.approx([0, 0, 0, 0, np.log1p(1000), 0])
 
 

@@ -6,7 +6,6 @@ import pytest
 from models.features.spectral import (
     NOISE,
     Spectral,
-    smoothing,
     spectral_embedding,
 )
 from models.graph import Graph
@@ -78,7 +77,6 @@ def test_coordinates_weigh_by_the_root_of_the_shrunk_eigenvalue_and_positions_by
     spectral = Spectral(values, vectors, np.array([2, 3], np.float32))
     sharp = values[:2] ** 3 / (values[:2] ** 2 + NOISE)
     np.testing.assert_allclose(spectral.norms(), [2 * np.sqrt(sharp @ [0.36, 0.64]), 0], rtol=1e-6)
-    np.testing.assert_allclose(smoothing(values), [*values[:2] ** 2 / sharp, 0], rtol=1e-5)
     scale = np.sqrt(2) / np.sqrt(np.mean(values**2))
     np.testing.assert_allclose(spectral.positions(), vectors * values * scale, rtol=1e-5)
 

@@ -11,17 +11,18 @@ import torch
 
 from models.errors import ArtefactError, CorruptRecordError
 from models.networks import checkpoint
-from models.networks.two_tower import TwoTower, TwoTowerConfig
+from models.networks.ranker_head import RankerHead, RankerHeadConfig
 from models.ranker.ranker import (
-    TOWER_PRODUCT,
     Ranker,
     ViewerInputs,
     list_mass,
+    with_product,
 )
 from models.schema.candidate_sources import Source, names
 from models.schema.pair_features import (
     ALLOCATION,
     EXTRA_INPUTS,
+    KEPT_FEATURES,
     PAIR_FEATURES,
     extra_input_names,
     extra_inputs,
@@ -29,9 +30,10 @@ from models.schema.pair_features import (
 from models.schema.statistic_names import ALL_STATISTICS, LOG_DEGREE, STATISTICS, WIDTHS
 from models.system import files
 from models.version.candidate_block import Block, quantise
+from models.version.towers import Towers
 from offline.ranker.training_lists import TrainingLists
 
-N, INPUTS = 60, 11
+N, D = 60, 11
 POSITION = EXTRA_INPUTS.index("log_position")
 
 
@@ -39,24 +41,21 @@ POSITION = EXTRA_INPUTS.index("log_position")
 class People:
     """The tables that scoring reads."""
 
-    candidate_vectors: np.ndarray
-    tower_inputs: np.ndarray
+    towers: Towers
     statistics: np.ndarray
 
 
-def network(seed: int, tower: tuple[int, ...] = (13, 7, 5), width: int = len(STATISTICS)) -> TwoTower:
+def network(seed: int, width: int = len(STATISTICS)) -> RankerHead:
     """A network with nothing left at its beginning."""
     torch.manual_seed(seed)
-    config = TwoTowerConfig(
-        user_inputs=INPUTS,
+    config = RankerHeadConfig(
         pair_features=PAIR_FEATURES,
         extra_inputs=len(extra_input_names(width)),
         viewer_inputs=width,
-        tower=tower,
         hidden=9,
         second=6,
     )
-    model = TwoTower(config).eval()
+    model = RankerHead(config).eval()
     with torch.no_grad():
         for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
             tensor.copy_(torch.rand_like(tensor) + 0.5 if name.endswith("scale") else torch.randn_like(tensor) * 0.4)
@@ -64,27 +63,26 @@ def network(seed: int, tower: tuple[int, ...] = (13, 7, 5), width: int = len(STA
     return model
 
 
-def people(model: TwoTower, seed: int) -> People:
+def people(model: RankerHead, seed: int) -> People:
     random = np.random.default_rng(seed)
-    inputs = random.normal(size=(N, INPUTS)).astype(np.float16)
+    codes = random.integers(-127, 128, (N, D)).astype(np.int8)
+    weights = random.random((3, D)).astype(np.float32) / [[500], [1], [1]]
     degrees = random.integers(0, 90, N)
     statistics = np.stack([np.log1p(degrees), random.random(N), random.random(N) * 4, -random.random(N) * 5], axis=1)
     dated = model.config.viewer_inputs - len(STATISTICS)
     statistics = np.concatenate([statistics, random.random((N, dated)) * 3], axis=1)
-    with torch.no_grad():
-        vectors = model.candidates(torch.from_numpy(inputs.astype(np.float32))).numpy()
-    return People(vectors, inputs, statistics.astype(np.float32))
+    return People(Towers(codes, *weights.astype(np.float32)), statistics.astype(np.float32))
 
 
 def block(seed: int, m: int = 30) -> Block:
     random = np.random.default_rng(seed)
     rows = random.permutation(N)[: m + 1].astype(np.uint32)
-    values = random.gamma(1, 2, (len(PAIR_FEATURES), m)).astype(np.float32)
+    values = random.gamma(1, 2, (len(KEPT_FEATURES), m)).astype(np.float32)
     values[: ALLOCATION + 1, random.random(m) < 0.5] = 0
     return quantise(int(rows[0]), rows[1:], random.integers(1, 64, m).astype(np.uint8), values)
 
 
-def saved(model: TwoTower, directory: Path) -> Path:
+def saved(model: RankerHead, directory: Path) -> Path:
     checkpoint.save(directory / "ranker", model, model.config, {})
     return directory
 
@@ -108,20 +106,31 @@ def as_list(asked: Block) -> TrainingLists:
     )
 
 
-def of_network(model: TwoTower, known: People, asked: Block) -> np.ndarray:
+def whole(known: People, asked: Block) -> Block:
+    """A block as training reads it: with the product of the towers, in floats, and quantised like the others."""
+    towers = known.towers
+    product = (towers.codes[asked.rows] * towers.scales) @ towers.query(asked.viewer)
+    named = np.sign(product) * np.log1p(100 * np.abs(product))
+    last = quantise(asked.viewer, asked.rows, asked.sources, named[None].astype(np.float32))
+    joined = [np.concatenate([one, other]) for one, other in zip(asked_parts(asked), asked_parts(last), strict=True)]
+    return Block(asked.viewer, asked.rows, asked.sources, *joined)
+
+
+def asked_parts(asked: Block) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return asked.codes, asked.low, asked.high
+
+
+def of_network(model: RankerHead, known: People, asked: Block) -> np.ndarray:
     """(m,) scores by the network itself, from what training would give it."""
-    inputs = torch.from_numpy(known.tower_inputs.astype(np.float32))
+    joined = with_product(known.towers, asked, known.towers.query(asked.viewer))
     with torch.no_grad():
-        queries, candidates = model.queries(inputs[[asked.viewer]]), model.candidates(inputs[asked.rows.astype(int)])
-        pair = torch.from_numpy(as_list(asked).pair_inputs(known.statistics))
-        return model(queries, candidates[None], pair)[0].numpy()
+        return model(torch.from_numpy(as_list(joined).pair_inputs(known.statistics)))[0].numpy()
 
 
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("tower", [(13, 7, 5), (4,)])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_scores_are_those_of_the_network(tmp_path: Path, seed: int, tower: tuple[int, ...], width: int) -> None:
-    model = network(seed, tower, width)
+def test_scores_are_those_of_the_network(tmp_path: Path, seed: int, width: int) -> None:
+    model = network(seed, width)
     known, asked = people(model, seed), block(seed)
     ranker = Ranker.open(saved(model, tmp_path))
     expected = of_network(model, known, asked)
@@ -133,27 +142,44 @@ def test_scores_are_those_of_the_network(tmp_path: Path, seed: int, tower: tuple
     np.testing.assert_array_equal(ranker.logits(known, again), found)
 
 
-def test_the_default_shape_agrees_too(tmp_path: Path) -> None:
-    model = network(1, TwoTowerConfig.model_fields["tower"].default)
-    known, asked = people(model, 1), block(1)
-    expected = of_network(model, known, asked)
-    np.testing.assert_allclose(Ranker.open(saved(model, tmp_path)).logits(known, asked), expected, atol=1e-4, rtol=1e-4)
-
-
-@pytest.mark.parametrize(("towers", "head"), [(False, True), (True, False), (False, False)])
-def test_parts_that_training_dropped_are_skipped_and_nothing_else(tmp_path: Path, towers: bool, head: bool) -> None:
+def test_a_head_that_is_linear_has_no_layers_to_compute(tmp_path: Path) -> None:
     model = network(3)
     with torch.no_grad():
-        if not towers:
-            for weight in (model.first.weight, model.past.weight):
-                weight[:, : model.config.tower[-1]] = 0
-        if not head:
-            model.last.weight[:] = 0
+        model.last.weight[:] = 0
     known, asked = people(model, 3), block(3)
     expected = of_network(model, known, asked)
     assert np.ptp(expected) > 1
     found = Ranker.open(saved(model, tmp_path)).logits(known, asked)
     np.testing.assert_allclose(found, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_product_joins_the_block_on_the_levels_of_the_others(seed: int) -> None:
+    known, asked = people(network(0), seed), block(seed)
+    expected, found = whole(known, asked), with_product(known.towers, asked, known.towers.query(asked.viewer))
+    assert np.abs(found.codes.astype(int) - expected.codes).max() <= 1  # two ways of rounding
+    np.testing.assert_array_equal(found.codes[:-1], asked.codes)
+    np.testing.assert_allclose(found.low, expected.low, rtol=1e-3)
+    np.testing.assert_allclose(found.high, expected.high, rtol=1e-3)
+    assert with_product(known.towers, found, known.towers.query(asked.viewer)) is found
+
+
+def test_another_query_gives_other_scores_and_one_of_another_length_is_refused(tmp_path: Path) -> None:
+    model = network(5)
+    known, asked, ranker = people(model, 5), block(5), Ranker.open(saved(model, tmp_path))
+    own = ViewerInputs.of(known, asked.viewer)
+    np.testing.assert_array_equal(ranker.logits(known, asked, own), ranker.logits(known, asked))
+    other = replace(own, query=known.towers.query(int(asked.rows[3])))
+    assert np.abs(ranker.logits(known, asked, other) - ranker.logits(known, asked)).max() > 0.01
+    with pytest.raises(CorruptRecordError, match="dimensions"):
+        ranker.logits(known, asked, replace(own, query=own.query[1:]))
+
+
+def test_towers_of_no_dimension_have_no_product() -> None:
+    asked = block(1)
+    joined = with_product(Towers.none(N), asked, np.zeros(0, np.float32))
+    assert not joined.codes[-1].any()
+    assert not joined.values()[-1].any()
 
 
 def test_scores_are_kept_whatever_is_scored_after_them(tmp_path: Path) -> None:
@@ -190,7 +216,7 @@ def test_the_extra_inputs_are_what_they_are_called() -> None:
 def test_the_order_of_the_block_changes_nothing_but_the_position(tmp_path: Path) -> None:
     model = network(2)
     with torch.no_grad():  # the position is an input by design; without its weights, order must not matter at all
-        at = model.config.tower[-1] + 2 * len(PAIR_FEATURES) + POSITION
+        at = 2 * len(PAIR_FEATURES) + POSITION
         model.first.weight[:, at] = 0
         model.past.weight[:, at] = 0
     known, asked = people(model, 2), block(2)
@@ -206,6 +232,9 @@ def test_the_order_of_the_block_changes_nothing_but_the_position(tmp_path: Path)
 @pytest.mark.parametrize("seed", range(4))
 def test_probabilities_lie_between_0_and_1_and_increase_with_the_scores(tmp_path: Path, seed: int) -> None:
     model = network(seed)
+    with torch.no_grad():
+        model.last.weight.mul_(0.3)  # float32 has no probability between 1 - 3e-8 and 1
+        model.past.weight.mul_(0.3)
     known, asked = people(model, seed), block(seed)
     ranker = Ranker.open(saved(model, tmp_path))
     logits, scores = ranker.logits(known, asked), ranker.scores(known, asked, "web")
@@ -241,9 +270,7 @@ def test_what_another_ranker_reads_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CorruptRecordError, match="number"):
         ranker.logits(known, fewer)
     with pytest.raises(CorruptRecordError, match="number"):
-        ranker.logits(known, asked, ViewerInputs(known.statistics[0, 1:], known.tower_inputs[0]))
-    with pytest.raises(CorruptRecordError, match="tower inputs"):
-        ranker.logits(known, asked, ViewerInputs(known.statistics[0], known.tower_inputs[0, 1:]))
+        ranker.logits(known, asked, ViewerInputs(known.statistics[0, 1:], known.towers.query(0)))
 
 
 def fallback(directory: Path, **changed: Any) -> Path:
@@ -263,7 +290,7 @@ def test_without_weights_resource_allocation_ranks(tmp_path: Path) -> None:
 
 def test_a_viewer_without_friends_gets_users_of_high_degree_first(tmp_path: Path) -> None:
     known, asked = people(network(0), 0), block(0)
-    nothing = quantise(asked.viewer, asked.rows, asked.sources, np.zeros((len(PAIR_FEATURES), len(asked)), np.float32))
+    nothing = quantise(asked.viewer, asked.rows, asked.sources, np.zeros((len(KEPT_FEATURES), len(asked)), np.float32))
     scores = Ranker.open(fallback(tmp_path)).scores(known, nothing, "web")
     degrees = known.statistics[asked.rows, LOG_DEGREE]
     assert (np.diff(scores[np.argsort(degrees)]) >= 0).all()
@@ -274,7 +301,7 @@ def test_a_viewer_without_friends_gets_users_of_high_degree_first(tmp_path: Path
 def test_an_empty_block_has_no_scores(tmp_path: Path, trained: bool) -> None:
     model = network(0)
     ranker = Ranker.open(saved(model, tmp_path) if trained else fallback(tmp_path))
-    nobody = quantise(3, np.zeros(0, np.uint32), np.zeros(0, np.uint8), np.zeros((len(PAIR_FEATURES), 0), np.float32))
+    nobody = quantise(3, np.zeros(0, np.uint32), np.zeros(0, np.uint8), np.zeros((len(KEPT_FEATURES), 0), np.float32))
     assert ranker.scores(people(model, 0), nobody, "web").shape == (0,)
 
 
@@ -313,7 +340,7 @@ def test_an_altered_description_is_refused(tmp_path: Path, content: bytes) -> No
 def test_weights_for_other_features_are_refused(tmp_path: Path) -> None:
     config = network(0).config.model_copy(update={"pair_features": PAIR_FEATURES[::-1]})
     with pytest.raises(ArtefactError, match="other features"):
-        Ranker.open(saved(TwoTower(config), tmp_path))
+        Ranker.open(saved(RankerHead(config), tmp_path))
 
 
 def test_a_whole_description_of_other_weights_is_refused(tmp_path: Path) -> None:
@@ -336,10 +363,11 @@ def test_an_explanation_adds_up_to_the_score_that_is_served(tmp_path: Path, seed
         assert told.starting_point + sum(told.contributions.values()) + told.residual == pytest.approx(told.log_odds)
         assert abs(told.residual) < 0.02
         assert 1 / (1 + np.exp(-told.log_odds)) == pytest.approx(told.probability, rel=1e-4)
-        assert list(told.inputs) == list(told.contributions) == [*PAIR_FEATURES, *EXTRA_INPUTS, TOWER_PRODUCT]
+        assert list(told.inputs) == list(told.contributions) == [*PAIR_FEATURES, *EXTRA_INPUTS]
         assert told.inputs["resource_allocation"] == pytest.approx(asked.values()[ALLOCATION, place])
-        query = ranker.query(tables.tower_inputs[asked.viewer].astype(np.float32))
-        assert told.tower_product == pytest.approx(float(query @ tables.candidate_vectors[asked.rows[place]]))
+        towers = tables.towers
+        product = towers.query(asked.viewer) @ (towers.codes[asked.rows[place]] * towers.scales)
+        assert told.tower_product == pytest.approx(float(product), rel=0.05, abs=0.01)  # rounded to a byte
 
 
 def test_the_fallback_is_explained_by_resource_allocation_alone(tmp_path: Path) -> None:
@@ -358,9 +386,9 @@ def test_a_ranker_with_dates_tells_its_inputs_and_reads_no_table_without_them(tm
     known, asked = people(model, 2), block(2)
     ranker = Ranker.open(saved(model, tmp_path))
     told = ranker.explained(known, asked, 4, "web")
-    assert list(told.inputs) == [*PAIR_FEATURES, *extra_input_names(width), TOWER_PRODUCT]
+    assert list(told.inputs) == [*PAIR_FEATURES, *extra_input_names(width)]
     assert told.inputs["candidate_late_10"] == pytest.approx(known.statistics[asked.rows[4], 6])
     assert abs(told.residual) < 0.02
-    undated = People(known.candidate_vectors, known.tower_inputs, known.statistics[:, : len(STATISTICS)])
+    undated = People(known.towers, known.statistics[:, : len(STATISTICS)])
     with pytest.raises(CorruptRecordError):
         ranker.logits(undated, asked)

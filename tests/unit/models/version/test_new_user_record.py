@@ -16,7 +16,7 @@ def newcomer() -> Newcomer:
     return Newcomer(
         timestamp_us=1_790_000_000_000_001,
         statistics=np.array([0.5, 1.5, 2.5, -3.5], np.float32),
-        tower_inputs=np.array([0.25, -0.5, 1.0], np.float16),
+        query=np.array([0.25, -0.5, 1.0], np.float32),
         codes=ProfileCodes(np.array([1, -1], np.int32), np.array([0, 4], np.int32)),
         friends=np.array([2, 5, 9], np.int32),
         block=quantise(OUTSIDE, np.array([1, 3, 4], np.uint32), np.array([1, 2, 3], np.uint8), values),
@@ -26,7 +26,7 @@ def newcomer() -> Newcomer:
 def test_it_reads_back() -> None:
     made, read = newcomer(), Newcomer.unpack(newcomer().pack())
     assert read.timestamp_us == made.timestamp_us
-    for name in ("statistics", "tower_inputs", "friends"):
+    for name in ("statistics", "query", "friends"):
         assert getattr(read, name).tolist() == getattr(made, name).tolist()
     assert read.codes.categorical.tolist() == [1, -1]
     assert read.codes.sets.tolist() == [0, 4]
@@ -38,7 +38,7 @@ def test_it_reads_back() -> None:
 def test_whoever_has_nothing_has_a_record_too() -> None:
     nothing = ProfileCodes(np.zeros(0, np.int32), np.zeros(0, np.int32))
     empty = quantise(OUTSIDE, np.zeros(0, np.uint32), np.zeros(0, np.uint8), np.zeros((2, 0), np.float32))
-    made = Newcomer(1, np.zeros(0, np.float32), np.zeros(0, np.float16), nothing, np.zeros(0, np.int32), empty)
+    made = Newcomer(1, np.zeros(0, np.float32), np.zeros(0, np.float32), nothing, np.zeros(0, np.int32), empty)
     assert len(Newcomer.unpack(made.pack()).block) == 0
 
 

@@ -28,7 +28,7 @@ def newcomer() -> Newcomer:
     return Newcomer(
         timestamp_us=T0 + 1,
         statistics=np.array([0.5, -3.5], np.float32),
-        tower_inputs=np.array([0.25, -0.5, 1.0], np.float16),
+        query=np.array([0.25, -0.5, 1.0], np.float32),
         codes=ProfileCodes(np.array([1, -1], np.int32), np.array([0, 4], np.int32)),
         friends=np.array([2, 5, 9], np.int32),
         block=block(),
@@ -60,9 +60,9 @@ GOLDEN: dict[str, tuple[Callable[[], Any], Callable[[bytes], Any], str]] = {
         newcomer,
         Newcomer.unpack,
         (
-            "01000200030000000200000002000000030000002e00000001e025dafe5b06000000003f000060c0003400b8003c01000000ffffffff"
-            "000000000400000002000000050000000900000001020300ffffff000000000000004040000000400000a04001000300711100000101"
-            "02030080ff0080ff6ae5073077fbe259"
+            "02000200030000000200000002000000030000002e00000001e025dafe5b06000000003f000060c00000803e000000bf0000"
+            "803f01000000ffffffff000000000400000002000000050000000900000001020300ffffff00000000000000404000000040"
+            "0000a0400100030071110000010102030080ff0080ff6ae50730c3d9d37a"
         ),
     ),
     "exposed": (

@@ -17,6 +17,7 @@ from models.version.block_file import Blocks, write_blocks
 from models.version.candidate_block import Block
 from models.version.manifest import Manifest
 from models.version.tables import Tables, most_connected, write_tables
+from models.version.towers import Towers
 
 GOLDEN = Path(__file__).parents[3] / "golden"
 
@@ -55,8 +56,11 @@ def _check_people(version: Path) -> None:
     assert tables.forbidden.neighbours(0).tolist() == [4]
     assert tables.forbidden.neighbours(4).tolist() == [0]
     assert [bool(flag & Flag.DISCOVERABLE) for flag in tables.flags] == [True] * 7 + [False]
-    assert tables.candidate_vectors.tolist() == [[1, 0, 0, 0]] * 4 + [[0, 1, 0, 0]] * 4
-    assert tables.tower_inputs[7].tolist() == [21, 22, 23]
+    if (version / "tables" / "towers.npy").exists():
+        assert tables.towers.codes.tolist() == [[100, 0, 0, 0]] * 4 + [[0, 100, 0, 0]] * 4
+        assert tables.towers.query(0).tolist() == pytest.approx([1.25, 0, 0, 0])
+    else:  # of trained towers, which no release reads any more
+        assert tables.towers.dimensions == 0
     assert tables.statistic_names == ["log_degree"]
     assert tables.statistics[3, 0] == pytest.approx(np.log(5))
     assert tables.categorical_columns == ["company"]
@@ -78,10 +82,10 @@ def _check_people(version: Path) -> None:
 
 @pytest.fixture
 def tables_directory(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(GOLDEN / "version-1" / "tables", tmp_path / "tables"))
+    return Path(shutil.copytree(GOLDEN / "version-2" / "tables", tmp_path / "tables"))
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in (GOLDEN / "version-1" / "tables").iterdir()))
+@pytest.mark.parametrize("name", sorted(path.name for path in (GOLDEN / "version-2" / "tables").iterdir()))
 def test_a_missing_or_truncated_file_is_refused_by_name(tables_directory: Path, name: str) -> None:
     path = tables_directory / name
     content = path.read_bytes()
@@ -98,9 +102,11 @@ def test_a_missing_or_truncated_file_is_refused_by_name(tables_directory: Path, 
     [
         ("flags", np.zeros(7, np.uint8)),
         ("flags", np.zeros(8, np.int8)),
-        ("candidate_vectors", np.zeros((9, 4), np.float32)),
-        ("candidate_vectors", np.zeros(8, np.float32)),
-        ("tower_inputs", np.zeros((8, 3), np.float32)),
+        ("towers", np.zeros((9, 4), np.int8)),
+        ("towers", np.zeros(8, np.int8)),
+        ("towers", np.zeros((8, 4), np.float32)),
+        ("tower_weights", np.zeros((3, 5), np.float32)),
+        ("tower_weights", np.zeros((2, 4), np.float32)),
         ("statistics", np.zeros((8, 2), np.float32)),
         ("categorical_codes", np.zeros((8, 2), np.int32)),
         ("indptr", np.array([0, 5, 4, 4, 4, 4, 4, 4, 26])),
@@ -145,8 +151,7 @@ def _write(directory: Path, n: int, **changed: object) -> None:
         "profiles": Profiles(n),
         "profile_json": (b"", np.zeros(n + 1, np.int64)),
         "reason_columns": [],
-        "candidate_vectors": np.zeros((n, 2)),
-        "tower_inputs": np.zeros((n, 0)),
+        "towers": Towers.none(n),
         "statistics": np.zeros((n, 0)),
         "statistic_names": [],
     }
@@ -180,7 +185,7 @@ def test_lengths_that_disagree_are_refused_at_writing(tmp_path: Path) -> None:
     for changed in (
         {"flags": np.zeros(2, np.uint8)},
         {"graph": Graph.from_pairs(4, [], [])},
-        {"tower_inputs": np.zeros(3)},
+        {"towers": Towers.none(4)},
         {"suspicion": np.zeros(2)},
     ):
         with pytest.raises(ValueError, match="3 users"):

@@ -14,14 +14,15 @@ from models.graph import Graph
 from models.ranker.ranker import FALLBACK, Ranker
 from models.schema.profiles import CategoricalColumn, Profiles
 from models.schema.statistic_names import STATISTICS
+from models.version.towers import Towers
 from offline.evaluation.ablation import (
     PRERANK_ALONE,
     PRODUCT_ALONE,
     WITHOUT_EMBEDDINGS,
-    ZeroCandidateVectors,
     ablated_lists,
 )
 from offline.night.candidates import KnownNearest
+from offline.night.evaluate import EvaluationTables
 from tests.support.tables import coded_profiles
 
 N = 9
@@ -42,15 +43,14 @@ def lists() -> Mapping[str, list[int]]:
         spectral=np.zeros((N, 1), np.float32),
         eigenvalues=np.ones(1, np.float32),
         embeddings=np.zeros((N, 1), np.float32),
+        towers=Towers.none(N),
         profiles=ProfileMap.zero(0, 1, 1),
         profile_affinity=fit_profile_affinity(coded_profiles(Profiles(N, {"team": TEAM})), FRIENDS),
         prerank_weights=DEFAULT_PRERANK_WEIGHTS,
     )
     config = CandidateConfig(least=0, nearest=2, rare_group=2, walks=0, three_hops=0, few_friends=0)
     generator = CandidateGenerator(land, KnownNearest(np.arange(N), nearest, N), config, 1)
-    tables = ZeroCandidateVectors(
-        np.zeros((N, 1), np.float32), np.zeros((N, 1), np.float16), np.zeros((N, len(STATISTICS)), np.float32)
-    )
+    tables = EvaluationTables(Towers.none(N), np.zeros((N, len(STATISTICS)), np.float32))
     ranker = Ranker(FALLBACK, np.array([1, 0, 0, 0], np.float32), {}, {})
     found = ablated_lists(generator, ranker, tables, np.array([0]), 6)
     return {name: [row for row in rows[0].tolist() if row >= 0] for name, rows in found.items()}

@@ -14,7 +14,7 @@ from tests.support.candidate_lists import LOG
 
 N, M = 60, 30
 PRIOR = np.zeros(len(PAIR_FEATURES) + 1, np.float32)
-QUICK = {"sparse_friends": 0, "epochs": 4, "batch_users": 16, "tower": (8, 4), "learning_rate": 5e-3}
+QUICK = {"sparse_friends": 0, "epochs": 4, "batch_users": 16, "learning_rate": 5e-3}
 LONGER = {**QUICK, "epochs": 12}
 
 
@@ -38,9 +38,9 @@ def made(users: int, seed: int = 0) -> CandidateLists:
         outcome_weight=np.ones(users, np.float32),
     )
     fixed = np.random.default_rng(9)
-    people, statistics = fixed.normal(size=(N, 5)), np.abs(fixed.normal(size=(N, len(STATISTICS))))
+    statistics = np.abs(fixed.normal(size=(N, len(STATISTICS))))
     vectors = fixed.normal(size=(N, 3)).astype(np.float32)
-    return CandidateLists.of(lists, people.astype(np.float32), statistics.astype(np.float32), PRIOR, vectors)
+    return CandidateLists.of(lists, statistics.astype(np.float32), PRIOR, vectors)
 
 
 def test_the_columns_are_what_the_ranker_reads_and_the_product() -> None:
@@ -51,7 +51,7 @@ def test_the_columns_are_what_the_ranker_reads_and_the_product() -> None:
     pairs = lists.ranker.lists.pair_inputs(lists.ranker.statistics)
     assert np.array_equal(lists.features[..., :-1], pairs)
     vectors = np.random.default_rng(9)
-    vectors.normal(size=(N, 5)), vectors.normal(size=(N, len(STATISTICS)))
+    vectors.normal(size=(N, len(STATISTICS)))
     known = vectors.normal(size=(N, 3)).astype(np.float32)
     viewer, candidate = lists.ranker.lists.users[2], lists.ranker.lists.rows[2, 4]
     assert lists.features[2, 4, -1] == pytest.approx(known[viewer] @ known[candidate], rel=1e-5)
@@ -72,8 +72,7 @@ def test_the_ranker_is_a_fusion_among_others() -> None:
     fresh = made(40, seed=5)
     scores = fusion.of_lists(fresh)
     assert ndcg_of_lists(scores, fresh.labels, fresh.friends_made).mean() > 0.8
-    if not fusion.metrics["towers_kept"]:
-        assert fusion.scores(fresh.features[0]) == pytest.approx(scores[0], abs=1e-4)
+    assert fusion.scores(fresh.features[0]) == pytest.approx(scores[0], abs=1e-4)
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:

@@ -9,10 +9,11 @@ import torch
 
 from models.errors import ArtefactError
 from models.features.profile_encoder import ProfileEncoder
+from models.features.towers import TowerShape
 from models.live_state.erased_ids import ErasedPeople
 from models.networks.config import GraphSageConfig
 from models.networks.graphsage import GraphSage
-from models.networks.two_tower import TwoTower, TwoTowerConfig
+from models.networks.ranker_head import RankerHead, RankerHeadConfig
 from models.ranker.ranker import Ranker
 from models.schema.pair_features import EXTRA_INPUTS, PAIR_FEATURES
 from models.schema.profiles import CategoricalColumn, Profiles
@@ -26,13 +27,11 @@ PROFILES = Profiles(4, {"team": CategoricalColumn(np.array([0, 1, 1, -1], np.int
 
 def bundle(*, ranked: bool = True) -> ModelBundle:
     torch.manual_seed(0)
-    tower = TwoTower(
-        TwoTowerConfig(
-            user_inputs=5,
+    tower = RankerHead(
+        RankerHeadConfig(
             pair_features=PAIR_FEATURES,
             extra_inputs=len(EXTRA_INPUTS),
             viewer_inputs=len(STATISTICS),
-            tower=(6, 3),
         )
     )
     return ModelBundle(
@@ -42,7 +41,13 @@ def bundle(*, ranked: bool = True) -> ModelBundle:
         prerank_weights=np.arange(len(PAIR_FEATURES) + 1, dtype=np.float32),
         spectral=np.arange(8, dtype=np.float32).reshape(4, 2),
         vocabulary=Vocabulary.from_ids(PEOPLE),
-        training=Training(trained_at=datetime(2026, 1, 1, tzinfo=UTC), users=100, connections=500, metrics={"a": 0.5}),
+        training=Training(
+            trained_at=datetime(2026, 1, 1, tzinfo=UTC),
+            users=100,
+            connections=500,
+            metrics={"a": 0.5},
+            towers=TowerShape(dimensions=7),
+        ),
     )
 
 

@@ -7,16 +7,17 @@ import torch
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
-from models.schema.pair_features import ALLOCATION, PAIR_FEATURES, PROFILE_AFFINITY, extra_input_names
+from models.schema.pair_features import ALLOCATION, PAGERANK, PAIR_FEATURES, PROFILE_AFFINITY, extra_input_names
 from models.schema.statistic_names import ALL_STATISTICS, LATE_10, LOG_DEGREE
 from offline.ranker.config import RankerConfig
 from offline.ranker.linear import fit_linear
+from offline.ranker.one_input import best_single_input
 from offline.ranker.starting_weights import beats
 from offline.ranker.train import train_ranker
 from offline.ranker.training_lists import TrainingLists, validation_split
 
 N, M, WIDTH = 200, 40, len(ALL_STATISTICS)
-CONFIG = RankerConfig(linear_places=M, linear_penalty=1e-2, tower=(8, 4), epochs=3, linear_steps=200)
+CONFIG = RankerConfig(linear_places=M, linear_penalty=1e-2, epochs=3, linear_steps=200)
 NO_PRIOR = np.zeros(len(PAIR_FEATURES) + 1, np.float32)
 LOG = structlog.get_logger()
 NAMES = [*PAIR_FEATURES, *(f"relative_{name}" for name in PAIR_FEATURES), *extra_input_names(WIDTH)]
@@ -76,13 +77,12 @@ def test_the_fit_is_that_of_a_plain_optimiser() -> None:
 
 
 def test_with_dates_the_ranker_stays_linear_and_prefers_who_makes_friends_of_late() -> None:
-    people = np.zeros((N, 3), np.float32)
-    trained = train_ranker(lists(150, of_late()), people, statistics(), NO_PRIOR, CONFIG, log=LOG)
+    trained = train_ranker(lists(150, of_late()), statistics(), NO_PRIOR, CONFIG, log=LOG)
     assert trained.metrics["linear"] == 1
     assert trained.metrics["head_ndcg20"] > trained.metrics["prior_ndcg20"] - 1e-9
     assert trained.metrics["head_ndcg20"] > 0.7
     assert not trained.model.last.weight.any()
-    again = train_ranker(lists(150, of_late()), people, statistics(), NO_PRIOR, CONFIG, log=LOG)
+    again = train_ranker(lists(150, of_late()), statistics(), NO_PRIOR, CONFIG, log=LOG)
     assert torch.equal(trained.model.past.weight, again.model.past.weight)
 
 
@@ -92,16 +92,31 @@ def test_a_ranker_that_one_input_beats_is_replaced_by_its_order() -> None:
     given.friends_made[:] = given.outcomes.sum(axis=1)
     given = given.take(np.flatnonzero(given.friends_made))
     lame = CONFIG.model_copy(update={"linear_penalty": 1e6})  # learns nothing
-    trained = train_ranker(given, np.zeros((N, 3), np.float32), statistics(), NO_PRIOR, lame, log=LOG)
+    trained = train_ranker(given, statistics(), NO_PRIOR, lame, log=LOG)
     assert trained.metrics["replaced_by_resource_allocation"] == 1
-    weights = trained.model.past.weight[0, 4:]
+    weights = trained.model.past.weight[0]
     assert weights.nonzero().ravel().tolist() == [ALLOCATION]
     both = given.codes[:, ALLOCATION].astype(int) + given.codes[:, PROFILE_AFFINITY]
     given.outcomes[:] = both > np.sort(both, axis=1)[:, -4:-3]
-    able = train_ranker(given, np.zeros((N, 3), np.float32), statistics(), NO_PRIOR, CONFIG, log=LOG)
+    able = train_ranker(given, statistics(), NO_PRIOR, CONFIG, log=LOG)
     assert able.metrics["best_input_ndcg20"] < able.metrics["head_ndcg20"]
     assert not any(value for name, value in able.metrics.items() if name.startswith("replaced_by"))
     assert np.count_nonzero(able.model.past.weight.detach().numpy()) > 5
+
+
+def test_with_little_to_learn_from_the_order_of_the_best_input_is_served_if_it_beats_resource_allocation() -> None:
+    given = lists(200, np.full(N, 0.1))
+    given.outcomes[:] = given.codes[:, PAGERANK] > 235
+    given.friends_made[:] = given.outcomes.sum(axis=1)
+    found = best_single_input(given, statistics(), CONFIG, log=LOG)
+    assert found is not None
+    assert found.metrics["replaced_by_pagerank"] == 1
+    assert found.model.past.weight[0].nonzero().ravel().tolist() == [PAGERANK]
+    assert found.model.calibration[0] > 0
+    few = given.take(np.flatnonzero(given.friends_made)[:20])
+    assert best_single_input(few, statistics(), CONFIG, log=LOG) is None, "too few lists to judge by"
+    given.outcomes[:] = given.codes[:, ALLOCATION] > 235
+    assert best_single_input(given, statistics(), CONFIG, log=LOG) is None, "resource allocation is the best"
 
 
 def test_only_the_first_window_validates_where_there_are_dates() -> None:

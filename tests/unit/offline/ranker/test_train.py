@@ -8,21 +8,21 @@ import structlog
 import torch
 
 from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS
-from models.networks.two_tower import TwoTower
+from models.networks.ranker_head import RankerHead
 from models.ranker.ranker import list_mass
 from models.schema.pair_features import (
     COMMON,
     EXTRA_INPUTS,
     PAGERANK,
     PAIR_FEATURES,
+    PRODUCT,
     PROFILE_AFFINITY,
-    SPECTRAL,
 )
 from models.schema.statistic_names import LOG_DEGREE, STATISTICS
 from offline.evaluation.calibration import calibration
 from offline.evaluation.metrics import ndcg_of_lists
 from offline.ranker.config import RankerConfig
-from offline.ranker.train import _Run, _Users, train_ranker
+from offline.ranker.train import _Run, train_ranker
 from offline.ranker.training_lists import TrainingLists
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -36,8 +36,6 @@ QUICK = RankerConfig(
     batch_users=16,
     hardest=8,
     others=12,
-    tower=(16, 8),
-    dropout=0.0,
     patience=6,
     learning_rate=5e-3,
 )
@@ -45,10 +43,6 @@ QUICK = RankerConfig(
 
 Rule = Callable[[TrainingLists, np.random.Generator], np.ndarray]
 """how likely each candidate (U, m) is to become a friend, 0-1"""
-
-
-def people(seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=(N, 4)).astype(np.float32)
 
 
 def statistics(seed: int = 0) -> np.ndarray:
@@ -88,23 +82,14 @@ def by_chance(drawn: TrainingLists, _: np.random.Generator) -> np.ndarray:
     return np.full(drawn.rows.shape, 0.06)
 
 
-def by_likeness(drawn: TrainingLists, _: np.random.Generator) -> np.ndarray:
-    """Friends are like each other in what only the towers read."""
-    known = people() / np.linalg.norm(people(), axis=1, keepdims=True)
-    return 0.9 * (np.einsum("uk,umk->um", known[drawn.users], known[drawn.rows]) > 0.85)
-
-
-def scored(model: TwoTower, sampled_viewers: TrainingLists) -> np.ndarray:
+def scored(model: RankerHead, sampled_viewers: TrainingLists) -> np.ndarray:
     """(U, m) scores by the network, -inf where there is no candidate."""
-    inputs = torch.from_numpy(people())
     with torch.no_grad():
-        pair = torch.from_numpy(sampled_viewers.pair_inputs(statistics()))
-        candidates = model.candidates(inputs)[sampled_viewers.rows.astype(np.int64)]
-        scores = model(model.queries(inputs[sampled_viewers.users]), candidates, pair).numpy()
+        scores = model(torch.from_numpy(sampled_viewers.pair_inputs(statistics()))).numpy()
     return np.where(sampled_viewers.in_use, scores, -np.inf).astype(np.float32)
 
 
-def quality(model: TwoTower, sampled_viewers: TrainingLists) -> float:
+def quality(model: RankerHead, sampled_viewers: TrainingLists) -> float:
     return float(
         np.mean(ndcg_of_lists(scored(model, sampled_viewers), sampled_viewers.outcomes, sampled_viewers.friends_made))
     )
@@ -119,8 +104,8 @@ def chance(sampled_viewers: TrainingLists) -> float:
     return float(np.mean([ndcg_of_lists(one, sampled_viewers.outcomes, sampled_viewers.friends_made) for one in drawn]))
 
 
-def trained(training_lists: TrainingLists, config: RankerConfig = QUICK, prior: np.ndarray = NO_PRIOR) -> TwoTower:
-    return train_ranker(training_lists, people(), statistics(), prior, config, log=LOG).model
+def trained(training_lists: TrainingLists, config: RankerConfig = QUICK, prior: np.ndarray = NO_PRIOR) -> RankerHead:
+    return train_ranker(training_lists, statistics(), prior, config, log=LOG).model
 
 
 def test_a_rule_of_one_feature_is_learned() -> None:
@@ -131,10 +116,20 @@ def test_a_rule_of_one_feature_is_learned() -> None:
     assert not model.training
 
 
-def test_a_rule_that_only_the_towers_can_see_is_learned_by_them() -> None:
-    fresh = lists(150, by_likeness, seed=1)
-    slow = QUICK.model_copy(update={"epochs": 12, "tower_learning_rate": 5e-3, "tower_patience": 12})
-    assert quality(trained(lists(300, by_likeness), slow), fresh) > chance(fresh) + 0.2
+def by_product(drawn: TrainingLists, _: np.random.Generator) -> np.ndarray:
+    return 0.9 * (drawn.codes[:, PRODUCT] > 240)
+
+
+def test_what_the_towers_tell_is_read_and_told_apart_from_what_is_learned() -> None:
+    fresh = lists(150, by_product, seed=1)
+    ranker = train_ranker(lists(200, by_product), statistics(), NO_PRIOR, QUICK, log=LOG)
+    assert quality(ranker.model, fresh) > 0.8
+    told = ranker.metrics
+    assert told["towers_ndcg20"] > 0.95
+    assert abs(told["gain_over_towers"]) < 0.1
+    other = train_ranker(lists(200, by_affinity), statistics(), NO_PRIOR, QUICK, log=LOG).metrics
+    assert other["towers_ndcg20"] < 0.45
+    assert other["gain_over_towers"] > other["gain_error"] > 0
 
 
 def test_nothing_is_learned_where_there_is_nothing_to_learn() -> None:
@@ -168,11 +163,11 @@ def test_one_list_is_not_enough_and_two_are() -> None:
 
 def test_training_begins_at_the_pre_ranking_score() -> None:
     prior = NO_PRIOR.copy()
-    prior[SPECTRAL], prior[COMMON], prior[-1] = 2.0, -1.0, 0.3
-    still = QUICK.model_copy(update={"epochs": 1, "learning_rate": 1e-9, "tower_learning_rate": 1e-9})
+    prior[PRODUCT], prior[COMMON], prior[-1] = 2.0, -1.0, 0.3
+    still = QUICK.model_copy(update={"epochs": 1, "learning_rate": 1e-9})
     sampled_viewers = lists(60, by_chance)
     values = sampled_viewers.codes / np.float32(255)
-    prerank_weights = 2 * values[:, SPECTRAL] - values[:, COMMON] + 0.3 * statistics()[sampled_viewers.rows, LOG_DEGREE]
+    prerank_weights = 2 * values[:, PRODUCT] - values[:, COMMON] + 0.3 * statistics()[sampled_viewers.rows, LOG_DEGREE]
     found = scored(trained(sampled_viewers, still, prior), sampled_viewers)
     difference = (found - prerank_weights)[sampled_viewers.in_use]
     assert difference.std() < 1e-3  # a constant changes no order
@@ -182,8 +177,7 @@ def run_of(sampled_viewers: TrainingLists, config: RankerConfig) -> _Run:
     """A run over these lists before its first step."""
     model = trained(sampled_viewers, QUICK.model_copy(update={"epochs": 1}))
     random = np.random.default_rng(0)
-    users = _Users(torch.from_numpy(people()), statistics())
-    return _Run(model, sampled_viewers, sampled_viewers, users, config, random)
+    return _Run(model, sampled_viewers, sampled_viewers, statistics(), config, random)
 
 
 def test_all_of_a_list_stand_in_for_those_not_drawn() -> None:
@@ -204,7 +198,7 @@ def test_all_of_a_list_stand_in_for_those_not_drawn() -> None:
 class Recording(torch.optim.SGD):
     """Changes no weight and keeps every gradient that it was given."""
 
-    def __init__(self, model: TwoTower) -> None:
+    def __init__(self, model: RankerHead) -> None:
         super().__init__(model.parameters(), lr=0.0)
         self.seen: list[torch.Tensor] = []
 
@@ -227,7 +221,7 @@ def test_a_step_follows_the_gradient_of_its_own_batch_alone() -> None:
         },
     )()
     optimiser = Recording(run.model)
-    run._epoch(optimiser, torch.optim.lr_scheduler.ConstantLR(optimiser), towers=True)
+    run._epoch(optimiser, torch.optim.lr_scheduler.ConstantLR(optimiser))
     assert len(optimiser.seen) == 4
     assert optimiser.seen[0].norm() > 0.01
     for other in optimiser.seen[1:]:
@@ -242,7 +236,7 @@ def test_where_friends_are_few_the_ranker_stays_linear() -> None:
     count = len(read) // 2
     with torch.no_grad():
         one, two, between = (
-            simple(None, None, inputs)
+            simple(inputs)
             for inputs in (read[:count], read[count : 2 * count], (read[:count] + read[count : 2 * count]) / 2)
         )
     torch.testing.assert_close((one + two) / 2, between, rtol=1e-4, atol=1e-4)
@@ -254,7 +248,7 @@ def test_what_a_linear_ranker_learns_of_degrees_is_drawn_back() -> None:
 
     def weights(share: float) -> torch.Tensor:
         model = trained(sampled_viewers, config.model_copy(update={"linear_prior": share}), DEFAULT_PRERANK_WEIGHTS)
-        return model.past.weight.detach()[0, model.config.tower[-1] :] / model.scale
+        return model.past.weight.detach()[0] / model.scale
 
     free, half, fixed = weights(0.0), weights(0.5), weights(1.0)
     degree = 2 * len(PAIR_FEATURES) + EXTRA_INPUTS.index("candidate_log_degree")

@@ -5,7 +5,6 @@ from importlib.resources import files
 
 import pytest
 
-from models.ranker.ranker import TOWER_PRODUCT
 from models.schema.candidate_sources import Source
 from models.schema.pair_features import PAIR_FEATURES, extra_input_names
 from models.schema.statistic_names import ALL_STATISTICS
@@ -23,7 +22,7 @@ def names(flags: type[Rule] | type[Source]) -> set[str]:
     [
         ("SOURCES", names(Source)),
         ("RULES", names(Rule)),
-        ("FEATURES", {*PAIR_FEATURES, *extra_input_names(len(ALL_STATISTICS)), TOWER_PRODUCT}),
+        ("FEATURES", {*PAIR_FEATURES, *extra_input_names(len(ALL_STATISTICS))}),
     ],
 )
 def test_every_code_has_words(table: str, codes: set[str]) -> None:

@@ -15,6 +15,7 @@ from models.live_state.exposure import Exposed
 from models.live_state.user_record import LiveRecord
 from models.live_state.visibility import FlagChange, append_change_blocking
 from models.publishing.publish import publish
+from models.ranker.ranker import ViewerInputs
 from models.schema.columns import Flag
 from models.schema.event_kinds import EventKind
 from models.store.keys import Keys
@@ -98,10 +99,12 @@ def test_a_block_that_the_ranker_cannot_read_counts_as_none(
     batch = recommender(store, versions)
     scores = FirstFeature.scores
 
-    def readable(self: FirstFeature, tables: Tables, block: Block, context: str) -> NDArray[np.float32]:
+    def readable(
+        self: FirstFeature, tables: Tables, block: Block, context: str, inputs: ViewerInputs | None = None
+    ) -> NDArray[np.float32]:
         if block.viewer == 2:
             raise CorruptRecordError("features number 9 where the ranker reads 8")
-        return scores(self, tables, block, context)
+        return scores(self, tables, block, context, inputs)
 
     monkeypatch.setattr(FirstFeature, "scores", readable)
     documents = [orjson.loads(one) for one in batch.answers(["ann", "cid"], "web", 5)]

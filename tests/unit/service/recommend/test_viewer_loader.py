@@ -45,7 +45,7 @@ def newcomer_record(memory: MemoryStore, served: ServedVersion) -> bytes:
     """What the worker makes of a newcomer: with ann's block, and Bolt as company."""
     tables, block = served.tables, Block.unpack(block_of(memory, served, 0))
     codes = ProfileCodes.of({"company": "Bolt"}, tables)
-    return Newcomer(1, tables.statistics[1], tables.tower_inputs[1], codes, np.array([0], np.int32), block).pack()
+    return Newcomer(1, tables.statistics[1], tables.towers.query(1), codes, np.array([0], np.int32), block).pack()
 
 
 def test_which_records_are_read_first(served: ServedVersion) -> None:

@@ -1,0 +1,1 @@
+"""Experiments: their files, their record in the store, and who is in which arm."""

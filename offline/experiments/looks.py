@@ -1,0 +1,82 @@
+"""The difference between two arms on every day of an experiment, with intervals that may be read every day."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offline.experiments.differences import LEVEL
+
+NARROWEST = 14.0
+"""information, in units of the first look's, at which the always-valid interval is tuned to be narrowest"""
+LEAST_UNITS = 50
+"""units of each arm from which a look counts: before, a standard error is itself too uncertain"""
+
+Floats = NDArray[np.float64]
+
+
+class Looks(NamedTuple):
+    """Treatment minus control at the end of each of d days."""
+
+    values: Floats
+    """(d,) NaN before the first look that counts"""
+    errors: Floats
+    """(d,) standard errors; infinite before the first look that counts"""
+
+
+def daily_differences(
+    outcomes: Floats, arrived: NDArray[np.integer], treated: NDArray[np.bool_], before: Floats | None = None
+) -> Looks:
+    """The differences of the means of what (n,) units summed up to by the end of each day.
+
+    `outcomes` (n, d) are the sums of each day, `arrived` (n,) the day from 0 on which a unit is counted first. With
+    `before` (n,), what the same units did before, each difference is CUPED's (offline.experiments.differences.cuped).
+    """
+    n, days = outcomes.shape
+    here = (arrived[:, None] <= np.arange(days)[None, :]).astype(np.float64)
+    total = np.cumsum(outcomes, axis=1) * here
+    past = np.zeros((n, 1)) if before is None else before[:, None]
+    arms = np.stack([~treated, treated]).astype(np.float64)
+    # moments of each arm on each day, (2, d)
+    units = arms @ here
+    known = (units >= LEAST_UNITS).all(axis=0)
+    least = np.maximum(units, 2)
+    y, x = arms @ total / least, arms @ (past * here) / least
+    yy = arms @ total**2 / least - y**2
+    xx = arms @ (past**2 * here) / least - x**2
+    xy = arms @ (past * total) / least - x * y
+    # the slope within the arms, and what is left of the variance
+    squares = (xx * units).sum(axis=0)
+    slope = np.divide((xy * units).sum(axis=0), squares, out=np.zeros(days), where=squares > 1e-12)
+    left = np.maximum(yy - 2 * slope * xy + slope**2 * xx, 0) / np.maximum(least - 1, 1)
+    errors = np.sqrt(left.sum(axis=0))
+    values = (y[1] - y[0]) - slope * (x[1] - x[0])
+    known &= errors > 0
+    return Looks(np.where(known, values, np.nan), np.where(known, errors, np.inf))
+
+
+def always_valid(errors: Floats, level: float = LEVEL, narrowest: float = NARROWEST) -> Floats:
+    """(d,) half widths of intervals that all hold at once with probability `level`, one for each of d days.
+
+    `errors` (d,) are the standard errors of sums up to the end of each day. A sum over more days varies more, so
+    information is counted of the means per day, I = (days / error)**2, whose differences have the covariances of a
+    Brownian motion at the times I (Jennison, Turnbull 1997). The first day with an error fixes the scale. With
+    a = 1 - level and r = narrowest I_1 / (-2 log a + log(-2 log a) + 1) the half width is
+
+        error sqrt((1 + r/I) log((I + r) / (r a**2)))
+
+    the normal mixture boundary (Robbins 1970; Howard, Ramdas, McAuliffe, Sekhon 2021) with estimated variance, which is
+    an asymptotic confidence sequence (Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas 2024). Where errors are infinite so
+    are the widths.
+    """
+    alpha = 1 - level
+    information = np.square(np.arange(1, len(errors) + 1) / errors)
+    known = np.flatnonzero(information > 0)
+    widths = np.full(len(errors), np.inf)
+    if not len(known):
+        return widths
+    spread = -2 * np.log(alpha)
+    rate = information[known[0]] * narrowest / (spread + np.log(spread) + 1)
+    at = information[known]
+    widths[known] = errors[known] * np.sqrt((1 + rate / at) * np.log((at + rate) / (rate * alpha**2)))
+    return widths
