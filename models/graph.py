@@ -54,6 +54,10 @@ class Graph:
         """(degree,) int32, ascending; a view."""
         return self.indices[self.indptr[row] : self.indptr[row + 1]]
 
+    def degrees_of(self, rows: NDArray[np.integer]) -> NDArray[np.int64]:
+        """(k,) int64, of these rows alone"""
+        return np.asarray(self.indptr[rows + 1] - self.indptr[rows])
+
     def pairs(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Each undirected pair once as (a, b) with a < b, two (m,) int32, sorted by a and then b."""
         source = np.repeat(np.arange(self.n, dtype=np.int32), self.degrees)

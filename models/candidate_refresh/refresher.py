@@ -1,7 +1,7 @@
 """Regenerates candidates of users from their current state, and replaces their blocks of a version."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Protocol
 
@@ -190,4 +190,4 @@ class Refresher:
         profile = None
         if now.profile.columns:
             profile = now.profile.over(loaded.tables.profile(now.row), loaded.manifest.cut_us)
-        return loaded.generator.overlay(now.row, now.around, profile)
+        return replace(loaded.generator.overlay(now.row, now.around, profile), made_at=now.timestamp_us)

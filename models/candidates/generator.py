@@ -34,10 +34,6 @@ SEEDS = 16
 """most friends of an out-of-graph user whose nearest neighbours become candidates"""
 
 
-DEFAULT_PRERANK_WEIGHTS = np.array([0.0, 0.5, 0.3, 1.0, 0.5, 0.5, 0.5, -0.4], dtype=np.float32)
-"""Pre-ranking weights before training: of PAIR_FEATURES, then of the candidate's ln(1 + friends)"""
-
-
 class Nearest(Protocol):
     """Finds the nearest rows by embedding."""
 

@@ -43,11 +43,14 @@ class Children:
         for number, handler in self._handlers:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
-    def start(self, *arguments: str, stdout: int | IO[str] | None = None) -> subprocess.Popen[str]:
-        """Starts a pymk command; `arguments` begin with its name."""
+    def start(
+        self, *arguments: str, stdout: int | IO[str] | None = None, stderr: IO[str] | None = None
+    ) -> subprocess.Popen[str]:
+        """Starts a pymk command; `arguments` begin with its name. Without `stderr` its log goes to this one's."""
         child = subprocess.Popen(  # noqa: S603 - this very program
             [sys.executable, "-P", "-m", "models.cli", *arguments],
             stdout=stdout,
+            stderr=stderr,
             text=True,
             env={"PYMK_DRAIN_S": "0", **os.environ},  # no load balancer is told that the service stops
             start_new_session=True,
@@ -56,13 +59,13 @@ class Children:
         self._running.append((arguments[0], child))
         return child
 
-    def run(self, *arguments: str) -> str:
+    def run(self, *arguments: str, stderr: IO[str] | None = None) -> str:
         """Runs a pymk command and returns its stdout.
 
         A failed command has printed its reason on stderr, so this exits with its status (typer.Exit) without a message.
         Raises PymkError if a signal ended it.
         """
-        child = self.start(*arguments, stdout=subprocess.PIPE)
+        child = self.start(*arguments, stdout=subprocess.PIPE, stderr=stderr)
         printed, _ = child.communicate()
         self._running.remove((arguments[0], child))
         if child.returncode < 0:
@@ -75,7 +78,7 @@ class Children:
         """Raises PymkError if a started child has ended."""
         for name, child in self._running:
             if (status := child.poll()) is not None:
-                raise PymkError(f"pymk {name} has ended (status {status}), so the demo stops; see its log above")
+                raise PymkError(f"pymk {name} has ended (status {status}), so this stops too; see its log")
 
     def wait(self) -> None:
         """Blocks until a child ends, which raises PymkError, or a signal arrives."""

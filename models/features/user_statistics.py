@@ -7,7 +7,16 @@ from numpy.typing import NDArray
 
 from models.graph import Graph
 from models.kernels.numba_cache import compiled
-from models.schema.statistic_names import AGE_SCALE, DATED_STATISTICS, HORIZONS, LATE_10, STATISTICS
+from models.schema.statistic_names import (
+    AGE_SCALE,
+    DATED_STATISTICS,
+    FRIENDS_LOG_DEGREE,
+    HORIZONS,
+    LATE_10,
+    LOG_DEGREE,
+    STATISTICS,
+    WIDTHS,
+)
 
 LARGEST_SAMPLE: Final = 64
 """most friends, evenly spaced, that the clustering of one user reads"""
@@ -68,6 +77,23 @@ def with_new_friends(statistics: NDArray[np.float32], known: int, new: int) -> N
     found[-2] = 0
     if not known:
         found[-1] = 0
+    return found
+
+
+def befriended(statistics: NDArray[np.float32], degrees: NDArray[np.integer], lost: int = 0) -> NDArray[np.float32]:
+    """(s,) float32: the statistics of one user after friends of these degrees (f,) were made and some were lost.
+
+    Their clustering and the spectral norm stay what they were. Statistics of another kind come back as they are.
+    """
+    if len(statistics) not in WIDTHS:
+        return statistics
+    found, count = statistics.copy(), float(np.expm1(statistics[LOG_DEGREE]))
+    found[LOG_DEGREE] = np.log1p(max(count + len(degrees) - lost, 0))
+    if len(degrees):
+        total = found[FRIENDS_LOG_DEGREE] * count + np.log1p(degrees).sum()
+        found[FRIENDS_LOG_DEGREE] = total / (count + len(degrees))
+    if len(found) > len(STATISTICS):
+        found[len(STATISTICS) :] = with_new_friends(found[len(STATISTICS) :], round(count), len(degrees))
     return found
 
 

@@ -41,6 +41,9 @@ tower_product         s ln(1 + 100 |x|), s the sign of x, the product of the vie
                       which estimates the friendship (models.version.towers)
 """
 
+DEFAULT_PRERANK_WEIGHTS: Final[Floats] = np.array([0.0, 0.5, 0.3, 1.0, 0.5, 0.5, 0.5, -0.4], dtype=np.float32)
+"""pre-ranking weights: of PAIR_FEATURES, then of the candidate's ln(1 + friends)"""
+
 ALLOCATION_SCALE: Final = 1e3
 THREE_HOPS_SCALE: Final = 1e4
 PAGERANK_SCALE: Final = 1e6

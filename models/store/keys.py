@@ -42,6 +42,11 @@ class Keys:
         return f"{self.namespace}:versions"
 
     @property
+    def drift(self) -> str:
+        """JSON of the latest report on drift: `version`, `at`, `retrain`, `checks`. Absent before the first."""
+        return f"{self.namespace}:drift"
+
+    @property
     def lease(self) -> str:
         """The process that may change the versions in the store, and until when."""
         return f"{self.namespace}:lease"

@@ -1,9 +1,10 @@
 """The candidate block: all that the service needs of one viewer's candidates, in one packed little-endian record.
 
-    byte 0          layout version (1)
+    byte 0          layout version: 1 by night, 2 by the worker
     byte 1          number of pair features F
     bytes 2-3       number of candidates m, uint16
     bytes 4-7       row of the viewer, uint32
+    8 bytes         layout 2 alone: latest timestamp of the live record it was made from, int64, microseconds
     F x float32     lowest value of each feature in this block
     F x float32     highest value of each feature in this block
     m x uint16      candidate rows, low 16 bits
@@ -28,7 +29,8 @@ from models.version.packed_record import RecordFormat
 MAX_ROW = (1 << 24) - 1
 MAX_CANDIDATES = (1 << 16) - 1
 NARROWEST = 1e-30
-_FORMAT = RecordFormat("candidate block", 1, "BHI")
+_OF_NIGHT = RecordFormat("candidate block", 1, "BHI")
+_OF_WORKER = RecordFormat("candidate block", 2, "BHIq")
 _BYTES_PER_CANDIDATE = 4
 
 
@@ -47,6 +49,8 @@ class Block:
     codes: NDArray[np.uint8]
     low: NDArray[np.float32]
     high: NDArray[np.float32]
+    made_at: int = 0
+    """latest timestamp of the live record it was made from, microseconds; 0: the night's, from the version alone"""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -70,8 +74,9 @@ class Block:
         if m and int(self.rows.max()) > MAX_ROW:
             raise ValueError(f"a candidate's row is above {MAX_ROW}")
         rows = self.rows.astype("<u4", copy=False)
-        return _FORMAT.seal(
-            (features, m, self.viewer),
+        form, made = (_OF_WORKER, (self.made_at,)) if self.made_at else (_OF_NIGHT, ())
+        return form.seal(
+            (features, m, self.viewer, *made),
             [
                 self.low.astype("<f4", copy=False).tobytes(),
                 self.high.astype("<f4", copy=False).tobytes(),
@@ -88,10 +93,11 @@ class Block:
 
         Raises CorruptRecordError, also for a candidate row that is not below `people`: kernels index without checks.
         """
-        (_, features, m, viewer), end = _FORMAT.open(record)
-        at = _FORMAT.payload_start + 8 * features
-        _FORMAT.check_length(end, at + m * (_BYTES_PER_CANDIDATE + features))
-        ranges = np.frombuffer(record, "<f4", 2 * features, _FORMAT.payload_start)
+        form = _OF_WORKER if record[:1] == b"\x02" else _OF_NIGHT
+        (_, features, m, viewer, *made), end = form.open(record)
+        at = form.payload_start + 8 * features
+        form.check_length(end, at + m * (_BYTES_PER_CANDIDATE + features))
+        ranges = np.frombuffer(record, "<f4", 2 * features, form.payload_start)
         rows = np.frombuffer(record, "<u2", m, at).astype(np.uint32)
         rows |= np.frombuffer(record, np.uint8, m, at + 2 * m).astype(np.uint32) << np.uint32(16)
         if rows.max(initial=0) >= people and m:
@@ -103,6 +109,7 @@ class Block:
             codes=np.frombuffer(record, np.uint8, features * m, at + 4 * m).reshape(features, m),
             low=ranges[:features],
             high=ranges[features:],
+            made_at=made[0] if made else 0,
         )
 
 

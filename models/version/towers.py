@@ -55,8 +55,7 @@ class Towers:
         if not len(friends):
             return np.zeros(self.dimensions, np.float32)
         mean = max(len(graph.indices) / max(graph.n, 1), 1.0)
-        degrees = graph.indptr[friends + 1] - graph.indptr[friends]
-        weights = (1 / (degrees + mean)).astype(np.float32)
+        weights = (1 / (graph.degrees_of(friends) + mean)).astype(np.float32)
         return np.asarray((weights @ self.codes[friends].astype(np.float32)) * (self.scales * self.fold), np.float32)
 
     def changed(self, graph: Graph, row: int, added: NDArray[np.integer], removed: NDArray[np.integer]) -> Floats:

@@ -1,4 +1,5 @@
-"""The offline commands: nightly, config, evaluate, compare, inference, synth, import, check, outcomes, experiment."""
+"""The offline commands: nightly, config, evaluate, compare, inference, synth, import, check, monitor, outcomes,
+experiment, simulate."""
 
 import typer
 
@@ -10,8 +11,10 @@ from offline.cli import (
     experiment,
     import_formats,
     latency,
+    monitor,
     nightly,
     outcomes,
+    simulate,
     synth,
 )
 
@@ -25,6 +28,8 @@ def register(app: typer.Typer) -> None:
     synth.register(app)
     import_formats.register(app)
     check.register(app)
+    monitor.register(app)
     latency.register(app)
     outcomes.register(app)
     experiment.register(app)
+    simulate.register(app)

@@ -9,12 +9,11 @@ import structlog
 import torch
 from numpy.typing import NDArray
 
-from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS
 from models.features.towers import TowerShape
 from models.graph import Graph
 from models.networks.config import GraphSageConfig
 from models.networks.graphsage import GraphSage
-from models.schema.pair_features import EMBEDDING
+from models.schema.pair_features import DEFAULT_PRERANK_WEIGHTS, EMBEDDING
 from offline.compare.shared_split import SharedSplit, View
 from offline.features.temporal_graph import EdgeSplit
 from offline.fusion.candidate_lists import CandidateLists

@@ -13,6 +13,7 @@ from offline.evaluation import metrics
 from offline.evaluation.baselines import BASELINES, DATED_BASELINES, RESOURCE_ALLOCATION
 from offline.evaluation.bootstrap import RESAMPLES, Interval, interval, ratio_interval, resampled_means
 from offline.evaluation.calibration import Calibration
+from offline.evaluation.drift_check import DriftReport
 from offline.evaluation.exposure import Exposure
 from offline.evaluation.gate_check import GateCheck
 from offline.evaluation.negatives import PairQuality
@@ -138,6 +139,9 @@ class Report(BaseModel):
 
     absent: dict[str, str] = {}
     """methods that could not run, and the reason"""
+
+    drift: DriftReport | None = None
+    """how the night's data and version differ from the version that was active; None for a first version"""
 
     gate: list[GateCheck] = []
     """every check of the quality gate; empty in the report of an evaluation that publishes nothing"""

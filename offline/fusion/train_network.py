@@ -9,10 +9,9 @@ from structlog.typing import FilteringBoundLogger
 from torch import Tensor
 from torch.nn import functional
 
-from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS
 from models.networks.fusion.experts import Experts, ExpertsConfig, entropy
 from models.networks.fusion.mlp import Mlp, MlpConfig
-from models.schema.pair_features import PAIR_FEATURES
+from models.schema.pair_features import DEFAULT_PRERANK_WEIGHTS, PAIR_FEATURES
 from offline.evaluation.metrics import ndcg_of_lists
 from offline.fusion.candidate_lists import CandidateLists
 from offline.fusion.config import MlpFusion, MoeFusion

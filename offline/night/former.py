@@ -1,5 +1,6 @@
 """The version that is active when a night begins: its weights, which the night may keep, and its report."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -16,6 +17,7 @@ from models.store.keys import Keys
 from models.store.protocol import SyncStore
 from models.version.local_versions import Versions
 from models.version.tables import Tables
+from offline.evaluation.drift_check import DriftCheck
 from offline.evaluation.report import Report
 from offline.features.temporal_graph import Friendships
 from offline.gate.losses import ActiveVersion, drawn, friendships_left
@@ -87,8 +89,12 @@ def why_train(
     known: Friendships,
     snapshot: Snapshot,
     now: datetime,
+    drifted: Sequence[DriftCheck] = (),
 ) -> str | None:
-    """Why a night on these friendships trains, or None if it keeps the former weights."""
+    """Why a night on these friendships trains, or None if it keeps the former weights.
+
+    `drifted` are the checks for drift from the active version.
+    """
     if retrain == "never":
         if former is not None and former.ranker is not None:
             reads, has = former.ranker.config.viewer_inputs, statistics_of(known)
@@ -112,7 +118,14 @@ def why_train(
         or _other_network(former, snapshot.vocabulary, known.graph)
         or former.is_due(now, known.graph.n, known.count, days, growth)
         or _many_new(former, snapshot.vocabulary, growth)
+        or _drift(drifted)
     )
+
+
+def _drift(drifted: Sequence[DriftCheck]) -> str | None:
+    """What the monitor gives alarm for."""
+    said = [check.sentence for check in drifted if check.verdict == "alarm"]
+    return f"the data drifted: {'; '.join(said)}" if said else None
 
 
 def _other_columns(former: ModelBundle, snapshot: Snapshot) -> str | None:

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
@@ -25,18 +26,24 @@ from models.system import disk, files
 from models.system.clock import now_us
 from models.version.local_versions import Versions
 from models.version.tables import Tables
+from offline.evaluation.drift_check import DriftCheck, DriftReport
 from offline.evaluation.gate_check import GateCheck
 from offline.evaluation.report import Report
 from offline.features.temporal_graph import EdgeSplit, Friendships, friendships, user_history
 from offline.gate.decision import decide
 from offline.gate.losses import loss_checks
 from offline.gate.quality import quality_checks
+from offline.monitor.compare_data import compare_data
+from offline.monitor.describe import describe
+from offline.monitor.model import model_reference_of
+from offline.monitor.reference import ReferenceStatistics
 from offline.night.build_version import build_version, manifest_of
 from offline.night.config import NightConfig
 from offline.night.context import NightContext
 from offline.night.evaluate import evaluate
 from offline.night.former import Retrain, active_report, active_version, former_weights, why_train
 from offline.night.model_bundle import ModelBundle
+from offline.night.monitor import compare_versions, keep, reference_of_active, report_of
 from offline.night.read_ahead import ReadAhead
 from offline.night.train import train
 from offline.night.version_checks import version_checks
@@ -100,6 +107,12 @@ class _Steps:
         self.versions = Versions(night.home)
         self.checks: list[GateCheck] = []
         """those of the gate so far"""
+        self.drifted: list[DriftCheck] = []
+        """those of drift from the active version so far"""
+        self.then: ReferenceStatistics | None = None
+        """the statistics that the active version keeps"""
+        self.active: str | None = None
+        """the active version"""
         self.forced = False
         """whether one of them refused, and was overridden"""
 
@@ -108,7 +121,10 @@ class _Steps:
         if version not in self.versions.ids() or not self.versions.is_whole(version):
             self._make()
         self._publish(version)
-        return version, Report.read(self.versions.path(version))
+        report = Report.read(self.versions.path(version))
+        if report.drift is not None:
+            keep(report.drift, self.night.store, self.night.keys)
+        return version, report
 
     def _make(self) -> None:
         """Every step before publication."""
@@ -118,8 +134,14 @@ class _Steps:
         if former is not None:
             former = former.without(erased, snapshot.profiles)
         known = friendships(snapshot)
+        self.active = None if active is None else active.manifest.version
+        self.then, self.now = reference_of_active(self.versions, self.active), describe(snapshot, known)
+        if self.then is not None:
+            self.drifted = compare_data(self.then, self.now)
         self._gate(loss_checks(active, snapshot, known.graph, erased, self.config.gate))
-        reason = why_train(former, self.night.retrain, self.config, known, snapshot, self.work.run.started_at)
+        reason = why_train(
+            former, self.night.retrain, self.config, known, snapshot, self.work.run.started_at, self.drifted
+        )
         kept = former if reason is None else None
         context = self._context(snapshot, known, kept)
         split = known.split_edges(self.config.split.judged_share, self.config.split.seed)
@@ -203,11 +225,25 @@ class _Steps:
             bundle.save(directory)
             build_version(context, bundle, directory)
             self._gate(version_checks(context, bundle, directory, active, self.config.gate))
-            report = report.model_copy(update={"gate": self.checks})
+            report = report.model_copy(update={"gate": self.checks, "drift": self._drift(directory)})
             report.write(directory)
             manifest = manifest_of(context, version, bundle, report, forced=self.forced, data=self.night.data)
             manifest.with_files(directory).write(directory)
         log.info("step_done", step="version", version=version)
+
+    def _drift(self, directory: Path) -> DriftReport | None:
+        """Adds the reference statistics to a version directory; returns how it differs from the active version."""
+        now = self.now.model_copy(update={"model": model_reference_of(directory)})
+        now.write(directory)
+        active = self.active
+        if self.then is None or now.model is None or active is None:
+            return None
+        path = self.versions.path(active)
+        checks = self.drifted + compare_versions(self.then, path, now.model, directory)
+        report = report_of(active, datetime.now(UTC), checks)
+        for check in report.alarms:
+            log.warning("drift", check=check.name, said=check.sentence)
+        return report
 
     def _publish(self, version: str) -> None:
         self.night.store.ping()

@@ -4,10 +4,9 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS
 from models.features.towers import TowerShape
 from models.graph import Graph
-from models.schema.pair_features import PAIR_FEATURES, PRODUCT, PRODUCT_SCALE
+from models.schema.pair_features import DEFAULT_PRERANK_WEIGHTS, PAIR_FEATURES, PRODUCT, PRODUCT_SCALE
 from models.schema.statistic_names import LOG_DEGREE
 from offline.evaluation.metrics import ndcg_of_lists
 from offline.night.candidates import CandidateBuild

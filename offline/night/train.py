@@ -8,11 +8,11 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS
 from models.features.towers import TowerShape
 from models.graph import Graph
 from models.networks.encoder import Encoder
 from models.networks.ranker_head import RankerHead
+from models.schema.pair_features import DEFAULT_PRERANK_WEIGHTS
 from offline.encoders.config import PARTS
 from offline.encoders.embed import graphsage_encoder, train_night_encoder
 from offline.encoders.inputs import graph_inputs

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Path
 from pydantic import AwareDatetime, BaseModel
@@ -42,11 +42,44 @@ class SwitchAnswer(BaseModel):
     """by process the version that it still serves, "" for none; empty after all have followed"""
 
 
+class DriftCheckAnswer(BaseModel):
+    """One check of the monitor."""
+
+    name: str
+    group: str
+    value: float
+    threshold: float
+    """from which on the verdict is alarm"""
+    verdict: Literal["ok", "warn", "alarm"]
+    sentence: str
+    """what moved and by how much"""
+
+
+class DriftAnswer(BaseModel):
+    """How the data of the latest night, or of the latest pymk monitor, differ from the version active then."""
+
+    version: str | None = None
+    """that was compared with"""
+    at: AwareDatetime | None = None
+    retrain: bool = False
+    """whether a check gives alarm"""
+    checks: list[DriftCheckAnswer] = []
+    note: str | None = None
+
+
 @router.get("/versions", responses=problems(401, 403, 503))
 async def versions(container: AppContainer) -> VersionsAnswer:
     """Every version on this host's disk or in the store."""
     entries = await _in_thread(container, catalogue, container.stores.threads, container.disk, keys=container.keys)
     return VersionsAnswer(versions=entries)
+
+
+@router.get("/drift", responses=problems(401, 403, 503))
+async def drift(container: AppContainer) -> DriftAnswer:
+    """The latest report on drift of a night or of pymk monitor; without checks if there is none yet."""
+    store, keys = container.stores.threads, container.keys
+    content = await _in_thread(container, store.get, keys.drift)
+    return DriftAnswer() if content is None else DriftAnswer.model_validate_json(content)
 
 
 @router.post("/versions/{version}/activate", responses=problems(401, 403, 404, 409, 422, 503))

@@ -65,6 +65,7 @@ def why(version: ServedVersion, pair: Pair, block: Block | None, context: str, r
     tables, ranking, viewer, other = version.tables, version.ranking, pair.viewer, pair.other
     rules = rules_against(version, pair)
     trace = Trace()
+    block = None if block is None else ranking.readable(block, viewer)
     candidates = ranking.cold_start(viewer, trace) if block is None else ranking.score(block, context, viewer, trace)
     listed, _ = ranking.filter(candidates, viewer, trace)
     reranked = ranking.rerank(listed, context, DEEPEST, viewer, trace)

@@ -5,11 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.outcomes.exposure_record import ReadCodes
 from service.ranking.cached_list import CachedList
-from service.ranking.exploration.draw import Drawn
-from service.ranking.ranked_list import MAX_SHOWN, AnyExposed, Exposed, RankedList
-from service.ranking.viewer import Viewer
+from service.ranking.ranked_list import AnyExposed
 
 CACHED = 150
 """people of a cached list, whatever the limit"""
@@ -53,11 +50,3 @@ class Page(NamedTuple):
     """the people of the page; only if more follow, and pages before were named"""
     exposed: AnyExposed | None = None
     """the people of the page as the exposure log records them"""
-
-
-def exposed(
-    placed: RankedList, read: ReadCodes | None, viewer: Viewer, most: int = MAX_SHOWN, drawn: Drawn | None = None
-) -> Exposed:
-    """The people of a page as the exposure log records them."""
-    statistics = None if viewer.row is not None or viewer.inputs is None else viewer.inputs.statistics
-    return Exposed(placed, read, statistics, most, drawn)

@@ -9,10 +9,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from models.features.user_statistics import befriended
 from models.outcomes.exposure_record import ReadCodes
 from models.ranker.attribution import Explanation
-from models.ranker.ranker import PersonTables, ViewerInputs
-from models.schema.vocabulary import Row
+from models.ranker.fresh_block import NOBODY, FreshBlocks
+from models.ranker.ranker import PersonTables, ViewerInputs, with_product
+from models.schema.pair_features import KEPT_FEATURES
+from models.schema.vocabulary import Row, Vocabulary
 from models.version.candidate_block import Block
 from models.version.new_user_record import ProfileCodes
 from models.version.tables import Tables
@@ -24,11 +27,11 @@ from service.ranking.filters import EXCLUDED, HIDING, FilterMasks, Rule, name_of
 from service.ranking.json_encoder import JsonEncoder
 from service.ranking.kernels.sorting import best_first, order_ties
 from service.ranking.list_json import NO_ENTRIES, Entries
-from service.ranking.page import DEEPEST, NO_ROWS, Page, PageRequest, Shown, exposed
-from service.ranking.ranked_list import Candidates, ExposedEntries, RankedList
+from service.ranking.page import DEEPEST, NO_ROWS, Page, PageRequest, Shown
+from service.ranking.ranked_list import MAX_SHOWN, Candidates, Exposed, ExposedEntries, RankedList
 from service.ranking.reasons import nameable_friends
 from service.ranking.rerank import Reranker, RerankSettings
-from service.ranking.tie_break import id_hash, id_hashes
+from service.ranking.tie_break import id_hashes
 from service.ranking.trace import Trace
 from service.ranking.user_flags import UserFlags
 from service.ranking.viewer import Viewer
@@ -75,6 +78,7 @@ class Ranking:
         self._masks = FilterMasks(tables)
         self._cold_start = ColdStart(tables)
         self._scorer = scorer
+        self._fresh = FreshBlocks(tables.graph, tables.towers)
         self._hashes = id_hashes(tables.vocabulary)
         self.explorer = Explorer(self.reranker, version, clock)
         self.keeps_codes = settings.logs_exposures
@@ -87,7 +91,7 @@ class Ranking:
         return other
 
     def score(self, block: Block, context: str, viewer: Viewer, trace: Trace) -> Candidates:
-        """The people of a viewer's block with their scores. Raises CorruptRecordError if the ranker cannot read it."""
+        """The people of a block of `readable`, with their scores. Raises CorruptRecordError if it cannot be read."""
         candidates = Candidates(block.rows, self.scores(block, context, viewer), block.sources)
         trace.marks.append(("rank", perf_counter()))
         return candidates
@@ -116,8 +120,8 @@ class Ranking:
         if candidates is None:
             candidates = self.cold_start(viewer, trace)
         elif isinstance(candidates, Block):
-            read = candidates
-            candidates = self.score(candidates, request.context, viewer, trace)
+            read = block = self.readable(candidates, viewer)
+            candidates = self.score(block, request.context, viewer, trace)
         exempted = EXCLUDED if self.explorer.is_on else _NO_RULES  # a draw is of those shown before too
         listed, _ = self.filter(candidates, viewer, trace, request.excluded, exempted)
         passed = len(listed.rows)
@@ -132,7 +136,7 @@ class Ranking:
             cached = None
         entries = self.encode(placed, viewer, friends, cached)
         trace.marks.append(("encode", perf_counter()))
-        return Page(entries.text, passed, None, following, exposed(placed, read, viewer, drawn=drawn))
+        return Page(entries.text, passed, None, following, self.exposed(placed, read, viewer, drawn=drawn))
 
     def cached_page(self, record: CachedRecord, request: PageRequest, viewer: Viewer, trace: Trace) -> Page | None:
         """The page of a list that was ranked before: a slice of its entries if all that it depends on is the same.
@@ -158,6 +162,7 @@ class Ranking:
         The list has at least LEAST_ENCODED people encoded and is not affected by those excluded or shown before.
         """
         # filter: people who may come back stay in the list, those excluded among its entries as well
+        block = self.readable(block, viewer)
         scored = self.score(block, request.context, viewer, trace)
         listed, masks = self.filter(scored, viewer, trace, request.excluded, HIDING | EXCLUDED)
         hidden = _NO_RULES if masks is None else masks & HIDING
@@ -184,7 +189,9 @@ class Ranking:
         else:
             text = entries.first(min(request.limit, len(entries.ends)))
         trace.marks.append(("encode", perf_counter()))
-        return Page(text, len(shown.rows), cacheable, following, exposed(placed, block, viewer, request.limit, drawn))
+        return Page(
+            text, len(shown.rows), cacheable, following, self.exposed(placed, block, viewer, request.limit, drawn)
+        )
 
     def stale_page(
         self, block: Block, request: PageRequest, viewer: Viewer, trace: Trace, active: "Ranking", viewer_now: Viewer
@@ -195,6 +202,7 @@ class Ranking:
         page nor its reasons. Raises CorruptRecordError as in `page`.
         """
         # filter: the hard rules of both versions
+        block = self.readable(block, viewer)
         scored = self.score(block, request.context, viewer, trace)
         listed, masks = self.filter(scored, viewer, trace, request.excluded, EXCLUDED)
         most = DEEPEST if request.before is None else len(listed.rows)
@@ -213,7 +221,7 @@ class Ranking:
         friends = friends[self._passing(friends, active, lambda rows: np.isin(rows, named))]
         entries = self.encode(placed, viewer, friends)
         trace.marks.append(("encode", perf_counter()))
-        return Page(entries.text, passed, None, following, exposed(placed, block, viewer, drawn=drawn))
+        return Page(entries.text, passed, None, following, self.exposed(placed, block, viewer, drawn=drawn))
 
     def filter(
         self,
@@ -278,15 +286,65 @@ class Ranking:
         """What made the score of the candidate at a place of a viewer's block."""
         return self._scorer.explained(self.tables, block, place, context, self.inputs(viewer))
 
-    def inputs(self, viewer: Viewer) -> ViewerInputs | None:
-        """What scoring reads of a viewer with the present friends; None if the tables hold it."""
-        if viewer.row is None or viewer.view is None:
-            return viewer.inputs
-        graph, towers = self.tables.graph, self.tables.towers
-        added, removed = viewer.view.changed_friends(graph, viewer.row)
+    def present(self, block: Block, viewer: Viewer) -> Block:
+        """A viewer's block with the friends made since; the same block if it knows them all.
+
+        The features and the order of the candidates change, and all pair features are in it then.
+        """
+        view, tables = viewer.view, self.tables
+        if view is None or view.graph_changed_at <= block.made_at or len(block.codes) != len(KEPT_FEATURES):
+            return block
+        made = view.friends_made_since(block.made_at, tables.graph, viewer.row)
+        inputs = self.inputs(viewer, made)
+        if not len(made) or inputs is None or len(inputs.query) != tables.towers.dimensions:
+            return block  # the ranker says what is wrong with a query
+        row = NOBODY if viewer.row is None else viewer.row
+        return self._fresh.block(block, made, len(view.friends) - len(made), inputs.query, row)
+
+    def readable(self, block: Block, viewer: Viewer) -> Block:
+        """A viewer's block as the ranker reads it now: with the friends made since, and, to be recorded, the product.
+
+        Raises CorruptRecordError if the viewer's query does not fit the towers.
+        """
+        block = self.present(block, viewer)
+        if not self.keeps_codes:
+            return block  # the ranker adds the product by itself
+        inputs = self.inputs(viewer)
+        query = self.tables.towers.query(block.viewer) if inputs is None else inputs.query
+        return with_product(self.tables.towers, block, query)
+
+    def inputs(self, viewer: Viewer, made: NDArray[np.int32] | None = None) -> ViewerInputs | None:
+        """What scoring reads of a viewer with the present friends; None if the tables hold it.
+
+        `made` (f,) are the friends made since the inputs of a viewer without a row, None for none.
+        """
+        tables, view, row = self.tables, viewer.view, viewer.row
+        graph, towers = tables.graph, tables.towers
+        if row is None:
+            known = viewer.inputs
+            if known is None or made is None or not len(made) or len(known.query) != towers.dimensions:
+                return known
+            statistics = befriended(known.statistics, graph.degrees_of(made))
+            return ViewerInputs(statistics, known.query + towers.fold_in(graph, made))
+        if view is None:
+            return None
+        added, removed = view.changed_friends(graph, row)
         if not len(added) and not len(removed):
             return None
-        return ViewerInputs(self.tables.statistics[viewer.row], towers.changed(graph, viewer.row, added, removed))
+        statistics = befriended(tables.statistics[row], graph.degrees_of(added), len(removed))
+        return ViewerInputs(statistics, towers.changed(graph, row, added, removed))
+
+    def exposed(
+        self,
+        placed: RankedList,
+        read: ReadCodes | None,
+        viewer: Viewer,
+        most: int = MAX_SHOWN,
+        drawn: Drawn | None = None,
+    ) -> Exposed:
+        """The people of a list as they are recorded, with what the ranker read of them and of the viewer."""
+        inputs = None if read is None else self.inputs(viewer)
+        return Exposed(placed, read, None if inputs is None else inputs.statistics, most, drawn)
 
     def masks(self, viewer: Viewer, rows: NDArray[np.uint32]) -> NDArray[np.uint16]:
         """(m,) uint16 of service.ranking.filters.Rule bits: the hard rules that drop each candidate (m,) now."""
@@ -370,7 +428,7 @@ class Ranking:
     ) -> None:
         """Sorts the places (k,) of candidates by falling score, equals in the viewer's own order."""
         if best_first(scores, places):
-            own = self._hashes[viewer.row] if viewer.row is not None else id_hash(viewer.user_id)
+            own = self._hashes[viewer.row] if viewer.row is not None else _hash_of(viewer.user_id)
             order_ties(scores, places, rows, self._hashes, int(own))
 
 
@@ -396,3 +454,7 @@ def reasons_fingerprint(viewer: Viewer, friends: NDArray[np.int32]) -> int:
     if viewer.view is None or not viewer.view.profile_changed_at:
         return crc
     return zlib.crc32(b"%d" % viewer.view.profile_changed_at, crc)
+
+
+def _hash_of(user_id: str) -> np.uint32:
+    return np.uint32(id_hashes(Vocabulary.from_ids([user_id]))[0])

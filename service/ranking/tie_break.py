@@ -25,8 +25,3 @@ def id_hashes(vocabulary: Vocabulary) -> NDArray[np.uint32]:
         sums = mixed(np.add.reduceat(terms, begins))
         hashes[start : start + len(lengths)] = (sums >> np.uint64(32)).astype(np.uint32)
     return hashes
-
-
-def id_hash(user_id: str) -> np.uint32:
-    """The hash of one user id."""
-    return np.uint32(id_hashes(Vocabulary.from_ids([user_id]))[0])

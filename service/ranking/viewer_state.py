@@ -32,6 +32,11 @@ _RELATION_EVENTS = np.array(
     dtype=np.intp,
 )
 """events after which a list holds people who were not in it, or reasons name other friends"""
+_FRIENDSHIP_EVENTS = np.array(
+    [edge_event(direction, kind) for direction in Direction for kind in (EventKind.CONNECT, EventKind.ACCEPT)],
+    dtype=np.uint8,
+)
+"""events that make a friendship"""
 
 
 class EdgeEvents(NamedTuple):
@@ -103,6 +108,15 @@ class ViewerState:
         was = np.isin(self.others, before, assume_unique=True)
         now = (self.bits & np.uint8(Relationship.CONNECTED)) != 0
         return self.others[now & ~was], self.others[was & ~now]
+
+    def friends_made_since(self, timestamp_us: int, graph: Graph, row: Row | None) -> NDArray[np.int32]:
+        """The present friends who became it after a moment, without those whom the version's graph has; ascending."""
+        if self.graph_changed_at <= timestamp_us:
+            return NO_ROWS
+        rows, numbers, timestamps_us = self.events
+        late = rows[(timestamps_us > timestamp_us) & np.isin(numbers, _FRIENDSHIP_EVENTS)]
+        made = np.intersect1d(late, self.friends)
+        return made if row is None else np.setdiff1d(made, graph.neighbours(row), assume_unique=True)
 
 
 def from_record(

@@ -6,8 +6,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
 
-import numpy as np
-
 from models.errors import CorruptRecordError
 from models.live_state.profile_changes import LiveProfile
 from models.ranker.ranker import ViewerInputs
@@ -110,12 +108,9 @@ def _with_changes(version: ServedVersion, viewer: Viewer, row: Row, profile: byt
 def _out_of_graph(version: ServedVersion, viewer: Viewer, record: bytes | None, profile: bytes | None) -> Loaded:
     """A viewer whom the version does not know: by the newcomer record, else by the live profile alone."""
     if record is not None:
-        newcomer, tables = Newcomer.unpack(record, version.tables.n), version.tables
-        query = newcomer.query
-        if viewer.view is not None and len(query) == tables.towers.dimensions:  # else the ranker says what is wrong
-            added = np.setdiff1d(viewer.view.friends, newcomer.friends, assume_unique=True)
-            query = query + tables.towers.fold_in(tables.graph, added)
-        inputs = ViewerInputs(newcomer.statistics, query)
-        return Loaded(replace(viewer, codes=newcomer.codes, inputs=inputs), newcomer.block)
+        newcomer = Newcomer.unpack(record, version.tables.n)
+        inputs = ViewerInputs(newcomer.statistics, newcomer.query)
+        block = replace(newcomer.block, made_at=newcomer.timestamp_us)
+        return Loaded(replace(viewer, codes=newcomer.codes, inputs=inputs), block)
     columns = LiveProfile.unpack(profile).over({}, 0)
     return Loaded(replace(viewer, codes=ProfileCodes.of(columns, version.tables)) if columns else viewer, None)

@@ -51,12 +51,13 @@ class HoldoutReranker(Reranker):
         control = self._control.rerank(listed, context, places, view, user_flags, {}, lowest, deeper=deeper)
         if control is None:
             return None
-        left = listed.only(~held)
-        treated = self._treatment.rerank(left, context, places, view, user_flags, moved, lowest, deeper=deeper)
+        treated = self._treatment.rerank(
+            listed.only(~held), context, places, view, user_flags, moved, lowest, deeper=deeper
+        )
         if treated is None:
             return None
-        most = places if deeper else self.places(context, places)
-        return _merged(control, self._held[control.rows], treated, most)
+        places = places if deeper else self.places(context, places)
+        return _merged(control, self._held[control.rows], treated, places)
 
 
 def _merged(control: RankedList, held: NDArray[np.bool_], treated: RankedList, places: int) -> RankedList:
@@ -72,12 +73,12 @@ def _merged(control: RankedList, held: NDArray[np.bool_], treated: RankedList, p
         both: NDArray[np.generic] = np.concatenate([own, others])[order]
         return both
 
-    is_of_block = control.places is not None and treated.places is not None
     scores = np.minimum.accumulate(joined("scores")).astype(np.float32)
+    known = control.places is not None and treated.places is not None
     return RankedList(
         control.viewer,
         joined("rows").astype(np.uint32),
         scores,
         joined("sources").astype(np.uint8),
-        places=joined("places").astype(np.int32) if is_of_block else None,
+        places=joined("places").astype(np.int32) if known else None,
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import threading
 from collections.abc import AsyncIterator
 from typing import Any
@@ -90,6 +91,21 @@ async def test_versions_are_listed_switched_and_rolled_back(service: ApiHarness)
     body = (await service.client.post(f"/admin/versions/{second}/activate")).json()
     assert (body["version"], body["behind"]) == (second, {})
     assert (await service.client.get("/pymk/version")).json()["version"] == second
+
+
+async def test_the_latest_report_on_drift_is_answered(service: ApiHarness) -> None:
+    body = (await service.client.get("/admin/drift")).json()
+    assert (body["version"], body["retrain"], body["checks"]) == (None, False, [])
+    check = {"name": "gone_town", "group": "columns", "value": 1.0, "threshold": 1.0, "verdict": "alarm"}
+    kept = {
+        "version": service.parts.versions.active.version,
+        "at": "2026-03-01T00:00:00Z",
+        "retrain": True,
+        "checks": [{**check, "sentence": "column town is gone"}],
+        "note": None,
+    }
+    service.store.set(service.keys.drift, json.dumps(kept).encode())
+    assert (await service.client.get("/admin/drift")).json() == kept
 
 
 async def test_a_process_that_does_not_follow_is_named(service: ApiHarness, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,6 +202,7 @@ ROUTES = [
     ("GET", "/pymk/version", "reader"),
     ("GET", "/admin/versions", "operator"),
     ("GET", "/admin/experiments", "operator"),
+    ("GET", "/admin/drift", "operator"),
     ("POST", "/admin/versions/20200101T000000Z-000000/activate", "operator"),
     ("POST", "/admin/rollback", "operator"),
 ]

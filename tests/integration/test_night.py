@@ -90,7 +90,7 @@ def test_every_file_is_in_the_manifest_and_as_it_says(first: First) -> None:
     there = {path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()}
     assert there == {FILE_NAME, *manifest.files}
     rooms = {name.partition("/")[0] for name in manifest.files}
-    assert rooms == {"blocks", "candidates", "index", "learnt", "model", "report.json", "tables"}
+    assert rooms == {"blocks", "candidates", "index", "learnt", "model", "monitor", "report.json", "tables"}
     assert open_index(directory / "index").manifest.users == manifest.users
     assert ModelBundle.open(directory).training.users == manifest.users
 

@@ -5,12 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.candidates.config import CandidateConfig
-from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS, CandidateGenerator, Pools
+from models.candidates.generator import CandidateGenerator, Pools
 from models.candidates.inputs import CandidateInputs
 from models.features.inductive import ProfileMap
 from models.features.profile_affinity import fit_profile_affinity
+from models.features.towers import TowerShape, closed_form_towers
 from models.graph import Graph
 from models.schema.candidate_sources import Source
+from models.schema.pair_features import DEFAULT_PRERANK_WEIGHTS
 from models.schema.profiles import (
     CategoricalColumn,
     MultiColumn,
@@ -69,6 +71,7 @@ def random_inputs(seed: int) -> tuple[CandidateInputs, RandomNearest]:
         suggestible=random.random(n) < 0.8,
         spectral=vectors[0],
         eigenvalues=np.ones(3, np.float32),
+        towers=closed_form_towers(vectors[0], np.full(3, 0.5, np.float32), TowerShape(dimensions=2)),
         profiles=ProfileMap.zero(0, 3, 3),
         embeddings=vectors[1],
         profile_affinity=fit_profile_affinity(coded_profiles(profiles), graph),

@@ -9,13 +9,12 @@ from typing import Any
 
 from models.candidates.ann_index_builder import build_index_here
 from models.candidates.config import IndexConfig
-from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS
 from models.features.profile_encoder import ProfileEncoder
 from models.networks.config import GraphSageConfig
 from models.networks.graphsage import GraphSage
 from models.publishing.pointer import read_pointer
 from models.schema.candidate_sources import Source
-from models.schema.pair_features import PAIR_FEATURES
+from models.schema.pair_features import DEFAULT_PRERANK_WEIGHTS, PAIR_FEATURES
 from models.store.keys import Keys
 from models.system import files
 from models.version.local_versions import Versions

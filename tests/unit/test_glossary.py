@@ -130,7 +130,7 @@ RULES = (
     # ordinary for what has settled; as a function it shrinks coordinates towards a profile's
     Rule("settled", "shrink_towards_profile", "definition", "models/features/"),
     Rule("BELIEF", "PROFILE_PRIOR_FRIENDS"),
-    Rule("campaign fleet tally alarm", "runner, processes, counters, precise_timer"),
+    Rule("campaign fleet tally", "runner, processes, counters"),
     # steps of a training or a night and moments in time are ordinary; `inference` is a command
     Rule("steps", "rate_search", "module"),
     Rule("inference", "type_inference, latency", "module"),
@@ -160,7 +160,7 @@ RULES = (
     Rule("trials? hidings", "backtest, edge split", "text"),
     Rule(r"ground", "shared split", "text", "offline/compare/"),
     Rule("cheap", "prerank", "text"),
-    Rule("campaigns? fleets? tall(?:y|ies) alarms?", "run, processes, counters, timer", "text"),
+    Rule("campaigns? fleets? tall(?:y|ies)", "run, processes, counters", "text"),
 )
 
 

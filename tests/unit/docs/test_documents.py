@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from models.cli.app import build
 from models.errors import GateRefusedError, PymkError, UsageError
 from models.settings import Settings
+from offline.cli.monitor import RETRAINING_IS_DUE
 from offline.night.config import NightConfig
 from service.app import create_app
 from service.ranking.filters import Rule
@@ -223,7 +224,11 @@ def test_every_setting_exists(document: Path) -> None:
 def test_the_exit_statuses_are_those_of_the_errors() -> None:
     section = read(OPERATIONS).partition("## Exit statuses")[2].partition("\n## ")[0]
     raised = {error.exit_status for error in (PymkError, UsageError, GateRefusedError)}
-    assert {int(status) for status in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)} == {0, 130} | raised
+    assert {int(status) for status in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)} == {
+        0,
+        RETRAINING_IS_DUE,
+        130,
+    } | raised
 
 
 def test_the_sections_of_a_night_are_those_of_its_configuration() -> None:

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from models.candidates.config import CandidateConfig
-from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS, CandidateGenerator
+from models.candidates.generator import CandidateGenerator
 from models.candidates.inputs import CandidateInputs
 from models.errors import ArtefactError
 from models.features.inductive import ProfileMap
@@ -18,6 +18,7 @@ from models.ranker.ranker import with_product
 from models.schema.candidate_sources import Source
 from models.schema.pair_features import (
     COMMON,
+    DEFAULT_PRERANK_WEIGHTS,
     EMBEDDING,
     KEPT_FEATURES,
     PAIR_FEATURES,

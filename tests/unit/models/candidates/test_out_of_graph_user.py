@@ -8,7 +8,7 @@ import pytest
 
 from models.candidates.ann_index import build_index
 from models.candidates.config import CandidateConfig, IndexConfig
-from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS, CandidateGenerator, IndexNearest
+from models.candidates.generator import CandidateGenerator, IndexNearest
 from models.candidates.inputs import CandidateInputs, profile_values
 from models.candidates.out_of_graph_user import NO_ROW
 from models.candidates.user_builder import OutOfGraphUserBuilder
@@ -19,8 +19,19 @@ from models.features.spectral import spectral_embedding
 from models.features.towers import TowerShape, closed_form_towers
 from models.features.user_statistics import dated_statistics, late_of, user_statistics
 from models.graph import Graph
+from models.ranker.fresh_block import FreshBlocks
+from models.ranker.ranker import with_product
 from models.schema.candidate_sources import Source
-from models.schema.pair_features import COMMON, KEPT_FEATURES, PROFILE_AFFINITY
+from models.schema.pair_features import (
+    ALLOCATION,
+    COMMON,
+    DEFAULT_PRERANK_WEIGHTS,
+    KEPT_FEATURES,
+    PAGERANK,
+    PRODUCT,
+    PROFILE_AFFINITY,
+    THREE_HOPS,
+)
 from models.schema.profiles import CategoricalColumn, MultiColumn, Profiles
 from models.schema.statistic_names import ALL_STATISTICS, FIRST_AGE, LAST_AGE, LATE_10, STATISTICS
 
@@ -208,6 +219,32 @@ def test_new_friends_are_folded_into_the_query(served: Served) -> None:
     # lost friends are taken out again
     lost = before.builder.existing_user(row, part[1:], NOTHING).query
     np.testing.assert_allclose(lost, stale - towers.fold_in(before.graph, part[:1]), atol=1e-6)
+
+
+def test_a_block_with_new_friends_is_nearly_what_the_worker_makes(served: Served) -> None:
+    graph, row = served.graph, 25
+    friends = graph.neighbours(row)
+    known, new = friends[:-3], friends[-3:]
+    before = Served(graph.without(np.full(3, row), new))
+    query = before.builder.existing_user(row, friends, NOTHING).query
+    fresh = FreshBlocks(before.graph, before.land.towers)
+    made = fresh.block(before.generator.block(row), new, len(known), query, row)
+    worker = before.generator.out_of_graph_block(before.builder.existing_user(row, friends, NOTHING))
+    worker = with_product(before.land.towers, worker, query)
+    theirs = {int(one): values for one, values in zip(worker.rows, worker.values().T, strict=True)}
+    found = {int(one): values for one, values in zip(made.rows, made.values().T, strict=True)}
+    both = sorted(theirs.keys() & found.keys())
+    assert len(both) > 20
+    live, night = np.array([found[one] for one in both]), np.array([theirs[one] for one in both])
+    for feature in (COMMON, ALLOCATION, PRODUCT):
+        np.testing.assert_allclose(live[:, feature], night[:, feature], atol=0.06)  # two roundings to a byte
+    np.testing.assert_allclose(live[:, THREE_HOPS], night[:, THREE_HOPS], atol=0.06)
+    np.testing.assert_allclose(live[:, PAGERANK], night[:, PAGERANK], atol=0.1)  # two steps of the new friends' walks
+    # in the order of the pre-ranking score, as the worker's
+    places = [[one.rows.tolist().index(row) for row in both] for one in (made, worker)]
+    assert np.corrcoef(places)[0, 1] > 0.95
+    again = fresh.block(before.generator.block(row), new, len(known), query, row)
+    assert again.pack() == made.pack()  # nothing is left behind
 
 
 class Dated:

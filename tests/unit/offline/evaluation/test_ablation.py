@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from models.candidates.config import CandidateConfig
-from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS, CandidateGenerator
+from models.candidates.generator import CandidateGenerator
 from models.candidates.inputs import CandidateInputs
 from models.features.inductive import ProfileMap
 from models.features.profile_affinity import fit_profile_affinity
 from models.graph import Graph
 from models.ranker.ranker import FALLBACK, Ranker
+from models.schema.pair_features import DEFAULT_PRERANK_WEIGHTS
 from models.schema.profiles import CategoricalColumn, Profiles
 from models.schema.statistic_names import STATISTICS
 from models.version.towers import Towers

@@ -7,11 +7,11 @@ import pytest
 import structlog
 import torch
 
-from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS
 from models.networks.ranker_head import RankerHead
 from models.ranker.ranker import list_mass
 from models.schema.pair_features import (
     COMMON,
+    DEFAULT_PRERANK_WEIGHTS,
     EXTRA_INPUTS,
     PAGERANK,
     PAIR_FEATURES,

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from models.candidates.config import CandidateConfig
-from models.candidates.generator import DEFAULT_PRERANK_WEIGHTS, CandidateGenerator
+from models.candidates.generator import CandidateGenerator
 from models.candidates.inputs import CandidateInputs
 from models.features.inductive import ProfileMap
 from models.features.profile_affinity import fit_profile_affinity
 from models.graph import Graph
-from models.schema.pair_features import COMMON, PAIR_FEATURES
+from models.schema.pair_features import COMMON, DEFAULT_PRERANK_WEIGHTS, PAIR_FEATURES
 from models.schema.profiles import Profiles
 from models.version.towers import Towers
 from offline.night.candidates import KnownNearest

@@ -1,0 +1,1 @@
+"""Drift of data, embeddings and scores: what a version keeps of its night, and how another differs."""

@@ -1,0 +1,154 @@
+"""Simulates a month: people look at lists, act, answer and join by day; a night trains on what they did."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+import structlog
+
+from models.errors import UsageError
+from models.system import files
+from offline.simulation import dataset
+from offline.simulation.actions import Shown, answer, contexts, react, visitors
+from offline.simulation.config import SimulationConfig
+from offline.simulation.days import Days
+from offline.simulation.installation import Installation
+from offline.simulation.people import People
+from offline.synth import network as synth
+
+TRUTH, DAYS, MARKER = "truth.json", "days.parquet", "simulation.json"
+BROUGHT = 3
+"""friends whom a person who joins brings along"""
+JOINING = "onboarding"
+"""context of the first list of somebody who joins"""
+
+Progress = Callable[[str, int, int | None], None]
+
+
+def check_target(out: Path) -> Path:
+    """The directory to write, as an absolute path. Raises UsageError if it holds anything but a simulation."""
+    target = out.resolve()
+    if Path.cwd().is_relative_to(target):
+        raise UsageError(f"{out} is the directory you are in, or above it; name one below it")
+    if not target.exists():
+        return target
+    if not target.is_dir():
+        raise UsageError(f"{out} is a file; name a directory")
+    if any(target.iterdir()) and not (target / MARKER).exists():
+        raise UsageError(f"{out} is not empty and was not made by pymk simulate; name another directory or remove it")
+    return target
+
+
+def simulate(out: Path, users: int, days: int, seed: int, config: SimulationConfig, progress: Progress) -> Days:
+    """Simulates so many days of so many people into a directory that passes `check_target`, replacing what it holds.
+
+    `days.parquet` has all days that are over, whenever this ends. Raises PymkError if a process fails; none is left
+    running. Must be called from the main thread.
+    """
+    # the people and their network
+    target = check_target(out)
+    files.remove_tree(target)
+    target.mkdir(parents=True)
+    arguments = {"users": users, "days": days, "seed": seed, "config": config.model_dump(mode="json")}
+    files.write_json(target / MARKER, arguments)
+    made = synth.generate(users, None, seed)
+    present = max(users - round(users * config.joining), min(users, 10))
+    people = People.of(made, config.behaviour, seed, present)
+    dataset.write(made, present, target / "DATA", datetime.now(UTC))
+    joining = dataset.joining_days(users, present, days)
+    _write_truth(target / TRUTH, arguments, people, joining)
+    record = Days()
+    record.write(target / DAYS)
+    # the days, with nights between
+    log = structlog.get_logger("pymk.simulate")
+    with Installation.opened(target, _settings(config)) as installation:
+        progress("nights", 0, None)
+        version = installation.night(target / "DATA", config.night)
+        installation.start()
+        for day in range(1, days + 1):
+            if config.experiment is not None and config.experiment.day == day:
+                installation.run("experiment", "start", str(config.experiment.file.resolve()))
+            newcomers = joining.get(day, [])
+            present = _join(installation, made, people, newcomers, present)
+            _live(installation, config, people, record, seed, day, present, newcomers)
+            is_night = day % config.nights_every == 0 and day < days
+            installation.settle(filed=is_night or day == days)
+            record.write(target / DAYS)
+            progress("days", day, days)
+            if is_night:
+                version = installation.night(target / "DATA", config.night)
+                installation.serving(version)
+                installation.settle(filed=False)
+                log.info("night_done", day=day, version=version)
+    return record
+
+
+def _settings(config: SimulationConfig) -> dict[str, Any]:
+    """The settings of the installation. A day takes seconds, so limits that count days count none."""
+    return {"exposure_limit": 1_000_000, "superseded_ttl_s": 60, **config.settings}
+
+
+def _write_truth(path: Path, arguments: dict[str, Any], people: People, joining: dict[int, list[int]]) -> None:
+    """What nobody but the simulation knows: the arguments, and of each person what is hidden."""
+    day_of = {person: day for day, some in joining.items() for person in some}
+    hidden = people.truth().to_dicts()
+    for at, person in enumerate(hidden):
+        person["joined_day"] = day_of.get(at, 0)
+    files.write_json(path, {"format": 1, **arguments, "people": hidden})
+
+
+def _join(installation: Installation, made: synth.Network, people: People, newcomers: list[int], present: int) -> int:
+    """Registers those who join today, with a few friends; returns how many people there are then."""
+    for person in newcomers:
+        installation.put(people.ids[person], dataset.profile_of(made, person))
+        events = []
+        for friend in dataset.first_friends(made, person, person, BROUGHT):
+            people.befriend(person, friend)
+            events.append({"kind": "connect", "user_id": people.ids[person], "other_id": people.ids[friend]})
+        installation.post(events)
+    if newcomers:
+        installation.settle(filed=False)
+    return present + len(newcomers)
+
+
+def _live(
+    installation: Installation,
+    config: SimulationConfig,
+    people: People,
+    record: Days,
+    seed: int,
+    day: int,
+    present: int,
+    newcomers: list[int],
+) -> None:
+    """One day: lists in the morning, what viewers do with them, and answers in the evening."""
+    # lists, context by context
+    viewers = visitors(people, seed, day, present)
+    new = set(newcomers)
+    where = contexts(config.behaviour, seed, day, viewers)
+    asking: dict[str, list[int]] = {}
+    for viewer, context in zip(viewers.tolist(), where, strict=True):
+        asking.setdefault(JOINING if viewer in new else context, []).append(viewer)
+    shown: list[Shown] = []
+    for context, some in sorted(asking.items()):
+        ids = [people.ids[viewer] for viewer in some]
+        lists = installation.lists(ids, context, config.limit, f"sim-{day}-{context}")
+        shown += [_shown(viewer, context, one, people) for viewer, one in zip(some, lists, strict=True)]
+    # what viewers do
+    reactions = react(people, config.behaviour, seed, day, shown)
+    record.add(day, shown, reactions)
+    installation.post(reactions.events)
+    # answers, of those who were here, to invitations of earlier days and of today
+    for inviter, invited, _ in reactions.invitations:
+        people.waiting.setdefault(invited, []).append(inviter)
+    answers = answer(people, config.behaviour, seed, day, viewers)
+    record.answered(answers.accepted, answers.declined)
+    installation.post(answers.events)
+
+
+def _shown(viewer: int, context: str, one: dict[str, Any], people: People) -> Shown:
+    candidates = [people.numbers.get(entry["user_id"], -1) for entry in one["recommendations"]]
+    arms = orjson.dumps(one["arms"], option=orjson.OPT_SORT_KEYS).decode() if one.get("arms") else ""
+    return Shown(viewer, one["request_id"], context, arms, one["version"], candidates)
