@@ -31,6 +31,11 @@ OVERRIDABLE = (
     "suspicious",
     "suspicious_above",
     "context_limits",
+    "exploration_temperature",
+    "exploration_fixed",
+    "exploration_uniform_share",
+    "exploration_best",
+    "exploration_hold_minutes",
 )
 """settings that an arm may change: all that a list depends on after it was scored"""
 VERSION = "version"

@@ -82,13 +82,13 @@ class Ranking:
         self._cold_start = ColdStart(tables)
         self._scorer = scorer
         self._hashes = id_hashes(tables.vocabulary)
-        self.explorer = Explorer(self.reranker, settings.exploration, version, clock)
+        self.explorer = Explorer(self.reranker, version, clock)
         self.reader = ViewerReader(tables, keeps_codes=settings.logs_exposures)
 
     def with_reranker(self, reranker: Reranker) -> "Ranking":
         """The same ranking with other soft rules; both share everything else and are for one thread together."""
         other = copy.copy(self)
-        other.reranker = reranker
+        other.reranker, other.explorer = reranker, self.explorer.after(reranker)
         return other
 
     def score(self, block: Block, context: str, viewer: Viewer, trace: Trace) -> Candidates:

@@ -196,6 +196,8 @@ class Reranker:
 
     def __init__(self, tables: Tables, settings: RerankSettings) -> None:
         self.identity = settings.identity
+        self.exploration = settings.exploration
+        """how lists are drawn after these rules"""
         self._rules: Sequence[RerankRule] = (
             FatigueRule(settings.fatigue),
             ExposureRule(),
