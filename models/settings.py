@@ -119,6 +119,9 @@ class Settings(BaseSettings):
     outcome_ignored_days: Annotated[float, Field(gt=0)] = 7.0
     """days after which a person in a list counts as ignored if nothing came of it"""
 
+    group_column: str = ""
+    """categorical column whose groups pymk experiment readout compares in exposure and acceptance; empty: none"""
+
     exploration_temperature: Annotated[float, Field(ge=0, le=10)] = 0.0
     """how far lists are drawn rather than sorted: people are drawn with odds^(1/temperature); 0: off; 0.5 is mild"""
 
