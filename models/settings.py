@@ -205,6 +205,15 @@ class Settings(BaseSettings):
     log_client: bool = False
     """whether the log line of a request names the client's address"""
 
+    approval: bool = False
+    """whether a version that passes the gate waits for pymk approve or pymk reject instead of being published"""
+
+    approval_webhook: str | None = None
+    """address that is posted a JSON object when a version waits for an approval: http:// or https://"""
+
+    approval_command: str | None = None
+    """command that is run when a version waits, with its id as last argument and the same JSON as input"""
+
     forbidden_days: Annotated[int, Field(ge=0)] = FORBIDDEN_DAYS
     """days that a decline or a disconnect keeps two people out of each other's lists"""
 
@@ -232,6 +241,13 @@ class Settings(BaseSettings):
     @classmethod
     def _parse_rate_limits(cls, value: object) -> object:
         return parse_rate_limits(value) if isinstance(value, str) else value
+
+    @field_validator("approval_webhook")
+    @classmethod
+    def _check_webhook(cls, address: str | None) -> str | None:
+        if address is not None and not re.fullmatch(r"https?://[^\s]+", address):
+            raise ValueError(f"{address!r} is not of the form http://HOST/PATH or https://HOST/PATH")
+        return address
 
     @field_validator("cors_origins")
     @classmethod
