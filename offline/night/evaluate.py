@@ -10,9 +10,9 @@ from models.candidates.generator import CandidateGenerator
 from models.graph import Graph
 from models.ranker.ranker import Ranker
 from models.version.towers import Towers
-from offline.evaluation.ablation import ablated_lists
+from offline.evaluation.ablation import ablated_lists, tower_lists
 from offline.evaluation.baselines import baseline_lists
-from offline.evaluation.report import SYSTEM, Report, judge_lists
+from offline.evaluation.report import SYSTEM, Report, difference, judge_lists
 from offline.evaluation.system import Ranked, rank
 from offline.features.graph_features import People, compute_graph_features
 from offline.features.temporal_graph import EdgeSplit
@@ -38,7 +38,10 @@ def evaluate(night: NightContext, bundle: ModelBundle, split: EdgeSplit, moment:
     lists |= baseline_lists(
         graph, viewers, LONGEST, known=people.known, suggestible=people.suggestible, late=people.late
     )
-    return judge_lists(split.hidden, viewers, lists)
+    report = judge_lists(split.hidden, viewers, lists)
+    others = tower_lists(system.generator, system.ranker, system.tables, viewers, LONGEST)
+    found = {name: difference(split.hidden, viewers, lists[SYSTEM], other) for name, other in others.items()}
+    return report.model_copy(update={"parts": {name: one for name, one in found.items() if one is not None}})
 
 
 @dataclass(frozen=True)
