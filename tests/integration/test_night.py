@@ -34,7 +34,7 @@ from models.version.manifest import FILE_NAME, Manifest
 from models.version.tables import Tables
 from offline.encoders.config import NightEncoder, TrainingConfig
 from offline.evaluation.baselines import DATED_BASELINES
-from offline.evaluation.report import SYSTEM, Report
+from offline.evaluation.report import PRODUCT_ALONE, SYSTEM, WITHOUT_TOWERS, Report
 from offline.features.temporal_graph import friendships
 from offline.night.config import NightConfig
 from offline.night.former import Retrain, why_train
@@ -182,6 +182,8 @@ def test_the_report_holds_the_system_and_every_baseline(first: First) -> None:
     }
     assert set(report.recency) == set(DATED_BASELINES)
     assert first.manifest.metrics == report.summary()
+    assert set(report.parts) == {PRODUCT_ALONE, WITHOUT_TOWERS}
+    assert "the trained head" in first.said
 
 
 def test_the_worker_makes_the_blocks_that_the_night_made(first: First) -> None:
