@@ -21,7 +21,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
-from models.settings import Settings, check_context_limits, parse_context_limits
+from models.setting_texts import check_context_limits, parse_context_limits
+from models.settings import Settings
 
 OVERRIDABLE = (
     "diversity_column",
@@ -31,6 +32,11 @@ OVERRIDABLE = (
     "suspicious",
     "suspicious_above",
     "context_limits",
+    "exploration_temperature",
+    "exploration_fixed",
+    "exploration_uniform_share",
+    "exploration_best",
+    "exploration_hold_minutes",
 )
 """settings that an arm may change: all that a list depends on after it was scored"""
 VERSION = "version"

@@ -17,7 +17,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.settings import ContextLimit, Settings
+from models.setting_texts import ContextLimit
+from models.settings import Settings
 from models.version.tables import Tables
 from service.ranking.exploration.draw import NO_EXPLORATION, Exploration
 from service.ranking.kernels.diversity import PAGE, page_by_page
@@ -196,6 +197,8 @@ class Reranker:
 
     def __init__(self, tables: Tables, settings: RerankSettings) -> None:
         self.identity = settings.identity
+        self.exploration = settings.exploration
+        """how lists are drawn after these rules"""
         self._rules: Sequence[RerankRule] = (
             FatigueRule(settings.fatigue),
             ExposureRule(),

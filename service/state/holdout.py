@@ -25,6 +25,7 @@ class HoldoutReranker(Reranker):
     def __init__(self, treatment: Reranker, control: Reranker, held: NDArray[np.bool_]) -> None:
         """`held` (n,) marks the rows of the version that are held out."""
         self.identity = zlib.crc32(held.tobytes(), zlib.crc32(b"%d" % control.identity, treatment.identity))
+        self.exploration = treatment.exploration
         self._treatment, self._control, self._held = treatment, control, held
 
     def places(self, context: str, limit: int) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from service.ranking.exploration.draw import Draw, Drawn, Exploration, draw, seed_of, span_of
+from service.ranking.exploration.draw import Draw, Drawn, draw, seed_of, span_of
 from service.ranking.page import PageRequest, Shown
 from service.ranking.ranked_list import RankedList
 from service.ranking.rerank import Reranker
@@ -19,11 +19,15 @@ DEMOTING = ("fatigue", "exposure", "suspicious", "context")
 class Explorer:
     """Draws pages with one version."""
 
-    def __init__(self, reranker: Reranker, exploration: Exploration, version: str, clock: Callable[[], float]) -> None:
+    def __init__(self, reranker: Reranker, version: str, clock: Callable[[], float]) -> None:
         """`clock` gives epoch seconds."""
-        self._reranker, self._exploration = reranker, exploration
+        self._reranker, self._exploration = reranker, reranker.exploration
         self._version, self._clock = version, clock
-        self.is_on = exploration.is_on
+        self.is_on = reranker.exploration.is_on
+
+    def after(self, reranker: Reranker) -> "Explorer":
+        """The explorer of lists that are re-ranked by other soft rules."""
+        return Explorer(reranker, self._version, self._clock)
 
     def page(
         self,
