@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from models.settings import Settings
     from models.store.keys import Keys
     from models.store.protocol import SyncStore
-    from offline.experiments.readout import Column
+    from offline.evaluation.exposure import Column
 
 NAME = typer.Argument(help="The name of an experiment, from pymk experiment list.", metavar="NAME")
 
@@ -52,7 +52,8 @@ def start(
     holdout = 0.1               # of the people: their places are the control's in every list
 
     Answers carry `arms` while it runs. The settings that an arm may change are those of the soft rules:
-    diversity_column, diversity_most, fatigue_factor, fatigue_limit, suspicious, suspicious_above, context_limits.
+    diversity_column, diversity_most, fatigue_factor, fatigue_limit, suspicious, suspicious_above, context_limits, and
+    those of exploration, exploration_...
     """
     from models.experiments import registry
     from models.experiments.experiment import Experiment
@@ -152,7 +153,7 @@ def _people(
     from models.schema.columns import Flag
     from models.version.local_versions import Versions
     from models.version.tables import Tables
-    from offline.experiments.readout import Column
+    from offline.evaluation.exposure import Column
 
     pointer, versions = read_pointer(store, keys=keys), Versions(settings.home)
     if pointer is None or pointer.version not in versions.ids():

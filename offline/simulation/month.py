@@ -1,5 +1,6 @@
 """Simulates a month: people look at lists, act, answer and join by day; a night trains on what they did."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,8 @@ from offline.simulation.people import People
 from offline.synth import network as synth
 
 TRUTH, DAYS, MARKER = "truth.json", "days.parquet", "simulation.json"
+FOLLOW_S = 1.5
+"""every service process follows an experiment within a second"""
 BROUGHT = 3
 """friends whom a person who joins brings along"""
 JOINING = "onboarding"
@@ -70,6 +73,7 @@ def simulate(out: Path, users: int, days: int, seed: int, config: SimulationConf
         for day in range(1, days + 1):
             if config.experiment is not None and config.experiment.day == day:
                 installation.run("experiment", "start", str(config.experiment.file.resolve()))
+                time.sleep(FOLLOW_S)
             newcomers = joining.get(day, [])
             present = _join(installation, made, people, newcomers, present)
             _live(installation, config, people, record, seed, day, present, newcomers)
@@ -86,8 +90,14 @@ def simulate(out: Path, users: int, days: int, seed: int, config: SimulationConf
 
 
 def _settings(config: SimulationConfig) -> dict[str, Any]:
-    """The settings of the installation. A day takes seconds, so limits that count days count none."""
-    return {"exposure_limit": 1_000_000, "superseded_ttl_s": 60, **config.settings}
+    """The settings of the installation. A day takes seconds: what counts in days or minutes is scaled or off."""
+    own = {
+        "exposure_limit": 1_000_000,
+        "superseded_ttl_s": 60,
+        "outcome_ignored_days": 1e-4,
+        "exploration_hold_minutes": 0.01,
+    }
+    return {**own, **config.settings}
 
 
 def _write_truth(path: Path, arguments: dict[str, Any], people: People, joining: dict[int, list[int]]) -> None:
