@@ -1,8 +1,8 @@
-"""The offline commands: nightly, config, evaluate, compare, inference, synth, import, check, monitor."""
+"""The offline commands: nightly, config, evaluate, compare, inference, synth, import, check, monitor, nights."""
 
 import typer
 
-from offline.cli import check, compare, config, evaluate, import_formats, latency, monitor, nightly, synth
+from offline.cli import check, compare, config, evaluate, import_formats, latency, monitor, nightly, nights, synth
 
 
 def register(app: typer.Typer) -> None:
@@ -15,4 +15,5 @@ def register(app: typer.Typer) -> None:
     import_formats.register(app)
     check.register(app)
     monitor.register(app)
+    nights.register(app)
     latency.register(app)
