@@ -23,6 +23,10 @@ def outcomes(
         str | None,
         typer.Option(help="Only lists given out from a time on: 2026-11-01, or the last 7d, 36h, 2w.", metavar="T"),
     ] = None,
+    parity: Annotated[
+        int | None,
+        typer.Option(min=1, help="Also compute the features of at most so many lists again, and compare.", metavar="N"),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON document instead of tables.")] = False,
 ) -> None:
     """Join the lists that were given out with the events that followed.
@@ -33,7 +37,7 @@ def outcomes(
     one to the last list that showed the person within PYMK_OUTCOME_JOIN_HOURS. Without --out the rates are printed.
 
     \b
-    pymk outcomes --since 7d
+    pymk outcomes --since 7d --parity 1000
     pymk outcomes --out outcomes && python -c 'import polars; print(polars.read_parquet("outcomes/*.parquet"))'
     pymk outcomes --json | jq '.by.source[] | [.value, .invited]'
     """
@@ -54,8 +58,15 @@ def outcomes(
 
     from offline.outcomes.table import read_outcomes, write_outcomes
 
+    keys, found_parity = Keys(settings.namespace), None
     with closing(open_sync(settings)) as store:
-        table = read_outcomes(settings, store, Keys(settings.namespace), since=since_us, now=now)
+        table = read_outcomes(settings, store, keys, since=since_us, now=now)
+        if parity is not None:
+            from offline.outcomes.parity import feature_parity
+            from offline.outcomes.table import every_entry
+
+            days, entries = settings.forbidden_days, every_entry(settings, store, keys, now)
+            found_parity = feature_parity(table, entries, settings.home, forbidden_days=days, most=parity)
     if out is not None:
         for file in write_outcomes(table, out):
             typer.echo(file)
@@ -64,6 +75,8 @@ def outcomes(
     from offline.outcomes.rates import rates
 
     found = rates(table)
+    if found_parity is not None:
+        found["parity"] = found_parity.as_json()
     if json:
         import orjson
 
