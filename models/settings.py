@@ -5,9 +5,8 @@ import re
 import tomllib
 from collections.abc import Collection, Mapping
 from importlib.resources.abc import Traversable
-from math import ceil
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
@@ -20,28 +19,20 @@ from pydantic_settings import (
 
 from models.errors import UsageError
 from models.schema.event_kinds import FORBIDDEN_DAYS
+from models.setting_texts import (
+    ContextLimit,
+    RateLimit,
+    check_context_limits,
+    check_scopes,
+    parse_context_limits,
+    parse_keys,
+    parse_rate_limits,
+)
 from models.system.known_names import unknown_name, unread_variables
 from models.system.toml_text import read_toml_file
 
 SUPERSEDED_TTL_S = 3600.0
 """how long the store keeps a version after another has superseded it and the one before it"""
-
-
-class ContextLimit(NamedTuple):
-    """Limits of a list in one context."""
-
-    most: int
-    """candidates"""
-    least_score: float = 0.0
-
-
-class RateLimit(NamedTuple):
-    """The token bucket of a scope."""
-
-    rate: float
-    """tokens that it gains a second, one of which a request takes"""
-    burst: int
-    """tokens that it holds at most"""
 
 
 CONTEXTS = ("web", "mobile", "email", "onboarding")
@@ -118,6 +109,9 @@ class Settings(BaseSettings):
 
     outcome_ignored_days: Annotated[float, Field(gt=0)] = 7.0
     """days after which a person in a list counts as ignored if nothing came of it"""
+
+    group_column: str = ""
+    """categorical column whose groups pymk experiment readout compares in exposure and acceptance; empty: none"""
 
     exploration_temperature: Annotated[float, Field(ge=0, le=10)] = 0.0
     """how far lists are drawn rather than sorted: people are drawn with odds^(1/temperature); 0: off; 0.5 is mild"""
@@ -202,6 +196,15 @@ class Settings(BaseSettings):
     log_client: bool = False
     """whether the log line of a request names the client's address"""
 
+    approval: bool = False
+    """whether a version that passes the gate waits for pymk approve or pymk reject instead of being published"""
+
+    approval_webhook: str | None = None
+    """address that is posted a JSON object when a version waits for an approval: http:// or https://"""
+
+    approval_command: str | None = None
+    """command that is run when a version waits, with its id as last argument and the same JSON as input"""
+
     forbidden_days: Annotated[int, Field(ge=0)] = FORBIDDEN_DAYS
     """days that a decline or a disconnect keeps two people out of each other's lists"""
 
@@ -230,6 +233,13 @@ class Settings(BaseSettings):
     def _parse_rate_limits(cls, value: object) -> object:
         return parse_rate_limits(value) if isinstance(value, str) else value
 
+    @field_validator("approval_webhook")
+    @classmethod
+    def _check_webhook(cls, address: str | None) -> str | None:
+        if address is not None and not re.fullmatch(r"https?://[^\s]+", address):
+            raise ValueError(f"{address!r} is not of the form http://HOST/PATH or https://HOST/PATH")
+        return address
+
     @field_validator("cors_origins")
     @classmethod
     def _check_origins(cls, origins: frozenset[str]) -> frozenset[str]:
@@ -253,7 +263,7 @@ class Settings(BaseSettings):
     @classmethod
     def _check_scopes(cls, keys: dict[SecretStr, frozenset[str]]) -> dict[SecretStr, frozenset[str]]:
         for scopes in keys.values():
-            _check(scopes)
+            check_scopes(scopes)
         return keys
 
     @classmethod
@@ -322,71 +332,3 @@ def _refuse_unknown(names: Collection[str], settings: Collection[str], where: st
     faults = [f"{name} {unknown_name(name, 'setting', settings)}" for name in names if name not in settings]
     if faults:
         raise UsageError(where + "; ".join(faults))
-
-
-SCOPES = frozenset({"read", "write", "admin"})
-"""the scopes of a key"""
-
-
-def parse_context_limits(text: str) -> dict[str, ContextLimit]:
-    """The limits of `context:most:score,...`, with optional score. Raises ValueError for another form."""
-    limits: dict[str, ContextLimit] = {}
-    for entry in filter(None, map(str.strip, text.split(","))):
-        context, _, rest = entry.partition(":")
-        most, _, score = rest.partition(":")
-        try:
-            limits[context] = ContextLimit(int(most), float(score) if score else 0.0)
-        except ValueError as error:
-            raise ValueError(f"{entry!r} is not of the form CONTEXT:MOST or CONTEXT:MOST:SCORE") from error
-    return limits
-
-
-def check_context_limits(limits: dict[str, ContextLimit]) -> dict[str, ContextLimit]:
-    """The same limits. Raises ValueError if one shows nobody."""
-    for context, limit in limits.items():
-        if limit.most < 1 or not 0 <= limit.least_score <= 1:
-            raise ValueError(f"{context} needs at least one person and a score from 0 to 1")
-    return limits
-
-
-def parse_rate_limits(text: str) -> dict[str, RateLimit]:
-    """The limits of `scope:rate:burst,...`; without a burst that of two seconds. Raises ValueError for another form."""
-    limits: dict[str, RateLimit] = {}
-    for entry in filter(None, map(str.strip, text.split(","))):
-        scope, _, rest = entry.partition(":")
-        rate, _, burst = rest.partition(":")
-        try:
-            limit = RateLimit(float(rate), int(burst) if burst else max(1, ceil(2 * float(rate))))
-        except (ValueError, OverflowError) as error:
-            raise ValueError(f"{entry!r} is not of the form SCOPE:RATE or SCOPE:RATE:BURST") from error
-        if scope not in SCOPES or scope in limits or not 0 < limit.rate <= MOST_RATE or limit.burst < 1:
-            raise ValueError(f"{entry!r} must name read, write or admin once, a rate above 0 and a burst of 1 or more")
-        limits[scope] = limit
-    return limits
-
-
-MOST_RATE = 1e6
-"""requests a second"""
-_KEY_FORM = "KEY:SCOPE+SCOPE, separated by commas; scopes are read, write and admin"
-
-
-def parse_keys(text: str) -> dict[SecretStr, frozenset[str]]:
-    """The keys of `key:scope+scope,...`. Raises ValueError that names the entry by number and repeats no key."""
-    keys: dict[SecretStr, frozenset[str]] = {}
-    entries = [entry.strip() for entry in text.split(",")] if text.strip() else []
-    for place, entry in enumerate(entries, 1):
-        key, colon, scopes = entry.rpartition(":")
-        if not colon or not key or not scopes:
-            raise ValueError(f"key {place} of {len(entries)} is not of the form {_KEY_FORM}")
-        if not key.isascii() or not key.isprintable() or " " in key:
-            raise ValueError(f"key {place} of {len(entries)} holds a character that no HTTP header can carry")
-        if SecretStr(key) in keys:
-            raise ValueError(f"key {place} of {len(entries)} occurs twice")
-        keys[SecretStr(key)] = _check(frozenset(scopes.split("+")), f"key {place} of {len(entries)}")
-    return keys
-
-
-def _check(scopes: frozenset[str], named: str = "a key") -> frozenset[str]:
-    if not scopes or not scopes <= SCOPES:
-        raise ValueError(f"{named} has a scope that does not exist; keys are {_KEY_FORM}")
-    return scopes

@@ -11,7 +11,8 @@ from secrets import token_hex
 
 from models.errors import StoreError
 from models.publishing import serving_processes
-from models.settings import RateLimit, Settings
+from models.setting_texts import RateLimit
+from models.settings import Settings
 from models.store.connect import open_async, open_sync
 from models.store.keys import Keys
 from models.store.protocol import AsyncStore, SyncStore

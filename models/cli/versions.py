@@ -1,4 +1,4 @@
-"""`pymk versions`, `pymk activate`, `pymk rollback`: lists the published versions and switches between them."""
+"""`pymk versions`, `activate`, `rollback`, `approve`, `reject`, `audit`: versions, and what is decided of them."""
 
 import re
 import sys
@@ -23,6 +23,9 @@ def register(app: typer.Typer) -> None:
     app.command("versions")(show)
     app.command("activate")(activate)
     app.command("rollback")(rollback)
+    app.command("approve")(approve)
+    app.command("reject")(reject)
+    app.command("audit")(audit)
 
 
 def show(
@@ -91,6 +94,66 @@ def rollback() -> None:
         _await_processes(deployment, pointer.version)
 
 
+_Waiting = Annotated[str, typer.Argument(help="The id of a version that waits.", callback=_version_id)]
+_Note = Annotated[str | None, typer.Option(help="Why; kept in the audit trail.", metavar="TEXT")]
+
+
+def approve(version: _Waiting, note: _Note = None) -> None:
+    """Publish a version that waits for an approval, once.
+
+    With PYMK_APPROVAL=true a version that passed the gate waits; pymk versions lists it. Older ones that wait are
+    rejected, since this one supersedes them. Prints the id when the live processes serve it.
+    """
+    from models.cli.progress import loading_bar
+    from models.publishing.approval import approve
+    from models.publishing.audit import Actor
+
+    with _opened() as deployment, loading_bar(f"loading {version}") as progress:
+        pointer = approve(
+            deployment.store,
+            deployment.versions,
+            version,
+            keys=deployment.keys,
+            by=Actor.here(note),
+            superseded_ttl_s=deployment.settings.superseded_ttl_s,
+            replay=_replaying(deployment),
+            progress=progress,
+        )
+        _await_processes(deployment, pointer.version)
+
+
+def reject(version: _Waiting, note: _Note = None) -> None:
+    """Remove a version that waits for an approval, once; what is served does not change."""
+    from models.publishing.approval import reject
+    from models.publishing.audit import Actor
+
+    with _opened() as deployment:
+        reject(deployment.store, deployment.versions, version, keys=deployment.keys, by=Actor.here(note))
+    typer.echo(version)
+
+
+def audit(
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON array instead of lines.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Print at most so many entries.")] = 100,
+) -> None:
+    """Say who published, activated, rolled back, approved, rejected or forced which version, when and why."""
+    import orjson
+
+    from models.publishing.audit import read_audit
+
+    with _opened() as deployment:
+        entries = read_audit(deployment.store, deployment.keys)[:limit]
+    if json:
+        listed = [entry.model_dump(mode="json") for entry in entries]
+        typer.echo(orjson.dumps(listed, option=orjson.OPT_INDENT_2).decode())
+        return
+    for entry in entries:
+        said = [f"{entry.at:%Y-%m-%d %H:%M:%S} UTC", entry.what, entry.version, entry.who]
+        said += [f"after {entry.before}"] if entry.before else []
+        typer.echo("\t".join(said + ([entry.note] if entry.note else [])))
+
+
 @dataclass(frozen=True)
 class _Deployment:
     """A home, its store and their settings."""
@@ -133,6 +196,13 @@ def _await_processes(deployment: _Deployment, version: str) -> None:
     typer.echo(version)
 
 
+def _notes(entry: "Entry") -> Iterator[str]:
+    if entry.state in ("waiting", "rejected", "canary"):
+        yield entry.state
+    if entry.forced:
+        yield "forced"
+
+
 _COLUMNS: dict[str, Callable[["Entry"], str]] = {
     "": lambda entry: "*" if entry.active else "<" if entry.previous else "",
     "version": lambda entry: entry.version,
@@ -144,7 +214,7 @@ _COLUMNS: dict[str, Callable[["Entry"], str]] = {
     "where": lambda entry: (
         "+".join(name for name, on in (("disk", entry.on_disk), ("store", entry.in_store)) if on) or "-"
     ),
-    "notes": lambda entry: entry.fault or ("forced" if entry.forced else ""),
+    "notes": lambda entry: entry.fault or " ".join(_notes(entry)),
 }
 
 

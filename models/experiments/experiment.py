@@ -21,7 +21,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
-from models.settings import Settings, check_context_limits, parse_context_limits
+from models.setting_texts import check_context_limits, parse_context_limits
+from models.settings import Settings
 
 OVERRIDABLE = (
     "diversity_column",

@@ -1,14 +1,19 @@
 """Lists the published versions on this host's disk and in the store."""
 
+from typing import Literal
+
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from models.errors import ArtefactError
+from models.publishing.decisions import Decision, read_decisions
 from models.publishing.pointer import read_pointer
 from models.publishing.transfer import Loader
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
 from models.version.local_versions import Versions
 from models.version.manifest import Manifest
+
+VersionState = Literal["active", "canary", "waiting", "published", "rejected"]
 
 
 class Entry(BaseModel):
@@ -33,6 +38,8 @@ class Entry(BaseModel):
     """recall@20 of its own evaluation"""
     ratio: float | None = None
     """the ratio to the recall of resource allocation"""
+    state: VersionState = "published"
+    """waiting: for an approval; rejected: by somebody, and removed; published: none of the others, can be activated"""
     forced: bool = False
     fault: str | None = None
     """why its manifest cannot be read"""
@@ -42,12 +49,27 @@ def catalogue(store: SyncStore, versions: Versions, *, keys: Keys) -> list[Entry
     """Every version that is on this host's disk or in the store, newest first."""
     pointer, loader = read_pointer(store, keys=keys), Loader(store, keys)
     order = (pointer.version, *pointer.before) if pointer else ()
+    decided = read_decisions(store, keys)
+    rejected = [version for version, decision in decided.items() if decision.state == "rejected"]
+    there = {*versions.ids(), *loader.held()}
     return [
-        _entry(version, order, versions, loader) for version in sorted({*versions.ids(), *loader.held()}, reverse=True)
+        _entry(version, order, versions, loader, decided.get(version))
+        if version in there
+        else Entry(version=version, active=False, previous=False, on_disk=False, in_store=False, state="rejected")
+        for version in sorted({*there, *rejected}, reverse=True)
     ]
 
 
-def _entry(version: str, order: tuple[str, ...], versions: Versions, loader: Loader) -> Entry:
+def _state(version: str, order: tuple[str, ...], decision: Decision | None) -> VersionState:
+    if order[:1] == (version,):
+        return "active"
+    return decision.state if decision is not None and decision.state != "approved" else "published"
+
+
+def _entry(
+    version: str, order: tuple[str, ...], versions: Versions, loader: Loader, decision: Decision | None
+) -> Entry:
+    state = _state(version, order, decision)
     locations = {
         "active": order[:1] == (version,),
         "previous": order[1:2] == (version,),
@@ -65,10 +87,11 @@ def _entry(version: str, order: tuple[str, ...], versions: Versions, loader: Loa
     except ArtefactError as error:
         fault = str(error)
     if manifest is None:
-        return Entry(version=version, **locations, fault=fault or "only partly loaded into the store")
+        return Entry(version=version, **locations, state=state, fault=fault or "only partly loaded into the store")
     return Entry(
         version=version,
         **locations,
+        state=state,
         published_at=manifest.published_at,
         users=manifest.users,
         bytes=sum(record.bytes for record in manifest.files.values()),

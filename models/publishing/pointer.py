@@ -31,6 +31,12 @@ def read_pointer(store: SyncStore, *, keys: Keys) -> ActivePointer | None:
     return decode_pointer(store.get(keys.active))
 
 
+def is_served(store: SyncStore, keys: Keys, version: str) -> bool:
+    """Whether a version is the active one."""
+    pointer = read_pointer(store, keys=keys)
+    return pointer is not None and pointer.version == version
+
+
 def decode_pointer(content: bytes | None) -> ActivePointer | None:
     """The pointer of the bytes under Keys.active. Raises CorruptRecordError."""
     if content is None:

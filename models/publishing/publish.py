@@ -16,6 +16,8 @@ from models.candidate_refresh.replay import Replay, no_replay
 from models.errors import ArtefactError, VersionError
 from models.live_state.retention import raise_watermark, read_watermark_blocking, watermark_of
 from models.live_state.visibility import forget_blocking
+from models.publishing.audit import SWITCHES, Action, Actor, read_audit, write_audit
+from models.publishing.decisions import read_decisions, waiting
 from models.publishing.erasure_guard import refuse_erased, refuse_outdated
 from models.publishing.pointer import DEPTH, ActivePointer, decode_pointer, read_pointer
 from models.publishing.publish_lock import Lease, switching
@@ -44,28 +46,84 @@ def publish(
     superseded_ttl_s: float = SUPERSEDED_TTL_S,
     replay: Replay = no_replay,
     progress: Progress = quiet,
+    by: Actor | None = None,
 ) -> ActivePointer:
     """Makes a finished version directory the active version; a repeated call completes an interrupted one.
 
     Loads and checks it, replays live changes after its cut, sets the pointer, lets superseded versions expire from the
-    store, sweeps the disk, and drops the live state that all remaining versions include.
+    store, sweeps the disk, and drops the live state that all remaining versions include. `by` is who does it, for the
+    audit trail; the user of this process if not given.
     Raises ArtefactError if a file differs from the manifest, StoreError if the store rejects it, VersionError if
     another process is switching; then the active version stays.
     """
-    manifest = Manifest.read(version_directory)
+    version = Manifest.read(version_directory).version
     with switching(store, versions, keys) as lease:
-        loader = Loader(store, keys)
-        if (current := read_pointer(store, keys=keys)) is not None:
-            refuse_outdated(loader, versions, manifest, current.version)
-        pointer = _switch(
-            loader, _pushed(manifest.version), lambda _: version_directory, replay, lease, _renewing(lease, progress)
+        return publish_locked(
+            store,
+            versions,
+            version,
+            lease,
+            keys=keys,
+            superseded_ttl_s=superseded_ttl_s,
+            replay=replay,
+            progress=progress,
+            by=by or Actor.here(),
+            directory=version_directory,
         )
-        _published(loader, manifest.version).write(version_directory)
-        _retire(loader, pointer, superseded_ttl_s, lease)
-        swept = versions.sweep((pointer.version, *pointer.before))
-        _raise_watermark(loader, versions)
+
+
+def publish_locked(
+    store: SyncStore,
+    versions: Versions,
+    version: str,
+    lease: Lease,
+    *,
+    keys: Keys,
+    superseded_ttl_s: float,
+    replay: Replay,
+    progress: Progress,
+    by: Actor,
+    directory: Path | None = None,
+) -> ActivePointer:
+    """As `publish`, for a caller that holds the lease; its files are in `directory`, or here, or in the store."""
+    loader = Loader(store, keys)
+    here = directory or (versions.path(version) if versions.is_whole(version) else None)
+    manifest = _published(loader, version) if here is None else Manifest.read(here)
+    if (current := read_pointer(store, keys=keys)) is not None:
+        refuse_outdated(loader, versions, manifest, current.version)
+    files_of = _files_here(versions) if here is None else lambda _: here
+    pointer = _switch(loader, _pushed(version), files_of, replay, lease, _renewing(lease, progress))
+    if here is not None:
+        _published(loader, version).write(here)
+    _note_switch(loader, "published", pointer, current, by)
+    _retire(loader, pointer, superseded_ttl_s, lease)
+    swept = versions.sweep((pointer.version, *pointer.before), waiting=waiting(store, keys))
+    sweep_rejected(loader, versions)
+    _raise_watermark(loader, versions)
     structlog.get_logger().info("published", version=pointer.version, before=pointer.before[:1], swept=swept)
     return pointer
+
+
+def sweep_rejected(loader: Loader, versions: Versions) -> None:
+    """Removes versions that were rejected, perhaps by way of another host, from this host's disk."""
+    decided = read_decisions(loader.store, loader.keys)
+    for version in versions.ids():
+        if version in decided and decided[version].state == "rejected":
+            versions.remove(version)
+
+
+def _note_switch(
+    loader: Loader, what: Action, pointer: ActivePointer, current: ActivePointer | None, by: Actor
+) -> None:
+    """Writes a switch into the audit trail, once: a repeated call completes what an interrupted one left out."""
+    before = None if current is None else current.version
+    if before == pointer.version:
+        entries = read_audit(loader.store, loader.keys)
+        switches = [entry for entry in entries if entry.what in SWITCHES]
+        if what != "published" or (switches and switches[0].version == pointer.version):
+            return
+        before = pointer.before[0] if pointer.before else None
+    write_audit(loader.store, loader.keys, what, pointer.version, by, before=before)
 
 
 def activate(
@@ -77,14 +135,18 @@ def activate(
     superseded_ttl_s: float = SUPERSEDED_TTL_S,
     replay: Replay = no_replay,
     progress: Progress = quiet,
+    by: Actor | None = None,
 ) -> ActivePointer:
-    """Makes an older version active; no change if it is the active one.
+    """Makes an older version active; no change if it is the active one. `by` is as for `publish`.
 
-    Loads this host's files if the store does not have it. Raises VersionError if neither has it or it is older than an
-    erasure, ArtefactError or StoreError as `publish` does; then the active version stays.
+    Loads this host's files if the store does not have it. Raises VersionError if neither has it, it is older than an
+    erasure, or it waits for an approval, ArtefactError or StoreError as `publish` does; then the active version stays.
     """
     versions.path(version)  # refuses what is no version id
-    return _activated(store, versions, keys, superseded_ttl_s, replay, progress, _pushed(version))
+    if version in waiting(store, keys):
+        raise VersionError(f"version {version} waits for an approval: pymk approve {version} publishes it")
+    by = by or Actor.here()
+    return _activated(store, versions, keys, superseded_ttl_s, replay, progress, _pushed(version), "activated", by)
 
 
 def rollback(
@@ -95,12 +157,15 @@ def rollback(
     superseded_ttl_s: float = SUPERSEDED_TTL_S,
     replay: Replay = no_replay,
     progress: Progress = quiet,
+    by: Actor | None = None,
 ) -> ActivePointer:
     """Makes the version active that was active before this one; a second call goes back one further.
 
-    Raises VersionError if there is none, if neither store nor disk has it, or if it is older than an erasure.
+    `by` is as for `publish`. Raises VersionError if there is none, if neither store nor disk has it, or if it is older
+    than an erasure.
     """
-    return _activated(store, versions, keys, superseded_ttl_s, replay, progress, _popped)
+    by = by or Actor.here()
+    return _activated(store, versions, keys, superseded_ttl_s, replay, progress, _popped, "rolled_back", by)
 
 
 def pull_tables(store: SyncStore, version: str, versions: Versions, *, keys: Keys) -> Path:
@@ -117,7 +182,7 @@ def pull_tables(store: SyncStore, version: str, versions: Versions, *, keys: Key
                 Loader(store, keys).fetch(version, directory)
                 _link_other_directories(versions.path(version), directory)
             pointer = read_pointer(store, keys=keys)
-            versions.sweep((*(pointer.lasting if pointer else ()), version))
+            versions.sweep((*(pointer.lasting if pointer else ()), version), waiting=waiting(store, keys))
     return versions.path(version)
 
 
@@ -151,20 +216,29 @@ def _activated(
     replay: Replay,
     progress: Progress,
     step: Step,
+    what: Action,
+    by: Actor,
 ) -> ActivePointer:
     """Switches to the version of the next pointer, from the store or from this host's files."""
+    with switching(store, versions, keys) as lease:
+        loader, current = Loader(store, keys), read_pointer(store, keys=keys)
+        allowed, renewing = _allowed(loader, versions, step), _renewing(lease, progress)
+        pointer = _switch(loader, allowed, _files_here(versions), replay, lease, renewing)
+        _note_switch(loader, what, pointer, current, by)
+        _retire(loader, pointer, superseded_ttl_s, lease)
+    structlog.get_logger().info("activated", version=pointer.version, before=pointer.before[:1])
+    return pointer
+
+
+def _files_here(versions: Versions) -> Callable[[str], Path]:
+    """Finds the files of a version that the store does not have."""
 
     def files_of(version: str) -> Path:
         if not versions.is_whole(version):
             raise VersionError(f"version {version} is neither in the store nor complete in {versions.directory}")
         return versions.path(version)
 
-    with switching(store, versions, keys) as lease:
-        loader = Loader(store, keys)
-        pointer = _switch(loader, _allowed(loader, versions, step), files_of, replay, lease, _renewing(lease, progress))
-        _retire(loader, pointer, superseded_ttl_s, lease)
-    structlog.get_logger().info("activated", version=pointer.version, before=pointer.before[:1])
-    return pointer
+    return files_of
 
 
 def _switch(
@@ -249,7 +323,7 @@ def _raise_watermark(loader: Loader, versions: Versions) -> None:
 
 
 def _retire(loader: Loader, pointer: ActivePointer, ttl_s: float, lease: Lease) -> None:
-    for version in sorted(loader.held() - set(pointer.lasting)):
+    for version in sorted(loader.held() - set(pointer.lasting) - waiting(loader.store, loader.keys)):
         lease.renew()
         loader.retire(version, ttl_s)
 

@@ -22,7 +22,6 @@ from models.schema.pair_features import (
     PAGERANK_SCALE,
     PAIR_FEATURES,
     PRODUCT,
-    PRODUCT_SCALE,
     THREE_HOPS,
     THREE_HOPS_SCALE,
 )
@@ -82,9 +81,9 @@ class FreshBlocks:
         values[THREE_HOPS] = np.log1p(np.expm1(values[THREE_HOPS]) * np.sqrt(before / now) + further)
         mass = np.expm1(values[PAGERANK]) * max(known, 0) + np.float32(PAGERANK_SCALE * (1 - RESTART)) * walks
         values[PAGERANK] = np.log1p(mass / now)
-        products = np.empty(m, np.float32)
-        tower_products(block.rows, self._towers.codes, query, self._towers.scales, products)
-        values[PRODUCT] = np.sign(products) * np.log1p(np.float32(PRODUCT_SCALE) * np.abs(products))
+        products, sizes = np.empty(m, np.float32), np.empty(m, np.float32)
+        tower_products(block.rows, self._towers.codes, query, self._towers.scales, products, sizes)
+        values[PRODUCT] = np.copysign(np.log1p(sizes), products)
 
         # their order
         weights = DEFAULT_PRERANK_WEIGHTS

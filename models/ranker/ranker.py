@@ -17,7 +17,7 @@ from safetensors.numpy import load
 
 from models.errors import ArtefactError, CorruptRecordError
 from models.kernels.ranker_head import best_mass, finish, fold, gather, join
-from models.kernels.tower_product import join_product, scaled_sizes, tower_products
+from models.kernels.tower_product import join_product, tower_products
 from models.ranker.attribution import Explanation, Head
 from models.schema.pair_features import (
     ALLOCATION,
@@ -272,8 +272,7 @@ def with_product(towers: Towers, block: Block, query: Floats) -> Block:
         raise CorruptRecordError(f"a query of {len(query)} dimensions, not {towers.dimensions}")
     m, features = len(block), len(PAIR_FEATURES)
     products, sizes = np.empty(m, np.float32), np.empty(m, np.float32)
-    tower_products(block.rows, towers.codes, np.asarray(query, np.float32), towers.scales, products)
-    scaled_sizes(products, sizes)
+    tower_products(block.rows, towers.codes, query, towers.scales, products, sizes)
     np.log1p(sizes, out=sizes)
     codes = np.empty((features, m), np.uint8)
     low, high = np.zeros(features, np.float32), np.zeros(features, np.float32)

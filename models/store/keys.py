@@ -47,6 +47,19 @@ class Keys:
         return f"{self.namespace}:drift"
 
     @property
+    def decisions(self) -> str:
+        """JSON by version id of models.publishing.decisions.Decision: what waits for approval, and what came of it.
+
+        Never expires.
+        """
+        return f"{self.namespace}:decisions"
+
+    @property
+    def audit(self) -> str:
+        """The audit trail, a stream of models.publishing.audit.AuditEntry. Never expires."""
+        return f"{self.namespace}:audit"
+
+    @property
     def lease(self) -> str:
         """The process that may change the versions in the store, and until when."""
         return f"{self.namespace}:lease"

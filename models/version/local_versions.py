@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -99,14 +99,14 @@ class Versions:
                 )
             yield
 
-    def sweep(self, protected: Iterable[str], keep: int = KEPT) -> list[str]:
-        """Removes all but `keep` versions, and what dead runs left; returns the removed ids.
+    def sweep(self, protected: Iterable[str], keep: int = KEPT, waiting: Collection[str] = ()) -> list[str]:
+        """Removes all but `keep` versions and those `waiting`, and what dead runs left; returns the removed ids.
 
         `protected` are ids by importance: the active version, the one that rollback activates, earlier ones. The first
         two stay even if `keep` is less; the newest of the others fill the rest.
         """
         first = list(dict.fromkeys(protected))
-        on_disk = self.ids()
+        on_disk = [version for version in self.ids() if version not in waiting]
         kept = [version for version in dict.fromkeys([*first, *on_disk]) if version in on_disk]
         removed = [version for version in on_disk if version not in {*kept[:keep], *first[:2]}]
         for version in removed:

@@ -66,7 +66,7 @@ class Towers:
         query = self.query(row)
         if len(added) and graph.indptr[row + 1] == graph.indptr[row]:
             query *= np.float32(PROFILE_PRIOR_FRIENDS / (len(added) + PROFILE_PRIOR_FRIENDS))
-        return query + self.fold_in(graph, added) - self.fold_in(graph, removed)
+        return np.asarray(query + self.fold_in(graph, added) - self.fold_in(graph, removed), dtype=np.float32)
 
     def save(self, directory: Path) -> None:
         """Writes the table and its weights."""

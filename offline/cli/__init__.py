@@ -1,5 +1,4 @@
-"""The offline commands: nightly, config, evaluate, compare, inference, synth, import, check, monitor, outcomes,
-experiment, simulate."""
+"""The offline commands: one file each."""
 
 import typer
 

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from models.experiments.experiment import Run
     from models.settings import Settings
     from models.store.keys import Keys
     from models.store.protocol import SyncStore
+    from offline.experiments.readout import Column
 
 NAME = typer.Argument(help="The name of an experiment, from pymk experiment list.", metavar="NAME")
 
@@ -27,6 +30,7 @@ def register(app: typer.Typer) -> None:
     experiment.command("start")(start)
     experiment.command("list")(show)
     experiment.command("stop")(stop)
+    experiment.command("readout")(readout)
 
 
 def start(
@@ -89,6 +93,84 @@ def stop(name: Annotated[str, NAME]) -> None:
     with opened() as (_, store, keys):
         registry.stop(store, name, keys=keys)
     typer.echo(name)
+
+
+def readout(
+    name: Annotated[str, NAME],
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON document instead of text.")] = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the differences with their intervals.", metavar="FILE.png")
+    ] = None,
+) -> None:
+    """Say what an experiment did, to its viewers and to the people suggested; it goes on running.
+
+    Each arm is compared with the first one: per viewer, with CUPED by what the same viewers did before; and, with a
+    holdout, per person suggested, those whom the arm may touch against those held out. Of two intervals the first
+    is for one look at a time chosen beforehand; the other (`any day`) may be read every day. p-values are corrected for
+    all metrics (Holm). PYMK_GROUP_COLUMN compares groups of people. Lists count seconds after they were given out.
+    """
+    from datetime import UTC, datetime
+
+    from models.cli.paths import check_output_file
+    from models.experiments import registry
+    from models.system import files
+
+    check_output_file(plot, "--plot")
+    if plot is not None:
+        from offline.experiments.rendering import check_plot
+
+        check_plot(plot)
+    now = datetime.now(UTC)
+    with opened() as (settings, store, keys):
+        run = registry.read(store, keys=keys).find(name)
+        from offline.experiments import rendering
+        from offline.experiments.readout import read_out
+        from offline.outcomes.table import read_outcomes
+
+        since = run.started_at - (min(run.stopped_at or now, now) - run.started_at)
+        span = {"since": round(since.timestamp() * 1e6), "now": round(now.timestamp() * 1e6)}
+        outcomes = read_outcomes(settings, store, keys, **span)
+        people, column = _people(settings, store, keys, outcomes)
+    found = read_out(run, outcomes, people, now, column)
+    if plot is not None:
+        with files.writing(plot) as file:
+            rendering.draw(file, found)
+    typer.echo(found.model_dump_json(indent=2) if json else rendering.as_text(found))
+
+
+def _people(
+    settings: "Settings", store: "SyncStore", keys: "Keys", outcomes: "pl.DataFrame"
+) -> tuple[list[str], "Column | None"]:
+    """Everybody who may be suggested, and the column whose groups are compared.
+
+    They are those of the active version; of the lists, if this host has not got it.
+    """
+    import numpy as np
+
+    from models.publishing.pointer import read_pointer
+    from models.schema.columns import Flag
+    from models.version.local_versions import Versions
+    from models.version.tables import Tables
+    from offline.experiments.readout import Column
+
+    pointer, versions = read_pointer(store, keys=keys), Versions(settings.home)
+    if pointer is None or pointer.version not in versions.ids():
+        return outcomes["candidate"].unique(maintain_order=True).to_list(), None
+    tables = Tables.open(versions.path(pointer.version) / "tables")
+    wanted = int(Flag.ACTIVE | Flag.DISCOVERABLE)
+    rows = np.flatnonzero((tables.flags & wanted) == wanted)
+    people = [str(tables.vocabulary.user_id(row)) for row in rows.tolist()]
+    name = settings.group_column
+    if not name:
+        return people, None
+    if name not in tables.categorical_columns:
+        known = ", ".join(tables.categorical_columns) or "none"
+        typer.echo(f"PYMK_GROUP_COLUMN={name} is no categorical column of the version; there are {known}", err=True)
+        return people, None
+    at = tables.categorical_columns.index(name)
+    codes = tables.categorical_codes[rows, at].astype(np.int64)
+    return people, Column(name, tables.categorical_values[at], codes)
 
 
 @contextmanager

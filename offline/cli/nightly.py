@@ -41,8 +41,8 @@ def nightly(
     """Turn a dataset directory into a published version.
 
     Snapshot, training, evaluation, quality gate, embeddings, index, candidates, publish. The same command resumes a
-    killed run. The last line of stdout is the version id. Exit status 2: the dataset or a flag is wrong; 3: nothing
-    was published, since the lists are worse than the active version's or than resource allocation.
+    killed run. The last line of stdout is the version id. With PYMK_APPROVAL=true the version waits for pymk approve.
+    Exit status 2: the dataset or a flag is wrong; 3: the gate refused, and says why: nothing was published.
 
     Example:  pymk nightly ./my-network
     """
@@ -60,7 +60,7 @@ def nightly(
     settings, night_config = Settings(), NightConfig.read(config)
 
     from models.store.connect import check_address, open_sync
-    from offline.night.read_ahead import ReadAhead
+    from offline.night.workspace import ReadAhead
 
     check_address(settings)
     read_ahead = ReadAhead.of(data, settings.home)
@@ -69,6 +69,7 @@ def nightly(
         from rich.console import Console
 
         from models.cli.progress import loading_bar
+        from models.publishing.notices import Notices
         from models.store.keys import Keys
         from offline.evaluation.rendering import render
         from offline.night.nightly import Night
@@ -84,6 +85,8 @@ def nightly(
                 force=force,
                 forbidden_days=settings.forbidden_days,
                 superseded_ttl_s=settings.superseded_ttl_s,
+                approval=settings.approval,
+                notices=Notices(settings.approval_webhook, settings.approval_command),
                 progress=bar,
                 read_ahead=read_ahead,
             )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from models.errors import UsageError
 from offline.experiments.metric import Metric
@@ -88,7 +89,7 @@ def check_plot(path: Path) -> None:
         raise UsageError("--plot needs matplotlib, which is not installed: pip install 'pymk[plot]'") from error
 
 
-def draw(path: Path, found: Readout) -> None:
+def draw(file: BinaryIO | Path, found: Readout) -> None:
     """Writes a PNG: the relative difference of each metric with its intervals, viewers' and candidates' side."""
     from matplotlib.figure import Figure
 
@@ -120,4 +121,4 @@ def draw(path: Path, found: Readout) -> None:
         panel.set(title=title, xlabel="difference, % of the control (thick: valid on any day)")
         panel.set_yticks(range(len(shown)), [metric.name for metric in shown])
         panel.invert_yaxis()
-    figure.savefig(path, dpi=120, format="png")
+    figure.savefig(file, dpi=120, format="png")

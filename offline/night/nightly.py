@@ -16,6 +16,10 @@ from models.live_state.erased_ids import read_erased
 from models.live_state.erasure_receipts import note_known
 from models.live_state.timestamps import draw_cut
 from models.publishing import serving_processes
+from models.publishing.approval import hold
+from models.publishing.audit import Actor, write_audit
+from models.publishing.notices import Notices
+from models.publishing.pointer import is_served
 from models.publishing.publish import publish
 from models.publishing.transfer import Progress, quiet
 from models.schema.event_kinds import FORBIDDEN_DAYS
@@ -30,7 +34,7 @@ from offline.evaluation.drift_check import DriftCheck, DriftReport
 from offline.evaluation.gate_check import GateCheck
 from offline.evaluation.report import Report
 from offline.features.temporal_graph import EdgeSplit, Friendships, friendships, user_history
-from offline.gate.decision import decide
+from offline.gate.decision import decide, refusals
 from offline.gate.losses import loss_checks
 from offline.gate.quality import quality_checks
 from offline.monitor.compare_data import compare_data
@@ -44,10 +48,9 @@ from offline.night.evaluate import evaluate
 from offline.night.former import Retrain, active_report, active_version, former_weights, why_train
 from offline.night.model_bundle import ModelBundle
 from offline.night.monitor import compare_versions, keep, reference_of_active, report_of
-from offline.night.read_ahead import ReadAhead
 from offline.night.train import train
 from offline.night.version_checks import version_checks
-from offline.night.workspace import SNAPSHOT, Workspace, fingerprint, workspace
+from offline.night.workspace import SNAPSHOT, ReadAhead, Workspace, fingerprint, workspace
 from offline.snapshot.live_events import LiveEvents, read_live_events
 from offline.snapshot.snapshot import Snapshot, write_snapshot
 
@@ -67,6 +70,10 @@ class Night:
     force: bool = False
     forbidden_days: int = FORBIDDEN_DAYS
     superseded_ttl_s: float = SUPERSEDED_TTL_S
+    approval: bool = False
+    """whether a version that passes waits for an approval"""
+    notices: Notices | None = None
+    """who is told that it waits"""
     progress: Progress = quiet
     read_ahead: ReadAhead | None = None
     """the dataset of `data`, if it was read already"""
@@ -84,7 +91,8 @@ class Night:
         started_at = self.read_ahead.started_at if self.read_ahead else None
         with disk.room(self.home, clear=self.home), workspace(self.home, marks, started_at) as work:
             made = _Steps(self, work).run()
-        self._finish_erasures(made[0])
+        if not self.approval:
+            self._finish_erasures(made[0])
         return made
 
     def _finish_erasures(self, version: str) -> None:
@@ -120,7 +128,10 @@ class _Steps:
         version = self.work.run.version
         if version not in self.versions.ids() or not self.versions.is_whole(version):
             self._make()
-        self._publish(version)
+        if self.night.approval and not is_served(self.night.store, self.night.keys, version):
+            self._hold(version)
+        else:
+            self._publish(version)
         report = Report.read(self.versions.path(version))
         if report.drift is not None:
             keep(report.drift, self.night.store, self.night.keys)
@@ -215,7 +226,11 @@ class _Steps:
     def _gate(self, checks: list[GateCheck]) -> None:
         """Adds checks to those so far. Raises GateRefusedError if one refuses and the night is not forced."""
         self.checks += checks
-        self.forced |= decide(checks, force=self.night.force)
+        if decide(checks, force=self.night.force):
+            self.forced = True
+            said = "; ".join(f"{check.name}: {check.sentence}" for check in refusals(checks))
+            by = Actor.here(f"--force over the gate: {said}")
+            write_audit(self.night.store, self.night.keys, "forced", self.work.run.version, by)
 
     def _version(self, context: NightContext, bundle: ModelBundle, report: Report, active: Tables | None) -> None:
         """Features, embeddings and candidates of the whole graph, as a version directory that the gate lets pass."""
@@ -244,6 +259,13 @@ class _Steps:
         for check in report.alarms:
             log.warning("drift", check=check.name, said=check.sentence)
         return report
+
+    def _hold(self, version: str) -> None:
+        """Makes the version wait for an approval, and tells so."""
+        night = self.night
+        log.info("step_begins", step="hold", version=version)
+        if hold(night.store, self.versions, version, keys=night.keys, progress=night.progress) and night.notices:
+            night.notices.waiting(self.versions.manifest(version))
 
     def _publish(self, version: str) -> None:
         self.night.store.ping()

@@ -3,8 +3,10 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
 import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
@@ -13,6 +15,7 @@ from models.erasure.interrupted_run import DIRECTORY, LOCK, RUN
 from models.errors import ArtefactError, PymkError, UsageError
 from models.system import disk, files
 from models.version.local_versions import new_id
+from offline.dataset.reader import Dataset, read_dataset
 from offline.dataset.table_files import dataset_files
 
 SNAPSHOT = "snapshot"
@@ -111,3 +114,33 @@ def fingerprint(data: Path, *settings: str) -> str:
     for setting in settings:
         digest.update(f"{setting}\n".encode())
     return digest.hexdigest()
+
+
+@dataclass
+class ReadAhead:
+    """A dataset that is read before anything heavy is loaded or started, so that bad input is said at once.
+
+    It is for the one step that takes it.
+    """
+
+    started_at: datetime
+    """the start of the run that the dataset was read for"""
+    fingerprint: str
+    """of the dataset's files before they were read"""
+    _dataset: Dataset | None = field(repr=False)
+
+    @classmethod
+    def of(cls, data: Path, home: Path) -> Self | None:
+        """Reads and checks a whole dataset directory; None if a killed night in this home has read one.
+
+        Raises DatasetError.
+        """
+        if (home / DIRECTORY / SNAPSHOT).is_dir():
+            return None
+        started, before = datetime.now(UTC), fingerprint(data)
+        return cls(started, before, read_dataset(data, started_at=started))
+
+    def take(self, data: Path, started_at: datetime) -> Dataset | None:
+        """The dataset, once, so that nothing keeps it in memory; None if the run or the files are others."""
+        dataset, self._dataset = self._dataset, None
+        return dataset if started_at == self.started_at and fingerprint(data) == self.fingerprint else None

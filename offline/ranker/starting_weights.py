@@ -40,6 +40,15 @@ def begin_with(model: RankerHead, prior: NDArray[np.float32]) -> None:
     model.last.bias.zero_()
 
 
+@torch.no_grad()
+def clear_unused(model: RankerHead) -> None:
+    """Zeroes the layers of a model whose last weights are zero: they are as random as they began."""
+    if not model.last.weight.any():
+        for layer in (model.first, model.second):
+            layer.weight.zero_()
+            layer.bias.zero_()
+
+
 def statistics_know_dates(statistics: NDArray[np.float32]) -> bool:
     """Whether statistics (n, s) are those of friendships with dates."""
     return bool(statistics.shape[1] > len(STATISTICS))

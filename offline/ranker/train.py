@@ -23,6 +23,7 @@ from offline.ranker.starting_weights import (
     ONE_INPUT,
     beats,
     begin_with,
+    clear_unused,
     order_by,
     standardise,
     statistics_know_dates,
@@ -74,6 +75,9 @@ def train_ranker(
     run = _Run(model, training, validation, statistics, config, random)
     begin_with(model, prior)
     metrics = run.fit(log)
+
+    # what no score depends on is not published
+    clear_unused(model)
 
     # probabilities
     model.eval()
@@ -141,17 +145,26 @@ class _Run:
         return head, epochs
 
     def _fit_linear(self, log: FilteringBoundLogger) -> float:
-        """Fits the linear map at once, keeps it if the validation is not worse than by the prior; returns its NDCG."""
+        """Fits the linear map at once; keeps the prior if that is better in the validation, beyond chance.
+
+        Returns the NDCG of the one that is kept.
+        """
         model = self.model
-        before, prior = float(self._ndcg().mean()), model.past.weight.detach().clone()
+        before, prior = self._ndcg(), model.past.weight.detach().clone()
         weights = fit_linear(self.training, self.statistics, model.mean, model.scale, self.config, self.random)
         with torch.no_grad():
             model.past.weight[0] = weights
-            fitted = float(self._ndcg().mean())
-            if fitted < before:
+            fitted = self._ndcg()
+            worse = beats(before, fitted, self.config.evidence_errors)
+            if worse:
                 model.past.weight.copy_(prior)
-        log.info("ranker_linear", ndcg20=round(fitted, 4), before=round(before, 4))
-        return max(fitted, before)
+        log.info(
+            "ranker_linear",
+            ndcg20=round(float(fitted.mean()), 4),
+            before=round(float(before.mean()), 4),
+            kept=not worse,
+        )
+        return float((before if worse else fitted).mean())
 
     def _replace_if_beaten(self, log: FilteringBoundLogger) -> dict[str, float]:
         """Replaces the ranker by the order of one input alone if that is better in the validation beyond chance.

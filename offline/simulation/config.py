@@ -28,7 +28,7 @@ class Behaviour(_Table):
     invite: float = -3.0
     """log odds of inviting a stranger of middling fame who is looked at"""
     near: float = 1.5
-    """more for people of one's circle, team or year"""
+    """more for people of the same classmates or team, or of one's year at school"""
     colleague: float = 2.0
     """more for people of one's company"""
     schoolmate: float = 0.6

@@ -15,7 +15,8 @@ TASTES = 4
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
-_NEAR = [LAYERS.index(name) for name in ("circle", "team", "year")]
+_NEAR = slice(0, LAYERS.index("year") + 1)
+"""the layers of the smallest groups"""
 _SCHOOL, _COMPANY, _CITY = (LAYERS.index(name) for name in ("school", "company", "city"))
 
 

@@ -6,15 +6,17 @@ from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import AwareDatetime, BaseModel
 
 from models.candidate_refresh.replay import Replay, replaying
-from models.publishing import publish, serving_processes
+from models.publishing import approval, publish, serving_processes
+from models.publishing.audit import Actor, AuditEntry, read_audit
 from models.publishing.catalogue import Entry, catalogue
+from models.publishing.decisions import read_decisions
 from models.publishing.pointer import ActivePointer
 from models.version.manifest import VERSION_PATTERN
-from service.api.dependencies import MAY_ADMINISTER, AppContainer
+from service.api.dependencies import MAY_ADMINISTER, AppContainer, record_of
 from service.api.openapi import problems
 from service.container import Container
 from service.web.problems import ProblemError
@@ -40,6 +42,22 @@ class SwitchAnswer(BaseModel):
     activated_at: AwareDatetime
     behind: dict[str, str]
     """by process the version that it still serves, "" for none; empty after all have followed"""
+
+
+class RejectionAnswer(BaseModel):
+    """A version that was rejected, and is removed."""
+
+    version: str
+    state: Literal["rejected"] = "rejected"
+
+
+class AuditAnswer(BaseModel):
+    """The audit trail, newest first."""
+
+    entries: list[AuditEntry]
+
+
+Note = Annotated[str | None, Query(max_length=1000, description="Why; kept in the audit trail.")]
 
 
 class DriftCheckAnswer(BaseModel):
@@ -83,8 +101,11 @@ async def drift(container: AppContainer) -> DriftAnswer:
 
 
 @router.post("/versions/{version}/activate", responses=problems(401, 403, 404, 409, 422, 503))
-async def activate(version: Annotated[str, Path(pattern=VERSION_PATTERN)], container: AppContainer) -> SwitchAnswer:
+async def activate(
+    version: Annotated[str, Path(pattern=VERSION_PATTERN)], container: AppContainer, request: Request
+) -> SwitchAnswer:
     """Serve another version. Answers once every live process serves it, or after 5 seconds with those that do not."""
+    by = _actor(request)
 
     def switch() -> ActivePointer:
         store, keys = container.stores.threads, container.keys
@@ -97,14 +118,60 @@ async def activate(version: Annotated[str, Path(pattern=VERSION_PATTERN)], conta
             keys=keys,
             superseded_ttl_s=container.settings.superseded_ttl_s,
             replay=_replay_by_worker(container),
+            by=by,
         )
 
     return await _wait(container, await _in_thread(container, switch))
 
 
+@router.post("/versions/{version}/approve", responses=problems(401, 403, 404, 409, 422, 503))
+async def approve_version(
+    version: Annotated[str, Path(pattern=VERSION_PATTERN)], container: AppContainer, request: Request, note: Note = None
+) -> SwitchAnswer:
+    """Publish a version that waits for an approval, once. Answers as activate does."""
+    by = _actor(request, note)
+
+    def decide() -> ActivePointer:
+        _find_decided(container, version)
+        return approval.approve(
+            container.stores.threads,
+            container.disk,
+            version,
+            keys=container.keys,
+            by=by,
+            superseded_ttl_s=container.settings.superseded_ttl_s,
+            replay=_replay_by_worker(container),
+        )
+
+    return await _wait(container, await _in_thread(container, decide))
+
+
+@router.post("/versions/{version}/reject", responses=problems(401, 403, 404, 409, 422, 503))
+async def reject_version(
+    version: Annotated[str, Path(pattern=VERSION_PATTERN)], container: AppContainer, request: Request, note: Note = None
+) -> RejectionAnswer:
+    """Remove a version that waits for an approval, once; what is served does not change."""
+    by = _actor(request, note)
+
+    def decide() -> None:
+        _find_decided(container, version)
+        approval.reject(container.stores.threads, container.disk, version, keys=container.keys, by=by)
+
+    await _in_thread(container, decide)
+    return RejectionAnswer(version=version)
+
+
+@router.get("/audit", responses=problems(401, 403, 422, 503))
+async def audit(container: AppContainer, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> AuditAnswer:
+    """Who published, activated, rolled back, approved, rejected or forced which version, when and why; newest first."""
+    entries = await _in_thread(container, read_audit, container.stores.threads, container.keys)
+    return AuditAnswer(entries=entries[:limit])
+
+
 @router.post("/rollback", responses=problems(401, 403, 409, 503))
-async def rollback(container: AppContainer) -> SwitchAnswer:
+async def rollback(container: AppContainer, request: Request) -> SwitchAnswer:
     """Serve the version that was active before; twice goes two back. Answers as activate does."""
+    by = _actor(request)
 
     def switch() -> ActivePointer:
         return publish.rollback(
@@ -113,9 +180,25 @@ async def rollback(container: AppContainer) -> SwitchAnswer:
             keys=container.keys,
             superseded_ttl_s=container.settings.superseded_ttl_s,
             replay=_replay_by_worker(container),
+            by=by,
         )
 
     return await _wait(container, await _in_thread(container, switch))
+
+
+def _actor(request: Request, note: str | None = None) -> Actor:
+    """Who asks, for the audit trail: the name of the key, as the log has it."""
+    record = record_of(request)
+    return Actor(f"key {record.key}" if record.key else "HTTP without a key", note)
+
+
+def _find_decided(container: Container, version: str) -> None:
+    """Raises ProblemError 404 if a version neither waits nor was decided on, nor is anywhere."""
+    store, keys = container.stores.threads, container.keys
+    if version not in read_decisions(store, keys) and all(
+        entry.version != version for entry in catalogue(store, container.disk, keys=keys)
+    ):
+        raise ProblemError(HTTPStatus.NOT_FOUND, f"version {version} is neither on disk nor in the store")
 
 
 async def _in_thread(container: Container, call: Callable[..., _Answer], *arguments: Any, **named: Any) -> _Answer:

@@ -32,7 +32,7 @@ from service.ranking.filters import (
     name_of,
 )
 from service.ranking.page import DEEPEST
-from service.ranking.pipeline import Ranking, profile_of
+from service.ranking.pipeline import Ranking
 from service.ranking.ranked_list import RankedList
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
@@ -65,7 +65,7 @@ def why(version: ServedVersion, pair: Pair, block: Block | None, context: str, r
     tables, ranking, viewer, other = version.tables, version.ranking, pair.viewer, pair.other
     rules = rules_against(version, pair)
     trace = Trace()
-    block = None if block is None else ranking.readable(block, viewer)
+    block = None if block is None else ranking.reader.block(block, viewer)
     candidates = ranking.cold_start(viewer, trace) if block is None else ranking.score(block, context, viewer, trace)
     listed, _ = ranking.filter(candidates, viewer, trace)
     reranked = ranking.rerank(listed, context, DEEPEST, viewer, trace)
@@ -82,7 +82,7 @@ def why(version: ServedVersion, pair: Pair, block: Block | None, context: str, r
         rank = 1 + int((scores > scores[place]).sum())
         candidate = Candidate(place=place + 1, rank=rank, of=len(block))
     # what the two share
-    shared = shared_values(tables, profile_of(viewer), pair.other_profile)
+    shared = shared_values(tables, viewer.profile, pair.other_profile)
     friends = ranking.friends(viewer)
     mutual = mutuals(tables, friends, friends_of(tables, other))
     bits = int(block.sources[place]) if block is not None and place is not None else None
@@ -152,7 +152,7 @@ def shared_values(
 def _reasons(ranking: Ranking, viewer: Viewer, friends: NDArray[np.int32], other: Row) -> list[Any]:
     """The reasons that the viewer would be shown for a row."""
     row, score, bits = np.array([other], np.uint32), np.zeros(1, np.float32), np.zeros(1, np.uint8)
-    entry = ranking.encoder.entries(profile_of(viewer), friends, row, score, bits)
+    entry = ranking.encoder.entries(viewer.profile, friends, row, score, bits)
     reasons: list[Any] = orjson.loads(entry.text)["reasons"]
     return reasons
 

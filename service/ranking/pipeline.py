@@ -9,17 +9,20 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.features.user_statistics import befriended
 from models.outcomes.exposure_record import ReadCodes
 from models.ranker.attribution import Explanation
-from models.ranker.fresh_block import NOBODY, FreshBlocks
-from models.ranker.ranker import PersonTables, ViewerInputs, with_product
-from models.schema.pair_features import KEPT_FEATURES
-from models.schema.vocabulary import Row, Vocabulary
+from models.ranker.ranker import PersonTables, ViewerInputs
+from models.schema.vocabulary import Vocabulary
 from models.version.candidate_block import Block
-from models.version.new_user_record import ProfileCodes
 from models.version.tables import Tables
-from service.ranking.cached_list import LEAST_ENCODED, CachedList, CachedRecord, CacheKey
+from service.ranking.cached_list import (
+    LEAST_ENCODED,
+    CachedList,
+    CachedRecord,
+    CacheKey,
+    reasons_fingerprint,
+    revision_fingerprint,
+)
 from service.ranking.cold_start import ColdStart
 from service.ranking.exploration.draw import Drawn
 from service.ranking.exploration.explorer import Explorer
@@ -34,7 +37,7 @@ from service.ranking.rerank import Reranker, RerankSettings
 from service.ranking.tie_break import id_hashes
 from service.ranking.trace import Trace
 from service.ranking.user_flags import UserFlags
-from service.ranking.viewer import Viewer
+from service.ranking.viewer import Viewer, ViewerReader
 
 _NO_RULES = np.uint16(0)
 _EXCLUDED = name_of(Rule.EXCLUDED)
@@ -78,11 +81,9 @@ class Ranking:
         self._masks = FilterMasks(tables)
         self._cold_start = ColdStart(tables)
         self._scorer = scorer
-        self._fresh = FreshBlocks(tables.graph, tables.towers)
         self._hashes = id_hashes(tables.vocabulary)
         self.explorer = Explorer(self.reranker, version, clock)
-        self.keeps_codes = settings.logs_exposures
-        """whether cached lists keep what the ranker read, for the exposure log"""
+        self.reader = ViewerReader(tables, keeps_codes=settings.logs_exposures)
 
     def with_reranker(self, reranker: Reranker) -> "Ranking":
         """The same ranking with other soft rules; both share everything else and are for one thread together."""
@@ -91,14 +92,14 @@ class Ranking:
         return other
 
     def score(self, block: Block, context: str, viewer: Viewer, trace: Trace) -> Candidates:
-        """The people of a block of `readable`, with their scores. Raises CorruptRecordError if it cannot be read."""
+        """The people of a block that `reader` made, with their scores. Raises CorruptRecordError if it is damaged."""
         candidates = Candidates(block.rows, self.scores(block, context, viewer), block.sources)
         trace.marks.append(("rank", perf_counter()))
         return candidates
 
     def cold_start(self, viewer: Viewer, trace: Trace) -> Candidates:
         """The popular people of the viewer's groups and of the network; of the network alone without a profile."""
-        candidates = self._cold_start.candidates(profile_of(viewer))
+        candidates = self._cold_start.candidates(viewer.profile)
         trace.marks.append(("rank", perf_counter()))
         return candidates
 
@@ -120,7 +121,7 @@ class Ranking:
         if candidates is None:
             candidates = self.cold_start(viewer, trace)
         elif isinstance(candidates, Block):
-            read = block = self.readable(candidates, viewer)
+            read = block = self.reader.block(candidates, viewer)
             candidates = self.score(block, request.context, viewer, trace)
         exempted = EXCLUDED if self.explorer.is_on else _NO_RULES  # a draw is of those shown before too
         listed, _ = self.filter(candidates, viewer, trace, request.excluded, exempted)
@@ -162,7 +163,7 @@ class Ranking:
         The list has at least LEAST_ENCODED people encoded and is not affected by those excluded or shown before.
         """
         # filter: people who may come back stay in the list, those excluded among its entries as well
-        block = self.readable(block, viewer)
+        block = self.reader.block(block, viewer)
         scored = self.score(block, request.context, viewer, trace)
         listed, masks = self.filter(scored, viewer, trace, request.excluded, HIDING | EXCLUDED)
         hidden = _NO_RULES if masks is None else masks & HIDING
@@ -175,7 +176,7 @@ class Ranking:
         friends = self.friends(viewer)
         entries = self.encode(placed, viewer, friends)
         key = self.cache_key(viewer)._replace(reasons=reasons_fingerprint(viewer, friends))
-        kept = block if self.keeps_codes else None
+        kept = block if self.reader.keeps_codes else None
         cacheable = CachedList(listed, key, placed.rows.tolist(), placed.scores.tolist(), entries, kept, placed)
         # the page
         following, drawn = None, None
@@ -202,7 +203,7 @@ class Ranking:
         page nor its reasons. Raises CorruptRecordError as in `page`.
         """
         # filter: the hard rules of both versions
-        block = self.readable(block, viewer)
+        block = self.reader.block(block, viewer)
         scored = self.score(block, request.context, viewer, trace)
         listed, masks = self.filter(scored, viewer, trace, request.excluded, EXCLUDED)
         most = DEEPEST if request.before is None else len(listed.rows)
@@ -276,63 +277,15 @@ class Ranking:
             return NO_ENTRIES
         if cached is not None:
             return self._moved(placed, viewer, friends, cached)
-        return self.encoder.entries(profile_of(viewer), friends, placed.rows, placed.scores, placed.sources)
+        return self.encoder.entries(viewer.profile, friends, placed.rows, placed.scores, placed.sources)
 
     def scores(self, block: Block, context: str, viewer: Viewer) -> NDArray[np.float32]:
         """(m,) float32, 0-1: the scores of a viewer's block before any rule."""
-        return self._scorer.scores(self.tables, block, context, self.inputs(viewer))
+        return self._scorer.scores(self.tables, block, context, self.reader.inputs(viewer))
 
     def explain(self, block: Block, place: int, context: str, viewer: Viewer) -> Explanation:
         """What made the score of the candidate at a place of a viewer's block."""
-        return self._scorer.explained(self.tables, block, place, context, self.inputs(viewer))
-
-    def present(self, block: Block, viewer: Viewer) -> Block:
-        """A viewer's block with the friends made since; the same block if it knows them all.
-
-        The features and the order of the candidates change, and all pair features are in it then.
-        """
-        view, tables = viewer.view, self.tables
-        if view is None or view.graph_changed_at <= block.made_at or len(block.codes) != len(KEPT_FEATURES):
-            return block
-        made = view.friends_made_since(block.made_at, tables.graph, viewer.row)
-        inputs = self.inputs(viewer, made)
-        if not len(made) or inputs is None or len(inputs.query) != tables.towers.dimensions:
-            return block  # the ranker says what is wrong with a query
-        row = NOBODY if viewer.row is None else viewer.row
-        return self._fresh.block(block, made, len(view.friends) - len(made), inputs.query, row)
-
-    def readable(self, block: Block, viewer: Viewer) -> Block:
-        """A viewer's block as the ranker reads it now: with the friends made since, and, to be recorded, the product.
-
-        Raises CorruptRecordError if the viewer's query does not fit the towers.
-        """
-        block = self.present(block, viewer)
-        if not self.keeps_codes:
-            return block  # the ranker adds the product by itself
-        inputs = self.inputs(viewer)
-        query = self.tables.towers.query(block.viewer) if inputs is None else inputs.query
-        return with_product(self.tables.towers, block, query)
-
-    def inputs(self, viewer: Viewer, made: NDArray[np.int32] | None = None) -> ViewerInputs | None:
-        """What scoring reads of a viewer with the present friends; None if the tables hold it.
-
-        `made` (f,) are the friends made since the inputs of a viewer without a row, None for none.
-        """
-        tables, view, row = self.tables, viewer.view, viewer.row
-        graph, towers = tables.graph, tables.towers
-        if row is None:
-            known = viewer.inputs
-            if known is None or made is None or not len(made) or len(known.query) != towers.dimensions:
-                return known
-            statistics = befriended(known.statistics, graph.degrees_of(made))
-            return ViewerInputs(statistics, known.query + towers.fold_in(graph, made))
-        if view is None:
-            return None
-        added, removed = view.changed_friends(graph, row)
-        if not len(added) and not len(removed):
-            return None
-        statistics = befriended(tables.statistics[row], graph.degrees_of(added), len(removed))
-        return ViewerInputs(statistics, towers.changed(graph, row, added, removed))
+        return self._scorer.explained(self.tables, block, place, context, self.reader.inputs(viewer))
 
     def exposed(
         self,
@@ -343,7 +296,7 @@ class Ranking:
         drawn: Drawn | None = None,
     ) -> Exposed:
         """The people of a list as they are recorded, with what the ranker read of them and of the viewer."""
-        inputs = None if read is None else self.inputs(viewer)
+        inputs = None if read is None else self.reader.inputs(viewer)
         return Exposed(placed, read, None if inputs is None else inputs.statistics, most, drawn)
 
     def masks(self, viewer: Viewer, rows: NDArray[np.uint32]) -> NDArray[np.uint16]:
@@ -404,7 +357,7 @@ class Ranking:
         missing = [at for at, one in enumerate(found) if one is None]
         if missing:
             encoded = self.encoder.entries(
-                profile_of(viewer), friends, placed.rows[missing], placed.scores[missing], placed.sources[missing]
+                viewer.profile, friends, placed.rows[missing], placed.scores[missing], placed.sources[missing]
             )
             for number, at in enumerate(missing):
                 found[at] = (encoded, number)
@@ -435,25 +388,6 @@ class Ranking:
 def _lowest(candidates: Candidates | RankedList | None) -> np.float32 | None:
     """The score that no one who is missing from a list exceeds; None if no one is missing."""
     return candidates.scores[-1] if isinstance(candidates, RankedList) and not candidates.is_whole else None
-
-
-def profile_of(viewer: Viewer) -> Row | ProfileCodes | None:
-    """The row whose profile is the viewer's, or the profile itself; None if neither is known."""
-    return viewer.row if viewer.codes is None else viewer.codes
-
-
-def revision_fingerprint(revision: tuple[int, int]) -> int:
-    """64 bits of the revision of a live record (models.live_state.user_record.revision_of)."""
-    base, length = revision
-    return ((base << 25) ^ length) % (1 << 64)
-
-
-def reasons_fingerprint(viewer: Viewer, friends: NDArray[np.int32]) -> int:
-    """CRC-32 of what a viewer's reasons depend on: rows of friends who may be named, and which profile."""
-    crc = zlib.crc32(friends.astype("<i4", copy=False).tobytes())
-    if viewer.view is None or not viewer.view.profile_changed_at:
-        return crc
-    return zlib.crc32(b"%d" % viewer.view.profile_changed_at, crc)
 
 
 def _hash_of(user_id: str) -> np.uint32:

@@ -17,7 +17,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.settings import ContextLimit, Settings
+from models.setting_texts import ContextLimit
+from models.settings import Settings
 from models.version.tables import Tables
 from service.ranking.exploration.draw import NO_EXPLORATION, Exploration
 from service.ranking.kernels.diversity import PAGE, page_by_page

@@ -36,7 +36,7 @@ def warm_up(ranking: Ranking) -> None:
     block, cached, places = Block.unpack(_block(n).pack()), _cached(n), np.arange(n, dtype=np.int32)
     for view in (None, _view(tables)):
         viewer = Viewer(tables.vocabulary.user_id(0), Row(0), view)
-        scored = ranking.score(ranking.readable(block, viewer), "", viewer, trace)
+        scored = ranking.score(ranking.reader.block(block, viewer), "", viewer, trace)
         listed, _ = ranking.filter(scored, viewer, trace)
         for candidates in (scored, ranking.cold_start(viewer, trace), listed, cached, cached.at(places)):
             ranking.page(candidates, PageRequest("", DEEPEST), viewer, trace)

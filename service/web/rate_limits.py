@@ -7,7 +7,7 @@ from http import HTTPStatus
 from math import ceil
 
 from models.errors import StoreError
-from models.settings import RateLimit
+from models.setting_texts import RateLimit
 from service.metrics import Metrics
 from service.web.problems import ProblemError
 from service.web.record import Record

@@ -33,7 +33,7 @@ from service.web.problems import MEDIA_TYPE
 from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-OPERATIONS = 18
+OPERATIONS = 22
 URL = "http://localhost"
 Ask = Callable[..., httpx2.Response]
 
@@ -54,7 +54,7 @@ def ask(tmp_path_factory: pytest.TempPathFactory, written_version: Path) -> Iter
         yield Stores(AsyncMemoryStore(store), store)
 
     class FirstFeature:
-        def scores(self, tables: Any, block: Any, context: str) -> NDArray[np.float32]:
+        def scores(self, tables: Any, block: Any, context: str, inputs: Any = None) -> NDArray[np.float32]:
             scores: NDArray[np.float32] = block.values()[0] / np.float32(4)
             return scores
 
@@ -124,6 +124,8 @@ def test_operation_ids_are_readable_and_unique(document: dict[str, Any]) -> None
     ids = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
     assert sorted(ids) == [
         "delete_user",
+        "get_admin_audit",
+        "get_admin_drift",
         "get_admin_experiments",
         "get_admin_versions",
         "get_console",
@@ -138,6 +140,8 @@ def test_operation_ids_are_readable_and_unique(document: dict[str, Any]) -> None
         "get_version",
         "post_admin_rollback",
         "post_admin_version_activate",
+        "post_admin_version_approve",
+        "post_admin_version_reject",
         "post_events",
         "post_recommendations",
         "put_user",

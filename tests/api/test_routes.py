@@ -15,6 +15,8 @@ from fastapi import Request
 from structlog.testing import capture_logs
 
 from models.publishing import serving_processes
+from models.publishing.approval import hold
+from models.version.local_versions import Versions
 from service.state.version_watcher import ServedVersions
 from tests.support.api import ApiHarness
 from tests.support.memory_store import MemoryStore
@@ -91,6 +93,33 @@ async def test_versions_are_listed_switched_and_rolled_back(service: ApiHarness)
     body = (await service.client.post(f"/admin/versions/{second}/activate")).json()
     assert (body["version"], body["behind"]) == (second, {})
     assert (await service.client.get("/pymk/version")).json()["version"] == second
+
+
+async def test_a_version_that_waits_is_approved_or_rejected_once(service: ApiHarness) -> None:
+    first = service.parts.versions.active.version
+    second, third = service.make_version(service.home), service.make_version(service.home)
+    for version in (second, third):
+        assert hold(service.store, Versions(service.home), version, keys=service.keys)
+    states = {one["version"]: one["state"] for one in (await service.client.get("/admin/versions")).json()["versions"]}
+    assert states == {first: "active", second: "waiting", third: "waiting"}
+    assert (await service.client.post(f"/admin/versions/{second}/activate")).status_code == 409
+
+    body = (await service.client.post(f"/admin/versions/{third}/reject", params={"note": "too few"})).json()
+    assert body == {"version": third, "state": "rejected"}
+    assert not (service.home / "versions" / third).exists()
+    answer = await service.client.post(f"/admin/versions/{third}/approve")
+    assert (answer.status_code, "was rejected already" in answer.json()["detail"]) == (409, True)
+    body = (await service.client.post(f"/admin/versions/{second}/approve", params={"note": "fine"})).json()
+    assert (body["version"], body["behind"]) == (second, {})
+    assert service.parts.versions.active.version == second
+    assert (await service.client.post(f"/admin/versions/{second}/approve")).status_code == 409
+    assert (await service.client.post("/admin/versions/20200101T000000Z-000000/reject")).status_code == 404
+
+    entries = (await service.client.get("/admin/audit")).json()["entries"]
+    told = [(entry["what"], entry["version"], entry["note"]) for entry in entries][:3]
+    assert told == [("approved", second, "fine"), ("published", second, "fine"), ("rejected", third, "too few")]
+    assert all(entry["who"] for entry in entries)
+    assert len((await service.client.get("/admin/audit", params={"limit": 1})).json()["entries"]) == 1
 
 
 async def test_the_latest_report_on_drift_is_answered(service: ApiHarness) -> None:
@@ -203,6 +232,9 @@ ROUTES = [
     ("GET", "/admin/versions", "operator"),
     ("GET", "/admin/experiments", "operator"),
     ("GET", "/admin/drift", "operator"),
+    ("GET", "/admin/audit", "operator"),
+    ("POST", "/admin/versions/20200101T000000Z-000000/approve", "operator"),
+    ("POST", "/admin/versions/20200101T000000Z-000000/reject", "operator"),
     ("POST", "/admin/versions/20200101T000000Z-000000/activate", "operator"),
     ("POST", "/admin/rollback", "operator"),
 ]

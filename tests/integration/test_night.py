@@ -1,8 +1,12 @@
 """Whole nights on a small network: what is published, what is taken over, what the gate refuses."""
 
+import json
+import os
 import random
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -12,13 +16,16 @@ import numpy as np
 import polars as pl
 import pytest
 import structlog
+from safetensors.numpy import load_file
 
 from models.candidates.ann_index import open_index
 from models.candidates.generator import CandidateGenerator
 from models.errors import UsageError
+from models.features.towers import closed_form_towers
 from models.networks.config import GatConfig
 from models.networks.gat import Gat
 from models.publishing.publish import publish
+from models.ranker.ranker import Ranker
 from models.schema.columns import Flag
 from models.store.keys import SHARDS
 from models.version.block_file import Blocks
@@ -60,7 +67,7 @@ class First:
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory, small_network: Path, small_night: Path) -> First:
-    home = Home(tmp_path_factory.mktemp("home"))
+    home = Home(tmp_path_factory.mktemp("home"), timeout_s=300)
     ran = home.run("nightly", str(small_network), "--config", str(small_night))
     assert ran.returncode == 0, ran.stderr
     return First(home, small_night, ran.stdout.rstrip("\n"), ran.stdout, ran.stderr)
@@ -107,6 +114,58 @@ def test_the_manifest_says_what_the_version_is_made_of(first: First, small_netwo
     assert manifest.vocabulary == Tables.open(first.directory / "tables").vocabulary.digest
 
 
+def test_no_weight_in_a_version_is_random_or_unused(first: First) -> None:
+    """Every array that scores follow from has an effect on them, and the towers are the spectrum's closed form."""
+    directory = first.directory
+    arrays = {path.relative_to(directory).as_posix() for path in directory.rglob("*.npy")}
+    assert {"tables/towers.npy", "tables/tower_weights.npy"} <= arrays
+    assert not [name for name in arrays if "candidate_vectors" in name or "tower_inputs" in name]
+    names = {path.name for path in directory.rglob("*.safetensors")}
+    assert names == {"ranker.safetensors", "graphsage.safetensors", "profile_encoder.safetensors"}
+
+    # the towers, which no training made
+    tables, bundle = Tables.open(directory / "tables"), ModelBundle.open(directory)
+    coordinates, eigenvalues = (
+        np.load(directory / "candidates" / f"{name}.npy") for name in ("spectral", "eigenvalues")
+    )
+    expected, found = closed_form_towers(coordinates, eigenvalues, bundle.training.towers), tables.towers
+    for name in ("codes", "scales", "own", "fold"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), err_msg=name)
+    assert found.dimensions == first.manifest.ranker["tower_dimensions"]
+
+    # the head: a change of any tensor that is not zero changes a score
+    config = json.loads((directory / "model" / "ranker.json").read_text())["config"]
+    weights = load_file(directory / "model" / "ranker.safetensors")
+    blocks = Blocks.open(directory / "blocks", 250)
+    asked = [Block.unpack(blocks.record(row)) for row in blocks.rows()[:20].tolist()]
+
+    def scores(of: dict[str, np.ndarray]) -> np.ndarray:
+        ranker = Ranker("two_tower", of["calibration"], config, of)
+        return np.concatenate([ranker.scores(tables, block, "web") for block in asked])
+
+    before, drawn = scores(weights), np.random.default_rng(0)
+    for name, tensor in weights.items():
+        altered = (tensor + drawn.random(tensor.shape) + 0.1).astype(np.float32)
+        changed = np.abs(scores(weights | {name: altered}) - before).max()
+        assert changed > 1e-6 or not tensor.any(), f"{name} is published and has no effect"
+
+
+def test_a_busy_machine_learns_the_same(first: First, tmp_path: Path, small_network: Path) -> None:
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    try:
+        home = Home(tmp_path, timeout_s=300)
+        ran = home.run("nightly", str(small_network), "--config", str(first.config))
+    finally:
+        for one in busy:
+            one.kill()
+            one.wait()
+    assert ran.returncode == 0, ran.stderr
+    again = Manifest.read(home.versions.path(ran.stdout.rstrip("\n"))).files
+    learned = [name for name in first.manifest.files if name.startswith(("blocks/", "tables/tower", "candidates/"))]
+    for name in (*WEIGHTS, *learned):
+        assert again[name] == first.manifest.files[name], name
+
+
 def test_the_report_holds_the_system_and_every_baseline(first: First) -> None:
     report = Report.read(first.directory)
     assert report.users == 80
@@ -137,7 +196,7 @@ def test_nothing_but_the_version_is_left(first: First) -> None:
     assert [path.name for path in first.home.versions.directory.iterdir() if path.is_dir()] == [first.version]
     with first.home.opened() as store:
         version = set(store.scan(KEYS.version(first.version)))
-        lasting = {KEYS.active, KEYS.versions, KEYS.lease, KEYS.watermark, KEYS.clock}
+        lasting = {KEYS.active, KEYS.versions, KEYS.lease, KEYS.watermark, KEYS.clock, KEYS.audit}
         lasting |= {KEYS.fence(shard) for shard in range(SHARDS)}
         assert set(store.scan("pymk:")) - version == lasting
         assert all(store.ttl_s(key) is None for key in version)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from models.ranker.ranker import ViewerInputs
 from models.schema.relationship import Relationship
 from models.version.candidate_block import Block, quantise
 from models.version.manifest import Manifest
@@ -37,7 +38,9 @@ VERSION = "20260101T000000Z-0a1b2c"
 class FirstFeature:
     """Scores a candidate by its first pair feature."""
 
-    def scores(self, tables: Tables, block: Block, context: str) -> NDArray[np.float32]:
+    def scores(
+        self, tables: Tables, block: Block, context: str, inputs: ViewerInputs | None = None
+    ) -> NDArray[np.float32]:
         return block.values()[0].clip(0, 1)
 
 

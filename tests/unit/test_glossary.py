@@ -178,7 +178,7 @@ EXCEPTIONS = (
     Exempt("ties", r"^(service|tests/unit/service)/explain/|^tests/api/test_explain", "field of the JSON of why"),
     Exempt("ties", r"^offline/evaluation/negatives\.py", "equal scores, as statistics calls them"),
     Exempt("floor", r"\bfloor\(|\.floor\b", "the function of math, NumPy and Polars"),
-    Exempt("circle", r"^(tests/unit/)?offline/synth/", "social circle: McAuley and Leskovec, 2012"),
+    Exempt("circle", r"^(tests/unit/)?offline/(synth|simulation)/", "social circle: McAuley and Leskovec, 2012"),
     Exempt("circles", r"^(tests/unit/)?offline/synth/", "social circle"),
     Exempt(
         "patience",

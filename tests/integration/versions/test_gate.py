@@ -1,6 +1,8 @@
 """Broken versions of a real night, each refused by the gate under the name of the check that saw it."""
 
+import json
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,9 +12,14 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from models.networks.two_tower import TwoTower
 
 from models.errors import GateRefusedError
+from models.networks.ranker_head import RankerHead
+from models.publishing.approval import approve
+from models.publishing.audit import Actor, read_audit
+from models.publishing.catalogue import catalogue
+from models.publishing.notices import Notices
+from models.publishing.publish import rollback
 from models.system import files
 from models.version.block_file import Blocks, write_blocks
 from models.version.local_versions import Versions
@@ -26,9 +33,10 @@ from offline.night.config import NightConfig
 from offline.night.context import NightContext
 from offline.night.evaluate import evaluate
 from offline.night.model_bundle import ModelBundle
+from offline.night.nightly import Night
 from offline.night.version_checks import version_checks
 from offline.snapshot.snapshot import Snapshot, write_snapshot
-from tests.support.nights import NightHarness
+from tests.support.nights import KEYS, NightHarness
 
 CHECKS = {"schema", "index_recall", "served", "newcomers_served", "parity"}
 
@@ -131,12 +139,12 @@ def test_a_broken_version_is_refused_under_the_name_of_the_check(
     assert name in {check.name for check in refusals(made.checks(directory))}
 
 
-def invert(model: TwoTower) -> None:
+def invert(model: RankerHead) -> None:
     for weights in (model.past.weight, model.last.weight):
         weights.neg_()
 
 
-def promise_too_much(model: TwoTower) -> None:
+def promise_too_much(model: RankerHead) -> None:
     model.calibration[1] += 8
 
 
@@ -146,7 +154,7 @@ def promise_too_much(model: TwoTower) -> None:
     ids=["inverted", "promises too much"],
 )
 def test_a_broken_ranker_is_refused_under_the_name_of_the_check(
-    made: Made, tmp_path: Path, breaking: Callable[[TwoTower], None], name: str
+    made: Made, tmp_path: Path, breaking: Callable[[RankerHead], None], name: str
 ) -> None:
     bundle = made.bundle
     assert bundle.ranker is not None
@@ -157,6 +165,38 @@ def test_a_broken_ranker_is_refused_under_the_name_of_the_check(
     moment = split.moment(made.night.snapshot.cut)
     report = evaluate(made.night, ModelBundle.open(tmp_path / "broken"), split, moment, tmp_path / "scratch")
     assert name in {check.name for check in refusals(quality_checks(report, None, made.night.config.gate))}
+
+
+def test_with_approval_a_night_waits_tells_so_and_is_published_once_approved(
+    made: Made, small_network: Path, tmp_path: Path
+) -> None:
+    told = tmp_path / "told"
+    store, versions = made.harness.store, made.harness.versions
+    command = f"{sys.executable} -c \"import sys; open('{told}', 'a').write(sys.argv[1] + sys.stdin.read())\""
+    night = Night(
+        data=small_network,
+        home=made.harness.home,
+        store=store,
+        keys=KEYS,
+        config=made.harness.config,
+        approval=True,
+        notices=Notices(command=command),
+    )
+    version, _ = night.run()
+    assert version != made.version
+    assert made.harness.active == made.version
+    said = told.read_text()
+    assert said.startswith(version)
+    assert json.loads(said.removeprefix(version))["approve"] == f"pymk approve {version}"
+    states = {entry.version: entry.state for entry in catalogue(store, versions, keys=KEYS)}
+    assert states == {version: "waiting", made.version: "active"}
+    approve(store, versions, version, keys=KEYS, by=Actor("ann@host", "looks good"))
+    assert made.harness.active == version
+    trail = [(entry.what, entry.version, entry.who) for entry in read_audit(store, KEYS)][:3]
+    assert trail[0] == ("approved", version, "ann@host")
+    assert trail[1] == ("published", version, "ann@host")
+    assert trail[2][:2] == ("waiting", version)
+    rollback(store, versions, keys=KEYS)
 
 
 def test_an_export_without_friendships_is_refused_over_a_network_and_force_publishes_it(

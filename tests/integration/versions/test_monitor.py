@@ -32,7 +32,7 @@ class First:
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory, small_network: Path, small_night: Path) -> First:
-    home = Home(tmp_path_factory.mktemp("home"))
+    home = Home(tmp_path_factory.mktemp("home"), timeout_s=300)
     ran = home.run("nightly", str(small_network), "--config", str(small_night))
     assert ran.returncode == 0, ran.stderr
     return First(home, ran.stdout.strip(), small_night)
@@ -98,7 +98,7 @@ def test_drift_is_exit_status_4_and_is_named(
 def test_a_version_without_reference_statistics_is_said_and_is_no_failure(
     first: First, small_network: Path, tmp_path: Path
 ) -> None:
-    home = Home(tmp_path)
+    home = Home(tmp_path, timeout_s=300)
     directory = home.versions.path(first.version)
     shutil.copytree(first.directory, directory)
     shutil.rmtree((directory / FILE_NAME).parent)

@@ -6,7 +6,8 @@ import pytest
 
 from models.errors import UsageError
 from models.experiments.experiment import OVERRIDABLE, Experiment
-from models.settings import ContextLimit, Settings
+from models.setting_texts import ContextLimit
+from models.settings import Settings
 from models.system.toml_file import read_model
 
 ARMS = '[[arms]]\nname = "a"\nshare = 0.5\n[[arms]]\nname = "b"\nshare = 0.5\n'

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import DatasetError
-from offline.night.read_ahead import ReadAhead
+from offline.night.workspace import ReadAhead
 
 
 @pytest.fixture

@@ -63,21 +63,21 @@ def counts(found: Block) -> dict[int, int]:
 
 def test_the_friends_of_a_new_friend_share_her_at_once(ranking: Ranking) -> None:
     viewer = Viewer(PEOPLE[0], Row(0), state(ranking, ("e", EventKind.CONNECT, 5)))
-    found = ranking.present(block(), viewer)
+    found = ranking.reader.present(block(), viewer)
     assert found.codes.shape == (len(PAIR_FEATURES), 5)
     assert counts(found) == {2: 1, 3: 1, 5: 1, 6: 1, 7: 0}
     allocation = dict(zip(found.rows.tolist(), np.expm1(found.values()[ALLOCATION]) / 1000, strict=True))
     assert allocation[5] == pytest.approx(1 / 2, rel=0.05), "e knows two people"
     assert allocation[2] == pytest.approx(1 / 3, rel=0.05)
-    assert ranking.present(found, viewer) is found
+    assert ranking.reader.present(found, viewer) is found
 
 
 def test_a_block_that_knows_the_friend_stays_as_it_is(ranking: Ranking) -> None:
     events = ("e", EventKind.CONNECT, 5), ("g", EventKind.CONNECT, 9)
     viewer = Viewer(PEOPLE[0], Row(0), state(ranking, *events))
     known = block(made_at=9)
-    assert ranking.present(known, viewer) is known
-    assert counts(ranking.present(block(made_at=5), viewer)) == {2: 1, 3: 1, 5: 1, 6: 0, 7: 1}, "only g is news"
+    assert ranking.reader.present(known, viewer) is known
+    assert counts(ranking.reader.present(block(made_at=5), viewer)) == {2: 1, 3: 1, 5: 1, 6: 0, 7: 1}, "only g is news"
     assert Block.unpack(known.pack()).made_at == 9
     assert Block.unpack(block().pack()).made_at == 0
     assert len(known.pack()) == len(block().pack()) + 8
@@ -87,26 +87,26 @@ def test_a_block_that_knows_the_friend_stays_as_it_is(ranking: Ranking) -> None:
 def test_other_events_change_no_block(ranking: Ranking, kind: EventKind) -> None:
     viewer = Viewer(PEOPLE[0], Row(0), state(ranking, ("e", kind, 5)))
     kept = block()
-    assert ranking.present(kept, viewer) is kept
-    assert ranking.inputs(viewer) is None
-    assert ranking.present(kept, Viewer(PEOPLE[0], Row(0))) is kept
+    assert ranking.reader.present(kept, viewer) is kept
+    assert ranking.reader.inputs(viewer) is None
+    assert ranking.reader.present(kept, Viewer(PEOPLE[0], Row(0))) is kept
 
 
 def test_a_friend_who_was_made_and_lost_again_changes_nothing(ranking: Ranking) -> None:
     view = state(ranking, ("e", EventKind.CONNECT, 5), ("e", EventKind.DISCONNECT, 6))
     viewer, kept = Viewer(PEOPLE[0], Row(0), view), block()
-    assert ranking.present(kept, viewer) is kept
-    assert ranking.inputs(viewer) is None
+    assert ranking.reader.present(kept, viewer) is kept
+    assert ranking.reader.inputs(viewer) is None
 
 
 def test_the_query_has_the_friends_of_this_moment(ranking: Ranking) -> None:
     tables = ranking.tables
     towers, graph = tables.towers, tables.graph
-    made = ranking.inputs(Viewer(PEOPLE[0], Row(0), state(ranking, ("e", EventKind.ACCEPT, 5))))
+    made = ranking.reader.inputs(Viewer(PEOPLE[0], Row(0), state(ranking, ("e", EventKind.ACCEPT, 5))))
     assert made is not None
     np.testing.assert_allclose(made.query, towers.query(0) + towers.fold_in(graph, np.array([4])), rtol=1e-6)
     assert made.statistics[LOG_DEGREE] == pytest.approx(np.log1p(2))
-    lost = ranking.inputs(Viewer(PEOPLE[0], Row(0), state(ranking, ("b", EventKind.DISCONNECT, 5))))
+    lost = ranking.reader.inputs(Viewer(PEOPLE[0], Row(0), state(ranking, ("b", EventKind.DISCONNECT, 5))))
     assert lost is not None
     np.testing.assert_allclose(lost.query, towers.query(0) - towers.fold_in(graph, np.array([1])), rtol=1e-6)
     assert lost.statistics[LOG_DEGREE] == 0
@@ -117,9 +117,9 @@ def test_a_newcomer_has_her_new_friends_too(ranking: Ranking) -> None:
     view = state(ranking, ("b", EventKind.CONNECT, 5), ("e", EventKind.CONNECT, 8), row=None)
     viewer = Viewer(UserId("zoe"), None, view, True, None, known)
     kept = block(made_at=8)
-    assert ranking.present(kept, viewer) is kept
-    assert counts(ranking.present(block(made_at=5), viewer)) == {2: 1, 3: 1, 5: 1, 6: 1, 7: 0}
-    inputs = ranking.inputs(viewer, np.array([4], np.int32))
+    assert ranking.reader.present(kept, viewer) is kept
+    assert counts(ranking.reader.present(block(made_at=5), viewer)) == {2: 1, 3: 1, 5: 1, 6: 1, 7: 0}
+    inputs = ranking.reader.inputs(viewer, np.array([4], np.int32))
     assert inputs is not None
     towers = ranking.tables.towers
     np.testing.assert_allclose(inputs.query, known.query + towers.fold_in(ranking.tables.graph, np.array([4])))

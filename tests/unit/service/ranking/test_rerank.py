@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from models.live_state.exposure import Exposed
-from models.settings import ContextLimit, Settings
+from models.setting_texts import ContextLimit
+from models.settings import Settings
 from models.version.tables import Tables
 from service.ranking.ranked_list import RankedList
 from service.ranking.rerank import (

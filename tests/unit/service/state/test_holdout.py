@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from models.live_state.exposure import Exposed
-from models.settings import ContextLimit
+from models.setting_texts import ContextLimit
 from models.version.tables import Tables
 from service.ranking.ranked_list import RankedList
 from service.ranking.rerank import Diversity, Fatigue, Reranker, RerankSettings

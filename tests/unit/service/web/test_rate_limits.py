@@ -3,7 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from models.settings import RateLimit, Settings
+from models.setting_texts import RateLimit
+from models.settings import Settings
 from service.web import rate_limits
 from service.web.rate_limits import TokenBuckets
 

@@ -1,0 +1,75 @@
+"""The audit trail: who switched, approved, rejected or overrode what, when and why. Entries are never changed."""
+
+import getpass
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from models.store.keys import Keys
+from models.store.protocol import STREAM_START, SyncStore
+from models.store.transaction import Append, Commit
+
+Action = Literal["published", "activated", "rolled_back", "waiting", "approved", "rejected", "forced"]
+SWITCHES = ("published", "activated", "rolled_back")
+MOST = 10_000
+"""entries that are kept; a tenth more, and the oldest are dropped"""
+_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who does something, and why."""
+
+    who: str
+    note: str | None = None
+
+    @classmethod
+    def here(cls, note: str | None = None) -> "Actor":
+        """The user of this process and its host."""
+        try:
+            name = getpass.getuser()
+        except (KeyError, OSError):  # a container's user may have no name
+            name = "unknown"
+        return cls(f"{name}@{socket.gethostname()}", note)
+
+
+class AuditEntry(BaseModel):
+    """One action."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at: AwareDatetime
+    who: str
+    """user@host of a command, or the name of an API key"""
+    what: Action
+    version: str
+    before: str | None = None
+    """of a switch: the version that was served until then"""
+    note: str | None = None
+
+
+def write_audit(
+    store: SyncStore, keys: Keys, what: Action, version: str, by: Actor, *, before: str | None = None
+) -> None:
+    """Appends an entry."""
+    entry = AuditEntry(at=datetime.now(UTC), who=by.who, what=what, version=version, before=before, note=by.note)
+    store.commit([Commit(appends=[Append(keys.audit, entry.model_dump_json().encode())])])
+    if store.stream_length(keys.audit) > MOST + MOST // 10:
+        positions = [position for position, _ in store.stream_read(keys.audit, STREAM_START, MOST // 10)]
+        store.stream_trim(keys.audit, positions[-1])
+
+
+def read_audit(store: SyncStore, keys: Keys) -> list[AuditEntry]:
+    """All entries, newest first; one that cannot be read is left out."""
+    found, position = list[AuditEntry](), STREAM_START
+    while read := store.stream_read(keys.audit, position, _AT_ONCE):
+        position = read[-1][0]
+        for _, content in read:
+            try:
+                found.append(AuditEntry.model_validate_json(content))
+            except ValidationError:
+                continue
+    return found[::-1]

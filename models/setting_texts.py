@@ -1,0 +1,91 @@
+"""Values of settings that are written as one text: limits by context, limits of rate by scope, keys with scopes."""
+
+from math import ceil
+from typing import NamedTuple
+
+from pydantic import SecretStr
+
+
+class ContextLimit(NamedTuple):
+    """Limits of a list in one context."""
+
+    most: int
+    """candidates"""
+    least_score: float = 0.0
+
+
+class RateLimit(NamedTuple):
+    """The token bucket of a scope."""
+
+    rate: float
+    """tokens that it gains a second, one of which a request takes"""
+    burst: int
+    """tokens that it holds at most"""
+
+
+SCOPES = frozenset({"read", "write", "admin"})
+"""the scopes of a key"""
+
+
+def parse_context_limits(text: str) -> dict[str, ContextLimit]:
+    """The limits of `context:most:score,...`, with optional score. Raises ValueError for another form."""
+    limits: dict[str, ContextLimit] = {}
+    for entry in filter(None, map(str.strip, text.split(","))):
+        context, _, rest = entry.partition(":")
+        most, _, score = rest.partition(":")
+        try:
+            limits[context] = ContextLimit(int(most), float(score) if score else 0.0)
+        except ValueError as error:
+            raise ValueError(f"{entry!r} is not of the form CONTEXT:MOST or CONTEXT:MOST:SCORE") from error
+    return limits
+
+
+def check_context_limits(limits: dict[str, ContextLimit]) -> dict[str, ContextLimit]:
+    """The same limits. Raises ValueError if one shows nobody."""
+    for context, limit in limits.items():
+        if limit.most < 1 or not 0 <= limit.least_score <= 1:
+            raise ValueError(f"{context} needs at least one person and a score from 0 to 1")
+    return limits
+
+
+def parse_rate_limits(text: str) -> dict[str, RateLimit]:
+    """The limits of `scope:rate:burst,...`; without a burst that of two seconds. Raises ValueError for another form."""
+    limits: dict[str, RateLimit] = {}
+    for entry in filter(None, map(str.strip, text.split(","))):
+        scope, _, rest = entry.partition(":")
+        rate, _, burst = rest.partition(":")
+        try:
+            limit = RateLimit(float(rate), int(burst) if burst else max(1, ceil(2 * float(rate))))
+        except (ValueError, OverflowError) as error:
+            raise ValueError(f"{entry!r} is not of the form SCOPE:RATE or SCOPE:RATE:BURST") from error
+        if scope not in SCOPES or scope in limits or not 0 < limit.rate <= MOST_RATE or limit.burst < 1:
+            raise ValueError(f"{entry!r} must name read, write or admin once, a rate above 0 and a burst of 1 or more")
+        limits[scope] = limit
+    return limits
+
+
+MOST_RATE = 1e6
+"""requests a second"""
+_KEY_FORM = "KEY:SCOPE+SCOPE, separated by commas; scopes are read, write and admin"
+
+
+def parse_keys(text: str) -> dict[SecretStr, frozenset[str]]:
+    """The keys of `key:scope+scope,...`. Raises ValueError that names the entry by number and repeats no key."""
+    keys: dict[SecretStr, frozenset[str]] = {}
+    entries = [entry.strip() for entry in text.split(",")] if text.strip() else []
+    for place, entry in enumerate(entries, 1):
+        key, colon, scopes = entry.rpartition(":")
+        if not colon or not key or not scopes:
+            raise ValueError(f"key {place} of {len(entries)} is not of the form {_KEY_FORM}")
+        if not key.isascii() or not key.isprintable() or " " in key:
+            raise ValueError(f"key {place} of {len(entries)} holds a character that no HTTP header can carry")
+        if SecretStr(key) in keys:
+            raise ValueError(f"key {place} of {len(entries)} occurs twice")
+        keys[SecretStr(key)] = check_scopes(frozenset(scopes.split("+")), f"key {place} of {len(entries)}")
+    return keys
+
+
+def check_scopes(scopes: frozenset[str], named: str = "a key") -> frozenset[str]:
+    if not scopes or not scopes <= SCOPES:
+        raise ValueError(f"{named} has a scope that does not exist; keys are {_KEY_FORM}")
+    return scopes
