@@ -222,6 +222,11 @@ class Keys:
         return f"{self.namespace}:exposure"
 
     @property
+    def seldom_shown(self) -> str:
+        """The users who were hardly shown within a day (models.live_state.seldom_shown). Expires."""
+        return f"{self.namespace}:exposure:seldom"
+
+    @property
     def exposure_log(self) -> str:
         """The lists that were given out, a stream of models.outcomes.exposure_record batches until the worker files
         them. It expires, and so may be evicted: nothing but statistics rests on it."""

@@ -68,10 +68,10 @@ def feature_parity(
     every = exposures.group_by(names, maintain_order=True).agg("at", "version", "candidate", "codes")
     drawn = every.sample(min(most, len(every)), seed=seed)
     viewers = set(drawn["viewer"])
-    concerned: dict[str, list[Entry]] = {viewer: [] for viewer in viewers}
+    entries_of: dict[str, list[Entry]] = {viewer: [] for viewer in viewers}
     for entry in entries:
         for viewer in viewers.intersection((entry.user_id, entry.other_id or "")):
-            concerned[viewer].append(entry)
+            entries_of[viewer].append(entry)
     # version by version
     lists = pairs = agreeing = 0
     for (version,), own in drawn.with_columns(pl.col("version").list.first()).group_by("version"):
@@ -80,7 +80,7 @@ def feature_parity(
         again = _Version(Versions(home).path(str(version)), forbidden_days)
         for row in own.iter_rows(named=True):
             at = round(row["at"][0].timestamp() * 1e6)
-            same = again.agreeing(row["viewer"], concerned[row["viewer"]], at, row["candidate"], row["codes"])
+            same = again.agreeing(row["viewer"], entries_of[row["viewer"]], at, row["candidate"], row["codes"])
             if same is not None:
                 lists, pairs, agreeing = lists + 1, pairs + len(row["codes"]), agreeing + same
     return Parity(lists, pairs, agreeing, len(drawn) - lists)
