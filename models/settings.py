@@ -125,6 +125,12 @@ class Settings(BaseSettings):
     exploration_best: Annotated[int, Field(ge=2, le=100)] = 50
     """people whose order is drawn; whoever comes after them stays"""
 
+    exploration_boost: Annotated[float, Field(ge=1, le=100)] = 1.0
+    """factor on the odds with which people who are hardly ever shown are drawn; 1: off"""
+
+    exploration_seldom: Annotated[int, Field(ge=1)] = 5
+    """impressions within a day, over all viewers, below which somebody is hardly ever shown"""
+
     exploration_hold_minutes: Annotated[float, Field(gt=0, le=1440)] = 30.0
     """minutes for which a viewer's draw stays the same, so that a page that is loaded again does not change"""
 

@@ -75,10 +75,8 @@ def _all_entries(store: SyncStore, keys: Keys, home: Path) -> Iterator[Entry]:
         yield from log
 
 
-def _rebuilt(
-    keys: Keys, person: str, packed: bytes | None, entries: Iterable[Entry], watermark: int, now: int
-) -> Commit:
-    """The commit that replaces a record by what the entries amount to, if it is still as it was read."""
+def record_of(person: str, entries: Iterable[Entry], watermark: int = 0) -> tuple[LiveRecord, LiveProfile]:
+    """The live record and profile of a user that entries of the log amount to, in the order of their timestamps."""
     record, profile = LiveRecord(watermark=watermark), LiveProfile()
     for entry in entries:
         timestamp_us = entry.timestamp_us
@@ -96,6 +94,14 @@ def _rebuilt(
             elif kind in TWO_SIDED:
                 record.merge([JournalEntry(edge_event(Direction.IN, kind), timestamp_us, entry.user_id)])
     profile.drop_before(watermark)
+    return record, profile
+
+
+def _rebuilt(
+    keys: Keys, person: str, packed: bytes | None, entries: Iterable[Entry], watermark: int, now: int
+) -> Commit:
+    """The commit that replaces a record by what the entries amount to, if it is still as it was read."""
+    record, profile = record_of(person, entries, watermark)
     live, member = keys.live(person), Add(keys.people(shard_of(person)), person.encode())
     return Commit(
         guards=[Guard(live, packed and packed[:PREFIX_BYTES], len(packed or b""))],

@@ -47,6 +47,11 @@ class Keys:
         return f"{self.namespace}:drift"
 
     @property
+    def nights(self) -> str:
+        """Record of the latest runs of the nightly job by version id (models.publishing.night_runs.NightRun)."""
+        return f"{self.namespace}:nights"
+
+    @property
     def decisions(self) -> str:
         """JSON by version id of models.publishing.decisions.Decision: what waits for approval, and what came of it.
 
@@ -215,6 +220,11 @@ class Keys:
     def exposure(self) -> str:
         """The users who were shown too often within a day (models.live_state.exposure)."""
         return f"{self.namespace}:exposure"
+
+    @property
+    def seldom_shown(self) -> str:
+        """The users who were hardly shown within a day (models.live_state.seldom_shown). Expires."""
+        return f"{self.namespace}:exposure:seldom"
 
     @property
     def exposure_log(self) -> str:

@@ -26,6 +26,10 @@ def outcomes(
         str | None,
         typer.Option(help="Only lists given out from a time on: 2026-11-01, or the last 7d, 36h, 2w.", metavar="T"),
     ] = None,
+    parity: Annotated[
+        int | None,
+        typer.Option(min=1, help="Also compute the features of at most so many lists again, and compare.", metavar="N"),
+    ] = None,
     evaluate: Annotated[
         str | None,
         typer.Option(help="Estimate what another version on disk would have earned.", metavar="VERSION"),
@@ -43,7 +47,7 @@ def outcomes(
     doubly robust, with intervals by viewer. Where drawn lists hardly show what the version would, there is no figure.
 
     \b
-    pymk outcomes --since 7d
+    pymk outcomes --since 7d --parity 1000
     pymk outcomes --out outcomes && python -c 'import polars; print(polars.read_parquet("outcomes/*.parquet"))'
     pymk outcomes --json | jq '.by.source[] | [.value, .invited]'
     """
@@ -67,8 +71,15 @@ def outcomes(
 
     from offline.outcomes.table import read_outcomes, write_outcomes
 
+    keys, found_parity = Keys(settings.namespace), None
     with closing(open_sync(settings)) as store:
-        table = read_outcomes(settings, store, Keys(settings.namespace), since=since_us, now=now)
+        table = read_outcomes(settings, store, keys, since=since_us, now=now)
+        if parity is not None:
+            from offline.outcomes.parity import feature_parity
+            from offline.outcomes.table import every_entry
+
+            days, entries = settings.forbidden_days, every_entry(settings, store, keys, now)
+            found_parity = feature_parity(table, entries, settings.home, forbidden_days=days, most=parity)
     if out is not None:
         for file in write_outcomes(table, out):
             typer.echo(file)
@@ -77,6 +88,8 @@ def outcomes(
     from offline.outcomes.rates import rates
 
     found = rates(table)
+    if found_parity is not None:
+        found["parity"] = found_parity.as_json()
     if json:
         import orjson
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.errors import ArtefactError
 from models.graph import Graph
+from models.publishing.night_runs import StepRun
 from models.system import files
 from offline.evaluation import metrics
 from offline.evaluation.baselines import BASELINES, DATED_BASELINES, RESOURCE_ALLOCATION
@@ -170,6 +171,9 @@ class Report(BaseModel):
 
     drift: DriftReport | None = None
     """how the night's data and version differ from the version that was active; None for a first version"""
+
+    steps: list[StepRun] = []
+    """the steps of the night that were done when the version was written, with times, memory and rows"""
 
     gate: list[GateCheck] = []
     """every check of the quality gate; empty in the report of an evaluation that publishes nothing"""

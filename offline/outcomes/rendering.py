@@ -39,6 +39,13 @@ def render(found: Mapping[str, Any], console: Console | None = None) -> None:
         f"{found['from'][:16]} to {found['to'][:16]} UTC; shares of those shown\n",
         markup=False,
     )
+    if (parity := found.get("parity")) is not None:
+        share = "–" if parity["share"] is None else f"{parity['share']:.3%}"
+        console.print(
+            f"features computed again: {share} of {parity['pairs']:,} people in {parity['lists']:,} lists agree with "
+            f"what was recorded; {parity['skipped']:,} lists could not be compared\n",
+            markup=False,
+        )
     console.print(_table("all", [{"value": "all", **found["all"]}]))
     for group in GROUPS:
         lines = found["by"][group]

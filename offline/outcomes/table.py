@@ -1,9 +1,12 @@
 """The table of outcomes of a home, and its files."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 
+from models.event_log.archive import Archive
+from models.event_log.event import Entry
 from models.outcomes.exposure_files import ExposureFiles
 from models.settings import Settings
 from models.store.keys import Keys
@@ -11,6 +14,7 @@ from models.store.protocol import SyncStore
 from models.system import files
 from offline.outcomes.events import read_events
 from offline.outcomes.join import Windows, join_outcomes
+from offline.snapshot.live_events import read_entries
 
 
 def read_outcomes(settings: Settings, store: SyncStore, keys: Keys, *, since: int = 0, now: int) -> pl.DataFrame:
@@ -23,6 +27,11 @@ def read_outcomes(settings: Settings, store: SyncStore, keys: Keys, *, since: in
     exposures = ExposureFiles(settings.home).scan(since)
     events = read_events(settings.home, store, keys, since=since, until=now)
     return join_outcomes(exposures, events, Windows.of(settings), now=now)
+
+
+def every_entry(settings: Settings, store: SyncStore, keys: Keys, now: int) -> Iterator[Entry]:
+    """The entries of the event log of a home, archived or not, up to a time (microseconds)."""
+    return read_entries(Archive(settings.home), store, keys, now)
 
 
 def write_outcomes(outcomes: pl.DataFrame, directory: Path) -> list[Path]:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.live_state.exposure import Exposed
+from models.live_state.seldom_shown import SeldomShown
 from models.live_state.visibility import HiddenSet, fingerprint_of
 from models.schema.vocabulary import Row
 from models.version.tables import Tables
@@ -34,6 +35,10 @@ class UserFlags:
         """(n,) whether a user was shown too often; None: no one was"""
         self.exposure = 0
         """models.live_state.exposure.Exposed.identity of the table it was read from"""
+        self.seldom: NDArray[np.bool_] | None = None
+        """(n,) whether a user was hardly shown; None: not known"""
+        self.seldom_of: SeldomShown | None = None
+        """the table that this was read from"""
 
     def row(self, user_id: str) -> Row | None:
         """The row of an id, None if the version does not know it; rows that were looked up are remembered."""
@@ -70,6 +75,11 @@ class UserFlags:
     def reset(self, generation: object) -> None:
         """Goes back to the flags of the version, to follow another generation of changes."""
         self.flags, self.changes, self.epoch, self.generation = self._tables.flags, 0, 0, generation
+
+    def favour(self, table: SeldomShown) -> None:
+        """Takes over another table of people who were hardly shown; one of another vocabulary says nothing."""
+        self.seldom_of = table
+        self.seldom = table.rows if table.vocabulary == self._tables.vocabulary.digest else None
 
     def expose(self, table: Exposed) -> None:
         """Takes over another table of exposed people."""

@@ -11,6 +11,7 @@ import structlog
 
 from models.errors import CorruptRecordError, VersionError
 from models.live_state.exposure import Exposed
+from models.live_state.seldom_shown import SeldomShown
 from models.live_state.visibility import follow_blocking
 from models.publishing.pointer import read_pointer
 from models.schema.columns import Flag
@@ -70,6 +71,7 @@ class BatchRecommender:
         self._previous: ServedVersion | None = None
         self._state = LiveState(forbidden_days)
         self._state.take_exposed(Exposed.unpack(store.get(keys.exposure)))
+        self._state.take_seldom(SeldomShown.unpack(store.get(keys.seldom_shown)))
         self._loader = ViewerLoader(self._state, keys, _log_fault)
         self._follow()
 

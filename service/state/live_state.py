@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from models.errors import CorruptRecordError
 from models.live_state import journal
 from models.live_state.exposure import Exposed
+from models.live_state.seldom_shown import SeldomShown
 from models.live_state.user_record import PREFIX_BYTES, LiveRecord, base_length, revision_of
 from models.live_state.visibility import FlagChange, HiddenSet
 from models.schema.columns import Flag
@@ -51,6 +52,8 @@ class LiveState:
     def __init__(self, forbidden_days: int, clock: Callable[[], int] = now_us) -> None:
         self.hidden = HiddenSet()
         self.exposed = Exposed()
+        self.seldom: SeldomShown | None = None
+        """None: no table was read"""
         self.watermark = 0
         """the retention watermark: live records need not hold what is older, microseconds"""
         self.latest = 0
@@ -94,6 +97,10 @@ class LiveState:
         """Takes over the table of users shown too often."""
         self.exposed, self._exposure = exposed, exposed.identity
 
+    def take_seldom(self, seldom: SeldomShown) -> None:
+        """Takes over the table of users who were hardly shown."""
+        self.seldom = seldom
+
     def catch_up(self, version: ServedVersion) -> None:
         """Applies to the users of a version all that is known."""
         flags = version.ranking.user_flags
@@ -105,6 +112,8 @@ class LiveState:
             flags.hide(self.hidden, changed, cut, self._changes)
         if flags.exposure != self._exposure:
             flags.expose(self.exposed)
+        if self.seldom is not None and flags.seldom_of is not self.seldom:
+            flags.favour(self.seldom)
 
     def _since(self, changes: int) -> list[str]:
         """The users whose flags changed after so many changes."""

@@ -9,6 +9,7 @@ import structlog
 from models.errors import CorruptRecordError, StoreError
 from models.live_state.erased_ids import erased_among
 from models.live_state.exposure import Exposed
+from models.live_state.seldom_shown import SeldomShown
 from models.live_state.visibility import HiddenSet, follow
 from models.store.keys import Keys
 from models.store.protocol import AsyncStore
@@ -49,6 +50,7 @@ class LiveSync:
         self._following: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._erased_key: bytes | None = None
+        self._seldom: bytes | None = None
 
     async def start(self) -> None:
         """Reads what the store has, if it answers, and begins to follow."""
@@ -122,7 +124,8 @@ class LiveSync:
         keys, state = self._keys, self.state
         try:
             asked = [keys.hidden_epoch, keys.exposure, keys.watermark, keys.clock, keys.erased_key]
-            epoch, exposed, watermark, latest, self._erased_key = await self._store.get_many(asked)
+            asked.append(keys.seldom_shown)
+            epoch, exposed, watermark, latest, self._erased_key, seldom = await self._store.get_many(asked)
             await self.hidden(epoch)
             state.watermark, state.latest = int(watermark or 0), int(latest or 0)
             self.skew_us = max(0, state.latest - now_us())
@@ -132,6 +135,9 @@ class LiveSync:
             table = Exposed.unpack(exposed)
             if table != state.exposed:
                 state.take_exposed(table)
+            if seldom != self._seldom:
+                state.take_seldom(SeldomShown.unpack(seldom))
+                self._seldom = seldom
         except StoreError:
             self._metrics.degraded.labels("live_state_not_read").inc()
         except CorruptRecordError as error:

@@ -37,6 +37,7 @@ def work(settings: Settings, host: str, port: int | None) -> None:
             forbidden_days=settings.forbidden_days,
             exposure_limit=settings.exposure_limit,
             outcomes_days=settings.outcomes_days,
+            seldom=settings.exploration_seldom if settings.exploration_boost > 1 else 0,
             contexts=settings.surfaces,
         )
         if port is not None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from models.event_log.archive import order, position_and_entry
 from models.live_state.exposure import Exposed
+from models.live_state.seldom_shown import SeldomShown
 from models.schema.event_kinds import EventKind
 from models.schema.vocabulary import Vocabulary
 from models.store.keys import SHARDS, Keys
@@ -27,6 +28,10 @@ HOUR_US = 3600 * MICROSECONDS
 HOURS = 24
 PUBLISH_AGAIN_US = 300 * MICROSECONDS
 """how old the published table may become if nothing changes"""
+SELDOM_US = 60 * MICROSECONDS
+"""how old the table of those hardly shown becomes"""
+SELDOM_TTL_S = 900.0
+"""when it expires, if no worker makes another"""
 READ_BYTES = 8 << 20
 """of a shard's archive at once"""
 PART = "exposure"
@@ -62,6 +67,13 @@ class Showings:
         total = np.sum(list(self.hours.values()), axis=0, dtype=np.int64)
         return [self.vocabulary.user_id(row) for row in np.flatnonzero(total > limit).tolist()]
 
+    def below(self, limit: int) -> NDArray[np.bool_]:
+        """(n,) who was shown less than `limit` times."""
+        total = np.zeros(len(self.vocabulary), dtype=np.int64)
+        for counts in self.hours.values():
+            total += counts
+        return total < limit
+
     def in_rows_of(self, vocabulary: Vocabulary) -> "Showings":
         """The same counts in the rows of another version."""
         if vocabulary.digest == self.vocabulary.digest:
@@ -88,8 +100,11 @@ class ExposureWorker:
         is_mine: Callable[[], bool],
         clock: Callable[[], int] = now_us,
         contact: Contact | None = None,
+        seldom: int = 0,
     ) -> None:
-        """`vocabulary` is that of the served version, None if there is none; `is_mine`: whether this worker counts."""
+        """`seldom` impressions a day are hardly any; 0: nobody wants to know.
+
+        `vocabulary` is that of the served version, None if there is none; `is_mine`: whether this worker counts."""
         self._store, self._keys, self._limit = store, keys, limit
         self._events = home / "events"
         self._contact = Contact() if contact is None else contact
@@ -98,6 +113,7 @@ class ExposureWorker:
         self._read: dict[int, _Read] = {}
         """by shard how far its archive was read"""
         self._published: Exposed | None = None
+        self._seldom, self._seldom_at = seldom, 0
 
     def run(self, stop: threading.Event) -> None:
         """Counts and publishes until the stop event."""
@@ -129,6 +145,10 @@ class ExposureWorker:
         ):
             self._store.set(self._keys.exposure, exposed.pack())
             self._published = exposed
+        if self._seldom and not 0 <= now - self._seldom_at < SELDOM_US:
+            table = SeldomShown(vocabulary.digest, self._showings.below(self._seldom))
+            self._store.set(self._keys.seldom_shown, table.pack(), SELDOM_TTL_S)
+            self._seldom_at = now
 
     def _follow(self, shard: int, showings: Showings, since: int) -> None:
         """Reads further in a shard's archive, from the first segment that was written to within the day."""

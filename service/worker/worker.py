@@ -74,6 +74,7 @@ class Worker:
         forbidden_days: int,
         exposure_limit: int,
         outcomes_days: int = 90,
+        seldom: int = 0,
         contexts: Sequence[str] = CONTEXTS,
     ) -> None:
         self.store, self._versions, self.keys, self._open_generator = store, versions, keys, open_generator
@@ -103,6 +104,7 @@ class Worker:
             self._vocabulary,
             lambda: 0 in leases.held,
             contact=self.contact,
+            seldom=seldom,
         )
         self.exposure_log = ExposureLogWorker(
             store, keys, versions.home, outcomes_days, self._tables_of, lambda: 0 in leases.held, self.contact

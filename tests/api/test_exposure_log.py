@@ -4,10 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 from models.errors import StoreRefusedError, StoreUnavailableError
+from models.live_state.seldom_shown import SeldomShown
 from models.outcomes.exposure_files import ExposureFiles
 from models.outcomes.exposure_record import Batch, ExposureRecord, unpack_list
 from models.store.protocol import STREAM_START
@@ -214,3 +216,23 @@ async def test_pages_of_a_drawn_list_repeat_nobody(open_place: OpenPlace) -> Non
         assert pages == whole[:3][: len(pages)]
         places = [record.drawn.places.tolist() for record in (await recorded(service))[1:] if record.drawn is not None]
         assert places == [[0], [1], [2]]
+
+
+async def test_who_is_hardly_shown_is_drawn_sooner(open_place: OpenPlace) -> None:
+    async with open_place(exploration_temperature=1.0, exploration_fixed=0, exploration_boost=100.0) as service:
+        vocabulary = service.parts.versions.active.tables.vocabulary
+        seldom = SeldomShown(vocabulary.digest, np.array([vocabulary.user_id(row) == "fay" for row in range(8)]))
+        service.store.set(service.keys.seldom_shown, seldom.pack(), 60)
+        await service.parts.live_sync.refresh()
+        await service.recommended("bea", fresh=True)
+        (record,) = await recorded(service)
+        assert record.drawn is not None
+        (at,) = np.flatnonzero(record.rows == vocabulary.row("fay"))
+        weight = float(record.drawn.weights[record.drawn.people[at]])
+        others = [one for one in record.drawn.weights.tolist() if one != weight]
+        assert weight > max(others), "the factor outweighs the scores"
+        await service.parts.live_sync.refresh()
+        service.store.delete([service.keys.seldom_shown])
+        await service.parts.live_sync.refresh()
+        assert service.parts.live_sync.state.seldom is not None
+        assert len(service.parts.live_sync.state.seldom.rows) == 0

@@ -198,7 +198,7 @@ def test_nothing_but_the_version_is_left(first: First) -> None:
     assert [path.name for path in first.home.versions.directory.iterdir() if path.is_dir()] == [first.version]
     with first.home.opened() as store:
         version = set(store.scan(KEYS.version(first.version)))
-        lasting = {KEYS.active, KEYS.versions, KEYS.lease, KEYS.watermark, KEYS.clock, KEYS.audit}
+        lasting = {KEYS.active, KEYS.versions, KEYS.lease, KEYS.watermark, KEYS.clock, KEYS.audit, KEYS.nights}
         lasting |= {KEYS.fence(shard) for shard in range(SHARDS)}
         assert set(store.scan("pymk:")) - version == lasting
         assert all(store.ttl_s(key) is None for key in version)

@@ -39,6 +39,8 @@ class Exploration:
     """share of draws that are uniform; 0: off"""
     best: int = 50
     """people whose order is drawn"""
+    boost: float = 1.0
+    """factor on the weight of people who were hardly shown"""
     hold_s: float = 1800.0
     """how long a viewer's draw stays the same"""
 
@@ -55,6 +57,7 @@ class Exploration:
             settings.exploration_fixed,
             settings.exploration_uniform_share,
             settings.exploration_best,
+            settings.exploration_boost,
             settings.exploration_hold_minutes * 60,
         )
 
@@ -98,10 +101,12 @@ def draw(
     scores: NDArray[np.float32],
     hashes: NDArray[np.uint32],
     eligible: int,
+    seldom: NDArray[np.bool_] | None = None,
 ) -> Draw:
     """The draw of a list (m,), best first, of which the first `eligible` people may be drawn.
 
     `hashes` (m,) are those of the people's ids (service.ranking.tie_break.id_hashes), `seed` 64 bits (seed_of).
+    `seldom` (m,) are those who were hardly shown, None if that is not known.
     """
     m = min(exploration.best, eligible, len(scores))
     whole = np.arange(len(scores), dtype=np.intp)
@@ -112,6 +117,8 @@ def draw(
     weights = np.zeros(m)
     if not is_uniform:
         weights = log_odds(scores[first:m]) / exploration.temperature
+        if seldom is not None:
+            weights += np.log(exploration.boost) * seldom[first:m]
     noise = -np.log(-np.log(_unit(mixed(mixed(hashes[first:m].astype(np.uint64) + np.uint64(1)) ^ np.uint64(seed)))))
     order = whole.copy()
     order[first:m] = first + np.argsort(-(weights + noise), kind="stable")

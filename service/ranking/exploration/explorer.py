@@ -60,7 +60,8 @@ class Explorer:
         was_shown = np.isin(placed.rows, excluded) if len(excluded) else np.zeros(len(their), dtype=np.bool_)
         if before is not None:
             was_shown |= np.isin(their, before.hashes)
-        made = self._draw(placed, their, eligible, viewer, context, was_shown)
+        seldom = None if user_flags.seldom is None else user_flags.seldom[placed.rows]
+        made = self._draw(placed, their, eligible, viewer, context, was_shown, seldom)
         # the page
         at = np.flatnonzero(~was_shown[made.order])
         if before is not None:
@@ -88,13 +89,14 @@ class Explorer:
         viewer: Viewer,
         context: str,
         was_shown: NDArray[np.bool_],
+        seldom: NDArray[np.bool_] | None,
     ) -> Draw:
         """The draw of this span; that of the span before if those shown are the beginning of that and not of this."""
         span = span_of(self._exploration, self._clock())
         shown, first = int(was_shown.sum()), None
         for one in (span, span - 1) if shown else (span,):
             seed = seed_of(viewer.user_id, self._version, context, one)
-            made = draw(self._exploration, seed, placed.scores, hashes, eligible)
+            made = draw(self._exploration, seed, placed.scores, hashes, eligible, seldom)
             if was_shown[made.order[:shown]].all():
                 return made
             first = first or made

@@ -105,6 +105,7 @@ def test_lists_in_bulk_are_joined_with_what_came_of_them(home: Path, tmp_path: P
     assert found["all"]["shown"] == len(table)
     assert found["all"]["accepted_of_invited"] == 1
     assert "of invited" in run("outcomes", "--since", "2026-01-01")
+    assert "parity" not in found
     assert orjson.loads(run("outcomes", "--json", "--since", "2200-01-01"))["all"]["shown"] == 0
 
 

@@ -8,6 +8,7 @@ import pytest
 from models.event_log.archive import Archive
 from models.event_log.event import Entry, Event
 from models.live_state.exposure import Exposed
+from models.live_state.seldom_shown import SeldomShown
 from models.schema.event_kinds import EventKind
 from models.schema.vocabulary import Vocabulary
 from models.store.keys import Keys, shard_of
@@ -114,3 +115,16 @@ def test_a_profile_that_reads_like_an_impression_is_none(place: WorkerBench) -> 
     place.written = 1
     place.shown("ann", "ann", "ann", viewer="x")
     assert place.told() == {"ann"}
+
+
+def test_who_is_hardly_shown_is_told_if_somebody_wants_to_know(place: WorkerBench) -> None:
+    place.shown("ann", "ann", "bea", viewer="x")
+    place.told()
+    assert place.store.get(KEYS.seldom_shown) is None
+    worker = ExposureWorker(
+        place.store, KEYS, place.home, 2, lambda: PEOPLE, lambda: True, clock=lambda: place.now, seldom=2
+    )
+    worker.run_once()
+    table = SeldomShown.unpack(place.store.get(KEYS.seldom_shown))
+    assert table.vocabulary == PEOPLE.digest
+    assert table.rows.tolist() == [False, True, True]

@@ -100,3 +100,17 @@ def test_a_draw_is_of_its_viewer_version_context_and_turn() -> None:
     seeds = {seed_of(*one) for one in (("a", "v", "web", 1), ("b", "v", "web", 1), ("a", "w", "web", 1))}
     seeds |= {seed_of("a", "v", "email", 1), seed_of("a", "v", "web", 2)}
     assert len(seeds) == 5
+
+
+def test_who_is_hardly_shown_is_favoured() -> None:
+    exploration = Exploration(temperature=1, fixed=0, best=8, boost=20)
+    seldom = HASHES == 7
+    places = {False: [], True: []}
+    for span in range(400):
+        seed = seed_of("ann", "v", "web", span)
+        for favoured, mask in ((False, None), (True, seldom)):
+            order = draw(exploration, seed, SCORES, HASHES, 8, mask).order.tolist()
+            places[favoured].append(order.index(7))
+    assert np.mean(places[True]) < np.mean(places[False]) - 1.5
+    plain, boosted = (draw(exploration, 1, SCORES, HASHES, 8, mask).weights for mask in (None, seldom))
+    assert (boosted - plain).tolist() == pytest.approx([0] * 7 + [np.log(20)])
