@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from models.experiments.experiment import Run
+    from models.publishing.audit import Action
     from models.settings import Settings
     from models.store.keys import Keys
     from models.store.protocol import SyncStore
@@ -65,6 +66,7 @@ def start(
         pointer = read_pointer(store, keys=keys)
         versions = () if pointer is None else pointer.lasting
         run = registry.start(store, experiment, keys=keys, versions=versions)
+        _audit(store, keys, "experiment_started", run.name)
     typer.echo(run.name)
 
 
@@ -93,7 +95,17 @@ def stop(name: Annotated[str, NAME]) -> None:
 
     with opened() as (_, store, keys):
         registry.stop(store, name, keys=keys)
+        _audit(store, keys, "experiment_stopped", name)
     typer.echo(name)
+
+
+def _audit(store: "SyncStore", keys: "Keys", what: "Action", name: str) -> None:
+    """Notes in the audit trail who started or stopped an experiment."""
+    from models.publishing.audit import Actor, write_audit
+    from models.publishing.pointer import read_pointer
+
+    pointer = read_pointer(store, keys=keys)
+    write_audit(store, keys, what, "" if pointer is None else pointer.version, Actor.here(name))
 
 
 def readout(
