@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import structlog
 
-from models.errors import UsageError
+from models.errors import GateRefusedError, UsageError
 from models.system import files
 from offline.simulation import dataset
 from offline.simulation.actions import Shown, answer, contexts, react, visitors
@@ -19,7 +19,7 @@ from offline.simulation.installation import Installation
 from offline.simulation.people import People
 from offline.synth import network as synth
 
-TRUTH, DAYS, MARKER = "truth.json", "days.parquet", "simulation.json"
+TRUTH, DAYS, MARKER, LOCK = "truth.json", "days.parquet", "simulation.json", ".lock"
 FOLLOW_S = 1.5
 """every service process follows an experiment within a second"""
 BROUGHT = 3
@@ -39,7 +39,7 @@ def check_target(out: Path) -> Path:
         return target
     if not target.is_dir():
         raise UsageError(f"{out} is a file; name a directory")
-    if any(target.iterdir()) and not (target / MARKER).exists():
+    if any(path.name != LOCK for path in target.iterdir()) and not (target / MARKER).exists():
         raise UsageError(f"{out} is not empty and was not made by pymk simulate; name another directory or remove it")
     return target
 
@@ -47,13 +47,23 @@ def check_target(out: Path) -> Path:
 def simulate(out: Path, users: int, days: int, seed: int, config: SimulationConfig, progress: Progress) -> Days:
     """Simulates so many days of so many people into a directory that passes `check_target`, replacing what it holds.
 
-    `days.parquet` has all days that are over, whenever this ends. Raises PymkError if a process fails; none is left
-    running. Must be called from the main thread.
+    `days.parquet` has all days that are over, whenever this ends. Raises UsageError if another simulation writes there,
+    PymkError if a process fails; none is left running. Must be called from the main thread.
     """
-    # the people and their network
     target = check_target(out)
-    files.remove_tree(target)
-    target.mkdir(parents=True)
+    with files.locked(target / LOCK, 0.0) as is_mine:
+        if not is_mine:
+            raise UsageError(f"another pymk simulate writes {out}")
+        for found in target.iterdir():
+            if found.is_dir():
+                files.remove_tree(found)
+            elif found.name != LOCK:
+                found.unlink()
+        return _simulated(target, users, days, seed, config, progress)
+
+
+def _simulated(target: Path, users: int, days: int, seed: int, config: SimulationConfig, progress: Progress) -> Days:
+    # the people and their network
     arguments = {"users": users, "days": days, "seed": seed, "config": config.model_dump(mode="json")}
     files.write_json(target / MARKER, arguments)
     made = synth.generate(users, None, seed)
@@ -65,10 +75,9 @@ def simulate(out: Path, users: int, days: int, seed: int, config: SimulationConf
     record = Days()
     record.write(target / DAYS)
     # the days, with nights between
-    log = structlog.get_logger("pymk.simulate")
     with Installation.opened(target, _settings(config)) as installation:
         progress("nights", 0, None)
-        version = installation.night(target / "DATA", config.night)
+        installation.night(target / "DATA", config.night)
         installation.start()
         for day in range(1, days + 1):
             if config.experiment is not None and config.experiment.day == day:
@@ -82,11 +91,21 @@ def simulate(out: Path, users: int, days: int, seed: int, config: SimulationConf
             record.write(target / DAYS)
             progress("days", day, days)
             if is_night:
-                version = installation.night(target / "DATA", config.night)
-                installation.serving(version)
-                installation.settle(filed=False)
-                log.info("night_done", day=day, version=version)
+                _night(installation, target, config, day)
     return record
+
+
+def _night(installation: Installation, target: Path, config: SimulationConfig, day: int) -> None:
+    """A night, after which its version is served; if the gate refuses it, the one before is served on."""
+    log = structlog.get_logger("pymk.simulate")
+    try:
+        version = installation.night(target / "DATA", config.night)
+    except GateRefusedError as error:
+        log.warning("night_refused", day=day, error=str(error))
+        return
+    installation.serving(version)
+    installation.settle(filed=False)
+    log.info("night_done", day=day, version=version)
 
 
 def _settings(config: SimulationConfig) -> dict[str, Any]:
