@@ -115,7 +115,8 @@ def _evaluate(settings: "Settings", version: str, since: int, now: int, *, json:
     cut = versions.manifest(version).cut_us
     with closing(open_sync(settings)) as store:
         table = read_outcomes(settings, store, Keys(settings.namespace), since=max(since, cut), now=now)
-    found = evaluate_version(version, table, DiskVersionScores(versions.path(version)))
+    scores = DiskVersionScores(versions.path(version), settings.diversity_column, settings.diversity_most)
+    found = evaluate_version(version, table, scores)
     typer.echo(found.model_dump_json(indent=2) if json else "\n".join(as_text(found)))
 
 

@@ -4,8 +4,9 @@ Only lists all of whose places were drawn say anything of people whom the served
 uniform share, and of a Plackett-Luce draw that leaves no first places. Only lists given out after the version's cut
 count: before, whoever became a friend since is no candidate of the version any more.
 
-The version's list of a viewer is its block by falling score, without people whom the viewer had invited, dismissed,
-blocked or reported in an earlier list of the log. Its soft rules are not applied.
+The version's list of a viewer is its block by falling score, without people whom its hard rules leave out, and whom
+the viewer had invited, dismissed, blocked or reported in an earlier list of the log, or been invited or blocked by. Of
+the soft rules diversity is applied.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,8 +21,10 @@ from pydantic import BaseModel, ConfigDict
 from models.errors import PymkError
 from offline.experiments.off_policy import Estimate, Slates, estimate
 
+PAGE = 20
+"""places within which diversity counts"""
 PLACES = 10
-"""positions that are judged"""
+"""positions that are judged, at most a page"""
 REWARDS = ("clicked", "invited", "accepted")
 LEAST_LISTS = 20
 _FOLDS = 2
@@ -36,6 +39,10 @@ class ScoredCandidates(NamedTuple):
     user_ids: Sequence[str]
     scores: Floats
     """(m,) probabilities"""
+    groups: NDArray[np.int64]
+    """(m,) values of the column of diversity, -1 for none"""
+    most: int = PAGE
+    """people of one value on a page"""
 
 
 class VersionScores(Protocol):
@@ -123,19 +130,17 @@ def _logged(drawn: pl.DataFrame, outcomes: pl.DataFrame, scores: VersionScores, 
         if scored is None:
             continue
         before = {other for when, other in refused.get(viewer, ()) if when < at}
-        ranked = [
-            (one, score)
-            for one, score in zip(scored.user_ids, scored.scores.tolist(), strict=True)
-            if one not in before
-        ]
+        kept_at = [at for at, one in enumerate(scored.user_ids) if one not in before]
+        ranked = [(scored.user_ids[at], float(scored.scores[at])) for at in kept_at]
         by_id = dict(ranked)
         shown = rows["candidate"].to_list()[:places]
         viewers.append(viewer)
         kept.append(rows.head(places))
         candidates.append(_padded(shown, places, ""))
-        targets.append(_padded([one for one, _ in ranked[:places]], places, ""))
+        page = [ranked[at] for at in first_page(scored.groups[kept_at], scored.most)[:places]]
+        targets.append(_padded([one for one, _ in page], places, ""))
         own_scores.append(_padded([by_id.get(one, np.nan) for one in shown], places, np.nan))
-        target_scores.append(_padded([score for _, score in ranked[:places]], places, np.nan))
+        target_scores.append(_padded([score for _, score in page], places, np.nan))
 
     def column(name: str) -> Floats:
         values = [_padded(rows[name].cast(pl.Float64).to_list(), places, 0.0) for rows in kept]
@@ -153,12 +158,32 @@ def _logged(drawn: pl.DataFrame, outcomes: pl.DataFrame, scores: VersionScores, 
     )
 
 
+def first_page(groups: NDArray[np.int64], most: int) -> list[int]:
+    """Positions of the people (m,), best first, on a first page with at most `most` of a group.
+
+    If all who are left are over the limit, the best of them fill the page.
+    """
+    counts: dict[int, int] = {}
+    chosen: list[int] = []
+    for at, group in enumerate(groups.tolist()):
+        if len(chosen) == PAGE:
+            break
+        if group < 0 or counts.get(group, 0) < most:
+            counts[group] = counts.get(group, 0) + 1
+            chosen.append(at)
+    left = [at for at in range(min(len(groups), 2 * PAGE)) if at not in set(chosen)]
+    return sorted([*chosen, *left[: PAGE - len(chosen)]])
+
+
 def _refusals(outcomes: pl.DataFrame) -> dict[str, list[tuple[object, str]]]:
-    """By viewer, when and whom the viewer invited, dismissed, blocked or reported."""
+    """By viewer, when and whom the viewer invited, dismissed, blocked or reported, or was invited or blocked by."""
     found: dict[str, list[tuple[object, str]]] = {}
     acted = outcomes.filter(pl.any_horizontal(*_REFUSING)).select("viewer", "at", "candidate")
     for viewer, at, candidate in acted.iter_rows():
         found.setdefault(viewer, []).append((at, candidate))
+    both = outcomes.filter(pl.any_horizontal("invited", "blocked")).select("viewer", "at", "candidate")
+    for viewer, at, candidate in both.iter_rows():
+        found.setdefault(candidate, []).append((at, viewer))
     return found
 
 

@@ -5,20 +5,34 @@ from pathlib import Path
 import numpy as np
 
 from models.ranker.ranker import Ranker
+from models.schema.columns import Flag
 from models.version.block_file import Blocks
 from models.version.candidate_block import Block
 from models.version.tables import Tables
-from offline.experiments.version_policy import ScoredCandidates
+from offline.experiments.version_policy import PAGE, ScoredCandidates
 
 
 class DiskVersionScores:
-    """The scores of one version on disk, whose blocks are those of its night; each viewer and context once."""
+    """The scores of one version on disk, whose blocks are those of its night; each viewer and context once.
 
-    def __init__(self, directory: Path) -> None:
-        """Raises ArtefactError if a file of the version cannot be read."""
+    People whom the hard rules left out on the night of the version are no candidates: friends, those invited, blocked,
+    dismissed or refused, and whoever hides.
+    """
+
+    def __init__(self, directory: Path, column: str = "", most: int = PAGE) -> None:
+        """At most `most` of one value of a categorical column, if the version has it, are on a page.
+
+        Raises ArtefactError if a file of the version cannot be read.
+        """
         self._tables = Tables.open(directory / "tables")
         self._blocks = Blocks.open(directory / "blocks", self._tables.n)
         self._ranker = Ranker.open(directory / "model")
+        wanted = int(Flag.ACTIVE | Flag.DISCOVERABLE)
+        self._shown = (self._tables.flags & wanted) == wanted
+        self._most, columns = most, self._tables.categorical_columns
+        self._groups = np.full(self._tables.n, -1, dtype=np.int64)
+        if column in columns:
+            self._groups = self._tables.categorical_codes[:, columns.index(column)].astype(np.int64)
         self._known: dict[tuple[str, str], ScoredCandidates | None] = {}
 
     def __call__(self, viewer: str, context: str) -> ScoredCandidates | None:
@@ -31,10 +45,12 @@ class DiskVersionScores:
     def _scored(self, viewer: str, context: str) -> ScoredCandidates | None:
         row = self._tables.vocabulary.row(viewer)
         record = b"" if row is None else self._blocks.record(row)
-        if not record:
+        if row is None or not record:
             return None
         block = Block.unpack(record, self._tables.n)
         scores = self._ranker.scores(self._tables, block, context).astype(np.float64)
-        order = np.argsort(-scores, kind="stable")
+        against = np.concatenate([self._tables.graph.neighbours(row), self._tables.forbidden.neighbours(row)])
+        passing = np.flatnonzero(self._shown[block.rows] & ~np.isin(block.rows, against))
+        order = passing[np.argsort(-scores[passing], kind="stable")]
         ids = [str(self._tables.vocabulary.user_id(int(other))) for other in block.rows[order]]
-        return ScoredCandidates(ids, scores[order])
+        return ScoredCandidates(ids, scores[order], self._groups[block.rows[order]], self._most)

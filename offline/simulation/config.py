@@ -25,7 +25,7 @@ class Behaviour(_Table):
     """share of the visits that come from a list in a mail; a quarter of the others is mobile"""
     position_bias: Annotated[float, Field(ge=0)] = 0.7
     """the person in position p is looked at with probability p to the power of minus this"""
-    invite: float = -3.0
+    invite: float = -4.8
     """log odds of inviting a stranger of middling fame who is looked at"""
     near: float = 1.5
     """more for people of the same classmates or team, or of one's year at school"""
@@ -77,6 +77,8 @@ class SimulationConfig(_Table):
     """share of the people who join during the month"""
     night: Path | None = None
     """configuration of the nights, as pymk nightly --config reads it"""
+    force: bool = False
+    """whether versions that the gate refuses are served all the same"""
     behaviour: Behaviour = Behaviour()
     settings: dict[str, str | int | float | bool] = {}
     """settings of service, worker and night, as in PYMK_..., in small letters and without the prefix"""

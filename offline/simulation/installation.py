@@ -78,9 +78,10 @@ class Installation:
                 kind = GateRefusedError if end.exit_code == GateRefusedError.exit_status else PymkError
                 raise kind(f"pymk {command[0]} failed with status {end.exit_code}: {said}; see {path}") from end
 
-    def night(self, data: Path, config: Path | None) -> str:
+    def night(self, data: Path, config: Path | None, *, force: bool) -> str:
         """Runs a night; returns the version. Raises GateRefusedError if the gate refuses it."""
         options = [] if config is None else ["--config", str(config)]
+        options += ["--force"] if force else []
         return self.run("nightly", str(data), *options).strip().splitlines()[-1]
 
     def start(self) -> None:

@@ -77,7 +77,7 @@ def _simulated(target: Path, users: int, days: int, seed: int, config: Simulatio
     # the days, with nights between
     with Installation.opened(target, _settings(config)) as installation:
         progress("nights", 0, None)
-        installation.night(target / "DATA", config.night)
+        installation.night(target / "DATA", config.night, force=config.force)
         installation.start()
         for day in range(1, days + 1):
             if config.experiment is not None and config.experiment.day == day:
@@ -99,7 +99,7 @@ def _night(installation: Installation, target: Path, config: SimulationConfig, d
     """A night, after which its version is served; if the gate refuses it, the one before is served on."""
     log = structlog.get_logger("pymk.simulate")
     try:
-        version = installation.night(target / "DATA", config.night)
+        version = installation.night(target / "DATA", config.night, force=config.force)
     except GateRefusedError as error:
         log.warning("night_refused", day=day, error=str(error))
         return

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from models.errors import PymkError
-from offline.experiments.version_policy import ScoredCandidates, as_text, evaluate_version
+from offline.experiments.version_policy import ScoredCandidates, as_text, evaluate_version, first_page
 
 BEST, PLACES = 8, 3
 EXAMINED = np.array([1.0, 0.7, 0.5])
@@ -43,7 +43,7 @@ def log(lists: int, *, drawn: bool = True, seed: int = 0) -> pl.DataFrame:
 
 
 def scores_of(order: list[str]) -> ScoredCandidates:
-    return ScoredCandidates(order, np.linspace(0.9, 0.1, len(order)))
+    return ScoredCandidates(order, np.linspace(0.9, 0.1, len(order)), np.full(len(order), -1))
 
 
 BEST_LAST = [f"c{one}" for one in range(BEST - 1, -1, -1)]
@@ -81,6 +81,15 @@ def test_a_version_whose_people_were_never_shown_gets_no_figure() -> None:
 def test_a_version_that_shows_others_in_some_places_gets_none_either() -> None:
     found = evaluate_version("v", log(8000), lambda viewer, context: scores_of(["c7", "x", "c6"]), PLACES)
     assert found.outcomes["clicked"].dr is None
+
+
+def test_a_page_has_so_many_of_a_group_and_is_filled() -> None:
+    groups = np.array([0, 0, 0, 1, -1, -1, 0])
+    assert first_page(groups, 20) == list(range(7))
+    assert first_page(groups, 2) == list(range(7)), "too few for a page: nobody is left out"
+    many = np.array([0] * 15 + [1] * 30)
+    assert first_page(many, 10) == [*range(10), *range(15, 25)]
+    assert first_page(np.zeros(30, np.int64), 5) == list(range(20))
 
 
 def test_lists_that_were_not_drawn_say_nothing() -> None:

@@ -9,7 +9,7 @@ from offline.simulation.days import Days
 from offline.simulation.people import TASTES, People
 
 N = 400
-PLAIN = Behaviour(taste=0, fame=0)
+PLAIN = Behaviour(invite=-3, taste=0, fame=0)
 LAYERS = 8
 
 
