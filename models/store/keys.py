@@ -47,6 +47,11 @@ class Keys:
         return f"{self.namespace}:drift"
 
     @property
+    def nights(self) -> str:
+        """Record of the latest runs of the nightly job by version id (models.publishing.night_runs.NightRun)."""
+        return f"{self.namespace}:nights"
+
+    @property
     def decisions(self) -> str:
         """JSON by version id of models.publishing.decisions.Decision: what waits for approval, and what came of it.
 

@@ -12,6 +12,7 @@ from offline.cli import (
     latency,
     monitor,
     nightly,
+    nights,
     outcomes,
     simulate,
     synth,
@@ -28,6 +29,7 @@ def register(app: typer.Typer) -> None:
     import_formats.register(app)
     check.register(app)
     monitor.register(app)
+    nights.register(app)
     latency.register(app)
     outcomes.register(app)
     experiment.register(app)

@@ -1,9 +1,12 @@
 """`pymk outcomes`: what came of the lists that were given out."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from models.settings import Settings
 
 _SPANS = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
 """seconds by unit"""
@@ -27,6 +30,10 @@ def outcomes(
         int | None,
         typer.Option(min=1, help="Also compute the features of at most so many lists again, and compare.", metavar="N"),
     ] = None,
+    evaluate: Annotated[
+        str | None,
+        typer.Option(help="Estimate what another version on disk would have earned.", metavar="VERSION"),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON document instead of tables.")] = False,
 ) -> None:
     """Join the lists that were given out with the events that followed.
@@ -35,6 +42,9 @@ def outcomes(
     exploration put the person there; and whether the viewer clicked, invited, dismissed, blocked or reported the
     person, and the person accepted or declined. Events belong to the list whose request_id they carry; those without
     one to the last list that showed the person within PYMK_OUTCOME_JOIN_HOURS. Without --out the rates are printed.
+
+    --evaluate judges another version by the lists that exploration drew: by importance weights, self-normalised and
+    doubly robust, with intervals by viewer. Where drawn lists hardly show what the version would, there is no figure.
 
     \b
     pymk outcomes --since 7d --parity 1000
@@ -53,6 +63,9 @@ def outcomes(
     settings, now = Settings(), now_us()
     check_address(settings)
     since_us = since_of(since, now)
+    if evaluate is not None:
+        _evaluate(settings, evaluate, since_us, now, json=json)
+        return
     if out is not None:
         make_output_directory(out, "--out")
 
@@ -85,6 +98,25 @@ def outcomes(
     from offline.outcomes.rendering import render
 
     render(found)
+
+
+def _evaluate(settings: "Settings", version: str, since: int, now: int, *, json: bool) -> None:
+    """Prints what another version would have earned in the lists drawn since its cut."""
+    from contextlib import closing
+
+    from models.store.connect import open_sync
+    from models.store.keys import Keys
+    from models.version.local_versions import Versions
+    from offline.experiments.version_policy import as_text, evaluate_version
+    from offline.experiments.version_scores import DiskVersionScores
+    from offline.outcomes.table import read_outcomes
+
+    versions = Versions(settings.home)
+    cut = versions.manifest(version).cut_us
+    with closing(open_sync(settings)) as store:
+        table = read_outcomes(settings, store, Keys(settings.namespace), since=max(since, cut), now=now)
+    found = evaluate_version(version, table, DiskVersionScores(versions.path(version)))
+    typer.echo(found.model_dump_json(indent=2) if json else "\n".join(as_text(found)))
 
 
 def since_of(since: str | None, now: int) -> int:

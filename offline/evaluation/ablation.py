@@ -15,11 +15,10 @@ from models.ranker.ranker import PersonTables, Ranker, with_product
 from models.schema.candidate_sources import Source
 from models.schema.pair_features import EMBEDDING, PRODUCT, PROFILE_AFFINITY
 from models.version.candidate_block import Block
+from offline.evaluation.report import PRODUCT_ALONE, WITHOUT_TOWERS
 
 WITHOUT_EMBEDDINGS = "without embeddings"
 WITHOUT_PROFILE = "without profile"
-WITHOUT_TOWERS = "without towers"
-PRODUCT_ALONE = "tower product alone"
 PRERANK_ALONE = "cheap score alone"
 
 
@@ -34,6 +33,29 @@ def ablated_lists(
             for name, rows in _variants(block, ranker, tables):
                 kept = lists.setdefault(name, np.full((len(users), length), -1, np.int32))
                 kept[at, : min(length, len(rows))] = rows[:length]
+            at += 1
+    return lists
+
+
+def tower_lists(
+    generator: CandidateGenerator, ranker: Ranker, tables: PersonTables, users: NDArray[np.int64], length: int
+) -> dict[str, NDArray[np.int32]]:
+    """The best `length` candidates of `users` (U,) by the product alone, and by the ranker with it at its mean.
+
+    Empty if the towers have no dimension.
+    """
+    if not tables.towers.dimensions:
+        return {}
+    names = (PRODUCT_ALONE, WITHOUT_TOWERS)
+    lists = {name: np.full((len(users), length), -1, np.int32) for name in names}
+    at = 0
+    for pools in generator.batches(users):
+        for kept in pools.blocks():
+            block = with_product(tables.towers, kept, tables.towers.query(kept.viewer))
+            scores = block.values()[PRODUCT], ranker.logits(tables, _neutral(block, PRODUCT))
+            for name, score in zip(names, scores, strict=True):
+                rows = block.rows[np.argsort(-score, kind="stable")[:length]]
+                lists[name][at, : len(rows)] = rows
             at += 1
     return lists
 

@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from offline.evaluation.report import RATIO_LIMIT, SYSTEM, Report
+from offline.evaluation.report import PRODUCT_ALONE, RATIO_LIMIT, SYSTEM, WITHOUT_TOWERS, Report
 
 METRICS = ("recall", "ndcg", "mrr", "hit")
 BEST = "*"
@@ -45,11 +45,23 @@ def render(report: Report, console: Console | None = None) -> None:
         console.print(line, markup=False)
 
 
+_PARTS = {
+    PRODUCT_ALONE: "Over the towers, which are in closed form, the trained head",
+    WITHOUT_TOWERS: "Over the same head with their product at its mean, the product",
+}
+
+
 def _lines(report: Report) -> Iterator[str]:
     if report.ratio is not None:
         yield (
             f"Times resource allocation: recall@{RATIO_LIMIT} {report.ratio.recall}, "
             f"NDCG@{RATIO_LIMIT} {report.ratio.ndcg}"
+        )
+    for name, one in report.parts.items():
+        verb = "adds" if one.ndcg.value > 0 else "loses"
+        sure = "" if one.is_certain else ", within chance"
+        yield (
+            f"{_PARTS.get(name, name)} {verb} recall@{RATIO_LIMIT} {one.recall}, NDCG@{RATIO_LIMIT} {one.ndcg}{sure}"
         )
     if report.pool is not None:
         yield f"Candidates: {report.pool.size:,.0f} a user, recall {report.pool.recall} of the held-out friendships"

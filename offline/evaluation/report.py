@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.errors import ArtefactError
 from models.graph import Graph
+from models.publishing.night_runs import StepRun
 from models.system import files
 from offline.evaluation import metrics
 from offline.evaluation.baselines import BASELINES, DATED_BASELINES, RESOURCE_ALLOCATION
@@ -22,9 +23,15 @@ FILE_NAME = "report.json"
 SYSTEM = "system"
 LIMITS = (5, 20, 50)
 RATIO_LIMIT = 20
+WITHOUT_TOWERS = "without towers"
+PRODUCT_ALONE = "tower product alone"
+"""parts of the system, in `ablation` and `parts`"""
 COMPARED = (*BASELINES, *DATED_BASELINES)
 """the baselines over which the system's means are given"""
 _METRICS = {"recall": metrics.recall, "ndcg": metrics.ndcg, "mrr": metrics.mrr, "hit": metrics.hit_rate}
+
+
+_DIFFERENCES = (metrics.recall, metrics.ndcg)
 
 
 class Quality(BaseModel):
@@ -45,6 +52,20 @@ class Ratio(BaseModel):
 
     recall: Interval
     ndcg: Interval
+
+
+class Difference(BaseModel):
+    """The mean of a paired difference of the system's lists and others, at 20 positions."""
+
+    model_config = ConfigDict(frozen=True)
+
+    recall: Interval
+    ndcg: Interval
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether the interval of the NDCG excludes 0."""
+        return self.ndcg.low > 0 or self.ndcg.high < 0
 
 
 class Pool(BaseModel):
@@ -116,6 +137,10 @@ class Report(BaseModel):
     against: dict[str, Ratio] = {}
     """the system's mean over that of each baseline which found a held-out friendship, by its name"""
 
+    parts: dict[str, Difference] = {}
+    """what the system's lists have over those of the towers' product alone, which nothing trained, and over those of
+    the same ranker with the product held at its mean"""
+
     pool: Pool | None = None
     """None if only lists were evaluated, as are all fields below"""
 
@@ -142,6 +167,9 @@ class Report(BaseModel):
 
     drift: DriftReport | None = None
     """how the night's data and version differ from the version that was active; None for a first version"""
+
+    steps: list[StepRun] = []
+    """the steps of the night that were done when the version was written, with times, memory and rows"""
 
     gate: list[GateCheck] = []
     """every check of the quality gate; empty in the report of an evaluation that publishes nothing"""
@@ -174,6 +202,28 @@ class Report(BaseModel):
 def hits_of(held_out: Graph, users: NDArray[np.int64], lists: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Whether each position of the lists (U, k) holds a held-out friend of its user (U,); -1 is an empty position."""
     return (lists >= 0) & held_out.contains(users[:, None], lists)
+
+
+def difference(
+    held_out: Graph,
+    users: NDArray[np.int64],
+    lists: NDArray[np.int32],
+    others: NDArray[np.int32],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Difference | None:
+    """What lists (U, k) of `users` have over others, paired by user; None if no user has a held-out friendship."""
+    judged = held_out.degrees[users] > 0
+    if not judged.any():
+        return None
+    made = held_out.degrees[users[judged]].astype(np.int64)
+    of, other = (hits_of(held_out, users[judged], one[judged]) for one in (lists, others))
+    found = [metric(of, made, RATIO_LIMIT) - metric(other, made, RATIO_LIMIT) for metric in _DIFFERENCES]
+    table = np.stack(found, axis=1)
+    means, resampled = table.mean(axis=0), resampled_means(table, resamples, seed)
+    recall, ndcg = (interval(float(means[at]), resampled[:, at]) for at in range(2))
+    return Difference(recall=recall, ndcg=ndcg)
 
 
 def judge_lists(

@@ -12,6 +12,7 @@ from models.system.toml_file import read_model
 from offline.encoders.config import GraphSageTrainingConfig, NightEncoder
 from offline.gate.config import GateConfig
 from offline.ranker.config import RankerConfig
+from offline.steps.config import RetryConfig
 from offline.suspicion.config import SuspicionConfig
 
 IGNORED = {"sage": {"max_seconds": "max_steps"}, "ranker": {"max_seconds": "max_steps"}}
@@ -71,6 +72,9 @@ class NightConfig(BaseModel):
 
     gate: GateConfig = GateConfig()
     """what may be lost against the active version, and how good a version must be to be published"""
+
+    retry: RetryConfig = RetryConfig()
+    """when a step that failed is tried again: if the store does not answer, or a disk is full"""
 
     suspicion: SuspicionConfig | None = None
     """how to compute how suspicious accounts are, for the service's rule `suspicious`; None: not at all"""

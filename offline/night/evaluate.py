@@ -10,10 +10,10 @@ from models.candidates.generator import CandidateGenerator
 from models.graph import Graph
 from models.ranker.ranker import Ranker
 from models.version.towers import Towers
-from offline.evaluation.ablation import ablated_lists
+from offline.evaluation.ablation import ablated_lists, tower_lists
 from offline.evaluation.baselines import RESOURCE_ALLOCATION, baseline_lists
 from offline.evaluation.exposure import exposure
-from offline.evaluation.report import RATIO_LIMIT, SYSTEM, Promised, Report, hits_of, judge_lists
+from offline.evaluation.report import RATIO_LIMIT, SYSTEM, Promised, Report, difference, hits_of, judge_lists
 from offline.evaluation.system import Ranked, rank
 from offline.features.graph_features import People, compute_graph_features
 from offline.features.temporal_graph import EdgeSplit
@@ -47,7 +47,11 @@ def evaluate(night: NightContext, bundle: ModelBundle, split: EdgeSplit, moment:
     shown = {name: lists[name][:, :RATIO_LIMIT] for name in (SYSTEM, RESOURCE_ALLOCATION)}
     found = {name: exposure(rows, graph.degrees, people.suggestible) for name, rows in shown.items()}
     promised = _promised(system, split, anybody, night.config)
-    return judge_lists(split.hidden, viewers, lists).model_copy(update={"exposure": found, "promised": promised})
+    others = tower_lists(system.generator, system.ranker, system.tables, viewers, LONGEST)
+    parts = {name: difference(split.hidden, viewers, lists[SYSTEM], other) for name, other in others.items()}
+    judged = judge_lists(split.hidden, viewers, lists)
+    kept = {name: one for name, one in parts.items() if one is not None}
+    return judged.model_copy(update={"exposure": found, "promised": promised, "parts": kept})
 
 
 def _promised(system: "CandidateSystem", split: EdgeSplit, viewers: NDArray[np.int64], config: NightConfig) -> Promised:

@@ -1,5 +1,6 @@
 """The nightly job: from a dataset directory to the active version."""
 
+import socket
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from models.live_state.timestamps import draw_cut
 from models.publishing import serving_processes
 from models.publishing.approval import hold
 from models.publishing.audit import Actor, write_audit
+from models.publishing.night_runs import NightRun
 from models.publishing.notices import Notices
 from models.publishing.pointer import is_served
 from models.publishing.publish import publish
@@ -53,6 +55,10 @@ from offline.night.version_checks import version_checks
 from offline.night.workspace import SNAPSHOT, ReadAhead, Workspace, fingerprint, workspace
 from offline.snapshot.live_events import LiveEvents, read_live_events
 from offline.snapshot.snapshot import Snapshot, write_snapshot
+from offline.steps.recorder import Recorder
+
+STEPS = "steps.json"
+"""of a workspace: what is recorded of the run"""
 
 log = structlog.get_logger(__name__)
 
@@ -113,6 +119,19 @@ class _Steps:
     def __init__(self, night: Night, work: Workspace) -> None:
         self.night, self.work, self.config = night, work, night.config
         self.versions = Versions(night.home)
+        self.recorder = Recorder(
+            night.store,
+            night.keys,
+            work.directory / STEPS,
+            NightRun(
+                run=work.run.version,
+                data=str(night.data.resolve()),
+                host=socket.gethostname(),
+                started_at=work.run.started_at,
+                seen_at=datetime.now(UTC),
+            ),
+            night.config.retry,
+        )
         self.checks: list[GateCheck] = []
         """those of the gate so far"""
         self.drifted: list[DriftCheck] = []
@@ -125,23 +144,34 @@ class _Steps:
         """whether one of them refused, and was overridden"""
 
     def run(self) -> tuple[str, Report]:
+        with self.recorder.running():
+            return self._run()
+
+    def _run(self) -> tuple[str, Report]:
         version = self.work.run.version
         if version not in self.versions.ids() or not self.versions.is_whole(version):
             self._make()
         if self.night.approval and not is_served(self.night.store, self.night.keys, version):
-            self._hold(version)
+            self.recorder.step("hold", lambda: self._hold(version), self._users)
+            self.recorder.ended("waiting")
         else:
-            self._publish(version)
+            self.recorder.step("publish", lambda: self._publish(version), self._users)
+            self.recorder.ended("published")
         report = Report.read(self.versions.path(version))
         if report.drift is not None:
             keep(report.drift, self.night.store, self.night.keys)
         return version, report
 
+    def _users(self, _: object) -> int:
+        return self.versions.manifest(self.work.run.version).users
+
     def _make(self) -> None:
         """Every step before publication."""
         former = former_weights(self.night.store, self.versions, self.night.keys, self.night.retrain)
         active = active_version(self.night.store, self.versions, self.night.keys)
-        snapshot, erased = self._snapshot(), read_erased(self.night.store, self.night.keys)
+        is_done = self.work.is_done(SNAPSHOT)
+        snapshot = self.recorder.step(SNAPSHOT, self._snapshot, lambda made: made.n, is_done=is_done)
+        erased = read_erased(self.night.store, self.night.keys)
         if former is not None:
             former = former.without(erased, snapshot.profiles)
         known = friendships(snapshot)
@@ -156,10 +186,22 @@ class _Steps:
         kept = former if reason is None else None
         context = self._context(snapshot, known, kept)
         split = known.split_edges(self.config.split.judged_share, self.config.split.seed)
-        bundle = self._training(context, split, kept, reason)
-        report = self._evaluation(context, split, bundle)
+        self.recorder.trained(reason)
+        bundle = self.recorder.step(
+            "training",
+            lambda: self._training(context, split, kept, reason),
+            lambda made: made.training.connections,
+            is_done=self.work.is_done("training"),
+        )
+        report = self.recorder.step(
+            "evaluation",
+            lambda: self._evaluation(context, split, bundle),
+            lambda made: made.users,
+            is_done=self.work.is_done("evaluation"),
+        )
         self._gate(quality_checks(report, active_report(self.versions, active), self.config.gate))
-        self._version(context, bundle, report, None if active is None else active.tables)
+        tables = None if active is None else active.tables
+        self.recorder.step("version", lambda: self._version(context, bundle, report, tables), lambda _: snapshot.n)
 
     def _snapshot(self) -> Snapshot:
         night, started_at = self.night, self.work.run.started_at
@@ -240,7 +282,9 @@ class _Steps:
             bundle.save(directory)
             build_version(context, bundle, directory)
             self._gate(version_checks(context, bundle, directory, active, self.config.gate))
-            report = report.model_copy(update={"gate": self.checks, "drift": self._drift(directory)})
+            done = [step for step in self.recorder.run.steps if step.state == "done"]
+            told = {"gate": self.checks, "drift": self._drift(directory), "steps": done}
+            report = report.model_copy(update=told)
             report.write(directory)
             manifest = manifest_of(context, version, bundle, report, forced=self.forced, data=self.night.data)
             manifest.with_files(directory).write(directory)

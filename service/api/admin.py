@@ -14,6 +14,7 @@ from models.publishing import approval, publish, serving_processes
 from models.publishing.audit import Actor, AuditEntry, read_audit
 from models.publishing.catalogue import Entry, catalogue
 from models.publishing.decisions import read_decisions
+from models.publishing.night_runs import NightRun, read_runs
 from models.publishing.pointer import ActivePointer
 from models.version.manifest import VERSION_PATTERN
 from service.api.dependencies import MAY_ADMINISTER, AppContainer, record_of
@@ -49,6 +50,12 @@ class RejectionAnswer(BaseModel):
 
     version: str
     state: Literal["rejected"] = "rejected"
+
+
+class NightsAnswer(BaseModel):
+    """The runs of the nightly job, newest first."""
+
+    nights: list[NightRun]
 
 
 class AuditAnswer(BaseModel):
@@ -159,6 +166,12 @@ async def reject_version(
 
     await _in_thread(container, decide)
     return RejectionAnswer(version=version)
+
+
+@router.get("/nights", responses=problems(401, 403, 503))
+async def nights(container: AppContainer) -> NightsAnswer:
+    """The run of the nightly job at work, and the latest ones before, each with its steps; newest first."""
+    return NightsAnswer(nights=await _in_thread(container, read_runs, container.stores.threads, container.keys))
 
 
 @router.get("/audit", responses=problems(401, 403, 422, 503))

@@ -33,7 +33,7 @@ from service.web.problems import MEDIA_TYPE
 from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-OPERATIONS = 22
+OPERATIONS = 23
 URL = "http://localhost"
 Ask = Callable[..., httpx2.Response]
 
@@ -127,6 +127,7 @@ def test_operation_ids_are_readable_and_unique(document: dict[str, Any]) -> None
         "get_admin_audit",
         "get_admin_drift",
         "get_admin_experiments",
+        "get_admin_nights",
         "get_admin_versions",
         "get_console",
         "get_docs",

@@ -233,6 +233,7 @@ ROUTES = [
     ("GET", "/admin/experiments", "operator"),
     ("GET", "/admin/drift", "operator"),
     ("GET", "/admin/audit", "operator"),
+    ("GET", "/admin/nights", "operator"),
     ("POST", "/admin/versions/20200101T000000Z-000000/approve", "operator"),
     ("POST", "/admin/versions/20200101T000000Z-000000/reject", "operator"),
     ("POST", "/admin/versions/20200101T000000Z-000000/activate", "operator"),

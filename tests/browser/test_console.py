@@ -226,3 +226,24 @@ def test_a_key_is_asked_for_where_keys_are(serve: Callable[..., Any], open_tab: 
         page.get_by_role("button", name="Not now").click()
         expect(page.get_by_role("alert").first).to_contain_text("A key is needed")
         assert not any("ada" in one for one in (page.url, page.content()))
+
+
+def test_the_nights_are_timelines(tab: Tab, service: ConsoleService) -> None:
+    _, told = service.get("/admin/nights")
+    (night,) = told["nights"]
+    tab.page.get_by_role("button", name="Nights").click()
+    dialog = tab.page.get_by_role("dialog", name="Nights")
+    expect(dialog.locator(".night")).to_have_count(1)
+    expect(dialog.locator(".night code")).to_have_text(night["run"])
+    expect(dialog.locator(".night .state")).to_have_text("published")
+    steps = [step["name"] for step in night["steps"]]
+    assert steps == ["snapshot", "training", "evaluation", "version", "publish"]
+    expect(dialog.locator(".step .name")).to_have_text(steps)
+    expect(dialog.locator(".step .figures").first).to_contain_text("24 rows")
+    left = [bar.bounding_box() for bar in dialog.locator(".lasted").all()]
+    places = [(box["x"], box["width"]) for box in left if box is not None]
+    assert len(places) == len(steps)
+    assert places == sorted(places, key=lambda place: place[0]), "one after the other"
+    dialog.get_by_role("button", name="Close").click()
+    expect(dialog).to_be_hidden()
+    assert not tab.faults

@@ -34,7 +34,7 @@ from models.version.manifest import FILE_NAME, Manifest
 from models.version.tables import Tables
 from offline.encoders.config import NightEncoder, TrainingConfig
 from offline.evaluation.baselines import DATED_BASELINES
-from offline.evaluation.report import SYSTEM, Report
+from offline.evaluation.report import PRODUCT_ALONE, SYSTEM, WITHOUT_TOWERS, Report
 from offline.features.temporal_graph import friendships
 from offline.night.config import NightConfig
 from offline.night.former import Retrain, why_train
@@ -182,6 +182,8 @@ def test_the_report_holds_the_system_and_every_baseline(first: First) -> None:
     }
     assert set(report.recency) == set(DATED_BASELINES)
     assert first.manifest.metrics == report.summary()
+    assert set(report.parts) == {PRODUCT_ALONE, WITHOUT_TOWERS}
+    assert "the trained head" in first.said
 
 
 def test_the_worker_makes_the_blocks_that_the_night_made(first: First) -> None:
@@ -196,7 +198,7 @@ def test_nothing_but_the_version_is_left(first: First) -> None:
     assert [path.name for path in first.home.versions.directory.iterdir() if path.is_dir()] == [first.version]
     with first.home.opened() as store:
         version = set(store.scan(KEYS.version(first.version)))
-        lasting = {KEYS.active, KEYS.versions, KEYS.lease, KEYS.watermark, KEYS.clock, KEYS.audit}
+        lasting = {KEYS.active, KEYS.versions, KEYS.lease, KEYS.watermark, KEYS.clock, KEYS.audit, KEYS.nights}
         lasting |= {KEYS.fence(shard) for shard in range(SHARDS)}
         assert set(store.scan("pymk:")) - version == lasting
         assert all(store.ttl_s(key) is None for key in version)

@@ -351,5 +351,6 @@ def test_the_pages_of_a_drawn_list_are_of_one_draw(make_tables: MakeTables, data
         found += page[: len(every) - len(found)]
         if not page or len(found) > 100:
             break
-    assert found == every[: len(found)]
-    assert len(found) == len(every)
+    now = [person["user_id"] for person in shown(later.fresh(limit=100)[0])]
+    of_either = (every, now) if now[:limit] == every[:limit] else (every,)  # the first page does not tell them apart
+    assert found in of_either

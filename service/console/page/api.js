@@ -37,6 +37,10 @@ export class Api {
     return (await this.ask("pymk/version")).body;
   }
 
+  nights() {
+    return this.ask("admin/nights");
+  }
+
   why(userId, otherId, context, signal) {
     const pair = `${encodeURIComponent(userId)}/why/${encodeURIComponent(otherId)}`;
     return this.ask(`pymk/users/${pair}?${new URLSearchParams({ context })}`, { signal });

@@ -5,6 +5,7 @@ import { card } from "./cards.js";
 import { byId, h } from "./dom.js";
 import { askForKey } from "./key.js";
 import { legend, listen } from "./keyboard.js";
+import { Nights } from "./nights.js";
 import { People } from "./people.js";
 import { summary } from "./viewer.js";
 import { Panel } from "./panel.js";
@@ -16,6 +17,7 @@ const LEAVING_MS = 180;
 const api = new Api(askForKey);
 const people = new People(api);
 const panel = new Panel(api, people, lookUp);
+const nights = new Nights(api);
 let asked = null;
 let answer = null;
 let undone = null;
@@ -200,6 +202,7 @@ byId("question").addEventListener("submit", (event) => {
 });
 byId("stranger").addEventListener("click", () => lookUp(STRANGER));
 byId("undo").addEventListener("click", undo);
+byId("nights-open").addEventListener("click", () => nights.open());
 byId("key").addEventListener("click", () => {
   api.forget();
   people.forget();

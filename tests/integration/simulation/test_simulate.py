@@ -50,7 +50,8 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """120 people for two days, with an experiment from the first on."""
     directory = tmp_path_factory.mktemp("simulate")
     (directory / "short.toml").write_text(EXPERIMENT)
-    config = f'joining = 0.1\n[experiment]\nfile = "{directory / "short.toml"}"\nday = 1\n'
+    drawn = "[settings]\nexploration_uniform_share = 0.5\nexploration_best = 10\n"
+    config = f'joining = 0.1\n{drawn}[experiment]\nfile = "{directory / "short.toml"}"\nday = 1\n'
     (directory / "month.toml").write_text(config)
     out = directory / "out"
     command = [
@@ -131,6 +132,18 @@ def test_the_experiment_of_the_home_is_read_out(simulated: Path, tmp_path: Path)
     assert plot.read_bytes().startswith(b"\x89PNG")
     text = subprocess.run(command[:-3], env=home, capture_output=True, text=True, check=False, timeout=120)
     assert "five against control, per viewer" in text.stdout
+
+
+def test_another_version_is_judged_by_the_lists_that_were_drawn(simulated: Path) -> None:
+    """A hundred lists are too few: the command says so, and gives what they earned themselves."""
+    home = {**environment(), "PYMK_HOME": str(simulated / "home")}
+    version = min(pl.read_parquet(simulated / "days.parquet")["version"])
+    command = [*PYMK, "outcomes", "--evaluate", version]
+    done = subprocess.run(command, env=home, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert f"{version} on " in done.stdout
+    assert "no estimate: at position" in done.stdout
+    assert "overlap: worth" in done.stdout
 
 
 def test_stopped_in_the_middle_it_leaves_days_and_no_process(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """Lists without one part of the system, on a network where the effect of each part is obvious."""
 
 from collections.abc import Mapping
+from io import StringIO
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from models.candidates.config import CandidateConfig
 from models.candidates.generator import CandidateGenerator
@@ -18,9 +20,19 @@ from models.schema.statistic_names import STATISTICS
 from models.version.towers import Towers
 from offline.evaluation.ablation import (
     PRERANK_ALONE,
-    PRODUCT_ALONE,
     WITHOUT_EMBEDDINGS,
     ablated_lists,
+)
+from offline.evaluation.bootstrap import Interval
+from offline.evaluation.rendering import render
+from offline.evaluation.report import (
+    PRODUCT_ALONE,
+    SYSTEM,
+    WITHOUT_TOWERS,
+    Difference,
+    Quality,
+    Report,
+    difference,
 )
 from offline.night.candidates import KnownNearest
 from offline.night.evaluate import EvaluationTables
@@ -74,3 +86,35 @@ def test_the_remaining_candidates_are_ranked(lists: Mapping[str, list[int]]) -> 
 def test_without_towers_there_is_no_product_to_rank_by(lists: Mapping[str, list[int]]) -> None:
     assert PRODUCT_ALONE not in lists
     assert set(lists[PRERANK_ALONE]) == {3, 4, 5, 6}
+
+
+def test_what_the_head_adds_to_the_towers_is_paired_by_user() -> None:
+    held_out = Graph.from_pairs(5, [0, 1, 2], [3, 3, 3])
+    users = np.array([0, 1, 2, 4])
+    found = np.array([[3, 1], [0, 3], [3, 1], [0, 1]], np.int32)
+    nothing = np.full((4, 2), -1, np.int32)
+    gained = difference(held_out, users, found, nothing)
+    assert gained is not None
+    assert (gained.recall.value, gained.recall.low, gained.recall.high) == (1, 1, 1), "4 has nothing to find"
+    assert gained.is_certain
+    assert gained.ndcg.value == pytest.approx((2 + 1 / np.log2(3)) / 3)
+    same = difference(held_out, users, found, found[:, ::-1])
+    assert same is not None
+    assert same.recall.value == 0
+    assert not same.is_certain
+    assert difference(held_out, np.array([4]), found[3:], nothing[3:]) is None
+
+
+def test_the_report_tells_what_is_trained_and_what_is_not() -> None:
+    sure = Interval(value=0.02, low=0.01, high=0.03)
+    chance = Interval(value=-0.001, low=-0.01, high=0.008)
+    parts = {
+        PRODUCT_ALONE: Difference(recall=sure, ndcg=sure),
+        WITHOUT_TOWERS: Difference(recall=chance, ndcg=chance),
+    }
+    quality = Quality(recall=sure, ndcg=sure, mrr=sure, hit=sure)
+    console = Console(file=StringIO(), width=200)
+    render(Report(users=3, held_out=3, methods={SYSTEM: {20: quality}}, parts=parts), console)
+    told = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "closed form, the trained head adds recall@20 0.020 [0.010, 0.030], NDCG@20 0.020 [0.010, 0.030]\n" in told
+    assert "loses recall@20 -0.001 [-0.010, 0.008], NDCG@20 -0.001 [-0.010, 0.008], within chance" in told
