@@ -48,8 +48,10 @@ def demo(
         _check_port(port)
     _check_home(settings)
     with Children() as children:
-        data = _network(children, settings.home / "demo", users)
-        report, _, version = children.run("nightly", str(data)).rstrip().rpartition("\n")
+        data, is_new = _network(children, settings.home / "demo", users)
+        # a network of another size replaces the demo's own: the gate would miss the people of the one before
+        force = ("--force",) if is_new and Versions(settings.home).ids() else ()
+        report, _, version = children.run("nightly", str(data), *force).rstrip().rpartition("\n")
         if report:
             typer.echo(report)
         tables = Tables.open(Versions(settings.home).path(version) / "tables")
@@ -94,8 +96,8 @@ def _marker(directory: Path) -> Path:
     return directory / "network.json"
 
 
-def _network(children: "Children", directory: Path, users: int) -> Path:
-    """The dataset directory of the demo; generated unless it exists with this size, seed and release."""
+def _network(children: "Children", directory: Path, users: int) -> tuple[Path, bool]:
+    """The dataset directory of the demo, and whether it is new: unless it exists with this size, seed and release."""
     from importlib import metadata
 
     from models.system import files
@@ -103,7 +105,7 @@ def _network(children: "Children", directory: Path, users: int) -> Path:
     wanted = {"users": users, "seed": SEED, "release": metadata.version("pymk")}
     data, marker = directory / "DATA", _marker(directory)
     if marker.exists() and data.is_dir() and files.read_json(marker) == wanted:
-        return data
+        return data, False
     directory.mkdir(parents=True, exist_ok=True)
     partial = directory / ".DATA.partial"
     files.remove_tree(partial)
@@ -111,7 +113,7 @@ def _network(children: "Children", directory: Path, users: int) -> Path:
     children.run("synth", "--users", str(users), "--seed", str(SEED), "--out", str(partial))
     files.put_in_place(partial, data)
     files.write_json(marker, wanted)
-    return data
+    return data, True
 
 
 def _show_examples(children: "Children", directory: Path, tables: "Tables") -> None:

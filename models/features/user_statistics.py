@@ -94,6 +94,7 @@ def befriended(statistics: NDArray[np.float32], degrees: NDArray[np.integer], lo
         found[FRIENDS_LOG_DEGREE] = total / (count + len(degrees))
     if len(found) > len(STATISTICS):
         found[len(STATISTICS) :] = with_new_friends(found[len(STATISTICS) :], round(count), len(degrees))
+    found.setflags(write=False)  # as a row of the tables: kernels are compiled for either
     return found
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.kernels.numba_cache import compiled
+from models.kernels.prefetch import AHEAD, prefetch
 from models.schema.pair_features import COMMON, JACCARD_SCALE
 
 Floats = NDArray[np.float32]
@@ -87,6 +88,8 @@ def gather(
         inputs[persons + known + len(bits), place] = _ONE
     # the candidates' statistics
     for place in range(m):
+        if place + AHEAD < m:
+            prefetch(statistics, int(rows[place + AHEAD]), 0)
         row = np.int64(rows[place])
         for at in range(known):
             inputs[persons + at, place] = statistics[row, at]

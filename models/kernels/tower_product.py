@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.kernels.numba_cache import compiled
+from models.kernels.prefetch import AHEAD, LINE, prefetch
 from models.schema.pair_features import PRODUCT_SCALE
 
 Floats = NDArray[np.float32]
@@ -13,8 +14,6 @@ Floats = NDArray[np.float32]
 LEVELS = np.float32(8191)
 """largest entry of a quantised query: 384 products with a byte are then below 2^31"""
 NARROWEST = np.float32(1e-30)
-AHEAD, LINE = 16, 64
-"""rows fetched at a time; bytes of a cache line"""
 _CODES = 255
 
 
@@ -44,27 +43,22 @@ def product_at(codes: NDArray[np.int8], row: int, query: NDArray[np.int16]) -> n
 @compiled(fastmath=True)
 def tower_products(
     rows: NDArray[np.uint32], codes: NDArray[np.int8], query: Floats, scales: Floats, products: Floats, sizes: Floats
-) -> int:
+) -> None:
     """Writes the products of a query (d,) with the vectors of `rows` (m,) into `products` (m,), and PRODUCT_SCALE times
     their absolute values into `sizes` (m,), of which the caller takes ln(1 + x).
-
-    Random rows of a large table are in no cache: one byte of each cache line of the next AHEAD rows is read before
-    their products, so that the processor fetches many at a time, which halves the time. Returns the sum of those bytes,
-    of no use but to keep the reads.
     """
     whole, unit = quantised_query(query, scales)
-    d, touched = len(whole), 0
-    for start in range(0, len(rows), AHEAD):
-        end = min(start + AHEAD, len(rows))
-        for place in range(start, end):
-            row = np.int64(rows[place])
+    d, m = len(whole), len(rows)
+    for place in range(min(AHEAD, m)):
+        for k in range(0, d, LINE):
+            prefetch(codes, int(rows[place]), k)
+    for place in range(m):
+        if place + AHEAD < m:
             for k in range(0, d, LINE):
-                touched += codes[row, k]
-        for place in range(start, end):
-            product = np.float32(product_at(codes, int(rows[place]), whole)) * unit
-            products[place] = product
-            sizes[place] = np.float32(PRODUCT_SCALE) * abs(product)
-    return touched
+                prefetch(codes, int(rows[place + AHEAD]), k)
+        product = np.float32(product_at(codes, int(rows[place]), whole)) * unit
+        products[place] = product
+        sizes[place] = np.float32(PRODUCT_SCALE) * abs(product)
 
 
 @compiled()

@@ -88,4 +88,6 @@ class FreshBlocks:
         # their order
         weights = DEFAULT_PRERANK_WEIGHTS
         order = np.argsort(-(weights[:-1] @ values + weights[-1] * np.log1p(degrees)), kind="stable")
-        return quantise(block.viewer, block.rows[order], block.sources[order], values[:, order])
+        sources = block.sources[order]
+        sources.setflags(write=False)  # as in a record: kernels are compiled for either
+        return quantise(block.viewer, block.rows[order], sources, values[:, order])

@@ -8,6 +8,7 @@ query (fold-in; Sarwar and others 2002), so that a new friend changes it at once
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,11 @@ class Towers:
 
     def query(self, row: int) -> Floats:
         """(d,) float32: the query of a user with the friends, and the profile, that the table knows."""
-        return np.asarray(self.codes[row] * (self.scales * self.own), dtype=np.float32)
+        return np.asarray(self.codes[row] * self._of_own, dtype=np.float32)
+
+    @cached_property
+    def _of_own(self) -> Floats:
+        return self.scales * self.own
 
     def fold_in(self, graph: Graph, friends: NDArray[np.integer]) -> Floats:
         """(d,) float32: what these friends (f,) of `graph` add to a query."""

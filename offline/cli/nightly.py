@@ -14,6 +14,16 @@ class Engine(StrEnum):
     SPARK = "spark"
 
 
+class Until(StrEnum):
+    """The steps after which a run may stop."""
+
+    SNAPSHOT = "snapshot"
+    TRAINING = "training"
+    EVALUATION = "evaluation"
+    VERSION = "version"
+    PUBLISH = "publish"
+
+
 class Retrain(StrEnum):
     """When the models are trained again."""
 
@@ -36,6 +46,9 @@ def nightly(
     retrain: Annotated[
         Retrain, typer.Option(help="Train again: if the weights are old or the graph grew, always, or never.")
     ] = Retrain.AUTO,
+    until: Annotated[
+        Until, typer.Option(help="Stop after this step; the same command with a later one, or none, goes on.")
+    ] = Until.PUBLISH,
     force: Annotated[bool, typer.Option("--force", help="Publish even if the quality gate refuses.")] = False,
 ) -> None:
     """Turn a dataset directory into a published version.
@@ -83,6 +96,7 @@ def nightly(
                 config=night_config,
                 retrain=retrain.value,
                 force=force,
+                until=until.value,
                 forbidden_days=settings.forbidden_days,
                 superseded_ttl_s=settings.superseded_ttl_s,
                 approval=settings.approval,
@@ -91,5 +105,6 @@ def nightly(
                 read_ahead=read_ahead,
             )
             version, report = night.run()
-    render(report, Console(stderr=True, highlight=False))
+    if report.users:
+        render(report, Console(stderr=True, highlight=False))
     typer.echo(version)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Literal
 
 import structlog
 
@@ -63,6 +64,10 @@ STEPS = "steps.json"
 log = structlog.get_logger(__name__)
 
 
+Step = Literal["snapshot", "training", "evaluation", "version", "publish"]
+"""the steps after which a run may stop"""
+
+
 @dataclass(frozen=True)
 class Night:
     """What one run of the job reads, where it publishes, and how."""
@@ -76,6 +81,8 @@ class Night:
     force: bool = False
     forbidden_days: int = FORBIDDEN_DAYS
     superseded_ttl_s: float = SUPERSEDED_TTL_S
+    until: Step = "publish"
+    """the step after which the run stops; the next one goes on from there"""
     approval: bool = False
     """whether a version that passes waits for an approval"""
     notices: Notices | None = None
@@ -95,8 +102,11 @@ class Night:
         settings = self.config.model_dump_json(), self.retrain, str(self.forbidden_days), release, erased
         marks = fingerprint(self.data, *settings)
         started_at = self.read_ahead.started_at if self.read_ahead else None
-        with disk.room(self.home, clear=self.home), workspace(self.home, marks, started_at) as work:
-            made = _Steps(self, work).run()
+        try:
+            with disk.room(self.home, clear=self.home), workspace(self.home, marks, started_at) as work:
+                made = _Steps(self, work).run()
+        except _StoppedEarlyError as stopped:
+            return stopped.version, stopped.report
         if not self.approval:
             self._finish_erasures(made[0])
         return made
@@ -111,6 +121,14 @@ class Night:
 
     def _erase(self) -> int:
         return purge_once(self.store, self.keys, Versions(self.home))
+
+
+class _StoppedEarlyError(Exception):
+    """The run stops after the step that it was asked for; its workspace stays."""
+
+    def __init__(self, version: str, report: Report) -> None:
+        super().__init__(version)
+        self.version, self.report = version, report
 
 
 class _Steps:
@@ -151,6 +169,8 @@ class _Steps:
         version = self.work.run.version
         if version not in self.versions.ids() or not self.versions.is_whole(version):
             self._make()
+        if self.night.until == "version":
+            self._stop(Report.read(self.versions.path(version)))
         if self.night.approval and not is_served(self.night.store, self.night.keys, version):
             self.recorder.step("hold", lambda: self._hold(version), self._users)
             self.recorder.ended("waiting")
@@ -162,6 +182,11 @@ class _Steps:
             keep(report.drift, self.night.store, self.night.keys)
         return version, report
 
+    def _stop(self, report: Report) -> None:
+        """Ends the run after a step; raises _StoppedEarlyError."""
+        self.recorder.ended("stopped")
+        raise _StoppedEarlyError(self.work.run.version, report)
+
     def _users(self, _: object) -> int:
         return self.versions.manifest(self.work.run.version).users
 
@@ -169,6 +194,7 @@ class _Steps:
         """Every step before publication."""
         former = former_weights(self.night.store, self.versions, self.night.keys, self.night.retrain)
         active = active_version(self.night.store, self.versions, self.night.keys)
+        nothing = Report(users=0, held_out=0, methods={})
         is_done = self.work.is_done(SNAPSHOT)
         snapshot = self.recorder.step(SNAPSHOT, self._snapshot, lambda made: made.n, is_done=is_done)
         erased = read_erased(self.night.store, self.night.keys)
@@ -180,6 +206,8 @@ class _Steps:
         if self.then is not None:
             self.drifted = compare_data(self.then, self.now)
         self._gate(loss_checks(active, snapshot, known.graph, erased, self.config.gate))
+        if self.night.until == SNAPSHOT:
+            self._stop(nothing)
         reason = why_train(
             former, self.night.retrain, self.config, known, snapshot, self.work.run.started_at, self.drifted
         )
@@ -193,6 +221,8 @@ class _Steps:
             lambda made: made.training.connections,
             is_done=self.work.is_done("training"),
         )
+        if self.night.until == "training":
+            self._stop(nothing)
         report = self.recorder.step(
             "evaluation",
             lambda: self._evaluation(context, split, bundle),
@@ -200,6 +230,8 @@ class _Steps:
             is_done=self.work.is_done("evaluation"),
         )
         self._gate(quality_checks(report, active_report(self.versions, active), self.config.gate))
+        if self.night.until == "evaluation":
+            self._stop(report)
         tables = None if active is None else active.tables
         self.recorder.step("version", lambda: self._version(context, bundle, report, tables), lambda _: snapshot.n)
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import faiss
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -128,6 +129,7 @@ def _parity(
     if not len(rows):
         return GateCheck.skipped("parity", "nobody has candidates whose scores could be compared")
     generator, ranker = CandidateGenerator.open(directory), Ranker.open(directory / "model")
+    faiss.omp_set_num_threads(1)  # its threads and torch's live badly in one process
     unlike = 0
     for start in range(0, len(rows), AT_ONCE):
         lists = training_lists(generator, rows[start : start + AT_ONCE], _nobody(tables.n), kept)

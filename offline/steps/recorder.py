@@ -56,7 +56,8 @@ class Recorder:
         except BaseException as error:
             stop.set()
             state: RunState = "refused" if isinstance(error, GateRefusedError) else "failed"
-            self._change(state=state, ended_at=datetime.now(UTC), error=_said(error))
+            if self._run.state == "running":  # not where it ended well, and something asks to stop
+                self._change(state=state, ended_at=datetime.now(UTC), error=_said(error))
             raise
         finally:
             stop.set()

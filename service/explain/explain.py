@@ -32,7 +32,7 @@ from service.ranking.filters import (
     name_of,
 )
 from service.ranking.page import DEEPEST
-from service.ranking.pipeline import Ranking
+from service.ranking.pipeline import Ranking, profile_of
 from service.ranking.ranked_list import RankedList
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
@@ -65,8 +65,9 @@ def why(version: ServedVersion, pair: Pair, block: Block | None, context: str, r
     tables, ranking, viewer, other = version.tables, version.ranking, pair.viewer, pair.other
     rules = rules_against(version, pair)
     trace = Trace()
-    block = None if block is None else ranking.reader.block(block, viewer)
-    candidates = ranking.cold_start(viewer, trace) if block is None else ranking.score(block, context, viewer, trace)
+    read = None if block is None else ranking.reader.read(block, viewer)
+    block = None if read is None else read.block
+    candidates = ranking.cold_start(viewer, trace) if read is None else ranking.score(read, context, trace)
     listed, _ = ranking.filter(candidates, viewer, trace)
     reranked = ranking.rerank(listed, context, DEEPEST, viewer, trace)
     listed = listed if reranked is None else reranked
@@ -76,13 +77,13 @@ def why(version: ServedVersion, pair: Pair, block: Block | None, context: str, r
     # the other among the candidates, with the score and what made it
     explanation = None
     candidate = None
-    if block is not None and place is not None:
-        explanation = ranking.explain(block, place, context, viewer)
-        scores = ranking.scores(block, context, viewer)
+    if read is not None and block is not None and place is not None:
+        explanation = ranking.explain(read, place, context)
+        scores = ranking.scores(read, context)
         rank = 1 + int((scores > scores[place]).sum())
         candidate = Candidate(place=place + 1, rank=rank, of=len(block))
     # what the two share
-    shared = shared_values(tables, viewer.profile, pair.other_profile)
+    shared = shared_values(tables, profile_of(viewer), pair.other_profile)
     friends = ranking.friends(viewer)
     mutual = mutuals(tables, friends, friends_of(tables, other))
     bits = int(block.sources[place]) if block is not None and place is not None else None
@@ -152,7 +153,7 @@ def shared_values(
 def _reasons(ranking: Ranking, viewer: Viewer, friends: NDArray[np.int32], other: Row) -> list[Any]:
     """The reasons that the viewer would be shown for a row."""
     row, score, bits = np.array([other], np.uint32), np.zeros(1, np.float32), np.zeros(1, np.uint8)
-    entry = ranking.encoder.entries(viewer.profile, friends, row, score, bits)
+    entry = ranking.encoder.entries(profile_of(viewer), friends, row, score, bits)
     reasons: list[Any] = orjson.loads(entry.text)["reasons"]
     return reasons
 

@@ -28,13 +28,11 @@ not, the people are filtered and re-ranked again, and entries are joined around 
 """
 
 import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.errors import CorruptRecordError
 from models.outcomes.exposure_record import KeptCodes, PackedPeople, ReadCodes, codes_of, ranges_of
@@ -43,7 +41,6 @@ from models.version.candidate_block import MAX_ROW
 from models.version.packed_record import RecordFormat
 from service.ranking.list_json import Entries
 from service.ranking.ranked_list import RankedList
-from service.ranking.viewer import Viewer
 
 LEAST_ENCODED = 20
 """people encoded in a cached list, if it has so many; a request for more encodes as many as it asks for"""
@@ -61,27 +58,13 @@ class CacheKey(NamedTuple):
     epoch: int = 0
     """of the hidden set: service.ranking.user_flags.UserFlags.epoch"""
     revision: int = 0
-    """of the viewer's live record: revision_fingerprint; 0: there is none"""
+    """of the viewer's live record: service.ranking.pipeline.revision_fingerprint; 0: there is none"""
     relation_version: int = 0
     """service.ranking.viewer_state.ViewerState.relation_version"""
     rerank: int = 0
     """of the soft rules: their parameters and the table of exposed people, 32 bits"""
     reasons: int = 0
-    """reasons_fingerprint; the entries alone depend on it"""
-
-
-def revision_fingerprint(revision: tuple[int, int]) -> int:
-    """64 bits of the revision of a live record (models.live_state.user_record.revision_of)."""
-    base, length = revision
-    return ((base << 25) ^ length) % (1 << 64)
-
-
-def reasons_fingerprint(viewer: Viewer, friends: NDArray[np.int32]) -> int:
-    """CRC-32 of what a viewer's reasons depend on: rows of friends who may be named, and which profile."""
-    crc = zlib.crc32(friends.astype("<i4", copy=False).tobytes())
-    if viewer.view is None or not viewer.view.profile_changed_at:
-        return crc
-    return zlib.crc32(b"%d" % viewer.view.profile_changed_at, crc)
+    """service.ranking.pipeline.reasons_fingerprint; the entries alone depend on it"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,25 +4,18 @@ import copy
 import zlib
 from collections.abc import Callable
 from time import perf_counter, time
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.outcomes.exposure_record import ReadCodes
 from models.ranker.attribution import Explanation
-from models.ranker.ranker import PersonTables, ViewerInputs
-from models.schema.vocabulary import Vocabulary
+from models.ranker.ranker import ViewerInputs
+from models.schema.vocabulary import Row, Vocabulary
 from models.version.candidate_block import Block
+from models.version.new_user_record import ProfileCodes
 from models.version.tables import Tables
-from service.ranking.cached_list import (
-    LEAST_ENCODED,
-    CachedList,
-    CachedRecord,
-    CacheKey,
-    reasons_fingerprint,
-    revision_fingerprint,
-)
+from service.ranking.cached_list import LEAST_ENCODED, CachedList, CachedRecord, CacheKey
 from service.ranking.cold_start import ColdStart
 from service.ranking.exploration.draw import Drawn
 from service.ranking.exploration.explorer import Explorer
@@ -37,29 +30,10 @@ from service.ranking.rerank import Reranker, RerankSettings
 from service.ranking.tie_break import id_hashes
 from service.ranking.trace import Trace
 from service.ranking.user_flags import UserFlags
-from service.ranking.viewer import Viewer, ViewerReader
+from service.ranking.viewer import ReadBlock, Scorer, Viewer, ViewerReader
 
 _NO_RULES = np.uint16(0)
 _EXCLUDED = name_of(Rule.EXCLUDED)
-
-
-class Scorer(Protocol):
-    """The port of scoring: one probability a candidate, in the block's order."""
-
-    def scores(
-        self, tables: PersonTables, block: Block, context: str, inputs: ViewerInputs | None = None
-    ) -> NDArray[np.float32]:
-        """(m,) float32, 0-1; a candidate's score does not depend on the others in the block.
-
-        `inputs` are those of a viewer whom the tables do not know as she is.
-        """
-        ...
-
-    def explained(
-        self, tables: PersonTables, block: Block, place: int, context: str, inputs: ViewerInputs | None = None
-    ) -> Explanation:
-        """What made the score of the candidate at a place of the block; `inputs` as in `scores`."""
-        ...
 
 
 class Ranking:
@@ -91,15 +65,15 @@ class Ranking:
         other.reranker, other.explorer = reranker, self.explorer.after(reranker)
         return other
 
-    def score(self, block: Block, context: str, viewer: Viewer, trace: Trace) -> Candidates:
-        """The people of a block that `reader` made, with their scores. Raises CorruptRecordError if it is damaged."""
-        candidates = Candidates(block.rows, self.scores(block, context, viewer), block.sources)
+    def score(self, read: ReadBlock, context: str, trace: Trace) -> Candidates:
+        """The people of a block that was read, with their scores. Raises CorruptRecordError if it is damaged."""
+        candidates = Candidates(read.block.rows, self.scores(read, context), read.block.sources)
         trace.marks.append(("rank", perf_counter()))
         return candidates
 
     def cold_start(self, viewer: Viewer, trace: Trace) -> Candidates:
         """The popular people of the viewer's groups and of the network; of the network alone without a profile."""
-        candidates = self._cold_start.candidates(viewer.profile)
+        candidates = self._cold_start.candidates(profile_of(viewer))
         trace.marks.append(("rank", perf_counter()))
         return candidates
 
@@ -117,12 +91,13 @@ class Ranking:
         are reused if their reasons are still the same. Returns None if people who are missing from a ranked list might
         come into the page. Raises CorruptRecordError if the ranker cannot read the block.
         """
-        read: ReadCodes | None = None if cached is None else cached.kept
+        codes: ReadCodes | None = None if cached is None else cached.kept
+        inputs = None if codes is None else self.reader.inputs(viewer)
         if candidates is None:
             candidates = self.cold_start(viewer, trace)
         elif isinstance(candidates, Block):
-            read = block = self.reader.block(candidates, viewer)
-            candidates = self.score(block, request.context, viewer, trace)
+            codes, inputs = read = self.reader.read(candidates, viewer)
+            candidates = self.score(read, request.context, trace)
         exempted = EXCLUDED if self.explorer.is_on else _NO_RULES  # a draw is of those shown before too
         listed, _ = self.filter(candidates, viewer, trace, request.excluded, exempted)
         passed = len(listed.rows)
@@ -137,7 +112,7 @@ class Ranking:
             cached = None
         entries = self.encode(placed, viewer, friends, cached)
         trace.marks.append(("encode", perf_counter()))
-        return Page(entries.text, passed, None, following, self.exposed(placed, read, viewer, drawn=drawn))
+        return Page(entries.text, passed, None, following, _exposed(placed, codes, inputs, drawn=drawn))
 
     def cached_page(self, record: CachedRecord, request: PageRequest, viewer: Viewer, trace: Trace) -> Page | None:
         """The page of a list that was ranked before: a slice of its entries if all that it depends on is the same.
@@ -163,8 +138,8 @@ class Ranking:
         The list has at least LEAST_ENCODED people encoded and is not affected by those excluded or shown before.
         """
         # filter: people who may come back stay in the list, those excluded among its entries as well
-        block = self.reader.block(block, viewer)
-        scored = self.score(block, request.context, viewer, trace)
+        block, inputs = read = self.reader.read(block, viewer)
+        scored = self.score(read, request.context, trace)
         listed, masks = self.filter(scored, viewer, trace, request.excluded, HIDING | EXCLUDED)
         hidden = _NO_RULES if masks is None else masks & HIDING
         shown = listed.only(hidden == 0) if hidden.any() else listed
@@ -190,9 +165,7 @@ class Ranking:
         else:
             text = entries.first(min(request.limit, len(entries.ends)))
         trace.marks.append(("encode", perf_counter()))
-        return Page(
-            text, len(shown.rows), cacheable, following, self.exposed(placed, block, viewer, request.limit, drawn)
-        )
+        return Page(text, len(shown.rows), cacheable, following, _exposed(placed, block, inputs, request.limit, drawn))
 
     def stale_page(
         self, block: Block, request: PageRequest, viewer: Viewer, trace: Trace, active: "Ranking", viewer_now: Viewer
@@ -203,8 +176,8 @@ class Ranking:
         page nor its reasons. Raises CorruptRecordError as in `page`.
         """
         # filter: the hard rules of both versions
-        block = self.reader.block(block, viewer)
-        scored = self.score(block, request.context, viewer, trace)
+        block, inputs = read = self.reader.read(block, viewer)
+        scored = self.score(read, request.context, trace)
         listed, masks = self.filter(scored, viewer, trace, request.excluded, EXCLUDED)
         most = DEEPEST if request.before is None else len(listed.rows)
         passing = self._passing(listed.rows[:most], active, lambda rows: active.masks(viewer_now, rows) == 0)
@@ -222,7 +195,7 @@ class Ranking:
         friends = friends[self._passing(friends, active, lambda rows: np.isin(rows, named))]
         entries = self.encode(placed, viewer, friends)
         trace.marks.append(("encode", perf_counter()))
-        return Page(entries.text, passed, None, following, self.exposed(placed, block, viewer, drawn=drawn))
+        return Page(entries.text, passed, None, following, _exposed(placed, block, inputs, drawn=drawn))
 
     def filter(
         self,
@@ -277,27 +250,15 @@ class Ranking:
             return NO_ENTRIES
         if cached is not None:
             return self._moved(placed, viewer, friends, cached)
-        return self.encoder.entries(viewer.profile, friends, placed.rows, placed.scores, placed.sources)
+        return self.encoder.entries(profile_of(viewer), friends, placed.rows, placed.scores, placed.sources)
 
-    def scores(self, block: Block, context: str, viewer: Viewer) -> NDArray[np.float32]:
+    def scores(self, read: ReadBlock, context: str) -> NDArray[np.float32]:
         """(m,) float32, 0-1: the scores of a viewer's block before any rule."""
-        return self._scorer.scores(self.tables, block, context, self.reader.inputs(viewer))
+        return self._scorer.scores(self.tables, read.block, context, read.inputs)
 
-    def explain(self, block: Block, place: int, context: str, viewer: Viewer) -> Explanation:
+    def explain(self, read: ReadBlock, place: int, context: str) -> Explanation:
         """What made the score of the candidate at a place of a viewer's block."""
-        return self._scorer.explained(self.tables, block, place, context, self.reader.inputs(viewer))
-
-    def exposed(
-        self,
-        placed: RankedList,
-        read: ReadCodes | None,
-        viewer: Viewer,
-        most: int = MAX_SHOWN,
-        drawn: Drawn | None = None,
-    ) -> Exposed:
-        """The people of a list as they are recorded, with what the ranker read of them and of the viewer."""
-        inputs = None if read is None else self.reader.inputs(viewer)
-        return Exposed(placed, read, None if inputs is None else inputs.statistics, most, drawn)
+        return self._scorer.explained(self.tables, read.block, place, context, read.inputs)
 
     def masks(self, viewer: Viewer, rows: NDArray[np.uint32]) -> NDArray[np.uint16]:
         """(m,) uint16 of service.ranking.filters.Rule bits: the hard rules that drop each candidate (m,) now."""
@@ -357,7 +318,7 @@ class Ranking:
         missing = [at for at, one in enumerate(found) if one is None]
         if missing:
             encoded = self.encoder.entries(
-                viewer.profile, friends, placed.rows[missing], placed.scores[missing], placed.sources[missing]
+                profile_of(viewer), friends, placed.rows[missing], placed.scores[missing], placed.sources[missing]
             )
             for number, at in enumerate(missing):
                 found[at] = (encoded, number)
@@ -388,6 +349,36 @@ class Ranking:
 def _lowest(candidates: Candidates | RankedList | None) -> np.float32 | None:
     """The score that no one who is missing from a list exceeds; None if no one is missing."""
     return candidates.scores[-1] if isinstance(candidates, RankedList) and not candidates.is_whole else None
+
+
+def _exposed(
+    placed: RankedList,
+    codes: ReadCodes | None,
+    inputs: ViewerInputs | None,
+    most: int = MAX_SHOWN,
+    drawn: Drawn | None = None,
+) -> Exposed:
+    """The people of a list as they are recorded, with what the ranker read of them and of the viewer."""
+    return Exposed(placed, codes, None if inputs is None else inputs.statistics, most, drawn)
+
+
+def profile_of(viewer: Viewer) -> Row | ProfileCodes | None:
+    """The row whose profile is the viewer's, or the profile itself; None if neither is known."""
+    return viewer.row if viewer.codes is None else viewer.codes
+
+
+def revision_fingerprint(revision: tuple[int, int]) -> int:
+    """64 bits of the revision of a live record (models.live_state.user_record.revision_of)."""
+    base, length = revision
+    return ((base << 25) ^ length) % (1 << 64)
+
+
+def reasons_fingerprint(viewer: Viewer, friends: NDArray[np.int32]) -> int:
+    """CRC-32 of what a viewer's reasons depend on: rows of friends who may be named, and which profile."""
+    crc = zlib.crc32(friends.astype("<i4", copy=False).tobytes())
+    if viewer.view is None or not viewer.view.profile_changed_at:
+        return crc
+    return zlib.crc32(b"%d" % viewer.view.profile_changed_at, crc)
 
 
 def _hash_of(user_id: str) -> np.uint32:

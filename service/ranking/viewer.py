@@ -1,13 +1,15 @@
 """The person a list is for, in the terms of one version, and what the ranker reads of them at the moment."""
 
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.features.user_statistics import befriended
+from models.ranker.attribution import Explanation
 from models.ranker.fresh_block import NOBODY, FreshBlocks
-from models.ranker.ranker import ViewerInputs, with_product
+from models.ranker.ranker import PersonTables, ViewerInputs, with_product
 from models.schema.pair_features import KEPT_FEATURES
 from models.schema.vocabulary import Row, UserId
 from models.version.candidate_block import Block
@@ -33,11 +35,6 @@ class Viewer:
     """what scoring reads of a viewer without a row"""
 
     @property
-    def profile(self) -> Row | ProfileCodes | None:
-        """The row whose profile is the viewer's, or the profile itself; None if neither is known."""
-        return self.row if self.codes is None else self.codes
-
-    @property
     def graph_changed_at(self) -> int:
         """When the viewer's friends or profile last changed, microseconds; 0: not since the cut."""
         return 0 if self.view is None else self.view.graph_changed_at
@@ -48,41 +45,59 @@ class Viewer:
         return self.codes is not None or (self.view is not None and len(self.view.friends) > 0)
 
 
+class Scorer(Protocol):
+    """The port of scoring: one probability a candidate, in the block's order."""
+
+    def scores(
+        self, tables: PersonTables, block: Block, context: str, inputs: ViewerInputs | None = None
+    ) -> NDArray[np.float32]:
+        """(m,) float32, 0-1; a candidate's score does not depend on the others in the block.
+
+        `inputs` are those of a viewer whom the tables do not know as she is.
+        """
+        ...
+
+    def explained(
+        self, tables: PersonTables, block: Block, place: int, context: str, inputs: ViewerInputs | None = None
+    ) -> Explanation:
+        """What made the score of the candidate at a place of the block; `inputs` as in `scores`."""
+        ...
+
+
+class ReadBlock(NamedTuple):
+    """A viewer's block as the ranker reads it now, and what it reads of the viewer."""
+
+    block: Block
+    inputs: ViewerInputs | None
+    """None: the viewer's row of the tables"""
+
+
 class ViewerReader:
     """What the ranker of one version reads of viewers and their blocks now. One thread at a time."""
 
     def __init__(self, tables: Tables, *, keeps_codes: bool) -> None:
         self._tables = tables
         self._fresh = FreshBlocks(tables.graph, tables.towers)
+        self._width = tables.towers.dimensions
         self.keeps_codes = keeps_codes
         """whether blocks hold all that the ranker reads, for cached lists and the exposure log to keep"""
 
-    def present(self, block: Block, viewer: Viewer) -> Block:
-        """A viewer's block with the friends made since; the same block if it knows them all.
-
-        The features and the order of the candidates change, and all pair features are in it then.
-        """
-        view, tables = viewer.view, self._tables
-        if view is None or view.graph_changed_at <= block.made_at or len(block.codes) != len(KEPT_FEATURES):
-            return block
-        made = view.friends_made_since(block.made_at, tables.graph, viewer.row)
-        inputs = self.inputs(viewer, made)
-        if not len(made) or inputs is None or len(inputs.query) != tables.towers.dimensions:
-            return block  # the ranker says what is wrong with a query
-        row = NOBODY if viewer.row is None else viewer.row
-        return self._fresh.block(block, made, len(view.friends) - len(made), inputs.query, row)
-
-    def block(self, block: Block, viewer: Viewer) -> Block:
-        """A viewer's block as the ranker reads it now: with the friends made since, and, to be recorded, the product.
+    def read(self, block: Block, viewer: Viewer) -> ReadBlock:
+        """A viewer's block with the friends made since, if there are any: features and order of candidates change.
 
         Raises CorruptRecordError if the viewer's query does not fit the towers.
         """
-        block = self.present(block, viewer)
-        if not self.keeps_codes:
-            return block  # the ranker adds the product by itself
-        inputs = self.inputs(viewer)
-        query = self._tables.towers.query(block.viewer) if inputs is None else inputs.query
-        return with_product(self._tables.towers, block, query)
+        view, tables, made = viewer.view, self._tables, None
+        if view is not None and view.graph_changed_at > block.made_at and len(block.codes) == len(KEPT_FEATURES):
+            made = view.friends_made_since(block.made_at, tables.graph, viewer.row)
+        inputs = self.inputs(viewer, made)
+        query = None if inputs is None else inputs.query
+        if view is not None and made is not None and len(made) and query is not None and len(query) == self._width:
+            row = NOBODY if viewer.row is None else viewer.row
+            block = self._fresh.block(block, made, len(view.friends) - len(made), query, row)
+        elif self.keeps_codes:  # else the ranker adds the product by itself
+            block = with_product(tables.towers, block, tables.towers.query(block.viewer) if query is None else query)
+        return ReadBlock(block, inputs)
 
     def inputs(self, viewer: Viewer, made: NDArray[np.int32] | None = None) -> ViewerInputs | None:
         """What scoring reads of a viewer with the present friends; None if the tables hold it.

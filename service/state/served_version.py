@@ -18,8 +18,9 @@ from models.store.protocol import SyncStore
 from models.version.local_versions import Versions
 from models.version.manifest import Manifest
 from models.version.tables import Tables
-from service.ranking.pipeline import Ranking, Scorer
+from service.ranking.pipeline import Ranking
 from service.ranking.rerank import RerankSettings
+from service.ranking.viewer import Scorer
 from service.state.warmup import warm_up
 
 _PAGE_BYTES = 4096

@@ -1,11 +1,14 @@
 """Lists made when a version is opened, so that no request waits for kernels to be compiled or loaded."""
 
+from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
 import structlog
 
+from models.schema.event_kinds import EventKind
 from models.schema.pair_features import KEPT_FEATURES
+from models.schema.relationship import Relationship
 from models.schema.vocabulary import Row
 from models.version.candidate_block import Block
 from models.version.tables import Tables
@@ -17,8 +20,10 @@ from service.ranking.pipeline import Ranking
 from service.ranking.ranked_list import RankedList
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
-from service.ranking.viewer_state import ViewerState
+from service.ranking.viewer_state import EdgeEvents, ViewerState
 
+MOST_LOOKED_AT = 10_000
+"""users among whom one is looked for whom the first does not know"""
 LOGGED_S = 1.0
 """a warm-up that takes longer compiled kernels, and is logged"""
 
@@ -34,9 +39,9 @@ def warm_up(ranking: Ranking) -> None:
     if not n:
         return
     block, cached, places = Block.unpack(_block(n).pack()), _cached(n), np.arange(n, dtype=np.int32)
-    for view in (None, _view(tables)):
+    for view in (None, _view(tables), _with_a_new_friend(tables)):
         viewer = Viewer(tables.vocabulary.user_id(0), Row(0), view)
-        scored = ranking.score(ranking.reader.block(block, viewer), "", viewer, trace)
+        scored = ranking.score(ranking.reader.read(block, viewer), "", trace)
         listed, _ = ranking.filter(scored, viewer, trace)
         for candidates in (scored, ranking.cold_start(viewer, trace), listed, cached, cached.at(places)):
             ranking.page(candidates, PageRequest("", DEEPEST), viewer, trace)
@@ -62,6 +67,17 @@ def _view(tables: Tables) -> ViewerState:
     no_rows = np.zeros(0, dtype=np.int32)
     friends = tables.graph.neighbours(0).copy()
     return ViewerState((0, 0), 0, no_rows, np.zeros(0, np.uint8), friends, no_rows, np.zeros(0, np.float32))
+
+
+def _with_a_new_friend(tables: Tables) -> ViewerState:
+    """The live state of a viewer who made a friend since the version, if there is anybody whom the viewer lacks."""
+    strangers = np.setdiff1d(np.arange(1, min(tables.n, MOST_LOOKED_AT), dtype=np.int32), tables.graph.neighbours(0))
+    new = strangers[:1]
+    event = EdgeEvents(new, np.full(len(new), EventKind.CONNECT, np.uint8), np.ones(len(new), np.int64))
+    bits = np.full(len(new), Relationship.CONNECTED, np.uint8)
+    friends = np.union1d(tables.graph.neighbours(0), new).astype(np.int32)
+    made = replace(_view(tables), others=new, bits=bits, friends=friends)
+    return replace(made, events=event, graph_changed_at=len(new))
 
 
 def _cached(n: int) -> RankedList:

@@ -2,9 +2,12 @@
 
 import platform
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from datetime import datetime
 from importlib import metadata
 from itertools import accumulate
 
+import orjson
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -65,6 +68,28 @@ class WorkerMetrics(Collector):
                 yield _gauge(name, text, read())
             except StoreError:
                 continue
+        with suppress(StoreError):
+            yield from self._drift()
+
+    def _drift(self) -> Iterator[Metric]:
+        """The latest report on drift: its alarms, and each check's value and threshold; no samples before the first."""
+        alarms = GaugeMetricFamily("pymk_drift_alarms", "Checks of the latest report on drift that say to train again.")
+        made = GaugeMetricFamily("pymk_drift_timestamp_seconds", "When the latest report on drift was made.")
+        labels = ["check", "group"]
+        value = GaugeMetricFamily("pymk_drift_value", "How much each check for drift moved.", labels=labels)
+        threshold = GaugeMetricFamily("pymk_drift_threshold", "From which on a check gives alarm.", labels=labels)
+        content = self._worker.store.get(self._worker.keys.drift)
+        try:
+            report = None if content is None else orjson.loads(content)
+            if report is not None:
+                made.add_metric([], datetime.fromisoformat(report["at"]).timestamp())
+                alarms.add_metric([], sum(one["verdict"] == "alarm" for one in report["checks"]))
+                for one in report["checks"]:
+                    value.add_metric([one["name"], one["group"]], float(one["value"]))
+                    threshold.add_metric([one["name"], one["group"]], float(one["threshold"]))
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+            pass  # a report of another release: what could be read of it is shown
+        yield from (alarms, made, value, threshold)
 
     def _refreshes(self) -> Iterator[Metric]:
         counters = self._worker.refresh.counters

@@ -27,8 +27,8 @@ def synth(users: int = typer.Option(), seed: int = typer.Option(), out: pathlib.
     out.mkdir(parents=True)
     (out / "users.csv").write_text("user_id")
 
-def nightly(data: pathlib.Path):
-    note("nightly")
+def nightly(data: pathlib.Path, force: bool = typer.Option(False, "--force")):
+    note("forced" if force else "nightly")
     if os.environ.get("NIGHT"):
         sys.exit(int(os.environ["NIGHT"]))
     assert (data / "users.csv").exists()
@@ -122,6 +122,9 @@ def test_the_demo_shows_examples_and_keeps_its_network(environment: dict[str, st
     Path(environment["NOTES"]).unlink()
     assert _run(environment, "--no-serve").returncode == 0
     assert set(_noted(environment)) == {"nightly"}, "a network of this size is there"
+    Path(environment["NOTES"]).unlink()
+    assert _run(environment, "--no-serve", "--users", "60").returncode == 0
+    assert set(_noted(environment)) == {"synth", "forced"}, "the gate would miss the people of the one before"
 
 
 def test_a_step_that_fails_ends_the_demo_with_its_status(environment: dict[str, str]) -> None:

@@ -164,3 +164,19 @@ def test_a_store_that_goes_away_is_one_line_and_nothing_is_lost(
     said = capfd.readouterr()
     lines = [line for line in (said.out + said.err).splitlines() if "_wait" in line or "store_away" in line]
     assert len(lines) <= 3, lines
+
+
+def test_the_latest_report_on_drift_is_in_the_metrics(harness: WorkerHarness) -> None:
+    with answering(harness.worker, "127.0.0.1", 0) as port:
+        assert not [name for name in samples(port) if name.startswith("pymk_drift")]
+        check = {"name": "gone_town", "group": "columns", "value": 1.0, "threshold": 1.0, "verdict": "alarm"}
+        fine = {"name": "psi_age", "group": "columns", "value": 0.02, "threshold": 0.25, "verdict": "ok"}
+        report = {"version": "v", "at": "2026-03-01T00:00:00Z", "retrain": True, "checks": [check, fine]}
+        harness.store.set(KEYS.drift, json.dumps(report).encode())
+        found = samples(port)
+        assert found["pymk_drift_alarms"] == 1
+        assert found["pymk_drift_value,psi_age,columns"] == 0.02
+        assert found["pymk_drift_threshold,psi_age,columns"] == 0.25
+        assert found["pymk_drift_timestamp_seconds"] == 1_772_323_200
+        harness.store.set(KEYS.drift, b"damaged")
+        assert samples(port)["pymk_worker_queue_length"] == 0

@@ -56,6 +56,10 @@ def state(ranking: Ranking, *events: tuple[str, EventKind, int], row: Row | None
     return from_record(LiveRecord.unpack(record.pack()), ranking.tables, row, cut=0, refused_after=0)
 
 
+def present(ranking: Ranking, kept: Block, viewer: Viewer) -> Block:
+    return ranking.reader.read(kept, viewer).block
+
+
 def counts(found: Block) -> dict[int, int]:
     values = np.rint(np.expm1(found.values()[COMMON])).astype(int)
     return {int(row): int(count) for row, count in zip(found.rows, values, strict=True)}
@@ -63,21 +67,21 @@ def counts(found: Block) -> dict[int, int]:
 
 def test_the_friends_of_a_new_friend_share_her_at_once(ranking: Ranking) -> None:
     viewer = Viewer(PEOPLE[0], Row(0), state(ranking, ("e", EventKind.CONNECT, 5)))
-    found = ranking.reader.present(block(), viewer)
+    found = present(ranking, block(), viewer)
     assert found.codes.shape == (len(PAIR_FEATURES), 5)
     assert counts(found) == {2: 1, 3: 1, 5: 1, 6: 1, 7: 0}
     allocation = dict(zip(found.rows.tolist(), np.expm1(found.values()[ALLOCATION]) / 1000, strict=True))
     assert allocation[5] == pytest.approx(1 / 2, rel=0.05), "e knows two people"
     assert allocation[2] == pytest.approx(1 / 3, rel=0.05)
-    assert ranking.reader.present(found, viewer) is found
+    assert present(ranking, found, viewer) is found
 
 
 def test_a_block_that_knows_the_friend_stays_as_it_is(ranking: Ranking) -> None:
     events = ("e", EventKind.CONNECT, 5), ("g", EventKind.CONNECT, 9)
     viewer = Viewer(PEOPLE[0], Row(0), state(ranking, *events))
     known = block(made_at=9)
-    assert ranking.reader.present(known, viewer) is known
-    assert counts(ranking.reader.present(block(made_at=5), viewer)) == {2: 1, 3: 1, 5: 1, 6: 0, 7: 1}, "only g is news"
+    assert present(ranking, known, viewer) is known
+    assert counts(present(ranking, block(made_at=5), viewer)) == {2: 1, 3: 1, 5: 1, 6: 0, 7: 1}, "only g is news"
     assert Block.unpack(known.pack()).made_at == 9
     assert Block.unpack(block().pack()).made_at == 0
     assert len(known.pack()) == len(block().pack()) + 8
@@ -87,15 +91,15 @@ def test_a_block_that_knows_the_friend_stays_as_it_is(ranking: Ranking) -> None:
 def test_other_events_change_no_block(ranking: Ranking, kind: EventKind) -> None:
     viewer = Viewer(PEOPLE[0], Row(0), state(ranking, ("e", kind, 5)))
     kept = block()
-    assert ranking.reader.present(kept, viewer) is kept
+    assert present(ranking, kept, viewer) is kept
     assert ranking.reader.inputs(viewer) is None
-    assert ranking.reader.present(kept, Viewer(PEOPLE[0], Row(0))) is kept
+    assert present(ranking, kept, Viewer(PEOPLE[0], Row(0))) is kept
 
 
 def test_a_friend_who_was_made_and_lost_again_changes_nothing(ranking: Ranking) -> None:
     view = state(ranking, ("e", EventKind.CONNECT, 5), ("e", EventKind.DISCONNECT, 6))
     viewer, kept = Viewer(PEOPLE[0], Row(0), view), block()
-    assert ranking.reader.present(kept, viewer) is kept
+    assert present(ranking, kept, viewer) is kept
     assert ranking.reader.inputs(viewer) is None
 
 
@@ -117,8 +121,8 @@ def test_a_newcomer_has_her_new_friends_too(ranking: Ranking) -> None:
     view = state(ranking, ("b", EventKind.CONNECT, 5), ("e", EventKind.CONNECT, 8), row=None)
     viewer = Viewer(UserId("zoe"), None, view, True, None, known)
     kept = block(made_at=8)
-    assert ranking.reader.present(kept, viewer) is kept
-    assert counts(ranking.reader.present(block(made_at=5), viewer)) == {2: 1, 3: 1, 5: 1, 6: 1, 7: 0}
+    assert present(ranking, kept, viewer) is kept
+    assert counts(present(ranking, block(made_at=5), viewer)) == {2: 1, 3: 1, 5: 1, 6: 1, 7: 0}
     inputs = ranking.reader.inputs(viewer, np.array([4], np.int32))
     assert inputs is not None
     towers = ranking.tables.towers
