@@ -111,7 +111,7 @@ class Settings(BaseSettings):
     """days after which a person in a list counts as ignored if nothing came of it"""
 
     group_column: str = ""
-    """categorical column whose groups pymk experiment readout compares in exposure and acceptance; empty: none"""
+    """categorical column whose groups readouts and reports compare in exposure and acceptance; empty: none"""
 
     exploration_temperature: Annotated[float, Field(ge=0, le=10)] = 0.0
     """how far lists are drawn rather than sorted: people are drawn with odds^(1/temperature); 0: off; 0.5 is mild"""

@@ -12,7 +12,17 @@ from models.store.keys import Keys
 from models.store.protocol import STREAM_START, SyncStore
 from models.store.transaction import Append, Commit
 
-Action = Literal["published", "activated", "rolled_back", "waiting", "approved", "rejected", "forced"]
+Action = Literal[
+    "published",
+    "activated",
+    "rolled_back",
+    "waiting",
+    "approved",
+    "rejected",
+    "forced",
+    "experiment_started",
+    "experiment_stopped",
+]
 SWITCHES = ("published", "activated", "rolled_back")
 MOST = 10_000
 """entries that are kept; a tenth more, and the oldest are dropped"""
@@ -46,9 +56,11 @@ class AuditEntry(BaseModel):
     """user@host of a command, or the name of an API key"""
     what: Action
     version: str
+    """of an experiment: the version that was active; empty if there was none"""
     before: str | None = None
     """of a switch: the version that was served until then"""
     note: str | None = None
+    """why; of an experiment its name"""
 
 
 def write_audit(

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     import polars as pl
 
     from models.experiments.experiment import Run
+    from models.publishing.audit import Action
     from models.settings import Settings
     from models.store.keys import Keys
     from models.store.protocol import SyncStore
-    from offline.experiments.readout import Column
+    from offline.evaluation.exposure import Column
 
 NAME = typer.Argument(help="The name of an experiment, from pymk experiment list.", metavar="NAME")
 
@@ -52,7 +53,8 @@ def start(
     holdout = 0.1               # of the people: their places are the control's in every list
 
     Answers carry `arms` while it runs. The settings that an arm may change are those of the soft rules:
-    diversity_column, diversity_most, fatigue_factor, fatigue_limit, suspicious, suspicious_above, context_limits.
+    diversity_column, diversity_most, fatigue_factor, fatigue_limit, suspicious, suspicious_above, context_limits, and
+    those of exploration, exploration_...
     """
     from models.experiments import registry
     from models.experiments.experiment import Experiment
@@ -64,6 +66,7 @@ def start(
         pointer = read_pointer(store, keys=keys)
         versions = () if pointer is None else pointer.lasting
         run = registry.start(store, experiment, keys=keys, versions=versions)
+        _audit(store, keys, "experiment_started", run.name)
     typer.echo(run.name)
 
 
@@ -92,7 +95,17 @@ def stop(name: Annotated[str, NAME]) -> None:
 
     with opened() as (_, store, keys):
         registry.stop(store, name, keys=keys)
+        _audit(store, keys, "experiment_stopped", name)
     typer.echo(name)
+
+
+def _audit(store: "SyncStore", keys: "Keys", what: "Action", name: str) -> None:
+    """Notes in the audit trail who started or stopped an experiment."""
+    from models.publishing.audit import Actor, write_audit
+    from models.publishing.pointer import read_pointer
+
+    pointer = read_pointer(store, keys=keys)
+    write_audit(store, keys, what, "" if pointer is None else pointer.version, Actor.here(name))
 
 
 def readout(
@@ -152,7 +165,7 @@ def _people(
     from models.schema.columns import Flag
     from models.version.local_versions import Versions
     from models.version.tables import Tables
-    from offline.experiments.readout import Column
+    from offline.evaluation.exposure import Column
 
     pointer, versions = read_pointer(store, keys=keys), Versions(settings.home)
     if pointer is None or pointer.version not in versions.ids():

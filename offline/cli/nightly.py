@@ -98,6 +98,7 @@ def nightly(
                 force=force,
                 until=until.value,
                 forbidden_days=settings.forbidden_days,
+                group_column=settings.group_column,
                 superseded_ttl_s=settings.superseded_ttl_s,
                 approval=settings.approval,
                 notices=Notices(settings.approval_webhook, settings.approval_command),

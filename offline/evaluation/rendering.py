@@ -15,6 +15,10 @@ WHOLE_WIDTH = 175
 """columns of text that all limits need; a narrower terminal shows 20 positions alone"""
 
 
+MOST_GROUPS = 12
+"""groups that a table shows, the largest; report.json has all"""
+
+
 def render(report: Report, console: Console | None = None) -> None:
     """Prints the report: the system above the baselines, intervals at 20 positions, the best of each column marked.
 
@@ -36,6 +40,7 @@ def render(report: Report, console: Console | None = None) -> None:
         *_few_friends(report),
         *_negatives(report),
         *_exposure(report),
+        *_groups(report),
         *_ablation(report),
     ]
     for table in tables:
@@ -120,6 +125,17 @@ def _exposure(report: Report) -> Iterator[Table]:
         for method in _ordered(report.exposure):
             found = report.exposure[method]
             table.add_row(_named(method), f"{found.coverage:.3f}", f"{found.gini:.3f}", f"{found.mean_degree:,.1f}")
+        yield table
+
+
+def _groups(report: Report) -> Iterator[Table]:
+    if report.groups is not None:
+        found = report.groups
+        title = f"People shown in {RATIO_LIMIT} positions, by {found.column} (alike: p = {found.p_shown:.3f})"
+        table = _table(title, ["people", "times shown", "friendships by time shown"])
+        for row in found.rows[:MOST_GROUPS]:
+            accepted = "" if row.accepted is None else f"{row.accepted:.3f}"
+            table.add_row(row.value, f"{row.people:,}", f"{row.shown:.2f}", accepted)
         yield table
 
 

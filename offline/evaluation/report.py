@@ -15,7 +15,7 @@ from offline.evaluation.baselines import BASELINES, DATED_BASELINES, RESOURCE_AL
 from offline.evaluation.bootstrap import RESAMPLES, Interval, interval, ratio_interval, resampled_means
 from offline.evaluation.calibration import Calibration
 from offline.evaluation.drift_check import DriftReport
-from offline.evaluation.exposure import Exposure
+from offline.evaluation.exposure import Exposure, GroupReport
 from offline.evaluation.gate_check import GateCheck
 from offline.evaluation.negatives import PairQuality
 
@@ -146,6 +146,10 @@ class Report(BaseModel):
 
     exposure: dict[str, Exposure] = {}
     """by method, at 20 positions"""
+
+    groups: GroupReport | None = None
+    """exposure of the groups of PYMK_GROUP_COLUMN in the system's lists, at 20 positions, and the held-out friendships
+    among them by time shown; None without such a column"""
 
     slices: dict[str, Slice] = {}
     """users with few friends"""

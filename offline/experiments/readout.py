@@ -6,19 +6,18 @@ hash of their id says, whatever lists they got (intention to treat), from their 
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from models.errors import PymkError
 from models.experiments.assignment import arms_of
 from models.experiments.experiment import Run
+from offline.evaluation.exposure import Column, GroupReport, group_report
 from offline.experiments.candidate_side import CandidateSide, candidate_side, concentration
 from offline.experiments.metric import Metric
-from offline.experiments.significance import MISMATCH, by_group, sample_ratio
+from offline.experiments.significance import MISMATCH, sample_ratio
 from offline.experiments.viewer_side import Period, viewer_side
 
 LEAST_VIEWERS = 100
@@ -54,31 +53,6 @@ class Comparison(BaseModel):
     """per person, those whom the arm may touch against those held out; None without a holdout"""
 
 
-class GroupRow(BaseModel):
-    """The people with one value of the compared column."""
-
-    model_config = ConfigDict(frozen=True)
-
-    value: str
-    people: int
-    shown: float
-    """times a person was shown"""
-    accepted: float | None
-    """accepted invitations by invitation received; None: none was received"""
-
-
-class GroupReport(BaseModel):
-    """Exposure and acceptance by group."""
-
-    model_config = ConfigDict(frozen=True)
-
-    column: str
-    rows: list[GroupRow]
-    p_shown: float
-    """permutation test: how likely groups differ as much by chance in how often they are shown"""
-    p_accepted: float
-
-
 class Readout(BaseModel):
     """What an experiment did."""
 
@@ -100,16 +74,6 @@ class Readout(BaseModel):
     groups: GroupReport | None
     notes: list[str]
     """what the figures say in words, and what they may hide"""
-
-
-class Column(NamedTuple):
-    """A profile column whose groups are compared."""
-
-    name: str
-    values: Sequence[str]
-    """of each code"""
-    codes: NDArray[np.int64]
-    """(n,) by person, -1 for none"""
 
 
 def read_out(run: Run, outcomes: pl.DataFrame, people: Sequence[str], now: datetime, column: Column | None) -> Readout:
@@ -181,31 +145,14 @@ def _counts(name: str, share: float, assigned: pl.DataFrame, ran: pl.DataFrame, 
 
 def _groups(ran: pl.DataFrame, people: Sequence[str], column: Column) -> GroupReport | None:
     """Exposure and acceptance by group of the people suggested; None if the column has a single group."""
-    known = np.flatnonzero(column.codes >= 0)
-    present = np.unique(column.codes[known])
-    if len(present) < 2:
-        return None
     totals = ran.group_by("candidate").agg(
         shown=pl.len(), invited=pl.col("invited").sum(), accepted=pl.col("accepted").sum()
     )
     table = pl.DataFrame({"candidate": people}).join(totals, on="candidate", how="left", maintain_order="left")
     shown, invited, accepted = (
-        table[name].fill_null(0).to_numpy().astype(np.float64)[known] for name in ("shown", "invited", "accepted")
+        table[name].fill_null(0).to_numpy().astype(np.float64) for name in ("shown", "invited", "accepted")
     )
-    groups = np.searchsorted(present, column.codes[known]).astype(np.int64)
-    exposure = by_group(groups, shown, np.ones(len(shown)))
-    acceptance = by_group(groups, accepted, invited)
-    rows = [
-        GroupRow(
-            value=column.values[int(code)],
-            people=int((groups == at).sum()),
-            shown=float(exposure.rates[at]),
-            accepted=None if np.isnan(acceptance.rates[at]) else float(acceptance.rates[at]),
-        )
-        for at, code in enumerate(present)
-    ]
-    rows.sort(key=lambda row: -row.people)
-    return GroupReport(column=column.name, rows=rows, p_shown=exposure.p, p_accepted=acceptance.p)
+    return group_report(column, shown, accepted, invited)
 
 
 def notes(found: Readout, *, holdout: float) -> list[str]:

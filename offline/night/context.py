@@ -27,6 +27,8 @@ class NightContext:
     config: NightConfig
     started_at: datetime
     build_index: BuildIndex = build_index_in_own_process
+    group_column: str = ""
+    """categorical column whose groups the report compares; empty: none"""
 
     @property
     def seed(self) -> int:

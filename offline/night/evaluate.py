@@ -4,15 +4,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from models.candidates.generator import CandidateGenerator
 from models.graph import Graph
 from models.ranker.ranker import Ranker
+from models.schema.profiles import CategoricalColumn, Profiles
 from models.version.towers import Towers
 from offline.evaluation.ablation import ablated_lists, tower_lists
 from offline.evaluation.baselines import RESOURCE_ALLOCATION, baseline_lists
-from offline.evaluation.exposure import exposure
+from offline.evaluation.exposure import Column, GroupReport, exposure, group_report
 from offline.evaluation.report import RATIO_LIMIT, SYSTEM, Promised, Report, difference, hits_of, judge_lists
 from offline.evaluation.system import Ranked, rank
 from offline.features.graph_features import People, compute_graph_features
@@ -51,7 +53,34 @@ def evaluate(night: NightContext, bundle: ModelBundle, split: EdgeSplit, moment:
     parts = {name: difference(split.hidden, viewers, lists[SYSTEM], other) for name, other in others.items()}
     judged = judge_lists(split.hidden, viewers, lists)
     kept = {name: one for name, one in parts.items() if one is not None}
-    return judged.model_copy(update={"exposure": found, "promised": promised, "parts": kept})
+    groups = None
+    if night.group_column:
+        hits = hits_of(split.hidden, viewers, shown[SYSTEM])
+        groups = compared_groups(night.snapshot.profiles, night.group_column, shown[SYSTEM], hits, people.suggestible)
+    return judged.model_copy(update={"exposure": found, "promised": promised, "parts": kept, "groups": groups})
+
+
+def compared_groups(
+    profiles: Profiles,
+    name: str,
+    shown: NDArray[np.int32],
+    hits: NDArray[np.bool_],
+    suggestible: NDArray[np.bool_],
+) -> GroupReport | None:
+    """The groups of a column in lists (U, k), -1 for an empty position, of which `hits` (U, k) became friendships.
+
+    None, with a warning, if the column is missing or not categorical; None if it has fewer than two groups.
+    """
+    column = profiles.columns.get(name)
+    if not isinstance(column, CategoricalColumn):
+        known = sorted(one for one, other in profiles.columns.items() if isinstance(other, CategoricalColumn))
+        structlog.get_logger().warning("groups_not_compared", column=name, categorical=known)
+        return None
+    n, listed = len(suggestible), shown >= 0
+    times = np.bincount(shown[listed], minlength=n).astype(np.float64)
+    came = np.bincount(shown[listed & hits], minlength=n).astype(np.float64)
+    codes = np.where(suggestible, column.codes, -1).astype(np.int64)
+    return group_report(Column(name, column.values, codes), times, came, times)
 
 
 def _promised(system: "CandidateSystem", split: EdgeSplit, viewers: NDArray[np.int64], config: NightConfig) -> Promised:

@@ -80,6 +80,8 @@ class Night:
     retrain: Retrain = "auto"
     force: bool = False
     forbidden_days: int = FORBIDDEN_DAYS
+    group_column: str = ""
+    """categorical column whose groups the report compares; empty: none"""
     superseded_ttl_s: float = SUPERSEDED_TTL_S
     until: Step = "publish"
     """the step after which the run stops; the next one goes on from there"""
@@ -272,7 +274,8 @@ class _Steps:
         else:
             encoder = ProfileEncoder.fit(snapshot.profiles, self.config.text_model)
         history = user_history(snapshot, encoder)
-        return NightContext(snapshot, encoder, history, known, self.config, self.work.run.started_at)
+        started_at, column = self.work.run.started_at, self.night.group_column
+        return NightContext(snapshot, encoder, history, known, self.config, started_at, group_column=column)
 
     def _training(
         self, context: NightContext, split: EdgeSplit, kept: ModelBundle | None, reason: str | None

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from models.settings import Settings
 from models.system.known_names import unknown_name
 
-_OWN = frozenset({"home", "redis_url", "redis_cluster", "keys", "namespace", "contexts"})
-"""settings that a simulation sets itself"""
+_OWN = frozenset({"approval", "home", "redis_url", "redis_cluster", "keys", "namespace", "contexts"})
+"""settings that a simulation sets itself, or that would stop it: nobody approves its versions"""
 
 
 class _Table(BaseModel):

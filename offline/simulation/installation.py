@@ -14,7 +14,7 @@ import httpx
 import typer
 
 from models.cli.subprocesses import Children
-from models.errors import PymkError
+from models.errors import GateRefusedError, PymkError
 from models.settings import Settings
 from models.store.connect import open_sync
 from models.store.keys import SHARDS, Keys
@@ -63,7 +63,10 @@ class Installation:
             os.environ.update(before)
 
     def run(self, *command: str) -> str:
-        """What a command prints on stdout. Raises PymkError with the end of its log if it fails."""
+        """What a command prints on stdout.
+
+        Raises PymkError with the end of its log if it fails, GateRefusedError if the gate refuses a night's version.
+        """
         path = self._log(command[0])
         with path.open("a", encoding="utf-8") as log:
             try:
@@ -72,10 +75,11 @@ class Installation:
                 log.flush()
                 last = path.read_text(encoding="utf-8").strip().splitlines()[-1:]
                 said = last[0] if last else "it said nothing"
-                raise PymkError(f"pymk {command[0]} failed with status {end.exit_code}: {said}; see {path}") from end
+                kind = GateRefusedError if end.exit_code == GateRefusedError.exit_status else PymkError
+                raise kind(f"pymk {command[0]} failed with status {end.exit_code}: {said}; see {path}") from end
 
     def night(self, data: Path, config: Path | None) -> str:
-        """Runs a night; returns the version."""
+        """Runs a night; returns the version. Raises GateRefusedError if the gate refuses it."""
         options = [] if config is None else ["--config", str(config)]
         return self.run("nightly", str(data), *options).strip().splitlines()[-1]
 

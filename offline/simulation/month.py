@@ -1,5 +1,6 @@
 """Simulates a month: people look at lists, act, answer and join by day; a night trains on what they did."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import orjson
 import structlog
 
-from models.errors import UsageError
+from models.errors import GateRefusedError, UsageError
 from models.system import files
 from offline.simulation import dataset
 from offline.simulation.actions import Shown, answer, contexts, react, visitors
@@ -18,7 +19,9 @@ from offline.simulation.installation import Installation
 from offline.simulation.people import People
 from offline.synth import network as synth
 
-TRUTH, DAYS, MARKER = "truth.json", "days.parquet", "simulation.json"
+TRUTH, DAYS, MARKER, LOCK = "truth.json", "days.parquet", "simulation.json", ".lock"
+FOLLOW_S = 1.5
+"""every service process follows an experiment within a second"""
 BROUGHT = 3
 """friends whom a person who joins brings along"""
 JOINING = "onboarding"
@@ -36,7 +39,7 @@ def check_target(out: Path) -> Path:
         return target
     if not target.is_dir():
         raise UsageError(f"{out} is a file; name a directory")
-    if any(target.iterdir()) and not (target / MARKER).exists():
+    if any(path.name != LOCK for path in target.iterdir()) and not (target / MARKER).exists():
         raise UsageError(f"{out} is not empty and was not made by pymk simulate; name another directory or remove it")
     return target
 
@@ -44,13 +47,23 @@ def check_target(out: Path) -> Path:
 def simulate(out: Path, users: int, days: int, seed: int, config: SimulationConfig, progress: Progress) -> Days:
     """Simulates so many days of so many people into a directory that passes `check_target`, replacing what it holds.
 
-    `days.parquet` has all days that are over, whenever this ends. Raises PymkError if a process fails; none is left
-    running. Must be called from the main thread.
+    `days.parquet` has all days that are over, whenever this ends. Raises UsageError if another simulation writes there,
+    PymkError if a process fails; none is left running. Must be called from the main thread.
     """
-    # the people and their network
     target = check_target(out)
-    files.remove_tree(target)
-    target.mkdir(parents=True)
+    with files.locked(target / LOCK, 0.0) as is_mine:
+        if not is_mine:
+            raise UsageError(f"another pymk simulate writes {out}")
+        for found in target.iterdir():
+            if found.is_dir():
+                files.remove_tree(found)
+            elif found.name != LOCK:
+                found.unlink()
+        return _simulated(target, users, days, seed, config, progress)
+
+
+def _simulated(target: Path, users: int, days: int, seed: int, config: SimulationConfig, progress: Progress) -> Days:
+    # the people and their network
     arguments = {"users": users, "days": days, "seed": seed, "config": config.model_dump(mode="json")}
     files.write_json(target / MARKER, arguments)
     made = synth.generate(users, None, seed)
@@ -62,14 +75,14 @@ def simulate(out: Path, users: int, days: int, seed: int, config: SimulationConf
     record = Days()
     record.write(target / DAYS)
     # the days, with nights between
-    log = structlog.get_logger("pymk.simulate")
     with Installation.opened(target, _settings(config)) as installation:
         progress("nights", 0, None)
-        version = installation.night(target / "DATA", config.night)
+        installation.night(target / "DATA", config.night)
         installation.start()
         for day in range(1, days + 1):
             if config.experiment is not None and config.experiment.day == day:
                 installation.run("experiment", "start", str(config.experiment.file.resolve()))
+                time.sleep(FOLLOW_S)
             newcomers = joining.get(day, [])
             present = _join(installation, made, people, newcomers, present)
             _live(installation, config, people, record, seed, day, present, newcomers)
@@ -78,16 +91,32 @@ def simulate(out: Path, users: int, days: int, seed: int, config: SimulationConf
             record.write(target / DAYS)
             progress("days", day, days)
             if is_night:
-                version = installation.night(target / "DATA", config.night)
-                installation.serving(version)
-                installation.settle(filed=False)
-                log.info("night_done", day=day, version=version)
+                _night(installation, target, config, day)
     return record
 
 
+def _night(installation: Installation, target: Path, config: SimulationConfig, day: int) -> None:
+    """A night, after which its version is served; if the gate refuses it, the one before is served on."""
+    log = structlog.get_logger("pymk.simulate")
+    try:
+        version = installation.night(target / "DATA", config.night)
+    except GateRefusedError as error:
+        log.warning("night_refused", day=day, error=str(error))
+        return
+    installation.serving(version)
+    installation.settle(filed=False)
+    log.info("night_done", day=day, version=version)
+
+
 def _settings(config: SimulationConfig) -> dict[str, Any]:
-    """The settings of the installation. A day takes seconds, so limits that count days count none."""
-    return {"exposure_limit": 1_000_000, "superseded_ttl_s": 60, **config.settings}
+    """The settings of the installation. A day takes seconds: what counts in days or minutes is scaled or off."""
+    own = {
+        "exposure_limit": 1_000_000,
+        "superseded_ttl_s": 60,
+        "outcome_ignored_days": 1e-4,
+        "exploration_hold_minutes": 0.01,
+    }
+    return {**own, **config.settings}
 
 
 def _write_truth(path: Path, arguments: dict[str, Any], people: People, joining: dict[int, list[int]]) -> None:

@@ -150,7 +150,7 @@ def test_stopped_in_the_middle_it_leaves_days_and_no_process(tmp_path: Path) -> 
     out = tmp_path / "out"
     command = [*PYMK, "simulate", "--out", str(out), "--users", "60", "--days", "50"]
     with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True) as running:
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + 600
         while not (out / "days.parquet").exists() or not len(pl.read_parquet(out / "days.parquet")):
             assert running.poll() is None
             assert time.monotonic() < deadline

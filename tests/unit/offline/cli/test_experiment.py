@@ -49,6 +49,12 @@ def test_start_list_stop(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (listed,) = orjson.loads(capfd.readouterr().out)
     assert listed["experiment"]["arms"][1]["settings"] == {"fatigue_factor": 0.95}
     assert listed["stopped_at"] > listed["started_at"]
+    assert run(["audit", "--json"]) == 0
+    entries = orjson.loads(capfd.readouterr().out)
+    assert [(entry["what"], entry["note"]) for entry in entries] == [
+        ("experiment_stopped", "less-fatigue"),
+        ("experiment_started", "less-fatigue"),
+    ]
 
 
 def test_a_file_that_is_wrong_starts_nothing(file: Path, capfd: pytest.CaptureFixture[str]) -> None:

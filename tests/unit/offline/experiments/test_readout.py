@@ -9,7 +9,8 @@ import pytest
 
 from models.errors import PymkError, UsageError
 from models.experiments.experiment import Run
-from offline.experiments.readout import Column, Readout, read_out
+from offline.evaluation.exposure import Column
+from offline.experiments.readout import Readout, read_out
 from offline.experiments.rendering import as_text, check_plot, draw
 from tests.support.experiments.arms import two_arms
 from tests.support.experiments.flooding import POPULAR, START, outcomes_of, people_of

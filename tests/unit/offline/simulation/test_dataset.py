@@ -8,10 +8,11 @@ import polars as pl
 import pytest
 
 from models.errors import UsageError
+from models.system import files
 from models.system.toml_file import read_model
 from offline.simulation import dataset
 from offline.simulation.config import SimulationConfig
-from offline.simulation.month import check_target
+from offline.simulation.month import LOCK, MARKER, check_target, simulate
 from offline.simulation.people import People
 from offline.synth.network import Network, generate
 
@@ -68,6 +69,7 @@ def test_people_are_the_same_from_the_same_seed(network: Network) -> None:
         ("[settings]\nfatigue_limt = 3", "did you mean fatigue_limit?"),
         ('[settings]\nhome = "x"', "home is no setting of a simulation"),
         ("[experiment]\nday = 2", "experiment.file is missing"),
+        ("[settings]\napproval = true", "approval is no setting of a simulation"),
     ],
 )
 def test_what_is_wrong_in_a_configuration_is_named(tmp_path: Path, text: str, said: str) -> None:
@@ -75,6 +77,15 @@ def test_what_is_wrong_in_a_configuration_is_named(tmp_path: Path, text: str, sa
     file.write_text(text)
     with pytest.raises(UsageError, match=said.replace("?", r"\?")):
         read_model(file, SimulationConfig)
+
+
+def test_a_directory_that_is_being_written_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / MARKER).write_text("{}")
+    with files.locked(tmp_path / LOCK, 0) as is_locked:
+        assert is_locked
+        with pytest.raises(UsageError, match="another pymk simulate writes"):
+            simulate(tmp_path, 60, 1, 0, SimulationConfig(), lambda *_: None)
+    assert (tmp_path / MARKER).exists()
 
 
 def test_a_directory_with_anything_else_is_left_alone(tmp_path: Path) -> None:

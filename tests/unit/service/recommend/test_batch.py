@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from models.errors import CorruptRecordError, UsageError, VersionError
+from models.experiments.assignment import arms_of
+from models.experiments.experiment import Run
+from models.experiments.registry import Registry
 from models.live_state.edges import Direction
 from models.live_state.exposure import Exposed
 from models.live_state.user_record import LiveRecord
@@ -18,6 +22,7 @@ from models.publishing.publish import publish
 from models.ranker.ranker import ViewerInputs
 from models.schema.columns import Flag
 from models.schema.event_kinds import EventKind
+from models.settings import Settings
 from models.store.keys import Keys
 from models.system.clock import now_us
 from models.version.candidate_block import Block
@@ -30,8 +35,10 @@ from service.recommend import responses
 from service.recommend.batch import BatchRecommender
 from service.recommend.query import Query
 from service.recommend.viewers_file import read_user_ids
+from service.state.experiments import ArmsOfViewers
 from service.state.served_version import VersionOpener
 from tests.support.api import FirstFeature
+from tests.support.experiments.arms import two_arms
 from tests.support.memory_store import MemoryStore
 
 KEYS = Keys("pymk")
@@ -197,3 +204,19 @@ def test_lists_in_bulk_heed_what_is_live(store: MemoryStore, versions: Versions,
     assert "ann" not in set(recommender(store, versions).active_users)
     store.set(KEYS.exposure, Exposed.of(1, ["cid"]).pack())
     assert shown("gus")[1][-1] == "cid", "shown too often, and yet the list is not shortened"
+
+
+def test_each_viewer_gets_the_list_of_their_arm(store: MemoryStore, versions: Versions, published: str) -> None:
+    asked = ["ann", "bea", "cid", "dan", "eva", "fay", "gus", "nobody"]
+    plain = [orjson.loads(one) for one in recommender(store, versions).answers(asked, "web", 5)]
+    assert not any("arms" in one for one in plain)
+    experiment = two_arms(context_limits={"web": [1, 0.0]})
+    arms = ArmsOfViewers(Settings(diversity_most=5))
+    arms.take(Registry(runs=(Run(experiment=experiment, started_at=datetime.now(UTC)),)))
+    batch = BatchRecommender(store, versions, KEYS, open_scorer, RULES, arms=arms)
+    found = [orjson.loads(one) for one in batch.answers(asked, "web", 5)]
+    assert [one["arms"] for one in found] == [{"short": arm} for arm in arms_of(experiment, asked)]
+    assert {one["arms"]["short"] for one in found} == {"control", "treatment"}
+    for one, other in zip(found, plain, strict=True):
+        wanted = other["recommendations"]
+        assert one["recommendations"] == (wanted[:1] if one["arms"]["short"] == "treatment" else wanted)
