@@ -66,7 +66,7 @@ class NightConfig(BaseModel):
     """limits of the candidate sources, and the number of candidates kept"""
 
     ranker: RankerConfig = RankerConfig()
-    """how the two-tower ranker learns"""
+    """how the ranker learns"""
 
     suspicion: SuspicionConfig | None = None
     """how to compute how suspicious accounts are, for the service's rule `suspicious`; None: not at all"""
