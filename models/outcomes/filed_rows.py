@@ -16,6 +16,7 @@ from models.schema.statistic_names import ALL_STATISTICS
 from models.version.tables import Tables
 
 Floats = NDArray[np.float32]
+_SOURCE_NAMES = pl.Series([names(bits) for bits in range(256)], dtype=EXPOSURE_COLUMNS["sources"])
 TablesOf = Callable[[str], Tables | None]
 """opens the tables of a version; None if this host cannot have them"""
 
@@ -58,14 +59,15 @@ def _rows(records: Sequence[ExposureRecord], tables: Tables) -> pl.DataFrame:
     repeated = lists[np.repeat(np.arange(len(records)), counts).tolist()]
     # what each person has
     rows = np.concatenate([record.rows for record in records]).astype(np.int64)
-    user_id, source_names = tables.vocabulary.user_id, {bits: names(bits) for bits in range(256)}
+    distinct, which = np.unique(rows, return_inverse=True)
+    ids = pl.Series([tables.vocabulary.user_id(row) for row in distinct.tolist()], dtype=pl.String)
     bits = np.concatenate([record.sources for record in records])
     codes = [bytes(row) if record.codes.shape[1] else None for record in records for row in record.codes]
     of_person: dict[str, Any] = {
-        "candidate": [user_id(row) for row in rows.tolist()],
+        "candidate": ids.gather(which),
         "position": np.concatenate([np.arange(1, count + 1) for count in counts]),
         "score": np.concatenate([record.scores for record in records]),
-        "sources": [source_names[one] for one in bits.tolist()],
+        "sources": _SOURCE_NAMES.gather(bits),
         "propensity": np.concatenate([propensities(record) for record in records]),
         "codes": codes,
         **_features(records, rows, bits, tables),

@@ -66,6 +66,7 @@ def approve(
     """
     with switching(store, versions, keys) as lease:
         _refuse_unless_waiting(store, keys, versions, version)
+        _refuse_removed(Loader(store, keys), versions, version)
         pointer = publish_locked(
             store,
             versions,
@@ -104,6 +105,18 @@ def _decide(store: SyncStore, keys: Keys, version: str, state: str, by: Actor) -
     decision = Decision.model_validate({"state": state, "at": datetime.now(UTC), "who": by.who, "note": by.note})
     write_decision(store, keys, version, decision)
     write_audit(store, keys, decision.state, version, by)
+
+
+def _refuse_removed(loader: Loader, versions: Versions, version: str) -> None:
+    """Raises VersionError if a version that waits is gone, which is then no longer waited for.
+
+    An erasure removes versions that were built before it.
+    """
+    if loader.manifest(version) is not None or versions.is_whole(version):
+        return
+    gone = "was removed from store and disk while it waited, as an erasure does with versions that were built before it"
+    _decide(loader.store, loader.keys, version, "rejected", Actor("pymk", gone))
+    raise VersionError(f"version {version} {gone}; pymk nightly builds another")
 
 
 def _refuse_unless_waiting(store: SyncStore, keys: Keys, versions: Versions, version: str) -> None:

@@ -68,7 +68,7 @@ class NightConfig(BaseModel):
     """limits of the candidate sources, and the number of candidates kept"""
 
     ranker: RankerConfig = RankerConfig()
-    """how the two-tower ranker learns"""
+    """how the ranker learns"""
 
     gate: GateConfig = GateConfig()
     """what may be lost against the active version, and how good a version must be to be published"""

@@ -1,6 +1,7 @@
 """The nightly job: from a dataset directory to the active version."""
 
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,14 +13,14 @@ import structlog
 
 from models.candidate_refresh.replay import replaying
 from models.erasure.purge import purge_once
-from models.errors import ArtefactError, DatasetError, PymkError
+from models.errors import ArtefactError, DatasetError, PymkError, StoreError
 from models.features.profile_encoder import ProfileEncoder
 from models.live_state.erased_ids import read_erased
 from models.live_state.erasure_receipts import note_known
 from models.live_state.timestamps import draw_cut
 from models.publishing import serving_processes
 from models.publishing.approval import hold
-from models.publishing.audit import Actor, write_audit
+from models.publishing.audit import Actor, read_audit, write_audit
 from models.publishing.night_runs import NightRun
 from models.publishing.notices import Notices
 from models.publishing.pointer import is_served
@@ -56,7 +57,7 @@ from offline.night.version_checks import version_checks
 from offline.night.workspace import SNAPSHOT, ReadAhead, Workspace, fingerprint, workspace
 from offline.snapshot.live_events import LiveEvents, read_live_events
 from offline.snapshot.snapshot import Snapshot, write_snapshot
-from offline.steps.recorder import Recorder
+from offline.steps.recorder import Recorder, Result, tried
 
 STEPS = "steps.json"
 """of a workspace: what is recorded of the run"""
@@ -100,7 +101,8 @@ class Night:
         GateRefusedError and what publishing raises; the active version is then untouched.
         """
         release = metadata.version("pymk")
-        erased = read_erased(self.store, self.keys).digest  # a run with a user who was erased since begins again
+        # a run with a user who was erased since begins again
+        erased = tried("start", lambda: read_erased(self.store, self.keys), self.config.retry).digest
         settings = self.config.model_dump_json(), self.retrain, str(self.forbidden_days), release, erased
         marks = fingerprint(self.data, *settings)
         started_at = self.read_ahead.started_at if self.read_ahead else None
@@ -173,7 +175,7 @@ class _Steps:
             self._make()
         if self.night.until == "version":
             self._stop(Report.read(self.versions.path(version)))
-        if self.night.approval and not is_served(self.night.store, self.night.keys, version):
+        if self.night.approval and not self._tried(lambda: is_served(self.night.store, self.night.keys, version)):
             self.recorder.step("hold", lambda: self._hold(version), self._users)
             self.recorder.ended("waiting")
         else:
@@ -181,8 +183,13 @@ class _Steps:
             self.recorder.ended("published")
         report = Report.read(self.versions.path(version))
         if report.drift is not None:
-            keep(report.drift, self.night.store, self.night.keys)
+            with suppress(StoreError):  # the version is published, and its report has it
+                keep(report.drift, self.night.store, self.night.keys)
         return version, report
+
+    def _tried(self, work: Callable[[], Result]) -> Result:
+        """What the store answers between the steps."""
+        return tried("between the steps", work, self.config.retry)
 
     def _stop(self, report: Report) -> None:
         """Ends the run after a step; raises _StoppedEarlyError."""
@@ -194,12 +201,13 @@ class _Steps:
 
     def _make(self) -> None:
         """Every step before publication."""
-        former = former_weights(self.night.store, self.versions, self.night.keys, self.night.retrain)
-        active = active_version(self.night.store, self.versions, self.night.keys)
+        store, keys = self.night.store, self.night.keys
+        former = self._tried(lambda: former_weights(store, self.versions, keys, self.night.retrain))
+        active = self._tried(lambda: active_version(store, self.versions, keys))
         nothing = Report(users=0, held_out=0, methods={})
         is_done = self.work.is_done(SNAPSHOT)
         snapshot = self.recorder.step(SNAPSHOT, self._snapshot, lambda made: made.n, is_done=is_done)
-        erased = read_erased(self.night.store, self.night.keys)
+        erased = self._tried(lambda: read_erased(store, keys))
         if former is not None:
             former = former.without(erased, snapshot.profiles)
         known = friendships(snapshot)
@@ -307,7 +315,14 @@ class _Steps:
             self.forced = True
             said = "; ".join(f"{check.name}: {check.sentence}" for check in refusals(checks))
             by = Actor.here(f"--force over the gate: {said}")
-            write_audit(self.night.store, self.night.keys, "forced", self.work.run.version, by)
+            self._tried(lambda: self._note_forced(by))
+
+    def _note_forced(self, by: Actor) -> None:
+        """Writes that the gate was overridden into the audit trail, once."""
+        store, keys, version = self.night.store, self.night.keys, self.work.run.version
+        told = {entry.note for entry in read_audit(store, keys) if (entry.what, entry.version) == ("forced", version)}
+        if by.note not in told:
+            write_audit(store, keys, "forced", version, by)
 
     def _version(self, context: NightContext, bundle: ModelBundle, report: Report, active: Tables | None) -> None:
         """Features, embeddings and candidates of the whole graph, as a version directory that the gate lets pass."""

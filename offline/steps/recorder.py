@@ -89,7 +89,7 @@ class Recorder:
                 result = work()
             except BaseException as error:
                 failure = _said(error)
-                if tries >= self._allowed(error):
+                if tries >= _allowed(error, self._retry):
                     self._put(_measured(step, before, state="failed", error=failure))
                     raise
                 log.warning("step_tried_again", step=name, tries=tries, after_s=wait, error=failure)
@@ -98,12 +98,6 @@ class Recorder:
             else:
                 self._put(_measured(step, before, state="done", rows=rows(result)))
                 return result
-
-    def _allowed(self, error: BaseException) -> int:
-        """How many tries a step has after this failure."""
-        if isinstance(error, StoreUnavailableError):
-            return self._retry.store_tries
-        return self._retry.disk_tries if isinstance(error, DiskFullError) else 1
 
     def _put(self, step: StepRun) -> None:
         """Records a step in place of what was known of it, else as the last one."""
@@ -124,6 +118,27 @@ class Recorder:
     def _beat(self, stop: threading.Event) -> None:
         while not stop.wait(BEAT_S):
             self._change()
+
+
+def tried(name: str, work: Callable[[], Result], retry: RetryConfig, sleep: Sleep = time.sleep) -> Result:
+    """The result of something short between the steps, tried again as a step is."""
+    tries, wait = 1, retry.first_wait_s
+    while True:
+        try:
+            return work()
+        except (StoreUnavailableError, DiskFullError) as error:
+            if tries >= _allowed(error, retry):
+                raise
+            log.warning("step_tried_again", step=name, tries=tries, after_s=wait, error=_said(error))
+            sleep(wait)
+            tries, wait = tries + 1, wait * retry.factor
+
+
+def _allowed(error: BaseException, retry: RetryConfig) -> int:
+    """How many tries a step has after this failure."""
+    if isinstance(error, StoreUnavailableError):
+        return retry.store_tries
+    return retry.disk_tries if isinstance(error, DiskFullError) else 1
 
 
 def _measured(step: StepRun, before: Usage, **changed: Any) -> StepRun:

@@ -30,7 +30,7 @@ TOLERANCE = 2e-4
 
 def reranked(ranking: Ranking, block: Block, viewer: Viewer) -> RankedList:
     """The 20 of a block, after all rules."""
-    passing, _ = ranking.filter(ranking.score(block, "web", viewer, Trace()), viewer, Trace())
+    passing, _ = ranking.filter(ranking.score(ranking.reader.read(block, viewer), "web", Trace()), viewer, Trace())
     listed = ranking.rerank(passing, "web", 20, viewer, Trace())
     assert listed is not None
     return listed

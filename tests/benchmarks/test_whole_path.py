@@ -39,7 +39,7 @@ def expected(world: Any) -> dict[str, list[str]]:
     lists = {}
     for block in world.blocks:
         viewer = Viewer("", block.viewer)
-        passing, _ = ranking.filter(ranking.score(block, "web", viewer, Trace()), viewer, Trace())
+        passing, _ = ranking.filter(ranking.score(ranking.reader.read(block, viewer), "web", Trace()), viewer, Trace())
         listed = ranking.rerank(passing, "web", 20, viewer, Trace())
         assert listed is not None
         rows = listed.rows.tolist()

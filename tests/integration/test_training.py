@@ -38,7 +38,7 @@ STARTED = datetime(2026, 1, 1, tzinfo=UTC)
 CONFIG = NightConfig.model_validate(
     {
         "sage": {"hidden": 16, "outputs": 16, "fan_outs": [5, 3], "batch_pairs": 256, "max_steps": 10, "device": "cpu"},
-        "ranker": {"epochs": 4, "least_pairs": 50, "tower": [16, 8], "learning_rate": 5e-3},
+        "ranker": {"epochs": 4, "least_pairs": 50, "learning_rate": 5e-3},
         "candidates": {"kept": 200},
         "index": {"threads": 1},
     }

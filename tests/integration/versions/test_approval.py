@@ -16,6 +16,7 @@ from models.publishing.catalogue import catalogue
 from models.publishing.decisions import read_decisions
 from models.publishing.notices import Notices
 from models.publishing.publish import publish
+from models.publishing.transfer import Loader
 from models.store.keys import Keys
 from models.version.local_versions import Versions
 from tests.support.homes import Home
@@ -104,6 +105,17 @@ def test_a_host_sweeps_what_another_one_rejected(harness: PublishingHarness, tmp
     assert second in harness.versions.ids()
     harness.publish()
     assert second not in harness.versions.ids()
+
+
+def test_a_version_that_was_removed_while_it_waited_is_no_longer_waited_for(harness: PublishingHarness) -> None:
+    first, second = harness.publish(), held(harness)
+    Loader(harness.store, harness.keys).remove(second)
+    harness.versions.remove(second)
+    with pytest.raises(VersionError, match="was removed from store and disk while it waited"):
+        approve(harness.store, harness.versions, second, keys=harness.keys, by=ANN)
+    assert states(harness) == {first: "active", second: "rejected"}
+    with pytest.raises(VersionError, match="was rejected already, by pymk"):
+        approve(harness.store, harness.versions, second, keys=harness.keys, by=ANN)
 
 
 def test_a_failed_approval_leaves_the_version_waiting(harness: PublishingHarness) -> None:
