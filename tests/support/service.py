@@ -40,6 +40,16 @@ from tests.support.clock import clock_ahead
 from tests.support.nights import FORBIDDEN_DAYS, make_untrained_night
 from tests.support.stores import FailingCommits, KillableStore, Killed
 
+DRAWN: tuple[dict[str, Any], ...] = (
+    {},
+    {
+        "exploration_temperature": 2.0,
+        "exploration_fixed": 1,
+        "exploration_uniform_share": 0.3,
+        "exploration_boost": 2.0,
+    },
+)
+"""settings of exploration, in turn"""
 UNFREEZE_EVERY = 20
 """services; a full collection costs as much as one sequence"""
 
@@ -190,13 +200,16 @@ class ServiceFactory:
     started: Iterator[int] = field(default_factory=itertools.count)
 
     def start(self) -> ServiceHarness:
-        """Publishes the version in a new home and serves it."""
-        if next(self.started) % UNFREEZE_EVERY == 0:
+        """Publishes the version in a new home and serves it; every second service draws its lists."""
+        number = next(self.started)
+        if number % UNFREEZE_EVERY == 0:
             gc.unfreeze()  # each service freezes what it holds, and the collector would never look at it again
         home = Path(tempfile.mkdtemp(dir=self.prepared.parent))
         shutil.copytree(self.prepared, home, copy_function=os.link, dirs_exist_ok=True)
         namespace = f"s{time.monotonic_ns()}"
-        settings = Settings(home=home, redis_url=self.address, namespace=namespace, redis_timeout_ms=5000)
+        settings = Settings(
+            home=home, redis_url=self.address, namespace=namespace, redis_timeout_ms=5000, **DRAWN[number % 2]
+        )
         store, versions = open_sync(settings), Versions(home)
         (version,) = versions.ids()
         publish(versions.path(version), store, versions, keys=Keys(namespace))
