@@ -263,7 +263,9 @@ class Ranking:
         The features and the order of the candidates change, and all pair features are in it then.
         """
         view, tables = viewer.view, self.tables
-        if view is None or view.graph_changed_at <= block.made_at or len(block.codes) != len(KEPT_FEATURES):
+        if view is None or not len(view.others) or view.graph_changed_at <= block.made_at:
+            return block
+        if len(block.codes) != len(KEPT_FEATURES):
             return block
         made = view.friends_made_since(block.made_at, tables.graph, viewer.row)
         inputs = self.inputs(viewer, made)
@@ -285,7 +287,7 @@ class Ranking:
                 return known
             statistics = befriended(known.statistics, graph.degrees_of(made))
             return ViewerInputs(statistics, known.query + towers.fold_in(graph, made))
-        if view is None:
+        if view is None or not len(view.others):
             return None
         added, removed = view.changed_friends(graph, row)
         if not len(added) and not len(removed):

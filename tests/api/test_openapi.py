@@ -54,7 +54,7 @@ def ask(tmp_path_factory: pytest.TempPathFactory, written_version: Path) -> Iter
         yield Stores(AsyncMemoryStore(store), store)
 
     class FirstFeature:
-        def scores(self, tables: Any, block: Any, context: str) -> NDArray[np.float32]:
+        def scores(self, tables: Any, block: Any, context: str, inputs: Any = None) -> NDArray[np.float32]:
             scores: NDArray[np.float32] = block.values()[0] / np.float32(4)
             return scores
 

@@ -36,7 +36,7 @@ VERSION = "20260101T000000Z-0a1b2c"
 class FirstFeature:
     """Scores a candidate by its first pair feature."""
 
-    def scores(self, tables: Tables, block: Block, context: str) -> NDArray[np.float32]:
+    def scores(self, tables: Tables, block: Block, context: str, inputs: object = None) -> NDArray[np.float32]:
         return block.values()[0].clip(0, 1)
 
 
