@@ -88,7 +88,8 @@ class ViewerReader:
         Raises CorruptRecordError if the viewer's query does not fit the towers.
         """
         view, tables, made = viewer.view, self._tables, None
-        if view is not None and view.graph_changed_at > block.made_at and len(block.codes) == len(KEPT_FEATURES):
+        changed = view is not None and len(view.others) > 0 and view.graph_changed_at > block.made_at
+        if view is not None and changed and len(block.codes) == len(KEPT_FEATURES):
             made = view.friends_made_since(block.made_at, tables.graph, viewer.row)
         inputs = self.inputs(viewer, made)
         query = None if inputs is None else inputs.query
@@ -112,7 +113,7 @@ class ViewerReader:
                 return known
             statistics = befriended(known.statistics, graph.degrees_of(made))
             return ViewerInputs(statistics, known.query + towers.fold_in(graph, made))
-        if view is None:
+        if view is None or not len(view.others):
             return None
         added, removed = view.changed_friends(graph, row)
         if not len(added) and not len(removed):

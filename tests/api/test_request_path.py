@@ -31,12 +31,7 @@ ROUTE: CodeType = Recommendations.__call__.__code__
 MOST = 2
 STALE_MOST = {"ranking/reasons.py": 3}
 """friends of the viewer in both versions, and what the viewer shares with others"""
-STALE_PROFILE_MOST = {
-    "ranking/reasons.py": 3,
-    "recommend/viewer_loader.py": 4,
-    "ranking/user_flags.py": 3,
-    "ranking/viewer_state.py": 3,
-}
+STALE_PROFILE_MOST = {"ranking/reasons.py": 3, "recommend/viewer_loader.py": 4, "ranking/user_flags.py": 3}
 """the viewer too is loaded and completed with the changed profile in both versions, and looked up by id besides"""
 CURSOR_MOST = {"recommend/cursor.py": 5}
 """a cursor is unpacked, its owner compared and its highest score asked for; the next one is made and packed"""
