@@ -36,6 +36,8 @@ MEANING_ERRORS = 5.0
 """standard errors by which an assortativity must differ from 0, and from that of the version"""
 Z_WARN, Z_ALARM = 3.3, 3.9
 """standard errors that chance exceeds with SELDOM and ALMOST_NEVER"""
+LEAST_NAMED = 5
+"""fewest people who must have a value for a sentence to name it: reports outlive the people whom a rare value tells"""
 ALIKE = 0.8
 """share of values in common from which on a column is taken for another one that vanished"""
 CODED = (Kind.CATEGORICAL, Kind.MULTI)
@@ -113,7 +115,10 @@ def _values(
         names, one, other = bins_of_values(before.values, after.values)
         shares = np.abs(other / m - one / n)
         most = int(shares.argmax())
-        said = f"{names[most]} from {one[most] / n:.1%} to {other[most] / m:.1%} of the values of {name}"
+        named = names[most]
+        if most < len(names) - 1 and after.values.get(named, 0) < LEAST_NAMED:
+            named = "a rare value"
+        said = f"{named} from {one[most] / n:.1%} to {other[most] / m:.1%} of the values of {name}"
         yield _psi(
             f"psi_{name}", f"the values of {name} shifted by a PSI of", one, other, n, m, f", most of all {said}"
         )
@@ -174,7 +179,7 @@ def _new_values(name: str, before: ColumnReference, after: ColumnReference) -> D
     said = f"{share:.1%} of the values of {name} are new"
     if unknown:
         value, count = max(unknown.items(), key=lambda one: one[1])
-        said += f", most often {value} ({count / m:.1%})"
+        said += f", most often {value if count >= LEAST_NAMED else 'a rare one'} ({count / m:.1%})"
     return DriftCheck.of(
         f"new_values_{name}",
         "columns",

@@ -143,6 +143,24 @@ def test_a_column_of_another_kind_is_named(then: ReferenceStatistics, tmp_path: 
     assert any(check.sentence == "column born was numeric and is categorical" for check in checks)
 
 
+def test_a_value_that_few_people_have_is_not_named(tmp_path: Path) -> None:
+    def told(change: pl.Expr, name: str) -> str:
+        tables = network(40)
+        tables["users"] = tables["users"].with_columns(change.alias("city"))
+        now = described(tmp_path / name, tables)
+        return " ".join(check.sentence for check in compare_data(few, now))
+
+    tables = network(40)
+    telling = pl.when(pl.col("user_id") == "p0007").then(pl.lit("Telling Bay")).otherwise(pl.lit("Elm"))
+    tables["users"] = tables["users"].with_columns(telling.alias("city"))
+    few = described(tmp_path / "then", tables)
+    assert "Telling Bay" not in told(pl.lit("Elm"), "gone"), "of somebody who is erased, for example"
+    one = pl.when(pl.col("user_id") == "p0009").then(pl.lit("Other Bay")).otherwise(pl.lit("Elm"))
+    assert "Other Bay" not in told(one, "new")
+    several = pl.when(pl.col("user_id") < "p0009").then(pl.lit("Wide Bay")).otherwise(pl.lit("Elm"))
+    assert "Wide Bay" in told(several, "several")
+
+
 def test_a_last_visit_moves_with_the_calendar_and_is_no_drift(then: ReferenceStatistics, tmp_path: Path) -> None:
     week = 7 * 86_400
     tables = users(lambda people: people.with_columns(pl.col("seen") + week))(network())
