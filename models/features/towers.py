@@ -9,6 +9,8 @@ from models.version.towers import Towers
 
 LEVELS = 127
 """largest code of a vector's entry"""
+NEGLIGIBLE = 1e-4
+"""an eigenvalue of a tiny graph that is zero but for rounding, whose inverse would fit no float32"""
 
 
 class TowerShape(BaseModel):
@@ -33,7 +35,7 @@ def closed_form_towers(coordinates: NDArray[np.float32], eigenvalues: NDArray[np
     """
     d = min(shape.dimensions, coordinates.shape[1])
     values = np.maximum(eigenvalues[:d].astype(np.float64), 0)
-    weights = spectral_filter(eigenvalues[:d])
+    weights = np.where(values > NEGLIGIBLE, spectral_filter(eigenvalues[:d]), 0)
     inverse = np.where(weights > 0, 1 / np.where(weights > 0, weights, 1), 0)
     fold = np.where(weights > 0, inverse / np.where(weights > 0, values, 1), 0)
     vectors = coordinates[:, :d] * np.sqrt(weights).astype(np.float32)
