@@ -232,7 +232,7 @@ class Ranker:
     ) -> tuple[list[str], list[float], list[float], float, float | None]:
         """Names of the inputs, their values, their shares of the logit, the logit of the mean inputs, the product."""
         if self.kind != "two_tower":
-            values = block.values().T.astype(np.float64)
+            values = block.values()[: len(KEPT_FEATURES)].T.astype(np.float64)  # the product is not read
             mean = float(values[:, ALLOCATION].mean())
             shares = np.zeros(values.shape[1])
             shares[ALLOCATION] = values[place, ALLOCATION] - mean

@@ -92,7 +92,7 @@ def fail(reason: str, error: Exception) -> None:
 
 def served(world: Any, ranking: Ranking, block: Block) -> tuple[list[str], list[float]]:
     """Ids and scores of the list as it is answered."""
-    version: Any = SimpleNamespace(version="v", ranking=ranking, tables=world.tables)
+    version: Any = SimpleNamespace(version="v", ranking=ranking, tables=world.tables, arms={})
     viewer = Viewer(world.tables.vocabulary.user_id(block.viewer), block.viewer)
     query = Query(viewer.user_id, PLACES, "web")
     answer = responses.from_block(query, version, viewer, block, Trace(), fail, cacheable=True)

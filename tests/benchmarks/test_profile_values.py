@@ -71,7 +71,7 @@ def block() -> Block:
 
 def test_a_list_after_a_profile_change(benchmark: Any, ranking: Ranking, block: Block, values: list[str]) -> None:
     tables = ranking.tables
-    version: Any = SimpleNamespace(version="v", ranking=ranking, tables=tables)
+    version: Any = SimpleNamespace(version="v", ranking=ranking, tables=tables, arms={})
     changed = {"company": values[-1], "skills": [values[-1], values[0], "never seen"]}
     query = Query(UserId(f"u{VIEWER:05d}"), 20, "web")
 

@@ -32,7 +32,7 @@ from service.ranking.rerank import Diversity, Fatigue, RerankSettings
 directory = Path(sys.argv[1])
 tables = Tables.open(directory / "tables")
 ranking = Ranking(tables, Ranker.open(directory / "model"), RerankSettings(Diversity("company", 1), Fatigue(0.5, 2)))
-version = SimpleNamespace(version="v", ranking=ranking, tables=tables)
+version = SimpleNamespace(version="v", ranking=ranking, tables=tables, arms={})
 
 def compiled():
     found = [one for one in gc.get_objects() if isinstance(one, Dispatcher) and one.signatures]

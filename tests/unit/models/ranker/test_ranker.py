@@ -379,6 +379,8 @@ def test_the_fallback_is_explained_by_resource_allocation_alone(tmp_path: Path) 
     assert [name for name, share in told.contributions.items() if share] == ["resource_allocation"]
     assert abs(told.residual) < 1e-5
     assert told.tower_product is None
+    whole = with_product(tables.towers, asked, tables.towers.query(asked.viewer))
+    assert ranker.explained(tables, whole, 3, "web") == told, "a block that holds the product too"
 
 
 def test_a_ranker_with_dates_tells_its_inputs_and_reads_no_table_without_them(tmp_path: Path) -> None:
