@@ -15,9 +15,11 @@ LONG = "x" * 128
 
 
 def test_a_list_is_looked_up(tab: Tab, service: ConsoleService) -> None:
+    page = tab.page
+    page.get_by_label("Rank afresh").check()
     tab.look_up("ada")
     assert tab.listed == service.shown_to("ada")
-    page = tab.page
+    expect(page.locator(".pill")).to_have_text("Ranked")
     expect(page.get_by_role("heading", name="Ada Lark")).to_be_visible()
     first = page.locator(".card").first
     expect(first.locator(".reason").first).to_contain_text("mutual connection")
@@ -28,10 +30,8 @@ def test_a_list_is_looked_up(tab: Tab, service: ConsoleService) -> None:
         re.compile(r"^[\d.]+ ms in the service, [\d.]+ ms to this page$")
     )
     expect(page.get_by_role("status")).to_contain_text(f"{len(tab.listed)} people in the list of Ada Lark")
-    tab.look_up("ada")
+    page.get_by_label("Rank afresh").uncheck()
     expect(page.locator(".pill")).to_have_text("Kept")
-    page.get_by_label("Rank afresh").check()
-    expect(page.locator(".pill")).to_have_text("Ranked")
 
 
 def test_context_and_limit_are_chosen(tab: Tab) -> None:
