@@ -14,6 +14,8 @@ _SEARCH_EVERY_S = 0.005
 _RESUME_S, _RESUMED = 0.02, 4
 """seconds between turns of connections whose bytes nobody reads, and how many read in a turn: at most 50 MB a second"""
 _LEAST_TICK_S, _MOST_TICK_S = 0.02, 1.0
+_LOOKED_AT, _EXPIRED = 32, 4
+"""connections that are looked at without a pause for others' requests, and how many waits are ended among them"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,19 +80,24 @@ class Watched(Protocol):
 
 
 class Watch:
-    """Looks at all connections of a process in turn, at most every second, so that none needs timers of its own.
+    """Looks at all connections of a process in rounds, so that none needs timers of its own.
 
-    A wait begins at the first look that finds it and ends at the first one after its limit.
+    A round takes a second, or an eighth of the shortest limit. It goes over the connections a few at a time: thousands
+    at once, and the answers to those that ended, would keep a request waiting for 10 ms. A wait begins at the first
+    look that finds it and ends at the first one after its limit.
     """
 
     def __init__(self, limits: ConnectionLimits, connections: Collection[Watched], metrics: Metrics | None) -> None:
         self._connections = connections
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
-        self._tick_s = max(_LEAST_TICK_S, min(_MOST_TICK_S, limits.head_s / 8, limits.body_s / 8))
+        self._round_s = max(_LEAST_TICK_S, min(_MOST_TICK_S, limits.head_s / 8, limits.body_s / 8))
+        self._pause_s = self._round_s
+        self._round: deque[Watched] = deque()
+        """connections that this round has not looked at yet"""
         self._searched = float("-inf")
         self._spare: deque[Watched] = deque()
-        """connections that waited when room was needed, the longest first, since the last look"""
+        """connections that waited when room was needed, the longest first, in this round"""
         self._paused: deque[Watched] = deque()
         self.heads_bytes = 0
         """bytes of heads that are not whole yet"""
@@ -133,12 +140,25 @@ class Watch:
             self._metrics.closed.labels(reason).inc()
 
     def _look(self) -> None:
-        now = self._loop.time()
-        self._spare.clear()
-        for one in list(self._connections):
+        """Looks at the next few connections; after the last ones a new round begins."""
+        now, expired = self._loop.time(), 0
+        if not self._round:
+            self._begin_round()
+        for _ in range(min(_LOOKED_AT, len(self._round))):
+            one = self._round.popleft()
+            if one not in self._connections:
+                continue
             one.look(now)
             if (most := one.waits_s) is not None and one.since is not None and now - one.since >= most:
                 one.expire()
+                expired += 1
+                if expired == _EXPIRED:
+                    break
+        self._loop.call_later(self._pause_s, self._look)
+
+    def _begin_round(self) -> None:
+        self._spare.clear()
+        self._round.extend(self._connections)
+        self._pause_s = self._round_s / max(1, -(-len(self._round) // _LOOKED_AT))
         if self._metrics is not None:
             self._metrics.connections.series[()][0] = len(self._connections)
-        self._loop.call_later(self._tick_s, self._look)

@@ -1,10 +1,12 @@
 """Bodies of requests: read whole and unpacked, within bounds of bytes and time, before a request takes its place."""
 
 import asyncio
+import os
+import threading
 import zlib
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 
 from starlette.types import Receive
@@ -30,7 +32,7 @@ class Bodies:
         self._most_total = max(max_bytes, max_total_bytes)
         self._timeout_s = timeout_s
         self._held = 0
-        self._unpacking = ThreadPoolExecutor(1, "unpack")
+        self._unpacking = ThreadPoolExecutor(1, "unpack", _yield_to_others)
 
     @asynccontextmanager
     async def read(self, headers: Mapping[bytes, bytes], receive: Receive) -> AsyncIterator[bytes]:
@@ -88,6 +90,12 @@ class Bodies:
         if self._held + size > self._most_total:
             raise overloaded("the bodies of other requests take the room (PYMK_MAX_BODIES_BYTES); try again")
         self._held += size
+
+
+def _yield_to_others() -> None:
+    """Gives this thread the lowest priority: what a client packed takes no processor from others' lists."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)  # Linux keeps priorities by thread
 
 
 def _gunzip(body: bytes, most: int) -> bytes:
