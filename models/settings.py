@@ -51,13 +51,19 @@ class Settings(BaseSettings):
     """prefix of every key in the store, so that several networks can share one store"""
 
     redis_url: str | None = None
-    """address of the store: redis://, rediss:// or unix://; unset: an embedded store runs in PYMK_HOME"""
+    """address of the store: redis://, rediss://, unix:// or redis+sentinel://; unset: one is embedded in PYMK_HOME"""
 
     redis_cluster: bool = False
     """whether the store is a Redis Cluster"""
 
     redis_timeout_ms: Annotated[int, Field(ge=1)] = 200
     """longest wait of a request for the store in milliseconds, over all its reads; commands wait 100 times as long"""
+
+    redis_replicas: Annotated[int, Field(ge=0)] = 0
+    """replicas that have a write on disk, as its primary has, before it is acknowledged (WAITAOF); 0: do not wait"""
+
+    redis_replicas_wait_ms: Annotated[int, Field(ge=1)] = 2000
+    """longest wait for PYMK_REDIS_REPLICAS in milliseconds; then the write is refused with 503, and may be repeated"""
 
     superseded_ttl_s: Annotated[float, Field(ge=60)] = SUPERSEDED_TTL_S
     """seconds that the store keeps a version that is neither active nor the previous one"""
@@ -315,6 +321,8 @@ TEST_VARIABLES = frozenset(
         "PYMK_KILLED_SEED",
         "PYMK_KILLED_SEQUENCES",
         "PYMK_ODD_FILES",
+        "PYMK_ACKNOWLEDGED",
+        "PYMK_PROMOTIONS",
         "PYMK_SEQUENCES",
         "PYMK_STEPS",
     }

@@ -18,8 +18,11 @@ from models.errors import UsageError
 from models.settings import Settings
 from models.store.embedded.client import EmbeddedServer, Progress
 from models.store.error_mapping import CLIENT_ERRORS, StoreAddress
+from models.store.failover.durable_writes import DurableWrites
 from models.store.failover.primary import Primary, verified
 from models.store.failover.primary_check import AsyncPrimaryCheck
+from models.store.failover.sentinel import SCHEMES, AsyncSentinels, Sentinels, SentinelUrl, named_by
+from models.store.keys import Keys
 from models.store.pipelined_reads import pipelined_reads_to
 from models.store.protocol import AsyncStore, SyncStore
 from models.store.redis_async import AsyncServerStore
@@ -62,7 +65,7 @@ def open_sync(settings: Settings, progress: Progress | None = None) -> SyncStore
                     client = redis.RedisCluster.from_url(settings.redis_url, **options)
                 else:
                     primary = Primary()
-                    pool = redis.BlockingConnectionPool.from_url(settings.redis_url, timeout=timeout_s, **options)
+                    pool = _blocking_pool(settings.redis_url, timeout_s, options, opened)
                     pool.connection_class = verified(pool.connection_class, primary)
                     client = redis.Redis.from_pool(pool)
             except CLIENT_ERRORS as error:  # the client asks a cluster for its nodes at once
@@ -83,6 +86,7 @@ async def open_async(settings: Settings, progress: Progress | None = None) -> As
     async with opened:
         client: redis.asyncio.Redis | redis.asyncio.RedisCluster
         primary: Primary | None = None
+        sentinels: AsyncSentinels | None = None
         if settings.redis_url is None:
             embedded = await asyncio.to_thread(
                 EmbeddedServer,
@@ -105,15 +109,16 @@ async def open_async(settings: Settings, progress: Progress | None = None) -> As
                 opened.push_async_callback(client.nodes_manager.aclose)
             else:
                 primary = Primary()
-                pool = redis.asyncio.ConnectionPool.from_url(settings.redis_url, **options)
+                pool, sentinels = _awaited_pool(settings.redis_url, options, opened)
                 client = redis.asyncio.Redis.from_pool(pool)
         opened.push_async_callback(client.aclose)
         timeout_s, pipelined = settings.redis_timeout_ms / 1000, None
         if isinstance(client, redis.asyncio.Redis):
             pool = client.connection_pool
-            pipelined = pipelined_reads_to(pool.connection_class, pool.connection_kwargs, timeout_s, primary)
+            pipelined = pipelined_reads_to(pool.connection_class, pool.connection_kwargs, timeout_s, primary, sentinels)
             if primary is not None:
-                pool.connection_class = verified(pool.connection_class, primary)
+                kind = pool.connection_class if sentinels is None else named_by(sentinels, pool.connection_class)
+                pool.connection_class = verified(kind, primary)
                 check = AsyncPrimaryCheck(client, primary)
                 check.start()
                 opened.push_async_callback(check.aclose)
@@ -125,23 +130,74 @@ async def open_async(settings: Settings, progress: Progress | None = None) -> As
             connections=settings.redis_connections,
             pipelined=pipelined,
             primary=primary,
+            durable=_durable_writes(settings, client, primary),
         )
+
+
+def _blocking_pool(
+    url: str, timeout_s: float, options: dict[str, Any], opened: "ExitStack[None]"
+) -> redis.BlockingConnectionPool:
+    """The pool of a single store's connections; what they need beside is closed with `opened`."""
+    if not url.startswith(SCHEMES):
+        return redis.BlockingConnectionPool.from_url(url, timeout=timeout_s, **options)
+    parsed = SentinelUrl.parse(url)
+    sentinels = Sentinels(parsed)
+    opened.callback(sentinels.close)
+    kind = named_by(sentinels, redis.SSLConnection if parsed.is_encrypted else redis.Connection)
+    options = {**options, **parsed.store_options, "connection_class": kind}
+    return redis.BlockingConnectionPool(timeout=timeout_s, **options)  # type: ignore[no-untyped-call]
+
+
+def _awaited_pool(
+    url: str, options: dict[str, Any], opened: "AsyncExitStack[None]"
+) -> tuple[redis.asyncio.ConnectionPool, AsyncSentinels | None]:
+    """As `_blocking_pool`, awaited, of connections that do not ask the Sentinels yet; and those."""
+    if not url.startswith(SCHEMES):
+        return redis.asyncio.ConnectionPool.from_url(url, **options), None
+    parsed = SentinelUrl.parse(url)
+    sentinels = AsyncSentinels(parsed)
+    opened.push_async_callback(sentinels.aclose)
+    kind = redis.asyncio.SSLConnection if parsed.is_encrypted else redis.asyncio.Connection
+    return redis.asyncio.ConnectionPool(kind, **{**options, **parsed.store_options}), sentinels
+
+
+def _durable_writes(
+    settings: Settings, client: "redis.asyncio.Redis | redis.asyncio.RedisCluster", primary: Primary | None
+) -> DurableWrites | None:
+    """What holds acknowledgements back; None if no replica is waited for."""
+    if not settings.redis_replicas:
+        return None
+    wait_s = settings.redis_replicas_wait_ms / 1000
+    key = Keys(settings.namespace).barrier
+    return DurableWrites(client, primary, key, replicas=settings.redis_replicas, wait_s=wait_s)
 
 
 def check_address(settings: Settings) -> None:
     """Returns if the address of the store is well formed. Raises UsageError if not."""
-    if settings.redis_url is not None:
-        schemes = ("redis", "rediss") if settings.redis_cluster else ("redis", "rediss", "unix")
+    url = settings.redis_url
+    if url is None:
+        if settings.redis_cluster:
+            raise UsageError("PYMK_REDIS_CLUSTER=true needs PYMK_REDIS_URL, the address of one node of the cluster.")
+        if settings.redis_replicas:
+            raise UsageError("PYMK_REDIS_REPLICAS needs PYMK_REDIS_URL: the embedded store has no replicas.")
+        return
+    if url.startswith(SCHEMES) and not settings.redis_cluster:
         try:
-            parts = urlsplit(settings.redis_url)
-            valid = parts.scheme in schemes and (parts.port is None or parts.port > 0)
-        except ValueError:
-            valid = False
-        if not valid:
-            forms = "redis://HOST:PORT or rediss://HOST:PORT"
-            raise UsageError(f"PYMK_REDIS_URL must be {forms}{'' if settings.redis_cluster else ' or unix:///PATH'}.")
-    elif settings.redis_cluster:
-        raise UsageError("PYMK_REDIS_CLUSTER=true needs PYMK_REDIS_URL, the address of one node of the cluster.")
+            SentinelUrl.parse(url)
+        except ValueError as error:
+            form = "redis+sentinel://HOST:PORT,HOST:PORT/SERVICE"
+            raise UsageError(f"PYMK_REDIS_URL must be {form}: {error}.") from error
+        return
+    schemes = ("redis", "rediss") if settings.redis_cluster else ("redis", "rediss", "unix")
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in schemes and (parts.port is None or parts.port > 0)
+    except ValueError:
+        valid = False
+    if not valid:
+        forms = "redis://HOST:PORT or rediss://HOST:PORT"
+        others = "" if settings.redis_cluster else ", unix:///PATH or redis+sentinel://HOST:PORT,HOST:PORT/SERVICE"
+        raise UsageError(f"PYMK_REDIS_URL must be {forms}{others}.")
 
 
 def _options(settings: Settings) -> dict[str, Any]:

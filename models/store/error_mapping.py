@@ -34,7 +34,7 @@ class StoreAddress:
 
     def failure(self, error: Exception) -> StoreError:
         """The error to raise instead of one of CLIENT_ERRORS; its `public_message` does not contain the address."""
-        if isinstance(error, (NotPrimaryError, client.ReadOnlyError, client.MasterDownError)):
+        if isinstance(error, (NotPrimaryError, client.ReadOnlyError, client.MasterDownError)) or _is_demotion(error):
             return StoreUnavailableError(f"{self.name} is no primary: {error}.", NOT_PRIMARY)
         if isinstance(error, client.MovedError):
             message = f"{self.name} says that another node has this key. Is it a cluster? Set PYMK_REDIS_CLUSTER=true."
@@ -51,3 +51,11 @@ class StoreAddress:
             return StoreUnavailableError(f"{self.name} does not answer in time.", "The store does not answer in time.")
         message = f"{self.name} does not answer: {str(error).rstrip('.')}."
         return StoreUnavailableError(" ".join(filter(None, (message, self.diagnosis()))), "The store does not answer.")
+
+
+def _is_demotion(error: Exception) -> bool:
+    """Whether a server says that it became a replica while it waited for replicas, or before."""
+    said = str(error)
+    return isinstance(error, client.ResponseError) and (
+        said.startswith("UNBLOCKED") or ("WAITAOF" in said and "replica" in said)
+    )

@@ -70,6 +70,11 @@ class Keys:
         return f"{self.namespace}:lease"
 
     @property
+    def barrier(self) -> str:
+        """The prefix of keys without meaning that are written for the wait after them (DurableWrites)."""
+        return f"{self.namespace}:barrier"
+
+    @property
     def refresh(self) -> str:
         """Queue of users who need new candidates (models.candidate_refresh.refresh_queue.RefreshRequest)."""
         return f"{self.namespace}:refresh"

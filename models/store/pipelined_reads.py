@@ -11,8 +11,10 @@ from typing import Any, cast
 
 import hiredis
 from redis.asyncio import Connection, UnixDomainSocketConnection
+from redis.exceptions import RedisError
 
 from models.store.failover.primary import QUESTION, NotPrimaryError, Primary, facts_of
+from models.store.failover.sentinel import AsyncSentinels
 
 SLICES = 8
 """slices in which the timeout is counted (see models.store.deadline.Deadline)"""
@@ -218,11 +220,16 @@ def encoded(command: Sequence[str]) -> bytes:
 
 
 def pipelined_reads_to(
-    kind: type[object], options: Mapping[str, Any], timeout_s: float, primary: Primary | None = None
+    kind: type[object],
+    options: Mapping[str, Any],
+    timeout_s: float,
+    primary: Primary | None = None,
+    sentinels: AsyncSentinels | None = None,
 ) -> PipelinedReads | None:
     """Pipelined reads from the server of a client library; None if its connections need other arguments.
 
-    `kind` is the library's class of connection, `options` are its arguments; `primary` is the server to verify.
+    `kind` is the library's class of connection, `options` are its arguments; `primary` is the server to verify, and
+    `sentinels` name its address where that is not among the arguments.
     """
     if options.keys() - _USED - _IGNORED:
         return None
@@ -236,7 +243,13 @@ def pipelined_reads_to(
     elif kind is Connection:
 
         async def dial(protocol: Callable[[], _Connection]) -> object:
-            return await loop.create_connection(protocol, options.get("host", "localhost"), options.get("port", 6379))
+            address = options.get("host", "localhost"), options.get("port", 6379)
+            if sentinels is not None:
+                try:
+                    address = await sentinels.primary()
+                except RedisError as error:
+                    raise PipelineError(str(error)) from error
+            return await loop.create_connection(protocol, *address)
 
     else:
         return None

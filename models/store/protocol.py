@@ -5,11 +5,13 @@ Every operation raises StoreUnavailableError if no answer comes in time, and Sto
 operation (full, a value of another type). No error of the client library leaves this package.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from models.store.transaction import Commit, Outcome
+
+Written = TypeVar("Written")
 
 STREAM_START = "0-0"
 """the position before the first entry of a stream"""
@@ -290,6 +292,14 @@ class AsyncStore(Protocol):
 
     async def commit(self, commits: Sequence[Commit], wait_s: float | None = None) -> list[Outcome]:
         """As SyncStore.commit. `wait_s` is the longest wait for the answer; None: as for every operation."""
+        ...
+
+    async def durably(self, write: Callable[[], Awaitable[Written]]) -> Written:
+        """What `write`, which writes to this store, returns, once that survives the loss of the primary.
+
+        With PYMK_REDIS_REPLICAS it is on the disk of the primary and of so many replicas. Raises StoreUnavailableError
+        if that is not confirmed in time: what was written may be lost, or in effect.
+        """
         ...
 
     async def numbers_take(self, key: str, count: int, at_least: int) -> int: ...

@@ -1,9 +1,9 @@
 """AsyncStore over a Redis or Valkey server, or over a cluster."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import Any
+from typing import Any, TypeVar
 
 from redis.asyncio import Redis, RedisCluster
 
@@ -11,11 +11,15 @@ from models.errors import StoreError, StoreRefusedError
 from models.store import redis_commands
 from models.store.deadline import Deadline
 from models.store.error_mapping import CLIENT_ERRORS, DEMOTED, StoreAddress
+from models.store.failover.durable_writes import DurableWrites
 from models.store.failover.primary import Primary
 from models.store.pipelined_reads import PipelinedReads, PipelineError
 from models.store.protocol import StoreInfo
 from models.store.redis_commands import Command
 from models.store.transaction import Commit, Outcome
+
+Written = TypeVar("Written")
+Step = TypeVar("Step")
 
 MOST_PIPELINED_PARTS = 16
 """the longest command that is sent over the pipelined connection: a large answer would delay the others"""
@@ -57,6 +61,7 @@ class AsyncServerStore:
         connections: int,
         pipelined: PipelinedReads | None = None,
         primary: Primary | None = None,
+        durable: DurableWrites | None = None,
     ) -> None:
         """`aclose` releases `resources`, the client among them.
 
@@ -64,8 +69,10 @@ class AsyncServerStore:
         without the time in which the loop was busy (see Deadline).
         `connections` is the most that the client opens; further calls wait, and their wait counts.
         `pipelined` reads a few values at a time; without it the client reads them.
-        `primary` is the server that the connections verify.
+        `primary` is the server that the connections verify. `durable` holds acknowledgements back; without it a write
+        is acknowledged as soon as the primary answers.
         """
+        self._durable = durable
         self._primary = primary
         self._pipelined = pipelined
         self._client = client
@@ -186,6 +193,20 @@ class AsyncServerStore:
             for place, outcome in zip(places, answer, strict=True):
                 outcomes[place] = Outcome(outcome)
         return outcomes
+
+    async def durably(self, write: Callable[[], Awaitable[Written]]) -> Written:
+        if self._durable is None:
+            return await write()
+        generation = await self._confirmed(self._durable.generation())
+        written = await write()
+        await self._confirmed(self._durable.confirm(generation))
+        return written
+
+    async def _confirmed(self, step: Awaitable[Step]) -> Step:
+        try:
+            return await step
+        except CLIENT_ERRORS as error:
+            raise self._failure(error) from error
 
     async def numbers_take(self, key: str, count: int, at_least: int) -> int:
         return int(await self._execute(*redis_commands.numbers_take(key, count, at_least)))

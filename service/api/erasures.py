@@ -55,21 +55,7 @@ async def erase(user_id: PathUser, container: AppContainer) -> Receipt:
 
     A repeated request returns the same receipt, unless a PUT has registered the id again meanwhile.
     """
-    store, keys = container.stores.requests, container.keys
-    before = await erasure_of(store, keys, user_id)
-    if before is not None:
-        receipt, erasure = before
-        with suppress(CorruptRecordError):  # a damaged record is erased like any other
-            if LiveRecord.unpack(await store.get(keys.live(user_id))).profile <= erasure.timestamp_us:
-                return Receipt(receipt=receipt)
-    wait_s = container.settings.redis_timeout_ms / 1000 * WRITE_WAIT_FACTOR
-    versions = [served for served in (container.versions.active, container.versions.previous) if served is not None]
-    in_version = not versions or any(served.tables.vocabulary.row(user_id) is not None for served in versions)
-    timestamp_us = await write_erasure(
-        store, keys, user_id, in_version=in_version, after=container.live_sync.after, wait_s=wait_s
-    )
-    await store.delete(list(_lists(container, user_id)))
-    return Receipt(receipt=await open_erasure(store, keys, user_id, timestamp_us, is_known=False))
+    return Receipt(receipt=await container.stores.requests.durably(lambda: _erase(container, user_id)))
 
 
 @router.get("/erasures/{receipt}", responses=problems(401, 403, 404, 503))
@@ -89,6 +75,25 @@ async def erasure(
         done_at=_utc(record.done_at) if state is State.DONE and record.done_at else None,
         waits_for=list(record.waits_for) if state is State.HIDDEN else [],
     )
+
+
+async def _erase(container: Container, user_id: UserId) -> str:
+    """Hides a user and opens the erasure; returns the receipt."""
+    store, keys = container.stores.requests, container.keys
+    before = await erasure_of(store, keys, user_id)
+    if before is not None:
+        receipt, erasure = before
+        with suppress(CorruptRecordError):  # a damaged record is erased like any other
+            if LiveRecord.unpack(await store.get(keys.live(user_id))).profile <= erasure.timestamp_us:
+                return receipt
+    wait_s = container.settings.redis_timeout_ms / 1000 * WRITE_WAIT_FACTOR
+    versions = [served for served in (container.versions.active, container.versions.previous) if served is not None]
+    in_version = not versions or any(served.tables.vocabulary.row(user_id) is not None for served in versions)
+    timestamp_us = await write_erasure(
+        store, keys, user_id, in_version=in_version, after=container.live_sync.after, wait_s=wait_s
+    )
+    await store.delete(list(_lists(container, user_id)))
+    return await open_erasure(store, keys, user_id, timestamp_us, is_known=False)
 
 
 def _lists(container: Container, user_id: UserId) -> Iterator[str]:

@@ -68,7 +68,7 @@ async def post(
     """
     events = await _events(request)
     erased = await _erased(container, events)
-    written = await _write(container, events, erased)
+    written = await container.stores.requests.durably(lambda: _write(container, events, erased))
     answer = EventsAnswer(accepted=written.accepted, full=written.count(Result.FULL) or None)
     if _REPRESENTATION.search(prefer):
         answer.results = written.results

@@ -132,14 +132,16 @@ async def put(user_id: PathUser, request: Request, served: Served, container: Ap
     row = served.tables.vocabulary.row(user_id)
     base, cut = (ALL_FLAGS, 0) if row is None else (Flag(int(served.tables.flags[row])), served.manifest.cut_us)
     store, keys = container.stores.requests, container.keys
-    await write_profile(
-        store,
-        keys,
-        user_id,
-        columns,
-        after=container.live_sync.after,
-        base=base,
-        cut=cut,
-        wait_s=container.settings.redis_timeout_ms / 1000 * WRITE_WAIT_FACTOR,
+    await store.durably(
+        lambda: write_profile(
+            store,
+            keys,
+            user_id,
+            columns,
+            after=container.live_sync.after,
+            base=base,
+            cut=cut,
+            wait_s=container.settings.redis_timeout_ms / 1000 * WRITE_WAIT_FACTOR,
+        )
     )
     return PutAnswer(accepted=len(columns))

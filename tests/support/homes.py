@@ -142,8 +142,19 @@ class Service:
 
     def post(self, path: str, body: object) -> tuple[int, Any]:
         """Posts JSON; returns status and JSON; (0, None) if nothing listens."""
+        return self._sent("POST", path, body)
+
+    def put(self, path: str, body: object) -> tuple[int, Any]:
+        """Puts JSON; returns as post."""
+        return self._sent("PUT", path, body)
+
+    def delete(self, path: str) -> tuple[int, Any]:
+        """Returns status and JSON; (0, None) if nothing listens."""
+        return self._answer(urllib.request.Request(self.url + path, method="DELETE"))  # noqa: S310
+
+    def _sent(self, method: str, path: str, body: object) -> tuple[int, Any]:
         content, headers = json.dumps(body).encode(), {"Content-Type": "application/json"}
-        return self._answer(urllib.request.Request(self.url + path, content, headers))  # noqa: S310
+        return self._answer(urllib.request.Request(self.url + path, content, headers, method=method))  # noqa: S310
 
     def metrics(self) -> dict[str, float]:
         """The samples of /metrics by name and labels, as they are written."""

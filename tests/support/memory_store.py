@@ -1,12 +1,12 @@
 """The store in the memory of one process: the test double, and the reference for what the servers answer."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from models.errors import StoreRefusedError
-from models.store.protocol import HORIZON_S, STREAM_START, StoreInfo
+from models.store.protocol import HORIZON_S, STREAM_START, StoreInfo, Written
 from models.store.transaction import ONCE_FIELD_BYTES, RECENT_BYTES, Commit, Once, Outcome
 
 Stream = list[tuple[tuple[int, int], bytes]]
@@ -385,6 +385,9 @@ class AsyncMemoryStore:
 
     async def fields_get(self, key: str, names: Sequence[str]) -> list[bytes | None]:
         return self._store.fields_get(key, names)
+
+    async def durably(self, write: Callable[[], Awaitable[Written]]) -> Written:
+        return await write()
 
     async def commit(self, commits: Sequence[Commit], wait_s: float | None = None) -> list[Outcome]:
         return self._store.commit(commits)
