@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import redis
 import redis.asyncio
 from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode
 from redis.retry import Retry
 
 from models.errors import UsageError
@@ -21,7 +22,15 @@ from models.store.error_mapping import CLIENT_ERRORS, StoreAddress
 from models.store.failover.durable_writes import DurableWrites
 from models.store.failover.primary import Primary, verified
 from models.store.failover.primary_check import AsyncPrimaryCheck
-from models.store.failover.sentinel import SCHEMES, AsyncSentinels, Sentinels, SentinelUrl, named_by
+from models.store.failover.sentinel import (
+    SCHEMES,
+    Address,
+    AsyncSentinels,
+    Sentinels,
+    SentinelUrl,
+    address_of,
+    named_by,
+)
 from models.store.keys import Keys
 from models.store.pipelined_reads import pipelined_reads_to
 from models.store.protocol import AsyncStore, SyncStore
@@ -30,6 +39,8 @@ from models.store.redis_sync import ServerStore
 
 COMMAND_TIMEOUT_FACTOR = 100
 """how many times longer than a request a command waits for the store"""
+CLUSTER_PORT = 6379
+"""of a node of a cluster that is named without one"""
 DIAGNOSIS_WAIT_S = 5.0
 """how long a command whose call failed waits for the supervisor to report why the server died, on a busy host too"""
 
@@ -62,7 +73,9 @@ def open_sync(settings: Settings, progress: Progress | None = None) -> SyncStore
             address = StoreAddress(f"The store at {_without_password(settings.redis_url)}")
             try:
                 if settings.redis_cluster:
-                    client = redis.RedisCluster.from_url(settings.redis_url, **options)
+                    url, others = _cluster_nodes(settings.redis_url)
+                    nodes = [ClusterNode(host, port) for host, port in others]  # type: ignore[no-untyped-call]
+                    client = redis.RedisCluster.from_url(url, startup_nodes=nodes, **options)
                 else:
                     primary = Primary()
                     pool = _blocking_pool(settings.redis_url, timeout_s, options, opened)
@@ -103,7 +116,9 @@ async def open_async(settings: Settings, progress: Progress | None = None) -> As
             address = StoreAddress(f"The store at {_without_password(settings.redis_url)}")
             if settings.redis_cluster:
                 # each redirection moves its slot; re-reading all slots after five would close connections in use
-                client = redis.asyncio.RedisCluster.from_url(settings.redis_url, reinitialize_steps=0, **options)
+                url, others = _cluster_nodes(settings.redis_url)
+                options["startup_nodes"] = [redis.asyncio.cluster.ClusterNode(host, port) for host, port in others]
+                client = redis.asyncio.RedisCluster.from_url(url, reinitialize_steps=0, **options)
                 # the client closes its connections only if the last exchange succeeded
                 opened.push_async_callback(client.nodes_manager.aclose, "startup_nodes")
                 opened.push_async_callback(client.nodes_manager.aclose)
@@ -190,14 +205,25 @@ def check_address(settings: Settings) -> None:
         return
     schemes = ("redis", "rediss") if settings.redis_cluster else ("redis", "rediss", "unix")
     try:
+        if settings.redis_cluster:
+            url, _ = _cluster_nodes(url)
         parts = urlsplit(url)
         valid = parts.scheme in schemes and (parts.port is None or parts.port > 0)
     except ValueError:
         valid = False
     if not valid:
         forms = "redis://HOST:PORT or rediss://HOST:PORT"
-        others = "" if settings.redis_cluster else ", unix:///PATH or redis+sentinel://HOST:PORT,HOST:PORT/SERVICE"
-        raise UsageError(f"PYMK_REDIS_URL must be {forms}{others}.")
+        more = ", with more nodes of the cluster after commas"
+        if not settings.redis_cluster:
+            more = ", unix:///PATH or redis+sentinel://HOST:PORT,HOST:PORT/SERVICE"
+        raise UsageError(f"PYMK_REDIS_URL must be {forms}{more}.")
+
+
+def _cluster_nodes(url: str) -> tuple[str, list[Address]]:
+    """The URL of the first node of redis://HOST:PORT,HOST:PORT, and the others. Raises ValueError."""
+    parts = urlsplit(url)
+    first, *others = parts.netloc.split(",")
+    return parts._replace(netloc=first).geturl(), [address_of(one, CLUSTER_PORT) for one in others]
 
 
 def _options(settings: Settings) -> dict[str, Any]:

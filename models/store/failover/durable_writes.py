@@ -47,8 +47,8 @@ class DurableWrites:
     async def confirm(self, generation: Hashable) -> None:
         """Returns once everything that was written before the call is on the disks. Client errors pass.
 
-        Raises StoreUnavailableError if that is not confirmed in time, or if other servers have taken over since `generation`:
-        what was written in between may be lost.
+        Raises StoreUnavailableError if that is not confirmed in time, or if other servers have taken over since
+        `generation`: what was written in between may be lost.
         """
         await self._barrier()
         if self._now() != generation:

@@ -56,7 +56,7 @@ class SentinelUrl:
             raise ValueError(f"unknown parameter {min(given.keys() - _PARAMETERS)}")
         username, _, password = credentials.partition(":")
         return cls(
-            tuple(map(_address, hosts.split(","))),
+            tuple(address_of(host, PORT) for host in hosts.split(",")),
             service,
             int(database or 0),
             unquote(username) or None,
@@ -92,12 +92,12 @@ class SentinelUrl:
             }
 
 
-def _address(text: str) -> Address:
-    """Host and port of `host`, `host:port`, `[ipv6]` or `[ipv6]:port`. Raises ValueError."""
+def address_of(text: str, port: int) -> Address:
+    """Host and port of `host`, `host:port`, `[ipv6]` or `[ipv6]:port`; `port` if none is given. Raises ValueError."""
     parts = urlsplit(f"//{text}")
     if not parts.hostname or parts.path:
         raise ValueError(f"no host in {text!r}")
-    return parts.hostname, parts.port or PORT
+    return parts.hostname, parts.port or port
 
 
 def latest(answers: Iterable[Mapping[str, Any]], service: str) -> Address:

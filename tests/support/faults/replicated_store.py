@@ -11,7 +11,7 @@ import redis
 
 from models.store.embedded.binary import server_binary
 from tests.support.clock import wait_for
-from tests.support.stores import answers, free_port
+from tests.support.stores import answers, free_ports
 
 SERVICE = "people"
 QUORUM = 2
@@ -34,9 +34,15 @@ class Server:
         command = [str(server_binary()), *self.arguments, *more]
         self.process = subprocess.Popen(command, cwd=self.directory, stdout=subprocess.DEVNULL)
         with self.client() as client:
-            wait_for(lambda: answers(client), timeout_s=20, interval_s=0.02)
+            wait_for(lambda: self._is_alive() and answers(client), timeout_s=20, interval_s=0.02)
+
+    def _is_alive(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, "the server ended: it may have found its port taken"
+        return True
 
     def client(self) -> redis.Redis:
+        """A client of this server alone."""
         return redis.Redis(port=self.port, socket_timeout=2, protocol=2, driver_info=None)
 
     def signal(self, number: int) -> None:
@@ -60,9 +66,10 @@ class ReplicatedStore:
     promotions: int = field(default=0)
 
     @property
-    def url(self) -> str:
+    def settings(self) -> dict[str, str]:
+        """The environment of a command that uses it."""
         hosts = ",".join(f"127.0.0.1:{one.port}" for one in self.sentinels)
-        return f"redis+sentinel://{hosts}/{SERVICE}"
+        return {"PYMK_REDIS_URL": f"redis+sentinel://{hosts}/{SERVICE}", "PYMK_REDIS_REPLICAS": "2"}
 
     def primary(self) -> Server:
         """The primary, by the Sentinels' latest configuration."""
@@ -118,9 +125,9 @@ def _failover(client: redis.Redis, *how: str) -> bool:
 @contextmanager
 def replicated_store(directory: Path, *options: str) -> Iterator[ReplicatedStore]:
     """Runs the servers as long as the context; `options` are those of the store servers."""
-    ports = [free_port() for _ in range(3)]
+    ports = free_ports(6)
     servers = {}
-    for port in ports:
+    for port in ports[:3]:
         own = directory / f"store-{port}"
         own.mkdir()
         arguments = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"]
@@ -129,8 +136,8 @@ def replicated_store(directory: Path, *options: str) -> Iterator[ReplicatedStore
             arguments += ["--replicaof", "127.0.0.1", str(ports[0])]
         servers[port] = Server(own, port, arguments)
     sentinels = []
-    for number in range(3):
-        port, own = free_port(), directory / f"sentinel-{number}"
+    for number, port in enumerate(ports[3:]):
+        own = directory / f"sentinel-{number}"
         own.mkdir()
         lines = (
             f"port {port}",

@@ -40,6 +40,13 @@ def test_a_wrong_url_is_refused_with_the_reason(url: str, why: str) -> None:
     assert why in str(refused.value)
 
 
+@pytest.mark.parametrize("url", ["redis://one:6379,two:port", "redis://one,,two", "redis+sentinel://one/people"])
+def test_a_wrong_list_of_cluster_nodes_is_refused(url: str) -> None:
+    with pytest.raises(UsageError, match="with more nodes of the cluster after commas"):
+        check_address(Settings(redis_url=url, redis_cluster=True))
+    check_address(Settings(redis_url="redis://:secret@one:6379,two,[::1]:7000", redis_cluster=True))
+
+
 def test_replicas_are_waited_for_only_where_there_may_be_some() -> None:
     with pytest.raises(UsageError, match="the embedded store has no replicas"):
         check_address(Settings(redis_replicas=1))
