@@ -1,11 +1,15 @@
 """What can be set of the index and the candidates, read without loading FAISS or compiled kernels."""
 
-from typing import TYPE_CHECKING, Annotated
+from math import ceil
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 if TYPE_CHECKING:
     from models.kernels.candidate_arrays import SourceLimits
+
+LIKE_KEPT = ("friends_of_friends", "walks", "three_hops", "nearest", "likely")
+"""limits of sources that follow the number of candidates kept: others would be found, compared and left out"""
 
 
 class IndexConfig(BaseModel):
@@ -47,7 +51,15 @@ class CandidateConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kept: int = Field(default=1000, ge=1, le=65_535)
-    """candidates published for each user"""
+    """candidates published for each user; below 1,000 of them, `friends_of_friends`, `walks`, `three_hops`, `nearest`
+    and `likely` are as much smaller, unless they are set"""
+
+    absent_days: float = Field(default=0, ge=0)
+    """users whose last interaction or dated friendship is longer ago get fewer candidates; a user of whom neither is
+    known counts as present; 0: all get as many"""
+
+    kept_of_absent: int = Field(default=200, ge=1, le=65_535)
+    """candidates published for each of these; the service makes the others when one comes back and does something"""
 
     friends_of_friends: int = Field(default=1200, ge=0)
     """best by resource allocation; those with two mutual friends or more come first"""
@@ -88,8 +100,29 @@ class CandidateConfig(BaseModel):
     path_edges: int = Field(default=300_000, ge=1)
     """most edges that one user's three-hop paths cross"""
 
-    def limits(self) -> "SourceLimits":
-        """The limits in the form of the kernel."""
+    edges_up_to: int = Field(default=20_000, ge=1)
+    """users up to which walks and paths may cross so many edges; with more users they cross fewer, by the square of how
+    many times more"""
+
+    least_edges: int = Field(default=10_000, ge=1)
+    """edges that one user's walks or paths may cross in any graph"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sources_like_kept(cls, given: Any) -> Any:
+        """The fields with the limits of sources that are not given, in proportion to `kept`."""
+        kept = given.get("kept") if isinstance(given, dict) else None
+        if not isinstance(kept, int) or not 0 < kept < cls.model_fields["kept"].default:
+            return given
+        share = kept / cls.model_fields["kept"].default
+        return {name: ceil(cls.model_fields[name].default * share) for name in LIKE_KEPT} | given
+
+    def limits(self, n: int) -> "SourceLimits":
+        """The limits in the form of the kernel, for a graph of n users."""
         from models.kernels.candidate_arrays import SourceLimits
 
-        return SourceLimits(**{name: getattr(self, name) for name in SourceLimits._fields})
+        given = {name: getattr(self, name) for name in SourceLimits._fields}
+        fewer = min(self.edges_up_to / max(n, 1), 1.0) ** 2
+        for name in ("walk_edges", "path_edges"):
+            given[name] = min(given[name], max(int(given[name] * fewer), self.least_edges))
+        return SourceLimits(**given)

@@ -2,8 +2,10 @@
 
 import os
 import threading
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -15,7 +17,7 @@ from models.candidates.config import CandidateConfig
 from models.candidates.inputs import CandidateInputs
 from models.candidates.out_of_graph_user import AppendedRow, OutOfGraphUser
 from models.features.user_statistics import late_of
-from models.kernels.candidate_arrays import CandidateArrays
+from models.kernels.candidate_arrays import CandidateArrays, WorkBuffers, new_work_buffers
 from models.kernels.candidate_pool import fill_pools
 from models.schema.columns import Flag
 from models.schema.pair_features import KEPT_FEATURES, PAIR_FEATURES
@@ -88,6 +90,8 @@ class CandidateGenerator:
         self._nearest = nearest
         self._config = config
         self._threads = threads or os.cpu_count() or 1
+        self._spare: dict[int, list[WorkBuffers]] = {}
+        """by number of rows, working arrays that no thread uses"""
         self._appended: AppendedRow | None = None
         self._lock = threading.Lock()
 
@@ -134,9 +138,12 @@ class CandidateGenerator:
             counts=np.zeros(len(users), np.int64),
         )
 
+        limits = self._config.limits(self.candidate_inputs.graph.n)
+
         def fill(first: int) -> None:
             filled = (pools.rows, pools.sources, pools.values, pools.counts)
-            fill_pools(arrays, self._config.limits(), users, nearest, first, threads, *filled)
+            with self._work_buffers(arrays) as work:
+                fill_pools(arrays, limits, work, users, nearest, first, threads, *filled)
 
         if threads == 1:  # starting a thread takes a fifth of the time of one user's candidates
             fill(0)
@@ -145,10 +152,34 @@ class CandidateGenerator:
             list(executor.map(fill, range(threads)))
         return pools
 
+    @contextmanager
+    def _work_buffers(self, arrays: CandidateArrays) -> Iterator[WorkBuffers]:
+        """Zeroed working arrays for one thread, kept for the next; those of a call that failed are dropped."""
+        n = len(arrays.indptr) - 1
+        spare = self._spare.setdefault(n, [])
+        try:
+            work = spare.pop()
+        except IndexError:
+            work = new_work_buffers(arrays.indptr, arrays.suggestible)
+        yield work
+        spare.append(work)
+
     def batches(self, users: NDArray[np.int64]) -> Iterator[Pools]:
-        """Yields candidates of many rows, BATCH users at a time, in their order."""
-        for start in range(0, len(users), BATCH):
-            yield self.pools(users[start : start + BATCH])
+        """Yields candidates of many rows, BATCH users at a time, in their order; the next are made meanwhile."""
+        starts = range(0, len(users), BATCH)
+        with ThreadPoolExecutor(1) as ahead:
+            coming = deque[Future[Pools]]()
+            for start in starts:
+                coming.append(ahead.submit(self.pools, users[start : start + BATCH]))
+                if len(coming) > 1:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
+
+    def blocks(self, users: NDArray[np.int64]) -> Iterator[Block]:
+        """Yields the block of each of many rows, in their order."""
+        for pools in self.batches(users):
+            yield from pools.blocks()
 
     def block(self, row: Row) -> Block:
         """The block of one row."""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.kernels.graph_walks import FRIENDS, NEAR_COLUMNS, WALK_COLUMNS
 from models.kernels.numba_cache import compiled
 from models.kernels.profile_affinity import ProfileAffinityTables
 
@@ -67,42 +68,53 @@ class SourceLimits(NamedTuple):
 
 
 class WorkBuffers(NamedTuple):
-    """Working arrays of one thread, all (n,), zeroed between users."""
+    """Working arrays of one thread, zeroed between users.
 
-    common: NDArray[np.float32]
-    allocation: NDArray[np.float32]
-    lift: NDArray[np.float32]
+    near      (n, NEAR_COLUMNS) and `walk` (n, WALK_COLUMNS) of models.kernels.graph_walks; `walk` holds the degrees
+    paths     (n,) three-hop paths
+    hidden    (n,) uint8: NOT_SUGGESTIBLE, and EXCLUDED for the user at work
+    bits      (n,) source bits of the pool's rows
+    the others  (n,) rows and scores, not zeroed
+    """
+
+    near: NDArray[np.float32]
+    walk: NDArray[np.float32]
     paths: NDArray[np.float32]
-    pagerank: NDArray[np.float32]
-    residual: NDArray[np.float32]
+    hidden: NDArray[np.uint8]
+    bits: NDArray[np.uint8]
     queue: NDArray[np.int32]
-    queued: NDArray[np.bool_]
     two: NDArray[np.int32]
     three: NDArray[np.int32]
     walked: NDArray[np.int32]
-    bits: NDArray[np.uint8]
-    excluded: NDArray[np.bool_]
     eligible: NDArray[np.int32]
     ranking: NDArray[np.float32]
     pool: NDArray[np.int32]
 
 
+NOT_SUGGESTIBLE = 1
+EXCLUDED = 2
+
+
 @compiled()
-def new_work_buffers(n: int) -> WorkBuffers:
+def new_work_buffers(indptr: NDArray[np.int64], suggestible: NDArray[np.bool_]) -> WorkBuffers:
+    """The working arrays for a graph of n users, of whom these may be shown."""
+    n = len(indptr) - 1
+    walk = np.zeros((n, WALK_COLUMNS), np.float32)
+    hidden = np.zeros(n, np.uint8)
+    for row in range(n):
+        walk[row, FRIENDS] = np.float32(indptr[row + 1] - indptr[row])
+        if not suggestible[row]:
+            hidden[row] = NOT_SUGGESTIBLE
     return WorkBuffers(
+        np.zeros((n, NEAR_COLUMNS), np.float32),
+        walk,
         np.zeros(n, np.float32),
-        np.zeros(n, np.float32),
-        np.zeros(n, np.float32),
-        np.zeros(n, np.float32),
-        np.zeros(n, np.float32),
-        np.zeros(n, np.float32),
-        np.empty(n, np.int32),
-        np.zeros(n, np.bool_),
-        np.empty(n, np.int32),
-        np.empty(n, np.int32),
-        np.empty(n, np.int32),
+        hidden,
         np.zeros(n, np.uint8),
-        np.zeros(n, np.bool_),
+        np.empty(n, np.int32),
+        np.empty(n, np.int32),
+        np.empty(n, np.int32),
+        np.empty(n, np.int32),
         np.empty(n, np.int32),
         np.empty(n, np.float32),
         np.empty(n, np.int32),

@@ -3,9 +3,20 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from models.kernels.candidate_arrays import CandidateArrays, SourceLimits, WorkBuffers, new_work_buffers
-from models.kernels.graph_walks import spread_three_hops, spread_two_hops, spread_walks
+from models.kernels.candidate_arrays import EXCLUDED, NOT_SUGGESTIBLE, CandidateArrays, SourceLimits, WorkBuffers
+from models.kernels.graph_walks import (
+    ALLOCATED,
+    FRIENDS,
+    LIFTED,
+    MUTUAL,
+    RANK,
+    spread_three_hops,
+    spread_two_hops,
+    spread_walks,
+)
+from models.kernels.logarithm import log1p_in_place
 from models.kernels.numba_cache import compiled
+from models.kernels.prefetch import LINE, prefetch
 from models.kernels.profile_affinity import pair_profile_affinity
 from models.kernels.tower_product import product_at, quantised_query
 from models.schema.candidate_sources import Source
@@ -32,22 +43,34 @@ POPULAR = int(Source.POPULAR)
 POPULAR_OF_LATE = int(Source.POPULAR_OF_LATE)
 PRERANK_LATE = np.float32(1.0)
 """pre-ranking weight of the candidate's ln(1 + friendships of late), if there are dates"""
+VECTORS_AHEAD = 4
+"""rows whose vectors are asked for before the one that is read: each has several cache lines"""
 
 
 @compiled()
-def mark_excluded(arrays: CandidateArrays, work: WorkBuffers, user: int, is_excluded: bool) -> None:
-    """Marks, or unmarks, the rows that this user must not be shown: the user, their friends and the known."""
-    work.excluded[user] = is_excluded
+def mark_excluded(arrays: CandidateArrays, work: WorkBuffers, user: int) -> None:
+    """Marks the rows that this user must not be shown: the user, their friends and the known."""
+    work.hidden[user] |= np.uint8(EXCLUDED)
     for at in range(arrays.indptr[user], arrays.indptr[user + 1]):
-        work.excluded[arrays.indices[at]] = is_excluded
+        work.hidden[arrays.indices[at]] |= np.uint8(EXCLUDED)
     for at in range(arrays.known_indptr[user], arrays.known_indptr[user + 1]):
-        work.excluded[arrays.known_indices[at]] = is_excluded
+        work.hidden[arrays.known_indices[at]] |= np.uint8(EXCLUDED)
 
 
 @compiled()
-def add(arrays: CandidateArrays, work: WorkBuffers, row: int, bit: int, size: int) -> int:
+def unmark_excluded(arrays: CandidateArrays, work: WorkBuffers, user: int) -> None:
+    """Takes back what `mark_excluded` marked."""
+    work.hidden[user] &= np.uint8(NOT_SUGGESTIBLE)
+    for at in range(arrays.indptr[user], arrays.indptr[user + 1]):
+        work.hidden[arrays.indices[at]] &= np.uint8(NOT_SUGGESTIBLE)
+    for at in range(arrays.known_indptr[user], arrays.known_indptr[user + 1]):
+        work.hidden[arrays.known_indices[at]] &= np.uint8(NOT_SUGGESTIBLE)
+
+
+@compiled()
+def add(work: WorkBuffers, row: int, bit: int, size: int) -> int:
     """Adds a row to the pool of `size` with a source bit, unless it may not be shown; returns the new size."""
-    if work.excluded[row] or not arrays.suggestible[row]:
+    if work.hidden[row]:
         return size
     if work.bits[row] == 0:
         work.pool[size] = row
@@ -96,37 +119,36 @@ def keep_best(work: WorkBuffers, user: int, eligible: int, limit: int) -> int:
 
 
 @compiled()
-def gather(
-    arrays: CandidateArrays,
-    work: WorkBuffers,
-    user: int,
-    reached: NDArray[np.int32],
-    source: int,
-    limit: int,
-    size: int,
-) -> int:
+def rank_reached(work: WorkBuffers, reached: NDArray[np.int32], source: int) -> int:
+    """Fills the first of `work.eligible` and `work.ranking` with what a source reached and may be shown; how many."""
+    eligible, one = 0, np.float32(1)
+    for row in reached:
+        if work.hidden[row]:
+            continue
+        if source == BY_FRIENDS:
+            score = work.near[row, ALLOCATED]
+            if work.near[row, MUTUAL] < 2.0:
+                score = -1 / score  # below zero, and in the same order
+        else:
+            mass = work.walk[row, RANK] if source == BY_WALK else work.paths[row]
+            score = mass / np.sqrt(max(work.walk[row, FRIENDS], one))
+        work.eligible[eligible] = row
+        work.ranking[eligible] = score
+        eligible += 1
+    return eligible
+
+
+@compiled()
+def gather(work: WorkBuffers, user: int, reached: NDArray[np.int32], source: int, limit: int, size: int) -> int:
     """Adds the `limit` best rows that a source reached to the pool of `size`; returns its new size.
 
     Friends of friends rank by resource allocation, two mutual friends before one. Walks and three-hop paths rank by
     their mass over the square root of the candidate's degree, halfway between the chance to reach the candidate and the
     chance to be reached.
     """
-    eligible = 0
-    for row in reached:
-        if work.excluded[row] or not arrays.suggestible[row]:
-            continue
-        root = np.sqrt(np.float32(max(arrays.indptr[row + 1] - arrays.indptr[row], 1)))
-        if source == BY_FRIENDS:
-            score = work.allocation[row]
-            if work.common[row] < 2.0:
-                score = -1 / score  # below zero, and in the same order
-        elif source == BY_WALK:
-            score = work.pagerank[row] / root
-        else:
-            score = work.paths[row] / root
-        work.eligible[eligible] = row
-        work.ranking[eligible] = score
-        eligible += 1
+    if limit == 0:
+        return size
+    eligible = rank_reached(work, reached, source)
     for row in work.eligible[: keep_best(work, user, eligible, limit)]:
         if work.bits[row] == 0:
             work.pool[size] = row
@@ -148,47 +170,67 @@ def query_of(arrays: CandidateArrays, user: int) -> tuple[NDArray[np.int16], np.
     return quantised_query(query, arrays.tower_scales)
 
 
+@compiled(fastmath=True)
+def dot_at(vectors: NDArray[np.float32], one: int, other: int) -> np.float32:
+    """The inner product of two rows of (n, d)."""
+    total = np.float32(0)
+    for k in range(vectors.shape[1]):
+        total += vectors[one, k] * vectors[other, k]
+    return total
+
+
 @compiled()
 def fill_features(
     arrays: CandidateArrays, work: WorkBuffers, user: int, pool: NDArray[np.int32], out: NDArray[np.float32]
 ) -> None:
-    """Writes the pair features of the user and each row of the pool into `out` (features, len(pool))."""
-    degree = np.float32(max(arrays.indptr[user + 1] - arrays.indptr[user], 1))
+    """Writes the pair features of the user and each row of the pool into `out` (features + 1, len(pool)).
+
+    After the features comes the candidate's ln(1 + friends).
+    """
+    degree, one = np.float32(max(arrays.indptr[user + 1] - arrays.indptr[user], 1)), np.float32(1)
     query, unit = query_of(arrays, user)
-    for at in range(len(pool)):
+    last, m = len(out) - 1, len(pool)
+    # what spread over the graph, and the profiles
+    for at in range(m):
         row = pool[at]
-        other = np.float32(max(arrays.indptr[row + 1] - arrays.indptr[row], 1))
-        out[COMMON, at] = np.log1p(work.common[row])
-        out[ALLOCATION, at] = np.log1p(np.float32(ALLOCATION_SCALE) * work.allocation[row])
-        out[THREE_HOPS, at] = np.log1p(np.float32(THREE_HOPS_SCALE) * work.paths[row] / np.sqrt(degree * other))
-        out[PAGERANK, at] = np.log1p(np.float32(PAGERANK_SCALE) * work.pagerank[row])
-        product = np.float32(product_at(arrays.towers, row, query)) * unit
-        out[PRODUCT, at] = np.sign(product) * np.log1p(np.float32(PRODUCT_SCALE) * np.abs(product))
-        embedding = np.float32(0.0)
-        for k in range(arrays.embeddings.shape[1]):
-            embedding += arrays.embeddings[user, k] * arrays.embeddings[row, k]
-        out[EMBEDDING, at] = embedding
+        friends = work.walk[row, FRIENDS]
+        out[last, at] = friends
+        out[COMMON, at] = work.near[row, MUTUAL]
+        out[ALLOCATION, at] = np.float32(ALLOCATION_SCALE) * work.near[row, ALLOCATED]
+        paths = np.float32(THREE_HOPS_SCALE) * work.paths[row]
+        out[THREE_HOPS, at] = paths / np.sqrt(degree * max(friends, one))
+        out[PAGERANK, at] = np.float32(PAGERANK_SCALE) * work.walk[row, RANK]
         out[PROFILE_AFFINITY, at] = pair_profile_affinity(arrays.profile_affinity, user, row)
+    # vectors: asked for some rows ahead, since a row of a large table is in no cache
+    wide, narrow = arrays.embeddings.shape[1], arrays.towers.shape[1]
+    for at in range(m):
+        if at + VECTORS_AHEAD < m:
+            for k in range(0, wide, LINE // 4):
+                prefetch(arrays.embeddings, int(pool[at + VECTORS_AHEAD]), k)
+            for k in range(0, narrow, LINE):
+                prefetch(arrays.towers, int(pool[at + VECTORS_AHEAD]), k)
+        row = pool[at]
+        out[EMBEDDING, at] = dot_at(arrays.embeddings, user, row)
+        out[PRODUCT, at] = np.float32(product_at(arrays.towers, row, query)) * unit
+    # logarithms
+    sizes = np.float32(PRODUCT_SCALE) * np.abs(out[PRODUCT])
+    log1p_in_place(sizes)
+    for at in range(m):
+        out[PRODUCT, at] = sizes[at] if out[PRODUCT, at] >= 0 else -sizes[at]
+    for feature in (COMMON, ALLOCATION, THREE_HOPS, PAGERANK, last):
+        log1p_in_place(out[feature])
 
 
 @compiled()
 def spread_all(arrays: CandidateArrays, limits: SourceLimits, work: WorkBuffers, user: int) -> tuple[int, int, int]:
     """Spreads from the user over the graph into `work`; returns the rows reached in each of the three ways."""
-    two = spread_two_hops(arrays.indptr, arrays.indices, user, work.common, work.allocation, work.lift, work.two)
+    indptr, indices = arrays.indptr, arrays.indices
+    two = spread_two_hops(indptr, indices, user, work.near, work.two)
     three = spread_three_hops(
-        arrays.indptr, arrays.indices, user, work.two[:two], work.lift, limits.path_edges, work.paths, work.three
+        indptr, indices, user, work.two[:two], work.near, limits.path_edges, work.paths, work.three
     )
     walked = spread_walks(
-        arrays.indptr,
-        arrays.indices,
-        user,
-        limits.walk_tolerance,
-        limits.walk_edges,
-        work.pagerank,
-        work.residual,
-        work.queue,
-        work.queued,
-        work.walked,
+        indptr, indices, user, limits.walk_tolerance, limits.walk_edges, work.walk, work.queue, work.walked
     )
     return two, three, walked
 
@@ -199,13 +241,13 @@ def clear(work: WorkBuffers, pool: NDArray[np.int32], two: int, three: int, walk
     for row in pool:
         work.bits[row] = 0
     for row in work.two[:two]:
-        work.common[row] = 0.0
-        work.allocation[row] = 0.0
-        work.lift[row] = 0.0
+        work.near[row, MUTUAL] = 0.0
+        work.near[row, ALLOCATED] = 0.0
+        work.near[row, LIFTED] = 0.0
     for row in work.three[:three]:
         work.paths[row] = 0.0
     for row in work.walked[:walked]:
-        work.pagerank[row] = 0.0
+        work.walk[row, RANK] = 0.0
 
 
 @compiled()
@@ -217,7 +259,7 @@ def add_groups(arrays: CandidateArrays, limits: SourceLimits, work: WorkBuffers,
         start, end = arrays.group_indptr[value], arrays.group_indptr[value + 1]
         if few or end - start <= limits.rare_group:
             for place in range(start, min(end, start + limits.group_members)):
-                size = add(arrays, work, arrays.group_rows[place], BY_GROUP, size)
+                size = add(work, arrays.group_rows[place], BY_GROUP, size)
     return size
 
 
@@ -229,7 +271,7 @@ def add_likely(arrays: CandidateArrays, limits: SourceLimits, work: WorkBuffers,
     query, unit = query_of(arrays, user)
     eligible = 0
     for row in arrays.popular:
-        if work.excluded[row] or not arrays.suggestible[row]:
+        if work.hidden[row]:
             continue
         likeness = np.float32(product_at(arrays.towers, row, query)) * unit
         if likeness > 0.0:
@@ -237,33 +279,41 @@ def add_likely(arrays: CandidateArrays, limits: SourceLimits, work: WorkBuffers,
             work.ranking[eligible] = likeness
             eligible += 1
     for row in work.eligible[: keep_best(work, user, eligible, limits.likely)]:
-        size = add(arrays, work, row, BY_EMBEDDING, size)
+        size = add(work, row, BY_EMBEDDING, size)
     return size
 
 
 @compiled()
 def best_first(
-    arrays: CandidateArrays, user: int, pool: NDArray[np.int32], found: NDArray[np.float32]
+    arrays: CandidateArrays, user: int, pool: NDArray[np.int32], found: NDArray[np.float32], limit: int
 ) -> NDArray[np.int64]:
-    """The order of the pool by pre-ranking score, descending; a hash of the two rows breaks ties."""
-    features = len(found)
+    """The `limit` first of the pool by pre-ranking score, descending; a hash of the two rows breaks ties.
+
+    `found` is what `fill_features` wrote.
+    """
+    features = len(found) - 1
     negated = np.empty(len(pool), np.float64)
     for at in range(len(pool)):
         row = pool[at]
-        score = arrays.prerank_weights[features] * np.log1p(np.float32(arrays.indptr[row + 1] - arrays.indptr[row]))
+        score = arrays.prerank_weights[features] * found[features, at]
         for feature in range(features):
             score += arrays.prerank_weights[feature] * found[feature, at]
         if len(arrays.late) > 0:
             score += PRERANK_LATE * arrays.late[row]
         # far below the precision of float32 features
         negated[at] = -score + mixed(user, row) * 1e-18
-    return np.argsort(negated)
+    if len(pool) <= limit:
+        return np.argsort(negated)
+    last = np.partition(negated, limit - 1)[limit - 1]
+    kept = np.flatnonzero(negated <= last)
+    return kept[np.argsort(negated[kept])][:limit]
 
 
 @compiled()
 def fill_pools(
     arrays: CandidateArrays,
     limits: SourceLimits,
+    work: WorkBuffers,
     users: NDArray[np.int64],
     nearest: NDArray[np.int32],
     first: int,
@@ -275,42 +325,44 @@ def fill_pools(
 ) -> None:
     """Fills the pools of users[first], users[first + stride] and so on, each best first by pre-ranking.
 
-    Releases the GIL, so that threads can each take a `first`. `nearest` (U, k) are the rows nearest by embedding, -1
-    for none. Writes `rows`, `sources` (U, m), `values` (U, features, m) and `counts` (U,), candidates of each user;
-    entries past a user's count keep their content. Popular users fill a short pool, and only they have the bit POPULAR.
+    Releases the GIL, so that threads can each take a `first`, and a `work` of their own. `nearest` (U, k) are the rows
+    nearest by embedding, -1 for none. Writes `rows`, `sources` (U, m), `values` (U, features, m) and `counts` (U,),
+    candidates of each user; entries past a user's count keep their content. Popular users fill a short pool, and only
+    they have the bit POPULAR.
     """
-    work = new_work_buffers(len(arrays.indptr) - 1)
     for at in range(first, len(users), stride):
         user = users[at]
         # sources: paths and walks over the graph, embedding, profile groups, popularity of late and in all
         two, three, walked = spread_all(arrays, limits, work, user)
-        mark_excluded(arrays, work, user, True)
-        size = gather(arrays, work, user, work.two[:two], BY_FRIENDS, limits.friends_of_friends, 0)
-        size = gather(arrays, work, user, work.walked[:walked], BY_WALK, limits.walks, size)
-        size = gather(arrays, work, user, work.three[:three], BY_PATHS, limits.three_hops, size)
+        mark_excluded(arrays, work, user)
+        size = gather(work, user, work.two[:two], BY_FRIENDS, limits.friends_of_friends, 0)
+        size = gather(work, user, work.walked[:walked], BY_WALK, limits.walks, size)
+        size = gather(work, user, work.three[:three], BY_PATHS, limits.three_hops, size)
         for row in nearest[at]:
             if row >= 0:
-                size = add(arrays, work, row, BY_EMBEDDING, size)
+                size = add(work, row, BY_EMBEDDING, size)
         size = add_groups(arrays, limits, work, user, size)
         size = add_likely(arrays, limits, work, user, size)
         for row in arrays.popular_of_late[: limits.popular_of_late]:
-            size = add(arrays, work, row, POPULAR_OF_LATE, size)
+            size = add(work, row, POPULAR_OF_LATE, size)
         for row in arrays.popular:
             if size >= limits.least:
                 break
             if work.bits[row] == 0:
-                size = add(arrays, work, row, POPULAR, size)
+                size = add(work, row, POPULAR, size)
         # features and pre-ranking
-        pool = work.pool[:size]
-        found = np.empty((values.shape[1], size), np.float32)
+        pool, features = work.pool[:size], values.shape[1]
+        found = np.empty((features + 1, size), np.float32)
         fill_features(arrays, work, user, pool, found)
-        order = best_first(arrays, user, pool, found)
+        order = best_first(arrays, user, pool, found, rows.shape[1])
         # output
-        counts[at] = min(size, rows.shape[1])
-        for k in range(counts[at]):
+        counts[at] = len(order)
+        for k in range(len(order)):
             row = pool[order[k]]
             rows[at, k] = row
             sources[at, k] = work.bits[row]
-            values[at, :, k] = found[:, order[k]]
+        for feature in range(features):
+            for k in range(len(order)):
+                values[at, feature, k] = found[feature, order[k]]
         clear(work, pool, two, three, walked)
-        mark_excluded(arrays, work, user, False)
+        unmark_excluded(arrays, work, user)

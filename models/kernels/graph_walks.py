@@ -1,7 +1,8 @@
 """Spreads from one user over the graph: mutual friends, three-hop paths, personalised PageRank.
 
-Every function fills arrays of length n that the caller owns and zeroes through the list of touched rows, so that a
-thread serves any number of users with one allocation.
+Every function fills arrays of n rows that the caller owns and zeroes through the list of touched rows, so that a thread
+serves any number of users with one allocation. What one step reads and writes of a row lies in one record of 16 bytes:
+rows come in no order, and each costs a cache line.
 """
 
 import numpy as np
@@ -12,6 +13,14 @@ from models.kernels.numba_cache import compiled
 RESTART = 0.15
 """restart probability of personalised PageRank"""
 
+MUTUAL, ALLOCATED, LIFTED = 0, 1, 2
+"""columns of `near`: mutual friends, resource allocation, and what paths of length three start from"""
+NEAR_COLUMNS = 4
+"""of them the last is not used, so that no record lies in two cache lines"""
+RANK, RESIDUAL, FRIENDS, QUEUED = 0, 1, 2, 3
+"""columns of `walk`: personalised PageRank, what is not pushed yet, the row's degree, and whether it waits"""
+WALK_COLUMNS = 4
+
 Scores = NDArray[np.float32]
 
 
@@ -20,16 +29,14 @@ def spread_two_hops(
     indptr: NDArray[np.int64],
     indices: NDArray[np.int32],
     user: int,
-    common: Scores,
-    allocation: Scores,
-    lift: Scores,
+    near: Scores,
     touched: NDArray[np.int32],
 ) -> int:
-    """Common neighbours and resource allocation of `user` with all rows two steps away.
+    """Common neighbours and resource allocation of `user` with all rows two steps away, in `near` (n, NEAR_COLUMNS).
 
-    Resource allocation sums 1 / degree of the mutual friends (Zhou, Lu, Zhang 2009). `lift` sums 1 / sqrt(degree), for
-    three-hop paths to start from. Fills `touched` with the rows reached, the user and their friends included, and
-    returns their number.
+    Resource allocation sums 1 / degree of the mutual friends (Zhou, Lu, Zhang 2009). The column LIFTED sums 1 /
+    sqrt(degree), for three-hop paths to start from. Fills `touched` with the rows reached, the user and their friends
+    included, and returns their number.
     """
     count = 0
     for at in range(indptr[user], indptr[user + 1]):
@@ -39,12 +46,12 @@ def spread_two_hops(
         inverse_root = np.float32(1.0 / np.sqrt(degree))
         for other_at in range(indptr[friend], indptr[friend + 1]):
             other = indices[other_at]
-            if common[other] == 0.0:
+            if near[other, MUTUAL] == 0.0:
                 touched[count] = other
                 count += 1
-            common[other] += np.float32(1.0)
-            allocation[other] += inverse
-            lift[other] += inverse_root
+            near[other, MUTUAL] += np.float32(1.0)
+            near[other, ALLOCATED] += inverse
+            near[other, LIFTED] += inverse_root
     return count
 
 
@@ -54,15 +61,16 @@ def spread_three_hops(
     indices: NDArray[np.int32],
     user: int,
     reached: NDArray[np.int32],
-    lift: Scores,
+    near: Scores,
     max_edges: int,
     three_hops: Scores,
     touched: NDArray[np.int32],
 ) -> int:
     """Paths user - a - b - candidate, each worth 1 / sqrt(degree(a) degree(b)) (Kovacs and others 2019, L3).
 
-    `reached` are the rows b two steps away; the user is skipped. Rows are followed in the given order; a row that would
-    exceed `max_edges` edges is skipped. Fills `touched` with the rows three steps away and returns their number.
+    `reached` are the rows b two steps away, with `near` as spread_two_hops fills it; the user is skipped. Rows are
+    followed in the given order; a row that would exceed `max_edges` edges is skipped. Adds to `three_hops` (n,), fills
+    `touched` with the rows three steps away and returns their number.
     """
     count = 0
     edges = 0
@@ -74,7 +82,7 @@ def spread_three_hops(
         if edges + degree > max_edges:
             continue
         edges += degree
-        mass = lift[middle] / np.float32(np.sqrt(degree))
+        mass = near[middle, LIFTED] / np.float32(np.sqrt(degree))
         for other_at in range(indptr[middle], indptr[middle + 1]):
             other = indices[other_at]
             if three_hops[other] == 0.0:
@@ -91,35 +99,34 @@ def spread_walks(
     user: int,
     tolerance: float,
     max_edges: int,
-    pagerank: Scores,
-    residual: Scores,
+    walk: Scores,
     queue: NDArray[np.int32],
-    queued: NDArray[np.bool_],
     touched: NDArray[np.int32],
 ) -> int:
     """Personalised PageRank of `user` by forward push (Andersen, Chung, Lang 2006), restart probability RESTART.
 
     A row is pushed while its residual exceeds `tolerance` times its degree, until `max_edges` edges were crossed.
-    `queue` is a ring of length n; `residual` and `queued` are zeroed at the end. Fills `touched` with every row that
-    got mass and returns their number.
+    `walk` (n, WALK_COLUMNS) holds every row's degree in FRIENDS; PageRank goes to RANK, and the other columns are
+    zeroed at the end. `queue` is a ring of length n. Fills `touched` with every row that got mass and returns their
+    number.
     """
     # start: all mass at the user
     n = len(indptr) - 1
     count = 1
     touched[0] = user
-    residual[user] = np.float32(1.0)
+    walk[user, RESIDUAL] = np.float32(1.0)
     queue[0] = user
-    queued[user] = True
+    walk[user, QUEUED] = np.float32(1.0)
     head, waiting, edges = 0, 1, 0
     # push: keep a share of a row's mass, pass the rest to its neighbours
     while waiting > 0 and edges < max_edges:
         row = queue[head]
         head = head + 1 if head + 1 < n else 0
         waiting -= 1
-        queued[row] = False
-        mass = residual[row]
-        residual[row] = np.float32(0.0)
-        pagerank[row] += np.float32(RESTART) * mass
+        walk[row, QUEUED] = np.float32(0.0)
+        mass = walk[row, RESIDUAL]
+        walk[row, RESIDUAL] = np.float32(0.0)
+        walk[row, RANK] += np.float32(RESTART) * mass
         degree = indptr[row + 1] - indptr[row]
         if degree == 0:
             continue
@@ -127,19 +134,21 @@ def spread_walks(
         share = np.float32(1.0 - RESTART) * mass / np.float32(degree)
         for at in range(indptr[row], indptr[row + 1]):
             other = indices[at]
-            if residual[other] == 0.0 and pagerank[other] == 0.0:
+            residual = walk[other, RESIDUAL]
+            if residual == 0.0 and walk[other, RANK] == 0.0:
                 touched[count] = other
                 count += 1
-            residual[other] += share
-            if not queued[other] and residual[other] > tolerance * (indptr[other + 1] - indptr[other]):
-                queued[other] = True
+            residual += share
+            walk[other, RESIDUAL] = residual
+            if walk[other, QUEUED] == 0.0 and residual > tolerance * walk[other, FRIENDS]:
+                walk[other, QUEUED] = np.float32(1.0)
                 tail = head + waiting
                 queue[tail - n if tail >= n else tail] = other
                 waiting += 1
-    # settle the residuals and zero the working arrays
+    # settle the residuals and zero the working columns
     for at in range(count):
         row = touched[at]
-        pagerank[row] += np.float32(RESTART) * residual[row]
-        residual[row] = np.float32(0.0)
-        queued[row] = False
+        walk[row, RANK] += np.float32(RESTART) * walk[row, RESIDUAL]
+        walk[row, RESIDUAL] = np.float32(0.0)
+        walk[row, QUEUED] = np.float32(0.0)
     return count

@@ -45,6 +45,24 @@ class ProfileAffinityTables(NamedTuple):
 
 
 @compiled()
+def has_point(points: NDArray[np.float32], row: int, start: int, end: int) -> bool:
+    """Whether a user has a text or location: its vector is not zero."""
+    at = start
+    while at < end and points[row, at] == 0.0:
+        at += 1
+    return bool(at < end)
+
+
+@compiled(fastmath=True)
+def cosine_of(points: NDArray[np.float32], one: int, other: int, start: int, end: int) -> np.float32:
+    """The inner product of two users' unit vectors, in the columns from `start` to before `end`."""
+    cosine = np.float32(0.0)
+    for at in range(start, end):
+        cosine += points[one, at] * points[other, at]
+    return cosine
+
+
+@compiled()
 def pair_profile_affinity(tables: ProfileAffinityTables, viewer: int, candidate: int) -> float:
     """Sum of the log-odds over all columns; a missing value adds nothing."""
     total = np.float32(0.0)
@@ -69,13 +87,8 @@ def pair_profile_affinity(tables: ProfileAffinityTables, viewer: int, candidate:
         if b <= a:
             j += 1
     for kind in range(len(tables.point_spans) - 1):
-        cosine = np.float32(0.0)
-        here = np.float32(0.0)
-        there = np.float32(0.0)
-        for at in range(tables.point_spans[kind], tables.point_spans[kind + 1]):
-            cosine += tables.points[viewer, at] * tables.points[candidate, at]
-            here += abs(tables.points[viewer, at])
-            there += abs(tables.points[candidate, at])
-        if here > 0.0 and there > 0.0:
+        start, end = tables.point_spans[kind], tables.point_spans[kind + 1]
+        if has_point(tables.points, viewer, start, end) and has_point(tables.points, candidate, start, end):
+            cosine = cosine_of(tables.points, viewer, candidate, start, end)
             total += tables.point_weights[kind, np.searchsorted(tables.point_edges[kind], cosine)]
     return float(total)

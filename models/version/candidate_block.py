@@ -1,37 +1,48 @@
 """The candidate block: all that the service needs of one viewer's candidates, in one packed little-endian record.
 
-    byte 0          layout version: 1 by night, 2 by the worker
+    byte 0          layout version: 3 by night, 4 by the worker
     byte 1          number of pair features F
     bytes 2-3       number of candidates m, uint16
     bytes 4-7       row of the viewer, uint32
-    8 bytes         layout 2 alone: latest timestamp of the live record it was made from, int64, microseconds
+    8 bytes         layout 4 alone: latest timestamp of the live record it was made from, int64, microseconds
     F x float32     lowest value of each feature in this block
     F x float32     highest value of each feature in this block
-    m x uint16      candidate rows, low 16 bits
-    m x uint8       candidate rows, high 8 bits
-    m x uint8       source bits
-    F x m x uint8   feature codes, feature by feature
+    the rest        F + 4 planes of m bytes (models.kernels.packed_planes): codes, feature by feature, source bits,
+                    and the low, middle and high bytes of the candidates' rows
     4 bytes         CRC-32 of all before
 
-1,000 candidates with 6 features take 10,060 bytes, within the allocator's 10 KiB class. Candidates are in the order
-of the night's pre-rank score, best first. A code c encodes low + c / 255 x (high - low); c / 255 is the value relative
-to this viewer's other candidates.
+A plane takes as many bits as its values need, in chunks of 128 candidates: lists are sorted, so that codes of
+neighbours are alike, and rows of fewer than 65,536 or a million people have few high bits. 1,000 candidates never take
+more than MOST_BYTES: where they would, the lowest bit of the widest codes is rounded away, and again until they fit.
+Candidates are in the order of the night's pre-rank score, best first. A code c encodes low + c / 255 x (high - low);
+c / 255 is the value relative to this viewer's other candidates.
+
+Layouts 1 and 2, of earlier releases, have in place of the planes m x uint16 and m x uint8 of rows, m x uint8 of source
+bits and F x m x uint8 of codes; they are read, and not written.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import CorruptRecordError
-from models.version.packed_record import RecordFormat
+from models.kernels.packed_planes import pack_within, unpack_block
+from models.version.packed_record import CHECKSUM_BYTES, RecordFormat
 
 MAX_ROW = (1 << 24) - 1
 MAX_CANDIDATES = (1 << 16) - 1
 NARROWEST = 1e-30
-_OF_NIGHT = RecordFormat("candidate block", 1, "BHI")
-_OF_WORKER = RecordFormat("candidate block", 2, "BHIq")
+MOST_BYTES = 8_144
+"""of 1,000 candidates: with what a store adds to a value, within 8 KiB"""
+_OF_NIGHT = RecordFormat("candidate block", 3, "BHI")
+_OF_WORKER = RecordFormat("candidate block", 4, "BHIq")
+_OF_NIGHT_BEFORE = RecordFormat("candidate block", 1, "BHI")
+_OF_WORKER_BEFORE = RecordFormat("candidate block", 2, "BHIq")
+_FORMATS = {form.layout: form for form in (_OF_NIGHT_BEFORE, _OF_WORKER_BEFORE, _OF_NIGHT, _OF_WORKER)}
 _BYTES_PER_CANDIDATE = 4
+_EXACT = 4
+"""planes that are never rounded: sources and rows"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +50,7 @@ class Block:
     """One viewer's candidates, best first.
 
     `viewer` is a row; `rows` (m,) uint32; `sources` (m,) uint8 of models.schema.candidate_sources.Source bits; `codes`
-    (F, m) uint8, a view of the record; `low` and `high` (F,) float32, the range of each feature in the units of
+    (F, m) uint8; `low` and `high` (F,) float32, the range of each feature in the units of
     models.schema.pair_features.
     """
 
@@ -54,6 +65,10 @@ class Block:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def first(self, count: int) -> "Block":
+        """The `count` best candidates alone, on the same scales."""
+        return replace(self, rows=self.rows[:count], sources=self.sources[:count], codes=self.codes[:, :count])
 
     @property
     def step(self) -> NDArray[np.float32]:
@@ -73,44 +88,64 @@ class Block:
             raise ValueError("the arrays of a block disagree in length")
         if m and int(self.rows.max()) > MAX_ROW:
             raise ValueError(f"a candidate's row is above {MAX_ROW}")
-        rows = self.rows.astype("<u4", copy=False)
         form, made = (_OF_WORKER, (self.made_at,)) if self.made_at else (_OF_NIGHT, ())
         return form.seal(
             (features, m, self.viewer, *made),
             [
                 self.low.astype("<f4", copy=False).tobytes(),
                 self.high.astype("<f4", copy=False).tobytes(),
-                (rows & 0xFFFF).astype("<u2").tobytes(),
-                (rows >> 16).astype(np.uint8).tobytes(),
-                self.sources.astype(np.uint8, copy=False).tobytes(),
-                np.ascontiguousarray(self.codes, dtype=np.uint8).tobytes(),
+                _packed(self.codes, self.sources, self.rows, form.payload_start + 8 * features + CHECKSUM_BYTES),
             ],
         )
 
     @classmethod
     def unpack(cls, record: bytes, people: int = MAX_ROW + 1) -> "Block":
-        """The block of a record, in a version with `people` users; arrays are views of it except `rows`.
+        """The block of a record, in a version with `people` users.
 
         Raises CorruptRecordError, also for a candidate row that is not below `people`: kernels index without checks.
         """
-        form = _OF_WORKER if record[:1] == b"\x02" else _OF_NIGHT
-        (_, features, m, viewer, *made), end = form.open(record)
-        at = form.payload_start + 8 * features
-        form.check_length(end, at + m * (_BYTES_PER_CANDIDATE + features))
-        ranges = np.frombuffer(record, "<f4", 2 * features, form.payload_start)
-        rows = np.frombuffer(record, "<u2", m, at).astype(np.uint32)
-        rows |= np.frombuffer(record, np.uint8, m, at + 2 * m).astype(np.uint32) << np.uint32(16)
-        if rows.max(initial=0) >= people and m:
-            raise CorruptRecordError(f"row {viewer}'s candidate block names row {rows.max()} of {people} people")
+        form = _FORMATS.get(record[0], _OF_NIGHT) if record else _OF_NIGHT
+        (layout, features, m, viewer, *made), end = form.open(record)
+        start = form.payload_start
+        at = start + 8 * features
+        if layout in (_OF_NIGHT_BEFORE.layout, _OF_WORKER_BEFORE.layout):
+            form.check_length(end, at + m * (_BYTES_PER_CANDIDATE + features))
+            rows = np.frombuffer(record, "<u2", m, at).astype(np.uint32)
+            rows |= np.frombuffer(record, np.uint8, m, at + 2 * m).astype(np.uint32) << np.uint32(16)
+            sources = np.frombuffer(record, np.uint8, m, at + 3 * m)
+            codes = np.frombuffer(record, np.uint8, features * m, at + 4 * m).reshape(features, m)
+            largest = int(rows.max(initial=0))
+        else:
+            form.check_length(max(end, at), end)
+            planes, rows = np.empty((features + _EXACT, m), np.uint8), np.empty(m, np.uint32)
+            largest = unpack_block(np.frombuffer(record, np.uint8, end - at, at), planes, rows)
+            if largest < 0:
+                raise CorruptRecordError(f"the planes of row {viewer}'s candidate block do not end where they should")
+            planes.setflags(write=False)  # as views of a record are: kernels are compiled for either
+            codes, sources = planes[:features], planes[features]
+        if largest >= people and m:
+            raise CorruptRecordError(f"row {viewer}'s candidate block names row {largest} of {people} people")
+        ranges = np.frombuffer(record, "<f4", 2 * features, start)
         return cls(
             viewer=viewer,
             rows=rows,
-            sources=np.frombuffer(record, np.uint8, m, at + 3 * m),
-            codes=np.frombuffer(record, np.uint8, features * m, at + 4 * m).reshape(features, m),
+            sources=sources,
+            codes=codes,
             low=ranges[:features],
             high=ranges[features:],
             made_at=made[0] if made else 0,
         )
+
+
+def _packed(codes: NDArray[np.uint8], sources: NDArray[np.uint8], rows: NDArray[np.uint32], beside: int) -> bytes:
+    """The planes of a block's arrays; `beside` are the other bytes of the record."""
+    features, m = codes.shape
+    planes = np.empty((features + _EXACT, m), np.uint8)
+    planes[:features], planes[features] = codes, sources
+    for byte in range(3):
+        planes[features + 1 + byte] = (rows >> np.uint32(8 * byte)) & np.uint32(0xFF)
+    most = max(MOST_BYTES * m // 1000, MOST_BYTES) - beside
+    return pack_within(planes, features, most).tobytes()
 
 
 def quantise(viewer: int, rows: NDArray[np.uint32], sources: NDArray[np.uint8], values: NDArray[np.float32]) -> Block:

@@ -21,10 +21,14 @@ from models.version.manifest import Manifest
 from models.version.tables import write_tables
 from offline.evaluation.report import Report
 from offline.features.graph_features import People, compute_graph_features
+from offline.features.temporal_graph import Friendships
 from offline.night.config import NightConfig
 from offline.night.context import NightContext
 from offline.night.evaluate import EvaluationTables
 from offline.night.model_bundle import ModelBundle
+from offline.steps.stages import stage
+
+DAY_S = 86_400
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +54,10 @@ def build_version(night: NightContext, bundle: ModelBundle, directory: Path) -> 
     files.write_json(scratch / CONFIG, config.candidates.model_dump())
 
     # what the service reads
+    fewer, days = {}, config.candidates.absent_days
+    if days:
+        gone = absent(night.history.acting, night.history.at, night.known, snapshot.cut - days * DAY_S)
+        fewer = dict.fromkeys(np.flatnonzero(gone).tolist(), config.candidates.kept_of_absent)
     tables = EvaluationTables.of(view)
     content, offsets = snapshot.profile_json()
     write_tables(
@@ -67,7 +75,8 @@ def build_version(night: NightContext, bundle: ModelBundle, directory: Path) -> 
         statistic_names=ALL_STATISTICS[: tables.statistics.shape[1]],
         suspicion=_suspicion(people, graph, config),
     )
-    write_blocks(directory / "blocks", _records(view.generator, active, snapshot.n))
+    with stage("candidates", people=len(active)):
+        write_blocks(directory / "blocks", _records(view.generator, active, snapshot.n, fewer))
     (scratch / "nearest.npy").unlink()
 
 
@@ -125,13 +134,30 @@ def _suspicion(people: People, graph: Graph, config: NightConfig) -> NDArray[np.
     return suspicion(people.profile, graph, config.suspicion, log=log)
 
 
-def _records(generator: CandidateGenerator, active: NDArray[np.int64], n: int) -> Iterator[bytes]:
-    """The packed block of every row, empty for the inactive."""
+def absent(acting: NDArray[np.integer], at: NDArray[np.int64], known: Friendships, before: float) -> NDArray[np.bool_]:
+    """(n,) who was last heard of before a moment, in seconds since 1970.
+
+    What counts is the last interaction, of users `acting` (i,) at moments `at` (i,), and the last dated friendship;
+    a user of whom neither is known is not absent.
+    """
+    last = np.zeros(known.graph.n, np.int64)
+    np.maximum.at(last, acting, at)
+    if known.dates is not None:
+        for side in known.graph.pairs():
+            np.maximum.at(last, side, known.dates)
+    return (last > 0) & (last < before)
+
+
+def _records(
+    generator: CandidateGenerator, active: NDArray[np.int64], n: int, fewer: dict[int, int]
+) -> Iterator[bytes]:
+    """The packed block of every row, empty for the inactive; rows in `fewer` keep so many candidates at most."""
     at, made = 0, 0
     for pools in generator.batches(active):
         for block in pools.blocks():
             yield from (b"" for _ in range(at, block.viewer))
-            yield block.pack()
+            most = fewer.get(block.viewer)
+            yield (block if most is None else block.first(most)).pack()
             at = block.viewer + 1
         made += len(pools.users)
         log.info("candidates_made", users=made, of=len(active))

@@ -107,7 +107,8 @@ class NightConfig(BaseModel):
     def learning(self) -> str:
         """A digest of everything that decides the weights: a night trains again if it changed."""
         deciding = {"split", "sage", "candidates", "ranker", "text_model"}
-        learning = self.model_dump_json(include=deciding | ({"encoder"} if self.encoder else set()))
+        published = {"candidates": {"absent_days", "kept_of_absent"}}
+        learning = self.model_dump_json(include=deciding | ({"encoder"} if self.encoder else set()), exclude=published)
         return hashlib.sha256(learning.encode()).hexdigest()
 
     @classmethod

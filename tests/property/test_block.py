@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import CorruptRecordError
-from models.version.candidate_block import MAX_ROW, Block, quantise
+from models.version.candidate_block import MAX_ROW, MOST_BYTES, Block, quantise
+from models.version.packed_record import RecordFormat
 
 
 @st.composite
@@ -58,10 +59,46 @@ def test_values_that_differ_by_next_to_nothing_are_equal() -> None:
     assert block.codes.tolist() == [[0, 0, 0]]
 
 
-def test_a_thousand_candidates_fit_the_allocators_12_kib_class() -> None:
-    values = np.zeros((8, 1000), dtype=np.float32)
-    block = quantise(1, np.arange(1000, dtype=np.uint32), np.zeros(1000, np.uint8), values)
-    assert len(block.pack()) == 12_076
+def like_a_list(m: int, people: int, seed: int = 0) -> Block:
+    """Candidates as a night orders them: scores fall along the list, and counts are small whole numbers."""
+    random, place = np.random.default_rng(seed), np.linspace(1, 0, m)
+    falling = [place**2 * 3 + random.gamma(1, 0.1, m) for _ in range(4)]
+    affinity = random.choice(random.normal(0, 2, 60), m)
+    values = np.stack([np.log1p(random.poisson(6 * place)), *falling, affinity]).astype(np.float32)
+    rows = random.choice(people, m, replace=False).astype(np.uint32)
+    return quantise(1, rows, random.integers(1, 32, m, dtype=np.uint8), values)
+
+
+def test_a_thousand_candidates_of_a_million_people_fit_8_kib_exactly() -> None:
+    block = like_a_list(1000, 1_000_000)
+    record = block.pack()
+    assert len(record) <= MOST_BYTES
+    np.testing.assert_array_equal(Block.unpack(record).codes, block.codes)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_thousand_candidates_fit_8_kib_whatever_they_are(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    rows, sources = random.choice(MAX_ROW, 1000).astype(np.uint32), random.integers(1, 128, 1000, dtype=np.uint8)
+    block = quantise(1, rows, sources, random.normal(0, 1, (6, 1000)).astype(np.float32))
+    record = block.pack()
+    again = Block.unpack(record)
+    assert len(record) <= MOST_BYTES
+    np.testing.assert_array_equal(again.rows, rows)
+    np.testing.assert_array_equal(again.sources, sources)
+    assert np.abs(again.codes.astype(int) - block.codes).max() <= 4
+
+
+@pytest.mark.parametrize("made_at", [0, 1_790_000_000_000_000])
+def test_records_of_earlier_releases_are_read(made_at: int) -> None:
+    block = like_a_list(300, 100_000)
+    form = RecordFormat("candidate block", 2 if made_at else 1, "BHIq" if made_at else "BHI")
+    rows, stamp = block.rows, [made_at] if made_at else []
+    arrays = [block.low, block.high, rows.astype("<u2"), (rows >> 16).astype(np.uint8), block.sources, block.codes]
+    again = Block.unpack(form.seal((6, 300, block.viewer, *stamp), [array.tobytes() for array in arrays]))
+    assert (again.viewer, again.made_at) == (block.viewer, made_at)
+    for name in ("rows", "sources", "codes", "low", "high"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(block, name), err_msg=name)
 
 
 def test_a_row_that_does_not_fit_is_refused() -> None:

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from models.graph import Graph
+from models.kernels.candidate_arrays import new_work_buffers
 from models.kernels.graph_walks import (
+    ALLOCATED,
+    MUTUAL,
+    QUEUED,
+    RANK,
+    RESIDUAL,
     RESTART,
     spread_three_hops,
     spread_two_hops,
@@ -29,44 +35,33 @@ def graphs(draw: st.DrawFn) -> Graph:
 class Spread:
     """Working arrays as a thread of the kernel holds them, and whom each way reached."""
 
-    def __init__(self, n: int) -> None:
-        self.common, self.allocation, self.lift, self.paths, self.pagerank, self.residual = np.zeros((6, n), np.float32)
-        self.queue, self.two, self.three, self.walked = np.zeros((4, n), np.int32)
-        self.queued = np.zeros(n, np.bool_)
+    def __init__(self, graph: Graph) -> None:
+        self._work = new_work_buffers(graph.indptr, np.ones(graph.n, np.bool_))
+        self._graph = graph
+        self.common, self.allocation = self._work.near[:, MUTUAL], self._work.near[:, ALLOCATED]
+        self.paths = self._work.paths
+        self.pagerank, self.residual = self._work.walk[:, RANK], self._work.walk[:, RESIDUAL]
+        self.queued = self._work.walk[:, QUEUED]
 
-    def mutual(self, graph: Graph, user: int) -> list[int]:
-        reached = spread_two_hops(
-            graph.indptr,
-            graph.indices,
-            user,
-            self.common,
-            self.allocation,
-            self.lift,
-            self.two,
-        )
-        return self.two[:reached].tolist()
+    def mutual(self, user: int) -> list[int]:
+        graph, work = self._graph, self._work
+        reached = spread_two_hops(graph.indptr, graph.indices, user, work.near, work.two)
+        return work.two[:reached].tolist()
 
-    def three_hops(self, graph: Graph, user: int, max_edges: int = ENOUGH) -> list[int]:
-        reached = np.array(self.mutual(graph, user), np.int32)
+    def three_hops(self, user: int, max_edges: int = ENOUGH) -> list[int]:
+        graph, work = self._graph, self._work
+        reached = np.array(self.mutual(user), np.int32)
         count = spread_three_hops(
-            graph.indptr, graph.indices, user, reached, self.lift, max_edges, self.paths, self.three
+            graph.indptr, graph.indices, user, reached, work.near, max_edges, work.paths, work.three
         )
-        return self.three[:count].tolist()
+        return work.three[:count].tolist()
 
-    def walks(self, graph: Graph, user: int, tolerance: float, max_edges: int = ENOUGH) -> list[int]:
+    def walks(self, user: int, tolerance: float, max_edges: int = ENOUGH) -> list[int]:
+        graph, work = self._graph, self._work
         count = spread_walks(
-            graph.indptr,
-            graph.indices,
-            user,
-            tolerance,
-            max_edges,
-            self.pagerank,
-            self.residual,
-            self.queue,
-            self.queued,
-            self.walked,
+            graph.indptr, graph.indices, user, tolerance, max_edges, work.walk, work.queue, work.walked
         )
-        return self.walked[:count].tolist()
+        return work.walked[:count].tolist()
 
 
 def friends(graph: Graph, user: int) -> list[int]:
@@ -90,8 +85,8 @@ def power_iteration(graph: Graph, user: int) -> NDArray[np.float64]:
 @given(graphs(), st.data())
 def test_mutual_friends_are_counted_and_weighted_by_definition(graph: Graph, data: st.DataObject) -> None:
     user, degrees = data.draw(st.integers(0, graph.n - 1)), graph.degrees
-    spread = Spread(graph.n)
-    reached = spread.mutual(graph, user)
+    spread = Spread(graph)
+    reached = spread.mutual(user)
     assert len(set(reached)) == len(reached)
     for other in range(graph.n):
         mutual = set(friends(graph, user)) & set(friends(graph, other))
@@ -104,8 +99,8 @@ def test_mutual_friends_are_counted_and_weighted_by_definition(graph: Graph, dat
 @given(graphs(), st.data())
 def test_three_hop_paths_are_those_one_can_list(graph: Graph, data: st.DataObject) -> None:
     user = data.draw(st.integers(0, graph.n - 1))
-    spread = Spread(graph.n)
-    reached = spread.three_hops(graph, user)
+    spread = Spread(graph)
+    reached = spread.three_hops(user)
     expected = np.zeros(graph.n)
     for a in friends(graph, user):
         for b in set(friends(graph, a)) - {user}:
@@ -119,8 +114,8 @@ def test_three_hop_paths_are_those_one_can_list(graph: Graph, data: st.DataObjec
 @given(graphs(), st.sampled_from([1e-2, 1e-3, 1e-5]), st.data())
 def test_walks_come_within_the_tolerance_of_pagerank(graph: Graph, tolerance: float, data: st.DataObject) -> None:
     user = data.draw(st.integers(0, graph.n - 1))
-    spread = Spread(graph.n)
-    reached = spread.walks(graph, user, tolerance)
+    spread = Spread(graph)
+    reached = spread.walks(user, tolerance)
     exact = power_iteration(graph, user)
     # what is not pushed of a row is below tolerance x degree, and reaches another in proportion to that one's degree
     missing = exact - spread.pagerank
@@ -134,16 +129,16 @@ def test_walks_come_within_the_tolerance_of_pagerank(graph: Graph, tolerance: fl
 def test_what_is_not_pushed_stays_where_it_is() -> None:
     # at this tolerance only the user is pushed: 0.15 stays, the rest is shared among the friends
     clique = Graph.from_pairs(5, *np.triu_indices(5, 1))
-    spread = Spread(5)
-    assert sorted(spread.walks(clique, 2, tolerance=1.0)) == [0, 1, 2, 3, 4]
+    spread = Spread(clique)
+    assert sorted(spread.walks(2, tolerance=1.0)) == [0, 1, 2, 3, 4]
     np.testing.assert_allclose(spread.pagerank, np.where(np.arange(5) == 2, 0.15, 0.15 * 0.85 / 4), rtol=1e-6)
 
 
 def test_a_walk_stays_within_its_edges() -> None:
     ring = Graph.from_pairs(1000, np.arange(1000), (np.arange(1000) + 1) % 1000)
     for edges, rows in ((2, 3), (10, 11), (40, 41)):  # each push crosses two edges and reaches two rows at most
-        spread = Spread(1000)
-        assert 1 < len(spread.walks(ring, 500, 1e-12, edges)) <= rows
+        spread = Spread(ring)
+        assert 1 < len(spread.walks(500, 1e-12, edges)) <= rows
         assert not spread.residual.any()
         assert not spread.queued.any()
 
@@ -156,6 +151,6 @@ def test_three_hop_paths_stay_within_their_edges() -> None:
         np.concatenate([[0], np.full(10, 1), np.repeat(middles, 10)]),
         np.concatenate([[1], middles, np.arange(12, 112)]),
     )
-    assert len(Spread(112).three_hops(graph, 0)) == 101  # all of theirs, and 1, whom the ten lead back to
+    assert len(Spread(graph).three_hops(0)) == 101  # all of theirs, and 1, whom the ten lead back to
     for edges, followed in ((10, 0), (11, 1), (32, 2), (33, 3)):  # eleven each
-        assert len(Spread(112).three_hops(graph, 0, edges)) == (followed * 10 + 1 if followed else 0)
+        assert len(Spread(graph).three_hops(0, edges)) == (followed * 10 + 1 if followed else 0)

@@ -27,10 +27,10 @@ import numpy as np
 from models.graph import Graph
 from models.kernels.graph_walks import spread_walks
 n = 2
-ring, mass, left = Graph.from_pairs(n, [0], [1]), np.zeros(n, np.float32), np.zeros(n, np.float32)
-places, waiting, reached = np.zeros(n, np.int32), np.zeros(n, np.bool_), np.zeros(n, np.int32)
-spread_walks(ring.indptr, ring.indices, 0, 1.0, 10, mass, left, places, waiting, reached)
-print(float(mass[0]), sum(spread_walks.stats.cache_hits.values()))
+ring, walk = Graph.from_pairs(n, [0], [1]), np.ones((n, 4), np.float32) * np.float32([0, 0, 1, 0])
+places, reached = np.zeros(n, np.int32), np.zeros(n, np.int32)
+spread_walks(ring.indptr, ring.indices, 0, 1.0, 10, walk, places, reached)
+print(float(walk[0, 0]), sum(spread_walks.stats.cache_hits.values()))
 """
 
 

@@ -54,15 +54,18 @@ GOLDEN: dict[str, tuple[Callable[[], Any], Callable[[bytes], Any], str]] = {
     "block": (
         block,
         Block.unpack,
-        "01020300701101000000000000004040000000400000a0400100030071110000010102030080ff0080ff05f59871",
+        (
+            "03020300701101000000000000004040000000400000a0400000000000000008000801020107000500010080ff0080ff2400"
+            "0230041000040415c0cd9a"
+        ),
     ),
     "newcomer": (
         newcomer,
         Newcomer.unpack,
         (
-            "02000200030000000200000002000000030000002e00000001e025dafe5b06000000003f000060c00000803e000000bf0000"
-            "803f01000000ffffffff000000000400000002000000050000000900000001020300ffffff00000000000000404000000040"
-            "0000a0400100030071110000010102030080ff0080ff6ae50730c3d9d37a"
+            "02000200030000000200000002000000030000003d00000001e025dafe5b06000000003f000060c00000803e000000bf0000"
+            "803f01000000ffffffff000000000400000002000000050000000900000003020300ffffff00000000000000404000000040"
+            "0000a0400000000000000008000801020107000500010080ff0080ff24000230041000040460d71272b8c52693"
         ),
     ),
     "exposed": (
@@ -80,6 +83,30 @@ GOLDEN: dict[str, tuple[Callable[[], Any], Callable[[bytes], Any], str]] = {
         ),
     ),
 }
+
+EARLIER: dict[str, tuple[Callable[[], Any], Callable[[bytes], Any], str]] = {
+    "block": (
+        block,
+        Block.unpack,
+        ("01020300701101000000000000004040000000400000a0400100030071110000010102030080ff0080ff05f59871"),
+    ),
+    "newcomer": (
+        newcomer,
+        Newcomer.unpack,
+        (
+            "02000200030000000200000002000000030000002e00000001e025dafe5b06000000003f000060c00000803e000000bf0000"
+            "803f01000000ffffffff000000000400000002000000050000000900000001020300ffffff00000000000000404000000040"
+            "0000a0400100030071110000010102030080ff0080ff6ae50730c3d9d37a"
+        ),
+    ),
+}
+"""in layouts that are read and no longer written"""
+
+
+@pytest.mark.parametrize("name", EARLIER)
+def test_what_was_stored_in_an_earlier_layout_is_read(name: str) -> None:
+    build, unpack, stored = EARLIER[name]
+    assert unpack(bytes.fromhex(stored)).pack() == build().pack()
 
 
 @pytest.mark.parametrize("name", GOLDEN)
