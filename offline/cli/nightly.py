@@ -54,7 +54,8 @@ def nightly(
     """Turn a dataset directory into a published version.
 
     Snapshot, training, evaluation, quality gate, embeddings, index, candidates, publish. The same command resumes a
-    killed run. The last line of stdout is the version id. With PYMK_APPROVAL=true the version waits for pymk approve.
+    killed run. The last line of stdout is the version id. With PYMK_APPROVAL=true the version waits for pymk approve,
+    with PYMK_CANARY=true a share of the viewers is served from it first (pymk canary).
     Exit status 2: the dataset or a flag is wrong; 3: the gate refused, and says why: nothing was published.
 
     Example:  pymk nightly ./my-network
@@ -101,6 +102,7 @@ def nightly(
                 group_column=settings.group_column,
                 superseded_ttl_s=settings.superseded_ttl_s,
                 approval=settings.approval,
+                canary_share=settings.canary_steps[0] if settings.canary else None,
                 notices=Notices(settings.approval_webhook, settings.approval_command),
                 progress=bar,
                 read_ahead=read_ahead,

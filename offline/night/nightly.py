@@ -21,10 +21,10 @@ from models.live_state.timestamps import draw_cut
 from models.publishing import serving_processes
 from models.publishing.approval import hold
 from models.publishing.audit import Actor, read_audit, write_audit
+from models.publishing.canary import publish_or_try
 from models.publishing.night_runs import NightRun
 from models.publishing.notices import Notices
 from models.publishing.pointer import is_served
-from models.publishing.publish import publish
 from models.publishing.transfer import Progress, quiet
 from models.schema.event_kinds import FORBIDDEN_DAYS
 from models.settings import SUPERSEDED_TTL_S
@@ -88,6 +88,8 @@ class Night:
     """the step after which the run stops; the next one goes on from there"""
     approval: bool = False
     """whether a version that passes waits for an approval"""
+    canary_share: float | None = None
+    """share of the viewers that the version is served to first; None: all"""
     notices: Notices | None = None
     """who is told that it waits"""
     progress: Progress = quiet
@@ -179,8 +181,8 @@ class _Steps:
             self.recorder.step("hold", lambda: self._hold(version), self._users)
             self.recorder.ended("waiting")
         else:
-            self.recorder.step("publish", lambda: self._publish(version), self._users)
-            self.recorder.ended("published")
+            is_canary = self.recorder.step("publish", lambda: self._publish(version), self._users)
+            self.recorder.ended("canary" if is_canary else "published")
         report = Report.read(self.versions.path(version))
         if report.drift is not None:
             with suppress(StoreError):  # the version is published, and its report has it
@@ -361,13 +363,14 @@ class _Steps:
         if hold(night.store, self.versions, version, keys=night.keys, progress=night.progress) and night.notices:
             night.notices.waiting(self.versions.manifest(version))
 
-    def _publish(self, version: str) -> None:
+    def _publish(self, version: str) -> bool:
         self.night.store.ping()
         log.info("step_begins", step="publish", version=version)
-        publish(
+        return publish_or_try(
             self.versions.path(version),
             self.night.store,
             self.versions,
+            self.night.canary_share,
             keys=self.night.keys,
             superseded_ttl_s=self.night.superseded_ttl_s,
             replay=replaying(self.night.store, self.versions, self.night.keys, self.night.forbidden_days),
