@@ -1,4 +1,4 @@
-"""Values of settings that are written as one text: limits by context, limits of rate by scope, keys with scopes."""
+"""Values of settings that are written as one text: limits by context and by scope, keys with scopes, shares."""
 
 from math import ceil
 from typing import NamedTuple
@@ -89,3 +89,22 @@ def check_scopes(scopes: frozenset[str], named: str = "a key") -> frozenset[str]
     if not scopes or not scopes <= SCOPES:
         raise ValueError(f"{named} has a scope that does not exist; keys are {_KEY_FORM}")
     return scopes
+
+
+def parse_share(text: str) -> float:
+    """The share of `5%` or `5`, above 0 and at most 1. Raises ValueError for another form."""
+    try:
+        share = float(text.strip().removesuffix("%")) / 100
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not a share such as 5%") from error
+    if not 0 < share <= 1:
+        raise ValueError(f"{text!r} is no share above 0% and up to 100%")
+    return share
+
+
+def parse_shares(text: str) -> tuple[float, ...]:
+    """The shares of `5,25,100`, percent. Raises ValueError if they do not rise to 100."""
+    shares = tuple(parse_share(one) for one in text.split(",") if one.strip())
+    if not shares or shares[-1] != 1 or list(shares) != sorted(set(shares)):
+        raise ValueError(f"{text!r} are no shares that rise to 100, such as 5,25,100")
+    return shares

@@ -27,6 +27,7 @@ from models.setting_texts import (
     parse_context_limits,
     parse_keys,
     parse_rate_limits,
+    parse_shares,
 )
 from models.system.known_names import unknown_name, unread_variables
 from models.system.toml_text import read_toml_file
@@ -217,6 +218,18 @@ class Settings(BaseSettings):
     approval_command: str | None = None
     """command that is run when a version waits, with its id as last argument and the same JSON as input"""
 
+    canary: bool = False
+    """whether a night's version is served to the first share of PYMK_CANARY_STEPS before it is served to everybody"""
+
+    canary_steps: Annotated[tuple[float, ...], NoDecode] = (0.05, 0.25, 1.0)
+    """percent of the viewers that a canary is served to, step by step up to 100: PYMK_CANARY_STEPS=5,25,100"""
+
+    canary_lists: Annotated[int, Field(ge=100)] = 1000
+    """lists that a canary gives out in a step before the next"""
+
+    canary_minutes: Annotated[float, Field(ge=0)] = 30.0
+    """minutes that a step of a canary lasts at least"""
+
     forbidden_days: Annotated[int, Field(ge=0)] = FORBIDDEN_DAYS
     """days that a decline or a disconnect keeps two people out of each other's lists"""
 
@@ -244,6 +257,11 @@ class Settings(BaseSettings):
     @classmethod
     def _parse_rate_limits(cls, value: object) -> object:
         return parse_rate_limits(value) if isinstance(value, str) else value
+
+    @field_validator("canary_steps", mode="before")
+    @classmethod
+    def _parse_steps(cls, value: object) -> object:
+        return parse_shares(value) if isinstance(value, str) else value
 
     @field_validator("approval_webhook")
     @classmethod

@@ -122,6 +122,7 @@ async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
             name,
             preload_users=lambda: state.hidden.people(0),
             prepare=arms.prepare,
+            keep=arms.keep,
         )
         closing.push_async_callback(versions.aclose)
         # live state, the cache writer, and what answers from them
@@ -139,9 +140,7 @@ async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
         answering = Answering(keys, loader, cache_writer, state)
         recommender = OnlineRecommender(stores.requests, keys, live_sync, loader, answering, deadline_s, arms)
         profiles = ShownProfiles(stores.requests, keys, live_sync, loader.degrade, deadline_s)
-        experiments = FollowedExperiments(
-            stores.requests, keys, arms, metrics, lambda: [one for one in (versions.active, versions.previous) if one]
-        )
+        experiments = FollowedExperiments(stores.requests, keys, arms, metrics, lambda: versions.open)
         closing.push_async_callback(experiments.aclose)
         backlog = BacklogWatch(stores.requests, keys, metrics)
         closing.push_async_callback(backlog.aclose)

@@ -102,18 +102,22 @@ class OutOfGraphUserBuilder:
         return np.concatenate([found, with_new_friends(dated, len(before), new)])
 
     def _position(self, values: NDArray[np.int32], friends: NDArray[np.int32]) -> tuple[Floats, Floats]:
-        """Coordinates (k,) and embedding (d,) from the friends, with the profile as prior."""
-        inputs, count = self._inputs, len(friends)
-        likely_coordinates, likely_embedding = inputs.profiles.predict_one(values)
-        weight = (
-            np.float32(PROFILE_PRIOR_FRIENDS / (count + PROFILE_PRIOR_FRIENDS))
-            if len(values) or not count
-            else np.float32(0)
-        )
-        coordinates = (
-            from_friends(inputs.graph, inputs.eigenvalues, inputs.spectral, friends) + weight * likely_coordinates
-        )
-        embedding = inputs.embeddings[friends].sum(axis=0) + (
-            np.float32(PROFILE_PRIOR_FRIENDS) * likely_embedding if len(values) or not count else 0
-        )
-        return coordinates.astype(np.float32), unit(embedding.astype(np.float32))
+        return position_of(self._inputs, values, friends)
+
+
+def position_of(
+    inputs: CandidateInputs, values: NDArray[np.int32], friends: NDArray[np.int32]
+) -> tuple[Floats, Floats]:
+    """Coordinates (k,) and embedding (d,) from friends in a graph, with the profile values as prior."""
+    count = len(friends)
+    likely_coordinates, likely_embedding = inputs.profiles.predict_one(values)
+    weight = (
+        np.float32(PROFILE_PRIOR_FRIENDS / (count + PROFILE_PRIOR_FRIENDS))
+        if len(values) or not count
+        else np.float32(0)
+    )
+    coordinates = from_friends(inputs.graph, inputs.eigenvalues, inputs.spectral, friends) + weight * likely_coordinates
+    embedding = inputs.embeddings[friends].sum(axis=0) + (
+        np.float32(PROFILE_PRIOR_FRIENDS) * likely_embedding if len(values) or not count else 0
+    )
+    return coordinates.astype(np.float32), unit(embedding.astype(np.float32))

@@ -3,19 +3,18 @@
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from models.cli import canary
+from models.cli.deployment import Deployment, opened, replaying_of
+
 if TYPE_CHECKING:
-    from models.candidate_refresh.replay import Replay
     from models.publishing.catalogue import Entry
-    from models.settings import Settings
-    from models.store.keys import Keys
-    from models.store.protocol import SyncStore
-    from models.version.local_versions import Versions
+
+
+_Note = Annotated[str | None, typer.Option(help="Why; kept in the audit trail.", metavar="TEXT")]
 
 
 def register(app: typer.Typer) -> None:
@@ -26,6 +25,7 @@ def register(app: typer.Typer) -> None:
     app.command("approve")(approve)
     app.command("reject")(reject)
     app.command("audit")(audit)
+    canary.register(app)
 
 
 def show(
@@ -36,7 +36,7 @@ def show(
 
     from models.publishing.catalogue import catalogue
 
-    with _opened() as deployment:
+    with opened() as deployment:
         entries = catalogue(deployment.store, deployment.versions, keys=deployment.keys)
     if json:
         listed = [entry.model_dump(mode="json") for entry in entries]
@@ -59,20 +59,36 @@ def _version_id(version: str) -> str:
 
 def activate(
     version: Annotated[str, typer.Argument(help="A version id from pymk versions.", callback=_version_id)],
+    share: Annotated[
+        str | None,
+        typer.Option(metavar="P%", help="Serve only so many viewers from it, as a canary (pymk canary)."),
+    ] = None,
+    note: _Note = None,
 ) -> None:
-    """Serve another version; pymk rollback returns to the previous one."""
+    """Serve another version; pymk rollback returns to the previous one.
+
+    With --share 5% it becomes a canary: a hashed share of the viewers is served from it beside the active version, on
+    every process. The worker compares both all the time, takes a canary back that does worse, and serves one that
+    holds to more viewers, step by step (PYMK_CANARY_STEPS), up to all of them.
+    """
     from models.cli.progress import loading_bar
+    from models.publishing.audit import Actor
     from models.publishing.publish import activate
 
-    with _opened() as deployment, loading_bar(f"loading {version}") as progress:
+    wanted = None if share is None else canary.share_of(share)
+    if wanted is not None and wanted < 1:
+        canary.start(version, wanted, note)
+        return
+    with opened() as deployment, loading_bar(f"loading {version}") as progress:
         pointer = activate(
             deployment.store,
             deployment.versions,
             version,
             keys=deployment.keys,
             superseded_ttl_s=deployment.settings.superseded_ttl_s,
-            replay=_replaying(deployment),
+            replay=replaying_of(deployment),
             progress=progress,
+            by=Actor.here(note),
         )
         _await_processes(deployment, pointer.version)
 
@@ -82,20 +98,19 @@ def rollback() -> None:
     from models.cli.progress import loading_bar
     from models.publishing.publish import rollback
 
-    with _opened() as deployment, loading_bar("loading the previous version") as progress:
+    with opened() as deployment, loading_bar("loading the previous version") as progress:
         pointer = rollback(
             deployment.store,
             deployment.versions,
             keys=deployment.keys,
             superseded_ttl_s=deployment.settings.superseded_ttl_s,
-            replay=_replaying(deployment),
+            replay=replaying_of(deployment),
             progress=progress,
         )
         _await_processes(deployment, pointer.version)
 
 
 _Waiting = Annotated[str, typer.Argument(help="The id of a version that waits.", callback=_version_id)]
-_Note = Annotated[str | None, typer.Option(help="Why; kept in the audit trail.", metavar="TEXT")]
 
 
 def approve(version: _Waiting, note: _Note = None) -> None:
@@ -108,7 +123,7 @@ def approve(version: _Waiting, note: _Note = None) -> None:
     from models.publishing.approval import approve
     from models.publishing.audit import Actor
 
-    with _opened() as deployment, loading_bar(f"loading {version}") as progress:
+    with opened() as deployment, loading_bar(f"loading {version}") as progress:
         pointer = approve(
             deployment.store,
             deployment.versions,
@@ -116,7 +131,7 @@ def approve(version: _Waiting, note: _Note = None) -> None:
             keys=deployment.keys,
             by=Actor.here(note),
             superseded_ttl_s=deployment.settings.superseded_ttl_s,
-            replay=_replaying(deployment),
+            replay=replaying_of(deployment),
             progress=progress,
         )
         _await_processes(deployment, pointer.version)
@@ -127,7 +142,7 @@ def reject(version: _Waiting, note: _Note = None) -> None:
     from models.publishing.approval import reject
     from models.publishing.audit import Actor
 
-    with _opened() as deployment:
+    with opened() as deployment:
         reject(deployment.store, deployment.versions, version, keys=deployment.keys, by=Actor.here(note))
     typer.echo(version)
 
@@ -142,7 +157,7 @@ def audit(
 
     from models.publishing.audit import read_audit
 
-    with _opened() as deployment:
+    with opened() as deployment:
         entries = read_audit(deployment.store, deployment.keys)[:limit]
     if json:
         listed = [entry.model_dump(mode="json") for entry in entries]
@@ -154,40 +169,7 @@ def audit(
         typer.echo("\t".join(said + ([entry.note] if entry.note else [])))
 
 
-@dataclass(frozen=True)
-class _Deployment:
-    """A home, its store and their settings."""
-
-    settings: "Settings"
-    store: "SyncStore"
-    versions: "Versions"
-    keys: "Keys"
-
-
-@contextmanager
-def _opened() -> Iterator[_Deployment]:
-    from models.settings import Settings
-    from models.store.connect import open_sync
-    from models.store.keys import Keys
-    from models.version.local_versions import Versions
-
-    settings = Settings()
-    store = open_sync(settings)
-    try:
-        yield _Deployment(settings, store, Versions(settings.home), Keys(settings.namespace))
-    finally:
-        store.close()
-
-
-def _replaying(deployment: _Deployment) -> "Replay":
-    """Brings a version up to date here, or queues it for a worker if its files are not on this host."""
-    from models.candidate_refresh.replay import replaying
-
-    settings = deployment.settings
-    return replaying(deployment.store, deployment.versions, deployment.keys, settings.forbidden_days, settings.surfaces)
-
-
-def _await_processes(deployment: _Deployment, version: str) -> None:
+def _await_processes(deployment: Deployment, version: str) -> None:
     """Prints the served version when the live processes serve it; names those that do not on stderr."""
     from models.publishing.serving_processes import WAIT_S, wait_until_served
 

@@ -20,6 +20,12 @@ Action = Literal[
     "approved",
     "rejected",
     "forced",
+    "canary_started",
+    "canary_stepped",
+    "canary_promoted",
+    "canary_aborted",
+    "canary_rolled_back",
+    "canary_superseded",
     "experiment_started",
     "experiment_stopped",
 ]

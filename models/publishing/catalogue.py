@@ -4,9 +4,10 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from models.errors import ArtefactError
+from models.errors import ArtefactError, CorruptRecordError
+from models.publishing.canary_record import running_canary
 from models.publishing.decisions import Decision, read_decisions
-from models.publishing.pointer import read_pointer
+from models.publishing.pointer import ActivePointer, read_pointer
 from models.publishing.transfer import Loader
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
@@ -39,7 +40,8 @@ class Entry(BaseModel):
     ratio: float | None = None
     """the ratio to the recall of resource allocation"""
     state: VersionState = "published"
-    """waiting: for an approval; rejected: by somebody, and removed; published: none of the others, can be activated"""
+    """canary: a share of the viewers is served from it; waiting: for an approval; rejected: by somebody, and removed;
+    published: none of the others, can be activated"""
     forced: bool = False
     fault: str | None = None
     """why its manifest cannot be read"""
@@ -49,27 +51,34 @@ def catalogue(store: SyncStore, versions: Versions, *, keys: Keys) -> list[Entry
     """Every version that is on this host's disk or in the store, newest first."""
     pointer, loader = read_pointer(store, keys=keys), Loader(store, keys)
     order = (pointer.version, *pointer.before) if pointer else ()
-    decided = read_decisions(store, keys)
+    decided, canary = read_decisions(store, keys), _canary(store, keys, pointer)
     rejected = [version for version, decision in decided.items() if decision.state == "rejected"]
     there = {*versions.ids(), *loader.held()}
     return [
-        _entry(version, order, versions, loader, decided.get(version))
+        _entry(version, order, versions, loader, _state(version, order, decided.get(version), canary))
         if version in there
         else Entry(version=version, active=False, previous=False, on_disk=False, in_store=False, state="rejected")
         for version in sorted({*there, *rejected}, reverse=True)
     ]
 
 
-def _state(version: str, order: tuple[str, ...], decision: Decision | None) -> VersionState:
+def _canary(store: SyncStore, keys: Keys, pointer: ActivePointer | None) -> str | None:
+    try:
+        canary = running_canary(store, keys, pointer)
+    except CorruptRecordError:  # nobody is served from it
+        return None
+    return None if canary is None else canary.version
+
+
+def _state(version: str, order: tuple[str, ...], decision: Decision | None, canary: str | None) -> VersionState:
     if order[:1] == (version,):
         return "active"
+    if version == canary:
+        return "canary"
     return decision.state if decision is not None and decision.state != "approved" else "published"
 
 
-def _entry(
-    version: str, order: tuple[str, ...], versions: Versions, loader: Loader, decision: Decision | None
-) -> Entry:
-    state = _state(version, order, decision)
+def _entry(version: str, order: tuple[str, ...], versions: Versions, loader: Loader, state: VersionState) -> Entry:
     locations = {
         "active": order[:1] == (version,),
         "previous": order[1:2] == (version,),

@@ -83,11 +83,7 @@ class OldVersions:
     def serving(self) -> list[str]:
         """Names of the live processes that serve one of them, or are opening one."""
         reports = serving_processes.reports(self._loader.store, keys=self._loader.keys)
-        return sorted(
-            name
-            for name, said in reports.items()
-            if any(version and self._is_old(version) for version in (said.serves, said.opens))
-        )
+        return sorted(name for name, said in reports.items() if any(self._is_old(version) for version in said.open))
 
     def remove(self) -> bool:
         """Removes them from store and disk, with what dead runs left; returns whether all of it is removed.

@@ -14,7 +14,7 @@ STALE_S = 90.0
 """a run at work that was not heard of for so long was stopped: killed, or its host is gone"""
 
 StepState = Literal["running", "done", "failed"]
-RunState = Literal["running", "published", "waiting", "refused", "failed", "stopped"]
+RunState = Literal["running", "published", "canary", "waiting", "refused", "failed", "stopped"]
 
 
 class StepRun(BaseModel):

@@ -17,6 +17,7 @@ from models.errors import ArtefactError, VersionError
 from models.live_state.retention import raise_watermark, read_watermark_blocking, watermark_of
 from models.live_state.visibility import forget_blocking
 from models.publishing.audit import SWITCHES, Action, Actor, read_audit, write_audit
+from models.publishing.canary_record import end_superseded, kept_for_canary
 from models.publishing.decisions import read_decisions, waiting
 from models.publishing.erasure_guard import refuse_erased, refuse_outdated
 from models.publishing.pointer import DEPTH, ActivePointer, decode_pointer, read_pointer
@@ -91,13 +92,14 @@ def publish_locked(
     manifest = _published(loader, version) if here is None else Manifest.read(here)
     if (current := read_pointer(store, keys=keys)) is not None:
         refuse_outdated(loader, versions, manifest, current.version)
-    files_of = _files_here(versions) if here is None else lambda _: here
-    pointer = _switch(loader, _pushed(version), files_of, replay, lease, _renewing(lease, progress))
+    files_of = files_here(versions) if here is None else lambda _: here
+    pointer = _switch(loader, _pushed(version), files_of, replay, lease, renewing_of(lease, progress))
     if here is not None:
         _published(loader, version).write(here)
     _note_switch(loader, "published", pointer, current, by)
+    end_superseded(store, keys, pointer, by)
     _retire(loader, pointer, superseded_ttl_s, lease)
-    swept = versions.sweep((pointer.version, *pointer.before), waiting=waiting(store, keys))
+    swept = versions.sweep((pointer.version, *pointer.before), waiting=unserved(store, keys))
     sweep_rejected(loader, versions)
     _raise_watermark(loader, versions)
     structlog.get_logger().info("published", version=pointer.version, before=pointer.before[:1], swept=swept)
@@ -182,7 +184,7 @@ def pull_tables(store: SyncStore, version: str, versions: Versions, *, keys: Key
                 Loader(store, keys).fetch(version, directory)
                 _link_other_directories(versions.path(version), directory)
             pointer = read_pointer(store, keys=keys)
-            versions.sweep((*(pointer.lasting if pointer else ()), version), waiting=waiting(store, keys))
+            versions.sweep((*(pointer.lasting if pointer else ()), version), waiting=unserved(store, keys))
     return versions.path(version)
 
 
@@ -222,15 +224,33 @@ def _activated(
     """Switches to the version of the next pointer, from the store or from this host's files."""
     with switching(store, versions, keys) as lease:
         loader, current = Loader(store, keys), read_pointer(store, keys=keys)
-        allowed, renewing = _allowed(loader, versions, step), _renewing(lease, progress)
-        pointer = _switch(loader, allowed, _files_here(versions), replay, lease, renewing)
+        allowed, renewing = _allowed(loader, versions, step), renewing_of(lease, progress)
+        pointer = _switch(loader, allowed, files_here(versions), replay, lease, renewing)
         _note_switch(loader, what, pointer, current, by)
+        end_superseded(store, keys, pointer, by)
         _retire(loader, pointer, superseded_ttl_s, lease)
     structlog.get_logger().info("activated", version=pointer.version, before=pointer.before[:1])
     return pointer
 
 
-def _files_here(versions: Versions) -> Callable[[str], Path]:
+def unserved(store: SyncStore, keys: Keys) -> set[str]:
+    """The versions that are kept although nobody has switched to them: those that wait, and the canary."""
+    return waiting(store, keys) | kept_for_canary(store, keys)
+
+
+def loaded(loader: Loader, version: str, files_of: Callable[[str], Path], progress: Progress) -> Manifest:
+    """The manifest of a version, which is in the store without expiry by then; `files_of` finds what is not there."""
+    if not loader.revive(version):
+        directory = files_of(version)
+        manifest = Manifest.read(directory)
+        _refuse_before_watermark(loader, manifest)
+        loader.load(directory, manifest.published(datetime.now(UTC)), progress)
+    manifest = _published(loader, version)
+    _refuse_before_watermark(loader, manifest)
+    return manifest
+
+
+def files_here(versions: Versions) -> Callable[[str], Path]:
     """Finds the files of a version that the store does not have."""
 
     def files_of(version: str) -> Path:
@@ -248,15 +268,9 @@ def _switch(
     store, key = loader.store, loader.keys.active
     content = store.get(key)
     pointer = step(decode_pointer(content))
-    if not loader.revive(pointer.version):
-        directory = files_of(pointer.version)
-        manifest = Manifest.read(directory)
-        _refuse_before_watermark(loader, manifest)
-        loader.load(directory, manifest.published(datetime.now(UTC)), progress)
-    manifest = _published(loader, pointer.version)
-    _refuse_before_watermark(loader, manifest)
+    manifest = loaded(loader, pointer.version, files_of, progress)
     if content is None or pointer != decode_pointer(content):
-        replay(manifest, _renewing(lease, quiet))
+        replay(manifest, renewing_of(lease, quiet))
     if not store.compare_and_set(key, content, pointer.model_dump_json().encode()):
         raise VersionError("another process has switched the version meanwhile; check pymk versions and try again")
     return pointer
@@ -323,12 +337,14 @@ def _raise_watermark(loader: Loader, versions: Versions) -> None:
 
 
 def _retire(loader: Loader, pointer: ActivePointer, ttl_s: float, lease: Lease) -> None:
-    for version in sorted(loader.held() - set(pointer.lasting) - waiting(loader.store, loader.keys)):
+    for version in sorted(loader.held() - set(pointer.lasting) - unserved(loader.store, loader.keys)):
         lease.renew()
         loader.retire(version, ttl_s)
 
 
-def _renewing(lease: Lease, progress: Progress) -> Progress:
+def renewing_of(lease: Lease, progress: Progress) -> Progress:
+    """The progress that also extends the lease."""
+
     def renew(done: int, total: int) -> None:
         lease.renew()
         progress(done, total)

@@ -52,9 +52,17 @@ class Report:
     opens: str = ""
     """the version that it is about to serve, "" for none"""
 
+    canary: str = ""
+    """the version that it serves a share of the viewers from besides, "" for none"""
+
+    @property
+    def open(self) -> set[str]:
+        """The versions that it serves or is about to serve."""
+        return {self.serves, self.opens, self.canary} - {""}
+
     def field(self) -> bytes:
         """The value of the process's field in the record."""
-        return orjson.dumps({"opens": self.opens, "at": time.time()})
+        return orjson.dumps({"opens": self.opens, "canary": self.canary, "at": time.time()})
 
 
 def report(store: SyncStore, name: str, said: Report, *, keys: Keys, ttl_s: float = TTL_S) -> None:
@@ -103,6 +111,18 @@ def wait_until_served(store: SyncStore, version: str, *, keys: Keys, wait_s: flo
         time.sleep(_POLL_S)
 
 
+def wait_until_tried(store: SyncStore, version: str, *, keys: Keys, wait_s: float = WAIT_S) -> list[str]:
+    """Waits until all live processes serve the canary, "" until none serves any; returns those that do not by then."""
+    deadline = time.monotonic() + wait_s
+    former = live_former(store, keys=keys)
+    while True:
+        live = _reports(store, keys, former)
+        others = sorted(name for name, said in live.items() if said.canary != version)
+        if not others or time.monotonic() >= deadline:
+            return others
+        time.sleep(_POLL_S)
+
+
 def find_former(store: SyncStore, *, keys: Keys) -> set[str]:
     """The names of the live processes of former releases, by a walk over all keys; notes if there are none.
 
@@ -146,7 +166,8 @@ def _reports(store: SyncStore, keys: Keys, former: set[str]) -> dict[str, Report
         values = store.get_many([keys.process(name) for name in batch])
         for name, value in zip(batch, values, strict=True):
             if value is not None:
-                live[name] = Report(value.decode(), _opens(fields.get(name)))
+                field = fields.get(name)
+                live[name] = Report(value.decode(), _text(field, "opens"), _text(field, "canary"))
     return live
 
 
@@ -157,9 +178,9 @@ def _forget(store: SyncStore, keys: Keys, fields: dict[str, bytes]) -> None:
     store.fields_delete(keys.live_processes, [name for name, value in zip(old, values, strict=True) if value is None])
 
 
-def _opens(field: bytes | None) -> str:
+def _text(field: bytes | None, name: str) -> str:
     try:
-        return str(orjson.loads(field or b"{}").get("opens", ""))
+        return str(orjson.loads(field or b"{}").get(name, ""))
     except (orjson.JSONDecodeError, AttributeError):
         return ""
 

@@ -37,6 +37,21 @@ class Keys:
         return f"{self.namespace}:active"
 
     @property
+    def canary(self) -> str:
+        """JSON of models.publishing.canary_record.Canary: what a share of the viewers is served from. Never expires."""
+        return f"{self.namespace}:canary"
+
+    @property
+    def canary_counts(self) -> str:
+        """Record of what each process counted of the canary's lists (models.publishing.canary_counts)."""
+        return f"{self.namespace}:canary:counts"
+
+    @property
+    def canary_report(self) -> str:
+        """JSON of models.publishing.canary_record.CanaryReport: how the canary does, or the last one did."""
+        return f"{self.namespace}:canary:report"
+
+    @property
     def versions(self) -> str:
         """Set of the version ids of which the store may hold keys."""
         return f"{self.namespace}:versions"

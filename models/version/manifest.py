@@ -88,6 +88,12 @@ class Manifest(BaseModel):
     metrics: dict[str, Any] = Field(default_factory=dict)
     """the figures of the gate; report.json has all"""
 
+    delta_of: str | None = None
+    """the version whose weights, vectors and untouched candidates a delta night kept; None: a whole night made it"""
+
+    remade: int | None = None
+    """people whose candidates a delta night made anew"""
+
     forced: bool = False
     """published although the gate refused"""
 

@@ -56,8 +56,10 @@ def start(
     diversity_column, diversity_most, fatigue_factor, fatigue_limit, suspicious, suspicious_above, context_limits, and
     those of exploration, exploration_...
     """
+    from models.errors import UsageError
     from models.experiments import registry
     from models.experiments.experiment import Experiment
+    from models.publishing.canary_record import running_canary
     from models.publishing.pointer import read_pointer
     from models.system.toml_file import read_model
 
@@ -65,6 +67,12 @@ def start(
     with opened() as (_, store, keys):
         pointer = read_pointer(store, keys=keys)
         versions = () if pointer is None else pointer.lasting
+        compares = any(arm.version is not None for arm in experiment.arms)
+        if compares and (canary := running_canary(store, keys, pointer)) is not None:
+            raise UsageError(
+                f"version {canary.version} is a canary, so that some viewers of the arms would be served from it; pymk "
+                "canary promote or pymk canary abort ends it"
+            )
         run = registry.start(store, experiment, keys=keys, versions=versions)
         _audit(store, keys, "experiment_started", run.name)
     typer.echo(run.name)

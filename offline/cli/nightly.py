@@ -49,15 +49,24 @@ def nightly(
     until: Annotated[
         Until, typer.Option(help="Stop after this step; the same command with a later one, or none, goes on.")
     ] = Until.PUBLISH,
+    delta: Annotated[
+        bool,
+        typer.Option("--delta", help="Make candidates only for those whose friends or profile changed; train nothing."),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Publish even if the quality gate refuses.")] = False,
 ) -> None:
     """Turn a dataset directory into a published version.
 
     Snapshot, training, evaluation, quality gate, embeddings, index, candidates, publish. The same command resumes a
-    killed run. The last line of stdout is the version id. With PYMK_APPROVAL=true the version waits for pymk approve.
+    killed run. The last line of stdout is the version id. With PYMK_APPROVAL=true the version waits for pymk approve,
+    with PYMK_CANARY=true a share of the viewers is served from it first (pymk canary).
     Exit status 2: the dataset or a flag is wrong; 3: the gate refused, and says why: nothing was published.
 
     Example:  pymk nightly ./my-network
+
+    Between whole nights, --delta goes on from the active version: its weights, its vectors and its index stay, whoever
+    is new gets a place among them, and only people whose own friends, blocks or profile changed get new candidates. It
+    takes a fraction of a night and makes a version of its own. Run a whole night now and then: vectors age.
     """
     from contextlib import closing
 
@@ -70,6 +79,8 @@ def nightly(
         raise UsageError("this release runs on one machine; leave out --engine or use --engine local")
     if not data.is_dir():
         raise UsageError(f"{data} is not a directory; pymk synth --out DIRECTORY makes a synthetic one")
+    if delta and (retrain is Retrain.ALWAYS or until in (Until.TRAINING, Until.EVALUATION)):
+        raise UsageError("--delta trains and evaluates nothing; leave out --retrain always and --until training")
     settings, night_config = Settings(), NightConfig.read(config)
 
     from models.store.connect import check_address, open_sync
@@ -95,12 +106,14 @@ def nightly(
                 keys=Keys(settings.namespace),
                 config=night_config,
                 retrain=retrain.value,
+                delta=delta,
                 force=force,
                 until=until.value,
                 forbidden_days=settings.forbidden_days,
                 group_column=settings.group_column,
                 superseded_ttl_s=settings.superseded_ttl_s,
                 approval=settings.approval,
+                canary_share=settings.canary_steps[0] if settings.canary else None,
                 notices=Notices(settings.approval_webhook, settings.approval_command),
                 progress=bar,
                 read_ahead=read_ahead,

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.experiments.always_valid import mixture_widths, rate_of
 from offline.experiments.differences import LEVEL
 
 NARROWEST = 14.0
@@ -60,14 +61,9 @@ def always_valid(errors: Floats, level: float = LEVEL, narrowest: float = NARROW
 
     `errors` (d,) are the standard errors of sums up to the end of each day. A sum over more days varies more, so
     information is counted of the means per day, I = (days / error)**2, whose differences have the covariances of a
-    Brownian motion at the times I (Jennison, Turnbull 1997). The first day with an error fixes the scale. With
-    a = 1 - level and r = narrowest I_1 / (-2 log a + log(-2 log a) + 1) the half width is
-
-        error sqrt((1 + r/I) log((I + r) / (r a**2)))
-
-    the normal mixture boundary (Robbins 1970; Howard, Ramdas, McAuliffe, Sekhon 2021) with estimated variance, which is
-    an asymptotic confidence sequence (Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas 2024). Where errors are infinite so
-    are the widths.
+    Brownian motion at the times I (Jennison, Turnbull 1997). The first day with an error fixes the scale: the widths
+    are those of models.experiments.always_valid, narrowest at `narrowest` times its information. Where errors are
+    infinite so are the widths.
     """
     alpha = 1 - level
     information = np.square(np.arange(1, len(errors) + 1) / errors)
@@ -75,8 +71,6 @@ def always_valid(errors: Floats, level: float = LEVEL, narrowest: float = NARROW
     widths = np.full(len(errors), np.inf)
     if not len(known):
         return widths
-    spread = -2 * np.log(alpha)
-    rate = information[known[0]] * narrowest / (spread + np.log(spread) + 1)
-    at = information[known]
-    widths[known] = errors[known] * np.sqrt((1 + rate / at) * np.log((at + rate) / (rate * alpha**2)))
+    rate = rate_of(narrowest * information[known[0]], alpha)
+    widths[known] = mixture_widths(errors[known], information[known], rate, alpha)
     return widths

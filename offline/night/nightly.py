@@ -21,10 +21,10 @@ from models.live_state.timestamps import draw_cut
 from models.publishing import serving_processes
 from models.publishing.approval import hold
 from models.publishing.audit import Actor, read_audit, write_audit
+from models.publishing.canary import publish_or_try
 from models.publishing.night_runs import NightRun
 from models.publishing.notices import Notices
 from models.publishing.pointer import is_served
-from models.publishing.publish import publish
 from models.publishing.transfer import Progress, quiet
 from models.schema.event_kinds import FORBIDDEN_DAYS
 from models.settings import SUPERSEDED_TTL_S
@@ -48,6 +48,7 @@ from offline.monitor.reference import ReferenceStatistics
 from offline.night.build_version import build_version, manifest_of
 from offline.night.config import NightConfig
 from offline.night.context import NightContext
+from offline.night.delta.night import make_delta, noted, refuse_delta, report_of_delta
 from offline.night.evaluate import evaluate
 from offline.night.former import Retrain, active_report, active_version, former_weights, why_train
 from offline.night.model_bundle import ModelBundle
@@ -84,10 +85,14 @@ class Night:
     group_column: str = ""
     """categorical column whose groups the report compares; empty: none"""
     superseded_ttl_s: float = SUPERSEDED_TTL_S
+    delta: bool = False
+    """whether only people whose friends or profile changed get new candidates, with the active version's weights"""
     until: Step = "publish"
     """the step after which the run stops; the next one goes on from there"""
     approval: bool = False
     """whether a version that passes waits for an approval"""
+    canary_share: float | None = None
+    """share of the viewers that the version is served to first; None: all"""
     notices: Notices | None = None
     """who is told that it waits"""
     progress: Progress = quiet
@@ -104,7 +109,7 @@ class Night:
         # a run with a user who was erased since begins again
         erased = tried("start", lambda: read_erased(self.store, self.keys), self.config.retry).digest
         settings = self.config.model_dump_json(), self.retrain, str(self.forbidden_days), release, erased
-        marks = fingerprint(self.data, *settings)
+        marks = fingerprint(self.data, *settings, *(("delta",) if self.delta else ()))
         started_at = self.read_ahead.started_at if self.read_ahead else None
         try:
             with disk.room(self.home, clear=self.home), workspace(self.home, marks, started_at) as work:
@@ -179,8 +184,8 @@ class _Steps:
             self.recorder.step("hold", lambda: self._hold(version), self._users)
             self.recorder.ended("waiting")
         else:
-            self.recorder.step("publish", lambda: self._publish(version), self._users)
-            self.recorder.ended("published")
+            is_canary = self.recorder.step("publish", lambda: self._publish(version), self._users)
+            self.recorder.ended("canary" if is_canary else "published")
         report = Report.read(self.versions.path(version))
         if report.drift is not None:
             with suppress(StoreError):  # the version is published, and its report has it
@@ -205,6 +210,8 @@ class _Steps:
         former = self._tried(lambda: former_weights(store, self.versions, keys, self.night.retrain))
         active = self._tried(lambda: active_version(store, self.versions, keys))
         nothing = Report(users=0, held_out=0, methods={})
+        if self.night.delta:
+            refuse_delta(self.versions, former, None if active is None else active.manifest.version)
         is_done = self.work.is_done(SNAPSHOT)
         snapshot = self.recorder.step(SNAPSHOT, self._snapshot, lambda made: made.n, is_done=is_done)
         erased = self._tried(lambda: read_erased(store, keys))
@@ -218,6 +225,11 @@ class _Steps:
         self._gate(loss_checks(active, snapshot, known.graph, erased, self.config.gate))
         if self.night.until == SNAPSHOT:
             self._stop(nothing)
+        if self.night.delta and former is not None:
+            context, report = self._context(snapshot, known, former), report_of_delta(self.versions, active)
+            tables = None if active is None else active.tables
+            self.recorder.step("version", lambda: self._version(context, former, report, tables), lambda _: snapshot.n)
+            return
         reason = why_train(
             former, self.night.retrain, self.config, known, snapshot, self.work.run.started_at, self.drifted
         )
@@ -330,13 +342,20 @@ class _Steps:
         log.info("step_begins", step="version")
         with self.versions.staging(version) as directory:
             bundle.save(directory)
-            build_version(context, bundle, directory)
-            self._gate(version_checks(context, bundle, directory, active, self.config.gate))
+            delta = None
+            if self.night.delta and self.active is not None:
+                delta = make_delta(context, self.versions.path(self.active), directory)
+            else:
+                build_version(context, bundle, directory)
+            rows = None if delta is None else delta.touched
+            self._gate(version_checks(context, bundle, directory, active, self.config.gate, rows))
             done = [step for step in self.recorder.run.steps if step.state == "done"]
             told = {"gate": self.checks, "drift": self._drift(directory), "steps": done}
             report = report.model_copy(update=told)
             report.write(directory)
             manifest = manifest_of(context, version, bundle, report, forced=self.forced, data=self.night.data)
+            if delta is not None and self.active is not None:
+                manifest = noted(manifest, self.active, delta)
             manifest.with_files(directory).write(directory)
         log.info("step_done", step="version", version=version)
 
@@ -361,13 +380,14 @@ class _Steps:
         if hold(night.store, self.versions, version, keys=night.keys, progress=night.progress) and night.notices:
             night.notices.waiting(self.versions.manifest(version))
 
-    def _publish(self, version: str) -> None:
+    def _publish(self, version: str) -> bool:
         self.night.store.ping()
         log.info("step_begins", step="publish", version=version)
-        publish(
+        return publish_or_try(
             self.versions.path(version),
             self.night.store,
             self.versions,
+            self.night.canary_share,
             keys=self.night.keys,
             superseded_ttl_s=self.night.superseded_ttl_s,
             replay=replaying(self.night.store, self.versions, self.night.keys, self.night.forbidden_days),

@@ -39,9 +39,17 @@ CONTEXT = "web"
 
 
 def version_checks(
-    night: NightContext, bundle: ModelBundle, directory: Path, active: Tables | None, config: GateConfig
+    night: NightContext,
+    bundle: ModelBundle,
+    directory: Path,
+    active: Tables | None,
+    config: GateConfig,
+    rows: NDArray[np.int64] | None = None,
 ) -> list[GateCheck]:
-    """The checks of a version directory that has all its files but the manifest and the report."""
+    """The checks of a version directory that has all its files but the manifest and the report.
+
+    `rows` are the people whose candidates were made with these files; None: everybody.
+    """
     schema, tables, blocks = _schema(night, directory)
     if tables is None or blocks is None:
         return [schema]
@@ -50,7 +58,7 @@ def version_checks(
         schema,
         _index_recall(night, directory),
         *_served(tables, blocks, known, config),
-        _parity(bundle, directory, tables, blocks, config, night.config.candidates.kept),
+        _parity(bundle, directory, tables, blocks, config, night.config.candidates.kept, rows),
     ]
 
 
@@ -121,10 +129,16 @@ def _share(name: str, among: NDArray[np.bool_], has: NDArray[np.bool_], what: st
 
 
 def _parity(
-    bundle: ModelBundle, directory: Path, tables: Tables, blocks: Blocks, config: GateConfig, kept: int
+    bundle: ModelBundle,
+    directory: Path,
+    tables: Tables,
+    blocks: Blocks,
+    config: GateConfig,
+    kept: int,
+    made: NDArray[np.int64] | None,
 ) -> GateCheck:
     """Whether the lists as the service scores them are those that the trained network makes of candidates made anew."""
-    rows = blocks.rows()
+    rows = blocks.rows() if made is None else np.intersect1d(blocks.rows(), made)
     rows = np.sort(np.random.default_rng(0).permutation(rows)[: config.parity_users])
     if not len(rows):
         return GateCheck.skipped("parity", "nobody has candidates whose scores could be compared")

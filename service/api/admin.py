@@ -10,17 +10,19 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import AwareDatetime, BaseModel
 
 from models.candidate_refresh.replay import Replay, replaying
-from models.publishing import approval, publish, serving_processes
+from models.publishing import approval, canary, publish, serving_processes
 from models.publishing.audit import Actor, AuditEntry, read_audit
+from models.publishing.canary_record import Canary, CanaryReport, read_report
 from models.publishing.catalogue import Entry, catalogue
 from models.publishing.decisions import read_decisions
 from models.publishing.night_runs import NightRun, read_runs
 from models.publishing.pointer import ActivePointer
+from models.setting_texts import parse_share
 from models.version.manifest import VERSION_PATTERN
 from service.api.dependencies import MAY_ADMINISTER, AppContainer, record_of
 from service.api.openapi import problems
 from service.container import Container
-from service.web.problems import ProblemError
+from service.web.problems import ProblemError, invalid
 
 REPLAY_S = FOLLOW_S = serving_processes.WAIT_S / 2
 """how long a switch waits for a worker to replay the events since, and then for the processes to follow"""
@@ -43,6 +45,33 @@ class SwitchAnswer(BaseModel):
     activated_at: AwareDatetime
     behind: dict[str, str]
     """by process the version that it still serves, "" for none; empty after all have followed"""
+
+
+class CanaryAnswer(BaseModel):
+    """A version that a share of the viewers is served from, and which live processes do not serve it yet."""
+
+    version: str
+    control: str
+    """the active version, which all others are served from"""
+    share: float
+    """of the viewers, 0 to 1"""
+    started_at: AwareDatetime
+    behind: list[str]
+    """processes; empty after all have followed"""
+
+
+class CanaryState(BaseModel):
+    """How the canary does, or how the last one ended."""
+
+    report: CanaryReport | None
+    """null: there never was one"""
+
+
+class AbortAnswer(BaseModel):
+    """A version that was the canary, and which live processes still serve it."""
+
+    version: str
+    behind: list[str]
 
 
 class RejectionAnswer(BaseModel):
@@ -109,15 +138,42 @@ async def drift(container: AppContainer) -> DriftAnswer:
 
 @router.post("/versions/{version}/activate", responses=problems(401, 403, 404, 409, 422, 503))
 async def activate(
-    version: Annotated[str, Path(pattern=VERSION_PATTERN)], container: AppContainer, request: Request
-) -> SwitchAnswer:
+    version: Annotated[str, Path(pattern=VERSION_PATTERN)],
+    container: AppContainer,
+    request: Request,
+    note: Note = None,
+    share: Annotated[
+        str | None,
+        Query(
+            max_length=20,
+            description="`5%`: serve only so many viewers from it, as a canary. `GET /admin/canary` says how it does.",
+        ),
+    ] = None,
+) -> SwitchAnswer | CanaryAnswer:
     """Serve another version. Answers once every live process serves it, or after 5 seconds with those that do not."""
-    by = _actor(request)
+    by = _actor(request, note)
+    wanted = 1.0 if share is None else _share(share)
 
-    def switch() -> ActivePointer:
+    def find() -> None:
         store, keys = container.stores.threads, container.keys
         if all(entry.version != version for entry in catalogue(store, container.disk, keys=keys)):
             raise ProblemError(HTTPStatus.NOT_FOUND, f"version {version} is neither on disk nor in the store")
+
+    def begin() -> Canary:
+        find()
+        return canary.start_canary(
+            container.stores.threads,
+            container.disk,
+            version,
+            wanted,
+            keys=container.keys,
+            by=by,
+            replay=_replay_by_worker(container),
+        )
+
+    def switch() -> ActivePointer:
+        find()
+        store, keys = container.stores.threads, container.keys
         return publish.activate(
             store,
             container.disk,
@@ -128,7 +184,46 @@ async def activate(
             by=by,
         )
 
+    if wanted < 1:
+        begun = await _in_thread(container, begin)
+        behind = await _tried(container, version)
+        return CanaryAnswer(
+            version=version, control=begun.control, share=wanted, started_at=begun.started_at, behind=behind
+        )
     return await _wait(container, await _in_thread(container, switch))
+
+
+@router.get("/canary", responses=problems(401, 403, 503))
+async def canary_state(container: AppContainer) -> CanaryState:
+    """The latest report on the canary: its share, its guardrails, and how it ended if it did."""
+    return CanaryState(report=await _in_thread(container, read_report, container.stores.threads, container.keys))
+
+
+@router.post("/canary/promote", responses=problems(401, 403, 409, 422, 503))
+async def promote_canary(container: AppContainer, request: Request, note: Note = None) -> SwitchAnswer:
+    """Serve everybody from the canary, which ends it. Answers as activate does."""
+    by = _actor(request, note)
+
+    def switch() -> ActivePointer:
+        ttl_s = container.settings.superseded_ttl_s
+        store, keys = container.stores.threads, container.keys
+        return canary.promote_canary(store, container.disk, keys=keys, by=by, superseded_ttl_s=ttl_s)
+
+    return await _wait(container, await _in_thread(container, switch))
+
+
+@router.post("/canary/abort", responses=problems(401, 403, 409, 422, 503))
+async def abort_canary(container: AppContainer, request: Request, note: Note = None) -> AbortAnswer:
+    """Serve everybody from the active version again, which ends the canary."""
+    by = _actor(request, note)
+
+    def end() -> str:
+        ttl_s = container.settings.superseded_ttl_s
+        store, keys = container.stores.threads, container.keys
+        return canary.end_canary(store, container.disk, "aborted", keys=keys, by=by, superseded_ttl_s=ttl_s)
+
+    version = await _in_thread(container, end)
+    return AbortAnswer(version=version, behind=await _tried(container, ""))
 
 
 @router.post("/versions/{version}/approve", responses=problems(401, 403, 404, 409, 422, 503))
@@ -212,6 +307,20 @@ def _find_decided(container: Container, version: str) -> None:
         entry.version != version for entry in catalogue(store, container.disk, keys=keys)
     ):
         raise ProblemError(HTTPStatus.NOT_FOUND, f"version {version} is neither on disk nor in the store")
+
+
+def _share(text: str) -> float:
+    """The share of a query parameter. Raises ProblemError 422."""
+    try:
+        return parse_share(text)
+    except ValueError as error:
+        raise invalid("share", str(error)) from error
+
+
+async def _tried(container: Container, version: str) -> list[str]:
+    """Waits until every live process serves the canary, "" until none does; returns those that do not by then."""
+    store, keys = container.stores.threads, container.keys
+    return await _in_thread(container, serving_processes.wait_until_tried, store, version, keys=keys, wait_s=FOLLOW_S)
 
 
 async def _in_thread(container: Container, call: Callable[..., _Answer], *arguments: Any, **named: Any) -> _Answer:

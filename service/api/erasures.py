@@ -87,7 +87,7 @@ async def _erase(container: Container, user_id: UserId) -> str:
             if LiveRecord.unpack(await store.get(keys.live(user_id))).profile <= erasure.timestamp_us:
                 return receipt
     wait_s = container.settings.redis_timeout_ms / 1000 * WRITE_WAIT_FACTOR
-    versions = [served for served in (container.versions.active, container.versions.previous) if served is not None]
+    versions = container.versions.open
     in_version = not versions or any(served.tables.vocabulary.row(user_id) is not None for served in versions)
     timestamp_us = await write_erasure(
         store, keys, user_id, in_version=in_version, after=container.live_sync.after, wait_s=wait_s
@@ -99,12 +99,11 @@ async def _erase(container: Container, user_id: UserId) -> str:
 def _lists(container: Container, user_id: UserId) -> Iterator[str]:
     """The keys of a user's cached lists and newcomer records in the versions that this process has open."""
     contexts = {*CONTEXTS, *container.settings.contexts}
-    for served in (container.versions.active, container.versions.previous):
-        if served is not None:
-            yield container.keys.newcomer(served.version, user_id)
-            row = served.tables.vocabulary.row(user_id)
-            if row is not None:
-                yield from (container.keys.ranked(served.version, row, context) for context in contexts)
+    for served in container.versions.open:
+        yield container.keys.newcomer(served.version, user_id)
+        row = served.tables.vocabulary.row(user_id)
+        if row is not None:
+            yield from (container.keys.ranked(served.version, row, context) for context in contexts)
 
 
 def _utc(timestamp_us: int) -> datetime:

@@ -93,6 +93,10 @@ async def _write(container: Container, events: Sequence[Event], erased: set[str]
         outcomes = {"duplicate": Result.DUPLICATE, "clamped": Result.CLAMPED, "gone": Result.GONE, "full": Result.FULL}
         counts = {outcome: written.count(result) for outcome, result in outcomes.items()}
         container.metrics.posted(accepted=written.accepted, **counts)
+        if (canary := container.versions.canary) is not None:
+            for event, result in zip(events, written.results, strict=False):  # some may not be written
+                if result in (Result.ACCEPTED, Result.CLAMPED):
+                    canary.acted(event.user_id, event.kind)
 
 
 async def _events(request: Request) -> list[Event]:

@@ -29,7 +29,9 @@ from service.recommend.exposure_log import ExposureLog
 from service.recommend.online import WAIT
 from service.recommend.query import DEFAULT_LIMIT, MOST, Query
 from service.recommend.responses import UNAVAILABLE, Answer
-from service.recommend.shown_profiles import column_fault
+from service.recommend.shown_profiles import ShownProfiles, column_fault
+from service.state.served_version import ServedVersion
+from service.state.version_watcher import ServedVersions
 from service.web.compression import HEADERS
 from service.web.problems import ProblemError, invalid_all, of_error
 
@@ -87,21 +89,31 @@ async def recommendations_of_many(request: Request, served: Served, container: A
 
     A viewer whose record is damaged gets an entry with `served: "unavailable"`, and the others their lists.
     """
-    record, previous = record_of(request), container.versions.previous
+    record, versions = record_of(request), container.versions
     query = parse_body(await json_object(request), {*CONTEXTS, *container.settings.contexts})
     fresh = b"no-cache" in record.headers.get(b"cache-control", b"").lower()
     check_fields(query.fields, partial(column_fault, tables=served.tables), "body")
     # the lists
     queries = [Query(user_id, query.limit, query.context) for user_id in query.user_ids]
     traces = [Trace() for _ in queries]
+    canary, own = versions.canary, [_versions(versions, query.user_id, served) for query in queries]
     try:
-        made = await container.recommender.answers(queries, served, previous, traces, fresh=fresh) if queries else []
+        made = await container.recommender.answers(queries, own, traces, fresh=fresh) if queries else []
         answers = [one if isinstance(one, Answer) else Answer(UNAVAILABLE, served.version, b"") for one in made]
         if query.fields:
-            answers = await container.profiles.added(answers, query.fields, served)
+            answers = await _with_profiles(container.profiles, answers, query.fields, [version for version, _ in own])
     except StoreError as error:
+        if canary is not None:
+            for asked in queries:
+                canary.failed(asked.user_id)
         raise _unavailable(container.metrics, error, len(queries)) from error
     # the answer, its counts and its stages
+    if canary is not None:
+        for asked, answer in zip(queries, answers, strict=True):
+            if answer.served == UNAVAILABLE:
+                canary.failed(asked.user_id)
+            else:
+                canary.answered(asked.user_id, answer.served, answer.exposed, None)
     if any(isinstance(one, StoreError) for one in made):
         container.metrics.degraded.labels("store").inc()
     record.facts["lists"] = dict(Counter(answer.served for answer in answers))
@@ -119,6 +131,26 @@ async def recommendations_of_many(request: Request, served: Served, container: A
     behind = BackgroundTask(_record, container.exposure_log, record.request_id, queries, answers)
     sent = body if packed is None else packed
     return Response(sent, headers=headers, media_type="application/json", background=behind)
+
+
+def _versions(
+    versions: ServedVersions, user_id: UserId, served: ServedVersion
+) -> tuple[ServedVersion, ServedVersion | None]:
+    """The version of a viewer's list, and the one that stands in; `served` is the active one of the request."""
+    own, previous = versions.of(user_id)
+    return own or served, previous
+
+
+async def _with_profiles(
+    profiles: ShownProfiles, answers: Sequence[Answer], fields: Sequence[str], versions: Sequence[ServedVersion]
+) -> list[Answer]:
+    """The answers with profiles, each of the version of its viewer. Raises StoreUnavailableError."""
+    shown = list(answers)
+    for version in {one.version: one for one in versions}.values():
+        own = [at for at, one in enumerate(versions) if one.version == version.version]
+        for at, answer in zip(own, await profiles.added([answers[at] for at in own], fields, version), strict=True):
+            shown[at] = answer
+    return shown
 
 
 async def _record(log: ExposureLog, request_id: str, queries: Sequence[Query], answers: Sequence[Answer]) -> None:

@@ -120,16 +120,23 @@ class Recommendations:
         query = parse(scope["query_string"], self._contexts, CONTEXTS[0])
         record.user_id = query.user_id
         # pinned here: the answer is of one version, whatever is switched while this request waits
-        version, previous = self._versions.active, self._versions.previous
+        canary, (version, previous) = self._versions.canary, self._versions.of(query.user_id)
         if version is None:
             raise unavailable("no version is active yet; pymk nightly DATA publishes one", served=UNAVAILABLE)
         if query.fields:
             check_fields(query.fields, partial(column_fault, tables=version.tables))
         fresh = b"no-cache" in headers.get(b"cache-control", b"").lower()
-        answer = await self._recommender.answer(query, version, previous, trace, fresh=fresh)
-        if query.fields:
-            (answer,) = await self._profiles.added((answer,), query.fields, version)
-            trace.marks.append(("profiles", perf_counter()))
+        try:
+            answer = await self._recommender.answer(query, version, previous, trace, fresh=fresh)
+            if query.fields:
+                (answer,) = await self._profiles.added((answer,), query.fields, version)
+                trace.marks.append(("profiles", perf_counter()))
+        except Exception:
+            if canary is not None:
+                canary.failed(query.user_id)
+            raise
+        if canary is not None:
+            canary.answered(query.user_id, answer.served, answer.exposed, perf_counter() - record.started)
         record.facts["served"] = answer.served
         record.facts["version"] = answer.version
         stages = trace.stages()

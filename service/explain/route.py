@@ -47,8 +47,9 @@ async def why_of(
     """
     if context not in (known := {*CONTEXTS, *container.settings.contexts}):
         raise invalid("context", f"must be one of {', '.join(sorted(known))}")
-    # the list that the viewer is shown, by the rules of the viewer's arms
-    served, _ = container.experiments.arms.versions(user_id, served, container.versions.previous)
+    # the list that the viewer is shown, of the version and by the rules of the viewer's arms
+    own, previous = container.versions.of(user_id)
+    served, _ = container.experiments.arms.versions(user_id, own or served, previous)
     viewer, live = await _load(container, served, user_id, "user_id")
     other, _ = await _load(container, served, other_id, "other_id")
     relationship = derive_one(

@@ -115,19 +115,20 @@ class OnlineRecommender:
     async def answers(
         self,
         queries: Sequence[Query],
-        version: ServedVersion,
-        previous: ServedVersion | None,
+        versions: Sequence[tuple[ServedVersion, ServedVersion | None]],
         traces: Sequence[Trace],
         *,
         fresh: bool,
     ) -> list[Answer | ProblemError | StoreError]:
         """The list for each query, or why there is none; the records of all are read in the same trips.
 
+        `versions` are the version of each list and the one that stands in where that has no candidates.
         Other requests are answered between two lists. A list whose first records were read in time and whose others
         were not is a StoreError; raises StoreError if none could be made because of that, or the first trip fails.
         """
         made: list[Answer | ProblemError | StoreError | None] = [None] * len(queries)
-        served = [self._arms.versions(query.user_id, version, previous) for query in queries]
+        pairs = zip(queries, versions, strict=True)
+        served = [self._arms.versions(query.user_id, *own) for query, own in pairs]
         lists = [
             self._answering.steps(query, *own, trace, fresh=fresh)
             for query, own, trace in zip(queries, served, traces, strict=True)

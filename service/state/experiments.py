@@ -56,7 +56,6 @@ class ArmsOfViewers:
         self._draws: tuple[tuple[Run, ArmDraw], ...] = ()
         self._arms: dict[tuple[int | None, ...], Arms] = {}
         self._served: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[ServedVersion, ServedVersion]] = {}
-        self._active: ServedVersion | None = None
         self._held: dict[tuple[str, str], NDArray[np.bool_]] = {}
         """by version and experiment, (n,) who is held out"""
         self.registry = Registry()
@@ -97,13 +96,16 @@ class ArmsOfViewers:
         arms = self.of(user_id)
         if not arms.names:
             return active, previous
-        if active is not self._active:  # what was made of a former version must not keep its files mapped
-            self._served.clear()
-            self._active = active
         own = next((arm.version for arm in arms.arms if arm.version is not None), None)
         if own is not None and previous is not None and own == previous.version:
             return self._with_rules(previous, arms), None
         return self._with_rules(active, arms), None if previous is None else self._with_rules(previous, arms)
+
+    def keep(self, versions: Sequence[ServedVersion]) -> None:
+        """Drops what was made of other versions than these, so that their files do not stay mapped."""
+        open_ones = {id(version) for version in versions}
+        for key in [key for key, (version, _) in self._served.items() if id(version) not in open_ones]:
+            self._served.pop(key, None)
 
     def prepare(self, version: ServedVersion, runs: Iterable[Run] | None = None) -> None:
         """Marks the people whom experiments, by default the running ones, hold out of a version. May run in a thread.

@@ -37,9 +37,9 @@ class Heartbeat:
         with suppress(StoreError):  # the report expires by itself
             await withdraw_async(self._store, self._name, keys=self._keys)
 
-    async def say(self, serves: str, opens: str = "") -> None:
+    async def say(self, serves: str, opens: str = "", canary: str = "") -> None:
         """Reports another state at once. Raises StoreError; the state is then reported as soon as the store answers."""
-        self._said = Report(serves, opens)
+        self._said = Report(serves, opens, canary)
         if self._said != self._stored:
             await self._report()
 

@@ -12,6 +12,7 @@ import structlog
 from models.candidate_refresh.refresh_queue import RefreshRequest
 from models.candidate_refresh.refresher import LoadedVersion, Refreshed, Refresher
 from models.live_state.visibility import follow_blocking
+from models.publishing.canary_record import kept_for_canary
 from models.publishing.pointer import read_pointer
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
@@ -79,7 +80,8 @@ class RefreshWorker:
         follow: Callable[[], LoadedVersion | None],
         superseded_ttl_s: float,
     ) -> None:
-        """`follow` opens the version that is served."""
+        """`follow` opens the version that is served; `canary`, which its owner sets, is served to a share besides."""
+        self.canary: LoadedVersion | None = None
         self.counters = RefreshCounters()
         self._store, self._keys, self._refresher, self._follow = store, keys, refresher, follow
         self._superseded_ttl_s = superseded_ttl_s
@@ -118,7 +120,20 @@ class RefreshWorker:
         return {*latest.values()}
 
     def _refresh(self, loaded: LoadedVersion, people: Sequence[str], now_s: float) -> dict[str, Refreshed]:
-        """Refreshes users for the version that is served, again if another one is served by the end."""
+        """Refreshes users for the version that is served, again if another one is by the end, and for the canary.
+
+        The outcome is that of the version served; a user fails who fails in either.
+        """
+        outcome = self._refresh_served(loaded, people, now_s)
+        canary = self.canary
+        if canary is not None:
+            for person, how in self._refresher.refresh(canary, people).items():
+                if how is Refreshed.FAILED:
+                    outcome[person] = how
+            self._written(canary, people, now_s)
+        return outcome
+
+    def _refresh_served(self, loaded: LoadedVersion, people: Sequence[str], now_s: float) -> dict[str, Refreshed]:
         outcome: dict[str, Refreshed] = {}
         for _ in range(SWITCHES):
             follow_blocking(self._store, self._keys, self._refresher.hidden)
@@ -127,17 +142,22 @@ class RefreshWorker:
             took_s = (time.monotonic() - began) / max(1, len(people))
             if took_s > LONG_S:
                 self._resting |= dict.fromkeys(people, now_s + REST * took_s)
-            pointer = read_pointer(self._store, keys=self._keys)
-            if pointer is None or loaded.version not in pointer.lasting:
-                keys = [key for person in people for key in self._refresher.written(loaded, person)]
-                self._store.expire_many(keys, self._superseded_ttl_s)
-            lists = [key for person in people for key in self._refresher.lists(loaded, person)]
-            self._delete_again.append((now_s + DELETE_AGAIN_S, lists))
+            self._written(loaded, people, now_s)
             current = self._follow()
             if current is None or current.version == loaded.version:
                 return outcome
             loaded = current
         return outcome
+
+    def _written(self, loaded: LoadedVersion, people: Sequence[str], now_s: float) -> None:
+        """Lets what was written expire if the version is served no more, and has lists deleted again in a while."""
+        pointer = read_pointer(self._store, keys=self._keys)
+        lasting = () if pointer is None else pointer.lasting
+        if loaded.version not in {*lasting, *kept_for_canary(self._store, self._keys)}:
+            keys = [key for person in people for key in self._refresher.written(loaded, person)]
+            self._store.expire_many(keys, self._superseded_ttl_s)
+        lists = [key for person in people for key in self._refresher.lists(loaded, person)]
+        self._delete_again.append((now_s + DELETE_AGAIN_S, lists))
 
     def _retry(self, failed: Sequence[RefreshRequest], now_s: float) -> None:
         """Queues failed users again with a delay; drops those who failed too often."""

@@ -13,6 +13,7 @@ from models.settings import Settings
 from models.store.connect import open_sync
 from models.store.keys import Keys
 from models.version.local_versions import Versions
+from service.worker.canary.judge import CanaryPlan
 from service.worker.health import answering
 from service.worker.worker import Worker
 
@@ -39,6 +40,7 @@ def work(settings: Settings, host: str, port: int | None) -> None:
             outcomes_days=settings.outcomes_days,
             seldom=settings.exploration_seldom if settings.exploration_boost > 1 else 0,
             contexts=settings.surfaces,
+            canary=CanaryPlan(settings.canary_steps, settings.canary_lists, settings.canary_minutes),
         )
         if port is not None:
             closing.enter_context(answering(worker, host, port))

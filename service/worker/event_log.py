@@ -11,6 +11,7 @@ from models.errors import StoreError
 from models.event_log.archive import Archive
 from models.event_log.event import ERASE, Entry
 from models.event_log.log_consumer import LogConsumer
+from models.publishing.canary_record import kept_for_canary
 from models.publishing.pointer import read_pointer
 from models.store.keys import Keys
 from models.store.protocol import STREAM_START, SyncStore
@@ -133,7 +134,7 @@ class LogWorker:
         """Drops erased users from the touched set, and their newcomer records in the served versions."""
         self._store.timestamps_remove(self._keys.touched, sorted(people))
         pointer = read_pointer(self._store, keys=self._keys)
-        lasting = pointer.lasting if pointer is not None else ()
+        lasting = {*(pointer.lasting if pointer is not None else ()), *kept_for_canary(self._store, self._keys)}
         self._store.delete(self._keys.newcomer(version, person) for version in lasting for person in people)
         for version in lasting:
             self._store.members_remove(self._keys.newcomers(version), [person.encode() for person in people])

@@ -11,9 +11,11 @@ import structlog
 
 from models.candidate_refresh.refresher import Generator, LoadedVersion, Refresher
 from models.candidate_refresh.replay import ReplayRequest, queue_unreplayed, replay
-from models.errors import ArtefactError, PymkError, StoreError, VersionError
+from models.errors import ArtefactError, CorruptRecordError, PymkError, StoreError, VersionError
 from models.event_log.archive import Archive
 from models.publishing import serving_processes
+from models.publishing.canary_counts import Counts
+from models.publishing.canary_record import Canary, decode_canary
 from models.publishing.pointer import ActivePointer, decode_pointer
 from models.publishing.publish import pull_tables
 from models.schema.vocabulary import Vocabulary
@@ -24,6 +26,7 @@ from models.store.store_clock import StoreClock
 from models.version.local_versions import Versions
 from models.version.manifest import Manifest
 from models.version.tables import Tables
+from service.worker.canary.judge import CanaryPlan, CanaryWorker
 from service.worker.candidate_refresh import RefreshWorker
 from service.worker.contact import Contact
 from service.worker.erasures import ErasureWorker
@@ -76,14 +79,18 @@ class Worker:
         outcomes_days: int = 90,
         seldom: int = 0,
         contexts: Sequence[str] = CONTEXTS,
+        canary: CanaryPlan | None = None,
     ) -> None:
         self.store, self._versions, self.keys, self._open_generator = store, versions, keys, open_generator
         self._name, self._opens = name, ""
         self._report_lock = threading.Lock()
         self._stop = stop
         self._loaded: LoadedVersion | None = None
-        self._queued_for: tuple[str, bool] | None = None
-        self._activation: tuple[str, float] | None = None
+        self._canary: LoadedVersion | None = None
+        self._canary_refused: str | None = None
+        """the canary that could not be opened"""
+        self._queued_for: dict[str, tuple[str, bool]] = {}
+        self._activation: dict[str, tuple[str, float]] = {}
         self._logged_at = time.monotonic()
         self._queued = threading.Event()
         self.contact = Contact()
@@ -109,6 +116,16 @@ class Worker:
         self.exposure_log = ExposureLogWorker(
             store, keys, versions.home, outcomes_days, self._tables_of, lambda: 0 in leases.held, self.contact
         )
+        self.canaries = CanaryWorker(
+            store,
+            keys,
+            versions,
+            lambda: 0 in leases.held,
+            canary or CanaryPlan(),
+            superseded_ttl_s,
+            self.contact,
+            self._tables_of,
+        )
         self.erasures = ErasureWorker(store, keys, versions, lambda: 0 in leases.held, self.contact)
         self.threads: list[threading.Thread] = []
         self._logged = self._figures()
@@ -127,6 +144,7 @@ class Worker:
             threading.Thread(target=self.log.run, args=(self._stop,), name="log", daemon=True),
             threading.Thread(target=self.exposure.run, args=(self._stop,), name="exposure", daemon=True),
             threading.Thread(target=self.exposure_log.run, args=(self._stop,), name="exposure-log", daemon=True),
+            threading.Thread(target=self.canaries.run, args=(self._stop,), name="canary", daemon=True),
             threading.Thread(target=self.erasures.run, args=(self._stop,), name="erasures", daemon=True),
             threading.Thread(target=self.housekeeper.run, args=(self._stop,), name="housekeeping", daemon=True),
         ]
@@ -155,11 +173,13 @@ class Worker:
     def run_once(self, now_s: float) -> bool:
         """Follows the pointer and processes what is due; returns whether anything was. `now_s`: the store's clock."""
         # what is asked for, in one round trip
-        replay_wanted, active = self.store.get_many([self.keys.replay, self.keys.active])
+        replay_wanted, active, canary = self.store.get_many([self.keys.replay, self.keys.active, self.keys.canary])
         replayed = bool(replay_wanted) and self._replay_on_request(replay_wanted)
-        # lists, version and users
+        # lists, versions and users
         self.refresh.delete_lists(now_s)
-        loaded = self._follow_to(decode_pointer(active))
+        pointer = decode_pointer(active)
+        loaded = self._follow_to(pointer)
+        self._follow_canary(canary, pointer)
         busy = loaded is not None and self.refresh.run_once(now_s, loaded)
         # what was done
         self._log_figures()
@@ -174,21 +194,57 @@ class Worker:
             self.contact.waits(PART, "no version is published yet; pymk nightly DATA publishes one")
             return None
         if self._loaded is None or self._loaded.version != pointer.version:
-            self._loaded = self._open(pointer.version)
+            known = self._canary
+            is_open = known is not None and known.version == pointer.version
+            self._loaded = known if is_open and known is not None else self._open(pointer.version)
             self._report()
             self._log.info("version_followed", version=pointer.version)
-        self._queue_after_switch(pointer, self._loaded.manifest)
+        self._queue_after_switch("active", pointer.activated_at.isoformat(), self._loaded.manifest)
         self.contact.worked(PART)
         return self._loaded
+
+    def _follow_canary(self, content: bytes | None, pointer: ActivePointer | None) -> None:
+        """Makes candidates for the canary too, as long as there is one."""
+        try:
+            canary = decode_canary(content)
+        except CorruptRecordError:  # whoever ends it is told
+            canary = None
+        before = self._canary
+        if canary is None or not canary.holds(pointer):
+            self._canary = self._canary_refused = None
+        elif self._canary is None or self._canary.version != canary.version:
+            self._canary = self._tried(canary)
+        self.refresh.canary = self._canary
+        if self._canary is not before:
+            self._report()
+        if canary is not None and self._canary is not None:
+            self._queue_after_switch("canary", canary.started_at.isoformat(), self._canary.manifest)
+
+    def _tried(self, canary: Canary) -> LoadedVersion | None:
+        """The canary's version; None if it cannot be opened, which takes it back."""
+        if self._canary_refused == canary.identity:
+            return None
+        try:
+            loaded = self._open(canary.version)
+        except StoreError:
+            raise
+        except Exception as error:  # whatever is wrong with it, the active version's users have their candidates
+            self._log.error("canary_not_followed", version=canary.version, error=str(error))
+            fault = Counts(canary.identity, fault=f"{type(error).__name__}: {error}").pack()
+            self.store.fields_set(self.keys.canary_counts, {self._name: fault})
+            self._canary_refused = canary.identity
+            return None
+        self._log.info("canary_followed", version=canary.version)
+        return loaded
 
     def _vocabulary(self) -> Vocabulary | None:
         return None if self._loaded is None else self._loaded.tables.vocabulary
 
     def _tables_of(self, version: str) -> Tables | None:
         """The tables of a version in which lists were given out; None if neither disk nor store has it."""
-        loaded = self._loaded
-        if loaded is not None and loaded.version == version:
-            return loaded.tables
+        for loaded in (self._loaded, self._canary):
+            if loaded is not None and loaded.version == version:
+                return loaded.tables
         try:
             return Tables.open(pull_tables(self.store, version, self._versions, keys=self.keys) / "tables")
         except (ArtefactError, VersionError):
@@ -205,30 +261,31 @@ class Worker:
         finally:
             self._opens = ""
 
-    def _queue_after_switch(self, pointer: ActivePointer, manifest: Manifest) -> None:
-        """Queues the users whom the replay of a switch skipped: at once, and again after every worker has followed."""
-        activation = pointer.activated_at.isoformat()
-        if self._activation is None or self._activation[0] != activation:
-            self._activation = activation, time.monotonic()  # the clock of whoever switched may be hours off
-        settled = time.monotonic() - self._activation[1] > SETTLED_S
-        if self._queued_for in ((activation, settled), (activation, True)):
+    def _queue_after_switch(self, role: str, activation: str, manifest: Manifest) -> None:
+        """Queues the users whom the replay of a switch skipped: at once, and again after every worker has followed.
+
+        `role` is what the version is served as, `activation` when that began.
+        """
+        if self._activation.get(role, ("", 0.0))[0] != activation:
+            self._activation[role] = activation, time.monotonic()  # the clock of whoever switched may be hours off
+        settled = time.monotonic() - self._activation[role][1] > SETTLED_S
+        if self._queued_for.get(role) in ((activation, settled), (activation, True)):
             return
-        key = self.keys.followed(pointer.version)
+        key = self.keys.followed(manifest.version)
         if self.store.get(key) != activation.encode():
             queued = queue_unreplayed(self.store, self.keys, manifest)
-            self._log.info("switch_followed", version=pointer.version, queued=queued)
+            self._log.info("switch_followed", version=manifest.version, queued=queued)
             if settled:
                 self.store.set(key, activation.encode())
-        self._queued_for = (activation, settled)
+        self._queued_for[role] = (activation, settled)
 
     def _replay_on_request(self, content: bytes | None) -> bool:
         """Replays onto the version that was requested; returns whether one was."""
         wanted = ReplayRequest.decode(content)
         if wanted is None or not self.store.compare_and_set(self.keys.replay, content, b""):
             return False
-        loaded = self._loaded
-        if loaded is None or loaded.version != wanted.version:
-            loaded = self._open(wanted.version)
+        known = [one for one in (self._loaded, self._canary) if one is not None and one.version == wanted.version]
+        loaded = known[0] if known else self._open(wanted.version)
         replay(self._refresher, loaded)
         return True
 
@@ -258,7 +315,8 @@ class Worker:
 
     def _report(self) -> None:
         with self._report_lock:  # a report that was overtaken would hold until the next
-            said = serving_processes.Report(self.serves, self._opens)
+            canary = "" if self._canary is None else self._canary.version
+            said = serving_processes.Report(self.serves, self._opens, canary)
             serving_processes.report(self.store, self._name, said, keys=self.keys, ttl_s=DEAD_S)
 
     def _beat(self) -> None:

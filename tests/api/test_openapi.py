@@ -33,7 +33,7 @@ from service.web.problems import MEDIA_TYPE
 from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-OPERATIONS = 23
+OPERATIONS = 26
 URL = "http://localhost"
 Ask = Callable[..., httpx2.Response]
 
@@ -125,6 +125,7 @@ def test_operation_ids_are_readable_and_unique(document: dict[str, Any]) -> None
     assert sorted(ids) == [
         "delete_user",
         "get_admin_audit",
+        "get_admin_canary",
         "get_admin_drift",
         "get_admin_experiments",
         "get_admin_nights",
@@ -139,6 +140,8 @@ def test_operation_ids_are_readable_and_unique(document: dict[str, Any]) -> None
         "get_user",
         "get_user_why",
         "get_version",
+        "post_admin_canary_abort",
+        "post_admin_canary_promote",
         "post_admin_rollback",
         "post_admin_version_activate",
         "post_admin_version_approve",

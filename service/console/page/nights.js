@@ -9,6 +9,7 @@ const STATES = {
   running: "at work",
   published: "published",
   waiting: "waits for an approval",
+  canary: "served to a share of the viewers",
   refused: "refused by the gate",
   failed: "failed",
   stopped: "stopped",

@@ -123,7 +123,8 @@ def test_every_command_and_flag_exists(document: Path, application: Any) -> None
     for name, *words in _commands(document):
         assert name in application.commands, f"pymk {name}"
         command = application.commands[name]
-        if inner := getattr(command, "commands", {}):  # such as the formats of pymk import; FORMAT is any of them
+        inner = getattr(command, "commands", {})  # such as the formats of pymk import; FORMAT is any of them
+        if inner and words and not words[0].startswith("-"):
             command = inner[next(iter(inner)) if words[0].isupper() else words[0]]
         flags = {word for word in words if word.startswith("-")} - {"--help"}
         assert flags <= _flags(command), f"pymk {name} {' '.join(words)}"

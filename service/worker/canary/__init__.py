@@ -1,0 +1,1 @@
+"""A canary: its guardrails, and what they lead to."""
