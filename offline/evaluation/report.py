@@ -18,6 +18,7 @@ from offline.evaluation.drift_check import DriftReport
 from offline.evaluation.exposure import Exposure, GroupReport
 from offline.evaluation.gate_check import GateCheck
 from offline.evaluation.negatives import PairQuality
+from offline.evaluation.newcomers.profile_answers import ProfileAnswers
 
 FILE_NAME = "report.json"
 SYSTEM = "system"
@@ -153,6 +154,9 @@ class Report(BaseModel):
 
     slices: dict[str, Slice] = {}
     """users with few friends"""
+
+    newcomers: ProfileAnswers | None = None
+    """cold starts of people as if they came tomorrow, by what they have answered; None without a categorical column"""
 
     negatives: dict[str, dict[str, PairQuality]] = {}
     """by kind of negatives and method"""

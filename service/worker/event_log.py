@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
 from models.candidate_refresh.refresh_queue import needs_refresh, queue_people
+from models.contacts.matching import Matcher
 from models.errors import StoreError
 from models.event_log.archive import Archive
-from models.event_log.event import ERASE, Entry
+from models.event_log.event import CONTACTS, ERASE, Entry
 from models.event_log.log_consumer import LogConsumer
 from models.publishing.pointer import read_pointer
 from models.store.keys import Keys
@@ -55,6 +56,7 @@ class LogWorker:
         self._housekeeper = housekeeper
         self._contact = Contact() if contact is None else contact
         self._clock = StoreClock(store)
+        self._matcher = Matcher(store, keys)
         self._consumer = LogConsumer(store, keys, archive, self._on_entries)
         self._begun: set[int] = set()
         """shards whose logs were looked at since they are held"""
@@ -118,6 +120,8 @@ class LogWorker:
         self.entries.update(entry.kind for entry in entries)
         if erased := {entry.user_id for entry in entries if entry.kind == ERASE}:
             self._drop_erased(erased)
+        # those erased are removed from the index of contacts
+        self._matcher.match_all(dict.fromkeys(one.user_id for one in entries if one.kind in (CONTACTS, ERASE)))
         if timestamps_us := needs_refresh(entries):
             self._store.timestamps_raise(self._keys.touched, timestamps_us)
             actors = {entry.user_id for entry in entries}

@@ -16,6 +16,7 @@ export const SOURCES = {
   same_attributes: "Same attributes",
   popular: "Popular",
   popular_of_late: "Popular of late",
+  contacts: "Contacts",
 };
 
 const RULES = {
