@@ -149,6 +149,9 @@ class Settings(BaseSettings):
     contacts_share: Annotated[float, Field(ge=0, le=1)] = 0.5
     """share of the places of a first page that the viewer's contacts may take"""
 
+    newcomers_share: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    """share of the places of a first page for people who joined since the night, rounded down: 1 of 20; 0: off"""
+
     suspicious: Literal["off", "demote", "drop"] = "off"
     """suspicious accounts: off (ignore), demote (move to the end of lists) or drop (leave out)"""
 

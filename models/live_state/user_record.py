@@ -29,7 +29,16 @@ from numpy.typing import NDArray
 
 from models.errors import CorruptRecordError
 from models.live_state import journal
-from models.live_state.edges import CONTACT, EDGE_EVENTS, GRAPH_CHANGING, PAIR_KINDS, UNCONTACT, Direction, edge_event
+from models.live_state.edges import (
+    CONTACT,
+    EDGE_EVENTS,
+    GRAPH_CHANGING,
+    OF_ONE,
+    PAIR_KINDS,
+    UNCONTACT,
+    Direction,
+    edge_event,
+)
 from models.live_state.journal import JournalEntry
 from models.schema.columns import ALL_FLAGS, Flag
 from models.schema.event_kinds import EventKind
@@ -96,8 +105,8 @@ class LiveRecord:
             self.graph_changed_at = max(self.graph_changed_at, timestamp_us)
         return True
 
-    def note_contact(self, other_id: str, number: int, timestamp_us: int) -> None:
-        """Applies CONTACT or UNCONTACT, which the watermark does not bound."""
+    def note(self, other_id: str, number: int, timestamp_us: int) -> None:
+        """Applies an edge event of OF_ONE, which the watermark does not bound."""
         edge_events = self.edges.setdefault(other_id, {})
         edge_events[number] = max(timestamp_us, edge_events.get(number, 0))
         self.last = max(self.last, timestamp_us)
@@ -247,8 +256,8 @@ class LiveRecord:
         for number, timestamp_us, text in entries:
             if number == journal.MERGED:
                 continue
-            if number in (CONTACT, UNCONTACT):
-                self.note_contact(text, number, timestamp_us)
+            if number in OF_ONE:
+                self.note(text, number, timestamp_us)
             elif number < EDGE_EVENTS:
                 kind, direction = EventKind(number & ~Direction.IN), Direction(number & Direction.IN)
                 if kind is EventKind.IMPRESSION:

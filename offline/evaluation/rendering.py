@@ -69,6 +69,9 @@ def _lines(report: Report) -> Iterator[str]:
         yield (
             f"{_PARTS.get(name, name)} {verb} recall@{RATIO_LIMIT} {one.recall}, NDCG@{RATIO_LIMIT} {one.ndcg}{sure}"
         )
+    if report.newcomer_place is not None:
+        cost = report.newcomer_place
+        yield f"The last of {RATIO_LIMIT} places, which newcomers may take, is worth {cost.recall} recall"
     if report.pool is not None:
         yield f"Candidates: {report.pool.size:,.0f} a user, recall {report.pool.recall} of the held-out friendships"
     if report.calibration is not None:

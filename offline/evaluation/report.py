@@ -142,6 +142,10 @@ class Report(BaseModel):
     """what the system's lists have over those of the towers' product alone, which nothing trained, and over those of
     the same ranker with the product held at its mean"""
 
+    newcomer_place: Difference | None = None
+    """what lists have over the same without their last place, which people who joined since may take
+    (PYMK_NEWCOMERS_SHARE); None if it was not compared"""
+
     pool: Pool | None = None
     """None if only lists were evaluated, as are all fields below"""
 

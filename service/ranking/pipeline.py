@@ -58,7 +58,7 @@ class Ranking:
         self._cold_start = ColdStart(Network.of(tables))
         self.questions, self._spread = self._cold_start.questions, Spread(tables.n)
         self.ask_below_friends = settings.ask_below_friends
-        self.contacts_share = settings.contacts_share
+        self.contacts_share, self.newcomers_share = settings.contacts_share, settings.newcomers_share
         self._scorer = scorer
         self._hashes = id_hashes(tables.vocabulary)
         self.explorer = Explorer(self.reranker, version, clock)

@@ -76,6 +76,8 @@ class RerankSettings:
     """viewers with fewer friends are asked for a profile column; changes no list"""
     contacts_share: float = 0.0
     """share of the places of a first page that contacts may take, before ranked ones; not part of `identity`"""
+    newcomers_share: float = 0.0
+    """share of them that newcomers take, at its end; likewise"""
 
     @classmethod
     def of(cls, settings: Settings) -> "RerankSettings":
@@ -89,6 +91,7 @@ class RerankSettings:
             Exploration.of(settings),
             settings.ask_below_friends,
             settings.contacts_share,
+            settings.newcomers_share,
         )
 
     @property

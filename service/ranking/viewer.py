@@ -37,6 +37,8 @@ class Viewer:
     """columns of the live profile that have a value, whether or not the version knows it"""
     contacts: tuple[Contact, ...] = ()
     """users in the viewer's contacts; whom the version does not know is not hidden"""
+    newcomers: tuple[Contact, ...] = ()
+    """users who are new and not hidden, for whom the viewer is a likely friend"""
 
     @property
     def graph_changed_at(self) -> int:

@@ -12,6 +12,8 @@ from models.live_state.edges import (
     CONTACT,
     EDGE_EVENTS,
     GRAPH_CHANGING,
+    NEWCOMER,
+    OF_ONE,
     PAIR_KINDS,
     UNCONTACT,
     Direction,
@@ -113,6 +115,8 @@ class ViewerState:
     """when the profile of a viewer with a row was last changed since the cut, microseconds; 0: not at all"""
     contacts: tuple[Contact, ...] = ()
     """by user id; of those whom the version does not know, only those whom nothing keeps out of the viewer's lists"""
+    newcomers: tuple[Contact, ...] = ()
+    """users whom the version does not know, and who have the viewer among their first candidates, likewise"""
 
     def changed_friends(self, graph: Graph, row: Row) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """The friends made and those lost since the version of this graph, where the viewer has this row; ascending."""
@@ -159,7 +163,11 @@ def from_record(
     found = rows_of([*record.edges, *record.shown])
     rows, shown_rows = found[: len(record.edges)], found[len(record.edges) :]
     timestamps_us = record.timestamps_us()
-    contacts = _contacts(list(record.edges), rows, timestamps_us, refused_after)
+    others_ids = list(record.edges)
+    has = timestamps_us[:, CONTACT] > timestamps_us[:, UNCONTACT]
+    contacts = _people(others_ids, rows, timestamps_us, has, CONTACT, refused_after)
+    new = (timestamps_us[:, NEWCOMER] > 0) & (rows < 0) & ~has
+    newcomers = _people(others_ids, rows, timestamps_us, new, NEWCOMER, refused_after)
     known = rows >= 0
     if row is not None:
         known &= rows != row
@@ -188,19 +196,25 @@ def from_record(
         graph_changed_at=max(record.graph_changed_at, record.profile),
         profile_changed_at=record.profile if row is not None and record.profile > cut else 0,
         contacts=contacts,
+        newcomers=newcomers,
     )
 
 
-def _contacts(
-    others: Sequence[str], rows: NDArray[np.int32], timestamps_us: NDArray[np.int64], refused_after: int
+def _people(
+    others: Sequence[str],
+    rows: NDArray[np.int32],
+    timestamps_us: NDArray[np.int64],
+    among: NDArray[np.bool_],
+    number: int,
+    refused_after: int,
 ) -> tuple[Contact, ...]:
-    """The contacts among the users of a record (k,), whose edge events are `timestamps_us` (k, EDGE_EVENTS)."""
-    places = np.flatnonzero(timestamps_us[:, CONTACT] > timestamps_us[:, UNCONTACT])
+    """Those `among` (k,) the users of a record, with the time of one edge event of `timestamps_us` (k, EDGE_EVENTS)."""
+    places = np.flatnonzero(among)
     if not len(places):
         return ()
     bits = derive(np.zeros(len(places), np.uint8), timestamps_us[places], cut=0, refused_after=refused_after)
     shown = places[(rows[places] >= 0) | (bits == 0)].tolist()
-    return tuple(sorted(Contact(others[at], int(rows[at]), int(timestamps_us[at, CONTACT])) for at in shown))
+    return tuple(sorted(Contact(others[at], int(rows[at]), int(timestamps_us[at, number])) for at in shown))
 
 
 def _shown(record: LiveRecord, rows: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
@@ -224,12 +238,13 @@ def extended(
 ) -> ViewerState | None:
     """The state of a viewer after entries were added to the record, at the cost of those entries.
 
-    Arguments as in `from_record`. None if they change the viewer's own flags or profile, or concern a contact: then the
-    record has to be read as a whole.
+    Arguments as in `from_record`. None if they change the viewer's own flags or profile, or concern a contact or a
+    newcomer: then the record has to be read as a whole.
     """
-    if any(entry.number >= EDGE_EVENTS or entry.number in (CONTACT, UNCONTACT) for entry in entries):
+    if any(entry.number >= EDGE_EVENTS or entry.number in OF_ONE for entry in entries):
         return None
-    if state.contacts and not {entry.text for entry in entries}.isdisjoint(one.user_id for one in state.contacts):
+    named = (*state.contacts, *state.newcomers)
+    if named and not {entry.text for entry in entries}.isdisjoint(one.user_id for one in named):
         return None
     row = None if state.is_new else row
     rows = rows_of([entry.text for entry in entries])

@@ -59,7 +59,7 @@ def from_cache(
     """
     try:
         cached = CachedRecord.open(record, row)
-        places = contact_places(query, version, viewer) if viewer.contacts else NOBODY
+        places = contact_places(query, version, viewer) if viewer.contacts or viewer.newcomers else NOBODY
         page = version.ranking.cached_page(cached, _page_request(query, version, places), viewer, trace)
     except CorruptRecordError as error:
         degrade("corrupt_list", error)
@@ -89,7 +89,7 @@ def from_block(
         return None
     page_of = version.ranking.page_to_cache if cacheable else version.ranking.page
     try:
-        places = contact_places(query, version, viewer) if viewer.contacts else NOBODY
+        places = contact_places(query, version, viewer) if viewer.contacts or viewer.newcomers else NOBODY
         page = page_of(block, _page_request(query, version, places), viewer, trace)
     except CorruptRecordError as error:
         degrade("corrupt_block", error)
@@ -131,7 +131,7 @@ def from_previous_version(
 
 def from_cold_start(query: Query, version: ServedVersion, viewer: Viewer, trace: Trace) -> Answer:
     """The answer with the popular people of the viewer's groups and of the network."""
-    places = contact_places(query, version, viewer) if viewer.contacts else NOBODY
+    places = contact_places(query, version, viewer) if viewer.contacts or viewer.newcomers else NOBODY
     page = version.ranking.page(None, _page_request(query, version, places), viewer, trace)
     if page is None:
         raise ValueError("no one is missing from the candidates of a cold start")
@@ -159,11 +159,11 @@ def read_block(version: ServedVersion, viewer: Viewer, record: Block | bytes | N
 def _page_request(query: Query, version: ServedVersion, places: ContactPlaces = NOBODY) -> PageRequest:
     """What a query asks for, in the rows of a version."""
     cursor = query.cursor
-    if not query.excluded and cursor is None and not places.chosen:
+    if not query.excluded and cursor is None and places is NOBODY:
         return PageRequest(query.context, query.limit)
     rows = version.tables.vocabulary.rows(query.excluded)
     is_first = cursor is None or not len(cursor.shown)
-    limit = max(query.limit - len(places.chosen), 1) if is_first else query.limit
+    limit = max(query.limit - (0 if places is NOBODY else places.taken), 1) if is_first else query.limit
     before = None if cursor is None else Shown(cursor.shown, cursor.ceiling(version.version))
     return PageRequest(query.context, limit, np.concatenate([rows[rows >= 0], places.rows]), before)
 
@@ -173,7 +173,7 @@ def _answer(
 ) -> Answer:
     """The answer of a page; a list of candidates none of whom passes the hard rules is called empty."""
     text = page.text
-    if head is not None and head[2].chosen and (query.cursor is None or not len(query.cursor.shown)):
+    if head is not None and head[2] is not NOBODY and (query.cursor is None or not len(query.cursor.shown)):
         version_now, viewer, places = head
         text = with_contacts(places, text, query.limit, version_now, viewer)
     elif not page.passed and (served == RANKED or (served == CACHE and not query.excluded)):

@@ -137,10 +137,11 @@ class LiveState:
             return Viewer(user_id, row, None, bool(flags & _ACTIVE))
         view = self._view(version, user_id, row, record)
         contacts = self._shown(view.contacts) if view.contacts else ()
+        new = self._shown(view.newcomers) if view.newcomers else ()
         if row is None or view.is_new:
             is_served = bool(view.flags & Flag.ACTIVE) and not view.is_gone
-            return Viewer(user_id, None, view, is_served, contacts=contacts)
-        return Viewer(user_id, row, view, bool(flags & _ACTIVE), contacts=contacts)
+            return Viewer(user_id, None, view, is_served, contacts=contacts, newcomers=new)
+        return Viewer(user_id, row, view, bool(flags & _ACTIVE), contacts=contacts, newcomers=new)
 
     def _shown(self, contacts: Iterable[Contact]) -> tuple[Contact, ...]:
         """Those contacts whom the version knows, since its rules look at them, and the others who are not hidden."""

@@ -17,6 +17,7 @@ export const SOURCES = {
   popular: "Popular",
   popular_of_late: "Popular of late",
   contacts: "Contacts",
+  newcomers: "New here",
 };
 
 const RULES = {

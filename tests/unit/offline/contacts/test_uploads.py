@@ -59,9 +59,7 @@ def test_a_later_upload_wins(tmp_path: Path) -> None:
     assert ContactRecord.unpack(store.get(KEYS.contacts("ann"))) == later
 
 
-@pytest.mark.parametrize(
-    ("row", "fault"), [("ann,bea@example.org,false", "not a SHA-256"), ("ann,,false", "is empty")]
-)
+@pytest.mark.parametrize(("row", "fault"), [("ann,bea@example.org,false", "not a SHA-256"), ("ann,,false", "is empty")])
 def test_a_cell_that_is_no_hash_is_refused_by_its_place(tmp_path: Path, row: str, fault: str) -> None:
     with pytest.raises(DatasetError, match=rf"contacts\.csv, line 3.*address_hash.*{fault}"):
         read_uploads(dataset(tmp_path, f"ann,{address_of('bea')},false", row))
