@@ -15,6 +15,8 @@ from models.contacts.address import KEPT_BYTES
 from models.errors import CorruptRecordError
 from models.version.packed_record import RecordFormat
 
+PREFIX_BYTES = 9
+"""of a record: layout and time, which change whenever it is written"""
 _FORMAT = RecordFormat("record of contacts", 1, "qqIII")
 
 

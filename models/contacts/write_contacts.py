@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from models.contacts.record import ContactRecord, readable
+from models.contacts.record import PREFIX_BYTES, ContactRecord, readable
 from models.errors import CorruptRecordError, StoreUnavailableError
 from models.event_log.event import CONTACTS, Entry
 from models.event_log.reciprocal_update import extend_record, in_index
@@ -31,6 +31,10 @@ class TooMany:
     """seconds until the count starts anew"""
 
 
+class Gone:
+    """Nothing was written: the user was erased, and no PUT has registered the id again."""
+
+
 async def write_contacts(
     store: AsyncStore,
     keys: Keys,
@@ -42,7 +46,7 @@ async def write_contacts(
     after: int = 0,
     clock: Callable[[], int] = now_us,
     wait_s: float | None = None,
-) -> ContactRecord | TooMany:
+) -> ContactRecord | TooMany | Gone:
     """Writes keyed hashes of a user's contacts and own addresses; None leaves those as they are.
 
     With an empty set the contacts are taken back: nobody is in the user's lists as a contact from then on. `after` and
@@ -51,6 +55,9 @@ async def write_contacts(
     key, live, shard = keys.contacts(user_id), keys.live(user_id), shard_of(user_id)
     for _ in range(ATTEMPTS):
         packed, record = await store.get_many([key, live])
+        known = _known(record)
+        if known.erased > known.profile:
+            return Gone()
         before = readable(packed)
         now = clock()
         since = before.tested_since if now - before.tested_since < DAY_US else now
@@ -67,10 +74,10 @@ async def write_contacts(
             contacts=before.contacts if contacts is None else contacts,
             own=before.own if own is None else own,
         )
-        taken_back = _matched(record) if contacts is not None and not contacts else []
+        taken_back = list(known.contacts()) if contacts is not None and not contacts else []
         gone = [JournalEntry(UNCONTACT, timestamp_us, other) for other in taken_back]
         commit = Commit(
-            guards=[Guard(key, packed, len(packed or b""))],
+            guards=[Guard(key, packed and packed[:PREFIX_BYTES], len(packed or b""))],
             fences=[Fence(keys.fence(shard), timestamp_us)],
             extends=[extend_record(keys, user_id, gone)] if gone else [],
             adds=[in_index(keys, user_id)] if gone else [],
@@ -82,9 +89,9 @@ async def write_contacts(
     raise StoreUnavailableError("A night keeps fencing the event log off, or the contacts change all the time.")
 
 
-def _matched(record: bytes | None) -> list[str]:
-    """The users who are in the owner's lists as contacts."""
+def _known(record: bytes | None) -> LiveRecord:
+    """The live record of the owner; an empty one if it does not read back: a repair matches anew."""
     try:
-        return list(LiveRecord.unpack(record).contacts())
-    except CorruptRecordError:  # a repair matches anew
-        return []
+        return LiveRecord.unpack(record)
+    except CorruptRecordError:
+        return LiveRecord()

@@ -13,7 +13,7 @@ import polars as pl
 import structlog
 
 from models.contacts.address import HASH, keyed, network_key_blocking
-from models.contacts.record import ContactRecord, readable
+from models.contacts.record import PREFIX_BYTES, ContactRecord, readable
 from models.event_log.event import CONTACTS, Entry
 from models.live_state.erased_ids import read_erased
 from models.live_state.timestamps import take_timestamp_blocking
@@ -109,7 +109,7 @@ def _commits(
         record = ContactRecord(at, before.tested_since, before.tested, own, contacts)
         shard, name = shard_of(user_id), keys.contacts(user_id)
         yield Commit(
-            guards=[Guard(name, packed, len(packed or b""))],
+            guards=[Guard(name, packed and packed[:PREFIX_BYTES], len(packed or b""))],
             fences=[Fence(keys.fence(shard), timestamp_us)],
             writes=[Write(name, record.pack())],
             appends=[Append(keys.log(shard), Entry(CONTACTS, UserId(user_id), timestamp_us).encode())],

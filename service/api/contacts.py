@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from models.contacts.address import HASH, keyed, network_key
-from models.contacts.write_contacts import TooMany, write_contacts
+from models.contacts.write_contacts import Gone, TooMany, write_contacts
 from service.api.dependencies import MAY_WRITE, AppContainer, PathUser
 from service.api.events import WRITE_WAIT_FACTOR
 from service.api.openapi import problems
@@ -61,7 +61,7 @@ _BODY = {
     "/users/{user_id}/contacts",
     status_code=HTTPStatus.ACCEPTED,
     dependencies=[MAY_WRITE],
-    responses=problems(401, 403, 413, 422, 429, 503),
+    responses=problems(401, 403, 404, 413, 422, 429, 503),
     openapi_extra=documented(_BODY),
 )
 async def put_contacts(user_id: PathUser, request: Request, container: AppContainer) -> ContactsAnswer:
@@ -84,6 +84,8 @@ async def put_contacts(user_id: PathUser, request: Request, container: AppContai
         after=container.live_sync.after,
         wait_s=settings.redis_timeout_ms / 1000 * WRITE_WAIT_FACTOR,
     )
+    if isinstance(written, Gone):
+        raise ProblemError(HTTPStatus.NOT_FOUND, "this user was erased; a PUT of a profile registers the id anew")
     if isinstance(written, TooMany):
         raise ProblemError(
             HTTPStatus.TOO_MANY_REQUESTS,

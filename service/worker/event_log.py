@@ -120,8 +120,6 @@ class LogWorker:
         self.entries.update(entry.kind for entry in entries)
         if erased := {entry.user_id for entry in entries if entry.kind == ERASE}:
             self._drop_erased(erased)
-        # those erased are removed from the index of contacts
-        self._matcher.match_all(dict.fromkeys(one.user_id for one in entries if one.kind in (CONTACTS, ERASE)))
         if timestamps_us := needs_refresh(entries):
             self._store.timestamps_raise(self._keys.touched, timestamps_us)
             actors = {entry.user_id for entry in entries}
@@ -132,6 +130,8 @@ class LogWorker:
             queue_people(self._store, self._keys, others, now_s)
             self._queued()
         self._housekeeper.merge(entries)
+        # last, since an address book of thousands takes seconds; those erased are removed from the index
+        self._matcher.match_all(dict.fromkeys(one.user_id for one in entries if one.kind in (CONTACTS, ERASE)))
 
     def _drop_erased(self, people: Collection[str]) -> None:
         """Drops erased users from the touched set, and their newcomer records in the served versions."""

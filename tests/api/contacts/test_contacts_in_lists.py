@@ -123,7 +123,10 @@ async def test_an_erased_contact_is_gone_at_once_and_from_the_index(service: Api
     assert service.store.get(service.keys.contacts_indexed(other)) is None
     await upload(service, "zoe", other)
     assert contacts(await service.recommended("zoe")) == []
+    answer = await service.client.put(f"/pymk/users/{other}/contacts", json=of("cid"))
+    assert answer.status_code == 404, "an erased user uploads nothing"
     await service.put(other, company="Acme")  # another person of the same id
+    await upload(service, other, "cid")
     assert other not in contacts(await service.recommended("cid"))
 
 
