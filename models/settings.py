@@ -141,6 +141,24 @@ class Settings(BaseSettings):
     exploration_hold_minutes: Annotated[float, Field(gt=0, le=1440)] = 30.0
     """minutes for which a viewer's draw stays the same, so that a page that is loaded again does not change"""
 
+    ask_below_friends: Annotated[int, Field(ge=0)] = 3
+    """viewers with fewer friends are told in `ask` which profile column would help most, as in every cold start"""
+
+    contacts_key: SecretStr | None = None
+    """key of the hash under which contacts are kept; unset: one that is drawn once and kept in the store"""
+
+    contacts_most: Annotated[int, Field(ge=0, le=100_000)] = 100_000
+    """most contacts of one user; 0: nobody may upload any"""
+
+    contacts_daily: Annotated[int, Field(ge=1)] = 100_000
+    """most contacts of one user within 24 hours that were not in the upload before: further ones are 429"""
+
+    contacts_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """share of the places of a first page that the viewer's contacts may take"""
+
+    newcomers_share: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    """share of the places of a first page for people who joined since the night, rounded down: 1 of 20; 0: off"""
+
     suspicious: Literal["off", "demote", "drop"] = "off"
     """suspicious accounts: off (ignore), demote (move to the end of lists) or drop (leave out)"""
 

@@ -21,7 +21,7 @@ from models.settings import CONTEXTS, Settings
 from models.system import logs
 from models.system.memory import collect_seldom, return_large_blocks
 from models.system.parent_death import end_with_parent
-from service.api import admin, erasures, events, experiments, health, openapi, recommendation_batches, users
+from service.api import admin, contacts, erasures, events, experiments, health, openapi, recommendation_batches, users
 from service.api.dependencies import SCOPES
 from service.api.recommendation_params import PATH
 from service.api.recommendations import Recommendations
@@ -139,7 +139,7 @@ def create_app(
     # routes
     openapi.add_recommendations(app)
     contexts = [*CONTEXTS, *sorted(settings.contexts.difference(CONTEXTS))]
-    for part in (recommendation_batches, users, explain, events, erasures, admin, experiments, health):
+    for part in (recommendation_batches, users, contacts, explain, events, erasures, admin, experiments, health):
         app.include_router(part.router)
     app.include_router(console(contexts), responses=openapi.problems())
     return app

@@ -1,4 +1,4 @@
-"""The commands of the service: `pymk serve`, `pymk worker`, `pymk recommend`, `pymk loadtest`."""
+"""The commands of the service: `pymk serve`, `pymk worker`, `pymk recommend`, `pymk loadtest`, `pymk hash-contacts`."""
 
 import os
 from pathlib import Path
@@ -9,15 +9,17 @@ import typer
 
 from service.loadtest.command import loadtest
 
+_FAULTS_SHOWN = 5
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the four commands."""
+    """Adds the commands."""
     app.command("serve")(serve)
     app.command("worker")(worker)
     app.command("recommend")(recommend)
     app.command("loadtest")(loadtest)
+    app.command("hash-contacts")(hash_contacts)
 
 
 def serve(
@@ -118,3 +120,40 @@ def _one_thread_each() -> None:
     """Bounds the threads of numeric libraries before any is loaded: processes, not threads, share the cores here."""
     for variable in _ONE_THREAD:
         os.environ.setdefault(variable, "1")
+
+
+def hash_contacts(
+    addresses: Annotated[Path, typer.Argument(help="E-mail addresses and phone numbers, one a line; - for stdin.")],
+    *,
+    region: Annotated[
+        str | None, typer.Option(help="Country of phone numbers that do not name theirs, such as DE.")
+    ] = None,
+) -> None:
+    """Print the hashes that PUT /pymk/users/ID/contacts takes, one a line, in the order of the addresses; equal
+    ones once.
+
+    An address is normalised first, so that everybody hashes the same text: an e-mail address as email-validator does,
+    in lower case; a phone number as +COUNTRY and digits. Lines that are neither are named on stderr, and nothing is
+    printed. Nothing is sent or kept.
+
+    Example:  pymk hash-contacts addresses.txt --region DE > hashes.txt
+    """
+    import sys
+
+    from models.contacts.address import address_hash
+    from models.errors import UsageError
+    from models.system import files
+
+    text = sys.stdin.read() if str(addresses) == "-" else files.read_bytes(addresses).decode()
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    hashes, faults = [], []
+    for number, line in lines:
+        try:
+            hashes.append(address_hash(line, region))
+        except UsageError as error:
+            faults.append(f"line {number}: {error}")
+    if faults:
+        shown = "; ".join(faults[:_FAULTS_SHOWN])
+        more = f"; and {len(faults) - _FAULTS_SHOWN} more" if len(faults) > _FAULTS_SHOWN else ""
+        raise UsageError(f"{addresses}: {shown}{more}")
+    typer.echo("\n".join(dict.fromkeys(hashes)))

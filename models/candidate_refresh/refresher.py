@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from models.candidate_refresh.newcomer_suggestions import NewcomerSuggestions
 from models.live_state.neighbourhood import Neighbourhood, neighbourhood
 from models.live_state.profile_changes import LiveProfile
 from models.live_state.user_record import LiveRecord
@@ -90,6 +91,8 @@ class Refresher:
     clock: Callable[[], int] = now_us
     hidden: HiddenSet = field(default_factory=HiddenSet)
     """the caller keeps it up to date (models.live_state.visibility.follow_blocking)"""
+    suggestions: NewcomerSuggestions | None = None
+    """suggests newcomers to their first candidates; None: nobody does"""
 
     def refresh(self, loaded: LoadedVersion, people: Sequence[str]) -> dict[str, Refreshed]:
         """Generates and writes the blocks and records of these users in a version; returns the outcome of each.
@@ -174,6 +177,8 @@ class Refresher:
                 structlog.get_logger().error("block_not_generated", row=now.row, version=version, exc_info=error)
                 outcome[person] = Refreshed.FAILED
         # the set of newcomers never lacks one who has a record
+        if self.suggestions is not None and found:
+            self.suggestions.suggest({person: written[self.keys.newcomer(version, person)] for person in found}, loaded)
         newcomers = self.keys.newcomers(version)
         self.store.members_add(newcomers, [person.encode() for person in found])
         self.store.set_many(written.items())

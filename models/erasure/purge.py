@@ -260,6 +260,8 @@ class _Eraser:
         upto = {user.user_id: user.upto for user in users}
         if not upto:
             return
+        absent = [user.user_id for user in users if not user.is_back]
+        self._store.delete([self._keys.contacts_indexed(user_id) for user_id in absent])
         forget_blocking(self._store, self._keys, 0, upto)
         for user in users:
             key, index = self._keys.live(user.user_id), self._keys.people(shard_of(user.user_id))

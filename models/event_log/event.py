@@ -17,9 +17,11 @@ PROFILE = "profile"
 """the kind of an entry that changes profile columns"""
 ERASE = "erase"
 """the kind of an entry that erases a person"""
+CONTACTS = "contacts"
+"""the kind of an entry that says that a person's contacts changed; it has none of them"""
 
 _KINDS = {kind.word: kind for kind in EventKind}
-_KNOWN = frozenset({*_KINDS, PROFILE, ERASE})
+_KNOWN = frozenset({*_KINDS, PROFILE, ERASE, CONTACTS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Entry:
     """One entry of the log."""
 
     kind: str
-    """the word of an EventKind, PROFILE or ERASE"""
+    """the word of an EventKind, PROFILE, ERASE or CONTACTS"""
     user_id: UserId
     timestamp_us: int
     """when it was acknowledged, microseconds"""
@@ -76,7 +78,7 @@ class Entry:
 
     @property
     def event_kind(self) -> EventKind | None:
-        """The kind of event; None for profiles and erasures."""
+        """The kind of event; None for profiles, contacts and erasures."""
         return _KINDS.get(self.kind)
 
     def names_any(self, upto: Mapping[str, int]) -> bool:

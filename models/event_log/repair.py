@@ -5,17 +5,19 @@ from pathlib import Path
 
 from models.errors import StoreUnavailableError
 from models.event_log.archive import Archive
-from models.event_log.event import ERASE, PROFILE, Entry
+from models.event_log.event import CONTACTS, ERASE, PROFILE, Entry
 from models.event_log.write_profile import flags_changed
 from models.live_state import journal
 from models.live_state.edges import TWO_SIDED, Direction, edge_event
 from models.live_state.journal import JournalEntry
 from models.live_state.profile_changes import LiveProfile
 from models.live_state.retention import read_watermark_blocking
+from models.live_state.timestamps import take_timestamp_blocking
 from models.live_state.user_record import PREFIX_BYTES, LiveRecord
+from models.schema.vocabulary import UserId
 from models.store.keys import SHARDS, Keys, shard_of
 from models.store.protocol import STREAM_START, SyncStore
-from models.store.transaction import Add, Commit, Guard, Outcome, Write
+from models.store.transaction import Add, Append, Commit, Guard, Outcome, Write
 from models.system.clock import now_us
 
 READ_AT_ONCE = 1000
@@ -45,11 +47,19 @@ def repair(store: SyncStore, keys: Keys, home: Path, people: Iterable[str]) -> d
             commit = _rebuilt(keys, person, packed, entries, watermark, now_us())
             if store.commit([commit])[0] is Outcome.APPLIED:
                 repaired[person] = len(entries)
+                _match_anew(store, keys, person)
                 wanted.discard(person)
         if not wanted:
             store.members_remove(keys.damaged, [person.encode() for person in repaired])
             return repaired
     raise StoreUnavailableError("The records to repair change all the time; stop what writes events, and try again.")
+
+
+def _match_anew(store: SyncStore, keys: Keys, person: str) -> None:
+    """Has the worker write into a repaired record who is among the user's contacts: the log does not name them."""
+    if store.get(keys.contacts(person)) is not None:
+        entry = Entry(CONTACTS, UserId(person), take_timestamp_blocking(store, keys, now=now_us()))
+        store.commit([Commit(appends=[Append(keys.log(shard_of(person)), entry.encode())])])
 
 
 def _entries_of(store: SyncStore, keys: Keys, home: Path, people: set[str]) -> Mapping[str, list[Entry]]:

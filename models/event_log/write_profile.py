@@ -126,7 +126,7 @@ async def write_erasure(
             guards=[Guard(live, packed and packed[:PREFIX_BYTES])],
             fences=[Fence(keys.fence(shard), timestamp_us)],
             replaces=[Replace(live, len(packed or b""), left.pack())],
-            deletes=[keys.live_profile(user_id)],
+            deletes=[keys.live_profile(user_id), keys.contacts(user_id)],
             adds=[in_index(keys, user_id)],
             appends=[Append(keys.log(shard), Entry(ERASE, user_id, timestamp_us).encode())],
         )

@@ -16,7 +16,7 @@ from models.errors import CorruptRecordError
 from models.live_state import journal
 from models.live_state.journal import JournalEntry
 from models.live_state.profile_changes import LiveProfile
-from models.live_state.user_record import MOST_SHOWN, PREFIX_BYTES, SHOWN_S, LiveRecord, base_length
+from models.live_state.user_record import MOST_SHOWN, PREFIX_BYTES, SHOWN_S, LiveRecord, base_length, lasts
 from models.store.keys import SHARDS, Keys, shard_of
 from models.store.protocol import SyncStore
 from models.store.transaction import Add, Commit, Guard, Outcome, Replace
@@ -123,7 +123,11 @@ def _drops(record: LiveRecord, watermark: int, oldest: int) -> bool:
     """Whether merging drops any edge event or impressions of a record."""
     if len(record.shown) > MOST_SHOWN or any(shown.last < oldest for shown in record.shown.values()):
         return True
-    return any(at <= watermark for edge_events in record.edges.values() for at in edge_events.values())
+    return any(
+        at <= watermark and not lasts(number, edge_events)
+        for edge_events in record.edges.values()
+        for number, at in edge_events.items()
+    )
 
 
 def _compact_profiles(store: SyncStore, keys: Keys, people: Iterable[str], watermark: int) -> None:

@@ -17,6 +17,16 @@ from models.schema.relationship import FORBIDS, Relationship
 EDGE_EVENTS = 32
 """one above the highest number of an edge event"""
 
+CONTACT, UNCONTACT = 14, 15
+"""edge events that no event of a caller makes: the other is in the owner's contacts, and no longer is. They concern the
+owner alone, and stay until the owner takes the contacts back, whatever versions include"""
+
+NEWCOMER = 30
+"""edge event that the worker makes: the other is new, and the owner among the first of the other's candidates"""
+
+OF_ONE = frozenset({CONTACT, UNCONTACT, NEWCOMER})
+"""the edge events that no event of a caller makes"""
+
 PAIR_KINDS = frozenset(EventKind) - {EventKind.IMPRESSION, EventKind.CLICK, EventKind.VIEW}
 """the kinds that change the relationship of two users"""
 

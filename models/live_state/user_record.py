@@ -29,7 +29,16 @@ from numpy.typing import NDArray
 
 from models.errors import CorruptRecordError
 from models.live_state import journal
-from models.live_state.edges import EDGE_EVENTS, GRAPH_CHANGING, PAIR_KINDS, Direction, edge_event
+from models.live_state.edges import (
+    CONTACT,
+    EDGE_EVENTS,
+    GRAPH_CHANGING,
+    OF_ONE,
+    PAIR_KINDS,
+    UNCONTACT,
+    Direction,
+    edge_event,
+)
 from models.live_state.journal import JournalEntry
 from models.schema.columns import ALL_FLAGS, Flag
 from models.schema.event_kinds import EventKind
@@ -96,6 +105,20 @@ class LiveRecord:
             self.graph_changed_at = max(self.graph_changed_at, timestamp_us)
         return True
 
+    def note(self, other_id: str, number: int, timestamp_us: int) -> None:
+        """Applies an edge event of OF_ONE, which the watermark does not bound."""
+        edge_events = self.edges.setdefault(other_id, {})
+        edge_events[number] = max(timestamp_us, edge_events.get(number, 0))
+        self.last = max(self.last, timestamp_us)
+
+    def contacts(self) -> dict[str, int]:
+        """The users who are in the owner's contacts, each with the timestamp since when."""
+        return {
+            other: edge_events[CONTACT]
+            for other, edge_events in self.edges.items()
+            if edge_events.get(CONTACT, 0) > edge_events.get(UNCONTACT, 0)
+        }
+
     def show(self, other_id: str, timestamp_us: int) -> None:
         """Counts one impression of a user. Packing drops the oldest beyond MOST_SHOWN."""
         times = self.shown[other_id].times if other_id in self.shown else 0
@@ -126,7 +149,7 @@ class LiveRecord:
             return
         self.watermark = watermark
         left = {
-            other: {number: at for number, at in edge_events.items() if at > watermark}
+            other: {number: at for number, at in edge_events.items() if at > watermark or lasts(number, edge_events)}
             for other, edge_events in self.edges.items()
         }
         self.edges = {other: edge_events for other, edge_events in left.items() if edge_events}
@@ -233,7 +256,9 @@ class LiveRecord:
         for number, timestamp_us, text in entries:
             if number == journal.MERGED:
                 continue
-            if number < EDGE_EVENTS:
+            if number in OF_ONE:
+                self.note(text, number, timestamp_us)
+            elif number < EDGE_EVENTS:
                 kind, direction = EventKind(number & ~Direction.IN), Direction(number & Direction.IN)
                 if kind is EventKind.IMPRESSION:
                     self.show(text, timestamp_us)
@@ -263,6 +288,11 @@ class LiveRecord:
         """This record with the revision of its next base, at least the clock: none repeats after a deletion."""
         self.revision = max(self.revision + 1, now)
         return self
+
+
+def lasts(number: int, edge_events: Mapping[int, int]) -> bool:
+    """Whether an edge event stays when all versions include its time: a contact that was not taken back."""
+    return number == CONTACT and edge_events[CONTACT] > edge_events.get(UNCONTACT, 0)
 
 
 def base_length(packed: bytes) -> int:

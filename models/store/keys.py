@@ -202,6 +202,27 @@ class Keys:
         """The profile columns written since the watermark (models.live_state.profile_changes). Never expires."""
         return f"{self.shard(shard_of(user_id))}p:{user_id}"
 
+    def contacts(self, user_id: str) -> str:
+        """The hashes of a user's own addresses and of those in the address book (models.contacts.record)."""
+        return f"{self.shard(shard_of(user_id))}c:{user_id}"
+
+    def contacts_indexed(self, user_id: str) -> str:
+        """The same record as of the last time that the worker matched it."""
+        return f"{self.shard(shard_of(user_id))}ci:{user_id}"
+
+    @property
+    def contacts_key(self) -> str:
+        """The key of the hashes, drawn once, if PYMK_CONTACTS_KEY is not set."""
+        return f"{self.namespace}:contacts:key"
+
+    def address_owners(self, address: str) -> str:
+        """The users whose own address has this keyed hash, in hexadecimal (models.contacts.matching)."""
+        return f"{self.namespace}:contacts:o:{address}"
+
+    def address_holders(self, address: str) -> str:
+        """Set of the users who have the address with this keyed hash among their contacts."""
+        return f"{self.namespace}:contacts:h:{address}"
+
     def log(self, shard: int) -> str:
         """The event log of a shard, a stream of models.event_log.event.Entry; archived entries are removed."""
         return f"{self.shard(shard)}log"

@@ -84,9 +84,11 @@ def nightly(
     settings, night_config = Settings(), NightConfig.read(config)
 
     from models.store.connect import check_address, open_sync
+    from offline.contacts.uploads import load_uploads, read_uploads
     from offline.night.workspace import ReadAhead
 
     check_address(settings)
+    uploads = read_uploads(data)
     read_ahead = ReadAhead.of(data, settings.home)
     # the night
     with closing(open_sync(settings)) as store:
@@ -119,6 +121,9 @@ def nightly(
                 read_ahead=read_ahead,
             )
             version, report = night.run()
+        if uploads is not None:
+            secret = settings.contacts_key
+            load_uploads(uploads, store, night.keys, None if secret is None else secret.get_secret_value())
     if report.users:
         render(report, Console(stderr=True, highlight=False))
     typer.echo(version)

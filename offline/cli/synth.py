@@ -36,6 +36,7 @@ def synth(
     interactions.csv  impressions, invites, refusals and blocks of the last weeks
     schema.toml       the kind of each column, and the time of the cut
     held_out.csv      the friendships of the four weeks after the cut, to predict
+    contacts.csv      address books of some people, as hashes
     fakes.csv         with --fakes: the fake accounts, which invite strangers or form link farms
 
     \b

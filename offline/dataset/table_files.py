@@ -21,6 +21,8 @@ from offline.dataset.text.csv_table import CsvTable
 from offline.dataset.text.jsonl_table import JsonlTable
 
 TABLES = ("users", "connections", "interactions")
+CONTACTS_TABLE = "contacts"
+"""a table that offline.contacts reads, and no snapshot"""
 
 _READERS: Mapping[str, Callable[[Path, Schema], Table]] = {
     ".csv": lambda path, schema: CsvTable(path, schema.csv),
@@ -176,7 +178,7 @@ def _refuse_misspelt(directory: Path, name: str) -> None:
     """Raises DatasetError if a file of the directory is a table's by its name, but for its spelling or its format."""
     for path in sorted(directory.iterdir()):
         stem = path.name.partition(".")[0]
-        near = get_close_matches(stem.lower(), TABLES, n=1, cutoff=NEAR)
+        near = get_close_matches(stem.lower(), (*TABLES, CONTACTS_TABLE), n=1, cutoff=NEAR)
         if near != [name] or path.name.startswith((".", "_")) or _LEFT_BEHIND.search(path.name):
             continue
         form = _format(path.name.lower())

@@ -38,6 +38,7 @@ def render(report: Report, console: Console | None = None) -> None:
     tables = [
         _quality_table(report, limits),
         *_few_friends(report),
+        *_newcomers(report),
         *_negatives(report),
         *_exposure(report),
         *_groups(report),
@@ -68,6 +69,9 @@ def _lines(report: Report) -> Iterator[str]:
         yield (
             f"{_PARTS.get(name, name)} {verb} recall@{RATIO_LIMIT} {one.recall}, NDCG@{RATIO_LIMIT} {one.ndcg}{sure}"
         )
+    if report.newcomer_place is not None:
+        cost = report.newcomer_place
+        yield f"The last of {RATIO_LIMIT} places, which newcomers may take, is worth {cost.recall} recall"
     if report.pool is not None:
         yield f"Candidates: {report.pool.size:,.0f} a user, recall {report.pool.recall} of the held-out friendships"
     if report.calibration is not None:
@@ -76,6 +80,12 @@ def _lines(report: Report) -> Iterator[str]:
             f"Calibration: expected error {found.error:.4f}, Brier {found.brier:.4f} "
             f"({found.base_brier:.4f} for the base rate {found.base_rate:.4f})"
         )
+    if report.newcomers is not None:
+        cold = report.newcomers
+        if cold.ratio is not None:
+            yield f"Newcomers are asked for {cold.ask}: times a random column, recall@{RATIO_LIMIT} {cold.ratio}"
+        shown = cold.exposure
+        yield f"Exposure of cold starts: coverage {shown.coverage:.3f}, Gini {shown.gini:.3f}"
     for method, reason in report.absent.items():
         yield f"{_named(method)} was skipped: {reason}"
 
@@ -105,6 +115,19 @@ def _few_friends(report: Report) -> Iterator[Table]:
                 quality = found.methods[method]
                 table.add_row(_named(method), _escaped(quality.recall), _escaped(quality.ndcg))
             yield table
+
+
+def _newcomers(report: Report) -> Iterator[Table]:
+    found = report.newcomers
+    if found is not None:
+        title = f"Cold starts of {found.users:,} newcomers by what they have answered"
+        table = _table(title, [f"recall@{RATIO_LIMIT}", "friends expected"])
+        table.columns[0].header = "answered"
+        for name, recall in found.recall.items():
+            table.add_row(name, _escaped(recall), "")
+        for name in sorted(found.columns, key=lambda one: -found.gains[one]):
+            table.add_row(f"{name} alone", _escaped(found.columns[name]), f"{found.gains[name]:+.2f}")
+        yield table
 
 
 def _negatives(report: Report) -> Iterator[Table]:

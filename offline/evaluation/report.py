@@ -18,6 +18,7 @@ from offline.evaluation.drift_check import DriftReport
 from offline.evaluation.exposure import Exposure, GroupReport
 from offline.evaluation.gate_check import GateCheck
 from offline.evaluation.negatives import PairQuality
+from offline.evaluation.newcomers.profile_answers import ProfileAnswers
 
 FILE_NAME = "report.json"
 SYSTEM = "system"
@@ -141,6 +142,10 @@ class Report(BaseModel):
     """what the system's lists have over those of the towers' product alone, which nothing trained, and over those of
     the same ranker with the product held at its mean"""
 
+    newcomer_place: Difference | None = None
+    """what lists have over the same without their last place, which people who joined since may take
+    (PYMK_NEWCOMERS_SHARE); None if it was not compared"""
+
     pool: Pool | None = None
     """None if only lists were evaluated, as are all fields below"""
 
@@ -153,6 +158,9 @@ class Report(BaseModel):
 
     slices: dict[str, Slice] = {}
     """users with few friends"""
+
+    newcomers: ProfileAnswers | None = None
+    """cold starts of people as if they came tomorrow, by what they have answered; None without a categorical column"""
 
     negatives: dict[str, dict[str, PairQuality]] = {}
     """by kind of negatives and method"""

@@ -18,7 +18,7 @@ from offline.evaluation.bootstrap import RESAMPLES, interval, resampled_means
 from offline.evaluation.calibration import calibration
 from offline.evaluation.exposure import exposure
 from offline.evaluation.negatives import PairQuality, against, hard_negatives, random_negatives, true_pairs
-from offline.evaluation.report import LIMITS, RATIO_LIMIT, SYSTEM, Pool, Report, Slice, hits_of, judge_lists
+from offline.evaluation.report import LIMITS, RATIO_LIMIT, SYSTEM, Pool, Report, Slice, difference, hits_of, judge_lists
 from offline.evaluation.system import Ranked
 
 FEW_FRIENDS = {"no friends": (0, 0), "1 to 3 friends": (1, 3)}
@@ -64,8 +64,11 @@ def study(
         return report.model_copy(update={"absent": absent})
     # everything that needs more than the lists
     shown = system.rows[:, :RATIO_LIMIT]
+    shorter = lists[SYSTEM].copy()
+    shorter[:, RATIO_LIMIT - 1] = -1
     return report.model_copy(
         update={
+            "newcomer_place": difference(held_out, users, lists[SYSTEM], shorter, resamples=resamples, seed=seed),
             "pool": _pool(held_out, users, system, resamples, seed),
             "exposure": {
                 name: exposure(rows[:, :RATIO_LIMIT], graph.degrees, suggestible) for name, rows in lists.items()

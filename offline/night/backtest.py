@@ -9,15 +9,18 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from models.cold_start.network import Network
 from models.errors import DatasetError
 from models.features.profile_encoder import ProfileEncoder
 from models.graph import Graph
 from models.schema.columns import Flag
 from models.schema.profiles import CategoricalColumn
 from models.schema.vocabulary import Vocabulary
+from models.version.tables import most_connected
 from offline.dataset.pairs import read_connections
 from offline.dataset.table_files import open_table
 from offline.evaluation.baselines import POPULARITY, baseline_lists, popular_of_group
+from offline.evaluation.newcomers.profile_answers import ProfileAnswers, profile_answers
 from offline.evaluation.report import (
     RATIO_LIMIT,
     SYSTEM,
@@ -82,7 +85,34 @@ def backtest(
     parts = judge_lists(hidden, viewers, system.ablated(viewers, RATIO_LIMIT), seed=config.split.seed)
     newcomers = evaluate_newcomers(night, bundle, people, moment, home / "newcomers", users)
     ablation = {name: at[RATIO_LIMIT] for name, at in parts.methods.items()}
-    return report.model_copy(update={"ablation": ablation, "slices": report.slices | {NEWCOMERS: newcomers}})
+    return report.model_copy(
+        update={
+            "ablation": ablation,
+            "slices": report.slices | {NEWCOMERS: newcomers},
+            "newcomers": cold_starts(snapshot, known.graph, people.suggestible, night.seed, users),
+        }
+    )
+
+
+def cold_starts(
+    snapshot: Snapshot, graph: Graph, suggestible: NDArray[np.bool_], seed: int, most: int
+) -> ProfileAnswers | None:
+    """Cold starts of at most `most` users as if they came tomorrow, by what they have answered of their profile."""
+    kept, hidden, drawn = hide_people(graph, NEWCOMER_SHARE, seed)
+    active, here = active_people(snapshot), np.ones(graph.n, np.bool_)
+    here[drawn] = False
+    columns = {name: one for name, one in snapshot.profiles.columns.items() if isinstance(one, CategoricalColumn)}
+    codes = [column.codes for column in columns.values()]
+    network = Network(
+        kept,
+        suggestible,
+        most_connected(kept, np.where(suggestible, snapshot.flags, 0).astype(np.uint8)),
+        list(columns),
+        np.stack(codes, axis=1).astype(np.int32) if codes else np.zeros((graph.n, 0), np.int32),
+        [len(column.values) for column in columns.values()],
+    )
+    newcomers = sample(drawn[(hidden.degrees[drawn] > 0) & active[drawn]], most)
+    return profile_answers(network, newcomers, hidden, here & active, seed=seed)
 
 
 def evaluate_newcomers(

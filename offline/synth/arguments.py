@@ -12,8 +12,8 @@ MADE_BY = "# made by pymk synth"
 """first line of the schema.toml of a synthetic dataset"""
 
 USERS, CONNECTIONS, INTERACTIONS = "users.csv", "connections.csv", "interactions.csv"
-HELD_OUT, FAKES, SCHEMA = "held_out.csv", "fakes.csv", "schema.toml"
-FILES = frozenset({USERS, CONNECTIONS, INTERACTIONS, HELD_OUT, FAKES, SCHEMA})
+HELD_OUT, FAKES, SCHEMA, CONTACTS = "held_out.csv", "fakes.csv", "schema.toml", "contacts.csv"
+FILES = frozenset({USERS, CONNECTIONS, INTERACTIONS, HELD_OUT, FAKES, SCHEMA, CONTACTS})
 
 
 def check_target(out: Path) -> Path:

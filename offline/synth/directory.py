@@ -13,8 +13,18 @@ from numpy.typing import NDArray
 
 from models.schema.event_kinds import EventKind
 from models.system import disk, files
-from offline.synth import people
-from offline.synth.arguments import CONNECTIONS, FAKES, HELD_OUT, INTERACTIONS, MADE_BY, SCHEMA, USERS, check_target
+from offline.synth import address_books, people
+from offline.synth.arguments import (
+    CONNECTIONS,
+    CONTACTS,
+    FAKES,
+    HELD_OUT,
+    INTERACTIONS,
+    MADE_BY,
+    SCHEMA,
+    USERS,
+    check_target,
+)
 from offline.synth.calendar import CUT
 from offline.synth.fakes import Fake
 from offline.synth.network import Network, Progress, quiet
@@ -60,6 +70,8 @@ def _write_files(network: Network, directory: Path, origin: str, progress: Progr
     if len(planted):
         kinds = pl.Series([kind.word for kind in Fake]).gather(network.fakes[planted])
         pl.DataFrame({"user_id": ids.gather(planted), "kind": kinds}).write_csv(directory / FAKES)
+    every = np.concatenate([network.connections[:, :2], network.held_out[:, :2]])
+    address_books.contacts(ids, every, len(ids)).write_csv(directory / CONTACTS)
     (directory / SCHEMA).write_text(_schema(origin), encoding="utf-8")
 
 

@@ -51,6 +51,8 @@ def document(user_id: str, request_id: str, answer: Answer) -> bytes:
         answer.served.encode(),
         answer.entries,
     )
+    if answer.ask is not None:
+        body = b'%b,"ask":%b}' % (body[:-1], orjson.dumps(answer.ask))
     if answer.arms:
         body = b'%b,"arms":%b}' % (body[:-1], orjson.dumps(dict(answer.arms)))
     return body if answer.next is None else b'%b,"next":"%b"}' % (body[:-1], answer.next.encode())

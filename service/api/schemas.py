@@ -55,6 +55,13 @@ class SameAttribute(Schema):
     text: str
 
 
+class InContacts(Schema):
+    """The person is among the contacts that the viewer uploaded."""
+
+    code: Literal["contact"]
+    text: str
+
+
 class Recommendation(Schema):
     """A person the viewer may know."""
 
@@ -62,7 +69,7 @@ class Recommendation(Schema):
     score: Annotated[float, Field(ge=0, le=1)]
     position: Annotated[int, Field(ge=1)]
     sources: list[str]
-    reasons: list[Annotated[MutualConnections | SameAttribute, Field(discriminator="code")]]
+    reasons: list[Annotated[InContacts | MutualConnections | SameAttribute, Field(discriminator="code")]]
     profile: dict[str, Any] | None = None
     """the columns that `fields` asks for, as GET /pymk/users/{user_id} shows them, those without a value left out"""
 
@@ -75,6 +82,8 @@ class RecommendationsAnswer(Schema):
     version: str
     served: Literal["ranked", "cache", "stale", "cold_start", "empty"]
     recommendations: list[Recommendation]
+    ask: str | None = None
+    """the profile column whose value would help the viewer most; only in a cold start, or with few friends"""
     arms: dict[str, str] | None = None
     """by running experiment, the arm that the viewer is in; only if in any"""
     next: str | None = None
@@ -89,6 +98,8 @@ class BatchEntry(Schema):
     version: str
     served: Literal["ranked", "cache", "stale", "cold_start", "empty", "unavailable"]
     recommendations: list[Recommendation]
+    ask: str | None = None
+    """the profile column whose value would help the viewer most; only in a cold start, or with few friends"""
     arms: dict[str, str] | None = None
     """by running experiment, the arm that the viewer is in; only if in any"""
     detail: str | None = None

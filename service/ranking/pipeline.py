@@ -8,15 +8,17 @@ from time import perf_counter, time
 import numpy as np
 from numpy.typing import NDArray
 
+from models.cold_start.cold_start import ColdStart
+from models.cold_start.network import Network
+from models.cold_start.spread import Spread
 from models.outcomes.exposure_record import ReadCodes
 from models.ranker.attribution import Explanation
 from models.ranker.ranker import ViewerInputs
 from models.schema.vocabulary import Row, Vocabulary
 from models.version.candidate_block import Block
-from models.version.new_user_record import ProfileCodes
+from models.version.new_user_record import ProfileCodes, codes_of
 from models.version.tables import Tables
 from service.ranking.cached_list import LEAST_ENCODED, CachedList, CachedRecord, CacheKey
-from service.ranking.cold_start import ColdStart
 from service.ranking.exploration.draw import Drawn
 from service.ranking.exploration.explorer import Explorer
 from service.ranking.filters import EXCLUDED, HIDING, FilterMasks, Rule, name_of
@@ -53,7 +55,10 @@ class Ranking:
         self.reranker = Reranker(tables, settings)
         self.encoder = JsonEncoder(tables)
         self._masks = FilterMasks(tables)
-        self._cold_start = ColdStart(tables)
+        self._cold_start = ColdStart(Network.of(tables))
+        self.questions, self._spread = self._cold_start.questions, Spread(tables.n)
+        self.ask_below_friends = settings.ask_below_friends
+        self.contacts_share, self.newcomers_share = settings.contacts_share, settings.newcomers_share
         self._scorer = scorer
         self._hashes = id_hashes(tables.vocabulary)
         self.explorer = Explorer(self.reranker, version, clock)
@@ -73,7 +78,11 @@ class Ranking:
 
     def cold_start(self, viewer: Viewer, trace: Trace) -> Candidates:
         """The popular people of the viewer's groups and of the network; of the network alone without a profile."""
-        candidates = self._cold_start.candidates(profile_of(viewer))
+        profile = profile_of(viewer)
+        codes = None if profile is None else codes_of(profile, self.tables).categorical
+        rows, shares, sources = self._cold_start.candidates(codes)
+        key = viewer.user_id, b"" if codes is None else codes.tobytes()
+        candidates = Candidates(rows, self._spread.shares(key, rows, shares), sources)
         trace.marks.append(("rank", perf_counter()))
         return candidates
 

@@ -72,6 +72,12 @@ class RerankSettings:
     """whether lists are recorded in the exposure log; changes no list"""
     exploration: Exploration = NO_EXPLORATION
     """how lists are drawn after the soft rules; not part of `identity`: lists are cached before the draw"""
+    ask_below_friends: int = 0
+    """viewers with fewer friends are asked for a profile column; changes no list"""
+    contacts_share: float = 0.0
+    """share of the places of a first page that contacts may take, before ranked ones; not part of `identity`"""
+    newcomers_share: float = 0.0
+    """share of them that newcomers take, at its end; likewise"""
 
     @classmethod
     def of(cls, settings: Settings) -> "RerankSettings":
@@ -83,6 +89,9 @@ class RerankSettings:
             Suspicious.of(settings),
             settings.exposure_share > 0,
             Exploration.of(settings),
+            settings.ask_below_friends,
+            settings.contacts_share,
+            settings.newcomers_share,
         )
 
     @property

@@ -15,7 +15,7 @@ from models.schema.vocabulary import Row, UserId
 from models.version.candidate_block import Block
 from models.version.new_user_record import ProfileCodes
 from models.version.tables import Tables
-from service.ranking.viewer_state import ViewerState
+from service.ranking.viewer_state import Contact, ViewerState
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,12 @@ class Viewer:
     """the profile of a viewer without a row, if it is known, or of one who changed it since the cut"""
     inputs: ViewerInputs | None = None
     """what scoring reads of a viewer without a row"""
+    told: frozenset[str] = frozenset()
+    """columns of the live profile that have a value, whether or not the version knows it"""
+    contacts: tuple[Contact, ...] = ()
+    """users in the viewer's contacts; whom the version does not know is not hidden"""
+    newcomers: tuple[Contact, ...] = ()
+    """users who are new and not hidden, for whom the viewer is a likely friend"""
 
     @property
     def graph_changed_at(self) -> int:

@@ -9,9 +9,13 @@ from numpy.typing import NDArray
 
 from models.graph import Graph
 from models.live_state.edges import (
+    CONTACT,
     EDGE_EVENTS,
     GRAPH_CHANGING,
+    NEWCOMER,
+    OF_ONE,
     PAIR_KINDS,
+    UNCONTACT,
     Direction,
     derive,
     edge_event,
@@ -65,6 +69,16 @@ class EdgeEvents(NamedTuple):
         return table
 
 
+class Contact(NamedTuple):
+    """A user who is in the viewer's contacts."""
+
+    user_id: str
+    row: int
+    """-1: the version does not know the user"""
+    since: int
+    """when the later of the two joined or uploaded, microseconds"""
+
+
 NO_ROWS = np.zeros(0, np.int32)
 NO_EVENTS = EdgeEvents(np.zeros(0, np.int32), np.zeros(0, np.uint8), np.zeros(0, np.int64))
 
@@ -99,6 +113,10 @@ class ViewerState:
     """when the friendships or the profile of the viewer last changed, microseconds; 0: never"""
     profile_changed_at: int = 0
     """when the profile of a viewer with a row was last changed since the cut, microseconds; 0: not at all"""
+    contacts: tuple[Contact, ...] = ()
+    """by user id; of those whom the version does not know, only those whom nothing keeps out of the viewer's lists"""
+    newcomers: tuple[Contact, ...] = ()
+    """users whom the version does not know, and who have the viewer among their first candidates, likewise"""
 
     def changed_friends(self, graph: Graph, row: Row) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """The friends made and those lost since the version of this graph, where the viewer has this row; ascending."""
@@ -145,6 +163,11 @@ def from_record(
     found = rows_of([*record.edges, *record.shown])
     rows, shown_rows = found[: len(record.edges)], found[len(record.edges) :]
     timestamps_us = record.timestamps_us()
+    others_ids = list(record.edges)
+    has = timestamps_us[:, CONTACT] > timestamps_us[:, UNCONTACT]
+    contacts = _people(others_ids, rows, timestamps_us, has, CONTACT, refused_after)
+    new = (timestamps_us[:, NEWCOMER] > 0) & (rows < 0) & ~has
+    newcomers = _people(others_ids, rows, timestamps_us, new, NEWCOMER, refused_after)
     known = rows >= 0
     if row is not None:
         known &= rows != row
@@ -172,7 +195,26 @@ def from_record(
         flags=record.flags_over(int(ALL_FLAGS), 0),
         graph_changed_at=max(record.graph_changed_at, record.profile),
         profile_changed_at=record.profile if row is not None and record.profile > cut else 0,
+        contacts=contacts,
+        newcomers=newcomers,
     )
+
+
+def _people(
+    others: Sequence[str],
+    rows: NDArray[np.int32],
+    timestamps_us: NDArray[np.int64],
+    among: NDArray[np.bool_],
+    number: int,
+    refused_after: int,
+) -> tuple[Contact, ...]:
+    """Those `among` (k,) the users of a record, with the time of one edge event of `timestamps_us` (k, EDGE_EVENTS)."""
+    places = np.flatnonzero(among)
+    if not len(places):
+        return ()
+    bits = derive(np.zeros(len(places), np.uint8), timestamps_us[places], cut=0, refused_after=refused_after)
+    shown = places[(rows[places] >= 0) | (bits == 0)].tolist()
+    return tuple(sorted(Contact(others[at], int(rows[at]), int(timestamps_us[at, number])) for at in shown))
 
 
 def _shown(record: LiveRecord, rows: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
@@ -196,10 +238,13 @@ def extended(
 ) -> ViewerState | None:
     """The state of a viewer after entries were added to the record, at the cost of those entries.
 
-    Arguments as in `from_record`. None if they change the viewer's own flags or profile: then the record has to be read
-    as a whole.
+    Arguments as in `from_record`. None if they change the viewer's own flags or profile, or concern a contact or a
+    newcomer: then the record has to be read as a whole.
     """
-    if any(entry.number >= EDGE_EVENTS for entry in entries):
+    if any(entry.number >= EDGE_EVENTS or entry.number in OF_ONE for entry in entries):
+        return None
+    named = (*state.contacts, *state.newcomers)
+    if named and not {entry.text for entry in entries}.isdisjoint(one.user_id for one in named):
         return None
     row = None if state.is_new else row
     rows = rows_of([entry.text for entry in entries])

@@ -208,4 +208,6 @@ def _document(query: Query, answer: Answer, request_id: str | None) -> bytes:
         answer.served.encode(),
         answer.entries,
     )
+    if answer.ask is not None:
+        body = b'%b,"ask":%b}' % (body[:-1], orjson.dumps(answer.ask))
     return b'%b,"arms":%b}' % (body[:-1], orjson.dumps(dict(answer.arms))) if answer.arms else body

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
+
 from models.errors import CorruptRecordError
 from models.schema.vocabulary import Row
 from models.version.candidate_block import Block
@@ -11,12 +13,17 @@ from service.ranking.page import Page, PageRequest, Shown
 from service.ranking.ranked_list import AnyExposed
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
+from service.recommend.contact_places import NOBODY, ContactPlaces, contact_places, with_contacts
 from service.recommend.query import Query
+from service.recommend.question import question
 from service.recommend.viewer_loader import Degrade
 from service.state.served_version import NO_ARMS, ServedVersion
 
 RANKED, CACHE, STALE, COLD_START, EMPTY, UNAVAILABLE = "ranked", "cache", "stale", "cold_start", "empty", "unavailable"
 """how a list came about, as answers say it"""
+
+Head = tuple[ServedVersion, Viewer, ContactPlaces]
+"""who ranks, for whom, and the contacts at the head of a page"""
 
 
 class Answer(NamedTuple):
@@ -33,6 +40,8 @@ class Answer(NamedTuple):
     """the people of the list as the exposure log records them"""
     arms: Mapping[str, str] = NO_ARMS
     """by experiment, the arm that the viewer is in"""
+    ask: str | None = None
+    """the profile column whose value would help the viewer most"""
 
 
 def empty(version: ServedVersion) -> Answer:
@@ -50,14 +59,15 @@ def from_cache(
     """
     try:
         cached = CachedRecord.open(record, row)
-        page = version.ranking.cached_page(cached, _page_request(query, version), viewer, trace)
+        places = contact_places(query, version, viewer) if viewer.contacts or viewer.newcomers else NOBODY
+        page = version.ranking.cached_page(cached, _page_request(query, version, places), viewer, trace)
     except CorruptRecordError as error:
         degrade("corrupt_list", error)
         return None
     if page is None:
         trace.drops, trace.moved = {}, {}
         return None
-    return _answer(query, version, CACHE, page)
+    return _answer(query, version, CACHE, page, question(version, viewer), (version, viewer, places))
 
 
 def from_block(
@@ -79,11 +89,14 @@ def from_block(
         return None
     page_of = version.ranking.page_to_cache if cacheable else version.ranking.page
     try:
-        page = page_of(block, _page_request(query, version), viewer, trace)
+        places = contact_places(query, version, viewer) if viewer.contacts or viewer.newcomers else NOBODY
+        page = page_of(block, _page_request(query, version, places), viewer, trace)
     except CorruptRecordError as error:
         degrade("corrupt_block", error)
         return None
-    return None if page is None else _answer(query, version, RANKED, page)
+    if page is None:
+        return None
+    return _answer(query, version, RANKED, page, question(version, viewer), (version, viewer, places))
 
 
 def from_previous_version(
@@ -113,15 +126,17 @@ def from_previous_version(
     if page is None:
         trace.drops = {}
         return None
-    return _answer(query, previous, STALE, page)
+    return _answer(query, previous, STALE, page, question(version, viewer))
 
 
 def from_cold_start(query: Query, version: ServedVersion, viewer: Viewer, trace: Trace) -> Answer:
     """The answer with the popular people of the viewer's groups and of the network."""
-    page = version.ranking.page(None, _page_request(query, version), viewer, trace)
+    places = contact_places(query, version, viewer) if viewer.contacts or viewer.newcomers else NOBODY
+    page = version.ranking.page(None, _page_request(query, version, places), viewer, trace)
     if page is None:
         raise ValueError("no one is missing from the candidates of a cold start")
-    return _answer(query, version, COLD_START, page)
+    ask = question(version, viewer, always=True)
+    return _answer(query, version, COLD_START, page, ask, (version, viewer, places))
 
 
 def read_block(version: ServedVersion, viewer: Viewer, record: Block | bytes | None, degrade: Degrade) -> Block | None:
@@ -141,22 +156,30 @@ def read_block(version: ServedVersion, viewer: Viewer, record: Block | bytes | N
     return block
 
 
-def _page_request(query: Query, version: ServedVersion) -> PageRequest:
+def _page_request(query: Query, version: ServedVersion, places: ContactPlaces = NOBODY) -> PageRequest:
     """What a query asks for, in the rows of a version."""
     cursor = query.cursor
-    if not query.excluded and cursor is None:
+    if not query.excluded and cursor is None and places is NOBODY:
         return PageRequest(query.context, query.limit)
     rows = version.tables.vocabulary.rows(query.excluded)
+    is_first = cursor is None or not len(cursor.shown)
+    limit = max(query.limit - (0 if places is NOBODY else places.taken), 1) if is_first else query.limit
     before = None if cursor is None else Shown(cursor.shown, cursor.ceiling(version.version))
-    return PageRequest(query.context, query.limit, rows[rows >= 0], before)
+    return PageRequest(query.context, limit, np.concatenate([rows[rows >= 0], places.rows]), before)
 
 
-def _answer(query: Query, version: ServedVersion, served: str, page: Page) -> Answer:
+def _answer(
+    query: Query, version: ServedVersion, served: str, page: Page, ask: str | None, head: Head | None = None
+) -> Answer:
     """The answer of a page; a list of candidates none of whom passes the hard rules is called empty."""
-    if not page.passed and (served == RANKED or (served == CACHE and not query.excluded)):
+    text = page.text
+    if head is not None and head[2] is not NOBODY and (query.cursor is None or not len(query.cursor.shown)):
+        version_now, viewer, places = head
+        text = with_contacts(places, text, query.limit, version_now, viewer)
+    elif not page.passed and (served == RANKED or (served == CACHE and not query.excluded)):
         served = EMPTY
     following = None
     if query.cursor is not None and page.shown is not None:
         following = query.cursor.after(version.version, *page.shown)
     cursor = following.pack() if following else None
-    return Answer(served, version.version, page.text, page.cacheable, cursor, page.exposed, version.arms)
+    return Answer(served, version.version, text, page.cacheable, cursor, page.exposed, version.arms, ask)

@@ -86,12 +86,15 @@ class ShownProfiles:
         """The profile of a person in the version; empty if the person was erased since the list was made."""
         user_flags = version.ranking.user_flags
         row = user_flags.row(user_id)
-        if row is None or user_flags.flags[row] & ERASED_FLAG:
+        if row is not None and user_flags.flags[row] & ERASED_FLAG:
             return {}
         try:
             changes = LiveProfile.unpack(packed)
         except CorruptRecordError as error:
             self._degrade("corrupt_profile", error)
             return {}
-        current = changes.over(version.tables.profile(row), version.manifest.cut_us)
+        if row is None:  # a contact who joined since
+            current = changes.over({}, 0)
+        else:
+            current = changes.over(version.tables.profile(row), version.manifest.cut_us)
         return {column: current[column] for column in columns if column in current}

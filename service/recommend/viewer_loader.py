@@ -1,10 +1,10 @@
 """From the store's records to a viewer and the viewer's candidates. Pure: the caller reads the store."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from models.errors import CorruptRecordError
 from models.live_state.profile_changes import LiveProfile
@@ -102,15 +102,21 @@ def _with_changes(version: ServedVersion, viewer: Viewer, row: Row, profile: byt
     columns = LiveProfile.unpack(profile).since(version.manifest.cut_us)
     if not columns:
         return viewer
-    return replace(viewer, codes=codes_of(row, version.tables).changed(columns, version.tables))
+    return replace(viewer, codes=codes_of(row, version.tables).changed(columns, version.tables), told=_told(columns))
 
 
 def _out_of_graph(version: ServedVersion, viewer: Viewer, record: bytes | None, profile: bytes | None) -> Loaded:
     """A viewer whom the version does not know: by the newcomer record, else by the live profile alone."""
+    columns = LiveProfile.unpack(profile).over({}, 0)
+    viewer = replace(viewer, told=_told(columns))
     if record is not None:
         newcomer = Newcomer.unpack(record, version.tables.n)
         inputs = ViewerInputs(newcomer.statistics, newcomer.query)
         block = replace(newcomer.block, made_at=newcomer.timestamp_us)
         return Loaded(replace(viewer, codes=newcomer.codes, inputs=inputs), block)
-    columns = LiveProfile.unpack(profile).over({}, 0)
     return Loaded(replace(viewer, codes=ProfileCodes.of(columns, version.tables)) if columns else viewer, None)
+
+
+def _told(columns: Mapping[str, Any]) -> frozenset[str]:
+    """The columns that have a value."""
+    return frozenset(column for column, value in columns.items() if value is not None)

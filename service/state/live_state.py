@@ -14,7 +14,7 @@ from models.schema.vocabulary import Row, UserId
 from models.system.clock import MICROSECONDS, now_us
 from service.ranking.filters import ERASED_FLAG
 from service.ranking.viewer import Viewer
-from service.ranking.viewer_state import ViewerState, extended, from_record
+from service.ranking.viewer_state import Contact, ViewerState, extended, from_record
 from service.state.served_version import ServedVersion
 
 VIEWS_HELD = 4096
@@ -27,6 +27,7 @@ _DAY_US = 86_400 * MICROSECONDS
 _HOUR_US = 3600 * MICROSECONDS
 
 _ACTIVE = int(Flag.ACTIVE)
+_SHOWN = Flag.ACTIVE | Flag.DISCOVERABLE
 
 _ViewKey = tuple[str, str, int, bool]
 
@@ -135,9 +136,25 @@ class LiveState:
         if record is None:
             return Viewer(user_id, row, None, bool(flags & _ACTIVE))
         view = self._view(version, user_id, row, record)
+        contacts = self._shown(view.contacts) if view.contacts else ()
+        new = self._shown(view.newcomers) if view.newcomers else ()
         if row is None or view.is_new:
-            return Viewer(user_id, None, view, bool(view.flags & Flag.ACTIVE) and not view.is_gone)
-        return Viewer(user_id, row, view, bool(flags & _ACTIVE))
+            is_served = bool(view.flags & Flag.ACTIVE) and not view.is_gone
+            return Viewer(user_id, None, view, is_served, contacts=contacts, newcomers=new)
+        return Viewer(user_id, row, view, bool(flags & _ACTIVE), contacts=contacts, newcomers=new)
+
+    def _shown(self, contacts: Iterable[Contact]) -> tuple[Contact, ...]:
+        """Those contacts whom the version knows, since its rules look at them, and the others who are not hidden."""
+        hidden = self.hidden
+        return tuple(
+            one
+            for one in contacts
+            if one.row >= 0
+            or (
+                not hidden.is_erased(one.user_id, one.since)
+                and hidden.over(one.user_id, _SHOWN, hidden.erased_at(one.user_id)) & _SHOWN == _SHOWN
+            )
+        )
 
     def known_length(self, version: ServedVersion, user_id: UserId, row: Row | None) -> int:
         """How much of a large record this process holds, bytes; 0 if the record has to be read as a whole."""

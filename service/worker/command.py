@@ -39,6 +39,7 @@ def work(settings: Settings, host: str, port: int | None) -> None:
             exposure_limit=settings.exposure_limit,
             outcomes_days=settings.outcomes_days,
             seldom=settings.exploration_seldom if settings.exploration_boost > 1 else 0,
+            suggests_newcomers=settings.newcomers_share > 0,
             contexts=settings.surfaces,
             canary=CanaryPlan(settings.canary_steps, settings.canary_lists, settings.canary_minutes),
         )

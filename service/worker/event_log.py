@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
 from models.candidate_refresh.refresh_queue import needs_refresh, queue_people
+from models.contacts.matching import Matcher
 from models.errors import StoreError
 from models.event_log.archive import Archive
-from models.event_log.event import ERASE, Entry
+from models.event_log.event import CONTACTS, ERASE, Entry
 from models.event_log.log_consumer import LogConsumer
 from models.publishing.canary_record import kept_for_canary
 from models.publishing.pointer import read_pointer
@@ -56,6 +57,7 @@ class LogWorker:
         self._housekeeper = housekeeper
         self._contact = Contact() if contact is None else contact
         self._clock = StoreClock(store)
+        self._matcher = Matcher(store, keys)
         self._consumer = LogConsumer(store, keys, archive, self._on_entries)
         self._begun: set[int] = set()
         """shards whose logs were looked at since they are held"""
@@ -129,6 +131,8 @@ class LogWorker:
             queue_people(self._store, self._keys, others, now_s)
             self._queued()
         self._housekeeper.merge(entries)
+        # last, since an address book of thousands takes seconds; those erased are removed from the index
+        self._matcher.match_all(dict.fromkeys(one.user_id for one in entries if one.kind in (CONTACTS, ERASE)))
 
     def _drop_erased(self, people: Collection[str]) -> None:
         """Drops erased users from the touched set, and their newcomer records in the served versions."""

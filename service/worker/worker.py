@@ -9,6 +9,7 @@ from typing import Protocol
 
 import structlog
 
+from models.candidate_refresh.newcomer_suggestions import NewcomerSuggestions
 from models.candidate_refresh.refresher import Generator, LoadedVersion, Refresher
 from models.candidate_refresh.replay import ReplayRequest, queue_unreplayed, replay
 from models.errors import ArtefactError, CorruptRecordError, PymkError, StoreError, VersionError
@@ -78,6 +79,7 @@ class Worker:
         exposure_limit: int,
         outcomes_days: int = 90,
         seldom: int = 0,
+        suggests_newcomers: bool = False,
         contexts: Sequence[str] = CONTEXTS,
         canary: CanaryPlan | None = None,
     ) -> None:
@@ -96,7 +98,13 @@ class Worker:
         self.contact = Contact()
         self.clock = StoreClock(store)
         self._log = structlog.get_logger()
-        self._refresher = Refresher(store, keys, forbidden_days, contexts)
+        self._refresher = Refresher(
+            store,
+            keys,
+            forbidden_days,
+            contexts,
+            suggestions=NewcomerSuggestions(store, keys) if suggests_newcomers else None,
+        )
         self.refresh = RefreshWorker(store, keys, self._refresher, self._follow, superseded_ttl_s)
         self.leases = leases = ShardLeases(store, keys, name)
         self.housekeeper = Housekeeper(store, keys, lambda: 0 in leases.held)

@@ -33,7 +33,7 @@ from service.web.problems import MEDIA_TYPE
 from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-OPERATIONS = 26
+OPERATIONS = 27
 URL = "http://localhost"
 Ask = Callable[..., httpx2.Response]
 
@@ -149,4 +149,5 @@ def test_operation_ids_are_readable_and_unique(document: dict[str, Any]) -> None
         "post_events",
         "post_recommendations",
         "put_user",
+        "put_user_contacts",
     ]

@@ -46,6 +46,16 @@ export class Api {
     return this.ask(`pymk/users/${pair}?${new URLSearchParams({ context })}`, { signal });
   }
 
+  put(userId, columns, part = "") {
+    const body = JSON.stringify(columns);
+    const path = `pymk/users/${encodeURIComponent(userId)}${part}`;
+    return this.ask(path, { method: "PUT", body, headers: { "Content-Type": "application/json" } });
+  }
+
+  contacts(userId, uploaded) {
+    return this.put(userId, uploaded, "/contacts");
+  }
+
   event(event) {
     const body = JSON.stringify([{ event_id: uniqueId(), ...event }]);
     return this.ask("pymk/events", { method: "POST", body, headers: { "Content-Type": "application/json" } });

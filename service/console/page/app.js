@@ -3,6 +3,7 @@
 import { Api } from "./api.js";
 import { card } from "./cards.js";
 import { byId, h } from "./dom.js";
+import { joining } from "./join.js";
 import { askForKey } from "./key.js";
 import { legend, listen } from "./keyboard.js";
 import { Nights } from "./nights.js";
@@ -13,6 +14,7 @@ import { ACTIONS, number } from "./words.js";
 
 const STRANGER = "somebody new";
 const LEAVING_MS = 180;
+const WORKER_MS = 1500;
 
 const api = new Api(askForKey);
 const people = new People(api);
@@ -71,13 +73,20 @@ function draw({ body, timing, ms }) {
   byId("start").hidden = true;
   byId("columns").hidden = false;
   byId("viewer").hidden = false;
-  byId("viewer").replaceChildren(...summary(body, timing, ms, people));
+  byId("viewer").replaceChildren(...summary(body, timing, ms, people), joining(body, api, joined, fail) ?? "");
   const best = Math.max(...body.recommendations.map((one) => one.score), 0);
   const before = new Set([...byId("people").children].map((one) => one.dataset.user));
   const cards = body.recommendations.map((one) => card(one, { people, best, act, open, lookUp }));
   if (before.size) for (const one of cards) one.classList.toggle("entering", !before.has(one.dataset.user));
   byId("people").replaceChildren(...cards);
   panel.mark();
+}
+
+/** Draws the list again after somebody told more of herself, once more when the worker has seen it. */
+function joined(said) {
+  people.forget();
+  refresh({ said });
+  setTimeout(() => asked === answer?.user_id && refresh(), WORKER_MS);
 }
 
 function place(focus) {

@@ -16,6 +16,8 @@ export const SOURCES = {
   same_attributes: "Same attributes",
   popular: "Popular",
   popular_of_late: "Popular of late",
+  contacts: "Contacts",
+  newcomers: "New here",
 };
 
 const RULES = {

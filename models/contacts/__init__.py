@@ -1,0 +1,1 @@
+"""Contacts: address books as keyed hashes, and who is in whose."""

@@ -1,0 +1,97 @@
+"""Writes a user's contacts: record and log entry in one commit; the worker matches them (models.contacts.matching)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from models.contacts.record import PREFIX_BYTES, ContactRecord, readable
+from models.errors import CorruptRecordError, StoreUnavailableError
+from models.event_log.event import CONTACTS, Entry
+from models.event_log.reciprocal_update import extend_record, in_index
+from models.live_state.edges import UNCONTACT
+from models.live_state.journal import JournalEntry
+from models.live_state.timestamps import take_timestamps
+from models.live_state.user_record import LiveRecord
+from models.schema.vocabulary import UserId
+from models.store.keys import Keys, shard_of
+from models.store.protocol import AsyncStore
+from models.store.transaction import Append, Commit, Fence, Guard, Outcome, Write
+from models.system.clock import MICROSECONDS, now_us
+
+ATTEMPTS = 10
+DAY_US = 86_400 * MICROSECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class TooMany:
+    """Nothing was written: more new contacts within a day than are allowed."""
+
+    left: int
+    """how many new ones the user may still upload"""
+    again_s: float
+    """seconds until the count starts anew"""
+
+
+class Gone:
+    """Nothing was written: the user was erased, and no PUT has registered the id again."""
+
+
+async def write_contacts(
+    store: AsyncStore,
+    keys: Keys,
+    user_id: UserId,
+    *,
+    contacts: frozenset[bytes] | None,
+    own: frozenset[bytes] | None,
+    daily: int,
+    after: int = 0,
+    clock: Callable[[], int] = now_us,
+    wait_s: float | None = None,
+) -> ContactRecord | TooMany | Gone:
+    """Writes keyed hashes of a user's contacts and own addresses; None leaves those as they are.
+
+    With an empty set the contacts are taken back: nobody is in the user's lists as a contact from then on. `after` and
+    `wait_s` are those of write_events. Raises StoreError if nothing was written.
+    """
+    key, live, shard = keys.contacts(user_id), keys.live(user_id), shard_of(user_id)
+    for _ in range(ATTEMPTS):
+        packed, record = await store.get_many([key, live])
+        known = _known(record)
+        if known.erased > known.profile:
+            return Gone()
+        before = readable(packed)
+        now = clock()
+        since = before.tested_since if now - before.tested_since < DAY_US else now
+        tested = before.tested if since == before.tested_since else 0
+        new = 0 if contacts is None else len(contacts - before.contacts)
+        if new and tested + new > daily:
+            return TooMany(max(daily - tested, 0), (since + DAY_US - now) / MICROSECONDS)
+        timestamp_us = await take_timestamps(store, keys, 1, now=now, after=after)
+        written = replace(
+            before,
+            timestamp_us=timestamp_us,
+            tested_since=since,
+            tested=tested + new,
+            contacts=before.contacts if contacts is None else contacts,
+            own=before.own if own is None else own,
+        )
+        taken_back = list(known.contacts()) if contacts is not None and not contacts else []
+        gone = [JournalEntry(UNCONTACT, timestamp_us, other) for other in taken_back]
+        commit = Commit(
+            guards=[Guard(key, packed and packed[:PREFIX_BYTES], len(packed or b""))],
+            fences=[Fence(keys.fence(shard), timestamp_us)],
+            extends=[extend_record(keys, user_id, gone)] if gone else [],
+            adds=[in_index(keys, user_id)] if gone else [],
+            writes=[Write(key, written.pack())],
+            appends=[Append(keys.log(shard), Entry(CONTACTS, user_id, timestamp_us).encode())],
+        )
+        if (await store.commit([commit], wait_s))[0] is Outcome.APPLIED:
+            return written
+    raise StoreUnavailableError("A night keeps fencing the event log off, or the contacts change all the time.")
+
+
+def _known(record: bytes | None) -> LiveRecord:
+    """The live record of the owner; an empty one if it does not read back: a repair matches anew."""
+    try:
+        return LiveRecord.unpack(record)
+    except CorruptRecordError:
+        return LiveRecord()

@@ -1,0 +1,1 @@
+"""Cold starts: lists of people of whom a profile is all that is known, and the question that would help them most."""
