@@ -74,15 +74,19 @@ async def put_contacts(user_id: PathUser, request: Request, container: AppContai
     contacts, own = await _checked(await json_body(request), settings.contacts_most)
     secret = settings.contacts_key
     key = await network_key(store, keys, None if secret is None else secret.get_secret_value())
-    written = await write_contacts(
-        store,
-        keys,
-        user_id,
-        contacts=None if contacts is None else frozenset(await asyncio.to_thread(keyed, contacts, key)),
-        own=None if own is None else frozenset(keyed(own, key)),
-        daily=settings.contacts_daily,
-        after=container.live_sync.after,
-        wait_s=settings.redis_timeout_ms / 1000 * WRITE_WAIT_FACTOR,
+    hashed = None if contacts is None else frozenset(await asyncio.to_thread(keyed, contacts, key))
+    addresses = None if own is None else frozenset(keyed(own, key))
+    written = await store.durably(
+        lambda: write_contacts(
+            store,
+            keys,
+            user_id,
+            contacts=hashed,
+            own=addresses,
+            daily=settings.contacts_daily,
+            after=container.live_sync.after,
+            wait_s=settings.redis_timeout_ms / 1000 * WRITE_WAIT_FACTOR,
+        )
     )
     if isinstance(written, Gone):
         raise ProblemError(HTTPStatus.NOT_FOUND, "this user was erased; a PUT of a profile registers the id anew")
