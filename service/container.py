@@ -21,8 +21,8 @@ from models.version.local_versions import Versions
 from service.metrics import Metrics
 from service.ranking.rerank import RerankSettings
 from service.recommend.answering import Answering
-from service.recommend.cache_writer import CacheWriter
-from service.recommend.exposure_log import ExposureLog
+from service.recommend.behind.cache_writer import CacheWriter
+from service.recommend.behind.exposure_log import ExposureLog
 from service.recommend.online import OnlineRecommender
 from service.recommend.shown_profiles import ShownProfiles
 from service.recommend.viewer_loader import ViewerLoader

@@ -7,8 +7,8 @@ from models.system.clock import MICROSECONDS
 from models.version.local_versions import Versions
 
 LATEST_S = 5.0
-"""a list is in the exposure log at most so long after it was given out (service.recommend.exposure_log.OLDEST_S, and
-the longest write)"""
+"""a list is in the exposure log at most so long after it was given out: the longest write after OLDEST_S of
+service.recommend.behind.exposure_log"""
 
 
 def settled_us(store: SyncStore, keys: Keys) -> int:

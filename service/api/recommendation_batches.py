@@ -25,7 +25,7 @@ from service.api.request_body import documented, json_object
 from service.api.schemas import BatchAnswer
 from service.metrics import Metrics
 from service.ranking.trace import Trace
-from service.recommend.exposure_log import ExposureLog
+from service.recommend.behind.exposure_log import ExposureLog
 from service.recommend.online import WAIT
 from service.recommend.query import DEFAULT_LIMIT, MOST, Query
 from service.recommend.responses import UNAVAILABLE, Answer

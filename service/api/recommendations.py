@@ -13,7 +13,7 @@ from models.settings import CONTEXTS
 from service.api.recommendation_params import PATH, check_fields, parse
 from service.metrics import Metrics
 from service.ranking.trace import Trace
-from service.recommend.exposure_log import ExposureLog
+from service.recommend.behind.exposure_log import ExposureLog
 from service.recommend.online import OnlineRecommender
 from service.recommend.query import Query
 from service.recommend.responses import UNAVAILABLE, Answer

@@ -9,7 +9,7 @@ from models.system.clock import MICROSECONDS, now_us
 from service.ranking.page import CACHED
 from service.ranking.trace import Trace
 from service.recommend import responses
-from service.recommend.cache_writer import CacheWriter
+from service.recommend.behind.cache_writer import CacheWriter
 from service.recommend.query import Query
 from service.recommend.responses import Answer
 from service.recommend.viewer_loader import Loaded, ViewerLoader

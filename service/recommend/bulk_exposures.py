@@ -10,7 +10,7 @@ from models.outcomes.exposure_record import batches
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
 from models.system.clock import now_us
-from service.recommend.exposure_log import TTL_S, most_batches, record_of
+from service.recommend.behind.exposure_log import TTL_S, most_batches, record_of
 from service.recommend.query import Query
 from service.recommend.responses import EMPTY, Answer
 

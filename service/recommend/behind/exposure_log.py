@@ -9,7 +9,6 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from secrets import randbits
 from typing import NamedTuple
 
@@ -21,6 +20,7 @@ from models.store.keys import Keys
 from models.store.protocol import AsyncStore
 from models.system.clock import now_us
 from service.metrics import Metrics
+from service.recommend.behind.write_behind import WriteBehind
 from service.recommend.query import Query
 from service.recommend.responses import EMPTY, UNAVAILABLE, Answer
 
@@ -50,7 +50,7 @@ class _Waiting(NamedTuple):
 
 
 class ExposureLog:
-    """One task that writes for all requests; lives from `start` to `aclose`, which writes the rest."""
+    """Gathers what a task writes for all requests; lives from `start` to `aclose`, which writes the rest."""
 
     def __init__(
         self,
@@ -71,12 +71,11 @@ class ExposureLog:
         self._shown: list[tuple[str, Query, Answer]] = []
         self._waiting: list[_Waiting] = []
         self._bytes = 0
-        self._gathered = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._behind = WriteBehind("exposure-log", self.flush, pause_s=PAUSE_S, again_s=AGAIN_S)
 
     def start(self) -> None:
         """Starts the task."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="exposure-log")
+        self._behind.start()
 
     def add(self, request_id: str, query: Query, answer: Answer) -> None:
         """Records the list of an answer that was sent; lists without people are not recorded."""
@@ -105,26 +104,11 @@ class ExposureLog:
             return
         self._waiting.append(_Waiting(record, time.monotonic()))
         self._bytes += len(record)
-        self._gathered.set()
+        self._behind.gathered()
 
     async def aclose(self) -> None:
         """Stops the task, and writes what is left."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-        await self.flush()
-
-    async def _run(self) -> None:
-        while True:
-            await self._gathered.wait()
-            await asyncio.sleep(PAUSE_S)
-            self._gathered.clear()
-            try:
-                if not await self.flush():
-                    await asyncio.sleep(AGAIN_S)
-            except Exception as error:  # the task must survive for the next write
-                structlog.get_logger().error("exposures_not_logged", exc_info=error)
+        await self._behind.aclose()
 
     async def flush(self) -> bool:
         """Writes what was gathered; returns whether the store answered. What it does not take is lost and counted."""

@@ -1,8 +1,5 @@
 """Writes after the response: ranked lists into the cache, and viewers without a block into the queue for candidates."""
 
-import asyncio
-from contextlib import suppress
-
 import structlog
 
 from models.errors import StoreError
@@ -10,6 +7,7 @@ from models.store.keys import Keys
 from models.store.protocol import AsyncStore
 from models.system.clock import MICROSECONDS
 from service.metrics import Metrics
+from service.recommend.behind.write_behind import WriteBehind
 
 PAUSE_S = 0.005
 """how long writes are gathered, so that one trip carries those of several requests"""
@@ -18,7 +16,7 @@ MOST_WAITING = 1000
 
 
 class CacheWriter:
-    """One task that writes for all requests; lives from `start` to `aclose`, which writes the rest.
+    """Gathers what a task writes for all requests; lives from `start` to `aclose`, which writes the rest.
 
     What cannot be written is dropped and counted as degraded: a list is ranked again, a viewer queued again.
     """
@@ -30,12 +28,11 @@ class CacheWriter:
         self._ttl_s = ranked_ttl_s
         self._lists: dict[str, bytes] = {}
         self._viewers: set[str] = set()
-        self._gathered = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._behind = WriteBehind("write-behind", self.flush, pause_s=PAUSE_S)
 
     def start(self) -> None:
         """Starts the task."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="write-behind")
+        self._behind.start()
 
     def write(self, key: str, record: bytes) -> None:
         """Has a packed list written; a later one under the same key replaces it."""
@@ -43,7 +40,7 @@ class CacheWriter:
             self._metrics.degraded.labels("list_not_kept").inc()
             return
         self._lists[key] = record
-        self._gathered.set()
+        self._behind.gathered()
 
     def queue(self, user_id: str) -> None:
         """Has a user queued for a candidate block; one who is queued already keeps their place."""
@@ -51,28 +48,15 @@ class CacheWriter:
             self._metrics.degraded.labels("refresh_not_queued").inc()
             return
         self._viewers.add(user_id)
-        self._gathered.set()
+        self._behind.gathered()
 
     async def aclose(self) -> None:
         """Stops the task, and writes what is left."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-        await self.flush()
+        await self._behind.aclose()
 
-    async def _run(self) -> None:
-        while True:
-            await self._gathered.wait()
-            await asyncio.sleep(PAUSE_S)
-            self._gathered.clear()
-            try:
-                await self.flush()
-            except Exception as error:  # the task must survive for the next write
-                structlog.get_logger().error("write_behind_failed", exc_info=error)
-
-    async def flush(self) -> None:
-        """Writes what was gathered. What the store does not take is dropped, counted and logged."""
+    async def flush(self) -> bool:
+        """Writes what was gathered; returns whether the store took it. What it does not take is dropped, counted and
+        logged."""
         lists, self._lists = self._lists, {}
         viewers, self._viewers = self._viewers, set()
         try:
@@ -85,3 +69,5 @@ class CacheWriter:
         except StoreError as error:
             self._metrics.degraded.labels("write_behind").inc()
             structlog.get_logger().warning("not_written", lists=len(lists), queued=len(viewers), error=str(error))
+            return False
+        return True
