@@ -154,7 +154,7 @@ class Settings(BaseSettings):
     """most contacts of one user within 24 hours that were not in the upload before: further ones are 429"""
 
     contacts_share: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """share of the places of a first page that the viewer's contacts may take"""
+    """share of the places of a first page that the viewer's contacts may take, all but one of a newcomer's; 0: none"""
 
     newcomers_share: Annotated[float, Field(ge=0, le=0.5)] = 0.05
     """share of the places of a first page for people who joined since the night, rounded down: 1 of 20; 0: off"""

@@ -51,12 +51,15 @@ NOBODY = ContactPlaces()
 def contact_places(query: Query, version: ServedVersion, viewer: Viewer) -> ContactPlaces:
     """The contacts who take places of a page: those who joined last, and then those who know most of her friends.
 
+    Of a viewer whom the version does not know they may take all but one: nothing else says as much of whom she knows.
     Pages after the first have none, but leave out those of the first.
     """
-    ranking, most = version.ranking, min(ceil(query.limit * version.ranking.contacts_share), query.limit)
+    ranking = version.ranking
+    share = ranking.contacts_share if viewer.row is not None or not ranking.contacts_share else 1.0
     left_out = {viewer.user_id, *query.excluded}
     contacts = [one for one in viewer.contacts if one.user_id not in left_out]
     new = _newcomers(query, int(query.limit * ranking.newcomers_share), viewer)
+    most = min(ceil(query.limit * share), max(query.limit - len(new) - 1, 1))  # a ranked place is always left
     if not most or not contacts:
         return ContactPlaces(newcomers=new) if new else NOBODY
     # those whom the version knows pass its hard rules, and the viewer is not tired of them

@@ -14,6 +14,7 @@ import anyio
 import numpy as np
 
 from models.candidate_refresh.refresher import Generator
+from models.contacts.write_contacts import write_contacts
 from models.event_log.event import Event
 from models.event_log.write_events import write_events
 from models.event_log.write_profile import write_erasure, write_profile
@@ -77,6 +78,11 @@ class WorkerHarness:
 
     def write_profile(self, user_id: str, **columns: Any) -> None:
         self._write(lambda store: write_profile(store, KEYS, UserId(user_id), columns))
+
+    def write_contacts(self, user_id: str, contacts: set[bytes], own: set[bytes]) -> None:
+        """Uploads keyed hashes of contacts and own addresses."""
+        held, named = frozenset(contacts), frozenset(own)
+        self._write(lambda store: write_contacts(store, KEYS, UserId(user_id), contacts=held, own=named, daily=1000))
 
     def erase(self, user_id: str) -> None:
         self._write(lambda store: write_erasure(store, KEYS, UserId(user_id)))

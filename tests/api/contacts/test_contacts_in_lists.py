@@ -131,18 +131,28 @@ async def test_an_erased_contact_is_gone_at_once_and_from_the_index(service: Api
 
 
 async def test_contacts_take_half_of_the_first_page_and_are_not_on_the_next(service: ApiHarness) -> None:
-    await join(service, "ann", "bea", "dan", "xia")
-    await upload(service, "zoe", "ann", "bea", "dan", "xia")
-    answer = await service.recommended("zoe", limit=4)
+    await join(service, "fay", "gus", "xia", "yan")
+    await upload(service, "cid", "fay", "gus", "xia", "yan")
+    answer = await service.recommended("cid", limit=4)
     assert len(contacts(answer)) == 2
-    assert contacts(await service.recommended("zoe", limit=1)) == ids(await service.recommended("zoe", limit=1))
-    left = await service.recommended("zoe", limit=4, exclude=",".join(contacts(answer)))
+    assert contacts(await service.recommended("cid", limit=1)) == ids(await service.recommended("cid", limit=1))
+    left = await service.recommended("cid", limit=4, exclude=",".join(contacts(answer)))
     assert set(contacts(left)).isdisjoint(contacts(answer))
     assert len(contacts(left)) == 2
-    first = await service.recommended("zoe", limit=4, cursor="")
-    second = await service.recommended("zoe", limit=4, cursor=first["next"])
+    first = await service.recommended("cid", limit=2, cursor="")
+    second = await service.recommended("cid", limit=2, cursor=first["next"])
+    assert ids(second)
     assert set(ids(first)).isdisjoint(ids(second))
     assert contacts(second) == []
+
+
+async def test_contacts_may_take_all_places_but_one_of_somebody_new(open_place: Any) -> None:
+    for share, count in ((0.5, 3), (0, 0)):
+        async with open_place(contacts_share=share) as service:
+            await join(service, "ann", "bea", "dan", "xia", "fay")
+            await upload(service, "zoe", "ann", "bea", "dan", "xia", "fay")
+            answer = await service.recommended("zoe", limit=4)
+            assert (len(contacts(answer)), len(ids(answer))) == (count, 4)
 
 
 async def test_a_batch_answers_what_one_answers(service: ApiHarness) -> None:
