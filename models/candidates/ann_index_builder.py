@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.candidates.ann_index import IndexManifest, build_index, save_index
-from models.candidates.bulk_neighbours import MANY, bulk_neighbours
 from models.candidates.config import IndexConfig
 from models.errors import PymkError
 from models.system.files import read_array, write_array
@@ -89,18 +88,8 @@ def build_index_here(
     """Builds in this process: for few users a child process costs more than the index."""
     table: NDArray[np.float32] = read_array(embeddings, np.float32, (None, None))
     index = build_index(table, config)
-    if index.manifest.kind == "flat" or len(rows) < MANY:
-        write_array(neighbours, index.nearest_others(table, rows, k))
-        return save_index(index, directory)
-    manifest = save_index(index, directory)
-    del index
-    written = np.lib.format.open_memmap(neighbours, mode="w+", dtype=np.int32, shape=(len(rows), k))
-    at = 0
-    for block in bulk_neighbours(table, rows, k, config.recall_least, config.seed):
-        written[at : at + len(block)] = block
-        at += len(block)
-    written.flush()
-    return manifest
+    write_array(neighbours, index.nearest_others(table, rows, k))
+    return save_index(index, directory)
 
 
 def _end_with_parent() -> None:
