@@ -8,6 +8,7 @@ from scipy.linalg import svd
 from scipy.sparse import csr_array, diags_array
 from scipy.sparse.linalg import eigsh
 
+from models.features.leading_vectors import leading_eigenpairs
 from models.graph import Graph
 
 DIMENSIONS = ((512, 30_000), (256, 100_000), (128, 300_000), (64, float("inf")))
@@ -15,6 +16,9 @@ DIMENSIONS = ((512, 30_000), (256, 100_000), (128, 300_000), (64, float("inf")))
 
 POSITION_DIMENSIONS = 128
 """leading eigenvectors that the networks read"""
+
+LARGE = 20_000
+"""users from which on the eigenvectors are computed as a block"""
 
 NOISE = 0.005
 """square of the eigenvalue at which half of an eigenvector is taken as noise"""
@@ -76,7 +80,8 @@ class Spectral:
 def spectral_embedding(graph: Graph, dimensions: int | None = None) -> Spectral:
     """The leading eigenpairs of the regularised adjacency, at most a quarter of n and `dimensions` of them.
 
-    Uses implicitly restarted Lanczos (ARPACK) with fixed start vectors, so that the same graph gives the same result.
+    Uses implicitly restarted Lanczos (ARPACK), and from LARGE users on a filtered block of vectors
+    (models.features.leading_vectors), each with fixed start vectors, so that the same graph gives the same result.
     Users without friends are zero. An empty graph has one dimension of zeros.
     """
     n = graph.n
@@ -88,6 +93,10 @@ def spectral_embedding(graph: Graph, dimensions: int | None = None) -> Spectral:
     adjacency = csr_array((np.ones(len(graph.indices), np.float32), graph.indices, graph.indptr), shape=(n, n))
     scale = diags_array(1 / root)
     normalised = (scale @ adjacency @ scale).tocsr().astype(np.float32)
+    if n >= LARGE:
+        values, vectors = leading_eigenpairs(normalised, k)
+        vectors[graph.degrees == 0] = 0
+        return Spectral(values, vectors, root)
     random = np.random.default_rng(0)
     start = random.standard_normal(n, dtype=np.float32)
     values, vectors = eigsh(normalised, k=k, which="LA", v0=start, tol=1e-3, rng=random)

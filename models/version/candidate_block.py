@@ -137,6 +137,11 @@ class Block:
         )
 
 
+def published_of(record: bytes) -> int:
+    """The number of candidates that the header of a record says, which is not checked; 0 without a header."""
+    return int.from_bytes(record[2:4], "little")
+
+
 def _packed(codes: NDArray[np.uint8], sources: NDArray[np.uint8], rows: NDArray[np.uint32], beside: int) -> bytes:
     """The planes of a block's arrays; `beside` are the other bytes of the record."""
     features, m = codes.shape

@@ -121,8 +121,10 @@ def graph_inputs(
     starts = dict(zip(PARTS, np.cumsum([0, *widths[:-1]]), strict=True))
     of = dict(zip(PARTS, widths, strict=True))
     chosen = [part for part in PARTS if part in parts]
-    blocks = [graph_features.inputs[:, starts[part] : starts[part] + of[part]] for part in chosen]
-    features = np.concatenate([np.zeros((graph_features.graph.n, 0), np.float32), *blocks], axis=1)
+    features = graph_features.inputs
+    if len(chosen) < len(PARTS):
+        blocks = [graph_features.inputs[:, starts[part] : starts[part] + of[part]] for part in chosen]
+        features = np.concatenate([np.zeros((graph_features.graph.n, 0), np.float32), *blocks], axis=1)
     width = features.shape[1]
     return GraphInputs(
         graph=graph_features.graph,

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from models.candidates.generator import CandidateGenerator
 from models.ranker.ranker import PersonTables, Ranker, with_product
 from models.schema.candidate_sources import Source
 from models.schema.pair_features import EMBEDDING, PRODUCT, PROFILE_AFFINITY
 from models.version.candidate_block import Block
 from offline.evaluation.report import PRODUCT_ALONE, WITHOUT_TOWERS
+from offline.evaluation.system import Candidates
 
 WITHOUT_EMBEDDINGS = "without embeddings"
 WITHOUT_PROFILE = "without profile"
@@ -23,22 +23,19 @@ PRERANK_ALONE = "cheap score alone"
 
 
 def ablated_lists(
-    generator: CandidateGenerator, ranker: Ranker, tables: PersonTables, users: NDArray[np.int64], length: int
+    candidates: Candidates, ranker: Ranker, tables: PersonTables, users: NDArray[np.int64], length: int
 ) -> dict[str, NDArray[np.int32]]:
     """For each removed part the best `length` candidates of `users` (U,), (U, length) int32, -1 past the last."""
     lists: dict[str, NDArray[np.int32]] = {}
-    at = 0
-    for pools in generator.batches(users):
-        for block in pools.blocks():
-            for name, rows in _variants(block, ranker, tables):
-                kept = lists.setdefault(name, np.full((len(users), length), -1, np.int32))
-                kept[at, : min(length, len(rows))] = rows[:length]
-            at += 1
+    for at, block in enumerate(candidates.blocks(users)):
+        for name, rows in _variants(block, ranker, tables):
+            kept = lists.setdefault(name, np.full((len(users), length), -1, np.int32))
+            kept[at, : min(length, len(rows))] = rows[:length]
     return lists
 
 
 def tower_lists(
-    generator: CandidateGenerator, ranker: Ranker, tables: PersonTables, users: NDArray[np.int64], length: int
+    candidates: Candidates, ranker: Ranker, tables: PersonTables, users: NDArray[np.int64], length: int
 ) -> dict[str, NDArray[np.int32]]:
     """The best `length` candidates of `users` (U,) by the product alone, and by the ranker with it at its mean.
 
@@ -48,15 +45,12 @@ def tower_lists(
         return {}
     names = (PRODUCT_ALONE, WITHOUT_TOWERS)
     lists = {name: np.full((len(users), length), -1, np.int32) for name in names}
-    at = 0
-    for pools in generator.batches(users):
-        for kept in pools.blocks():
-            block = with_product(tables.towers, kept, tables.towers.query(kept.viewer))
-            scores = block.values()[PRODUCT], ranker.logits(tables, _neutral(block, PRODUCT))
-            for name, score in zip(names, scores, strict=True):
-                rows = block.rows[np.argsort(-score, kind="stable")[:length]]
-                lists[name][at, : len(rows)] = rows
-            at += 1
+    for at, kept in enumerate(candidates.blocks(users)):
+        block = with_product(tables.towers, kept, tables.towers.query(kept.viewer))
+        scores = block.values()[PRODUCT], ranker.logits(tables, _neutral(block, PRODUCT))
+        for name, score in zip(names, scores, strict=True):
+            rows = block.rows[np.argsort(-score, kind="stable")[:length]]
+            lists[name][at, : len(rows)] = rows
     return lists
 
 

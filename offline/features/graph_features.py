@@ -14,6 +14,7 @@ from models.features.spectral import Spectral, spectral_embedding
 from models.features.user_statistics import tower_statistics, user_statistics
 from models.graph import Graph
 from models.schema.statistic_names import DATED_STATISTICS
+from offline.steps.stages import stage
 
 Floats = NDArray[np.float32]
 
@@ -66,19 +67,22 @@ class GraphFeatures:
 
 def compute_graph_features(graph: Graph, people: People, reference: "SpectralReference | None" = None) -> GraphFeatures:
     """Statistics, spectrum and GraphSAGE's features of a graph; the spectrum rotated onto the reference's."""
-    spectral = spectral_embedding(graph)
+    with stage("spectrum", people=graph.n):
+        spectral = spectral_embedding(graph)
     positions = spectral.positions()
     if reference is not None:
         positions = spectral.aligned(reference.spectral, reference.mine, reference.theirs)
     statistics = user_statistics(graph, spectral.norms())
     if people.dated is not None:
         statistics = np.concatenate([statistics, people.dated], axis=1)
-    scaled = tower_statistics(statistics)
-    left = people.profile.shape[1] + people.activity.shape[1]
-    inputs = np.concatenate([people.profile, people.activity, scaled, positions], axis=1).astype(np.float32)
-    width = inputs.shape[1]
-    structural, carried = slice(left, width), slice(width - positions.shape[1], width)
-    return GraphFeatures(graph, statistics, spectral, positions, np.clip(inputs, -8, 8), structural, carried)
+    # the inputs, in one table that nothing copies
+    parts = [people.profile, people.activity, tower_statistics(statistics), positions]
+    ends = np.cumsum([part.shape[1] for part in parts]).tolist()
+    inputs = np.empty((graph.n, ends[-1]), np.float32)
+    for part, end in zip(parts, ends, strict=True):
+        np.clip(part, -8, 8, out=inputs[:, end - part.shape[1] : end], casting="same_kind")
+    structural, carried = slice(ends[1], ends[-1]), slice(ends[2], ends[-1])
+    return GraphFeatures(graph, statistics, spectral, positions, inputs, structural, carried)
 
 
 @dataclass(frozen=True)

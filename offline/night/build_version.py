@@ -45,7 +45,7 @@ def build_version(night: NightContext, bundle: ModelBundle, directory: Path) -> 
     graph_features = compute_graph_features(graph, people, bundle.reference(snapshot.vocabulary))
     scratch = directory / "candidates"
     builder = night.candidates(bundle.embedder, bundle.prerank_weights, bundle.training.towers)
-    view = builder.build(graph_features, people, active, scratch)
+    view = builder.build(graph_features, people, active, scratch, keeps_index=True)
 
     # what the worker needs to make more of them
     (scratch / "index").rename(directory / "index")

@@ -18,6 +18,12 @@ from models.networks.encoder import Encoder
 from models.system import files
 from offline.encoders.embed import embedded
 from offline.features.graph_features import Floats, GraphFeatures, People
+from offline.steps.stages import stage
+
+MANY = 20_000
+"""users from which on few of them are not worth an index"""
+FEW_ASK = 0.2
+"""share of the users who may ask without one"""
 
 
 @dataclass(frozen=True)
@@ -53,16 +59,27 @@ class CandidateBuilder:
     build_index: BuildIndex = build_index_in_own_process
 
     def build(
-        self, graph_features: GraphFeatures, people: People, rows: NDArray[np.int64], directory: Path
+        self,
+        graph_features: GraphFeatures,
+        people: People,
+        rows: NDArray[np.int64],
+        directory: Path,
+        *,
+        keeps_index: bool = False,
     ) -> CandidateBuild:
-        """Embeds every user, builds the index under `directory`/index, and prepares the candidates of `rows`."""
+        """Embeds every user, builds the index under `directory`/index, and prepares the candidates of `rows`.
+
+        An index that is not kept is brute force where few of many users ask (FEW_ASK): that is exact, and costs less
+        than linking everybody.
+        """
         directory.mkdir(parents=True, exist_ok=True)
         # embeddings, shrunk towards those of the profile
         graph = graph_features.graph
         profile_affinity = fit_profile_affinity(people.coded, graph)
         values = profile_values(profile_affinity)
         coordinates = graph_features.spectral.coordinates()
-        embeddings = embedded(self.encoder, graph_features.inputs, graph)
+        with stage("embedding", people=graph.n):
+            embeddings = embedded(self.encoder, graph_features.inputs, graph)
         profiles = ProfileMap.fit(values, coordinates, embeddings, graph.degrees)
         coordinates, embeddings = shrink_towards_profile(profiles, values, coordinates, embeddings, graph.degrees)
         files.write_array(directory / "embeddings.npy", embeddings)
@@ -70,7 +87,9 @@ class CandidateBuilder:
         # the nearest neighbours of each row by embedding
         nearest = directory / "nearest.npy"
         source, count = directory / "embeddings.npy", self.candidates.nearest
-        self.build_index(source, directory / "index", nearest, rows, count, self.index)
+        index = self.index if keeps_index else index_for_once(self.index, graph.n, len(rows))
+        with stage("index", people=graph.n, viewers=len(rows)):
+            self.build_index(source, directory / "index", nearest, rows, count, index)
 
         # what candidates are generated and scored from
         candidate_inputs = CandidateInputs(
@@ -93,6 +112,13 @@ class CandidateBuilder:
             candidate_inputs=candidate_inputs,
             generator=CandidateGenerator(candidate_inputs, found, self.candidates),
         )
+
+
+def index_for_once(config: IndexConfig, users: int, viewers: int) -> IndexConfig:
+    """The index of so many users that is searched once, for so many viewers, and thrown away."""
+    if users < MANY or viewers > FEW_ASK * users:
+        return config
+    return config.model_copy(update={"flat_below": users + 1})
 
 
 class KnownNearest:

@@ -7,7 +7,6 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from models.candidates.generator import CandidateGenerator
 from models.graph import Graph
 from models.ranker.ranker import Ranker
 from models.schema.profiles import CategoricalColumn, Profiles
@@ -16,7 +15,7 @@ from offline.evaluation.ablation import ablated_lists, tower_lists
 from offline.evaluation.baselines import RESOURCE_ALLOCATION, baseline_lists
 from offline.evaluation.exposure import Column, GroupReport, exposure, group_report
 from offline.evaluation.report import RATIO_LIMIT, SYSTEM, Promised, Report, difference, hits_of, judge_lists
-from offline.evaluation.system import Ranked, rank
+from offline.evaluation.system import Candidates, KeptCandidates, Ranked, rank
 from offline.features.graph_features import People, compute_graph_features
 from offline.features.temporal_graph import EdgeSplit
 from offline.night.candidates import CandidateBuild
@@ -24,6 +23,7 @@ from offline.night.config import NightConfig
 from offline.night.context import NightContext
 from offline.night.model_bundle import ModelBundle
 from offline.ranker.calibration import outcome_weight, sampled_viewers
+from offline.steps.stages import stage
 
 LONGEST = 50
 """places of a list that are evaluated"""
@@ -42,14 +42,16 @@ def evaluate(night: NightContext, bundle: ModelBundle, split: EdgeSplit, moment:
     if split.cut is None:
         anybody = sampled_viewers(graph, people.suggestible, night.config.split.judged_users, night.seed)
     system = CandidateSystem.of(night, bundle, graph, people, np.union1d(viewers, anybody), directory)
-    lists = {SYSTEM: system.ranked(viewers, LONGEST).rows}
-    lists |= baseline_lists(
-        graph, viewers, LONGEST, known=people.known, suggestible=people.suggestible, late=people.late
-    )
+    with stage("lists", viewers=len(viewers)):
+        lists = {SYSTEM: system.ranked(viewers, LONGEST).rows}
+    with stage("baselines", viewers=len(viewers)):
+        lists |= baseline_lists(
+            graph, viewers, LONGEST, known=people.known, suggestible=people.suggestible, late=people.late
+        )
     shown = {name: lists[name][:, :RATIO_LIMIT] for name in (SYSTEM, RESOURCE_ALLOCATION)}
     found = {name: exposure(rows, graph.degrees, people.suggestible) for name, rows in shown.items()}
     promised = _promised(system, split, anybody, night.config)
-    others = tower_lists(system.generator, system.ranker, system.tables, viewers, LONGEST)
+    others = tower_lists(system.candidates, system.ranker, system.tables, viewers, LONGEST)
     parts = {name: difference(split.hidden, viewers, lists[SYSTEM], other) for name, other in others.items()}
     judged = judge_lists(split.hidden, viewers, lists)
     kept = {name: one for name, one in parts.items() if one is not None}
@@ -117,7 +119,7 @@ class EvaluationTables:
 class CandidateSystem:
     """The system as it is evaluated: candidates and scores when one graph is all that is known."""
 
-    generator: CandidateGenerator
+    candidates: Candidates
     ranker: Ranker
     tables: EvaluationTables
 
@@ -135,12 +137,12 @@ class CandidateSystem:
         graph_features = compute_graph_features(graph, people, bundle.reference(night.snapshot.vocabulary))
         builder = night.candidates(bundle.embedder, bundle.prerank_weights, bundle.training.towers)
         view = builder.build(graph_features, people, viewers, directory)
-        return cls(view.generator, bundle.served_ranker(), EvaluationTables.of(view))
+        return cls(KeptCandidates(view.generator), bundle.served_ranker(), EvaluationTables.of(view))
 
     def ranked(self, viewers: NDArray[np.int64], kept: int) -> Ranked:
         """The `kept` best candidates of `viewers` (u,)."""
-        return rank(self.generator, self.ranker, self.tables, viewers, kept)
+        return rank(self.candidates, self.ranker, self.tables, viewers, kept)
 
     def ablated(self, viewers: NDArray[np.int64], length: int) -> dict[str, NDArray[np.int32]]:
         """By part left out, the `length` best candidates of `viewers` (u,)."""
-        return ablated_lists(self.generator, self.ranker, self.tables, viewers, length)
+        return ablated_lists(self.candidates, self.ranker, self.tables, viewers, length)

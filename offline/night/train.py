@@ -27,6 +27,7 @@ from offline.ranker.calibration import calibration_splits, outcome_weight, sampl
 from offline.ranker.one_input import best_single_input
 from offline.ranker.train import train_ranker
 from offline.ranker.training_lists import Purpose, TrainingLists, training_lists
+from offline.steps.stages import stage
 
 FEW = 3
 """friends that are left to a newcomer with some, at most"""
@@ -135,7 +136,8 @@ def embed(night: NightContext, hidden: HiddenParts, moment: int) -> Embedding:
     features = compute_graph_features(labels.kept.graph, people)
     inputs = graph_inputs(features, people, PARTS, np.zeros(features.graph.n, np.int64))
     chosen = night.config.encoder or graphsage_encoder(night.config.sage, inputs.structural)
-    encoder, metrics = train_night_encoder(inputs, labels.hidden.pairs(), chosen, log)
+    with stage("encoder", people=features.graph.n):
+        encoder, metrics = train_night_encoder(inputs, labels.hidden.pairs(), chosen, log)
     return Embedding(encoder, features, metrics)
 
 
@@ -175,7 +177,9 @@ def make_lists(
             towers = chosen_towers(view, viewers, part.hidden, night.config)
             view, builder = view.with_towers(towers), replace(builder, towers=towers)
         kept = night.config.candidates.kept
-        lists.append(training_lists(view.generator, viewers, part.hidden, kept, purpose=purpose, outcome_weight=weight))
+        with stage("lists", viewers=len(viewers)):
+            made = training_lists(view.generator, viewers, part.hidden, kept, purpose=purpose, outcome_weight=weight)
+        lists.append(made)
         statistics.append(features.statistics)
         log.info("training_lists_made", round=at + 1, of=len(purposes), viewers=len(viewers))
     stacked = TrainingLists.stacked(lists, night.snapshot.n)
@@ -198,7 +202,8 @@ def fit(night: NightContext, made: RankerLists) -> tuple[RankerHead | None, dict
             return single.model, {f"ranker_{name}": value for name, value in single.metrics.items()}
         log.warning("ranker_falls_back", to="resource_allocation", pairs=found, needed=config.least_pairs)
         return None, {}
-    trained = train_ranker(lists, made.statistics, DEFAULT_PRERANK_WEIGHTS, config, log=log)
+    with stage("ranker", lists=len(lists)):
+        trained = train_ranker(lists, made.statistics, DEFAULT_PRERANK_WEIGHTS, config, log=log)
     return trained.model, {f"ranker_{name}": value for name, value in trained.metrics.items()}
 
 

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.candidates.ann_index import IndexManifest
+from models.candidates.config import CandidateConfig
 from models.candidates.generator import CandidateGenerator
 from models.errors import ArtefactError, CorruptRecordError
 from models.graph import Graph
@@ -19,7 +20,7 @@ from models.schema.statistic_names import LOG_DEGREE
 from models.schema.vocabulary import Vocabulary
 from models.system import files
 from models.version.block_file import Blocks
-from models.version.candidate_block import Block
+from models.version.candidate_block import Block, published_of
 from models.version.tables import Tables
 from offline.evaluation.gate_check import GateCheck
 from offline.gate.config import GateConfig
@@ -58,7 +59,7 @@ def version_checks(
         schema,
         _index_recall(night, directory),
         *_served(tables, blocks, known, config),
-        _parity(bundle, directory, tables, blocks, config, night.config.candidates.kept, rows),
+        _parity(bundle, directory, tables, blocks, config, night.config.candidates, rows),
     ]
 
 
@@ -134,10 +135,13 @@ def _parity(
     tables: Tables,
     blocks: Blocks,
     config: GateConfig,
-    kept: int,
+    candidates: CandidateConfig,
     made: NDArray[np.int64] | None,
 ) -> GateCheck:
-    """Whether the lists as the service scores them are those that the trained network makes of candidates made anew."""
+    """Whether the lists as the service scores them are those that the trained network makes of candidates made anew.
+
+    Those of a user who is absent are compared as far as they are published.
+    """
     rows = blocks.rows() if made is None else np.intersect1d(blocks.rows(), made)
     rows = np.sort(np.random.default_rng(0).permutation(rows)[: config.parity_users])
     if not len(rows):
@@ -146,7 +150,10 @@ def _parity(
     faiss.omp_set_num_threads(1)  # its threads and torch's live badly in one process
     unlike = 0
     for start in range(0, len(rows), AT_ONCE):
-        lists = training_lists(generator, rows[start : start + AT_ONCE], _nobody(tables.n), kept)
+        lists = training_lists(generator, rows[start : start + AT_ONCE], _nobody(tables.n), candidates.kept)
+        for at, row in enumerate(lists.users.tolist()):
+            if candidates.absent_days and published_of(blocks.record(row)) == candidates.kept_of_absent:
+                lists.counts[at] = min(lists.counts[at], candidates.kept_of_absent)
         offline = _offline_scores(bundle.ranker, ranker, tables, lists)
         for at, row in enumerate(lists.users.tolist()):
             try:

@@ -63,8 +63,8 @@ def like_a_list(m: int, people: int, seed: int = 0) -> Block:
     """Candidates as a night orders them: scores fall along the list, and counts are small whole numbers."""
     random, place = np.random.default_rng(seed), np.linspace(1, 0, m)
     falling = [place**2 * 3 + random.gamma(1, 0.1, m) for _ in range(4)]
-    likeness = random.choice(random.normal(0, 2, 60), m)
-    values = np.stack([np.log1p(random.poisson(6 * place)), *falling, likeness]).astype(np.float32)
+    profile_affinity = random.choice(random.normal(0, 2, 60), m)
+    values = np.stack([np.log1p(random.poisson(6 * place)), *falling, profile_affinity]).astype(np.float32)
     rows = random.choice(people, m, replace=False).astype(np.uint32)
     return quantise(1, rows, random.integers(1, 32, m, dtype=np.uint8), values)
 
@@ -93,9 +93,9 @@ def test_a_thousand_candidates_fit_8_kib_whatever_they_are(seed: int) -> None:
 def test_records_of_earlier_releases_are_read(made_at: int) -> None:
     block = like_a_list(300, 100_000)
     form = RecordFormat("candidate block", 2 if made_at else 1, "BHIq" if made_at else "BHI")
-    rows, times = block.rows, [made_at] if made_at else []
+    rows, of_worker = block.rows, [made_at] if made_at else []
     arrays = [block.low, block.high, rows.astype("<u2"), (rows >> 16).astype(np.uint8), block.sources, block.codes]
-    again = Block.unpack(form.seal((6, 300, block.viewer, *times), [array.tobytes() for array in arrays]))
+    again = Block.unpack(form.seal((6, 300, block.viewer, *of_worker), [array.tobytes() for array in arrays]))
     assert (again.viewer, again.made_at) == (block.viewer, made_at)
     for name in ("rows", "sources", "codes", "low", "high"):
         np.testing.assert_array_equal(getattr(again, name), getattr(block, name), err_msg=name)
