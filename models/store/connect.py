@@ -230,7 +230,8 @@ def _options(settings: Settings) -> dict[str, Any]:
     """The arguments of every client. Raises UsageError if the address is wrong."""
     check_address(settings)
     return {
-        "max_connections": settings.redis_connections,
+        # one more for the wait for replicas, beside those whose writes it waits for
+        "max_connections": settings.redis_connections + bool(settings.redis_replicas),
         # the default is ten retries with growing pauses: seconds against a server that hangs
         "retry": Retry(NoBackoff(), 0),
         # with RESP2 and without driver_info, connecting needs no exchange

@@ -10,10 +10,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
 
+import redis.exceptions as client
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
 
-from models.errors import StoreUnavailableError
+from models.errors import StoreRefusedError, StoreUnavailableError
 from models.store.failover.primary import QUESTION, Primary
 
 NOT_CONFIRMED = "The store does not confirm writes at the moment."
@@ -51,6 +52,12 @@ class DurableWrites:
         `generation`: what was written in between may be lost.
         """
         await self._barrier()
+        if self._primary is not None and not self._primary.is_identified:
+            raise StoreRefusedError(
+                f"PYMK_REDIS_REPLICAS needs a user who may ask the store for {' '.join(QUESTION)}: without it nobody"
+                " notices that another server took over.",
+                NOT_CONFIRMED,
+            )
         if self._now() != generation:
             raise StoreUnavailableError("The primary changed before it confirmed a write.", NOT_CONFIRMED)
 
@@ -80,13 +87,22 @@ class DurableWrites:
 
     async def _confirmed_by_cluster(self, store: RedisCluster) -> None:
         await store.initialize()
-        confirmed = await asyncio.gather(*(self._confirmed_by_node(store, node) for node in store.get_primaries()))
+        steps = [self._confirmed_by_node(store, node) for node in store.get_primaries()]
+        confirmed = await asyncio.gather(*steps, return_exceptions=True)
+        faults = [one for one in confirmed if isinstance(one, BaseException)]
+        if any(isinstance(fault, client.MovedError) for fault in faults):
+            await store.nodes_manager.initialize()  # what the client knows of the slots is out of date
+            raise StoreUnavailableError("Slots of the cluster moved before a write was confirmed.", NOT_CONFIRMED)
+        if faults:
+            raise faults[0]
         self._servers = frozenset(confirmed)
 
     async def _confirmed_by_node(self, store: RedisCluster, node: ClusterNode) -> str:
-        """The identity of a node that confirmed a barrier in a slot of its own."""
+        """The identity of a node that confirmed a barrier in a slot of its own; empty if it has none, nor writes."""
         keys = (f"{self._key}:{{{number}}}" for number in range(1 << 14))
-        key = next(key for key in keys if store.get_node_from_key(key) is node)
+        key = next((key for key in keys if store.get_node_from_key(key) is node), None)
+        if key is None:
+            return ""
         connection = node.acquire_connection()
 
         async def ask(*command: str | bytes | int) -> Any:
@@ -96,7 +112,8 @@ class DurableWrites:
         try:
             await node.disconnect_if_needed(connection)
             await self._confirmed_over(ask, key)
-            return str((await ask(*QUESTION))["run_id"])
+            facts = await ask(*QUESTION)
+            return f"{facts['run_id']} {facts['master_replid']}"
         except BaseException:
             await connection.disconnect(nowait=True)  # an answer may be on its way
             raise

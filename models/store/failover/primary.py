@@ -34,8 +34,13 @@ class Primary:
         self._server: str | None = None
         self._lock = threading.Lock()
 
-    def take(self, facts: Mapping[str, Any] | None) -> None:
-        """Notes the answer to QUESTION; None: the store does not permit the question.
+    @property
+    def is_identified(self) -> bool:
+        """Whether the server said who it is; if not, another one in its place goes unnoticed."""
+        return bool(self._server)
+
+    def take(self, facts: Mapping[str, Any] | None) -> int:
+        """Notes the answer to QUESTION, None if the store does not permit it; returns the generation of the server.
 
         Raises NotPrimaryError if the server is a replica.
         """
@@ -49,8 +54,10 @@ class Primary:
             changed = self._server not in (None, server)
             self._server = server
             self.generation += changed
+            generation = self.generation
         if changed:
             self.on_change()
+        return generation
 
     def lost(self) -> None:
         """Gives up the server: an answer shows that it is no primary any more. Repeated without a connection in between
@@ -83,11 +90,11 @@ class _Verified(redis.connection.AbstractConnection):
                 answer: bytes | None = self.read_response()
             except client.ResponseError:
                 answer = None
-            self.primary.take(facts_of(answer))
+            generation = self.primary.take(facts_of(answer))
         except BaseException:
             self.disconnect()  # type: ignore[no-untyped-call]
             raise
-        self._generation = self.primary.generation
+        self._generation = generation
 
 
 class _AsyncVerified(redis.asyncio.connection.AbstractConnection):
@@ -110,11 +117,11 @@ class _AsyncVerified(redis.asyncio.connection.AbstractConnection):
                 answer: bytes | None = await self.read_response()
             except client.ResponseError:
                 answer = None
-            self.primary.take(facts_of(answer))
+            generation = self.primary.take(facts_of(answer))
         except BaseException:
             await self.disconnect(nowait=True)
             raise
-        self._generation = self.primary.generation
+        self._generation = generation
 
 
 def facts_of(answer: object) -> dict[str, str] | None:

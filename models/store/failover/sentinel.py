@@ -15,6 +15,8 @@ import redis.asyncio
 import redis.asyncio.connection
 import redis.connection
 import redis.exceptions as client
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 SCHEMES = ("redis+sentinel://", "rediss+sentinel://")
 PORT = 26379
@@ -89,6 +91,8 @@ class SentinelUrl:
                 "driver_info": None,
                 "socket_timeout": ANSWER_S,
                 "socket_connect_timeout": ANSWER_S,
+                # the default is ten retries with growing pauses
+                "retry": Retry(NoBackoff(), 0),
             }
 
 
@@ -139,7 +143,9 @@ class Sentinels:
             try:
                 yield _state(sentinel.sentinel_master(self._service))
             except (client.RedisError, OSError):
-                continue  # another one may answer
+                # another one may answer, and this one is asked last from now on
+                self._clients = [*(one for one in self._clients if one is not sentinel), sentinel]
+                continue
             left -= 1
             if not left:
                 return

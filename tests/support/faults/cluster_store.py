@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -54,6 +55,13 @@ class ClusterStore:
             old.start()
         elif fault == "hung":
             old.signal(signal.SIGCONT)
+        self.settle()
+
+    def reshard(self) -> None:
+        """Moves half of the slots of the first server to the second, and back."""
+        first, second = self.servers[:2]
+        for source, target in ((first, second), (second, first)):
+            _migrate(source, target, 0, SLOTS // PRIMARIES // 2)
         self.settle()
 
     def settle(self) -> None:
@@ -133,6 +141,22 @@ def _join(servers: Sequence[Server]) -> None:
     for one, upstream in zip(servers[PRIMARIES:], identities, strict=False):
         with one.client() as client:
             wait_for(partial(_replicates, client, upstream), interval_s=0.05)
+
+
+def _migrate(source: Server, target: Server, low: int, high: int) -> None:
+    """Moves a range of slots that all are the source's."""
+    with target.client() as client:
+        identity = client.execute_command("CLUSTER", "MYID")
+    with source.client() as client:
+        command = ("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", low, high, "NODE", identity)
+        client.execute_command(*command)
+        wait_for(lambda: _owner(client, low) == target.port, timeout_s=60, interval_s=0.05)
+
+
+def _owner(client: redis.Redis, slot: int) -> int:
+    """The port of the primary of a slot, as a node knows it."""
+    ranges: list[list[Any]] = client.execute_command("CLUSTER", "SLOTS")  # type: ignore[no-untyped-call]
+    return next(int(primary[1]) for low, high, primary, *_ in ranges if low <= slot <= high)
 
 
 def _replicates(client: redis.Redis, upstream: bytes) -> bool:
