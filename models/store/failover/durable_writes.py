@@ -8,6 +8,7 @@ at the same time share one barrier.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
+from contextlib import suppress
 from typing import Any
 
 import redis.exceptions as client
@@ -90,10 +91,12 @@ class DurableWrites:
         steps = [self._confirmed_by_node(store, node) for node in store.get_primaries()]
         confirmed = await asyncio.gather(*steps, return_exceptions=True)
         faults = [one for one in confirmed if isinstance(one, BaseException)]
-        if any(isinstance(fault, client.MovedError) for fault in faults):
-            await store.nodes_manager.initialize()  # what the client knows of the slots is out of date
-            raise StoreUnavailableError("Slots of the cluster moved before a write was confirmed.", NOT_CONFIRMED)
         if faults:
+            # a node may have lost its slots, or be away: what the client knows of the cluster is out of date
+            with suppress(client.RedisError, client.RedisClusterException, OSError):
+                await store.nodes_manager.initialize()
+            if isinstance(faults[0], client.MovedError):
+                raise StoreUnavailableError("Slots of the cluster moved before a write was confirmed.", NOT_CONFIRMED)
             raise faults[0]
         self._servers = frozenset(confirmed)
 
