@@ -237,7 +237,7 @@ class Settings(BaseSettings):
     """command that is run when a version waits, with its id as last argument and the same JSON as input"""
 
     canary: bool = False
-    """whether a night's version is served to the first share of PYMK_CANARY_STEPS before it is served to everybody"""
+    """whether a night's version that waits for no approval is first served to the first share of PYMK_CANARY_STEPS"""
 
     canary_steps: Annotated[tuple[float, ...], NoDecode] = (0.05, 0.25, 1.0)
     """percent of the viewers that a canary is served to, step by step up to 100: PYMK_CANARY_STEPS=5,25,100"""

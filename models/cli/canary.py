@@ -34,16 +34,12 @@ def canary(
     if context.invoked_subcommand is not None:
         return
     from models.candidate_refresh.replay import live_workers
-    from models.publishing.canary_record import read_report, running_canary
-    from models.publishing.pointer import read_pointer
+    from models.publishing.canary_record import told_report
 
     with opened() as deployment:
         store, keys = deployment.store, deployment.keys
-        report = read_report(store, keys)
-        running = running_canary(store, keys, read_pointer(store, keys=keys))
+        report = told_report(store, keys)
         is_watched = bool(live_workers(store, keys))
-    if running is None and report is not None and report.state == "running":  # whoever ended it died before its report
-        report = report.model_copy(update={"state": "aborted"})
     if json:
         typer.echo("null" if report is None else report.model_dump_json(indent=2))
         return
@@ -51,7 +47,7 @@ def canary(
         typer.echo("there is no canary, and there was none; pymk activate VERSION --share 5% starts one", err=True)
         return
     _print(report)
-    if running is not None and not is_watched:
+    if report.state == "running" and not is_watched:
         typer.echo("no worker is live, so nobody compares: start pymk worker", err=True)
 
 

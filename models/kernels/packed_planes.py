@@ -5,7 +5,8 @@ at as many bits as the largest needs. Bits are stored in groups of four, two and
 the first values of the chunk in their lowest bits, the next values above them, so that a whole chunk is taken apart by
 a few operations on many bytes at once.
 
-A plane of few distinct values, such as a count on a logarithmic scale, is first replaced by their numbers.
+A plane of few distinct values, such as a count on a logarithmic scale, is first replaced by their numbers, unless it
+has to be rounded.
 
 The bytes: for every plane a shift, to which 128 is added where its values are numbered; for each of these the number of
 distinct values less one, and the values, ascending; for every plane and chunk the least value and the number of bits;
@@ -103,7 +104,7 @@ def pack_within(planes: Bytes, codes: int, most: int) -> Bytes:
     """The bytes of `planes` (P, m), at most `most` of them if rounding the first `codes` planes can bring that about.
 
     Each step rounds away one bit more of the plane among these that takes the most bits, down to MOST_SHIFT bits less.
-    Writes into `planes`.
+    Where no other is left, numbered planes get their values back and are rounded too. Writes into `planes`.
     """
     count, m = planes.shape
     chunks = (m + CHUNK - 1) // CHUNK
@@ -122,12 +123,33 @@ def pack_within(planes: Bytes, codes: int, most: int) -> Bytes:
             if taken > bits and shifts[plane] < MOST_SHIFT and not sizes[plane]:
                 widest, bits = plane, taken
         if widest < 0:
-            break
+            numbered = _widest_numbered(widths, sizes, codes)
+            if numbered < 0:
+                break
+            for at in range(m):
+                planes[numbered, at] = distinct[numbered, planes[numbered, at]]
+            beside -= sizes[numbered] + 1
+            sizes[numbered] = 0
+            size = beside + chunk_ranges(planes, shifts, least, widths)
+            continue
         shifts[widest] += np.uint8(1)
         size = beside + chunk_ranges(planes, shifts, least, widths)
     packed = np.empty(size, np.uint8)
     pack_planes(planes, shifts, distinct, sizes, least, widths, packed)
     return packed
+
+
+@compiled()
+def _widest_numbered(widths: Bytes, sizes: NDArray[np.int64], codes: int) -> int:
+    """The numbered plane among the first `codes` that takes the most bits, -1 for none."""
+    widest, bits = -1, 0
+    for plane in range(codes):
+        taken = 0
+        for chunk in range(widths.shape[1]):
+            taken += widths[plane, chunk]
+        if taken > bits and sizes[plane]:
+            widest, bits = plane, taken
+    return widest
 
 
 @compiled()

@@ -24,8 +24,8 @@ from models.publishing.canary_record import (
 from models.publishing.decisions import waiting
 from models.publishing.erasure_guard import refuse_outdated
 from models.publishing.pointer import ActivePointer, read_pointer
-from models.publishing.publish import files_here, loaded, publish, publish_locked, renewing_of, unserved
-from models.publishing.publish_lock import switching
+from models.publishing.publish import files_here, loaded, publish_locked, renewing_of, unserved
+from models.publishing.publish_lock import Lease, switching
 from models.publishing.transfer import Loader, Progress, quiet
 from models.settings import SUPERSEDED_TTL_S
 from models.store.keys import Keys
@@ -64,31 +64,62 @@ def start_canary(
     if not 0 < share < 1:
         raise UsageError("the share of a canary is above 0% and below 100%; 100% is a switch")
     with switching(store, versions, keys) as lease:
-        pointer, loader, content = read_pointer(store, keys=keys), Loader(store, keys), store.get(keys.canary)
+        pointer, content = read_pointer(store, keys=keys), store.get(keys.canary)
         current = _current(content, pointer)
-        _refuse(store, keys, version, pointer, current)
-        manifest = loaded(loader, version, files_here(versions), renewing_of(lease, progress))
-        if pointer is None:
-            raise VersionError("no version is active")
-        refuse_outdated(loader, versions, manifest, pointer.version)
-        now = datetime.now(UTC)
-        if current is None:
-            replay(manifest, renewing_of(lease, quiet))
-            canary = Canary(
-                version=version,
-                control=pointer.version,
-                share=share,
-                started_at=now,
-                stepped_at=now,
-                who=by.who,
-                note=by.note,
-            )
-            store.delete([keys.canary_counts])
-        else:
-            canary = current.stepped(share, now)
-        write_report(store, keys, CanaryReport(canary=canary, at=now, lists={}))
-        if not write_canary(store, keys, content, canary):
-            raise VersionError("another process changed the canary meanwhile; check pymk canary and try again")
+        _refuse_another(version, current)
+        return _start_locked(store, versions, version, share, lease, keys=keys, by=by, replay=replay, progress=progress)
+
+
+def _start_locked(
+    store: SyncStore,
+    versions: Versions,
+    version: str,
+    share: float,
+    lease: Lease,
+    *,
+    keys: Keys,
+    by: Actor,
+    replay: Replay,
+    progress: Progress,
+    superseded_ttl_s: float = SUPERSEDED_TTL_S,
+) -> Canary:
+    """As `start_canary`, for a caller that holds the lease; a canary of another version goes on until this one runs."""
+    # up to date in the store
+    loader, pointer, content = Loader(store, keys), read_pointer(store, keys=keys), store.get(keys.canary)
+    current = _current(content, pointer)
+    if current is not None and current.version != version:
+        current = None
+    _refuse(store, keys, version, pointer)
+    manifest = loaded(loader, version, files_here(versions), renewing_of(lease, progress))
+    if pointer is None:
+        raise VersionError("no version is active")
+    refuse_outdated(loader, versions, manifest, pointer.version)
+    now = datetime.now(UTC)
+    if current is None:
+        replay(manifest, renewing_of(lease, quiet))
+        canary = Canary(
+            version=version,
+            control=pointer.version,
+            control_at=pointer.activated_at,
+            share=share,
+            started_at=now,
+            stepped_at=now,
+            who=by.who,
+            note=by.note,
+        )
+        store.delete([keys.canary_counts])
+        content = store.get(keys.canary)  # of another version: judged meanwhile
+    else:
+        canary = current.stepped(share, now)
+    # served
+    superseded = _current(content, pointer) if current is None else None
+    if not write_canary(store, keys, content, canary):
+        raise VersionError("another process changed the canary meanwhile; check pymk canary and try again")
+    write_report(store, keys, CanaryReport(canary=canary, at=now, lists={}))
+    if superseded is not None:
+        why = Actor(by.who, f"superseded by {version}")
+        write_audit(store, keys, "canary_superseded", superseded.version, why, before=superseded.control)
+        _retire_locked(store, pointer, keys, superseded.version, superseded_ttl_s)
     said = f"share {share:.4g}" if by.note is None else f"share {share:.4g}; {by.note}"
     what: Action = "canary_started" if current is None else "canary_stepped"
     write_audit(store, keys, what, version, Actor(by.who, said), before=canary.control)
@@ -110,23 +141,64 @@ def publish_or_try(
     """Publishes a finished version directory, or with a share makes it the canary; returns whether it is that.
 
     Nothing active to try it beside: it is published. A canary of another version ends. A repeated call changes nothing.
-    Raises what `publish` and `start_canary` raise.
+    Raises what `publish` and `start_canary` raise; VersionError too if it is of a delta night, and what that went on
+    from is no longer active, or another version is the canary.
     """
-    version, pointer, by = Manifest.read(directory).version, read_pointer(store, keys=keys), Actor.here()
-    if share is None or share >= 1 or pointer is None or pointer.version == version:
-        publish(
-            directory, store, versions, keys=keys, superseded_ttl_s=superseded_ttl_s, replay=replay, progress=progress
+    manifest, by = Manifest.read(directory), Actor.here()
+    version = manifest.version
+    with switching(store, versions, keys) as lease:
+        pointer, content = read_pointer(store, keys=keys), store.get(keys.canary)
+        canary = _current(content, pointer)
+        if pointer is not None and pointer.version != version:
+            refuse_delta_of(manifest.delta_of, pointer, canary if canary and canary.version != version else None)
+        # everybody, at once
+        if share is None or share >= 1 or pointer is None or pointer.version == version:
+            publish_locked(
+                store,
+                versions,
+                version,
+                lease,
+                keys=keys,
+                superseded_ttl_s=superseded_ttl_s,
+                replay=replay,
+                progress=progress,
+                by=by,
+                directory=directory,
+            )
+            return False
+        # a share of the viewers
+        if canary is not None and canary.version == version:
+            return True
+        _start_locked(
+            store,
+            versions,
+            version,
+            share,
+            lease,
+            keys=keys,
+            by=by,
+            replay=replay,
+            progress=progress,
+            superseded_ttl_s=superseded_ttl_s,
         )
-        return False
-    canary = running_canary(store, keys, pointer)
-    if canary is not None and canary.version == version:
-        return True
-    if canary is not None:
-        why, ttl_s = Actor(by.who, f"superseded by {version}"), superseded_ttl_s
-        end_canary(store, versions, "superseded", keys=keys, by=why, expected=canary, superseded_ttl_s=ttl_s)
-    start_canary(store, versions, version, share, keys=keys, by=by, replay=replay, progress=progress)
-    versions.sweep((pointer.version, *pointer.before), waiting=unserved(store, keys))
+        versions.sweep((pointer.version, *pointer.before), waiting=unserved(store, keys))
     return True
+
+
+def refuse_delta_of(delta_of: str | None, pointer: ActivePointer, canary: Canary | None) -> None:
+    """Raises VersionError if a delta night from a version may not be published: it is not active, or a canary runs."""
+    if delta_of is None:
+        return
+    if pointer.version != delta_of:
+        raise VersionError(
+            f"--delta: version {delta_of}, which the night went on from, is no longer active; nothing was published. "
+            f"The same command goes on from {pointer.version}"
+        )
+    if canary is not None:
+        raise VersionError(
+            f"--delta: version {canary.version} is the canary, which this night would end before it is judged; wait "
+            "until it is promoted or taken back, or end it: pymk canary promote or pymk canary abort"
+        )
 
 
 def step_canary(store: SyncStore, keys: Keys, canary: Canary, share: float, by: Actor) -> bool:
@@ -211,11 +283,14 @@ def _retire(store: SyncStore, versions: Versions, keys: Keys, version: str, ttl_
     """Lets the keys of a version that was the canary expire."""
     try:
         with switching(store, versions, keys, wait_s=RETIRE_S):
-            pointer = read_pointer(store, keys=keys)
-            if pointer is None or version not in {*pointer.lasting, *waiting(store, keys)}:
-                Loader(store, keys).retire(version, ttl_s)
+            _retire_locked(store, read_pointer(store, keys=keys), keys, version, ttl_s)
     except VersionError:  # the next switch does it
         return
+
+
+def _retire_locked(store: SyncStore, pointer: ActivePointer | None, keys: Keys, version: str, ttl_s: float) -> None:
+    if pointer is None or version not in {*pointer.lasting, *waiting(store, keys)}:
+        Loader(store, keys).retire(version, ttl_s)
 
 
 def _readable(content: bytes | None) -> Canary | None:
@@ -231,7 +306,16 @@ def _current(content: bytes | None, pointer: ActivePointer | None) -> Canary | N
     return canary if canary is not None and canary.holds(pointer) else None
 
 
-def _refuse(store: SyncStore, keys: Keys, version: str, pointer: ActivePointer | None, current: Canary | None) -> None:
+def _refuse_another(version: str, current: Canary | None) -> None:
+    """Raises VersionError if another version is the canary."""
+    if current is not None and current.version != version:
+        raise VersionError(
+            f"version {current.version} is the canary already, for {current.share:.4g} of the viewers; pymk canary "
+            "promote or pymk canary abort ends it"
+        )
+
+
+def _refuse(store: SyncStore, keys: Keys, version: str, pointer: ActivePointer | None) -> None:
     """Raises VersionError or UsageError if the version cannot be the canary."""
     if pointer is None:
         raise VersionError(f"no version is active that {version} could be tried beside; pymk activate {version}")
@@ -239,11 +323,6 @@ def _refuse(store: SyncStore, keys: Keys, version: str, pointer: ActivePointer |
         raise VersionError(f"version {version} is the active one; a canary is another version beside it")
     if version in waiting(store, keys):
         raise VersionError(f"version {version} waits for an approval: pymk approve {version} publishes it")
-    if current is not None and current.version != version:
-        raise VersionError(
-            f"version {current.version} is the canary already, for {current.share:.4g} of the viewers; pymk canary "
-            "promote or pymk canary abort ends it"
-        )
     for run in registry.read(store, keys=keys).running:
         if any(arm.version is not None for arm in run.experiment.arms):
             raise UsageError(

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from models.errors import CorruptRecordError
 from models.publishing.audit import Action, Actor, write_audit
-from models.publishing.pointer import ActivePointer
+from models.publishing.pointer import ActivePointer, read_pointer
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
 from models.store.transaction import Commit, Guard, Outcome
@@ -27,6 +27,8 @@ class Canary(BaseModel):
     version: str
     control: str
     """the active version when it was started; once another one is active, there is no canary any more"""
+    control_at: AwareDatetime | None = None
+    """when that became active; None in records of earlier releases: at any time"""
     share: float
     """of the viewers, above 0 and below 1"""
     step: int = 0
@@ -43,8 +45,10 @@ class Canary(BaseModel):
         return f"{self.version} {self.started_at.isoformat()} {self.step}"
 
     def holds(self, pointer: ActivePointer | None) -> bool:
-        """Whether it is tried beside the active version of a pointer."""
-        return pointer is not None and pointer.version == self.control
+        """Whether it is tried beside the active version of a pointer, which has been active since it was started."""
+        if pointer is None or pointer.version != self.control:
+            return False
+        return self.control_at in (None, pointer.activated_at)
 
     def stepped(self, share: float, at: datetime) -> "Canary":
         """The same with another share."""
@@ -158,11 +162,42 @@ def ended_report(known: CanaryReport | None, canary: Canary, state: Ending, note
 
 def read_report(store: SyncStore, keys: Keys) -> CanaryReport | None:
     """The latest report on a canary, running or ended; None if there is none that this release reads."""
-    content = store.get(keys.canary_report)
+    return decode_report(store.get(keys.canary_report))
+
+
+def told_report(store: SyncStore, keys: Keys) -> CanaryReport | None:
+    """The latest report as people are told: one on a canary that has ended, without its last word, says how.
+
+    Its last word is missing where the process died that ended it. Raises CorruptRecordError for pointer or canary.
+    """
+    report, pointer = read_report(store, keys), read_pointer(store, keys=keys)
+    if report is None or report.state != "running":
+        return report
+    running = running_canary(store, keys, pointer)
+    if running is not None and running.started_at == report.canary.started_at:
+        return report
+    active = None if pointer is None else pointer.version
+    ending: Ending = "aborted" if active == report.canary.control else "superseded"
+    return report.model_copy(update={"state": "promoted" if active == report.canary.version else ending})
+
+
+def decode_report(content: bytes | None) -> CanaryReport | None:
+    """The report of the bytes under Keys.canary_report; None if this release cannot read it."""
     try:
         return CanaryReport.model_validate_json(content) if content else None
     except ValidationError:
         return None
+
+
+def judge_report(store: SyncStore, keys: Keys, report: CanaryReport) -> bool:
+    """Keeps a report on a running canary, unless another step or the end of it was reported meanwhile."""
+    content = store.get(keys.canary_report)
+    known = decode_report(content)
+    if known is not None and known.canary.started_at == report.canary.started_at and known.state != "running":
+        return False
+    if decode_canary(store.get(keys.canary)) != report.canary:  # its end is not reported yet, or another one runs
+        return False
+    return store.compare_and_set(keys.canary_report, content, report.model_dump_json().encode())
 
 
 def write_report(store: SyncStore, keys: Keys, report: CanaryReport) -> None:

@@ -11,9 +11,10 @@
                     and the low, middle and high bytes of the candidates' rows
     4 bytes         CRC-32 of all before
 
-A plane takes as many bits as its values need, in chunks of 128 candidates: lists are sorted, so that codes of
-neighbours are alike, and rows of fewer than 65,536 or a million people have few high bits. 1,000 candidates never take
-more than MOST_BYTES: where they would, the lowest bit of the widest codes is rounded away, and again until they fit.
+A plane takes as many bits as its values need, in chunks of 256 candidates: lists are sorted, so that codes of
+neighbours are alike, and rows of fewer than 65,536 or a million people have few high bits. A plane of few distinct
+values holds their numbers, and the values once. 1,000 candidates with up to 7 features never take more than MOST_BYTES:
+where they would, the lowest bit of the widest codes is rounded away, and again until they fit.
 Candidates are in the order of the night's pre-rank score, best first. A code c encodes low + c / 255 x (high - low);
 c / 255 is the value relative to this viewer's other candidates.
 

@@ -59,14 +59,16 @@ def nightly(
 
     Snapshot, training, evaluation, quality gate, embeddings, index, candidates, publish. The same command resumes a
     killed run. The last line of stdout is the version id. With PYMK_APPROVAL=true the version waits for pymk approve,
-    with PYMK_CANARY=true a share of the viewers is served from it first (pymk canary).
+    else with PYMK_CANARY=true a share of the viewers is served from it first (pymk canary).
     Exit status 2: the dataset or a flag is wrong; 3: the gate refused, and says why: nothing was published.
 
     Example:  pymk nightly ./my-network
 
     Between whole nights, --delta goes on from the active version: its weights, its vectors and its index stay, whoever
     is new gets a place among them, and only people whose own friends, blocks or profile changed get new candidates. It
-    takes a fraction of a night and makes a version of its own. Run a whole night now and then: vectors age.
+    takes a fraction of a night and makes a version of its own. Run a whole night now and then: vectors age. It is
+    refused while a canary runs, and if the active version changed meanwhile; the same command then goes on from that
+    one.
     """
     from contextlib import closing
 

@@ -9,6 +9,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from models.candidates.config import CandidateConfig
 from models.candidates.generator import CONFIG, CandidateGenerator
 from models.graph import Graph
 from models.schema.candidate_sources import Source
@@ -54,10 +55,7 @@ def build_version(night: NightContext, bundle: ModelBundle, directory: Path) -> 
     files.write_json(scratch / CONFIG, config.candidates.model_dump())
 
     # what the service reads
-    fewer, days = {}, config.candidates.absent_days
-    if days:
-        gone = absent(night.history.acting, night.history.at, night.known, snapshot.cut - days * DAY_S)
-        fewer = dict.fromkeys(np.flatnonzero(gone).tolist(), config.candidates.kept_of_absent)
+    fewer = fewer_of_absent(night, config.candidates)
     tables = EvaluationTables.of(view)
     content, offsets = snapshot.profile_json()
     write_tables(
@@ -132,6 +130,15 @@ def _suspicion(people: People, graph: Graph, config: NightConfig) -> NDArray[np.
     from offline.suspicion.detector import suspicion
 
     return suspicion(people.profile, graph, config.suspicion, log=log)
+
+
+def fewer_of_absent(night: NightContext, candidates: CandidateConfig) -> dict[int, int]:
+    """How many candidates are published for whoever is absent by these settings, by row."""
+    if not candidates.absent_days:
+        return {}
+    before = night.snapshot.cut - candidates.absent_days * DAY_S
+    gone = absent(night.history.acting, night.history.at, night.known, before)
+    return dict.fromkeys(np.flatnonzero(gone).tolist(), candidates.kept_of_absent)
 
 
 def absent(acting: NDArray[np.integer], at: NDArray[np.int64], known: Friendships, before: float) -> NDArray[np.bool_]:

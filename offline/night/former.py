@@ -9,7 +9,7 @@ import structlog
 from models.errors import ArtefactError, UsageError, VersionError
 from models.features.profile_encoder import encoded_columns
 from models.graph import Graph
-from models.publishing.pointer import read_pointer
+from models.publishing.pointer import ActivePointer
 from models.publishing.transfer import Loader
 from models.schema.statistic_names import ALL_STATISTICS, STATISTICS
 from models.schema.vocabulary import Vocabulary
@@ -33,12 +33,12 @@ LEAST_KEPT = 0.5
 log = structlog.get_logger(__name__)
 
 
-def former_weights(store: SyncStore, versions: Versions, keys: Keys, retrain: Retrain) -> ModelBundle | None:
+def former_weights(versions: Versions, pointer: ActivePointer | None, retrain: Retrain) -> ModelBundle | None:
     """The weights of the active version; None if this host does not have them or this release cannot read them.
 
     Raises UsageError if there are none and the night may not train.
     """
-    former, pointer = None, read_pointer(store, keys=keys)
+    former = None
     if pointer is not None:
         try:
             former = ModelBundle.open(versions.path(pointer.version))
@@ -60,9 +60,10 @@ def active_report(versions: Versions, active: ActiveVersion | None) -> Report | 
         return None
 
 
-def active_version(store: SyncStore, versions: Versions, keys: Keys) -> ActiveVersion | None:
-    """The active version, from this host's disk or as the store describes it; None if nothing is published."""
-    pointer = read_pointer(store, keys=keys)
+def active_version(
+    store: SyncStore, versions: Versions, keys: Keys, pointer: ActivePointer | None
+) -> ActiveVersion | None:
+    """The version of the pointer, from this host's disk or as the store describes it; None if nothing is published."""
     if pointer is None:
         return None
     try:

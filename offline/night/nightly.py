@@ -24,7 +24,7 @@ from models.publishing.audit import Actor, read_audit, write_audit
 from models.publishing.canary import publish_or_try
 from models.publishing.night_runs import NightRun
 from models.publishing.notices import Notices
-from models.publishing.pointer import is_served
+from models.publishing.pointer import is_served, read_pointer
 from models.publishing.transfer import Progress, quiet
 from models.schema.event_kinds import FORBIDDEN_DAYS
 from models.settings import SUPERSEDED_TTL_S
@@ -48,7 +48,7 @@ from offline.monitor.reference import ReferenceStatistics
 from offline.night.build_version import build_version, manifest_of
 from offline.night.config import NightConfig
 from offline.night.context import NightContext
-from offline.night.delta.night import make_delta, noted, refuse_delta, report_of_delta
+from offline.night.delta.night import active_id, make_delta, noted, refuse_beside_canary, refuse_delta, report_of_delta
 from offline.night.evaluate import evaluate
 from offline.night.former import Retrain, active_report, active_version, former_weights, why_train
 from offline.night.model_bundle import ModelBundle
@@ -109,7 +109,9 @@ class Night:
         # a run with a user who was erased since begins again
         erased = tried("start", lambda: read_erased(self.store, self.keys), self.config.retry).digest
         settings = self.config.model_dump_json(), self.retrain, str(self.forbidden_days), release, erased
-        marks = fingerprint(self.data, *settings, *(("delta",) if self.delta else ()))
+        # and so does a delta from a version that is no longer active
+        start = ("delta", active_id(self.store, self.keys, self.config.retry)) if self.delta else ()
+        marks = fingerprint(self.data, *settings, *start)
         started_at = self.read_ahead.started_at if self.read_ahead else None
         try:
             with disk.room(self.home, clear=self.home), workspace(self.home, marks, started_at) as work:
@@ -207,11 +209,13 @@ class _Steps:
     def _make(self) -> None:
         """Every step before publication."""
         store, keys = self.night.store, self.night.keys
-        former = self._tried(lambda: former_weights(store, self.versions, keys, self.night.retrain))
-        active = self._tried(lambda: active_version(store, self.versions, keys))
+        pointer = self._tried(lambda: read_pointer(store, keys=keys))  # once, since a switch may come at any time
+        former = former_weights(self.versions, pointer, self.night.retrain)
+        active = self._tried(lambda: active_version(store, self.versions, keys, pointer))
         nothing = Report(users=0, held_out=0, methods={})
         if self.night.delta:
             refuse_delta(self.versions, former, None if active is None else active.manifest.version)
+            self._tried(lambda: refuse_beside_canary(store, keys, pointer))
         is_done = self.work.is_done(SNAPSHOT)
         snapshot = self.recorder.step(SNAPSHOT, self._snapshot, lambda made: made.n, is_done=is_done)
         erased = self._tried(lambda: read_erased(store, keys))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from models.candidates.ann_index import IndexManifest
 from models.candidates.config import CandidateConfig
-from models.candidates.generator import CandidateGenerator
+from models.candidates.generator import CONFIG, CandidateGenerator
 from models.errors import ArtefactError, CorruptRecordError
 from models.graph import Graph
 from models.networks.ranker_head import RankerHead
@@ -55,11 +55,13 @@ def version_checks(
     if tables is None or blocks is None:
         return [schema]
     known = None if active is None else active.vocabulary
+    # those that it was made with: a delta night keeps the active version's
+    candidates = CandidateConfig.model_validate(files.read_json(directory / "candidates" / CONFIG))
     return [
         schema,
         _index_recall(night, directory),
         *_served(tables, blocks, known, config),
-        _parity(bundle, directory, tables, blocks, config, night.config.candidates, rows),
+        _parity(bundle, directory, tables, blocks, config, candidates, rows),
     ]
 
 

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel
 from models.candidate_refresh.replay import Replay, replaying
 from models.publishing import approval, canary, publish, serving_processes
 from models.publishing.audit import Actor, AuditEntry, read_audit
-from models.publishing.canary_record import Canary, CanaryReport, read_report
+from models.publishing.canary_record import Canary, CanaryReport, told_report
 from models.publishing.catalogue import Entry, catalogue
 from models.publishing.decisions import read_decisions
 from models.publishing.night_runs import NightRun, read_runs
@@ -196,7 +196,7 @@ async def activate(
 @router.get("/canary", responses=problems(401, 403, 503))
 async def canary_state(container: AppContainer) -> CanaryState:
     """The latest report on the canary: its share, its guardrails, and how it ended if it did."""
-    return CanaryState(report=await _in_thread(container, read_report, container.stores.threads, container.keys))
+    return CanaryState(report=await _in_thread(container, told_report, container.stores.threads, container.keys))
 
 
 @router.post("/canary/promote", responses=problems(401, 403, 409, 422, 503))

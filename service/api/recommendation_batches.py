@@ -117,7 +117,7 @@ async def recommendations_of_many(request: Request, served: Served, container: A
     if any(isinstance(one, StoreError) for one in made):
         container.metrics.degraded.labels("store").inc()
     record.facts["lists"] = dict(Counter(answer.served for answer in answers))
-    record.facts["version"] = served.version
+    record.facts |= _versions_told(answers, served)
     stages = _counted(container.metrics, answers, traces)
     lists = [document(user_id, record.request_id, one) for user_id, one in zip(query.user_ids, answers, strict=True)]
     for at, one in enumerate(made):
@@ -131,6 +131,12 @@ async def recommendations_of_many(request: Request, served: Served, container: A
     behind = BackgroundTask(_record, container.exposure_log, record.request_id, queries, answers)
     sent = body if packed is None else packed
     return Response(sent, headers=headers, media_type="application/json", background=behind)
+
+
+def _versions_told(answers: Sequence[Answer], served: ServedVersion) -> dict[str, Any]:
+    """What the log says of versions: the active one, and how many lists are of which if some are of another."""
+    lists = Counter(answer.version for answer in answers)
+    return {"version": served.version} | ({"lists_of_version": dict(lists)} if lists.keys() - {served.version} else {})
 
 
 def _versions(

@@ -1,5 +1,6 @@
 """The routes that read and change profiles, and describe the served version."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from itertools import islice
 from typing import Any
@@ -17,6 +18,7 @@ from models.schema.profile_validation import (
     ProfileFaultError,
     checked_columns,
 )
+from models.schema.vocabulary import UserId
 from service.api.dependencies import (
     MAY_READ,
     MAY_WRITE,
@@ -28,6 +30,7 @@ from service.api.events import WRITE_WAIT_FACTOR
 from service.api.openapi import problems
 from service.api.request_body import documented, json_object
 from service.state.current_profile import current_profile
+from service.state.served_version import ServedVersion
 from service.web.problems import ProblemError, invalid_all
 
 MOST_NAMED = 20
@@ -130,7 +133,8 @@ async def put(user_id: PathUser, request: Request, served: Served, container: Ap
         faults = islice(error.faults.items(), MOST_NAMED)
         raise invalid_all([(column, "body", fault) for column, fault in faults]) from error
     row = served.tables.vocabulary.row(user_id)
-    base, cut = (ALL_FLAGS, 0) if row is None else (Flag(int(served.tables.flags[row])), served.manifest.cut_us)
+    cut = 0 if row is None else served.manifest.cut_us
+    base = _shown_by_all(user_id, [served, *container.versions.open])
     store, keys = container.stores.requests, container.keys
     await store.durably(
         lambda: write_profile(
@@ -145,3 +149,12 @@ async def put(user_id: PathUser, request: Request, served: Served, container: Ap
         )
     )
     return PutAnswer(accepted=len(columns))
+
+
+def _shown_by_all(user_id: UserId, versions: Sequence[ServedVersion]) -> Flag:
+    """The flags that a user has in every version, the canary among them, that lists may be of; all if none has them."""
+    flags = ALL_FLAGS
+    for version in versions:
+        if (row := version.tables.vocabulary.row(user_id)) is not None:
+            flags &= Flag(int(version.tables.flags[row]))
+    return flags

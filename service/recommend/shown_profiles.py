@@ -34,7 +34,7 @@ def column_fault(column: str, tables: Tables) -> str | None:
 
 
 class ShownProfiles:
-    """Adds profiles to lists: the columns stored in the active version, overruled by what was put since.
+    """Adds profiles to lists: the columns stored in the version of a list, overruled by what was put since.
 
     One trip to the store for every AT_ONCE people; all trips of a request share a deadline. A profile that does not
     read back is reported to `degrade` and shown empty: the version alone may hold what the person took back since.
@@ -51,7 +51,7 @@ class ShownProfiles:
     async def added(self, answers: Sequence[Answer], columns: Collection[str], version: ServedVersion) -> list[Answer]:
         """The answers with a `profile` of these columns in every entry; columns without a value are left out.
 
-        `version` is the active one. Other requests are answered between two lists. Raises StoreUnavailableError.
+        `version` is that of the lists. Other requests are answered between two lists. Raises StoreUnavailableError.
         """
         lists: list[list[dict[str, Any]]] = [orjson.loads(b"[%b]" % answer.entries) for answer in answers]
         people = list(dict.fromkeys(entry["user_id"] for entries in lists for entry in entries))

@@ -56,6 +56,22 @@ def test_few_distinct_values_are_numbered() -> None:
     np.testing.assert_array_equal(again, counts)
 
 
+def test_numbered_planes_get_their_values_back_where_nothing_else_is_left_to_round() -> None:
+    random = np.random.default_rng(0)
+    values = np.sort(random.permutation(256)[:64]).astype(np.uint8)
+    codes = np.stack([random.permutation(np.resize(values, 1000)) for _ in range(7)])
+    rows = random.integers(0, 256, (4, 1000)).astype(np.uint8)
+    given_planes = np.concatenate([codes, rows])
+    packed, again = pack_within(given_planes.copy(), 7, 8_000), np.empty_like(given_planes)
+    assert len(pack_within(given_planes.copy(), 0, PLENTY)) > 9_000
+    assert len(packed) <= 8_000
+    assert unpack_planes(packed, again)
+    np.testing.assert_array_equal(again[7:], rows)
+    off = np.abs(again[:7].astype(int) - codes.astype(int))
+    assert off.max() <= 1 << (MOST_SHIFT - 1)
+    assert off.any(axis=1).sum() == (packed[:7] & 127 > 0).sum(), "of the others nothing is lost"
+
+
 def test_where_they_would_not_fit_the_widest_are_rounded_to_the_middle() -> None:
     random = np.random.default_rng(0)
     wide, exact = random.integers(0, 256, 1000).astype(np.uint8), random.integers(0, 256, 1000).astype(np.uint8)

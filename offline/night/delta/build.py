@@ -8,8 +8,7 @@ import numpy as np
 import structlog
 
 from models.candidates.ann_index import open_index
-from models.candidates.ann_index_builder import BuildIndex, build_index_in_own_process
-from models.candidates.config import CandidateConfig, IndexConfig
+from models.candidates.config import CandidateConfig
 from models.candidates.generator import CONFIG, CandidateGenerator, IndexNearest
 from models.schema.columns import Flag
 from models.schema.statistic_names import ALL_STATISTICS
@@ -17,36 +16,37 @@ from models.system import files
 from models.version.block_file import write_blocks
 from models.version.candidate_block import Block
 from models.version.tables import write_tables
+from offline.night.build_version import fewer_of_absent
+from offline.night.context import NightContext
 from offline.night.delta.inputs import ActiveState, DeltaInputs
 from offline.snapshot.snapshot import Snapshot
 
 log = structlog.get_logger(__name__)
 
 
-def build_delta(
-    active: ActiveState,
-    delta: DeltaInputs,
-    snapshot: Snapshot,
-    directory: Path,
-    index: IndexConfig,
-    build_index: BuildIndex = build_index_in_own_process,
-) -> None:
+def build_delta(active: ActiveState, delta: DeltaInputs, night: NightContext, directory: Path) -> None:
     """Writes tables, blocks, index and candidate inputs into `directory`, where the files of the bundle are already.
 
-    The index is the active version's; where people came or left it is built again, from the kept vectors.
+    The index is the active version's; where people came or left it is built again, from the kept vectors. So are the
+    settings of candidates.
     """
+    snapshot = night.snapshot
     # what the worker needs to make more candidates
     scratch = directory / "candidates"
     delta.inputs.save(scratch)
     delta.coder.save(scratch)
     shutil.copyfile(active.directory / "candidates" / CONFIG, scratch / CONFIG)
     config = CandidateConfig.model_validate(files.read_json(scratch / CONFIG))
+    wanted, kept = night.config.candidates.model_dump(), config.model_dump()
+    if differing := sorted(name for name in kept if kept[name] != wanted[name]):
+        log.warning("candidate_settings_kept", differing=differing, reason="a whole night applies other settings")
     if delta.rows.is_same:
         shutil.copytree(active.directory / "index", directory / "index")
     else:
         nearest = scratch / "nearest.npy"
         nobody = np.zeros(0, np.int64)
-        build_index(scratch / "embeddings.npy", directory / "index", nearest, nobody, config.nearest, index)
+        vectors, settings = scratch / "embeddings.npy", night.config.index
+        night.build_index(vectors, directory / "index", nearest, nobody, config.nearest, settings)
         nearest.unlink()
 
     # what the service reads
@@ -73,19 +73,20 @@ def build_delta(
     )
     near = IndexNearest(open_index(directory / "index"), delta.inputs.embeddings)
     generator = CandidateGenerator(delta.inputs, near, config)
-    write_blocks(directory / "blocks", _records(active, delta, snapshot, generator))
+    write_blocks(directory / "blocks", _records(active, delta, snapshot, generator, fewer_of_absent(night, config)))
 
 
 def _records(
-    active: ActiveState, delta: DeltaInputs, snapshot: Snapshot, generator: CandidateGenerator
+    active: ActiveState, delta: DeltaInputs, snapshot: Snapshot, generator: CandidateGenerator, fewer: dict[int, int]
 ) -> Iterator[bytes]:
-    """The packed block of every row, empty for the inactive."""
+    """The packed block of every row, empty for the inactive; those made anew in `fewer` have so many at most."""
     is_active = (snapshot.flags & np.uint8(Flag.ACTIVE)) > 0
     at = 0
     for pools in generator.batches(delta.touched):
         for block in pools.blocks():
             yield from (_kept(active, delta, row, bool(is_active[row])) for row in range(at, block.viewer))
-            yield block.pack()
+            most = fewer.get(block.viewer)
+            yield (block if most is None else block.first(most)).pack()
             at = block.viewer + 1
         log.info("candidates_made", users=at, of=len(delta.touched))
     yield from (_kept(active, delta, row, bool(is_active[row])) for row in range(at, snapshot.n))

@@ -5,6 +5,11 @@ from pathlib import Path
 import structlog
 
 from models.errors import UsageError
+from models.publishing.canary import refuse_delta_of
+from models.publishing.canary_record import running_canary
+from models.publishing.pointer import ActivePointer, read_pointer
+from models.store.keys import Keys
+from models.store.protocol import SyncStore
 from models.version.local_versions import Versions
 from models.version.manifest import Manifest
 from offline.evaluation.report import Report
@@ -14,6 +19,8 @@ from offline.night.delta.build import build_delta
 from offline.night.delta.inputs import ActiveState, DeltaInputs
 from offline.night.former import active_report
 from offline.night.model_bundle import ModelBundle
+from offline.steps.config import RetryConfig
+from offline.steps.recorder import tried
 
 log = structlog.get_logger(__name__)
 
@@ -22,6 +29,18 @@ def refuse_delta(versions: Versions, former: ModelBundle | None, active: str | N
     """Raises UsageError if there is no active version that a delta night could go on from on this host."""
     if active is None or former is None or not versions.is_whole(active):
         raise UsageError("--delta needs an active version whose files this host has; run pymk nightly without it first")
+
+
+def active_id(store: SyncStore, keys: Keys, retry: RetryConfig) -> str:
+    """The id of the active version, "" for none."""
+    pointer = tried("start", lambda: read_pointer(store, keys=keys), retry)
+    return "" if pointer is None else pointer.version
+
+
+def refuse_beside_canary(store: SyncStore, keys: Keys, pointer: ActivePointer | None) -> None:
+    """Raises VersionError if a canary runs beside the active version: the delta night's version would end it."""
+    if pointer is not None:
+        refuse_delta_of(pointer.version, pointer, running_canary(store, keys, pointer))
 
 
 def make_delta(context: NightContext, active: Path, directory: Path) -> DeltaInputs:
@@ -33,7 +52,7 @@ def make_delta(context: NightContext, active: Path, directory: Path) -> DeltaInp
     people = context.history.before(snapshot.cut + 1, context.known)
     delta = DeltaInputs.of(state, snapshot, context.known, people)
     log.info("delta", touched=len(delta.touched), new=len(delta.rows.new), of=snapshot.n)
-    build_delta(state, delta, snapshot, directory, context.config.index, context.build_index)
+    build_delta(state, delta, context, directory)
     return delta
 
 

@@ -15,7 +15,7 @@ from models.errors import CorruptRecordError, VersionError
 from models.publishing.audit import Actor
 from models.publishing.canary import end_canary, promote_canary, step_canary
 from models.publishing.canary_counts import total
-from models.publishing.canary_record import Canary, CanaryReport, Guardrail, running_canary, write_report
+from models.publishing.canary_record import Canary, CanaryReport, Guardrail, judge_report, running_canary
 from models.publishing.pointer import read_pointer
 from models.schema.columns import Flag
 from models.store.keys import Keys
@@ -110,10 +110,8 @@ class CanaryWorker:
         try:
             if failed:
                 self._take_back(canary, report, failed)
-            else:
-                write_report(store, keys, report)
-                if self._passes(canary, report, now):
-                    self._go_on(canary, report)
+            elif judge_report(store, keys, report) and self._passes(canary, report, now):
+                self._go_on(canary, report)
         except VersionError:
             if running_canary(store, keys, read_pointer(store, keys=keys)) is not None:
                 raise  # else somebody ended it meanwhile

@@ -5,10 +5,12 @@ from collections import Counter
 from typing import Any
 
 import anyio
+import numpy as np
 import orjson
 import pytest
 
 from models.publishing.canary_counts import ERRORS, INVITED, LISTS, POOR, Counts, ShareDraw, total
+from models.schema.columns import Flag
 from tests.support.api import TIMEOUT_S, ApiHarness
 
 pytestmark = pytest.mark.anyio
@@ -196,6 +198,28 @@ async def test_promote_and_abort(tried: Tried) -> None:
     assert held is not None
     assert service.parts.versions.active is held.served, "it was open already"
     assert {(await service.recommended(one))["version"] for one in (own, other)} == {tried.version}
+
+
+async def test_whoever_is_hidden_in_the_canary_alone_is_shown_by_a_put(tried: Tried) -> None:
+    """A newer dataset, which the canary is made of, says that somebody is inactive, and they say that they are not."""
+    own, _ = tried.viewers()
+    hidden, row = ("gus", 6) if own in ("ann", "bea", "cid", "dan") else ("bea", 1)
+    canary = tried.service.parts.versions.canary
+    assert canary is not None
+    assert canary.served is not None
+    flags = canary.served.tables.flags.copy()
+    flags[row] &= ~np.uint8(Flag.ACTIVE)
+    object.__setattr__(canary.served.tables, "flags", flags)
+    canary.served.ranking.user_flags.flags = flags
+
+    async def shown() -> list[str]:
+        answer = await tried.service.recommended(own, fresh=True)
+        assert answer["version"] == tried.version
+        return [one["user_id"] for one in answer["recommendations"]]
+
+    assert hidden not in await shown()
+    await tried.service.put(hidden, active=True)
+    assert hidden in await shown()
 
 
 async def test_counts_are_small(tried: Tried) -> None:

@@ -1,7 +1,13 @@
 """A canary in the store: started, stepped, promoted, taken back, superseded, judged; and the audit trail."""
 
+import shutil
+import threading
+import time
+from datetime import UTC, datetime
+
 import pytest
 
+from models.candidate_refresh.replay import no_replay
 from models.errors import UsageError, VersionError
 from models.experiments import registry
 from models.experiments.experiment import Arm, Experiment
@@ -9,8 +15,12 @@ from models.publishing.approval import hold
 from models.publishing.audit import Actor, read_audit
 from models.publishing.canary import end_canary, promote_canary, publish_or_try, start_canary
 from models.publishing.canary_counts import ERRORS, LISTS, POOR, REQUESTS, Counts
-from models.publishing.canary_record import Canary, read_canary, read_report
+from models.publishing.canary_record import Canary, read_canary, read_report, running_canary, told_report
 from models.publishing.catalogue import catalogue
+from models.publishing.pointer import ActivePointer
+from models.publishing.publish import publish_locked
+from models.publishing.publish_lock import switching
+from models.publishing.transfer import quiet
 from service.worker.canary.judge import CanaryPlan, CanaryWorker
 from tests.support.versions import PublishingHarness
 
@@ -31,6 +41,11 @@ def abort(harness: PublishingHarness) -> str:
 
 def promote(harness: PublishingHarness) -> str:
     return promote_canary(harness.store, harness.versions, keys=harness.keys, by=ANN).version
+
+
+def publish_version(harness: PublishingHarness, version: str, share: float | None) -> bool:
+    """Publishes it as a night does."""
+    return publish_or_try(harness.versions.path(version), harness.store, harness.versions, share, keys=harness.keys)
 
 
 def trail(harness: PublishingHarness) -> list[tuple[str, str]]:
@@ -226,7 +241,7 @@ def test_the_version_of_a_night_begins_as_a_canary_if_something_is_active(harnes
     first, second, third = (harness.make() for _ in range(3))
 
     def publish(version: str, share: float | None = 0.05) -> bool:
-        return publish_or_try(harness.versions.path(version), harness.store, harness.versions, share, keys=harness.keys)
+        return publish_version(harness, version, share)
 
     assert not publish(first), "there is nothing to try it beside"
     assert harness.active == first
@@ -244,6 +259,126 @@ def test_the_version_of_a_night_begins_as_a_canary_if_something_is_active(harnes
         ("published", third),
         ("canary_promoted", third),
     ]
+
+
+def test_a_night_beside_a_judge_that_promotes_keeps_the_promoted_version(harness: PublishingHarness) -> None:
+    """The judge has promoted N0 while the night waits for the lock; the night tries N1 beside N0."""
+    for _ in range(3):
+        harness.publish()
+    first, second = harness.make(), harness.make()
+    start(harness, first)
+    kept = shutil.copytree(harness.versions.path(second), harness.versions.home / "kept")
+    night = threading.Thread(target=lambda: publish_version(harness, second, 0.05))
+    with switching(harness.store, harness.versions, harness.keys) as lease:
+        night.start()
+        time.sleep(0.3)
+        publish_locked(
+            harness.store,
+            harness.versions,
+            first,
+            lease,
+            keys=harness.keys,
+            superseded_ttl_s=60,
+            replay=no_replay,
+            progress=quiet,
+            by=ANN,
+        )
+        shutil.copytree(kept, harness.versions.path(second), dirs_exist_ok=True)
+    night.join(20)
+    canary = read_canary(harness.store, harness.keys)
+    assert canary is not None
+    assert (harness.active, canary.version, canary.control) == (first, second, first)
+    assert harness.versions.is_whole(first), "the active version stays on disk"
+    assert trail(harness)[-3:] == [("published", first), ("canary_promoted", first), ("canary_started", second)]
+
+
+def test_a_canary_goes_on_where_the_one_that_supersedes_it_cannot_start(harness: PublishingHarness) -> None:
+    harness.publish()
+    second, third = harness.make(), harness.make()
+    canary = start(harness, second)
+
+    def fails(*_: object) -> None:
+        raise VersionError("no room")
+
+    with pytest.raises(VersionError, match="no room"):
+        publish_or_try(
+            harness.versions.path(third), harness.store, harness.versions, 0.05, keys=harness.keys, replay=fails
+        )
+    assert read_canary(harness.store, harness.keys) == canary
+    assert trail(harness) == [("canary_started", second)]
+
+
+def test_a_delta_night_is_not_published_after_a_rollback_or_beside_a_canary(harness: PublishingHarness) -> None:
+    first, second = harness.publish(), harness.publish()
+    delta, other = harness.make(delta_of=second), harness.make()
+    harness.rollback()
+    for share in (None, 0.05):
+        with pytest.raises(VersionError, match=f"version {second}, which the night went on from, is no longer active"):
+            publish_version(harness, delta, share)
+    assert harness.active == first
+    harness.activate(second)
+    start(harness, other)
+    for share in (None, 0.05):
+        with pytest.raises(VersionError, match=f"version {other} is the canary, which this night would end"):
+            publish_version(harness, delta, share)
+    assert states(harness)[other] == "canary"
+    abort(harness)
+    assert publish_version(harness, delta, 0.05)
+    assert publish_version(harness, delta, 0.05), "a repeated call changes nothing"
+    assert not publish_version(harness, delta, None)
+    assert not publish_version(harness, delta, None), "a killed night goes on"
+    assert harness.active == delta
+
+
+def test_a_judge_does_not_overwrite_the_last_word_on_a_canary(harness: PublishingHarness) -> None:
+    """Somebody ends the canary after the judge has read it, and before it writes its report."""
+    harness.publish()
+    second = harness.make()
+    start(harness, second)
+    worker = judge(harness, CanaryPlan(minutes=0, least=0))
+    for ends, state in ((abort, "aborted"), (promote, "promoted")):
+        if state == "promoted":
+            start(harness, second)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(worker, "_candidates", lambda _, ends=ends: ends(harness) and None)
+            worker.run_once()
+        report = read_report(harness.store, harness.keys)
+        assert report is not None
+        assert report.state == state
+
+
+def test_a_canary_without_a_last_word_is_told_as_it_ended(harness: PublishingHarness) -> None:
+    first, second = harness.publish(), harness.make()
+    start(harness, second)
+
+    def told() -> str:
+        report = told_report(harness.store, harness.keys)
+        assert report is not None
+        return report.state
+
+    running = harness.store.get(harness.keys.canary_report)
+    assert running is not None
+    assert told() == "running"
+    for ends, state in ((abort, "aborted"), (promote, "promoted")):
+        start(harness, second)
+        ends(harness)
+        harness.store.set(harness.keys.canary_report, running)
+        assert told() == state
+    assert first in states(harness)
+
+
+def test_a_canary_does_not_revive_when_its_control_is_active_again(harness: PublishingHarness) -> None:
+    """A switch was killed after it had set the pointer: the record of the canary stays."""
+    first, second, third = harness.publish(), harness.make(), harness.make()
+    start(harness, second)
+    record = harness.store.get(harness.keys.canary)
+    assert record is not None
+    publish_version(harness, third, None)
+    harness.store.set(harness.keys.canary, record)
+    back = ActivePointer(version=first, activated_at=datetime.now(UTC))
+    harness.store.set(harness.keys.active, back.model_dump_json().encode())
+    assert running_canary(harness.store, harness.keys, back) is None
+    assert states(harness)[second] == "published"
 
 
 def test_the_plan_names_the_next_share() -> None:

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from models.candidates.generator import CandidateGenerator
-from models.errors import UsageError
+from models.errors import UsageError, VersionError
+from models.publishing.audit import Actor
+from models.publishing.canary import end_canary, start_canary
+from models.publishing.publish import activate, rollback
 from models.ranker.ranker import Ranker
 from models.version.block_file import Blocks
 from models.version.candidate_block import Block
@@ -20,6 +23,7 @@ from offline.night.config import NightConfig
 from offline.night.delta.inputs import ActiveState
 from offline.night.nightly import Night
 from offline.synth import directory, network
+from tests.support.canary.broken import copied
 from tests.support.memory_store import MemoryStore
 from tests.support.nights import KEYS, NightHarness
 
@@ -207,6 +211,30 @@ def test_a_delta_night_without_an_active_version_is_refused(first: NightHarness,
     nothing = NightHarness(tmp_path, first.data, first.config)
     with pytest.raises(UsageError, match="--delta needs an active version whose files this host has"):
         delta_night(nothing)
+
+
+def test_a_delta_night_beside_a_canary_is_refused_before_it_does_anything(harness: NightHarness) -> None:
+    before = harness.active
+    assert before is not None
+    canary = copied(harness.versions, before, None)
+    by = Actor("ann@host")
+    start_canary(harness.store, harness.versions, canary, 0.05, keys=KEYS, by=by)
+    with pytest.raises(VersionError, match=f"--delta: version {canary} is the canary, which this night would end"):
+        delta_night(harness)
+    assert sorted(harness.versions.ids()) == sorted((before, canary))
+    end_canary(harness.store, harness.versions, "aborted", keys=KEYS, by=by)
+    assert delta_night(harness).delta_of == before
+
+
+def test_a_delta_night_goes_on_from_what_is_active_after_a_rollback(harness: NightHarness) -> None:
+    before = harness.active
+    assert before is not None
+    later = copied(harness.versions, before, None)
+    activate(harness.store, harness.versions, later, keys=KEYS)
+    made = Night(harness.data, harness.home, harness.store, KEYS, harness.config, delta=True, until="version").run()[0]
+    assert harness.versions.manifest(made).delta_of == later
+    rollback(harness.store, harness.versions, keys=KEYS)
+    assert delta_night(harness).delta_of == before
 
 
 def test_other_columns_are_refused(harness: NightHarness) -> None:

@@ -62,6 +62,8 @@ def _default(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, dict | frozenset):
         return "none"
+    if isinstance(value, tuple):  # shares, which are given in percent
+        return f"`{','.join(f'{100 * share:g}' for share in value)}`"
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 
