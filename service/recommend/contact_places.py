@@ -59,8 +59,8 @@ def contact_places(query: Query, version: ServedVersion, viewer: Viewer) -> Cont
     left_out = {viewer.user_id, *query.excluded}
     contacts = [one for one in viewer.contacts if one.user_id not in left_out]
     new = _newcomers(query, int(query.limit * ranking.newcomers_share), viewer)
-    most = min(ceil(query.limit * share), max(query.limit - len(new) - 1, 1))  # a ranked place is always left
-    if not most or not contacts:
+    most = min(ceil(query.limit * share), query.limit - len(new) - 1)  # a ranked place is always left
+    if most <= 0 or not contacts:
         return ContactPlaces(newcomers=new) if new else NOBODY
     # those whom the version knows pass its hard rules, and the viewer is not tired of them
     rows = np.array([one.row for one in contacts], dtype=np.int64)
