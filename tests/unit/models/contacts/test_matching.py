@@ -87,7 +87,7 @@ def test_a_worker_that_dies_anywhere_leaves_nothing_of_who_is_erased_then(left: 
     store = Dying()
     upload(store, "ann", "eve", own=["ann"])
     Matcher(store, KEYS).match("ann")
-    upload(store, "eve", "ann", own=["eve"])
+    upload(store, "eve", "ann", "hers alone", own=["eve", "eve alone"])
     store.left = left
     with pytest.raises(StoreUnavailableError):
         Matcher(store, KEYS).match("eve")
@@ -96,6 +96,10 @@ def test_a_worker_that_dies_anywhere_leaves_nothing_of_who_is_erased_then(left: 
     Matcher(store, KEYS).match("eve")
     assert not store.count([KEYS.address_owners(address("eve").hex()), KEYS.contacts_indexed("eve")])
     assert not store.members(KEYS.address_holders(address("ann").hex()))
+    held = repr(vars(store))
+    for dead in ("hers alone", "eve alone"):
+        assert address(dead).hex() not in held
+        assert address(dead).decode() not in held
 
 
 @pytest.mark.parametrize("left", range(1, 8))
