@@ -8,10 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from models.errors import CorruptRecordError
 from models.event_log.reciprocal_update import MOST_OTHERS_BYTES, extend_record, in_index
 from models.live_state.edges import NEWCOMER
 from models.live_state.journal import JournalEntry
 from models.live_state.timestamps import take_timestamp_blocking
+from models.live_state.user_record import LiveRecord
 from models.schema.vocabulary import Row
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
@@ -49,9 +51,16 @@ class NewcomerSuggestions:
     def suggest(self, records: Mapping[str, bytes], loaded: HasTables) -> int:
         """Notes newcomers, of whom these are the new records, with those whom they will know; returns how often.
 
-        A newcomer is suggested again when she has made a friend, since her candidates are others then.
+        A newcomer is suggested again when she has made a friend, since her candidates are others then. Of one who was
+        erased while her candidates were made nothing is noted.
         """
         self._begin_day()
+        if not records:
+            return 0
+        # the notes are as of before this read: an erasure after it is later than they are
+        at = take_timestamp_blocking(self._store, self._keys, now=self._clock())
+        live = self._store.get_many([self._keys.live(person) for person in records])
+        records = {person: records[person] for person, packed in zip(records, live, strict=True) if _is_here(packed)}
         commits: list[Commit] = []
         for person, packed in records.items():
             newcomer = Newcomer.unpack(packed)
@@ -59,7 +68,6 @@ class NewcomerSuggestions:
             if self._known.get(person, -1) >= friends or friends > MOST_FRIENDS:
                 continue
             self._known[person] = friends
-            at = take_timestamp_blocking(self._store, self._keys, now=self._clock())
             entry = [JournalEntry(NEWCOMER, at, person)]
             for other in self._first(newcomer, loaded.tables):
                 self._given[other] += 1
@@ -83,3 +91,12 @@ class NewcomerSuggestions:
     def _begin_day(self) -> None:
         if (day := self._clock() // DAY_US) != self._day:
             self._day, self._given, self._known = day, Counter(), {}
+
+
+def _is_here(packed: bytes | None) -> bool:
+    """Whether a live record is of a user who was not erased since her last profile."""
+    try:
+        record = LiveRecord.unpack(packed)
+    except CorruptRecordError:
+        return False
+    return packed is None or not record.erased or record.erased <= record.profile

@@ -10,7 +10,7 @@ import hmac
 import re
 import secrets
 
-from models.errors import UsageError
+from models.errors import StoreUnavailableError, UsageError
 from models.store.keys import Keys
 from models.store.protocol import AsyncStore, SyncStore
 
@@ -58,14 +58,17 @@ def keyed(hashes: list[str], key: bytes) -> list[bytes]:
 
 
 async def network_key(store: AsyncStore, keys: Keys, setting: str | None) -> bytes:
-    """The key of the network: of the setting, else the one in the store, which is drawn if there is none."""
+    """The key of the network: of the setting, else the one in the store, which is drawn if there is none.
+
+    Raises StoreError.
+    """
     if setting is not None:
         return _of_setting(setting)
     key = await store.get(keys.contacts_key)
     if key is None:
         await store.compare_and_set(keys.contacts_key, None, secrets.token_bytes(KEY_BYTES))
         key = await store.get(keys.contacts_key)
-    return key or b""
+    return _drawn(key)
 
 
 def network_key_blocking(store: SyncStore, keys: Keys, setting: str | None) -> bytes:
@@ -76,7 +79,14 @@ def network_key_blocking(store: SyncStore, keys: Keys, setting: str | None) -> b
     if key is None:
         store.compare_and_set(keys.contacts_key, None, secrets.token_bytes(KEY_BYTES))
         key = store.get(keys.contacts_key)
-    return key or b""
+    return _drawn(key)
+
+
+def _drawn(key: bytes | None) -> bytes:
+    """The key that is in the store. Raises StoreUnavailableError if it is not there, though it was drawn."""
+    if not key:
+        raise StoreUnavailableError("The key of contacts was lost as soon as it was drawn; try again.")
+    return key
 
 
 def _of_setting(setting: str) -> bytes:

@@ -5,13 +5,15 @@ it reads the other, so that of two users who change at the same time at least on
 written into the live record of the user who has the contact, and of nobody else: nobody's lists depend on what others
 have in their address books.
 
-Every step may be repeated: a worker that dies leaves the former record of what is indexed, and another one goes on.
+Every step may be repeated: before the index changes, the record of what is indexed is set to all that it may have then,
+without a time. A worker that dies leaves that, and another one goes on. What is written of others bears the time from
+before everything was read, so that an erasure or a withdrawal meanwhile is later.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from models.contacts.record import names, readable
+from models.contacts.record import PREFIX_BYTES, ContactRecord, names, readable
 from models.errors import CorruptRecordError
 from models.event_log.reciprocal_update import MOST_OTHERS_BYTES, extend_record, in_index
 from models.live_state.compaction import note_damaged
@@ -21,13 +23,15 @@ from models.live_state.timestamps import take_timestamp_blocking
 from models.live_state.user_record import LiveRecord
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
-from models.store.transaction import Add, Commit
+from models.store.transaction import Add, Commit, Guard, Outcome
 from models.system.clock import now_us
 
 AT_ONCE = 500
 """addresses of one round trip"""
 MOST_OWNERS = 20
 """users with one own address who are found by it; an address that more people claim tells nobody apart"""
+ATTEMPTS = 20
+"""how often a record is read again because it was rewritten meanwhile"""
 SEPARATOR = b"\x1f"
 """between the owners of an address: a control character, which no user id contains"""
 
@@ -46,26 +50,42 @@ class Matcher:
         A user without a record, such as an erased one, is removed from the index.
         """
         store, keys = self._store, self._keys
-        packed, indexed = store.get_many([keys.contacts(user_id), keys.contacts_indexed(user_id)])
-        now, before = readable(packed), readable(indexed)
+        at = take_timestamp_blocking(store, keys, now=self._clock())
+        index_key = keys.contacts_indexed(user_id)
+        # what the index may have from here on is noted first: whoever goes on finds all of it
+        while True:
+            packed, indexed, live = store.get_many([keys.contacts(user_id), index_key, keys.live(user_id)])
+            now, before = readable(packed), readable(indexed)
+            erased = _erased_at(live)
+            if packed == indexed and before.timestamp_us > erased:
+                noted = indexed
+                break
+            either = ContactRecord(own=now.own | before.own, contacts=now.contacts | before.contacts).pack()
+            noted = indexed if packed is None and indexed is None else either
+            if noted == indexed or store.compare_and_set(index_key, indexed, either):
+                break
         # the index
+        settled = before if before.timestamp_us > erased else ContactRecord()
+        changed = (now.own - settled.own) | (before.own - now.own)
         member = user_id.encode()
-        for address in now.own ^ before.own:
-            self._own(keys.address_owners(address.hex()), member, is_added=address in now.own)
-        self._hold(member, now.contacts - before.contacts, before.contacts - now.contacts)
+        crowds = {
+            address: self._own(keys.address_owners(address.hex()), member, is_added=address in now.own)
+            for address in changed
+        }
+        self._hold(member, now.contacts - settled.contacts, before.contacts - now.contacts)
         # whom the user has, and who has the user
         found = self._owners(now.contacts) - {user_id}
-        self._write(user_id, found, self._contacts_of(user_id))
-        for holder in self._holders(now.own ^ before.own) - {user_id}:
-            has = bool(readable(store.get(keys.contacts(holder))).contacts & now.own)
-            known = user_id in self._contacts_of(holder)
-            if packed is not None and has != known:
-                self._append(holder, [user_id], CONTACT if has else UNCONTACT)
+        if packed is not None:
+            self._write(user_id, found, self._contacts_of(user_id), at)
+            self._tell(user_id, changed, at)
+        for address, owners in crowds.items():
+            for owner in owners - {user_id}:
+                self._tell(owner, {address}, at)
         # done, unless the contacts changed meanwhile: then the log has another entry
-        if packed is None:
-            store.delete([keys.contacts_indexed(user_id)])
-        elif packed != indexed:
-            store.set(keys.contacts_indexed(user_id), packed)
+        if packed is None and noted is not None:
+            store.commit([Commit(guards=[Guard(index_key, noted, len(noted))], deletes=[index_key])])
+        elif packed is not None and packed != noted:
+            store.compare_and_set(index_key, noted, packed)
         return len(found)
 
     def match_all(self, people: Iterable[str]) -> None:
@@ -76,14 +96,25 @@ class Matcher:
             except CorruptRecordError as error:
                 note_damaged(self._store, self._keys, person, error)
 
-    def _own(self, key: str, member: bytes, *, is_added: bool) -> None:
-        """Adds a user to the owners of an address, or removes the user."""
+    def _own(self, key: str, member: bytes, *, is_added: bool) -> set[str]:
+        """Adds a user to the owners of an address, or removes the user; an address without owners has no key.
+
+        Returns the owners if the address may have come to tell apart, or have ceased to.
+        """
         while True:
             stored = self._store.get(key)
             owners = set(stored.split(SEPARATOR)) if stored else set()
             left = owners | {member} if is_added else owners - {member}
-            if left == owners or self._store.compare_and_set(key, stored, SEPARATOR.join(sorted(left))):
-                return
+            if left == owners:
+                is_done = True
+            elif left:
+                is_done = self._store.compare_and_set(key, stored, SEPARATOR.join(sorted(left)))
+            else:
+                guard = Guard(key, stored, len(stored or b""))
+                is_done = self._store.commit([Commit(guards=[guard], deletes=[key])]) == [Outcome.APPLIED]
+            if is_done:
+                near = len(left) in (MOST_OWNERS, MOST_OWNERS + 1)
+                return {owner.decode() for owner in left} if near else set()
 
     def _hold(self, member: bytes, added: Collection[bytes], removed: Collection[bytes]) -> None:
         """Adds a user to those who have some addresses, and removes the user from those of others."""
@@ -95,12 +126,17 @@ class Matcher:
 
     def _owners(self, addresses: Collection[bytes]) -> set[str]:
         """The users who own one of these addresses."""
-        found: set[str] = set()
-        for some in _slices([self._keys.address_owners(name) for name in names(addresses)]):
-            for stored in filter(None, self._store.get_many(some)):
-                owners = stored.split(SEPARATOR)
-                if len(owners) <= MOST_OWNERS:
-                    found |= {owner.decode() for owner in owners}
+        return {owner for owners in self._by_address(addresses).values() for owner in owners}
+
+    def _by_address(self, addresses: Collection[bytes]) -> dict[bytes, list[str]]:
+        """The owners of each of these addresses that tells apart."""
+        found: dict[bytes, list[str]] = {}
+        for some in _slices(list(addresses)):
+            stored = self._store.get_many([self._keys.address_owners(name) for name in names(some)])
+            for address, joined in zip(some, stored, strict=True):
+                owners = joined.split(SEPARATOR) if joined else []
+                if 0 < len(owners) <= MOST_OWNERS:
+                    found[address] = [owner.decode() for owner in owners]
         return found
 
     def _holders(self, addresses: Collection[bytes]) -> set[str]:
@@ -109,20 +145,64 @@ class Matcher:
         return {holder.decode() for holders in sets for holder in holders}
 
     def _contacts_of(self, user_id: str) -> dict[str, int]:
-        """Who is among a user's contacts by the live record."""
+        """Who is among a user's contacts by the live record, and since when, microseconds."""
         return LiveRecord.unpack(self._store.get(self._keys.live(user_id))).contacts()
 
-    def _write(self, user_id: str, found: Collection[str], known: Collection[str]) -> None:
+    def _write(self, user_id: str, found: Collection[str], known: Collection[str], at: int) -> None:
         """Brings the live record of a user up to date with whom she has."""
-        self._append(user_id, [other for other in sorted(found) if other not in known], CONTACT)
-        self._append(user_id, [other for other in known if other not in found], UNCONTACT)
+        for number, others in (
+            (CONTACT, [other for other in sorted(found) if other not in known]),
+            (UNCONTACT, [other for other in known if other not in found]),
+        ):
+            for some in _slices(others):
+                self._append(user_id, some, number, at)
 
-    def _append(self, user_id: str, others: Collection[str], number: int) -> None:
-        for some in _slices(list(others)):
-            at = take_timestamp_blocking(self._store, self._keys, now=self._clock())
-            added = [JournalEntry(number, at, other) for other in some]
-            extend = extend_record(self._keys, user_id, added, most_bytes=MOST_OTHERS_BYTES)
-            self._store.commit([Commit(extends=[extend], adds=[in_index(self._keys, user_id)])])
+    def _tell(self, owner: str, changed: Collection[bytes], at: int) -> None:
+        """Brings those who have one of these addresses up to date with whether they have its owner, or former owner."""
+        holders = self._holders(changed) - {owner}
+        packed, live = self._store.get_many([self._keys.contacts(owner), self._keys.live(owner)])
+        erased = _erased_at(live)
+        by_address = self._by_address(readable(packed).own)
+        own = {address for address, owners in by_address.items() if owner in owners}
+        for holder in sorted(holders):
+            try:
+                self._note(holder, owner, own, erased, at)
+            except CorruptRecordError as error:
+                note_damaged(self._store, self._keys, holder, error)
+
+    def _note(self, holder: str, owner: str, own: Collection[bytes], erased: int, at: int) -> None:
+        """Writes whether a holder has an owner, unless her record says so; what was before an erasure says nothing."""
+        key = self._keys.contacts(holder)
+        for _ in range(ATTEMPTS):
+            packed = self._store.get(key)
+            has, since = bool(readable(packed).contacts & set(own)), self._contacts_of(holder).get(owner)
+            if since is None if not has else since is not None and since > erased:
+                return
+            # the holder may take her contacts back meanwhile
+            guard = Guard(key, packed and packed[:PREFIX_BYTES], len(packed or b""))
+            if self._append(holder, [owner], CONTACT if has else UNCONTACT, at, [guard]):
+                return
+
+    def _append(self, user_id: str, others: Sequence[str], number: int, at: int, guards: Sequence[Guard] = ()) -> bool:
+        """Writes of others whether a user has them, as of `at`; returns whether that holds, and False for a conflict.
+
+        Those without contacts of their own were erased meanwhile: of them nothing is written any more.
+        """
+        lengths = self._store.lengths([self._keys.contacts(other) for other in others])
+        added = [JournalEntry(number, at, other) for other, length in zip(others, lengths, strict=True) if length]
+        if not added:
+            return True
+        extend = extend_record(self._keys, user_id, added, most_bytes=MOST_OTHERS_BYTES)
+        adds = [in_index(self._keys, user_id)]
+        return self._store.commit([Commit(guards=guards, extends=[extend], adds=adds)]) != [Outcome.CONFLICT]
+
+
+def _erased_at(live: bytes | None) -> int:
+    """When the user of a live record was erased, microseconds; 0: never, or the record does not read back."""
+    try:
+        return LiveRecord.unpack(live).erased
+    except CorruptRecordError:
+        return 0
 
 
 def _slices(items: Sequence[_T]) -> Iterator[Sequence[_T]]:

@@ -1,5 +1,6 @@
 """Writes a user's contacts: record and log entry in one commit; the worker matches them (models.contacts.matching)."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -8,8 +9,10 @@ from models.errors import CorruptRecordError, StoreUnavailableError
 from models.event_log.event import CONTACTS, Entry
 from models.event_log.reciprocal_update import extend_record, in_index
 from models.live_state.edges import UNCONTACT
+from models.live_state.erased_ids import erased_among
 from models.live_state.journal import JournalEntry
 from models.live_state.timestamps import take_timestamps
+from models.live_state.user_record import PREFIX_BYTES as LIVE_PREFIX_BYTES
 from models.live_state.user_record import LiveRecord
 from models.schema.vocabulary import UserId
 from models.store.keys import Keys, shard_of
@@ -54,15 +57,17 @@ async def write_contacts(
     """
     key, live, shard = keys.contacts(user_id), keys.live(user_id), shard_of(user_id)
     for _ in range(ATTEMPTS):
-        packed, record = await store.get_many([key, live])
+        packed, record, secret = await store.get_many([key, live, keys.erased_key])
         known = _known(record)
-        if known.erased > known.profile:
+        erased = {} if secret is None else await erased_among(store, keys, secret, [user_id])
+        # of a record that does not read back nobody knows whether the id was registered again
+        is_gone = known is not None and max(known.erased, erased.get(user_id, 0)) > known.profile
+        if is_gone:
             return Gone()
-        before = readable(packed)
+        before, new = await asyncio.to_thread(_compared, packed, contacts)
         now = clock()
         since = before.tested_since if now - before.tested_since < DAY_US else now
         tested = before.tested if since == before.tested_since else 0
-        new = 0 if contacts is None else len(contacts - before.contacts)
         if new and tested + new > daily:
             return TooMany(max(daily - tested, 0), (since + DAY_US - now) / MICROSECONDS)
         timestamp_us = await take_timestamps(store, keys, 1, now=now, after=after)
@@ -74,14 +79,18 @@ async def write_contacts(
             contacts=before.contacts if contacts is None else contacts,
             own=before.own if own is None else own,
         )
-        taken_back = list(known.contacts()) if contacts is not None and not contacts else []
+        taken_back = list(known.contacts()) if known is not None and contacts is not None and not contacts else []
         gone = [JournalEntry(UNCONTACT, timestamp_us, other) for other in taken_back]
         commit = Commit(
-            guards=[Guard(key, packed and packed[:PREFIX_BYTES], len(packed or b""))],
+            # an erasure replaces the live record, and may find no contacts to delete
+            guards=[
+                Guard(key, packed and packed[:PREFIX_BYTES], len(packed or b"")),
+                Guard(live, record and record[:LIVE_PREFIX_BYTES]),
+            ],
             fences=[Fence(keys.fence(shard), timestamp_us)],
             extends=[extend_record(keys, user_id, gone)] if gone else [],
             adds=[in_index(keys, user_id)] if gone else [],
-            writes=[Write(key, written.pack())],
+            writes=[Write(key, await asyncio.to_thread(written.pack))],
             appends=[Append(keys.log(shard), Entry(CONTACTS, user_id, timestamp_us).encode())],
         )
         if (await store.commit([commit], wait_s))[0] is Outcome.APPLIED:
@@ -89,9 +98,15 @@ async def write_contacts(
     raise StoreUnavailableError("A night keeps fencing the event log off, or the contacts change all the time.")
 
 
-def _known(record: bytes | None) -> LiveRecord:
-    """The live record of the owner; an empty one if it does not read back: a repair matches anew."""
+def _compared(packed: bytes | None, contacts: frozenset[bytes] | None) -> tuple[ContactRecord, int]:
+    """The record before, and how many contacts are new; of 100,000 that takes tens of milliseconds."""
+    before = readable(packed)
+    return before, 0 if contacts is None else len(contacts - before.contacts)
+
+
+def _known(record: bytes | None) -> LiveRecord | None:
+    """The live record of the owner; None if it does not read back: a repair matches anew."""
     try:
         return LiveRecord.unpack(record)
     except CorruptRecordError:
-        return LiveRecord()
+        return None

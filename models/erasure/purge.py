@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from models.candidate_refresh.refresh_queue import RefreshRequest
+from models.contacts.matching import Matcher
 from models.erasure.interrupted_run import clear_run
 from models.erasure.purge_records import purge_records
 from models.errors import CorruptRecordError, StoreRefusedError
@@ -153,7 +154,7 @@ class _Eraser:
         # second and third step: versions, then the rest
         self._drop_versions(ready, remains)
         finished = [user for user in ready if not remains[user.name]]
-        self._purge_records([user for user in finished if user not in fresh])
+        self._purge_records(finished)
         self._forget(finished)
         # progress
         scrubbed, done = {user.name for user in ready}, {user.name for user in finished}
@@ -260,8 +261,9 @@ class _Eraser:
         upto = {user.user_id: user.upto for user in users}
         if not upto:
             return
-        absent = [user.user_id for user in users if not user.is_back]
-        self._store.delete([self._keys.contacts_indexed(user_id) for user_id in absent])
+        for user in users:
+            if not user.is_back:
+                self._forget_contacts(user.user_id, user.upto)
         forget_blocking(self._store, self._keys, 0, upto)
         for user in users:
             key, index = self._keys.live(user.user_id), self._keys.people(shard_of(user.user_id))
@@ -270,3 +272,11 @@ class _Eraser:
                 guard = Guard(key, packed[:PREFIX_BYTES], len(packed))
                 removed = Commit(guards=[guard], deletes=[key], removes=[Add(index, user.user_id.encode())])
                 self._store.commit([removed])
+
+    def _forget_contacts(self, user_id: str, upto: int) -> None:
+        """Removes the contacts that an upload wrote while the user was erased, and all of them from the index."""
+        live = self._store.get(self._keys.live(user_id))
+        if self._profile_at(user_id) <= upto:  # nobody has the id anew
+            guard = Guard(self._keys.live(user_id), live and live[:PREFIX_BYTES])
+            self._store.commit([Commit(guards=[guard], deletes=[self._keys.contacts(user_id)])])
+            Matcher(self._store, self._keys).match_all([user_id])

@@ -87,6 +87,13 @@ async def erased_among(store: AsyncStore, keys: Keys, key: bytes, people: Iterab
     return {user_id: int(at) for user_id, at in zip(asked, found, strict=True) if at is not None}
 
 
+def erased_among_blocking(store: SyncStore, keys: Keys, people: Iterable[str]) -> dict[str, int]:
+    """The same as `erased_among` for the night; nobody if there is no key."""
+    asked, key = list(people), store.get(keys.erased_key)
+    found = [] if key is None else store.fields_get(keys.erased, [_hash(key, user_id) for user_id in asked])
+    return {user_id: int(at) for user_id, at in zip(asked, found, strict=False) if at is not None}
+
+
 def _people(fields: Mapping[str, bytes], key: bytes | None) -> ErasedPeople:
     return ErasedPeople(key or b"", {name: int(timestamp_us) for name, timestamp_us in fields.items()})
 

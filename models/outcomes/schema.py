@@ -36,7 +36,7 @@ _EXPOSURES: Final[_Types] = {
     "viewer": pl.String,
     "candidate": pl.String,
     "position": pl.UInt16,  # from 1, as in the answer
-    "offset": pl.UInt16,  # people of the pages before, if the request named them
+    "offset": pl.UInt16,  # people of the pages before, if the request named them, and contacts above
     "score": pl.Float32,  # as shown
     "sources": pl.List(pl.String),  # models.schema.candidate_sources.names
     "draw": pl.String,  # NONE, SAMPLED or UNIFORM

@@ -5,7 +5,7 @@ for an address of the user, false or empty for one in the user's address book.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,9 @@ import structlog
 from models.contacts.address import HASH, keyed, network_key_blocking
 from models.contacts.record import PREFIX_BYTES, ContactRecord, readable
 from models.event_log.event import CONTACTS, Entry
-from models.live_state.erased_ids import read_erased
+from models.live_state.erased_ids import erased_among_blocking
 from models.live_state.timestamps import take_timestamp_blocking
+from models.live_state.user_record import PREFIX_BYTES as LIVE_PREFIX_BYTES
 from models.schema.vocabulary import UserId
 from models.store.keys import Keys, shard_of
 from models.store.protocol import SyncStore
@@ -38,8 +39,8 @@ log = structlog.get_logger(__name__)
 class Uploads:
     """The contacts of a dataset."""
 
-    as_of: int | None
-    """time of the export, epoch seconds; None: the present"""
+    as_of_us: int
+    """time of the export, microseconds: as the schema says, else when reading began"""
     contacts: dict[str, set[str]]
     """by user, the hashes of the address book"""
     own: dict[str, set[str]]
@@ -54,6 +55,7 @@ def read_uploads(directory: Path) -> Uploads | None:
 
     Raises DatasetError with file, line, column and value.
     """
+    started = now_us()
     schema = read_schema(directory / SCHEMA_FILE)
     table = find_table(directory, CONTACTS_TABLE, schema)
     if table is None:
@@ -69,7 +71,9 @@ def read_uploads(directory: Path) -> Uploads | None:
         Cell(ADDRESS, digits, meaning(ADDRESS).is_null() | ~is_hash, "is not a SHA-256 in 64 hexadecimal digits"),
         *([boolean_cell(OWN)] if has_own else []),
     ]
-    uploads = Uploads(schema.as_of, defaultdict(set), defaultdict(set))
+    uploads = Uploads(
+        started if schema.as_of is None else schema.as_of * MICROSECONDS, defaultdict(set), defaultdict(set)
+    )
     for part in table.parts(columns):
         frame = read_cells(table, emptied(part, table.null_words, (USER_ID, ADDRESS)), cells).drop(RECORD)
         own = frame[OWN].fill_null(value=False).to_list() if has_own else [False] * frame.height
@@ -81,35 +85,48 @@ def read_uploads(directory: Path) -> Uploads | None:
 def load_uploads(uploads: Uploads, store: SyncStore, keys: Keys, secret: str | None) -> int:
     """Writes the contacts of a dataset; returns of how many users.
 
-    Left out are users who uploaded later than the export, and those who were erased. Raises StoreError.
+    Of a user for whom the table has only contacts, or only own addresses, the others stay. Left out are users who
+    uploaded later than the export, and those who were erased. Raises StoreError.
     """
-    key, erased = network_key_blocking(store, keys, secret), read_erased(store, keys)
-    at = now_us() if uploads.as_of is None else uploads.as_of * MICROSECONDS
-    people = sorted(user for user in uploads.contacts.keys() | uploads.own.keys() if not erased.timestamp_us(user))
+    key = network_key_blocking(store, keys, secret)
+    people = sorted(uploads.contacts.keys() | uploads.own.keys())
     written = 0
     for start in range(0, len(people), AT_ONCE):
         some = people[start : start + AT_ONCE]
-        stored = store.get_many([keys.contacts(user) for user in some])
-        commits = list(_commits(uploads, store, keys, key, at, dict(zip(some, stored, strict=True))))
-        written += store.commit(commits).count(Outcome.APPLIED)
+        stored = store.get_many([*map(keys.contacts, some), *map(keys.live, some)])
+        erased = erased_among_blocking(store, keys, some)  # after the live records, which an erasure writes first
+        read = zip(some, stored[: len(some)], stored[len(some) :], strict=True)
+        left = [(user_id, packed, live) for user_id, packed, live in read if user_id not in erased]
+        written += store.commit(list(_commits(uploads, store, keys, key, left))).count(Outcome.APPLIED)
     log.info("contacts_loaded", users=written, left_out=len(uploads) - written)
     return written
 
 
 def _commits(
-    uploads: Uploads, store: SyncStore, keys: Keys, key: bytes, at: int, stored: dict[str, bytes | None]
+    uploads: Uploads,
+    store: SyncStore,
+    keys: Keys,
+    key: bytes,
+    stored: Sequence[tuple[str, bytes | None, bytes | None]],
 ) -> Iterator[Commit]:
-    """A commit for each user whose record is older than the export, or differs from it."""
-    for user_id, packed in stored.items():
+    """A commit for each user whose record is older than the export and differs from it; `stored` has both records."""
+    for user_id, packed, live in stored:
         before = readable(packed)
-        own, contacts = (frozenset(keyed(sorted(of.get(user_id, ())), key)) for of in (uploads.own, uploads.contacts))
-        if before.timestamp_us > at or (own, contacts) == (before.own, before.contacts):
+        own, contacts = (
+            frozenset(keyed(sorted(table[user_id]), key)) if user_id in table else former
+            for table, former in ((uploads.own, before.own), (uploads.contacts, before.contacts))
+        )
+        if before.timestamp_us > uploads.as_of_us or (own, contacts) == (before.own, before.contacts):
             continue
         timestamp_us = take_timestamp_blocking(store, keys, now=now_us())
-        record = ContactRecord(at, before.tested_since, before.tested, own, contacts)
+        record = ContactRecord(uploads.as_of_us, before.tested_since, before.tested, own, contacts)
         shard, name = shard_of(user_id), keys.contacts(user_id)
         yield Commit(
-            guards=[Guard(name, packed and packed[:PREFIX_BYTES], len(packed or b""))],
+            # an erasure replaces the live record, and may find no contacts to delete
+            guards=[
+                Guard(name, packed and packed[:PREFIX_BYTES], len(packed or b"")),
+                Guard(keys.live(user_id), live and live[:LIVE_PREFIX_BYTES]),
+            ],
             fences=[Fence(keys.fence(shard), timestamp_us)],
             writes=[Write(name, record.pack())],
             appends=[Append(keys.log(shard), Entry(CONTACTS, UserId(user_id), timestamp_us).encode())],

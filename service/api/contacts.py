@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from models.contacts.address import HASH, keyed, network_key
+from models.contacts.record import ContactRecord
 from models.contacts.write_contacts import Gone, TooMany, write_contacts
 from service.api.dependencies import MAY_WRITE, AppContainer, PathUser
 from service.api.events import WRITE_WAIT_FACTOR
@@ -38,7 +39,7 @@ class ContactsAnswer(BaseModel):
 _HASHES = {
     "type": "array",
     "items": {"type": "string", "pattern": r"^[0-9a-fA-F]{64}$"},
-    "description": "SHA-256 of normalised addresses, in hexadecimal: `pymk contacts hash` makes them.",
+    "description": "SHA-256 of normalised addresses, in hexadecimal: `pymk hash-contacts` makes them.",
 }
 _BODY = {
     "anyOf": [
@@ -72,22 +73,22 @@ async def put_contacts(user_id: PathUser, request: Request, container: AppContai
     """
     settings, store, keys = container.settings, container.stores.requests, container.keys
     contacts, own = await _checked(await json_body(request), settings.contacts_most)
-    secret = settings.contacts_key
-    key = await network_key(store, keys, None if secret is None else secret.get_secret_value())
-    hashed = None if contacts is None else frozenset(await asyncio.to_thread(keyed, contacts, key))
-    addresses = None if own is None else frozenset(keyed(own, key))
-    written = await store.durably(
-        lambda: write_contacts(
+    secret = None if settings.contacts_key is None else settings.contacts_key.get_secret_value()
+
+    async def write() -> ContactRecord | TooMany | Gone:
+        key = await network_key(store, keys, secret)
+        return await write_contacts(
             store,
             keys,
             user_id,
-            contacts=hashed,
-            own=addresses,
+            contacts=None if contacts is None else frozenset(await asyncio.to_thread(keyed, contacts, key)),
+            own=None if own is None else frozenset(keyed(own, key)),
             daily=settings.contacts_daily,
             after=container.live_sync.after,
             wait_s=settings.redis_timeout_ms / 1000 * WRITE_WAIT_FACTOR,
         )
-    )
+
+    written = await store.durably(write)
     if isinstance(written, Gone):
         raise ProblemError(HTTPStatus.NOT_FOUND, "this user was erased; a PUT of a profile registers the id anew")
     if isinstance(written, TooMany):

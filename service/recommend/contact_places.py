@@ -13,6 +13,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from models.graph import Graph
 from service.ranking.pipeline import profile_of
 from service.ranking.viewer import Viewer
 from service.ranking.viewer_state import Contact
@@ -59,8 +60,8 @@ def contact_places(query: Query, version: ServedVersion, viewer: Viewer) -> Cont
     left_out = {viewer.user_id, *query.excluded}
     contacts = [one for one in viewer.contacts if one.user_id not in left_out]
     new = _newcomers(query, int(query.limit * ranking.newcomers_share), viewer)
-    most = min(ceil(query.limit * share), max(query.limit - len(new) - 1, 1))  # a ranked place is always left
-    if not most or not contacts:
+    most = min(ceil(query.limit * share), query.limit - len(new) - 1)  # a ranked place is always left
+    if most <= 0 or not contacts:
         return ContactPlaces(newcomers=new) if new else NOBODY
     # those whom the version knows pass its hard rules, and the viewer is not tired of them
     rows = np.array([one.row for one in contacts], dtype=np.int64)
@@ -70,18 +71,37 @@ def contact_places(query: Query, version: ServedVersion, viewer: Viewer) -> Cont
     view = viewer.view
     if view is not None and len(view.shown):
         passes &= ~np.isin(rows, view.shown[view.times >= TIRED])
-    friends = ranking.friends(viewer)
-    graph = version.tables.graph
-
-    def order(at: int) -> tuple[int, int, str]:
-        mutual = len(np.intersect1d(graph.neighbours(int(rows[at])), friends)) if rows[at] >= 0 and len(friends) else 0
-        return -contacts[at].since, -mutual, contacts[at].user_id
-
-    places = sorted(np.flatnonzero(passes).tolist(), key=order)[:most]
+    # those who joined last; how many friends each knows tells apart only those who are found at the same time
+    since = np.array([one.since for one in contacts], dtype=np.int64)
+    passing = np.flatnonzero(passes)
+    if len(passing) > most:
+        passing = passing[since[passing] >= np.partition(since[passing], -most)[-most]]
+    mutual = _mutual(version.tables.graph, rows[passing], ranking.friends(viewer))
+    order = [
+        (-int(since[at]), -count, contacts[at].user_id, at)
+        for at, count in zip(passing.tolist(), mutual.tolist(), strict=True)
+    ]
+    places = [at for *_, at in sorted(order)[:most]]
     chosen = tuple(contacts[at] for at in places)
     if not chosen and not new:
         return NOBODY
     return ContactPlaces(chosen, rows[places][rows[places] >= 0].astype(np.int32), new)
+
+
+def _mutual(graph: Graph, rows: NDArray[np.int64], friends: NDArray[np.int32]) -> NDArray[np.int64]:
+    """(k,) how many of `friends`, ascending, the person of each row knows; 0 for the row -1."""
+    counts = np.zeros(len(rows), np.int64)
+    known = np.flatnonzero(rows >= 0)
+    if not len(known) or not len(friends):
+        return counts
+    degrees = graph.degrees_of(rows[known])
+    ends = np.cumsum(degrees)
+    # the neighbours of all of them, one person after the other
+    edges = np.arange(ends[-1]) + np.repeat(graph.indptr[rows[known]] - (ends - degrees), degrees)
+    others = graph.indices[edges]
+    places = np.minimum(np.searchsorted(friends, others), len(friends) - 1)
+    owners = np.repeat(known, degrees)
+    return np.bincount(owners[friends[places] == others], minlength=len(rows)).astype(np.int64)
 
 
 def _newcomers(query: Query, most: int, viewer: Viewer) -> tuple[Contact, ...]:

@@ -42,6 +42,8 @@ class Answer(NamedTuple):
     """by experiment, the arm that the viewer is in"""
     ask: str | None = None
     """the profile column whose value would help the viewer most"""
+    head: int = 0
+    """contacts above the first of the exposed people"""
 
 
 def empty(version: ServedVersion) -> Answer:
@@ -172,9 +174,10 @@ def _answer(
     query: Query, version: ServedVersion, served: str, page: Page, ask: str | None, head: Head | None = None
 ) -> Answer:
     """The answer of a page; a list of candidates none of whom passes the hard rules is called empty."""
-    text = page.text
+    text, above = page.text, 0
     if head is not None and head[2] is not NOBODY and (query.cursor is None or not len(query.cursor.shown)):
         version_now, viewer, places = head
+        above = len(places.chosen)
         text = with_contacts(places, text, query.limit, version_now, viewer)
     elif not page.passed and (served == RANKED or (served == CACHE and not query.excluded)):
         served = EMPTY
@@ -182,4 +185,4 @@ def _answer(
     if query.cursor is not None and page.shown is not None:
         following = query.cursor.after(version.version, *page.shown)
     cursor = following.pack() if following else None
-    return Answer(served, version.version, text, page.cacheable, cursor, page.exposed, version.arms, ask)
+    return Answer(served, version.version, text, page.cacheable, cursor, page.exposed, version.arms, ask, above)

@@ -15,9 +15,10 @@ from models.outcomes.exposure_record import Batch, ExposureRecord, unpack_list
 from models.store.protocol import STREAM_START
 from models.version.local_versions import Versions
 from models.version.tables import Tables
-from service.recommend import exposure_log
+from service.recommend.behind import exposure_log
 from service.worker.exposure_log import ExposureLogWorker
 from tests.support.api import ApiHarness
+from tests.support.contacts import join, upload
 
 OpenPlace = Callable[..., Any]
 
@@ -81,11 +82,26 @@ async def test_a_cached_list_is_recorded_with_what_the_ranker_read_of_it(service
     assert gone["codes"].to_list()[: len(kept)] == kept["codes"].to_list()
 
 
+async def test_positions_count_the_contacts_above(service: ApiHarness) -> None:
+    await join(service, "gus")
+    await upload(service, "cid", "gus")
+    shown = (await service.recommended("cid", fresh=True, limit=3))["recommendations"]
+    assert shown[0]["sources"][0] == "contacts"
+    assert len(await recorded(service)) == 1
+    frame = filed(service)
+    positions = (frame["offset"] + frame["position"]).to_list()
+    at = dict(zip(frame["candidate"].to_list(), positions, strict=True))
+    assert at == {one["user_id"]: one["position"] for one in shown[1:]}
+
+
 async def test_a_stale_list_and_one_without_a_block_are_recorded(service: ApiHarness) -> None:
     before = (await service.recommended("bea", limit=2))["version"]
     version = service.publish()
     await service.serving(version)
-    row = service.parts.versions.active.tables.vocabulary.row("bea")
+    active = service.parts.versions.active
+    assert active is not None
+    row = active.tables.vocabulary.row("bea")
+    assert row is not None
     service.store.delete([service.keys.block(version, row)])
     stale = await service.recommended("bea", limit=2, fresh=True)
     assert (stale["served"], stale["version"]) == ("stale", before)

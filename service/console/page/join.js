@@ -60,7 +60,7 @@ function contacts(upload, own) {
   return h("details", { class: "upload" }, h("summary", {}, "Contacts"), form);
 
   function lines() {
-    return text.value.split("\n").map((line) => line.trim().toLowerCase()).filter(Boolean);
+    return text.value.split("\n").map((line) => line.trim().normalize("NFC").toLowerCase()).filter(Boolean);
   }
 }
 
@@ -69,6 +69,8 @@ async function hashes(addresses) {
   if (!crypto.subtle) throw new Problem(0, "This page can hash addresses only over https or on this machine.", null);
   const wrong = addresses.find((one) => !/^[^@\s]+@[^@\s]+\.[^@\s]+$/.test(one));
   if (wrong) throw new Problem(0, `${wrong} is not an e-mail address.`, null);
+  const encoded = addresses.find((one) => /[@.]xn--/.test(one.slice(one.lastIndexOf("@"))));
+  if (encoded) throw new Problem(0, `${encoded}: write the domain as it reads, not as xn--.`, null);
   const digest = async (one) => new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(one)));
   const found = await Promise.all(addresses.map(digest));
   return [...new Set(found.map((bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")))];

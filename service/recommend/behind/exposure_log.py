@@ -147,7 +147,7 @@ def record_of(request_id: str, query: Query, answer: Answer, at: int) -> bytes |
     people = exposed.pack()
     if not people.n:
         return None
-    offset = len(query.excluded) + (0 if query.cursor is None else len(query.cursor.shown))
+    offset = answer.head + len(query.excluded) + (0 if query.cursor is None else len(query.cursor.shown))
     drawn = exposed.drawn
     head = ListHead(
         at,

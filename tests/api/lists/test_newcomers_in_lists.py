@@ -54,6 +54,14 @@ async def test_a_newcomer_has_the_last_place_of_those_who_are_her_first_candidat
     assert "zoe" not in ids(first)
 
 
+async def test_a_newcomer_erased_while_her_candidates_are_made_is_noted_nowhere(service: ApiHarness) -> None:
+    await service.put("zoe", company="Acme")
+    assert (await service.client.delete("/pymk/users/zoe")).status_code == 202
+    assert suggest(service, zoe=[2, 5]) == 0
+    await service.put("zoe", company="Acme")
+    assert suggest(service, zoe=[2, 5]) == 2
+
+
 async def test_several_newcomers_take_turns(open_place: Any) -> None:
     async with open_place(newcomers_share=0.1) as service:
         suggest(service, xia=[2], yan=[2], zoe=[2])

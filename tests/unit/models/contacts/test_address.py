@@ -2,10 +2,20 @@
 
 import hashlib
 
+import anyio
 import pytest
 
-from models.contacts.address import KEPT_BYTES, address_hash, keyed, normalised
-from models.errors import UsageError
+from models.contacts.address import (
+    KEPT_BYTES,
+    address_hash,
+    keyed,
+    network_key,
+    network_key_blocking,
+    normalised,
+)
+from models.errors import StoreUnavailableError, UsageError
+from models.store.keys import Keys
+from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 
 
 @pytest.mark.parametrize(
@@ -44,3 +54,21 @@ def test_what_is_kept_depends_on_the_key_and_not_on_the_case_of_digits() -> None
     assert len(one) == KEPT_BYTES
     assert one == same != other
     assert one != bytes.fromhex(sent)[:KEPT_BYTES]
+
+
+class Forgetful(MemoryStore):
+    """A store that loses what is written to it."""
+
+    def compare_and_set(self, key: str, expected: bytes | None, value: bytes) -> bool:
+        return True
+
+
+def test_nothing_is_hashed_with_a_key_that_was_lost() -> None:
+    keys = Keys("pymk")
+    with pytest.raises(StoreUnavailableError):
+        network_key_blocking(Forgetful(), keys, None)
+    with pytest.raises(StoreUnavailableError):
+        anyio.run(network_key, AsyncMemoryStore(Forgetful()), keys, None)
+    store = MemoryStore()
+    drawn = network_key_blocking(store, keys, None)
+    assert drawn == anyio.run(network_key, AsyncMemoryStore(store), keys, None)

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from models.contacts.matching import Matcher
+from models.contacts.write_contacts import write_contacts
 from models.erasure.purge import purge_once
 from models.errors import StoreUnavailableError
 from models.event_log.archive import Archive
@@ -28,6 +30,7 @@ from models.live_state.user_record import LiveRecord
 from models.live_state.visibility import HiddenSet, follow_blocking
 from models.publishing.publish import publish
 from models.schema.event_kinds import EventKind
+from models.schema.vocabulary import UserId
 from models.store.keys import SHARDS, Keys
 from models.store.transaction import Outcome
 from models.system import files
@@ -143,6 +146,30 @@ class TestRunOnce:
         assert place.erase() == 0
         assert not [one for one in raw(place.memory, place.home) if b"eve" in one]
         assert place.erase() == 0
+
+    async def test_an_upload_that_came_late_leaves_no_hash_and_no_index(self, place: Harness, clock: Any) -> None:
+        place.publish(live_cut=clock.now - 1)
+        hers, own = b"hers alone......", b"her own address."
+        await write_contacts(
+            place.store,
+            place.keys,
+            UserId("eve"),
+            contacts=frozenset({hers}),
+            own=frozenset({own}),
+            daily=10,
+            clock=clock,
+        )
+        uploaded = place.memory.get(place.keys.contacts("eve"))
+        assert uploaded is not None
+        Matcher(place.memory, place.keys, clock).match("eve")
+        await write_erasure(place.store, place.keys, UserId("eve"), clock=clock)
+        place.memory.set(place.keys.contacts("eve"), uploaded)
+        place.consume_log()
+        place.publish(live_cut=place.cut())
+        assert place.erase() == 0
+        left = list(raw(place.memory, place.home))
+        for dead in (hers, own, hers.hex().encode(), own.hex().encode(), b"eve"):
+            assert not [one for one in left if dead in one]
 
     async def test_the_clock_of_the_host_decides_nothing(self, place: Harness, clock: Any) -> None:
         place.publish(live_cut=clock.now - 1)

@@ -1,7 +1,9 @@
 """The table of contacts of a dataset: what is read, what is refused, and what reaches the store."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import anyio
 import polars as pl
 import pytest
 
@@ -9,14 +11,29 @@ from models.contacts.address import keyed
 from models.contacts.matching import Matcher
 from models.contacts.record import ContactRecord
 from models.errors import DatasetError
+from models.event_log.write_profile import write_erasure
 from models.live_state.user_record import LiveRecord
+from models.schema.vocabulary import UserId
 from models.store.keys import SHARDS, Keys
-from models.system.clock import MICROSECONDS
+from models.store.transaction import Commit, Outcome
+from models.system.clock import now_us
 from offline.contacts.uploads import load_uploads, read_uploads
 from offline.synth.address_books import address_of, contacts
-from tests.support.memory_store import MemoryStore
+from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 
 KEYS = Keys("pymk")
+
+
+class EraseBeforeCommit(MemoryStore):
+    """A store in which ann is erased just before the first commit."""
+
+    is_armed = True
+
+    def commit(self, commits: Sequence[Commit]) -> list[Outcome]:
+        if self.is_armed:
+            self.is_armed = False
+            anyio.run(write_erasure, AsyncMemoryStore(self), KEYS, UserId("ann"))
+        return super().commit(commits)
 
 
 def dataset(directory: Path, *rows: str, head: str = "user_id,address_hash,own", schema: str = "") -> Path:
@@ -51,12 +68,40 @@ def test_a_later_upload_wins(tmp_path: Path) -> None:
     schema = 'as_of = "2026-01-01T00:00:00Z"\n'
     read = read_uploads(dataset(tmp_path, f"ann,{address_of('bea')},false", schema=schema))
     assert read is not None
-    assert read.as_of is not None
     store = MemoryStore()
-    later = ContactRecord(read.as_of * MICROSECONDS + 1)
+    later = ContactRecord(read.as_of_us + 1)
     store.set(KEYS.contacts("ann"), later.pack())
     assert load_uploads(read, store, KEYS, None) == 0
     assert ContactRecord.unpack(store.get(KEYS.contacts("ann"))) == later
+
+
+def test_what_is_taken_back_while_a_night_runs_stays_so(tmp_path: Path) -> None:
+    read = read_uploads(dataset(tmp_path, f"ann,{address_of('bea')},false"))
+    assert read is not None
+    store = MemoryStore()
+    withdrawn = ContactRecord(now_us())
+    store.set(KEYS.contacts("ann"), withdrawn.pack())
+    assert load_uploads(read, store, KEYS, None) == 0
+    assert ContactRecord.unpack(store.get(KEYS.contacts("ann"))) == withdrawn
+
+
+def test_a_table_of_own_addresses_leaves_the_address_books(tmp_path: Path) -> None:
+    store, book = MemoryStore(), frozenset(keyed([address_of("bea")], b"k"))
+    store.set(KEYS.contacts("ann"), ContactRecord(1, contacts=book).pack())
+    read = read_uploads(dataset(tmp_path, f"ann,{address_of('ann')},true"))
+    assert read is not None
+    assert load_uploads(read, store, KEYS, None) == 1
+    record = ContactRecord.unpack(store.get(KEYS.contacts("ann")))
+    assert (record.contacts, len(record.own)) == (book, 1)
+
+
+def test_an_erasure_wins_over_a_table_that_is_being_loaded(tmp_path: Path) -> None:
+    read = read_uploads(dataset(tmp_path, f"ann,{address_of('ann')},true"))
+    assert read is not None
+    store = EraseBeforeCommit()
+    assert load_uploads(read, store, KEYS, None) == 0
+    assert store.get(KEYS.contacts("ann")) is None
+    assert load_uploads(read, store, KEYS, None) == 0, "nor does a second night bring the erased user back"
 
 
 @pytest.mark.parametrize(("row", "fault"), [("ann,bea@example.org,false", "not a SHA-256"), ("ann,,false", "is empty")])
