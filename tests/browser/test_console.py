@@ -31,6 +31,8 @@ def test_a_list_is_looked_up(tab: Tab, service: ConsoleService) -> None:
     )
     expect(page.get_by_role("status")).to_contain_text(f"{len(tab.listed)} people in the list of Ada Lark")
     page.get_by_label("Rank afresh").uncheck()
+    tab.look_up("ada")
+    tab.look_up("ada")
     expect(page.locator(".pill")).to_have_text("Kept")
 
 
