@@ -1,8 +1,10 @@
 """A primary that is demoted, or left alone, while its address moves to another server; old connections stay open."""
 
 import asyncio
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +14,8 @@ from models.settings import Settings
 from models.store.connect import open_async, open_sync
 from models.store.transaction import Append, Commit
 from tests.support.faults.forwarder import Pair
-from tests.support.stores import AwaitedStore
+from tests.support.homes import Home
+from tests.support.stores import AwaitedStore, free_port
 
 pytestmark = pytest.mark.anyio
 IN_TIME_S = 10.0
@@ -148,3 +151,20 @@ async def test_an_idle_store_asks_by_one_connection_a_second(pair: Pair, store: 
     await asyncio.sleep(3)
     await store.get("a")
     assert pair.address.connections - before <= 4
+
+
+def test_a_worker_waits_for_a_cluster_that_does_not_answer_yet(tmp_path: Path) -> None:
+    nobody = f"redis://127.0.0.1:{free_port()}"
+    worker = Home(tmp_path, {"PYMK_REDIS_URL": nobody, "PYMK_REDIS_CLUSTER": "true"}).begin(
+        "worker", stderr=subprocess.PIPE
+    )
+    try:
+        assert worker.stderr is not None
+        waits = next(line for line in worker.stderr if "worker_waits" in line)
+        assert "does not answer" in waits
+        assert worker.poll() is None
+        worker.terminate()
+        assert worker.wait(30) == 0
+    finally:
+        worker.kill()
+        worker.communicate()
