@@ -158,6 +158,9 @@ def nothing_half_made_is_left(home: Home, versions: set[str]) -> None:
         lasting = {KEYS.active, KEYS.versions, KEYS.lease, KEYS.watermark, KEYS.live_processes, KEYS.clock}
         lasting |= {KEYS.fence(shard) for shard in range(SHARDS)} | {KEYS.audit, KEYS.drift, KEYS.nights}
         waiting = {KEYS.exposure_log}  # lists that were given out, for a worker to file
+        # address books of the dataset, for a worker to match
+        waiting |= {KEYS.contacts_key} | {KEYS.log(shard) for shard in range(SHARDS)}
+        waiting |= {key for key in store.scan("pymk:{") if key.split("}:")[1].startswith("c:")}
         assert set(store.scan("pymk:")) - of_versions - waiting == lasting
         kept = {key for one in versions for key in store.scan(KEYS.ranked_lists(one))}
         assert all(store.ttl_s(key) is None for key in of_versions - kept)
