@@ -28,8 +28,8 @@ def canary(
     """Say how the canary does, or how the last one ended.
 
     pymk activate VERSION --share 5% starts one. The worker compares what its viewers get with what all others get
-    (guardrails: opened, candidates, errors, empty_answers, p99, scores, dismissals, invitations), takes it back as soon
-    as one fails, and serves it to more viewers when a step has seen enough.
+    (guardrails: opened, candidates, errors, empty_answers, p99, scores, order, dismissals, invitations), takes it back
+    as soon as one fails, and serves it to more viewers when a step has seen enough.
     """
     if context.invoked_subcommand is not None:
         return

@@ -15,10 +15,14 @@ from models.experiments.assignment import number
 
 BUCKETS = 64
 CONTROL, CANARY = 0, 1
-SUMS = ("requests", "errors", "lists", "poor", "scored", "score", "score_squares", "invited", "dismissed")
-REQUESTS, ERRORS, LISTS, POOR, SCORED, SCORE, SCORE_SQUARES, INVITED, DISMISSED = range(len(SUMS))
+SUMS = (
+    *("requests", "errors", "lists", "poor", "scored", "score", "score_squares", "place", "place_squares"),
+    *("invited", "dismissed"),
+)
+REQUESTS, ERRORS, LISTS, POOR, SCORED, SCORE, SCORE_SQUARES, PLACE, PLACE_SQUARES, INVITED, DISMISSED = range(len(SUMS))
 """requests for a list; those that failed; lists; those not made of the version's own candidates; lists scored afresh;
-the mean log-odds of their first people, and its squares; people invited and dismissed by the viewers"""
+the mean log-odds of their first people, and its squares; the mean place of these among the candidates as they were
+generated, 0 to 1, and its squares; people invited and dismissed by the viewers"""
 
 BOUNDS_MS = tuple(float(f"{0.5 * 1.2**at:.3g}") for at in range(55))
 """upper bounds of the histogram of times, milliseconds: 0.5 ms to 9.4 s, each a fifth above the one before"""

@@ -10,6 +10,8 @@ from models.publishing.canary_counts import (
     ERRORS,
     INVITED,
     LISTS,
+    PLACE,
+    PLACE_SQUARES,
     POOR,
     REQUESTS,
     SCORE,
@@ -24,7 +26,7 @@ from service.ranking.ranked_list import AnyExposed, Exposed
 from service.state.served_version import ServedVersion
 
 FIRST = 10
-"""people of a list whose scores are compared"""
+"""people of a list whose scores and places are compared"""
 _LEAST = 1e-6
 _ACTS = {
     EventKind.INVITE: INVITED,
@@ -65,13 +67,13 @@ class ServedCanary:
         if served not in OWN:
             sums[POOR] += 1
         elif served == AFRESH and isinstance(exposed, Exposed):
-            scores = exposed.placed.scores[:FIRST].tolist()
-            if scores:
-                logits = [log(max(one, _LEAST) / max(1 - one, _LEAST)) for one in scores]
-                mean = sum(logits) / len(logits)
+            if len(exposed.placed):
+                logits, place = _first(exposed)
                 sums[SCORED] += 1
-                sums[SCORE] += mean
-                sums[SCORE_SQUARES] += mean * mean
+                sums[SCORE] += logits
+                sums[SCORE_SQUARES] += logits * logits
+                sums[PLACE] += place
+                sums[PLACE_SQUARES] += place * place
             if seconds is not None:
                 self.counts.times[arm, bisect_left(BOUNDS_MS, seconds * 1000)] += 1
 
@@ -88,3 +90,13 @@ class ServedCanary:
         if of is not None:
             drawn = self._draw.number(user_id)
             self.counts.sums[self._draw.arm(drawn), drawn % BUCKETS, of] += 1
+
+
+def _first(exposed: Exposed) -> tuple[float, float]:
+    """The mean log-odds of the first people of a list, and their mean place among the candidates, 0 to 1."""
+    placed, read = exposed.placed, exposed.read
+    scores = placed.scores[:FIRST].tolist()
+    logits = sum(log(max(one, _LEAST) / max(1 - one, _LEAST)) for one in scores) / len(scores)
+    if placed.places is None or read is None:
+        return logits, 0.0
+    return logits, float(placed.places[:FIRST].mean()) / read.codes.shape[1]

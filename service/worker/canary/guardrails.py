@@ -21,6 +21,8 @@ from models.publishing.canary_counts import (
     ERRORS,
     INVITED,
     LISTS,
+    PLACE,
+    PLACE_SQUARES,
     POOR,
     REQUESTS,
     SCORE,
@@ -46,6 +48,8 @@ FEWER_INVITED, MORE_DISMISSED = 0.75, 1.25
 """the canary's viewers may invite, or dismiss, per list this many times what the others do"""
 SCORE_FACTOR = 2.0
 """the odds that lists show may differ by this factor"""
+FURTHER_BACK = 0.25
+"""the first people of the canary's lists may be so much further back among their candidates, of which 1 is all"""
 
 Floats = NDArray[np.float64]
 
@@ -67,6 +71,7 @@ def _guardrails(counts: Counts) -> Iterator[Guardrail]:
     yield _share(counts, "empty_answers", POOR, LISTS, MORE_POOR, "lists that are empty or not of its own candidates")
     yield _slow(counts)
     yield _scores(counts)
+    yield _order(counts)
     yield _per_list(counts, "dismissals", DISMISSED, MORE_DISMISSED, "people dismissed, blocked or reported per list")
     yield _per_list(counts, "invitations", INVITED, FEWER_INVITED, "people invited per list")
 
@@ -148,18 +153,12 @@ def _slow(counts: Counts) -> Guardrail:
 
 
 def _scores(counts: Counts) -> Guardrail:
-    """Whether lists show other probabilities: those of a wrong calibration, or of a ranking turned upside down."""
+    """Whether lists show other probabilities: those of a wrong calibration."""
     what = "mean odds of the first people of lists"
-    sums = counts.sums
-    n = sums[:, :, SCORED].sum(axis=1)
-    if n.min() < LEAST:
+    if counts.sums[:, :, SCORED].sum(axis=1).min() < LEAST:
         return _waiting("scores", what)
-    means = sums[:, :, SCORE].sum(axis=1) / n
-    spread = sums[:, :, SCORE_SQUARES].sum(axis=1) / n - means**2
-    errors = [
-        max(_error(sums[arm, :, SCORE], sums[arm, :, SCORED]), sqrt(max(spread[arm], 0.0) / n[arm])) for arm in (0, 1)
-    ]
-    moved, width = abs(float(means[CANARY] - means[CONTROL])), _width(hypot(*errors), float(n[CANARY]))
+    means, width = _means(counts, SCORE, SCORE_SQUARES)
+    moved = abs(float(means[CANARY] - means[CONTROL]))
     odds = np.exp(means)
     allowed = log(SCORE_FACTOR)
     direction = 1 if means[CANARY] > means[CONTROL] else -1
@@ -172,6 +171,36 @@ def _scores(counts: Counts) -> Guardrail:
         sentence=f"{what}: {odds[CANARY]:.4f}, of the others {odds[CONTROL]:.4f}, a factor of {exp(moved):.2f}; "
         f"{SCORE_FACTOR:g} beyond chance fails",
     )
+
+
+def _order(counts: Counts) -> Guardrail:
+    """Whether lists begin with people whom candidate generation put far back, as a ranking turned upside down does."""
+    what = "mean place of the first people of lists among their candidates as generated, of 1"
+    if counts.sums[:, :, SCORED].sum(axis=1).min() < LEAST:
+        return _waiting("order", what)
+    means, width = _means(counts, PLACE, PLACE_SQUARES)
+    limit = float(means[CONTROL]) + FURTHER_BACK
+    return Guardrail(
+        name="order",
+        verdict="failed" if float(means[CANARY]) - width > limit else "ok",
+        canary=float(means[CANARY]),
+        control=float(means[CONTROL]),
+        limit=limit,
+        sentence=f"{what}: {means[CANARY]:.3f}, of the others {means[CONTROL]:.3f}; more than {limit:.3f} beyond "
+        "chance fails",
+    )
+
+
+def _means(counts: Counts, of: int, squares: int) -> tuple[Floats, float]:
+    """(2,) means over the lists scored afresh, by arm, and the half width of the interval of their difference."""
+    sums = counts.sums
+    n = sums[:, :, SCORED].sum(axis=1)
+    means = sums[:, :, of].sum(axis=1) / n
+    spread = sums[:, :, squares].sum(axis=1) / n - means**2
+    errors = [
+        max(_error(sums[arm, :, of], sums[arm, :, SCORED]), sqrt(max(spread[arm], 0.0) / n[arm])) for arm in (0, 1)
+    ]
+    return means, _width(hypot(*errors), float(n[CANARY]))
 
 
 def _per_list(counts: Counts, name: str, of: int, factor: float, what: str) -> Guardrail:

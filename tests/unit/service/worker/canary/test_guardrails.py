@@ -13,6 +13,8 @@ from models.publishing.canary_counts import (
     ERRORS,
     INVITED,
     LISTS,
+    PLACE,
+    PLACE_SQUARES,
     POOR,
     REQUESTS,
     SCORE,
@@ -37,6 +39,7 @@ class Simulation:
     poor: float = 0.0
     slower: float = 1.0
     score: float = 0.0
+    place: float = 0.0
     invites: float = 1.0
     dismisses: float = 1.0
     usual_poor: float = 0.0
@@ -61,7 +64,8 @@ class Simulation:
                 sums[POOR] += 1
             else:
                 score = odds[viewer] + self.score * arm
-                sums[[SCORED, SCORE, SCORE_SQUARES]] += [1, score, score**2]
+                place = rng.beta(2, 10) + self.place * arm
+                sums[[SCORED, SCORE, SCORE_SQUARES, PLACE, PLACE_SQUARES]] += [1, score, score**2, place, place**2]
                 took_ms = rng.lognormal(1, 0.6) * (self.slower if arm else 1)
                 counts.times[arm, bisect_left(BOUNDS_MS, took_ms)] += 1
             sums[INVITED] += rng.poisson(0.3 * busy[viewer] * (self.invites if arm else 1))
@@ -79,6 +83,7 @@ class Simulation:
         (Simulation(share=0.25, slower=8), "p99"),
         (Simulation(score=2), "scores"),
         (Simulation(score=-2), "scores"),
+        (Simulation(place=0.5), "order"),
         (Simulation(invites=0.1), "invitations"),
         (Simulation(share=0.1, dismisses=5), "dismissals"),
     ],
