@@ -20,12 +20,13 @@ from models.system.known_names import unknown_name
 from service.api.dependencies import MAY_READ, AppContainer, Served, record_of
 from service.api.openapi import problems
 from service.api.recommendation_params import PATH, check_fields
-from service.api.recommendations import document, server_timing
+from service.api.recommendations import server_timing
 from service.api.request_body import documented, json_object
 from service.api.schemas import BatchAnswer
 from service.metrics import Metrics
 from service.ranking.trace import Trace
 from service.recommend.behind.exposure_log import ExposureLog
+from service.recommend.list_document import document
 from service.recommend.online import WAIT
 from service.recommend.query import DEFAULT_LIMIT, MOST, Query
 from service.recommend.responses import UNAVAILABLE, Answer

@@ -5,7 +5,6 @@ from functools import cache, partial
 from http import HTTPStatus
 from time import perf_counter
 
-import orjson
 from starlette.types import Receive, Scope, Send
 
 from models.errors import PymkError, StoreError
@@ -14,6 +13,7 @@ from service.api.recommendation_params import PATH, check_fields, parse
 from service.metrics import Metrics
 from service.ranking.trace import Trace
 from service.recommend.behind.exposure_log import ExposureLog
+from service.recommend.list_document import document
 from service.recommend.online import OnlineRecommender
 from service.recommend.query import Query
 from service.recommend.responses import UNAVAILABLE, Answer
@@ -40,22 +40,6 @@ def server_timing(stages: Mapping[str, float]) -> bytes:
 
 
 _FIXED_HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"private, no-store"))
-
-
-def document(user_id: str, request_id: str, answer: Answer) -> bytes:
-    """The JSON of a list."""
-    body = b'{"user_id":%b,"request_id":"%b","version":"%b","served":"%b","recommendations":[%b]}' % (
-        orjson.dumps(user_id),
-        request_id.encode(),
-        answer.version.encode(),
-        answer.served.encode(),
-        answer.entries,
-    )
-    if answer.ask is not None:
-        body = b'%b,"ask":%b}' % (body[:-1], orjson.dumps(answer.ask))
-    if answer.arms:
-        body = b'%b,"arms":%b}' % (body[:-1], orjson.dumps(dict(answer.arms)))
-    return body if answer.next is None else b'%b,"next":"%b"}' % (body[:-1], answer.next.encode())
 
 
 class Recommendations:

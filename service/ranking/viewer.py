@@ -15,7 +15,7 @@ from models.schema.vocabulary import Row, UserId
 from models.version.candidate_block import Block
 from models.version.new_user_record import ProfileCodes
 from models.version.tables import Tables
-from service.ranking.viewer_state import Contact, ViewerState
+from service.ranking.viewer_state import Suggestion, ViewerState
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,9 @@ class Viewer:
     """what scoring reads of a viewer without a row"""
     told: frozenset[str] = frozenset()
     """columns of the live profile that have a value, whether or not the version knows it"""
-    contacts: tuple[Contact, ...] = ()
+    contacts: tuple[Suggestion, ...] = ()
     """users in the viewer's contacts; whom the version does not know is not hidden"""
-    newcomers: tuple[Contact, ...] = ()
+    newcomers: tuple[Suggestion, ...] = ()
     """users who are new and not hidden, for whom the viewer is a likely friend"""
 
     @property

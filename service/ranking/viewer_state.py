@@ -69,14 +69,14 @@ class EdgeEvents(NamedTuple):
         return table
 
 
-class Contact(NamedTuple):
-    """A user who is in the viewer's contacts."""
+class Suggestion(NamedTuple):
+    """A user who may have a place beside the ranked ones: one of the viewer's contacts, or a newcomer."""
 
     user_id: str
     row: int
     """-1: the version does not know the user"""
     since: int
-    """when the later of the two joined or uploaded, microseconds"""
+    """when the later of the two joined or uploaded, or the newcomer was noted, microseconds"""
 
 
 NO_ROWS = np.zeros(0, np.int32)
@@ -113,9 +113,9 @@ class ViewerState:
     """when the friendships or the profile of the viewer last changed, microseconds; 0: never"""
     profile_changed_at: int = 0
     """when the profile of a viewer with a row was last changed since the cut, microseconds; 0: not at all"""
-    contacts: tuple[Contact, ...] = ()
+    contacts: tuple[Suggestion, ...] = ()
     """by user id; of those whom the version does not know, only those whom nothing keeps out of the viewer's lists"""
-    newcomers: tuple[Contact, ...] = ()
+    newcomers: tuple[Suggestion, ...] = ()
     """users whom the version does not know, and who have the viewer among their first candidates, likewise"""
 
     def changed_friends(self, graph: Graph, row: Row) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -207,14 +207,14 @@ def _people(
     among: NDArray[np.bool_],
     number: int,
     refused_after: int,
-) -> tuple[Contact, ...]:
+) -> tuple[Suggestion, ...]:
     """Those `among` (k,) the users of a record, with the time of one edge event of `timestamps_us` (k, EDGE_EVENTS)."""
     places = np.flatnonzero(among)
     if not len(places):
         return ()
     bits = derive(np.zeros(len(places), np.uint8), timestamps_us[places], cut=0, refused_after=refused_after)
     shown = places[(rows[places] >= 0) | (bits == 0)].tolist()
-    return tuple(sorted(Contact(others[at], int(rows[at]), int(timestamps_us[at, number])) for at in shown))
+    return tuple(sorted(Suggestion(others[at], int(rows[at]), int(timestamps_us[at, number])) for at in shown))
 
 
 def _shown(record: LiveRecord, rows: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:

@@ -6,7 +6,6 @@ from time import time
 from typing import Any
 
 import numpy as np
-import orjson
 import structlog
 
 from models.errors import CorruptRecordError, VersionError
@@ -25,6 +24,7 @@ from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
 from service.recommend import responses
 from service.recommend.bulk_exposures import BulkExposures
+from service.recommend.list_document import document
 from service.recommend.query import Query
 from service.recommend.responses import Answer
 from service.recommend.viewer_loader import Loaded, ViewerLoader
@@ -88,7 +88,8 @@ class BatchRecommender:
         while batch := [Query(user_id, limit, context) for user_id in islice(upcoming, BATCH)]:
             answers = self._batch(batch)
             request_ids = None if self._exposures is None else self._exposures.write(batch, answers)
-            yield from map(_document, batch, answers, request_ids or repeat(None))
+            for query, answer, request_id in zip(batch, answers, request_ids or repeat(None), strict=False):
+                yield document(query.user_id, request_id, answer)
 
     def _follow(self) -> None:
         """Reads which users are hidden now."""
@@ -198,16 +199,3 @@ class BatchRecommender:
 
 def _log_fault(reason: str, error: CorruptRecordError) -> None:
     structlog.get_logger().warning("record_not_read", reason=reason, error=str(error))
-
-
-def _document(query: Query, answer: Answer, request_id: str | None) -> bytes:
-    body = b'{"user_id":%b,%b"version":"%b","served":"%b","recommendations":[%b]}' % (
-        orjson.dumps(query.user_id),
-        b"" if request_id is None else b'"request_id":"%b",' % request_id.encode(),
-        answer.version.encode(),
-        answer.served.encode(),
-        answer.entries,
-    )
-    if answer.ask is not None:
-        body = b'%b,"ask":%b}' % (body[:-1], orjson.dumps(answer.ask))
-    return b'%b,"arms":%b}' % (body[:-1], orjson.dumps(dict(answer.arms))) if answer.arms else body

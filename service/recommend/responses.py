@@ -13,16 +13,16 @@ from service.ranking.page import Page, PageRequest, Shown
 from service.ranking.ranked_list import AnyExposed
 from service.ranking.trace import Trace
 from service.ranking.viewer import Viewer
-from service.recommend.contact_places import NOBODY, ContactPlaces, contact_places, with_contacts
 from service.recommend.query import Query
 from service.recommend.question import question
+from service.recommend.reserved_places import NOBODY, ReservedPlaces, reserved_places, with_reserved
 from service.recommend.viewer_loader import Degrade
 from service.state.served_version import NO_ARMS, ServedVersion
 
 RANKED, CACHE, STALE, COLD_START, EMPTY, UNAVAILABLE = "ranked", "cache", "stale", "cold_start", "empty", "unavailable"
 """how a list came about, as answers say it"""
 
-Head = tuple[ServedVersion, Viewer, ContactPlaces]
+Head = tuple[ServedVersion, Viewer, ReservedPlaces]
 """who ranks, for whom, and the contacts at the head of a page"""
 
 
@@ -61,7 +61,7 @@ def from_cache(
     """
     try:
         cached = CachedRecord.open(record, row)
-        places = contact_places(query, version, viewer) if viewer.contacts or viewer.newcomers else NOBODY
+        places = _reserved(query, version, viewer)
         page = version.ranking.cached_page(cached, _page_request(query, version, places), viewer, trace)
     except CorruptRecordError as error:
         degrade("corrupt_list", error)
@@ -91,7 +91,7 @@ def from_block(
         return None
     page_of = version.ranking.page_to_cache if cacheable else version.ranking.page
     try:
-        places = contact_places(query, version, viewer) if viewer.contacts or viewer.newcomers else NOBODY
+        places = _reserved(query, version, viewer)
         page = page_of(block, _page_request(query, version, places), viewer, trace)
     except CorruptRecordError as error:
         degrade("corrupt_block", error)
@@ -133,7 +133,7 @@ def from_previous_version(
 
 def from_cold_start(query: Query, version: ServedVersion, viewer: Viewer, trace: Trace) -> Answer:
     """The answer with the popular people of the viewer's groups and of the network."""
-    places = contact_places(query, version, viewer) if viewer.contacts or viewer.newcomers else NOBODY
+    places = _reserved(query, version, viewer)
     page = version.ranking.page(None, _page_request(query, version, places), viewer, trace)
     if page is None:
         raise ValueError("no one is missing from the candidates of a cold start")
@@ -158,7 +158,12 @@ def read_block(version: ServedVersion, viewer: Viewer, record: Block | bytes | N
     return block
 
 
-def _page_request(query: Query, version: ServedVersion, places: ContactPlaces = NOBODY) -> PageRequest:
+def _reserved(query: Query, version: ServedVersion, viewer: Viewer) -> ReservedPlaces:
+    """The places of a page that are not ranked; most viewers have nobody for them."""
+    return reserved_places(query, version, viewer) if viewer.contacts or viewer.newcomers else NOBODY
+
+
+def _page_request(query: Query, version: ServedVersion, places: ReservedPlaces = NOBODY) -> PageRequest:
     """What a query asks for, in the rows of a version."""
     cursor = query.cursor
     if not query.excluded and cursor is None and places is NOBODY:
@@ -178,7 +183,7 @@ def _answer(
     if head is not None and head[2] is not NOBODY and (query.cursor is None or not len(query.cursor.shown)):
         version_now, viewer, places = head
         above = len(places.chosen)
-        text = with_contacts(places, text, query.limit, version_now, viewer)
+        text = with_reserved(places, text, query.limit, version_now, viewer)
     elif not page.passed and (served == RANKED or (served == CACHE and not query.excluded)):
         served = EMPTY
     following = None

@@ -14,7 +14,7 @@ from models.schema.vocabulary import Row, UserId
 from models.system.clock import MICROSECONDS, now_us
 from service.ranking.filters import ERASED_FLAG
 from service.ranking.viewer import Viewer
-from service.ranking.viewer_state import Contact, ViewerState, extended, from_record
+from service.ranking.viewer_state import Suggestion, ViewerState, extended, from_record
 from service.state.served_version import ServedVersion
 
 VIEWS_HELD = 4096
@@ -143,7 +143,7 @@ class LiveState:
             return Viewer(user_id, None, view, is_served, contacts=contacts, newcomers=new)
         return Viewer(user_id, row, view, bool(flags & _ACTIVE), contacts=contacts, newcomers=new)
 
-    def _shown(self, contacts: Iterable[Contact]) -> tuple[Contact, ...]:
+    def _shown(self, contacts: Iterable[Suggestion]) -> tuple[Suggestion, ...]:
         """Those contacts whom the version knows, since its rules look at them, and the others who are not hidden."""
         hidden = self.hidden
         return tuple(

@@ -13,7 +13,7 @@ import pytest
 from offline.night.nightly import Step
 from tests.support.homes import Home
 
-DAG_FILE = Path(__file__).parents[3] / "deploy" / "airflow_dag.py"
+DAG_FILE = Path(__file__).parents[3] / "offline" / "deploy" / "airflow_dag.py"
 
 
 class FailError(Exception):

@@ -1,4 +1,4 @@
-"""Places of the first page that are not ranked: the viewer's contacts at its head, and a newcomer at its end.
+"""Places of the first page that are not ranked: the viewer's contacts at its head, and newcomers at its end.
 
 Of contacts only what the viewer uploaded herself decides: nothing here reads what others have in their address books.
 """
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from models.graph import Graph
 from service.ranking.pipeline import profile_of
 from service.ranking.viewer import Viewer
-from service.ranking.viewer_state import Contact
+from service.ranking.viewer_state import Suggestion
 from service.recommend.query import Query
 from service.state.served_version import ServedVersion
 
@@ -31,13 +31,13 @@ TURN_S = 3600.0
 _NO_ROWS = np.zeros(0, np.int32)
 
 
-class ContactPlaces(NamedTuple):
+class ReservedPlaces(NamedTuple):
     """The contacts at the head of a page, and the newcomers at its end."""
 
-    chosen: tuple[Contact, ...] = ()
+    chosen: tuple[Suggestion, ...] = ()
     rows: NDArray[np.int32] = _NO_ROWS
     """(k,) of those whom the version knows; the rest of the page leaves them out"""
-    newcomers: tuple[Contact, ...] = ()
+    newcomers: tuple[Suggestion, ...] = ()
 
     @property
     def taken(self) -> int:
@@ -45,11 +45,11 @@ class ContactPlaces(NamedTuple):
         return len(self.chosen) + len(self.newcomers)
 
 
-NOBODY = ContactPlaces()
+NOBODY = ReservedPlaces()
 """every page without such places has this one"""
 
 
-def contact_places(query: Query, version: ServedVersion, viewer: Viewer) -> ContactPlaces:
+def reserved_places(query: Query, version: ServedVersion, viewer: Viewer) -> ReservedPlaces:
     """The contacts who take places of a page: those who joined last, and then those who know most of her friends.
 
     Of a viewer whom the version does not know they may take all but one: nothing else says as much of whom she knows.
@@ -62,7 +62,7 @@ def contact_places(query: Query, version: ServedVersion, viewer: Viewer) -> Cont
     new = _newcomers(query, int(query.limit * ranking.newcomers_share), viewer)
     most = min(ceil(query.limit * share), query.limit - len(new) - 1)  # a ranked place is always left
     if most <= 0 or not contacts:
-        return ContactPlaces(newcomers=new) if new else NOBODY
+        return ReservedPlaces(newcomers=new) if new else NOBODY
     # those whom the version knows pass its hard rules, and the viewer is not tired of them
     rows = np.array([one.row for one in contacts], dtype=np.int64)
     known = np.flatnonzero(rows >= 0)
@@ -85,7 +85,7 @@ def contact_places(query: Query, version: ServedVersion, viewer: Viewer) -> Cont
     chosen = tuple(contacts[at] for at in places)
     if not chosen and not new:
         return NOBODY
-    return ContactPlaces(chosen, rows[places][rows[places] >= 0].astype(np.int32), new)
+    return ReservedPlaces(chosen, rows[places][rows[places] >= 0].astype(np.int32), new)
 
 
 def _mutual(graph: Graph, rows: NDArray[np.int64], friends: NDArray[np.int32]) -> NDArray[np.int64]:
@@ -104,7 +104,7 @@ def _mutual(graph: Graph, rows: NDArray[np.int64], friends: NDArray[np.int32]) -
     return np.bincount(owners[friends[places] == others], minlength=len(rows)).astype(np.int64)
 
 
-def _newcomers(query: Query, most: int, viewer: Viewer) -> tuple[Contact, ...]:
+def _newcomers(query: Query, most: int, viewer: Viewer) -> tuple[Suggestion, ...]:
     """The newcomers who have the places at the end of a page for this hour: each of them has its turn."""
     left = [one for one in viewer.newcomers if one.user_id not in query.excluded] if most else []
     if len(left) <= most:
@@ -113,7 +113,7 @@ def _newcomers(query: Query, most: int, viewer: Viewer) -> tuple[Contact, ...]:
     return tuple(left[(first + number) % len(left)] for number in range(most))
 
 
-def with_contacts(places: ContactPlaces, text: bytes, limit: int, version: ServedVersion, viewer: Viewer) -> bytes:
+def with_reserved(places: ReservedPlaces, text: bytes, limit: int, version: ServedVersion, viewer: Viewer) -> bytes:
     """The JSON of a page with the contacts at its head and newcomers at its end, `limit` entries in all."""
     ranking = version.ranking
     others: list[dict[str, Any]] = orjson.loads(b"[%b]" % text)

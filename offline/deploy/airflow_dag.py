@@ -7,6 +7,7 @@ on where it was; wrong input (exit status 2) and a refusal of the gate (3) are n
 """
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from airflow.exceptions import AirflowFailException
 from airflow.models import Variable
@@ -27,7 +28,7 @@ FINAL = (2, 3)
 class PymkOperator(BashOperator):
     """A task that is not tried again after a final exit status."""
 
-    def execute(self, context):
+    def execute(self, context: Any) -> Any:
         try:
             return super().execute(context)
         except Exception as error:

@@ -13,7 +13,8 @@ from models.errors import GateRefusedError, UsageError
 from models.settings import Settings
 from service.app import create_app
 
-MANIFESTS = Path(__file__).parents[3] / "deploy" / "kubernetes.yaml"
+ROOT = Path(__file__).parents[3]
+MANIFESTS = ROOT / "service" / "deploy" / "kubernetes.yaml"
 VERSIONS = ("1.29", "1.37")
 """of Kubernetes: the first that all fields are stable in, and a late one"""
 
@@ -46,7 +47,7 @@ def test_a_misspelt_field_would_be_found() -> None:
 
 
 def test_the_parts_are_those_of_the_compose_file() -> None:
-    compose = yaml.safe_load((MANIFESTS.parents[1] / "docker-compose.yml").read_text(encoding="utf-8"))
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
     assert {pod["part"] for pod in pods()} == set(compose["services"])
     (store,) = (pod for pod in pods() if pod["part"] == "store")
     wanted = [str(word) for word in compose["services"]["store"]["command"]]

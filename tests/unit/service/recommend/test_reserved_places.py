@@ -3,7 +3,7 @@
 import numpy as np
 
 from models.graph import Graph
-from service.recommend.contact_places import _mutual
+from service.recommend.reserved_places import _mutual
 
 
 def test_mutual_friends_are_counted_for_all_contacts_at_once() -> None:
