@@ -333,7 +333,7 @@ def test_a_night_that_began_before_an_erasure_is_begun_anew(
     def killed(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(nightly, "publish", killed)
+    monkeypatch.setattr(nightly, "publish_or_try", killed)
     with pytest.raises(KeyboardInterrupt):
         harness.night(retrain="never")
     monkeypatch.undo()

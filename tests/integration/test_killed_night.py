@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from models.store.keys import SHARDS, Keys, shard_of
+from models.store.keys import SHARDS, Keys
 from models.store.protocol import SyncStore
-from offline.contacts.uploads import read_uploads
 from tests.support.clock import wait_for
+from tests.support.contacts import keys_of_uploads
 from tests.support.homes import Home
 
 KEYS = Keys("pymk")
@@ -92,9 +92,7 @@ def test_a_night_killed_in_each_step_is_taken_up_and_published(
             status, answer = service.get(f"/pymk/recommendations?user_id={viewer}")
             assert status == 200, answer
             assert answer["version"] in made
-    uploads = read_uploads(small_network)
-    assert uploads is not None
-    nothing_half_made_is_left(home, {served, *made}, {*uploads.contacts, *uploads.own})
+    nothing_half_made_is_left(home, {served, *made}, keys_of_uploads(KEYS, small_network))
 
 
 def killed(home: Home, store: SyncStore, night: Iterable[str], blow: Blow) -> tuple[dict[str, Any], set[int]]:
@@ -148,7 +146,7 @@ def is_alive(process: int) -> bool:
         return False
 
 
-def nothing_half_made_is_left(home: Home, versions: set[str], uploaders: set[str]) -> None:
+def nothing_half_made_is_left(home: Home, versions: set[str], uploads: set[str]) -> None:
     assert not (home.path / "night").exists()
     assert {path.name for path in home.versions.directory.iterdir() if path.is_dir()} == versions
     unfinished = [path for path in home.path.rglob("*") if path.suffix in {".aside", ".old"} or "staging-" in path.name]
@@ -161,9 +159,6 @@ def nothing_half_made_is_left(home: Home, versions: set[str], uploaders: set[str
         lasting = {KEYS.active, KEYS.versions, KEYS.lease, KEYS.watermark, KEYS.live_processes, KEYS.clock}
         lasting |= {KEYS.fence(shard) for shard in range(SHARDS)} | {KEYS.audit, KEYS.drift, KEYS.nights}
         waiting = {KEYS.exposure_log}  # lists that were given out, for a worker to file
-        # the dataset's address books, which are in the log for a worker to match
-        uploaded = {KEYS.contacts(user_id) for user_id in uploaders}
-        lasting |= uploaded | {KEYS.log(shard_of(user_id)) for user_id in uploaders} | {KEYS.contacts_key}
-        assert set(store.scan("pymk:")) - of_versions - waiting == lasting
+        assert set(store.scan("pymk:")) - of_versions - waiting == lasting | uploads
         kept = {key for one in versions for key in store.scan(KEYS.ranked_lists(one))}
         assert all(store.ttl_s(key) is None for key in of_versions - kept)

@@ -40,6 +40,7 @@ from offline.night.config import NightConfig
 from offline.night.former import Retrain, why_train
 from offline.night.model_bundle import ModelBundle
 from offline.snapshot.snapshot import Snapshot, write_snapshot
+from tests.support.contacts import keys_of_uploads
 from tests.support.homes import Home
 from tests.support.nights import KEYS, NightHarness
 
@@ -193,14 +194,14 @@ def test_the_worker_makes_the_blocks_that_the_night_made(first: First) -> None:
         assert generator.block(row).pack() == blocks.record(row)
 
 
-def test_nothing_but_the_version_is_left(first: First) -> None:
+def test_nothing_but_the_version_is_left(first: First, small_network: Path) -> None:
     assert not (first.home.path / "night").exists()
     assert [path.name for path in first.home.versions.directory.iterdir() if path.is_dir()] == [first.version]
     with first.home.opened() as store:
         version = set(store.scan(KEYS.version(first.version)))
         lasting = {KEYS.active, KEYS.versions, KEYS.lease, KEYS.watermark, KEYS.clock, KEYS.audit, KEYS.nights}
         lasting |= {KEYS.fence(shard) for shard in range(SHARDS)}
-        assert set(store.scan("pymk:")) - version == lasting
+        assert set(store.scan("pymk:")) - version == lasting | keys_of_uploads(KEYS, small_network)
         assert all(store.ttl_s(key) is None for key in version)
 
 

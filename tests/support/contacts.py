@@ -1,12 +1,14 @@
 """What the worker does with contacts, in tests that run none."""
 
 import hashlib
+from pathlib import Path
 
 from models.contacts.matching import Matcher
 from models.event_log.archive import Archive
 from models.event_log.event import CONTACTS, ERASE
 from models.event_log.log_consumer import LogConsumer
-from models.store.keys import SHARDS
+from models.store.keys import SHARDS, Keys, shard_of
+from offline.contacts.uploads import read_uploads
 from tests.support.api import ApiHarness
 
 
@@ -48,3 +50,11 @@ async def join(service: ApiHarness, *people: str) -> None:
         answer = await service.client.put(f"/pymk/users/{user_id}/contacts", json={"own": of(user_id)})
         assert answer.status_code == 202, answer.text
     match(service)
+
+
+def keys_of_uploads(keys: Keys, dataset: Path) -> set[str]:
+    """What a night leaves of a dataset's address books: the records, and the log that a worker matches them from."""
+    uploads = read_uploads(dataset)
+    assert uploads is not None
+    people = {*uploads.contacts, *uploads.own}
+    return {keys.contacts_key} | {key for one in people for key in (keys.contacts(one), keys.log(shard_of(one)))}
