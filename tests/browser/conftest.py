@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from tests.support.console import TIMEOUT_S, ConsoleService, Tab, chromium_path, serving_console, write_network
 from tests.support.homes import Home
+
+WAIT_MS = 15_000
+"""for anything to be seen, beside other tests on a busy machine"""
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +58,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
     with browser.new_context(viewport={"width": 1280, "height": 900}) as opened:
-        opened.set_default_timeout(15_000)
+        opened.set_default_timeout(WAIT_MS)
+        expect.set_options(timeout=WAIT_MS)
         yield opened
 
 

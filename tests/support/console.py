@@ -88,12 +88,13 @@ class Tab:
     requests: list[str]
 
     def look_up(self, user_id: str) -> None:
-        """Looks a user up by the form, and waits for the list."""
+        """Looks a user up by the form, and waits for the list and for the names, which move what is below them."""
         self.page.get_by_label("User id", exact=True).fill(user_id)
         self.page.get_by_role("button", name="Look up", exact=True).click()
         self.page.wait_for_function(
             """id => document.querySelector('#viewer code')?.textContent === id
-                && !document.body.classList.contains('waiting')""",
+                && !document.body.classList.contains('waiting')
+                && document.querySelector('#people').ariaBusy !== 'true'""",
             arg=user_id,
         )
 

@@ -17,7 +17,7 @@ const LEAVING_MS = 180;
 const WORKER_MS = 1500;
 
 const api = new Api(askForKey);
-const people = new People(api);
+const people = new People(api, (isBusy) => byId("people").setAttribute("aria-busy", isBusy));
 const panel = new Panel(api, people, lookUp);
 const nights = new Nights(api);
 let asked = null;

@@ -8,7 +8,7 @@ import { ACTIONS, percent, sourceWords } from "./words.js";
 export function card(recommendation, { people, best, act, open, lookUp }) {
   const { user_id: userId, position, score, sources, reasons } = recommendation;
   const title = h("h3", { id: `person-${position}` }, h("a", { href: hashOf(userId), class: "name" }, userId));
-  const line = h("p", { class: "facts" });
+  const line = h("p", { class: "facts" }, h("code", {}, userId)); // from the first, so that no button moves under a click
   const picture = h("span", { class: "picture" }, avatar(userId, userId));
   const node = h(
     "li",

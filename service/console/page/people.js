@@ -8,8 +8,10 @@ const FIRST = [/compan|employer/, /school|universit|college/, /cit(y|ies)|town/]
 const UNTOLD = new Set(["name", "created_at", "discoverable", "active", "connections_visible"]);
 
 export class People {
-  constructor(api) {
+  /** `onBusy(isBusy)` is told whether profiles are being fetched. */
+  constructor(api, onBusy) {
     this.api = api;
+    this.onBusy = onBusy;
     this.found = new Map();
     this.waiting = [];
     this.busy = 0;
@@ -33,6 +35,7 @@ export class People {
   }
 
   next() {
+    this.onBusy(this.busy + this.waiting.length > 0);
     while (this.busy < AT_ONCE && this.waiting.length) {
       const { userId, resolve } = this.waiting.shift();
       this.busy += 1;
