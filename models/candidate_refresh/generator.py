@@ -1,18 +1,20 @@
 """Generates candidates in a version: for its users, for users whose friends changed, and for new users."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from models.candidate_refresh.contact_candidates import informative, known_by, with_contacts
 from models.candidate_refresh.refresher import LoadedVersion
 from models.candidates.generator import CandidateGenerator
 from models.candidates.inputs import CandidateInputs
+from models.candidates.out_of_graph_user import OutOfGraphUser
 from models.candidates.user_builder import OutOfGraphUserBuilder
 from models.features.user_statistics import late_of
-from models.live_state.neighbourhood import Neighbourhood
+from models.live_state.neighbourhood import Neighbourhood, Rows
 from models.schema.columns import Flag
 from models.schema.vocabulary import Row
 from models.version.candidate_block import Block
@@ -33,13 +35,16 @@ class VersionGenerator:
 
     def overlay(self, row: int, around: Neighbourhood, profile: Mapping[str, Any] | None) -> Block:
         """The block of a row with another neighbourhood and, unless None, another profile than in the tables."""
-        user = self._book.existing_user(Row(row), around.friends, around.known)
-        if profile is not None:
-            current = self._book.new_user(profile, around.friends, around.known)
-            user = replace(
-                user, codes=current.codes, set_codes=current.set_codes, points=current.points, values=current.values
-            )
-        return self._candidates.out_of_graph_block(user)
+        return self._with_contacts(around, lambda friends: self._existing(row, friends, around.known, profile))
+
+    def _existing(self, row: int, friends: Rows, known: Rows, profile: Mapping[str, Any] | None) -> OutOfGraphUser:
+        user = self._book.existing_user(Row(row), friends, known)
+        if profile is None:
+            return user
+        current = self._book.new_user(profile, friends, known)
+        return replace(
+            user, codes=current.codes, set_codes=current.set_codes, points=current.points, values=current.values
+        )
 
     def newcomer(self, around: Neighbourhood, profile: Mapping[str, Any], timestamp_us: int) -> Newcomer:
         """The record of a user whom the tables do not have."""
@@ -50,8 +55,19 @@ class VersionGenerator:
             query=user.query,
             codes=ProfileCodes.of(profile, self._tables),
             friends=around.friends,
-            block=self._candidates.out_of_graph_block(user),
+            block=self._with_contacts(around, lambda friends: self._book.new_user(profile, friends, around.known)),
         )
+
+    def _with_contacts(self, around: Neighbourhood, user_of: Callable[[Rows], OutOfGraphUser]) -> Block:
+        """The block of a user, who is built with some friends, and with those whom the contacts know."""
+        block = self._candidates.out_of_graph_block(user_of(around.friends))
+        contacts = informative(self._tables.graph, around.contacts)
+        known = known_by(self._tables.graph, contacts)
+        if not len(known):
+            return block
+        friends = np.union1d(around.friends, contacts).astype(np.int32)
+        as_friends = self._candidates.out_of_graph_block(user_of(friends))
+        return with_contacts(block, as_friends, known, self._candidates.kept)
 
 
 def open_generator(directory: Path) -> VersionGenerator:

@@ -143,13 +143,16 @@ class Refresher:
             cut=cut,
             refused_after=self.clock() - self.forbidden_days * DAY_US,
             is_erased=lambda other: self.hidden.is_erased(other, cut),
+            flags_over=lambda other, base: self.hidden.over(other, base, cut),
         )
         if row is not None:
             profile.drop_before(cut)
-        has_changed = bool(profile.columns) or any(
-            timestamp_us > cut for edge_events in record.edges.values() for timestamp_us in edge_events.values()
+        has_changed = (
+            bool(len(around.contacts))
+            or bool(profile.columns)
+            or any(timestamp_us > cut for edge_events in record.edges.values() for timestamp_us in edge_events.values())
         )
-        has_data = row is not None or bool(profile.columns) or bool(len(around.friends))
+        has_data = row is not None or bool(profile.columns) or bool(len(around.friends) or len(around.contacts))
         return _Inputs(row, around, profile, has_data, has_changed, max(record.graph_changed_at, record.profile))
 
     def _generate(self, loaded: LoadedVersion, inputs: Mapping[str, _Inputs]) -> dict[str, Refreshed]:
@@ -179,12 +182,17 @@ class Refresher:
         # the set of newcomers never lacks one who has a record
         if self.suggestions is not None and found:
             self.suggestions.suggest({person: written[self.keys.newcomer(version, person)] for person in found}, loaded)
+        with_contacts = [person.encode() for person, now in inputs.items() if len(now.around.contacts)]
+        self.store.members_add(self.keys.by_contacts, with_contacts)
         newcomers = self.keys.newcomers(version)
         self.store.members_add(newcomers, [person.encode() for person in found])
         self.store.set_many(written.items())
         self.store.delete(dropped)
         without = [person for person, how in outcome.items() if how in (Refreshed.BLOCK, Refreshed.UNKNOWN)]
         self.store.members_remove(newcomers, [person.encode() for person in without])
+        by_contacts = set(with_contacts)
+        others = [person.encode() for person in inputs if person.encode() not in by_contacts]
+        self.store.members_remove(self.keys.by_contacts, others)
         return outcome
 
     def _block(self, loaded: LoadedVersion, now: _Inputs) -> Block:

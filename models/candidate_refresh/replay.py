@@ -90,16 +90,19 @@ def replay(
 ) -> Replayed:
     """Refreshes all users of a version who changed after its cut, or after `since`.
 
-    Users who change meanwhile are included. Raises StoreError; a user whose refresh fails is queued for the workers.
+    Without `since` those whose candidates follow from contacts too, which a night does not know. Users who change
+    meanwhile are included. Raises StoreError; a user whose refresh fails is queued for the workers.
     """
     store, keys = refresher.store, refresher.keys
+    by_contacts = {one.decode(): 0 for one in store.members(keys.by_contacts)} if since is None else {}
     after = loaded.manifest.cut_us if since is None else since
     done: dict[str, int] = {}
     failed = upto = 0
     for _ in range(ROUNDS):
         upto = latest_timestamp(store, keys)
         follow_blocking(store, keys, refresher.hidden)
-        changed = {name: at for name, at in touched_after(store, keys, after) if done.get(name) != at}
+        touched = by_contacts | dict(touched_after(store, keys, after))
+        changed = {name: at for name, at in touched.items() if done.get(name) != at}
         if not changed:
             break
         people = list(changed)
@@ -133,7 +136,7 @@ def replaying(
     """
 
     def run(manifest: Manifest, progress: Progress) -> None:
-        if not store.timestamps_after(keys.touched, manifest.cut_us, 1):
+        if is_current(store, keys, manifest):
             return
         directory = versions.path(manifest.version)
         if open_here and versions.is_whole(manifest.version):
@@ -151,6 +154,13 @@ def replaying(
     return run
 
 
+def is_current(store: SyncStore, keys: Keys, manifest: Manifest) -> bool:
+    """Whether a version lacks nothing of live state: nobody changed since its cut, and nobody's contacts count."""
+    return not store.timestamps_after(keys.touched, manifest.cut_us, 1) and not any(
+        store.members_scan(keys.by_contacts)
+    )
+
+
 def _queue_retries(store: SyncStore, keys: Keys, timestamps_us: dict[str, int]) -> None:
     members = [RefreshRequest(user_id, timestamp_us, 1).encode() for user_id, timestamp_us in timestamps_us.items()]
     store.queue_add(keys.refresh, members, store.clock_us() / MICROSECONDS)
@@ -164,10 +174,11 @@ def replayed_upto(store: SyncStore, keys: Keys, version: str) -> int:
 def queue_unreplayed(store: SyncStore, keys: Keys, manifest: Manifest) -> int:
     """Queues the users whose changes may not be replayed onto a version; returns how many.
 
-    Without a replay these are all users who changed after its cut.
+    Without a replay these are all users who changed after its cut, and those whose candidates follow from contacts.
     """
-    since = max(manifest.cut_us, replayed_upto(store, keys, manifest.version) - MARGIN_US)
-    timestamps_us = dict(touched_after(store, keys, since))
+    upto = replayed_upto(store, keys, manifest.version)
+    timestamps_us = {} if upto else {one.decode(): manifest.cut_us for one in store.members(keys.by_contacts)}
+    timestamps_us |= dict(touched_after(store, keys, max(manifest.cut_us, upto - MARGIN_US)))
     queue_people(store, keys, timestamps_us)
     return len(timestamps_us)
 
@@ -184,7 +195,7 @@ def ask_worker(
     Returns at once if no user changed since the cut. False if no worker is live or it takes longer than `wait_s`: the
     lists of changed users are then from the night's blocks, with all filters, until a worker has refreshed them.
     """
-    if not store.timestamps_after(keys.touched, manifest.cut_us, 1):
+    if is_current(store, keys, manifest):
         return True
     if not live_workers(store, keys):
         structlog.get_logger().warning("not_replayed", version=manifest.version, reason="no worker is live")

@@ -95,6 +95,11 @@ class CandidateGenerator:
         self._appended: AppendedRow | None = None
         self._lock = threading.Lock()
 
+    @property
+    def kept(self) -> int:
+        """The most candidates of a block."""
+        return self._config.kept
+
     @classmethod
     def open(cls, version: Path) -> "CandidateGenerator":
         """The generator of a version directory, for users without stored candidates.

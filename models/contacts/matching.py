@@ -43,6 +43,8 @@ class Matcher:
 
     def __init__(self, store: SyncStore, keys: Keys, clock: Callable[[], int] = now_us) -> None:
         self._store, self._keys, self._clock = store, keys, clock
+        self._changed: dict[str, int] = {}
+        """of the users matched last"""
 
     def match(self, user_id: str) -> int:
         """Brings everything up to date with a user's contacts; returns how many users are among them.
@@ -76,6 +78,7 @@ class Matcher:
         # whom the user has, and who has the user
         found = self._owners(now.contacts) - {user_id}
         if packed is not None:
+            self._changed[user_id] = at
             self._write(user_id, found, self._contacts_of(user_id), at)
             self._tell(user_id, changed, at)
         for address, owners in crowds.items():
@@ -88,13 +91,18 @@ class Matcher:
             store.compare_and_set(index_key, noted, packed)
         return len(found)
 
-    def match_all(self, people: Iterable[str]) -> None:
-        """Matches users one after the other; a fault of one is logged and does not stop the others."""
+    def match_all(self, people: Iterable[str]) -> dict[str, int]:
+        """Matches users one after the other; a fault of one is logged and does not stop the others.
+
+        Returns all users whose contacts may be others than before, with the time from when they are.
+        """
+        self._changed = {}
         for person in people:
             try:
                 self.match(person)
             except CorruptRecordError as error:
                 note_damaged(self._store, self._keys, person, error)
+        return self._changed
 
     def _own(self, key: str, member: bytes, *, is_added: bool) -> set[str]:
         """Adds a user to the owners of an address, or removes the user; an address without owners has no key.
@@ -175,6 +183,8 @@ class Matcher:
         key = self._keys.contacts(holder)
         for _ in range(ATTEMPTS):
             packed = self._store.get(key)
+            if packed is not None:  # also if a worker that died has written it
+                self._changed[holder] = at
             has, since = bool(readable(packed).contacts & set(own)), self._contacts_of(holder).get(owner)
             if since is None if not has else since is not None and since > erased:
                 return

@@ -223,6 +223,7 @@ class _Eraser:
         self._exposures.forget({user.user_id: user.upto if user.is_back else EVER_US for user in users})
         absent = {user.user_id for user in users if not user.is_back}
         self._store.timestamps_remove(self._keys.touched, sorted(absent))
+        self._store.members_remove(self._keys.by_contacts, [user_id.encode() for user_id in sorted(absent)])
         queued = self._store.queue_members(self._keys.refresh)
         requests = [
             member for member in queued if (request := RefreshRequest.decode(member)) and request.user_id in absent

@@ -1,17 +1,21 @@
-"""A user's current friends and forbidden users, from a version's tables and the live record."""
+"""A user's current friends, contacts and forbidden users, from a version's tables and the live record."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.live_state.edges import derive, forbids
 from models.live_state.user_record import LiveRecord
+from models.schema.columns import Flag
 from models.schema.relationship import Relationship
 from models.version.tables import Tables
 
 Rows = NDArray[np.int32]
+
+ENOUGH_FRIENDS = 20
+"""friends from whom on nothing follows from the contacts"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,11 +26,15 @@ class Neighbourhood:
     """(f,) int32: connected, whether forbidden or not"""
     known: Rows
     """(k,) int32: forbidden, whether connected or not"""
+    contacts: Rows = field(default_factory=lambda: np.zeros(0, np.int32))
+    """(c,) int32: in the user's address book, neither friends nor forbidden, and who lets their friends be told; nobody
+    for a user with ENOUGH_FRIENDS, who tell more"""
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Neighbourhood):
             return NotImplemented
-        return np.array_equal(self.friends, other.friends) and np.array_equal(self.known, other.known)
+        pairs = ((self.friends, other.friends), (self.known, other.known), (self.contacts, other.contacts))
+        return all(np.array_equal(one, another) for one, another in pairs)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -39,11 +47,13 @@ def neighbourhood(
     cut: int,
     refused_after: int,
     is_erased: Callable[[str], bool] = lambda _: False,
+    flags_over: Callable[[str, int], int] = lambda _, base: base,
 ) -> Neighbourhood:
     """The neighbourhood of the user at `row`, which is None for a user whom the tables do not have.
 
     `cut` is the version's, `refused_after` as in models.live_state.edges.derive, both microseconds. Other users
-    without a row, or erased since (`is_erased`), are left out.
+    without a row, or erased since (`is_erased`), are left out. `flags_over` gives the flags of a user now, from the id
+    and the flags in the tables.
     """
     no_rows = np.zeros(0, np.int32)
     friends = tables.graph.neighbours(row) if row is not None else no_rows
@@ -60,7 +70,17 @@ def neighbourhood(
     if erased:
         friends = np.setdiff1d(friends, tables.vocabulary.rows(sorted(erased))).astype(np.int32)
     forbidden = forbids(bits)
-    return Neighbourhood(friends, _changed(known, rows[has_row & forbidden], rows[has_row & ~forbidden]))
+    known = _changed(known, rows[has_row & forbidden], rows[has_row & ~forbidden])
+    uploaded = record.contacts() if len(friends) < ENOUGH_FRIENDS else {}
+    if not uploaded:
+        return Neighbourhood(friends, known)
+    is_contact = np.fromiter((other in uploaded for other in others), np.bool_, len(others))
+    told = [
+        row
+        for at in np.flatnonzero(has_row & is_contact & ~connected & ~forbidden).tolist()
+        if flags_over(others[at], int(tables.flags[row := int(rows[at])])) & Flag.CONNECTIONS_VISIBLE
+    ]
+    return Neighbourhood(friends, known, np.array(sorted(told), dtype=np.int32))
 
 
 def base_bits(tables: Tables, row: int | None, others: Rows) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.schema.candidate_sources import Source
+from models.schema.candidate_sources import NIGHTLY, Source
 from models.schema.statistic_names import AGE_SCALE, ALL_STATISTICS, DATED_STATISTICS, LOG_DEGREE, STATISTICS
 
 Floats = NDArray[np.float32]
@@ -68,7 +68,7 @@ MEASURES: Final[dict[str, Callable[[float], float]]] = {
 
 COMMON, ALLOCATION, THREE_HOPS, PAGERANK, EMBEDDING, PROFILE_AFFINITY, PRODUCT = range(len(PAIR_FEATURES))
 
-SOURCES_READ: Final = tuple(source for source in Source if source is not Source.POPULAR_OF_LATE)
+SOURCES_READ: Final = tuple(source for source in NIGHTLY if source is not Source.POPULAR_OF_LATE)
 """the sources with an indicator among the inputs; of one who is popular of late the statistics say more"""
 
 

@@ -258,6 +258,11 @@ class Keys:
         return f"{self.namespace}:touched"
 
     @property
+    def by_contacts(self) -> str:
+        """Set of the users whose candidates follow from their contacts too, which no night knows."""
+        return f"{self.namespace}:contacts:people"
+
+    @property
     def exposure(self) -> str:
         """The users who were shown too often within a day (models.live_state.exposure)."""
         return f"{self.namespace}:exposure"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.ranker.ranker import PersonTables, Ranker, with_product
-from models.schema.candidate_sources import Source
+from models.schema.candidate_sources import NIGHTLY, Source
 from models.schema.pair_features import EMBEDDING, PRODUCT, PROFILE_AFFINITY
 from models.version.candidate_block import Block
 from offline.evaluation.report import PRODUCT_ALONE, WITHOUT_TOWERS
@@ -64,7 +64,7 @@ def _variants(block: Block, ranker: Ranker, tables: PersonTables) -> Iterator[tu
     yield WITHOUT_EMBEDDINGS, by_ranker(_neutral(_without_source(block, Source.EMBEDDING), EMBEDDING))
     yield WITHOUT_PROFILE, by_ranker(_neutral(_without_source(block, Source.SAME_ATTRIBUTES), PROFILE_AFFINITY))
     yield WITHOUT_TOWERS, by_ranker(_neutral(block, PRODUCT))
-    for source in Source:
+    for source in NIGHTLY:
         yield f"without {str(source.name).lower()}", by_ranker(_without_source(block, source))
     if tables.towers.dimensions:
         yield PRODUCT_ALONE, block.rows[np.argsort(-block.values()[PRODUCT], kind="stable")]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models.candidates.config import CandidateConfig
 from models.candidates.generator import CONFIG, CandidateGenerator
 from models.graph import Graph
-from models.schema.candidate_sources import Source
+from models.schema.candidate_sources import NIGHTLY
 from models.schema.columns import Flag
 from models.schema.pair_features import PAIR_FEATURES
 from models.schema.statistic_names import ALL_STATISTICS
@@ -94,7 +94,7 @@ def manifest_of(
         git_commit=_git_commit(),
         vocabulary=snapshot.vocabulary.digest,
         pair_features=PAIR_FEATURES,
-        sources=tuple(source.name.lower() for source in Source if source.name),
+        sources=tuple(source.name.lower() for source in NIGHTLY if source.name),
         ranker={
             "kind": "resource_allocation" if bundle.ranker is None else "two_tower",
             "trained_at": bundle.training.trained_at.isoformat(),

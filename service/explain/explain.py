@@ -222,6 +222,8 @@ def _verdict(
         evidence = f"{mutual} mutual connection{'' if mutual == 1 else 's'} who may be named"
     elif source is Source.SAME_ATTRIBUTES:
         evidence = "; ".join(f"{value.column}: {value.value}" for value in shared) or "nothing in common"
+    elif source is Source.CONTACTS:
+        evidence = "at least two of the viewer's contacts know the person" if bits and bits & source else None
     elif source is Source.POPULAR:
         at = np.flatnonzero(tables.popular == (-1 if other is None else other))
         evidence = f"number {int(at[0]) + 1} of the best connected" if len(at) else "not among the best connected"

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 
 from models.candidate_refresh.refresh_queue import needs_refresh, queue_people
@@ -122,17 +122,22 @@ class LogWorker:
         if erased := {entry.user_id for entry in entries if entry.kind == ERASE}:
             self._drop_erased(erased)
         if timestamps_us := needs_refresh(entries):
-            self._store.timestamps_raise(self._keys.touched, timestamps_us)
             actors = {entry.user_id for entry in entries}
             first = {person: timestamp_us for person, timestamp_us in timestamps_us.items() if person in actors}
             others = {person: timestamp_us for person, timestamp_us in timestamps_us.items() if person not in actors}
-            now_s = self._clock.now_s()
-            queue_people(self._store, self._keys, first, now_s - HEAD_START_S)
-            queue_people(self._store, self._keys, others, now_s)
-            self._queued()
+            self._queue(first, HEAD_START_S)
+            self._queue(others)
         self._housekeeper.merge(entries)
         # last, since an address book of thousands takes seconds; those erased are removed from the index
-        self._matcher.match_all(dict.fromkeys(one.user_id for one in entries if one.kind in (CONTACTS, ERASE)))
+        if uploaders := dict.fromkeys(one.user_id for one in entries if one.kind in (CONTACTS, ERASE)):
+            self._queue(self._matcher.match_all(uploaders))
+
+    def _queue(self, timestamps_us: Mapping[str, int], head_start_s: float = 0.0) -> None:
+        """Queues users who changed at these timestamps for new candidates, and notes that for the next version."""
+        if timestamps_us:
+            self._store.timestamps_raise(self._keys.touched, timestamps_us)
+            queue_people(self._store, self._keys, timestamps_us, self._clock.now_s() - head_start_s)
+            self._queued()
 
     def _drop_erased(self, people: Collection[str]) -> None:
         """Drops erased users from the touched set, and their newcomer records in the served versions."""

@@ -33,7 +33,7 @@ from models.networks.ranker_head import RankerHead, RankerHeadConfig
 from models.publishing.publish import publish
 from models.publishing.transfer import CARRIED
 from models.ranker.ranker import with_product
-from models.schema.candidate_sources import Source
+from models.schema.candidate_sources import NIGHTLY, Source
 from models.schema.columns import Flag
 from models.schema.pair_features import (
     ALLOCATION,
@@ -205,7 +205,7 @@ def write_version(snapshot: Snapshot, versions: Versions, candidates: int, seed:
             connections=made.count,
             vocabulary=snapshot.vocabulary.digest,
             pair_features=PAIR_FEATURES,
-            sources=tuple(source.name.lower() for source in Source if source.name),
+            sources=tuple(source.name.lower() for source in NIGHTLY if source.name),
             ranker={"kind": "two_tower"},
         ).with_files(target).write(target)
     return version, [snapshot.vocabulary.user_id(int(row)) for row in active]

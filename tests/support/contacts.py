@@ -1,11 +1,12 @@
 """What the worker does with contacts, in tests that run none."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from models.contacts.matching import Matcher
 from models.event_log.archive import Archive
-from models.event_log.event import CONTACTS, ERASE
+from models.event_log.event import CONTACTS, ERASE, Entry
 from models.event_log.log_consumer import LogConsumer
 from models.store.keys import SHARDS, Keys, shard_of
 from offline.contacts.uploads import read_uploads
@@ -25,12 +26,11 @@ def of(*names: str) -> list[str]:
 def match(service: ApiHarness) -> None:
     """Processes the log as the worker does."""
     matcher = Matcher(service.store, service.keys)
-    consumer = LogConsumer(
-        service.store,
-        service.keys,
-        Archive(service.home),
-        lambda entries: matcher.match_all(one.user_id for one in entries if one.kind in (CONTACTS, ERASE)),
-    )
+
+    def on_entries(entries: Sequence[Entry]) -> None:
+        matcher.match_all(one.user_id for one in entries if one.kind in (CONTACTS, ERASE))
+
+    consumer = LogConsumer(service.store, service.keys, Archive(service.home), on_entries)
     for shard in range(SHARDS):
         while consumer.run_once(shard):
             pass

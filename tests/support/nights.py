@@ -13,7 +13,7 @@ from models.features.profile_encoder import ProfileEncoder
 from models.networks.config import GraphSageConfig
 from models.networks.graphsage import GraphSage
 from models.publishing.pointer import read_pointer
-from models.schema.candidate_sources import Source
+from models.schema.candidate_sources import NIGHTLY
 from models.schema.pair_features import DEFAULT_PRERANK_WEIGHTS, PAIR_FEATURES
 from models.store.keys import Keys
 from models.system import files
@@ -92,7 +92,7 @@ def make_untrained_night(
             connections=whole.count,
             vocabulary=snapshot.vocabulary.digest,
             pair_features=PAIR_FEATURES,
-            sources=tuple(source.name.lower() for source in Source if source.name),
+            sources=tuple(source.name.lower() for source in NIGHTLY if source.name),
             ranker={"kind": "resource_allocation"},
             metrics={},
         )

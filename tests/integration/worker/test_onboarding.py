@@ -1,9 +1,15 @@
 """The worker's part for people who join: contacts are matched, newcomers suggested, and erasures leave nothing."""
 
+from dataclasses import replace
+
 from models.candidate_refresh.newcomer_suggestions import NewcomerSuggestions
+from models.candidate_refresh.replay import queue_unreplayed, replay
 from models.erasure.purge import purge_once
 from models.live_state.edges import NEWCOMER
 from models.live_state.user_record import LiveRecord
+from models.schema.candidate_sources import Source
+from models.schema.event_kinds import EventKind
+from models.system.clock import now_us
 from tests.support.worker import KEYS, PEOPLE, WorkerHarness
 
 
@@ -17,6 +23,16 @@ def record(harness: WorkerHarness, user_id: str) -> LiveRecord:
 
 def upload(harness: WorkerHarness, user_id: str, *contacts: str) -> None:
     harness.write_contacts(user_id, {address(one) for one in contacts}, {address(user_id)})
+
+
+def by_contacts(block: dict[str, int] | None) -> set[str]:
+    """Those of a block whom the viewer's contacts know."""
+    return {person for person, bits in (block or {}).items() if bits & Source.CONTACTS}
+
+
+def own_addresses(harness: WorkerHarness, *people: str) -> None:
+    for one in people:
+        upload(harness, one)
 
 
 def test_contacts_are_matched_whoever_comes_first(harness: WorkerHarness) -> None:
@@ -64,3 +80,62 @@ def test_a_newcomer_is_suggested_to_the_first_of_her_candidates(harness: WorkerH
     harness.work()
     purge_once(harness.store, KEYS, harness.versions)
     assert not [one for one in PEOPLE if "zoe" in record(harness, one).edges]
+
+
+def test_people_whom_several_contacts_know_are_candidates(harness: WorkerHarness) -> None:
+    own_addresses(harness, "a0", "a1", "a2")
+    upload(harness, "zoe", "a0", "a1", "a2")
+    harness.work()
+    made = harness.newcomer("zoe")
+    assert by_contacts(made) == {f"a{number}" for number in range(10)} - {"a0", "a1", "a2"}
+    assert {"a0", "a1", "a2"} <= set(made or {}) or not made, "a contact is no friend, and stays a candidate"
+    upload(harness, "zoe")
+    harness.work()
+    assert not by_contacts(harness.newcomer("zoe"))
+
+
+def test_what_one_contact_alone_knows_tells_nobody_anything(harness: WorkerHarness) -> None:
+    """Whoever has one address must not read from her list whom its owner knows."""
+    own_addresses(harness, "b0")
+    harness.write_profile("zoe", company="Firm d")
+    harness.work()
+    before = harness.store.get(KEYS.newcomer(harness.version, "zoe"))
+    upload(harness, "zoe", "b0")
+    harness.work()
+    assert set(record(harness, "zoe").contacts()) == {"b0"}
+    assert harness.store.get(KEYS.newcomer(harness.version, "zoe")) == before
+
+
+def test_a_contact_who_hides_friends_tells_nothing_of_them(harness: WorkerHarness) -> None:
+    own_addresses(harness, "a0", "a1")
+    harness.write_profile("a1", connections_visible=False)
+    upload(harness, "zoe", "a0", "a1")
+    harness.work()
+    assert not by_contacts(harness.newcomer("zoe"))
+
+
+def test_who_has_few_friends_keeps_what_contacts_tell_in_the_next_version(harness: WorkerHarness) -> None:
+    own_addresses(harness, "a0", "a1")
+    upload(harness, "lone", "a0", "a1")
+    harness.work()
+    expected = by_contacts(harness.block("lone"))
+    assert expected == {f"a{number}" for number in range(10)} - {"a0", "a1"}
+    # a version whose cut is after the upload, so that nobody counts as changed
+    manifest = harness.versions.manifest(harness.version).model_copy(update={"live_cut": now_us() + 10**9})
+    assert queue_unreplayed(harness.store, KEYS, manifest) == 1
+    loaded = harness.worker._open(harness.version)
+    assert replay(harness.worker._refresher, replace(loaded, manifest=manifest)).people == 1
+    harness.erase("lone")
+    harness.work()
+    purge_once(harness.store, KEYS, harness.versions)
+    assert not harness.store.members(KEYS.by_contacts)
+
+
+def test_who_has_many_friends_has_better_evidence(harness: WorkerHarness) -> None:
+    own_addresses(harness, "a0", "a1")
+    upload(harness, "zoe", "a0", "a1")
+    friends = [*(f"b{number}" for number in range(10)), *(f"c{number}" for number in range(10))]
+    harness.write(*((EventKind.CONNECT, "zoe", one) for one in friends))
+    harness.work()
+    assert not by_contacts(harness.newcomer("zoe"))
+    assert not harness.store.members(KEYS.by_contacts)

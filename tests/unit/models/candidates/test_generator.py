@@ -15,7 +15,7 @@ from models.features.inductive import ProfileMap
 from models.features.profile_affinity import fit_profile_affinity
 from models.graph import Graph
 from models.ranker.ranker import with_product
-from models.schema.candidate_sources import Source
+from models.schema.candidate_sources import NIGHTLY, Source
 from models.schema.pair_features import (
     COMMON,
     DEFAULT_PRERANK_WEIGHTS,
@@ -34,7 +34,7 @@ from models.version.candidate_block import Block
 from models.version.towers import Towers
 from tests.support.tables import coded_profiles
 
-FRIENDS, WALK, PATHS, NEAR, SAME, POPULAR, OF_LATE = Source
+FRIENDS, WALK, PATHS, NEAR, SAME, POPULAR, OF_LATE = NIGHTLY
 FOUND_BY_STEPS = FRIENDS | WALK
 EVERY_WAY = FRIENDS | WALK | PATHS
 

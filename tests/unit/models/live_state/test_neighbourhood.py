@@ -5,9 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from models.live_state.edges import Direction
+from models.live_state.edges import CONTACT, UNCONTACT, Direction
 from models.live_state.neighbourhood import Neighbourhood, neighbourhood
 from models.live_state.user_record import LiveRecord
+from models.schema.columns import Flag
 from models.schema.event_kinds import EventKind
 from models.schema.relationship import Relationship
 from models.version.tables import Tables
@@ -64,6 +65,25 @@ def test_a_newcomer_has_only_live_friends_and_strangers_have_no_row(tables: Tabl
 def test_the_erased_are_nobodys_friends(tables: Tables) -> None:
     both = did((EventKind.CONNECT, "eva", CUT + 1), (EventKind.CONNECT, "bea", CUT + 1))
     assert found(tables, 0, both, gone="bea") == ([2, 4], [3])
+
+
+def test_contacts_are_those_who_are_neither_friends_nor_forbidden_nor_gone(tables: Tables) -> None:
+    record = did((EventKind.BLOCK, "eva", CUT + 1))
+    for other in ("bea", "cid", "dan", "eva", "zoe"):
+        record.note(other, CONTACT, CUT - 5)
+    assert neighbourhood(tables, 0, record, cut=CUT, refused_after=0).contacts.tolist() == []
+    newcomer = neighbourhood(tables, None, record, cut=CUT, refused_after=0, is_erased=lambda one: one == "cid")
+    assert (newcomer.contacts.tolist(), newcomer.friends.tolist()) == ([1, 3], [])
+    assert newcomer != Neighbourhood(newcomer.friends, newcomer.known)
+
+
+def test_contacts_who_hide_their_friends_or_are_taken_back_are_none(tables: Tables) -> None:
+    record = LiveRecord()
+    for other in ("bea", "cid", "dan"):
+        record.note(other, CONTACT, 5)
+    record.note("cid", UNCONTACT, 6)
+    tables.flags[3] &= ~np.uint8(Flag.CONNECTIONS_VISIBLE)
+    assert neighbourhood(tables, None, record, cut=CUT, refused_after=0).contacts.tolist() == [1]
 
 
 def test_two_neighbourhoods_are_equal_where_their_rows_are(tables: Tables) -> None:
