@@ -7,7 +7,7 @@ the refresh for an earlier one is not lost.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from models.event_log.event import CONTACTS, ERASE, PROFILE, Entry
+from models.event_log.event import ERASE, PROFILE, Entry
 from models.live_state.edges import GRAPH_CHANGING
 from models.schema.event_kinds import EventKind
 from models.store.keys import Keys
@@ -55,8 +55,7 @@ class RefreshRequest:
 def needs_refresh(entries: Iterable[Entry]) -> dict[str, int]:
     """The users whose blocks are stale after these entries, with the timestamp of the last change of each.
 
-    A friendship made or ended affects both users; so does lifting a block or an invite. A profile or
-    contacts affect their user.
+    A friendship made or ended affects both users; so does lifting a block or an invite. A profile affects its user.
     Entries of an erased user before the erasure do not count.
     """
     timestamps_us: dict[str, int] = {}
@@ -72,7 +71,7 @@ def _affected(entry: Entry) -> tuple[str, ...]:
     kind, other = entry.event_kind, entry.other_id
     if other is not None and (kind in GRAPH_CHANGING or kind in LIFTING_BOTH):
         return entry.user_id, other
-    return (entry.user_id,) if kind is EventKind.UNDISMISS or entry.kind in (PROFILE, CONTACTS) else ()
+    return (entry.user_id,) if kind is EventKind.UNDISMISS or entry.kind == PROFILE else ()
 
 
 def queue_people(store: SyncStore, keys: Keys, timestamps_us: Mapping[str, int], due_s: float | None = None) -> None:

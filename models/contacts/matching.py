@@ -78,7 +78,8 @@ class Matcher:
         # whom the user has, and who has the user
         found = self._owners(now.contacts) - {user_id}
         if packed is not None:
-            self._changed[user_id] = at
+            if now.contacts or before.contacts:
+                self._changed[user_id] = at
             self._write(user_id, found, self._contacts_of(user_id), at)
             self._tell(user_id, changed, at)
         for address, owners in crowds.items():
@@ -90,6 +91,14 @@ class Matcher:
         elif packed is not None and packed != noted:
             store.compare_and_set(index_key, noted, packed)
         return len(found)
+
+    def having(self, people: Iterable[str]) -> list[str]:
+        """Those of some users who have contacts, or had some when they were matched last."""
+        names = list(people)
+        records = self._store.get_many([self._keys.contacts(one) for one in names])
+        indexed = self._store.get_many([self._keys.contacts_indexed(one) for one in names])
+        read = zip(names, records, indexed, strict=True)
+        return [one for one, now, before in read if readable(now).contacts or readable(before).contacts]
 
     def match_all(self, people: Iterable[str]) -> dict[str, int]:
         """Matches users one after the other; a fault of one is logged and does not stop the others.

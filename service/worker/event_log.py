@@ -129,8 +129,11 @@ class LogWorker:
             self._queue(others)
         self._housekeeper.merge(entries)
         # last, since an address book of thousands takes seconds; those erased are removed from the index
-        if uploaders := dict.fromkeys(one.user_id for one in entries if one.kind in (CONTACTS, ERASE)):
-            self._queue(self._matcher.match_all(uploaders))
+        if uploads := {one.user_id: one.timestamp_us for one in entries if one.kind in (CONTACTS, ERASE)}:
+            # queued before too: a worker that dies in the middle leaves nobody with candidates of former contacts
+            having = set(self._matcher.having(one for one in uploads if one not in erased))
+            self._queue({one: at for one, at in uploads.items() if one in having})
+            self._queue(self._matcher.match_all(uploads))
 
     def _queue(self, timestamps_us: Mapping[str, int], head_start_s: float = 0.0) -> None:
         """Queues users who changed at these timestamps for new candidates, and notes that for the next version."""
