@@ -122,8 +122,8 @@ async def write_erasure(
     """
     live, shard = keys.live(user_id), shard_of(user_id)
     packed = await store.get(live)
-    is_known = in_version or (packed is not None and not _erased_last(packed))
     timestamp_us = _erased_last(packed)
+    is_known = in_version or (packed is not None and not timestamp_us)
     for _ in range(ATTEMPTS):
         if timestamp_us:
             break

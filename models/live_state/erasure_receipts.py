@@ -160,7 +160,8 @@ def _opening(key: str, user_id: str, timestamp_us: int, is_known: bool) -> Commi
     """Adds an erasure to a record whatever others write, and has the record kept if it was to expire."""
     line = _LINE_END + orjson.dumps({"stamp": timestamp_us, "user_id": user_id, "is_known": is_known})
     start = Erasure((), is_known=False).encode()
-    return Commit(extends=[Extend(key, line, start)], replaces=[Replace(key, 0, b"")])
+    added = Extend(key, line, start, unless_recent=True)
+    return Commit(extends=[added], replaces=[Replace(key, 0, b"")])
 
 
 async def erasure_of(store: AsyncStore, keys: Keys, user_id: str) -> tuple[str, Erasure] | None:
