@@ -31,6 +31,7 @@ from service.state.experiments import ArmsOfViewers, FollowedExperiments
 from service.state.live_state import LiveState
 from service.state.live_sync import LiveSync
 from service.state.served_version import OpenScorer, VersionOpener
+from service.state.turns import Turns
 from service.state.version_watcher import ServedVersions
 from service.web.auth import Access
 from service.web.compression import Compression
@@ -77,6 +78,8 @@ class Container:
     draining: Draining
     backlog: BacklogWatch
     experiments: FollowedExperiments
+    contact_turns: Turns
+    """by user: their contacts are written by one request at a time"""
 
 
 @asynccontextmanager
@@ -175,6 +178,7 @@ async def build(settings: Settings, open_stores: StoreOpener, open_scorer: OpenS
             Draining(settings.drain_s),
             backlog,
             experiments,
+            Turns(),
         )
 
 

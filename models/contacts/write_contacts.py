@@ -1,6 +1,7 @@
 """Writes a user's contacts: record and log entry in one commit; the worker matches them (models.contacts.matching)."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -20,7 +21,8 @@ from models.store.protocol import AsyncStore
 from models.store.transaction import Append, Commit, Fence, Guard, Outcome, Write
 from models.system.clock import MICROSECONDS, now_us
 
-ATTEMPTS = 10
+RETRY_S = 10.0
+"""how long a write is tried again because another process writes the same contacts, or the worker the live record"""
 DAY_US = 86_400 * MICROSECONDS
 
 
@@ -49,14 +51,20 @@ async def write_contacts(
     after: int = 0,
     clock: Callable[[], int] = now_us,
     wait_s: float | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> ContactRecord | TooMany | Gone:
     """Writes keyed hashes of a user's contacts and own addresses; None leaves those as they are.
 
     With an empty set the contacts are taken back: nobody is in the user's lists as a contact from then on. `after` and
     `wait_s` are those of write_events. Raises StoreError if nothing was written.
+
+    A record is read and written back, so a process lets one writer of a user write at a time (service.state.turns). An
+    attempt is refused only if another process, or the worker, has written meanwhile: of the processes that write to one
+    user at the same time, one succeeds each time.
     """
     key, live, shard = keys.contacts(user_id), keys.live(user_id), shard_of(user_id)
-    for _ in range(ATTEMPTS):
+    until = monotonic() + RETRY_S
+    while monotonic() < until:
         packed, record, secret = await store.get_many([key, live, keys.erased_key])
         known = _known(record)
         erased = {} if secret is None else await erased_among(store, keys, secret, [user_id])
@@ -95,7 +103,7 @@ async def write_contacts(
         )
         if (await store.commit([commit], wait_s))[0] is Outcome.APPLIED:
             return written
-    raise StoreUnavailableError("A night keeps fencing the event log off, or the contacts change all the time.")
+    raise StoreUnavailableError("Other processes change the contacts of this user all the time; try again.")
 
 
 def _compared(packed: bytes | None, contacts: frozenset[bytes] | None) -> tuple[ContactRecord, int]:

@@ -1,10 +1,11 @@
 """Writes a batch of events: the log with the viewer's record, then the other user's record; then they are acknowledged.
 
-Nothing is read before: the store takes each event in one step, whatever others write at the same time. After a crash
+No record is read before: the store takes each event in one step, whatever others write at the same time. After a crash
 between the two writes the log has the event, and the worker writes the other user's record
 (models.event_log.log_consumer).
 """
 
+import asyncio
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -13,7 +14,7 @@ from typing import NamedTuple
 import structlog
 
 from models.errors import CorruptRecordError, StoreUnavailableError
-from models.event_log.deduplication import once
+from models.event_log.deduplication import current_generation, has_identities, once
 from models.event_log.event import Entry, Event
 from models.event_log.reciprocal_update import ReciprocalUpdate, extend_record, in_index
 from models.live_state.edges import PAIR_KINDS, TWO_SIDED, Direction, edge_event
@@ -125,6 +126,8 @@ class _Batch:
         self, store: AsyncStore, keys: Keys, after: int, clock: Callable[[], int], wait_s: float | None
     ) -> None:
         self._store, self._keys, self._after, self._clock, self._wait_s = store, keys, after, clock, wait_s
+        self._generation: int | None = None
+        """in which identities of events are written; None: not read yet"""
 
     async def write_log(self, events: Sequence[Event]) -> tuple[list[Result], list[ReciprocalUpdate]]:
         """Writes events in the log and in the records of their viewers.
@@ -138,7 +141,12 @@ class _Batch:
             if not pending:
                 break
             now, count = self._clock(), len(pending)
-            first = await take_timestamps(self._store, self._keys, count, now=now, after=self._after)
+            taking = take_timestamps(self._store, self._keys, count, now=now, after=self._after)
+            if self._generation is None and has_identities(events):
+                reading = current_generation(self._store, self._keys, now)
+                first, self._generation = await asyncio.gather(taking, reading)
+            else:
+                first = await taking
             commits = [self._commit(one, first + at, now) for at, one in enumerate(pending)]
             outcomes = await self._store.commit(commits, self._wait_s)
             for at, (one, outcome) in enumerate(zip(pending, outcomes, strict=True)):
@@ -163,7 +171,7 @@ class _Batch:
         shard = shard_of(viewer)
         return Commit(
             fences=[Fence(keys.fence(shard), timestamp_us)],
-            once=() if pending.is_again else once(keys, event, timestamp_us),
+            once=() if pending.is_again or self._generation is None else once(keys, event, self._generation),
             extends=[extend_record(keys, viewer, [added], most_bytes=most_bytes)],
             adds=[in_index(keys, viewer)],
             appends=[Append(keys.log(shard), entry.encode())],

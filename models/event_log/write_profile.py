@@ -12,7 +12,7 @@ from models.live_state.journal import PROFILE as PROFILE_CHANGED
 from models.live_state.journal import JournalEntry
 from models.live_state.profile_changes import EMPTY, LiveProfile
 from models.live_state.timestamps import take_timestamps
-from models.live_state.user_record import PREFIX_BYTES, LiveRecord
+from models.live_state.user_record import PREFIX_BYTES, LiveRecord, erased_in
 from models.live_state.visibility import FlagChange, append_change
 from models.schema.columns import ALL_FLAGS, FLAG_COLUMNS, Flag
 from models.schema.vocabulary import UserId
@@ -22,6 +22,7 @@ from models.store.transaction import Append, Commit, Extend, Fence, Guard, Outco
 from models.system.clock import now_us
 
 ATTEMPTS = 10
+"""how often a write is sent: again only after a night, or the worker, has fenced the log off or rewritten the record"""
 NO_FLAGS = Flag(0)
 
 
@@ -115,26 +116,50 @@ async def write_erasure(
 
     `in_version`: False if no version that can be served has the user.
     The worker and the night remove the user from other users' records, the log, the archive and the versions
-    (models.erasure.purge). Raises StoreError if nothing or only a part was written; it may be called again.
+    (models.erasure.purge). Who is erased already and was not registered again keeps the timestamp, also if another
+    request erases at the same time: so only the worker, which rewrites a record now and then, makes anybody try again.
+    Raises StoreError if nothing or only a part was written; it may be called again.
     """
     live, shard = keys.live(user_id), shard_of(user_id)
+    packed = await store.get(live)
+    timestamp_us = _erased_last(packed)
+    is_known = in_version or (packed is not None and not timestamp_us)
     for _ in range(ATTEMPTS):
-        packed = await store.get(live)
-        timestamp_us = await take_timestamps(store, keys, 1, now=clock(), after=after)
-        left = LiveRecord(revision=timestamp_us, last=timestamp_us, erased=timestamp_us, watermark=timestamp_us)
+        if timestamp_us:
+            break
+        written_us = await take_timestamps(store, keys, 1, now=clock(), after=after)
+        left = LiveRecord(revision=written_us, last=written_us, erased=written_us, watermark=written_us)
         commit = Commit(
             guards=[Guard(live, packed and packed[:PREFIX_BYTES])],
-            fences=[Fence(keys.fence(shard), timestamp_us)],
+            fences=[Fence(keys.fence(shard), written_us)],
             replaces=[Replace(live, len(packed or b""), left.pack())],
             deletes=[keys.live_profile(user_id), keys.contacts(user_id)],
             adds=[in_index(keys, user_id)],
-            appends=[Append(keys.log(shard), Entry(ERASE, user_id, timestamp_us).encode())],
+            appends=[Append(keys.log(shard), Entry(ERASE, user_id, written_us).encode())],
         )
         if (await store.commit([commit], wait_s))[0] is Outcome.APPLIED:
-            await append_change(store, keys, FlagChange(user_id, timestamp_us, erased=True))
-            await open_erasure(store, keys, user_id, timestamp_us, is_known=in_version or packed is not None)
-            return timestamp_us
-    raise StoreUnavailableError("The record of this user is rewritten again and again; try again.")
+            timestamp_us = written_us
+        else:
+            before, packed = erased_in(packed), await store.get(live)
+            # an erasure since then is later than all that was acknowledged before this call
+            timestamp_us = erased_in(packed) if erased_in(packed) > before else 0
+            is_known = is_known or (packed is not None and not timestamp_us)
+    if not timestamp_us:
+        raise StoreUnavailableError("The record of this user is rewritten again and again; try again.")
+    await append_change(store, keys, FlagChange(user_id, timestamp_us, erased=True))
+    await open_erasure(store, keys, user_id, timestamp_us, is_known=is_known)
+    return timestamp_us
+
+
+def _erased_last(packed: bytes | None) -> int:
+    """When the user of a record was erased, microseconds; 0: never, or registered again since, or it is damaged."""
+    if not erased_in(packed):
+        return 0
+    try:
+        record = LiveRecord.unpack(packed)
+    except CorruptRecordError:
+        return 0
+    return record.erased if record.erased > record.profile else 0
 
 
 def flags_changed(user_id: UserId, columns: Mapping[str, Any], timestamp_us: int) -> FlagChange:

@@ -1,7 +1,8 @@
 """Requested erasures: their receipts, their progress, and what they wait for.
 
 A receipt is the keyed hash of the id (models.live_state.erased_ids) and the timestamp of the erasure. One record has
-all erasures of an id, by its hash. It holds the id itself only as long as data of the user may be left.
+all erasures of an id, by its hash. It holds the id itself only as long as data of the user may be left. Requests add
+lines to it, each with one erasure, which no other write can prevent; the worker merges them.
 
 Of an id that nothing knew, neither a version nor a live record nor the dataset of the next night, nothing is left: its
 receipt expires.
@@ -18,12 +19,14 @@ from models.errors import CorruptRecordError, StoreUnavailableError
 from models.live_state.erased_ids import name_of, name_of_blocking
 from models.store.keys import Keys
 from models.store.protocol import AsyncStore, SyncStore
+from models.store.transaction import Commit, Extend, Guard, Outcome, Replace, Write
 
 ATTEMPTS = 20
+"""how often a night reads a record again that the worker has rewritten meanwhile"""
 RECEIPT_S = 30 * 86_400
 """how long the receipt of an unknown id is kept after its erasure is done"""
 _RECEIPT = re.compile(r"([0-9a-f]{32})([0-9a-f]{16})")
-_CROWDED = "Concurrent writes keep changing the record of an erasure; try again."
+_LINE_END = b"\n"
 
 
 class State(StrEnum):
@@ -95,12 +98,24 @@ class Erasure:
     def decode(cls, record: bytes) -> "Erasure":
         """The erasures of a record. Raises CorruptRecordError."""
         try:
-            fields = orjson.loads(record)
-            timestamps_us = tuple(int(timestamp_us) for timestamp_us in fields.pop("stamps"))
-            waits = tuple(Remains(reason) for reason in fields.pop("waits_for"))
-            return cls(timestamps_us=timestamps_us[-1:] and timestamps_us, waits_for=waits, **fields)
+            merged, *added = map(orjson.loads, record.split(_LINE_END))
+            timestamps_us = tuple(int(timestamp_us) for timestamp_us in merged.pop("stamps"))
+            waits = tuple(Remains(reason) for reason in merged.pop("waits_for"))
+            erasure = cls(timestamps_us=timestamps_us, waits_for=waits, **merged)
+            for one in added:
+                erasure = erasure._with(int(one["stamp"]), str(one["user_id"]), is_known=bool(one["is_known"]))
+            if not erasure.timestamps_us:
+                raise ValueError("it has no erasure")
+            return erasure
         except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise CorruptRecordError(f"the record of an erasure cannot be read: {error!r}") from error
+
+    def _with(self, timestamp_us: int, user_id: str, *, is_known: bool) -> "Erasure":
+        """These and one more erasure; of one that is there already only whether the id was known counts."""
+        if timestamp_us in self.timestamps_us:
+            return replace(self, is_known=self.is_known or is_known)
+        timestamps_us = tuple(sorted((*self.timestamps_us, timestamp_us)))
+        return replace(self, timestamps_us=timestamps_us, user_id=user_id, is_known=self.is_known or is_known)
 
 
 def receipt_of(name: str, timestamp_us: int) -> str:
@@ -114,29 +129,39 @@ async def open_erasure(store: AsyncStore, keys: Keys, user_id: str, timestamp_us
     The entry for the night stays: a user who returns is recognised by data later than the timestamp.
     """
     name = await name_of(store, keys, user_id)
-    for _ in range(ATTEMPTS):
-        stored = await store.get(keys.erasure(name))
-        erasure = _opened(stored, user_id, timestamp_us, is_known=is_known)
-        await store.fields_set(keys.erased, {name: str(erasure.timestamp_us).encode()})
-        opened = erasure.encode()
-        if opened == stored or await store.compare_and_set(keys.erasure(name), stored, opened):
-            await store.members_add(keys.erasures, [name.encode()])
-            return receipt_of(name, timestamp_us)
-    raise StoreUnavailableError(_CROWDED)
+    key = keys.erasure(name)
+    await store.field_raise(keys.erased, name, timestamp_us)  # whoever reads the record can rely on it
+    if _is_news(await store.get(key), timestamp_us, is_known):
+        await store.commit([_opening(key, user_id, timestamp_us, is_known)])
+        await store.field_raise(keys.erased, name, timestamp_us)  # `forget_unknown` may have removed it meanwhile
+    await store.members_add(keys.erasures, [name.encode()])
+    return receipt_of(name, timestamp_us)
 
 
 def open_erasure_blocking(store: SyncStore, keys: Keys, user_id: str, timestamp_us: int) -> str:
-    """The same as `open_erasure` for the worker."""
+    """The same as `open_erasure` for the worker; what the record says of the id stays."""
     name = name_of_blocking(store, keys, user_id)
-    for _ in range(ATTEMPTS):
-        stored = store.get(keys.erasure(name))
-        erasure = _opened(stored, user_id, timestamp_us, is_known=True)
-        store.fields_set(keys.erased, {name: str(erasure.timestamp_us).encode()})
-        opened = erasure.encode()
-        if opened == stored or store.compare_and_set(keys.erasure(name), stored, opened):
-            store.members_add(keys.erasures, [name.encode()])
-            return receipt_of(name, timestamp_us)
-    raise StoreUnavailableError(_CROWDED)
+    key = keys.erasure(name)
+    store.field_raise(keys.erased, name, timestamp_us)
+    if _is_news(store.get(key), timestamp_us, is_known=False):
+        store.commit([_opening(key, user_id, timestamp_us, is_known=True)])
+        store.field_raise(keys.erased, name, timestamp_us)
+    store.members_add(keys.erasures, [name.encode()])
+    return receipt_of(name, timestamp_us)
+
+
+def _is_news(stored: bytes | None, timestamp_us: int, is_known: bool) -> bool:
+    """Whether a record lacks an erasure, or that its id was known."""
+    erasure = None if stored is None else Erasure.decode(stored)
+    return erasure is None or timestamp_us not in erasure.timestamps_us or (is_known and not erasure.is_known)
+
+
+def _opening(key: str, user_id: str, timestamp_us: int, is_known: bool) -> Commit:
+    """Adds an erasure to a record whatever others write, and has the record kept if it was to expire."""
+    line = _LINE_END + orjson.dumps({"stamp": timestamp_us, "user_id": user_id, "is_known": is_known})
+    start = Erasure((), is_known=False).encode()
+    added = Extend(key, line, start, unless_recent=True)
+    return Commit(extends=[added], replaces=[Replace(key, 0, b"")])
 
 
 async def erasure_of(store: AsyncStore, keys: Keys, user_id: str) -> tuple[str, Erasure] | None:
@@ -162,49 +187,67 @@ async def erasure_by_receipt(store: AsyncStore, keys: Keys, receipt: str) -> tup
 def read_open(store: SyncStore, keys: Keys) -> dict[str, Erasure]:
     """The erasures that are not done, by the hash of the id."""
     names = sorted(member.decode() for member in store.members(keys.erasures))
-    records = zip(names, store.get_many([keys.erasure(name) for name in names]), strict=True) if names else ()
-    erasures = {name: Erasure.decode(record) for name, record in records if record is not None}
-    finished = [name for name in names if name not in erasures or erasures[name].is_done]
-    if finished:  # the process that finished them died before this
-        store.members_remove(keys.erasures, [name.encode() for name in finished])
+    erasures = _records(store, keys, names)
+    # the process that finished them died before this
+    _close(store, keys, [name for name in names if name not in erasures or erasures[name].is_done])
     return {name: erasure for name, erasure in erasures.items() if not erasure.is_done}
 
 
 def replace_erasure(store: SyncStore, keys: Keys, name: str, stored: Erasure, erasure: Erasure) -> bool:
-    """Replaces a record unless it has changed; returns whether it holds `erasure`."""
+    """Replaces a record unless it has changed; returns whether it holds `erasure`.
+
+    A request may add an erasure at any time: that stays behind it.
+    """
     if stored == erasure:
         return True
-    if not store.compare_and_set(keys.erasure(name), stored.encode(), erasure.encode()):
+    key = keys.erasure(name)
+    packed = store.get(key)
+    if packed is None or Erasure.decode(packed) != stored:
+        return False
+    commit = Commit(guards=[Guard(key, packed)], replaces=[Replace(key, len(packed), erasure.encode())])
+    if store.commit([commit]) != [Outcome.APPLIED]:
         return False
     if erasure.is_done:
-        store.members_remove(keys.erasures, [name.encode()])
+        _close(store, keys, [name])
     return True
+
+
+def _records(store: SyncStore, keys: Keys, names: Sequence[str]) -> dict[str, Erasure]:
+    """The erasures by the hash of the id, without those that have no record."""
+    records = zip(names, store.get_many([keys.erasure(name) for name in names]), strict=True) if names else ()
+    return {name: Erasure.decode(record) for name, record in records if record is not None}
+
+
+def _close(store: SyncStore, keys: Keys, names: Sequence[str]) -> None:
+    """Removes finished erasures from the set of those that are not done, but not those that a request opens anew."""
+    if not names:
+        return
+    store.members_remove(keys.erasures, [name.encode() for name in names])
+    reopened = [name for name, erasure in _records(store, keys, names).items() if not erasure.is_done]
+    store.members_add(keys.erasures, [name.encode() for name in reopened])
 
 
 def note_known(store: SyncStore, keys: Keys, names: Sequence[str]) -> None:
     """Notes that a dataset names erased users, by the hashes of their ids: these stay, to keep them out of the next."""
-    records = store.get_many([keys.erasure(name) for name in names]) if names else []
-    for name, record in zip(names, records, strict=True):
-        if record is None or Erasure.decode(record).is_known:
-            continue
+    for name, erasure in _records(store, keys, names).items():
+        stored: Erasure | None = erasure
         for _ in range(ATTEMPTS):
-            stored = Erasure.decode(store.get(keys.erasure(name)) or record)
+            if stored is None or stored.is_known:
+                break
             if replace_erasure(store, keys, name, stored, replace(stored, is_known=True)):
                 break
+            stored = _records(store, keys, [name]).get(name)
         else:
-            raise StoreUnavailableError(_CROWDED)
+            raise StoreUnavailableError("The worker keeps changing the record of an erasure; try again.")
 
 
 def forget_unknown(store: SyncStore, keys: Keys, name: str, erasure: Erasure) -> None:
-    """Removes what is left of an id that nothing knew; its receipt expires."""
+    """Removes what is left of an id that nothing knew, unless it is erased anew meanwhile; its receipt expires."""
+    key, packed = keys.erasure(name), erasure.encode()
+    expiring = Commit(guards=[Guard(key, packed, len(packed))], writes=[Write(key, packed, RECEIPT_S)])
+    if store.commit([expiring]) != [Outcome.APPLIED]:
+        return
     store.fields_delete(keys.erased, [name])
-    store.set(keys.erasure(name), erasure.encode(), RECEIPT_S)
-
-
-def _opened(stored: bytes | None, user_id: str, timestamp_us: int, *, is_known: bool) -> Erasure:
-    """The record with an erasure added."""
-    erasure = Erasure((), is_known=False) if stored is None else Erasure.decode(stored)
-    if timestamp_us in erasure.timestamps_us:
-        return erasure
-    timestamps_us = tuple(sorted({*erasure.timestamps_us, timestamp_us}))
-    return replace(erasure, timestamps_us=timestamps_us, user_id=user_id, is_known=erasure.is_known or is_known)
+    latest = _records(store, keys, [name]).get(name, erasure)
+    if latest != erasure:
+        store.field_raise(keys.erased, name, latest.timestamp_us)

@@ -55,6 +55,8 @@ PREFIX_BYTES = 9
 FLAGS = tuple(Flag)
 
 _REVISION_PREFIX = struct.Struct("<BQ")
+_ERASED_PREFIX = struct.Struct("<BQ3q")
+"""a record up to its timestamp of the erasure"""
 _FORMAT = RecordFormat("live record", 1, "Q5q3q3I")
 _COUNTS = struct.Struct("<3I")
 _SHOWN = struct.Struct("<IHI")
@@ -320,6 +322,16 @@ def revision_of(packed: bytes | None) -> tuple[int, int]:
     if len(packed) < _REVISION_PREFIX.size or packed[0] != _FORMAT.layout:
         raise CorruptRecordError("a live record has no header that this release reads")
     return int(_REVISION_PREFIX.unpack_from(packed)[1]), len(packed)
+
+
+def erased_in(packed: bytes | None) -> int:
+    """When the user of a packed record was erased, microseconds; 0: never, or it has no header that this release reads.
+
+    Of a damaged record it may be anything.
+    """
+    if packed is None or len(packed) < _ERASED_PREFIX.size or packed[0] != _FORMAT.layout:
+        return 0
+    return int(_ERASED_PREFIX.unpack_from(packed)[-1])
 
 
 def new_base(timestamp_us: int) -> bytes:

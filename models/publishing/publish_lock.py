@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from models.errors import VersionError
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
+from models.system.clock import MICROSECONDS
 from models.version.local_versions import Versions
 
 LEASE_S = 20.0
@@ -27,7 +28,7 @@ class _Holder(BaseModel):
     home: str
     token: str
     until: float
-    """epoch seconds; after this another process may take it"""
+    """epoch seconds by the store's clock; after this another process may take it"""
 
 
 class Lease:
@@ -57,7 +58,7 @@ class Lease:
             now = time.monotonic()
             if self._seen is None or self._seen[0] != current:
                 self._seen = current, now
-            if holder.until > time.time() and holder.home != self._home and now - self._seen[1] < LEASE_S:
+            if holder.until > self._now_s() and holder.home != self._home and now - self._seen[1] < LEASE_S:
                 return False
         return self._write(current)
 
@@ -70,8 +71,12 @@ class Lease:
         """Frees the lease."""
         self._store.compare_and_set(self._key, self._value, b"")
 
+    def _now_s(self) -> float:
+        """The store's clock: that of a host may be ahead of the holder's."""
+        return self._store.clock_us() / MICROSECONDS
+
     def _write(self, expected: bytes | None) -> bool:
-        value = orjson.dumps({"home": self._home, "token": self._token, "until": time.time() + LEASE_S})
+        value = orjson.dumps({"home": self._home, "token": self._token, "until": self._now_s() + LEASE_S})
         if not self._store.compare_and_set(self._key, expected, value):
             return False
         self._value, self._renewed = value, time.monotonic()

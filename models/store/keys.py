@@ -177,12 +177,17 @@ class Keys:
         """The watermark that all live records were merged for, in decimal (models.live_state.compaction.sweep)."""
         return f"{self.namespace}:swept"
 
-    def accepted(self, shard: int, day: int) -> str:
-        """Record of the identities of a shard's events acknowledged on a day (models.event_log.deduplication).
+    def accepted(self, shard: int, generation: int) -> str:
+        """Record of the identities of a shard's events of a generation (models.event_log.deduplication).
 
-        Never expires, since what may expire may be evicted; the worker deletes the days that are over.
+        Never expires, since what may expire may be evicted; the worker deletes the generations that are over.
         """
-        return f"{self.shard(shard)}accepted:{day}"
+        return f"{self.shard(shard)}accepted:{generation}"
+
+    @property
+    def accepted_generation(self) -> str:
+        """The generation that is written to, and its age (models.event_log.deduplication.Generation). Never expires."""
+        return f"{self.namespace}:accepted:generation"
 
     def fence(self, shard: int) -> str:
         """The cut of the latest night, in decimal: the shard takes no events of that time or before."""

@@ -173,6 +173,9 @@ class AsyncServerStore:
         if fields:
             await self._execute(*redis_commands.fields_set(key, fields))
 
+    async def field_raise(self, key: str, name: str, number: int) -> int:
+        return int(await self._execute(*redis_commands.field_raise(key, name, number)))
+
     async def fields_delete(self, key: str, names: Sequence[str]) -> int:
         return int(await self._execute("HDEL", key, *names)) if names else 0
 

@@ -33,6 +33,7 @@ def _script(name: str) -> str:
 COMPARE_AND_SET, QUEUE_TAKE, COMMIT = map(_script, ("compare_and_set", "queue_take", "commit"))
 NUMBERS_TAKE, NUMBER_RAISE, TOKEN_TAKE = map(_script, ("numbers_take", "number_raise", "token_take"))
 CHAIN_APPEND, TAIL, STREAM_OFFER = map(_script, ("chain_append", "tail", "stream_offer"))
+FIELD_RAISE = _script("field_raise")
 
 
 def read(keys: Sequence[str], cluster: bool) -> list[Command]:
@@ -155,6 +156,11 @@ def numbers_take(key: str, count: int, at_least: int) -> Command:
 def number_raise(key: str, number: int) -> Command:
     """The command that answers the number after it was raised."""
     return ("EVAL", NUMBER_RAISE, 1, key, number)
+
+
+def field_raise(key: str, name: str, number: int) -> Command:
+    """The command that answers the number in a field after it was raised."""
+    return ("EVAL", FIELD_RAISE, 1, key, name, number)
 
 
 def chain_append(head: str, stream: str, identity: str, entry: bytes) -> Command:

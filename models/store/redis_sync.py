@@ -156,6 +156,9 @@ class ServerStore:
         if fields:
             self._execute(*redis_commands.fields_set(key, fields))
 
+    def field_raise(self, key: str, name: str, number: int) -> int:
+        return int(self._execute(*redis_commands.field_raise(key, name, number)))
+
     def fields_delete(self, key: str, names: Sequence[str]) -> int:
         return int(self._execute("HDEL", key, *names)) if names else 0
 

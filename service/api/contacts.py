@@ -76,17 +76,18 @@ async def put_contacts(user_id: PathUser, request: Request, container: AppContai
     secret = None if settings.contacts_key is None else settings.contacts_key.get_secret_value()
 
     async def write() -> ContactRecord | TooMany | Gone:
-        key = await network_key(store, keys, secret)
-        return await write_contacts(
-            store,
-            keys,
-            user_id,
-            contacts=None if contacts is None else frozenset(await asyncio.to_thread(keyed, contacts, key)),
-            own=None if own is None else frozenset(keyed(own, key)),
-            daily=settings.contacts_daily,
-            after=container.live_sync.after,
-            wait_s=settings.redis_timeout_ms / 1000 * WRITE_WAIT_FACTOR,
-        )
+        async with container.contact_turns.of(user_id):
+            key = await network_key(store, keys, secret)
+            return await write_contacts(
+                store,
+                keys,
+                user_id,
+                contacts=None if contacts is None else frozenset(await asyncio.to_thread(keyed, contacts, key)),
+                own=None if own is None else frozenset(keyed(own, key)),
+                daily=settings.contacts_daily,
+                after=container.live_sync.after,
+                wait_s=settings.redis_timeout_ms / 1000 * WRITE_WAIT_FACTOR,
+            )
 
     written = await store.durably(write)
     if isinstance(written, Gone):

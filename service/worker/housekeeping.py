@@ -1,6 +1,7 @@
 """The worker's part in keeping live state small: merges journals, forgets old identities of events, sweeps records."""
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
@@ -8,11 +9,11 @@ from itertools import islice
 import structlog
 
 from models.errors import PymkError
-from models.event_log.deduplication import forget_blocking
+from models.event_log.deduplication import Generations
 from models.event_log.event import Entry
 from models.live_state.compaction import JOURNAL_BYTES, compact, index_people, sweep
 from models.live_state.retention import read_watermark_blocking
-from models.store.keys import SHARDS, Keys
+from models.store.keys import Keys
 from models.store.protocol import SyncStore
 from models.system.clock import now_us
 
@@ -27,10 +28,16 @@ class Housekeeper:
     """Merges the records of users whom entries of the log concern, and sweeps all of them when the watermark rises."""
 
     def __init__(
-        self, store: SyncStore, keys: Keys, is_mine: Callable[[], bool], clock: Callable[[], int] = now_us
+        self,
+        store: SyncStore,
+        keys: Keys,
+        is_mine: Callable[[], bool],
+        clock: Callable[[], int] = now_us,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`is_mine` says whether this worker sweeps."""
+        """`is_mine` says whether this worker sweeps; `monotonic` gives seconds of a clock that is never set."""
         self._store, self._keys, self._is_mine, self._clock = store, keys, is_mine, clock
+        self._generations = Generations(store, keys, monotonic)
         self._merged: OrderedDict[str, int] = OrderedDict()
         """the length of records that were looked at"""
 
@@ -47,10 +54,10 @@ class Housekeeper:
     def run_once(self) -> None:
         """Forgets what duplicates are no longer told by; merges all records once after the watermark has risen."""
         if not self._is_mine():
+            self._generations.pause()
             return
         store, keys, now = self._store, self._keys, self._clock()
-        for shard in range(SHARDS):
-            forget_blocking(store, keys, shard, now)
+        self._generations.run_once()
         index_people(store, keys)
         watermark, swept = read_watermark_blocking(store, keys), int(store.get(keys.swept) or 0)
         if watermark > swept:

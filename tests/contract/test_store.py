@@ -290,6 +290,14 @@ class TestStore:
         assert sorted(firsts) == list(range(now + 4, now + 44, 2))
         assert await store.get(prefix) == b"%d" % (now + 43)
 
+    async def test_the_highest_number_of_a_field_stays(self, store: AwaitedStore, prefix: str) -> None:
+        high = 1_790_000_000_000_001
+        numbers = [high - 7, high, high - 1]
+        await gather(*(store.field_raise(prefix, "a", number) for number in numbers))
+        assert await store.field_raise(prefix, "a", 9) == high
+        assert await store.field_raise(prefix, "b", 9) == 9
+        assert await store.fields(prefix) == {"a": b"%d" % high, "b": b"9"}
+
     async def test_the_entries_of_a_chain_name_the_one_before(self, store: AwaitedStore, prefix: str) -> None:
         head, log = f"{prefix}{{1}}head", f"{prefix}{{1}}log"
         first = await store.chain_append(head, log, "aa", b'{"x":1}')

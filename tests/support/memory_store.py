@@ -171,6 +171,11 @@ class MemoryStore:
     def fields_set(self, key: str, fields: Mapping[str, bytes]) -> None:
         self._write(key, "record", self._of_type(key, "record", dict[str, bytes]()) | dict(fields))
 
+    def field_raise(self, key: str, name: str, number: int) -> int:
+        raised = max(int(self.fields(key).get(name, number)), number)
+        self.fields_set(key, {name: b"%d" % raised})
+        return raised
+
     def fields_delete(self, key: str, names: Sequence[str]) -> int:
         record = self._of_type(key, "record", dict[str, bytes]())
         left = {name: value for name, value in record.items() if name not in names}
@@ -376,6 +381,9 @@ class AsyncMemoryStore:
 
     async def fields_set(self, key: str, fields: Mapping[str, bytes]) -> None:
         self._store.fields_set(key, fields)
+
+    async def field_raise(self, key: str, name: str, number: int) -> int:
+        return self._store.field_raise(key, name, number)
 
     async def fields_delete(self, key: str, names: Sequence[str]) -> int:
         return self._store.fields_delete(key, names)

@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -216,18 +216,26 @@ class ServiceFactory:
         bundle = ModelBundle.open(versions.path(version))
         return self.runner.run(self._serve(settings, store, bundle))
 
+    @contextmanager
+    def beside(self, harness: ServiceHarness) -> Iterator[ServiceHarness]:
+        """A second service on the home and the store of another one, with clients of its own."""
+        with closing(open_sync(harness.settings)) as store:
+            second = self.runner.run(self._serve(harness.settings, store, harness.bundle))
+            yield second
+            self.runner.run(second.closing.aclose())
+
     async def _serve(self, settings: Settings, store: SyncStore, bundle: ModelBundle) -> ServiceHarness:
-        closing = AsyncExitStack()
-        failing = FailingCommits(await closing.enter_async_context(_opened(settings)))
+        stack = AsyncExitStack()
+        failing = FailingCommits(await stack.enter_async_context(_opened(settings)))
 
         @asynccontextmanager
         async def stores(_: Settings) -> AsyncIterator[Stores]:
             yield Stores(cast("AsyncStore", failing), store)
 
         app = create_app(settings, open_stores=stores)
-        await closing.enter_async_context(app.router.lifespan_context(app))
+        await stack.enter_async_context(app.router.lifespan_context(app))
         client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://localhost")
-        await closing.enter_async_context(client)
+        await stack.enter_async_context(client)
         killable, parts = KillableStore(store), app.state.container
         generators = cache(open_generator)
         worker = worker_of(settings, killable, generators)
@@ -236,7 +244,7 @@ class ServiceFactory:
             settings,
             self.data,
             bundle,
-            closing,
+            stack,
             killable,
             store,
             failing,

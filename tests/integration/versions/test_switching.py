@@ -186,6 +186,15 @@ def test_a_lease_of_a_dead_host_whose_clock_was_hours_ahead_is_taken_over(
     assert harness.active == version
 
 
+def test_a_host_whose_clock_is_ahead_takes_no_lease_over(
+    harness: PublishingHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Lease(harness.store, harness.keys.lease, "elsewhere:/srv").take()
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + 7200)
+    assert not Lease(harness.store, harness.keys.lease, "here:/srv").take()
+
+
 def test_a_lease_that_is_renewed_is_not_taken_over(harness: PublishingHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.publishing.publish_lock.LEASE_S", 0.5)
 

@@ -8,7 +8,6 @@ import pytest
 
 from models.errors import StoreRefusedError, StoreUnavailableError
 from models.event_log import write_events as writing
-from models.event_log.deduplication import forget_blocking
 from models.event_log.event import Entry, Event
 from models.event_log.write_events import Result, Written, read_records, write_events
 from models.live_state.edges import Direction, derive_one, edge_event
@@ -16,7 +15,7 @@ from models.live_state.timestamps import draw_cut
 from models.live_state.user_record import LiveRecord
 from models.schema.event_kinds import EventKind
 from models.schema.relationship import Relationship
-from models.store.keys import SHARDS, Keys, shard_of
+from models.store.keys import Keys, shard_of
 from models.store.protocol import STREAM_START
 from models.store.transaction import Commit, Outcome
 from models.system.clock import OLDEST_S
@@ -98,15 +97,7 @@ class TestWriteEvents:
         clock.now += 48 * 3600 * 1_000_000
         written = await write_events(store, keys, batch, clock=clock)
         assert (written.accepted, written.count(Result.DUPLICATE)) == (2, 6)
-        for shard in range(SHARDS):
-            forget_blocking(memory, keys, shard, clock.now)
-        assert (await write_events(store, keys, batch[:1], clock=clock)).accepted == 0
-        clock.now += 5 * 24 * 3600 * 1_000_000
-        for shard in range(SHARDS):
-            forget_blocking(memory, keys, shard, clock.now)
-        assert not [key for key in memory.scan("") if ":accepted:" in key]
-        assert (await write_events(store, keys, batch[:1], clock=clock)).accepted == 1
-        assert len(entries(memory, keys, "ann")) == 8
+        assert len(entries(memory, keys, "ann")) == 7
 
     @pytest.mark.parametrize("names", [("a", "b", None), (None, "a", "b"), ("a", None, "a")])
     async def test_one_event_under_several_names_is_one(

@@ -1,6 +1,6 @@
 """Profiles, flags and erasures reach everybody."""
 
-from asyncio import gather
+from asyncio import gather, sleep
 from typing import Any
 
 import pytest
@@ -10,7 +10,9 @@ from models.event_log.event import Entry, Event
 from models.event_log.write_events import write_events
 from models.event_log.write_profile import write_erasure, write_profile
 from models.live_state import visibility
+from models.live_state.compaction import compact
 from models.live_state.erased_ids import read_erased
+from models.live_state.erasure_receipts import read_open
 from models.live_state.profile_changes import LiveProfile
 from models.live_state.user_record import LiveRecord
 from models.live_state.visibility import (
@@ -252,6 +254,50 @@ class TestWriteErasure:
         assert not any("eve" in name for name in memory.fields(keys.erased))
         assert not gone.joined({"bea": 7}).among(["ann"])
         assert gone.joined({"bea": 7}).among(["ann", "bea", "eve"]) == {"bea", "eve"}
+
+    async def test_erasures_of_one_user_at_once_are_one(
+        self, memory: MemoryStore, keys: Keys, clock: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store, get = AsyncMemoryStore(memory), AsyncMemoryStore.get
+
+        async def slow(self: AsyncMemoryStore, key: str) -> bytes | None:
+            value = await get(self, key)
+            await sleep(0)
+            return value
+
+        monkeypatch.setattr(AsyncMemoryStore, "get", slow)
+        await write_profile(store, keys, "eve", {"company": "Acme"}, clock=clock)
+        erased = await gather(*(write_erasure(store, keys, "eve", clock=clock) for _ in range(40)))
+        (timestamp_us,) = set(erased)
+        record = LiveRecord.unpack(memory.get(keys.live("eve")))
+        assert (record.erased, record.profile) == (timestamp_us, 0)
+        assert await write_erasure(store, keys, "eve", clock=clock) == timestamp_us, "nobody was registered since"
+        kinds = [Entry.decode(one).kind for _, one in memory.stream_read(keys.log(shard_of("eve")), STREAM_START, 99)]
+        assert kinds == ["profile", "erase"]
+        (opened,) = read_open(memory, keys).values()
+        assert (opened.timestamps_us, opened.is_known) == ((timestamp_us,), True)
+        # one who was registered again is another one, also if the record is merged in between
+        await write_profile(store, keys, "eve", {"company": "Bolt"}, clock=clock)
+        compact(memory, keys, ["eve"], watermark=0, now=clock(), only_long=False)
+        assert await write_erasure(store, keys, "eve", clock=clock) > timestamp_us
+
+    async def test_an_erasure_that_the_worker_s_merging_crosses_is_written(
+        self, memory: MemoryStore, keys: Keys, clock: Any
+    ) -> None:
+        class Merging(AsyncMemoryStore):
+            """A store whose worker merges a record whenever it was read."""
+
+            async def get(self, key: str) -> bytes | None:
+                value = await super().get(key)
+                if key == keys.live("eve"):
+                    compact(memory, keys, ["eve"], watermark=0, now=clock(), only_long=False)
+                return value
+
+        await write_profile(AsyncMemoryStore(memory), keys, "eve", {"company": "Acme"}, clock=clock)
+        timestamp_us = await write_erasure(Merging(memory), keys, "eve", in_version=False, clock=clock)
+        assert LiveRecord.unpack(memory.get(keys.live("eve"))).erased == timestamp_us
+        (opened,) = read_open(memory, keys).values()
+        assert opened.is_known
 
     async def test_who_comes_back_is_somebody_else(
         self, store: AsyncMemoryStore, keys: Keys, clock: Any, memory: MemoryStore
