@@ -41,7 +41,8 @@ class EventsAnswer(BaseModel):
     """those that were new and had an effect: a repeated event is acknowledged without an effect, and so is one that
     names an erased user whose id no PUT has registered again"""
     full: int | None = None
-    """those that have no effect, since a live record has no room for them; absent if there are none"""
+    """those for which a live record has no room: if that is the user's own they have no effect; if it is the other's
+    they are in effect for the user alone, and for the other after the next night. Absent if there are none"""
     results: list[Result] | None = None
     """what became of each event, in the order of the body; only with `Prefer: return=representation`"""
 
