@@ -6,7 +6,7 @@ A record has a bound, and any number of others may act on one user. Beyond the b
 who acted alone, until the next night includes it: the answer says so, and the worker notes whose record is full.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import structlog
@@ -47,14 +47,22 @@ class ReciprocalUpdate(NamedTuple):
             return None
         return cls(entry.other_id, entry.user_id, kind, entry.timestamp_us)
 
+    @property
+    def number(self) -> int:
+        """The number of the edge event in the other user's record."""
+        return edge_event(Direction.IN, self.kind)
+
+    def is_among(self, edges: Mapping[tuple[str, str], Mapping[int, int]]) -> bool:
+        """Whether edge events, by owner of the record and other, have it."""
+        return edges.get((self.owner_id, self.viewer_id), {}).get(self.number, 0) >= self.timestamp_us
+
     def commit(self, keys: Keys) -> Commit:
         """Adds the update to the record, unless it was added lately: writing it again has no effect."""
-        number = edge_event(Direction.IN, self.kind)
         most_bytes = MOST_OTHERS_PROTECTING_BYTES if self.kind in PROTECTING else MOST_OTHERS_BYTES
         added = extend_record(
             keys,
             self.owner_id,
-            [JournalEntry(number, self.timestamp_us, self.viewer_id)],
+            [JournalEntry(self.number, self.timestamp_us, self.viewer_id)],
             most_bytes=most_bytes,
             unless_recent=True,
         )

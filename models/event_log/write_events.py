@@ -18,8 +18,8 @@ from models.event_log.event import Entry, Event
 from models.event_log.reciprocal_update import ReciprocalUpdate, extend_record, in_index
 from models.live_state.edges import PAIR_KINDS, PROTECTING, TWO_SIDED, Direction, edge_event
 from models.live_state.journal import JournalEntry
+from models.live_state.record_excerpt import read_excerpt
 from models.live_state.timestamps import take_timestamps
-from models.live_state.user_record import LiveRecord
 from models.store.keys import Keys, shard_of
 from models.store.protocol import AsyncStore
 from models.store.transaction import Append, Commit, Fence, Outcome
@@ -111,13 +111,6 @@ async def write_events(
     return written
 
 
-async def read_records(store: AsyncStore, keys: Keys, people: Iterable[str]) -> dict[str, LiveRecord]:
-    """The live records of users, empty for those who have none. Raises CorruptRecordError."""
-    unique = list(dict.fromkeys(people))
-    packed = await store.get_many([keys.live(person) for person in unique])
-    return {person: LiveRecord.unpack(record) for person, record in zip(unique, packed, strict=True)}
-
-
 _Update = tuple[int, ReciprocalUpdate]
 """the place of an event among those that are written together, and what it changes in the record of the other user"""
 
@@ -178,26 +171,42 @@ class _Batch:
         events = {place: event for place, event in events.items() if event.kind in TWO_SIDED}
         if not events:
             return []
-        try:
-            records = await read_records(self._store, self._keys, (event.user_id for event in events.values()))
-        except CorruptRecordError as error:  # the worker writes them, from the log
-            structlog.get_logger().error("live_record_damaged", error=str(error))
-            return []
-        updates = []
+        named = {(event.user_id, event.other_id) for event in events.values()}
+        edges, updates = await self._edges(named), []
         for place, event in events.items():
-            edge_events = records[event.user_id].edges.get(event.other_id, {})
+            edge_events = edges.get((event.user_id, event.other_id), {})
             if timestamp_us := edge_events.get(edge_event(Direction.OUT, event.kind), 0):
                 updates.append((place, _update(event, timestamp_us)))
         return updates
+
+    async def _edges(self, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Mapping[int, int]]:
+        """The edge events of pairs, owner of the record and other, without those whose record does not read back."""
+        others: dict[str, list[str]] = {}
+        for owner, other in pairs:
+            others.setdefault(owner, []).append(other)
+        edges: dict[tuple[str, str], Mapping[int, int]] = {}
+        records = await self._store.get_many([self._keys.live(owner) for owner in others])
+        for (owner, named), packed in zip(others.items(), records, strict=True):
+            try:
+                record = await read_excerpt(packed, named)
+            except CorruptRecordError as error:  # the worker writes what is missing, from the log
+                structlog.get_logger().error("live_record_damaged", error=str(error))
+                continue
+            edges |= {(owner, other): edge_events for other, edge_events in record.edges.items()}
+        return edges
 
     async def write_reciprocal_updates(self, updates: Sequence[_Update]) -> set[int]:
         """Writes the records of the other users; returns the places of the events that found no room in one."""
         commits = [update.commit(self._keys) for _, update in updates]
         outcomes = await self._store.commit(commits, self._wait_s)
-        full = {place for (place, _), outcome in zip(updates, outcomes, strict=True) if outcome is Outcome.FULL}
-        if full:
-            structlog.get_logger().error("live_record_full", events=len(full))
-        return full
+        if Outcome.FULL not in outcomes:
+            return set()
+        full = [one for one, outcome in zip(updates, outcomes, strict=True) if outcome is Outcome.FULL]
+        # a repeated event may have been written when there was room
+        edges = await self._edges({(update.owner_id, update.viewer_id) for _, update in full})
+        lacking = {place for place, update in full if not update.is_among(edges)}
+        structlog.get_logger().error("live_record_full", events=len(lacking))
+        return lacking
 
 
 class _Pending(NamedTuple):

@@ -11,6 +11,7 @@ from models.live_state.erasure_receipts import open_erasure
 from models.live_state.journal import PROFILE as PROFILE_CHANGED
 from models.live_state.journal import JournalEntry
 from models.live_state.profile_changes import EMPTY, LiveProfile
+from models.live_state.record_excerpt import read_excerpt
 from models.live_state.timestamps import take_timestamps
 from models.live_state.user_record import PREFIX_BYTES, LiveRecord
 from models.live_state.visibility import FlagChange, append_change
@@ -91,7 +92,7 @@ async def _unknown(
     """The columns without the flags that are true for all already, and the guard that the record stays as it is."""
     packed = await store.get(live)
     try:
-        record = LiveRecord.unpack(packed)
+        record = await read_excerpt(packed)
     except CorruptRecordError:
         return dict(columns), []
     shown = record.flags_over(int(ALL_FLAGS), 0) if record.erased > cut else record.flags_over(int(base), cut)

@@ -18,7 +18,7 @@ from models.live_state.erasure_receipts import (
     erasure_of,
     open_erasure,
 )
-from models.live_state.user_record import LiveRecord
+from models.live_state.record_excerpt import read_excerpt
 from models.schema.vocabulary import UserId
 from models.settings import CONTEXTS
 from models.system.clock import MICROSECONDS
@@ -84,7 +84,8 @@ async def _erase(container: Container, user_id: UserId) -> str:
     if before is not None:
         receipt, erasure = before
         with suppress(CorruptRecordError):  # a damaged record is erased like any other
-            if LiveRecord.unpack(await store.get(keys.live(user_id))).profile <= erasure.timestamp_us:
+            record = await read_excerpt(await store.get(keys.live(user_id)))
+            if record.profile <= erasure.timestamp_us:
                 return receipt
     wait_s = container.settings.redis_timeout_ms / 1000 * WRITE_WAIT_FACTOR
     versions = container.versions.open

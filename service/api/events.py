@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from models.errors import CorruptRecordError
 from models.event_log.event import Event
 from models.event_log.write_events import Result, Written, write_events
-from models.live_state.user_record import LiveRecord
+from models.live_state.record_excerpt import read_excerpt
 from service.api.dependencies import MAY_WRITE, AppContainer
 from service.api.event_parsing import (
     SCHEMA,
@@ -122,6 +122,6 @@ async def _erased(container: Container, events: Sequence[Event]) -> set[str]:
     gone = set()
     for user_id, packed in zip(erased, await store.get_many([*map(keys.live, erased)]), strict=True):
         with suppress(CorruptRecordError):  # nobody is shown them; a repair reads what the log has
-            if LiveRecord.unpack(packed).profile <= erased[user_id]:
+            if (await read_excerpt(packed)).profile <= erased[user_id]:
                 gone.add(user_id)
     return gone
