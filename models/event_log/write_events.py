@@ -90,24 +90,22 @@ async def write_events(
     gone: Container[str] = frozenset(),
     clock: Callable[[], int] = now_us,
     written: Written | None = None,
-    wait_s: float | None = None,
 ) -> Written:
     """Writes checked events and returns once all of them are written. Their timestamps rise in their order.
 
     `after` is a timestamp that theirs must be later than, such as the cut of the served version, microseconds. `gone`
     are erased users who have not returned. `written` has what is in the log so far. It does so too if this raises
-    StoreRefusedError or StoreUnavailableError: then the same events may be sent again. `wait_s` is the longest wait for
-    one answer of the store, of which a batch has many; None: as long as for a read.
+    StoreRefusedError or StoreUnavailableError: then the same events may be sent again.
     """
     written = Written() if written is None else written
-    batch = _Batch(store, keys, after, clock, wait_s)
+    batch, before = _Batch(store, keys, after, clock), len(written.results)
     for at in range(0, len(events), EVENTS_AT_ONCE):
         part = events[at : at + EVENTS_AT_ONCE]
         present = [place for place, one in enumerate(part, at) if one.user_id not in gone and one.other_id not in gone]
         results, updates = await batch.write_log([events[place] for place in present])
         written.add(part, results, gone)
         for place in await batch.write_reciprocal_updates(updates):
-            written.results[present[place]] = Result.FULL
+            written.results[before + present[place]] = Result.FULL
     return written
 
 
@@ -118,10 +116,8 @@ _Update = tuple[int, ReciprocalUpdate]
 class _Batch:
     """Writes the slices of one batch."""
 
-    def __init__(
-        self, store: AsyncStore, keys: Keys, after: int, clock: Callable[[], int], wait_s: float | None
-    ) -> None:
-        self._store, self._keys, self._after, self._clock, self._wait_s = store, keys, after, clock, wait_s
+    def __init__(self, store: AsyncStore, keys: Keys, after: int, clock: Callable[[], int]) -> None:
+        self._store, self._keys, self._after, self._clock = store, keys, after, clock
 
     async def write_log(self, events: Sequence[Event]) -> tuple[list[Result], list[_Update]]:
         """Writes events in the log and in the records of their viewers.
@@ -137,7 +133,7 @@ class _Batch:
             now, count = self._clock(), len(pending)
             first = await take_timestamps(self._store, self._keys, count, now=now, after=self._after)
             commits = [self._commit(one, first + at, now) for at, one in enumerate(pending)]
-            outcomes = await self._store.commit(commits, self._wait_s)
+            outcomes = await self._store.commit(commits)
             for at, (one, outcome) in enumerate(zip(pending, outcomes, strict=True)):
                 if outcome is not Outcome.CONFLICT:
                     results.setdefault(one.place, _result(one.event, outcome, now))
@@ -198,7 +194,7 @@ class _Batch:
     async def write_reciprocal_updates(self, updates: Sequence[_Update]) -> set[int]:
         """Writes the records of the other users; returns the places of the events that found no room in one."""
         commits = [update.commit(self._keys) for _, update in updates]
-        outcomes = await self._store.commit(commits, self._wait_s)
+        outcomes = await self._store.commit(commits)
         if Outcome.FULL not in outcomes:
             return set()
         full = [one for one, outcome in zip(updates, outcomes, strict=True) if outcome is Outcome.FULL]

@@ -45,15 +45,13 @@ async def write_profile(
     base: Flag = NO_FLAGS,
     cut: int = 0,
     clock: Callable[[], int] = now_us,
-    wait_s: float | None = None,
 ) -> Put:
     """Writes valid columns of a profile: record, live profile and log in one commit, then the flags to the hidden log.
 
     None clears a column; a cleared flag has its default, true. `base` are the user's flags in the served version, which
     has this `cut`: a flag that is true for all already is not written to the hidden log, unless the record changed
-    meanwhile. A false flag always is, since earlier and later versions may have another value. `after` and `wait_s` are
-    those of write_events. Raises StoreError if nothing or only a part was written; the same columns may be written
-    again.
+    meanwhile. A false flag always is, since earlier and later versions may have another value. `after` is that of
+    write_events. Raises StoreError if nothing or only a part was written; the same columns may be written again.
     """
     live, profile_key, shard = keys.live(user_id), keys.live_profile(user_id), shard_of(user_id)
     is_crowded = False
@@ -79,7 +77,7 @@ async def write_profile(
             adds=[in_index(keys, user_id)],
             appends=[Append(keys.log(shard), entry.encode())],
         )
-        if (await store.commit([commit], wait_s))[0] is Outcome.APPLIED:
+        if (await store.commit([commit]))[0] is Outcome.APPLIED:
             change = flags_changed(user_id, announced, timestamp_us)
             return Put(timestamp_us, await append_change(store, keys, change) if change.flags else None)
         is_crowded = True  # a fence, or another writer: then all flags are announced

@@ -68,8 +68,7 @@ async def post(
     equal kind, users and `at`, are the same event for 48 hours.
     """
     events = await _events(request)
-    erased = await _erased(container, events)
-    written = await container.stores.requests.durably(lambda: _write(container, events, erased))
+    written = await container.stores.requests.durably(lambda: _write(container, events), write_wait_s(container))
     answer = EventsAnswer(accepted=written.accepted, full=written.count(Result.FULL) or None)
     if _REPRESENTATION.search(prefer):
         answer.results = written.results
@@ -77,9 +76,14 @@ async def post(
     return answer
 
 
-async def _write(container: Container, events: Sequence[Event], erased: set[str]) -> Written:
+def write_wait_s(container: Container) -> float:
+    """How long each operation of a write may take, seconds."""
+    return container.settings.redis_timeout_ms / 1000 * WRITE_WAIT_FACTOR
+
+
+async def _write(container: Container, events: Sequence[Event]) -> Written:
     """Writes the events; counts those that are in the log, also if the store fails midway."""
-    written = Written()
+    erased, written = await _erased(container, events), Written()
     try:
         return await write_events(
             container.stores.requests,
@@ -88,7 +92,6 @@ async def _write(container: Container, events: Sequence[Event], erased: set[str]
             after=container.live_sync.after,
             gone=erased,
             written=written,
-            wait_s=container.settings.redis_timeout_ms / 1000 * WRITE_WAIT_FACTOR,
         )
     finally:
         outcomes = {"duplicate": Result.DUPLICATE, "clamped": Result.CLAMPED, "gone": Result.GONE, "full": Result.FULL}

@@ -386,7 +386,7 @@ class AsyncMemoryStore:
     async def fields_get(self, key: str, names: Sequence[str]) -> list[bytes | None]:
         return self._store.fields_get(key, names)
 
-    async def durably(self, write: Callable[[], Awaitable[Written]]) -> Written:
+    async def durably(self, write: Callable[[], Awaitable[Written]], wait_s: float | None = None) -> Written:
         return await write()
 
     async def commit(self, commits: Sequence[Commit], wait_s: float | None = None) -> list[Outcome]:
