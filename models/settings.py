@@ -58,7 +58,8 @@ class Settings(BaseSettings):
     """whether the store is a Redis Cluster"""
 
     redis_timeout_ms: Annotated[int, Field(ge=1)] = 200
-    """longest wait of a request for the store in milliseconds, over all its reads; commands wait 100 times as long"""
+    """longest wait of a request for the store in milliseconds, over all its reads; each step of a write may take ten
+    times as long, and commands wait 100 times as long"""
 
     redis_replicas: Annotated[int, Field(ge=0)] = 0
     """replicas that have a write on disk, as its primary has, before it is acknowledged (WAITAOF); 0: do not wait"""

@@ -158,6 +158,9 @@ class Metrics(Collector):
         self.degraded = Counter("pymk_degraded", "Failures worked around, by kind.", "reason")
         self.in_flight = Gauge("pymk_in_flight", "Requests in progress.")
         self.damaged_records = SharedGauge("pymk_damaged_records", "Users whose live record does not read back.")
+        self.full_records = SharedGauge(
+            "pymk_full_records", "Users in whose live record an event of another user found no room."
+        )
         self.clock_ahead = SharedGauge(
             "pymk_clock_ahead_seconds",
             "How far the latest timestamp in the store is ahead of this process's clock.",
@@ -197,6 +200,10 @@ class Metrics(Collector):
         """Sets the number of damaged live records, and how far the store's timestamps are ahead."""
         self.damaged_records.series[()][0] = damaged
         self.clock_ahead.series[()][0] = ahead_s
+
+    def full(self, records: int) -> None:
+        """Sets the number of live records that are full."""
+        self.full_records.series[()][0] = records
 
     def waiting(self, live_workers: int, oldest_entry_s: float, oldest_refresh_s: float) -> None:
         """Sets what waits for the workers."""

@@ -12,6 +12,7 @@ from models.event_log.reciprocal_update import extend_record, in_index
 from models.live_state.edges import UNCONTACT
 from models.live_state.erased_ids import erased_among
 from models.live_state.journal import JournalEntry
+from models.live_state.record_excerpt import read_excerpt, read_record
 from models.live_state.timestamps import take_timestamps
 from models.live_state.user_record import PREFIX_BYTES as LIVE_PREFIX_BYTES
 from models.live_state.user_record import LiveRecord
@@ -66,7 +67,7 @@ async def write_contacts(
     until = monotonic() + RETRY_S
     while monotonic() < until:
         packed, record, secret = await store.get_many([key, live, keys.erased_key])
-        known = _known(record)
+        known = await _known(record, contacts)
         erased = {} if secret is None else await erased_among(store, keys, secret, [user_id])
         # of a record that does not read back nobody knows whether the id was registered again
         is_gone = known is not None and max(known.erased, erased.get(user_id, 0)) > known.profile
@@ -112,9 +113,12 @@ def _compared(packed: bytes | None, contacts: frozenset[bytes] | None) -> tuple[
     return before, 0 if contacts is None else len(contacts - before.contacts)
 
 
-def _known(record: bytes | None) -> LiveRecord | None:
-    """The live record of the owner; None if it does not read back: a repair matches anew."""
+async def _known(record: bytes | None, contacts: frozenset[bytes] | None) -> LiveRecord | None:
+    """The live record of the owner; None if it does not read back: a repair matches anew.
+
+    Its edges are read only if contacts are taken back.
+    """
     try:
-        return LiveRecord.unpack(record)
+        return await (read_excerpt(record) if contacts is None or contacts else read_record(record))
     except CorruptRecordError:
         return None

@@ -6,11 +6,9 @@ consumes the last entries again.
 
 from collections.abc import Callable, Sequence
 
-import structlog
-
 from models.event_log.archive import Archive
 from models.event_log.event import ERASE, PROFILE, Entry
-from models.event_log.reciprocal_update import ReciprocalUpdate
+from models.event_log.reciprocal_update import ReciprocalUpdate, note_full
 from models.event_log.write_profile import flags_changed
 from models.live_state.erasure_receipts import open_erasure_blocking
 from models.live_state.visibility import (
@@ -70,8 +68,9 @@ class LogConsumer:
     def _write_reciprocal_updates(self, updates: Sequence[ReciprocalUpdate]) -> None:
         """Writes what the writers of the events did not live to write in the records of the other users."""
         outcomes = self._store.commit([update.commit(self._keys) for update in updates])
-        if full := outcomes.count(Outcome.FULL):
-            structlog.get_logger().error("live_record_full", events=full)
+        if Outcome.FULL in outcomes:
+            pairs = zip(updates, outcomes, strict=True)
+            note_full(self._store, self._keys, [one.owner_id for one, outcome in pairs if outcome is Outcome.FULL])
 
     def _append_flag_changes(self, entries: Sequence[Entry]) -> None:
         """Writes flag changes and erasures to the hidden log if their writer died before it did."""

@@ -6,7 +6,7 @@ between the two writes the log has the event, and the worker writes the other us
 """
 
 import asyncio
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -17,11 +17,10 @@ from models.errors import CorruptRecordError, StoreUnavailableError
 from models.event_log.deduplication import current_generation, has_identities, once
 from models.event_log.event import Entry, Event
 from models.event_log.reciprocal_update import ReciprocalUpdate, extend_record, in_index
-from models.live_state.edges import PAIR_KINDS, TWO_SIDED, Direction, edge_event
+from models.live_state.edges import PAIR_KINDS, PROTECTING, TWO_SIDED, Direction, edge_event
 from models.live_state.journal import JournalEntry
+from models.live_state.record_excerpt import read_excerpt
 from models.live_state.timestamps import take_timestamps
-from models.live_state.user_record import LiveRecord
-from models.schema.event_kinds import EventKind
 from models.store.keys import Keys, shard_of
 from models.store.protocol import AsyncStore
 from models.store.transaction import Append, Commit, Fence, Outcome
@@ -37,7 +36,6 @@ MOST_BYTES = 8 << 20
 """the same for what changes a pair: about 350,000 edges"""
 MOST_PROTECTING_BYTES = 32 << 20
 """the same for what keeps two people apart"""
-_PROTECTING = frozenset({EventKind.BLOCK, EventKind.REPORT, EventKind.DISMISS, EventKind.DISCONNECT, EventKind.DECLINE})
 
 
 class Result(StrEnum):
@@ -51,12 +49,13 @@ class Result(StrEnum):
     GONE = "gone"
     """it names an erased user, and has no effect"""
     FULL = "full"
-    """a live record has no room for it, and it has no effect"""
+    """a live record has no room for it: if that is the user's own it has no effect, if it is the other's it is in
+    effect for the user alone, and for the other after the next night"""
 
 
 @dataclass(slots=True)
 class Written:
-    """The outcome of a batch so far; accepted events are in the log and in effect."""
+    """The outcome of a batch so far; accepted events are in the log and, once the batch is written, in effect."""
 
     results: list[Result] = field(default_factory=list)
     """by event, in the order of the batch"""
@@ -92,50 +91,44 @@ async def write_events(
     gone: Container[str] = frozenset(),
     clock: Callable[[], int] = now_us,
     written: Written | None = None,
-    wait_s: float | None = None,
 ) -> Written:
     """Writes checked events and returns once all of them are written. Their timestamps rise in their order.
 
     `after` is a timestamp that theirs must be later than, such as the cut of the served version, microseconds. `gone`
     are erased users who have not returned. `written` has what is in the log so far. It does so too if this raises
-    StoreRefusedError or StoreUnavailableError: then the same events may be sent again. `wait_s` is the longest wait for
-    one answer of the store, of which a batch has many; None: as long as for a read.
+    StoreRefusedError or StoreUnavailableError: then the same events may be sent again.
     """
     written = Written() if written is None else written
-    batch = _Batch(store, keys, after, clock, wait_s)
+    batch, before = _Batch(store, keys, after, clock), len(written.results)
     for at in range(0, len(events), EVENTS_AT_ONCE):
         part = events[at : at + EVENTS_AT_ONCE]
-        present = [event for event in part if event.user_id not in gone and event.other_id not in gone]
-        results, updates = await batch.write_log(present)
+        present = [place for place, one in enumerate(part, at) if one.user_id not in gone and one.other_id not in gone]
+        results, updates = await batch.write_log([events[place] for place in present])
         written.add(part, results, gone)
-        await batch.write_reciprocal_updates(updates)
+        for place in await batch.write_reciprocal_updates(updates):
+            written.results[before + present[place]] = Result.FULL
     return written
 
 
-async def read_records(store: AsyncStore, keys: Keys, people: Iterable[str]) -> dict[str, LiveRecord]:
-    """The live records of users, empty for those who have none. Raises CorruptRecordError."""
-    unique = list(dict.fromkeys(people))
-    packed = await store.get_many([keys.live(person) for person in unique])
-    return {person: LiveRecord.unpack(record) for person, record in zip(unique, packed, strict=True)}
+_Update = tuple[int, ReciprocalUpdate]
+"""the place of an event among those that are written together, and what it changes in the record of the other user"""
 
 
 class _Batch:
     """Writes the slices of one batch."""
 
-    def __init__(
-        self, store: AsyncStore, keys: Keys, after: int, clock: Callable[[], int], wait_s: float | None
-    ) -> None:
-        self._store, self._keys, self._after, self._clock, self._wait_s = store, keys, after, clock, wait_s
+    def __init__(self, store: AsyncStore, keys: Keys, after: int, clock: Callable[[], int]) -> None:
+        self._store, self._keys, self._after, self._clock = store, keys, after, clock
         self._generation: int | None = None
         """in which identities of events are written; None: not read yet"""
 
-    async def write_log(self, events: Sequence[Event]) -> tuple[list[Result], list[ReciprocalUpdate]]:
+    async def write_log(self, events: Sequence[Event]) -> tuple[list[Result], list[_Update]]:
         """Writes events in the log and in the records of their viewers.
 
         Returns the results, and the updates that the records of the other users need.
         """
         results: dict[int, Result] = {}
-        updates: list[ReciprocalUpdate] = []
+        updates: list[_Update] = []
         pending = [_Pending(place, event) for place, event in enumerate(events)]
         for _ in range(ATTEMPTS):
             if not pending:
@@ -148,16 +141,16 @@ class _Batch:
             else:
                 first = await taking
             commits = [self._commit(one, first + at, now) for at, one in enumerate(pending)]
-            outcomes = await self._store.commit(commits, self._wait_s)
+            outcomes = await self._store.commit(commits)
             for at, (one, outcome) in enumerate(zip(pending, outcomes, strict=True)):
                 if outcome is not Outcome.CONFLICT:
                     results.setdefault(one.place, _result(one.event, outcome, now))
                 if outcome is Outcome.APPLIED and one.event.kind in TWO_SIDED:
-                    updates.append(ReciprocalUpdate(one.event.other_id, one.event.user_id, one.event.kind, first + at))
+                    updates.append((one.place, _update(one.event, first + at)))
             pending = _refused(pending, outcomes)
         if pending:
             raise StoreUnavailableError("A night keeps fencing the event log off; try again.")
-        repeated = [event for place, event in enumerate(events) if results[place] is Result.DUPLICATE]
+        repeated = {place: event for place, event in enumerate(events) if results[place] is Result.DUPLICATE}
         return [results[place] for place in range(len(events))], [*updates, *await self._repeated(repeated)]
 
     def _commit(self, pending: "_Pending", timestamp_us: int, now: int) -> Commit:
@@ -165,7 +158,7 @@ class _Batch:
         keys, event = self._keys, pending.event
         viewer, kind = event.user_id, event.kind
         most_bytes = MOST_BYTES if kind in PAIR_KINDS else MOST_SIGNALS_BYTES
-        most_bytes = MOST_PROTECTING_BYTES if kind in _PROTECTING else most_bytes
+        most_bytes = MOST_PROTECTING_BYTES if kind in PROTECTING else most_bytes
         added = JournalEntry(edge_event(Direction.OUT, kind), timestamp_us, event.other_id)
         entry = Entry.of(event, timestamp_us, clamped(event.at, now)[0])
         shard = shard_of(viewer)
@@ -177,29 +170,47 @@ class _Batch:
             appends=[Append(keys.log(shard), entry.encode())],
         )
 
-    async def _repeated(self, events: Sequence[Event]) -> list[ReciprocalUpdate]:
+    async def _repeated(self, events: Mapping[int, Event]) -> list[_Update]:
         """The updates of repeated events, whose first writer may have died before it wrote the other users' records."""
-        events = [event for event in events if event.kind in TWO_SIDED]
+        events = {place: event for place, event in events.items() if event.kind in TWO_SIDED}
         if not events:
             return []
-        try:
-            records = await read_records(self._store, self._keys, (event.user_id for event in events))
-        except CorruptRecordError as error:  # the worker writes them, from the log
-            structlog.get_logger().error("live_record_damaged", error=str(error))
-            return []
-        updates = []
-        for event in events:
-            edge_events = records[event.user_id].edges.get(event.other_id, {})
+        named = {(event.user_id, event.other_id) for event in events.values()}
+        edges, updates = await self._edges(named), []
+        for place, event in events.items():
+            edge_events = edges.get((event.user_id, event.other_id), {})
             if timestamp_us := edge_events.get(edge_event(Direction.OUT, event.kind), 0):
-                updates.append(ReciprocalUpdate(event.other_id, event.user_id, event.kind, timestamp_us))
+                updates.append((place, _update(event, timestamp_us)))
         return updates
 
-    async def write_reciprocal_updates(self, updates: Sequence[ReciprocalUpdate]) -> None:
-        """Writes the records of the other users."""
-        commits = [update.commit(self._keys) for update in updates]
-        outcomes = await self._store.commit(commits, self._wait_s)
-        if full := outcomes.count(Outcome.FULL):
-            structlog.get_logger().error("live_record_full", events=full)
+    async def _edges(self, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Mapping[int, int]]:
+        """The edge events of pairs, owner of the record and other, without those whose record does not read back."""
+        others: dict[str, list[str]] = {}
+        for owner, other in pairs:
+            others.setdefault(owner, []).append(other)
+        edges: dict[tuple[str, str], Mapping[int, int]] = {}
+        records = await self._store.get_many([self._keys.live(owner) for owner in others])
+        for (owner, named), packed in zip(others.items(), records, strict=True):
+            try:
+                record = await read_excerpt(packed, named)
+            except CorruptRecordError as error:  # the worker writes what is missing, from the log
+                structlog.get_logger().error("live_record_damaged", error=str(error))
+                continue
+            edges |= {(owner, other): edge_events for other, edge_events in record.edges.items()}
+        return edges
+
+    async def write_reciprocal_updates(self, updates: Sequence[_Update]) -> set[int]:
+        """Writes the records of the other users; returns the places of the events that found no room in one."""
+        commits = [update.commit(self._keys) for _, update in updates]
+        outcomes = await self._store.commit(commits)
+        if Outcome.FULL not in outcomes:
+            return set()
+        full = [one for one, outcome in zip(updates, outcomes, strict=True) if outcome is Outcome.FULL]
+        # a repeated event may have been written when there was room
+        edges = await self._edges({(update.owner_id, update.viewer_id) for _, update in full})
+        lacking = {place for place, update in full if not update.is_among(edges)}
+        structlog.get_logger().error("live_record_full", events=len(lacking))
+        return lacking
 
 
 class _Pending(NamedTuple):
@@ -223,6 +234,10 @@ def _refused(pending: Sequence[_Pending], outcomes: Sequence[Outcome]) -> list[_
         for one, outcome in zip(pending[first:], outcomes[first:], strict=True)
         if outcome is Outcome.CONFLICT or (outcome is Outcome.APPLIED and one.event.kind in PAIR_KINDS)
     ]
+
+
+def _update(event: Event, timestamp_us: int) -> ReciprocalUpdate:
+    return ReciprocalUpdate(event.other_id, event.user_id, event.kind, timestamp_us)
 
 
 def _result(event: Event, outcome: Outcome, now: int) -> Result:

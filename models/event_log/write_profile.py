@@ -11,6 +11,7 @@ from models.live_state.erasure_receipts import open_erasure
 from models.live_state.journal import PROFILE as PROFILE_CHANGED
 from models.live_state.journal import JournalEntry
 from models.live_state.profile_changes import EMPTY, LiveProfile
+from models.live_state.record_excerpt import read_excerpt
 from models.live_state.timestamps import take_timestamps
 from models.live_state.user_record import PREFIX_BYTES, LiveRecord, erased_in
 from models.live_state.visibility import FlagChange, append_change
@@ -45,15 +46,13 @@ async def write_profile(
     base: Flag = NO_FLAGS,
     cut: int = 0,
     clock: Callable[[], int] = now_us,
-    wait_s: float | None = None,
 ) -> Put:
     """Writes valid columns of a profile: record, live profile and log in one commit, then the flags to the hidden log.
 
     None clears a column; a cleared flag has its default, true. `base` are the user's flags in the served version, which
     has this `cut`: a flag that is true for all already is not written to the hidden log, unless the record changed
-    meanwhile. A false flag always is, since earlier and later versions may have another value. `after` and `wait_s` are
-    those of write_events. Raises StoreError if nothing or only a part was written; the same columns may be written
-    again.
+    meanwhile. A false flag always is, since earlier and later versions may have another value. `after` is that of
+    write_events. Raises StoreError if nothing or only a part was written; the same columns may be written again.
     """
     live, profile_key, shard = keys.live(user_id), keys.live_profile(user_id), shard_of(user_id)
     is_crowded = False
@@ -79,7 +78,7 @@ async def write_profile(
             adds=[in_index(keys, user_id)],
             appends=[Append(keys.log(shard), entry.encode())],
         )
-        if (await store.commit([commit], wait_s))[0] is Outcome.APPLIED:
+        if (await store.commit([commit]))[0] is Outcome.APPLIED:
             change = flags_changed(user_id, announced, timestamp_us)
             return Put(timestamp_us, await append_change(store, keys, change) if change.flags else None)
         is_crowded = True  # a fence, or another writer: then all flags are announced
@@ -92,7 +91,7 @@ async def _unknown(
     """The columns without the flags that are true for all already, and the guard that the record stays as it is."""
     packed = await store.get(live)
     try:
-        record = LiveRecord.unpack(packed)
+        record = await read_excerpt(packed)
     except CorruptRecordError:
         return dict(columns), []
     shown = record.flags_over(int(ALL_FLAGS), 0) if record.erased > cut else record.flags_over(int(base), cut)
@@ -110,7 +109,6 @@ async def write_erasure(
     in_version: bool = True,
     after: int = 0,
     clock: Callable[[], int] = now_us,
-    wait_s: float | None = None,
 ) -> int:
     """Erases the live state of a user, except for the timestamp of the erasure, and hides them; returns the timestamp.
 
@@ -137,7 +135,7 @@ async def write_erasure(
             adds=[in_index(keys, user_id)],
             appends=[Append(keys.log(shard), Entry(ERASE, user_id, written_us).encode())],
         )
-        if (await store.commit([commit], wait_s))[0] is Outcome.APPLIED:
+        if (await store.commit([commit]))[0] is Outcome.APPLIED:
             timestamp_us = written_us
         else:
             before, packed = erased_in(packed), await store.get(live)

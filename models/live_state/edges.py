@@ -33,6 +33,9 @@ PAIR_KINDS = frozenset(EventKind) - {EventKind.IMPRESSION, EventKind.CLICK, Even
 TWO_SIDED = PAIR_KINDS - {EventKind.DISMISS, EventKind.UNDISMISS, EventKind.REPORT}
 """the kinds that change the other user's lists too"""
 
+PROTECTING = frozenset({EventKind.BLOCK, EventKind.REPORT, EventKind.DISMISS, EventKind.DISCONNECT, EventKind.DECLINE})
+"""the kinds that keep two people apart"""
+
 GRAPH_CHANGING = frozenset({EventKind.CONNECT, EventKind.ACCEPT, EventKind.DISCONNECT})
 """the kinds that change the graph, so that both users need other candidates"""
 

@@ -231,23 +231,14 @@ class LiveRecord:
 
     @classmethod
     def _unpack_base(cls, packed: bytes) -> "LiveRecord":
-        (_, revision, last, profile, erased, graph_changed_at, watermark, *rest), end = _FORMAT.open(packed)
-        packed_flags, (n, m, s) = rest[:3], rest[3:]
-        starts = np.frombuffer(packed, "<u4", n + 1, _FORMAT.payload_start).tolist()
-        at = _FORMAT.payload_start + 4 * (n + 1)
-        text = packed[at : at + starts[-1]]
-        at += starts[-1]
-        _FORMAT.check_length(end, at + m * 13 + s * _SHOWN.size)
-        # the header's fields, then the columns
+        record, columns = open_base(packed)
+        starts = np.frombuffer(packed, "<u4", columns.n + 1, columns.starts).tolist()
+        text = packed[columns.ids : columns.edge_events]
         people = [text[begin:stop].decode() for begin, stop in pairwise(starts)]
-        record = cls(revision, last, profile, erased, graph_changed_at, watermark)
-        record.flags = {
-            flag: (value >> 1, bool(value & 1)) for flag, value in zip(FLAGS, packed_flags, strict=True) if value
-        }
-        named, edge_events, timestamps_us = _read_columns(packed, at, m, ("<u4", "u1", "<i8"))
+        named, edge_events, timestamps_us = _read_columns(packed, columns.edge_events, columns.m, ("<u4", "u1", "<i8"))
         for person, number, timestamp_us in zip(named, edge_events, timestamps_us, strict=True):
             record.edges.setdefault(people[person], {})[number] = timestamp_us
-        named, counts, lasts = _read_columns(packed, at + m * 13, s, ("<u4", "<u2", "<u4"))
+        named, counts, lasts = _read_columns(packed, columns.shown, columns.s, ("<u4", "<u2", "<u4"))
         record.shown = {
             people[person]: Shown(when, times) for person, times, when in zip(named, counts, lasts, strict=True)
         }
@@ -290,6 +281,37 @@ class LiveRecord:
         """This record with the revision of its next base, at least the clock: none repeats after a deletion."""
         self.revision = max(self.revision + 1, now)
         return self
+
+
+class Columns(NamedTuple):
+    """Where in a base its columns begin, bytes, and how many users, edge events and users shown they have."""
+
+    starts: int
+    ids: int
+    edge_events: int
+    shown: int
+    n: int
+    m: int
+    s: int
+
+
+def open_base(packed: bytes) -> tuple[LiveRecord, Columns]:
+    """A record with the header's fields of a base alone, and its columns. Raises CorruptRecordError.
+
+    `packed` may not have more than the base.
+    """
+    (_, revision, last, profile, erased, graph_changed_at, watermark, *rest), end = _FORMAT.open(packed)
+    packed_flags, (n, m, s) = rest[:3], rest[3:]
+    starts = _FORMAT.payload_start
+    ids = starts + 4 * (n + 1)
+    edge_events = ids + int.from_bytes(packed[ids - 4 : ids], "little")
+    shown = edge_events + m * 13
+    _FORMAT.check_length(end, shown + s * _SHOWN.size)
+    record = LiveRecord(revision, last, profile, erased, graph_changed_at, watermark)
+    record.flags = {
+        flag: (value >> 1, bool(value & 1)) for flag, value in zip(FLAGS, packed_flags, strict=True) if value
+    }
+    return record, Columns(starts, ids, edge_events, shown, n, m, s)
 
 
 def lasts(number: int, edge_events: Mapping[int, int]) -> bool:

@@ -54,8 +54,8 @@ while a < #ARGV do
     for i = 1, extends do
         local name, data, start, most, recent = key(), arg(), arg(), tonumber(arg()), arg()
         local length = redis.call('STRLEN', name)
-        if outcome == APPLIED and most > 0 and length + #data > most then outcome = FULL end
         local known = recent == '1' and string.find(redis.call('GETRANGE', name, -RECENT, -1), data, 1, true)
+        if outcome == APPLIED and not known and most > 0 and length + #data > most then outcome = FULL end
         extensions[i] = {name, data, start, length, known}
     end
     local applies = outcome == APPLIED

@@ -203,6 +203,12 @@ class Keys:
         """Set of the ids whose live record does not read back; a repair removes them."""
         return f"{self.namespace}:damaged"
 
+    @property
+    def full(self) -> str:
+        """Set of the ids in whose live record an event of another user found no room
+        (models.event_log.reciprocal_update)."""
+        return f"{self.namespace}:full"
+
     def live_profile(self, user_id: str) -> str:
         """The profile columns written since the watermark (models.live_state.profile_changes). Never expires."""
         return f"{self.shard(shard_of(user_id))}p:{user_id}"

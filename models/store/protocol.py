@@ -300,9 +300,11 @@ class AsyncStore(Protocol):
         """As SyncStore.commit. `wait_s` is the longest wait for the answer; None: as for every operation."""
         ...
 
-    async def durably(self, write: Callable[[], Awaitable[Written]]) -> Written:
+    async def durably(self, write: Callable[[], Awaitable[Written]], wait_s: float | None = None) -> Written:
         """What `write`, which writes to this store, returns, once that survives the loss of the primary.
 
+        Each operation of `write`, reads too, may take `wait_s`: a store that syncs each write answers nobody while it
+        waits for its disk. None: as long as any other.
         With PYMK_REDIS_REPLICAS it is on the disk of the primary and of so many replicas. Raises StoreUnavailableError
         if that is not confirmed in time: what was written may be lost, or in effect.
         """

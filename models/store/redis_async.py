@@ -9,7 +9,7 @@ from redis.asyncio import Redis, RedisCluster
 
 from models.errors import StoreError, StoreRefusedError
 from models.store import redis_commands
-from models.store.deadline import Deadline
+from models.store.deadline import Deadline, patience_s, patient
 from models.store.error_mapping import CLIENT_ERRORS, DEMOTED, StoreAddress
 from models.store.failover.durable_writes import DurableWrites
 from models.store.failover.primary import Primary
@@ -66,7 +66,7 @@ class AsyncServerStore:
         """`aclose` releases `resources`, the client among them.
 
         `timeout_s` bounds every exchange as a whole: the wait for a connection, connecting, sending and reading,
-        without the time in which the loop was busy (see Deadline).
+        without the time in which the loop was busy (see Deadline). Within `durably` exchanges may take longer.
         `connections` is the most that the client opens; further calls wait, and their wait counts.
         `pipelined` reads a few values at a time; without it the client reads them.
         `primary` is the server that the connections verify. `durable` holds acknowledgements back; without it a write
@@ -92,7 +92,7 @@ class AsyncServerStore:
 
     async def _execute(self, *command: str | bytes | int | float, wait_s: float | None = None) -> Any:
         try:
-            async with Deadline(wait_s or self._timeout_s), self._slots:
+            async with Deadline(wait_s or patience_s() or self._timeout_s), self._slots:
                 return await self._client.execute_command(*command)
         except CLIENT_ERRORS as error:
             raise self._failure(error) from error
@@ -105,7 +105,7 @@ class AsyncServerStore:
             return [await self._execute(*batch[0], wait_s=wait_s)]
         try:
             async with (
-                Deadline(wait_s or self._timeout_s),
+                Deadline(wait_s or patience_s() or self._timeout_s),
                 self._slots,
                 self._client.pipeline(transaction=atomic) as pipeline,
             ):
@@ -128,8 +128,8 @@ class AsyncServerStore:
         return await self._execute_all(redis_commands.read(keys, self._cluster))
 
     async def _read(self, *command: str) -> Any:
-        """The answer to a command that only reads."""
-        if self._pipelined is not None and len(command) <= MOST_PIPELINED_PARTS:
+        """The answer to a command that only reads. All pipelined reads have the same deadline."""
+        if self._pipelined is not None and len(command) <= MOST_PIPELINED_PARTS and patience_s() is None:
             try:
                 return await self._pipelined.answer(*command)
             except TimeoutError as error:
@@ -197,13 +197,14 @@ class AsyncServerStore:
                 outcomes[place] = Outcome(outcome)
         return outcomes
 
-    async def durably(self, write: Callable[[], Awaitable[Written]]) -> Written:
-        if self._durable is None:
-            return await write()
-        generation = await self._confirmed(self._durable.generation())
-        written = await write()
-        await self._confirmed(self._durable.confirm(generation))
-        return written
+    async def durably(self, write: Callable[[], Awaitable[Written]], wait_s: float | None = None) -> Written:
+        with patient(wait_s):
+            if self._durable is None:
+                return await write()
+            generation = await self._confirmed(self._durable.generation())
+            written = await write()
+            await self._confirmed(self._durable.confirm(generation))
+            return written
 
     async def _confirmed(self, step: Awaitable[Step]) -> Step:
         try:

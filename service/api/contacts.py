@@ -14,7 +14,7 @@ from models.contacts.address import HASH, keyed, network_key
 from models.contacts.record import ContactRecord
 from models.contacts.write_contacts import Gone, TooMany, write_contacts
 from service.api.dependencies import MAY_WRITE, AppContainer, PathUser
-from service.api.events import WRITE_WAIT_FACTOR
+from service.api.events import WRITE_WAIT_FACTOR, write_wait_s
 from service.api.openapi import problems
 from service.api.request_body import documented, json_body
 from service.web.problems import ProblemError, invalid_all
@@ -89,7 +89,7 @@ async def put_contacts(user_id: PathUser, request: Request, container: AppContai
                 wait_s=settings.redis_timeout_ms / 1000 * WRITE_WAIT_FACTOR,
             )
 
-    written = await store.durably(write)
+    written = await store.durably(write, write_wait_s(container))
     if isinstance(written, Gone):
         raise ProblemError(HTTPStatus.NOT_FOUND, "this user was erased; a PUT of a profile registers the id anew")
     if isinstance(written, TooMany):

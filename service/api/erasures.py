@@ -18,12 +18,12 @@ from models.live_state.erasure_receipts import (
     erasure_of,
     open_erasure,
 )
-from models.live_state.user_record import LiveRecord
+from models.live_state.record_excerpt import read_excerpt
 from models.schema.vocabulary import UserId
 from models.settings import CONTEXTS
 from models.system.clock import MICROSECONDS
 from service.api.dependencies import MAY_WRITE, AppContainer, PathUser
-from service.api.events import WRITE_WAIT_FACTOR
+from service.api.events import write_wait_s
 from service.api.openapi import problems
 from service.container import Container
 from service.web.problems import ProblemError
@@ -55,7 +55,8 @@ async def erase(user_id: PathUser, container: AppContainer) -> Receipt:
 
     A repeated request returns the same receipt, unless a PUT has registered the id again meanwhile.
     """
-    return Receipt(receipt=await container.stores.requests.durably(lambda: _erase(container, user_id)))
+    receipt = await container.stores.requests.durably(lambda: _erase(container, user_id), write_wait_s(container))
+    return Receipt(receipt=receipt)
 
 
 @router.get("/erasures/{receipt}", responses=problems(401, 403, 404, 503))
@@ -84,14 +85,12 @@ async def _erase(container: Container, user_id: UserId) -> str:
     if before is not None:
         receipt, erasure = before
         with suppress(CorruptRecordError):  # a damaged record is erased like any other
-            if LiveRecord.unpack(await store.get(keys.live(user_id))).profile <= erasure.timestamp_us:
+            record = await read_excerpt(await store.get(keys.live(user_id)))
+            if record.profile <= erasure.timestamp_us:
                 return receipt
-    wait_s = container.settings.redis_timeout_ms / 1000 * WRITE_WAIT_FACTOR
     versions = container.versions.open
     in_version = not versions or any(served.tables.vocabulary.row(user_id) is not None for served in versions)
-    timestamp_us = await write_erasure(
-        store, keys, user_id, in_version=in_version, after=container.live_sync.after, wait_s=wait_s
-    )
+    timestamp_us = await write_erasure(store, keys, user_id, in_version=in_version, after=container.live_sync.after)
     await store.delete(list(_lists(container, user_id)))
     return await open_erasure(store, keys, user_id, timestamp_us, is_known=False)
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from models.errors import CorruptRecordError
 from models.event_log.event import Event
 from models.event_log.write_events import Result, Written, write_events
-from models.live_state.user_record import LiveRecord
+from models.live_state.record_excerpt import read_excerpt
 from service.api.dependencies import MAY_WRITE, AppContainer
 from service.api.event_parsing import (
     SCHEMA,
@@ -41,7 +41,8 @@ class EventsAnswer(BaseModel):
     """those that were new and had an effect: a repeated event is acknowledged without an effect, and so is one that
     names an erased user whose id no PUT has registered again"""
     full: int | None = None
-    """those that have no effect, since a live record has no room for them; absent if there are none"""
+    """those for which a live record has no room: if that is the user's own they have no effect; if it is the other's
+    they are in effect for the user alone, and for the other after the next night. Absent if there are none"""
     results: list[Result] | None = None
     """what became of each event, in the order of the body; only with `Prefer: return=representation`"""
 
@@ -67,8 +68,7 @@ async def post(
     equal kind, users and `at`, are the same event for 48 hours.
     """
     events = await _events(request)
-    erased = await _erased(container, events)
-    written = await container.stores.requests.durably(lambda: _write(container, events, erased))
+    written = await container.stores.requests.durably(lambda: _write(container, events), write_wait_s(container))
     answer = EventsAnswer(accepted=written.accepted, full=written.count(Result.FULL) or None)
     if _REPRESENTATION.search(prefer):
         answer.results = written.results
@@ -76,9 +76,14 @@ async def post(
     return answer
 
 
-async def _write(container: Container, events: Sequence[Event], erased: set[str]) -> Written:
+def write_wait_s(container: Container) -> float:
+    """How long each operation of a write may take, seconds."""
+    return container.settings.redis_timeout_ms / 1000 * WRITE_WAIT_FACTOR
+
+
+async def _write(container: Container, events: Sequence[Event]) -> Written:
     """Writes the events; counts those that are in the log, also if the store fails midway."""
-    written = Written()
+    erased, written = await _erased(container, events), Written()
     try:
         return await write_events(
             container.stores.requests,
@@ -87,7 +92,6 @@ async def _write(container: Container, events: Sequence[Event], erased: set[str]
             after=container.live_sync.after,
             gone=erased,
             written=written,
-            wait_s=container.settings.redis_timeout_ms / 1000 * WRITE_WAIT_FACTOR,
         )
     finally:
         outcomes = {"duplicate": Result.DUPLICATE, "clamped": Result.CLAMPED, "gone": Result.GONE, "full": Result.FULL}
@@ -121,6 +125,6 @@ async def _erased(container: Container, events: Sequence[Event]) -> set[str]:
     gone = set()
     for user_id, packed in zip(erased, await store.get_many([*map(keys.live, erased)]), strict=True):
         with suppress(CorruptRecordError):  # nobody is shown them; a repair reads what the log has
-            if LiveRecord.unpack(packed).profile <= erased[user_id]:
+            if (await read_excerpt(packed)).profile <= erased[user_id]:
                 gone.add(user_id)
     return gone

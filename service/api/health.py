@@ -128,12 +128,17 @@ async def _warnings(container: Container) -> list[str]:
 
 
 def _live_state_warnings(container: Container) -> list[str]:
-    """Damaged records, and clocks that disagree."""
+    """Damaged and full records, and clocks that disagree."""
     warnings, live_sync = [], container.live_sync
     if live_sync.damaged:
         warnings.append(
             f"the live records of {live_sync.damaged} users do not read back, and these users get no lists: pymk "
             "doctor names them, and pymk doctor --repair rebuilds them"
+        )
+    if live_sync.full:
+        warnings.append(
+            f"the live records of {live_sync.full} users are full: what others do to them, blocks included, is in "
+            "effect for the others alone until a night includes it, and the answers count such events as full"
         )
     ahead_s = live_sync.skew_us / MICROSECONDS
     if ahead_s > SKEW_S:

@@ -26,7 +26,7 @@ from service.api.dependencies import (
     PathUser,
     Served,
 )
-from service.api.events import WRITE_WAIT_FACTOR
+from service.api.events import write_wait_s
 from service.api.openapi import problems
 from service.api.request_body import documented, json_object
 from service.state.current_profile import current_profile
@@ -145,8 +145,8 @@ async def put(user_id: PathUser, request: Request, served: Served, container: Ap
             after=container.live_sync.after,
             base=base,
             cut=cut,
-            wait_s=container.settings.redis_timeout_ms / 1000 * WRITE_WAIT_FACTOR,
-        )
+        ),
+        write_wait_s(container),
     )
     return PutAnswer(accepted=len(columns))
 

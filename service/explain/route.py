@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 
 from models.candidate_refresh.refresher import DAY_US
 from models.live_state.edges import derive_one
-from models.live_state.user_record import LiveRecord
+from models.live_state.record_excerpt import read_excerpt
 from models.schema.vocabulary import UserId
 from models.settings import CONTEXTS
 from models.system.clock import now_us
@@ -54,7 +54,7 @@ async def why_of(
     other, _ = await _load(container, served, other_id, "other_id")
     relationship = derive_one(
         0,
-        LiveRecord.unpack(live).edges.get(other_id, {}),
+        (await read_excerpt(live, [other_id])).edges.get(other_id, {}),
         cut=0,
         refused_after=now_us() - container.settings.forbidden_days * DAY_US,
     )
@@ -71,6 +71,7 @@ async def _load(
     keys = [*container.keys.viewer_records(served.version, user_id, row), container.keys.hidden_epoch]
     live, *block, epoch = await store.get_many(keys)
     await container.live_sync.hidden(epoch)
+    await loader.prepare(served, user_id, row, live)
     loaded = loader.load(served, user_id, row, live)
     view = loaded.viewer.view
     if (view is None and loaded.viewer.row is None) or (view is not None and view.is_gone):

@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import TypeVar
 
 from models.errors import StoreError, StoreUnavailableError
+from models.live_state.record_excerpt import LARGE_BYTES
 from models.live_state.user_record import PREFIX_BYTES
 from models.store.deadline import Deadline
 from models.store.keys import Keys
@@ -17,7 +18,7 @@ from service.recommend.query import Query
 from service.recommend.responses import Answer
 from service.recommend.viewer_loader import ViewerLoader
 from service.state.experiments import ArmsOfViewers
-from service.state.live_state import LARGE_BYTES, Tail
+from service.state.live_state import Tail
 from service.state.live_sync import LiveSync
 from service.state.served_version import ServedVersion
 from service.web.problems import ProblemError

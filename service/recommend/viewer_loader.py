@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from models.errors import CorruptRecordError
 from models.live_state.profile_changes import LiveProfile
+from models.live_state.record_excerpt import LARGE_BYTES, in_thread
 from models.ranker.ranker import ViewerInputs
 from models.schema.vocabulary import Row, UserId
 from models.store.keys import Keys
@@ -47,17 +48,22 @@ class ViewerLoader:
         """users whose live record was found not to read back, until the owner notes them in the store"""
         self._preparing: dict[str, asyncio.Future[ViewerState]] = {}
 
-    async def prepare(self, version: ServedVersion, user_id: UserId, row: Row | None, live: bytes) -> None:
-        """Resolves a large live record in a thread, so that others do not wait for it."""
-        if not self._state.must_prepare(version, user_id, row, live):
+    async def prepare(self, version: ServedVersion, user_id: UserId, row: Row | None, live: bytes | None) -> None:
+        """Resolves a large live record in a thread, so that others do not wait for it; `load` is quick after that."""
+        if live is None or len(live) <= LARGE_BYTES:
             return
+        with suppress(CorruptRecordError):  # `load` reports it
+            if self._state.must_prepare(version, user_id, row, live):
+                self._state.hold(version, user_id, row, await self._resolved(version, user_id, row, live))
+
+    async def _resolved(self, version: ServedVersion, user_id: UserId, row: Row | None, live: bytes) -> ViewerState:
+        """The state of a large record, which all who wait for it share."""
         running = self._preparing.get(user_id)
         if running is None:
-            running = asyncio.ensure_future(asyncio.to_thread(self._state.resolve, version, user_id, row, live))
+            running = in_thread(self._state.resolve, version, user_id, row, live)
             self._preparing[user_id] = running
             running.add_done_callback(lambda _: self._preparing.pop(user_id, None))
-        with suppress(CorruptRecordError):  # `load` reports it
-            self._state.hold(version, user_id, row, await asyncio.shield(running))
+        return await asyncio.shield(running)
 
     def load(self, version: ServedVersion, user_id: UserId, row: Row | None, live: bytes | None) -> Loaded:
         """The viewer of a live record.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.live_state.profile_changes import LiveProfile
-from models.live_state.user_record import LiveRecord
+from models.live_state.record_excerpt import read_excerpt
 from models.schema.vocabulary import Row, UserId
 from models.store.keys import Keys
 from models.store.protocol import AsyncStore
@@ -29,7 +29,7 @@ async def current_profile(
     Raises CorruptRecordError and StoreError.
     """
     packed, put = await store.get_many([keys.live(user_id), keys.live_profile(user_id)])
-    record, changes = LiveRecord.unpack(packed), LiveProfile.unpack(put)
+    record, changes = await read_excerpt(packed), LiveProfile.unpack(put)
     cut = served.manifest.cut_us
     row = None if record.erased > cut else served.tables.vocabulary.row(user_id)
     if record.erased > record.profile or (row is None and not record.profile):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from models.errors import CorruptRecordError
 from models.live_state import journal
 from models.live_state.exposure import Exposed
+from models.live_state.record_excerpt import LARGE_BYTES
 from models.live_state.seldom_shown import SeldomShown
 from models.live_state.user_record import PREFIX_BYTES, LiveRecord, base_length, revision_of
 from models.live_state.visibility import FlagChange, HiddenSet
@@ -21,8 +22,6 @@ VIEWS_HELD = 4096
 """viewer states that a process holds"""
 EVENTS_HELD = 2_000_000
 """edge events in all of them: some 30 MB"""
-LARGE_BYTES = 1 << 16
-"""a larger record is read as a whole once, in a thread; after that only what was added to it"""
 _DAY_US = 86_400 * MICROSECONDS
 _HOUR_US = 3600 * MICROSECONDS
 
@@ -162,7 +161,10 @@ class LiveState:
         return view.revision[1] if view is not None and view.revision[1] > LARGE_BYTES else 0
 
     def must_prepare(self, version: ServedVersion, user_id: UserId, row: Row | None, record: bytes) -> bool:
-        """Whether a large record has to be resolved as a whole, which takes so long that it belongs into a thread."""
+        """Whether a large record has to be resolved as a whole, which takes so long that it belongs into a thread.
+
+        Raises CorruptRecordError.
+        """
         view = self._views.get(self._key(version, user_id, row))
         return view is None or _added(view, record)[1] is None
 

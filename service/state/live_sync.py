@@ -45,6 +45,8 @@ class LiveSync:
         self._damaged = damaged
         self.damaged = 0
         """users whose live record is known not to read back, in the whole store"""
+        self.full = 0
+        """users in whose live record an event of another found no room, in the whole store"""
         self.skew_us = 0
         """how far the latest timestamp is ahead of the clock of this process: another host's clock is"""
         self._following: asyncio.Task[None] | None = None
@@ -131,6 +133,8 @@ class LiveSync:
             self.skew_us = max(0, state.latest - now_us())
             await self._note_damaged()
             self._metrics.live_figures(self.damaged, self.skew_us / MICROSECONDS)
+            self.full = await self._store.members_count(keys.full)
+            self._metrics.full(self.full)
             state.drop_before(min((state.watermark, *self._cuts())))
             table = Exposed.unpack(exposed)
             if table != state.exposed:

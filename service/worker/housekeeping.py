@@ -1,4 +1,6 @@
-"""The worker's part in keeping live state small: merges journals, forgets old identities of events, sweeps records."""
+"""The worker's part in keeping live state small: merges journals, sweeps records, forgets old identities of events
+and records that are full no more.
+"""
 
 import threading
 import time
@@ -11,6 +13,7 @@ import structlog
 from models.errors import PymkError
 from models.event_log.deduplication import Generations
 from models.event_log.event import Entry
+from models.event_log.reciprocal_update import recheck_full
 from models.live_state.compaction import JOURNAL_BYTES, compact, index_people, sweep
 from models.live_state.retention import read_watermark_blocking
 from models.store.keys import Keys
@@ -52,13 +55,16 @@ class Housekeeper:
                 structlog.get_logger().error("housekeeping_waits", exc_info=error)
 
     def run_once(self) -> None:
-        """Forgets what duplicates are no longer told by; merges all records once after the watermark has risen."""
+        """Forgets what duplicates are no longer told by, and records that are full no more; merges all records once
+        after the watermark has risen.
+        """
         if not self._is_mine():
             self._generations.pause()
             return
         store, keys, now = self._store, self._keys, self._clock()
         self._generations.run_once()
         index_people(store, keys)
+        recheck_full(store, keys)
         watermark, swept = read_watermark_blocking(store, keys), int(store.get(keys.swept) or 0)
         if watermark > swept:
             changed = sweep(store, keys, watermark=watermark, now=now)

@@ -244,6 +244,7 @@ class TestStore:
         assert await store.get(prefix) == b"0" + EVERY_BYTE
         other = Commit(extends=[Extend(prefix, EVERY_BYTE, most_bytes=600)])
         assert await store.commit([other, other]) == [Outcome.APPLIED, Outcome.FULL]
+        assert await store.commit([Commit(extends=[extend])]) == [Outcome.APPLIED]  # full, but it has the data
         assert await store.lengths([prefix, prefix + "none"]) == [513, 0]
         await store.commit([Commit(extends=[Extend(prefix, b"x" * RECENT_BYTES)])])
         await store.commit([Commit(extends=[Extend(prefix, EVERY_BYTE, unless_recent=True)])])

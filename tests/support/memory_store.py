@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from models.errors import StoreRefusedError
 from models.store.protocol import HORIZON_S, STREAM_START, StoreInfo, Written
-from models.store.transaction import ONCE_FIELD_BYTES, RECENT_BYTES, Commit, Once, Outcome
+from models.store.transaction import ONCE_FIELD_BYTES, RECENT_BYTES, Commit, Extend, Once, Outcome
 
 Stream = list[tuple[tuple[int, int], bytes]]
 """positions and entries"""
@@ -201,7 +201,7 @@ class MemoryStore:
             self.fields_set(once.keys[0], {field: self.fields(once.keys[0]).get(field, b"") + row})
         for extend in commit.extends:
             value = self.get(extend.key)
-            if not (extend.unless_recent and extend.data in (value or b"")[-RECENT_BYTES:]):
+            if not _is_recent(extend, value):
                 self.set(extend.key, (extend.start if value is None else value) + extend.data)
         for key, upto, value in commit.replaces:
             self.set(key, value + (self.get(key) or b"")[upto:])
@@ -232,8 +232,8 @@ class MemoryStore:
             if any(row in {stored[at : at + len(row)] for at in range(0, len(stored), len(row))} for stored in rows):
                 return Outcome.REPEATED
         for extend in commit.extends:
-            length = len(self.get(extend.key) or b"") + len(extend.data)
-            if 0 < extend.most_bytes < length:
+            value = self.get(extend.key)
+            if 0 < extend.most_bytes < len(value or b"") + len(extend.data) and not _is_recent(extend, value):
                 return Outcome.FULL
         return Outcome.APPLIED
 
@@ -394,7 +394,7 @@ class AsyncMemoryStore:
     async def fields_get(self, key: str, names: Sequence[str]) -> list[bytes | None]:
         return self._store.fields_get(key, names)
 
-    async def durably(self, write: Callable[[], Awaitable[Written]]) -> Written:
+    async def durably(self, write: Callable[[], Awaitable[Written]], wait_s: float | None = None) -> Written:
         return await write()
 
     async def commit(self, commits: Sequence[Commit], wait_s: float | None = None) -> list[Outcome]:
@@ -433,6 +433,10 @@ class AsyncMemoryStore:
 
     async def aclose(self) -> None:
         self._store.close()
+
+
+def _is_recent(extend: Extend, value: bytes | None) -> bool:
+    return extend.unless_recent and extend.data in (value or b"")[-RECENT_BYTES:]
 
 
 def _position(text: str) -> tuple[int, int]:

@@ -199,17 +199,19 @@ class ServiceFactory:
     """of the store"""
     started: Iterator[int] = field(default_factory=itertools.count)
 
-    def start(self) -> ServiceHarness:
-        """Publishes the version in a new home and serves it; every second service draws its lists."""
+    def start(self, **more: Any) -> ServiceHarness:
+        """Publishes the version in a new home and serves it; every second service draws its lists.
+
+        `more` are settings besides.
+        """
         number = next(self.started)
         if number % UNFREEZE_EVERY == 0:
             gc.unfreeze()  # each service freezes what it holds, and the collector would never look at it again
         home = Path(tempfile.mkdtemp(dir=self.prepared.parent))
         shutil.copytree(self.prepared, home, copy_function=os.link, dirs_exist_ok=True)
         namespace = f"s{time.monotonic_ns()}"
-        settings = Settings(
-            home=home, redis_url=self.address, namespace=namespace, redis_timeout_ms=5000, **DRAWN[number % 2]
-        )
+        chosen = {"redis_timeout_ms": 5000, **DRAWN[number % 2], **more}
+        settings = Settings(home=home, redis_url=self.address, namespace=namespace, **chosen)
         store, versions = open_sync(settings), Versions(home)
         (version,) = versions.ids()
         publish(versions.path(version), store, versions, keys=Keys(namespace))

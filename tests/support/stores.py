@@ -119,13 +119,13 @@ class FailingCommits:
 
     async def commit(self, commits: Sequence[Any], wait_s: float | None = None) -> list[Outcome]:
         if self.left is None or not commits:
-            return await self._store.commit(commits)
+            return await self._store.commit(commits, wait_s)
         self.left -= 1
         if self.left >= 0:
-            return await self._store.commit(commits)
+            return await self._store.commit(commits, wait_s)
         self.left = None
         if self.is_done:
-            await self._store.commit(commits)
+            await self._store.commit(commits, wait_s)
         raise StoreUnavailableError("The connection is lost.")
 
 

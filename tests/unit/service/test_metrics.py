@@ -106,6 +106,7 @@ def test_the_text_is_that_of_prometheus_clients_own_counters() -> None:
     degraded = Counter("pymk_degraded", "Failures worked around, by kind.", ["reason"], registry=registry)
     in_flight = Gauge("pymk_in_flight", "Requests in progress.", registry=registry)
     Gauge("pymk_damaged_records", "Users whose live record does not read back.", registry=registry)
+    Gauge("pymk_full_records", "Users in whose live record an event of another user found no room.", registry=registry)
     Gauge(
         "pymk_clock_ahead_seconds",
         "How far the latest timestamp in the store is ahead of this process's clock.",

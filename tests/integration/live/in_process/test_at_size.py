@@ -109,15 +109,6 @@ def test_erasures_of_the_past_cost_a_batch_nothing(harness: ServiceHarness, monk
     assert (answer.status_code, answer.json()) == (202, {"accepted": 1})
 
 
-def test_ten_thousand_events_land_on_a_store_that_syncs_each_write_and_are_told_apart(harness: ServiceHarness) -> None:
-    batch = [event("impression", f"v{number % 700}", f"w{number}", event_id=f"{number}") for number in range(10_000)]
-    answer = harness.request("POST", PATH, json=batch, headers={"Prefer": "return=representation"}, timeout=120)
-    assert answer.status_code == 202, answer.text
-    assert answer.json()["accepted"] == 10_000
-    assert answer.json()["results"] == ["accepted"] * 10_000
-    assert harness.request("POST", PATH, json=batch, timeout=120).json() == {"accepted": 0}
-
-
 def test_results_say_what_became_of_each_event(harness: ServiceHarness) -> None:
     harness.request("DELETE", "/pymk/users/eva")
     batch = [

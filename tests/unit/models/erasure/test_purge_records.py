@@ -6,7 +6,7 @@ import pytest
 
 from models.erasure.purge_records import purge_records
 from models.event_log.event import Event
-from models.event_log.write_events import read_records, write_events
+from models.event_log.write_events import write_events
 from models.event_log.write_profile import write_erasure, write_profile
 from models.live_state.retention import (
     raise_watermark,
@@ -14,6 +14,7 @@ from models.live_state.retention import (
     read_watermark_blocking,
     watermark_of,
 )
+from models.live_state.user_record import LiveRecord
 from models.schema.event_kinds import EventKind
 from models.store.keys import Keys
 from tests.support.memory_store import AsyncMemoryStore, MemoryStore
@@ -35,7 +36,7 @@ async def test_records_of_others_forget_the_erased_and_not_who_came_back(
     await write_events(store, keys, [Event(EventKind.DISMISS, people[0], "eve")], clock=clock)
     assert purge_records(memory, keys, {"eve": erased}) == 40
     assert purge_records(memory, keys, {"eve": erased}) == 0
-    records = await read_records(store, keys, people)
+    records = {person: LiveRecord.unpack(memory.get(keys.live(person))) for person in people}
     assert [person for person, record in records.items() if "eve" in record.edges] == [people[0]]
     assert set(records[people[0]].edges["eve"]) == {EventKind.DISMISS}
     assert not any("eve" in record.shown for record in records.values())

@@ -9,7 +9,7 @@ import pytest
 from models.errors import StoreRefusedError, StoreUnavailableError
 from models.event_log import write_events as writing
 from models.event_log.event import Entry, Event
-from models.event_log.write_events import Result, Written, read_records, write_events
+from models.event_log.write_events import Result, Written, write_events
 from models.live_state.edges import Direction, derive_one, edge_event
 from models.live_state.timestamps import draw_cut
 from models.live_state.user_record import LiveRecord
@@ -34,6 +34,11 @@ def event(text: str, **more: Any) -> Event:
 def entries(memory: MemoryStore, keys: Keys, user_id: str) -> list[Entry]:
     read = memory.stream_read(keys.log(shard_of(user_id)), STREAM_START, 10_000)
     return [one for _, entry in read if (one := Entry.decode(entry)).user_id == user_id]
+
+
+async def read_records(store: AsyncMemoryStore, keys: Keys, people: Sequence[str]) -> dict[str, LiveRecord]:
+    packed = await store.get_many([keys.live(person) for person in people])
+    return {person: LiveRecord.unpack(record) for person, record in zip(people, packed, strict=True)}
 
 
 class TestWriteEvents:
