@@ -111,12 +111,15 @@ def receipt_of(name: str, timestamp_us: int) -> str:
 async def open_erasure(store: AsyncStore, keys: Keys, user_id: str, timestamp_us: int, *, is_known: bool = True) -> str:
     """Records an erasure, for the night and for the worker; returns its receipt. Idempotent.
 
-    The entry for the night stays: a user who returns is recognised by data later than the timestamp.
+    The entry for the night stays: a user who returns is recognised by data later than the timestamp. A record that does
+    not read back is written anew, with the latest erasure of before.
     """
     name = await name_of(store, keys, user_id)
     for _ in range(ATTEMPTS):
         stored = await store.get(keys.erasure(name))
-        erasure = _opened(stored, user_id, timestamp_us, is_known=is_known)
+        erasure = _opened(_read(stored), user_id, timestamp_us, is_known=is_known)
+        if stored is not None and _read(stored) is None:
+            erasure = _joined(erasure, (await store.fields_get(keys.erased, [name]))[0])
         await store.fields_set(keys.erased, {name: str(erasure.timestamp_us).encode()})
         opened = erasure.encode()
         if opened == stored or await store.compare_and_set(keys.erasure(name), stored, opened):
@@ -130,7 +133,9 @@ def open_erasure_blocking(store: SyncStore, keys: Keys, user_id: str, timestamp_
     name = name_of_blocking(store, keys, user_id)
     for _ in range(ATTEMPTS):
         stored = store.get(keys.erasure(name))
-        erasure = _opened(stored, user_id, timestamp_us, is_known=True)
+        erasure = _opened(_read(stored), user_id, timestamp_us, is_known=True)
+        if stored is not None and _read(stored) is None:
+            erasure = _joined(erasure, store.fields_get(keys.erased, [name])[0])
         store.fields_set(keys.erased, {name: str(erasure.timestamp_us).encode()})
         opened = erasure.encode()
         if opened == stored or store.compare_and_set(keys.erasure(name), stored, opened):
@@ -150,21 +155,34 @@ async def erasure_of(store: AsyncStore, keys: Keys, user_id: str) -> tuple[str, 
 
 
 async def erasure_by_receipt(store: AsyncStore, keys: Keys, receipt: str) -> tuple[int, Erasure] | None:
-    """The timestamp in a receipt, and the record; None if there is no such erasure."""
+    """The timestamp in a receipt, and the record; None if there is no such erasure.
+
+    Raises CorruptRecordError if the record does not read back, and notes it.
+    """
     match = _RECEIPT.fullmatch(receipt)
     stored = await store.get(keys.erasure(match[1])) if match else None
     if match is None or stored is None:
         return None
-    timestamp_us, erasure = int(match[2], 16), Erasure.decode(stored)
+    try:
+        timestamp_us, erasure = int(match[2], 16), Erasure.decode(stored)
+    except CorruptRecordError:
+        await store.members_add(keys.damaged_erasures, [match[1].encode()])
+        raise
     return (timestamp_us, erasure) if timestamp_us in erasure.timestamps_us else None
 
 
 def read_open(store: SyncStore, keys: Keys) -> dict[str, Erasure]:
-    """The erasures that are not done, by the hash of the id."""
+    """The erasures that are not done, by the hash of the id. One that does not read back is left out and noted."""
     names = sorted(member.decode() for member in store.members(keys.erasures))
-    records = zip(names, store.get_many([keys.erasure(name) for name in names]), strict=True) if names else ()
-    erasures = {name: Erasure.decode(record) for name, record in records if record is not None}
-    finished = [name for name in names if name not in erasures or erasures[name].is_done]
+    stored = store.get_many([keys.erasure(name) for name in names]) if names else []
+    records = {name: record for name, record in zip(names, stored, strict=True) if record is not None}
+    erasures = {name: erasure for name, record in records.items() if (erasure := _read(record)) is not None}
+    damaged = records.keys() - erasures.keys()
+    if damaged:
+        store.members_add(keys.damaged_erasures, [name.encode() for name in damaged])
+    if erasures:  # a repeated DELETE wrote it anew
+        store.members_remove(keys.damaged_erasures, [name.encode() for name in erasures])
+    finished = [name for name in names if name not in damaged and (name not in erasures or erasures[name].is_done)]
     if finished:  # the process that finished them died before this
         store.members_remove(keys.erasures, [name.encode() for name in finished])
     return {name: erasure for name, erasure in erasures.items() if not erasure.is_done}
@@ -185,7 +203,8 @@ def note_known(store: SyncStore, keys: Keys, names: Sequence[str]) -> None:
     """Notes that a dataset names erased users, by the hashes of their ids: these stay, to keep them out of the next."""
     records = store.get_many([keys.erasure(name) for name in names]) if names else []
     for name, record in zip(names, records, strict=True):
-        if record is None or Erasure.decode(record).is_known:
+        erasure = _read(record)
+        if record is None or erasure is None or erasure.is_known:  # one that does not read back is rebuilt as known
             continue
         for _ in range(ATTEMPTS):
             stored = Erasure.decode(store.get(keys.erasure(name)) or record)
@@ -201,9 +220,23 @@ def forget_unknown(store: SyncStore, keys: Keys, name: str, erasure: Erasure) ->
     store.set(keys.erasure(name), erasure.encode(), RECEIPT_S)
 
 
-def _opened(stored: bytes | None, user_id: str, timestamp_us: int, *, is_known: bool) -> Erasure:
+def _read(record: bytes | None) -> Erasure | None:
+    """The erasures of a record; None if there is none, or it does not read back."""
+    try:
+        return None if record is None else Erasure.decode(record)
+    except CorruptRecordError:
+        return None
+
+
+def _joined(erasure: Erasure, latest: bytes | None) -> Erasure:
+    """A record that is written anew, with the latest erasure of before (Keys.erased)."""
+    timestamps_us = tuple(sorted({*erasure.timestamps_us, int(latest or erasure.timestamp_us)}))
+    return replace(erasure, timestamps_us=timestamps_us, is_known=True)
+
+
+def _opened(stored: Erasure | None, user_id: str, timestamp_us: int, *, is_known: bool) -> Erasure:
     """The record with an erasure added."""
-    erasure = Erasure((), is_known=False) if stored is None else Erasure.decode(stored)
+    erasure = Erasure((), is_known=False) if stored is None else stored
     if timestamp_us in erasure.timestamps_us:
         return erasure
     timestamps_us = tuple(sorted({*erasure.timestamps_us, timestamp_us}))
