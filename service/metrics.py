@@ -157,9 +157,16 @@ class Metrics(Collector):
         self.events = Counter("pymk_events", "Events posted, by outcome.", "outcome")
         self.degraded = Counter("pymk_degraded", "Failures worked around, by kind.", "reason")
         self.in_flight = Gauge("pymk_in_flight", "Requests in progress.")
-        self.damaged_records = SharedGauge("pymk_damaged_records", "Users whose live record does not read back.")
+        self.damaged_records = SharedGauge(
+            "pymk_damaged_records", "Users whose live record or live profile does not read back."
+        )
         self.full_records = SharedGauge(
             "pymk_full_records", "Users in whose live record an event of another user found no room."
+        )
+        self.unread_entries = SharedGauge(
+            "pymk_unread_entries",
+            "Entries of the hidden log and of the event log, and records of erasures, that do not read back.",
+            "record",
         )
         self.clock_ahead = SharedGauge(
             "pymk_clock_ahead_seconds",
@@ -168,6 +175,10 @@ class Metrics(Collector):
         self.connections = Gauge("pymk_connections", "Open connections.")
         self.closed = Counter("pymk_connections_closed", "Connections that the server ended, by reason.", "reason")
         self.switches = Counter("pymk_version_switches", "Switches to another version.")
+        self.version = SharedGauge("pymk_version_info", "1, for each version that a process serves.", "version")
+        self.version_published = SharedGauge(
+            "pymk_version_published_timestamp_seconds", "When each of these versions was published.", "version"
+        )
         self.log_lines_dropped = Counter("pymk_log_lines_dropped", "Log lines dropped: nobody reads them.")
         self.live_workers = SharedGauge("pymk_live_workers", "Live workers.")
         self.oldest_entry = SharedGauge(
@@ -195,6 +206,13 @@ class Metrics(Collector):
     def in_work(self, requests: int) -> None:
         """Sets the number of requests in flight."""
         self.in_flight.series[()][0] = requests
+
+    def serves(self, version: str, published_s: float) -> None:
+        """Sets the version that this process serves, and when it was published, epoch seconds."""
+        for gauge, value in ((self.version, 1.0), (self.version_published, published_s)):
+            gauge.series[version,][0] = value
+            for other in gauge.series.keys() - {(version,)}:
+                del gauge.series[other]
 
     def live_figures(self, damaged: int, ahead_s: float) -> None:
         """Sets the number of damaged live records, and how far the store's timestamps are ahead."""

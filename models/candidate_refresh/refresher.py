@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import structlog
 
 from models.candidate_refresh.newcomer_suggestions import NewcomerSuggestions
+from models.errors import CorruptRecordError
+from models.live_state.compaction import note_damaged
 from models.live_state.neighbourhood import Neighbourhood, neighbourhood
 from models.live_state.profile_changes import LiveProfile
 from models.live_state.user_record import LiveRecord
@@ -100,8 +102,8 @@ class Refresher:
         A user who changes meanwhile is refreshed again: even with concurrent refreshes, what the store holds at the end
         is not older than the state at the start. Raises StoreError.
         """
-        outcome: dict[str, Refreshed] = {}
         before = self._read(loaded, people)
+        outcome = {person: Refreshed.FAILED for person in people if person not in before}
         for _ in range(ROUNDS):
             outcome |= self._generate(loaded, before)
             after = self._read(loaded, list(before))
@@ -122,14 +124,18 @@ class Refresher:
         return keys if row is None else [self.keys.block(version, row), *keys]
 
     def _read(self, loaded: LoadedVersion, people: Sequence[str]) -> dict[str, _Inputs]:
-        """The inputs of users, in two round trips."""
+        """The inputs of users, in two round trips; of those whose record or profile does not read back none."""
         records = self.store.get_many([self.keys.live(person) for person in people])
         profiles = self.store.get_many([self.keys.live_profile(person) for person in people])
-        read = zip(people, records, profiles, strict=True)
-        return {
-            person: self._inputs(loaded, person, LiveRecord.unpack(record), LiveProfile.unpack(profile))
-            for person, record, profile in read
-        }
+        inputs: dict[str, _Inputs] = {}
+        for person, packed, changes in zip(people, records, profiles, strict=True):
+            try:
+                record, profile = LiveRecord.unpack(packed), LiveProfile.unpack(changes)
+            except CorruptRecordError as error:  # the others go on
+                note_damaged(self.store, self.keys, person, error)
+                continue
+            inputs[person] = self._inputs(loaded, person, record, profile)
+        return inputs
 
     def _inputs(self, loaded: LoadedVersion, person: str, record: LiveRecord, profile: LiveProfile) -> _Inputs:
         cut = loaded.manifest.cut_us

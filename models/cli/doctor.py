@@ -1,6 +1,6 @@
-"""`pymk doctor`: looks at store, versions and live state, and mends live records that do not read back."""
+"""`pymk doctor`: looks at store, versions and live state, and mends what does not read back of the latter."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -31,13 +31,16 @@ def doctor(
     *,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON array instead of lines.")] = False,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Rebuild damaged live records from the event log and its archive.")
+        bool, typer.Option("--repair", help="Rebuild what is damaged of live state from the event log and its archive.")
     ] = False,
 ) -> None:
-    """Check store, served version and live records; exit with 1 if anything is wrong.
+    """Check store, served version and live state; exit with 1 if anything is wrong.
 
-    Run it on the host that holds PYMK_HOME: a repair reads the archive of events there. While it runs, the service goes
-    on; a user whose record is damaged gets 503 until it is repaired, and is shown to others as before.
+    Live state: records and profiles of users, the hidden log, the event log, and the records of erasures.
+
+    Run it on the host that holds PYMK_HOME: a repair reads the archive of events there, and what was set aside is
+    there. While it runs, the service goes on; a user whose record is damaged gets 503 until it is repaired, and is
+    shown to others as before.
     """
     import orjson
 
@@ -65,6 +68,9 @@ def _checks(settings: "Settings", store: "SyncStore", keys: "Keys", *, repair: b
     yield Check("persistence", persists, "every write is kept" if persists else "appendonly is no: writes may be lost")
     yield _checked("version", lambda: _version(settings, store, keys))
     yield _checked("live records", lambda: _live_records(settings, store, keys, repair=repair))
+    yield _checked("hidden log", lambda: _hidden_log(settings, store, keys, repair=repair))
+    yield _checked("event log", lambda: _event_log(settings, store, keys, repair=repair))
+    yield _checked("erasures", lambda: _erasures(settings, store, keys, repair=repair))
 
 
 def _checked(name: str, check: Callable[[], str]) -> Check:
@@ -102,7 +108,64 @@ def _live_records(settings: "Settings", store: "SyncStore", keys: "Keys", *, rep
     if not damaged:
         return "none is known to be damaged"
     if not repair:
-        named = ", ".join(damaged[:5]) + (", ..." if len(damaged) > 5 else "")
-        raise CorruptRecordError(f"{len(damaged)} do not read back: {named}; pymk doctor --repair rebuilds them")
+        raise CorruptRecordError(
+            f"{len(damaged)} do not read back: {_named(damaged)}; pymk doctor --repair rebuilds them"
+        )
     repaired = repair_records(store, keys, settings.home, damaged)
     return f"{len(repaired)} rebuilt from {sum(repaired.values())} entries of the event log"
+
+
+def _hidden_log(settings: "Settings", store: "SyncStore", keys: "Keys", *, repair: bool) -> str:
+    from models.errors import CorruptRecordError
+    from models.event_log.repair_logs import repair_hidden_log, unread_changes
+    from models.event_log.set_aside import SetAside
+
+    unread = unread_changes(store, keys)
+    if not unread:
+        return "every entry reads back"
+    if not repair:
+        raise CorruptRecordError(
+            f"{len(unread)} entries do not read back: whom they name counts as hidden; pymk doctor --repair puts what "
+            "the event log says in their place"
+        )
+    replaced, kept = repair_hidden_log(store, keys, settings.home), SetAside(settings.home).directory
+    return f"{replaced} entries replaced by what the event log says; their bytes are in {kept}"
+
+
+def _event_log(settings: "Settings", store: "SyncStore", keys: "Keys", *, repair: bool) -> str:
+    from models.errors import CorruptRecordError
+    from models.event_log.repair_logs import restore_set_aside
+
+    names = sorted(member.decode() for member in store.members(keys.set_aside))
+    if not names:
+        return "nothing is set aside"
+    if not repair:
+        raise CorruptRecordError(f"{_named(names)} did not read back and were set aside; see pymk doctor --repair")
+    restored = restore_set_aside(store, keys, settings.home)
+    said = f"{restored.read} entries restored, {restored.rebuilt} rebuilt from live records"
+    if restored.left:
+        raise CorruptRecordError(
+            f"{said}; {_named([str(file) for file in restored.left])} do not read back: run this with a release that "
+            "reads them, or delete the files and run it again"
+        )
+    return said
+
+
+def _erasures(settings: "Settings", store: "SyncStore", keys: "Keys", *, repair: bool) -> str:
+    from models.errors import CorruptRecordError
+    from models.event_log.repair_erasures import damaged_erasures, repair_erasures
+
+    damaged = damaged_erasures(store, keys)
+    if not damaged:
+        return "every record that was looked at reads back"
+    if not repair:
+        raise CorruptRecordError(
+            f"{len(damaged)} records do not read back, and these erasures stand still: {_named(damaged)}; pymk doctor "
+            "--repair rebuilds them"
+        )
+    return f"{repair_erasures(store, keys, settings.home)} records rebuilt; the worker goes on with these erasures"
+
+
+def _named(names: Sequence[str]) -> str:
+    """The first few names."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

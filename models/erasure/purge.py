@@ -30,6 +30,8 @@ from models.erasure.purge_records import purge_records
 from models.errors import CorruptRecordError, StoreRefusedError
 from models.event_log.archive import Archive
 from models.event_log.event import PROFILE, Entry
+from models.event_log.log_entries import log_entries, raw_entries
+from models.event_log.set_aside import SetAside, names_any
 from models.live_state.compaction import note_damaged
 from models.live_state.erasure_receipts import (
     Erasure,
@@ -48,12 +50,11 @@ from models.publishing.erasure_guard import OldVersions
 from models.publishing.pointer import read_pointer
 from models.publishing.transfer import Loader
 from models.store.keys import SHARDS, Keys, shard_of
-from models.store.protocol import STREAM_START, SyncStore
+from models.store.protocol import SyncStore
 from models.store.transaction import Add, Commit, Guard
 from models.system.clock import now_us
 from models.version.local_versions import Versions
 
-READ_AT_ONCE = 1000
 COMPACT_S = 60.0
 """how long a run waits until the store's file is rewritten; the next run starts it again"""
 _POLL_S = 0.05
@@ -129,6 +130,7 @@ class _Eraser:
         """`after` is the timestamp of the latest erasure."""
         self._store, self._keys, self._versions = store, keys, versions
         self._archive = Archive(versions.home)
+        self._set_aside = SetAside(versions.home)
         self._exposures = ExposureFiles(versions.home)
         self._lists_until = settled_us(store, keys) if has_exposures(store, keys, versions) else EVER_US
         """lists given out before this time are in files"""
@@ -185,7 +187,7 @@ class _Eraser:
     def _first_put(self, user_id: str, timestamp_us: int) -> int:
         """When the id was first written after an erasure; right after it if archive and log have no such entry."""
         shard = shard_of(user_id)
-        pending = [entry for _, entry in self._log_entries(shard)]
+        pending = [entry for _, entry in log_entries(self._store, self._keys, shard)]
         entries: Iterable[Entry | None] = (entry for _, entry in self._archive.read(shard))
         puts = [
             entry.timestamp_us
@@ -201,17 +203,13 @@ class _Eraser:
         """The users that an entry of the log names."""
         named: set[str] = set()
         for shard in range(SHARDS) if upto else ():
-            for _, entry in self._log_entries(shard):
+            for _, content, entry in raw_entries(self._store, self._keys, shard):
+                if entry is None:  # the worker is about to set it aside, and is waited for
+                    named |= {user_id for user_id, at in upto.items() if names_any(content, {user_id: at})}
+                    continue
                 users = filter(None, (entry.user_id, entry.other_id))
                 named |= {user_id for user_id in users if entry.timestamp_us <= upto.get(user_id, -1)}
         return named
-
-    def _log_entries(self, shard: int) -> Iterable[tuple[str, Entry]]:
-        """The entries in the log of a shard, archived or not."""
-        position = STREAM_START
-        while read := self._store.stream_read(self._keys.log(shard), position, READ_AT_ONCE):
-            for position, entry in read:
-                yield position, Entry.decode(entry)
 
     def _purge_records(self, users: Sequence[_ErasedUser]) -> None:
         """The first step without the workspace."""
@@ -220,6 +218,8 @@ class _Eraser:
             return
         purge_records(self._store, self._keys, upto)
         self._archive.rewrite(upto)
+        forgotten = [name.encode() for name in self._set_aside.forget(upto)]
+        self._store.members_remove(self._keys.set_aside, forgotten)
         self._exposures.forget({user.user_id: user.upto if user.is_back else EVER_US for user in users})
         absent = {user.user_id for user in users if not user.is_back}
         self._store.timestamps_remove(self._keys.touched, sorted(absent))

@@ -26,6 +26,8 @@ from models.system import disk, files
 SEGMENT_BYTES = 64 << 20
 """a file of at least this size is followed by another file"""
 LOCK_S = 30.0
+REMOVED = b""
+"""an entry of which the archive holds the position alone"""
 _POSITION = "log_position"
 _HEAD = re.compile(rb'\{"(?:log_)?position":"(\d+-\d+)"[,}]')
 
@@ -113,7 +115,7 @@ class Archive:
         content, removed = [], 0
         for line in _lines(segment, is_last=is_last):
             if line.entry is not None and line.entry.names_any(upto):
-                content.append(orjson.dumps({_POSITION: line.position}) + b"\n")
+                content.append(_line(line.position, REMOVED))
                 removed += 1
             else:
                 content.append(line.content)
@@ -217,7 +219,9 @@ def position_and_entry(line: bytes) -> tuple[str, dict[str, Any]]:
 
 
 def _line(position: str, entry: bytes) -> bytes:
-    """An encoded entry with its position in front."""
+    """An encoded entry with its position in front; the position alone if the entry is REMOVED."""
+    if entry == REMOVED:
+        return orjson.dumps({_POSITION: position}) + b"\n"
     return b'{"%b":%b,%b\n' % (_POSITION.encode(), orjson.dumps(position), entry[1:])
 
 

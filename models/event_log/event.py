@@ -112,8 +112,12 @@ class Entry:
             raise CorruptRecordError("an entry of the event log lacks its user or its timestamp")
         if is_event and not (isinstance(decoded.get("other_id"), str) and isinstance(decoded.get("at"), int)):
             raise CorruptRecordError("an event of the log lacks its other user or its time")
+        if not all(isinstance(decoded.get(key), kind) for key, kind in _KINDS_OF_FIELDS.items()):
+            raise CorruptRecordError("an entry of the event log has a field of another type than this release knows")
         return cls(**{name: decoded[key] for name, key in _FIELDS.items() if key in decoded})
 
 
 _FIELDS = {field.name: field.name for field in fields(Entry)} | {"timestamp_us": "stamp", "announced": "told"}
 """by field of an entry, its key in the JSON of the log"""
+_KINDS_OF_FIELDS = {"other_id": str | None, "columns": dict | None, "told": list | None}
+"""by key, what the readers of the log rely on beyond what the kind of an entry asks for"""

@@ -1,18 +1,22 @@
 """Consumes the event log in the worker: completes writes that a crash interrupted, and archives the entries.
 
 Each shard is consumed in the order of its log. Every step may be repeated: after a crash anywhere the next worker
-consumes the last entries again.
+consumes the last entries again. An entry that does not read back is set aside, and the log behind it goes on.
 """
 
 from collections.abc import Callable, Sequence
 
-from models.event_log.archive import Archive
+import structlog
+
+from models.event_log.archive import REMOVED, Archive
 from models.event_log.event import ERASE, PROFILE, Entry
+from models.event_log.log_entries import decoded
 from models.event_log.reciprocal_update import ReciprocalUpdate, note_full
+from models.event_log.set_aside import SetAside, name_in_event_log
 from models.event_log.write_profile import flags_changed
 from models.live_state.erasure_receipts import open_erasure_blocking
+from models.live_state.flag_change import FlagChange
 from models.live_state.visibility import (
-    FlagChange,
     HiddenSet,
     append_change_blocking,
     follow_blocking,
@@ -38,6 +42,7 @@ class LogConsumer:
         on_entries: OnEntries = lambda _: None,
     ) -> None:
         self._store, self._keys, self._archive, self._on_entries = store, keys, archive, on_entries
+        self._set_aside = SetAside(archive.directory.parent)
         self._hidden = HiddenSet()
         self._begun: set[int] = set()
 
@@ -55,15 +60,35 @@ class LogConsumer:
         read = store.stream_read(keys.log(shard), position, ENTRIES_AT_ONCE)
         if not read:
             return 0
-        entries = [Entry.decode(entry) for _, entry in read]
+        entries, lines = self._readable(shard, read)
         self._write_reciprocal_updates([update for entry in entries if (update := ReciprocalUpdate.of(entry))])
         self._append_flag_changes(entries)
         self._on_entries(entries)
-        self._archive.append(shard, read, position)
+        self._archive.append(shard, lines, position)
         last = read[-1][0]
         if store.compare_and_set(keys.archived(shard), archived, last.encode()):
             store.stream_trim(keys.log(shard), last)
         return len(read)
+
+    def _readable(self, shard: int, read: Sequence[tuple[str, bytes]]) -> tuple[list[Entry], list[tuple[str, bytes]]]:
+        """The entries that read back, and the lines to archive. The others are set aside; a position is left of them.
+
+        Raises DiskFullError: none is lost.
+        """
+        entries, lines, unread = list[Entry](), list[tuple[str, bytes]](), list[bytes]()
+        for position, content in read:
+            entry = decoded(content)
+            if entry is None:
+                name = name_in_event_log(shard, position)
+                self._set_aside.keep(name, content)
+                structlog.get_logger().error("event_log_entry_set_aside", file=str(self._set_aside.directory / name))
+                unread.append(name.encode())
+            else:
+                entries.append(entry)
+            lines.append((position, REMOVED if entry is None else content))
+        if unread:
+            self._store.members_add(self._keys.set_aside, unread)
+        return entries, lines
 
     def _write_reciprocal_updates(self, updates: Sequence[ReciprocalUpdate]) -> None:
         """Writes what the writers of the events did not live to write in the records of the other users."""
@@ -74,7 +99,7 @@ class LogConsumer:
 
     def _append_flag_changes(self, entries: Sequence[Entry]) -> None:
         """Writes flag changes and erasures to the hidden log if their writer died before it did."""
-        changes = [change for entry in entries if (change := _change(entry)) is not None]
+        changes = [change for entry in entries if (change := change_of(entry)) is not None]
         if not changes:
             return
         follow_blocking(self._store, self._keys, self._hidden)
@@ -85,7 +110,7 @@ class LogConsumer:
                 open_erasure_blocking(self._store, self._keys, change.user_id, change.timestamp_us)
 
 
-def _change(entry: Entry) -> FlagChange | None:
+def change_of(entry: Entry) -> FlagChange | None:
     """The change of its user's flags that an entry makes; None if it makes none."""
     if entry.kind == ERASE:
         return FlagChange(entry.user_id, entry.timestamp_us, erased=True)

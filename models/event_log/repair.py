@@ -6,6 +6,7 @@ from pathlib import Path
 from models.errors import StoreUnavailableError
 from models.event_log.archive import Archive
 from models.event_log.event import CONTACTS, ERASE, PROFILE, Entry
+from models.event_log.log_entries import log_entries
 from models.event_log.write_profile import flags_changed
 from models.live_state import journal
 from models.live_state.edges import TWO_SIDED, Direction, edge_event
@@ -20,7 +21,6 @@ from models.store.protocol import STREAM_START, SyncStore
 from models.store.transaction import Add, Append, Commit, Guard, Outcome, Write
 from models.system.clock import now_us
 
-READ_AT_ONCE = 1000
 ATTEMPTS = 5
 
 
@@ -65,21 +65,21 @@ def _match_anew(store: SyncStore, keys: Keys, person: str) -> None:
 def _entries_of(store: SyncStore, keys: Keys, home: Path, people: set[str]) -> Mapping[str, list[Entry]]:
     """The entries that concern each of these users, in the order of their timestamps."""
     found: dict[str, dict[tuple[int, str], Entry]] = {person: {} for person in people}
-    for entry in _all_entries(store, keys, home):
+    for entry in all_entries(store, keys, home):
         for person in people.intersection((entry.user_id, entry.other_id or "")):
             found[person][entry.timestamp_us, entry.user_id] = entry
     return {person: [own[key] for key in sorted(own)] for person, own in found.items()}
 
 
-def _all_entries(store: SyncStore, keys: Keys, home: Path) -> Iterator[Entry]:
-    """Every entry of the archive and of the log, some perhaps twice."""
+def all_entries(store: SyncStore, keys: Keys, home: Path) -> Iterator[Entry]:
+    """Every entry of the archive and of the log that reads back, some perhaps twice.
+
+    Raises ArtefactError if the archive lacks archived entries.
+    """
     archive = Archive(home)
     for shard in range(SHARDS):
-        position, log = STREAM_START, list[Entry]()
         archived = store.get(keys.archived(shard))
-        while read := store.stream_read(keys.log(shard), position, READ_AT_ONCE):
-            position = read[-1][0]
-            log += [Entry.decode(entry) for _, entry in read]
+        log = [entry for _, entry in log_entries(store, keys, shard)]
         lines = archive.read(shard, STREAM_START if archived is None else archived.decode())
         yield from (entry for _, entry in lines if entry is not None)
         yield from log

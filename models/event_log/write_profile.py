@@ -8,13 +8,14 @@ from models.errors import CorruptRecordError, StoreUnavailableError
 from models.event_log.event import ERASE, PROFILE, Entry
 from models.event_log.reciprocal_update import extend_record, in_index
 from models.live_state.erasure_receipts import open_erasure
+from models.live_state.flag_change import FlagChange
 from models.live_state.journal import PROFILE as PROFILE_CHANGED
 from models.live_state.journal import JournalEntry
 from models.live_state.profile_changes import EMPTY, LiveProfile
 from models.live_state.record_excerpt import read_excerpt
 from models.live_state.timestamps import take_timestamps
 from models.live_state.user_record import PREFIX_BYTES, LiveRecord, erased_in
-from models.live_state.visibility import FlagChange, append_change
+from models.live_state.visibility import append_change
 from models.schema.columns import ALL_FLAGS, FLAG_COLUMNS, Flag
 from models.schema.vocabulary import UserId
 from models.store.keys import Keys, shard_of

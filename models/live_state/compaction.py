@@ -85,7 +85,7 @@ def index_people(store: SyncStore, keys: Keys) -> None:
 
 
 def note_damaged(store: SyncStore, keys: Keys, person: str, error: CorruptRecordError) -> None:
-    """Notes that the record of a user does not read back."""
+    """Notes that the live record or live profile of a user does not read back."""
     store.members_add(keys.damaged, [person.encode()])
     structlog.get_logger().error("live_record_damaged", error=str(error))
 
@@ -131,13 +131,14 @@ def _drops(record: LiveRecord, watermark: int, oldest: int) -> bool:
 
 
 def _compact_profiles(store: SyncStore, keys: Keys, people: Iterable[str], watermark: int) -> None:
-    """Merges the lines of live profiles. One that does not read back is left as it is: the night reads the log."""
-    names = [keys.live_profile(person) for person in people]
+    """Merges the lines of live profiles. One that does not read back is left as it is and noted (Keys.damaged)."""
+    names = {person: keys.live_profile(person) for person in people}
     commits = []
-    for key, packed in zip(names, store.get_many(names), strict=True):
+    for (person, key), packed in zip(names.items(), store.get_many(list(names.values())), strict=True):
         try:
             profile = LiveProfile.unpack(packed)
-        except CorruptRecordError:
+        except CorruptRecordError as error:
+            note_damaged(store, keys, person, error)
             continue
         if packed is None:
             continue

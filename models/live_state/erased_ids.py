@@ -28,12 +28,12 @@ class ErasedPeople:
 
     def timestamp_us(self, user_id: str) -> int:
         """When the user was erased, microseconds; 0: never. Everything older belongs to the erased user."""
-        return self._timestamps_us.get(_hash(self._key, user_id), 0) if self._timestamps_us else 0
+        return self._timestamps_us.get(hash_of(self._key, user_id), 0) if self._timestamps_us else 0
 
     def joined(self, others: Mapping[str, int]) -> "ErasedPeople":
         """These and further erasures, by id and timestamp."""
         more = {
-            _hash(self._key, user_id): max(timestamp_us, self.timestamp_us(user_id))
+            hash_of(self._key, user_id): max(timestamp_us, self.timestamp_us(user_id))
             for user_id, timestamp_us in others.items()
         }
         return ErasedPeople(self._key, self._timestamps_us | more)
@@ -49,7 +49,7 @@ class ErasedPeople:
 
     def names(self, user_ids: Iterable[str]) -> list[str]:
         """The hashes of ids, sorted."""
-        return sorted(_hash(self._key, user_id) for user_id in user_ids)
+        return sorted(hash_of(self._key, user_id) for user_id in user_ids)
 
     def among(self, user_ids: Iterable[str]) -> set[str]:
         """The ids that were erased."""
@@ -62,7 +62,7 @@ async def name_of(store: AsyncStore, keys: Keys, user_id: str) -> str:
     if key is None:
         await store.compare_and_set(keys.erased_key, None, secrets.token_bytes(_KEY_BYTES))
         key = await store.get(keys.erased_key)
-    return _hash(key or b"", user_id)
+    return hash_of(key or b"", user_id)
 
 
 def name_of_blocking(store: SyncStore, keys: Keys, user_id: str) -> str:
@@ -71,7 +71,7 @@ def name_of_blocking(store: SyncStore, keys: Keys, user_id: str) -> str:
     if key is None:
         store.compare_and_set(keys.erased_key, None, secrets.token_bytes(_KEY_BYTES))
         key = store.get(keys.erased_key)
-    return _hash(key or b"", user_id)
+    return hash_of(key or b"", user_id)
 
 
 def read_erased(store: SyncStore, keys: Keys) -> ErasedPeople:
@@ -83,14 +83,14 @@ def read_erased(store: SyncStore, keys: Keys) -> ErasedPeople:
 async def erased_among(store: AsyncStore, keys: Keys, key: bytes, people: Iterable[str]) -> dict[str, int]:
     """Those of these users who were erased, and when, microseconds; `key` is the value of Keys.erased_key."""
     asked = list(people)
-    found = await store.fields_get(keys.erased, [_hash(key, user_id) for user_id in asked])
+    found = await store.fields_get(keys.erased, [hash_of(key, user_id) for user_id in asked])
     return {user_id: int(at) for user_id, at in zip(asked, found, strict=True) if at is not None}
 
 
 def erased_among_blocking(store: SyncStore, keys: Keys, people: Iterable[str]) -> dict[str, int]:
     """The same as `erased_among` for the night; nobody if there is no key."""
     asked, key = list(people), store.get(keys.erased_key)
-    found = [] if key is None else store.fields_get(keys.erased, [_hash(key, user_id) for user_id in asked])
+    found = [] if key is None else store.fields_get(keys.erased, [hash_of(key, user_id) for user_id in asked])
     return {user_id: int(at) for user_id, at in zip(asked, found, strict=False) if at is not None}
 
 
@@ -98,5 +98,6 @@ def _people(fields: Mapping[str, bytes], key: bytes | None) -> ErasedPeople:
     return ErasedPeople(key or b"", {name: int(timestamp_us) for name, timestamp_us in fields.items()})
 
 
-def _hash(key: bytes, user_id: str) -> str:
+def hash_of(key: bytes, user_id: str) -> str:
+    """The keyed hash of an id, in hexadecimal."""
     return hashlib.blake2b(user_id.encode(), key=key, digest_size=16).hexdigest()

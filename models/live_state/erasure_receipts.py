@@ -126,12 +126,19 @@ def receipt_of(name: str, timestamp_us: int) -> str:
 async def open_erasure(store: AsyncStore, keys: Keys, user_id: str, timestamp_us: int, *, is_known: bool = True) -> str:
     """Records an erasure, for the night and for the worker; returns its receipt. Idempotent.
 
-    The entry for the night stays: a user who returns is recognised by data later than the timestamp.
+    The entry for the night stays: a user who returns is recognised by data later than the timestamp. A record that does
+    not read back is written anew, with the latest erasure of before.
     """
     name = await name_of(store, keys, user_id)
     key = keys.erasure(name)
+    stored = await store.get(key)
+    is_damaged = stored is not None and _read(stored) is None
+    latest = (await store.fields_get(keys.erased, [name]))[0] if is_damaged else None
     await store.field_raise(keys.erased, name, timestamp_us)  # whoever reads the record can rely on it
-    if _is_news(await store.get(key), timestamp_us, is_known):
+    if is_damaged:
+        await store.compare_and_set(key, stored, _anew(user_id, timestamp_us, latest).encode())
+        stored = await store.get(key)
+    if _is_news(stored, timestamp_us, is_known):
         await store.commit([_opening(key, user_id, timestamp_us, is_known)])
         await store.field_raise(keys.erased, name, timestamp_us)  # `forget_unknown` may have removed it meanwhile
     await store.members_add(keys.erasures, [name.encode()])
@@ -142,8 +149,14 @@ def open_erasure_blocking(store: SyncStore, keys: Keys, user_id: str, timestamp_
     """The same as `open_erasure` for the worker; what the record says of the id stays."""
     name = name_of_blocking(store, keys, user_id)
     key = keys.erasure(name)
+    stored = store.get(key)
+    is_damaged = stored is not None and _read(stored) is None
+    latest = store.fields_get(keys.erased, [name])[0] if is_damaged else None
     store.field_raise(keys.erased, name, timestamp_us)
-    if _is_news(store.get(key), timestamp_us, is_known=False):
+    if is_damaged:
+        store.compare_and_set(key, stored, _anew(user_id, timestamp_us, latest).encode())
+        stored = store.get(key)
+    if _is_news(stored, timestamp_us, is_known=False):
         store.commit([_opening(key, user_id, timestamp_us, is_known=True)])
         store.field_raise(keys.erased, name, timestamp_us)
     store.members_add(keys.erasures, [name.encode()])
@@ -152,7 +165,7 @@ def open_erasure_blocking(store: SyncStore, keys: Keys, user_id: str, timestamp_
 
 def _is_news(stored: bytes | None, timestamp_us: int, is_known: bool) -> bool:
     """Whether a record lacks an erasure, or that its id was known."""
-    erasure = None if stored is None else Erasure.decode(stored)
+    erasure = _read(stored)
     return erasure is None or timestamp_us not in erasure.timestamps_us or (is_known and not erasure.is_known)
 
 
@@ -162,6 +175,12 @@ def _opening(key: str, user_id: str, timestamp_us: int, is_known: bool) -> Commi
     start = Erasure((), is_known=False).encode()
     added = Extend(key, line, start, unless_recent=True)
     return Commit(extends=[added], replaces=[Replace(key, 0, b"")])
+
+
+def _anew(user_id: str, timestamp_us: int, latest: bytes | None) -> Erasure:
+    """The record in place of one that does not read back, with the latest erasure of before (Keys.erased)."""
+    timestamps_us = {timestamp_us, int(latest or timestamp_us)}
+    return Erasure(tuple(sorted(timestamps_us)), user_id=user_id, is_known=True)
 
 
 async def erasure_of(store: AsyncStore, keys: Keys, user_id: str) -> tuple[str, Erasure] | None:
@@ -175,21 +194,36 @@ async def erasure_of(store: AsyncStore, keys: Keys, user_id: str) -> tuple[str, 
 
 
 async def erasure_by_receipt(store: AsyncStore, keys: Keys, receipt: str) -> tuple[int, Erasure] | None:
-    """The timestamp in a receipt, and the record; None if there is no such erasure."""
+    """The timestamp in a receipt, and the record; None if there is no such erasure.
+
+    Raises CorruptRecordError if the record does not read back, and notes it.
+    """
     match = _RECEIPT.fullmatch(receipt)
     stored = await store.get(keys.erasure(match[1])) if match else None
     if match is None or stored is None:
         return None
-    timestamp_us, erasure = int(match[2], 16), Erasure.decode(stored)
+    try:
+        timestamp_us, erasure = int(match[2], 16), Erasure.decode(stored)
+    except CorruptRecordError:
+        await store.members_add(keys.damaged_erasures, [match[1].encode()])
+        raise
     return (timestamp_us, erasure) if timestamp_us in erasure.timestamps_us else None
 
 
 def read_open(store: SyncStore, keys: Keys) -> dict[str, Erasure]:
-    """The erasures that are not done, by the hash of the id."""
+    """The erasures that are not done, by the hash of the id. One that does not read back is left out and noted."""
     names = sorted(member.decode() for member in store.members(keys.erasures))
-    erasures = _records(store, keys, names)
+    stored = store.get_many([keys.erasure(name) for name in names]) if names else []
+    records = {name: record for name, record in zip(names, stored, strict=True) if record is not None}
+    erasures = {name: erasure for name, record in records.items() if (erasure := _read(record)) is not None}
+    damaged = records.keys() - erasures.keys()
+    if damaged:
+        store.members_add(keys.damaged_erasures, [name.encode() for name in damaged])
+    if erasures:  # a repeated DELETE wrote it anew
+        store.members_remove(keys.damaged_erasures, [name.encode() for name in erasures])
     # the process that finished them died before this
-    _close(store, keys, [name for name in names if name not in erasures or erasures[name].is_done])
+    finished = [name for name in names if name not in damaged and (name not in erasures or erasures[name].is_done)]
+    _close(store, keys, finished)
     return {name: erasure for name, erasure in erasures.items() if not erasure.is_done}
 
 
@@ -213,9 +247,9 @@ def replace_erasure(store: SyncStore, keys: Keys, name: str, stored: Erasure, er
 
 
 def _records(store: SyncStore, keys: Keys, names: Sequence[str]) -> dict[str, Erasure]:
-    """The erasures by the hash of the id, without those that have no record."""
+    """The erasures by the hash of the id, without those that have no record, or none that reads back."""
     records = zip(names, store.get_many([keys.erasure(name) for name in names]), strict=True) if names else ()
-    return {name: Erasure.decode(record) for name, record in records if record is not None}
+    return {name: erasure for name, record in records if (erasure := _read(record)) is not None}
 
 
 def _close(store: SyncStore, keys: Keys, names: Sequence[str]) -> None:
@@ -229,7 +263,7 @@ def _close(store: SyncStore, keys: Keys, names: Sequence[str]) -> None:
 
 def note_known(store: SyncStore, keys: Keys, names: Sequence[str]) -> None:
     """Notes that a dataset names erased users, by the hashes of their ids: these stay, to keep them out of the next."""
-    for name, erasure in _records(store, keys, names).items():
+    for name, erasure in _records(store, keys, names).items():  # one that does not read back is rebuilt as known
         stored: Erasure | None = erasure
         for _ in range(ATTEMPTS):
             if stored is None or stored.is_known:
@@ -251,3 +285,11 @@ def forget_unknown(store: SyncStore, keys: Keys, name: str, erasure: Erasure) ->
     latest = _records(store, keys, [name]).get(name, erasure)
     if latest != erasure:
         store.field_raise(keys.erased, name, latest.timestamp_us)
+
+
+def _read(record: bytes | None) -> Erasure | None:
+    """The erasures of a record; None if there is none, or it does not read back."""
+    try:
+        return None if record is None else Erasure.decode(record)
+    except CorruptRecordError:
+        return None

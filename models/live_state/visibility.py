@@ -8,65 +8,15 @@ came back without its last writes, the next change does not follow on its epoch,
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from secrets import token_hex
-from typing import Any, NamedTuple
 
-import orjson
-
-from models.errors import CorruptRecordError
+from models.live_state.flag_change import FlagChange, Link, read_change
 from models.schema.columns import Flag
 from models.schema.vocabulary import UserId
 from models.store.keys import Keys
 from models.store.protocol import STREAM_START, AsyncStore, SyncStore
 
 READ_AT_ONCE = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class FlagChange:
-    """The change of a user's flags by one acknowledged write."""
-
-    user_id: UserId
-    timestamp_us: int
-    """microseconds"""
-    flags: Mapping[Flag, bool] = field(default_factory=dict)
-    """the changed flags and their values"""
-    erased: bool = False
-    """the user is hidden in versions whose cut is before the timestamp, whatever the flags are"""
-
-    def encode(self) -> bytes:
-        """The entry of the stream, before it has an epoch."""
-        flags = {str(flag.name): value for flag, value in self.flags.items()}
-        fields = {"user_id": self.user_id, "stamp": self.timestamp_us, "flags": flags, "erased": self.erased}
-        return orjson.dumps(fields)
-
-    @classmethod
-    def decode(cls, entry: bytes) -> tuple["Link", "FlagChange"]:
-        """The place and the change of an entry of the stream. Raises CorruptRecordError if it is none."""
-        try:
-            decoded = orjson.loads(entry)
-            flags = {Flag[name]: bool(value) for name, value in decoded["flags"].items()}
-            change = cls(UserId(str(decoded["user_id"])), int(decoded["stamp"]), flags, bool(decoded["erased"]))
-            return Link.of(decoded), change
-        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise CorruptRecordError(f"a change of flags cannot be read: {error!r}") from error
-
-
-class Link(NamedTuple):
-    """The place of a change in the hidden log."""
-
-    epoch: bytes
-    after: bytes
-    """the epoch before; b"" for the first"""
-
-    @classmethod
-    def of(cls, decoded: Mapping[str, Any]) -> "Link":
-        """The place in a decoded entry. Earlier releases counted epochs as plain numbers."""
-        epoch = decoded["epoch"]
-        if isinstance(epoch, int):
-            return cls(b"%020d" % epoch, b"%020d" % (epoch - 1) if epoch > 1 else b"")
-        return cls(epoch.encode(), str(decoded["after"]).encode())
 
 
 class HiddenSet:
@@ -79,22 +29,31 @@ class HiddenSet:
         """of the last entry read"""
         self._flags: dict[str, dict[Flag, tuple[int, bool]]] = {}
         self._erased: dict[str, int] = {}
+        self.unread: dict[str, FlagChange | None] = {}
+        """by the position of an entry that does not read back, the change presumed instead; None: it names nobody"""
 
     def reset(self) -> None:
         """Forgets everything, to be read again from the start."""
-        self.epoch, self.position, self._flags, self._erased = b"", STREAM_START, {}, {}
+        self.epoch, self.position, self._flags, self._erased, self.unread = b"", STREAM_START, {}, {}, {}
 
     def __len__(self) -> int:
         return len({*self._flags, *self._erased})
 
     def take(self, entries: Iterable[tuple[str, bytes]]) -> list[FlagChange]:
-        """Adds entries of the stream; returns their changes. The later timestamp wins, in any order."""
+        """Adds entries of the stream; returns their changes. The later timestamp wins, in any order.
+
+        Whom an entry names that does not read back counts as hidden.
+        """
         changes = []
         for position, entry in entries:
-            link, change = FlagChange.decode(entry)
-            self._take(change)
-            self.epoch, self.position = link.epoch, position
-            changes.append(change)
+            change, is_whole = read_change(entry)
+            if not is_whole:
+                self.unread[position] = change
+            link = Link.of(entry)
+            self.epoch, self.position = self.epoch if link is None else link.epoch, position
+            if change is not None:
+                self.add(change)
+                changes.append(change)
         return changes
 
     def drop_before(self, watermark: int) -> list[UserId]:
@@ -105,9 +64,15 @@ class HiddenSet:
         dropped = [user_id for user_id, flags in self._flags.items() if not flags]
         self._flags = {user_id: flags for user_id, flags in self._flags.items() if flags}
         self._erased = {user_id: at for user_id, at in self._erased.items() if at > watermark}
+        self.unread = {
+            position: change
+            for position, change in self.unread.items()
+            if change is None or change.timestamp_us > watermark
+        }
         return [UserId(user_id) for user_id in dropped if user_id not in self._erased]
 
-    def _take(self, change: FlagChange) -> None:
+    def add(self, change: FlagChange) -> None:
+        """Adds a change whose place in the log does not matter."""
         if change.erased:
             self._erased[change.user_id] = max(change.timestamp_us, self._erased.get(change.user_id, 0))
         own = self._flags.setdefault(change.user_id, {}) if change.flags else {}
@@ -183,7 +148,8 @@ class _Update:
     def read(self, entries: Sequence[tuple[str, bytes]]) -> None:
         """Adds a page of the stream; a page that is not full is the last."""
         if not self._entries and self._hidden.epoch:
-            before = FlagChange.decode(entries[0][1])[0].after if entries else self._head
+            link = Link.of(entries[0][1]) if entries else None
+            before = link.after if link is not None else None if entries else self._head
             self.follows = before == self._hidden.epoch
         self._entries += entries
         if entries:
@@ -193,14 +159,14 @@ class _Update:
     def apply(self) -> list[FlagChange]:
         """Adds the entries to the set; returns their changes. The latest may have been removed from the log."""
         changes = self._hidden.take(self._entries)
-        if number_of(self._head) > number_of(self._hidden.epoch):
+        if number_of(self._head) > number_of(self._hidden.epoch) or not number_of(self._head):
             self._hidden.epoch = self._head
         return changes
 
 
 def number_of(epoch: bytes) -> int:
-    """How many changes there were up to an epoch, the lost ones included."""
-    return int(epoch[:20] or 0)
+    """How many changes there were up to an epoch, the lost ones included; 0 if it cannot be read."""
+    return int(epoch[:20]) if epoch[:20].isdigit() else 0
 
 
 def fingerprint_of(epoch: bytes) -> int:
@@ -241,14 +207,17 @@ def follow_blocking(store: SyncStore, keys: Keys, hidden: HiddenSet) -> list[Fla
 def forget_blocking(store: SyncStore, keys: Keys, upto: int, erased: Mapping[str, int] | None = None) -> int:
     """Removes the changes up to a timestamp, and those of `erased` users up to a timestamp for each; returns how many.
 
-    No version may be left whose cut is before `upto`.
+    No version may be left whose cut is before `upto`. An entry that does not read back stays, unless the change
+    presumed instead has a timestamp that is to be removed.
     """
     dropped, position = 0, STREAM_START
     while entries := store.stream_read(keys.hidden_log, position, READ_AT_ONCE):
         position = entries[-1][0]
-        changes = [(at, FlagChange.decode(entry)[1]) for at, entry in entries]
+        changes = [(at, read_change(entry)[0]) for at, entry in entries]
         dropped_positions = [
-            at for at, change in changes if change.timestamp_us <= max(upto, (erased or {}).get(change.user_id, 0))
+            at
+            for at, change in changes
+            if change is not None and change.timestamp_us <= max(upto, (erased or {}).get(change.user_id, 0))
         ]
         dropped += store.stream_delete(keys.hidden_log, dropped_positions)
     return dropped

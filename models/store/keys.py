@@ -200,7 +200,7 @@ class Keys:
 
     @property
     def damaged(self) -> str:
-        """Set of the ids whose live record does not read back; a repair removes them."""
+        """Set of the ids whose live record or live profile does not read back; a repair removes them."""
         return f"{self.namespace}:damaged"
 
     @property
@@ -245,6 +245,11 @@ class Keys:
     def log_lease(self, shard: int) -> str:
         """The worker that consumes the log of a shard, and until when (service.worker.shard_leases)."""
         return f"{self.shard(shard)}mending"
+
+    @property
+    def set_aside(self) -> str:
+        """Set of the names of the entries of the event log that did not read back (models.event_log.set_aside)."""
+        return f"{self.namespace}:set-aside"
 
     @property
     def watermark(self) -> str:
@@ -307,6 +312,11 @@ class Keys:
     def erasures(self) -> str:
         """Set of the keyed hashes of users whose erasures are not done."""
         return f"{self.namespace}:erasures"
+
+    @property
+    def damaged_erasures(self) -> str:
+        """Set of the keyed hashes of users whose record of erasures does not read back; a repair removes them."""
+        return f"{self.namespace}:erasures:damaged"
 
     @property
     def erased(self) -> str:

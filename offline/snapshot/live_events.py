@@ -8,13 +8,13 @@ import polars as pl
 
 from models.event_log.archive import Archive, order
 from models.event_log.event import ERASE, PROFILE, Entry
+from models.event_log.log_entries import log_entries
 from models.live_state.erased_ids import ErasedPeople, read_erased
 from models.live_state.profile_changes import LiveProfile
 from models.store.keys import SHARDS, Keys
 from models.store.protocol import STREAM_START, SyncStore
 from models.system.clock import MICROSECONDS
 
-READ_AT_ONCE = 1000
 SCHEMA = {"user_id": pl.String, "other_id": pl.String, "kind": pl.UInt8, "at": pl.Int64, "order": pl.Int64}
 
 
@@ -87,7 +87,7 @@ def read_entries(archive: Archive, store: SyncStore, keys: Keys, cut: int) -> It
     for shard in range(SHARDS):
         archived_up_to = store.get(keys.archived(shard))
         # read the log first: entries that move to the archive meanwhile are then found there
-        unarchived = list(_log_entries(store, keys.log(shard)))
+        unarchived = list(log_entries(store, keys, shard))
         last = STREAM_START
         for position, entry in archive.read(shard, STREAM_START if archived_up_to is None else archived_up_to.decode()):
             last = position
@@ -96,11 +96,3 @@ def read_entries(archive: Archive, store: SyncStore, keys: Keys, cut: int) -> It
         for position, entry in unarchived:
             if order(position) > order(last) and entry.timestamp_us <= cut:
                 yield entry
-
-
-def _log_entries(store: SyncStore, log: str) -> Iterator[tuple[str, Entry]]:
-    """Yields all entries of a log."""
-    position = STREAM_START
-    while read := store.stream_read(log, position, READ_AT_ONCE):
-        for position, entry in read:
-            yield position, Entry.decode(entry)

@@ -26,7 +26,7 @@ from service.api.dependencies import MAY_WRITE, AppContainer, PathUser
 from service.api.events import write_wait_s
 from service.api.openapi import problems
 from service.container import Container
-from service.web.problems import ProblemError
+from service.web.problems import ProblemError, damaged
 
 router = APIRouter(prefix="/pymk", tags=["people"], dependencies=[MAY_WRITE])
 
@@ -64,7 +64,12 @@ async def erasure(
     receipt: Annotated[str, Path(description="What the DELETE answered.")], container: AppContainer
 ) -> ErasureAnswer:
     """The progress of an erasure."""
-    opened = await erasure_by_receipt(container.stores.requests, container.keys, receipt)
+    try:
+        opened = await erasure_by_receipt(container.stores.requests, container.keys, receipt)
+    except CorruptRecordError as error:
+        raise damaged(
+            error, "the record of this erasure does not read back; a repeated DELETE writes it anew"
+        ) from error
     if opened is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "no erasure has this receipt")
     timestamp_us, record = opened
@@ -81,7 +86,10 @@ async def erasure(
 async def _erase(container: Container, user_id: UserId) -> str:
     """Hides a user and opens the erasure; returns the receipt."""
     store, keys = container.stores.requests, container.keys
-    before = await erasure_of(store, keys, user_id)
+    try:
+        before = await erasure_of(store, keys, user_id)
+    except CorruptRecordError:  # it is written anew
+        before = None
     if before is not None:
         receipt, erasure = before
         with suppress(CorruptRecordError):  # a damaged record is erased like any other

@@ -132,8 +132,24 @@ def _live_state_warnings(container: Container) -> list[str]:
     warnings, live_sync = [], container.live_sync
     if live_sync.damaged:
         warnings.append(
-            f"the live records of {live_sync.damaged} users do not read back, and these users get no lists: pymk "
-            "doctor names them, and pymk doctor --repair rebuilds them"
+            f"the live records or profiles of {live_sync.damaged} users do not read back: these users get no lists, or "
+            "lists without what they told of late; pymk doctor names them, and pymk doctor --repair rebuilds them"
+        )
+    unread = live_sync.unread
+    if unread["flag_change"]:
+        warnings.append(
+            f"{unread['flag_change']} entries of the hidden log do not read back: whom they name counts as hidden, and "
+            "whom they do not name may be shown; pymk doctor --repair puts what the event log says in their place"
+        )
+    if unread["event"]:
+        warnings.append(
+            f"{unread['event']} entries of the event log do not read back and were set aside, so that the next version "
+            "lacks them: pymk doctor names their files, and pymk doctor --repair restores what can be read"
+        )
+    if unread["erasure"]:
+        warnings.append(
+            f"{unread['erasure']} records of erasures do not read back, and these erasures stand still: pymk doctor "
+            "names them, and pymk doctor --repair rebuilds them"
         )
     if live_sync.full:
         warnings.append(

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import AwareDatetime, BaseModel
 
+from models.errors import CorruptRecordError
 from models.event_log.write_profile import write_profile
 from models.schema.columns import ALL_FLAGS, Flag
 from models.schema.profile_validation import (
@@ -31,7 +32,7 @@ from service.api.openapi import problems
 from service.api.request_body import documented, json_object
 from service.state.current_profile import current_profile
 from service.state.served_version import ServedVersion
-from service.web.problems import ProblemError, invalid_all
+from service.web.problems import ProblemError, damaged, invalid_all
 
 MOST_NAMED = 20
 """faults of a body that an answer names at most"""
@@ -107,7 +108,11 @@ _COLUMNS = {
 @router.get("/users/{user_id}", dependencies=[MAY_READ], responses=problems(401, 403, 404, 422, 503))
 async def profile(user_id: PathUser, served: Served, container: AppContainer) -> dict[str, Any]:
     """The stored profile of a user, with what was put since: an object of column and value."""
-    person = await current_profile(container.stores.requests, container.keys, served, user_id)
+    try:
+        person = await current_profile(container.stores.requests, container.keys, served, user_id)
+    except CorruptRecordError as error:
+        container.loader.damaged.add(user_id)
+        raise damaged(error, "the profile of this user does not read back") from error
     if person is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "no user of this id is known")
     return dict(person.profile)

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from fastapi import APIRouter, Request
 
 from models.candidate_refresh.refresher import DAY_US
+from models.errors import CorruptRecordError
 from models.live_state.edges import derive_one
 from models.live_state.record_excerpt import read_excerpt
 from models.schema.vocabulary import UserId
@@ -25,7 +26,7 @@ from service.explain.schema import WhyAnswer
 from service.recommend.responses import read_block
 from service.recommend.viewer_loader import Loaded
 from service.state.served_version import ServedVersion
-from service.web.problems import ProblemError, invalid
+from service.web.problems import ProblemError, damaged, invalid
 
 router = APIRouter(prefix="/pymk", tags=["people"])
 
@@ -71,8 +72,13 @@ async def _load(
     keys = [*container.keys.viewer_records(served.version, user_id, row), container.keys.hidden_epoch]
     live, *block, epoch = await store.get_many(keys)
     await container.live_sync.hidden(epoch)
-    await loader.prepare(served, user_id, row, live)
-    loaded = loader.load(served, user_id, row, live)
+    try:
+        await loader.prepare(served, user_id, row, live)
+        loaded = loader.load(served, user_id, row, live)
+    except CorruptRecordError as error:
+        raise damaged(
+            error, f"the record of this user does not read back ({parameter})", parameter=parameter
+        ) from error
     view = loaded.viewer.view
     if (view is None and loaded.viewer.row is None) or (view is not None and view.is_gone):
         raise ProblemError(

@@ -15,7 +15,7 @@ from service.recommend.responses import Answer
 from service.recommend.viewer_loader import Loaded, ViewerLoader
 from service.state.live_state import LiveState
 from service.state.served_version import ServedVersion
-from service.web.problems import unavailable
+from service.web.problems import damaged
 
 SETTLING_US = 5 * MICROSECONDS
 """how long lists are not cached after the viewer's friends or profile changed: the worker is generating new candidates,
@@ -126,4 +126,4 @@ class Answering:
                 (live,) = yield (self._keys.live(user_id),)
                 return self._loader.load(version, user_id, row, live)
         except CorruptRecordError as error:
-            raise unavailable("the record of this user does not read back", served=responses.UNAVAILABLE) from error
+            raise damaged(error, served=responses.UNAVAILABLE) from error

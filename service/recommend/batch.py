@@ -9,13 +9,14 @@ import numpy as np
 import structlog
 
 from models.errors import CorruptRecordError, VersionError
+from models.live_state.compaction import note_damaged
 from models.live_state.exposure import Exposed
 from models.live_state.seldom_shown import SeldomShown
 from models.live_state.visibility import follow_blocking
 from models.publishing.pointer import read_pointer
 from models.schema.columns import Flag
 from models.schema.event_kinds import FORBIDDEN_DAYS
-from models.schema.vocabulary import UserId
+from models.schema.vocabulary import Row, UserId
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
 from models.version.local_versions import Versions
@@ -165,12 +166,20 @@ class BatchRecommender:
 
     def _load(self, version: ServedVersion, people: Iterable[tuple[Any, ...]]) -> list[Loaded]:
         """The viewers of (user id, row, live record) in a version; one trip for what is missing of them."""
-        loaded = [self._loader.load(version, *person) for person in people]
+        loaded = [self._loaded(version, *person) for person in people]
         records = self._read([item.missing if item.viewer.is_served else () for item in loaded])
         return [
             self._loader.complete(version, item, read) if read else item
             for item, read in zip(loaded, records, strict=True)
         ]
+
+    def _loaded(self, version: ServedVersion, user_id: UserId, row: Row | None, live: bytes | None) -> Loaded:
+        """A viewer; one whose live record does not read back is noted, and gets an empty list."""
+        try:
+            return self._loader.load(version, user_id, row, live)
+        except CorruptRecordError as error:
+            note_damaged(self._store, self._keys, user_id, error)
+            return Loaded(Viewer(user_id, row, None, is_served=False))
 
     def _read(self, keys: Sequence[Sequence[str]]) -> list[list[bytes | None]]:
         """The records of several groups of keys in one trip, or in none if there are no keys."""

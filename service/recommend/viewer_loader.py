@@ -45,7 +45,7 @@ class ViewerLoader:
         self._state = state
         self._keys = keys
         self.damaged: set[str] = set()
-        """users whose live record was found not to read back, until the owner notes them in the store"""
+        """users whose live record or live profile does not read back, until the owner notes them in the store"""
         self._preparing: dict[str, asyncio.Future[ViewerState]] = {}
 
     async def prepare(self, version: ServedVersion, user_id: UserId, row: Row | None, live: bytes | None) -> None:
@@ -95,25 +95,34 @@ class ViewerLoader:
         viewer = loaded.viewer
         reason = "corrupt_profile" if viewer.row is not None else "corrupt_newcomer"
         try:
+            profile = self._profile(viewer.user_id, records[-1])
             if viewer.row is not None:
-                return Loaded(_with_changes(version, viewer, viewer.row, records[0]))
-            return _out_of_graph(version, viewer, *records)
+                return Loaded(_with_changes(version, viewer, viewer.row, profile))
+            return _out_of_graph(version, viewer, records[0], profile)
         except CorruptRecordError as error:
             self.degrade(reason, error)
             return Loaded(viewer)
 
+    def _profile(self, user_id: UserId, packed: bytes | None) -> LiveProfile:
+        """The live profile of these bytes. Raises CorruptRecordError, and notes whose it is."""
+        try:
+            return LiveProfile.unpack(packed)
+        except CorruptRecordError:
+            self.damaged.add(user_id)
+            raise
 
-def _with_changes(version: ServedVersion, viewer: Viewer, row: Row, profile: bytes | None) -> Viewer:
+
+def _with_changes(version: ServedVersion, viewer: Viewer, row: Row, profile: LiveProfile) -> Viewer:
     """A viewer of the version with the profile columns changed since its cut."""
-    columns = LiveProfile.unpack(profile).since(version.manifest.cut_us)
+    columns = profile.since(version.manifest.cut_us)
     if not columns:
         return viewer
     return replace(viewer, codes=codes_of(row, version.tables).changed(columns, version.tables), told=_told(columns))
 
 
-def _out_of_graph(version: ServedVersion, viewer: Viewer, record: bytes | None, profile: bytes | None) -> Loaded:
+def _out_of_graph(version: ServedVersion, viewer: Viewer, record: bytes | None, profile: LiveProfile) -> Loaded:
     """A viewer whom the version does not know: by the newcomer record, else by the live profile alone."""
-    columns = LiveProfile.unpack(profile).over({}, 0)
+    columns = profile.over({}, 0)
     viewer = replace(viewer, told=_told(columns))
     if record is not None:
         newcomer = Newcomer.unpack(record, version.tables.n)

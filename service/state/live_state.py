@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 from models.errors import CorruptRecordError
 from models.live_state import journal
 from models.live_state.exposure import Exposed
+from models.live_state.flag_change import FlagChange
 from models.live_state.record_excerpt import LARGE_BYTES
 from models.live_state.seldom_shown import SeldomShown
 from models.live_state.user_record import PREFIX_BYTES, LiveRecord, base_length, revision_of
-from models.live_state.visibility import FlagChange, HiddenSet
+from models.live_state.visibility import HiddenSet
 from models.schema.columns import Flag
 from models.schema.vocabulary import Row, UserId
 from models.system.clock import MICROSECONDS, now_us

@@ -47,6 +47,8 @@ class LiveSync:
         """users whose live record is known not to read back, in the whole store"""
         self.full = 0
         """users in whose live record an event of another found no room, in the whole store"""
+        self.unread = dict.fromkeys(("flag_change", "event", "erasure"), 0)
+        """entries of the hidden log, entries of the event log and records of erasures that do not read back"""
         self.skew_us = 0
         """how far the latest timestamp is ahead of the clock of this process: another host's clock is"""
         self._following: asyncio.Task[None] | None = None
@@ -132,6 +134,7 @@ class LiveSync:
             state.watermark, state.latest = int(watermark or 0), int(latest or 0)
             self.skew_us = max(0, state.latest - now_us())
             await self._note_damaged()
+            await self._count_unread()
             self._metrics.live_figures(self.damaged, self.skew_us / MICROSECONDS)
             self.full = await self._store.members_count(keys.full)
             self._metrics.full(self.full)
@@ -154,6 +157,17 @@ class LiveSync:
             await self._store.members_add(self._keys.damaged, found)
             self._damaged.clear()
         self.damaged = await self._store.members_count(self._keys.damaged)
+
+    async def _count_unread(self) -> None:
+        """Counts what does not read back besides the records of users."""
+        keys, store = self._keys, self._store
+        self.unread = {
+            "flag_change": len(self.state.hidden.unread),
+            "event": await store.members_count(keys.set_aside),
+            "erasure": await store.members_count(keys.damaged_erasures),
+        }
+        for record, count in self.unread.items():
+            self._metrics.unread_entries.series[record,][0] = count
 
     async def _run(self) -> None:
         while True:

@@ -149,6 +149,8 @@ class ServedVersions:
         before, self.active, self.fault = self.active, opened, None
         self.canary = None
         self._metrics.switches.inc()
+        published = opened.manifest.published_at or opened.manifest.created_at
+        self._metrics.serves(opened.version, published.timestamp())
         structlog.get_logger().info("version_served", version=opened.version)
         older = pointer.before[:1]
         self.previous = before if before is not None and (before.version,) == older else None

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from models.errors import (
+    CorruptRecordError,
     PymkError,
     StoreError,
     UsageError,
@@ -56,6 +57,8 @@ class Kind(StrEnum):
     """more requests, bodies or connections in progress than the service takes"""
     STORE_UNAVAILABLE = "store-unavailable"
     """the store does not answer in time, or refuses"""
+    RECORD_DAMAGED = "record-damaged"
+    """what is stored of this user does not read back; `pymk doctor --repair` rebuilds it"""
     UNAVAILABLE = "unavailable"
     """nothing is published yet, or the service is not ready; `detail` says which"""
 
@@ -88,6 +91,7 @@ STATUS_BY_KIND = {kind: status for status, kind in KIND_OF.items()} | {
     Kind.FOREIGN_ORIGIN: HTTPStatus.FORBIDDEN,
     Kind.OVERLOADED: HTTPStatus.SERVICE_UNAVAILABLE,
     Kind.STORE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    Kind.RECORD_DAMAGED: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 """the status that each kind of problem comes with"""
 
@@ -160,6 +164,13 @@ def unavailable(
     return ProblemError(status, detail, members=members, headers=headers, logged=logged, kind=kind)
 
 
+def damaged(
+    error: CorruptRecordError, detail: str = "the record of this user does not read back", **members: Any
+) -> ProblemError:
+    """503 for what cannot be answered until an operator has repaired a record."""
+    return unavailable(detail, logged=str(error), kind=Kind.RECORD_DAMAGED, **members)
+
+
 def overloaded(detail: str) -> ProblemError:
     """503 for more work than the service takes at once."""
     return unavailable(detail, kind=Kind.OVERLOADED, served="unavailable")
@@ -178,6 +189,8 @@ def of_error(error: Exception) -> ProblemError:
         return error
     if isinstance(error, StoreError):
         return unavailable(error.public_message, logged=str(error), kind=Kind.STORE_UNAVAILABLE)
+    if isinstance(error, CorruptRecordError):
+        return damaged(error, "a stored record that this answer needs does not read back")
     for kind, status in STATUS_OF:
         if isinstance(error, kind):
             return ProblemError(status, str(error))

@@ -14,7 +14,8 @@ from models.version.candidate_block import Block
 from models.version.block_file import Blocks
 from models.schema.columns import Flag
 from models.schema.event_kinds import EventKind
-from models.live_state.visibility import FlagChange, HiddenSet
+from models.live_state.flag_change import FlagChange
+from models.live_state.visibility import HiddenSet
 from models.version.new_user_record import Newcomer, ProfileCodes
 from models.live_state.user_record import LiveRecord
 from models.live_state.edges import Direction

@@ -14,7 +14,8 @@ import numpy as np
 from fastapi import FastAPI
 from numpy.typing import NDArray
 
-from models.live_state.visibility import FlagChange, append_change_blocking
+from models.live_state.flag_change import FlagChange
+from models.live_state.visibility import append_change_blocking
 from models.publishing.publish import publish
 from models.ranker.attribution import Explanation
 from models.ranker.ranker import PersonTables, ViewerInputs

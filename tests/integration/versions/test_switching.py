@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from models.errors import VersionError
+from models.live_state.flag_change import FlagChange
 from models.live_state.visibility import (
-    FlagChange,
     HiddenSet,
     append_change_blocking,
     follow_blocking,

@@ -105,8 +105,14 @@ def test_the_text_is_that_of_prometheus_clients_own_counters() -> None:
     events = Counter("pymk_events", "Events posted, by outcome.", ["outcome"], registry=registry)
     degraded = Counter("pymk_degraded", "Failures worked around, by kind.", ["reason"], registry=registry)
     in_flight = Gauge("pymk_in_flight", "Requests in progress.", registry=registry)
-    Gauge("pymk_damaged_records", "Users whose live record does not read back.", registry=registry)
+    Gauge("pymk_damaged_records", "Users whose live record or live profile does not read back.", registry=registry)
     Gauge("pymk_full_records", "Users in whose live record an event of another user found no room.", registry=registry)
+    Gauge(
+        "pymk_unread_entries",
+        "Entries of the hidden log and of the event log, and records of erasures, that do not read back.",
+        ["record"],
+        registry=registry,
+    )
     Gauge(
         "pymk_clock_ahead_seconds",
         "How far the latest timestamp in the store is ahead of this process's clock.",
@@ -115,6 +121,13 @@ def test_the_text_is_that_of_prometheus_clients_own_counters() -> None:
     Gauge("pymk_connections", "Open connections.", registry=registry)
     Counter("pymk_connections_closed", "Connections that the server ended, by reason.", ["reason"], registry=registry)
     switches = Counter("pymk_version_switches", "Switches to another version.", registry=registry)
+    Gauge("pymk_version_info", "1, for each version that a process serves.", ["version"], registry=registry)
+    Gauge(
+        "pymk_version_published_timestamp_seconds",
+        "When each of these versions was published.",
+        ["version"],
+        registry=registry,
+    )
     Counter("pymk_log_lines_dropped", "Log lines dropped: nobody reads them.", registry=registry)
     Gauge("pymk_live_workers", "Live workers.", registry=registry)
     for name, text in (

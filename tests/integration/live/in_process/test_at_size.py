@@ -170,7 +170,7 @@ def test_a_damaged_record_is_its_owners_trouble_alone_is_named_and_repaired(harn
     assert harness.store.stream_length(harness.keys.log(shard_of("ann"))) == 0, "the log goes on"
     harness.runner.run(harness.parts.live_sync.refresh())
     ready = harness.request("GET", "/health/ready").json()
-    assert any("1 users do not read back" in warning for warning in ready["warnings"])
+    assert any("of 1 users do not read back" in warning for warning in ready["warnings"])
     assert "pymk_damaged_records 1.0" in harness.request("GET", "/metrics").text
     from models.event_log.repair import damaged_people, repair
 

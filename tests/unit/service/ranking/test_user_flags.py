@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from models.live_state.exposure import Exposed
-from models.live_state.visibility import FlagChange, HiddenSet
+from models.live_state.flag_change import FlagChange
+from models.live_state.visibility import HiddenSet
 from models.schema.columns import Flag
 from models.schema.vocabulary import Row, Vocabulary
 from models.version.tables import Tables

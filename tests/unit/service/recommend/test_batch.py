@@ -16,8 +16,9 @@ from models.experiments.experiment import Run
 from models.experiments.registry import Registry
 from models.live_state.edges import Direction
 from models.live_state.exposure import Exposed
+from models.live_state.flag_change import FlagChange
 from models.live_state.user_record import LiveRecord
-from models.live_state.visibility import FlagChange, append_change_blocking
+from models.live_state.visibility import append_change_blocking
 from models.publishing.publish import publish
 from models.ranker.ranker import ViewerInputs
 from models.schema.columns import Flag
@@ -133,6 +134,17 @@ def test_a_damaged_block_counts_as_none(store: MemoryStore, versions: Versions, 
     store.set(KEYS.block(published, 0), b"damaged")
     (document,) = map(orjson.loads, recommender(store, versions).answers(["ann"], "web", 5))
     assert document["served"] == "cold_start"
+
+
+def test_a_damaged_live_record_is_its_viewers_trouble_alone(
+    store: MemoryStore, versions: Versions, published: str
+) -> None:
+    whole = [orjson.loads(one) for one in recommender(store, versions).answers(["ann", "cid"], "web", 5)]
+    store.set(KEYS.live("ann"), b"damaged")
+    ann, cid = (orjson.loads(one) for one in recommender(store, versions).answers(["ann", "cid"], "web", 5))
+    assert (ann["served"], ann["recommendations"]) == ("empty", [])
+    assert cid["recommendations"] == whole[1]["recommendations"] != []
+    assert store.members(KEYS.damaged) == {b"ann"}
 
 
 def test_everybody_is_everybody_active(store: MemoryStore, versions: Versions, published: str) -> None:

@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 from models.errors import PymkError
-from models.live_state.visibility import FlagChange, append_change_blocking
+from models.live_state.flag_change import FlagChange
+from models.live_state.visibility import append_change_blocking
 from models.outcomes.exposure_files import MERGED_AT, ExposureFiles
 from models.outcomes.exposure_record import Batch, ListHead, PackedPeople, pack_list
 from models.schema.vocabulary import UserId
