@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -163,30 +163,58 @@ def without_positions_of_the_friendless(features: Tensor, graph: Graph, structur
     return placed
 
 
+class RowShards(Protocol):
+    """Processes that share the rows of one computation."""
+
+    def own(self, n: int) -> slice:
+        """The part of n rows that this process has."""
+
+    def whole(self, own: Tensor, n: int) -> Tensor:
+        """All n rows (n, ...) from every process's own part (p, ...), in every process."""
+
+
+class AllRows:
+    """RowShards of a process alone: its part is the whole."""
+
+    def own(self, n: int) -> slice:
+        """All rows."""
+        return slice(0, n)
+
+    def whole(self, own: Tensor, n: int) -> Tensor:
+        """The same rows."""
+        return own
+
+
 @torch.no_grad()
-def embed_everybody(model: GraphSage, features: Tensor, graph: Graph, *, batch: int = 65_536) -> Tensor:
+def embed_everybody(
+    model: GraphSage, features: Tensor, graph: Graph, *, batch: int = 65_536, shards: RowShards | None = None
+) -> Tensor:
     """Embeddings (n, outputs) float32 of all users from all their friends, on the CPU, rows L2-normalised.
 
     Layer by layer over the whole graph, `batch` people at a time, so that memory is bounded by three states of
     (n, hidden) and nothing is computed twice. Equals `forward` over the whole graph of features in which people
-    without friends have zeros in the structural columns, whatever `features` holds there.
+    without friends have zeros in the structural columns, whatever `features` holds there. Processes that call this
+    with the same arguments and `shards` compute each layer for a part of the users, exchange the parts, and all return
+    the embeddings of everybody.
     """
-    device = next(model.parameters()).device
+    shards = AllRows() if shards is None else shards
+    device, own = next(model.parameters()).device, shards.own(graph.n)
     model.eval()
     indptr, indices = torch.from_numpy(graph.indptr), torch.from_numpy(graph.indices)
     states = [without_positions_of_the_friendless(features, graph, model.config.structural_columns).to(device)]
-    starts = range(0, graph.n, batch)
+    starts = range(own.start, own.stop, batch)
     for number in range(model.config.layers):
         state = states[-1]
-        rows = torch.empty((graph.n, model.config.hidden), device=device)
+        rows = torch.empty((own.stop - own.start, model.config.hidden), device=device)
         for start in starts:
-            end = min(start + batch, graph.n)
+            end = min(start + batch, own.stop)
             bounds = indptr[start : end + 1]
             neighbours = indices[int(bounds[0]) : int(bounds[-1])].long().to(device)
             friends = csr_matrix((bounds - bounds[0]).to(device), neighbours, end - start, graph.n)
-            rows[start:end] = model.layer(number, state, state[start:end], friends)
-        states.append(rows)
-    embeddings = torch.empty((graph.n, model.config.outputs))
+            rows[start - own.start : end - own.start] = model.layer(number, state, state[start:end], friends)
+        states.append(shards.whole(rows, graph.n))
+    embeddings = torch.empty((own.stop - own.start, model.config.outputs), device=device)
     for start in starts:
-        embeddings[start : start + batch] = model.normalised([state[start : start + batch] for state in states]).cpu()
-    return embeddings
+        end = min(start + batch, own.stop)
+        embeddings[start - own.start : end - own.start] = model.normalised([state[start:end] for state in states])
+    return shards.whole(embeddings, graph.n).cpu()

@@ -14,11 +14,11 @@ from models.system.buffered_log import BufferedLog
 from models.system.unblocked_output import unblock_stderr
 
 
-def configure(*, debug: bool = False, json: bool | None = None) -> None:
+def configure(*, debug: bool = False, json: bool | None = None, quiet: bool = False) -> None:
     """Sends structlog and the standard library's logging to stderr; commands call it once, before anything else.
 
-    `json` None: JSON unless stderr is a terminal. Without `debug`, lines below INFO are dropped. Lines of other
-    libraries below WARNING are always dropped, since some write thousands.
+    `json` None: JSON unless stderr is a terminal. Without `debug`, lines below INFO are dropped; `quiet`, those below
+    WARNING. Lines of other libraries below WARNING are always dropped, since some write thousands.
     """
     as_json = not sys.stderr.isatty() if json is None else json
     shared: list[structlog.typing.Processor] = [
@@ -31,10 +31,11 @@ def configure(*, debug: bool = False, json: bool | None = None) -> None:
         if as_json
         else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), timestamp_key="at")]
     )
+    least = logging.WARNING if quiet else logging.DEBUG if debug else logging.INFO
     buffered = BufferedLog(sys.stderr)
     structlog.configure(
         processors=[*shared, *last],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=(lambda *_: buffered) if as_json else structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )

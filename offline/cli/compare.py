@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from offline.compare.results import RunResult
-    from offline.encoders.resume import RunState
+    from offline.training.resume import RunState
 
 
 def register(app: typer.Typer) -> None:

@@ -21,8 +21,8 @@ from offline.compare.results import PerUser, RunResult
 from offline.compare.run_variant import Runner
 from offline.compare.shared_split import SharedSplit
 from offline.compare.variants import Variant
-from offline.encoders.resume import RunState
 from offline.night.config import NightConfig
+from offline.training.resume import RunState
 
 SPLIT = "ground.json"
 RUNS = "runs"

@@ -17,11 +17,11 @@ from offline.compare.shared_candidates import SharedCandidates, evaluation_candi
 from offline.compare.shared_split import LONGEST, SharedSplit, View
 from offline.compare.variants import Variant
 from offline.encoders.inputs import ProfileTargets
-from offline.encoders.resume import RunState
 from offline.encoders.trainer import RunOutput, Trained, train_encoder
 from offline.encoders.training_step import embed
 from offline.fusion.config import DqnFusion, LinUcbFusion
 from offline.fusion.train import Fusion, train_fusion
+from offline.training.resume import RunState
 
 REORDERED = 200
 """rows found by inner product that a decoder other than the inner product ranks again"""

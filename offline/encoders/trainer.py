@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from models.networks import checkpoint
 from models.networks.embedder import Embedder, EmbedderConfig
+from models.networks.graphsage import GraphSage
 from models.system import files
 from offline.encoders.batch_size import kept_bytes, largest_batch
 from offline.encoders.config import TrainingConfig
@@ -29,9 +30,10 @@ from offline.encoders.device import (
 from offline.encoders.inputs import GraphInputs
 from offline.encoders.labels import Labels, Rows
 from offline.encoders.loss_curve import write_curve
-from offline.encoders.resume import RunState
 from offline.encoders.training_step import Steps
 from offline.encoders.validation import HeldOutRanking
+from offline.training.processes import ALONE, Processes
+from offline.training.resume import RunState, read_state
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,13 @@ class RunOutput:
     """takes the checkpoints best, last and epoch-N, the loss curve, and the state that a killed run resumes from"""
     epoch_done: Callable[[RunState], None] = lambda state: None
     """called after each epoch"""
+    state: Path | None = None
+    """directory that takes the state alone"""
+
+    @property
+    def resumes_from(self) -> Path | None:
+        """The directory of the state; None: a killed run begins again."""
+        return self.directory or self.state
 
 
 @dataclass(frozen=True)
@@ -72,22 +81,24 @@ def train_encoder(
     *,
     seed: int,
     output: RunOutput,
+    processes: Processes = ALONE,
 ) -> Trained:
     """An embedder that ranks the friends named by `labels`, two (m,), high.
 
     `inputs` are the features and the graph that messages pass over. Training stops by steps or by validation, never by
-    the clock: on one thread of a CPU the same arguments give the same weights, resumed or not. Raises ValueError if a
-    label is an edge of the graph.
+    the clock: on one thread of a CPU the same arguments give the same weights, resumed or not. Several processes call
+    this with the same arguments but `output`, which rank 0 alone writes; their weights are those of one process within
+    rounding and the draws of newcomers and neighbourhoods. Raises ValueError if a label is an edge of the graph.
     """
     parts = Labels.split(inputs.graph, labels, config.validation_share, config.labels, seed)
-    device = chosen_device(config.device)
-    if output.directory is not None:
-        output.directory.mkdir(parents=True, exist_ok=True)
+    device = chosen_device(processes.device if config.device == "auto" else config.device)
+    if output.resumes_from is not None:
+        output.resumes_from.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         model = Embedder(shape)
         model.identity.know(inputs.keys)
-        return _Run(inputs, parts, model.to(device), config, seed, output).finished()
+        return _Run(inputs, parts, model.to(device), config, seed, output, processes).finished()
 
 
 class _Run:
@@ -101,13 +112,22 @@ class _Run:
         config: TrainingConfig,
         seed: int,
         output: RunOutput,
+        processes: Processes,
     ) -> None:
         self.model, self.config, self.seed, self.output, self.log = model, config, seed, output, output.log
+        self.processes = processes
         self.device = next(model.parameters()).device
         self.described = inputs, labels
         self.ranking = HeldOutRanking(labels.whole, labels.held_out, seed=seed)
         learning = compiled(model.learning, self.device, config.compile, config.max_steps, self.log)
-        self.steps = Steps(model, learning, inputs.to(self.device), labels, config, seed)
+        # every parameter of a GraphSAGE of means is in every loss; of others perhaps only if somebody has a friend
+        is_complete = isinstance(model.encoder, GraphSage) and model.encoder.config.aggregation == "mean"
+        learning = processes.data_parallel(model, learning, may_leave_out=not is_complete)
+        inputs = inputs.to(self.device)
+        self.steps = Steps(model, learning, inputs, labels, config, seed, processes)
+        self.tried = self.steps
+        if processes.count > 1:  # what one process tries for itself exchanges nothing
+            self.tried = Steps(model, model.learning, inputs, labels, config, seed)
         self.pairs = len(labels.training[0])
         self.optimiser = torch.optim.AdamW(
             model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
@@ -122,29 +142,25 @@ class _Run:
         )
 
     def finished(self) -> Trained:
-        """The run to its end, resumed if `directory` holds its state."""
-        directory, run, state = self.output.directory, "", None
-        if directory is not None:
+        """The run to its end, resumed if its directory holds its state."""
+        kept, directory, run = self.output.resumes_from, self.output.directory, ""
+        if kept is not None:
             run = _digest(*self.described, self.model.config, self.config, self.seed)
-            state = RunState.resume(directory, run, self.model, self.optimiser, self.schedule)
-        if state is None:
-            state = RunState()
-        elif not state.ended:
-            self.log.info("training_resumed", epoch=state.epoch)
+        state = self._resumed(kept, run)
 
         # epochs
         if not self.pairs:
             self.log.warning("encoder_untrained", reason="no friendship to learn from")
             state.ended, state.best = True, copy.deepcopy(self.model.state_dict())
-        state.batch_pairs = state.batch_pairs or self._batch_pairs()
+        state.batch_pairs = state.batch_pairs or self.processes.agreed(self._batch_pairs)
         self.steps.batch(state.batch_pairs)
         saved = time.monotonic()
         while not state.ended:
             self._epoch(state)
+            if kept is not None and (state.ended or time.monotonic() - saved >= self.config.state_every_s):
+                state.save(kept, run, self.model, self.optimiser, self.schedule)
+                saved = time.monotonic()
             if directory is not None:
-                if state.ended or time.monotonic() - saved >= self.config.state_every_s:
-                    state.save(directory, run, self.model, self.optimiser, self.schedule)
-                    saved = time.monotonic()
                 self._checkpoints(directory, state)
             self.output.epoch_done(state)
 
@@ -158,10 +174,20 @@ class _Run:
         model = self.model.cpu().eval()
         return Trained(model, metrics, state.history, state.seconds, state.batch_pairs, memory, str(self.device))
 
+    def _resumed(self, directory: Path | None, run: str) -> RunState:
+        """The state that rank 0 finds of this run, in every process; a new one if there is none."""
+        content = self.processes.agreed(lambda: None if directory is None else read_state(directory, run))
+        if content is None:
+            return RunState()
+        state = RunState.loaded(content, self.model, self.optimiser, self.schedule)
+        if not state.ended:
+            self.log.info("training_resumed", epoch=state.epoch)
+        return state
+
     def _epoch(self, state: RunState) -> None:
         begun, config = time.monotonic(), self.config
         # training
-        torch.manual_seed(_seed(self.seed, state.epoch))
+        torch.manual_seed(_seed(self.seed, state.epoch, self.processes.rank))
         random = np.random.default_rng([self.seed, state.epoch])
         order = random.permutation(self.pairs)
         batch, (per_epoch, total) = state.batch_pairs, self._plan(state.batch_pairs)
@@ -175,11 +201,14 @@ class _Run:
                     group["lr"] = config.learning_rate * _cosine(number, total)
             for name, value in self._step(np.unique(order[start : start + batch])).items():
                 sums[name] = sums.get(name, 0.0) + value / steps
+        if self.processes.count > 1:
+            sums = dict(zip(sums, self.processes.mean(torch.tensor(list(sums.values()))).tolist(), strict=True))
         state.step, state.epoch = state.step + steps, state.epoch + 1
 
         # validation
         line = {f"loss_{name}": value for name, value in sums.items()} | {"loss": sum(sums.values())}
-        line |= self.ranking.metrics(self.steps.embed(self.ranking.people))
+        embeddings = self.steps.embed(self.ranking.people)
+        line |= self.processes.agreed(lambda: self.ranking.metrics(embeddings))
         rate = self.optimiser.param_groups[0]["lr"]
         worth = line.get("gain", -line["loss"]) if self.steps.needs_labels else -line["loss"]
         line |= {"worth": worth, "learning_rate": rate}
@@ -228,12 +257,12 @@ class _Run:
         return chosen
 
     def _forward(self, pairs: int) -> torch.Tensor:
-        """The loss of a step of so many friendships, the same each time."""
+        """The loss of a step of so many friendships in this process alone, the same each time."""
         self.model.train()
-        self.steps.batch(pairs)
+        self.tried.batch(pairs)
         torch.manual_seed(self.seed)
         with autocast(self.device, self.config.mixed_precision):
-            return torch.stack(list(self.steps.losses(np.arange(min(pairs, self.pairs))).values())).sum()
+            return torch.stack(list(self.tried.losses(np.arange(min(pairs, self.pairs))).values())).sum()
 
     def _memory_mb(self, pairs: int) -> float:
         if self.device.type == "cuda":
@@ -260,9 +289,10 @@ def _digest(inputs: GraphInputs, labels: Labels, shape: EmbedderConfig, config: 
     return files.json_digest(content)
 
 
-def _seed(seed: int, epoch: int) -> int:
-    """The seed of an epoch, so that a resumed run needs no state of a generator."""
-    return int.from_bytes(hashlib.blake2b(f"{seed} {epoch}".encode(), digest_size=7).digest(), "little")
+def _seed(seed: int, epoch: int, rank: int) -> int:
+    """The seed of an epoch in a process, so that a resumed run needs no state of a generator."""
+    drawn = f"{seed} {epoch}" if rank == 0 else f"{seed} {epoch} {rank}"
+    return int.from_bytes(hashlib.blake2b(drawn.encode(), digest_size=7).digest(), "little")
 
 
 def _cosine(step: int, steps: int) -> float:

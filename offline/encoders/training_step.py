@@ -18,6 +18,7 @@ from offline.encoders.inputs import GraphInputs
 from offline.encoders.labels import Labels, Rows
 from offline.encoders.losses import in_batch_loss, log_inclusion, random_negatives_loss
 from offline.encoders.neighbour_sampler import CsrNeighbourSampler
+from offline.training.processes import ALONE, Processes
 
 _VALIDATED_AT_ONCE = 2_048
 """people whose sampled neighbourhoods are embedded at once"""
@@ -40,7 +41,11 @@ class _Part:
 
 
 class Steps:
-    """What the steps of a run share; `learning` is the model's method of that name, or the same compiled."""
+    """What the steps of a run share; `learning` is the model's method of that name, or the same compiled.
+
+    Of a step's friendships each process has its own part, and of the people of a sampled step as well: it embeds these,
+    and all embeddings are exchanged, so that every friendship is told from the people of the whole step.
+    """
 
     def __init__(
         self,
@@ -50,7 +55,9 @@ class Steps:
         labels: Labels,
         config: TrainingConfig,
         seed: int,
+        processes: Processes = ALONE,
     ) -> None:
+        self.processes = processes
         self.model, self.learning, self.inputs, self.config = model, learning, inputs, config
         (self.left, self.right), self.known = labels.training, labels.known
         self.device = inputs.features.device
@@ -71,17 +78,24 @@ class Steps:
         self.log_inclusion = logs.to(self.device)
 
     def losses(self, at: NDArray[np.int64]) -> dict[str, Tensor]:
-        """By part the weighted loss of the friendships at these places; their sum is to be lowered."""
+        """By part the weighted loss of the friendships at these places; their sum is to be lowered.
+
+        Of several processes each has the loss of its own friendships, and the mean over processes is that of all.
+        """
         # the pairs of the step and the people in them
+        part_of_pairs, weight = self.processes.own(len(at)), self.processes.weight(len(at))
+        if self.config.loss == "random_negatives":  # a pair's loss is its own, whoever else is in the step
+            at, part_of_pairs = at[part_of_pairs], slice(None)
         sides, labels = np.stack([self.left[at], self.right[at]]), np.ones(len(at), np.float32)
         if self.config.loss == "random_negatives":
             drawn = torch.randint(self.inputs.n, (2, len(at) * self.config.negatives_per_pair)).numpy()
             sides, labels = np.concatenate([sides, drawn], axis=1), np.append(labels, np.zeros(drawn.shape[1], "f4"))
         people, places = np.unique(sides, return_inverse=True)
-        pairs = torch.from_numpy(places.reshape(2, -1)).to(self.device)
+        pairs = torch.from_numpy(places.reshape(2, -1)[:, part_of_pairs]).to(self.device)
 
         # their embeddings, some as new users and some with their profile masked
-        part, seeds = self._part(people)
+        is_shared = self.sampler is not None and self.config.loss == "in_batch"
+        part, seeds = self._part(people[self.processes.own(len(people))] if is_shared else people)
         part, masked = self._with_newcomers(part, seeds), None
         if self.predicts_profiles:
             masked = torch.rand(len(part.features), device=self.device) < self.config.masked_share
@@ -98,31 +112,40 @@ class Steps:
             losses["own"] = own.float()
         if self.needs_labels:
             of_people, temperature = embeddings[seeds], self.config.temperature
-            if self.config.loss == "in_batch":
+            if is_shared:
+                of_people = self.processes.whole_to_learn(of_people, len(people))
+            if not weight:
+                loss = of_people.sum()
+            elif self.config.loss == "in_batch":
                 loss = in_batch_loss(of_people, pairs, people, self.known, self.log_inclusion, temperature)
             else:
                 wanted = torch.from_numpy(labels).to(self.device)
                 loss = random_negatives_loss(of_people, pairs, wanted, people, self.known, temperature)
-            losses["links"] = self.config.link_weight * loss
+            losses["links"] = self.config.link_weight * loss * weight
             if isinstance(self.model.decoder, MlpDecoder):
-                losses["decoder"] = self._decoder_loss(self.model.decoder, of_people, pairs[:, : len(at)], people)
+                told = pairs[:, : len(at)]
+                losses["decoder"] = self._decoder_loss(self.model.decoder, of_people, told, people) * weight
         if masked is not None:
             losses["profile"] = self.config.profile_weight * self._profile_loss(embeddings, masked, part, seeds)
         return losses
 
     @torch.no_grad()
     def embed(self, people: Rows) -> Tensor:
-        """Embeddings (p, outputs) float32 of these people, on the CPU; from sampled neighbourhoods if steps are."""
+        """Embeddings (p, outputs) float32 of these people, on the CPU; from sampled neighbourhoods if steps are.
+
+        Of several processes each embeds its own part of the people, and all return those of everybody.
+        """
         if self.sampler is None:
             return embed(self.model, self.inputs)[torch.from_numpy(people)]
         self.model.eval()
-        made = []
-        for start in range(0, len(people), _VALIDATED_AT_ONCE):
-            part, seeds = self._part(people[start : start + _VALIDATED_AT_ONCE])
+        own, made = people[self.processes.own(len(people))], list[Tensor]()
+        for start in range(0, len(own), _VALIDATED_AT_ONCE):
+            part, seeds = self._part(own[start : start + _VALIDATED_AT_ONCE])
             read = part.features, part.keys, part.edge_index, part.edge_attributes
             embeddings = self.model(*read)[seeds] if part.hops is None else self.model.learning(*read, part.hops)[0]
             made.append(embeddings.float().cpu())
-        return torch.cat(made)
+        width = self.model.config.encoder.outputs
+        return self.processes.whole(torch.cat(made) if made else torch.empty(0, width), len(people))
 
     def _part(self, people: Rows) -> tuple[_Part, Tensor]:
         """The graph that a step reads, and the places of these people in it."""

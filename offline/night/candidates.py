@@ -19,6 +19,7 @@ from models.system import files
 from offline.encoders.embed import embedded
 from offline.features.graph_features import Floats, GraphFeatures, People
 from offline.steps.stages import stage
+from offline.training.processes import ALONE, Processes
 
 MANY = 20_000
 """users from which on few of them are not worth an index"""
@@ -57,6 +58,8 @@ class CandidateBuilder:
     index: IndexConfig
     towers: TowerShape
     build_index: BuildIndex = build_index_in_own_process
+    processes: Processes = ALONE
+    """which embed the users; this is rank 0 of them"""
 
     def build(
         self,
@@ -79,7 +82,7 @@ class CandidateBuilder:
         values = profile_values(profile_affinity)
         coordinates = graph_features.spectral.coordinates()
         with stage("embedding", people=graph.n):
-            embeddings = embedded(self.encoder, graph_features.inputs, graph)
+            embeddings = embedded(self.encoder, graph_features.inputs, graph, processes=self.processes)
         profiles = ProfileMap.fit(values, coordinates, embeddings, graph.degrees)
         coordinates, embeddings = shrink_towards_profile(profiles, values, coordinates, embeddings, graph.degrees)
         files.write_array(directory / "embeddings.npy", embeddings)

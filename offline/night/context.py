@@ -12,6 +12,7 @@ from offline.features.temporal_graph import Friendships, UserHistory
 from offline.night.candidates import CandidateBuilder
 from offline.night.config import NightConfig
 from offline.snapshot.snapshot import Snapshot
+from offline.training.processes import ALONE, Processes
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class NightContext:
     build_index: BuildIndex = build_index_in_own_process
     group_column: str = ""
     """categorical column whose groups the report compares; empty: none"""
+    processes: Processes = ALONE
+    """which train; the night is rank 0 of them"""
 
     @property
     def seed(self) -> int:
@@ -37,5 +40,5 @@ class NightContext:
 
     def candidates(self, encoder: Encoder, prerank_weights: Floats, towers: TowerShape) -> CandidateBuilder:
         """Builds candidates with these weights and towers of this shape."""
-        config = self.config
-        return CandidateBuilder(encoder, prerank_weights, config.candidates, config.index, towers, self.build_index)
+        index, candidates = self.config.index, self.config.candidates
+        return CandidateBuilder(encoder, prerank_weights, candidates, index, towers, self.build_index, self.processes)

@@ -53,12 +53,13 @@ from offline.night.evaluate import evaluate
 from offline.night.former import Retrain, active_report, active_version, former_weights, why_train
 from offline.night.model_bundle import ModelBundle
 from offline.night.monitor import compare_versions, keep, reference_of_active, report_of
-from offline.night.train import train
+from offline.night.train import train_or_keep
 from offline.night.version_checks import version_checks
 from offline.night.workspace import SNAPSHOT, ReadAhead, Workspace, fingerprint, workspace
 from offline.snapshot.live_events import LiveEvents, read_live_events
 from offline.snapshot.snapshot import Snapshot, write_snapshot
 from offline.steps.recorder import Recorder, Result, tried
+from offline.training.processes import ALONE, Processes
 
 STEPS = "steps.json"
 """of a workspace: what is recorded of the run"""
@@ -98,6 +99,8 @@ class Night:
     progress: Progress = quiet
     read_ahead: ReadAhead | None = None
     """the dataset of `data`, if it was read already"""
+    processes: Processes = ALONE
+    """which train; this is rank 0 of them"""
 
     def run(self) -> tuple[str, Report]:
         """Snapshot, training, evaluation, gate, version, publish; returns the version's id and its report.
@@ -298,21 +301,16 @@ class _Steps:
         else:
             encoder = ProfileEncoder.fit(snapshot.profiles, self.config.text_model)
         history = user_history(snapshot, encoder)
-        started_at, column = self.work.run.started_at, self.night.group_column
-        return NightContext(snapshot, encoder, history, known, self.config, started_at, group_column=column)
+        started_at, column, processes = self.work.run.started_at, self.night.group_column, self.night.processes
+        return NightContext(
+            snapshot, encoder, history, known, self.config, started_at, group_column=column, processes=processes
+        )
 
     def _training(
         self, context: NightContext, split: EdgeSplit, kept: ModelBundle | None, reason: str | None
     ) -> ModelBundle:
         if not self.work.is_done("training"):
-            log.info("training" if reason else "training_skipped", reason=reason or "the former weights are kept")
-            with self.work.making("training") as aside:
-                if kept is not None:
-                    kept.save(aside)
-                else:
-                    scratch = aside / "scratch"
-                    train(context, split.kept, split.moment(context.snapshot.cut), scratch).save(aside)
-                    files.remove_tree(scratch)
+            train_or_keep(self.work, context, split, kept, reason)
         return ModelBundle.open(self.work.step("training"))
 
     def _evaluation(self, context: NightContext, split: EdgeSplit, bundle: ModelBundle) -> Report:

@@ -13,18 +13,21 @@ from models.graph import Graph
 from models.networks.encoder import Encoder
 from models.networks.ranker_head import RankerHead
 from models.schema.pair_features import DEFAULT_PRERANK_WEIGHTS
+from models.system import files
 from offline.encoders.config import PARTS
 from offline.encoders.embed import graphsage_encoder, train_night_encoder
 from offline.encoders.inputs import graph_inputs
 from offline.features.edge_splits import dates_of
-from offline.features.graph_features import Floats, GraphFeatures, SpectralReference, compute_graph_features
+from offline.features.graph_features import GraphFeatures, SpectralReference, compute_graph_features
 from offline.features.temporal_graph import EdgeSplit, Friendships
 from offline.night.config import NightConfig
 from offline.night.context import NightContext
 from offline.night.model_bundle import ModelBundle, Training
 from offline.night.towers import chosen_towers
+from offline.night.workspace import Workspace
 from offline.ranker.calibration import calibration_splits, outcome_weight, sampled_viewers
 from offline.ranker.one_input import best_single_input
+from offline.ranker.ranker_lists import RankerLists
 from offline.ranker.train import train_ranker
 from offline.ranker.training_lists import Purpose, TrainingLists, training_lists
 from offline.steps.stages import stage
@@ -38,16 +41,43 @@ LEAST_LEFT = 0.45
 log = structlog.get_logger(__name__)
 
 
-def train(night: NightContext, readable: Friendships, moment: int, directory: Path) -> ModelBundle:
+def train_or_keep(
+    work: Workspace, night: NightContext, split: EdgeSplit, kept: ModelBundle | None, reason: str | None
+) -> None:
+    """Makes the training step of a night: trains because of `reason`, or saves the former weights `kept`.
+
+    A training that is killed goes on from the workspace's checkpoints, which are removed at the end.
+    """
+    log.info("training" if reason else "training_skipped", reason=reason or "the former weights are kept")
+    checkpoints = work.checkpoints("training")
+    with work.making("training") as aside:
+        if kept is not None:
+            kept.save(aside)
+            return
+        scratch = aside / "scratch"
+        train(night, split.kept, split.moment(night.snapshot.cut), scratch, checkpoints).save(aside)
+        files.remove_tree(scratch)
+    files.remove_tree(checkpoints)
+
+
+def train(
+    night: NightContext, readable: Friendships, moment: int, directory: Path, checkpoints: Path | None = None
+) -> ModelBundle:
     """Learns from the friendships that training may read, all made before `moment`.
 
     Probabilities are calibrated on all that the night knows, which is the graph that serves. `directory` takes what is
-    made on the way.
+    made on the way, and `checkpoints` what a killed training goes on from; None: it begins again.
     """
     hidden = hide(night, readable)
-    embedding = embed(night, hidden, moment)
-    lists = make_lists(night, hidden, embedding, moment, directory)
-    ranker, ranked = fit(night, lists)
+    embedding = embed(night, hidden, moment, checkpoints)
+    lists = None if checkpoints is None else RankerLists.kept(checkpoints, embedding.encoder)
+    if lists is None:
+        lists = make_lists(night, hidden, embedding, moment, directory)
+        if checkpoints is not None:
+            lists.keep(checkpoints, embedding.encoder)
+    else:
+        log.info("training_lists_kept", lists=len(lists.lists))
+    ranker, ranked = fit(night, lists, checkpoints)
     metrics = {f"sage_{name}": value for name, value in embedding.metrics.items()} | ranked
     metrics["tower_dimensions"] = float(lists.towers.dimensions)
     return ModelBundle(
@@ -129,27 +159,19 @@ class Embedding:
     metrics: dict[str, float]
 
 
-def embed(night: NightContext, hidden: HiddenParts, moment: int) -> Embedding:
+def embed(night: NightContext, hidden: HiddenParts, moment: int, checkpoints: Path | None = None) -> Embedding:
     """GraphSAGE, or the encoder chosen in its place, trained to rank the labels high."""
     labels = hidden.labels
     people = night.history.before(labels.moment(moment), labels.kept)
     features = compute_graph_features(labels.kept.graph, people)
     inputs = graph_inputs(features, people, PARTS, np.zeros(features.graph.n, np.int64))
     chosen = night.config.encoder or graphsage_encoder(night.config.sage, inputs.structural)
+    state = None if checkpoints is None else checkpoints / "encoder"
     with stage("encoder", people=features.graph.n):
-        encoder, metrics = train_night_encoder(inputs, labels.hidden.pairs(), chosen, log)
+        encoder, metrics = night.processes.together(
+            train_night_encoder, inputs, labels.hidden.pairs(), chosen, state=state
+        )
     return Embedding(encoder, features, metrics)
-
-
-@dataclass(frozen=True)
-class RankerLists:
-    """What the ranker learns from: lists of several graphs, and the rows of all users in each of them."""
-
-    lists: TrainingLists
-    statistics: Floats
-    """(g n, s)"""
-    towers: TowerShape
-    """chosen by the first of the graphs"""
 
 
 def make_lists(
@@ -186,7 +208,9 @@ def make_lists(
     return RankerLists(stacked, np.concatenate(statistics), towers)
 
 
-def fit(night: NightContext, made: RankerLists) -> tuple[RankerHead | None, dict[str, float]]:
+def fit(
+    night: NightContext, made: RankerLists, checkpoints: Path | None = None
+) -> tuple[RankerHead | None, dict[str, float]]:
     """The ranker and its metrics.
 
     If too few friendships are among the candidates to learn from, it is the order of one input, or None where resource
@@ -202,8 +226,11 @@ def fit(night: NightContext, made: RankerLists) -> tuple[RankerHead | None, dict
             return single.model, {f"ranker_{name}": value for name, value in single.metrics.items()}
         log.warning("ranker_falls_back", to="resource_allocation", pairs=found, needed=config.least_pairs)
         return None, {}
+    state = None if checkpoints is None else checkpoints / "ranker"
     with stage("ranker", lists=len(lists)):
-        trained = train_ranker(lists, made.statistics, DEFAULT_PRERANK_WEIGHTS, config, log=log)
+        trained = night.processes.together(
+            train_ranker, lists, made.statistics, DEFAULT_PRERANK_WEIGHTS, config, log=log, state=state
+        )
     return trained.model, {f"ranker_{name}": value for name, value in trained.metrics.items()}
 
 

@@ -50,6 +50,10 @@ class Workspace:
         """Whether a step was finished before."""
         return self.step(name).is_dir()
 
+    def checkpoints(self, name: str) -> Path:
+        """The directory of what a step that was killed goes on from; it is no finished step."""
+        return self.directory / f".{name}.checkpoints"
+
     @contextmanager
     def making(self, name: str) -> Iterator[Path]:
         """An empty directory that becomes the step's own when the block ends, and is removed if it raises."""

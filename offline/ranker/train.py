@@ -1,9 +1,13 @@
 """Training the ranker on candidates whose outcome is known."""
 
 import copy
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
+import structlog
 import torch
 from numpy.typing import NDArray
 from structlog.typing import FilteringBoundLogger
@@ -29,6 +33,12 @@ from offline.ranker.starting_weights import (
     statistics_know_dates,
 )
 from offline.ranker.training_lists import Purpose, TrainingLists, validation_split
+from offline.training.processes import ALONE, Processes
+from offline.training.resume import RunState, read_state
+
+SCORED_AT_ONCE = 64
+"""lists whose candidates are scored at a time, outside training"""
+LOG: FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,7 +55,9 @@ def train_ranker(
     prior: NDArray[np.float32],
     config: RankerConfig,
     *,
-    log: FilteringBoundLogger,
+    log: FilteringBoundLogger = LOG,
+    state: Path | None = None,
+    processes: Processes = ALONE,
 ) -> TrainedRanker:
     """The ranker that puts the friendships of `lists` first.
 
@@ -54,8 +66,10 @@ def train_ranker(
     Training starts from `prior`, the pre-ranking weights. The loss is the softmax cross-entropy of each viewer's
     list, spread evenly over the friendships in it (ListNet's top one, Cao and others 2007); randomly drawn
     candidates represent those not drawn (sampled softmax, Jean and others 2015). Training stops by steps or by
-    validation, never by the clock. Raises ValueError if fewer than two lists hold a friendship: one to learn from
-    and one to stop by.
+    validation, never by the clock. `state` is the directory of the state that a killed run resumes from. Several
+    processes call this with the same arguments but `log` and `state`, which rank 0 alone has; each learns from a part
+    of every step's lists, and all return the same ranker, that of one process within rounding. Raises ValueError if
+    fewer than two lists hold a friendship: one to learn from and one to stop by.
     """
     # lists to learn from and to validate with
     torch.manual_seed(config.seed)
@@ -72,8 +86,11 @@ def train_ranker(
 
     # weights
     model = RankerHead(shape)
-    run = _Run(model, training, validation, statistics, config, random)
+    run = _Run(model, training, validation, statistics, config, random, processes)
     begin_with(model, prior)
+    if state is not None:
+        state.mkdir(parents=True, exist_ok=True)
+        run.resumes_from, run.name = state, _digest(lists, statistics, prior, config)
     metrics = run.fit(log)
 
     # what no score depends on is not published
@@ -99,8 +116,15 @@ class _Run:
         statistics: NDArray[np.float32],
         config: RankerConfig,
         random: np.random.Generator,
+        processes: Processes = ALONE,
     ) -> None:
-        self.model, self.config, self.random = model, config, random
+        self.model, self.config, self.random, self.processes = model, config, random, processes
+        self.learning: Callable[..., Tensor] = model
+        """the model, as the steps of several processes call it"""
+        self.resumes_from: Path | None = None
+        """directory of the state after the last epoch"""
+        self.name = ""
+        """of the run whose state that is"""
         self.statistics = statistics
         self.training, self.validation = training, validation
         sample = training.take(random.permutation(len(training))[:300])
@@ -151,7 +175,9 @@ class _Run:
         """
         model = self.model
         before, prior = self._ndcg(), model.past.weight.detach().clone()
-        weights = fit_linear(self.training, self.statistics, model.mean, model.scale, self.config, self.random)
+        weights = fit_linear(
+            self.training, self.statistics, model.mean, model.scale, self.config, self.random, self.processes
+        )
         with torch.no_grad():
             model.past.weight[0] = weights
             fitted = self._ndcg()
@@ -222,18 +248,41 @@ class _Run:
         an_epoch = max(-(-len(self.training) // config.batch_users), 1)
         epochs = max(min(config.epochs, config.max_steps // an_epoch), 1)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=epochs * an_epoch, pct_start=0.15)
-        state, waited, epoch = copy.deepcopy(self.model.state_dict()), 0, 0
-        for epoch in range(1, epochs + 1):
+        state = self._resumed(optimiser, schedule, log)
+        if state is None:
+            state = RunState(best_metrics={"ndcg20": best}, best=copy.deepcopy(self.model.state_dict()))
+        self.learning = self.processes.data_parallel(self.model)
+        while not state.ended:
             loss = self._epoch(optimiser, schedule)
             ndcg = float(self._ndcg().mean())
-            log.info("ranker_epoch", epoch=epoch, loss=round(loss, 4), ndcg20=round(ndcg, 4))
-            waited = 0 if ndcg > best else waited + 1
-            if ndcg > best:
-                best, state = ndcg, copy.deepcopy(self.model.state_dict())
-            if waited >= config.patience:
-                break
-        self.model.load_state_dict(state)
-        return best, epoch
+            state.epoch += 1
+            log.info("ranker_epoch", epoch=state.epoch, loss=round(loss, 4), ndcg20=round(ndcg, 4))
+            better = ndcg > state.best_metrics["ndcg20"]
+            state.since_best = 0 if better else state.since_best + 1
+            if better:
+                state.best_metrics, state.best = {"ndcg20": ndcg}, copy.deepcopy(self.model.state_dict())
+            state.ended = state.epoch >= epochs or state.since_best >= config.patience
+            if self.resumes_from is not None:
+                state.random = dict(self.random.bit_generator.state)
+                state.save(self.resumes_from, self.name, self.model, optimiser, schedule)
+        self.model.load_state_dict(state.best)
+        return state.best_metrics["ndcg20"], state.epoch
+
+    def _resumed(
+        self,
+        optimiser: torch.optim.Optimizer,
+        schedule: torch.optim.lr_scheduler.LRScheduler,
+        log: FilteringBoundLogger,
+    ) -> RunState | None:
+        """The state that rank 0 finds of this run, in every process; None if there is none."""
+        kept = self.resumes_from
+        content = self.processes.agreed(lambda: None if kept is None else read_state(kept, self.name))
+        if content is None:
+            return None
+        state = RunState.loaded(content, self.model, optimiser, schedule)
+        self.random.bit_generator.state = state.random
+        log.info("ranker_resumed", epoch=state.epoch)
+        return state
 
     def _learns(self, name: str) -> bool:
         """Whether the parameter of this name learns."""
@@ -241,7 +290,8 @@ class _Run:
 
     def _ndcg(self) -> NDArray[np.float64]:
         """NDCG@20 of each validation viewer's list."""
-        return ndcg_of_lists(self.scores(self.validation), self.validation.outcomes, self.validation.friends_made)
+        scores, lists = self.scores(self.validation), self.validation
+        return self.processes.agreed(lambda: ndcg_of_lists(scores, lists.outcomes, lists.friends_made))
 
     def _epoch(self, optimiser: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler) -> float:
         self.model.train()
@@ -256,25 +306,34 @@ class _Run:
             optimiser.step()
             schedule.step()
             total += float(loss.detach()) * len(batch)
-        return total / len(order)
+        return float(self.processes.mean(torch.tensor(total / len(order), dtype=torch.float64)))
 
     def _loss(self, batch: TrainingLists) -> Tensor:
+        """The loss of the own part of these lists; its mean over processes is that of all."""
         places, weights = batch.sampled_places(self.config.hardest, self.config.others, self.random)
-        pair = torch.from_numpy(batch.pair_inputs(self.statistics, places))
-        scores = self.model(pair)
+        weight = self.processes.weight(len(batch))
+        if self.processes.count > 1:
+            own = self.processes.own(len(batch))
+            batch, places, weights = batch.take(np.arange(own.start, own.stop)), places[own], weights[own]
+        scores = self.learning(torch.from_numpy(batch.pair_inputs(self.statistics, places)))
         outcome = torch.from_numpy(np.take_along_axis(batch.outcomes, places, axis=1) & np.isfinite(weights))
         spread = functional.log_softmax(scores + torch.from_numpy(weights), dim=1)
-        return -(torch.where(outcome, spread, 0).sum(dim=1) / outcome.sum(dim=1)).mean()
+        per_list = torch.where(outcome, spread, 0).sum(dim=1) / outcome.sum(dim=1)
+        return -(per_list.mean() * weight if weight else per_list.sum())
 
     @torch.no_grad()
     def scores(self, lists: TrainingLists) -> NDArray[np.float32]:
-        """(U, m) float32 scores of every place; -inf for a place without candidate."""
+        """(U, m) float32 scores of every place; -inf for a place without candidate. Each process scores its part."""
         self.model.eval()
-        scores = np.full(lists.rows.shape, -np.inf, np.float32)
-        for start in range(0, len(lists), 64):
-            at = np.arange(start, min(start + 64, len(lists)))
-            scores[at] = self.model(torch.from_numpy(lists.take(at).pair_inputs(self.statistics))).numpy()
-        return np.where(lists.in_use, scores, -np.inf)
+        parts = -(-len(lists) // SCORED_AT_ONCE)
+        own = self.processes.own(parts)
+        scores = torch.zeros((own.stop - own.start, SCORED_AT_ONCE, lists.rows.shape[1]))
+        for part in range(own.start, own.stop):
+            at = np.arange(part * SCORED_AT_ONCE, min((part + 1) * SCORED_AT_ONCE, len(lists)))
+            inputs = torch.from_numpy(lists.take(at).pair_inputs(self.statistics))
+            scores[part - own.start, : len(at)] = self.model(inputs)
+        whole = self.processes.whole(scores, parts).flatten(0, 1).numpy()
+        return np.where(lists.in_use, whole[: len(lists)], -np.inf)
 
     def calibration(self, lists: TrainingLists) -> NDArray[np.float32]:
         """Slope, level, and weights of the viewer's log degree and the list's mass, fitted on the twenty best places of
@@ -293,3 +352,13 @@ class _Run:
             return np.array([1, 0, 0, 0], np.float32)
         slope, by_degree, by_mass, level = fit_curve(inputs[used], outcomes)
         return np.array([max(slope, 1e-3), level, by_degree, by_mass], np.float32)
+
+
+def _digest(
+    lists: TrainingLists, statistics: NDArray[np.float32], prior: NDArray[np.float32], config: RankerConfig
+) -> str:
+    """A digest of everything that decides the weights."""
+    digest = hashlib.sha256(config.model_dump_json().encode())
+    for array in (*vars(lists).values(), statistics, prior):
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

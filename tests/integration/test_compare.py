@@ -13,8 +13,8 @@ from offline.compare.comparison import Plan, compare
 from offline.compare.results import RunResult
 from offline.compare.table import Comparison
 from offline.compare.variants import DEFAULT_VARIANTS, read_variants
-from offline.encoders.resume import RunState
 from offline.night.config import NightConfig
+from offline.training.resume import RunState
 
 ROWS = """
 [[rows]]

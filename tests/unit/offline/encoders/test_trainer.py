@@ -18,9 +18,9 @@ from offline.encoders.batch_size import kept_bytes, largest_batch
 from offline.encoders.config import TrainingConfig
 from offline.encoders.device import autocast, chosen_device, compiled
 from offline.encoders.inputs import GraphInputs, ProfileTargets
-from offline.encoders.resume import RunState
 from offline.encoders.trainer import RunOutput, Trained, train_encoder
 from offline.encoders.training_step import embed
+from offline.training.resume import RunState
 from tests.support.graphs import ENCODERS, LOG, SMALL, Pairs, inputs, shaped, two_cliques
 
 

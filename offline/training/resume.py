@@ -1,21 +1,32 @@
 """The state of a run after an epoch, as one file from which it resumes bit for bit."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load as tensors_of
 from safetensors.torch import save as bytes_of
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from models.system.files import write_bytes
 
 FILE_NAME = "state.safetensors"
 _RUN = "run"
+
+
+class Schedule(Protocol):
+    """What changes the learning rate."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that it remembers, as JSON can say it."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from there."""
 
 
 @dataclass
@@ -38,42 +49,27 @@ class RunState:
     """of the best epoch; empty before the first"""
     history: list[dict[str, float]] = field(default_factory=list)
     """a line for each epoch"""
+    random: dict[str, Any] = field(default_factory=dict)
+    """state of the NumPy generator that the run draws from, if it draws from one throughout"""
     best: dict[str, Tensor] = field(default_factory=dict)
     """the weights of the best epoch"""
 
-    def save(
-        self, directory: Path, run: str, model: nn.Module, optimiser: Optimizer, schedule: ReduceLROnPlateau
-    ) -> None:
+    def save(self, directory: Path, run: str, model: nn.Module, optimiser: Optimizer, schedule: Schedule) -> None:
         """Writes the state, whole or not at all; `run` identifies it, so that no other run resumes from it."""
         tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
         tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
         for number, moments in optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{number}.{name}": tensor for name, tensor in moments.items()}
         counters = {name: value for name, value in vars(self).items() if name != "best"}
-        rates = [group["lr"] for group in optimiser.param_groups]
-        described = {"run": run, "counters": counters, "rates": rates, "schedule": schedule.state_dict()}
+        groups = [{"lr": group["lr"], "betas": group["betas"]} for group in optimiser.param_groups]
+        described = {"run": run, "counters": counters, "groups": groups, "schedule": schedule.state_dict()}
         whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
         write_bytes(directory / FILE_NAME, bytes_of(whole, metadata={_RUN: json.dumps(described)}))
 
     @classmethod
-    def resume(
-        cls, directory: Path, run: str, model: nn.Module, optimiser: Optimizer, schedule: ReduceLROnPlateau
-    ) -> "RunState | None":
-        """The state of this run, loaded into model, optimiser and schedule; None if there is none.
-
-        A file that cannot be read counts as none: the run begins again.
-        """
-        path = directory / FILE_NAME
-        if not path.exists():
-            return None
-        try:
-            with safe_open(path, framework="pt") as file:
-                described: dict[str, Any] = json.loads((file.metadata() or {}).get(_RUN, "{}"))
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        except (SafetensorError, json.JSONDecodeError):
-            return None
-        if described.get("run") != run:
-            return None
+    def loaded(cls, content: bytes, model: nn.Module, optimiser: Optimizer, schedule: Schedule) -> "RunState":
+        """The state that `content`, of `read_state`, holds, loaded into model, optimiser and schedule."""
+        described, tensors = _parsed(content)
         model.load_state_dict(_below(tensors, "model."))
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _below(tensors, "optimiser.").items():
@@ -81,14 +77,35 @@ class RunState:
             moments.setdefault(int(number), {})[part] = tensor
         groups = optimiser.state_dict()["param_groups"]
         optimiser.load_state_dict({"state": moments, "param_groups": groups})
-        for group, rate in zip(optimiser.param_groups, described["rates"], strict=True):
-            group["lr"] = rate
+        for group, kept in zip(optimiser.param_groups, described["groups"], strict=True):
+            group["lr"], group["betas"] = kept["lr"], tuple(kept["betas"])
         schedule.load_state_dict(described["schedule"])
         device = next(model.parameters()).device
         return cls(**described["counters"], best=_moved(_below(tensors, "best."), device))
 
 
-def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def read_state(directory: Path, run: str) -> bytes | None:
+    """The file of this run's state; None if there is none, it is another run's, or it cannot be read."""
+    path = directory / FILE_NAME
+    if not path.exists():
+        return None
+    content = path.read_bytes()
+    try:
+        described, _ = _parsed(content)
+    except (SafetensorError, ValueError):
+        return None
+    # an earlier release kept the learning rates alone
+    return content if described.get("run") == run and "groups" in described else None
+
+
+def _parsed(content: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What a file of safetensors says beside its tensors, and these. Raises SafetensorError or ValueError."""
+    tensors = tensors_of(content)
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return json.loads(header.get("__metadata__", {}).get(_RUN, "{}")), tensors
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
