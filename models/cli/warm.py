@@ -60,6 +60,7 @@ def warm() -> None:
         children.run("recommend", "--users", str(viewers))
         # the worker, likewise
         _open_as_the_worker_does(directory)
+        _score_with_outcomes(directory, Path(scratch))
     typer.echo(f"kernels compiled in {time.monotonic() - start:.1f} seconds; kept in {_kept_in()}")
 
 
@@ -76,6 +77,24 @@ def _open_as_the_worker_does(directory: Path) -> None:
     from models.candidate_refresh.generator import load_version
 
     load_version(directory)
+
+
+def _score_with_outcomes(directory: Path, scratch: Path) -> None:
+    """Scores a list of a version as one does whose night learned from outcomes."""
+    from models.ranker.outcome_heads import OutcomeHeads
+    from models.ranker.ranker import Ranker
+    from models.version.block_file import Blocks
+    from models.version.candidate_block import Block
+    from models.version.tables import Tables
+
+    tables, ranker = Tables.open(directory / "tables"), Ranker.open(directory / "model")
+    if not ranker.inputs:
+        return
+    blocks = Blocks.open(directory / "blocks", tables.n)
+    OutcomeHeads.plain(ranker.inputs).save(scratch)
+    heads = OutcomeHeads.open(scratch, ranker.inputs)  # read-only arrays are a type of their own to a kernel
+    for row in blocks.rows()[:1].tolist():
+        ranker.with_outcomes(heads).scores(tables, Block.unpack(blocks.record(row), tables.n), "")
 
 
 def _kept_in() -> str:

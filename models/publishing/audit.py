@@ -80,6 +80,13 @@ def write_audit(
         store.stream_trim(keys.audit, positions[-1])
 
 
+def write_audit_once(store: SyncStore, keys: Keys, what: Action, version: str, by: Actor) -> None:
+    """Appends an entry, if none says the same of this version with the same note."""
+    told = {entry.note for entry in read_audit(store, keys) if (entry.what, entry.version) == (what, version)}
+    if by.note not in told:
+        write_audit(store, keys, what, version, by)
+
+
 def read_audit(store: SyncStore, keys: Keys) -> list[AuditEntry]:
     """All entries, newest first; one that cannot be read is left out."""
     found, position = list[AuditEntry](), STREAM_START

@@ -6,6 +6,7 @@ of each input. The shares add up to the difference of the two scores, up to the 
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,20 @@ class Explanation:
     """product of the viewer's query and the candidate's vector; None for a ranker without towers"""
 
 
+class Attributed(NamedTuple):
+    """What the inputs of one candidate contribute to the log-odds of the score."""
+
+    names: list[str]
+    inputs: list[float]
+    shares: list[float]
+    starting_point: float
+    """log-odds of the mean of the viewer's candidates in every input"""
+    product: float | None
+    """of the towers; None for a ranker without them"""
+    log_odds: float | None = None
+    """of the candidate, with heads of outcomes; None: the calibration of the logit gives them"""
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """score = last · relu(second · relu(first · x + b1) + b2) + b3 + past · x, x one pair's inputs (p,)."""
@@ -64,12 +79,54 @@ class Head:
         second = np.maximum(hidden @ self.second + self.second_bias, 0)
         return float(second @ self.last + self.last_bias + inputs @ self.past)
 
-    def shares(self, start: Doubles, end: Doubles) -> Doubles:
-        """(p,) each input's contribution to score(end) - score(start), by integrated gradients."""
+    def shares(self, start: Doubles, end: Doubles, joined: "Joined | None" = None) -> Doubles:
+        """(p,) each input's contribution to score(end) - score(start), by integrated gradients.
+
+        With `joined`, to the difference of what that makes of the scores.
+        """
         along = ((np.arange(STEPS) + 0.5) / STEPS)[:, None]
         from_start, from_end = start @ self.first + self.first_bias, end @ self.first + self.first_bias
         hidden = from_start + along * (from_end - from_start)
         second = np.maximum(hidden, 0) @ self.second + self.second_bias
         gradients = ((second > 0) * self.last) @ self.second.T * (hidden > 0)
-        shares: Doubles = (end - start) * (self.first @ gradients.mean(axis=0) + self.past)
-        return shares
+        if joined is None:
+            return np.asarray((end - start) * (self.first @ gradients.mean(axis=0) + self.past))
+        inputs = start + along * (end - start)
+        scores = np.maximum(second, 0) @ self.last + self.last_bias + inputs @ self.past
+        by_odds = joined.slopes(scores, inputs)
+        by_score = by_odds @ joined.on_score + joined.steep * (scores < joined.lowest)
+        through = self.first @ (gradients * by_score[:, None]).mean(axis=0) + self.past * by_score.mean()
+        return np.asarray((end - start) * (through + joined.weights @ by_odds.mean(axis=0)))
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What heads of outcomes make of the score z of a pair x: the sum over k of powers ln(1 / (1 + exp(-odds))), plus a
+    level, less steep times what z lacks to the lowest score, with odds = on_score z + weights . x + bias.
+    """
+
+    on_score: Doubles
+    """(k,)"""
+    weights: Doubles
+    """(p, k)"""
+    bias: Doubles
+    """(k,)"""
+    powers: Doubles
+    """(k,)"""
+    level: float
+    lowest: float
+    steep: float
+
+    def odds(self, scores: Doubles, inputs: Doubles) -> Doubles:
+        """(s, k) log-odds of the scores (s,) of pairs (s, p)."""
+        return np.asarray(scores[:, None] * self.on_score + inputs @ self.weights + self.bias)
+
+    def value(self, score: float, inputs: Doubles) -> float:
+        """What is made of one pair's score and inputs (p,)."""
+        odds = self.odds(np.array([score]), inputs[None])
+        behind = self.steep * max(self.lowest - score, 0.0)
+        return float(-np.logaddexp(0, -odds[0]) @ self.powers) - behind + self.level
+
+    def slopes(self, scores: Doubles, inputs: Doubles) -> Doubles:
+        """(s, k) derivatives of the sum by each of the log-odds."""
+        return np.asarray(self.powers / (1 + np.exp(np.clip(self.odds(scores, inputs), -700, 700))))

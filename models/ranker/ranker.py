@@ -5,6 +5,7 @@ depends on the viewer alone is folded into the weights: the ranges of the codes 
 layer, so that one product over codes and derived inputs gives its hidden units.
 """
 
+import copy
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from models.errors import ArtefactError, CorruptRecordError
+from models.kernels.outcome_blend import STEEP, blend
 from models.kernels.ranker_head import best_mass, finish, fold, gather, join
 from models.kernels.tower_product import join_product, tower_products
-from models.ranker.attribution import Explanation, Head
+from models.ranker.attribution import Attributed, Explanation, Head, Joined
+from models.ranker.outcome_heads import HEADS, SIGNS, OutcomeHeads
 from models.schema.pair_features import (
     ALLOCATION,
     COMMON,
@@ -83,9 +86,20 @@ class ViewerInputs:
 class Ranker:
     """Scores the candidates of a block; immutable, so threads may share it."""
 
-    def __init__(self, kind: str, calibration: Floats, config: dict[str, Any], weights: dict[str, Floats]) -> None:
+    def __init__(
+        self,
+        kind: str,
+        calibration: Floats,
+        config: dict[str, Any],
+        weights: dict[str, Floats],
+        outcomes: OutcomeHeads | None = None,
+    ) -> None:
         self.kind = kind
         """"two_tower", or FALLBACK if there was too little data to train on"""
+        self.inputs = len(weights["mean"]) if weights else 0
+        """inputs p of a pair; 0 without training"""
+        self.outcomes = outcomes
+        """the heads learned from outcomes that join the score; None: it is the probability of a friendship alone"""
         self._calibration: list[float] = calibration.tolist()
         if kind != "two_tower":
             return
@@ -104,6 +118,23 @@ class Ranker:
         parts = (self._bias, self._viewer, self._absolute, self._relative, self._extra)
         self._first: list[Floats] = [np.ascontiguousarray(part[..., units], dtype=np.float32) for part in parts]
         """the first layer, only the units in use"""
+        self._joined = [] if outcomes is None else self._layers_with(outcomes)
+        """by context, the first layer with a column more for each head of outcomes"""
+
+    def _layers_with(self, outcomes: OutcomeHeads) -> list[list[Floats]]:
+        """By context, the first layer with a column more for each head."""
+        spans, layers = np.cumsum([len(self._absolute), len(self._relative), len(self._extra)]), []
+        for weights, bias in zip(outcomes.weights, outcomes.bias, strict=True):
+            absolute, relative, extra, viewer = np.split(SIGNS * weights[:, :-1].T, spans)
+            pairs = zip(self._first, (SIGNS * bias, viewer, absolute, relative, extra), strict=True)
+            layers.append([np.ascontiguousarray(np.concatenate(both, axis=-1), np.float32) for both in pairs])
+        return layers
+
+    def with_outcomes(self, outcomes: OutcomeHeads | None) -> "Ranker":
+        """The same ranker with other heads of outcomes; with None its scores are of links alone."""
+        other = copy.copy(self)
+        other.__dict__.update(outcomes=outcomes, _joined=[] if outcomes is None else self._layers_with(outcomes))
+        return other
 
     @classmethod
     def open(cls, directory: Path) -> "Ranker":
@@ -125,12 +156,13 @@ class Ranker:
             config, weights = description["config"], load(content)
             if {name: config[name] for name in READ[0]} not in READ:
                 raise ArtefactError(f"{path} was trained on other features than this release: run pymk nightly again")
-            return cls("two_tower", weights["calibration"], config, weights)
+            outcomes = OutcomeHeads.open(directory, len(weights["mean"]))
+            return cls("two_tower", weights["calibration"], config, weights, outcomes)
         except (AttributeError, KeyError, TypeError, ValueError, SafetensorError) as error:
             raise ArtefactError(f"{path} is truncated or altered: {error!r}") from error
 
     def logits(self, tables: PersonTables, block: Block, inputs: ViewerInputs | None = None) -> Floats:
-        """(m,) float32 scores before calibration, in the order of the block.
+        """(m,) float32 scores of friendships before calibration, in the order of the block.
 
         `inputs` replace the viewer's row of the tables. A block that `with_product` made is scored as it is.
         """
@@ -139,8 +171,12 @@ class Ranker:
             # resource allocation is 0 for a viewer without friends: rank by degree
             return near if near.any() else np.asarray(BY_DEGREE * tables.statistics[block.rows, LOG_DEGREE])
         inputs = inputs or ViewerInputs.of(tables, Row(block.viewer))
-        hidden = self._first_layer(tables, with_product(tables.towers, block, inputs.query), inputs)
-        logits = np.empty(len(block), dtype=np.float32)
+        hidden = self._first_layer(tables, with_product(tables.towers, block, inputs.query), inputs, self._first)
+        return self._logits_of(hidden)
+
+    def _logits_of(self, hidden: Floats) -> Floats:
+        """(m,) logits of the first layer's product (m, h + 1), to whose units ReLU is applied in place."""
+        logits = np.empty(len(hidden), dtype=np.float32)
         join(hidden, logits)
         if self._has_layers:
             second = hidden[:, :-1] @ self._second
@@ -148,15 +184,19 @@ class Ranker:
         logits += self._last_bias
         return logits
 
-    def _first_layer(self, tables: PersonTables, block: Block, viewer: ViewerInputs) -> Floats:
-        """(m, h + 1) contributions of pair features and extra inputs to the hidden units, and to the linear part."""
+    def _first_layer(
+        self, tables: PersonTables, block: Block, viewer: ViewerInputs, weights_of: list[Floats]
+    ) -> Floats:
+        """(m, h + 1) contributions of pair features and extra inputs to the hidden units, and to the linear part; with
+        those to the heads of outcomes after them, if the weights have these.
+        """
         read = len(block.codes), len(viewer.statistics), tables.statistics.shape[1]
         expected = len(PAIR_FEATURES), len(self._viewer), len(self._viewer)
         if read != expected:  # the kernels check no bounds
             raise CorruptRecordError(f"features and statistics number {read}, not {expected}")
         reads = len(PAIR_FEATURES) + len(self._extra) + 1
-        weights = np.empty((reads, len(self._first[0])), dtype=np.float32)
-        bias, past, absolute, relative, extra = self._first
+        bias, past, absolute, relative, extra = weights_of
+        weights = np.empty((reads, len(bias)), dtype=np.float32)
         fold(bias, past, absolute, relative, extra, block.low, block.high, viewer.statistics, weights)
         pair = np.empty((reads, len(block)), dtype=np.float32)
         gather(
@@ -178,10 +218,32 @@ class Ranker:
         return hidden
 
     def scores(self, tables: PersonTables, block: Block, context: str, inputs: ViewerInputs | None = None) -> Floats:
-        """(m,) float32 probabilities of friendship, 0-1, in the order of the block; `inputs` as in `logits`."""
+        """(m,) float32 probabilities of friendship, 0-1, in the order of the block; `inputs` as in `logits`.
+
+        With heads of outcomes, those of people whom their blend puts as high, in this context
+        (models.ranker.outcome_heads).
+        """
+        if self.outcomes is not None and len(block):
+            own = inputs or ViewerInputs.of(tables, Row(block.viewer))
+            return self._blended(self.outcomes, tables, block, context, own)
         logits = self.logits(tables, block, inputs)
         statistics = tables.statistics[block.viewer] if inputs is None else inputs.statistics
         return self.calibrated(logits, float(statistics[LOG_DEGREE]))
+
+    def _blended(
+        self, outcomes: OutcomeHeads, tables: PersonTables, block: Block, context: str, inputs: ViewerInputs
+    ) -> Floats:
+        """(m,) scores of a block that is not empty, with the heads of outcomes in a context."""
+        at = outcomes.at(context)
+        read = with_product(tables.towers, block, inputs.query)
+        hidden = self._first_layer(tables, read, inputs, self._joined[at])
+        logits = self._logits_of(hidden[:, : -len(HEADS)])
+        level = self._level(logits, float(inputs.statistics[LOG_DEGREE]))
+        slope, on_logit = self._calibration[0], SIGNS * outcomes.weights[at, :, -1]
+        lowest = slope * outcomes.lowest(logits) + level
+        scores = np.empty(len(block), dtype=np.float32)
+        blend(hidden, logits, on_logit, slope, level, outcomes.powers, outcomes.curve, lowest, scores)
+        return scores
 
     def calibrated(self, logits: Floats, viewer_log_degree: float) -> Floats:
         """Probabilities of (m,) logits of one viewer, by a logistic curve that keeps their order.
@@ -209,34 +271,44 @@ class Ranker:
         `logits`.
         """
         logits = self.logits(tables, block, inputs)
+        scores = self.scores(tables, block, context, inputs)
         inputs = inputs or ViewerInputs.of(tables, Row(block.viewer))
-        degree = float(inputs.statistics[LOG_DEGREE])
-        slope, level = self._calibration[0], self._level(logits, degree)
-        names, read, contributions, start, product = self._attributed(tables, block, place, inputs)
-        logit, starting_point = float(logits[place]), slope * start + level
-        shares = {name: slope * share for name, share in zip(names, contributions, strict=True)}
-        log_odds = slope * logit + level
+        level = self._level(logits, float(inputs.statistics[LOG_DEGREE]))
+        pair = self._attributed(tables, block, place, inputs, level, logits, context)
+        log_odds = self._calibration[0] * float(logits[place]) + level if pair.log_odds is None else pair.log_odds
         return Explanation(
-            logit=logit,
+            logit=float(logits[place]),
             log_odds=log_odds,
-            probability=float(self.calibrated(logits, degree)[place]),
-            starting_point=starting_point,
-            inputs=dict(zip(names, read, strict=True)),
-            contributions=shares,
-            residual=log_odds - starting_point - sum(shares.values()),
-            tower_product=product,
+            probability=float(scores[place]),
+            starting_point=pair.starting_point,
+            inputs=dict(zip(pair.names, pair.inputs, strict=True)),
+            contributions=dict(zip(pair.names, pair.shares, strict=True)),
+            residual=log_odds - pair.starting_point - sum(pair.shares),
+            tower_product=pair.product,
         )
 
     def _attributed(
-        self, tables: PersonTables, block: Block, place: int, person: ViewerInputs
-    ) -> tuple[list[str], list[float], list[float], float, float | None]:
-        """Names of the inputs, their values, their shares of the logit, the logit of the mean inputs, the product."""
+        self,
+        tables: PersonTables,
+        block: Block,
+        place: int,
+        person: ViewerInputs,
+        level: float,
+        logits: Floats,
+        context: str,
+    ) -> Attributed:
+        """What each input of the candidate at a place contributes; `level` is the calibration's of the list, `logits`
+        (m,) those of the block.
+        """
+        slope = self._calibration[0]
         if self.kind != "two_tower":
             values = block.values()[: len(KEPT_FEATURES)].T.astype(np.float64)  # the product is not read
             mean = float(values[:, ALLOCATION].mean())
-            shares = np.zeros(values.shape[1])
-            shares[ALLOCATION] = values[place, ALLOCATION] - mean
-            return list(KEPT_FEATURES), values[place].tolist(), shares.tolist(), mean, None
+            of_allocation = np.zeros(values.shape[1])
+            of_allocation[ALLOCATION] = slope * (values[place, ALLOCATION] - mean)
+            start_odds = slope * mean + level
+            return Attributed(list(KEPT_FEATURES), values[place].tolist(), of_allocation.tolist(), start_odds, None)
+        # the inputs, and the head for this viewer
         viewer, block = person.statistics, with_product(tables.towers, block, person.query)
         values = block.values().T.astype(np.float64)
         extra = extra_inputs(block.values()[COMMON], tables.statistics[block.rows], viewer, block.sources)
@@ -252,13 +324,43 @@ class Ranker:
             first[:, -1],
         )
         inputs = np.concatenate([values, block.codes.T / 255, extra], axis=1, dtype=np.float64)
-        start = inputs.mean(axis=0)
+        start, end = inputs.mean(axis=0), inputs[place]
+        # what they contribute, by name
+        joined = None
+        if self.outcomes is not None:
+            lowest = self.outcomes.lowest(logits)
+            joined = self._joined_for(self.outcomes, viewer, level, lowest, context)
+        shares, log_odds = head.shares(start, end, joined), None
+        if joined is None:
+            shares *= slope
+            start_odds = slope * head.score(start) + level
+        else:
+            start_odds = joined.value(head.score(start), start)
+            log_odds = joined.value(head.score(end), end)
         own, further = np.arange(len(PAIR_FEATURES)), extra_input_names(len(viewer))
         named = np.concatenate([own, own, len(own) + np.arange(len(further))])
-        summed = np.bincount(named, head.shares(start, inputs[place]))
         names, read = [*PAIR_FEATURES, *further], [*values[place].tolist(), *extra[place].tolist()]
         product = MEASURES[PAIR_FEATURES[PRODUCT]](float(values[place, PRODUCT]))
-        return names, read, summed.tolist(), head.score(start), product
+        return Attributed(names, read, np.bincount(named, shares).tolist(), start_odds, product, log_odds)
+
+    def _joined_for(self, outcomes: OutcomeHeads, viewer: Floats, level: float, lowest: float, context: str) -> Joined:
+        """What the heads make of a viewer's logits in a context, of inputs without the viewer's own; `lowest` is the
+        logit below which they reorder nobody.
+        """
+        at, signs = outcomes.at(context), SIGNS.astype(np.float64)
+        weights = outcomes.weights[at].astype(np.float64)
+        of_pair, of_viewer = np.split(weights[:, :-1], [-len(viewer)], axis=1)
+        bias = outcomes.bias[at] + of_viewer @ viewer
+        slope, height = outcomes.curve.astype(np.float64)
+        return Joined(
+            on_score=np.append(self._calibration[0], signs * weights[:, -1]),
+            weights=np.column_stack([np.zeros(of_pair.shape[1]), (of_pair * signs[:, None]).T]),
+            bias=np.append(level, signs * bias),
+            powers=slope * outcomes.powers.astype(np.float64),
+            level=float(height),
+            lowest=lowest,
+            steep=float(slope) * float(STEEP) * self._calibration[0],
+        )
 
 
 def with_product(towers: Towers, block: Block, query: Floats) -> Block:

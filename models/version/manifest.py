@@ -83,7 +83,8 @@ class Manifest(BaseModel):
     """names of the source bits, lowest first"""
 
     ranker: dict[str, Any] = Field(default_factory=dict)
-    """{"kind": "two_tower" | "resource_allocation", ...}"""
+    """{"kind": "two_tower" | "resource_allocation", ...}; "outcomes" says what it learned from them, or why links alone
+    rank"""
 
     metrics: dict[str, Any] = Field(default_factory=dict)
     """the figures of the gate; report.json has all"""

@@ -101,6 +101,7 @@ def nightly(
         from models.store.keys import Keys
         from offline.evaluation.rendering import render
         from offline.night.nightly import Night
+        from offline.outcomes.join import Windows
 
         with loading_bar("Publishing") as bar:
             night = Night(
@@ -114,6 +115,7 @@ def nightly(
                 force=force,
                 until=until.value,
                 forbidden_days=settings.forbidden_days,
+                windows=Windows.of(settings),
                 group_column=settings.group_column,
                 superseded_ttl_s=settings.superseded_ttl_s,
                 approval=settings.approval,

@@ -19,6 +19,7 @@ from offline.evaluation.exposure import Exposure, GroupReport
 from offline.evaluation.gate_check import GateCheck
 from offline.evaluation.negatives import PairQuality
 from offline.evaluation.newcomers.profile_answers import ProfileAnswers
+from offline.evaluation.outcomes.learned import LearnedOutcomes
 
 FILE_NAME = "report.json"
 SYSTEM = "system"
@@ -173,6 +174,13 @@ class Report(BaseModel):
 
     ablation: dict[str, Quality] = {}
     """at 20 positions, by the part that was removed, or that ranked alone"""
+
+    outcomes: LearnedOutcomes | None = None
+    """what the night learned from outcomes, or why it did not; None if it did not look"""
+
+    friendships_kept: Interval | None = None
+    """where the score reads heads of outcomes: recall at 20 positions in its order over that of links alone, which the
+    other figures of lists are of; exposure, groups and promises are those of its order"""
 
     absent: dict[str, str] = {}
     """methods that could not run, and the reason"""

@@ -32,6 +32,9 @@ class GateConfig(BaseModel):
     least_evenness: float = Field(default=0.5, ge=0, le=1)
     """share of the active version's evenness of exposure, 1 less its Gini coefficient, that must be left"""
 
+    least_friendships_kept: float = Field(default=0.5, ge=0)
+    """share of links alone's recall@20 that must be left where the score reads heads of outcomes"""
+
     least_served: float = Field(default=0.98, ge=0, le=1)
     """share of the active people who have candidates, of those for whom there are any"""
 

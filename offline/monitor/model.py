@@ -64,7 +64,7 @@ class Embedded:
 def model_reference_of(directory: Path) -> ModelReference:
     """The lists of a sample of people as a version directory serves them. Raises ArtefactError."""
     tables = Tables.open(directory / "tables")
-    blocks, ranker = Blocks.open(directory / "blocks", tables.n), Ranker.open(directory / "model")
+    blocks, ranker = Blocks.open(directory / "blocks", tables.n), Ranker.open(directory / "model").with_outcomes(None)
     active = np.asarray(tables.flags & np.uint8(Flag.ACTIVE), bool)
     rows = blocks.rows()
     drawn = np.sort(np.random.default_rng(0).permutation(rows)[:USERS])

@@ -99,6 +99,7 @@ def manifest_of(
             "kind": "resource_allocation" if bundle.ranker is None else "two_tower",
             "trained_at": bundle.training.trained_at.isoformat(),
             **bundle.training.metrics,
+            **({} if report.outcomes is None else {"outcomes": report.outcomes.model_dump(mode="json")}),
         },
         metrics=report.summary(),
         forced=forced,

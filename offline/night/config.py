@@ -12,6 +12,7 @@ from models.system.toml_file import read_model
 from offline.encoders.config import GraphSageTrainingConfig, NightEncoder
 from offline.gate.config import GateConfig
 from offline.ranker.config import RankerConfig
+from offline.ranker.outcome_heads.config import OutcomesConfig
 from offline.steps.config import RetryConfig
 from offline.suspicion.config import SuspicionConfig
 
@@ -69,6 +70,9 @@ class NightConfig(BaseModel):
 
     ranker: RankerConfig = RankerConfig()
     """how the ranker learns"""
+
+    outcomes: OutcomesConfig = OutcomesConfig()
+    """whether and how the score learns from what came of the lists that were given out"""
 
     gate: GateConfig = GateConfig()
     """what may be lost against the active version, and how good a version must be to be published"""

@@ -1,6 +1,6 @@
 """The evaluation step of a night: the lists that the service would show, on friendships that nothing has seen."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from models.version.towers import Towers
 from offline.evaluation.ablation import ablated_lists, tower_lists
 from offline.evaluation.baselines import RESOURCE_ALLOCATION, baseline_lists
 from offline.evaluation.exposure import Column, GroupReport, exposure, group_report
+from offline.evaluation.outcomes.friendships import recall_ratio
 from offline.evaluation.report import RATIO_LIMIT, SYSTEM, Promised, Report, difference, hits_of, judge_lists
 from offline.evaluation.system import Candidates, KeptCandidates, Ranked, rank
 from offline.features.graph_features import People, compute_graph_features
@@ -32,7 +33,8 @@ LONGEST = 50
 def evaluate(night: NightContext, bundle: ModelBundle, split: EdgeSplit, moment: int, directory: Path) -> Report:
     """The report on a sample of users with hidden friendships, when `split.kept`, as of `moment`, is all that is known.
 
-    `bundle` was read from a directory; `directory` takes index and embeddings.
+    `bundle` was read from a directory; `directory` takes index and embeddings. Lists are compared by links alone; what
+    they show of whom, and promise, is what is served, with the bundle's heads of outcomes.
     """
     people = night.history.before(moment, split.kept)
     with_outcome = np.flatnonzero((split.hidden.degrees > 0) & people.suggestible)
@@ -48,18 +50,24 @@ def evaluate(night: NightContext, bundle: ModelBundle, split: EdgeSplit, moment:
         lists |= baseline_lists(
             graph, viewers, LONGEST, known=people.known, suggestible=people.suggestible, late=people.late
         )
-    shown = {name: lists[name][:, :RATIO_LIMIT] for name in (SYSTEM, RESOURCE_ALLOCATION)}
+    served, rows, kept = system, lists[SYSTEM], None
+    if bundle.outcomes is not None:  # the order that is served
+        served = replace(system, ranker=system.ranker.with_outcomes(bundle.outcomes))
+        rows = served.ranked(viewers, LONGEST).rows
+        kept = recall_ratio(split.hidden, viewers, rows, lists[SYSTEM])
+    shown = {SYSTEM: rows[:, :RATIO_LIMIT], RESOURCE_ALLOCATION: lists[RESOURCE_ALLOCATION][:, :RATIO_LIMIT]}
     found = {name: exposure(rows, graph.degrees, people.suggestible) for name, rows in shown.items()}
-    promised = _promised(system, split, anybody, night.config)
+    promised = _promised(served, split, anybody, night.config)
     others = tower_lists(system.candidates, system.ranker, system.tables, viewers, LONGEST)
     parts = {name: difference(split.hidden, viewers, lists[SYSTEM], other) for name, other in others.items()}
     judged = judge_lists(split.hidden, viewers, lists)
-    kept = {name: one for name, one in parts.items() if one is not None}
+    known = {name: one for name, one in parts.items() if one is not None}
     groups = None
     if night.group_column:
         hits = hits_of(split.hidden, viewers, shown[SYSTEM])
         groups = compared_groups(night.snapshot.profiles, night.group_column, shown[SYSTEM], hits, people.suggestible)
-    return judged.model_copy(update={"exposure": found, "promised": promised, "parts": kept, "groups": groups})
+    update = {"exposure": found, "promised": promised, "parts": known, "groups": groups, "friendships_kept": kept}
+    return judged.model_copy(update=update)
 
 
 def compared_groups(
@@ -133,11 +141,14 @@ class CandidateSystem:
         viewers: NDArray[np.int64],
         directory: Path,
     ) -> "CandidateSystem":
-        """The system for `viewers` (u,), by a bundle read from a directory; `directory` takes index and embeddings."""
+        """The system for `viewers` (u,), by links alone, of a bundle read from a directory; `directory` takes index and
+        embeddings.
+        """
         graph_features = compute_graph_features(graph, people, bundle.reference(night.snapshot.vocabulary))
         builder = night.candidates(bundle.embedder, bundle.prerank_weights, bundle.training.towers)
         view = builder.build(graph_features, people, viewers, directory)
-        return cls(KeptCandidates(view.generator), bundle.served_ranker(), EvaluationTables.of(view))
+        ranker = bundle.served_ranker().with_outcomes(None)
+        return cls(KeptCandidates(view.generator), ranker, EvaluationTables.of(view))
 
     def ranked(self, viewers: NDArray[np.int64], kept: int) -> Ranked:
         """The `kept` best candidates of `viewers` (u,)."""

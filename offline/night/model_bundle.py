@@ -17,6 +17,7 @@ from models.networks import checkpoint
 from models.networks.embedder import Embedder
 from models.networks.encoder import Encoder
 from models.networks.ranker_head import RankerHead
+from models.ranker.outcome_heads import OutcomeHeads
 from models.ranker.ranker import DESCRIPTION, FALLBACK, Ranker
 from models.schema.pair_features import PAIR_FEATURES
 from models.schema.profiles import Profiles
@@ -66,12 +67,14 @@ class ModelBundle:
     training: Training
     directory: Path | None = None
     """where it was read from; None if it was not"""
+    outcomes: OutcomeHeads | None = None
+    """heads learned from outcomes, beside the ranker; None: links alone rank"""
 
     def served_ranker(self) -> Ranker:
         """The ranker as the service opens it. Raises ValueError if the bundle was not read from a directory."""
         if self.directory is None:
             raise ValueError("the service opens rankers from directories: save the bundle and open it again")
-        return Ranker.open(self.directory / "model")
+        return Ranker.open(self.directory / "model").with_outcomes(self.outcomes)
 
     def reference(self, vocabulary: Vocabulary) -> SpectralReference:
         """The spectrum trained with, and the rows of the users who are also in another night's vocabulary."""
@@ -80,6 +83,11 @@ class ModelBundle:
             return SpectralReference(self.spectral, rows, rows)
         theirs = self.vocabulary.rows(vocabulary.user_ids()).astype(np.int64)
         return SpectralReference(self.spectral, np.flatnonzero(theirs >= 0), theirs[theirs >= 0])
+
+    def with_heads(self, directory: Path) -> "ModelBundle":
+        """The same with the heads of outcomes in a directory; without any if it has none. Raises ArtefactError."""
+        heads = None if self.ranker is None else OutcomeHeads.open(directory, len(self.ranker.mean))
+        return replace(self, outcomes=heads)
 
     def without(self, erased: ErasedPeople, profiles: Profiles) -> "ModelBundle":
         """The same without the rows of users who were erased since training, and without values that no user of
@@ -109,6 +117,8 @@ class ModelBundle:
             files.write_json(model / DESCRIPTION, {"kind": FALLBACK, "calibration": calibration})
         else:
             checkpoint.save(model / "ranker", self.ranker, self.ranker.config, metrics)
+        if self.outcomes is not None:
+            self.outcomes.save(model)
         files.write_array(bundle / "cheap.npy", self.prerank_weights)
         files.write_array(bundle / "spectral.npy", self.spectral)
         files.write_array(bundle / "vocabulary_offsets.npy", self.vocabulary.offsets)
@@ -119,7 +129,8 @@ class ModelBundle:
     def open(cls, directory: Path) -> "ModelBundle":
         """What `save` wrote. Raises ArtefactError naming a file that is missing, truncated or altered."""
         model, bundle = directory / "model", directory / "learnt"
-        ranker = None if Ranker.open(model).kind == FALLBACK else checkpoint.load(model / "ranker").model
+        served = Ranker.open(model)
+        ranker = None if served.kind == FALLBACK else checkpoint.load(model / "ranker").model
         offsets = files.read_array(bundle / "vocabulary_offsets.npy", np.int64, (None,))
         if not len(offsets):
             raise ArtefactError(f"{bundle / 'vocabulary_offsets.npy'} is altered: it holds no boundary")
@@ -138,6 +149,7 @@ class ModelBundle:
             vocabulary=Vocabulary(text, offsets),
             training=training,
             directory=directory,
+            outcomes=served.outcomes,
         )
 
     def is_due(self, now: datetime, users: int, connections: int, days: float, growth: float) -> str | None:

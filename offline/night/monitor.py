@@ -183,7 +183,7 @@ def _with_former_weights(
     view = night.candidates(bundle.embedder, bundle.prerank_weights, bundle.training.towers).build(
         graph_features, people, drawn, scratch
     )
-    tables, ranker = EvaluationTables.of(view), bundle.served_ranker()
+    tables, ranker = EvaluationTables.of(view), bundle.served_ranker().with_outcomes(None)
     blocks = list(_blocks(view.generator, drawn))
     served = float(np.mean([len(block) > 0 for block in blocks])) if blocks else 0.0
     lists = model_reference(

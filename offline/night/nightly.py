@@ -3,7 +3,7 @@
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -20,7 +20,7 @@ from models.live_state.erasure_receipts import note_known
 from models.live_state.timestamps import draw_cut
 from models.publishing import serving_processes
 from models.publishing.approval import hold
-from models.publishing.audit import Actor, read_audit, write_audit
+from models.publishing.audit import Actor, write_audit_once
 from models.publishing.canary import publish_or_try
 from models.publishing.night_runs import NightRun
 from models.publishing.notices import Notices
@@ -40,6 +40,7 @@ from offline.evaluation.report import Report
 from offline.features.temporal_graph import EdgeSplit, Friendships, friendships, user_history
 from offline.gate.decision import decide, refusals
 from offline.gate.losses import loss_checks
+from offline.gate.outcomes import outcome_checks
 from offline.gate.quality import quality_checks
 from offline.monitor.compare_data import compare_data
 from offline.monitor.describe import describe
@@ -53,9 +54,11 @@ from offline.night.evaluate import evaluate
 from offline.night.former import Retrain, active_report, active_version, former_weights, why_train
 from offline.night.model_bundle import ModelBundle
 from offline.night.monitor import compare_versions, keep, reference_of_active, report_of
+from offline.night.outcomes.learn import learn_outcomes
 from offline.night.train import train_or_keep
 from offline.night.version_checks import version_checks
-from offline.night.workspace import SNAPSHOT, ReadAhead, Workspace, fingerprint, workspace
+from offline.night.workspace import SNAPSHOT, ReadAhead, StoppedEarlyError, Workspace, fingerprint, workspace
+from offline.outcomes.join import Windows
 from offline.snapshot.live_events import LiveEvents, read_live_events
 from offline.snapshot.snapshot import Snapshot, write_snapshot
 from offline.steps.recorder import Recorder, Result, tried
@@ -83,6 +86,8 @@ class Night:
     retrain: Retrain = "auto"
     force: bool = False
     forbidden_days: int = FORBIDDEN_DAYS
+    windows: Windows = field(default_factory=Windows)
+    """how long events are joined to the lists that the night learns from"""
     group_column: str = ""
     """categorical column whose groups the report compares; empty: none"""
     superseded_ttl_s: float = SUPERSEDED_TTL_S
@@ -119,7 +124,7 @@ class Night:
         try:
             with disk.room(self.home, clear=self.home), workspace(self.home, marks, started_at) as work:
                 made = _Steps(self, work).run()
-        except _StoppedEarlyError as stopped:
+        except StoppedEarlyError as stopped:
             return stopped.version, stopped.report
         if not self.approval:
             self._finish_erasures(made[0])
@@ -135,14 +140,6 @@ class Night:
 
     def _erase(self) -> int:
         return purge_once(self.store, self.keys, Versions(self.home))
-
-
-class _StoppedEarlyError(Exception):
-    """The run stops after the step that it was asked for; its workspace stays."""
-
-    def __init__(self, version: str, report: Report) -> None:
-        super().__init__(version)
-        self.version, self.report = version, report
 
 
 class _Steps:
@@ -202,9 +199,9 @@ class _Steps:
         return tried("between the steps", work, self.config.retry)
 
     def _stop(self, report: Report) -> None:
-        """Ends the run after a step; raises _StoppedEarlyError."""
+        """Ends the run after a step; raises StoppedEarlyError."""
         self.recorder.ended("stopped")
-        raise _StoppedEarlyError(self.work.run.version, report)
+        raise StoppedEarlyError(self.work.run.version, report)
 
     def _users(self, _: object) -> int:
         return self.versions.manifest(self.work.run.version).users
@@ -259,6 +256,8 @@ class _Steps:
             is_done=self.work.is_done("evaluation"),
         )
         self._gate(quality_checks(report, active_report(self.versions, active), self.config.gate))
+        self._gate(outcome_checks(report, self.config.gate))
+        bundle = bundle.with_heads(self.work.step("evaluation"))
         if self.night.until == "evaluation":
             self._stop(report)
         tables = None if active is None else active.tables
@@ -316,10 +315,14 @@ class _Steps:
     def _evaluation(self, context: NightContext, split: EdgeSplit, bundle: ModelBundle) -> Report:
         if not self.work.is_done("evaluation"):
             with self.work.making("evaluation") as aside:
-                scratch = aside / "scratch"
+                scratch, night, config = aside / "scratch", self.night, self.config.outcomes
+                learned = learn_outcomes(night.home, night.store, night.keys, night.windows, bundle.ranker, config)
+                if learned.heads is not None:
+                    learned.heads.save(aside)
+                bundle = replace(bundle, outcomes=learned.heads)
                 report = evaluate(context, bundle, split, split.moment(context.snapshot.cut), scratch)
                 files.remove_tree(scratch)
-                report.write(aside)
+                report.model_copy(update={"outcomes": learned.report}).write(aside)
         return Report.read(self.work.step("evaluation"))
 
     def _gate(self, checks: list[GateCheck]) -> None:
@@ -328,15 +331,8 @@ class _Steps:
         if decide(checks, force=self.night.force):
             self.forced = True
             said = "; ".join(f"{check.name}: {check.sentence}" for check in refusals(checks))
-            by = Actor.here(f"--force over the gate: {said}")
-            self._tried(lambda: self._note_forced(by))
-
-    def _note_forced(self, by: Actor) -> None:
-        """Writes that the gate was overridden into the audit trail, once."""
-        store, keys, version = self.night.store, self.night.keys, self.work.run.version
-        told = {entry.note for entry in read_audit(store, keys) if (entry.what, entry.version) == ("forced", version)}
-        if by.note not in told:
-            write_audit(store, keys, "forced", version, by)
+            by, night = Actor.here(f"--force over the gate: {said}"), self.night
+            self._tried(lambda: write_audit_once(night.store, night.keys, "forced", self.work.run.version, by))
 
     def _version(self, context: NightContext, bundle: ModelBundle, report: Report, active: Tables | None) -> None:
         """Features, embeddings and candidates of the whole graph, as a version directory that the gate lets pass."""

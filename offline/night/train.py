@@ -52,7 +52,7 @@ def train_or_keep(
     checkpoints = work.checkpoints("training")
     with work.making("training") as aside:
         if kept is not None:
-            kept.save(aside)
+            replace(kept, outcomes=None).save(aside)  # these are learned anew each night
             return
         scratch = aside / "scratch"
         train(night, split.kept, split.moment(night.snapshot.cut), scratch, checkpoints).save(aside)

@@ -1,5 +1,6 @@
 """Checks of a finished version: its files belong together, people are served, scores are those of training."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import faiss
@@ -12,7 +13,6 @@ from models.candidates.config import CandidateConfig
 from models.candidates.generator import CONFIG, CandidateGenerator
 from models.errors import ArtefactError, CorruptRecordError
 from models.graph import Graph
-from models.networks.ranker_head import RankerHead
 from models.ranker.ranker import Ranker, list_mass
 from models.schema.columns import Flag
 from models.schema.pair_features import KEPT_FEATURES
@@ -150,20 +150,22 @@ def _parity(
         return GateCheck.skipped("parity", "nobody has candidates whose scores could be compared")
     generator, ranker = CandidateGenerator.open(directory), Ranker.open(directory / "model")
     faiss.omp_set_num_threads(1)  # its threads and torch's live badly in one process
-    unlike = 0
+    # heads of outcomes weigh each context otherwise: one of them for each user in turn
+    unlike, contexts = 0, list(dict.fromkeys((CONTEXT, *(bundle.outcomes.contexts if bundle.outcomes else ()))))
     for start in range(0, len(rows), AT_ONCE):
         lists = training_lists(generator, rows[start : start + AT_ONCE], _nobody(tables.n), candidates.kept)
         for at, row in enumerate(lists.users.tolist()):
             if candidates.absent_days and published_of(blocks.record(row)) == candidates.kept_of_absent:
                 lists.counts[at] = min(lists.counts[at], candidates.kept_of_absent)
-        offline = _offline_scores(bundle.ranker, ranker, tables, lists)
+        in_context = [contexts[(start + at) % len(contexts)] for at in range(len(lists))]
+        offline = _offline_scores(bundle, ranker, tables, lists, in_context)
         for at, row in enumerate(lists.users.tolist()):
             try:
                 block = Block.unpack(blocks.record(row), tables.n)
             except CorruptRecordError:
                 unlike += 1
                 continue
-            served = ranker.scores(tables, block, CONTEXT)
+            served = ranker.scores(tables, block, in_context[at])
             m = lists.counts[at]
             unlike += not _alike(block.rows, served, lists.rows[at, :m], offline[at, :m])
     share, most = unlike / len(rows), config.most_unlike
@@ -183,26 +185,33 @@ def _nobody(n: int) -> Graph:
 
 @torch.no_grad()
 def _offline_scores(
-    model: RankerHead | None, ranker: Ranker, tables: Tables, lists: TrainingLists
+    bundle: ModelBundle, ranker: Ranker, tables: Tables, lists: TrainingLists, contexts: Sequence[str]
 ) -> NDArray[np.float32]:
-    """(U, m) probabilities by the network as it was trained; without one by the service's own fallback."""
-    found = np.zeros(lists.rows.shape, np.float32)
+    """(U, m) scores, of each list in its context (U,), by the network as it was trained, with the heads of outcomes if
+    there are any; without a network by the service's own fallback.
+    """
+    found, model = np.zeros(lists.rows.shape, np.float32), bundle.ranker
     if model is None:
         for at, row in enumerate(lists.users.tolist()):
             m = lists.counts[at]
             kept = slice(len(KEPT_FEATURES))
             codes, low, step = lists.codes[at, kept, :m], lists.low[at, kept], lists.step[at, kept]
             block = Block(row, lists.rows[at, :m], lists.sources[at, :m], codes, low, low + step * np.float32(255))
-            found[at, :m] = ranker.scores(tables, block, CONTEXT)
+            found[at, :m] = ranker.scores(tables, block, contexts[at])
         return found
     model.eval()
-    logits = model(torch.from_numpy(lists.pair_inputs(tables.statistics))).numpy()
+    inputs = lists.pair_inputs(tables.statistics)
+    logits = model(torch.from_numpy(inputs)).numpy()
     slope, level, by_degree, by_mass = model.calibration.numpy()
     for at_list, m in enumerate(lists.counts.tolist()):
         if m:
             of_list = np.ascontiguousarray(logits[at_list, :m])
             degree = tables.statistics[lists.users[at_list], LOG_DEGREE]
             odds = slope * of_list + level + by_degree * degree + by_mass * list_mass(of_list)
+            if (heads := bundle.outcomes) is not None:
+                odds = heads.blended(
+                    odds, heads.log_odds(inputs[at_list, :m].astype(np.float64), of_list, contexts[at_list])
+                )
             found[at_list, :m] = 1 / (1 + np.exp(-odds))
     return found
 

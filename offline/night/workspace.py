@@ -17,11 +17,20 @@ from models.system import disk, files
 from models.version.local_versions import new_id
 from offline.dataset.reader import Dataset, read_dataset
 from offline.dataset.table_files import dataset_files
+from offline.evaluation.report import Report
 
 SNAPSHOT = "snapshot"
 """the first step"""
 
 log = structlog.get_logger(__name__)
+
+
+class StoppedEarlyError(Exception):
+    """The run stops after the step that it was asked for; its workspace stays."""
+
+    def __init__(self, version: str, report: Report) -> None:
+        super().__init__(version)
+        self.version, self.report = version, report
 
 
 class Run(BaseModel):

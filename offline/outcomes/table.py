@@ -24,9 +24,16 @@ def read_outcomes(settings: Settings, store: SyncStore, keys: Keys, *, since: in
     are not among them. Raises ArtefactError if the event archive lacks entries, StoreError if the store does not
     answer.
     """
-    exposures = ExposureFiles(settings.home).scan(since)
-    events = read_events(settings.home, store, keys, since=since, until=now)
-    return join_outcomes(exposures, events, Windows.of(settings), now=now)
+    return outcomes_of(settings.home, store, keys, Windows.of(settings), since=since, now=now)
+
+
+def outcomes_of(
+    home: Path, store: SyncStore, keys: Keys, windows: Windows, *, since: int = 0, now: int
+) -> pl.DataFrame:
+    """As `read_outcomes`, of a home and with these windows."""
+    exposures = ExposureFiles(home).scan(since)
+    events = read_events(home, store, keys, since=since, until=now)
+    return join_outcomes(exposures, events, windows, now=now)
 
 
 def every_entry(settings: Settings, store: SyncStore, keys: Keys, now: int) -> Iterator[Entry]:

@@ -57,7 +57,8 @@ class Scorer(Protocol):
     def scores(
         self, tables: PersonTables, block: Block, context: str, inputs: ViewerInputs | None = None
     ) -> NDArray[np.float32]:
-        """(m,) float32, 0-1; a candidate's score does not depend on the others in the block.
+        """(m,) float32, 0-1; the others in the block set the level of a candidate's score, and with heads of outcomes
+        who is among the best by links.
 
         `inputs` are those of a viewer whom the tables do not know as she is.
         """

@@ -1,0 +1,141 @@
+"""Heads that nights learn from outcomes, beside the ranker, and the one score that they are joined into.
+
+Three heads estimate what comes of a person whom the viewer looks at in a list: p(invited), p(accepted | invited) and
+p(dismissed). The log-odds of each are linear in the inputs of the ranker and in the ranker's own logit, with weights of
+their own in each context, so that they are columns more in the product that a request computes anyhow. The score is
+
+    1 / (1 + exp(-a s - b))
+    s = f ln p(friendship) + i ln p(invited) + c ln p(accepted | invited) + d ln(1 - p(dismissed))
+
+with powers f, i, c, d from the configuration of the night. It stays a probability of friendship: a and b are such that
+it is the mean of p(friendship), which the ranker knows of each pair, over all who were shown and whom s puts as high.
+
+What heads know they know of people who were shown, the first by links. So they reorder the best of a viewer's
+candidates by links alone; s of whoever is not among these is less by STEEP for each unit that the log-odds of a
+friendship lack to theirs.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from models.errors import ArtefactError
+from models.kernels.outcome_blend import STEEP
+from models.schema.pair_features import LOG_POSITION
+from models.system import files
+
+WEIGHTS = "outcomes.safetensors"
+DESCRIPTION = "outcomes.json"
+HEADS: Final = ("invited", "accepted", "dismissed")
+SIGNS: Final = np.array([1, 1, -1], dtype=np.float32)
+"""of a head's log-odds in the score: that somebody is dismissed counts against them"""
+
+_NOBODY: Final = -1e9
+"""log-odds that everybody is above"""
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OutcomeHeads:
+    """The heads of one version. Contexts that it does not name have the last row of the weights."""
+
+    contexts: tuple[str, ...]
+    """those with weights of their own"""
+    weights: Floats
+    """(contexts + 1, heads, p + 1) of the ranker's p inputs, unscaled, and then of its logit"""
+    bias: Floats
+    """(contexts + 1, heads)"""
+    powers: Floats
+    """(1 + heads,) of the probability of a friendship, and of each head's"""
+    curve: Floats
+    """(2,) slope and level of the score's log-odds"""
+    among: int
+    """the best by links alone whom the heads reorder"""
+
+    @classmethod
+    def plain(cls, inputs: int) -> "OutcomeHeads":
+        """Heads without weights, of a ranker that reads so many inputs: its order stays that of links."""
+        heads = len(HEADS)
+        powers = np.eye(1, 1 + heads, dtype=np.float32)[0]
+        weights, bias = np.zeros((1, heads, inputs + 1), np.float32), np.zeros((1, heads), np.float32)
+        return cls((), weights, bias, powers, np.array([1, 0], np.float32), len(LOG_POSITION))
+
+    def at(self, context: str) -> int:
+        """The row of a context."""
+        return self.contexts.index(context) if context in self.contexts else len(self.contexts)
+
+    def log_odds(self, inputs: NDArray[np.floating], logits: NDArray[np.floating], context: str) -> Doubles:
+        """(..., heads) log-odds of the heads, of inputs (..., p) and the ranker's logits (...)."""
+        at = self.at(context)
+        weights = self.weights[at].astype(np.float64)
+        return np.asarray(inputs @ weights[:, :-1].T + logits[..., None] * weights[:, -1] + self.bias[at])
+
+    def blended(self, friendship: NDArray[np.floating], log_odds: Doubles) -> Doubles:
+        """(m,) log-odds of the scores of one viewer's candidates, of those of a friendship (m,) and of the heads
+        (m, heads).
+        """
+        behind = float(STEEP) * np.maximum(self.lowest(friendship) - friendship, 0)
+        slope, level = self.curve.tolist()
+        return np.asarray(slope * (blend_of(self.powers, friendship, log_odds) - behind) + level)
+
+    def lowest(self, values: NDArray[np.floating]) -> float:
+        """The logit, or log-odds of a friendship, of those of one viewer's candidates (m,), below which nobody is
+        reordered.
+        """
+        m = len(values)
+        return float(np.partition(values, m - self.among)[m - self.among]) if m > self.among else _NOBODY
+
+    def save(self, directory: Path) -> None:
+        """Writes both files into a `model` directory, the description last."""
+        tensors = {"weights": self.weights, "bias": self.bias, "powers": self.powers, "curve": self.curve}
+        content = save({name: np.ascontiguousarray(one, dtype=np.float32) for name, one in tensors.items()})
+        description: dict[str, Any] = {
+            "heads": list(HEADS),
+            "contexts": list(self.contexts),
+            "among": self.among,
+            "weights_sha256": hashlib.sha256(content).hexdigest(),
+        }
+        files.write_bytes(directory / WEIGHTS, content)
+        files.write_json(directory / DESCRIPTION, description | {"digest": files.json_digest(description)})
+
+    @classmethod
+    def open(cls, directory: Path, inputs: int) -> "OutcomeHeads | None":
+        """The heads of a `model` directory, None if it has none; `inputs` is the number p that the ranker reads.
+
+        Raises ArtefactError with the file that is missing, truncated or altered.
+        """
+        path, weights_path = directory / DESCRIPTION, directory / WEIGHTS
+        if not path.exists():
+            return None
+        description = files.read_json(path)
+        try:
+            digest = description.pop("digest")
+            if files.json_digest(description) != digest:
+                raise ArtefactError(f"{path} is truncated or altered: its digest does not fit")
+            content = files.read_bytes(weights_path)
+            if hashlib.sha256(content).hexdigest() != description["weights_sha256"]:
+                raise ArtefactError(f"{weights_path} is truncated or altered: its digest is not that of {path}")
+            found, contexts = load(content), tuple(description["contexts"])
+            shape = (len(contexts) + 1, len(HEADS), inputs + 1)
+            if tuple(description["heads"]) != HEADS or found["weights"].shape != shape:
+                raise ArtefactError(f"{path} was learned from other features than the ranker's: run pymk nightly again")
+            weights, bias, powers, curve = (found[name] for name in ("weights", "bias", "powers", "curve"))
+            return cls(contexts, weights, bias, powers, curve, int(description["among"]))
+        except (AttributeError, KeyError, TypeError, ValueError, SafetensorError) as error:
+            raise ArtefactError(f"{path} is truncated or altered: {error!r}") from error
+
+
+def blend_of(powers: NDArray[np.floating], friendship: NDArray[np.floating], log_odds: Doubles) -> Doubles:
+    """(...) the sum s of logarithms that the score is made of, of log-odds of a friendship (...) and of the heads
+    (..., heads).
+    """
+    every = np.concatenate([np.asarray(friendship, np.float64)[..., None], log_odds * SIGNS], axis=-1)
+    return np.asarray(-np.logaddexp(0, -every) @ powers.astype(np.float64))

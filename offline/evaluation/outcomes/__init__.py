@@ -1,0 +1,1 @@
+"""What heads learned from outcomes are worth: their predictions, and the order that they put people in."""
