@@ -58,10 +58,10 @@ class HiddenSet:
 
     def drop_before(self, watermark: int) -> list[UserId]:
         """Forgets the changes up to a timestamp, which all versions in use include; returns whose are forgotten."""
+        known = {*self._flags, *self._erased}
         for flags in self._flags.values():
             for flag in [flag for flag, (timestamp_us, _) in flags.items() if timestamp_us <= watermark]:
                 del flags[flag]
-        dropped = [user_id for user_id, flags in self._flags.items() if not flags]
         self._flags = {user_id: flags for user_id, flags in self._flags.items() if flags}
         self._erased = {user_id: at for user_id, at in self._erased.items() if at > watermark}
         self.unread = {
@@ -69,7 +69,7 @@ class HiddenSet:
             for position, change in self.unread.items()
             if change is None or change.timestamp_us > watermark
         }
-        return [UserId(user_id) for user_id in dropped if user_id not in self._erased]
+        return [UserId(user_id) for user_id in known - self._flags.keys() - self._erased.keys()]
 
     def add(self, change: FlagChange) -> None:
         """Adds a change whose place in the log does not matter."""
