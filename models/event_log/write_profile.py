@@ -121,7 +121,7 @@ async def write_erasure(
     """
     live, shard = keys.live(user_id), shard_of(user_id)
     packed = await store.get(live)
-    timestamp_us = _erased_last(packed)
+    timestamp_us = await _erased_last(packed)
     is_known = in_version or (packed is not None and not timestamp_us)
     for _ in range(ATTEMPTS):
         if timestamp_us:
@@ -150,12 +150,12 @@ async def write_erasure(
     return timestamp_us
 
 
-def _erased_last(packed: bytes | None) -> int:
+async def _erased_last(packed: bytes | None) -> int:
     """When the user of a record was erased, microseconds; 0: never, or registered again since, or it is damaged."""
     if not erased_in(packed):
         return 0
     try:
-        record = LiveRecord.unpack(packed)
+        record = await read_excerpt(packed)
     except CorruptRecordError:
         return 0
     return record.erased if record.erased > record.profile else 0

@@ -9,25 +9,25 @@ from types import TracebackType
 _SLICES = 4
 """slices of a deadline; the loop reads its sockets between two of them"""
 
-_patience_s: ContextVar[float | None] = ContextVar("patience_s", default=None)
+_longest_wait_s: ContextVar[float | None] = ContextVar("longest_wait_s", default=None)
 
 
 @contextmanager
-def patient(seconds: float | None) -> Iterator[None]:
+def waiting_up_to(seconds: float | None) -> Iterator[None]:
     """Within it every operation of an awaited store may take so long; None: no longer than ever.
 
     It holds for this task, and for tasks that it starts.
     """
-    token = _patience_s.set(seconds)
+    token = _longest_wait_s.set(seconds)
     try:
         yield
     finally:
-        _patience_s.reset(token)
+        _longest_wait_s.reset(token)
 
 
-def patience_s() -> float | None:
+def longest_wait_s() -> float | None:
     """How long an operation of this task may take; None: no longer than ever."""
-    return _patience_s.get()
+    return _longest_wait_s.get()
 
 
 class Deadline:

@@ -9,7 +9,7 @@ from redis.asyncio import Redis, RedisCluster
 
 from models.errors import StoreError, StoreRefusedError
 from models.store import redis_commands
-from models.store.deadline import Deadline, patience_s, patient
+from models.store.deadline import Deadline, longest_wait_s, waiting_up_to
 from models.store.error_mapping import CLIENT_ERRORS, DEMOTED, StoreAddress
 from models.store.failover.durable_writes import DurableWrites
 from models.store.failover.primary import Primary
@@ -92,7 +92,7 @@ class AsyncServerStore:
 
     async def _execute(self, *command: str | bytes | int | float, wait_s: float | None = None) -> Any:
         try:
-            async with Deadline(wait_s or patience_s() or self._timeout_s), self._slots:
+            async with Deadline(wait_s or longest_wait_s() or self._timeout_s), self._slots:
                 return await self._client.execute_command(*command)
         except CLIENT_ERRORS as error:
             raise self._failure(error) from error
@@ -105,7 +105,7 @@ class AsyncServerStore:
             return [await self._execute(*batch[0], wait_s=wait_s)]
         try:
             async with (
-                Deadline(wait_s or patience_s() or self._timeout_s),
+                Deadline(wait_s or longest_wait_s() or self._timeout_s),
                 self._slots,
                 self._client.pipeline(transaction=atomic) as pipeline,
             ):
@@ -129,7 +129,7 @@ class AsyncServerStore:
 
     async def _read(self, *command: str) -> Any:
         """The answer to a command that only reads. All pipelined reads have the same deadline."""
-        if self._pipelined is not None and len(command) <= MOST_PIPELINED_PARTS and patience_s() is None:
+        if self._pipelined is not None and len(command) <= MOST_PIPELINED_PARTS and longest_wait_s() is None:
             try:
                 return await self._pipelined.answer(*command)
             except TimeoutError as error:
@@ -198,7 +198,7 @@ class AsyncServerStore:
         return outcomes
 
     async def durably(self, write: Callable[[], Awaitable[Written]], wait_s: float | None = None) -> Written:
-        with patient(wait_s):
+        with waiting_up_to(wait_s):
             if self._durable is None:
                 return await write()
             generation = await self._confirmed(self._durable.generation())
