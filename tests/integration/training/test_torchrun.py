@@ -33,6 +33,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """250 people whose friendships have no dates, so that the ranker's head learns epoch by epoch."""
     path = tmp_path_factory.mktemp("undated") / "DATA"
     directory.write(network.generate(250, 12, seed=3), path)
+    (path / "interactions.csv").unlink()
     connections = path / "connections.csv"
     lines = [line.split(",")[:2] for line in connections.read_text().splitlines()]
     connections.write_text("".join(",".join(line) + "\n" for line in lines))
