@@ -26,7 +26,6 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from models.errors import ArtefactError
-from models.kernels.outcome_blend import STEEP
 from models.schema.pair_features import LOG_POSITION
 from models.system import files
 
@@ -36,6 +35,10 @@ HEADS: Final = ("invited", "accepted", "dismissed")
 SIGNS: Final = np.array([1, 1, -1], dtype=np.float32)
 """of a head's log-odds in the score: that somebody is dismissed counts against them"""
 
+STEEP: Final = 10.0
+"""how far s falls for each unit of a friendship's log-odds below the lowest of those whom heads reorder"""
+_MOST: Final = np.float32(80)
+"""largest negative log-odds for which float32 has a probability"""
 _NOBODY: Final = -1e9
 """log-odds that everybody is above"""
 
@@ -82,9 +85,28 @@ class OutcomeHeads:
         """(m,) log-odds of the scores of one viewer's candidates, of those of a friendship (m,) and of the heads
         (m, heads).
         """
-        behind = float(STEEP) * np.maximum(self.lowest(friendship) - friendship, 0)
+        behind = STEEP * np.maximum(self.lowest(friendship) - friendship, 0)
         slope, level = self.curve.tolist()
         return np.asarray(slope * (blend_of(self.powers, friendship, log_odds) - behind) + level)
+
+    def scores(self, columns: Floats, logits: Floats, friendship: Floats, at: int) -> Floats:
+        """(m,) float32 scores of one viewer's candidates in the context of a row: `blended` in single precision.
+
+        `columns` (m, heads) are the log-odds of the heads times SIGNS, without what the `logits` (m,) add to them;
+        `friendship` (m,) log-odds of one.
+        """
+        odds = (SIGNS * self.weights[at, :, -1])[:, None] * logits  # a row a head: NumPy is slow over short rows
+        odds += columns.T
+        total: Floats = self.powers[1:] @ _surprise(odds)
+        if self.powers[0]:
+            total += self.powers[0] * _surprise(friendship.copy())
+        if len(logits) > self.among:
+            total += np.float32(STEEP) * np.maximum(np.float32(self.lowest(friendship)) - friendship, 0)
+        total *= self.curve[0]
+        total -= self.curve[1]
+        np.exp(np.minimum(total, _MOST, out=total), out=total)
+        total += 1
+        return np.reciprocal(total, out=total)
 
     def lowest(self, values: NDArray[np.floating]) -> float:
         """The logit, or log-odds of a friendship, of those of one viewer's candidates (m,), below which nobody is
@@ -131,6 +153,14 @@ class OutcomeHeads:
             return cls(contexts, weights, bias, powers, curve, int(description["among"]))
         except (AttributeError, KeyError, TypeError, ValueError, SafetensorError) as error:
             raise ArtefactError(f"{path} is truncated or altered: {error!r}") from error
+
+
+def _surprise(odds: Floats) -> Floats:
+    """(...) negative logarithms of the probabilities of log-odds (...), which are overwritten."""
+    np.negative(odds, out=odds)
+    np.exp(np.minimum(odds, _MOST, out=odds), out=odds)
+    odds += 1
+    return np.log(odds, out=odds)
 
 
 def blend_of(powers: NDArray[np.floating], friendship: NDArray[np.floating], log_odds: Doubles) -> Doubles:

@@ -17,11 +17,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from models.errors import ArtefactError, CorruptRecordError
-from models.kernels.outcome_blend import STEEP, blend
 from models.kernels.ranker_head import best_mass, finish, fold, gather, join
 from models.kernels.tower_product import join_product, tower_products
 from models.ranker.attribution import Attributed, Explanation, Head, Joined
-from models.ranker.outcome_heads import HEADS, SIGNS, OutcomeHeads
+from models.ranker.outcome_heads import HEADS, SIGNS, STEEP, OutcomeHeads
 from models.schema.pair_features import (
     ALLOCATION,
     COMMON,
@@ -239,11 +238,8 @@ class Ranker:
         hidden = self._first_layer(tables, read, inputs, self._joined[at])
         logits = self._logits_of(hidden[:, : -len(HEADS)])
         level = self._level(logits, float(inputs.statistics[LOG_DEGREE]))
-        slope, on_logit = self._calibration[0], SIGNS * outcomes.weights[at, :, -1]
-        lowest = slope * outcomes.lowest(logits) + level
-        scores = np.empty(len(block), dtype=np.float32)
-        blend(hidden, logits, on_logit, slope, level, outcomes.powers, outcomes.curve, lowest, scores)
-        return scores
+        friendship = np.float32(self._calibration[0]) * logits + np.float32(level)
+        return outcomes.scores(hidden[:, -len(HEADS) :], logits, friendship, at)
 
     def calibrated(self, logits: Floats, viewer_log_degree: float) -> Floats:
         """Probabilities of (m,) logits of one viewer, by a logistic curve that keeps their order.
@@ -359,7 +355,7 @@ class Ranker:
             powers=slope * outcomes.powers.astype(np.float64),
             level=float(height),
             lowest=lowest,
-            steep=float(slope) * float(STEEP) * self._calibration[0],
+            steep=float(slope) * STEEP * self._calibration[0],
         )
 
 
