@@ -36,10 +36,18 @@ def tower_statistics(statistics: NDArray[np.float32]) -> NDArray[np.float32]:
     return (statistics[..., : len(TOWER_MEAN)] - TOWER_MEAN) / TOWER_SCALE
 
 
-def user_statistics(graph: Graph, spectral_norm: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n, len(STATISTICS)) float32 of all users; `spectral_norm` is (n,) float32."""
+def user_statistics(
+    graph: Graph, spectral_norm: NDArray[np.float32], neighbourhoods: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """(n, len(STATISTICS)) float32 of all users; `spectral_norm` is (n,) float32.
+
+    `neighbourhoods` (n, 2) are the clustering and the mean log degree of friends, if they are known already.
+    """
     log_degree = np.log1p(graph.degrees.astype(np.float32))
-    clustering, friends = _neighbourhoods(graph.indptr, graph.indices, log_degree, LARGEST_SAMPLE)
+    if neighbourhoods is None:
+        clustering, friends = _neighbourhoods(graph.indptr, graph.indices, log_degree, LARGEST_SAMPLE)
+    else:
+        clustering, friends = neighbourhoods.T
     norm = np.log(np.maximum(spectral_norm, SHORTEST))
     return np.stack([log_degree, clustering, friends, norm], axis=1).astype(np.float32)
 

@@ -74,6 +74,7 @@ class WorkBuffers(NamedTuple):
     paths     (n,) three-hop paths
     hidden    (n,) uint8: NOT_SUGGESTIBLE, and EXCLUDED for the user at work
     bits      (n,) source bits of the pool's rows
+    numbers   (n,) int32, the numbers of the rows in the whole graph, if these are a part of it; else (0,)
     the others  (n,) rows and scores, not zeroed
     """
 
@@ -89,6 +90,7 @@ class WorkBuffers(NamedTuple):
     eligible: NDArray[np.int32]
     ranking: NDArray[np.float32]
     pool: NDArray[np.int32]
+    numbers: NDArray[np.int32]
 
 
 NOT_SUGGESTIBLE = 1
@@ -118,4 +120,5 @@ def new_work_buffers(indptr: NDArray[np.int64], suggestible: NDArray[np.bool_]) 
         np.empty(n, np.int32),
         np.empty(n, np.float32),
         np.empty(n, np.int32),
+        np.empty(0, np.int32),
     )

@@ -90,6 +90,14 @@ def mixed(a: int, b: int) -> int:
 
 
 @compiled()
+def tie_break(work: WorkBuffers, user: int, row: int) -> int:
+    """`mixed` of two rows by their numbers in the whole graph."""
+    if len(work.numbers) == 0:
+        return mixed(user, row)
+    return mixed(work.numbers[user], work.numbers[row])
+
+
+@compiled()
 def keep_best(work: WorkBuffers, user: int, eligible: int, limit: int) -> int:
     """Moves the `limit` best of the first `eligible` rows to the front of `work.eligible`; returns their number.
 
@@ -103,7 +111,7 @@ def keep_best(work: WorkBuffers, user: int, eligible: int, limit: int) -> int:
     tied = np.flatnonzero(work.ranking[:eligible] == least)
     hashes = np.empty(len(tied), np.int64)
     for at in range(len(tied)):
-        hashes[at] = mixed(user, work.eligible[tied[at]])
+        hashes[at] = tie_break(work, user, work.eligible[tied[at]])
     tied = tied[np.argsort(hashes)]
     above = 0
     for at in range(eligible):
@@ -285,7 +293,12 @@ def add_likely(arrays: CandidateArrays, limits: SourceLimits, work: WorkBuffers,
 
 @compiled()
 def best_first(
-    arrays: CandidateArrays, user: int, pool: NDArray[np.int32], found: NDArray[np.float32], limit: int
+    arrays: CandidateArrays,
+    work: WorkBuffers,
+    user: int,
+    pool: NDArray[np.int32],
+    found: NDArray[np.float32],
+    limit: int,
 ) -> NDArray[np.int64]:
     """The `limit` first of the pool by pre-ranking score, descending; a hash of the two rows breaks ties.
 
@@ -301,12 +314,43 @@ def best_first(
         if len(arrays.late) > 0:
             score += PRERANK_LATE * arrays.late[row]
         # far below the precision of float32 features
-        negated[at] = -score + mixed(user, row) * 1e-18
+        negated[at] = -score + tie_break(work, user, row) * 1e-18
     if len(pool) <= limit:
         return np.argsort(negated)
     last = np.partition(negated, limit - 1)[limit - 1]
     kept = np.flatnonzero(negated <= last)
     return kept[np.argsort(negated[kept])][:limit]
+
+
+@compiled()
+def gather_all(
+    arrays: CandidateArrays, limits: SourceLimits, work: WorkBuffers, user: int, nearest: NDArray[np.int32]
+) -> tuple[int, int, int, int]:
+    """Fills the pool of a user from every source; returns its size and the rows reached in each of the three ways.
+
+    `nearest` (k,) are the rows nearest by embedding, -1 for none. `clear` and `unmark_excluded` take back what this
+    leaves in `work`.
+    """
+    # paths and walks over the graph
+    two, three, walked = spread_all(arrays, limits, work, user)
+    mark_excluded(arrays, work, user)
+    size = gather(work, user, work.two[:two], BY_FRIENDS, limits.friends_of_friends, 0)
+    size = gather(work, user, work.walked[:walked], BY_WALK, limits.walks, size)
+    size = gather(work, user, work.three[:three], BY_PATHS, limits.three_hops, size)
+    # embedding, profile groups, popularity of late and in all
+    for row in nearest:
+        if row >= 0:
+            size = add(work, row, BY_EMBEDDING, size)
+    size = add_groups(arrays, limits, work, user, size)
+    size = add_likely(arrays, limits, work, user, size)
+    for row in arrays.popular_of_late[: limits.popular_of_late]:
+        size = add(work, row, POPULAR_OF_LATE, size)
+    for row in arrays.popular:
+        if size >= limits.least:
+            break
+        if work.bits[row] == 0:
+            size = add(work, row, POPULAR, size)
+    return size, two, three, walked
 
 
 @compiled()
@@ -332,29 +376,12 @@ def fill_pools(
     """
     for at in range(first, len(users), stride):
         user = users[at]
-        # sources: paths and walks over the graph, embedding, profile groups, popularity of late and in all
-        two, three, walked = spread_all(arrays, limits, work, user)
-        mark_excluded(arrays, work, user)
-        size = gather(work, user, work.two[:two], BY_FRIENDS, limits.friends_of_friends, 0)
-        size = gather(work, user, work.walked[:walked], BY_WALK, limits.walks, size)
-        size = gather(work, user, work.three[:three], BY_PATHS, limits.three_hops, size)
-        for row in nearest[at]:
-            if row >= 0:
-                size = add(work, row, BY_EMBEDDING, size)
-        size = add_groups(arrays, limits, work, user, size)
-        size = add_likely(arrays, limits, work, user, size)
-        for row in arrays.popular_of_late[: limits.popular_of_late]:
-            size = add(work, row, POPULAR_OF_LATE, size)
-        for row in arrays.popular:
-            if size >= limits.least:
-                break
-            if work.bits[row] == 0:
-                size = add(work, row, POPULAR, size)
+        size, two, three, walked = gather_all(arrays, limits, work, user, nearest[at])
         # features and pre-ranking
         pool, features = work.pool[:size], values.shape[1]
         found = np.empty((features + 1, size), np.float32)
         fill_features(arrays, work, user, pool, found)
-        order = best_first(arrays, user, pool, found, rows.shape[1])
+        order = best_first(arrays, work, user, pool, found, rows.shape[1])
         # output
         counts[at] = len(order)
         for k in range(len(order)):

@@ -79,7 +79,7 @@ def spread_three_hops(
         if middle == user:
             continue
         degree = indptr[middle + 1] - indptr[middle]
-        if edges + degree > max_edges:
+        if degree == 0 or edges + degree > max_edges:  # 0 where a part of a graph lacks the row's friends
             continue
         edges += degree
         mass = near[middle, LIFTED] / np.float32(np.sqrt(degree))
@@ -90,6 +90,59 @@ def spread_three_hops(
                 count += 1
             three_hops[other] += mass
     return count
+
+
+@compiled(fastmath=True)
+def push(
+    indptr: NDArray[np.int64],
+    indices: NDArray[np.int32],
+    row: int,
+    tolerance: float,
+    walk: Scores,
+    queue: NDArray[np.int32],
+    head: int,
+    waiting: int,
+    touched: NDArray[np.int32],
+    count: int,
+) -> tuple[int, int]:
+    """One push of forward push: a row with friends keeps RESTART of its residual and passes the rest on to them.
+
+    `queue` is a ring in which `waiting` rows wait from place `head` on. Friends whose residual comes to exceed the
+    tolerance join it; rows that had no mass go into `touched` from place `count` on. Returns how many wait then, and
+    how many were touched.
+    """
+    n = len(queue)
+    mass = walk[row, RESIDUAL]
+    walk[row, RESIDUAL] = np.float32(0.0)
+    walk[row, RANK] += np.float32(RESTART) * mass
+    degree = indptr[row + 1] - indptr[row]
+    if degree == 0:
+        return waiting, count
+    share = np.float32(1.0 - RESTART) * mass / np.float32(degree)
+    for at in range(indptr[row], indptr[row + 1]):
+        other = indices[at]
+        residual = walk[other, RESIDUAL]
+        if residual == 0.0 and walk[other, RANK] == 0.0:
+            touched[count] = other
+            count += 1
+        residual += share
+        walk[other, RESIDUAL] = residual
+        if walk[other, QUEUED] == 0.0 and residual > tolerance * walk[other, FRIENDS]:
+            walk[other, QUEUED] = np.float32(1.0)
+            tail = head + waiting
+            queue[tail - n if tail >= n else tail] = other
+            waiting += 1
+    return waiting, count
+
+
+@compiled(fastmath=True)
+def settle(walk: Scores, touched: NDArray[np.int32], count: int) -> None:
+    """Keeps a share of what was not pushed of the first `count` rows touched, and zeroes the working columns."""
+    for at in range(count):
+        row = touched[at]
+        walk[row, RANK] += np.float32(RESTART) * walk[row, RESIDUAL]
+        walk[row, RESIDUAL] = np.float32(0.0)
+        walk[row, QUEUED] = np.float32(0.0)
 
 
 @compiled(fastmath=True)
@@ -112,43 +165,18 @@ def spread_walks(
     """
     # start: all mass at the user
     n = len(indptr) - 1
-    count = 1
     touched[0] = user
     walk[user, RESIDUAL] = np.float32(1.0)
     queue[0] = user
     walk[user, QUEUED] = np.float32(1.0)
-    head, waiting, edges = 0, 1, 0
+    head, waiting, count, edges = 0, 1, 1, 0
     # push: keep a share of a row's mass, pass the rest to its neighbours
     while waiting > 0 and edges < max_edges:
         row = queue[head]
         head = head + 1 if head + 1 < n else 0
         waiting -= 1
         walk[row, QUEUED] = np.float32(0.0)
-        mass = walk[row, RESIDUAL]
-        walk[row, RESIDUAL] = np.float32(0.0)
-        walk[row, RANK] += np.float32(RESTART) * mass
-        degree = indptr[row + 1] - indptr[row]
-        if degree == 0:
-            continue
-        edges += degree
-        share = np.float32(1.0 - RESTART) * mass / np.float32(degree)
-        for at in range(indptr[row], indptr[row + 1]):
-            other = indices[at]
-            residual = walk[other, RESIDUAL]
-            if residual == 0.0 and walk[other, RANK] == 0.0:
-                touched[count] = other
-                count += 1
-            residual += share
-            walk[other, RESIDUAL] = residual
-            if walk[other, QUEUED] == 0.0 and residual > tolerance * walk[other, FRIENDS]:
-                walk[other, QUEUED] = np.float32(1.0)
-                tail = head + waiting
-                queue[tail - n if tail >= n else tail] = other
-                waiting += 1
-    # settle the residuals and zero the working columns
-    for at in range(count):
-        row = touched[at]
-        walk[row, RANK] += np.float32(RESTART) * walk[row, RESIDUAL]
-        walk[row, RESIDUAL] = np.float32(0.0)
-        walk[row, QUEUED] = np.float32(0.0)
+        edges += indptr[row + 1] - indptr[row]
+        waiting, count = push(indptr, indices, row, tolerance, walk, queue, head, waiting, touched, count)
+    settle(walk, touched, count)
     return count

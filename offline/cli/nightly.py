@@ -8,7 +8,7 @@ import typer
 
 
 class Engine(StrEnum):
-    """Where candidates are generated."""
+    """Where candidates are found."""
 
     LOCAL = "local"
     SPARK = "spark"
@@ -42,7 +42,16 @@ def nightly(
     config: Annotated[
         Path | None, typer.Option(help="Settings of the night, TOML; pymk config prints all.", metavar="FILE.toml")
     ] = None,
-    engine: Annotated[Engine, typer.Option(help="Run on this machine or on Spark.")] = Engine.LOCAL,
+    engine: Annotated[
+        Engine,
+        typer.Option(help="What runs the steps named below: this process, or Spark jobs."),
+    ] = Engine.LOCAL,
+    spark_master: Annotated[
+        str | None,
+        typer.Option(
+            help="The master for --engine spark; default: that of spark-submit, else local[*].", metavar="URL"
+        ),
+    ] = None,
     retrain: Annotated[
         Retrain, typer.Option(help="Train again: if the weights are old or the graph grew, always, or never.")
     ] = Retrain.AUTO,
@@ -69,21 +78,32 @@ def nightly(
     takes a fraction of a night and makes a version of its own. Run a whole night now and then: vectors age. It is
     refused while a canary runs, and if the active version changed meanwhile; the same command then goes on from that
     one.
+
+    --engine spark (pip install 'pymk[spark]', Java 17) runs as Spark jobs: the tables of the snapshot, statistics of
+    neighbourhoods, the candidates of the evaluation and of the version with their pair features, and the baselines by
+    mutual friends. The lists are the same up to rounding. Reading, training, embedding, the index, the gate and all
+    else run in this process. On a cluster start it with spark-submit, and keep PYMK_HOME where every worker sees it:
+    offline/SPARK.md.
     """
-    from contextlib import closing
+    from contextlib import closing, nullcontext
 
     from models.errors import UsageError
     from models.settings import Settings
     from offline.night.config import NightConfig
+    from offline.spark.session import check_spark
 
     # arguments and settings, and then the data: nothing that takes seconds to load before they are right
-    if engine is Engine.SPARK:
-        raise UsageError("this release runs on one machine; leave out --engine or use --engine local")
     if not data.is_dir():
         raise UsageError(f"{data} is not a directory; pymk synth --out DIRECTORY makes a synthetic one")
     if delta and (retrain is Retrain.ALWAYS or until in (Until.TRAINING, Until.EVALUATION)):
         raise UsageError("--delta trains and evaluates nothing; leave out --retrain always and --until training")
+    if delta and engine is Engine.SPARK:
+        raise UsageError("--delta makes too few candidates for Spark; leave out --engine spark")
+    if spark_master is not None and engine is Engine.LOCAL:
+        raise UsageError("--spark-master needs --engine spark")
     settings, night_config = Settings(), NightConfig.read(config)
+    if engine is Engine.SPARK:
+        check_spark()
 
     from models.store.connect import check_address, open_sync
     from offline.contacts.uploads import load_uploads, read_uploads
@@ -102,8 +122,10 @@ def nightly(
         from offline.evaluation.rendering import render
         from offline.night.nightly import Night
         from offline.outcomes.join import Windows
+        from offline.spark.engine import SparkEngine
 
-        with loading_bar("Publishing") as bar:
+        spark = SparkEngine(night_config.spark, spark_master) if engine is Engine.SPARK else None
+        with loading_bar("Publishing") as bar, spark or nullcontext():
             night = Night(
                 data=data,
                 home=settings.home,
@@ -121,6 +143,7 @@ def nightly(
                 approval=settings.approval,
                 canary_share=settings.canary_steps[0] if settings.canary else None,
                 notices=Notices(settings.approval_webhook, settings.approval_command),
+                engine=spark,
                 progress=bar,
                 read_ahead=read_ahead,
             )

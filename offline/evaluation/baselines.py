@@ -1,6 +1,7 @@
 """Baselines of friend suggestion, each by full ranking over all suggestible users."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,17 +52,20 @@ def baseline_lists(
     suggestible: NDArray[np.bool_] | None = None,
     methods: Sequence[str] = BASELINES,
     late: NDArray[np.float32] | None = None,
+    given: Mapping[str, Lists] = MappingProxyType({}),
 ) -> dict[str, Lists]:
     """For each method the best `limit` rows for each of `users` (U,): (U, limit) int32, -1 past the last.
 
-    With `late` (n,), ln(1 + friendships made of late) of everybody, DATED_BASELINES come after the methods.
-    FullRanking says which rows are excluded and how ties break. Rows with score 0 are not ranked, except by popularity.
-    Holds BATCH_CELLS scores at once, whatever the number of users.
+    Lists that are `given` were made elsewhere, and come back among the others. With `late` (n,), ln(1 + friendships
+    made of late) of everybody, DATED_BASELINES come after the methods. FullRanking says which rows are excluded and how
+    ties break. Rows with score 0 are not ranked, except by popularity. Holds BATCH_CELLS scores at once, whatever the
+    number of users.
     """
     ranking = FullRanking(graph, known, suggestible, limit)
     if late is not None:
         methods = (*methods, *DATED_BASELINES)
-    lists = {method: np.full((len(users), limit), -1, np.int32) for method in methods}
+    lists = {method: given.get(method, np.full((len(users), limit), -1, np.int32)) for method in methods}
+    methods = [method for method in methods if method not in given]
     scorers = _scorers(graph, late)
     for start, batch in batches(users, graph.n):
         made: dict[str, list[tuple[NDArray[np.int32], Floats]]] = {}

@@ -65,14 +65,22 @@ class GraphFeatures:
     """the columns of `inputs` that embeddings begin as"""
 
 
-def compute_graph_features(graph: Graph, people: People, reference: "SpectralReference | None" = None) -> GraphFeatures:
-    """Statistics, spectrum and GraphSAGE's features of a graph; the spectrum rotated onto the reference's."""
+def compute_graph_features(
+    graph: Graph,
+    people: People,
+    reference: "SpectralReference | None" = None,
+    neighbourhoods: Floats | None = None,
+) -> GraphFeatures:
+    """Statistics, spectrum and GraphSAGE's features of a graph; the spectrum rotated onto the reference's.
+
+    `neighbourhoods` (n, 2) as in models.features.user_statistics, if they were computed elsewhere.
+    """
     with stage("spectrum", people=graph.n):
         spectral = spectral_embedding(graph)
     positions = spectral.positions()
     if reference is not None:
         positions = spectral.aligned(reference.spectral, reference.mine, reference.theirs)
-    statistics = user_statistics(graph, spectral.norms())
+    statistics = user_statistics(graph, spectral.norms(), neighbourhoods)
     if people.dated is not None:
         statistics = np.concatenate([statistics, people.dated], axis=1)
     # the inputs, in one table that nothing copies

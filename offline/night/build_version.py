@@ -10,7 +10,7 @@ import structlog
 from numpy.typing import NDArray
 
 from models.candidates.config import CandidateConfig
-from models.candidates.generator import CONFIG, CandidateGenerator
+from models.candidates.generator import BATCH, CONFIG, CandidateGenerator
 from models.graph import Graph
 from models.schema.candidate_sources import NIGHTLY
 from models.schema.columns import Flag
@@ -21,12 +21,13 @@ from models.version.block_file import write_blocks
 from models.version.manifest import Manifest
 from models.version.tables import write_tables
 from offline.evaluation.report import Report
-from offline.features.graph_features import People, compute_graph_features
+from offline.features.graph_features import People
 from offline.features.temporal_graph import Friendships
 from offline.night.config import NightConfig
 from offline.night.context import NightContext
 from offline.night.evaluate import EvaluationTables
 from offline.night.model_bundle import ModelBundle
+from offline.spark.engine import FILES as SPARK_FILES
 from offline.steps.stages import stage
 
 DAY_S = 86_400
@@ -43,8 +44,8 @@ def build_version(night: NightContext, bundle: ModelBundle, directory: Path) -> 
     snapshot, graph, config = night.snapshot, night.known.graph, night.config
     people = night.history.before(snapshot.cut + 1, night.known)
     active = np.flatnonzero(snapshot.flags & np.uint8(Flag.ACTIVE)).astype(np.int64)
-    graph_features = compute_graph_features(graph, people, bundle.reference(snapshot.vocabulary))
     scratch = directory / "candidates"
+    graph_features = night.graph_features(graph, people, bundle.reference(snapshot.vocabulary), scratch)
     builder = night.candidates(bundle.embedder, bundle.prerank_weights, bundle.training.towers)
     view = builder.build(graph_features, people, active, scratch, keeps_index=True)
 
@@ -76,6 +77,7 @@ def build_version(night: NightContext, bundle: ModelBundle, directory: Path) -> 
     with stage("candidates", people=len(active)):
         write_blocks(directory / "blocks", _records(view.generator, active, snapshot.n, fewer))
     (scratch / "nearest.npy").unlink()
+    files.remove_tree(scratch / SPARK_FILES)
 
 
 def manifest_of(
@@ -160,13 +162,12 @@ def _records(
     generator: CandidateGenerator, active: NDArray[np.int64], n: int, fewer: dict[int, int]
 ) -> Iterator[bytes]:
     """The packed block of every row, empty for the inactive; rows in `fewer` keep so many candidates at most."""
-    at, made = 0, 0
-    for pools in generator.batches(active):
-        for block in pools.blocks():
-            yield from (b"" for _ in range(at, block.viewer))
-            most = fewer.get(block.viewer)
-            yield (block if most is None else block.first(most)).pack()
-            at = block.viewer + 1
-        made += len(pools.users)
-        log.info("candidates_made", users=made, of=len(active))
+    at = 0
+    for made, block in enumerate(generator.blocks(active), 1):
+        yield from (b"" for _ in range(at, block.viewer))
+        most = fewer.get(block.viewer)
+        yield (block if most is None else block.first(most)).pack()
+        at = block.viewer + 1
+        if made % BATCH == 0 or made == len(active):
+            log.info("candidates_made", users=made, of=len(active))
     yield from (b"" for _ in range(at, n))

@@ -1,5 +1,6 @@
 """One graph as trained weights see it: embeddings, nearest neighbours, and the inputs of candidate generation."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from models.candidates.ann_index_builder import BuildIndex, build_index_in_own_process
 from models.candidates.config import CandidateConfig, IndexConfig
-from models.candidates.generator import CandidateGenerator
+from models.candidates.generator import CandidateGenerator, Nearest
 from models.candidates.inputs import CandidateInputs, profile_values
 from models.features.inductive import ProfileMap, shrink_towards_profile
 from models.features.profile_affinity import fit_profile_affinity
@@ -21,6 +22,8 @@ from offline.features.graph_features import Floats, GraphFeatures, People
 from offline.steps.stages import stage
 from offline.training.processes import ALONE, Processes
 
+MakeGenerator = Callable[[CandidateInputs, Nearest, CandidateConfig, Path], CandidateGenerator]
+"""makes the generator of a graph; the directory takes what it needs of files"""
 MANY = 20_000
 """users from which on few of them are not worth an index"""
 FEW_ASK = 0.2
@@ -48,6 +51,11 @@ class CandidateBuild:
         return replace(self, candidate_inputs=inputs, generator=self.generator.reading(inputs))
 
 
+def local_generator(inputs: CandidateInputs, nearest: Nearest, config: CandidateConfig, _: Path) -> CandidateGenerator:
+    """A generator that works in this process."""
+    return CandidateGenerator(inputs, nearest, config)
+
+
 @dataclass(frozen=True)
 class CandidateBuilder:
     """Builds candidates the same way in every graph of a night."""
@@ -60,6 +68,7 @@ class CandidateBuilder:
     build_index: BuildIndex = build_index_in_own_process
     processes: Processes = ALONE
     """which embed the users; this is rank 0 of them"""
+    make_generator: MakeGenerator = local_generator
 
     def build(
         self,
@@ -113,7 +122,7 @@ class CandidateBuilder:
             graph_features=graph_features,
             embeddings=embeddings,
             candidate_inputs=candidate_inputs,
-            generator=CandidateGenerator(candidate_inputs, found, self.candidates),
+            generator=self.make_generator(candidate_inputs, found, self.candidates, directory),
         )
 
 

@@ -13,6 +13,7 @@ from offline.encoders.config import GraphSageTrainingConfig, NightEncoder
 from offline.gate.config import GateConfig
 from offline.ranker.config import RankerConfig
 from offline.ranker.outcome_heads.config import OutcomesConfig
+from offline.spark.config import SparkConfig
 from offline.steps.config import RetryConfig
 from offline.suspicion.config import SuspicionConfig
 
@@ -79,6 +80,9 @@ class NightConfig(BaseModel):
 
     retry: RetryConfig = RetryConfig()
     """when a step that failed is tried again: if the store does not answer, or a disk is full"""
+
+    spark: SparkConfig = SparkConfig()
+    """how the jobs of `--engine spark` cut their work"""
 
     suspicion: SuspicionConfig | None = None
     """how to compute how suspicious accounts are, for the service's rule `suspicious`; None: not at all"""

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from models.candidates.generator import CandidateGenerator
 from models.graph import Graph
 from models.ranker.ranker import Ranker
 from models.schema.profiles import CategoricalColumn, Profiles
@@ -17,7 +19,7 @@ from offline.evaluation.exposure import Column, GroupReport, exposure, group_rep
 from offline.evaluation.outcomes.friendships import recall_ratio
 from offline.evaluation.report import RATIO_LIMIT, SYSTEM, Promised, Report, difference, hits_of, judge_lists
 from offline.evaluation.system import Candidates, KeptCandidates, Ranked, rank
-from offline.features.graph_features import People, compute_graph_features
+from offline.features.graph_features import People
 from offline.features.temporal_graph import EdgeSplit
 from offline.night.candidates import CandidateBuild
 from offline.night.config import NightConfig
@@ -48,7 +50,13 @@ def evaluate(night: NightContext, bundle: ModelBundle, split: EdgeSplit, moment:
         lists = {SYSTEM: system.ranked(viewers, LONGEST).rows}
     with stage("baselines", viewers=len(viewers)):
         lists |= baseline_lists(
-            graph, viewers, LONGEST, known=people.known, suggestible=people.suggestible, late=people.late
+            graph,
+            viewers,
+            LONGEST,
+            known=people.known,
+            suggestible=people.suggestible,
+            late=people.late,
+            given=system.baselines_of_jobs(viewers, LONGEST),
         )
     served, rows, kept = system, lists[SYSTEM], None
     if bundle.outcomes is not None:  # the order that is served
@@ -110,6 +118,14 @@ def _promised(system: "CandidateSystem", split: EdgeSplit, viewers: NDArray[np.i
     return Promised(pairs=int(shown.sum()), promised=promised, came=float(came) * weight, weight=weight)
 
 
+@runtime_checkable
+class BaselineJobs(Protocol):
+    """Where lists of some baselines come from."""
+
+    def baseline_lists(self, users: NDArray[np.int64], limit: int) -> dict[str, NDArray[np.int32]]:
+        """By baseline the first `limit` rows for each of `users` (u,), -1 past the last."""
+
+
 @dataclass(frozen=True)
 class EvaluationTables:
     """What scoring reads of every user, before it is a version's tables."""
@@ -130,6 +146,7 @@ class CandidateSystem:
     candidates: Candidates
     ranker: Ranker
     tables: EvaluationTables
+    generator: CandidateGenerator
 
     @classmethod
     def of(
@@ -144,11 +161,16 @@ class CandidateSystem:
         """The system for `viewers` (u,), by links alone, of a bundle read from a directory; `directory` takes index and
         embeddings.
         """
-        graph_features = compute_graph_features(graph, people, bundle.reference(night.snapshot.vocabulary))
+        reference = bundle.reference(night.snapshot.vocabulary)
+        graph_features = night.graph_features(graph, people, reference, directory)
         builder = night.candidates(bundle.embedder, bundle.prerank_weights, bundle.training.towers)
         view = builder.build(graph_features, people, viewers, directory)
         ranker = bundle.served_ranker().with_outcomes(None)
-        return cls(KeptCandidates(view.generator), ranker, EvaluationTables.of(view))
+        return cls(KeptCandidates(view.generator), ranker, EvaluationTables.of(view), view.generator)
+
+    def baselines_of_jobs(self, viewers: NDArray[np.int64], limit: int) -> dict[str, NDArray[np.int32]]:
+        """The lists (u, limit) of baselines that Spark makes for `viewers` (u,), if candidates come from there."""
+        return self.generator.baseline_lists(viewers, limit) if isinstance(self.generator, BaselineJobs) else {}
 
     def ranked(self, viewers: NDArray[np.int64], kept: int) -> Ranked:
         """The `kept` best candidates of `viewers` (u,)."""

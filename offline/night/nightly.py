@@ -59,11 +59,15 @@ from offline.night.train import train_or_keep
 from offline.night.version_checks import version_checks
 from offline.night.workspace import SNAPSHOT, ReadAhead, StoppedEarlyError, Workspace, fingerprint, workspace
 from offline.outcomes.join import Windows
+from offline.snapshot.coded_tables import code_tables
 from offline.snapshot.live_events import LiveEvents, read_live_events
 from offline.snapshot.snapshot import Snapshot, write_snapshot
+from offline.spark.engine import SparkEngine
 from offline.steps.recorder import Recorder, Result, tried
 from offline.training.processes import ALONE, Processes
 
+SNAPSHOT_JOBS = "snapshot-jobs"
+"""folder of a workspace: files of the snapshot's jobs, while they run"""
 STEPS = "steps.json"
 """of a workspace: what is recorded of the run"""
 
@@ -101,6 +105,8 @@ class Night:
     """share of the viewers that the version is served to first; None: all"""
     notices: Notices | None = None
     """who is told that it waits"""
+    engine: SparkEngine | None = None
+    """finds the candidates of the evaluation and of the version; None: this process does"""
     progress: Progress = quiet
     read_ahead: ReadAhead | None = None
     """the dataset of `data`, if it was read already"""
@@ -148,19 +154,9 @@ class _Steps:
     def __init__(self, night: Night, work: Workspace) -> None:
         self.night, self.work, self.config = night, work, night.config
         self.versions = Versions(night.home)
-        self.recorder = Recorder(
-            night.store,
-            night.keys,
-            work.directory / STEPS,
-            NightRun(
-                run=work.run.version,
-                data=str(night.data.resolve()),
-                host=socket.gethostname(),
-                started_at=work.run.started_at,
-                seen_at=datetime.now(UTC),
-            ),
-            night.config.retry,
-        )
+        data, host, began = str(night.data.resolve()), socket.gethostname(), work.run.started_at
+        run = NightRun(run=work.run.version, data=data, host=host, started_at=began, seen_at=datetime.now(UTC))
+        self.recorder = Recorder(night.store, night.keys, work.directory / STEPS, run, night.config.retry)
         self.checks: list[GateCheck] = []
         """those of the gate so far"""
         self.drifted: list[DriftCheck] = []
@@ -267,12 +263,14 @@ class _Steps:
         night, started_at = self.night, self.work.run.started_at
         if not self.work.is_done(SNAPSHOT):
             log.info("step_begins", step=SNAPSHOT)
+            engine, jobs = night.engine, self.work.directory / SNAPSHOT_JOBS
             write_snapshot(
                 night.data if night.read_ahead is None else night.read_ahead.take(night.data, started_at) or night.data,
                 self.work.step(SNAPSHOT),
                 started_at=started_at,
                 forbidden_days=self.night.forbidden_days,
                 live=self._live(),
+                code=code_tables if engine is None else engine.code_tables(jobs),
             )
         snapshot = Snapshot.open(self.work.step(SNAPSHOT))
         note_known(self.night.store, self.night.keys, snapshot.description.erased_in_dataset)
@@ -301,9 +299,10 @@ class _Steps:
             encoder = ProfileEncoder.fit(snapshot.profiles, self.config.text_model)
         history = user_history(snapshot, encoder)
         started_at, column, processes = self.work.run.started_at, self.night.group_column, self.night.processes
-        return NightContext(
+        context = NightContext(
             snapshot, encoder, history, known, self.config, started_at, group_column=column, processes=processes
         )
+        return replace(context, engine=self.night.engine)
 
     def _training(
         self, context: NightContext, split: EdgeSplit, kept: ModelBundle | None, reason: str | None

@@ -20,10 +20,10 @@ from models.schema.vocabulary import Vocabulary
 from models.system import disk, files
 from offline.dataset.reader import Dataset, read_dataset
 from offline.dataset.table import column_named
+from offline.snapshot.coded_tables import CodeTables, code_tables
 from offline.snapshot.live_events import LiveEvents
-from offline.snapshot.merge_live_events import Merged, with_live
+from offline.snapshot.merge_live_events import with_live
 from offline.snapshot.profile_columns import code_profiles, concatenated, profile_json
-from offline.snapshot.relationship_state import resolve
 
 DESCRIPTION = "snapshot.json"
 LAYOUT = 1
@@ -211,12 +211,13 @@ def write_snapshot(
     started_at: dt.datetime,
     forbidden_days: int = FORBIDDEN_DAYS,
     live: LiveEvents | None = None,
+    code: CodeTables = code_tables,
 ) -> Snapshot:
     """Reads and checks a dataset directory, unless it was read, and writes its snapshot to `out`, all of it or nothing.
 
     `started_at` is the start of the run, with a time zone. A decline or a disconnect forbids for `forbidden_days`
-    before the cut. `live` holds the events acknowledged since; None: the dataset alone. Dropped rows are counted and
-    logged. Raises DatasetError before anything is written.
+    before the cut. `live` holds the events acknowledged since; None: the dataset alone. `code` computes the tables
+    by rows. Dropped rows are counted and logged. Raises DatasetError before anything is written.
     """
     dataset = data if isinstance(data, Dataset) else read_dataset(data, started_at=started_at)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -224,7 +225,7 @@ def write_snapshot(
     files.remove_tree(aside)
     aside.mkdir()
     try:
-        counts = _write(dataset, live, aside, forbidden_days)
+        counts = _write(dataset, live, aside, forbidden_days, code)
         files.put_in_place(aside, out)
     finally:
         files.remove_tree(aside)
@@ -233,18 +234,11 @@ def write_snapshot(
     return Snapshot.open(out)
 
 
-def _write(dataset: Dataset, live: LiveEvents | None, directory: Path, forbidden_days: int) -> Counts:
-    # ids to rows
+def _write(dataset: Dataset, live: LiveEvents | None, directory: Path, forbidden_days: int, code: CodeTables) -> Counts:
+    # ids to rows, deduplication, and the state of every pair
     merged = with_live(dataset, live or LiveEvents(0))
-    ids = _ids(merged)
-    connections = _rows_of(merged.connections, ids, "a", "b")
-    interactions = _rows_of(merged.interactions, ids, "user", "other")
-    # deduplication, and the state of every pair
-    pairs, loops = _without_loops(connections, "a", "b")
-    done, self_interactions = _without_loops(interactions, "user", "other")
-    ordered = pairs.select(pl.min_horizontal("a", "b").alias("a"), pl.max_horizontal("a", "b").alias("b"), "created_at")
-    events = done.unique()
-    state = resolve(ordered, events, as_of=dataset.as_of, forbidden_days=forbidden_days, until=merged.until)
+    coded = code(merged, dataset.as_of, forbidden_days)
+    ids, state, events = coded.ids, coded.state, coded.interactions
     # counts
     late = pl.col("created_at") > merged.until
     counts = Counts(
@@ -254,10 +248,10 @@ def _write(dataset: Dataset, live: LiveEvents | None, directory: Path, forbidden
         forbidden=state.forbidden.height,
         without_profile=ids.height - merged.users.height,
         duplicate_users=dataset.users.duplicates,
-        duplicate_connections=ordered.height - _distinct_pairs(ordered),
-        self_connections=loops,
-        duplicate_interactions=done.height - events.height,
-        self_interactions=self_interactions,
+        duplicate_connections=coded.duplicate_connections,
+        self_connections=coded.self_connections,
+        duplicate_interactions=coded.duplicate_interactions,
+        self_interactions=coded.self_interactions,
         connections_after_cut=state.connections.filter(late).height,
         interactions_after_cut=events.filter(pl.col("at") > merged.until).height,
         live_events=0 if live is None else live.events.height,
@@ -292,38 +286,3 @@ def _write(dataset: Dataset, live: LiveEvents | None, directory: Path, forbidden
     )
     files.write_json(directory / DESCRIPTION, description.model_dump(mode="json"))
     return counts
-
-
-def _ids(dataset: Merged) -> pl.DataFrame:
-    """Every id of any table, sorted by its UTF-8 bytes, and its `row` Int32."""
-    pairs = [
-        frame.lazy().select(pl.col(column).alias("user_id"))
-        for frame in (dataset.connections, dataset.interactions)
-        for column in ("user_id", "other_id")
-    ]
-    every = pl.concat([dataset.users.lazy().select("user_id"), *pairs])
-    ids = every.unique().sort("user_id").collect(engine="streaming")
-    return ids.with_columns(pl.int_range(pl.len(), dtype=pl.Int32).alias("row"))
-
-
-def _rows_of(pairs: pl.DataFrame, ids: pl.DataFrame, first: str, second: str) -> pl.DataFrame:
-    """The pairs with rows in place of ids, the other columns unchanged."""
-    rows = ids.lazy()
-    coded = (
-        pairs.lazy()
-        .join(rows.rename({"row": first}), on="user_id", how="left")
-        .join(rows.rename({"row": second, "user_id": "other_id"}), on="other_id", how="left")
-    )
-    rest = [column for column in pairs.columns if column not in ("user_id", "other_id")]
-    return coded.select(first, second, *rest).collect(engine="streaming")
-
-
-def _distinct_pairs(pairs: pl.DataFrame) -> int:
-    """The number of distinct (a, b), counted as one integer each, several times faster than as two columns."""
-    return pairs.select(key=pl.col("a").cast(pl.Int64) * 2**32 + pl.col("b"))["key"].n_unique()
-
-
-def _without_loops(pairs: pl.DataFrame, first: str, second: str) -> tuple[pl.DataFrame, int]:
-    """The pairs of two different users, and how many pairs were dropped."""
-    kept = pairs.filter(pl.col(first) != pl.col(second))
-    return kept, pairs.height - kept.height

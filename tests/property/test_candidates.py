@@ -6,20 +6,8 @@ from hypothesis import strategies as st
 
 from models.candidates.config import CandidateConfig
 from models.candidates.generator import CandidateGenerator, Pools
-from models.candidates.inputs import CandidateInputs
-from models.features.inductive import ProfileMap
-from models.features.profile_affinity import fit_profile_affinity
-from models.features.towers import TowerShape, closed_form_towers
-from models.graph import Graph
 from models.schema.candidate_sources import Source
-from models.schema.pair_features import DEFAULT_PRERANK_WEIGHTS
-from models.schema.profiles import (
-    CategoricalColumn,
-    MultiColumn,
-    NumericColumn,
-    Profiles,
-)
-from tests.support.tables import coded_profiles
+from tests.support.offline.candidate_networks import random_inputs
 
 SMALL = CandidateConfig(
     kept=12,
@@ -32,52 +20,6 @@ SMALL = CandidateConfig(
     few_friends=2,
     least=9,
 )
-
-
-class RandomNearest:
-    """Returns random nearest rows, the user and friends included, without duplicates; sometimes -1."""
-
-    def __init__(self, n: int, seed: int) -> None:
-        random = np.random.default_rng(seed)
-        self._table = np.stack([random.permutation(np.arange(-1, n))[:5] for _ in range(n)]).astype(np.int32)
-        self._table = np.concatenate([self._table, np.full((n, 5), -1, np.int32)], axis=1)
-
-    def nearest(self, rows: np.ndarray, count: int) -> np.ndarray:
-        return np.ascontiguousarray(self._table[rows, :count])
-
-
-def random_inputs(seed: int) -> tuple[CandidateInputs, RandomNearest]:
-    """A network of 1 to 40 people with profiles, embeddings, forbidden pairs and some who may not be shown."""
-    random = np.random.default_rng(seed)
-    n = int(random.integers(1, 41))
-    m = int(random.integers(0, 3 * n))
-    graph = Graph.from_pairs(n, random.integers(n, size=m), random.integers(n, size=m))
-    sets = [np.sort(random.permutation(5)[: random.integers(0, 4)]) for _ in range(n)]
-    profiles = Profiles(
-        n,
-        {
-            "age": NumericColumn(np.where(random.random(n) < 0.2, np.nan, random.normal(size=n))),
-            "clubs": MultiColumn(
-                np.cumsum([0, *map(len, sets)]).astype(np.int64), np.concatenate(sets).astype(np.int32), list("abcde")
-            ),
-            "team": CategoricalColumn(random.integers(-1, 4, n).astype(np.int32), list("wxyz")),
-        },
-    )
-    vectors = random.normal(size=(2, n, 3)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
-    inputs = CandidateInputs(
-        graph=graph,
-        known=Graph.from_directed(n, random.integers(n, size=n), random.integers(n, size=n)),
-        suggestible=random.random(n) < 0.8,
-        spectral=vectors[0],
-        eigenvalues=np.ones(3, np.float32),
-        towers=closed_form_towers(vectors[0], np.full(3, 0.5, np.float32), TowerShape(dimensions=2)),
-        profiles=ProfileMap.zero(0, 3, 3),
-        embeddings=vectors[1],
-        profile_affinity=fit_profile_affinity(coded_profiles(profiles), graph),
-        prerank_weights=DEFAULT_PRERANK_WEIGHTS,
-    )
-    return inputs, RandomNearest(n, seed)
 
 
 def same(first: Pools, second: Pools) -> None:

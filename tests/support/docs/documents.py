@@ -11,12 +11,25 @@ CONTRIBUTING = ROOT / ".github" / "CONTRIBUTING.md"
 API = ROOT / "service" / "API.md"
 OPERATIONS = ROOT / "service" / "OPERATIONS.md"
 DATA = ROOT / "offline" / "DATA.md"
+SPARK = ROOT / "offline" / "SPARK.md"
 AB_TESTS = ROOT / "offline" / "AB_TESTS.md"
 TRAINING = ROOT / "offline" / "TRAINING.md"
 RESULTS = ROOT / "offline" / "RESULTS.md"
 LOAD_RESULTS = ROOT / "tests" / "load" / "RESULTS.md"
 
-CURRENT = (README, ARCHITECTURE, CONTRIBUTING, API, OPERATIONS, DATA, TRAINING, AB_TESTS, RESULTS, LOAD_RESULTS)
+CURRENT = (
+    README,
+    ARCHITECTURE,
+    CONTRIBUTING,
+    API,
+    OPERATIONS,
+    DATA,
+    SPARK,
+    TRAINING,
+    AB_TESTS,
+    RESULTS,
+    LOAD_RESULTS,
+)
 """the documents that describe the code as it is"""
 DATED = (ROOT / "CHANGELOG.md", ROOT / "offline" / "EXPERIMENTS.md")
 """the documents that describe what was: they may name what is gone"""

@@ -1,0 +1,1 @@
+"""The Spark engine: steps of a night as DataFrame jobs, for networks beyond one machine."""

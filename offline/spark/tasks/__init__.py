@@ -1,0 +1,1 @@
+"""What a Python worker of Spark does for the viewers of one task."""
