@@ -51,11 +51,12 @@ def is_local(master: str | None) -> bool:
 @contextmanager
 def one_line(job: str) -> Iterator[None]:
     """Turns what Spark raises, pages of stacks of two languages, into a PymkError of one line."""
+    from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
 
     try:
         yield
-    except PySparkException as error:
+    except (PySparkException, Py4JError) as error:
         raised = re.findall(r"^(?:Caused by: )?([\w.]*(?:Error|Exception)\b.*)$", str(error), re.MULTILINE)
         first = str(error).strip().splitlines()[0]
         cause = next((line for line in raised if line.split(":")[0] not in first), "")

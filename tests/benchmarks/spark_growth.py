@@ -1,100 +1,60 @@
-"""What the candidate jobs of the Spark engine send and take, a viewer, as the number of people grows.
+"""What the candidate jobs of the Spark engine send to their tasks, for each viewer, as the number of people grows.
 
-    python -m tests.benchmarks.spark_growth --directory DIR --people 4000 16000 --viewers 2048
+    python -m tests.benchmarks.spark_growth --people 4000 16000 64000 --viewers 1024
 
-makes a synthetic network of each size in DIR unless it is there, finds the candidates of some of its people with an
-untrained model in Spark on this machine and in this process, checks that they are the same, and prints a table in
-Markdown. A viewer's share of what Spark sends is what grows on a cluster: its tasks are of viewers.
+makes a synthetic network of each size, draws the viewers of one task, and follows its rounds with the kernels of the
+tasks, in this process and without Spark: which rows' friends it is sent, and whom its viewers' pools hold. Prints a
+table in Markdown. Nearest neighbours come on top of the pools: `candidates.nearest` for each viewer at most.
 """
 
 import argparse
-import shutil
 import sys
-import time
-from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from models.candidates.config import CandidateConfig
-from offline.spark.candidates import SparkCandidates
-from offline.spark.config import SparkConfig
-from offline.spark.session import spark_session
-from offline.synth import directory, network
-from tests.support.offline.candidate_networks import untrained_network
+from models.graph import Graph
+from models.kernels.candidate_arrays import new_work_buffers
+from offline.spark.tasks.reach import mark_missing, mark_pools
+from offline.synth import network
+from tests.support.offline.candidate_networks import network_of
 
-COLUMNS = (
-    "people",
-    "friendships",
-    "rounds",
-    "rows of friends",
-    "friends",
-    "people described",
-    "KB sent",
-    "ms",
-    "local ms",
-)
+COLUMNS = ("people", "friendships", "rounds", "lists of friends", "friends in them", "KB of friends", "people in pools")
+FRIEND_BYTES = 8
+"""of a friend in a list: the row, and the mark"""
 
 
-def sent(job: Path) -> dict[str, float]:
-    """What the joins of a job sent to its tasks: records of friends, friends in them, people, and kilobytes."""
-    lists = [pq.ParquetFile(path) for path in sorted(job.glob("friends-*/*.parquet"))]
-    friends = sum(np.diff(one.read(["friends"])["friends"].combine_chunks().offsets).sum() for one in lists)
-    pooled = [pq.ParquetFile(path) for path in sorted(job.glob("pooled/*.parquet"))]
-    size = sum(path.stat().st_size for path in job.glob("friends-*/*.parquet"))
-    people = sum(one.metadata.num_rows for one in pooled)
-    described = next(job.parent.glob("people.parquet"))
-    each = described.stat().st_size / pq.ParquetFile(described).metadata.num_rows
-    return {
-        "rounds": len(list(job.glob("friends-*"))),
-        "rows of friends": sum(one.metadata.num_rows for one in lists),
-        "friends": int(friends),
-        "people described": people,
-        "KB sent": (size + people * each) / 1000,
-    }
-
-
-def measured(place: Path, people: int, viewers: int, master: str, config: CandidateConfig) -> list[float]:
-    """One line of the table; what is not a size of the network is for one viewer, but the rounds."""
-    data = place / f"data-{people}"
-    if not (data / "connections.csv").exists():
-        directory.write(network.generate(people, 20, seed=1), data)
-    work = place / f"work-{people}"
-    shutil.rmtree(work, ignore_errors=True)
-    made = untrained_network(data, viewers, config, work)
-    begun = time.monotonic()
-    local = [block.pack() for block in made.local.blocks(made.viewers)]
-    alone = time.monotonic() - begun
-    with spark_session(master) as session:
-        spark = SparkCandidates(made.inputs, made.nearest, config, lambda: session, SparkConfig(), work / "spark")
-        begun = time.monotonic()
-        assert [block.pack() for block in spark.blocks(made.viewers)] == local, "Spark finds other candidates"
-        took = time.monotonic() - begun
-    found = sent(work / "spark" / "viewers-0")
-    each = [found[name] / viewers for name in COLUMNS[3:7]]
-    return [
-        people,
-        len(made.inputs.graph.indices) // 2,
-        found["rounds"],
-        *each,
-        took / viewers * 1e3,
-        alone / viewers * 1e3,
-    ]
+def measured(people: int, viewers: int, kept: int) -> list[float]:
+    """One line of the table; what is not a size of the network, or the rounds, is for one viewer."""
+    pairs = network.generate(people, 20, seed=1).connections
+    graph = Graph.from_pairs(people, pairs[:, 0], pairs[:, 1])
+    inputs = network_of(graph, 1)
+    arrays, limits = inputs.arrays(), CandidateConfig.model_validate({"kept": kept}).limits(people)
+    work = new_work_buffers(graph.indptr, inputs.suggestible)
+    users = np.sort(np.random.default_rng(1).choice(people, viewers, replace=False)).astype(np.int64)
+    listed, rounds = np.zeros(people, np.bool_), 0
+    wanted = listed.copy()
+    wanted[users] = True
+    while wanted.any():
+        listed |= wanted
+        rounds += 1
+        wanted[:] = False
+        mark_missing(arrays, limits, work, listed, users, wanted)
+    mark_pools(arrays, limits, work, users, np.zeros((viewers, 0), np.int32), wanted)
+    friends = graph.degrees[listed].sum()
+    each = [count / viewers for count in (listed.sum(), friends, friends * FRIEND_BYTES / 1000, wanted.sum())]
+    return [people, len(graph.indices) // 2, rounds, *each]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--directory", type=Path, required=True)
     parser.add_argument("--people", type=int, nargs="+", required=True)
-    parser.add_argument("--viewers", type=int, default=2048)
+    parser.add_argument("--viewers", type=int, default=1024)
     parser.add_argument("--kept", type=int, default=200)
-    parser.add_argument("--master", default="local[2]")
     given = parser.parse_args()
-    given.directory.mkdir(parents=True, exist_ok=True)
     sys.stdout.write("| " + " | ".join(COLUMNS) + " |\n" + "|" + "---|" * len(COLUMNS) + "\n")
     for people in given.people:
-        config = CandidateConfig.model_validate({"kept": given.kept})
-        line = measured(given.directory.resolve(), people, given.viewers, given.master, config)
+        line = measured(people, given.viewers, given.kept)
         cells = (f"{value:,.0f}" if value >= 10 else f"{value:.1f}" for value in line)
         sys.stdout.write("| " + " | ".join(cells) + " |\n")
         sys.stdout.flush()

@@ -1,11 +1,13 @@
 """What is said where Spark cannot run, and what a local session opens."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from models.errors import UsageError
+from models.errors import PymkError, UsageError
 from offline.spark import session as spark
 from offline.spark.config import SparkConfig
 from offline.spark.engine import SparkEngine
@@ -56,6 +58,16 @@ def test_masters_of_this_machine(master: str | None) -> None:
 @pytest.mark.parametrize("master", ["yarn", "spark://there:7077", "k8s://https://there"])
 def test_masters_elsewhere(master: str) -> None:
     assert not spark.is_local(master)
+
+
+def test_a_failed_job_is_told_in_one_line(session: SparkSession) -> None:
+    def fails(_: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        raise ValueError("the disk is gone")
+
+    told = r"the Spark job of lists failed: .*ValueError: the disk is gone"
+    with pytest.raises(PymkError, match=told) as caught, spark.one_line("lists"):
+        session.range(2).mapInArrow(fails, "id long").collect()
+    assert "\n" not in str(caught.value)
 
 
 def test_a_local_session_listens_on_the_loopback_address_alone(session: SparkSession) -> None:
