@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
@@ -17,7 +17,9 @@ from models.system import disk, files
 from models.version.local_versions import new_id
 from offline.dataset.reader import Dataset, read_dataset
 from offline.dataset.table_files import dataset_files
-from offline.evaluation.report import Report
+
+if TYPE_CHECKING:  # a wrong dataset is said before anything heavy is loaded
+    from offline.evaluation.report import Report
 
 SNAPSHOT = "snapshot"
 """the first step"""
@@ -28,7 +30,7 @@ log = structlog.get_logger(__name__)
 class StoppedEarlyError(Exception):
     """The run stops after the step that it was asked for; its workspace stays."""
 
-    def __init__(self, version: str, report: Report) -> None:
+    def __init__(self, version: str, report: "Report") -> None:
         super().__init__(version)
         self.version, self.report = version, report
 
