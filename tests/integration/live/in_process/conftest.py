@@ -16,7 +16,7 @@ from models.version.local_versions import Versions
 from offline.snapshot.live_events import LiveEvents
 from tests.support.nights import make_untrained_night, untrained_bundle
 from tests.support.ring_network import write_dataset
-from tests.support.service import ServiceFactory
+from tests.support.service import ServiceFactory, ServiceHarness
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +45,11 @@ def _quiet() -> Iterator[None]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def harness(services: ServiceFactory) -> Iterator[ServiceHarness]:
+    """A service of its own for a test."""
+    opened = services.start()
+    yield opened
+    opened.close()

@@ -9,26 +9,10 @@ import pytest
 
 from models.live_state.user_record import LiveRecord, revision_of
 from models.store.keys import shard_of
-from tests.support.service import ServiceFactory, ServiceHarness
+from tests.support.http.live_requests import event, shown
+from tests.support.service import ServiceHarness
 
 PATH = "/pymk/events"
-
-
-@pytest.fixture
-def harness(services: ServiceFactory) -> Any:
-    opened = services.start()
-    yield opened
-    opened.close()
-
-
-def event(kind: str, user_id: str, other_id: str, **more: Any) -> dict[str, Any]:
-    return {"kind": kind, "user_id": user_id, "other_id": other_id, **more}
-
-
-def shown(harness: ServiceHarness, viewer: str) -> set[str]:
-    answer = harness.request("GET", "/pymk/recommendations", params={"user_id": viewer, "limit": 100})
-    assert answer.status_code == 200, answer.text
-    return {entry["user_id"] for entry in answer.json()["recommendations"]}
 
 
 def at_once(harness: ServiceHarness, *requests: tuple[str, str, Any]) -> Counter[int]:

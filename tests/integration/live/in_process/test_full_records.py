@@ -1,7 +1,5 @@
 """A live record that is full: what others do finds no room in it, the answer says so, and no block is lost silently."""
 
-from typing import Any
-
 import pytest
 
 from models.event_log import reciprocal_update, write_events
@@ -9,27 +7,11 @@ from models.event_log.reciprocal_update import recheck_full
 from models.live_state.edges import Direction, edge_event
 from models.live_state.user_record import LiveRecord
 from models.schema.event_kinds import EventKind
-from tests.support.service import ServiceFactory, ServiceHarness
+from tests.support.http.live_requests import event, shown
+from tests.support.service import ServiceHarness
 
 PATH = "/pymk/events"
 REPRESENTATION = {"Prefer": "return=representation"}
-
-
-@pytest.fixture
-def harness(services: ServiceFactory) -> Any:
-    opened = services.start()
-    yield opened
-    opened.close()
-
-
-def event(kind: str, user_id: str, other_id: str, **more: Any) -> dict[str, Any]:
-    return {"kind": kind, "user_id": user_id, "other_id": other_id, **more}
-
-
-def shown(harness: ServiceHarness, viewer: str) -> set[str]:
-    answer = harness.request("GET", "/pymk/recommendations", params={"user_id": viewer, "limit": 100})
-    assert answer.status_code == 200, answer.text
-    return {entry["user_id"] for entry in answer.json()["recommendations"]}
 
 
 def warnings(harness: ServiceHarness) -> list[str]:

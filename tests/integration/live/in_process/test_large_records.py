@@ -10,6 +10,7 @@ from models.live_state import journal
 from models.live_state.record_excerpt import LARGE_BYTES
 from models.live_state.user_record import LiveRecord
 from models.store.protocol import AsyncStore
+from tests.support.http.live_requests import event
 from tests.support.service import ServiceFactory, ServiceHarness
 
 PATH = "/pymk/events"
@@ -23,10 +24,6 @@ def harness(services: ServiceFactory) -> Any:
     opened = services.start(contacts_key="0" * 32)
     yield opened
     opened.close()
-
-
-def event(kind: str, user_id: str, other_id: str, **more: Any) -> dict[str, Any]:
-    return {"kind": kind, "user_id": user_id, "other_id": other_id, **more}
 
 
 def dismiss_many(harness: ServiceHarness) -> None:

@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from models.settings import Settings
+from tests.support.http.live_requests import event
 from tests.support.service import ServiceFactory, ServiceHarness
 
 PATH = "/pymk/events"
@@ -54,10 +55,6 @@ def store(harness: ServiceHarness) -> Any:
         yield standing
         standing.is_due = lambda _: False
         server.execute_command("CLIENT", "UNPAUSE")
-
-
-def event(kind: str, user_id: str, other_id: str, **more: Any) -> dict[str, Any]:
-    return {"kind": kind, "user_id": user_id, "other_id": other_id, **more}
 
 
 def posted(harness: ServiceHarness) -> dict[str, int]:
