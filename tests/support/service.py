@@ -119,9 +119,10 @@ class ServiceHarness:
         self.worker = worker_of(self.settings, self.worker_store, self.generators)
 
     def continue_erasures(self) -> None:
-        """Consumes the log and runs the erasures as far as they can."""
+        """Consumes the log, files the lists that were given out, and runs the erasures as far as they can."""
         self.work(1)
         with clock_ahead(self.worker_ahead_h):
+            self.worker.exposure_log.run_once()
             purge_once(self.store, self.keys, self.versions)
 
     def merge_records(self) -> None:
