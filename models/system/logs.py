@@ -33,6 +33,7 @@ def configure(*, debug: bool = False, json: bool | None = None, quiet: bool = Fa
     )
     least = logging.WARNING if quiet else logging.DEBUG if debug else logging.INFO
     buffered = BufferedLog(sys.stderr)
+    _direct.lines = buffered if as_json and least <= logging.INFO else None
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(least),
@@ -49,6 +50,34 @@ def configure(*, debug: bool = False, json: bool | None = None, quiet: bool = Fa
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
+
+
+class _Direct:
+    """Where a RequestLogger writes past structlog; None: it does not."""
+
+    lines: BufferedLog | None = None
+
+
+_direct = _Direct()
+
+
+class RequestLogger:
+    """Logs as a logger of structlog does; a line of level INFO, of which every request has one, takes half the time."""
+
+    def __init__(self) -> None:
+        self._log = structlog.get_logger()
+
+    def info(self, event: str, **facts: object) -> None:
+        """Logs what happened."""
+        if _direct.lines is None:
+            self._log.info(event, **facts)
+            return
+        facts["event"], facts["level"] = event, "info"
+        _direct.lines.msg(_encode(_add_time(None, "", facts)))
+
+    def error(self, event: str, **facts: object) -> None:
+        """Logs a fault; `exc_info` is its exception."""
+        self._log.error(event, **facts)
 
 
 def unblock() -> None:

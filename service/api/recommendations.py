@@ -24,6 +24,7 @@ from service.web.compression import HEADERS, Compression
 from service.web.middleware import answer_problem
 from service.web.problems import ProblemError, of_error, unavailable
 from service.web.record import RECORD, Record
+from service.web.whole_response import send_whole
 
 ALLOW = "GET, HEAD, OPTIONS, POST"
 
@@ -88,8 +89,7 @@ class Recommendations:
         ]
         if len(body) > self._compression.above_bytes:
             body, headers = await self._compressed(body, headers, record)
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await send_whole(send, 200, headers, body)
         self._exposure_log.add(record.request_id, query, answer)
 
     async def _answer(self, scope: Scope, record: Record, trace: Trace) -> tuple[Query, Answer, dict[str, float]]:

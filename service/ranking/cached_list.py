@@ -211,6 +211,10 @@ class CachedRecord:
             found = [np.flatnonzero(listed == row)[:1] for row in np.frombuffer(rows, "<u4")]
             return PackedPeople(count, 0, b"", rows + scores + bytes(int(sources[at].sum()) for at in found))
         ranges_at = _FORMAT.payload_start + _BYTES_PER_PERSON * k
+        ranges = record[ranges_at : ranges_at + 8 * features]
+        if count == e:  # they lie side by side
+            kept = record[self._end : self._end + (1 + _BYTES_PER_PLACE + features) * e]
+            return PackedPeople(count, features, ranges, record[rows_at : rows_at + 8 * e] + kept)
         places_at, per_entry = self._end + e, _BYTES_PER_PLACE
         codes_at = places_at + per_entry * e
         columns = (
@@ -220,4 +224,4 @@ class CachedRecord:
             record[places_at : places_at + per_entry * count],
             record[codes_at : codes_at + features * count],
         )
-        return PackedPeople(count, features, record[ranges_at : ranges_at + 8 * features], b"".join(columns))
+        return PackedPeople(count, features, ranges, b"".join(columns))

@@ -34,12 +34,16 @@ class CoalescingTransport:
 
     def write(self, data: bytes) -> None:
         """Writes data after a held head, or holds the head of a response."""
-        if self._head:
-            data, self._head = self._head + data, b""
-        elif data.startswith(_HEAD):
+        if not self._head and data.startswith(_HEAD):
             self._head = data
             self._loop.call_soon(self._flush)
             return
+        self.write_whole(data)
+
+    def write_whole(self, data: bytes) -> None:
+        """Writes data, after a held head, without holding anything."""
+        if self._head:
+            data, self._head = self._head + data, b""
         self._transport.write(data)
 
     def close(self) -> None:

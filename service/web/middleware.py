@@ -9,12 +9,11 @@ from secrets import token_hex
 from time import perf_counter
 from urllib.parse import quote
 
-import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models.errors import PymkError
 from models.settings import Settings
-from models.system.logs import user_hash
+from models.system.logs import RequestLogger, user_hash
 from service.metrics import REFUSED, Metrics
 from service.web.auth import Access
 from service.web.bodies import CLIENT_GONE, Bodies, ClientGoneError, timed_out
@@ -65,7 +64,7 @@ class Requests:
         self._writing = 0
         self._prefix = token_hex(6)
         self._numbers = count(1)
-        self._log = structlog.get_logger()
+        self._log = RequestLogger()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one HTTP request; an error that no handler below answered becomes a 500 and a log entry."""

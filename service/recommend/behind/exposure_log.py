@@ -88,23 +88,23 @@ class ExposureLog:
     def _pack(self) -> None:
         """Packs the lists of the answers that were sent in this turn of the loop."""
         shown, self._shown = self._shown, []
-        for one in shown:
-            self._record(*one)
-
-    def _record(self, request_id: str, query: Query, answer: Answer) -> None:
-        if self._share < 1 and random.random() >= self._share:  # noqa: S311  # a sample, not a secret
-            self._outcomes.labels(NOT_DRAWN).inc()
-            return
-        record = record_of(request_id, query, answer, self._clock())
-        if record is None:
-            return
-        self._recorded += 1
-        if self._bytes + len(record) > MOST_BYTES:
-            self._outcomes.labels(LOST_HERE).inc()
-            return
-        self._waiting.append(_Waiting(record, time.monotonic()))
-        self._bytes += len(record)
-        self._behind.gathered()
+        if self._share < 1:
+            drawn = [one for one in shown if random.random() < self._share]  # noqa: S311  # a sample, not a secret
+            self._outcomes.labels(NOT_DRAWN).inc(len(shown) - len(drawn))
+            shown = drawn
+        at, since = self._clock(), time.monotonic()
+        for request_id, query, answer in shown:
+            record = record_of(request_id, query, answer, at)
+            if record is None:
+                continue
+            self._recorded += 1
+            if self._bytes + len(record) > MOST_BYTES:
+                self._outcomes.labels(LOST_HERE).inc()
+                continue
+            self._waiting.append(_Waiting(record, since))
+            self._bytes += len(record)
+        if self._waiting:
+            self._behind.gathered()
 
     async def aclose(self) -> None:
         """Stops the task, and writes what is left."""
