@@ -21,6 +21,9 @@ CODES, WEIGHTS = "towers.npy", "tower_weights.npy"
 PROFILE_PRIOR_FRIENDS = 0.5
 """friends that a profile counts for beside the real ones, in a query or a position"""
 
+MOST_FOLDED = 1024
+"""friends whose vectors are read for a query: of more, as many evenly spaced ones, whose sum is scaled up"""
+
 Floats = NDArray[np.float32]
 
 
@@ -56,11 +59,13 @@ class Towers:
         return self.scales * self.own
 
     def fold_in(self, graph: Graph, friends: NDArray[np.integer]) -> Floats:
-        """(d,) float32: what these friends (f,) of `graph` add to a query."""
+        """(d,) float32: what these friends (f,) of `graph` add to a query; of more than MOST_FOLDED, an estimate."""
         if not len(friends):
             return np.zeros(self.dimensions, np.float32)
-        mean = max(len(graph.indices) / max(graph.n, 1), 1.0)
-        weights = (1 / (graph.degrees_of(friends) + mean)).astype(np.float32)
+        mean, count = max(len(graph.indices) / max(graph.n, 1), 1.0), len(friends)
+        if count > MOST_FOLDED:
+            friends = friends[np.linspace(0, count - 1, MOST_FOLDED).astype(np.int64)]
+        weights = (count / len(friends) / (graph.degrees_of(friends) + mean)).astype(np.float32)
         return np.asarray((weights @ self.codes[friends].astype(np.float32)) * (self.scales * self.fold), np.float32)
 
     def changed(self, graph: Graph, row: int, added: NDArray[np.integer], removed: NDArray[np.integer]) -> Floats:

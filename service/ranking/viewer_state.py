@@ -133,7 +133,7 @@ class ViewerState:
             return NO_ROWS
         rows, numbers, timestamps_us = self.events
         late = rows[(timestamps_us > timestamp_us) & np.isin(numbers, _FRIENDSHIP_EVENTS)]
-        made = np.intersect1d(late, self.friends)
+        made = self.friends[np.isin(self.friends, late)]
         return made if row is None else np.setdiff1d(made, graph.neighbours(row), assume_unique=True)
 
 

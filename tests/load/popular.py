@@ -45,14 +45,17 @@ async def post(client: httpx2.AsyncClient, events: list[dict[str, Any]]) -> int:
     return (await client.post("/pymk/events", json=events)).status_code
 
 
-async def lists(client: httpx2.AsyncClient, people: list[str], seconds: float) -> np.ndarray:
-    """The milliseconds of lists of others, asked for at a steady rate whatever became of those before."""
+async def lists(client: httpx2.AsyncClient, people: list[str], seconds: float, *, warms: bool = False) -> np.ndarray:
+    """The milliseconds of lists of others, asked for at a steady rate whatever became of those before.
+
+    With `warms` the processes beside may still be starting: an answer other than a list is passed over.
+    """
     taken: list[float] = []
 
     async def one(viewer: str, due: float) -> None:
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
         answer = await client.get("/pymk/recommendations", params={"user_id": viewer})
-        assert answer.status_code == 200, answer.text
+        assert answer.status_code == 200 or warms, answer.text
         taken.append((time.perf_counter() - due) * 1000)
 
     begin = time.perf_counter()
@@ -81,7 +84,7 @@ async def measure(url: str, people: list[str], edges: int, seconds: float) -> bo
     limits = httpx2.Limits(max_connections=1000)
     async with httpx2.AsyncClient(base_url=url, headers=HEADERS, timeout=60, limits=limits) as client:
         star, crowded = people[-1], people[-2]
-        await lists(client, people, 3.0)
+        await lists(client, people, 5.0, warms=True)
         alone = np.percentile(await lists(client, people, seconds), 99)
         typer.echo(f"others alone: p99 {alone:.1f} ms")
         begin = time.perf_counter()
