@@ -1,6 +1,8 @@
-"""Values of settings that are written as one text: limits by context and by scope, keys with scopes, shares."""
+"""Values of settings that are written as one text: limits by context and scope, powers, keys with scopes, shares."""
 
+from collections.abc import Callable, Mapping
 from math import ceil
+from types import MappingProxyType
 from typing import NamedTuple
 
 from pydantic import SecretStr
@@ -46,6 +48,35 @@ def check_context_limits(limits: dict[str, ContextLimit]) -> dict[str, ContextLi
         if limit.most < 1 or not 0 <= limit.least_score <= 1:
             raise ValueError(f"{context} needs at least one person and a score from 0 to 1")
     return limits
+
+
+BLENDED = ("friendship", "invited", "accepted", "dismissed")
+"""the probabilities whose powers a blend of heads of outcomes has, in the order of its arrays"""
+MOST_POWER = 10.0
+
+
+def parse_blend(text: str) -> dict[str, float]:
+    """The powers of `accepted:2,dismissed:0.5,...`. Raises ValueError for another form."""
+    powers: dict[str, float] = {}
+    for entry in filter(None, map(str.strip, text.split(","))):
+        name, _, power = entry.partition(":")
+        try:
+            powers[name] = float(power)
+        except ValueError as error:
+            raise ValueError(f"{entry!r} is not of the form NAME:POWER") from error
+    return powers
+
+
+def check_blend(powers: dict[str, float]) -> dict[str, float]:
+    """The same powers. Raises ValueError if one is of no probability of a blend, or all are 0."""
+    for name, power in powers.items():
+        if name not in BLENDED:
+            raise ValueError(f"{name} is not among {', '.join(BLENDED)}")
+        if not 0 <= power <= MOST_POWER:
+            raise ValueError(f"{name}:{power:g} is no power from 0 to {MOST_POWER:g}")
+    if len(powers) == len(BLENDED) and not any(powers.values()):
+        raise ValueError("a blend needs a power above 0")
+    return powers
 
 
 def parse_rate_limits(text: str) -> dict[str, RateLimit]:
@@ -108,3 +139,14 @@ def parse_shares(text: str) -> tuple[float, ...]:
     if not shares or shares[-1] != 1 or list(shares) != sorted(set(shares)):
         raise ValueError(f"{text!r} are no shares that rise to 100, such as 5,25,100")
     return shares
+
+
+PARSERS: Mapping[str, Callable[[str], object]] = MappingProxyType(
+    {
+        "context_limits": parse_context_limits,
+        "outcome_blend": parse_blend,
+        "rate_limits": parse_rate_limits,
+        "canary_steps": parse_shares,
+    }
+)
+"""by setting, what reads its text"""

@@ -8,7 +8,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -20,14 +20,13 @@ from pydantic_settings import (
 from models.errors import UsageError
 from models.schema.event_kinds import FORBIDDEN_DAYS
 from models.setting_texts import (
+    PARSERS,
     ContextLimit,
     RateLimit,
+    check_blend,
     check_context_limits,
     check_scopes,
-    parse_context_limits,
     parse_keys,
-    parse_rate_limits,
-    parse_shares,
 )
 from models.system.known_names import unknown_name, unread_variables
 from models.system.toml_text import read_toml_file
@@ -169,6 +168,9 @@ class Settings(BaseSettings):
     context_limits: Annotated[dict[str, ContextLimit], NoDecode] = Field(default_factory=dict)
     """limits per context, CONTEXT:MOST or CONTEXT:MOST:SCORE: PYMK_CONTEXT_LIMITS=email:5:0.1 shows 5, scored 0.1 up"""
 
+    outcome_blend: Annotated[dict[str, float], NoDecode] = Field(default_factory=dict)
+    """powers of the score that nights learn from outcomes, NAME:POWER: accepted:2,dismissed:0.5; others: the night's"""
+
     ranked_ttl_s: Annotated[float, Field(gt=0, le=86400)] = 3600.0
     """seconds that a ranked list stays in the cache"""
 
@@ -262,25 +264,20 @@ class Settings(BaseSettings):
     def _split_names(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
-    @field_validator("context_limits", mode="before")
+    @field_validator(*PARSERS, mode="before")
     @classmethod
-    def _parse_context_limits(cls, value: object) -> object:
-        return parse_context_limits(value) if isinstance(value, str) else value
+    def _parse_text(cls, value: object, setting: ValidationInfo) -> object:
+        return PARSERS[setting.field_name or ""](value) if isinstance(value, str) else value
 
     @field_validator("context_limits")
     @classmethod
     def _check_context_limits(cls, limits: dict[str, ContextLimit]) -> dict[str, ContextLimit]:
         return check_context_limits(limits)
 
-    @field_validator("rate_limits", mode="before")
+    @field_validator("outcome_blend")
     @classmethod
-    def _parse_rate_limits(cls, value: object) -> object:
-        return parse_rate_limits(value) if isinstance(value, str) else value
-
-    @field_validator("canary_steps", mode="before")
-    @classmethod
-    def _parse_steps(cls, value: object) -> object:
-        return parse_shares(value) if isinstance(value, str) else value
+    def _check_blend(cls, powers: dict[str, float]) -> dict[str, float]:
+        return check_blend(powers)
 
     @field_validator("approval_webhook")
     @classmethod

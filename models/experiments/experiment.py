@@ -19,9 +19,18 @@ holdout = 0.1                 # of the people: their places are those of the con
 from functools import cached_property
 from typing import Annotated, Any, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
-from models.setting_texts import check_context_limits, parse_context_limits
+from models.setting_texts import PARSERS, check_blend, check_context_limits
 from models.settings import Settings
 
 OVERRIDABLE = (
@@ -32,13 +41,15 @@ OVERRIDABLE = (
     "suspicious",
     "suspicious_above",
     "context_limits",
+    "outcome_blend",
     "exploration_temperature",
     "exploration_fixed",
     "exploration_uniform_share",
     "exploration_best",
     "exploration_hold_minutes",
 )
-"""settings that an arm may change: all that a list depends on after it was scored"""
+"""settings that an arm may change: all that a list depends on after it was scored, and how heads of outcomes score"""
+BLEND = "outcome_blend"
 VERSION = "version"
 """beside them, the version that the lists of an arm are of"""
 NAME = r"^[A-Za-z0-9_.-]{1,64}$"
@@ -54,15 +65,20 @@ class _ArmSettings(_Table):
     version: Annotated[str, Field(min_length=1)] | None = None
     """the active version or the one before it"""
 
-    @field_validator("context_limits", mode="before", check_fields=False)
+    @field_validator("context_limits", BLEND, mode="before", check_fields=False)
     @classmethod
-    def _parse_context_limits(cls, value: object) -> object:
-        return parse_context_limits(value) if isinstance(value, str) else value
+    def _parse_text(cls, value: object, setting: ValidationInfo) -> object:
+        return PARSERS[setting.field_name or ""](value) if isinstance(value, str) else value
 
     @field_validator("context_limits", check_fields=False)
     @classmethod
     def _check_context_limits(cls, value: Any) -> Any:
         return value if value is None else check_context_limits(value)
+
+    @field_validator(BLEND, check_fields=False)
+    @classmethod
+    def _check_blend(cls, value: Any) -> Any:
+        return value if value is None else check_blend(value)
 
 
 def _fields() -> dict[str, Any]:
@@ -96,6 +112,11 @@ class Arm(_Table):
         return {
             name: getattr(self.settings, name) for name in sorted(names) if getattr(self.settings, name) is not None
         }
+
+    @property
+    def blend(self) -> dict[str, float]:
+        """The powers of heads of outcomes that the arm changes, by name."""
+        return dict(self.overrides.get(BLEND, {}))
 
     @property
     def version(self) -> str | None:
@@ -136,6 +157,8 @@ class Experiment(_Table):
             raise ValueError("the arms do not differ: one needs [arms.settings]")
         if self.candidates.holdout and any(arm.version != self.control.version for arm in self.arms):
             raise ValueError("holdout needs arms of one version: in lists of different versions nobody has one place")
+        if self.candidates.holdout and any(arm.blend != self.control.blend for arm in self.arms):
+            raise ValueError("holdout needs arms of one outcome_blend: under different scores nobody has one place")
         return self
 
     @property

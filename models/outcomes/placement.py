@@ -20,6 +20,8 @@ from models.outcomes.exposure_record import DRAWS, ExposureRecord
 
 _, _, UNIFORM = DRAWS
 
+LARGEST_ODDS = 16.0
+"""log-odds beyond which scores count as equal"""
 _STEP = 0.125
 _TAIL = 14.0
 """the integral reaches to where the first has arrived, and the last not, with probability exp(-_TAIL)"""
@@ -43,6 +45,13 @@ def propensities(record: ExposureRecord) -> NDArray[np.float32]:
         people, places = (array[is_drawn].astype(np.intp) - drawn.first for array in (drawn.people, drawn.places))
         found[is_drawn] = placements(drawn.weights.astype(np.float64), people, places)
     return found
+
+
+def log_odds(scores: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(m,) the log-odds of probabilities, of which weights are multiples."""
+    low = 1 / (1 + np.exp(LARGEST_ODDS))
+    clipped = np.clip(scores.astype(np.float64), low, 1 - low)
+    return np.asarray(np.log(clipped / (1 - clipped)))
 
 
 def placements(weights: NDArray[np.float64], people: NDArray[np.intp], places: NDArray[np.intp]) -> NDArray[np.float32]:

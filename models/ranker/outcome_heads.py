@@ -13,10 +13,14 @@ it is the mean of p(friendship), which the ranker knows of each pair, over all w
 What heads know they know of people who were shown, the first by links. So they reorder the best of a viewer's
 candidates by links alone; s of whoever is not among these is less by STEEP for each unit that the log-odds of a
 friendship lack to theirs.
+
+Other powers than the night's are served without a night: the heads keep what they said of some of those who were shown,
+from which a and b follow for any powers.
 """
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,11 +31,12 @@ from safetensors.numpy import load, save
 
 from models.errors import ArtefactError
 from models.schema.pair_features import LOG_POSITION
+from models.setting_texts import BLENDED
 from models.system import files
 
 WEIGHTS = "outcomes.safetensors"
 DESCRIPTION = "outcomes.json"
-HEADS: Final = ("invited", "accepted", "dismissed")
+HEADS: Final = BLENDED[1:]
 SIGNS: Final = np.array([1, 1, -1], dtype=np.float32)
 """of a head's log-odds in the score: that somebody is dismissed counts against them"""
 
@@ -41,6 +46,12 @@ _MOST: Final = np.float32(80)
 """largest negative log-odds for which float32 has a probability"""
 _NOBODY: Final = -1e9
 """log-odds that everybody is above"""
+LEAST_SLOPE: Final = 0.1
+"""of the score's log-odds over the blend"""
+_RIDGE: Final = 0.1
+"""of the square of a slope over standardised values"""
+_STEPS: Final = 30
+"""of Newton's method, at most"""
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -62,6 +73,10 @@ class OutcomeHeads:
     """(2,) slope and level of the score's log-odds"""
     among: int
     """the best by links alone whom the heads reorder"""
+    shown: Floats = field(default_factory=lambda: np.zeros((0, len(BLENDED)), np.float32))
+    """(k, 1 + heads) log-odds of a friendship and of the heads, of people who were shown; heads of an earlier release
+    have none
+    """
 
     @classmethod
     def plain(cls, inputs: int) -> "OutcomeHeads":
@@ -115,9 +130,26 @@ class OutcomeHeads:
         m = len(values)
         return float(np.partition(values, m - self.among)[m - self.among]) if m > self.among else _NOBODY
 
+    def with_powers(self, powers: Mapping[str, float]) -> "OutcomeHeads":
+        """The same heads joined by other powers, those that are named (BLENDED), with the curve that belongs to them.
+
+        A head that the night left out stays out. Returns these heads if nothing changes, or every power would be 0.
+        """
+        given = np.array([powers.get(name, own) for name, own in zip(BLENDED, self.powers.tolist(), strict=True)])
+        learned = np.abs(self.weights).any(axis=(0, 2)) | self.bias.any(axis=0)
+        given[1:] *= learned
+        if not given.any() or np.array_equal(given.astype(np.float32), self.powers):
+            return self
+        curve = self.curve
+        if len(self.shown):
+            friendship = self.shown[:, 0].astype(np.float64)
+            curve = curve_of(blend_of(given, friendship, self.shown[:, 1:].astype(np.float64)), friendship)
+        return replace(self, powers=given.astype(np.float32), curve=curve)
+
     def save(self, directory: Path) -> None:
         """Writes both files into a `model` directory, the description last."""
-        tensors = {"weights": self.weights, "bias": self.bias, "powers": self.powers, "curve": self.curve}
+        names = ("weights", "bias", "powers", "curve", "shown")
+        tensors = {name: getattr(self, name) for name in names if len(getattr(self, name))}
         content = save({name: np.ascontiguousarray(one, dtype=np.float32) for name, one in tensors.items()})
         description: dict[str, Any] = {
             "heads": list(HEADS),
@@ -150,7 +182,8 @@ class OutcomeHeads:
             if tuple(description["heads"]) != HEADS or found["weights"].shape != shape:
                 raise ArtefactError(f"{path} was learned from other features than the ranker's: run pymk nightly again")
             weights, bias, powers, curve = (found[name] for name in ("weights", "bias", "powers", "curve"))
-            return cls(contexts, weights, bias, powers, curve, int(description["among"]))
+            heads = cls(contexts, weights, bias, powers, curve, int(description["among"]))
+            return replace(heads, shown=found["shown"]) if "shown" in found else heads
         except (AttributeError, KeyError, TypeError, ValueError, SafetensorError) as error:
             raise ArtefactError(f"{path} is truncated or altered: {error!r}") from error
 
@@ -169,3 +202,25 @@ def blend_of(powers: NDArray[np.floating], friendship: NDArray[np.floating], log
     """
     every = np.concatenate([np.asarray(friendship, np.float64)[..., None], log_odds * SIGNS], axis=-1)
     return np.asarray(-np.logaddexp(0, -every) @ powers.astype(np.float64))
+
+
+def curve_of(blended: Doubles, friendship: Doubles) -> Floats:
+    """(2,) float32 slope and level of the log-odds that are the mean probability of a friendship, of log-odds
+    `friendship` (m,), of all whom a blend (m,) puts as high: a logistic regression (Platt 1999), by Newton's method.
+    """
+    mean, scale = float(blended.mean()), max(float(blended.std()), 1e-6)
+    read, wanted = (blended - mean) / scale, 1 / (1 + np.exp(-friendship))
+    slope, level = 0.0, float(friendship.mean())
+    for _ in range(_STEPS):
+        found = 1 / (1 + np.exp(-np.clip(slope * read + level, -60, 60)))
+        spread = found * (1 - found) + 1e-9
+        first = float((found - wanted) @ read + _RIDGE * slope), float((found - wanted).sum())
+        a, b, c = float(spread @ read**2 + _RIDGE), float(spread @ read), float(spread.sum())
+        by_slope, by_level = np.linalg.solve([[a, b], [b, c]], first).tolist()
+        slope, level = slope - by_slope, level - by_level
+        if abs(by_slope) + abs(by_level) < 1e-9:
+            break
+    slope, level = slope / scale, level - slope * mean / scale
+    if not slope >= LEAST_SLOPE:  # the order stays that of the blend
+        slope, level = LEAST_SLOPE, float(friendship.mean()) - LEAST_SLOPE * mean
+    return np.array([slope, level], np.float32)

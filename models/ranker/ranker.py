@@ -55,7 +55,12 @@ BY_DEGREE = np.float32(0.01)
 MASS_OF = 20
 """number of a list's best logits that set its level"""
 
+BLENDS_HELD = 64
+"""rankers with other powers that are kept ready"""
+
 Floats = NDArray[np.float32]
+Blend = tuple[tuple[str, float], ...]
+"""powers of heads of outcomes by name, sorted; empty: the night's"""
 
 
 class PersonTables(Protocol):
@@ -99,6 +104,8 @@ class Ranker:
         """inputs p of a pair; 0 without training"""
         self.outcomes = outcomes
         """the heads learned from outcomes that join the score; None: it is the probability of a friendship alone"""
+        self._blends: dict[Blend, Ranker] = {}
+        """by powers that differ from the night's, the same ranker with these"""
         self._calibration: list[float] = calibration.tolist()
         if kind != "two_tower":
             return
@@ -132,8 +139,25 @@ class Ranker:
     def with_outcomes(self, outcomes: OutcomeHeads | None) -> "Ranker":
         """The same ranker with other heads of outcomes; with None its scores are of links alone."""
         other = copy.copy(self)
-        other.__dict__.update(outcomes=outcomes, _joined=[] if outcomes is None else self._layers_with(outcomes))
+        joined = [] if outcomes is None else self._layers_with(outcomes)
+        other.__dict__.update(outcomes=outcomes, _joined=joined, _blends={})
         return other
+
+    def blended(self, powers: Blend) -> "Ranker":
+        """The same ranker whose heads of outcomes are joined by other powers; itself if it has none.
+
+        The first call with these powers takes about a millisecond.
+        """
+        if self.outcomes is None:
+            return self
+        found = self._blends.get(powers)
+        if found is None:
+            found = copy.copy(self)  # what it reads of the block stays: powers come after the product
+            found.__dict__.update(outcomes=self.outcomes.with_powers(dict(powers)), _blends={})
+            if len(self._blends) >= BLENDS_HELD:
+                self._blends.clear()
+            self._blends[powers] = found
+        return found
 
     @classmethod
     def open(cls, directory: Path) -> "Ranker":

@@ -53,8 +53,8 @@ def start(
     holdout = 0.1               # of the people: their places are the control's in every list
 
     Answers carry `arms` while it runs. The settings that an arm may change are those of the soft rules:
-    diversity_column, diversity_most, fatigue_factor, fatigue_limit, suspicious, suspicious_above, context_limits, and
-    those of exploration, exploration_...
+    diversity_column, diversity_most, fatigue_factor, fatigue_limit, suspicious, suspicious_above, context_limits,
+    those of exploration, exploration_..., and outcome_blend, the powers of the heads of outcomes: "accepted:2".
     """
     from models.errors import UsageError
     from models.experiments import registry

@@ -62,7 +62,10 @@ def nightly(
         bool,
         typer.Option("--delta", help="Make candidates only for those whose friends or profile changed; train nothing."),
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Publish even if the quality gate refuses.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Publish even if the quality gate refuses; goes on from a run that it refused."),
+    ] = False,
 ) -> None:
     """Turn a dataset directory into a published version.
 

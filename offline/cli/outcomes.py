@@ -32,7 +32,10 @@ def outcomes(
     ] = None,
     evaluate: Annotated[
         str | None,
-        typer.Option(help="Estimate what another version on disk would have earned.", metavar="VERSION"),
+        typer.Option(
+            help="Estimate what another version on disk, or the settings in a file, would have earned.",
+            metavar="VERSION|FILE.toml",
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON document instead of tables.")] = False,
 ) -> None:
@@ -45,10 +48,13 @@ def outcomes(
 
     --evaluate judges another version by the lists that exploration drew: by importance weights, self-normalised and
     doubly robust, with intervals by viewer. Where drawn lists hardly show what the version would, there is no figure.
+    A file judges settings in the same way, those that an arm of an experiment may change (pymk experiment start
+    --help), over the active version or the one that it names: version = "...", outcome_blend = "accepted:2".
 
     \b
     pymk outcomes --since 7d --parity 1000
     pymk outcomes --out outcomes && python -c 'import polars; print(polars.read_parquet("outcomes/*.parquet"))'
+    pymk outcomes --evaluate bolder.toml --since 14d
     pymk outcomes --json | jq '.by.source[] | [.value, .invited]'
     """
     from contextlib import closing
@@ -100,23 +106,37 @@ def outcomes(
     render(found)
 
 
-def _evaluate(settings: "Settings", version: str, since: int, now: int, *, json: bool) -> None:
-    """Prints what another version would have earned in the lists drawn since its cut."""
+def _evaluate(settings: "Settings", asked: str, since: int, now: int, *, json: bool) -> None:
+    """Prints what a version, or the settings in a file, would have earned in lists drawn since the version's cut."""
+    import re
     from contextlib import closing
 
+    from models.errors import UsageError
+    from models.publishing.pointer import read_pointer
     from models.store.connect import open_sync
     from models.store.keys import Keys
     from models.version.local_versions import Versions
+    from models.version.manifest import VERSION_PATTERN
+    from offline.experiments.policy import Policy
     from offline.experiments.version_policy import as_text, evaluate_version
     from offline.experiments.version_scores import DiskVersionScores
     from offline.outcomes.table import read_outcomes
 
-    versions = Versions(settings.home)
-    cut = versions.manifest(version).cut_us
+    versions, keys, path = Versions(settings.home), Keys(settings.namespace), Path(asked)
+    is_version = re.fullmatch(VERSION_PATTERN, asked) is not None
+    if not is_version and not path.is_file():
+        raise UsageError(f"--evaluate {asked} is neither a version (pymk versions lists them) nor a file of settings")
     with closing(open_sync(settings)) as store:
-        table = read_outcomes(settings, store, Keys(settings.namespace), since=max(since, cut), now=now)
-    scores = DiskVersionScores(versions.path(version), settings.diversity_column, settings.diversity_most)
-    found = evaluate_version(version, table, scores)
+        # what is judged: before anything of the log is read
+        if is_version:
+            policy = Policy.of(asked, settings)
+        else:
+            pointer = read_pointer(store, keys=keys)
+            policy = Policy.read(path, settings, None if pointer is None else pointer.version)
+        cut = versions.manifest(policy.version).cut_us
+        scores = DiskVersionScores(versions.path(policy.version), policy.rules)
+        table = read_outcomes(settings, store, keys, since=max(since, cut), now=now)
+    found = evaluate_version(policy.version, table, scores, draws=policy.draws, changed=policy.changed)
     typer.echo(found.model_dump_json(indent=2) if json else "\n".join(as_text(found)))
 
 

@@ -9,6 +9,7 @@ from models.schema.columns import Flag
 from models.version.block_file import Blocks
 from models.version.candidate_block import Block
 from models.version.tables import Tables
+from offline.experiments.policy import Rules
 from offline.experiments.version_policy import PAGE, ScoredCandidates
 
 
@@ -19,17 +20,19 @@ class DiskVersionScores:
     dismissed or refused, and whoever hides.
     """
 
-    def __init__(self, directory: Path, column: str = "", most: int = PAGE) -> None:
-        """At most `most` of one value of a categorical column, if the version has it, are on a page.
+    def __init__(self, directory: Path, rules: Rules) -> None:
+        """Rules that the version has nothing for, such as a column that it lacks, are off.
 
         Raises ArtefactError if a file of the version cannot be read.
         """
         self._tables = Tables.open(directory / "tables")
         self._blocks = Blocks.open(directory / "blocks", self._tables.n)
-        self._ranker = Ranker.open(directory / "model")
+        self._ranker = Ranker.open(directory / "model").blended(tuple(sorted(rules.blend.items())))
         wanted = int(Flag.ACTIVE | Flag.DISCOVERABLE)
         self._shown = (self._tables.flags & wanted) == wanted
-        self._most, columns = most, self._tables.categorical_columns
+        self._rules, columns, column = rules, self._tables.categorical_columns, rules.diversity_column
+        suspicion, is_on = self._tables.suspicion, rules.suspicious != "off"
+        self._suspicious = suspicion > np.float16(rules.suspicious_above) if is_on and suspicion is not None else None
         self._groups = np.full(self._tables.n, -1, dtype=np.int64)
         if column in columns:
             self._groups = self._tables.categorical_codes[:, columns.index(column)].astype(np.int64)
@@ -50,7 +53,24 @@ class DiskVersionScores:
         block = Block.unpack(record, self._tables.n)
         scores = self._ranker.scores(self._tables, block, context).astype(np.float64)
         against = np.concatenate([self._tables.graph.neighbours(row), self._tables.forbidden.neighbours(row)])
-        passing = np.flatnonzero(self._shown[block.rows] & ~np.isin(block.rows, against))
-        order = passing[np.argsort(-scores[passing], kind="stable")]
+        passes = self._shown[block.rows] & ~np.isin(block.rows, against)
+        # the soft rules: whom they drop, and whom they move to the end
+        limit = self._rules.contexts.get(context)
+        if limit is not None:
+            passes &= scores >= limit.least_score
+        demoted = np.zeros(len(scores), dtype=np.bool_)
+        if self._suspicious is not None and self._rules.suspicious == "drop":
+            passes &= ~self._suspicious[block.rows]
+        elif self._suspicious is not None:
+            demoted = self._suspicious[block.rows]
+        passing = np.flatnonzero(passes)
+        order = passing[np.lexsort((-scores[passing], demoted[passing]))]
         ids = [str(self._tables.vocabulary.user_id(int(other))) for other in block.rows[order]]
-        return ScoredCandidates(ids, scores[order], self._groups[block.rows[order]], self._most)
+        return ScoredCandidates(
+            ids,
+            scores[order],
+            self._groups[block.rows[order]],
+            self._rules.diversity_most,
+            int((~demoted[order]).sum()),
+            PAGE if limit is None else limit.most,
+        )

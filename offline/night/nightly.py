@@ -116,8 +116,9 @@ class Night:
     def run(self) -> tuple[str, Report]:
         """Snapshot, training, evaluation, gate, version, publish; returns the version's id and its report.
 
-        Finished steps of a killed run with the same data and settings are kept. Raises DatasetError,
-        GateRefusedError and what publishing raises; the active version is then untouched.
+        Finished steps of a killed run with the same data and settings are kept, and with `force` those of one that the
+        gate refused. Raises DatasetError, GateRefusedError and what publishing raises; the active version is then
+        untouched.
         """
         release = metadata.version("pymk")
         # a run with a user who was erased since begins again
@@ -128,7 +129,10 @@ class Night:
         marks = fingerprint(self.data, *settings, *start)
         started_at = self.read_ahead.started_at if self.read_ahead else None
         try:
-            with disk.room(self.home, clear=self.home), workspace(self.home, marks, started_at) as work:
+            with (
+                disk.room(self.home, clear=self.home),
+                workspace(self.home, marks, started_at, force=self.force) as work,
+            ):
                 made = _Steps(self, work).run()
         except StoppedEarlyError as stopped:
             return stopped.version, stopped.report

@@ -12,7 +12,7 @@ import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from models.erasure.interrupted_run import DIRECTORY, LOCK, RUN
-from models.errors import ArtefactError, PymkError, UsageError
+from models.errors import ArtefactError, GateRefusedError, PymkError, UsageError
 from models.system import disk, files
 from models.version.local_versions import new_id
 from offline.dataset.reader import Dataset, read_dataset
@@ -44,6 +44,8 @@ class Run(BaseModel):
     started_at: AwareDatetime
     fingerprint: str
     """of the dataset's files, configuration, flags and release: a run of the same resumes this one"""
+    refused: bool = False
+    """whether the gate refused it: it is over, unless a run with --force takes it up"""
 
 
 class Workspace:
@@ -83,11 +85,14 @@ class Workspace:
 
 
 @contextmanager
-def workspace(home: Path, fingerprint: str, started_at: datetime | None = None) -> Iterator[Workspace]:
+def workspace(
+    home: Path, fingerprint: str, started_at: datetime | None = None, *, force: bool = False
+) -> Iterator[Workspace]:
     """The workspace of a run with this fingerprint, resumed if an earlier one was killed, else started at `started_at`.
 
     One night at a time works in a home. What a run of another fingerprint left is removed, and so is a run that failed
-    by its input or a damaged file: it would fail again. Raises PymkError while another night is at work.
+    by its input or a damaged file: it would fail again. A run that the gate refused is taken up with `force` alone,
+    which publishes what it made; any other run begins anew. Raises PymkError while another night is at work.
     """
     directory = home / DIRECTORY
     with files.locked(home / LOCK, 1.0) as held:
@@ -95,7 +100,9 @@ def workspace(home: Path, fingerprint: str, started_at: datetime | None = None) 
             raise PymkError(f"another pymk nightly is at work in {home}; wait for it, or give this one a --home")
         run = _unfinished(directory)
         done = sorted(one.name for one in directory.glob("[!.]*") if one.is_dir())
-        if run is not None and run.fingerprint == fingerprint and done:  # a run without a finished step starts now
+        is_over = run is not None and run.refused and not force
+        # a run without a finished step starts now
+        if run is not None and run.fingerprint == fingerprint and done and not is_over:
             log.info("run_resumed", version=run.version, done=done)
         else:
             files.remove_tree(directory)
@@ -107,6 +114,10 @@ def workspace(home: Path, fingerprint: str, started_at: datetime | None = None) 
             yield Workspace(directory, run)
         except (UsageError, ArtefactError):
             files.remove_tree(directory)
+            raise
+        except GateRefusedError:
+            refused = run.model_copy(update={"refused": True})
+            files.write_bytes(directory / RUN, refused.model_dump_json().encode())
             raise
         files.remove_tree(directory)
 
@@ -150,7 +161,8 @@ class ReadAhead:
 
         Raises DatasetError.
         """
-        if (home / DIRECTORY / SNAPSHOT).is_dir():
+        run = _unfinished(home / DIRECTORY)
+        if (home / DIRECTORY / SNAPSHOT).is_dir() and not (run is not None and run.refused):
             return None
         started, before = datetime.now(UTC), fingerprint(data)
         return cls(started, before, read_dataset(data, started_at=started))

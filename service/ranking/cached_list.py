@@ -60,7 +60,7 @@ class CacheKey(NamedTuple):
     revision: int = 0
     """of the viewer's live record: service.ranking.pipeline.revision_fingerprint; 0: there is none"""
     relation_version: int = 0
-    """service.ranking.viewer_state.ViewerState.relation_version"""
+    """service.ranking.viewer_state.ViewerState.relation_version, with another number under other powers of outcomes"""
     rerank: int = 0
     """of the soft rules: their parameters and the table of exposed people, 32 bits"""
     reasons: int = 0

@@ -32,7 +32,7 @@ from service.ranking.rerank import Reranker, RerankSettings
 from service.ranking.tie_break import id_hashes
 from service.ranking.trace import Trace
 from service.ranking.user_flags import UserFlags
-from service.ranking.viewer import ReadBlock, Scorer, Viewer, ViewerReader
+from service.ranking.viewer import ReadBlock, Scorer, Viewer, ViewerReader, scorer_of
 
 _NO_RULES = np.uint16(0)
 _EXCLUDED = name_of(Rule.EXCLUDED)
@@ -59,7 +59,7 @@ class Ranking:
         self.questions, self._spread = self._cold_start.questions, Spread(tables.n)
         self.ask_below_friends = settings.ask_below_friends
         self.contacts_share, self.newcomers_share = settings.contacts_share, settings.newcomers_share
-        self._scorer = scorer
+        self._own_scorer, self.scorer = scorer, scorer_of(scorer, self.reranker.blend)
         self._hashes = id_hashes(tables.vocabulary)
         self.explorer = Explorer(self.reranker, version, clock)
         self.reader = ViewerReader(tables, keeps_codes=settings.logs_exposures)
@@ -68,6 +68,7 @@ class Ranking:
         """The same ranking with other soft rules; both share everything else and are for one thread together."""
         other = copy.copy(self)
         other.reranker, other.explorer = reranker, self.explorer.after(reranker)
+        other.scorer = scorer_of(self._own_scorer, reranker.blend)
         return other
 
     def score(self, read: ReadBlock, context: str, trace: Trace) -> Candidates:
@@ -263,11 +264,11 @@ class Ranking:
 
     def scores(self, read: ReadBlock, context: str) -> NDArray[np.float32]:
         """(m,) float32, 0-1: the scores of a viewer's block before any rule."""
-        return self._scorer.scores(self.tables, read.block, context, read.inputs)
+        return self.scorer.scores(self.tables, read.block, context, read.inputs)
 
     def explain(self, read: ReadBlock, place: int, context: str) -> Explanation:
         """What made the score of the candidate at a place of a viewer's block."""
-        return self._scorer.explained(self.tables, read.block, place, context, read.inputs)
+        return self.scorer.explained(self.tables, read.block, place, context, read.inputs)
 
     def masks(self, viewer: Viewer, rows: NDArray[np.uint32]) -> NDArray[np.uint16]:
         """(m,) uint16 of service.ranking.filters.Rule bits: the hard rules that drop each candidate (m,) now."""
@@ -282,8 +283,9 @@ class Ranking:
         view, flags = viewer.view, self.user_flags
         rerank = zlib.crc32(b"%d" % flags.exposure, self.reranker.identity)
         if view is None:
-            return CacheKey(flags.epoch, rerank=rerank)
-        return CacheKey(flags.epoch, revision_fingerprint(view.revision), view.relation_version, rerank)
+            return CacheKey(flags.epoch, 0, self.reranker.scored_by, rerank)
+        relation_version = view.relation_version ^ self.reranker.scored_by
+        return CacheKey(flags.epoch, revision_fingerprint(view.revision), relation_version, rerank)
 
     def _placed(
         self,

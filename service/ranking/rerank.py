@@ -17,6 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from models.ranker.ranker import Blend
 from models.setting_texts import ContextLimit
 from models.settings import Settings
 from models.version.tables import Tables
@@ -78,6 +79,8 @@ class RerankSettings:
     """share of the places of a first page that contacts may take, before ranked ones; not part of `identity`"""
     newcomers_share: float = 0.0
     """share of them that newcomers take, at its end; likewise"""
+    blend: Blend = ()
+    """powers of heads of outcomes that differ from the night's"""
 
     @classmethod
     def of(cls, settings: Settings) -> "RerankSettings":
@@ -92,12 +95,14 @@ class RerankSettings:
             settings.ask_below_friends,
             settings.contacts_share,
             settings.newcomers_share,
+            tuple(sorted(settings.outcome_blend.items())),
         )
 
     @property
     def identity(self) -> int:
         """A 32-bit number that equal settings share."""
-        parts = (self.diversity, self.fatigue, sorted(self.contexts.items()), self.suspicious)
+        parts: tuple[object, ...] = (self.diversity, self.fatigue, sorted(self.contexts.items()), self.suspicious)
+        parts += (self.blend,) if self.blend else ()
         return zlib.crc32(repr(parts).encode())
 
 
@@ -208,6 +213,10 @@ class Reranker:
         self.identity = settings.identity
         self.exploration = settings.exploration
         """how lists are drawn after these rules"""
+        self.blend = settings.blend
+        """the powers by which heads of outcomes score before these rules; empty: the night's"""
+        self.scored_by = zlib.crc32(repr(settings.blend).encode()) if settings.blend else 0
+        """32 bits that lists of equal powers share; 0 for the night's"""
         self._rules: Sequence[RerankRule] = (
             FatigueRule(settings.fatigue),
             ExposureRule(),

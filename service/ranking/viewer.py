@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from models.features.user_statistics import befriended
 from models.ranker.attribution import Explanation
 from models.ranker.fresh_block import NOBODY, FreshBlocks
-from models.ranker.ranker import PersonTables, ViewerInputs, with_product
+from models.ranker.ranker import Blend, PersonTables, ViewerInputs, with_product
 from models.schema.pair_features import KEPT_FEATURES
 from models.schema.vocabulary import Row, UserId
 from models.version.candidate_block import Block
@@ -64,11 +64,20 @@ class Scorer(Protocol):
         """
         ...
 
+    def blended(self, powers: Blend) -> "Scorer":
+        """The same scorer with other powers of heads of outcomes; itself if it has no heads."""
+        ...
+
     def explained(
         self, tables: PersonTables, block: Block, place: int, context: str, inputs: ViewerInputs | None = None
     ) -> Explanation:
         """What made the score of the candidate at a place of the block; `inputs` as in `scores`."""
         ...
+
+
+def scorer_of(scorer: Scorer, blend: Blend) -> Scorer:
+    """A scorer by these powers of heads of outcomes; itself without any."""
+    return scorer.blended(blend) if blend else scorer
 
 
 class ReadBlock(NamedTuple):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models.errors import CorruptRecordError, StoreError
 from models.experiments.assignment import ArmDraw, held_out
-from models.experiments.experiment import Arm, Run
+from models.experiments.experiment import BLEND, Arm, Run
 from models.experiments.registry import Registry, decode
 from models.settings import Settings
 from models.store.keys import Keys
@@ -108,13 +108,20 @@ class ArmsOfViewers:
             self._served.pop(key, None)
 
     def prepare(self, version: ServedVersion, runs: Iterable[Run] | None = None) -> None:
-        """Marks the people whom experiments, by default the running ones, hold out of a version. May run in a thread.
+        """Marks the people whom experiments, by default the running ones, hold out of a version, and readies its scores
+        for their arms. May run in a thread.
 
         It hashes every id, which takes seconds for millions of people.
         """
         for run in self.registry.running if runs is None else runs:
             if run.experiment.candidates.holdout:
                 self._held_rows(version, run)
+            for arm in run.experiment.arms:
+                if arm.blend and not version.has_heads:
+                    log = structlog.get_logger()
+                    log.warning("setting_without_effect", setting=BLEND, arm=arm.name, version=version.version)
+                elif arm.blend:
+                    version.ranking.with_reranker(self._reranker(version, [arm]))
 
     def _held_rows(self, version: ServedVersion, run: Run) -> NDArray[np.bool_]:
         key = (version.version, run.name)

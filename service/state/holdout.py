@@ -26,6 +26,7 @@ class HoldoutReranker(Reranker):
         """`held` (n,) marks the rows of the version that are held out."""
         self.identity = zlib.crc32(held.tobytes(), zlib.crc32(b"%d" % control.identity, treatment.identity))
         self.exploration = treatment.exploration
+        self.blend, self.scored_by = treatment.blend, treatment.scored_by
         self._treatment, self._control, self._held = treatment, control, held
 
     def places(self, context: str, limit: int) -> int:

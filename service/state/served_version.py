@@ -48,6 +48,12 @@ class ServedVersion:
     def __post_init__(self) -> None:
         object.__setattr__(self, "tables", self.ranking.tables)
 
+    @property
+    def has_heads(self) -> bool:
+        """Whether its night learned heads of outcomes."""
+        told = self.manifest.ranker.get("outcomes")
+        return isinstance(told, dict) and bool(told.get("learned"))
+
 
 class VersionOpener:
     """Opens versions from this host's disk, else from the store. Blocking: meant for a thread."""
@@ -74,7 +80,10 @@ class VersionOpener:
             structlog.get_logger().warning("rule_without_effect", rule="suspicious", version=version)
         ranking = Ranking(tables, self._open_scorer(directory / "model"), self._settings, version)
         warm_up(ranking)
-        return ServedVersion(version, manifest, ranking)
+        served = ServedVersion(version, manifest, ranking)
+        if self._settings.blend and not served.has_heads:
+            structlog.get_logger().warning("setting_without_effect", setting="outcome_blend", version=version)
+        return served
 
     def clear(self, active: str) -> None:
         """Removes versions from this host's disk that hold erased people whom the active one does not hold."""

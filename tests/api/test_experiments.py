@@ -40,6 +40,10 @@ async def stop(service: ApiHarness, name: str = "short") -> None:
     await follow(service)
 
 
+def scores(answer: dict[str, Any]) -> list[float]:
+    return [one["score"] for one in answer["recommendations"]]
+
+
 def ids(answer: dict[str, Any]) -> list[str]:
     return [one["user_id"] for one in answer["recommendations"]]
 
@@ -75,6 +79,36 @@ async def test_lists_for_many_are_those_for_one(service: ApiHarness) -> None:
     for one in answer.json()["lists"]:
         single = await service.recommended(one["user_id"])
         assert (one["arms"], ids(one)) == (single["arms"], ids(single))
+
+
+async def test_an_arm_may_blend_the_heads_of_outcomes_otherwise(service: ApiHarness) -> None:
+    before = {viewer: await service.recommended(viewer) for viewer in VIEWERS}
+    await start(service, two_arms(outcome_blend={"accepted": 2.0}))
+    seen = set()
+    for viewer in VIEWERS:
+        answers = [await service.recommended(viewer, fresh=fresh) for fresh in (False, False, True, False)]
+        (arm,) = answers[0]["arms"].values()
+        seen.add(arm)
+        assert [one["served"] for one in answers[1:]] == ["cache", "ranked", "cache"]
+        if arm == "control":
+            assert answers[0]["served"] == "cache"
+            assert all(scores(one) == scores(before[viewer]) for one in answers)
+            continue
+        assert answers[0]["served"] == "ranked", "what the night's powers scored is no list of this arm"
+        expected = sorted((round(0.9 - score, 4) for score in scores(before[viewer])), reverse=True)
+        assert all([round(score, 4) for score in scores(one)] == expected for one in answers)
+    assert seen == {"control", "treatment"}
+    await stop(service)
+    for viewer in VIEWERS:
+        assert scores(await service.recommended(viewer)) == scores(before[viewer])
+
+
+async def test_a_blend_of_the_installation_is_of_every_list_but_those_of_other_arms(open_place: Any) -> None:
+    async with open_place(outcome_blend="accepted:2") as service:
+        own = {viewer: scores(await service.recommended(viewer)) for viewer in VIEWERS}
+        assert own["bea"] == sorted(own["bea"], reverse=True)
+        await start(service, two_arms(fatigue_factor=0.5))
+        assert {viewer: scores(await service.recommended(viewer)) for viewer in VIEWERS} == own
 
 
 async def test_newcomers_are_in_an_arm_too(service: ApiHarness) -> None:

@@ -383,8 +383,13 @@ def test_the_gate_refuses_and_force_overrides(first: First, small_network: Path,
     assert first.home.active() == first.version
     assert first.home.versions.ids() == [first.version]
 
+    again = first.home.run(*night)
+    assert again.returncode == 3, again.stderr
+    assert "run_resumed" not in again.stderr, "a refusal ends the run"
+
     forced = first.home.run(*night, "--force")
     assert forced.returncode == 0, forced.stderr
+    assert "run_resumed" in forced.stderr, "what was refused is published"
     assert "gate_overridden" in forced.stderr
     version = forced.stdout.rstrip("\n")
     assert first.home.active() == version

@@ -18,7 +18,7 @@ from models.live_state.flag_change import FlagChange
 from models.live_state.visibility import append_change_blocking
 from models.publishing.publish import publish
 from models.ranker.attribution import Explanation
-from models.ranker.ranker import PersonTables, ViewerInputs
+from models.ranker.ranker import Blend, PersonTables, ViewerInputs
 from models.schema.columns import FLAG_COLUMNS
 from models.schema.vocabulary import UserId
 from models.settings import Settings
@@ -37,13 +37,21 @@ TIMEOUT_S = 5.0
 
 
 class FirstFeature:
-    """Scores a candidate by its first pair feature, which is 0 to 3 in the version of eight people."""
+    """Scores a candidate by its first pair feature, which is 0 to 3 in the version of eight people; with other powers
+    of heads of outcomes the lowest come first.
+    """
+
+    def __init__(self, *, is_blended: bool = False) -> None:
+        self._is_blended = is_blended
+
+    def blended(self, powers: Blend) -> "FirstFeature":
+        return FirstFeature(is_blended=True)
 
     def scores(
         self, tables: PersonTables, block: Block, context: str, inputs: ViewerInputs | None = None
     ) -> NDArray[np.float32]:
         scores: NDArray[np.float32] = block.values()[0] / np.float32(4)
-        return scores
+        return np.float32(0.9) - scores if self._is_blended else scores
 
     def explained(
         self, tables: PersonTables, block: Block, place: int, context: str, inputs: ViewerInputs | None = None

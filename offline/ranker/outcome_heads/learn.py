@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from structlog.typing import FilteringBoundLogger
 
-from models.ranker.outcome_heads import HEADS, OutcomeHeads, blend_of
+from models.ranker.outcome_heads import HEADS, LEAST_SLOPE, OutcomeHeads, blend_of
 from offline.evaluation.bootstrap import Interval
 from offline.evaluation.outcomes.learned import HeadQuality, LearnedOutcomes
 from offline.evaluation.outcomes.reordered import reordered_ratio
@@ -17,8 +17,8 @@ from offline.ranker.outcome_heads.fit import Doubles, fit_head, log_likelihoods
 from offline.ranker.outcome_heads.table import OutcomeTable
 
 LINKS, INPUTS, BY_CONTEXT = "links", "inputs", "inputs by context"
-LEAST_SLOPE = 0.1
-"""of the score's log-odds over the blend"""
+KEPT_SHOWN = 4000
+"""people shown of whom the heads keep what was said, at most: 64 kB"""
 _FREE = 1e-3
 """pull of intercepts"""
 
@@ -252,6 +252,7 @@ class _Run:
             powers.astype(np.float32),
             curve.astype(np.float32),
             self.config.among,
+            self._kept(held_out),
         )
         ratio = reordered_ratio(
             table.lists,
@@ -264,6 +265,12 @@ class _Run:
             self.examination.eta,
         )
         return heads, ratio
+
+    def _kept(self, held_out: Doubles) -> NDArray[np.float32]:
+        """(k, 1 + heads) what is said of some of those who were shown, by which other powers find their curve."""
+        every = np.column_stack([self.friendship, held_out]).astype(np.float32)
+        drawn = np.random.default_rng(self.config.seed).permutation(len(every))[:KEPT_SHOWN]
+        return every[np.sort(drawn)]
 
     def _by_context(self, weights: Doubles) -> tuple[Doubles, Doubles]:
         """(contexts + 1, p + 1) weights of inputs and logit, unscaled, and (contexts + 1,) intercepts."""

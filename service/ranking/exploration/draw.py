@@ -17,13 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.outcomes.exposure_record import DRAWS, DrawnPlaces
+from models.outcomes.placement import log_odds
 from models.settings import Settings
 from service.ranking.kernels.sorting import mixed
 
 Floats = NDArray[np.float64]
 
-_LARGEST_ODDS = 16.0
-"""log-odds beyond which scores count as equal"""
 NONE, SAMPLED, UNIFORM = DRAWS
 
 
@@ -134,13 +133,6 @@ def seed_of(viewer: str, version: str, context: str, span: int) -> int:
 def span_of(exploration: Exploration, now_s: float) -> int:
     """The number of the span of `hold_s` seconds that a time is in."""
     return ceil(now_s / exploration.hold_s)
-
-
-def log_odds(scores: NDArray[np.float32]) -> Floats:
-    """(m,) the log-odds of probabilities."""
-    low = 1 / (1 + np.exp(_LARGEST_ODDS))
-    clipped = np.clip(scores.astype(np.float64), low, 1 - low)
-    return np.asarray(np.log(clipped / (1 - clipped)))
 
 
 def _unit(words: NDArray[np.uint64]) -> Floats:

@@ -156,6 +156,8 @@ def test_a_night_with_enough_outcomes_serves_what_it_learned(log: Log, learned: 
         return float(tables.statistics[first, LOG_DEGREE].mean())
 
     assert fame(ranker) < fame(ranker.with_outcomes(None)) - 0.1, "the well connected are passed over"
+    by_links = ranker.blended((("accepted", 0.0), ("dismissed", 0.0), ("friendship", 1.0), ("invited", 0.0)))
+    assert fame(by_links) == pytest.approx(fame(ranker.with_outcomes(None))), "other powers, without a night"
 
 
 def test_what_it_learned_is_beside_the_ranker_which_is_as_before(log: Log, learned: Manifest) -> None:

@@ -146,6 +146,23 @@ def test_another_version_is_judged_by_the_lists_that_were_drawn(simulated: Path)
     assert "overlap: worth" in done.stdout
 
 
+def test_settings_are_judged_by_these_lists_too(simulated: Path) -> None:
+    home = {**environment(), "PYMK_HOME": str(simulated / "home")}
+    version = min(pl.read_parquet(simulated / "days.parquet")["version"])
+    file = simulated / "bolder.toml"
+    file.write_text(f'version = "{version}"\ndiversity_most = 1\nexploration_uniform_share = 1.0\n')
+    command = [*PYMK, "outcomes", "--evaluate", str(file), "--json"]
+    done = subprocess.run(command, env=home, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    found = orjson.loads(done.stdout)
+    assert found["settings"] == {"diversity_most": 1, "exploration_uniform_share": 1.0}
+    assert found["outcomes"]["clicked"]["overlap"]["slates"] == found["lists"] > 20
+    command[-2] = "nothing.toml"
+    done = subprocess.run(command, env=home, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 2
+    assert "nothing.toml is neither a version (pymk versions lists them) nor a file of settings" in done.stderr
+
+
 def test_stopped_in_the_middle_it_leaves_days_and_no_process(tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = [*PYMK, "simulate", "--out", str(out), "--users", "60", "--days", "50"]

@@ -38,6 +38,14 @@ def test_a_file_with_everything(file: Path) -> None:
     assert (found.salt, found.candidates.holdout) == ("november", 0.1)
 
 
+@pytest.mark.parametrize("text", ['"accepted:2, dismissed:0.5"', "{accepted = 2, dismissed = 0.5}"])
+def test_an_arm_may_have_a_blend_of_its_own(file: Path, text: str) -> None:
+    found = read(file, f'name = "x"\n{ARMS}[arms.settings]\noutcome_blend = {text}\n')
+    assert found.arms[1].blend == {"accepted": 2.0, "dismissed": 0.5}
+    assert found.control.blend == {}
+    assert Experiment.model_validate_json(found.model_dump_json(exclude_unset=True)) == found
+
+
 def test_the_salt_is_the_name_and_nobody_is_held_out(file: Path) -> None:
     found = read(file, WHOLE)
     assert (found.salt, found.candidates.holdout) == ("x", 0)
@@ -56,6 +64,11 @@ def test_every_setting_of_an_arm_is_one_of_the_installation(name: str) -> None:
         (WHOLE.replace("0.95", "1.5"), "line 9: arms.1.settings.fatigue_factor = 1.5: "),
         (WHOLE + "[candidates]\nholdut = 0.1\n", "candidates.holdut is no setting; did you mean candidates.holdout?"),
         (WHOLE + "[candidates]\nholdout = 1\n", "candidates.holdout = 1: "),
+        (WHOLE + 'outcome_blend = "clicked:1"\n', "clicked is not among friendship, invited, accepted, dismissed"),
+        (WHOLE + 'outcome_blend = "invited:11"\n', "invited:11 is no power from 0 to 10"),
+        (WHOLE + 'outcome_blend = "invited"\n', "'invited' is not of the form NAME:POWER"),
+        (WHOLE + "outcome_blend = {friendship = 0, invited = 0, accepted = 0, dismissed = 0}\n", "a power above 0"),
+        (WHOLE + 'outcome_blend = "invited:2"\n[candidates]\nholdout = 0.1\n', "arms of one outcome_blend"),
         (WHOLE.replace("share = 0.5", "share = 0.6"), "add up to 1.2"),
         (WHOLE.replace('"b"', '"a"'), "two arms have the name a"),
         (WHOLE.replace('"b"', '"b c"'), 'arms.1.name = "b c"'),

@@ -10,10 +10,12 @@ import torch
 
 from models.errors import ArtefactError
 from models.networks.ranker_head import RankerHead
-from models.ranker.outcome_heads import DESCRIPTION, HEADS, WEIGHTS, OutcomeHeads
+from models.ranker.outcome_heads import DESCRIPTION, HEADS, LEAST_SLOPE, WEIGHTS, OutcomeHeads, blend_of, curve_of
 from models.ranker.ranker import Ranker, ViewerInputs, list_mass, with_product
 from models.schema.statistic_names import LOG_DEGREE, WIDTHS
+from models.setting_texts import BLENDED
 from models.version.candidate_block import Block
+from offline.ranker.calibration import fit_curve
 from tests.support.models.ranker_networks import People, as_list, block, network, people, saved
 
 CONTEXTS = ("email", "web")
@@ -144,14 +146,87 @@ def test_what_the_inputs_contribute_adds_up_to_the_score(tmp_path: Path, seed: i
 
 def test_heads_are_read_again_as_they_were_kept(tmp_path: Path) -> None:
     model = network(7)
-    kept = heads_of(model, 7)
+    kept = with_shown(heads_of(model, 7))
     kept.save(tmp_path)
     again = OutcomeHeads.open(tmp_path, len(model.mean))
     assert again is not None
     assert again.contexts == kept.contexts
-    for name in ("weights", "bias", "powers", "curve"):
+    for name in ("weights", "bias", "powers", "curve", "shown"):
         np.testing.assert_array_equal(getattr(again, name), getattr(kept, name))
     assert OutcomeHeads.open(tmp_path / "nothing", 3) is None
+
+
+def with_shown(heads: OutcomeHeads, seed: int = 0) -> OutcomeHeads:
+    """The heads, with what they say of 3,000 people, and the curve of their powers."""
+    random = np.random.default_rng(seed)
+    shown = random.normal([-2, -1, 0, -3], [1.5, 1, 0.7, 0.5], (3000, 1 + len(HEADS)))
+    shown[:, 1:] += 0.4 * shown[:, :1]
+    curve = curve_of(blend_of(heads.powers, shown[:, 0], shown[:, 1:]), shown[:, 0])
+    return replace(heads, shown=shown.astype(np.float32), curve=curve)
+
+
+OTHERS = {"friendship": 0.0, "accepted": 2.5}
+
+
+@pytest.mark.parametrize("context", ["email", "elsewhere"])
+def test_other_powers_are_served_as_they_are_defined(tmp_path: Path, context: str) -> None:
+    model = network(11)
+    heads = with_shown(heads_of(model, 11))
+    heads.save(saved(model, tmp_path))
+    known, asked, ranker = people(model, 11), block(11), Ranker.open(tmp_path)
+    before = ranker.scores(known, asked, context)
+    other = ranker.blended(tuple(sorted(OTHERS.items())))
+    expected = as_defined(model, heads.with_powers(OTHERS), known, asked, context)
+    np.testing.assert_allclose(other.scores(known, asked, context), expected, rtol=2e-4, atol=1e-6)
+    assert np.abs(expected - before).max() > 0.01
+    np.testing.assert_array_equal(ranker.scores(known, asked, context), before)
+    assert ranker.blended(tuple(sorted(OTHERS.items()))) is other, "found once"
+    told = other.explained(known, asked, 3, context)
+    assert told.probability == other.scores(known, asked, context)[3]
+
+
+def test_a_ranker_without_heads_has_no_blend(tmp_path: Path) -> None:
+    ranker = Ranker.open(saved(network(12), tmp_path))
+    assert ranker.blended((("accepted", 2.0),)) is ranker
+
+
+def test_the_score_stays_a_probability_of_friendship_under_other_powers() -> None:
+    heads = with_shown(heads_of(network(13), 13))
+    other = heads.with_powers(OTHERS)
+    np.testing.assert_array_equal(other.powers, np.array([0, 1, 2.5, 0.5], np.float32))
+    shown = heads.shown.astype(np.float64)
+    friends = 1 / (1 + np.exp(-shown[:, 0]))
+    log_odds = other.curve[0] * blend_of(other.powers, shown[:, 0], shown[:, 1:]) + other.curve[1]
+    scores = 1 / (1 + np.exp(-log_odds))
+    order = np.argsort(scores)
+    for part in np.array_split(order, 3):
+        assert scores[part].mean() == pytest.approx(friends[part].mean(), rel=0.15)
+    assert heads.with_powers(dict(zip(BLENDED, heads.powers.tolist(), strict=True))) is heads
+
+
+def test_the_curve_is_that_of_the_night() -> None:
+    heads = with_shown(heads_of(network(14), 14))
+    shown = heads.shown.astype(np.float64)
+    blended = blend_of(heads.powers, shown[:, 0], shown[:, 1:])
+    night = fit_curve(blended[:, None], 1 / (1 + np.exp(-shown[:, 0])))
+    np.testing.assert_allclose(curve_of(blended, shown[:, 0]), night, rtol=1e-3)
+    assert curve_of(-blended, shown[:, 0])[0] == pytest.approx(LEAST_SLOPE), "the order is never turned"
+
+
+def test_a_head_that_the_night_left_out_stays_out_and_nobody_is_ranked_by_nothing() -> None:
+    heads = with_shown(heads_of(network(15), 15))
+    heads.weights[:, 2], heads.bias[:, 2] = 0, 0
+    assert heads.with_powers({"dismissed": 3.0, "invited": 2.0}).powers[3] == 0
+    assert heads.with_powers(dict.fromkeys(BLENDED, 0.0)) is heads
+
+
+def test_heads_of_an_earlier_release_keep_their_curve(tmp_path: Path) -> None:
+    kept = heads_of(network(16), 16)
+    kept.save(tmp_path)
+    again = OutcomeHeads.open(tmp_path, len(network(16).mean))
+    assert again is not None
+    assert len(again.shown) == 0
+    np.testing.assert_array_equal(again.with_powers(OTHERS).curve, kept.curve)
 
 
 @pytest.mark.parametrize("name", [WEIGHTS, DESCRIPTION])

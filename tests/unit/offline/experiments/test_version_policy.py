@@ -7,7 +7,10 @@ import polars as pl
 import pytest
 
 from models.errors import PymkError
-from offline.experiments.version_policy import ScoredCandidates, as_text, evaluate_version, first_page
+from offline.experiments.policy import Draws
+from offline.experiments.version_policy import ScoredCandidates, as_text, evaluate_version, first_page, in_pages
+from service.ranking.exploration.draw import Exploration, draw
+from service.ranking.kernels.diversity import page_by_page
 
 BEST, PLACES = 8, 3
 EXAMINED = np.array([1.0, 0.7, 0.5])
@@ -81,6 +84,67 @@ def test_a_version_whose_people_were_never_shown_gets_no_figure() -> None:
 def test_a_version_that_shows_others_in_some_places_gets_none_either() -> None:
     found = evaluate_version("v", log(8000), lambda viewer, context: scores_of(["c7", "x", "c6"]), PLACES)
     assert found.outcomes["clicked"].dr is None
+
+
+def frequencies(draws: Draws, order: list[str], eligible: int, lists: int = 40_000) -> np.ndarray:
+    """(places, n) how often each person is in each place of lists that are drawn as the service draws them."""
+    random = np.random.default_rng(5)
+    exploration = Exploration(draws.temperature, draws.fixed, draws.uniform_share, draws.best)
+    scores = scores_of(order).scores.astype(np.float32)
+    hashes, found = np.arange(BEST, dtype=np.uint32), np.zeros((PLACES, BEST))
+    for seed in random.integers(0, 1 << 63, lists).tolist():
+        drawn = draw(exploration, seed, scores, hashes, eligible).order[:PLACES]
+        found[np.arange(PLACES), drawn] += 1
+    return found / lists
+
+
+@pytest.mark.parametrize(
+    ("draws", "eligible"),
+    [
+        (Draws(temperature=1.0, fixed=1, best=6), BEST),
+        (Draws(temperature=0.5, fixed=0, best=5, uniform_share=0.3), 4),
+        (Draws(uniform_share=1.0, best=4), BEST),
+    ],
+)
+def test_the_true_value_of_lists_that_are_drawn_is_found(draws: Draws, eligible: int) -> None:
+    def scores(viewer: str, context: str) -> ScoredCandidates:
+        return scores_of(BEST_LAST)._replace(eligible=eligible)
+
+    drawn = frequencies(draws, BEST_LAST, eligible)
+    np.testing.assert_allclose(draws.shares(scores_of(BEST_LAST).scores, eligible, PLACES), drawn, atol=0.01)
+    true = float(EXAMINED @ drawn @ [appeal(int(one[1:])) for one in BEST_LAST])
+    found = evaluate_version("v", log(8000, seed=3), scores, PLACES, draws, {"exploration_best": draws.best})
+    clicked = found.outcomes["clicked"]
+    assert clicked.dr is not None
+    assert clicked.dr.low < true < clicked.dr.high
+    assert clicked.dr.high - clicked.dr.low < 0.15
+    assert f"v with exploration_best = {draws.best} on 8000 drawn lists" in "\n".join(as_text(found))
+
+
+def test_places_that_a_limit_leaves_empty_earn_nothing() -> None:
+    def scores(viewer: str, context: str) -> ScoredCandidates:
+        return scores_of(BEST_LAST)._replace(places=1)
+
+    clicked = evaluate_version("v", log(8000), scores, PLACES).outcomes["clicked"]
+    assert clicked.dr is not None
+    assert clicked.dr.low < EXAMINED[0] * appeal(BEST - 1) < clicked.dr.high
+
+
+def test_the_shares_of_a_place_and_of_a_person_add_up_to_one() -> None:
+    scores = np.linspace(0.9, 0.1, 12)
+    shares = Draws(temperature=0.7, fixed=2, uniform_share=0.25, best=9).shares(scores, 12, 12)
+    np.testing.assert_allclose(shares.sum(axis=0), 1, atol=1e-5)
+    np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_array_equal(shares[9:, 9:], np.eye(3))
+
+
+def test_pages_are_those_of_the_service() -> None:
+    random = np.random.default_rng(2)
+    for most in (1, 2, 5):
+        groups = random.integers(-1, 6, 90)
+        chosen = np.empty(60, np.int32)
+        page_by_page(np.arange(90, dtype=np.uint32), groups.astype(np.int32), most, chosen)
+        assert in_pages(groups, most, 60) == chosen.tolist()
 
 
 def test_a_page_has_so_many_of_a_group_and_is_filled() -> None:
