@@ -27,9 +27,10 @@ def canary(
 ) -> None:
     """Say how the canary does, or how the last one ended.
 
-    pymk activate VERSION --share 5% starts one. The worker compares what its viewers get with what all others get
-    (guardrails: opened, candidates, errors, empty_answers, p99, scores, order, dismissals, invitations), takes it back
-    as soon as one fails, and serves it to more viewers when a step has seen enough.
+    pymk activate VERSION --share 5% starts one. The worker compares both versions by itself when it starts (guardrails:
+    opened, candidates, towers, embeddings, agreement, odds), then what its viewers get with what all others get
+    (errors, empty_answers, p99, scores, order, dismissals, invitations). It takes the canary back as soon as one fails,
+    and serves it to more viewers when a step has seen enough.
     """
     if context.invoked_subcommand is not None:
         return

@@ -80,7 +80,7 @@ def missing_candidates(without_control: int, of_control: int, without: int, of: 
     """Whether more of some people of the canary have no candidates than of some people of the active version."""
     what = "people without candidates when it started"
     if min(of_control, of) < LEAST:
-        return _waiting("candidates", what)
+        return waiting("candidates", what)
     bound = _bound(without_control, of_control, MORE_POOR)
     verdict: Verdict = "failed" if evidence_above(without, of, bound) > log(1 / ALPHA) else "ok"
     said = f"{what}: {without / of:.2%} of {of:,}, in the active version {without_control / of_control:.2%}"
@@ -105,7 +105,7 @@ def _share(counts: Counts, name: str, of: int, among: int, more: float, what: st
     hits, requests = counts.sums[:, :, of], counts.sums[:, :, among]
     total, n = hits.sum(axis=1), requests.sum(axis=1)
     if n.min() < LEAST:
-        return _waiting(name, what)
+        return waiting(name, what)
     return _bounded(name, what, hits, requests, _bound(float(total[CONTROL]), float(n[CONTROL]), more))
 
 
@@ -138,7 +138,7 @@ def _slow(counts: Counts) -> Guardrail:
     what = "99th percentile of the time of lists ranked afresh"
     times, n = counts.times, counts.times.sum(axis=1)
     if n.min() < LEAST:
-        return _waiting("p99", what)
+        return waiting("p99", what)
     p99 = [_quantile_ms(of, 0.99) for of in times]
     limit = max(SLOWER * p99[CONTROL], p99[CONTROL] + SLOWER_MS)
     slow = times[:, np.searchsorted(BOUNDS_MS, limit) + 1 :].sum(axis=1)
@@ -156,7 +156,7 @@ def _scores(counts: Counts) -> Guardrail:
     """Whether lists show other probabilities: those of a wrong calibration."""
     what = "mean odds of the first people of lists"
     if counts.sums[:, :, SCORED].sum(axis=1).min() < LEAST:
-        return _waiting("scores", what)
+        return waiting("scores", what)
     means, width = _means(counts, SCORE, SCORE_SQUARES)
     moved = abs(float(means[CANARY] - means[CONTROL]))
     odds = np.exp(means)
@@ -177,7 +177,7 @@ def _order(counts: Counts) -> Guardrail:
     """Whether lists begin with people whom candidate generation put far back, as a ranking turned upside down does."""
     what = "mean place of the first people of lists among their candidates as generated, of 1"
     if counts.sums[:, :, SCORED].sum(axis=1).min() < LEAST:
-        return _waiting("order", what)
+        return waiting("order", what)
     means, width = _means(counts, PLACE, PLACE_SQUARES)
     limit = float(means[CONTROL]) + FURTHER_BACK
     return Guardrail(
@@ -208,7 +208,7 @@ def _per_list(counts: Counts, name: str, of: int, factor: float, what: str) -> G
     acted, lists = counts.sums[:, :, of], counts.sums[:, :, LISTS]
     total, n = acted.sum(axis=1), lists.sum(axis=1)
     if n.min() < LEAST or not total[CONTROL]:
-        return _waiting(name, what)
+        return waiting(name, what)
     rates = total / n
     # a count that is 0 so far may be 1 with the next list
     errors = [max(_error(acted[arm], lists[arm]), sqrt(total[arm] + 1) / n[arm]) for arm in (CONTROL, CANARY)]
@@ -227,7 +227,7 @@ def _per_list(counts: Counts, name: str, of: int, factor: float, what: str) -> G
     )
 
 
-def _waiting(name: str, what: str) -> Guardrail:
+def waiting(name: str, what: str) -> Guardrail:
     return Guardrail(name=name, verdict="waiting", sentence=f"{what}: too few yet to judge by")
 
 

@@ -9,28 +9,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
-
 from models.errors import CorruptRecordError, VersionError
 from models.publishing.audit import Actor
 from models.publishing.canary import end_canary, promote_canary, step_canary
 from models.publishing.canary_counts import total
 from models.publishing.canary_record import Canary, CanaryReport, Guardrail, judge_report, running_canary
 from models.publishing.pointer import read_pointer
-from models.schema.columns import Flag
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
 from models.system.clock import MICROSECONDS
 from models.version.local_versions import Versions
 from models.version.tables import Tables
-from service.worker.canary.guardrails import judged, lists_of, missing_candidates
+from service.worker.canary.guardrails import judged, lists_of
+from service.worker.canary.shadow import Shadow
 from service.worker.contact import Contact
 
 EVERY_S = 0.5
 """how often a canary is judged"""
 PART = "canary"
-SAMPLE = 1000
-"""people whose candidates are looked up when a canary starts"""
 
 
 @dataclass(frozen=True)
@@ -67,9 +63,7 @@ class CanaryWorker:
         self._store, self._keys, self._versions, self._is_mine, self._plan = store, keys, versions, is_mine, plan
         self._superseded_ttl_s = superseded_ttl_s
         self._contact = Contact() if contact is None else contact
-        self._tables_of = tables_of
-        self._sampled: tuple[datetime, Guardrail | None] | None = None
-        """the start of a canary, and what a sample of its candidates came to then"""
+        self._shadow = Shadow(store, keys, versions, tables_of)
 
     def run(self, stop: threading.Event) -> None:
         """Works until the stop event."""
@@ -96,8 +90,7 @@ class CanaryWorker:
             return None
         counts = total(canary.identity, store.fields(keys.canary_counts).values())
         guardrails = judged(counts)
-        if (sample := self._candidates(canary)) is not None:
-            guardrails.insert(1, sample)
+        guardrails[1:1] = self._shadow.guardrails(canary)
         failed = [one for one in guardrails if one.verdict == "failed"]
         now = datetime.fromtimestamp(store.clock_us() / MICROSECONDS, UTC)
         report = CanaryReport(
@@ -116,28 +109,6 @@ class CanaryWorker:
             if running_canary(store, keys, read_pointer(store, keys=keys)) is not None:
                 raise  # else somebody ended it meanwhile
         return report
-
-    def _candidates(self, canary: Canary) -> Guardrail | None:
-        """Whether people have candidates in the store, looked up once when a canary starts: workers heal that.
-
-        None if the tables of a version cannot be opened.
-        """
-        if self._sampled is None or self._sampled[0] != canary.started_at:
-            found = [self._without_candidates(version) for version in (canary.control, canary.version)]
-            control, own = found
-            sample = None if control is None or own is None else missing_candidates(*control, *own)
-            self._sampled = canary.started_at, sample
-        return self._sampled[1]
-
-    def _without_candidates(self, version: str) -> tuple[int, int] | None:
-        """Of some active people of a version how many have no candidates in the store, and how many were looked up."""
-        tables = self._tables_of(version)
-        if tables is None:
-            return None
-        rows = np.flatnonzero(tables.flags & np.uint8(Flag.ACTIVE))
-        rows = np.random.default_rng(0).permutation(rows)[:SAMPLE].tolist()
-        lengths = self._store.lengths([self._keys.block(version, row) for row in rows])
-        return sum(not length for length in lengths), len(rows)
 
     def _take_back(self, canary: Canary, report: CanaryReport, failed: Sequence[Guardrail]) -> None:
         why = "; ".join(f"guardrail {one.name}: {one.sentence}" for one in failed)

@@ -340,7 +340,7 @@ def test_a_judge_does_not_overwrite_the_last_word_on_a_canary(harness: Publishin
         if state == "promoted":
             start(harness, second)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(worker, "_candidates", lambda _, ends=ends: ends(harness) and None)
+            patch.setattr(worker._shadow, "guardrails", lambda _, ends=ends: (ends(harness), [])[1])
             worker.run_once()
         report = read_report(harness.store, harness.keys)
         assert report is not None

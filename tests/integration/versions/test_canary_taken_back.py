@@ -26,10 +26,10 @@ PEOPLE = 1200
 WITHIN = 2000
 """requests within which a broken canary is gone"""
 NAMES = {
-    "embeddings": {"scores", "invitations"},
-    "calibration": {"scores"},
+    "embeddings": {"towers", "embeddings"},
+    "calibration": {"odds", "scores"},
     "blocks": {"candidates", "empty_answers"},
-    "scores": {"order", "scores", "invitations", "dismissals"},
+    "scores": {"agreement", "order"},
 }
 """guardrails that may take it back"""
 
