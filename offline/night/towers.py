@@ -11,7 +11,6 @@ from models.schema.statistic_names import LOG_DEGREE
 from offline.evaluation.metrics import ndcg_of_lists
 from offline.night.candidates import CandidateBuild
 from offline.night.config import NightConfig
-from offline.ranker.starting_weights import beats
 from offline.ranker.training_lists import TrainingLists, training_lists
 
 Floats = NDArray[np.float32]
@@ -19,11 +18,11 @@ log = structlog.get_logger(__name__)
 
 
 def chosen_towers(build: CandidateBuild, viewers: NDArray[np.int64], hidden: Graph, config: NightConfig) -> TowerShape:
-    """The fewest dimensions that the best ones do not beat by more than a standard error of the paired difference.
+    """The dimensions with which the lists are best, in the order of the pre-ranking score or in that of the product
+    alone: the more of the two, since neither order may lose by the choice.
 
-    The lists are the candidates of `viewers`, judged by the NDCG@20 of the friendships in `hidden`, in the order of the
-    pre-ranking score and in that of the product alone; neither may be beaten. Dimensions beyond the spectrum's are one
-    choice.
+    The lists are the candidates of `viewers`, judged by the NDCG@20 of the friendships in `hidden`. A tie goes to the
+    fewer dimensions. Those beyond the spectrum's are one choice.
     """
     ranker, known = config.ranker, build.candidate_inputs.spectral.shape[1]
     choices = sorted({min(one, known) for one in ranker.tower_dimensions})
@@ -32,20 +31,14 @@ def chosen_towers(build: CandidateBuild, viewers: NDArray[np.int64], hidden: Gra
     drawn = np.random.default_rng(config.split.seed).permutation(viewers)[: ranker.tower_lists]
     lists = training_lists(build.generator, np.sort(drawn), hidden, config.candidates.kept)
     quality = {one: _quality(build, lists, TowerShape(dimensions=one)) for one in choices}
-    chosen = choices[0]
-    for order in range(2):
-        best = max((quality[one][order] for one in choices), key=lambda ndcg: float(ndcg.mean()))
-        least = next(one for one in choices if not beats(best, quality[one][order], 1.0))
-        chosen = max(chosen, least)
-    told = {str(one): [round(float(ndcg.mean()), 4) for ndcg in by_order] for one, by_order in quality.items()}
+    chosen = max(max(choices, key=lambda one: quality[one][order]) for order in range(2))
+    told = {str(one): [round(ndcg, 4) for ndcg in by_order] for one, by_order in quality.items()}
     log.info("towers_chosen", dimensions=chosen, of=told)
     return TowerShape(dimensions=chosen)
 
 
-def _quality(
-    build: CandidateBuild, lists: TrainingLists, shape: TowerShape
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(U,) NDCG@20 of the lists by the pre-ranking score with the product of such towers, and by the product alone."""
+def _quality(build: CandidateBuild, lists: TrainingLists, shape: TowerShape) -> tuple[float, float]:
+    """NDCG@20 of the lists by the pre-ranking score with the product of such towers, and by the product alone."""
     towers = build.with_towers(shape).candidate_inputs.towers
     degrees = build.graph_features.statistics[:, LOG_DEGREE]
     both = np.full((2, *lists.rows.shape), -np.inf, np.float32)
@@ -58,8 +51,8 @@ def _quality(
         values[PRODUCT] = on_its_scale(product)
         both[0, at, :m] = weights[: len(PAIR_FEATURES)] @ values + weights[-1] * degrees[rows]
         both[1, at, :m] = product
-    prerank, alone = (ndcg_of_lists(scores, lists.outcomes, lists.friends_made) for scores in both)
-    return prerank, alone
+    prerank, alone = (ndcg_of_lists(scores, lists.outcomes, lists.friends_made).mean() for scores in both)
+    return float(prerank), float(alone)
 
 
 def on_its_scale(product: Floats) -> Floats:

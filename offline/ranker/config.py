@@ -37,7 +37,7 @@ class RankerConfig(BaseModel):
     epochs: int = Field(default=16, ge=1)
     """passes over the viewers, at most"""
 
-    max_steps: int = Field(default=1200, ge=1)
+    max_steps: int = Field(default=3600, ge=1)
     """steps, whatever the epochs"""
 
     patience: int = Field(default=4, ge=1)
@@ -55,6 +55,9 @@ class RankerConfig(BaseModel):
 
     linear_learning_rate: float = Field(default=1e-2, gt=0)
     """highest step of AdamW if the ranker stays linear"""
+
+    linear_max_steps: int = Field(default=1200, ge=1)
+    """steps of AdamW if the ranker stays linear, but not more than `max_steps`"""
 
     linear_prior: float = Field(default=0.35, ge=0, le=1)
     """share of the way back to the pre-ranking weights that a linear ranker's weights of degrees go after training"""
@@ -75,8 +78,8 @@ class RankerConfig(BaseModel):
     """standard errors by which one input alone must beat the ranker in the validation to replace it"""
 
     tower_dimensions: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(64, 128, 256, 384), min_length=1)
-    """dimensions of the towers to choose from by validation: the fewest that are within a standard error
-    of the best, of the paired difference"""
+    """dimensions of the towers to choose from by validation: those with which the pre-ranking order or the product
+    alone is best, the more of the two"""
 
     tower_lists: int = Field(default=1000, ge=1)
     """lists by which they are chosen, at most"""

@@ -246,7 +246,8 @@ class _Run:
         parameters = [one for name, one in self.model.named_parameters() if self._learns(name)]
         optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=config.weight_decay, fused=True)
         an_epoch = max(-(-len(self.training) // config.batch_users), 1)
-        epochs = max(min(config.epochs, config.max_steps // an_epoch), 1)
+        most = min(config.max_steps, config.linear_max_steps) if self.is_linear else config.max_steps
+        epochs = max(min(config.epochs, most // an_epoch), 1)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=epochs * an_epoch, pct_start=0.15)
         state = self._resumed(optimiser, schedule, log)
         if state is None:

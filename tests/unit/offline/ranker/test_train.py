@@ -242,6 +242,19 @@ def test_where_friends_are_few_the_ranker_stays_linear() -> None:
     torch.testing.assert_close((one + two) / 2, between, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("sparse_friends", "max_steps", "linear_max_steps", "expected"),
+    [(0.0, 50, 10, 5), (1e9, 50, 25, 2), (1e9, 25, 50, 2), (1e9, 50, 1, 1), (0.0, 1_000, 1, 6)],
+)
+def test_steps_limit_the_epochs_of_the_head_and_of_a_linear_ranker(
+    sparse_friends: float, max_steps: int, linear_max_steps: int, expected: int
+) -> None:
+    limits = {"sparse_friends": sparse_friends, "max_steps": max_steps, "linear_max_steps": linear_max_steps}
+    config = QUICK.model_copy(update=limits)
+    epochs = run_of(lists(200, by_affinity), config).fit(LOG)["epochs"]  # of 10 steps each, 6 at most
+    assert epochs == expected
+
+
 def test_what_a_linear_ranker_learns_of_degrees_is_drawn_back() -> None:
     config = QUICK.model_copy(update={"sparse_friends": 1e9, "linear_learning_rate": 0.05})
     sampled_viewers = lists(200, by_affinity)
