@@ -22,7 +22,7 @@ from models.kernels.candidate_pool import fill_pools
 from models.schema.columns import Flag
 from models.schema.pair_features import KEPT_FEATURES, PAIR_FEATURES
 from models.schema.vocabulary import Row
-from models.system import files
+from models.system import files, memory_budget
 from models.version.candidate_block import Block, quantise
 from models.version.tables import Tables
 
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 CONFIG = "config.json"
 BATCH = 1024
 """users whose pools are held at once"""
+LEAST_BATCH = 32
+"""the same, however small the budget of memory is"""
+_BYTES_OF_PLACE, _POOLS_AT_ONCE = 5, 3
+"""row and sources of a candidate; the pools that are read, those that wait and those that are made"""
 SEEDS = 16
 """most friends of an out-of-graph user whose nearest neighbours become candidates"""
 
@@ -170,12 +174,17 @@ class CandidateGenerator:
         spare.append(work)
 
     def batches(self, users: NDArray[np.int64]) -> Iterator[Pools]:
-        """Yields candidates of many rows, BATCH users at a time, in their order; the next are made meanwhile."""
-        starts = range(0, len(users), BATCH)
+        """Yields candidates of many rows, BATCH users at a time, in their order; the next are made meanwhile.
+
+        Fewer at a time if the budget of memory is small.
+        """
+        each = self._config.kept * (np.dtype(np.float32).itemsize * len(PAIR_FEATURES) + _BYTES_OF_PLACE)
+        size = memory_budget.at_once(BATCH, each * _POOLS_AT_ONCE, least=LEAST_BATCH)
+        starts = range(0, len(users), size)
         with ThreadPoolExecutor(1) as ahead:
             coming = deque[Future[Pools]]()
             for start in starts:
-                coming.append(ahead.submit(self.pools, users[start : start + BATCH]))
+                coming.append(ahead.submit(self.pools, users[start : start + size]))
                 if len(coming) > 1:
                     yield coming.popleft().result()
             while coming:

@@ -62,6 +62,10 @@ def nightly(
         bool,
         typer.Option("--delta", help="Make candidates only for those whose friends or profile changed; train nothing."),
     ] = False,
+    memory: Annotated[
+        str | None,
+        typer.Option(help="Keep within so much memory, such as 8G, by working in smaller blocks.", metavar="SIZE"),
+    ] = None,
     force: Annotated[
         bool,
         typer.Option("--force", help="Publish even if the quality gate refuses; goes on from a run that it refused."),
@@ -82,6 +86,10 @@ def nightly(
     refused while a canary runs, and if the active version changed meanwhile; the same command then goes on from that
     one.
 
+    --memory is a budget for this process. Candidates, baselines and training lists come in smaller blocks then, which
+    takes longer; the ranker may learn from fewer lists. A network that does not fit is refused before training, with
+    what it would take. pymk nights says what each step held. The index is built by a process of its own, on top.
+
     --engine spark (pip install 'pymk[spark]', Java 17) runs as Spark jobs: the tables of the snapshot, statistics of
     neighbourhoods, the candidates of the evaluation and of the version with their pair features, and the baselines by
     mutual friends. The lists are the same up to rounding. Reading, training, embedding, the index, the gate and all
@@ -92,8 +100,10 @@ def nightly(
 
     from models.errors import UsageError
     from models.settings import Settings
+    from models.system import memory_budget
     from offline.night.config import NightConfig
     from offline.spark.session import check_spark
+    from offline.steps.memory import parsed
 
     # arguments and settings, and then the data: nothing that takes seconds to load before they are right
     if not data.is_dir():
@@ -104,6 +114,7 @@ def nightly(
         raise UsageError("--delta makes too few candidates for Spark; leave out --engine spark")
     if spark_master is not None and engine is Engine.LOCAL:
         raise UsageError("--spark-master needs --engine spark")
+    memory_budget.limit(None if memory is None else parsed(memory))
     settings, night_config = Settings(), NightConfig.read(config)
     if engine is Engine.SPARK:
         check_spark()

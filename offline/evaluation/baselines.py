@@ -10,12 +10,15 @@ from scipy import sparse
 from models.graph import Graph
 from models.kernels.candidate_arrays import new_work_buffers
 from models.kernels.graph_walks import RANK, spread_walks
+from models.system import memory_budget
 from offline.evaluation.full_ranking import FullRanking
 
 RESTART = 0.15
 STEPS = 12
 BATCH_CELLS = 1 << 22
 """(user, candidate) scores held at once"""
+_BYTES_OF_CELL = 16
+"""a score, its copy for the ranking, and a row"""
 MOST_AT_ONCE = 256
 """most users of one batch"""
 
@@ -130,8 +133,8 @@ def baseline_scores(
 
 
 def batches(users: NDArray[np.int64], n: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """Yields (start, users) batches whose scores fit into BATCH_CELLS."""
-    size = int(np.clip(BATCH_CELLS // max(n, 1), 1, MOST_AT_ONCE))
+    """Yields (start, users) batches whose scores fit into BATCH_CELLS, or into the budget of memory if that is less."""
+    size = int(np.clip(memory_budget.at_once(BATCH_CELLS, _BYTES_OF_CELL) // max(n, 1), 1, MOST_AT_ONCE))
     for start in range(0, len(users), size):
         yield start, users[start : start + size]
 

@@ -63,6 +63,7 @@ from offline.snapshot.coded_tables import code_tables
 from offline.snapshot.live_events import LiveEvents, read_live_events
 from offline.snapshot.snapshot import Snapshot, write_snapshot
 from offline.spark.engine import SparkEngine
+from offline.steps import memory
 from offline.steps.recorder import Recorder, Result, tried
 from offline.training.processes import ALONE, Processes
 
@@ -222,6 +223,7 @@ class _Steps:
         if former is not None:
             former = former.without(erased, snapshot.profiles)
         known = friendships(snapshot)
+        memory.check(snapshot.n, known.count)
         self.active = None if active is None else active.manifest.version
         self.then, self.now = reference_of_active(self.versions, self.active), describe(snapshot, known)
         if self.then is not None:

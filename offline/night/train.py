@@ -12,8 +12,8 @@ from models.features.towers import TowerShape
 from models.graph import Graph
 from models.networks.encoder import Encoder
 from models.networks.ranker_head import RankerHead
-from models.schema.pair_features import DEFAULT_PRERANK_WEIGHTS
-from models.system import files
+from models.schema.pair_features import DEFAULT_PRERANK_WEIGHTS, PAIR_FEATURES
+from models.system import files, memory_budget
 from offline.encoders.config import PARTS
 from offline.encoders.embed import graphsage_encoder, train_night_encoder
 from offline.encoders.inputs import graph_inputs
@@ -37,6 +37,12 @@ FEW = 3
 
 LEAST_LEFT = 0.45
 """of the friendships: an earlier window begins no earlier than when so many were there"""
+
+LEAST_LISTS = 1000
+"""to learn from, however small the budget of memory is"""
+
+_BYTES_OF_PLACE = 6
+"""of a training list, beside the codes: row, sources, outcome"""
 
 log = structlog.get_logger(__name__)
 
@@ -181,29 +187,36 @@ def make_lists(
     towers = TowerShape(dimensions=max(night.config.ranker.tower_dimensions))
     builder = night.candidates(embedding.encoder, DEFAULT_PRERANK_WEIGHTS, towers)
     reference, purposes = SpectralReference.of(embedding.features), hidden.purposes
+    ranker, kept = night.config.ranker, night.config.candidates.kept
+    per_list = kept * (len(PAIR_FEATURES) + _BYTES_OF_PLACE) * 2  # once by part, once stacked
+    most_lists = memory_budget.within(ranker.lists, per_list, least=LEAST_LISTS)
     lists, statistics = [], []
-    for at, (part, purpose) in enumerate(purposes):
+
+    def add(at: int, part: EdgeSplit, purpose: Purpose) -> None:
+        """Adds the lists of one part; all that its graph took is free again when this returns."""
+        nonlocal builder, towers
         # the graph without the part, and who asks in it
         around = night.history.before(part.moment(moment), part.kept)
-        features, ranker = compute_graph_features(part.kept.graph, around, reference), night.config.ranker
+        features = compute_graph_features(part.kept.graph, around, reference)
         if purpose is Purpose.CALIBRATION:
             most, weight = ranker.calibration_lists, outcome_weight(part)
             viewers = sampled_viewers(part.kept.graph, around.suggestible, most, night.seed + at)
         else:
-            most, weight = -(-ranker.lists // len(hidden.ordinary)), 1.0
+            most, weight = -(-most_lists // len(hidden.ordinary)), 1.0
             viewers = viewers_of(part, around.suggestible, night.config, most)
-
         # their candidates
         view = builder.build(features, around, viewers, directory / f"ranker-{at}")
         if at == 0:
             towers = chosen_towers(view, viewers, part.hidden, night.config)
             view, builder = view.with_towers(towers), replace(builder, towers=towers)
-        kept = night.config.candidates.kept
         with stage("lists", viewers=len(viewers)):
             made = training_lists(view.generator, viewers, part.hidden, kept, purpose=purpose, outcome_weight=weight)
         lists.append(made)
         statistics.append(features.statistics)
         log.info("training_lists_made", round=at + 1, of=len(purposes), viewers=len(viewers))
+
+    for at, (part, purpose) in enumerate(purposes):
+        add(at, part, purpose)
     stacked = TrainingLists.stacked(lists, night.snapshot.n)
     return RankerLists(stacked, np.concatenate(statistics), towers)
 

@@ -16,6 +16,7 @@ from models.publishing.night_runs import STALE_S, NightRun, RunState, StepRun, w
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
 from models.system import files
+from offline.steps import memory
 from offline.steps.config import RetryConfig
 from offline.steps.usage import Usage
 
@@ -96,7 +97,9 @@ class Recorder:
                 self._sleep(wait)
                 tries, wait = tries + 1, wait * self._retry.factor
             else:
-                self._put(_measured(step, before, state="done", rows=rows(result)))
+                measured = _measured(step, before, state="done", rows=rows(result))
+                self._put(measured)
+                memory.tell(name, measured.peak_mb or 0.0)
                 return result
 
     def _put(self, step: StepRun) -> None:

@@ -30,6 +30,7 @@ from models.schema.profiles import (
     MultiColumn,
     Profiles,
 )
+from models.system import memory_budget
 from models.version.candidate_block import Block
 from models.version.towers import Towers
 from tests.support.tables import coded_profiles
@@ -163,6 +164,22 @@ def test_no_users() -> None:
     )
     assert list(generator.pools(np.zeros(0, np.int64)).blocks()) == []
     assert list(generator.batches(np.zeros(0, np.int64))) == []
+
+
+def test_a_small_budget_of_memory_makes_smaller_batches_with_the_same_candidates() -> None:
+    n = 100
+    embeddings = np.random.default_rng(0).normal(size=(n, 4)).astype(np.float32)
+    generator = CandidateGenerator(candidate_inputs(star(n - 1)), Looked(embeddings), CandidateConfig(), 2)
+    rows = np.arange(n)
+    (whole,) = generator.batches(rows)
+    memory_budget.limit(1)
+    try:
+        parts = list(generator.batches(rows))
+    finally:
+        memory_budget.limit(None)
+    assert [len(part.users) for part in parts] == [32, 32, 32, 4]
+    made = [block.pack() for part in parts for block in part.blocks()]
+    assert made == [block.pack() for block in whole.blocks()]
 
 
 def test_the_known_the_hidden_and_friends_are_never_found() -> None:
