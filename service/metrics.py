@@ -165,7 +165,7 @@ class Metrics(Collector):
         )
         self.unread_entries = SharedGauge(
             "pymk_unread_entries",
-            "Entries of the hidden log and of the event log, and records of erasures, that do not read back.",
+            "Entries of the hidden log and of the event log, records of erasures and numbers that do not read back.",
             "record",
         )
         self.clock_ahead = SharedGauge(

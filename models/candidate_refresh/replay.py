@@ -17,6 +17,7 @@ from models.errors import ArtefactError
 from models.live_state.timestamps import latest_timestamp
 from models.live_state.visibility import follow_blocking
 from models.settings import CONTEXTS
+from models.store.decimals import read_decimal
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
 from models.system.clock import MICROSECONDS
@@ -167,8 +168,10 @@ def _queue_retries(store: SyncStore, keys: Keys, timestamps_us: dict[str, int]) 
 
 
 def replayed_upto(store: SyncStore, keys: Keys, version: str) -> int:
-    """The time up to which changes are replayed onto a version, microseconds; 0 if none are."""
-    return int(store.get(keys.replayed(version)) or 0)
+    """The time up to which changes are replayed onto a version, microseconds; 0 if none are, or it does not read back:
+    they are replayed again, and it is written anew.
+    """
+    return read_decimal(store.get(keys.replayed(version)) or b"") or 0
 
 
 def queue_unreplayed(store: SyncStore, keys: Keys, manifest: Manifest) -> int:

@@ -36,7 +36,8 @@ def doctor(
 ) -> None:
     """Check store, served version and live state; exit with 1 if anything is wrong.
 
-    Live state: records and profiles of users, the hidden log, the event log, and the records of erasures.
+    Live state: single numbers such as the clock of changes, records and profiles of users, those that are full, the
+    hidden log, the event log, and the records of erasures.
 
     Run it on the host that holds PYMK_HOME: a repair reads the archive of events there, and what was set aside is
     there. While it runs, the service goes on; a user whose record is damaged gets 503 until it is repaired, and is
@@ -67,7 +68,9 @@ def _checks(settings: "Settings", store: "SyncStore", keys: "Keys", *, repair: b
     persists = info.append_only or settings.redis_url is None
     yield Check("persistence", persists, "every write is kept" if persists else "appendonly is no: writes may be lost")
     yield _checked("version", lambda: _version(settings, store, keys))
+    yield _checked("numbers", lambda: _numbers(settings, store, keys, repair=repair))
     yield _checked("live records", lambda: _live_records(settings, store, keys, repair=repair))
+    yield _checked("full records", lambda: _full_records(store, keys))
     yield _checked("hidden log", lambda: _hidden_log(settings, store, keys, repair=repair))
     yield _checked("event log", lambda: _event_log(settings, store, keys, repair=repair))
     yield _checked("erasures", lambda: _erasures(settings, store, keys, repair=repair))
@@ -97,6 +100,42 @@ def _version(settings: "Settings", store: "SyncStore", keys: "Keys") -> str:
         return f"{pointer.version} is active; its files are not on this host"
     versions.manifest(pointer.version).verify(versions.path(pointer.version), CARRIED)
     return f"{pointer.version} is active, and its files are whole"
+
+
+def _numbers(settings: "Settings", store: "SyncStore", keys: "Keys", *, repair: bool) -> str:
+    from models.errors import CorruptRecordError
+    from models.event_log.repair_numbers import damaged_numbers, repair_numbers
+    from models.publishing.publish import known_cuts, mend_watermark
+    from models.version.local_versions import Versions
+
+    damaged = damaged_numbers(store, keys)
+    if not damaged:
+        return "the clock of changes, the watermark and the fences of nights read back"
+    if not repair:
+        raise CorruptRecordError(
+            f"{_named(damaged)} do not read back, and no night runs; pymk doctor --repair mends them"
+        )
+    versions = Versions(settings.home)
+    if keys.watermark in damaged:
+        mend_watermark(store, keys, versions)
+    repair_numbers(store, keys, settings.home, known_cuts(store, keys, versions))
+    return f"{len(damaged)} written anew: {_named(damaged)}"
+
+
+def _full_records(store: "SyncStore", keys: "Keys") -> str:
+    from models.errors import StoreRefusedError
+    from models.event_log.reciprocal_update import full_people
+
+    full = full_people(store, keys)
+    if not full:
+        return "every record has room for what others do"
+    listed = [f"{person} ({size / (1 << 20):.0f} MB)" for person, size in full]
+    raise StoreRefusedError(
+        f"{len(full)} have no room for what others do: {_named(listed)}; blocks and invitations by others are in "
+        "effect for the others alone, and for these users once a night includes them: publish one (pymk nightly), and "
+        "a second one if it stays full, since the version before keeps what it lacks; and look at who acts on these "
+        "users: it takes more than a million acts since the last nights"
+    )
 
 
 def _live_records(settings: "Settings", store: "SyncStore", keys: "Keys", *, repair: bool) -> str:

@@ -90,6 +90,13 @@ def note_full(store: SyncStore, keys: Keys, people: Iterable[UserId]) -> None:
     structlog.get_logger().error("live_record_full", users=len(noted))
 
 
+def full_people(store: SyncStore, keys: Keys) -> list[tuple[str, int]]:
+    """The noted users, largest record first, with the size of each in bytes."""
+    people = sorted(member.decode() for member in store.members(keys.full))
+    sizes = store.lengths([keys.live(person) for person in people]) if people else []
+    return sorted(zip(people, sizes, strict=True), key=lambda one: (-one[1], one[0]))
+
+
 def recheck_full(store: SyncStore, keys: Keys) -> int:
     """Forgets the noted users whose record has room for any update again; returns how many are left."""
     noted = sorted(store.members(keys.full))

@@ -7,13 +7,17 @@ from pathlib import Path
 
 import orjson
 
+from models.errors import CorruptRecordError
 from models.event_log.event import ERASE
 from models.event_log.repair import all_entries
 from models.live_state.compaction import index_people, people_with_records
-from models.live_state.erased_ids import hash_of
+from models.live_state.erased_ids import damaged_times, hash_of
 from models.live_state.erasure_receipts import Erasure, read_open
+from models.live_state.timestamps import take_timestamp_blocking
+from models.store.decimals import read_decimal
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
+from models.system.clock import now_us
 from models.version.local_versions import Versions
 from models.version.tables import Tables
 
@@ -21,15 +25,18 @@ _USER = re.compile(rb'"user_id": ?("(?:[^"\\]|\\.)*")')
 
 
 def damaged_erasures(store: SyncStore, keys: Keys) -> list[str]:
-    """The keyed hashes of the users whose record of erasures does not read back, sorted."""
+    """The keyed hashes of the users whose record of erasures, or time of erasure, does not read back, sorted."""
     read_open(store, keys)  # notes those of the erasures that are not done
+    store.members_add(keys.damaged_erasures, [name.encode() for name in damaged_times(store, keys)])
     return sorted(member.decode() for member in store.members(keys.damaged_erasures))
 
 
 def repair_erasures(store: SyncStore, keys: Keys, home: Path) -> int:
-    """Writes the records anew that do not read back; returns how many. The worker then goes on with the erasures.
+    """Writes the records and times anew that do not read back; returns how many. The worker then goes on with the
+    erasures.
 
-    The time of the latest erasure is kept beside the record (Keys.erased), earlier ones come from the event log. Whose
+    The time of the latest erasure is kept beside the record (Keys.erased), earlier ones come from the event log; a time
+    that does not read back is the latest that record and event log know, else that of the repair. Whose
     id is found nowhere, neither in the bytes nor in the event log, a live record or a version of this home, has been
     removed everywhere before. Raises StoreError, and ArtefactError if the archive of this home lacks archived entries.
     """
@@ -54,8 +61,14 @@ def repair_erasures(store: SyncStore, keys: Keys, home: Path) -> int:
     rebuilt = 0
     for name, record in stored.items():
         at = latest[name]
-        acknowledged = tuple(sorted({*timestamps_us[name], *([] if at is None else [int(at)])}))
-        if record is not None and acknowledged:
+        known, whole = read_decimal(at or b""), _erasure(record)
+        times = {*timestamps_us[name], *(() if whole is None else whole.timestamps_us)}
+        acknowledged = tuple(sorted(times if known is None else {*times, known}))
+        if at is not None and known is None:
+            timestamp_us = max(acknowledged) if acknowledged else take_timestamp_blocking(store, keys, now=now_us())
+            store.field_raise(keys.erased, name, timestamp_us)
+            rebuilt += 1
+        if record is not None and whole is None and acknowledged:
             erasure = Erasure(acknowledged, user_id=users.get(name))
             if not store.compare_and_set(keys.erasure(name), record, erasure.encode()):
                 continue  # a DELETE wrote it anew
@@ -63,6 +76,14 @@ def repair_erasures(store: SyncStore, keys: Keys, home: Path) -> int:
             rebuilt += 1
         store.members_remove(keys.damaged_erasures, [name.encode()])
     return rebuilt
+
+
+def _erasure(record: bytes | None) -> Erasure | None:
+    """The erasures of a record; None if there is none, or it does not read back."""
+    try:
+        return None if record is None else Erasure.decode(record)
+    except CorruptRecordError:
+        return None
 
 
 def _possible_users(store: SyncStore, keys: Keys, home: Path, records: list[bytes]) -> Iterator[str]:

@@ -2,12 +2,16 @@
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+from models.errors import CorruptRecordError
+from models.store.decimals import read_decimal
 from models.store.keys import Keys
 from models.store.protocol import AsyncStore, SyncStore
 from models.system import files
 
+FOR_GOOD = 1 << 53
+"""the time of an erasure of which no time is known: everything belongs to the erased user"""
 _KEY_BYTES = 32
 
 
@@ -76,26 +80,61 @@ def name_of_blocking(store: SyncStore, keys: Keys, user_id: str) -> str:
 
 def read_erased(store: SyncStore, keys: Keys) -> ErasedPeople:
     """All erased users, for the night."""
-    fields = store.fields(keys.erased)
-    return _people(fields, store.get(keys.erased_key))
+    times = dict(_times(store, keys, store.fields(keys.erased).items()))
+    return ErasedPeople(store.get(keys.erased_key) or b"", times)
 
 
 async def erased_among(store: AsyncStore, keys: Keys, key: bytes, people: Iterable[str]) -> dict[str, int]:
-    """Those of these users who were erased, and when, microseconds; `key` is the value of Keys.erased_key."""
-    asked = list(people)
-    found = await store.fields_get(keys.erased, [hash_of(key, user_id) for user_id in asked])
-    return {user_id: int(at) for user_id, at in zip(asked, found, strict=True) if at is not None}
+    """Those of these users who were erased, and when, microseconds; `key` is the value of Keys.erased_key.
+
+    A time that does not read back is noted (Keys.damaged_erasures) and taken from the record of the erasure, else the
+    user counts as erased for good until it is repaired.
+    """
+    asked, times = list(people), dict[str, int]()
+    names = [hash_of(key, user_id) for user_id in asked]
+    for user_id, name, value in zip(asked, names, await store.fields_get(keys.erased, names), strict=True):
+        if value is None:
+            continue
+        at = read_decimal(value)
+        if at is None:
+            await store.members_add(keys.damaged_erasures, [name.encode()])
+            at = _latest(await store.get(keys.erasure(name)))
+        times[user_id] = at
+    return times
 
 
 def erased_among_blocking(store: SyncStore, keys: Keys, people: Iterable[str]) -> dict[str, int]:
     """The same as `erased_among` for the night; nobody if there is no key."""
-    asked, key = list(people), store.get(keys.erased_key)
-    found = [] if key is None else store.fields_get(keys.erased, [hash_of(key, user_id) for user_id in asked])
-    return {user_id: int(at) for user_id, at in zip(asked, found, strict=False) if at is not None}
+    key = store.get(keys.erased_key)
+    asked = {} if key is None else {hash_of(key, user_id): user_id for user_id in people}
+    found = zip(asked, store.fields_get(keys.erased, list(asked)), strict=True)
+    known = [(name, value) for name, value in found if value is not None]
+    return {asked[name]: at for name, at in _times(store, keys, known)}
 
 
-def _people(fields: Mapping[str, bytes], key: bytes | None) -> ErasedPeople:
-    return ErasedPeople(key or b"", {name: int(timestamp_us) for name, timestamp_us in fields.items()})
+def damaged_times(store: SyncStore, keys: Keys) -> list[str]:
+    """The hashes of the erased users whose time of erasure does not read back."""
+    return [name for name, value in store.fields(keys.erased).items() if read_decimal(value) is None]
+
+
+def _times(store: SyncStore, keys: Keys, fields: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, int]]:
+    """The times of erasure by hash, as in `erased_among`."""
+    for name, value in fields:
+        at = read_decimal(value)
+        if at is None:
+            store.members_add(keys.damaged_erasures, [name.encode()])
+            at = _latest(store.get(keys.erasure(name)))
+        yield name, at
+
+
+def _latest(record: bytes | None) -> int:
+    """The latest erasure of a record; FOR_GOOD if there is none, or it does not read back."""
+    from models.live_state.erasure_receipts import Erasure  # which needs the hashes of this module
+
+    try:
+        return FOR_GOOD if record is None else Erasure.decode(record).timestamp_us
+    except CorruptRecordError:
+        return FOR_GOOD
 
 
 def hash_of(key: bytes, user_id: str) -> str:

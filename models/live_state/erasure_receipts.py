@@ -17,6 +17,7 @@ import orjson
 
 from models.errors import CorruptRecordError, StoreUnavailableError
 from models.live_state.erased_ids import name_of, name_of_blocking
+from models.store.decimals import read_decimal
 from models.store.keys import Keys
 from models.store.protocol import AsyncStore, SyncStore
 from models.store.transaction import Commit, Extend, Guard, Outcome, Replace, Write
@@ -179,7 +180,7 @@ def _opening(key: str, user_id: str, timestamp_us: int, is_known: bool) -> Commi
 
 def _anew(user_id: str, timestamp_us: int, latest: bytes | None) -> Erasure:
     """The record in place of one that does not read back, with the latest erasure of before (Keys.erased)."""
-    timestamps_us = {timestamp_us, int(latest or timestamp_us)}
+    timestamps_us = {timestamp_us, read_decimal(latest or b"") or timestamp_us}
     return Erasure(tuple(sorted(timestamps_us)), user_id=user_id, is_known=True)
 
 

@@ -7,6 +7,7 @@ cut, and live state all changes after it.
 """
 
 from models.live_state.retention import read_watermark_blocking
+from models.store.decimals import decimal
 from models.store.keys import SHARDS, Keys
 from models.store.protocol import AsyncStore, SyncStore
 
@@ -36,5 +37,5 @@ def draw_cut(store: SyncStore, keys: Keys, *, now: int, after: int = 0) -> int:
 
 
 def latest_timestamp(store: SyncStore, keys: Keys) -> int:
-    """The latest timestamp that was taken, microseconds; 0 if none was."""
-    return int(store.get(keys.clock) or 0)
+    """The latest timestamp that was taken, microseconds; 0 if none was. Raises CorruptRecordError."""
+    return decimal(keys.clock, store.get(keys.clock))

@@ -325,13 +325,28 @@ def _refuse_before_watermark(loader: Loader, manifest: Manifest) -> None:
         )
 
 
-def _raise_watermark(loader: Loader, versions: Versions) -> None:
-    """Raises the retention watermark to the oldest cut of the versions that can be activated."""
+def _manifests(loader: Loader, versions: Versions) -> list[Manifest]:
+    """Those of the versions that can be activated, by the store or from this host's disk."""
     manifests = [manifest for version in sorted(loader.held()) if (manifest := loader.manifest(version)) is not None]
     for version in versions.ids():
         with suppress(ArtefactError):  # a version with an unreadable manifest cannot be activated
             manifests.append(versions.manifest(version))
-    watermark = raise_watermark(loader.store, loader.keys, watermark_of(manifests))
+    return manifests
+
+
+def known_cuts(store: SyncStore, keys: Keys, versions: Versions) -> list[int]:
+    """The cuts of these versions, microseconds."""
+    return [manifest.cut_us for manifest in _manifests(Loader(store, keys), versions)]
+
+
+def mend_watermark(store: SyncStore, keys: Keys, versions: Versions) -> None:
+    """Replaces a retention watermark that does not read back; another one is raised as by a publication."""
+    _raise_watermark(Loader(store, keys), versions)
+
+
+def _raise_watermark(loader: Loader, versions: Versions) -> None:
+    """Raises the retention watermark to the oldest cut of the versions that can be activated."""
+    watermark = raise_watermark(loader.store, loader.keys, watermark_of(_manifests(loader, versions)))
     loader.store.timestamps_drop(loader.keys.touched, watermark)
     forget_blocking(loader.store, loader.keys, watermark)
 

@@ -199,6 +199,11 @@ class Keys:
         return f"{self.namespace}:clock"
 
     @property
+    def numbers(self) -> list[str]:
+        """The keys of single numbers in decimal (models.store.decimals)."""
+        return [self.watermark, self.clock, self.swept, *map(self.fence, range(SHARDS))]
+
+    @property
     def damaged(self) -> str:
         """Set of the ids whose live record or live profile does not read back; a repair removes them."""
         return f"{self.namespace}:damaged"
@@ -216,6 +221,10 @@ class Keys:
     def contacts(self, user_id: str) -> str:
         """The hashes of a user's own addresses and of those in the address book (models.contacts.record)."""
         return f"{self.shard(shard_of(user_id))}c:{user_id}"
+
+    def contacts_turn(self, user_id: str) -> str:
+        """The process that alone may write `contacts` for a moment (models.contacts.write_contacts). Expires."""
+        return f"{self.shard(shard_of(user_id))}ct:{user_id}"
 
     def contacts_indexed(self, user_id: str) -> str:
         """The same record as of the last time that the worker matched it."""

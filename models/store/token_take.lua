@@ -7,7 +7,7 @@ local tokens, at = burst, now
 local stored = redis.call('GET', KEYS[1])
 if stored then
     local count, since = string.match(stored, '^(%S+) (%S+)$')
-    tokens, at = tonumber(count), tonumber(since)
+    tokens, at = tonumber(count or '') or burst, tonumber(since or '') or now
 end
 tokens = math.min(burst, tokens + math.max(0, now - at) * rate)
 local left = tokens - 1

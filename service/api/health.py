@@ -151,10 +151,16 @@ def _live_state_warnings(container: Container) -> list[str]:
             f"{unread['erasure']} records of erasures do not read back, and these erasures stand still: pymk doctor "
             "names them, and pymk doctor --repair rebuilds them"
         )
+    if unread["number"]:
+        warnings.append(
+            f"the numbers under {', '.join(live_sync.damaged_numbers)} in the store do not read back: lists and events "
+            "go on, a night does not; pymk doctor --repair mends them"
+        )
     if live_sync.full:
         warnings.append(
             f"the live records of {live_sync.full} users are full: what others do to them, blocks included, is in "
-            "effect for the others alone until a night includes it, and the answers count such events as full"
+            "effect for the others alone until a night includes it, and the answers count such events as full; pymk "
+            "doctor names them"
         )
     ahead_s = live_sync.skew_us / MICROSECONDS
     if ahead_s > SKEW_S:

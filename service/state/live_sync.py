@@ -1,7 +1,7 @@
 """Synchronises the live state of a process with the store: during a request, and in the background."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
 import structlog
@@ -11,6 +11,7 @@ from models.live_state.erased_ids import erased_among
 from models.live_state.exposure import Exposed
 from models.live_state.seldom_shown import SeldomShown
 from models.live_state.visibility import HiddenSet, follow
+from models.store.decimals import damaged_among, read_decimal
 from models.store.keys import Keys
 from models.store.protocol import AsyncStore
 from models.system.clock import MICROSECONDS, now_us
@@ -47,8 +48,12 @@ class LiveSync:
         """users whose live record is known not to read back, in the whole store"""
         self.full = 0
         """users in whose live record an event of another found no room, in the whole store"""
-        self.unread = dict.fromkeys(("flag_change", "event", "erasure"), 0)
-        """entries of the hidden log, entries of the event log and records of erasures that do not read back"""
+        self.unread = dict.fromkeys(("flag_change", "event", "erasure", "number"), 0)
+        """entries of the hidden log, entries of the event log, records of erasures and single numbers (Keys.numbers)
+        that do not read back
+        """
+        self.damaged_numbers: list[str] = []
+        """the keys of the latter"""
         self.skew_us = 0
         """how far the latest timestamp is ahead of the clock of this process: another host's clock is"""
         self._following: asyncio.Task[None] | None = None
@@ -127,11 +132,10 @@ class LiveSync:
         """Reads what no request waits for; if the store does not answer, all stays as it is."""
         keys, state = self._keys, self.state
         try:
-            asked = [keys.hidden_epoch, keys.exposure, keys.watermark, keys.clock, keys.erased_key]
-            asked.append(keys.seldom_shown)
-            epoch, exposed, watermark, latest, self._erased_key, seldom = await self._store.get_many(asked)
+            asked = [keys.hidden_epoch, keys.exposure, keys.erased_key, keys.seldom_shown, *keys.numbers]
+            epoch, exposed, self._erased_key, seldom, *numbers = await self._store.get_many(asked)
             await self.hidden(epoch)
-            state.watermark, state.latest = int(watermark or 0), int(latest or 0)
+            self._take_numbers(dict(zip(keys.numbers, numbers, strict=True)))
             self.skew_us = max(0, state.latest - now_us())
             await self._note_damaged()
             await self._count_unread()
@@ -151,6 +155,13 @@ class LiveSync:
             self._metrics.degraded.labels("corrupt_live_state").inc()
             structlog.get_logger().error("live_state_not_read", error=str(error))
 
+    def _take_numbers(self, values: Mapping[str, bytes | None]) -> None:
+        """Takes over watermark and latest timestamp; those that do not read back stay as they were."""
+        self.damaged_numbers = damaged_among(values)
+        keys, state = self._keys, self.state
+        state.watermark = _known(values[keys.watermark], state.watermark)
+        state.latest = _known(values[keys.clock], state.latest)
+
     async def _note_damaged(self) -> None:
         """Notes the users whose record does not read back, and counts those of all processes."""
         if found := [user_id.encode() for user_id in self._damaged]:
@@ -165,6 +176,7 @@ class LiveSync:
             "flag_change": len(self.state.hidden.unread),
             "event": await store.members_count(keys.set_aside),
             "erasure": await store.members_count(keys.damaged_erasures),
+            "number": len(self.damaged_numbers),
         }
         for record, count in self.unread.items():
             self._metrics.unread_entries.series[record,][0] = count
@@ -176,3 +188,9 @@ class LiveSync:
                 await self.refresh()
             except Exception as error:  # the task must survive: the next round reads again
                 structlog.get_logger().error("live_state_failed", exc_info=error)
+
+
+def _known(value: bytes | None, before: int) -> int:
+    """The number of a value, 0 for none; `before` if it does not read back."""
+    number = 0 if value is None else read_decimal(value)
+    return before if number is None else number

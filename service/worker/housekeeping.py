@@ -10,12 +10,13 @@ from itertools import islice
 
 import structlog
 
-from models.errors import PymkError
+from models.errors import CorruptRecordError, PymkError
 from models.event_log.deduplication import Generations
 from models.event_log.event import Entry
 from models.event_log.reciprocal_update import recheck_full
 from models.live_state.compaction import JOURNAL_BYTES, compact, index_people, sweep
 from models.live_state.retention import read_watermark_blocking
+from models.store.decimals import read_decimal
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
 from models.system.clock import now_us
@@ -65,7 +66,7 @@ class Housekeeper:
         self._generations.run_once()
         index_people(store, keys)
         recheck_full(store, keys)
-        watermark, swept = read_watermark_blocking(store, keys), int(store.get(keys.swept) or 0)
+        watermark, swept = read_watermark_blocking(store, keys), read_decimal(store.get(keys.swept) or b"") or 0
         if watermark > swept:
             changed = sweep(store, keys, watermark=watermark, now=now)
             store.set(keys.swept, b"%d" % watermark)
@@ -86,7 +87,11 @@ class Housekeeper:
         ]
         if not long:
             return
-        watermark = read_watermark_blocking(self._store, self._keys)
+        try:
+            watermark = read_watermark_blocking(self._store, self._keys)
+        except CorruptRecordError as error:  # the records wait, and the log goes on
+            structlog.get_logger().error("live_records_not_merged", error=str(error))
+            return
         compact(self._store, self._keys, long, watermark=watermark, now=self._clock())
         lengths = self._store.lengths([self._keys.live(person) for person in long])
         self._merged.update(zip(long, lengths, strict=True))

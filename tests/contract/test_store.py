@@ -299,6 +299,23 @@ class TestStore:
         assert await store.field_raise(prefix, "b", 9) == 9
         assert await store.fields(prefix) == {"a": b"%d" % high, "b": b"9"}
 
+    @pytest.mark.parametrize("damage", [b"x", b"", b"1.5e9", b"9" * 17])
+    async def test_a_number_that_does_not_read_back_counts_as_none(
+        self, store: AwaitedStore, prefix: str, damage: bytes
+    ) -> None:
+        now = 1_790_000_000_000_000
+        clock, fence, record = (f"{prefix}{name}" for name in ("clock", "fence", "record"))
+        await store.set(clock, damage)
+        assert await store.numbers_take(clock, 3, now) == now
+        assert await store.numbers_take(clock, 1, now) == now + 3
+        await store.set(fence, damage)
+        assert await store.commit([Commit(fences=[Fence(fence, now)])]) == [Outcome.APPLIED]
+        assert await store.number_raise(fence, now) == now
+        assert await store.commit([Commit(fences=[Fence(fence, now)])]) == [Outcome.CONFLICT]
+        await store.fields_set(record, {"a": damage})
+        assert await store.field_raise(record, "a", now) == now
+        assert await store.fields(record) == {"a": b"%d" % now}
+
     async def test_the_entries_of_a_chain_name_the_one_before(self, store: AwaitedStore, prefix: str) -> None:
         head, log = f"{prefix}{{1}}head", f"{prefix}{{1}}log"
         first = await store.chain_append(head, log, "aa", b'{"x":1}')

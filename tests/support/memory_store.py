@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from models.errors import StoreRefusedError
+from models.store.decimals import read_decimal
 from models.store.protocol import HORIZON_S, STREAM_START, StoreInfo, Written
 from models.store.transaction import ONCE_FIELD_BYTES, RECENT_BYTES, Commit, Extend, Once, Outcome
 
@@ -172,7 +173,7 @@ class MemoryStore:
         self._write(key, "record", self._of_type(key, "record", dict[str, bytes]()) | dict(fields))
 
     def field_raise(self, key: str, name: str, number: int) -> int:
-        raised = max(int(self.fields(key).get(name, number)), number)
+        raised = max(read_decimal(self.fields(key).get(name, b"0")) or 0, number)
         self.fields_set(key, {name: b"%d" % raised})
         return raised
 
@@ -224,7 +225,7 @@ class MemoryStore:
                 return Outcome.CONFLICT
             if length is not None and len(value or b"") != length:
                 return Outcome.CONFLICT
-        if any(fence.number <= int(self.get(fence.key) or -1) for fence in commit.fences):
+        if any(fence.number <= (read_decimal(self.get(fence.key) or b"") or -1) for fence in commit.fences):
             return Outcome.CONFLICT
         for once in commit.once:
             field, row = _row(once)
@@ -244,12 +245,12 @@ class MemoryStore:
         self._write(key, "stream", [*self._of_type(key, "stream", Stream()), (position, entry)])
 
     def numbers_take(self, key: str, count: int, at_least: int) -> int:
-        first = max(int(self.get(key) or 0) + 1, at_least)
+        first = max((read_decimal(self.get(key) or b"") or 0) + 1, at_least)
         self.set(key, b"%d" % (first + count - 1))
         return first
 
     def number_raise(self, key: str, number: int) -> int:
-        raised = max(int(self.get(key) or number), number)
+        raised = max(read_decimal(self.get(key) or b"") or 0, number)
         self.set(key, b"%d" % raised)
         return raised
 

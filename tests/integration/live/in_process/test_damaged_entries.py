@@ -6,13 +6,13 @@ from urllib.parse import quote
 
 import pytest
 
-from models.cli.doctor import _checks
 from models.event_log.archive import Archive
 from models.event_log.event import Entry
 from models.live_state.flag_change import FlagChange
 from models.schema.columns import Flag
 from models.store.keys import shard_of
 from models.store.transaction import Append, Commit
+from tests.support.faults.checks import doctor, metric, warnings
 from tests.support.service import ServiceFactory, ServiceHarness
 
 EVENTS = "/pymk/events"
@@ -33,23 +33,6 @@ def listed(harness: ServiceHarness, who: str) -> set[str]:
     answer = harness.request("GET", "/pymk/recommendations", params={"user_id": who})
     assert answer.status_code == 200, answer.text
     return {entry["user_id"] for entry in answer.json()["recommendations"]}
-
-
-def warnings(harness: ServiceHarness) -> list[str]:
-    harness.runner.run(harness.parts.live_sync.refresh())
-    answer = harness.request("GET", "/health/ready")
-    assert answer.status_code == 200
-    return [one for one in answer.json()["warnings"] if "waited" not in one]
-
-
-def doctor(harness: ServiceHarness, *, repair: bool) -> dict[str, tuple[bool, str]]:
-    found = _checks(harness.settings, harness.store, harness.keys, repair=repair)
-    return {check.name: (check.ok, check.detail) for check in found}
-
-
-def metric(harness: ServiceHarness, name: str) -> float:
-    lines = harness.request("GET", "/metrics").text.splitlines()
-    return next(float(line.split()[-1]) for line in lines if line.startswith(name))
 
 
 def append_hidden(harness: ServiceHarness, entry: bytes) -> None:

@@ -7,17 +7,12 @@ from models.event_log.reciprocal_update import recheck_full
 from models.live_state.edges import Direction, edge_event
 from models.live_state.user_record import LiveRecord
 from models.schema.event_kinds import EventKind
+from tests.support.faults.checks import doctor, warnings
 from tests.support.http.live_requests import event, shown
 from tests.support.service import ServiceHarness
 
 PATH = "/pymk/events"
 REPRESENTATION = {"Prefer": "return=representation"}
-
-
-def warnings(harness: ServiceHarness) -> list[str]:
-    harness.runner.run(harness.parts.live_sync.refresh())
-    answer: list[str] = harness.request("GET", "/health/ready").json()["warnings"]
-    return answer
 
 
 def test_what_finds_no_room_in_the_own_record_has_no_effect_and_is_counted(
@@ -69,6 +64,10 @@ def test_a_block_for_which_there_is_no_room_is_said_until_it_is_in_effect_for_bo
     harness.work(1)
     assert harness.store.members(harness.keys.full) == {b"ann"}
     assert any("the live records of 1 users are full" in warning for warning in warnings(harness))
+    ok, detail = doctor(harness, repair=False)["full records"]
+    assert not ok
+    assert detail.startswith("1 have no room for what others do: ann (0 MB); ")
+    assert "publish one (pymk nightly)" in detail
     assert "pymk_full_records 1.0" in harness.request("GET", "/metrics").text
     assert recheck_full(harness.store, harness.keys) == 1
     # the next night has it for both
@@ -79,6 +78,7 @@ def test_a_block_for_which_there_is_no_room_is_said_until_it_is_in_effect_for_bo
     monkeypatch.undo()
     assert recheck_full(harness.store, harness.keys) == 0
     assert warnings(harness) == []
+    assert doctor(harness, repair=False)["full records"] == (True, "every record has room for what others do")
     again = harness.request("POST", PATH, json=block[1:2], headers=REPRESENTATION)
     assert again.json() == {"accepted": 0, "results": ["duplicate"]}
     edges = LiveRecord.unpack(harness.store.get(harness.keys.live("ann"))).edges

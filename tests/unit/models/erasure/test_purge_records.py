@@ -8,12 +8,7 @@ from models.erasure.purge_records import purge_records
 from models.event_log.event import Event
 from models.event_log.write_events import write_events
 from models.event_log.write_profile import write_erasure, write_profile
-from models.live_state.retention import (
-    raise_watermark,
-    read_watermark,
-    read_watermark_blocking,
-    watermark_of,
-)
+from models.live_state.retention import raise_watermark, read_watermark_blocking, watermark_of
 from models.live_state.user_record import LiveRecord
 from models.schema.event_kinds import EventKind
 from models.store.keys import Keys
@@ -43,9 +38,11 @@ async def test_records_of_others_forget_the_erased_and_not_who_came_back(
     assert all("steve" in record.edges for record in records.values())
 
 
-async def test_the_watermark_only_rises(store: AsyncMemoryStore, memory: MemoryStore, keys: Keys) -> None:
-    assert watermark_of([]) == read_watermark_blocking(memory, keys) == await read_watermark(store, keys) == 0
+def test_the_watermark_only_rises(memory: MemoryStore, keys: Keys) -> None:
+    assert watermark_of([]) == read_watermark_blocking(memory, keys) == 0
     assert raise_watermark(memory, keys, 5) == 5
     assert raise_watermark(memory, keys, 3) == 5
     assert raise_watermark(memory, keys, 1_790_000_000_000_000) == 1_790_000_000_000_000
-    assert await read_watermark(store, keys) == 1_790_000_000_000_000
+    assert read_watermark_blocking(memory, keys) == 1_790_000_000_000_000
+    memory.set(keys.watermark, b"?")
+    assert raise_watermark(memory, keys, 7) == read_watermark_blocking(memory, keys) == 7, "written anew"
