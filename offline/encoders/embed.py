@@ -39,13 +39,15 @@ def train_night_encoder(
     inputs: GraphInputs,
     labels: tuple[NDArray[np.integer], NDArray[np.integer]],
     chosen: NightEncoder,
+    begins: dict[str, torch.Tensor] | None = None,
     *,
     state: Path | None = None,
     processes: Processes = ALONE,
 ) -> tuple[Encoder, dict[str, float]]:
     """The encoder that ranks the friends named by `labels`, two (m,), high, and the metrics of its best epoch.
 
-    `state` is the directory of the state that a killed run resumes from; rank 0 alone of several processes has one.
+    `begins` are the weights that the encoder begins with; None: random ones. `state` is the directory of the state that
+    a killed run resumes from; rank 0 alone of several processes has one.
     """
     if isinstance(chosen.encoder, GraphSageConfig):
         columns = chosen.encoder.structural_columns
@@ -66,7 +68,9 @@ def train_night_encoder(
     log.info("encoder_training_begins", encoder=chosen.encoder.name, labels=len(labels[0]))
     output = RunOutput(log, state=state, epoch_done=epoch_done)
     training = chosen.training
-    trained = train_encoder(inputs, labels, shape, training, seed=chosen.seed, output=output, processes=processes)
+    trained = train_encoder(
+        inputs, labels, shape, training, seed=chosen.seed, output=output, begins=begins, processes=processes
+    )
     if trained.history and trained.seconds:
         pairs = trained.history[-1]["step"] * trained.batch_pairs
         told = {"seconds": round(trained.seconds, 2), "pairs_per_s": round(pairs / trained.seconds)}

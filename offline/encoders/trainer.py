@@ -4,7 +4,7 @@ import copy
 import hashlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,11 +81,13 @@ def train_encoder(
     *,
     seed: int,
     output: RunOutput,
+    begins: Mapping[str, torch.Tensor] | None = None,
     processes: Processes = ALONE,
 ) -> Trained:
     """An embedder that ranks the friends named by `labels`, two (m,), high.
 
-    `inputs` are the features and the graph that messages pass over. Training stops by steps or by validation, never by
+    `inputs` are the features and the graph that messages pass over, `begins` the weights that the encoder begins with;
+    None: random ones. Training stops by steps or by validation, never by
     the clock: on one thread of a CPU the same arguments give the same weights, resumed or not. Several processes call
     this with the same arguments but `output`, which rank 0 alone writes; their weights are those of one process within
     rounding and the draws of newcomers and neighbourhoods. Raises ValueError if a label is an edge of the graph.
@@ -98,7 +100,11 @@ def train_encoder(
         torch.manual_seed(seed)
         model = Embedder(shape)
         model.identity.know(inputs.keys)
-        return _Run(inputs, parts, model.to(device), config, seed, output, processes).finished()
+        if begins is not None:
+            model.encoder.load_state_dict(begins)
+        run = _Run(inputs, parts, model.to(device), config, seed, output, processes)
+        run.is_warm = begins is not None
+        return run.finished()
 
 
 class _Run:
@@ -116,6 +122,8 @@ class _Run:
     ) -> None:
         self.model, self.config, self.seed, self.output, self.log = model, config, seed, output, output.log
         self.processes = processes
+        self.is_warm = False
+        """whether the encoder begins with weights that were given"""
         self.device = next(model.parameters()).device
         self.described = inputs, labels
         self.ranking = HeldOutRanking(labels.whole, labels.held_out, seed=seed)
@@ -145,7 +153,8 @@ class _Run:
         """The run to its end, resumed if its directory holds its state."""
         kept, directory, run = self.output.resumes_from, self.output.directory, ""
         if kept is not None:
-            run = _digest(*self.described, self.model.config, self.config, self.seed)
+            weights = self.model.encoder.state_dict() if self.is_warm else {}
+            run = _digest(*self.described, self.model.config, self.config, self.seed, weights)
         state = self._resumed(kept, run)
 
         # epochs
@@ -276,9 +285,18 @@ class _Run:
             checkpoint.save(directory / f"epoch-{state.epoch:04d}", self.model, self.model.config, state.history[-1])
 
 
-def _digest(inputs: GraphInputs, labels: Labels, shape: EmbedderConfig, config: TrainingConfig, seed: int) -> str:
+def _digest(
+    inputs: GraphInputs,
+    labels: Labels,
+    shape: EmbedderConfig,
+    config: TrainingConfig,
+    seed: int,
+    begins: Mapping[str, torch.Tensor],
+) -> str:
     """A digest of everything that decides the weights."""
     mark = hashlib.sha256()
+    for weights in begins.values():
+        mark.update(weights.cpu().contiguous().numpy().tobytes())
     attributes = [] if inputs.edge_attributes is None else [inputs.edge_attributes]
     for tensor in (inputs.features, inputs.keys, inputs.edge_index, *attributes):
         mark.update(tensor.contiguous().numpy().tobytes())

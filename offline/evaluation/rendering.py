@@ -69,6 +69,12 @@ def _lines(report: Report) -> Iterator[str]:
         yield (
             f"{_PARTS.get(name, name)} {verb} recall@{RATIO_LIMIT} {one.recall}, NDCG@{RATIO_LIMIT} {one.ndcg}{sure}"
         )
+    if (trained := report.retraining) is not None and trained.gain is not None:
+        sure = "" if trained.gain.is_certain else ", within chance"
+        yield (
+            f"The training adds to the weights before: recall@{RATIO_LIMIT} {trained.gain.recall}, "
+            f"NDCG@{RATIO_LIMIT} {trained.gain.ndcg}{sure}"
+        )
     if report.newcomer_place is not None:
         cost = report.newcomer_place
         yield f"The last of {RATIO_LIMIT} places, which newcomers may take, is worth {cost.recall} recall"

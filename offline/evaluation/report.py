@@ -113,6 +113,26 @@ class Promised(BaseModel):
     """friendships that a held-out one represents"""
 
 
+class Retraining(BaseModel):
+    """What a night's training changed: lists of the same people with the weights before and after, at 20 positions."""
+
+    model_config = ConfigDict(frozen=True)
+
+    reason: str
+    """why the night trained"""
+
+    warm: dict[str, bool]
+    """by `encoder` and `ranker` whether it began with the weights before"""
+
+    before: Quality | None = None
+    """None if nobody was evaluated, or the weights before do not read this dataset"""
+
+    after: Quality | None = None
+
+    gain: Difference | None = None
+    """after less before, paired by user"""
+
+
 class Report(BaseModel):
     """The content of a version's report.json."""
 
@@ -181,6 +201,9 @@ class Report(BaseModel):
     friendships_kept: Interval | None = None
     """where the score reads heads of outcomes: recall at 20 positions in its order over that of links alone, which the
     other figures of lists are of; exposure, groups and promises are those of its order"""
+
+    retraining: Retraining | None = None
+    """None if the night kept its weights, or there were none before"""
 
     absent: dict[str, str] = {}
     """methods that could not run, and the reason"""

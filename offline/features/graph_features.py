@@ -70,19 +70,27 @@ def compute_graph_features(
     people: People,
     reference: "SpectralReference | None" = None,
     neighbourhoods: Floats | None = None,
+    known: GraphFeatures | None = None,
 ) -> GraphFeatures:
     """Statistics, spectrum and GraphSAGE's features of a graph; the spectrum rotated onto the reference's.
 
-    `neighbourhoods` (n, 2) as in models.features.user_statistics, if they were computed elsewhere.
+    `neighbourhoods` (n, 2) as in models.features.user_statistics, if they were computed elsewhere;
+    `known` are features of the same graph with another reference or other profiles.
     """
-    with stage("spectrum", people=graph.n):
-        spectral = spectral_embedding(graph)
+    if known is None:
+        with stage("spectrum", people=graph.n):
+            spectral = spectral_embedding(graph)
+    else:
+        spectral = known.spectral
     positions = spectral.positions()
     if reference is not None:
         positions = spectral.aligned(reference.spectral, reference.mine, reference.theirs)
-    statistics = user_statistics(graph, spectral.norms(), neighbourhoods)
-    if people.dated is not None:
-        statistics = np.concatenate([statistics, people.dated], axis=1)
+    if known is not None:
+        statistics = known.statistics
+    else:
+        statistics = user_statistics(graph, spectral.norms(), neighbourhoods)
+        if people.dated is not None:
+            statistics = np.concatenate([statistics, people.dated], axis=1)
     # the inputs, in one table that nothing copies
     parts = [people.profile, people.activity, tower_statistics(statistics), positions]
     ends = np.cumsum([part.shape[1] for part in parts]).tolist()

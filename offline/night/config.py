@@ -20,6 +20,9 @@ from offline.suspicion.config import SuspicionConfig
 IGNORED = {"sage": {"max_seconds": "max_steps"}, "ranker": {"max_seconds": "max_steps"}}
 """by table of a night, fields of earlier releases that have no effect, and what limits a training instead"""
 
+LABEL_WINDOW = {"label_days", "least_recent"}
+"""fields of SplitConfig that decide how far back labels reach"""
+
 
 class SplitConfig(BaseModel):
     """Which friendships are hidden, to train and to evaluate on."""
@@ -37,6 +40,13 @@ class SplitConfig(BaseModel):
 
     most_label_share: float = Field(default=0.2, gt=0, lt=0.4)
     """but never more than this share"""
+
+    label_days: float = Field(default=90.0, ge=0)
+    """where friendships have dates, only those of the last so many days are labels; older ones stay in the graph; 0:
+    however old they are"""
+
+    least_recent: int = Field(default=100_000, ge=1)
+    """but ranker and embeddings learn from so many each, however old they are: a small network has few recent ones"""
 
     judged_users: int = Field(default=1000, ge=1)
     """users whose lists the gate evaluates"""
@@ -90,6 +100,9 @@ class NightConfig(BaseModel):
     text_model: str | None = None
     """name or directory of a sentence-transformers model for text columns (extra `text`); None: hashed TF-IDF"""
 
+    warm_start: bool = True
+    """whether a training begins with the active version's weights where they fit, instead of anew"""
+
     retrain_after_days: float = Field(default=7.0, ge=0)
     """age of the weights at which `--retrain auto` trains again"""
 
@@ -116,6 +129,8 @@ class NightConfig(BaseModel):
         """A digest of everything that decides the weights: a night trains again if it changed."""
         deciding = {"split", "sage", "candidates", "ranker", "text_model"}
         published = {"candidates": {"absent_days", "kept_of_absent"}}
+        if all(getattr(self.split, name) == SplitConfig.model_fields[name].default for name in LABEL_WINDOW):
+            published["split"] = LABEL_WINDOW  # weights of a release without a window serve on
         learning = self.model_dump_json(include=deciding | ({"encoder"} if self.encoder else set()), exclude=published)
         return hashlib.sha256(learning.encode()).hexdigest()
 

@@ -17,26 +17,47 @@ from offline.evaluation.ablation import ablated_lists, tower_lists
 from offline.evaluation.baselines import RESOURCE_ALLOCATION, baseline_lists
 from offline.evaluation.exposure import Column, GroupReport, exposure, group_report
 from offline.evaluation.outcomes.friendships import recall_ratio
-from offline.evaluation.report import RATIO_LIMIT, SYSTEM, Promised, Report, difference, hits_of, judge_lists
+from offline.evaluation.report import (
+    RATIO_LIMIT,
+    SYSTEM,
+    Promised,
+    Report,
+    Retraining,
+    difference,
+    hits_of,
+    judge_lists,
+)
 from offline.evaluation.system import Candidates, KeptCandidates, Ranked, rank
-from offline.features.graph_features import People
+from offline.features.graph_features import GraphFeatures, People, compute_graph_features
 from offline.features.temporal_graph import EdgeSplit
 from offline.night.candidates import CandidateBuild
 from offline.night.config import NightConfig
 from offline.night.context import NightContext
+from offline.night.former import WeightsPlan
 from offline.night.model_bundle import ModelBundle
+from offline.night.retraining.label_window import label_share, oldest_label
 from offline.ranker.calibration import outcome_weight, sampled_viewers
 from offline.steps.stages import stage
 
 LONGEST = 50
 """places of a list that are evaluated"""
+PARTS_TRAINED = {"encoder": "sage", "ranker": "ranker"}
+"""what a training makes, and how its metrics begin"""
 
 
-def evaluate(night: NightContext, bundle: ModelBundle, split: EdgeSplit, moment: int, directory: Path) -> Report:
+def evaluate(
+    night: NightContext,
+    bundle: ModelBundle,
+    split: EdgeSplit,
+    moment: int,
+    directory: Path,
+    plan: WeightsPlan | None = None,
+) -> Report:
     """The report on a sample of users with hidden friendships, when `split.kept`, as of `moment`, is all that is known.
 
     `bundle` was read from a directory; `directory` takes index and embeddings. Lists are compared by links alone; what
-    they show of whom, and promise, is what is served, with the bundle's heads of outcomes.
+    they show of whom, and promise, is what is served, with the bundle's heads of outcomes. If the `plan` replaces
+    weights, the lists of these are judged beside.
     """
     people = night.history.before(moment, split.kept)
     with_outcome = np.flatnonzero((split.hidden.degrees > 0) & people.suggestible)
@@ -74,8 +95,62 @@ def evaluate(night: NightContext, bundle: ModelBundle, split: EdgeSplit, moment:
     if night.group_column:
         hits = hits_of(split.hidden, viewers, shown[SYSTEM])
         groups = compared_groups(night.snapshot.profiles, night.group_column, shown[SYSTEM], hits, people.suggestible)
-    update = {"exposure": found, "promised": promised, "parts": known, "groups": groups, "friendships_kept": kept}
+    retrained = None
+    if plan is not None and plan.reason is not None and plan.replaced is not None:
+        with stage("before", viewers=len(viewers)):
+            before = _lists_before(night, plan.replaced, system, people, viewers, directory / "before")
+        retrained = _retraining(plan.reason, bundle, judged, split.hidden, viewers, lists[SYSTEM], before)
+    update = {
+        "retraining": retrained,
+        "exposure": found,
+        "promised": promised,
+        "parts": known,
+        "groups": groups,
+        "friendships_kept": kept,
+    }
     return judged.model_copy(update=update)
+
+
+def _lists_before(
+    night: NightContext,
+    former: ModelBundle,
+    system: "CandidateSystem",
+    people: People,
+    viewers: NDArray[np.int64],
+    directory: Path,
+) -> NDArray[np.int32] | None:
+    """The lists (u, LONGEST) that the weights before give `viewers` (u,); None if these do not read this dataset."""
+    seen, encoder = system.graph_features, former.embedder
+    if former.ranker is not None and former.ranker.config.viewer_inputs != seen.statistics.shape[1]:
+        return None
+    people = replace(people, profile=former.encoder.encode(night.snapshot.profiles))
+    reference = former.reference(night.snapshot.vocabulary)
+    features = compute_graph_features(seen.graph, people, reference, known=seen)
+    if getattr(encoder.config, "inputs", None) != features.inputs.shape[1]:
+        return None
+    before = CandidateSystem.seeing(night, former, features, people, viewers, directory)
+    return before.ranked(viewers, LONGEST).rows
+
+
+def _retraining(
+    reason: str,
+    bundle: ModelBundle,
+    judged: Report,
+    hidden: Graph,
+    viewers: NDArray[np.int64],
+    lists: NDArray[np.int32],
+    before: NDArray[np.int32] | None,
+) -> Retraining:
+    """What the training of a bundle changed in the lists (u, LONGEST) of `viewers` (u,)."""
+    warm = {part: bundle.training.metrics.get(f"{name}_warm") == 1 for part, name in PARTS_TRAINED.items()}
+    quality = None if before is None else judge_lists(hidden, viewers, {SYSTEM: before}).methods
+    return Retraining(
+        reason=reason,
+        warm=warm,
+        before=(quality or {}).get(SYSTEM, {}).get(RATIO_LIMIT),
+        after=judged.methods.get(SYSTEM, {}).get(RATIO_LIMIT),
+        gain=None if before is None else difference(hidden, viewers, lists, before),
+    )
 
 
 def compared_groups(
@@ -112,7 +187,8 @@ def _promised(system: "CandidateSystem", split: EdgeSplit, viewers: NDArray[np.i
     if split.cut is None:
         weight = outcome_weight(split)
     else:
-        weight = config.split.labels_of(split.kept.count) / config.split.judged_share
+        oldest = oldest_label(split.kept, config.split)
+        weight = label_share(split.kept, config.split, oldest, parts=2) / config.split.judged_share
     came = hits_of(split.hidden, viewers, ranked.rows)[shown].sum()
     promised = float(ranked.scores[shown].astype(np.float64).sum())
     return Promised(pairs=int(shown.sum()), promised=promised, came=float(came) * weight, weight=weight)
@@ -147,6 +223,7 @@ class CandidateSystem:
     ranker: Ranker
     tables: EvaluationTables
     generator: CandidateGenerator
+    graph_features: GraphFeatures
 
     @classmethod
     def of(
@@ -162,11 +239,24 @@ class CandidateSystem:
         embeddings.
         """
         reference = bundle.reference(night.snapshot.vocabulary)
-        graph_features = night.graph_features(graph, people, reference, directory)
+        features = night.graph_features(graph, people, reference, directory)
+        return cls.seeing(night, bundle, features, people, viewers, directory)
+
+    @classmethod
+    def seeing(
+        cls,
+        night: NightContext,
+        bundle: ModelBundle,
+        graph_features: GraphFeatures,
+        people: People,
+        viewers: NDArray[np.int64],
+        directory: Path,
+    ) -> "CandidateSystem":
+        """The same, of a graph whose features are known."""
         builder = night.candidates(bundle.embedder, bundle.prerank_weights, bundle.training.towers)
         view = builder.build(graph_features, people, viewers, directory)
         ranker = bundle.served_ranker().with_outcomes(None)
-        return cls(KeptCandidates(view.generator), ranker, EvaluationTables.of(view), view.generator)
+        return cls(KeptCandidates(view.generator), ranker, EvaluationTables.of(view), view.generator, graph_features)
 
     def baselines_of_jobs(self, viewers: NDArray[np.int64], limit: int) -> dict[str, NDArray[np.int32]]:
         """The lists (u, limit) of baselines that Spark makes for `viewers` (u,), if candidates come from there."""

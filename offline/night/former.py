@@ -1,6 +1,7 @@
 """The version that is active when a night begins: its weights, which the night may keep, and its report."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -31,6 +32,26 @@ LEAST_KEPT = 0.5
 """share of the former version's friendships that are left in the same network"""
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class WeightsPlan:
+    """Whether a night trains, and the weights that it keeps or begins with."""
+
+    former: ModelBundle | None
+    """those of the active version"""
+    reason: str | None
+    """why it trains; None: it does not"""
+
+    @property
+    def kept(self) -> ModelBundle | None:
+        """The weights that it keeps."""
+        return self.former if self.reason is None else None
+
+    @property
+    def replaced(self) -> ModelBundle | None:
+        """The weights that those of the training take the place of."""
+        return None if self.reason is None else self.former
 
 
 def former_weights(versions: Versions, pointer: ActivePointer | None, retrain: Retrain) -> ModelBundle | None:

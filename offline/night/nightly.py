@@ -51,7 +51,7 @@ from offline.night.config import NightConfig
 from offline.night.context import NightContext
 from offline.night.delta.night import active_id, make_delta, noted, refuse_beside_canary, refuse_delta, report_of_delta
 from offline.night.evaluate import evaluate
-from offline.night.former import Retrain, active_report, active_version, former_weights, why_train
+from offline.night.former import Retrain, WeightsPlan, active_report, active_version, former_weights, why_train
 from offline.night.model_bundle import ModelBundle
 from offline.night.monitor import compare_versions, keep, reference_of_active, report_of
 from offline.night.outcomes.learn import learn_outcomes
@@ -239,13 +239,13 @@ class _Steps:
         reason = why_train(
             former, self.night.retrain, self.config, known, snapshot, self.work.run.started_at, self.drifted
         )
-        kept = former if reason is None else None
-        context = self._context(snapshot, known, kept)
+        plan = WeightsPlan(former, reason)
+        context = self._context(snapshot, known, plan.kept)
         split = known.split_edges(self.config.split.judged_share, self.config.split.seed)
         self.recorder.trained(reason)
         bundle = self.recorder.step(
             "training",
-            lambda: self._training(context, split, kept, reason),
+            lambda: self._training(context, split, plan),
             lambda made: made.training.connections,
             is_done=self.work.is_done("training"),
         )
@@ -253,7 +253,7 @@ class _Steps:
             self._stop(nothing)
         report = self.recorder.step(
             "evaluation",
-            lambda: self._evaluation(context, split, bundle),
+            lambda: self._evaluation(context, split, bundle, plan),
             lambda made: made.users,
             is_done=self.work.is_done("evaluation"),
         )
@@ -310,14 +310,12 @@ class _Steps:
         )
         return replace(context, engine=self.night.engine)
 
-    def _training(
-        self, context: NightContext, split: EdgeSplit, kept: ModelBundle | None, reason: str | None
-    ) -> ModelBundle:
+    def _training(self, context: NightContext, split: EdgeSplit, plan: WeightsPlan) -> ModelBundle:
         if not self.work.is_done("training"):
-            train_or_keep(self.work, context, split, kept, reason)
+            train_or_keep(self.work, context, split, plan)
         return ModelBundle.open(self.work.step("training"))
 
-    def _evaluation(self, context: NightContext, split: EdgeSplit, bundle: ModelBundle) -> Report:
+    def _evaluation(self, context: NightContext, split: EdgeSplit, bundle: ModelBundle, plan: WeightsPlan) -> Report:
         if not self.work.is_done("evaluation"):
             with self.work.making("evaluation") as aside:
                 scratch, night, config = aside / "scratch", self.night, self.config.outcomes
@@ -325,7 +323,7 @@ class _Steps:
                 if learned.heads is not None:
                     learned.heads.save(aside)
                 bundle = replace(bundle, outcomes=learned.heads)
-                report = evaluate(context, bundle, split, split.moment(context.snapshot.cut), scratch)
+                report = evaluate(context, bundle, split, split.moment(context.snapshot.cut), scratch, plan)
                 files.remove_tree(scratch)
                 report.model_copy(update={"outcomes": learned.report}).write(aside)
         return Report.read(self.work.step("evaluation"))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from models.features.towers import TowerShape
 from models.graph import Graph
+from models.networks.config import GraphSageConfig
 from models.networks.encoder import Encoder
 from models.networks.ranker_head import RankerHead
 from models.schema.pair_features import DEFAULT_PRERANK_WEIGHTS, PAIR_FEATURES
@@ -22,7 +23,10 @@ from offline.features.graph_features import GraphFeatures, SpectralReference, co
 from offline.features.temporal_graph import EdgeSplit, Friendships
 from offline.night.config import NightConfig
 from offline.night.context import NightContext
+from offline.night.former import WeightsPlan
 from offline.night.model_bundle import ModelBundle, Training
+from offline.night.retraining.label_window import label_share, oldest_label
+from offline.night.retraining.warm_start import WarmStart
 from offline.night.towers import chosen_towers
 from offline.night.workspace import Workspace
 from offline.ranker.calibration import calibration_splits, outcome_weight, sampled_viewers
@@ -47,35 +51,41 @@ _BYTES_OF_PLACE = 6
 log = structlog.get_logger(__name__)
 
 
-def train_or_keep(
-    work: Workspace, night: NightContext, split: EdgeSplit, kept: ModelBundle | None, reason: str | None
-) -> None:
-    """Makes the training step of a night: trains because of `reason`, or saves the former weights `kept`.
+def train_or_keep(work: Workspace, night: NightContext, split: EdgeSplit, plan: WeightsPlan) -> None:
+    """Makes the training step of a night: trains, or saves the former weights.
 
-    A training that is killed goes on from the workspace's checkpoints, which are removed at the end.
+    A training begins with the former weights where they fit, if the configuration says so. One that is killed goes on
+    from the workspace's checkpoints, which are removed at the end.
     """
-    log.info("training" if reason else "training_skipped", reason=reason or "the former weights are kept")
+    log.info("training" if plan.reason else "training_skipped", reason=plan.reason or "the former weights are kept")
     checkpoints = work.checkpoints("training")
     with work.making("training") as aside:
-        if kept is not None:
-            replace(kept, outcomes=None).save(aside)  # these are learned anew each night
+        if plan.kept is not None:
+            replace(plan.kept, outcomes=None).save(aside)  # these are learned anew each night
             return
         scratch = aside / "scratch"
-        train(night, split.kept, split.moment(night.snapshot.cut), scratch, checkpoints).save(aside)
+        warm = WarmStart.of(plan.replaced, night.snapshot.vocabulary) if night.config.warm_start else None
+        train(night, split.kept, split.moment(night.snapshot.cut), scratch, checkpoints, warm).save(aside)
         files.remove_tree(scratch)
     files.remove_tree(checkpoints)
 
 
 def train(
-    night: NightContext, readable: Friendships, moment: int, directory: Path, checkpoints: Path | None = None
+    night: NightContext,
+    readable: Friendships,
+    moment: int,
+    directory: Path,
+    checkpoints: Path | None = None,
+    warm: WarmStart | None = None,
 ) -> ModelBundle:
     """Learns from the friendships that training may read, all made before `moment`.
 
     Probabilities are calibrated on all that the night knows, which is the graph that serves. `directory` takes what is
-    made on the way, and `checkpoints` what a killed training goes on from; None: it begins again.
+    made on the way, and `checkpoints` what a killed training goes on from; None: it begins again. `warm` are weights to
+    begin with.
     """
     hidden = hide(night, readable)
-    embedding = embed(night, hidden, moment, checkpoints)
+    embedding = embed(night, hidden, moment, checkpoints, warm)
     lists = None if checkpoints is None else RankerLists.kept(checkpoints, embedding.encoder)
     if lists is None:
         lists = make_lists(night, hidden, embedding, moment, directory)
@@ -83,7 +93,7 @@ def train(
             lists.keep(checkpoints, embedding.encoder)
     else:
         log.info("training_lists_kept", lists=len(lists.lists))
-    ranker, ranked = fit(night, lists, checkpoints)
+    ranker, ranked = fit(night, lists, checkpoints, None if warm is None else warm.former.ranker)
     metrics = {f"sage_{name}": value for name, value in embedding.metrics.items()} | ranked
     metrics["tower_dimensions"] = float(lists.towers.dimensions)
     return ModelBundle(
@@ -138,8 +148,9 @@ def hide(night: NightContext, readable: Friendships) -> HiddenParts:
     alone. Thin parts are hidden last, to calibrate on.
     """
     split = night.config.split
-    outcomes = readable.split_edges(split.labels_of(readable.count), split.seed + 1)
-    labels = outcomes.kept.split_edges(split.labels_of(outcomes.kept.count), split.seed + 2)
+    oldest = oldest_label(readable, split)
+    outcomes = readable.split_edges(label_share(readable, split, oldest, parts=2), split.seed + 1)
+    labels = outcomes.kept.split_edges(label_share(outcomes.kept, split, oldest, parts=1), split.seed + 2)
     messages = labels.kept
     log.info(
         "training_split",
@@ -165,19 +176,30 @@ class Embedding:
     metrics: dict[str, float]
 
 
-def embed(night: NightContext, hidden: HiddenParts, moment: int, checkpoints: Path | None = None) -> Embedding:
+def embed(
+    night: NightContext,
+    hidden: HiddenParts,
+    moment: int,
+    checkpoints: Path | None = None,
+    warm: WarmStart | None = None,
+) -> Embedding:
     """GraphSAGE, or the encoder chosen in its place, trained to rank the labels high."""
     labels = hidden.labels
     people = night.history.before(labels.moment(moment), labels.kept)
-    features = compute_graph_features(labels.kept.graph, people)
+    features = compute_graph_features(labels.kept.graph, people, None if warm is None else warm.reference)
     inputs = graph_inputs(features, people, PARTS, np.zeros(features.graph.n, np.int64))
     chosen = night.config.encoder or graphsage_encoder(night.config.sage, inputs.structural)
+    begins = None
+    if warm is not None and isinstance(chosen.encoder, GraphSageConfig):
+        wanted = chosen.encoder.model_copy(update={"inputs": inputs.features.shape[1]})
+        then = warm.former.encoder.encode(night.snapshot.profiles)
+        begins = warm.encoder_weights(wanted, people.profile, then)
     state = None if checkpoints is None else checkpoints / "encoder"
     with stage("encoder", people=features.graph.n):
         encoder, metrics = night.processes.together(
-            train_night_encoder, inputs, labels.hidden.pairs(), chosen, state=state
+            train_night_encoder, inputs, labels.hidden.pairs(), chosen, begins, state=state
         )
-    return Embedding(encoder, features, metrics)
+    return Embedding(encoder, features, metrics | {"warm": float(begins is not None)})
 
 
 def make_lists(
@@ -222,12 +244,12 @@ def make_lists(
 
 
 def fit(
-    night: NightContext, made: RankerLists, checkpoints: Path | None = None
+    night: NightContext, made: RankerLists, checkpoints: Path | None = None, former: RankerHead | None = None
 ) -> tuple[RankerHead | None, dict[str, float]]:
     """The ranker and its metrics.
 
     If too few friendships are among the candidates to learn from, it is the order of one input, or None where resource
-    allocation is the best of these.
+    allocation is the best of these. `former` is a ranker that it may begin with.
     """
     lists, config = made.lists, night.config.ranker
     learns = lists.purpose != Purpose.CALIBRATION
@@ -242,7 +264,7 @@ def fit(
     state = None if checkpoints is None else checkpoints / "ranker"
     with stage("ranker", lists=len(lists)):
         trained = night.processes.together(
-            train_ranker, lists, made.statistics, DEFAULT_PRERANK_WEIGHTS, config, log=log, state=state
+            train_ranker, lists, made.statistics, DEFAULT_PRERANK_WEIGHTS, config, former, log=log, state=state
         )
     return trained.model, {f"ranker_{name}": value for name, value in trained.metrics.items()}
 
@@ -261,7 +283,7 @@ def extra_splits(
         return
     rounds = range(1, min(config.ranker.rounds, -(-config.ranker.lists // viewers)))
     if first.cut is not None:
-        yield from _earlier_windows(readable, messages, config, len(rounds))
+        yield from _earlier_windows(readable, messages, config, len(first.hidden.indices) // 2, len(rounds))
         return
     for round_ in rounds:
         share = len(first.hidden.indices) / max(len(messages.graph.indices), 1)
@@ -270,16 +292,22 @@ def extra_splits(
 
 
 def _earlier_windows(
-    readable: Friendships, messages: Friendships, config: NightConfig, most: int
+    readable: Friendships, messages: Friendships, config: NightConfig, first: int, most: int
 ) -> Iterator[EdgeSplit]:
-    """The windows before those of encoder and ranker, the last first, each as of its beginning."""
-    left = messages
+    """The windows before those of encoder and ranker, the last first, each as of its beginning.
+
+    None of them is older than the training window, but for what `split.least_recent` wants.
+    """
+    left, split = messages, config.split
+    oldest, found = oldest_label(readable, split), first
     for _ in range(most):
-        part = left.split_edges(config.split.labels_of(left.count), config.split.seed)
+        part = left.split_edges(split.labels_of(left.count), split.seed)
         if part.cut is None or part.kept.count < readable.count * LEAST_LEFT:
             return
+        if oldest is not None and part.cut < oldest and found >= split.least_recent:
+            return
         yield part
-        left = part.kept
+        left, found = part.kept, found + len(part.hidden.indices) // 2
 
 
 def _newcomers(outcomes: EdgeSplit, config: NightConfig) -> Iterator[EdgeSplit]:

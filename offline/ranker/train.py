@@ -54,6 +54,7 @@ def train_ranker(
     statistics: NDArray[np.float32],
     prior: NDArray[np.float32],
     config: RankerConfig,
+    former: RankerHead | None = None,
     *,
     log: FilteringBoundLogger = LOG,
     state: Path | None = None,
@@ -63,7 +64,8 @@ def train_ranker(
 
     `statistics` (g n, s) float32 are those of every user in each of the g graphs that lists were made in. A viewer's
     lists are for validation in every graph or in none.
-    Training starts from `prior`, the pre-ranking weights. The loss is the softmax cross-entropy of each viewer's
+    Training starts from `prior`, the pre-ranking weights; where the head learns, from the ranker `former`, if that has
+    its shape and does better in the validation. The loss is the softmax cross-entropy of each viewer's
     list, spread evenly over the friendships in it (ListNet's top one, Cao and others 2007); randomly drawn
     candidates represent those not drawn (sampled softmax, Jean and others 2015). Training stops by steps or by
     validation, never by the clock. `state` is the directory of the state that a killed run resumes from. Several
@@ -90,7 +92,8 @@ def train_ranker(
     begin_with(model, prior)
     if state is not None:
         state.mkdir(parents=True, exist_ok=True)
-        run.resumes_from, run.name = state, _digest(lists, statistics, prior, config)
+        run.resumes_from, run.name = state, _digest(lists, statistics, prior, config, former)
+    run.former = former
     metrics = run.fit(log)
 
     # what no score depends on is not published
@@ -125,6 +128,8 @@ class _Run:
         """directory of the state after the last epoch"""
         self.name = ""
         """of the run whose state that is"""
+        self.former: RankerHead | None = None
+        """a ranker that the head may begin with"""
         self.statistics = statistics
         self.training, self.validation = training, validation
         sample = training.take(random.permutation(len(training))[:300])
@@ -147,14 +152,30 @@ class _Run:
         """
         begun = float(self._ndcg().mean())
         log.info("ranker_begins", viewers=len(self.training), linear=self.is_linear, ndcg20=round(begun, 4))
+        warm = None if self.is_linear else self._begin_with_former(begun, log)
         if self.is_dated:
             head, epochs = self._fit_linear(log), 0
         else:
-            head, epochs = self._fit_head(begun, log)
+            head, epochs = self._fit_head(begun if warm is None else warm, log)
         metrics = {"prior_ndcg20": begun, "head_ndcg20": head, "linear": float(self.is_linear)}
+        metrics |= {"warm": float(warm is not None)}
         metrics |= {"epochs": float(epochs), "viewers": float(len(self.training))}
         metrics |= self._replace_if_beaten(log)
         return metrics | self._of_product(log)
+
+    def _begin_with_former(self, begun: float, log: FilteringBoundLogger) -> float | None:
+        """Begins with the former ranker if its NDCG, which is returned, is above that of the prior; else None."""
+        if self.former is None or self.former.config != self.model.config:
+            return None
+        prior = copy.deepcopy(self.model.state_dict())
+        self.model.load_state_dict(self.former.state_dict())
+        found = float(self._ndcg().mean())
+        is_better = found > begun
+        log.info("warm_start", of="ranker", former=round(found, 4), prior=round(begun, 4), kept=is_better)
+        if is_better:
+            return found
+        self.model.load_state_dict(prior)
+        return None
 
     def _fit_head(self, begun: float, log: FilteringBoundLogger) -> tuple[float, int]:
         """Trains the head from the prior, whose NDCG is `begun`; returns its NDCG and the epochs."""
@@ -356,10 +377,15 @@ class _Run:
 
 
 def _digest(
-    lists: TrainingLists, statistics: NDArray[np.float32], prior: NDArray[np.float32], config: RankerConfig
+    lists: TrainingLists,
+    statistics: NDArray[np.float32],
+    prior: NDArray[np.float32],
+    config: RankerConfig,
+    former: RankerHead | None,
 ) -> str:
     """A digest of everything that decides the weights."""
     digest = hashlib.sha256(config.model_dump_json().encode())
-    for array in (*vars(lists).values(), statistics, prior):
+    begins = [] if former is None else [one.numpy() for one in former.state_dict().values()]
+    for array in (*vars(lists).values(), statistics, prior, *begins):
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

@@ -229,7 +229,7 @@ def test_everybody_active_has_candidates_and_nobody_who_may_not_be_shown(first: 
 def test_another_night_takes_the_weights_over_or_learns_anew(
     harness: NightHarness, first: First, retrain: Retrain, after_days: float, anew: bool
 ) -> None:
-    made = harness.night(retrain, retrain_after_days=after_days)
+    made = harness.night(retrain, retrain_after_days=after_days, warm_start=False)
     assert harness.active == made.version > first.version
     assert (made.ranker["trained_at"] != first.manifest.ranker["trained_at"]) is anew
     # the same friendships give the same weights: only the time of the training differs
@@ -237,6 +237,25 @@ def test_another_night_takes_the_weights_over_or_learns_anew(
     assert made.files["blocks/blocks.bin"] == first.manifest.files["blocks/blocks.bin"]
     made.verify(harness.versions.path(made.version))
     assert not (harness.home / "night").exists()
+
+
+def test_a_training_begins_with_the_weights_before_and_the_report_says_what_it_changed(
+    harness: NightHarness, first: First
+) -> None:
+    made = harness.night("always")
+    report = Report.read(harness.versions.path(made.version)).retraining
+    assert report is not None
+    assert (report.reason, report.warm["encoder"]) == ("--retrain always", True)
+    assert made.files[WEIGHTS[1]] != first.manifest.files[WEIGHTS[1]]
+    assert report.before is not None
+    assert report.after is not None
+    assert report.gain is not None
+    assert report.gain.ndcg.value == pytest.approx(report.after.ndcg.value - report.before.ndcg.value, abs=1e-6)
+    # the weights before, on what they were judged on then
+    assert report.before == Report.read(first.directory).methods[SYSTEM][20]
+    assert report.after.ndcg.value >= 0.95 * report.before.ndcg.value
+    kept = harness.night("never")
+    assert Report.read(harness.versions.path(kept.version)).retraining is None
 
 
 def test_another_encoder_takes_the_place_of_graphsage(harness: NightHarness, first: First) -> None:

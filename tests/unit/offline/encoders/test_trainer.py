@@ -252,3 +252,20 @@ def test_nothing_to_learn_leaves_the_encoder_as_it_begins() -> None:
     run = trained(read, (np.zeros(0, np.int64), np.zeros(0, np.int64)), shaped({"name": "gcn"}, read))
     assert run.history == []
     assert torch.isfinite(embed(run.model, read)).all()
+
+
+def test_a_run_begins_with_weights_that_are_given_and_resumes_from_no_other(tmp_path: Path) -> None:
+    read, labels = two_cliques(size=8)
+    shape = shaped({"name": "gcn"}, read)
+    none = SMALL.model_copy(update={"epochs": 1, "learning_rate": 1e-12, "least_learning_rate": 1e-13})
+    weights_of = trained(read, labels, shape).model.encoder.state_dict()
+    begins = {name: torch.full_like(one, 0.1) for name, one in weights_of.items()}
+
+    def begun(config: TrainingConfig, given: dict[str, torch.Tensor] | None, directory: Path | None) -> Trained:
+        return train_encoder(read, labels, shape, config, seed=3, output=RunOutput(LOG, directory), begins=given)
+
+    for name, one in begun(none, begins, None).model.encoder.state_dict().items():
+        torch.testing.assert_close(one, begins[name], atol=1e-6, rtol=0)
+    config = SMALL.model_copy(update={"epochs": 2})
+    begun(config, None, tmp_path)
+    assert equal(begun(config, begins, tmp_path), begun(config, begins, None))

@@ -12,7 +12,7 @@ from models.errors import ArtefactError
 from models.graph import Graph
 from offline.evaluation.bootstrap import Interval, ratio_interval, resampled_means
 from offline.evaluation.rendering import render
-from offline.evaluation.report import Report, judge_lists
+from offline.evaluation.report import Difference, Report, Retraining, judge_lists
 
 PAIRS = 100
 """held-out friendships (0, 100), (1, 101), ...: user u's one new friend is u + 100"""
@@ -155,3 +155,22 @@ def test_ratios_to_baselines_that_know_dates_stand_beside_that_to_resource_alloc
     assert list(report.recency) == ["popularity_of_late"]
     assert report.recency["popularity_of_late"] == report.ratio == report.against["resource_allocation"]
     assert set(report.against) == {"resource_allocation", "popularity_of_late"}
+
+
+def test_what_a_training_changed_is_said_and_kept(tmp_path: Path) -> None:
+    after, before = judged(0.6, 0.4), judged(0.5, 0.4)
+    gain = Difference(recall=Interval(value=0.1, low=0.05, high=0.15), ndcg=Interval(value=0.02, low=-0.01, high=0.05))
+    retraining = Retraining(
+        reason="the weights are 7.0 days old",
+        warm={"encoder": True, "ranker": False},
+        before=before.methods["system"][20],
+        after=after.methods["system"][20],
+        gain=gain,
+    )
+    report = after.model_copy(update={"retraining": retraining})
+    report.write(tmp_path)
+    assert Report.read(tmp_path).retraining == retraining
+    output = io.StringIO()
+    render(report, Console(file=output))
+    assert "The training adds to the weights before: recall@20 0.100" in output.getvalue()
+    assert "within chance" in output.getvalue()

@@ -1,0 +1,1 @@
+"""What a retraining begins with, learns from, and changed."""
