@@ -39,8 +39,8 @@ def known_by(graph: Graph, contacts: NDArray[np.int32]) -> NDArray[np.int32]:
 def with_contacts(block: Block, as_friends: Block, known: NDArray[np.int32], most: int) -> Block:
     """A block with the people whom contacts know at its head, with the features that they have in `as_friends`.
 
-    `as_friends` is the block of the same user with the contacts as friends; `known` are rows, ascending. At most
-    `most` candidates stay.
+    `as_friends` is the block of the same user with the contacts as friends, with the same features; `known` are rows,
+    ascending. At most `most` candidates stay.
     """
     chosen = np.flatnonzero(np.isin(as_friends.rows, known))
     if not len(chosen):

@@ -15,6 +15,7 @@ from models.candidates.out_of_graph_user import OutOfGraphUser
 from models.candidates.user_builder import OutOfGraphUserBuilder
 from models.features.user_statistics import late_of
 from models.live_state.neighbourhood import Neighbourhood, Rows
+from models.ranker.ranker import with_product
 from models.schema.columns import Flag
 from models.schema.vocabulary import Row
 from models.version.candidate_block import Block
@@ -59,15 +60,21 @@ class VersionGenerator:
         )
 
     def _with_contacts(self, around: Neighbourhood, user_of: Callable[[Rows], OutOfGraphUser]) -> Block:
-        """The block of a user, who is built with some friends, and with those whom the contacts know."""
-        block = self._candidates.out_of_graph_block(user_of(around.friends))
+        """The block of a user, who is built with some friends, and with those whom the contacts know.
+
+        With contacts it has all pair features: the product of the towers, which no block else has, is with the query
+        of friends and contacts for those whom contacts know, and for everybody else with that of friends alone.
+        """
+        user = user_of(around.friends)
+        block = self._candidates.out_of_graph_block(user)
         contacts = informative(self._tables.graph, around.contacts)
         known = known_by(self._tables.graph, contacts)
         if not len(known):
             return block
         friends = np.union1d(around.friends, contacts).astype(np.int32)
-        as_friends = self._candidates.out_of_graph_block(user_of(friends))
-        return with_contacts(block, as_friends, known, self._candidates.kept)
+        befriended, towers = user_of(friends), self._tables.towers
+        as_friends = with_product(towers, self._candidates.out_of_graph_block(befriended), befriended.query)
+        return with_contacts(with_product(towers, block, user.query), as_friends, known, self._candidates.kept)
 
 
 def open_generator(directory: Path) -> VersionGenerator:

@@ -80,6 +80,14 @@ class _Inputs:
     """whether anything differs from the tables"""
     timestamp_us: int
 
+    def without_contacts(self) -> "_Inputs | None":
+        """The same without the contacts, which tell others nothing; None if nothing else is known of the user."""
+        if not len(self.around.contacts):
+            return self
+        if self.row is None and not self.profile.columns and not len(self.around.friends):
+            return None
+        return replace(self, around=Neighbourhood(self.around.friends, self.around.known))
+
 
 @dataclass
 class Refresher:
@@ -166,7 +174,7 @@ class Refresher:
         outcome: dict[str, Refreshed] = {}
         written: dict[str, bytes] = {}
         dropped: list[str] = []
-        found: list[str] = []
+        found: dict[str, bytes | None] = {}
         for person, now in inputs.items():
             key = self.keys.newcomer(version, person)
             try:
@@ -175,10 +183,9 @@ class Refresher:
                     dropped += [key, *self.lists(loaded, person)]
                     outcome[person] = Refreshed.BLOCK
                 elif now.has_data:
-                    profile = now.profile.over({}, 0)
-                    written[key] = loaded.generator.newcomer(now.around, profile, now.timestamp_us).pack()
+                    written[key] = self._newcomer(loaded, now)
                     outcome[person] = Refreshed.NEWCOMER
-                    found.append(person)
+                    found[person] = self._suggested(loaded, now, written[key])
                 else:
                     dropped.append(key)
                     outcome[person] = Refreshed.UNKNOWN
@@ -187,7 +194,7 @@ class Refresher:
                 outcome[person] = Refreshed.FAILED
         # the set of newcomers never lacks one who has a record
         if self.suggestions is not None and found:
-            self.suggestions.suggest({person: written[self.keys.newcomer(version, person)] for person in found}, loaded)
+            self.suggestions.suggest({person: one for person, one in found.items() if one is not None}, loaded)
         with_contacts = [person.encode() for person, now in inputs.items() if len(now.around.contacts)]
         self.store.members_add(self.keys.by_contacts, with_contacts)
         newcomers = self.keys.newcomers(version)
@@ -200,6 +207,21 @@ class Refresher:
         others = [person.encode() for person in inputs if person.encode() not in by_contacts]
         self.store.members_remove(self.keys.by_contacts, others)
         return outcome
+
+    @staticmethod
+    def _newcomer(loaded: LoadedVersion, now: _Inputs) -> bytes:
+        """The packed record of a user whom the tables do not have."""
+        return loaded.generator.newcomer(now.around, now.profile.over({}, 0), now.timestamp_us).pack()
+
+    def _suggested(self, loaded: LoadedVersion, now: _Inputs, record: bytes) -> bytes | None:
+        """The record of a newcomer by which others are told of her; None if they are not.
+
+        From whom she is suggested to, nobody can tell whom she has in her address book.
+        """
+        alone = now.without_contacts()
+        if alone is now or self.suggestions is None:
+            return record
+        return None if alone is None else self._newcomer(loaded, alone)
 
     def _block(self, loaded: LoadedVersion, now: _Inputs) -> Block:
         if now.row is None:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from models.cold_start.network import Network
 
-MOST_PER_GROUP = 100
+MOST_PER_GROUP = 200
 """people kept of a group of one column"""
-MOST_PER_JOINT_GROUP = 40
+MOST_PER_JOINT_GROUP = 100
 """people kept of a group of two columns"""
 LEAST_JOINT_MEMBERS = 5
 """members below which a group of two columns is not kept"""

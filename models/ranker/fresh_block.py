@@ -74,7 +74,7 @@ class FreshBlocks:
         degrees = (graph.indptr[block.rows + np.uint32(1)] - graph.indptr[block.rows]).astype(np.float32)
         before, now = np.float32(max(known, 1)), np.float32(max(known, 0) + len(friends))
         values = np.empty((len(PAIR_FEATURES), m), np.float32)
-        values[:PRODUCT] = block.values()
+        values[:PRODUCT] = block.values()[:PRODUCT]
         values[COMMON] = np.log1p(np.expm1(values[COMMON]) + common)
         values[ALLOCATION] = np.log1p(np.expm1(values[ALLOCATION]) + np.float32(ALLOCATION_SCALE) * allocation)
         further = np.float32(THREE_HOPS_SCALE) * paths / np.sqrt(now * np.maximum(degrees, 1))

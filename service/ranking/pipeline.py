@@ -83,7 +83,8 @@ class Ranking:
         codes = None if profile is None else codes_of(profile, self.tables).categorical
         rows, shares, sources = self._cold_start.candidates(codes)
         key = viewer.user_id, b"" if codes is None else codes.tobytes()
-        candidates = Candidates(rows, self._spread.shares(key, rows, shares), sources)
+        columns = 0 if codes is None else int((codes >= 0).sum())
+        candidates = Candidates(rows, self._spread.shares(key, rows, shares, columns), sources)
         trace.marks.append(("rank", perf_counter()))
         return candidates
 

@@ -105,7 +105,9 @@ class ViewerReader:
         """
         view, tables, made = viewer.view, self._tables, None
         changed = view is not None and len(view.others) > 0 and view.graph_changed_at > block.made_at
-        if view is not None and changed and len(block.codes) == len(KEPT_FEATURES):
+        # with all features it is the worker's, of somebody with contacts, or was brought up to date before
+        is_stored = len(block.codes) == len(KEPT_FEATURES) or block.made_at > 0
+        if view is not None and changed and is_stored:
             made = view.friends_made_since(block.made_at, tables.graph, viewer.row)
         inputs = self.inputs(viewer, made)
         query = None if inputs is None else inputs.query

@@ -103,7 +103,7 @@ def profile_answers(
 def _best(cold: ColdStart, spread: Spread, viewer: int, codes: NDArray[np.int32]) -> NDArray[np.int32]:
     """(PLACES,) the list of a profile, -1 past its end."""
     found = cold.candidates(codes)
-    shares = spread.shares(viewer, found.rows, found.shares)
+    shares = spread.shares(viewer, found.rows, found.shares, int((codes >= 0).sum()))
     order = np.lexsort((found.rows, -shares))[:PLACES]
     best = np.full(PLACES, -1, np.int32)
     best[: len(order)] = found.rows[order]

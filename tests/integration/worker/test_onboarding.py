@@ -1,15 +1,23 @@
 """The worker's part for people who join: contacts are matched, newcomers suggested, and erasures leave nothing."""
 
+import json
 from dataclasses import replace
+
+import numpy as np
 
 from models.candidate_refresh.newcomer_suggestions import NewcomerSuggestions
 from models.candidate_refresh.replay import queue_unreplayed, replay
 from models.erasure.purge import purge_once
 from models.live_state.edges import NEWCOMER
 from models.live_state.user_record import LiveRecord
+from models.ranker.ranker import Ranker, with_product
 from models.schema.candidate_sources import Source
 from models.schema.event_kinds import EventKind
+from models.schema.pair_features import PAIR_FEATURES
 from models.system.clock import now_us
+from models.version.new_user_record import Newcomer
+from service.ranking.rerank import Diversity, RerankSettings
+from service.recommend.batch import BatchRecommender
 from tests.support.worker import KEYS, PEOPLE, WorkerHarness
 
 
@@ -28,6 +36,23 @@ def upload(harness: WorkerHarness, user_id: str, *contacts: str) -> None:
 def by_contacts(block: dict[str, int] | None) -> set[str]:
     """Those of a block whom the viewer's contacts know."""
     return {person for person, bits in (block or {}).items() if bits & Source.CONTACTS}
+
+
+def given(harness: WorkerHarness, newcomer: str) -> list[str]:
+    """To whom a newcomer is suggested."""
+    return [one for one in PEOPLE if NEWCOMER in record(harness, one).edges.get(newcomer, {})]
+
+
+def read(harness: WorkerHarness, newcomer: str) -> Newcomer:
+    """The record of a newcomer."""
+    return Newcomer.unpack(harness.store.get(KEYS.newcomer(harness.version, newcomer)) or b"")
+
+
+def with_friends(harness: WorkerHarness, newcomer: str, *friends: str) -> None:
+    """Makes a newcomer like the others with these friends."""
+    harness.write_profile(newcomer, company="Firm d")
+    harness.write(*((EventKind.CONNECT, newcomer, one) for one in friends))
+    harness.work()
 
 
 def own_addresses(harness: WorkerHarness, *people: str) -> None:
@@ -74,12 +99,32 @@ def test_a_newcomer_is_suggested_to_the_first_of_her_candidates(harness: WorkerH
     harness.worker._refresher.suggestions = NewcomerSuggestions(harness.store, KEYS)
     harness.write_profile("zoe", company="Firm d")
     harness.work()
-    given = [one for one in PEOPLE if NEWCOMER in record(harness, one).edges.get("zoe", {})]
-    assert {f"d{number}" for number in range(10)} <= set(given)
+    assert {f"d{number}" for number in range(10)} <= set(given(harness, "zoe"))
     harness.erase("zoe")
     harness.work()
     purge_once(harness.store, KEYS, harness.versions)
     assert not [one for one in PEOPLE if "zoe" in record(harness, one).edges]
+
+
+def test_to_whom_a_newcomer_is_suggested_does_not_follow_from_her_contacts(harness: WorkerHarness) -> None:
+    harness.worker._refresher.suggestions = NewcomerSuggestions(harness.store, KEYS)
+    own_addresses(harness, "a0", "a1", "a2", "d0")
+    # of whom nothing but contacts is known
+    upload(harness, "zoe", "a0", "a1", "a2")
+    harness.work()
+    assert by_contacts(harness.newcomer("zoe"))
+    assert not given(harness, "zoe")
+    # two who differ in their contacts alone
+    for one, contacts in (("xia", ("a0", "a1", "a2")), ("yan", ())):
+        upload(harness, one, *contacts)
+        harness.write_profile(one, company="Firm d")
+    harness.work()
+    assert given(harness, "xia") == given(harness, "yan")
+    assert {f"d{number}" for number in range(10)} <= set(given(harness, "xia"))
+    # and once something else is known of the first
+    harness.write_profile("zoe", company="Firm d")
+    harness.work()
+    assert given(harness, "zoe") == given(harness, "yan")
 
 
 def test_people_whom_several_contacts_know_are_candidates(harness: WorkerHarness) -> None:
@@ -92,6 +137,52 @@ def test_people_whom_several_contacts_know_are_candidates(harness: WorkerHarness
     upload(harness, "zoe")
     harness.work()
     assert not by_contacts(harness.newcomer("zoe"))
+
+
+def test_contacts_tell_of_those_whom_they_know_and_of_nobody_else(harness: WorkerHarness) -> None:
+    own_addresses(harness, "a0", "a1", "a2")
+    harness.write_profile("yan", company="Firm d")
+    harness.write_profile("zoe", company="Firm d")
+    upload(harness, "zoe", "a0", "a1", "a2")
+    harness.work()
+    plain, told = (read(harness, one) for one in ("yan", "zoe"))
+    assert len(told.block.codes) == len(PAIR_FEATURES)
+    assert np.array_equal(plain.query, told.query)
+    assert np.array_equal(plain.statistics, told.statistics)
+    without = with_product(harness.tables.towers, plain.block, plain.query)
+    known = (told.block.sources & Source.CONTACTS) > 0
+    before, now = without.values(), told.block.values()
+    for at in np.flatnonzero(~known):
+        (place,) = np.flatnonzero(without.rows == told.block.rows[at])
+        assert np.allclose(before[:, place], now[:, at], atol=without.step + told.block.step)
+    # the product of those whom the contacts know is with the contacts as friends
+    with_friends(harness, "xia", "a0", "a1", "a2")
+    friends = read(harness, "xia")
+    as_friends = with_product(harness.tables.towers, friends.block, friends.query)
+    for at in np.flatnonzero(known):
+        (place,) = np.flatnonzero(as_friends.rows == told.block.rows[at])
+        close = as_friends.step + told.block.step
+        assert np.allclose(as_friends.values()[:, place], now[:, at], atol=close)
+
+
+def test_a_friend_made_a_moment_ago_counts_beside_contacts(harness: WorkerHarness) -> None:
+    own_addresses(harness, "a0", "a1", "a2")
+    harness.write_profile("zoe", company="Firm d")
+    upload(harness, "zoe", "a0", "a1", "a2")
+    harness.work()
+    recommender = BatchRecommender(
+        harness.store, harness.versions, KEYS, Ranker.open, RerankSettings(Diversity("company", 20))
+    )
+
+    def mutual() -> dict[str, int]:
+        (listed,) = recommender.answers(["zoe"], "web", 40)
+        people = json.loads(listed)["recommendations"]
+        told = ((one["user_id"], reason) for one in people for reason in one["reasons"])
+        return {one: reason["count"] for one, reason in told if reason["code"] == "mutual_connections"}
+
+    assert mutual() == {}
+    harness.write((EventKind.CONNECT, "zoe", "a0"))  # the worker has not seen it
+    assert mutual()["a5"] == 1
 
 
 def test_what_one_contact_alone_knows_tells_nobody_anything(harness: WorkerHarness) -> None:

@@ -62,6 +62,14 @@ def test_nobody_who_may_not_be_shown_is_found() -> None:
     assert set(ColdStart(hidden).candidates(np.array([1, 0], np.int32)).rows.tolist()).isdisjoint(range(20, 25))
 
 
+def test_where_nobody_may_be_shown_nobody_is_found() -> None:
+    network = crossed()
+    nobody, none = np.zeros(40, np.bool_), np.zeros(0, np.int32)
+    hidden = Network(network.graph, nobody, none, network.columns, network.codes, network.sizes)
+    for codes in (None, np.array([1, 0], np.int32)):
+        assert not len(ColdStart(hidden).candidates(codes).rows)
+
+
 def test_a_share_is_that_of_the_members_who_are_connected_shrunk_to_what_is_known_without_them() -> None:
     network = team_network()
     groups = single_groups(network)[TEAM]

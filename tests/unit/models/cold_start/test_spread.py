@@ -50,3 +50,30 @@ def test_in_a_small_network_nothing_is_spread() -> None:
     rows, shares = ROWS[: LEAST_PEOPLE - 1], SHARES[: LEAST_PEOPLE - 1]
     for viewer in range(5):
         assert np.array_equal(spread.shares(viewer, rows, shares), shares)
+
+
+def test_prices_move_people_and_leave_the_order_of_those_shown_as_often() -> None:
+    spread = Spread(N)
+    for viewer in range(20):
+        lowered = spread.shares(viewer, ROWS, SHARES)
+        assert (lowered > 0).all()
+    never = np.flatnonzero(spread.shares("other", ROWS[-300:], SHARES[-300:]))
+    assert len(never) == 300
+    late = lowered[-300:]
+    assert (np.diff(late) < 0).all(), "nobody of these was shown"
+    assert (lowered[:PLACES] < SHARES[:PLACES]).all()
+
+
+def test_nothing_known_of_anybody_changes_nothing() -> None:
+    spread = Spread(N)
+    assert not spread.shares("ann", ROWS, np.zeros(N, np.float32)).any()
+    assert len(spread.shares("bea", ROWS[:0], SHARES[:0])) == 0
+
+
+def test_the_less_is_known_of_a_viewer_the_less_is_moved() -> None:
+    spread = Spread(N)
+    for viewer in range(20):
+        spread.shares(viewer, ROWS, SHARES)
+    lowered = [spread.shares(("new", columns), ROWS[:PLACES], SHARES[:PLACES], columns).mean() for columns in range(5)]
+    assert lowered[0] > lowered[1] > lowered[2] > lowered[3]
+    assert lowered[0] < SHARES[:PLACES].mean()
