@@ -15,7 +15,7 @@ from models.candidates.out_of_graph_user import OutOfGraphUser
 from models.candidates.user_builder import OutOfGraphUserBuilder
 from models.features.user_statistics import late_of
 from models.live_state.neighbourhood import Neighbourhood, Rows
-from models.ranker.ranker import with_product
+from models.ranker.product_feature import with_product
 from models.schema.columns import Flag
 from models.schema.vocabulary import Row
 from models.version.candidate_block import Block

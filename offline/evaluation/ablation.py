@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from models.ranker.ranker import PersonTables, Ranker, with_product
+from models.ranker.product_feature import with_product
+from models.ranker.ranker import PersonTables, Ranker
 from models.schema.candidate_sources import NIGHTLY, Source
 from models.schema.pair_features import EMBEDDING, PRODUCT, PROFILE_AFFINITY
 from models.version.candidate_block import Block

@@ -22,7 +22,7 @@ from models.event_log.repair import record_of
 from models.live_state.edges import Direction, edge_event
 from models.live_state.neighbourhood import Neighbourhood, neighbourhood
 from models.ranker.fresh_block import FreshBlocks
-from models.ranker.ranker import with_product
+from models.ranker.product_feature import with_product
 from models.schema.event_kinds import EventKind
 from models.schema.pair_features import PAIR_FEATURES
 from models.schema.vocabulary import Row

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from models.networks import checkpoint
 from models.publishing.pointer import read_pointer
-from models.ranker.ranker import Ranker, with_product
+from models.ranker.product_feature import with_product
+from models.ranker.ranker import Ranker
 from models.schema.pair_features import COMMON, extra_inputs
 from models.settings import Settings
 from models.store.connect import open_sync

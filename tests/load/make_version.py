@@ -32,7 +32,7 @@ from models.networks import checkpoint
 from models.networks.ranker_head import RankerHead, RankerHeadConfig
 from models.publishing.publish import publish
 from models.publishing.transfer import CARRIED
-from models.ranker.ranker import with_product
+from models.ranker.product_feature import with_product
 from models.schema.candidate_sources import NIGHTLY, Source
 from models.schema.columns import Flag
 from models.schema.pair_features import (

@@ -13,7 +13,8 @@ from models.outcomes.exposure_files import ExposureFiles
 from models.outcomes.exposure_record import ExposureRecord, ListHead
 from models.outcomes.filed_rows import rows_of
 from models.ranker.outcome_heads import DESCRIPTION, WEIGHTS
-from models.ranker.ranker import Ranker, with_product
+from models.ranker.product_feature import with_product
+from models.ranker.ranker import Ranker
 from models.schema.statistic_names import LOG_DEGREE
 from models.schema.vocabulary import Row, UserId
 from models.store.keys import shard_of

@@ -10,7 +10,8 @@ from models.candidate_refresh.replay import queue_unreplayed, replay
 from models.erasure.purge import purge_once
 from models.live_state.edges import NEWCOMER
 from models.live_state.user_record import LiveRecord
-from models.ranker.ranker import Ranker, with_product
+from models.ranker.product_feature import with_product
+from models.ranker.ranker import Ranker
 from models.schema.candidate_sources import Source
 from models.schema.event_kinds import EventKind
 from models.schema.pair_features import PAIR_FEATURES

@@ -14,7 +14,7 @@ from models.errors import ArtefactError
 from models.features.inductive import ProfileMap
 from models.features.profile_affinity import fit_profile_affinity
 from models.graph import Graph
-from models.ranker.ranker import with_product
+from models.ranker.product_feature import with_product
 from models.schema.candidate_sources import NIGHTLY, Source
 from models.schema.pair_features import (
     COMMON,

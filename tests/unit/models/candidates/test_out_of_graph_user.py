@@ -20,7 +20,7 @@ from models.features.towers import TowerShape, closed_form_towers
 from models.features.user_statistics import dated_statistics, late_of, user_statistics
 from models.graph import Graph
 from models.ranker.fresh_block import FreshBlocks
-from models.ranker.ranker import with_product
+from models.ranker.product_feature import with_product
 from models.schema.candidate_sources import Source
 from models.schema.pair_features import (
     ALLOCATION,

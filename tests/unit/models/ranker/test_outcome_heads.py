@@ -11,7 +11,8 @@ import torch
 from models.errors import ArtefactError
 from models.networks.ranker_head import RankerHead
 from models.ranker.outcome_heads import DESCRIPTION, HEADS, LEAST_SLOPE, WEIGHTS, OutcomeHeads, blend_of, curve_of
-from models.ranker.ranker import Ranker, ViewerInputs, list_mass, with_product
+from models.ranker.product_feature import with_product
+from models.ranker.ranker import Ranker, ViewerInputs, list_mass
 from models.schema.statistic_names import LOG_DEGREE, WIDTHS
 from models.setting_texts import BLENDED
 from models.version.candidate_block import Block

@@ -11,12 +11,8 @@ import torch
 
 from models.errors import ArtefactError, CorruptRecordError
 from models.networks.ranker_head import RankerHead
-from models.ranker.ranker import (
-    Ranker,
-    ViewerInputs,
-    list_mass,
-    with_product,
-)
+from models.ranker.product_feature import with_product
+from models.ranker.ranker import Ranker, ViewerInputs, list_mass
 from models.schema.candidate_sources import Source, names
 from models.schema.pair_features import (
     ALLOCATION,
