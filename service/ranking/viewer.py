@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from models.features.user_statistics import befriended
 from models.ranker.attribution import Explanation
 from models.ranker.fresh_block import NOBODY, FreshBlocks
-from models.ranker.ranker import Blend, PersonTables, ViewerInputs, with_product
+from models.ranker.outcome_heads import Blend
+from models.ranker.ranker import PersonTables, ViewerInputs, with_product
 from models.schema.pair_features import KEPT_FEATURES
 from models.schema.vocabulary import Row, UserId
 from models.version.candidate_block import Block
