@@ -26,10 +26,10 @@ from models.system.clock import MICROSECONDS, now_us
 
 RETRY_S = 10.0
 """how long a write is tried again because another process writes the same contacts, or the worker the live record"""
-PATIENCE = 3
-"""attempts that others may undo, until a writer asks for a turn in which nobody else writes"""
-TURN_S = 2.0
-"""how long a turn lasts at most: whoever has it may have died"""
+MOST_UNDONE = 3
+"""attempts that others may undo, until a writer asks for a lock under which nobody else writes"""
+LOCK_S = 2.0
+"""how long a lock is held at most: whoever has it may have died"""
 _PAUSE_S = 0.004
 DAY_US = 86_400 * MICROSECONDS
 
@@ -67,14 +67,14 @@ async def write_contacts(
     `wait_s` are those of write_events. Raises StoreError if nothing was written.
 
     A record is read and written back, so a process lets one writer of a user write at a time (service.state.turns). An
-    attempt is refused only if another process, or the worker, has written meanwhile. After PATIENCE of these a writer
-    takes a turn, in which no other process writes; so one that is slow is not refused for good by one that is fast.
+    attempt is refused only if another process, or the worker, has written meanwhile. After MOST_UNDONE of these a
+    writer takes a lock, under which no other process writes; so a slow one is not refused for good by a fast one.
     """
     key, live, shard = keys.contacts(user_id), keys.live(user_id), shard_of(user_id)
-    turn = _Turn(store, keys.contacts_turn(user_id))
+    lock = _Lock(store, keys.contacts_lock(user_id))
     until, attempts = monotonic() + RETRY_S, 0
     while monotonic() < until:
-        if attempts >= PATIENCE and not await turn.take():
+        if attempts >= MOST_UNDONE and not await lock.take():
             continue
         attempts += 1
         packed, record, secret = await store.get_many([key, live, keys.erased_key])
@@ -83,14 +83,14 @@ async def write_contacts(
         # of a record that does not read back nobody knows whether the id was registered again
         is_gone = known is not None and max(known.erased, erased.get(user_id, 0)) > known.profile
         if is_gone:
-            await turn.release()
+            await lock.release()
             return Gone()
         before, new = await asyncio.to_thread(_compared, packed, contacts)
         now = clock()
         since = before.tested_since if now - before.tested_since < DAY_US else now
         tested = before.tested if since == before.tested_since else 0
         if new and tested + new > daily:
-            await turn.release()
+            await lock.release()
             return TooMany(max(daily - tested, 0), (since + DAY_US - now) / MICROSECONDS)
         timestamp_us = await take_timestamps(store, keys, 1, now=now, after=after)
         written = replace(
@@ -108,13 +108,13 @@ async def write_contacts(
             guards=[
                 Guard(key, packed and packed[:PREFIX_BYTES], len(packed or b"")),
                 Guard(live, record and record[:LIVE_PREFIX_BYTES]),
-                turn.guard,
+                lock.guard,
             ],
             fences=[Fence(keys.fence(shard), timestamp_us)],
             extends=[extend_record(keys, user_id, gone)] if gone else [],
             adds=[in_index(keys, user_id)] if gone else [],
             writes=[Write(key, await asyncio.to_thread(written.pack))],
-            deletes=turn.end,
+            deletes=lock.end,
             appends=[Append(keys.log(shard), Entry(CONTACTS, user_id, timestamp_us).encode())],
         )
         if (await store.commit([commit], wait_s))[0] is Outcome.APPLIED:
@@ -122,30 +122,30 @@ async def write_contacts(
     raise StoreUnavailableError("Other processes change the contacts of this user all the time; try again.")
 
 
-class _Turn:
-    """The turn of one writer, which others of the same user wait for."""
+class _Lock:
+    """The lock of one writer, for which others of the same user wait."""
 
     def __init__(self, store: AsyncStore, key: str) -> None:
         self._store, self._key = store, key
         self._token: bytes | None = None
-        """under the key as long as this writer has the turn"""
+        """under the key as long as this writer has the lock"""
 
     @property
     def guard(self) -> Guard:
-        """Refuses what is written in the turn of another."""
+        """Refuses what is written under the lock of another."""
         return Guard(self._key, self._token)
 
     @property
     def end(self) -> list[str]:
-        """What is deleted with the last write of the turn."""
+        """What is deleted with the write."""
         return [] if self._token is None else [self._key]
 
     async def take(self) -> bool:
-        """Whether this writer has the turn, as before or from now on; otherwise it returns after a short while."""
+        """Whether this writer has the lock, as before or from now on; otherwise it returns after a short while."""
         if self._token is not None and await self._store.get(self._key) == self._token:
             return True
         token = secrets.token_bytes(8)
-        asked = Commit(guards=[Guard(self._key, None)], writes=[Write(self._key, token, TURN_S)])
+        asked = Commit(guards=[Guard(self._key, None)], writes=[Write(self._key, token, LOCK_S)])
         is_mine = await self._store.commit([asked]) == [Outcome.APPLIED]
         self._token = token if is_mine else None
         if not is_mine:
@@ -153,7 +153,7 @@ class _Turn:
         return is_mine
 
     async def release(self) -> None:
-        """Ends the turn without a write."""
+        """Gives the lock back without a write."""
         if self._token is not None:
             await self._store.commit([Commit(guards=[self.guard], deletes=self.end)])
 

@@ -21,6 +21,7 @@ from which a and b follow for any powers.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,6 +56,8 @@ _STEPS: Final = 30
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
+Blend = tuple[tuple[str, float], ...]
+"""powers by name (BLENDED), sorted; empty: the night's"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -186,6 +189,12 @@ class OutcomeHeads:
             return replace(heads, shown=found["shown"]) if "shown" in found else heads
         except (AttributeError, KeyError, TypeError, ValueError, SafetensorError) as error:
             raise ArtefactError(f"{path} is truncated or altered: {error!r}") from error
+
+
+@lru_cache(maxsize=64)
+def blended_heads(heads: OutcomeHeads, powers: Blend) -> OutcomeHeads:
+    """OutcomeHeads.with_powers, whose curve takes about a millisecond to find, once for the same heads and powers."""
+    return heads.with_powers(dict(powers))
 
 
 def _surprise(odds: Floats) -> Floats:

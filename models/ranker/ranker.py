@@ -19,7 +19,7 @@ from safetensors.numpy import load
 from models.errors import ArtefactError, CorruptRecordError
 from models.kernels.ranker_head import best_mass, finish, fold, gather, join
 from models.ranker.attribution import Attributed, Explanation, Head, Joined
-from models.ranker.outcome_heads import HEADS, SIGNS, STEEP, OutcomeHeads
+from models.ranker.outcome_heads import HEADS, SIGNS, STEEP, Blend, OutcomeHeads, blended_heads
 from models.ranker.product_feature import with_product
 from models.schema.pair_features import (
     ALLOCATION,
@@ -55,12 +55,7 @@ BY_DEGREE = np.float32(0.01)
 MASS_OF = 20
 """number of a list's best logits that set its level"""
 
-BLENDS_HELD = 64
-"""rankers with other powers that are kept ready"""
-
 Floats = NDArray[np.float32]
-Blend = tuple[tuple[str, float], ...]
-"""powers of heads of outcomes by name, sorted; empty: the night's"""
 
 
 class PersonTables(Protocol):
@@ -104,8 +99,6 @@ class Ranker:
         """inputs p of a pair; 0 without training"""
         self.outcomes = outcomes
         """the heads learned from outcomes that join the score; None: it is the probability of a friendship alone"""
-        self._blends: dict[Blend, Ranker] = {}
-        """by powers that differ from the night's, the same ranker with these"""
         self._calibration: list[float] = calibration.tolist()
         if kind != "two_tower":
             return
@@ -140,24 +133,16 @@ class Ranker:
         """The same ranker with other heads of outcomes; with None its scores are of links alone."""
         other = copy.copy(self)
         joined = [] if outcomes is None else self._layers_with(outcomes)
-        other.__dict__.update(outcomes=outcomes, _joined=joined, _blends={})
+        other.__dict__.update(outcomes=outcomes, _joined=joined)
         return other
 
     def blended(self, powers: Blend) -> "Ranker":
-        """The same ranker whose heads of outcomes are joined by other powers; itself if it has none.
-
-        The first call with these powers takes about a millisecond.
-        """
+        """The same ranker whose heads of outcomes are joined by other powers; itself if it has none."""
         if self.outcomes is None:
             return self
-        found = self._blends.get(powers)
-        if found is None:
-            found = copy.copy(self)  # what it reads of the block stays: powers come after the product
-            found.__dict__.update(outcomes=self.outcomes.with_powers(dict(powers)), _blends={})
-            if len(self._blends) >= BLENDS_HELD:
-                self._blends.clear()
-            self._blends[powers] = found
-        return found
+        other = copy.copy(self)  # what it reads of the block stays: powers come after the product
+        other.outcomes = blended_heads(self.outcomes, powers)
+        return other
 
     @classmethod
     def open(cls, directory: Path) -> "Ranker":

@@ -222,9 +222,9 @@ class Keys:
         """The hashes of a user's own addresses and of those in the address book (models.contacts.record)."""
         return f"{self.shard(shard_of(user_id))}c:{user_id}"
 
-    def contacts_turn(self, user_id: str) -> str:
+    def contacts_lock(self, user_id: str) -> str:
         """The process that alone may write `contacts` for a moment (models.contacts.write_contacts). Expires."""
-        return f"{self.shard(shard_of(user_id))}ct:{user_id}"
+        return f"{self.shard(shard_of(user_id))}cl:{user_id}"
 
     def contacts_indexed(self, user_id: str) -> str:
         """The same record as of the last time that the worker matched it."""

@@ -106,7 +106,7 @@ def outcomes(
     render(found)
 
 
-def _evaluate(settings: "Settings", asked: str, since: int, now: int, *, json: bool) -> None:
+def _evaluate(settings: "Settings", wanted: str, since: int, now: int, *, json: bool) -> None:
     """Prints what a version, or the settings in a file, would have earned in lists drawn since the version's cut."""
     import re
     from contextlib import closing
@@ -122,14 +122,14 @@ def _evaluate(settings: "Settings", asked: str, since: int, now: int, *, json: b
     from offline.experiments.version_scores import DiskVersionScores
     from offline.outcomes.table import read_outcomes
 
-    versions, keys, path = Versions(settings.home), Keys(settings.namespace), Path(asked)
-    is_version = re.fullmatch(VERSION_PATTERN, asked) is not None
+    versions, keys, path = Versions(settings.home), Keys(settings.namespace), Path(wanted)
+    is_version = re.fullmatch(VERSION_PATTERN, wanted) is not None
     if not is_version and not path.is_file():
-        raise UsageError(f"--evaluate {asked} is neither a version (pymk versions lists them) nor a file of settings")
+        raise UsageError(f"--evaluate {wanted} is neither a version (pymk versions lists them) nor a file of settings")
     with closing(open_sync(settings)) as store:
         # what is judged: before anything of the log is read
         if is_version:
-            policy = Policy.of(asked, settings)
+            policy = Policy.of(wanted, settings)
         else:
             pointer = read_pointer(store, keys=keys)
             policy = Policy.read(path, settings, None if pointer is None else pointer.version)

@@ -21,6 +21,9 @@ def simulate(
     config: Annotated[
         Path | None, typer.Option(help="How people behave, nights, settings: a TOML file.", metavar="FILE.toml")
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the simulation in DIR, with the same options, after a stop.")
+    ] = False,
 ) -> None:
     """Let simulated people with hidden tastes use the real service, day by day, with nights between.
 
@@ -35,7 +38,8 @@ def simulate(
     DATA, home     the dataset of the first day; versions, outcomes and events afterwards
     logs           what the processes said
 
-    It takes about as long as its nights. Stopped with Ctrl-C, it leaves the days that are over.
+    It takes about as long as its nights. Stopped with Ctrl-C, or killed, it leaves the days that are over; the same
+    command with --resume goes on after the last of them.
     """
     from models.system.toml_file import read_model
     from offline.simulation.config import SimulationConfig
@@ -46,9 +50,9 @@ def simulate(
     check_target(out)
     try:
         with step_progress("pymk.simulate") as steps:
-            record = run(out, users, days, seed, told, steps)
+            record = run(out, users, days, seed, told, steps, resume=resume)
     except KeyboardInterrupt:
-        typer.echo(f"stopped; {out / DAYS} has the days that are over", err=True)
+        typer.echo(f"stopped; {out / DAYS} has the days that are over; --resume goes on", err=True)
         raise
     table = record.table()
     shown, accepted = int(table["shown"].sum()), int(table["accepted"].sum())

@@ -1,9 +1,9 @@
 """The record of a simulated month: what was shown and what came of it, by day, context, version and arms."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -58,6 +58,30 @@ class Days:
         for name, pairs in (("accepted", accepted), ("declined", declined)):
             for pair in pairs:
                 self._counts[self._invitations.pop(pair)][name] += 1
+
+    def state(self) -> list[dict[str, Any]]:
+        """All that was counted, for JSON: by cell the counts and the invitations that wait for an answer."""
+        waiting = dict[Cell, list[tuple[int, int]]]()
+        for pair, cell in self._invitations.items():
+            waiting.setdefault(cell, []).append(pair)
+        return [
+            {
+                "cell": list(cell),
+                "counts": dict(counted),
+                "expected": self._expected.get(cell),
+                "invitations": waiting.get(cell, []),
+            }
+            for cell, counted in self._counts.items()
+        ]
+
+    def restore(self, state: Sequence[Mapping[str, Any]]) -> None:
+        """Puts back what `state` returned."""
+        for one in state:
+            cell = Cell(*one["cell"])
+            self._counts[cell] = Counter(one["counts"])
+            if one["expected"] is not None:
+                self._expected[cell] = one["expected"]
+            self._invitations |= {(int(inviter), int(invited)): cell for inviter, invited in one["invitations"]}
 
     def table(self) -> pl.DataFrame:
         """One row for each cell, in the order of days."""

@@ -15,9 +15,12 @@ import typer
 
 from models.cli.subprocesses import Children
 from models.errors import GateRefusedError, PymkError
+from models.experiments.experiment import Experiment
+from models.experiments.registry import read as read_experiments
 from models.settings import Settings
 from models.store.connect import open_sync
 from models.store.keys import SHARDS, Keys
+from models.system.toml_file import read_model
 
 _HOST = "127.0.0.1"
 _READY_S = 180.0
@@ -77,6 +80,15 @@ class Installation:
                 said = last[0] if last else "it said nothing"
                 kind = GateRefusedError if end.exit_code == GateRefusedError.exit_status else PymkError
                 raise kind(f"pymk {command[0]} failed with status {end.exit_code}: {said}; see {path}") from end
+
+    def is_running(self, file: Path) -> bool:
+        """Whether the experiment of a file was started."""
+        store = open_sync(self._settings)
+        try:
+            name = read_model(file, Experiment).name
+            return any(run.name == name for run in read_experiments(store, keys=self._keys).runs)
+        finally:
+            store.close()
 
     def night(self, data: Path, config: Path | None, *, force: bool) -> str:
         """Runs a night; returns the version. Raises GateRefusedError if the gate refuses it."""

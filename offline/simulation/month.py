@@ -17,6 +17,7 @@ from offline.simulation.config import SimulationConfig
 from offline.simulation.days import Days
 from offline.simulation.installation import Installation
 from offline.simulation.people import People
+from offline.simulation.progress import SavedProgress
 from offline.synth import network as synth
 
 TRUTH, DAYS, MARKER, LOCK = "truth.json", "days.parquet", "simulation.json", ".lock"
@@ -44,54 +45,90 @@ def check_target(out: Path) -> Path:
     return target
 
 
-def simulate(out: Path, users: int, days: int, seed: int, config: SimulationConfig, progress: Progress) -> Days:
+def simulate(
+    out: Path,
+    users: int,
+    days: int,
+    seed: int,
+    config: SimulationConfig,
+    progress: Progress,
+    *,
+    resume: bool = False,
+) -> Days:
     """Simulates so many days of so many people into a directory that passes `check_target`, replacing what it holds.
 
-    `days.parquet` has all days that are over, whenever this ends. Raises UsageError if another simulation writes there,
+    `days.parquet` has all days that are over, whenever this ends. With `resume` a simulation with the same arguments
+    that was stopped goes on. Raises UsageError if another simulation writes there, or there is nothing to go on with,
     PymkError if a process fails; none is left running. Must be called from the main thread.
     """
     target = check_target(out)
     with files.locked(target / LOCK, 0.0) as is_mine:
         if not is_mine:
             raise UsageError(f"another pymk simulate writes {out}")
+        arguments = {"users": users, "days": days, "seed": seed, "config": config.model_dump(mode="json")}
+        if resume:
+            _check_same(target, arguments)
+            return _simulated(target, arguments, config, progress, resume=True)
         for found in target.iterdir():
             if found.is_dir():
                 files.remove_tree(found)
             elif found.name != LOCK:
                 found.unlink()
-        return _simulated(target, users, days, seed, config, progress)
+        files.write_json(target / MARKER, arguments)
+        return _simulated(target, arguments, config, progress, resume=False)
 
 
-def _simulated(target: Path, users: int, days: int, seed: int, config: SimulationConfig, progress: Progress) -> Days:
+def _check_same(target: Path, arguments: dict[str, Any]) -> None:
+    """Raises UsageError if the directory holds no simulation, or one with other arguments."""
+    if not (target / MARKER).exists():
+        raise UsageError(f"{target} holds no simulation to go on with; run pymk simulate without --resume")
+    before = files.read_json(target / MARKER)
+    told = [name for name in arguments if before.get(name) != arguments[name]]
+    if told:
+        raise UsageError(f"{target} was simulated with another {' and '.join(told)}: --resume goes on with the same")
+
+
+def _simulated(
+    target: Path, arguments: dict[str, Any], config: SimulationConfig, progress: Progress, *, resume: bool
+) -> Days:
     # the people and their network
-    arguments = {"users": users, "days": days, "seed": seed, "config": config.model_dump(mode="json")}
-    files.write_json(target / MARKER, arguments)
+    users, days, seed = (int(arguments[name]) for name in ("users", "days", "seed"))
     made = synth.generate(users, None, seed)
     present = max(users - round(users * config.joining), min(users, 10))
     people = People.of(made, config.behaviour, seed, present)
-    dataset.write(made, present, target / "DATA", datetime.now(UTC))
     joining = dataset.joining_days(users, present, days)
-    _write_truth(target / TRUTH, arguments, people, joining)
-    record = Days()
+    record, saved, over, is_night_due = Days(), SavedProgress(target), 0, False
+    if resume:
+        over, present, is_night_due = saved.restore(people, record)
+        structlog.get_logger("pymk.simulate").info("simulation_resumed", days_over=over, of=days)
+    else:
+        dataset.write(made, present, target / "DATA", datetime.now(UTC))
+        _write_truth(target / TRUTH, arguments, people, joining)
     record.write(target / DAYS)
     # the days, with nights between
     with Installation.opened(target, _settings(config)) as installation:
-        progress("nights", 0, None)
-        installation.night(target / "DATA", config.night, force=config.force)
+        progress("nights", over, None)
+        if not resume:
+            installation.night(target / "DATA", config.night, force=config.force)
         installation.start()
-        for day in range(1, days + 1):
+        if is_night_due:
+            _night(installation, target, config, over)
+        for day in range(over + 1, days + 1):
             if config.experiment is not None and config.experiment.day == day:
-                installation.run("experiment", "start", str(config.experiment.file.resolve()))
+                if not resume or not installation.is_running(config.experiment.file):
+                    installation.run("experiment", "start", str(config.experiment.file.resolve()))
                 time.sleep(FOLLOW_S)
             newcomers = joining.get(day, [])
             present = _join(installation, made, people, newcomers, present)
-            _live(installation, config, people, record, seed, day, present, newcomers)
+            _live(installation, config, people, record, saved, seed, day, present, newcomers)
             is_night = day % config.nights_every == 0 and day < days
             installation.settle(filed=is_night or day == days)
             record.write(target / DAYS)
+            saved.save(day, present, people, record, is_night_due=is_night)
             progress("days", day, days)
             if is_night:
                 _night(installation, target, config, day)
+    saved.end()
     return record
 
 
@@ -147,6 +184,7 @@ def _live(
     config: SimulationConfig,
     people: People,
     record: Days,
+    saved: SavedProgress,
     seed: int,
     day: int,
     present: int,
@@ -160,21 +198,29 @@ def _live(
     asking: dict[str, list[int]] = {}
     for viewer, context in zip(viewers.tolist(), where, strict=True):
         asking.setdefault(JOINING if viewer in new else context, []).append(viewer)
-    shown: list[Shown] = []
-    for context, some in sorted(asking.items()):
-        ids = [people.ids[viewer] for viewer in some]
-        lists = installation.lists(ids, context, config.limit, f"sim-{day}-{context}")
-        shown += [_shown(viewer, context, one, people) for viewer, one in zip(some, lists, strict=True)]
+    shown = saved.lists(day)
+    if shown is None:
+        shown = []
+        for context, some in sorted(asking.items()):
+            ids = [people.ids[viewer] for viewer in some]
+            lists = installation.lists(ids, context, config.limit, f"sim-{day}-{context}")
+            shown += [_shown(viewer, context, one, people) for viewer, one in zip(some, lists, strict=True)]
+        saved.save_lists(day, shown)
     # what viewers do
     reactions = react(people, config.behaviour, seed, day, shown)
     record.add(day, shown, reactions)
-    installation.post(reactions.events)
+    installation.post(_identified(reactions.events, f"sim-{day}-reaction"))
     # answers, of those who were here, to invitations of earlier days and of today
     for inviter, invited, _ in reactions.invitations:
         people.waiting.setdefault(invited, []).append(inviter)
     answers = answer(people, config.behaviour, seed, day, viewers)
     record.answered(answers.accepted, answers.declined)
-    installation.post(answers.events)
+    installation.post(_identified(answers.events, f"sim-{day}-answer"))
+
+
+def _identified(events: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    """The events with ids, by which those of a day that is lived again are the same."""
+    return [{**one, "event_id": f"{name}-{number}"} for number, one in enumerate(events)]
 
 
 def _shown(viewer: int, context: str, one: dict[str, Any], people: People) -> Shown:

@@ -1,6 +1,8 @@
 """The simulated people: what nobody but the simulation knows of them, and their chances to act."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -121,6 +123,20 @@ class People:
         """Makes two people friends."""
         self.friends[a].add(b)
         self.friends[b].add(a)
+
+    def state(self) -> dict[str, Any]:
+        """What has changed of them since the first day, for JSON."""
+        return {
+            "friends": [sorted(some) for some in self.friends],
+            "looked": [[*pair, times] for pair, times in self.looked.items()],
+            "waiting": [[invited, *inviters] for invited, inviters in self.waiting.items()],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Puts back what `state` returned."""
+        self.friends = [set(some) for some in state["friends"]]
+        self.looked = {(viewer, candidate): times for viewer, candidate, times in state["looked"]}
+        self.waiting = {invited: inviters for invited, *inviters in state["waiting"]}
 
     def truth(self) -> pl.DataFrame:
         """What is hidden of each person."""

@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.ranker.ranker import Blend
+from models.ranker.outcome_heads import Blend
 from models.setting_texts import ContextLimit
 from models.settings import Settings
 from models.version.tables import Tables

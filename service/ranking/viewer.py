@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from models.features.user_statistics import befriended
 from models.ranker.attribution import Explanation
 from models.ranker.fresh_block import NOBODY, FreshBlocks
+from models.ranker.outcome_heads import Blend
 from models.ranker.product_feature import with_product
-from models.ranker.ranker import Blend, PersonTables, ViewerInputs
+from models.ranker.ranker import PersonTables, ViewerInputs
 from models.schema.pair_features import KEPT_FEATURES
 from models.schema.vocabulary import Row, UserId
 from models.version.candidate_block import Block

@@ -18,7 +18,8 @@ from models.live_state.flag_change import FlagChange
 from models.live_state.visibility import append_change_blocking
 from models.publishing.publish import publish
 from models.ranker.attribution import Explanation
-from models.ranker.ranker import Blend, PersonTables, ViewerInputs
+from models.ranker.outcome_heads import Blend
+from models.ranker.ranker import PersonTables, ViewerInputs
 from models.schema.columns import FLAG_COLUMNS
 from models.schema.vocabulary import UserId
 from models.settings import Settings

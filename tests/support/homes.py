@@ -20,6 +20,7 @@ from models.store.connect import open_sync
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
 from models.version.local_versions import Versions
+from models.version.manifest import Manifest
 from tests.support.clock import wait_for
 from tests.support.stores import free_port
 
@@ -47,6 +48,9 @@ nearest = 30
 judged_users = 80
 """
 """configuration of a night of seconds"""
+
+WEIGHTS = ("model/ranker.safetensors", "learnt/graphsage.safetensors", "learnt/cheap.npy")
+"""files of a version that are learned"""
 
 
 @dataclass(frozen=True)
@@ -172,3 +176,22 @@ class Service:
             return error.code, json.load(error)
         except OSError:
             return 0, None
+
+
+@dataclass(frozen=True)
+class First:
+    """The first night of a home, by the command."""
+
+    home: Home
+    config: Path
+    version: str
+    printed: str
+    said: str
+
+    @property
+    def directory(self) -> Path:
+        return self.home.versions.path(self.version)
+
+    @property
+    def manifest(self) -> Manifest:
+        return Manifest.read(self.directory)

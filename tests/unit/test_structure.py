@@ -85,5 +85,5 @@ def test_the_product_imports_no_tests() -> None:
 def test_what_tests_share_is_used() -> None:
     """A builder that no test imports is dead code."""
     names = [f"{name}." for path in python_files("tests") for name in imported(path)]
-    modules = {".".join(path.with_suffix("").parts) for path in python_files("tests/support")}
+    modules = {".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in python_files("tests/support")}
     assert not {module for module in modules if not any(name.startswith(f"{module}.") for name in names)}

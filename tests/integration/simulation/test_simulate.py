@@ -163,6 +163,38 @@ def test_settings_are_judged_by_these_lists_too(simulated: Path) -> None:
     assert "nothing.toml is neither a version (pymk versions lists them) nor a file of settings" in done.stderr
 
 
+def test_killed_in_the_middle_it_goes_on_where_it_was(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = [*PYMK, "simulate", "--out", str(out), "--users", "60", "--days", "3"]
+    refused = subprocess.run([*command, "--resume"], env=environment(), capture_output=True, text=True, check=False)
+    assert (refused.returncode, "holds no simulation to go on with" in refused.stderr) == (2, True)
+    with subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL) as running:
+        deadline = time.monotonic() + 600
+        while not (out / "state.json").exists():
+            assert running.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        running.kill()
+    deadline = time.monotonic() + 30
+    while children_in(out):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    before = pl.read_parquet(out / "days.parquet")
+    assert before["day"].unique().to_list() == [1]
+    other = subprocess.run(
+        [*command, "--resume", "--seed", "7"], env=environment(), capture_output=True, text=True, check=False
+    )
+    assert "was simulated with another seed" in other.stderr
+    done = subprocess.run([*command, "--resume"], env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    days = pl.read_parquet(out / "days.parquet")
+    assert days["day"].unique().sort().to_list() == [1, 2, 3]
+    kept = ["day", "context", "lists", "shown", "looked", "clicked", "invited", "dismissed"]
+    assert days.filter(day=1).select(kept).equals(before.select(kept)), "the day that was over is as it was"
+    assert not (out / "state.json").exists()
+    assert len(pl.read_parquet(out / "home" / "outcomes" / "**" / "*.parquet")["request_id"].unique()) > 0
+
+
 def test_stopped_in_the_middle_it_leaves_days_and_no_process(tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = [*PYMK, "simulate", "--out", str(out), "--users", "60", "--days", "50"]

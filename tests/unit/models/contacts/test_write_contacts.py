@@ -1,4 +1,4 @@
-"""Contacts that others write all the time are accepted, and a turn that nobody ends hinders nobody for long."""
+"""Contacts that others write all the time are accepted, and a lock that nobody gives back hinders nobody for long."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from models.contacts.record import ContactRecord
-from models.contacts.write_contacts import TURN_S, Gone, TooMany, write_contacts
+from models.contacts.write_contacts import LOCK_S, Gone, TooMany, write_contacts
 from models.errors import StoreUnavailableError
 from models.event_log.write_profile import write_erasure
 from models.schema.vocabulary import UserId
@@ -61,7 +61,7 @@ async def test_a_slow_writer_is_accepted_beside_one_that_writes_in_every_gap(mem
     stored = ContactRecord.unpack(memory.get(keys.contacts("ann")))
     assert stored.contacts == hashes("slow")
     await asyncio.wait_for(store.rest(), 5)
-    assert memory.get(keys.contacts_turn("ann")) is None
+    assert memory.get(keys.contacts_lock("ann")) is None
 
 
 async def test_ten_processes_at_once_are_all_accepted(memory: MemoryStore, keys: Keys) -> None:
@@ -69,18 +69,18 @@ async def test_ten_processes_at_once_are_all_accepted(memory: MemoryStore, keys:
     found = await asyncio.gather(*(written(one, keys, f"of-{at}") for at, one in enumerate(stores)))
     assert all(isinstance(one, ContactRecord) for one in found)
     assert ContactRecord.unpack(memory.get(keys.contacts("ann"))).tested == 10
-    assert memory.get(keys.contacts_turn("ann")) is None
+    assert memory.get(keys.contacts_lock("ann")) is None
 
 
-async def test_a_turn_of_a_process_that_died_is_waited_for(
+async def test_a_lock_of_a_process_that_died_is_waited_for(
     store: AsyncMemoryStore, memory: MemoryStore, keys: Keys
 ) -> None:
-    memory.set(keys.contacts_turn("ann"), b"somebody", 0.2)
-    assert isinstance(await asyncio.wait_for(written(store, keys, "ann"), 0.2 + TURN_S), ContactRecord)
+    memory.set(keys.contacts_lock("ann"), b"somebody", 0.2)
+    assert isinstance(await asyncio.wait_for(written(store, keys, "ann"), 0.2 + LOCK_S), ContactRecord)
 
 
-async def test_a_turn_that_never_ends_is_an_error(store: AsyncMemoryStore, memory: MemoryStore, keys: Keys) -> None:
-    memory.set(keys.contacts_turn("ann"), b"somebody")
+async def test_a_lock_that_never_ends_is_an_error(store: AsyncMemoryStore, memory: MemoryStore, keys: Keys) -> None:
+    memory.set(keys.contacts_lock("ann"), b"somebody")
     passed = iter(range(1000))
     with pytest.raises(StoreUnavailableError, match="all the time"):
         await write_contacts(
@@ -89,13 +89,13 @@ async def test_a_turn_that_never_ends_is_an_error(store: AsyncMemoryStore, memor
     assert memory.get(keys.contacts("ann")) is None
 
 
-async def test_whoever_may_not_write_gives_the_turn_back(memory: MemoryStore, keys: Keys) -> None:
+async def test_whoever_may_not_write_gives_the_lock_back(memory: MemoryStore, keys: Keys) -> None:
     store = Slow(memory, keys)
     found = await asyncio.wait_for(write_contacts(store, keys, ANN, contacts=hashes("slow", 7), own=None, daily=9), 5)
     assert isinstance(found, TooMany), "the other one has used up what was left"
     assert store.refused >= 3
     await store.rest()
-    assert memory.get(keys.contacts_turn("ann")) is None
+    assert memory.get(keys.contacts_lock("ann")) is None
     plain = AsyncMemoryStore(memory)
     await write_erasure(plain, keys, ANN)
     assert isinstance(await written(plain, keys, "ann"), Gone)
