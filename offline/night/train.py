@@ -186,7 +186,7 @@ def embed(
     """GraphSAGE, or the encoder chosen in its place, trained to rank the labels high."""
     labels = hidden.labels
     people = night.history.before(labels.moment(moment), labels.kept)
-    features = compute_graph_features(labels.kept.graph, people, None if warm is None else warm.reference)
+    features = compute_graph_features(labels.kept.graph, people)
     inputs = graph_inputs(features, people, PARTS, np.zeros(features.graph.n, np.int64))
     chosen = night.config.encoder or graphsage_encoder(night.config.sage, inputs.structural)
     begins = None
@@ -194,6 +194,9 @@ def embed(
         wanted = chosen.encoder.model_copy(update={"inputs": inputs.features.shape[1]})
         then = warm.former.encoder.encode(night.snapshot.profiles)
         begins = warm.encoder_weights(wanted, people.profile, then)
+    if warm is not None and begins is not None:  # what the weights read
+        features = compute_graph_features(features.graph, people, warm.reference, known=features)
+        inputs = graph_inputs(features, people, PARTS, np.zeros(features.graph.n, np.int64))
     state = None if checkpoints is None else checkpoints / "encoder"
     with stage("encoder", people=features.graph.n):
         encoder, metrics = night.processes.together(

@@ -13,7 +13,7 @@ from models.candidates.config import CandidateConfig
 from models.candidates.generator import CONFIG, CandidateGenerator
 from models.errors import ArtefactError, CorruptRecordError
 from models.graph import Graph
-from models.ranker.ranker import Ranker, list_mass
+from models.ranker.ranker import Ranker, list_mass, with_product
 from models.schema.columns import Flag
 from models.schema.pair_features import KEPT_FEATURES
 from models.schema.statistic_names import LOG_DEGREE
@@ -156,7 +156,7 @@ def _parity(
         lists = training_lists(generator, rows[start : start + AT_ONCE], _nobody(tables.n), candidates.kept)
         for at, row in enumerate(lists.users.tolist()):
             if candidates.absent_days and published_of(blocks.record(row)) == candidates.kept_of_absent:
-                lists.counts[at] = min(lists.counts[at], candidates.kept_of_absent)
+                _cut(lists, at, candidates.kept_of_absent, tables)
         in_context = [contexts[(start + at) % len(contexts)] for at in range(len(lists))]
         offline = _offline_scores(bundle, ranker, tables, lists, in_context)
         for at, row in enumerate(lists.users.tolist()):
@@ -177,6 +177,15 @@ def _parity(
         sentence=f"the lists of {unlike:,} of {len(rows):,} people are scored otherwise by the service than by the "
         f"trained network (gate.most_unlike allows {most:.0%})",
     )
+
+
+def _cut(lists: TrainingLists, at: int, count: int, tables: Tables) -> None:
+    """Cuts a list to its `count` best candidates, the towers' product on the scale of these: as it is published."""
+    kept, m, row = slice(len(KEPT_FEATURES)), min(count, int(lists.counts[at])), int(lists.users[at])
+    low, high = lists.low[at, kept], lists.low[at, kept] + lists.step[at, kept] * np.float32(255)
+    block = Block(row, lists.rows[at, :m], lists.sources[at, :m], lists.codes[at, kept, :m], low, high)
+    whole = with_product(tables.towers, block, tables.towers.query(row))
+    lists.codes[at, :, :m], lists.low[at], lists.step[at], lists.counts[at] = whole.codes, whole.low, whole.step, m
 
 
 def _nobody(n: int) -> Graph:

@@ -42,6 +42,9 @@ class WarmStart:
         if len(reference.mine) < LEAST_SHARED * len(vocabulary):
             log.info("warm_start", begins="anew", reason="most people are new since the former training")
             return None
+        if not reference.spectral[reference.theirs].any():
+            log.info("warm_start", begins="anew", reason="the former network had no friendships")
+            return None
         return cls(former, reference)
 
     def encoder_weights(self, wanted: GraphSageConfig, profile: Floats, then: Floats) -> dict[str, Tensor] | None:

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
-from models.candidates.generator import CandidateGenerator
+from models.candidates.config import CandidateConfig
+from models.candidates.generator import CONFIG, CandidateGenerator
 from models.errors import UsageError, VersionError
 from models.publishing.audit import Actor
 from models.publishing.canary import end_canary, start_canary
 from models.publishing.publish import activate, rollback
 from models.ranker.ranker import Ranker
+from models.system import files
 from models.version.block_file import Blocks
 from models.version.candidate_block import Block
 from models.version.manifest import Manifest
@@ -235,6 +238,40 @@ def test_a_delta_night_goes_on_from_what_is_active_after_a_rollback(harness: Nig
     assert harness.versions.manifest(made).delta_of == later
     rollback(harness.store, harness.versions, keys=KEYS)
     assert delta_night(harness).delta_of == before
+
+
+def test_other_candidate_settings_wait_for_a_whole_night(harness: NightHarness) -> None:
+    kept = harness.config.candidates.kept
+    config = harness.config.model_copy(update={"candidates": CandidateConfig(kept=kept // 4)})
+    replace_friendships(harness.data)
+    changed = NightHarness(harness.home, harness.data, config, harness.store)
+    with capture_logs() as logs:
+        made = delta_night(changed)
+    (told,) = [line for line in logs if line["event"] == "candidate_settings_kept"]
+    assert (told["log_level"], "kept" in told["differing"]) == ("warning", True)
+    assert max(len(Block.unpack(record)) for record in blocks_of(harness, made.version).values() if record) > kept // 4
+    report = Report.read(harness.versions.path(made.version))
+    assert {check.name: check.verdict for check in report.gate}["parity"] == "passed"
+
+
+def test_who_is_absent_gets_as_few_candidates_as_in_a_whole_night(harness: NightHarness) -> None:
+    before = harness.active
+    assert before is not None
+    directory = harness.versions.path(before)
+    settings = files.read_json(directory / "candidates" / CONFIG)
+    files.write_json(directory / "candidates" / CONFIG, {**settings, "absent_days": 0.001, "kept_of_absent": 30})
+    harness.versions.manifest(before).with_files(directory).write(directory)
+    replace_friendships(harness.data)
+    made = delta_night(harness)
+    own, former = blocks_of(harness, made.version), blocks_of(harness, before)
+    remade = [one for one in own if own[one] != former.get(one)]
+    assert len(remade) == made.remade
+    lengths = {one: len(Block.unpack(own[one])) for one in remade}
+    assert set(lengths.values()) <= {30, harness.config.candidates.kept}
+    assert sum(length == 30 for length in lengths.values()) > 0.9 * len(remade), "whoever was seen last is not absent"
+    fewer = harness.config.candidates.model_copy(update={"absent_days": 0.001, "kept_of_absent": 30})
+    whole = blocks_of(harness, harness.night("never", candidates=fewer).version)
+    assert {one: len(Block.unpack(whole[one])) for one in remade} == lengths
 
 
 def test_other_columns_are_refused(harness: NightHarness) -> None:

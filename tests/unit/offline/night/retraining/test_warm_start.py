@@ -98,7 +98,12 @@ def test_another_kind_of_encoder_begins_anew() -> None:
 
 @pytest.mark.parametrize(("first", "last", "begins"), [(0, N, True), (20, N + 20, True), (50, N + 50, False)])
 def test_a_network_of_other_people_begins_anew(first: int, last: int, begins: bool) -> None:
-    former = cast("ModelBundle", Former(GraphSage(shape(THEN)), people(0, N), np.zeros((N, 2), np.float32)))
+    former = cast("ModelBundle", Former(GraphSage(shape(THEN)), people(0, N), np.ones((N, 2), np.float32)))
     found = WarmStart.of(former, people(first, last))
     assert (found is not None) is begins
     assert WarmStart.of(None, people(0, N)) is None
+
+
+def test_weights_of_a_network_without_friendships_are_none_to_begin_with() -> None:
+    former = cast("ModelBundle", Former(GraphSage(shape(THEN)), people(0, N), np.zeros((N, 2), np.float32)))
+    assert WarmStart.of(former, people(0, N)) is None
