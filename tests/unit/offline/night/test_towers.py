@@ -20,17 +20,17 @@ from offline.night.config import NightConfig
 from offline.night.towers import chosen_towers
 from tests.support.tables import coded_profiles
 
-CIRCLES, SIZE = 12, 10
+CLIQUES, SIZE = 12, 10
 """of people who all know each other, and a fourth as many friendships between any two people"""
-N = CIRCLES * SIZE
+N = CLIQUES * SIZE
 
 
 def friendships() -> tuple[Graph, Graph]:
-    """What is known, and what is hidden: a tenth of the friendships within circles."""
+    """What is known, and what is hidden: a tenth of the friendships within cliques."""
     random = np.random.default_rng(3)
     one, other = np.triu_indices(SIZE, 1)
-    within = np.concatenate([np.stack([one, other]) + SIZE * circle for circle in range(CIRCLES)], axis=1)
-    across = random.integers(N, size=(2, CIRCLES * len(one) // 4))
+    within = np.concatenate([np.stack([one, other]) + SIZE * clique for clique in range(CLIQUES)], axis=1)
+    across = random.integers(N, size=(2, CLIQUES * len(one) // 4))
     hidden = within[:, random.random(within.shape[1]) < 0.1]
     whole = np.concatenate([within, across], axis=1)
     known = Graph.from_pairs(N, *whole).without(*hidden)
@@ -66,9 +66,9 @@ def chosen(*dimensions: int, viewers: int = N) -> int:
     return chosen_towers(build_of(known), asked, hidden, config).dimensions
 
 
-@pytest.mark.parametrize("dimensions", [(1, 2, CIRCLES), (CIRCLES, 2 * CIRCLES, 1_000)])
-def test_as_many_dimensions_as_there_are_circles_are_chosen_among_fewer_and_more(dimensions: tuple[int, ...]) -> None:
-    assert chosen(*dimensions) == CIRCLES
+@pytest.mark.parametrize("dimensions", [(1, 2, CLIQUES), (CLIQUES, 2 * CLIQUES, 1_000)])
+def test_as_many_dimensions_as_there_are_cliques_are_chosen_among_fewer_and_more(dimensions: tuple[int, ...]) -> None:
+    assert chosen(*dimensions) == CLIQUES
 
 
 def test_dimensions_beyond_those_of_the_spectrum_are_one_choice() -> None:
@@ -76,4 +76,4 @@ def test_dimensions_beyond_those_of_the_spectrum_are_one_choice() -> None:
 
 
 def test_without_viewers_the_most_dimensions_are_taken() -> None:
-    assert chosen(1, CIRCLES, viewers=0) == CIRCLES
+    assert chosen(1, CLIQUES, viewers=0) == CLIQUES
