@@ -46,6 +46,8 @@ class ColdStart:
         joint = {(one.columns[0], one.columns[1]): one for one in joint_groups(network, places, people)}
         self._groups: list[Groups] = [*singles, *joint.values()]
         self.questions = Questions(network, singles, joint, people)
+        # no request waits for the machine code of a kernel
+        self.candidates(np.array([0 if size else -1 for size in network.sizes], np.int32))
 
     def candidates(self, codes: NDArray[np.int32] | None) -> Found:
         """The candidates of a profile (C,) of codes; None gets the popular of the whole network.

@@ -23,6 +23,9 @@ LEAST_PER_MEMBER = 2
 """shares that are kept for each member of a value in a large one: tables stay of the size of the network"""
 MOST_MEMBERS = 5_000
 """members of a value who are asked whom they know, drawn at random where there are more"""
+FEWEST_MEMBERS = 50
+"""and of fewer, down to so many, if all of a column have more friends than MOST_FRIENDS"""
+MOST_FRIENDS = 10_000_000
 LEAST_MEMBERS = 2
 PRIOR_MEMBERS = 10.0
 """a share is shrunk as if so many more members knew as is known without the value"""
@@ -71,12 +74,15 @@ def rates(network: Network, column: int, among: NDArray[np.bool_] | None = None)
     codes, size = network.codes[:, column], network.sizes[column]
     is_member = (codes >= 0) if among is None else (codes >= 0) & among
     members = np.flatnonzero(is_member).astype(np.int32)
-    # in each value at most MOST_MEMBERS, drawn
+    # in each value at most so many, drawn
     drawn = np.random.default_rng(column).permutation(len(members))
     members = members[drawn][np.argsort(codes[members[drawn]], kind="stable")]
     sizes = np.bincount(codes[members], minlength=size)
     place = np.arange(len(members)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    asked = (place < MOST_MEMBERS) & (sizes[codes[members]] >= LEAST_MEMBERS)
+    most, friends = MOST_MEMBERS, network.graph.degrees[members]
+    while most > FEWEST_MEMBERS and int(friends[place < most].sum()) > MOST_FRIENDS:
+        most = max(most // 2, FEWEST_MEMBERS)
+    asked = (place < most) & (sizes[codes[members]] >= LEAST_MEMBERS)
     members = members[asked]
     sizes = np.bincount(codes[members], minlength=size)
     starts = _bounds(sizes)

@@ -52,12 +52,26 @@ def best_known(
             found[k] = (known[other] + prior * background[other]) / (others + prior)
             known[other] = 0
         most, first = ends[g + 1] - ends[g], ends[g]
-        order = np.argsort(-found[:total], kind="mergesort")
         kept = min(most, total)
-        counts[g] = kept
+        counts[g], left[g] = kept, 0.0
+        if kept == 0:
+            continue
+        # those above the best who has no place, and of those who equal her the first
+        places = np.arange(total)
+        if total > most:
+            bound = np.partition(found[:total], total - most - 1)[total - most - 1]
+            left[g] = bound
+            chosen, equal = 0, most - np.sum(found[:total] > bound)
+            for k in range(total):
+                if found[k] > bound or (found[k] == bound and equal > 0):
+                    equal -= found[k] == bound
+                    places[chosen] = k
+                    chosen += 1
+            places = places[:kept]
+        order = np.argsort(-found[places], kind="mergesort")
         for k in range(kept):
-            rows[first + k], rates[first + k] = touched[order[k]], found[order[k]]
-        left[g] = found[order[kept]] if total > kept else 0.0
+            place = places[order[k]]
+            rows[first + k], rates[first + k] = touched[place], found[place]
 
 
 @compiled()
