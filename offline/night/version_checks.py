@@ -13,7 +13,8 @@ from models.candidates.config import CandidateConfig
 from models.candidates.generator import CONFIG, CandidateGenerator
 from models.errors import ArtefactError, CorruptRecordError
 from models.graph import Graph
-from models.ranker.ranker import Ranker, list_mass, with_product
+from models.ranker.product_feature import with_product
+from models.ranker.ranker import Ranker, list_mass
 from models.schema.columns import Flag
 from models.schema.pair_features import KEPT_FEATURES
 from models.schema.statistic_names import LOG_DEGREE
