@@ -154,7 +154,7 @@ def _live_state_warnings(container: Container) -> list[str]:
     if unread["number"]:
         warnings.append(
             f"the numbers under {', '.join(live_sync.damaged_numbers)} in the store do not read back: lists and events "
-            "go on, a night does not; pymk doctor --repair mends them"
+            "go on, a night may not; pymk doctor --repair mends them"
         )
     if live_sync.full:
         warnings.append(
