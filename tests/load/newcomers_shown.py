@@ -12,6 +12,7 @@ cut of DATA (held_out.csv). The bar: at least half of it.
 """
 
 import csv
+import random
 import sys
 import time
 import tomllib
@@ -98,7 +99,8 @@ def judge(
     out: Path,
     url: Annotated[str, typer.Option()] = "http://127.0.0.1:8000",
     key: Annotated[str | None, typer.Option()] = None,
-    wait: Annotated[float, typer.Option(help="Seconds after the last has joined.")] = 20,
+    wait: Annotated[float, typer.Option(help="Most seconds until the worker has candidates for all of them.")] = 300,
+    people: Annotated[int, typer.Option(help="How many of the others are asked for, drawn at random.")] = 4000,
 ) -> None:
     """Has the newcomers join, and counts them in everybody else's lists."""
     cut, kinds = schema(out)
@@ -111,9 +113,16 @@ def judge(
         service.put(user_id, profile(row, kinds))
         if user_id in books:
             service.put(user_id, books[user_id], "/contacts")
-    time.sleep(wait)
+    # until the worker has candidates for them, which it may be making for others first
+    left, until = set(new), time.monotonic() + wait
+    while left and time.monotonic() < until:
+        left = {user_id for user_id in left if service.answer(user_id)["served"] != "ranked"}
+        time.sleep(1)
+    if left:
+        raise SystemExit(f"after {wait:g} seconds the worker has no candidates for {len(left)} of {len(new)} newcomers")
     # the newcomers' part of lists, and of friendships
     others = [row["user_id"] for row in table(out / "users.csv") if row["active"] == "true"]
+    others = random.Random(1).sample(others, min(people, len(others)))
     shown = Counter[bool]()
     for user_id in others:
         shown.update(entry["user_id"] in new for entry in service.answer(user_id)["recommendations"])
