@@ -122,16 +122,16 @@ def judge(
         raise SystemExit(f"after {wait:g} seconds the worker has no candidates for {len(left)} of {len(new)} newcomers")
     # the newcomers' part of lists, and of friendships
     others = [row["user_id"] for row in table(out / "users.csv") if row["active"] == "true"]
-    others = random.Random(1).sample(others, min(people, len(others)))
+    asked = random.Random(1).sample(others, min(people, len(others)))
     shown = Counter[bool]()
-    for user_id in others:
+    for user_id in asked:
         shown.update(entry["user_id"] in new for entry in service.answer(user_id)["recommendations"])
     pairs = [(row["user_id"], row["other_id"]) for row in table(data / "held_out.csv")]
     here = set(others)
     made = Counter(b in new for one, other in pairs for a, b in ((one, other), (other, one)) if a in here)
     of_lists, of_friends = (counts[True] / max(counts.total(), 1) for counts in (shown, made))
     ratio = of_lists / of_friends if of_friends else float("inf")
-    typer.echo(f"{len(new)} newcomers, {len(others)} others")
+    typer.echo(f"{len(new)} newcomers, {len(others)} others, {len(asked)} of them asked for")
     typer.echo(f"of the entries of their lists {of_lists:.4f}, of the friends whom they make {of_friends:.4f}")
     typer.echo(f"ratio {ratio:.2f}, bar {BAR}")
     sys.exit(ratio < BAR)
