@@ -6,7 +6,9 @@
 
 Every newcomer joins several times under ids of their own: with no profile, with each column alone, with all columns,
 and with half of the friends as contacts. Prints recall@20 of the friends who stay, by the
-cold start and, after the worker has made candidates, by what is served then.
+cold start and, after the worker has made candidates, by what is served then; with contacts both of what she is shown,
+who has her contacts at its head, and of the people ranked beside them. Then three at a time join who have each other as
+contacts: prints how long it takes until each sees the other two. Exit status 1 if it took more than two seconds.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import csv
 import hashlib
 import json
 import random
+import sys
 import time
 import urllib.parse
 from collections import Counter
@@ -25,6 +28,10 @@ import httpx
 import typer
 
 PLACES = 20
+MOST_EXCLUDED = 100
+"""ids that a request may leave out"""
+MUTUAL_S = 2.0
+"""within which each of three contacts sees the others"""
 
 
 class Service:
@@ -39,9 +46,10 @@ class Service:
         answer = self._client.put(f"/pymk/users/{urllib.parse.quote(user_id, safe='')}{part}", json=body)
         answer.raise_for_status()
 
-    def answer(self, user_id: str) -> dict[str, Any]:
-        """A list of 20."""
-        answer = self._client.get("/pymk/recommendations", params={"user_id": user_id, "limit": PLACES})
+    def answer(self, user_id: str, excluded: Sequence[str] = ()) -> dict[str, Any]:
+        """A list of 20 without some people."""
+        params = {"user_id": user_id, "limit": str(PLACES)} | ({"exclude": ",".join(excluded)} if excluded else {})
+        answer = self._client.get("/pymk/recommendations", params=params)
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
         return found
@@ -88,14 +96,20 @@ def columns_study(
     ask = service.answer("somebody who was never here")["ask"]
     given = {"nothing": [], "all": columns, **{column: [column] for column in columns}}
     ids: dict[str, dict[str, str]] = {}
+    cold: dict[str, dict[str, list[str]]] = {}
+    early = 0
     for name, answered in given.items():
-        ids[name] = {}
+        ids[name], cold[name] = {}, {}
         for one, person in newcomers.items():
             ids[name][one] = f"{one} with {name}"
             profile = {column: person["profile"][column] for column in answered if column in person["profile"]}
             if profile:
                 service.put(ids[name][one], profile)
-    cold = {name: service.lists(own) for name, own in ids.items()}
+            # at once: the worker has candidates within a second
+            first = service.answer(ids[name][one])
+            early += first["served"] != "cold_start"
+            cold[name][one] = [entry["user_id"] for entry in first["recommendations"]]
+    typer.echo(f"{early} lists were not cold starts any more")
     time.sleep(wait)
     later = {name: service.lists(own) for name, own in ids.items()}
     typer.echo(f"asked for: {ask}")
@@ -110,16 +124,16 @@ def columns_study(
 
 
 def contacts_study(
-    service: Service, newcomers: Mapping[str, Any], friends: Mapping[str, set[str]], people: Sequence[str], wait: float
+    service: Service, newcomers: Mapping[str, Any], friends: Mapping[str, set[str]], wait: float
 ) -> None:
     """Recall with half of the friends in the contacts, beside resource allocation on as many friendships."""
-    for user_id in people:
-        service.put(user_id, {"own": [hash_of(user_id)]}, "/contacts")
     half, rest = {}, {}
     for one, person in newcomers.items():
         if len(person["friends"]) >= 2:
             drawn = random.Random(one).sample(person["friends"], len(person["friends"]) // 2)
             half[one], rest[one] = drawn, sorted(set(person["friends"]) - set(drawn))
+    for user_id in sorted({friend for drawn in half.values() for friend in drawn}):
+        service.put(user_id, {"own": [hash_of(user_id)]}, "/contacts")
     began = time.monotonic()
     ids = {one: f"{one} with contacts" for one in half}
     for one, user_id in ids.items():
@@ -129,11 +143,43 @@ def contacts_study(
     took = time.monotonic() - began
     time.sleep(wait)
     lists = service.lists(ids)
+    ranked = {
+        one: [entry["user_id"] for entry in service.answer(user_id, half[one][:MOST_EXCLUDED])["recommendations"]]
+        for one, user_id in ids.items()
+    }
     whole = {one: newcomers[one]["friends"] for one in half}
     base = {one: allocation(friends, drawn) for one, drawn in half.items()}
     typer.echo(f"{len(ids)} newcomers with half of their friends in the contacts ({took:.1f} s; last {seen['served']})")
-    typer.echo(f"recall@20 of all their friends {recall(lists, whole):.4f}")
-    typer.echo(f"of the other half: {recall(lists, rest):.4f}, resource allocation on as many {recall(base, rest):.4f}")
+    by_allocation = recall(base, rest)
+    best = sum(min(PLACES, len(known)) / len(known) for known in whole.values()) / len(whole)
+    shown, of_ranked = recall(lists, whole), recall(ranked, rest)
+    typer.echo(f"resource allocation on as many friendships, of the other half: {by_allocation:.4f}")
+    typer.echo(f"shown, of all their friends: {shown:.4f}, ratio {shown / by_allocation:.2f}")
+    typer.echo(f"  if all who are shown were friends: {best:.4f}, ratio {best / by_allocation:.2f}")
+    typer.echo(f"ranked beside the contacts, of the other half: {of_ranked:.4f}, ratio {of_ranked / by_allocation:.2f}")
+
+
+def mutual_study(service: Service, trios: int) -> bool:
+    """How long it takes three contacts who join until each sees the other two; whether all of them did in time."""
+    took = []
+    for number in range(trios):
+        names = [f"trio {time.time_ns()} {number} {which}" for which in range(3)]
+        for name in names:
+            others = [hash_of(other) for other in names if other != name]
+            service.put(name, {"own": [hash_of(name)], "contacts": others}, "/contacts")
+        joined = time.monotonic()
+        left = set(names)
+        while left and time.monotonic() - joined < 10 * MUTUAL_S:
+            for name in sorted(left):
+                entries = service.answer(name)["recommendations"]
+                if set(names) - {name} <= {one["user_id"] for one in entries if "contacts" in one["sources"]}:
+                    left.discard(name)
+            time.sleep(0.02)
+        took.append(float("inf") if left else time.monotonic() - joined)
+    took.sort()
+    typer.echo(f"{trios} times three contacts who join: each sees the others after {took[trios // 2]:.2f} s (median),")
+    typer.echo(f"{took[-1]:.2f} s (longest), after the answer to the last upload")
+    return took[-1] <= MUTUAL_S
 
 
 def main() -> None:
@@ -144,6 +190,7 @@ def main() -> None:
     parser.add_argument("--key")
     parser.add_argument("--people", type=int, default=300)
     parser.add_argument("--wait", type=float, default=20)
+    parser.add_argument("--trios", type=int, default=30)
     options = parser.parse_args()
     newcomers = json.loads(Path(f"{options.out}.newcomers.json").read_text())
     drawn = random.Random(1).sample(sorted(newcomers), min(options.people, len(newcomers)))
@@ -156,7 +203,8 @@ def main() -> None:
             friends.setdefault(row["other_id"], set()).add(row["user_id"])
     service = Service(options.url, options.key)
     columns_study(service, newcomers, truth, len(friends), options.wait)
-    contacts_study(service, newcomers, friends, sorted(friends), options.wait)
+    contacts_study(service, newcomers, friends, options.wait)
+    sys.exit(not mutual_study(service, options.trios))
 
 
 if __name__ == "__main__":
