@@ -9,6 +9,7 @@ for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -22,6 +23,19 @@ from tests.support.versions import MakeVersion, VersionCopies, write_version
 # the first example waits until kernels are compiled
 settings.register_profile("no_deadline", settings.get_profile(settings.get_current_profile_name()), deadline=None)
 settings.load_profile("no_deadline")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def fresh_loggers() -> Iterator[None]:
+    """Lets no logger keep the configuration of its first line: lines could not be captured after another one."""
+    configure = structlog.configure
+
+    def without_cache(**options: Any) -> None:
+        configure(**{**options, "cache_logger_on_first_use": False})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(structlog, "configure", without_cache)
+        yield
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -32,10 +33,10 @@ def configure(*, debug: bool = False, json: bool | None = None, quiet: bool = Fa
         else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), timestamp_key="at")]
     )
     least = logging.WARNING if quiet else logging.DEBUG if debug else logging.INFO
-    buffered = BufferedLog(sys.stderr)
-    _direct.lines = buffered if as_json and least <= logging.INFO else None
+    buffered, processors = BufferedLog(sys.stderr), [*shared, *last]
+    _direct.lines, _direct.processors = buffered if as_json and least <= logging.INFO else None, processors
     structlog.configure(
-        processors=[*shared, *last],
+        processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=(lambda *_: buffered) if as_json else structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
@@ -53,9 +54,11 @@ def configure(*, debug: bool = False, json: bool | None = None, quiet: bool = Fa
 
 
 class _Direct:
-    """Where a RequestLogger writes past structlog; None: it does not."""
+    """Where a RequestLogger writes past structlog, if it does what the processors there do."""
 
     lines: BufferedLog | None = None
+    processors: Sequence[structlog.typing.Processor] = ()
+    """those of `configure`; whoever captures lines puts another in their place"""
 
 
 _direct = _Direct()
@@ -69,7 +72,7 @@ class RequestLogger:
 
     def info(self, event: str, **facts: object) -> None:
         """Logs what happened."""
-        if _direct.lines is None:
+        if _direct.lines is None or _direct.processors[0] is not structlog.stdlib.add_log_level:
             self._log.info(event, **facts)
             return
         facts["event"], facts["level"] = event, "info"

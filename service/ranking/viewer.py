@@ -12,7 +12,7 @@ from models.ranker.fresh_block import NOBODY, FreshBlocks
 from models.ranker.outcome_heads import Blend
 from models.ranker.product_feature import with_product
 from models.ranker.ranker import PersonTables, ViewerInputs
-from models.schema.pair_features import KEPT_FEATURES
+from models.schema.pair_features import KEPT_FEATURES, PAIR_FEATURES
 from models.schema.vocabulary import Row, UserId
 from models.version.candidate_block import Block
 from models.version.new_user_record import ProfileCodes
@@ -108,7 +108,8 @@ class ViewerReader:
         view, tables, made = viewer.view, self._tables, None
         changed = view is not None and len(view.others) > 0 and view.graph_changed_at > block.made_at
         # with all features it is the worker's, of somebody with contacts, or was brought up to date before
-        is_stored = len(block.codes) == len(KEPT_FEATURES) or block.made_at > 0
+        is_whole = len(block.codes) == len(PAIR_FEATURES) and block.made_at > 0
+        is_stored = len(block.codes) == len(KEPT_FEATURES) or is_whole
         if view is not None and changed and is_stored:
             made = view.friends_made_since(block.made_at, tables.graph, viewer.row)
         inputs = self.inputs(viewer, made)

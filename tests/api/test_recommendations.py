@@ -202,7 +202,7 @@ async def test_a_block_that_the_ranker_cannot_read_counts_as_none(
     def refused(*_: object, **__: object) -> None:
         raise CorruptRecordError("features number 9 where the ranker reads 8")
 
-    monkeypatch.setattr(service.parts.versions.active.ranking._scorer, "scores", refused)
+    monkeypatch.setattr(service.parts.versions.active.ranking.scorer, "scores", refused)
     assert (await service.recommended("cid"))["served"] == "cold_start"
     assert 'pymk_degraded_total{reason="corrupt_block"} 1.0' in (await service.client.get("/metrics")).text
 

@@ -109,7 +109,7 @@ def test_the_text_is_that_of_prometheus_clients_own_counters() -> None:
     Gauge("pymk_full_records", "Users in whose live record an event of another user found no room.", registry=registry)
     Gauge(
         "pymk_unread_entries",
-        "Entries of the hidden log and of the event log, and records of erasures, that do not read back.",
+        "Entries of the hidden log and of the event log, records of erasures and numbers that do not read back.",
         ["record"],
         registry=registry,
     )

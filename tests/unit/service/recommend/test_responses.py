@@ -105,7 +105,7 @@ def test_no_block_and_one_that_the_ranker_cannot_read_are_no_answer(
 
     faults: list[str] = []
     assert responses.from_block(query(), served, CID, None, Trace(), fail) is None
-    monkeypatch.setattr(served.ranking._scorer, "scores", refuse)
+    monkeypatch.setattr(served.ranking.scorer, "scores", refuse)
     assert responses.from_block(query(), served, CID, block, Trace(), lambda reason, _: faults.append(reason)) is None
     assert faults == ["corrupt_block"]
 
