@@ -156,8 +156,8 @@ def _parity(
     for start in range(0, len(rows), AT_ONCE):
         lists = training_lists(generator, rows[start : start + AT_ONCE], _nobody(tables.n), candidates.kept)
         for at, row in enumerate(lists.users.tolist()):
-            if candidates.absent_days and published_of(blocks.record(row)) == candidates.kept_of_absent:
-                _cut(lists, at, candidates.kept_of_absent, tables)
+            is_cut = candidates.absent_days and published_of(blocks.record(row)) == candidates.kept_of_absent
+            _publish(lists, at, candidates.kept_of_absent if is_cut else int(lists.counts[at]), tables)
         in_context = [contexts[(start + at) % len(contexts)] for at in range(len(lists))]
         offline = _offline_scores(bundle, ranker, tables, lists, in_context)
         for at, row in enumerate(lists.users.tolist()):
@@ -180,12 +180,15 @@ def _parity(
     )
 
 
-def _cut(lists: TrainingLists, at: int, count: int, tables: Tables) -> None:
-    """Cuts a list to its `count` best candidates, the towers' product on the scale of these: as it is published."""
+def _publish(lists: TrainingLists, at: int, count: int, tables: Tables) -> None:
+    """Makes of a list what is published of it: its `count` best candidates, with the codes that their packed block
+    holds, which are rounded where they would not fit, and the towers' product on the scale of these.
+    """
     kept, m, row = slice(len(KEPT_FEATURES)), min(count, int(lists.counts[at])), int(lists.users[at])
     low, high = lists.low[at, kept], lists.low[at, kept] + lists.step[at, kept] * np.float32(255)
     block = Block(row, lists.rows[at, :m], lists.sources[at, :m], lists.codes[at, kept, :m], low, high)
-    whole = with_product(tables.towers, block, tables.towers.query(row))
+    packed = Block.unpack(block.pack(), tables.n)
+    whole = with_product(tables.towers, packed, tables.towers.query(row))
     lists.codes[at, :, :m], lists.low[at], lists.step[at], lists.counts[at] = whole.codes, whole.low, whole.step, m
 
 
