@@ -2,7 +2,7 @@
 
 Sequences of events, profile changes, erasures, nights, activations, rollbacks, crashes and lists, drawn by hypothesis,
 against the real service, store and worker, beside a model that is a few sets. Clocks of service, worker and night step
-by two hours, and the store evicts. Eight parts, so that processes share them: 1,000 sequences as they stand, of which
+by two hours, and the store evicts. Eight parts, so that processes share them: 2,000 sequences as they stand, of which
 `-m "not slow"` leaves the first part. A deeper run of 20,000:
 
     PYMK_SEQUENCES=20000 pytest -n 2 tests/integration/live/in_process/test_live_rules.py
@@ -26,7 +26,7 @@ from tests.support.ring_network import PEOPLE, VisibilityModel
 from tests.support.service import ServiceFactory, ServiceHarness
 
 PARTS = 8
-SEQUENCES = int(os.environ.get("PYMK_SEQUENCES", "1000"))
+SEQUENCES = int(os.environ.get("PYMK_SEQUENCES", "2000"))
 STEPS = int(os.environ.get("PYMK_STEPS", "16"))
 STRANGERS = ("mia", "new/ú 🦉")
 FLAGS = ("discoverable", "active", "connections_visible")
