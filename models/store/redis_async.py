@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from redis.asyncio import Redis, RedisCluster
 
-from models.errors import StoreError, StoreRefusedError
+from models.errors import StoreError, StoreRefusedError, StoreUnavailableError
 from models.store import redis_commands
 from models.store.deadline import Deadline, longest_wait_s, waiting_up_to
 from models.store.error_mapping import CLIENT_ERRORS, DEMOTED, StoreAddress
@@ -46,6 +46,19 @@ class ClusterSlots(AbstractAsyncContextManager[None]):
 
     async def __aexit__(self, *_: object) -> None:
         self._free.release()
+
+
+class ClosedSlots(AbstractAsyncContextManager[None]):
+    """Of a store that was closed: a call that comes late would have the client open a connection that nobody closes."""
+
+    def __init__(self, address: StoreAddress) -> None:
+        self._address = address
+
+    async def __aenter__(self) -> None:
+        raise StoreUnavailableError(f"{self._address.name} was closed by this process.")
+
+    async def __aexit__(self, *_: object) -> None:
+        """Is never reached."""
 
 
 class AsyncServerStore:
@@ -269,6 +282,8 @@ class AsyncServerStore:
             raise self._failure(error) from error
 
     async def aclose(self) -> None:
+        self._slots = ClosedSlots(self._address)
         if self._pipelined is not None:
             self._pipelined.close()
+            self._pipelined = None
         await self._resources.aclose()

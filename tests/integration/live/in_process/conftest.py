@@ -35,6 +35,7 @@ def services() -> Iterator[ServiceFactory]:
         server = EmbeddedServer(root / "store")
         with asyncio.Runner() as runner:
             yield ServiceFactory(runner, data, prepared, f"unix://{quote(str(server.socket_path))}")
+            assert not asyncio.all_tasks(runner.get_loop()), "a task outlived its service, and may open connections"
         server.close()
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 

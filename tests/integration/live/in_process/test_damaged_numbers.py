@@ -113,17 +113,15 @@ def test_what_was_replayed_is_replayed_again(harness: ServiceHarness) -> None:
     assert replayed_upto(harness.store, harness.keys, version) == 0
 
 
-def test_a_service_starts_and_is_ready_over_damaged_numbers(services: ServiceFactory) -> None:
-    before = services.start()
-    for key in before.keys.numbers:
-        before.store.set(key, b"?")
-    before.runner.run(before.parts.live_sync.start())
-    assert isinstance(before.parts.live_sync.state, LiveState)
-    assert len(before.parts.live_sync.damaged_numbers) == len(before.keys.numbers) == SHARDS + 3
-    assert "numbers under" in " ".join(warnings(before))
-    assert shown(before, "ann")
-    assert doctor(before, repair=True)["numbers"][0]
-    before.close()
+def test_a_service_starts_and_is_ready_over_damaged_numbers(harness: ServiceHarness, services: ServiceFactory) -> None:
+    for key in harness.keys.numbers:
+        harness.store.set(key, b"?")
+    with services.beside(harness) as started:
+        assert isinstance(started.parts.live_sync.state, LiveState)
+        assert len(started.parts.live_sync.damaged_numbers) == len(started.keys.numbers) == SHARDS + 3
+        assert "numbers under" in " ".join(warnings(started))
+        assert shown(started, "ann")
+        assert doctor(started, repair=True)["numbers"][0]
 
 
 class TestWhenSomebodyWasErased:
