@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.candidates.ann_index import IndexManifest, build_index, save_index
+from models.candidates.ann_index import IndexManifest, build_index
 from models.candidates.config import IndexConfig
+from models.candidates.index_layout import settled
 from models.errors import PymkError
 from models.system.files import read_array, write_array
 
@@ -31,6 +32,8 @@ def build_index_in_own_process(
     first, -1 past the last. The child ends with this call and if this process dies. Raises what `build_index` raises,
     and PymkError if the child was killed.
     """
+    users, dimensions = read_array(embeddings, np.float32, (None, None)).shape
+    config = settled(users, dimensions, config)
     context = multiprocessing.get_context("spawn")
     receiving, sending = context.Pipe(duplex=False)
     child = context.Process(target=_run, args=(sending, embeddings, directory, neighbours, rows, k, config))
@@ -87,9 +90,9 @@ def build_index_here(
 ) -> IndexManifest:
     """Builds in this process: for few users a child process costs more than the index."""
     table: NDArray[np.float32] = read_array(embeddings, np.float32, (None, None))
-    index = build_index(table, config)
-    write_array(neighbours, index.nearest_others(table, rows, k))
-    return save_index(index, directory)
+    index = build_index(table, config, directory)
+    write_array(neighbours, index.nearest_others(rows, k))
+    return index.manifest
 
 
 def _end_with_parent() -> None:

@@ -1,7 +1,7 @@
 """What can be set of the index and the candidates, read without loading FAISS or compiled kernels."""
 
 from math import ceil
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -28,6 +28,13 @@ class IndexConfig(BaseModel):
 
     ef_search: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(128, 256, 512), min_length=1)
     """candidates kept while searching: the first of these that reaches the recall is used"""
+
+    codes: Literal["auto", "float32", "float16", "int8"] = "auto"
+    """how a component of a vector is held; auto: float32, or with `--memory` the widest with which the index fits"""
+
+    shard_users: int = Field(default=0, ge=0)
+    """users of one shard of the index: shards are built one after the other and searched together; 0: one shard holds
+    all, or with `--memory` as many as fit"""
 
     recall_neighbours: int = Field(default=100, ge=1)
     """neighbours per user for the recall"""

@@ -67,13 +67,12 @@ class Pools:
 class IndexNearest:
     """Nearest neighbours from the index."""
 
-    def __init__(self, index: "VectorIndex", embeddings: NDArray[np.float32]) -> None:
+    def __init__(self, index: "VectorIndex") -> None:
         self._index = index
-        self._embeddings = embeddings
 
     def nearest(self, rows: NDArray[np.int64], count: int) -> NDArray[np.int32]:
         """(u, count) int32 of the rows nearest to each of `rows`, excluding itself, -1 for none."""
-        return self._index.nearest_others(self._embeddings, rows, count)
+        return self._index.nearest_others(rows, count)
 
     def near(self, vectors: NDArray[np.float32], count: int) -> NDArray[np.int32]:
         """(m,) int32, about `count` distinct rows near any of `vectors` (s, d), half of them near the first."""
@@ -124,7 +123,8 @@ class CandidateGenerator:
             late_of(tables.statistics),
         )
         config = CandidateConfig.model_validate(files.read_json(version / "candidates" / CONFIG))
-        return cls(candidate_inputs, IndexNearest(open_index(version / "index"), candidate_inputs.embeddings), config)
+        index = open_index(version / "index", candidate_inputs.embeddings)
+        return cls(candidate_inputs, IndexNearest(index), config)
 
     def reading(self, candidate_inputs: CandidateInputs) -> "CandidateGenerator":
         """One of the same limits and nearest neighbours over other inputs of the same graph."""

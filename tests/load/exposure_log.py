@@ -34,12 +34,15 @@ LEAST_RATE = 0.95
 MOST_LONGER_MS = 0.05
 
 
-def asked(one: Service, connections: int, paths: Path, seconds: float) -> dict[str, float]:
-    """One run of wrk with full rankings; `cpu_ms` is the processor time that the service took for a request."""
+def asked(one: Service, connections: int, paths: Path, seconds: float, *, is_fresh: bool = True) -> dict[str, float]:
+    """One run of wrk, with full rankings unless not `is_fresh`.
+
+    `cpu_ms` is the processor time that the service took for a request.
+    """
     before = processor_s(one)
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", str(HERE / "requests.lua")]
     command += [f"http://127.0.0.1:{one.port}", "--", str(paths)]
-    command += [f"Authorization=Bearer {KEY}", "Cache-Control=no-cache"]
+    command += [f"Authorization=Bearer {KEY}", *(["Cache-Control=no-cache"] if is_fresh else [])]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found: dict[str, float] = json.loads(printed.splitlines()[-1])
     if found["errors"]:

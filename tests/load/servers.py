@@ -100,11 +100,15 @@ def environment(home: Path) -> dict[str, str]:
 
 
 @contextmanager
-def running(command: list[str], home: Path, log: Path, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process with these settings that ends with the block."""
+def running(
+    command: list[str], home: Path, log: Path, checkout: Path | None = None, **settings: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process with these settings that ends with the block; it runs the code of a checkout, this one by default."""
     with log.open("wb") as stderr:
         own = environment(home) | settings
-        process = subprocess.Popen(command, stderr=stderr, stdout=subprocess.DEVNULL, env=own)
+        if checkout is not None:
+            own["PYTHONPATH"] = str(checkout)
+        process = subprocess.Popen(command, stderr=stderr, stdout=subprocess.DEVNULL, env=own, cwd=checkout)
     try:
         yield process
     finally:
@@ -117,8 +121,8 @@ def running(command: list[str], home: Path, log: Path, **settings: str) -> Itera
 
 
 @contextmanager
-def service(home: Path, workers: int = 1, **settings: str) -> Iterator[Service]:
-    """A service with these settings, ready.
+def service(home: Path, workers: int = 1, checkout: Path | None = None, **settings: str) -> Iterator[Service]:
+    """A service with these settings, ready, of a checkout, this one by default.
 
     The store is held open before, so that its start is not counted as the service's.
     """
@@ -129,7 +133,7 @@ def service(home: Path, workers: int = 1, **settings: str) -> Iterator[Service]:
     serve = [sys.executable, "-m", "models.cli", "serve", "--port", str(port), "--workers", str(workers)]
     with closing(open_sync(Settings(home=home))):
         started = time.monotonic()
-        with running(serve, home, home / "load" / "service.log", **settings) as process:
+        with running(serve, home, home / "load" / "service.log", checkout, **settings) as process:
             await_answer(process, port, "/health/ready")
             yield Service(home, port, process, time.monotonic() - started)
 

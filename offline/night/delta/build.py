@@ -71,7 +71,7 @@ def build_delta(active: ActiveState, delta: DeltaInputs, night: NightContext, di
         statistic_names=ALL_STATISTICS[: delta.statistics.shape[1]],
         suspicion=suspicion,
     )
-    near = IndexNearest(open_index(directory / "index"), delta.inputs.embeddings)
+    near = IndexNearest(open_index(directory / "index", delta.inputs.embeddings))
     generator = CandidateGenerator(delta.inputs, near, config)
     write_blocks(directory / "blocks", _records(active, delta, snapshot, generator, fewer_of_absent(night, config)))
 

@@ -46,7 +46,8 @@ def test_every_file_is_in_the_manifest_and_as_it_says(first: First) -> None:
     assert there == {FILE_NAME, *manifest.files}
     rooms = {name.partition("/")[0] for name in manifest.files}
     assert rooms == {"blocks", "candidates", "index", "learnt", "model", "monitor", "report.json", "tables"}
-    assert open_index(directory / "index").manifest.users == manifest.users
+    embeddings = CandidateGenerator.open(directory).candidate_inputs.embeddings
+    assert open_index(directory / "index", embeddings).manifest.users == manifest.users
     assert ModelBundle.open(directory).training.users == manifest.users
 
 

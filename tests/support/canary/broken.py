@@ -45,7 +45,7 @@ def shuffle_embeddings(directory: Path) -> None:
     towers = replace(inputs.towers, codes=np.ascontiguousarray(inputs.towers.codes[order]))
     inputs = replace(inputs, embeddings=np.ascontiguousarray(inputs.embeddings[order]), towers=towers)
     config = CandidateConfig.model_validate(files.read_json(directory / "candidates" / CONFIG))
-    near = IndexNearest(open_index(directory / "index"), inputs.embeddings)
+    near = IndexNearest(open_index(directory / "index", inputs.embeddings))
     active = np.flatnonzero(tables.flags & np.uint8(Flag.ACTIVE)).astype(np.int64)
     records = [b""] * tables.n
     for pools in CandidateGenerator(inputs, near, config, 1).batches(active):

@@ -14,13 +14,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.candidates.ann_index import build_index, open_index, recall_by_distance, save_index
+from models.candidates.ann_index import VectorIndex, build_index, open_index, recall_by_distance
 from models.candidates.ann_index_builder import build_index_in_own_process
 from models.candidates.config import IndexConfig
 from models.errors import ArtefactError, GateRefusedError
 from models.system.files import read_array, write_array
 
 Answer = TypeVar("Answer")
+Build = Callable[..., VectorIndex]
+EMPTY = np.zeros((0, 16), np.float32)
+"""where no search needs the embeddings"""
 QUICK = IndexConfig(threads=1, recall_sample=300)
 
 
@@ -32,9 +35,19 @@ def points(n: int, dimensions: int = 16, seed: int = 0) -> NDArray[np.float32]:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
 
 
-def test_below_a_thousand_users_brute_force_answers() -> None:
+@pytest.fixture
+def build(tmp_path: Path) -> Build:
+    """Builds an index of these vectors, with QUICK and what is given besides."""
+
+    def built(vectors: NDArray[np.float32], **fields: object) -> VectorIndex:
+        return build_index(vectors, QUICK.model_copy(update=fields), tmp_path / "index")
+
+    return built
+
+
+def test_below_a_thousand_users_brute_force_answers(build: Build) -> None:
     vectors = points(999)
-    index = build_index(vectors, QUICK)
+    index = build(vectors)
     assert index.manifest.kind == "flat"
     rows, products = index.search(vectors[:50], 5)
     exact = vectors[:50] @ vectors.T
@@ -43,9 +56,9 @@ def test_below_a_thousand_users_brute_force_answers() -> None:
     np.testing.assert_allclose(products, -np.sort(-exact, axis=1)[:, :5], atol=1e-6)
 
 
-def test_from_a_thousand_users_hnsw_answers_and_its_recall_is_measured() -> None:
+def test_from_a_thousand_users_hnsw_answers_and_its_recall_is_measured(build: Build) -> None:
     vectors = points(1_500)
-    index = build_index(vectors, QUICK)
+    index = build(vectors)
     assert (index.manifest.kind, index.manifest.users, index.manifest.dimensions) == ("hnsw", 1_500, 16)
     assert 0.98 <= index.manifest.recall <= 1
     exact = np.sort(vectors[:100] @ vectors.T, axis=1)[:, -100:]
@@ -53,46 +66,44 @@ def test_from_a_thousand_users_hnsw_answers_and_its_recall_is_measured() -> None
     assert (np.sort(products, axis=1) >= exact - 1e-6).mean() > 0.97
 
 
-def test_a_higher_ef_search_is_tried_before_the_index_is_refused() -> None:
+def test_a_higher_ef_search_is_tried_before_the_index_is_refused(build: Build) -> None:
     vectors = points(1_500, dimensions=32)
-    poor = QUICK.model_copy(update={"links": 2, "ef_construction": 4, "recall_neighbours": 10, "recall_least": 0.9})
-    with pytest.raises(GateRefusedError, match=r"at efSearch 1, under 0\.9"):
-        build_index(vectors, poor.model_copy(update={"ef_search": (1,)}))
-    assert (
-        build_index(vectors, poor.model_copy(update={"ef_search": (1, 1_500), "links": 8})).manifest.ef_search == 1_500
-    )
+    poor = {"links": 2, "ef_construction": 4, "recall_neighbours": 10, "recall_least": 0.9}
+    with pytest.raises(GateRefusedError, match=r"at efSearch 1 with float32 codes, under 0\.9"):
+        build(vectors, **poor | {"ef_search": (1,)})
+    assert build(vectors, **poor | {"ef_search": (1, 1_500), "links": 8}).manifest.ef_search == 1_500
 
 
-def test_of_equal_vectors_any_counts() -> None:
+def test_of_equal_vectors_any_counts(build: Build) -> None:
     vectors = np.repeat(points(1), 1_200, axis=0)
-    index = build_index(vectors, QUICK)
+    index = build(vectors)
     assert index.manifest.recall == 1.0
     rows, _ = index.search(vectors[:20], 100)
     assert (rows >= 0).all()
 
 
-def test_a_heap_of_equal_vectors_among_others_stays_reachable() -> None:
+def test_a_heap_of_equal_vectors_among_others_stays_reachable(build: Build) -> None:
     vectors = points(2_000)
     vectors[500:1_500] = vectors[500]
-    index = build_index(vectors, QUICK)
-    assert recall_by_distance(index, vectors, np.arange(500, 700), 100) > 0.98
+    index = build(vectors)
+    assert recall_by_distance(index, np.arange(500, 700), 100) > 0.98
 
 
 @pytest.mark.parametrize("n", [0, 1, 5])
-def test_neighbours_past_the_last_user_are_minus_one(n: int) -> None:
+def test_neighbours_past_the_last_user_are_minus_one(build: Build, n: int) -> None:
     vectors = points(n) if n else np.zeros((0, 16), np.float32)
-    index = build_index(vectors, QUICK)
+    index = build(vectors)
     rows, products = index.search(points(2, seed=1), 8)
     assert ((rows >= 0).sum(axis=1) == n).all()
     assert np.isneginf(products[rows < 0]).all()
-    assert index.nearest_others(vectors, np.arange(n), 3).shape == (n, 3)
+    assert index.nearest_others(np.arange(n), 3).shape == (n, 3)
 
 
-def test_no_user_is_their_own_neighbour() -> None:
+def test_no_user_is_their_own_neighbour(build: Build) -> None:
     vectors = points(300)
     vectors[100:200] = vectors[100]
     asked = np.arange(300)
-    nearest = build_index(vectors, QUICK).nearest_others(vectors, asked, 20)
+    nearest = build(vectors).nearest_others(asked, 20)
     assert (nearest != asked[:, None]).all()
     assert (nearest >= 0).all()
     exact = vectors @ vectors.T
@@ -102,56 +113,99 @@ def test_no_user_is_their_own_neighbour() -> None:
 
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
-    save_index(build_index(points(1_200), QUICK), tmp_path / "index")
+    build_index(points(1_200), QUICK, tmp_path / "index")
     return tmp_path / "index"
 
 
 def test_an_index_read_back_answers_as_before(written: Path) -> None:
     vectors = points(1_200)
-    expected = build_index(vectors, QUICK).search(vectors[:30], 10)
-    read = open_index(written)
+    expected = build_index(vectors, QUICK, written.with_name("again")).search(vectors[:30], 10)
+    read = open_index(written, EMPTY)
     for got, want in zip(read.search(vectors[:30], 10), expected, strict=True):
         np.testing.assert_array_equal(got, want)
-    assert sorted(path.name for path in written.iterdir()) == ["index.faiss", "index.json"]
-    assert read.manifest.bytes == (written / "index.faiss").stat().st_size
+    assert sorted(path.name for path in written.iterdir()) == ["index.json", "shard-0000.faiss"]
+    assert read.manifest.bytes == (written / "shard-0000.faiss").stat().st_size
 
 
 def test_a_second_index_takes_the_place_of_the_first_as_a_whole(written: Path) -> None:
-    save_index(build_index(points(10), QUICK), written)
-    assert open_index(written).manifest.users == 10
+    build_index(points(10), QUICK, written)
+    assert open_index(written, EMPTY).manifest.users == 10
     assert [path.name for path in written.parent.iterdir()] == ["index"]
 
 
-@pytest.mark.parametrize("name", ["index.faiss", "index.json"])
+@pytest.mark.parametrize("name", ["shard-0000.faiss", "index.json"])
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
 def test_a_truncated_index_is_refused_by_name(written: Path, name: str, share: float) -> None:
     content = (written / name).read_bytes()
     (written / name).write_bytes(content[: int(len(content) * share)])
     with pytest.raises(ArtefactError, match=name):
-        open_index(written)
+        open_index(written, EMPTY)
 
 
 def test_an_altered_index_is_refused_by_name(written: Path) -> None:
-    content = bytearray((written / "index.faiss").read_bytes())
+    content = bytearray((written / "shard-0000.faiss").read_bytes())
     content[len(content) // 2] ^= 255
-    (written / "index.faiss").write_bytes(content)
-    with pytest.raises(ArtefactError, match=r"index\.faiss is truncated or altered"):
-        open_index(written)
+    (written / "shard-0000.faiss").write_bytes(content)
+    with pytest.raises(ArtefactError, match=r"shard-0000\.faiss is truncated or altered"):
+        open_index(written, EMPTY)
 
 
-@pytest.mark.parametrize("change", [{"users": 7}, {"dimensions": 3}, {"kind": "flat"}, {"metric": "l2"}, {"more": 1}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"users": 7},
+        {"dimensions": 3},
+        {"kind": "flat"},
+        {"metric": "l2"},
+        {"more": 1},
+        {"codes": "int8"},
+        {"shards": []},
+    ],
+)
 def test_an_altered_manifest_is_refused_by_name(written: Path, change: dict[str, object]) -> None:
     manifest = json.loads((written / "index.json").read_bytes())
     (written / "index.json").write_text(json.dumps(manifest | change))
     with pytest.raises(ArtefactError, match=r"index\.json"):
-        open_index(written)
+        open_index(written, EMPTY)
 
 
-@pytest.mark.parametrize("name", ["index.faiss", "index.json"])
+@pytest.mark.parametrize("name", ["shard-0000.faiss", "index.json"])
 def test_a_missing_file_is_named(written: Path, name: str) -> None:
     (written / name).unlink()
     with pytest.raises(ArtefactError, match=f"{name} is missing"):
-        open_index(written)
+        open_index(written, EMPTY)
+
+
+def test_an_index_of_an_earlier_release_is_opened(written: Path) -> None:
+    expected = open_index(written, EMPTY).search(points(30), 10)
+    (written / "shard-0000.faiss").rename(written / "index.faiss")
+    manifest = json.loads((written / "index.json").read_bytes())
+    (shard,) = manifest.pop("shards")
+    del manifest["codes"]
+    former = manifest | {"bytes": shard["bytes"], "sha256": shard["sha256"]}
+    (written / "index.json").write_text(json.dumps(former))
+    for got, want in zip(open_index(written, EMPTY).search(points(30), 10), expected, strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("codes", ["float32", "float16", "int8"])
+@pytest.mark.parametrize("shard_users", [0, 700])
+def test_shards_and_codes_are_searched_as_one_index(build: Build, tmp_path: Path, codes: str, shard_users: int) -> None:
+    vectors = points(2_000, dimensions=32)
+    index = build(vectors, codes=codes, shard_users=shard_users, recall_neighbours=20)
+    assert [shard.users for shard in index.manifest.shards] == ([700, 700, 600] if shard_users else [2_000])
+    assert index.manifest.recall >= 0.98
+    rows, products = open_index(tmp_path / "index", vectors).search(vectors, 20)
+    assert (np.diff(products, axis=1) <= 0).all()
+    assert recall_by_distance(index, np.arange(2_000), 20) >= 0.98
+    assert (rows[:, :2] == np.arange(2_000)[:, None]).any(axis=1).mean() > 0.99, "rows are numbered across shards"
+    assert all(len(set(found)) == 20 for found in rows.tolist())
+
+
+def test_a_search_for_more_than_a_shard_holds_goes_through_all_of_them(build: Build) -> None:
+    vectors = points(1_100)
+    rows, _ = build(vectors, shard_users=500).search(vectors[:3], 1_100)
+    assert (np.sort(rows, axis=1) == np.arange(1_100)).all()
 
 
 def test_a_child_process_builds_it_and_finds_the_nearest_of_the_given_rows(tmp_path: Path) -> None:
@@ -160,10 +214,10 @@ def test_a_child_process_builds_it_and_finds_the_nearest_of_the_given_rows(tmp_p
     manifest = build_index_in_own_process(
         tmp_path / "embeddings.npy", tmp_path / "index", tmp_path / "nearest.npy", asked, 30, QUICK
     )
-    index = open_index(tmp_path / "index")
+    index = open_index(tmp_path / "index", vectors)
     assert index.manifest == manifest
     nearest = read_array(tmp_path / "nearest.npy", np.int32, (3, 30))
-    np.testing.assert_array_equal(nearest, index.nearest_others(vectors, asked, 30))
+    np.testing.assert_array_equal(nearest, index.nearest_others(asked, 30))
 
 
 def test_what_another_process_refuses_is_refused_here(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -80,16 +82,20 @@ def candidate_inputs(graph: Graph) -> tuple[CandidateInputs, ProfileCoder]:
     return land, coder
 
 
+def nearest_of(land: CandidateInputs) -> IndexNearest:
+    """Nearest neighbours by the embeddings of these inputs; the files of the index go as soon as it is mapped."""
+    with TemporaryDirectory() as directory:
+        index = build_index(land.embeddings, IndexConfig(threads=1), Path(directory) / "index")
+    return IndexNearest(index)
+
+
 class Served:
     """Candidate inputs with their generator and builder."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.land, coder = candidate_inputs(graph)
-        index = build_index(self.land.embeddings, IndexConfig(threads=1))
-        self.generator = CandidateGenerator(
-            self.land, IndexNearest(index, self.land.embeddings), CandidateConfig(least=0), 1
-        )
+        self.generator = CandidateGenerator(self.land, nearest_of(self.land), CandidateConfig(least=0), 1)
         self.builder = OutOfGraphUserBuilder(None, self.land, coder)  # type: ignore[arg-type]
 
     def new_user(self, profile: dict[str, object], friends: Sequence[int] = ()) -> tuple[list[int], np.ndarray]:
@@ -281,8 +287,7 @@ def test_an_appended_row_of_a_version_with_dates_has_its_candidates_of_late(serv
     late = np.zeros(N, np.float32)
     late[[3, 8]] = 2
     land = replace(served.land, late=late)
-    index = build_index(land.embeddings, IndexConfig(threads=1))
-    generator = CandidateGenerator(land, IndexNearest(index, land.embeddings), CandidateConfig(least=0), 1)
+    generator = CandidateGenerator(land, nearest_of(land), CandidateConfig(least=0), 1)
     user = served.builder.new_user({}, np.array([0], np.int32), NOTHING)
     block = generator.out_of_graph_block(user)
     of_late = {int(row) for row, bits in zip(block.rows, block.sources, strict=True) if bits & Source.POPULAR_OF_LATE}
