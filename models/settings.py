@@ -352,6 +352,7 @@ OTHER_VARIABLES = frozenset({"PYMK_CONFIG", "PYMK_LOADTEST_KEY"})
 TEST_VARIABLES = frozenset(
     {
         "PYMK_BENCHMARK_HOME",
+        "PYMK_DRAWN_ALWAYS",
         "PYMK_KILLED_SEED",
         "PYMK_KILLED_SEQUENCES",
         "PYMK_ODD_FILES",

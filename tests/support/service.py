@@ -50,6 +50,8 @@ DRAWN: tuple[dict[str, Any], ...] = (
     },
 )
 """settings of exploration, in turn"""
+DRAWN_ALWAYS = os.environ.get("PYMK_DRAWN_ALWAYS") == "1"
+"""whether every service draws its lists, for a run that is about nothing else"""
 UNFREEZE_EVERY = 20
 """services; a full collection costs as much as one sequence"""
 
@@ -201,7 +203,7 @@ class ServiceFactory:
     started: Iterator[int] = field(default_factory=itertools.count)
 
     def start(self, **more: Any) -> ServiceHarness:
-        """Publishes the version in a new home and serves it; every second service draws its lists.
+        """Publishes the version in a new home and serves it; every second service draws its lists, or every one.
 
         `more` are settings besides.
         """
@@ -211,7 +213,7 @@ class ServiceFactory:
         home = Path(tempfile.mkdtemp(dir=self.prepared.parent))
         shutil.copytree(self.prepared, home, copy_function=os.link, dirs_exist_ok=True)
         namespace = f"s{time.monotonic_ns()}"
-        chosen = {"redis_timeout_ms": 5000, **DRAWN[number % 2], **more}
+        chosen = {"redis_timeout_ms": 5000, **DRAWN[DRAWN_ALWAYS or number % 2], **more}
         settings = Settings(home=home, redis_url=self.address, namespace=namespace, **chosen)
         store, versions = open_sync(settings), Versions(home)
         (version,) = versions.ids()

@@ -3,9 +3,11 @@
 Sequences of events, profile changes, erasures, nights, activations, rollbacks, crashes and lists, drawn by hypothesis,
 against the real service, store and worker, beside a model that is a few sets. Clocks of service, worker and night step
 by two hours, and the store evicts. Eight parts, so that processes share them: 2,000 sequences as they stand, of which
-`-m "not slow"` leaves the first part. A deeper run of 20,000:
+`-m "not slow"` leaves the first part. Every second service draws its lists. A deeper run of 20,000, and one in which
+all services draw:
 
     PYMK_SEQUENCES=20000 pytest -n 2 tests/integration/live/in_process/test_live_rules.py
+    PYMK_SEQUENCES=20000 PYMK_DRAWN_ALWAYS=1 pytest -n 2 tests/integration/live/in_process/test_live_rules.py
 """
 
 import asyncio
