@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from typing import Any, Literal
@@ -12,11 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from models.candidates.config import IndexConfig
-from models.candidates.index_layout import Codes, IndexLayout, layout_of
-from models.errors import ArtefactError, GateRefusedError
-from models.system import disk
-from models.system.files import put_in_place, read_json, remove_tree, sha256, write_json
+from models.candidates.index_layout import Codes
+from models.errors import ArtefactError
+from models.system.files import read_json, sha256
 
 _BATCH = 4_096
 """rows searched at once"""
@@ -24,15 +22,21 @@ _SPARE = 1.5
 """how many times as many neighbours are found by rounded codes as are kept by the embeddings"""
 _PRODUCTS_AT_ONCE = 256
 """queries whose neighbours' embeddings are held at once"""
-_MANIFEST_FILE = "index.json"
+MANIFEST_FILE = "index.json"
 _FORMER_FILE = "index.faiss"
 """the only file of an index of earlier releases"""
-_QUANTIZERS: dict[Codes, Any] = {
+QUANTIZERS: dict[Codes, Any] = {
     "float16": faiss.ScalarQuantizer.QT_fp16,
     "int8": faiss.ScalarQuantizer.QT_8bit,
 }
+METRICS: dict[Codes, int] = {
+    "float32": faiss.METRIC_INNER_PRODUCT,
+    "float16": faiss.METRIC_L2,
+    "int8": faiss.METRIC_L2,
+}
+"""rounded vectors are of different lengths: by inner products all would be linked to the longest"""
 _AS_NEAR = 1e-6
-_COPY_OFFSET = 5e-4
+_SAMPLED_AT_ONCE = 1_000
 
 
 class IndexShard(BaseModel):
@@ -100,19 +104,18 @@ class VectorIndex:
         users = max(self.manifest.users, 1)
         wanted, is_rounded = min(k, users), self.manifest.codes != "float32"
         asked = min(ceil(wanted * _SPARE), users) if is_rounded else wanted
-        vectors, first, found = np.ascontiguousarray(vectors, dtype=np.float32), 0, []
+        vectors, first = np.ascontiguousarray(vectors, dtype=np.float32), 0
+        rows, products = np.empty((len(vectors), 0), np.int32), np.empty((len(vectors), 0), np.float32)
         for shard in self.shards:
-            found.append(self._search_shard(shard, vectors, min(asked, max(shard.ntotal, 1)), first))
+            more, their = self._search_shard(shard, vectors, min(asked, max(shard.ntotal, 1)), first)
+            rows, products = _best(np.hstack([rows, more]), np.hstack([products, their]), asked)
             first += shard.ntotal
-        rows, products = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
-        if len(self.shards) > 1:
-            rows, products = _best(rows, products, asked)
         if is_rounded:
-            rows, products = _best(rows, self._products(vectors, rows), wanted)
+            rows, products = _best(rows, self.products(vectors, rows), wanted)
         short = ((0, 0), (0, k - wanted))
         return np.pad(rows, short, constant_values=-1), np.pad(products, short, constant_values=-np.inf)
 
-    def _products(self, vectors: NDArray[np.float32], rows: NDArray[np.int32]) -> NDArray[np.float32]:
+    def products(self, vectors: NDArray[np.float32], rows: NDArray[np.int32]) -> NDArray[np.float32]:
         """(q, m) float32, the inner products of vectors (q, d) with those of rows (q, m); -inf for the row -1."""
         products = np.empty(rows.shape, np.float32)
         for start in range(0, len(rows), _PRODUCTS_AT_ONCE):
@@ -123,11 +126,12 @@ class VectorIndex:
     def _search_shard(
         self, shard: faiss.Index, vectors: NDArray[np.float32], wanted: int, first: int
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """The same in one shard, whose first row is `first`."""
+        """Rows and products (q, wanted) of the nearest in one shard, whose first row is `first`."""
         parameters = None
         if self.manifest.kind == "hnsw":
             parameters = faiss.SearchParametersHNSW(efSearch=max(self.manifest.ef_search, wanted))  # type: ignore[attr-defined]
-        products, rows = shard.search(vectors, wanted, params=parameters)
+        found, rows = shard.search(vectors, wanted, params=parameters)
+        products = found if shard.metric_type == faiss.METRIC_INNER_PRODUCT else 1 - found / 2
         return (
             np.where(rows < 0, -1, rows + first).astype(np.int32),
             np.where(rows < 0, -np.inf, products).astype(np.float32),
@@ -152,98 +156,34 @@ def _best(
     return np.take_along_axis(rows, best, axis=1), np.take_along_axis(products, best, axis=1)
 
 
-def build_index(embeddings: NDArray[np.float32], config: IndexConfig, directory: Path) -> VectorIndex:
-    """Builds the index of `embeddings` (n, d) float32, rows L2-normalised, and replaces `directory` with it.
-
-    Each shard is written and mapped before the next is built. Links depend on the order in which threads add rows: with
-    several threads, two builds may differ. Raises GateRefusedError if recall stays under `recall_least` at the highest
-    of `ef_search`; then `directory` is as before. Malkov, Yashunin: Efficient and robust approximate nearest neighbor
-    search using HNSW graphs, 2018.
-    """
-    bound_threads(config.threads)
-    users, dimensions = embeddings.shape
-    is_flat = users < config.flat_below
-    layout = IndexLayout("float32", max(users, 1)) if is_flat else layout_of(users, dimensions, config)
-    aside = directory.with_name(f".{directory.name}.aside")
-    remove_tree(aside)
-    aside.mkdir(parents=True)
-    shards, written = [], []
-    for number, start in enumerate(layout.starts(users)):
-        part = embeddings[start : start + layout.shard_users]
-        file = aside / f"shard-{number:04}.faiss"
-        with disk.room(file):
-            faiss.write_index(_flat(part) if is_flat else _hnsw(part, layout.codes, config), str(file))
-        written.append(IndexShard(file=file.name, users=len(part), bytes=file.stat().st_size, sha256=sha256(file)))
-        shards.append(_mapped(file))
-    manifest = IndexManifest(
-        kind="flat" if is_flat else "hnsw",
-        users=users,
-        dimensions=dimensions,
-        codes=layout.codes,
-        recall=1.0,
-        recall_neighbours=config.recall_neighbours,
-        ef_search=0,
-        shards=tuple(written),
-    )
-    index = VectorIndex(tuple(shards), embeddings, manifest)
-    if not is_flat:
-        index = _reaching_recall(index, config)
-    write_json(aside / _MANIFEST_FILE, index.manifest.model_dump())
-    put_in_place(aside, directory)
-    return index
-
-
-def _flat(embeddings: NDArray[np.float32]) -> faiss.Index:
-    flat = faiss.IndexFlatIP(embeddings.shape[1])
-    flat.add(np.ascontiguousarray(embeddings))
-    return flat
-
-
-def _hnsw(embeddings: NDArray[np.float32], codes: Codes, config: IndexConfig) -> faiss.IndexHNSW:
-    """The index of the rows of one shard."""
-    dimensions, metric = embeddings.shape[1], faiss.METRIC_INNER_PRODUCT
-    if codes == "float32":
-        hnsw: faiss.IndexHNSW = faiss.IndexHNSWFlat(dimensions, config.links, metric)
-    else:
-        hnsw = faiss.IndexHNSWSQ(dimensions, _QUANTIZERS[codes], config.links, metric)
-    hnsw.hnsw.efConstruction = config.ef_construction
-    separate = _separate_copies(embeddings)
-    hnsw.train(separate)
-    hnsw.add(separate)
-    return hnsw
-
-
-def _reaching_recall(index: VectorIndex, config: IndexConfig) -> VectorIndex:
-    """The index with the first of `ef_search` that reaches the recall, and that recall. Raises GateRefusedError."""
-    users, kept = index.manifest.users, config.recall_neighbours
-    sample = np.sort(np.random.default_rng(config.seed).permutation(users)[: config.recall_sample])
-    recall = 0.0
-    for ef_search in config.ef_search:
-        tried = replace(index, manifest=index.manifest.model_copy(update={"ef_search": ef_search}))
-        recall = recall_by_distance(tried, sample, kept)
-        if recall >= config.recall_least:
-            return replace(index, manifest=tried.manifest.model_copy(update={"recall": recall}))
-    raise GateRefusedError(
-        f"the index has recall {recall:.3f} of the {kept} nearest at efSearch {config.ef_search[-1]} with "
-        f"{index.manifest.codes} codes, under {config.recall_least}: raise links or ef_construction, take wider codes, "
-        "or check whether the embeddings have collapsed"
-    )
-
-
 def recall_by_distance(index: VectorIndex, sample: NDArray[np.int64], k: int) -> float:
     """Recall of the k nearest of each sampled row, 0-1.
 
     Any row as near as the k-th nearest by brute force, within 1e-6, counts: equal vectors are interchangeable.
     """
-    table = np.ascontiguousarray(index.embeddings)
-    k = min(k, len(table))
-    found = 0
-    for start in range(0, len(sample), 1_000):
-        queries = table[sample[start : start + 1_000]]
-        exact, _ = faiss.knn(queries, table, k, metric=faiss.METRIC_INNER_PRODUCT)
+    return recall_of(index, sample, least_products(index.embeddings, sample, k), k)
+
+
+def least_products(embeddings: NDArray[np.float32], sample: NDArray[np.int64], k: int) -> NDArray[np.float32]:
+    """(s,) float32, the inner product of each sampled row with the k-th nearest of all, or the last, by brute force."""
+    table, k = np.ascontiguousarray(embeddings), min(k, len(embeddings))
+    least = np.empty(len(sample), np.float32)
+    for start in range(0, len(sample), _SAMPLED_AT_ONCE):
+        part = slice(start, start + _SAMPLED_AT_ONCE)
+        products, _ = faiss.knn(table[sample[part]], table, k, metric=faiss.METRIC_INNER_PRODUCT)
+        least[part] = products[:, -1]
+    return least
+
+
+def recall_of(index: VectorIndex, sample: NDArray[np.int64], least: NDArray[np.float32], k: int) -> float:
+    """The share of the k nearest of the sampled rows whose product is at least that of `least` (s,), within 1e-6."""
+    k, found = min(k, len(index.embeddings)), 0
+    for start in range(0, len(sample), _SAMPLED_AT_ONCE):
+        part = slice(start, start + _SAMPLED_AT_ONCE)
+        queries = index.embeddings[sample[part]]
         rows, _ = index.search(queries, k)
-        products = np.einsum("qd,qkd->qk", queries, table[rows])
-        found += int(((products >= exact[:, -1:] - _AS_NEAR) & (rows >= 0)).sum())
+        products = index.products(queries, rows)
+        found += int((products >= least[part, None] - _AS_NEAR).sum())
     return found / max(len(sample) * k, 1)
 
 
@@ -252,7 +192,7 @@ def open_index(directory: Path, embeddings: NDArray[np.float32]) -> VectorIndex:
 
     Raises ArtefactError with the file that is missing, truncated or altered.
     """
-    manifest_file = directory / _MANIFEST_FILE
+    manifest_file = directory / MANIFEST_FILE
     try:
         manifest = IndexManifest.model_validate(read_json(manifest_file))
     except ValidationError as error:
@@ -263,18 +203,21 @@ def open_index(directory: Path, embeddings: NDArray[np.float32]) -> VectorIndex:
         if sha256(file) != shard.sha256:
             raise ArtefactError(f"{file} is truncated or altered: its digest is not the one in {manifest_file}")
         try:
-            shards.append(_mapped(file))
+            shards.append(mapped(file))
         except RuntimeError as error:
             raise ArtefactError(f"{file} cannot be read by FAISS {faiss.__version__}: {error}") from error
     found = [(one.ntotal, one.d, one.metric_type, _codes_of(one)) for one in shards]
     wanted = None if manifest.kind == "flat" else manifest.codes
-    expected = [(shard.users, manifest.dimensions, faiss.METRIC_INNER_PRODUCT, wanted) for shard in manifest.shards]
+    metric = METRICS[manifest.codes]
+    expected = [(shard.users, manifest.dimensions, metric, wanted) for shard in manifest.shards]
     if not found or found != expected or sum(shard.users for shard in manifest.shards) != manifest.users:
         raise ArtefactError(f"{manifest_file} is altered: it does not describe its files ({json.dumps(found)})")
+    if embeddings.shape != (manifest.users, manifest.dimensions):
+        raise ArtefactError(f"{manifest_file} describes an index of other embeddings than those of {embeddings.shape}")
     return VectorIndex(tuple(shards), embeddings, manifest)
 
 
-def _mapped(file: Path) -> faiss.Index:
+def mapped(file: Path) -> faiss.Index:
     """The index of a file, whose pages are read when they are searched. Raises RuntimeError."""
     return faiss.read_index(str(file), faiss.IO_FLAG_MMAP_IFC)
 
@@ -286,27 +229,9 @@ def _codes_of(index: faiss.Index) -> str | None:
     if not isinstance(index, faiss.IndexHNSWSQ):
         return "float32"
     storage: Any = faiss.downcast_index(index.storage)
-    return next((codes for codes, kind in _QUANTIZERS.items() if kind == storage.sq.qtype), "unknown")
+    return next((codes for codes, kind in QUANTIZERS.items() if kind == storage.sq.qtype), "unknown")
 
 
 def bound_threads(threads: int) -> None:
     """Limits FAISS's OpenMP threads in this process; 0: one per core."""
     faiss.omp_set_num_threads(threads or len(os.sched_getaffinity(0)))
-
-
-def _separate_copies(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The embeddings with each copy of an earlier row moved by 0.0005 in a random direction.
-
-    HNSW's pruning leaves large groups of equal vectors unreachable (users without friends and profile share one
-    embedding). The shift changes a cosine by a hundred-thousandth.
-    """
-    rows = np.ascontiguousarray(embeddings, dtype=np.float32)
-    _, first = np.unique(rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel(), return_index=True)
-    copies = np.setdiff1d(np.arange(len(rows)), first)
-    if not len(copies):
-        return rows
-    moved = rows.copy()
-    directions = np.random.default_rng(0).standard_normal((len(copies), rows.shape[1]), dtype=np.float32)
-    moved[copies] += _COPY_OFFSET * directions / np.linalg.norm(directions, axis=1, keepdims=True)
-    moved[copies] /= np.linalg.norm(moved[copies], axis=1, keepdims=True)
-    return moved

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.candidates.ann_index import IndexManifest, build_index
+from models.candidates.ann_index import IndexManifest
 from models.candidates.config import IndexConfig
-from models.candidates.index_layout import settled
+from models.candidates.index_build import build_index
 from models.errors import PymkError
+from models.system import memory_budget
 from models.system.files import read_array, write_array
 
 BuildIndex = Callable[[Path, Path, Path, NDArray[np.int64], int, IndexConfig], IndexManifest]
@@ -32,11 +33,11 @@ def build_index_in_own_process(
     first, -1 past the last. The child ends with this call and if this process dies. Raises what `build_index` raises,
     and PymkError if the child was killed.
     """
-    users, dimensions = read_array(embeddings, np.float32, (None, None)).shape
-    config = settled(users, dimensions, config)
     context = multiprocessing.get_context("spawn")
     receiving, sending = context.Pipe(duplex=False)
-    child = context.Process(target=_run, args=(sending, embeddings, directory, neighbours, rows, k, config))
+    child = context.Process(
+        target=_run, args=(sending, memory_budget.room(), embeddings, directory, neighbours, rows, k, config)
+    )
     with receiving:
         with _without_interrupts():
             child.start()
@@ -69,6 +70,7 @@ def _without_interrupts() -> Iterator[None]:
 
 def _run(
     sending: Connection,
+    room: int | None,
     embeddings: Path,
     directory: Path,
     neighbours: Path,
@@ -79,7 +81,7 @@ def _run(
     """Runs in the child; sends the manifest or the exception."""
     _end_with_parent()
     try:
-        outcome: IndexManifest | Exception = build_index_here(embeddings, directory, neighbours, rows, k, config)
+        outcome: IndexManifest | Exception = _build(embeddings, directory, neighbours, rows, k, config, room)
     except Exception as error:  # raised again by the parent
         outcome = error
     sending.send(outcome)
@@ -89,8 +91,20 @@ def build_index_here(
     embeddings: Path, directory: Path, neighbours: Path, rows: NDArray[np.int64], k: int, config: IndexConfig
 ) -> IndexManifest:
     """Builds in this process: for few users a child process costs more than the index."""
+    return _build(embeddings, directory, neighbours, rows, k, config, memory_budget.room())
+
+
+def _build(
+    embeddings: Path,
+    directory: Path,
+    neighbours: Path,
+    rows: NDArray[np.int64],
+    k: int,
+    config: IndexConfig,
+    room: int | None,
+) -> IndexManifest:
     table: NDArray[np.float32] = read_array(embeddings, np.float32, (None, None))
-    index = build_index(table, config, directory)
+    index = build_index(table, config, directory, room)
     write_array(neighbours, index.nearest_others(rows, k))
     return index.manifest
 

@@ -3,13 +3,21 @@
 from math import ceil
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 if TYPE_CHECKING:
     from models.kernels.candidate_arrays import SourceLimits
 
 LIKE_KEPT = ("friends_of_friends", "walks", "three_hops", "nearest", "likely")
 """limits of sources that follow the number of candidates kept: others would be found, compared and left out"""
+LEAST_SHARD_USERS = 100
+"""each shard is a file, and costs a search"""
+
+
+def _none_or_many(shard_users: int) -> int:
+    if 0 != shard_users < LEAST_SHARD_USERS:
+        raise ValueError(f"a shard has at least {LEAST_SHARD_USERS} users; 0 leaves their number open")
+    return shard_users
 
 
 class IndexConfig(BaseModel):
@@ -32,9 +40,9 @@ class IndexConfig(BaseModel):
     codes: Literal["auto", "float32", "float16", "int8"] = "auto"
     """how a component of a vector is held; auto: float32, or with `--memory` the widest with which the index fits"""
 
-    shard_users: int = Field(default=0, ge=0)
-    """users of one shard of the index: shards are built one after the other and searched together; 0: one shard holds
-    all, or with `--memory` as many as fit"""
+    shard_users: Annotated[int, AfterValidator(_none_or_many)] = 0
+    """users of one shard of the index, at least 100: shards are built one after the other and searched together; 0: one
+    shard holds all, or with `--memory` as many as fit"""
 
     recall_neighbours: int = Field(default=100, ge=1)
     """neighbours per user for the recall"""

@@ -63,6 +63,7 @@ class PipelinedReads:
         self._timeout_s = timeout_s
         self._connection: _Connection | None = None
         self._connecting = asyncio.Lock()
+        self._is_closed = False
 
     async def answer(self, *command: str) -> Any:
         """What the server answers to a command that changes nothing.
@@ -81,6 +82,8 @@ class PipelinedReads:
         async with asyncio.timeout(self._timeout_s), self._connecting:
             if self._connection is not None and not self._connection.is_retired:
                 return self._connection
+            if self._is_closed:
+                raise PipelineError("it was closed")
             connection = _Connection(self._timeout_s / SLICES)
             try:
                 await self._dial(lambda: connection)
@@ -92,6 +95,9 @@ class PipelinedReads:
                 connection.handshake(command)
             if self._primary is not None:
                 await self._verify(connection, self._primary)
+            if self._is_closed:  # meanwhile
+                connection.drop()
+                raise PipelineError("it was closed")
             self._connection = connection
             return connection
 
@@ -116,7 +122,8 @@ class PipelinedReads:
             self._connection.retire()
 
     def close(self) -> None:
-        """Closes the connection."""
+        """Closes the connection; later reads raise PipelineError."""
+        self._is_closed = True
         if self._connection is not None:
             self._connection.drop()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis, RedisCluster
@@ -25,40 +25,55 @@ MOST_PIPELINED_PARTS = 16
 """the longest command that is sent over the pipelined connection: a large answer would delay the others"""
 
 
-class ClusterSlots(AbstractAsyncContextManager[None]):
-    """A slot for one call of a cluster's client, and the client's initialisation before the first.
+class Slots(AbstractAsyncContextManager[None]):
+    """A slot for one call of a client, until the store is closed: a call that comes later, or waits then, would have
+    the client open a connection that nobody closes.
 
-    Unlike a single server's pool, the client's pools raise if they are exhausted. Calls made before the client knows
-    the nodes go to any of them, and their redirections then close connections that are in use.
+    First come, first served: the library's own wait for a connection lets later calls overtake earlier ones, and a
+    cluster's pools raise if they are exhausted. `prepare` is awaited with each slot.
     """
 
-    def __init__(self, client: RedisCluster, connections: int) -> None:
-        self._client = client
+    def __init__(
+        self, connections: int, address: StoreAddress, prepare: Callable[[], Awaitable[object]] | None
+    ) -> None:
         self._free = asyncio.Semaphore(connections)
+        self._address, self._prepare = address, prepare
+        self._is_closed = False
+        self._running = 0
+        self._idle = asyncio.Event()
 
     async def __aenter__(self) -> None:
+        self._check()
         await self._free.acquire()
+        self._running += 1
         try:
-            await self._client.initialize()
+            self._check()
+            if self._prepare is not None:
+                await self._prepare()
         except BaseException:
-            self._free.release()
+            self._release()
             raise
 
     async def __aexit__(self, *_: object) -> None:
+        self._release()
+
+    def _release(self) -> None:
+        self._running -= 1
+        if self._is_closed and not self._running:
+            self._idle.set()
         self._free.release()
 
+    def _check(self) -> None:
+        if self._is_closed:
+            raise StoreUnavailableError(f"{self._address.name} was closed by this process.")
 
-class ClosedSlots(AbstractAsyncContextManager[None]):
-    """Of a store that was closed: a call that comes late would have the client open a connection that nobody closes."""
-
-    def __init__(self, address: StoreAddress) -> None:
-        self._address = address
-
-    async def __aenter__(self) -> None:
-        raise StoreUnavailableError(f"{self._address.name} was closed by this process.")
-
-    async def __aexit__(self, *_: object) -> None:
-        """Is never reached."""
+    async def close(self, wait_s: float) -> None:
+        """Lets no further call begin, and waits so long for those that run."""
+        self._is_closed = True
+        if self._running:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._idle.wait()
 
 
 class AsyncServerStore:
@@ -93,10 +108,9 @@ class AsyncServerStore:
         self._address = address
         self._resources = resources
         self._timeout_s = timeout_s
-        # first come, first served: the library's own wait for a connection lets later calls overtake earlier ones
-        self._slots: AbstractAsyncContextManager[None] = asyncio.Semaphore(connections)
-        if isinstance(client, RedisCluster):
-            self._slots = ClusterSlots(client, connections)
+        # calls made before a cluster's client knows the nodes go to any of them, and their redirections then close
+        # connections that are in use
+        self._slots = Slots(connections, address, client.initialize if isinstance(client, RedisCluster) else None)
 
     def _failure(self, error: Exception) -> StoreError:
         if self._primary is not None and isinstance(error, DEMOTED):
@@ -282,8 +296,7 @@ class AsyncServerStore:
             raise self._failure(error) from error
 
     async def aclose(self) -> None:
-        self._slots = ClosedSlots(self._address)
         if self._pipelined is not None:
             self._pipelined.close()
-            self._pipelined = None
+        await self._slots.close(self._timeout_s)
         await self._resources.aclose()

@@ -14,6 +14,7 @@ class _Budget:
     """The most bytes that this process may hold; None: as many as there are."""
 
     limit: int | None = None
+    held: int = 0
 
 
 _budget = _Budget()
@@ -27,6 +28,16 @@ def limit(most_bytes: int | None) -> None:
     _budget.limit = most_bytes
     if most_bytes is not None:
         return_large_blocks()
+
+
+def hold(held_bytes: int) -> None:
+    """Says what the data of this process takes at the least, which `room` leaves to it."""
+    _budget.held = held_bytes
+
+
+def room() -> int | None:
+    """The bytes that a process beside this one may take; None: as many as there are."""
+    return None if _budget.limit is None else max(_budget.limit - _budget.held, 0)
 
 
 def most() -> int | None:

@@ -35,8 +35,12 @@ def parsed(text: str) -> int:
 
 
 def check(people: int, friendships: int) -> None:
-    """Raises UsageError if a network does not fit the budget of this process whatever the size of blocks."""
+    """Notes what a network takes of the budget, for processes beside this one (memory_budget.room).
+
+    Raises UsageError if it does not fit the budget whatever the size of blocks.
+    """
     needed = BASE + BYTES_OF_A_PERSON * people + BYTES_OF_A_FRIENDSHIP * friendships
+    memory_budget.hold(needed)
     most = memory_budget.most()
     if most is not None and needed > most:
         raise UsageError(

@@ -213,7 +213,7 @@ class ServiceFactory:
         home = Path(tempfile.mkdtemp(dir=self.prepared.parent))
         shutil.copytree(self.prepared, home, copy_function=os.link, dirs_exist_ok=True)
         namespace = f"s{time.monotonic_ns()}"
-        chosen = {"redis_timeout_ms": 5000, **DRAWN[DRAWN_ALWAYS or number % 2], **more}
+        chosen = {"redis_timeout_ms": 5000, **DRAWN[1 if DRAWN_ALWAYS else number % 2], **more}
         settings = Settings(home=home, redis_url=self.address, namespace=namespace, **chosen)
         store, versions = open_sync(settings), Versions(home)
         (version,) = versions.ids()

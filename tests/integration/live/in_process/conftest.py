@@ -4,6 +4,7 @@ import asyncio
 import resource
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -33,11 +34,11 @@ def services() -> Iterator[ServiceFactory]:
         write_dataset(data)
         make_untrained_night(data, Versions(prepared), 0, LiveEvents(now_us()), untrained_bundle)
         server = EmbeddedServer(root / "store")
-        with asyncio.Runner() as runner:
+        with asyncio.Runner() as runner, closing(server):
             yield ServiceFactory(runner, data, prepared, f"unix://{quote(str(server.socket_path))}")
-            assert not asyncio.all_tasks(runner.get_loop()), "a task outlived its service, and may open connections"
-        server.close()
+            left = asyncio.all_tasks(runner.get_loop())
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert not left, "a task outlived its service, and may open connections"
 
 
 @pytest.fixture(autouse=True)

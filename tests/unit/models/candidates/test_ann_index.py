@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.candidates.ann_index import VectorIndex, build_index, open_index, recall_by_distance
+from models.candidates.ann_index import VectorIndex, open_index, recall_by_distance
 from models.candidates.ann_index_builder import build_index_in_own_process
 from models.candidates.config import IndexConfig
+from models.candidates.index_build import build_index
 from models.errors import ArtefactError, GateRefusedError
+from models.system import memory_budget
 from models.system.files import read_array, write_array
 
 Answer = TypeVar("Answer")
 Build = Callable[..., VectorIndex]
-EMPTY = np.zeros((0, 16), np.float32)
-"""where no search needs the embeddings"""
 QUICK = IndexConfig(threads=1, recall_sample=300)
 
 
@@ -82,11 +82,17 @@ def test_of_equal_vectors_any_counts(build: Build) -> None:
     assert (rows >= 0).all()
 
 
-def test_a_heap_of_equal_vectors_among_others_stays_reachable(build: Build) -> None:
-    vectors = points(2_000)
+@pytest.mark.parametrize("codes", ["float32", "float16", "int8"])
+def test_heaps_of_equal_vectors_among_others_stay_reachable(build: Build, codes: str) -> None:
+    vectors = points(4_000, dimensions=64)
     vectors[500:1_500] = vectors[500]
-    index = build(vectors)
-    assert recall_by_distance(index, np.arange(500, 700), 100) > 0.98
+    for start in range(2_000, 4_000, 250):
+        vectors[start : start + 250] = vectors[start]
+    index = build(vectors, codes=codes)
+    for heap in (range(500, 1_500, 10), range(2_000, 4_000, 20)):
+        assert recall_by_distance(index, np.array(heap), 100) > 0.98
+        # nearly whole heaps of 250
+        assert recall_by_distance(index, np.array(heap), 240) > (0.98 if codes == "float32" else 0.7)
 
 
 @pytest.mark.parametrize("n", [0, 1, 5])
@@ -120,7 +126,7 @@ def written(tmp_path: Path) -> Path:
 def test_an_index_read_back_answers_as_before(written: Path) -> None:
     vectors = points(1_200)
     expected = build_index(vectors, QUICK, written.with_name("again")).search(vectors[:30], 10)
-    read = open_index(written, EMPTY)
+    read = open_index(written, points(1_200))
     for got, want in zip(read.search(vectors[:30], 10), expected, strict=True):
         np.testing.assert_array_equal(got, want)
     assert sorted(path.name for path in written.iterdir()) == ["index.json", "shard-0000.faiss"]
@@ -129,7 +135,7 @@ def test_an_index_read_back_answers_as_before(written: Path) -> None:
 
 def test_a_second_index_takes_the_place_of_the_first_as_a_whole(written: Path) -> None:
     build_index(points(10), QUICK, written)
-    assert open_index(written, EMPTY).manifest.users == 10
+    assert open_index(written, points(10)).manifest.users == 10
     assert [path.name for path in written.parent.iterdir()] == ["index"]
 
 
@@ -139,7 +145,7 @@ def test_a_truncated_index_is_refused_by_name(written: Path, name: str, share: f
     content = (written / name).read_bytes()
     (written / name).write_bytes(content[: int(len(content) * share)])
     with pytest.raises(ArtefactError, match=name):
-        open_index(written, EMPTY)
+        open_index(written, points(1_200))
 
 
 def test_an_altered_index_is_refused_by_name(written: Path) -> None:
@@ -147,7 +153,7 @@ def test_an_altered_index_is_refused_by_name(written: Path) -> None:
     content[len(content) // 2] ^= 255
     (written / "shard-0000.faiss").write_bytes(content)
     with pytest.raises(ArtefactError, match=r"shard-0000\.faiss is truncated or altered"):
-        open_index(written, EMPTY)
+        open_index(written, points(1_200))
 
 
 @pytest.mark.parametrize(
@@ -166,25 +172,25 @@ def test_an_altered_manifest_is_refused_by_name(written: Path, change: dict[str,
     manifest = json.loads((written / "index.json").read_bytes())
     (written / "index.json").write_text(json.dumps(manifest | change))
     with pytest.raises(ArtefactError, match=r"index\.json"):
-        open_index(written, EMPTY)
+        open_index(written, points(1_200))
 
 
 @pytest.mark.parametrize("name", ["shard-0000.faiss", "index.json"])
 def test_a_missing_file_is_named(written: Path, name: str) -> None:
     (written / name).unlink()
     with pytest.raises(ArtefactError, match=f"{name} is missing"):
-        open_index(written, EMPTY)
+        open_index(written, points(1_200))
 
 
 def test_an_index_of_an_earlier_release_is_opened(written: Path) -> None:
-    expected = open_index(written, EMPTY).search(points(30), 10)
+    expected = open_index(written, points(1_200)).search(points(30), 10)
     (written / "shard-0000.faiss").rename(written / "index.faiss")
     manifest = json.loads((written / "index.json").read_bytes())
     (shard,) = manifest.pop("shards")
     del manifest["codes"]
     former = manifest | {"bytes": shard["bytes"], "sha256": shard["sha256"]}
     (written / "index.json").write_text(json.dumps(former))
-    for got, want in zip(open_index(written, EMPTY).search(points(30), 10), expected, strict=True):
+    for got, want in zip(open_index(written, points(1_200)).search(points(30), 10), expected, strict=True):
         np.testing.assert_array_equal(got, want)
 
 
@@ -197,9 +203,36 @@ def test_shards_and_codes_are_searched_as_one_index(build: Build, tmp_path: Path
     assert index.manifest.recall >= 0.98
     rows, products = open_index(tmp_path / "index", vectors).search(vectors, 20)
     assert (np.diff(products, axis=1) <= 0).all()
+    np.testing.assert_allclose(products, np.einsum("qd,qkd->qk", vectors, vectors[rows]), atol=1e-6)
     assert recall_by_distance(index, np.arange(2_000), 20) >= 0.98
     assert (rows[:, :2] == np.arange(2_000)[:, None]).any(axis=1).mean() > 0.99, "rows are numbered across shards"
     assert all(len(set(found)) == 20 for found in rows.tolist())
+
+
+def test_an_index_of_other_embeddings_is_refused(written: Path) -> None:
+    for others in (points(1_200, dimensions=8), points(1_100)):
+        with pytest.raises(ArtefactError, match="other embeddings"):
+            open_index(written, others)
+
+
+def test_an_index_of_nobody_finds_nobody(build: Build) -> None:
+    for codes in ("float32", "int8"):
+        rows, _ = build(np.zeros((0, 16), np.float32), flat_below=0, codes=codes).search(points(2), 3)
+        assert (rows == -1).all()
+
+
+def test_codes_too_coarse_for_the_recall_give_way_to_wider_ones(tmp_path: Path) -> None:
+    """Of people who are all alike, what is near is decided by digits that narrow codes do not have."""
+    vectors = points(1) + 1e-3 * np.random.default_rng(0).standard_normal((1_500, 16), dtype=np.float32)
+    vectors[::50] *= -1  # the range of codes is that of all
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    config = QUICK.model_copy(update={"recall_neighbours": 20})
+    with pytest.raises(GateRefusedError, match="with int8 codes"):
+        build_index(vectors, config.model_copy(update={"codes": "int8"}), tmp_path / "index")
+    assert not list(tmp_path.iterdir()), "nothing is left behind"
+    index = build_index(vectors, config, tmp_path / "index", room=1)
+    assert index.manifest.codes != "int8"
+    assert index.manifest.recall >= 0.98
 
 
 def test_a_search_for_more_than_a_shard_holds_goes_through_all_of_them(build: Build) -> None:
@@ -220,6 +253,22 @@ def test_a_child_process_builds_it_and_finds_the_nearest_of_the_given_rows(tmp_p
     np.testing.assert_array_equal(nearest, index.nearest_others(asked, 30))
 
 
+def test_a_child_process_keeps_within_what_the_budget_leaves(tmp_path: Path) -> None:
+    vectors = points(3_000)
+    write_array(tmp_path / "embeddings.npy", vectors)
+    memory_budget.limit(1_000_000_000)
+    memory_budget.hold(1_000_000_000)
+    try:
+        manifest = build_index_in_own_process(
+            tmp_path / "embeddings.npy", tmp_path / "index", tmp_path / "nearest.npy", np.arange(3), 30, QUICK
+        )
+    finally:
+        memory_budget.limit(None)
+        memory_budget.hold(0)
+    assert [shard.users for shard in manifest.shards] == [1_000] * 3
+    assert manifest.codes == "int8"
+
+
 def test_what_another_process_refuses_is_refused_here(tmp_path: Path) -> None:
     write_array(tmp_path / "embeddings.npy", points(1_100, dimensions=32))
     config = QUICK.model_copy(update={"links": 2, "ef_construction": 2, "ef_search": (1,), "recall_least": 1.0})
@@ -233,7 +282,7 @@ def test_what_another_process_refuses_is_refused_here(tmp_path: Path) -> None:
 _PARENT = """
 import pathlib, sys
 import numpy
-from models.candidates.ann_index import IndexConfig
+from models.candidates.config import IndexConfig
 from models.candidates.ann_index_builder import build_index_in_own_process
 if __name__ == "__main__":
     home = pathlib.Path(sys.argv[1])

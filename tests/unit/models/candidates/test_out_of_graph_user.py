@@ -8,9 +8,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 
-from models.candidates.ann_index import build_index
 from models.candidates.config import CandidateConfig, IndexConfig
 from models.candidates.generator import CandidateGenerator, IndexNearest
+from models.candidates.index_build import build_index
 from models.candidates.inputs import CandidateInputs, profile_values
 from models.candidates.out_of_graph_user import NO_ROW
 from models.candidates.user_builder import OutOfGraphUserBuilder

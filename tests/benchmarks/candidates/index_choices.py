@@ -1,16 +1,20 @@
 """What each way to hold the index takes and finds: codes of three widths, in one shard and in four.
 
-    python tests/benchmarks/index_choices.py HOME/versions/VERSION            its embeddings, or those of
-    python tests/benchmarks/index_choices.py --users 100000 --dimensions 64   groups of made-up people
+    python tests/benchmarks/candidates/index_choices.py HOME/versions/VERSION            its embeddings, or those of
+    python tests/benchmarks/candidates/index_choices.py --users 100000 --dimensions 64   groups of made-up people
 
 Prints a Markdown table: recall of the 100 nearest as the night measures it and the efSearch that reaches it, bytes a
-vector in the files, seconds to build and milliseconds for one search, which is the 500 nearest of one person.
+vector in the files and in the memory of the process that builds, seconds to build and milliseconds for one search,
+which is the 500 nearest of one person. Each choice is built in a process of its own.
 """
 
 import argparse
+import multiprocessing
+import resource
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 from math import ceil
 from pathlib import Path
@@ -19,8 +23,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from models.candidates.ann_index import VectorIndex, build_index
+from models.candidates.ann_index import VectorIndex
 from models.candidates.config import IndexConfig
+from models.candidates.index_build import build_index
 from models.errors import GateRefusedError
 from models.system.files import read_array
 
@@ -29,8 +34,8 @@ SHARDS = (1, 4)
 SEARCHES = 1_000
 NEAREST = 500
 HEAD = """\
-| codes | shards | recall@100 | efSearch | bytes a vector | to build | a search |
-|---|---|---|---|---|---|---|
+| codes | shards | recall@100 | efSearch | bytes a vector | at most, building | to build | a search |
+|---|---|---|---|---|---|---|---|
 """
 
 
@@ -52,24 +57,28 @@ def milliseconds(index: VectorIndex) -> float:
     return 1000 * (time.perf_counter() - begun) / SEARCHES
 
 
-def row_of(embeddings: NDArray[np.float32], codes: str, shards: int, directory: Path) -> str:
+def row_of(embeddings: NDArray[np.float32], codes: str, shards: int) -> str:
     """One line of the table."""
-    config = IndexConfig.model_validate({"codes": codes, "shard_users": ceil(len(embeddings) / shards), "threads": 0})
-    begun = time.perf_counter()
-    try:
-        index = build_index(embeddings, config, directory)
-    except GateRefusedError as error:
-        return f"| {codes} | {shards} | refused: {error} | | | | |"
-    built, manifest = time.perf_counter() - begun, index.manifest
-    size = manifest.bytes / manifest.users
-    cells = (
-        f"{manifest.recall:.4f}",
-        f"{manifest.ef_search}",
-        f"{size:.0f}",
-        f"{built:.0f} s",
-        f"{milliseconds(index):.2f} ms",
+    config = IndexConfig.model_validate(
+        {"codes": codes, "shard_users": ceil(len(embeddings) / shards), "flat_below": 0, "threads": 0}
     )
-    return f"| {codes} | {shards} | {' | '.join(cells)} |"
+    with TemporaryDirectory() as directory:
+        before, begun = peak_bytes(), time.perf_counter()
+        try:
+            index = build_index(embeddings, config, Path(directory) / "index")
+        except GateRefusedError as error:
+            return f"| {codes} | {shards} | refused: {error} | | | | | |"
+        built, manifest = time.perf_counter() - begun, index.manifest
+        sizes = manifest.bytes / manifest.users, (peak_bytes() - before) / manifest.users
+        said = (
+            f"| {codes} | {shards} | {manifest.recall:.4f} | {manifest.ef_search} | {sizes[0]:.0f} | {sizes[1]:.0f} |"
+        )
+        return f"{said} {built:.0f} s | {milliseconds(index):.2f} ms |"
+
+
+def peak_bytes() -> int:
+    """The most that this process held so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -85,9 +94,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         embeddings = read_array(chosen.version / "candidates" / "embeddings.npy", np.float32, (None, None))
     sys.stdout.write(f"{embeddings.shape[0]:,} vectors of {embeddings.shape[1]}\n\n")
     sys.stdout.write(HEAD)
-    with TemporaryDirectory() as directory:
-        for codes, shards in product(CODES, SHARDS):
-            sys.stdout.write(row_of(embeddings, codes, shards, Path(directory) / "index") + "\n")
+    context = multiprocessing.get_context("fork")
+    for codes, shards in product(CODES, SHARDS):
+        with ProcessPoolExecutor(1, mp_context=context) as alone:
+            sys.stdout.write(alone.submit(row_of, embeddings, codes, shards).result() + "\n")
             sys.stdout.flush()
 
 

@@ -1,6 +1,6 @@
 """Candidates a second beside scipy: everybody's 500 people of the highest resource allocation who are no friends.
 
-    python tests/benchmarks/scipy_candidates.py --people 100000 --friends 20
+    python tests/benchmarks/candidates/scipy_candidates.py --people 100000 --friends 20
 
 scipy multiplies the friendships by themselves over the mutual friends' degrees, `A @ W @ A`, a block of rows at a time,
 and numpy keeps the best of each row. The night's kernel walks over friends of friends and keeps the best of what it
