@@ -25,7 +25,8 @@ Figures = dict[str, tuple[float, float]]
 
 def pymk(home: Path, *arguments: str) -> str:
     """The output of a command in a home; what it logs goes to a file beside the home."""
-    environment = {**os.environ, "PYMK_HOME": str(home), "PYMK_REDIS_URL": ""}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYMK_")}
+    environment["PYMK_HOME"] = str(home)
     with home.with_suffix(".log").open("a") as log:
         ran = subprocess.run(
             [sys.executable, "-m", "models.cli", *arguments],
