@@ -16,8 +16,8 @@ from models.kernels.graph_walks import (
 )
 from models.kernels.logarithm import log1p_in_place
 from models.kernels.numba_cache import compiled
-from models.kernels.prefetch import LINE, prefetch
-from models.kernels.profile_affinity import pair_profile_affinity
+from models.kernels.prefetch import AHEAD, LINE, prefetch
+from models.kernels.profile_affinity import viewer_profile_affinity
 from models.kernels.tower_product import product_at, quantised_query
 from models.schema.candidate_sources import Source
 from models.schema.pair_features import (
@@ -208,7 +208,7 @@ def fill_features(
         paths = np.float32(THREE_HOPS_SCALE) * work.paths[row]
         out[THREE_HOPS, at] = paths / np.sqrt(degree * max(friends, one))
         out[PAGERANK, at] = np.float32(PAGERANK_SCALE) * work.walk[row, RANK]
-        out[PROFILE_AFFINITY, at] = pair_profile_affinity(arrays.profile_affinity, user, row)
+    viewer_profile_affinity(arrays.profile_affinity, user, pool, out[PROFILE_AFFINITY])
     # vectors: asked for some rows ahead, since a row of a large table is in no cache
     wide, narrow = arrays.embeddings.shape[1], arrays.towers.shape[1]
     for at in range(m):
@@ -277,8 +277,12 @@ def add_likely(arrays: CandidateArrays, limits: SourceLimits, work: WorkBuffers,
     if arrays.indptr[user + 1] - arrays.indptr[user] >= limits.few_friends:
         return size
     query, unit = query_of(arrays, user)
-    eligible = 0
-    for row in arrays.popular:
+    eligible, people, narrow = 0, len(arrays.popular), arrays.towers.shape[1]
+    for at in range(people):
+        if at + AHEAD < people:
+            for k in range(0, narrow, LINE):
+                prefetch(arrays.towers, int(arrays.popular[at + AHEAD]), k)
+        row = arrays.popular[at]
         if work.hidden[row]:
             continue
         likeness = np.float32(product_at(arrays.towers, row, query)) * unit
@@ -305,12 +309,12 @@ def best_first(
     `found` is what `fill_features` wrote.
     """
     features = len(found) - 1
+    scores = arrays.prerank_weights[features] * found[features]
+    for feature in range(features):
+        scores += arrays.prerank_weights[feature] * found[feature]
     negated = np.empty(len(pool), np.float64)
     for at in range(len(pool)):
-        row = pool[at]
-        score = arrays.prerank_weights[features] * found[features, at]
-        for feature in range(features):
-            score += arrays.prerank_weights[feature] * found[feature, at]
+        row, score = pool[at], scores[at]
         if len(arrays.late) > 0:
             score += PRERANK_LATE * arrays.late[row]
         # far below the precision of float32 features

@@ -1,4 +1,4 @@
-"""Computes the log-odds of friendship of one pair from coded profile columns."""
+"""Computes the log-odds of friendship of pairs from coded profile columns."""
 
 from typing import NamedTuple
 
@@ -6,8 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.kernels.numba_cache import compiled
+from models.kernels.prefetch import AHEAD, LINE, prefetch
 
 MISSING = -1
+MOST_WEIGHED = 4_096
+"""values of sets up to which the viewer's are looked up in a table of all"""
 
 
 class ProfileAffinityTables(NamedTuple):
@@ -63,19 +66,70 @@ def cosine_of(points: NDArray[np.float32], one: int, other: int, start: int, end
 
 
 @compiled()
-def pair_profile_affinity(tables: ProfileAffinityTables, viewer: int, candidate: int) -> float:
-    """Sum of the log-odds over all columns; a missing value adds nothing."""
+def viewer_profile_affinity(
+    tables: ProfileAffinityTables, viewer: int, pool: NDArray[np.int32], out: NDArray[np.float32]
+) -> None:
+    """Writes the sum of the log-odds over all columns, of a viewer and each row of `pool` (m,), into `out` (m,).
+
+    A missing value adds nothing.
+    """
+    out[:] = 0.0
+    add_columns(tables, viewer, pool, out)
+    add_sets(tables, viewer, pool, out)
+    for kind in range(len(tables.point_spans) - 1):
+        add_points(tables, kind, viewer, pool, out)
+
+
+@compiled()
+def add_columns(tables: ProfileAffinityTables, viewer: int, pool: NDArray[np.int32], out: NDArray[np.float32]) -> None:
+    """Adds to `out` what the columns of one value say."""
+    own, columns = tables.codes[viewer], tables.codes.shape[1]
+    if columns == 0:
+        return
+    matrix_rows = np.empty(columns, np.int64)
+    for column in range(columns):
+        matrix_rows[column] = tables.matrix_at[column] + own[column] * tables.cardinality[column]
+    for at in range(len(pool)):
+        if at + AHEAD < len(pool):
+            prefetch(tables.codes, int(pool[at + AHEAD]), 0)
+        total = np.float32(0.0)
+        for column in range(columns):
+            a, b = own[column], tables.codes[pool[at], column]
+            if a == MISSING or b == MISSING:
+                continue
+            if tables.matrix_at[column] >= 0:
+                total += tables.matrices[matrix_rows[column] + b]
+            elif a == b:
+                total += tables.same[tables.same_at[column] + a]
+            else:
+                total += tables.different[column]
+        out[at] += total
+
+
+@compiled()
+def add_sets(tables: ProfileAffinityTables, viewer: int, pool: NDArray[np.int32], out: NDArray[np.float32]) -> None:
+    """Adds to `out` the weights of the values that the sets of both hold."""
+    start, end = tables.set_indptr[viewer], tables.set_indptr[viewer + 1]
+    if start == end:
+        return
+    if len(tables.set_weights) > MOST_WEIGHED:
+        for at in range(len(pool)):
+            out[at] += shared_set_weight(tables, viewer, pool[at])
+        return
+    own = np.zeros(len(tables.set_weights), np.float32)
+    for code in tables.set_codes[start:end]:
+        own[code] = tables.set_weights[code]
+    for at in range(len(pool)):
+        row, total = pool[at], np.float32(0.0)
+        for place in range(tables.set_indptr[row], tables.set_indptr[row + 1]):
+            total += own[tables.set_codes[place]]
+        out[at] += total
+
+
+@compiled()
+def shared_set_weight(tables: ProfileAffinityTables, viewer: int, candidate: int) -> np.float32:
+    """The sum of the weights of the values that both users' sets hold."""
     total = np.float32(0.0)
-    for column in range(tables.codes.shape[1]):
-        a, b = tables.codes[viewer, column], tables.codes[candidate, column]
-        if a == MISSING or b == MISSING:
-            continue
-        if tables.matrix_at[column] >= 0:
-            total += tables.matrices[tables.matrix_at[column] + a * tables.cardinality[column] + b]
-        elif a == b:
-            total += tables.same[tables.same_at[column] + a]
-        else:
-            total += tables.different[column]
     i, j = tables.set_indptr[viewer], tables.set_indptr[candidate]
     i_end, j_end = tables.set_indptr[viewer + 1], tables.set_indptr[candidate + 1]
     while i < i_end and j < j_end:
@@ -86,9 +140,24 @@ def pair_profile_affinity(tables: ProfileAffinityTables, viewer: int, candidate:
             i += 1
         if b <= a:
             j += 1
-    for kind in range(len(tables.point_spans) - 1):
-        start, end = tables.point_spans[kind], tables.point_spans[kind + 1]
-        if has_point(tables.points, viewer, start, end) and has_point(tables.points, candidate, start, end):
-            cosine = cosine_of(tables.points, viewer, candidate, start, end)
-            total += tables.point_weights[kind, np.searchsorted(tables.point_edges[kind], cosine)]
-    return float(total)
+    return total
+
+
+@compiled()
+def add_points(
+    tables: ProfileAffinityTables, kind: int, viewer: int, pool: NDArray[np.int32], out: NDArray[np.float32]
+) -> None:
+    """Adds to `out` what the cosine of one text or location column says, where both have one."""
+    start, end = tables.point_spans[kind], tables.point_spans[kind + 1]
+    if not has_point(tables.points, viewer, start, end):
+        return
+    edges, weights = tables.point_edges[kind], tables.point_weights[kind]
+    for at in range(len(pool)):
+        if at + AHEAD < len(pool):
+            for k in range(start, end, LINE // 4):
+                prefetch(tables.points, int(pool[at + AHEAD]), k)
+        if has_point(tables.points, pool[at], start, end):
+            cosine, below = cosine_of(tables.points, viewer, pool[at], start, end), 0
+            for edge in edges:
+                below += edge < cosine
+            out[at] += weights[below]

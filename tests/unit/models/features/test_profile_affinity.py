@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from models.features.profile_affinity import LARGEST, fit_profile_affinity
 from models.features.profile_codes import BINS
 from models.graph import Graph
-from models.kernels.profile_affinity import ProfileAffinityTables, pair_profile_affinity
+from models.kernels.profile_affinity import MOST_WEIGHED, ProfileAffinityTables, viewer_profile_affinity
 from models.schema.profiles import (
     CategoricalColumn,
     Column,
@@ -24,6 +24,14 @@ from tests.support.tables import coded_profiles
 
 N, GROUPS = 600, 6
 GROUP = np.arange(N) % GROUPS
+
+
+def pair_profile_affinity(fitted: ProfileAffinityTables, viewer: int, candidate: int) -> float:
+    """The affinity of one pair, found among others."""
+    pool = np.array([viewer, candidate, viewer], np.int32)
+    out = np.empty(3, np.float32)
+    viewer_profile_affinity(fitted, viewer, pool, out)
+    return float(out[1])
 
 
 def homophilous_graph(seed: int = 0, within: float = 0.9) -> Graph:
@@ -155,6 +163,14 @@ def test_each_shared_value_of_a_set_counts_and_one_not_shared_does_not() -> None
     for a, b in ((0, 6), (0, 1), (3, 9), (3, 10)):
         shared = set(owned[a]) & set(owned[b])
         assert pair_profile_affinity(fitted, a, b) == pytest.approx(sum(fitted.set_weights[list(shared)]), abs=1e-6)
+
+
+def test_values_of_sets_too_many_for_a_table_of_them_all_count_the_same() -> None:
+    owned = [[code, 6 + at % 4] for at, code in enumerate(GROUP.tolist())]
+    few = tables(sets(owned, 10))
+    many = few._replace(set_weights=np.pad(few.set_weights, (0, MOST_WEIGHED)))
+    pairs = [(0, 6), (0, 1), (3, 9), (0, 12), (5, 5)]
+    assert of_pairs(many, pairs) == pytest.approx(of_pairs(few, pairs))
 
 
 def test_two_columns_of_sets_do_not_share_their_codes() -> None:
