@@ -37,9 +37,9 @@ def compared(
     for number in range(rounds):
         for name, (connections, paths, is_fresh) in rows.items():
             for place in (0, 1) if number % 2 else (1, 0):
-                before = pair[place].served("cache")
+                kept_before = pair[place].served("cache")
                 run = asked(pair[place], connections, paths, seconds, is_fresh=is_fresh)
-                hits = pair[place].served("cache") - before
+                hits = pair[place].served("cache") - kept_before
                 if is_fresh == (hits >= 0.99 * run["requests"]):
                     raise SystemExit(f"{name}: {hits:.0f} of {run['requests']:.0f} answers came from the cache")
                 found[name][place].append(run)
