@@ -64,7 +64,7 @@ def open_sync(settings: Settings, progress: Progress | None = None) -> SyncStore
             )
             opened.callback(embedded.close)
             address = StoreAddress(
-                _embedded_name(embedded), lambda: embedded.diagnosis(DIAGNOSIS_WAIT_S), lambda: embedded.refusal
+                _embedded_name(embedded), lambda: embedded.diagnosis(DIAGNOSIS_WAIT_S), embedded.refusal
             )
             options |= {"connection_class": redis.UnixDomainSocketConnection, "path": embedded.socket_path}
             pool = redis.BlockingConnectionPool(timeout=timeout_s, **options)  # type: ignore[no-untyped-call]
@@ -109,7 +109,7 @@ async def open_async(settings: Settings, progress: Progress | None = None) -> As
                 min_free_mb=settings.store_min_free_mb,
             )
             opened.push_async_callback(asyncio.to_thread, embedded.close)
-            address = StoreAddress(_embedded_name(embedded), embedded.diagnosis, lambda: embedded.refusal)
+            address = StoreAddress(_embedded_name(embedded), embedded.diagnosis, embedded.refusal)
             options |= {"connection_class": redis.asyncio.UnixDomainSocketConnection, "path": embedded.socket_path}
             client = redis.asyncio.Redis.from_pool(redis.asyncio.ConnectionPool(**options))
         else:

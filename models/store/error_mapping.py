@@ -29,8 +29,8 @@ class StoreAddress:
     diagnosis: Callable[[], str | None] = lambda: None
     """a sentence on what is wrong with the server, if known; called when a connection fails"""
 
-    refusal: Callable[[], str | None] = lambda: None
-    """why the server refuses writes, if known"""
+    refusal: str | None = None
+    """why the server refuses a write that it says it has too few replicas for, if known"""
 
     def failure(self, error: Exception) -> StoreError:
         """The error to raise instead of one of CLIENT_ERRORS; its `public_message` does not contain the address."""
@@ -44,7 +44,7 @@ class StoreAddress:
             return StoreRefusedError(message, "The store denies access.")
         if isinstance(error, client.ResponseError) and str(error).startswith("NOREPLICAS"):
             # a setting of the operator's own servers; the supervisor of the embedded store uses it on a full disk
-            return StoreRefusedError(f"{self.name} refuses writes: {self.refusal() or error}", NO_WRITES)
+            return StoreRefusedError(f"{self.name} refuses writes: {self.refusal or error}", NO_WRITES)
         if isinstance(error, REFUSED) and not isinstance(error, TEMPORARY):
             return StoreRefusedError(f"{self.name} refuses: {error}.", "The store refuses.")
         if isinstance(error, (TimeoutError, client.TimeoutError)):

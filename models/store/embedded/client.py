@@ -57,8 +57,6 @@ class EmbeddedServer:
             raise StoreUnavailableError("The embedded store needs Linux. Set PYMK_REDIS_URL to a store elsewhere.")
         self._memory_limit_mb = memory_limit_mb
         self._min_free_mb = min_free_mb
-        self.refusal: str | None = None
-        """why the server refuses writes; None while it takes them"""
         self._closing = threading.Event()
         self._diagnosis: str | None = None
         self._healthy_since = 0.0
@@ -80,6 +78,11 @@ class EmbeddedServer:
     def path(self) -> Path:
         """The directory with the files of the store."""
         return self._directory.path
+
+    @property
+    def refusal(self) -> str:
+        """Why the server refuses a write, when it does: its supervisor has it do so for this alone."""
+        return f"less of the disk of {self.path} is free than PYMK_STORE_MIN_FREE_MB asks for"
 
     def diagnosis(self, wait_s: float = 0.0) -> str | None:
         """What is, or was recently, wrong with the server; waits up to `wait_s` for a report; None if there is none."""
@@ -106,7 +109,6 @@ class EmbeddedServer:
                     status = Status.decode(line)
                     if status.state is State.READY:
                         self._healthy_since = time.monotonic()
-                        self.refusal = status.reason or None
                     else:
                         self._record_failure(str(status))
             if self._closing.is_set():
@@ -176,7 +178,6 @@ class EmbeddedServer:
                     return False
                 status = Status.decode(line)
                 if status.state is State.READY:
-                    self.refusal = status.reason or None
                     connection.settimeout(None)
                     return True
                 if status.state is State.FAILED:

@@ -12,7 +12,7 @@ class State(StrEnum):
     LOADING = "loading"
     """reads its data from disk; `percent` is the progress"""
     READY = "ready"
-    """answers; `reason` says why it refuses writes, if it does"""
+    """answers"""
     DOWN = "down"
     """ended and is restarted; `reason` has its last output"""
     FAILED = "failed"

@@ -203,7 +203,7 @@ class Supervisor:
             if self._min_free_mb:
                 self._space_at = now + SPACE_S
             log_line(f"ready after {now - self._started:.2f} s")
-            self._change(self._ready())
+            self._change(Status(State.READY))
             return
         self._probe_at = now + min(0.25, max(0.01, (now - self._started) / 10))
         if status.state is State.LOADING and status != self._status:
@@ -224,15 +224,6 @@ class Supervisor:
             return
         self._refuses_writes = refuses
         log_line(f"{'refuses' if refuses else 'takes'} writes: {self._min_free_mb} MB of the disk must be free")
-        self._change(self._ready())
-
-    def _ready(self) -> Status:
-        if not self._refuses_writes:
-            return Status(State.READY)
-        reason = (
-            f"less than {self._min_free_mb} MB of the disk of {self._directory.path} are free (PYMK_STORE_MIN_FREE_MB)"
-        )
-        return Status(State.READY, reason=reason)
 
     def _on_server_end(self, server: ServerProcess) -> None:
         self._log(server.read_output())
