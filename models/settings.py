@@ -105,6 +105,10 @@ class Settings(BaseSettings):
     exposure_log_mb: Annotated[int, Field(ge=1)] = 64
     """most megabytes of the store that lists take until the worker files them; further ones are lost and counted"""
 
+    event_days: Annotated[int, Field(ge=30)] = 365
+    """days of which PYMK_HOME/events keeps every event; of days before, nights remove impressions, clicks and views,
+    but for the last event of each user"""
+
     outcomes_days: Annotated[int, Field(ge=1)] = 90
     """days that PYMK_HOME/outcomes keeps who was shown in which list"""
 

@@ -28,7 +28,7 @@ from models.contacts.matching import Matcher
 from models.erasure.interrupted_run import clear_run
 from models.erasure.purge_records import purge_records
 from models.errors import CorruptRecordError, StoreRefusedError
-from models.event_log.archive import Archive
+from models.event_log.archive.archive import Archive
 from models.event_log.event import PROFILE, Entry
 from models.event_log.log_entries import log_entries, raw_entries
 from models.event_log.set_aside import SetAside, names_any

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from models.event_log.archive import REMOVED, Archive
+from models.event_log.archive.archive import Archive
+from models.event_log.archive.line_format import REMOVED
 from models.event_log.event import ERASE, PROFILE, Entry
 from models.event_log.log_entries import decoded
 from models.event_log.reciprocal_update import ReciprocalUpdate, note_full

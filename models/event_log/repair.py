@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from models.errors import StoreUnavailableError
-from models.event_log.archive import Archive
+from models.event_log.archive.archive import Archive
 from models.event_log.event import CONTACTS, ERASE, PROFILE, Entry
 from models.event_log.log_entries import log_entries
 from models.event_log.write_profile import flags_changed

@@ -151,6 +151,7 @@ def nightly(
                 force=force,
                 until=until.value,
                 forbidden_days=settings.forbidden_days,
+                event_days=settings.event_days,
                 windows=Windows.of(settings),
                 group_column=settings.group_column,
                 superseded_ttl_s=settings.superseded_ttl_s,

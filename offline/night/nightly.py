@@ -60,7 +60,7 @@ from offline.night.version_checks import version_checks
 from offline.night.workspace import SNAPSHOT, ReadAhead, StoppedEarlyError, Workspace, fingerprint, workspace
 from offline.outcomes.join import Windows
 from offline.snapshot.coded_tables import code_tables
-from offline.snapshot.live_events import LiveEvents, read_live_events
+from offline.snapshot.live_events import LiveEvents, pack_archive, read_live_events
 from offline.snapshot.snapshot import Snapshot, write_snapshot
 from offline.spark.engine import SparkEngine
 from offline.steps import memory
@@ -91,6 +91,8 @@ class Night:
     retrain: Retrain = "auto"
     force: bool = False
     forbidden_days: int = FORBIDDEN_DAYS
+    event_days: int = 365
+    """days of which the archive keeps every event"""
     windows: Windows = field(default_factory=Windows)
     """how long events are joined to the lists that the night learns from"""
     group_column: str = ""
@@ -290,6 +292,7 @@ class _Steps:
         for version in self.versions.ids():
             with suppress(ArtefactError):  # a version with an unreadable manifest is not served
                 earlier.append(self.versions.manifest(version).cut_us)
+        pack_archive(self.night.home, self.work.run.started_at, self.night.event_days)
         cut = draw_cut(self.night.store, self.night.keys, now=now_us(), after=max(earlier))
         live = read_live_events(self.night.home, self.night.store, self.night.keys, cut=cut)
         log.info("live_events_read", events=live.events.height, profiles=len(live.profiles), cut=cut)

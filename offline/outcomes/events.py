@@ -4,11 +4,11 @@ from pathlib import Path
 
 import polars as pl
 
-from models.event_log.archive import Archive
+from models.event_log.archive.archive import Archive
 from models.schema.event_kinds import EventKind
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
-from offline.snapshot.live_events import read_entries
+from offline.snapshot.live_events import entry_table
 
 EVENT_COLUMNS = pl.Schema(
     {
@@ -32,9 +32,7 @@ def read_events(home: Path, store: SyncStore, keys: Keys, *, since: int, until: 
 
     Raises ArtefactError if the archive lacks archived entries, StoreError if the store does not answer.
     """
-    rows = [
-        (entry.kind, entry.user_id, entry.other_id, entry.timestamp_us, entry.request_id)
-        for entry in read_entries(Archive(home), store, keys, until)
-        if entry.kind in READ and entry.timestamp_us >= since
-    ]
-    return pl.DataFrame(rows, schema=EVENT_COLUMNS, orient="row").sort("acknowledged", maintain_order=True)
+    acknowledged = pl.col("timestamp_us")
+    table = entry_table(Archive(home), store, keys, until, pl.col("kind").is_in(list(READ)), acknowledged >= since)
+    events = table.with_columns(acknowledged.alias("acknowledged")).select(EVENT_COLUMNS.names())
+    return events.sort("acknowledged", maintain_order=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from models.event_log.archive import Archive
+from models.event_log.archive.archive import Archive
 from models.event_log.event import Entry
 from models.outcomes.exposure_files import ExposureFiles
 from models.settings import Settings

@@ -1,20 +1,29 @@
 """Reads the event log, archived and not, up to the cut of a night."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
+import structlog
 
-from models.event_log.archive import Archive, order
+from models.event_log.archive import day_files
+from models.event_log.archive.archive import Archive
+from models.event_log.archive.day_files import entries_of
+from models.event_log.archive.line_format import order
 from models.event_log.event import ERASE, PROFILE, Entry
 from models.event_log.log_entries import log_entries
 from models.live_state.erased_ids import ErasedPeople, read_erased
 from models.live_state.profile_changes import LiveProfile
+from models.schema.event_kinds import EventKind
 from models.store.keys import SHARDS, Keys
 from models.store.protocol import STREAM_START, SyncStore
 from models.system.clock import MICROSECONDS
 
+log = structlog.get_logger(__name__)
+
+EVER_US = (1 << 63) - 1
 SCHEMA = {"user_id": pl.String, "other_id": pl.String, "kind": pl.UInt8, "at": pl.Int64, "order": pl.Int64}
 
 
@@ -42,57 +51,80 @@ class LiveEvents:
         return max([int(str(latest)), *put])
 
 
+def pack_archive(home: Path, now: datetime, event_days: int) -> None:
+    """Turns the days of a home's archive that are over into Parquet, and drops what passes of those long ago.
+
+    Raises DiskFullError, and ArtefactError if a file is truncated or altered.
+    """
+    packed = Archive(home).pack(now, event_days)
+    log.info("event_archive_packed", **asdict(packed))
+
+
 def read_live_events(home: Path, store: SyncStore, keys: Keys, *, cut: int) -> LiveEvents:
     """The live events of a store and of its home's archive, up to `cut` (microseconds).
 
     Raises ArtefactError if the archive lacks archived entries, StoreError if the store does not answer.
     """
     erased = read_erased(store, keys)
-    entries = list(read_entries(Archive(home), store, keys, cut))
-    erased_at: dict[str, int] = {}
-    for entry in entries:
-        if entry.kind == ERASE:
-            erased_at[entry.user_id] = max(entry.timestamp_us, erased_at.get(entry.user_id, 0))
-
-    erased = erased.joined(erased_at)
+    entries = entry_table(Archive(home), store, keys, cut)
+    erasures = entries.filter(kind=ERASE).group_by("user_id").agg(pl.col("timestamp_us").max())
+    erased = erased.joined(dict(erasures.iter_rows()))
     returned: dict[str, int] = {}
     profiles: dict[str, LiveProfile] = {}
-    for entry in entries:
+    for _, entry in entries_of(entries.filter(pl.col("kind") == PROFILE, pl.col("columns").is_not_null())):
+        if entry is None or entry.columns is None:
+            continue
         since = erased.timestamp_us(entry.user_id)
-        if entry.kind == PROFILE and entry.columns is not None and entry.timestamp_us > since:
+        if entry.timestamp_us > since:
             profiles.setdefault(entry.user_id, LiveProfile()).put(entry.columns, entry.timestamp_us)
             if since:
                 returned[entry.user_id] = min(entry.timestamp_us, returned.get(entry.user_id, entry.timestamp_us))
+    return LiveEvents(cut, _events(entries, erased, returned), profiles, erased, returned)
 
-    def is_visible(user_id: str, timestamp_us: int) -> bool:
-        """Whether no user was erased after what they did or what was done to them at this time."""
-        return not erased.timestamp_us(user_id) or (user_id in returned and timestamp_us > returned[user_id])
 
-    rows: list[tuple[str, str, int, int, int]] = []
-    for entry in entries:
-        kind, other, timestamp_us = entry.event_kind, entry.other_id, entry.timestamp_us
-        if (
-            kind is not None
-            and other is not None
-            and is_visible(entry.user_id, timestamp_us)
-            and is_visible(other, timestamp_us)
-        ):
-            at = timestamp_us if entry.at is None else entry.at
-            rows.append((entry.user_id, other, int(kind), at // MICROSECONDS, timestamp_us))
-    return LiveEvents(cut, pl.DataFrame(rows, schema=SCHEMA, orient="row"), profiles, erased, returned)
+def _events(entries: pl.DataFrame, erased: ErasedPeople, returned: dict[str, int]) -> pl.DataFrame:
+    """The events (SCHEMA) without those of users who were erased after what they did or what was done to them."""
+    codes = {kind.word: int(kind) for kind in EventKind}
+    events = entries.filter(pl.col("kind").is_in(list(codes)), pl.col("other_id").is_not_null())
+    named = pl.concat([events["user_id"], events["other_id"]]).unique()
+    hidden_until = {user_id: returned.get(user_id, EVER_US) for user_id in erased.among(named)}
+    ids, until = list(hidden_until), pl.Series(list(hidden_until.values()), dtype=pl.Int64)
+
+    def is_visible(column: str) -> pl.Expr:
+        latest = pl.col(column).replace_strict(ids, until, default=-1, return_dtype=pl.Int64)
+        return pl.col("timestamp_us") > latest
+
+    at = pl.coalesce("at", "timestamp_us") // MICROSECONDS
+    return events.filter(is_visible("user_id"), is_visible("other_id")).select(
+        "user_id",
+        "other_id",
+        pl.col("kind").replace_strict(codes, return_dtype=pl.UInt8),
+        at.alias("at"),
+        pl.col("timestamp_us").alias("order"),
+    )
 
 
 def read_entries(archive: Archive, store: SyncStore, keys: Keys, cut: int) -> Iterator[Entry]:
     """Yields every entry up to the cut once, each user's in the order of acknowledgement."""
+    for _, entry in entries_of(entry_table(archive, store, keys, cut)):
+        if entry is not None:
+            yield entry
+
+
+def entry_table(archive: Archive, store: SyncStore, keys: Keys, cut: int, *where: pl.Expr) -> pl.DataFrame:
+    """Every entry up to the cut once for which all conditions hold, each user's in the order of acknowledgement.
+
+    Rows of models.event_log.archive.day_files.ENTRY_COLUMNS.
+    """
+    conditions = (pl.col("timestamp_us") <= cut, *where)
+    tables = []
     for shard in range(SHARDS):
         archived_up_to = store.get(keys.archived(shard))
         # read the log first: entries that move to the archive meanwhile are then found there
         unarchived = list(log_entries(store, keys, shard))
-        last = STREAM_START
-        for position, entry in archive.read(shard, STREAM_START if archived_up_to is None else archived_up_to.decode()):
-            last = position
-            if entry is not None and entry.timestamp_us <= cut:
-                yield entry
-        for position, entry in unarchived:
-            if order(position) > order(last) and entry.timestamp_us <= cut:
-                yield entry
+        archived, last = archive.table(
+            shard, STREAM_START if archived_up_to is None else archived_up_to.decode(), *conditions
+        )
+        rest = [(position, entry) for position, entry in unarchived if order(position) > order(last)]
+        tables += [archived, day_files.select([day_files.entry_table(rest)], where=conditions)]
+    return pl.concat(tables)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from models.candidate_refresh.refresh_queue import needs_refresh, queue_people
 from models.contacts.matching import Matcher
 from models.errors import StoreError
-from models.event_log.archive import Archive
+from models.event_log.archive.archive import Archive
 from models.event_log.event import CONTACTS, ERASE, Entry
 from models.event_log.log_consumer import LogConsumer
 from models.publishing.canary_record import kept_for_canary

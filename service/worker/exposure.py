@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.event_log.archive import order, position_and_entry
+from models.event_log.archive.line_format import order, position_and_entry
 from models.live_state.exposure import Exposed
 from models.live_state.seldom_shown import SeldomShown
 from models.schema.event_kinds import EventKind

@@ -13,7 +13,7 @@ from models.candidate_refresh.newcomer_suggestions import NewcomerSuggestions
 from models.candidate_refresh.refresher import Generator, LoadedVersion, Refresher
 from models.candidate_refresh.replay import ReplayRequest, queue_unreplayed, replay
 from models.errors import ArtefactError, CorruptRecordError, PymkError, StoreError, VersionError
-from models.event_log.archive import Archive
+from models.event_log.archive.archive import Archive
 from models.publishing import serving_processes
 from models.publishing.canary_counts import Counts
 from models.publishing.canary_record import Canary, decode_canary

@@ -15,7 +15,7 @@ import pytest
 from models.candidate_refresh.refresh_queue import queue_people
 from models.erasure.purge import purge_once
 from models.errors import PymkError, VersionError
-from models.event_log.archive import Archive
+from models.event_log.archive.archive import Archive
 from models.event_log.event import Event
 from models.event_log.log_consumer import LogConsumer
 from models.event_log.write_events import write_events

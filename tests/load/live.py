@@ -35,7 +35,7 @@ import typer
 from faults import Program, fill_store, kill_store
 from servers import KEY, await_answer, free_port
 
-from models.event_log.archive import Archive
+from models.event_log.archive.archive import Archive
 from models.event_log.event import Entry
 from models.publishing.pointer import read_pointer
 from models.schema.columns import Flag

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.contacts.matching import Matcher
-from models.event_log.archive import Archive
+from models.event_log.archive.archive import Archive
 from models.event_log.event import CONTACTS, ERASE, Entry
 from models.event_log.log_consumer import LogConsumer
 from models.store.keys import SHARDS, Keys, shard_of

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from models.errors import DiskFullError
-from models.event_log.archive import Archive
+from models.event_log.archive.archive import Archive
 from models.event_log.event import Entry
 from models.system import files
 from models.version.local_versions import Versions

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from models.event_log.archive import Archive
+from models.event_log.archive.archive import Archive
 from models.publishing.pointer import ActivePointer
 from models.schema.event_kinds import EventKind
 from models.store.keys import SHARDS

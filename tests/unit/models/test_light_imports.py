@@ -10,7 +10,7 @@ LIGHT = (
     "models.schema.statistic_names",
     "models.schema.pair_features",
     "models.graph",
-    "models.event_log.archive",
+    "models.event_log.archive.archive",
     "models.event_log.write_profile",
     "models.event_log.log_consumer",
     "models.event_log.write_events",

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from models.event_log.archive import Archive
+from models.event_log.archive.archive import Archive
 from models.event_log.event import Entry
 from models.live_state.flag_change import FlagChange
 from models.schema.columns import Flag

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from models.event_log.archive import Archive
+from models.event_log.archive.archive import Archive
 from models.outcomes.exposure_files import ExposureFiles
 from models.store.protocol import STREAM_START
 from models.system.clock import now_us

@@ -10,7 +10,7 @@ from models.contacts.matching import Matcher
 from models.contacts.write_contacts import write_contacts
 from models.erasure.purge import purge_once
 from models.errors import StoreUnavailableError
-from models.event_log.archive import Archive
+from models.event_log.archive.archive import Archive
 from models.event_log.event import Event
 from models.event_log.log_consumer import LogConsumer
 from models.event_log.write_events import write_events

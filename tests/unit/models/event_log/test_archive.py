@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import ArtefactError
-from models.event_log.archive import Archive
+from models.event_log.archive.archive import Archive
 from models.event_log.event import Entry
 from models.store.keys import SHARDS
 
@@ -53,7 +53,7 @@ class TestArchive:
         archive = Archive(tmp_path, segment_bytes=100)
         for number in range(1, 8):
             archive.append(SHARD, [entry(number)], f"{number - 1}-0")
-        assert [path.name for path in segments(tmp_path)] == [f"0000000{number}.jsonl" for number in range(1, 5)]
+        assert [path.name for path in segments(tmp_path)] == [f"1970-01-01-000{number}.jsonl" for number in range(1, 5)]
         assert timestamps_us(archive) == [1, 2, 3, 4, 5, 6, 7]
 
     @pytest.mark.parametrize("torn", [b'{"position":"3-0","kind":"bl', b"\0" * 40, b"\0\n{}\n"])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from models.errors import StoreUnavailableError
-from models.event_log.archive import Archive
+from models.event_log.archive.archive import Archive
 from models.event_log.event import Entry, Event
 from models.event_log.log_consumer import LogConsumer
 from models.event_log.write_events import write_events

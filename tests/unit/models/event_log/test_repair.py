@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from models.event_log.archive import Archive
+from models.event_log.archive.archive import Archive
 from models.event_log.event import Event
 from models.event_log.log_consumer import LogConsumer
 from models.event_log.repair import damaged_people, repair

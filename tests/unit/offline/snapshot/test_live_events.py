@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from models.errors import ArtefactError
-from models.event_log.archive import Archive
+from models.event_log.archive.archive import Archive
 from models.event_log.event import Event
 from models.event_log.log_consumer import LogConsumer
 from models.event_log.write_events import write_events

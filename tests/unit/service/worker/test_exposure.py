@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from models.event_log.archive import Archive
+from models.event_log.archive.archive import Archive
 from models.event_log.event import Entry, Event
 from models.live_state.exposure import Exposed
 from models.live_state.seldom_shown import SeldomShown

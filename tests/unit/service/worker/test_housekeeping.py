@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from models.event_log.archive import Archive
+from models.event_log.archive.archive import Archive
 from models.event_log.event import Event
 from models.event_log.write_events import write_events
 from models.live_state.compaction import JOURNAL_BYTES

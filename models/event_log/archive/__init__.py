@@ -1,0 +1,1 @@
+"""The archive of the event log: lines of the latest days, Parquet of those before."""
