@@ -113,6 +113,8 @@ class ViewerState:
     """when the friendships or the profile of the viewer last changed, microseconds; 0: never"""
     profile_changed_at: int = 0
     """when the profile of a viewer with a row was last changed since the cut, microseconds; 0: not at all"""
+    watermark: int = 0
+    """of the record: edge events up to it do not count, even if they are added later, microseconds"""
     contacts: tuple[Suggestion, ...] = ()
     """by user id; of those whom the version does not know, only those whom nothing keeps out of the viewer's lists"""
     newcomers: tuple[Suggestion, ...] = ()
@@ -195,6 +197,7 @@ def from_record(
         flags=record.flags_over(int(ALL_FLAGS), 0),
         graph_changed_at=max(record.graph_changed_at, record.profile),
         profile_changed_at=record.profile if row is not None and record.profile > cut else 0,
+        watermark=record.watermark,
         contacts=contacts,
         newcomers=newcomers,
     )
@@ -251,7 +254,8 @@ def extended(
     known = np.flatnonzero((rows >= 0) & (rows != (-1 if row is None else row))).tolist()
     shown = dict(zip(state.shown.tolist(), state.times.tolist(), strict=True))
     added: list[tuple[int, int, int]] = []
-    graph_changes = [at for number, at, _ in entries if EventKind(number & ~Direction.IN) in GRAPH_CHANGING]
+    late = [(EventKind(number & ~Direction.IN), at) for number, at, _ in entries if at > state.watermark]
+    graph_changes = [at for kind, at in late if kind in GRAPH_CHANGING]
     # each entry in turn
     for place in known:
         number, timestamp_us, _ = entries[place]
@@ -260,7 +264,7 @@ def extended(
             shown[other] = min(shown.get(other, 0.0) + 1.0, MOST_IMPRESSIONS)
         elif number < Direction.IN:
             shown.pop(other, None)
-        if kind in PAIR_KINDS:
+        if kind in PAIR_KINDS and timestamp_us > state.watermark:
             added.append((other, number, timestamp_us))
     shown_rows = np.array(sorted(shown), dtype=np.int32)
     times = np.array([shown[other] for other in shown_rows.tolist()], dtype=np.float32)

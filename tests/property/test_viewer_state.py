@@ -35,10 +35,16 @@ def state_of(record: LiveRecord, revision: tuple[int, int]) -> ViewerState:
     return from_record(record, TABLES, Row(0), revision=revision, cut=T0, refused_after=T0 + 20)
 
 
-@given(st.lists(st.lists(entries, max_size=6), min_size=1, max_size=6))
+watermarks = st.sampled_from([0, T0 - 1, T0 + 30])
+"""the last: of somebody who was erased then, and registered again"""
+
+
+@given(st.lists(st.lists(entries, max_size=6), min_size=1, max_size=6), watermarks)
 @settings(max_examples=300, deadline=None)
-def test_extended_is_resolved(parts: list[list[JournalEntry]]) -> None:
-    packed = new_base(T0)
+def test_extended_is_resolved(parts: list[list[JournalEntry]], watermark: int) -> None:
+    erased = watermark if watermark > T0 else 0
+    base = LiveRecord(revision=T0, last=T0, erased=erased, profile=erased + 1, watermark=watermark)
+    packed = base.pack() if watermark else new_base(T0)
     state: Any = state_of(LiveRecord.unpack(packed), (T0, len(packed)))
     for part in parts:
         packed += b"".join(entry.encode() for entry in part)

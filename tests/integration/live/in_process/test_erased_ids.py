@@ -50,3 +50,32 @@ def test_whoever_is_erased_stays_so_until_a_put(services: ServiceFactory) -> Non
         assert harness.request("POST", "/pymk/events", json=both).json() == {"accepted": 0}
     finally:
         harness.close()
+
+
+def test_what_was_acknowledged_before_the_erasure_is_not_of_the_new_person(services: ServiceFactory) -> None:
+    """The worker completes an event's other side late: the former person's friend is no friend of the new one."""
+    harness = services.start()
+
+    def recommended() -> dict[str, set[str]]:
+        """By person in the list, the mutual friends that reasons name."""
+        query = {"user_id": "cid", "limit": 100}
+        answer = harness.request(
+            "GET", "/pymk/recommendations", params=query, headers={"Cache-Control": "no-cache"}
+        ).json()
+        return {
+            one["user_id"]: {name for reason in one["reasons"] for name in reason.get("examples", ())}
+            for one in answer["recommendations"]
+        }
+
+    try:
+        connected = [{"kind": "connect", "user_id": "ann", "other_id": "cid"}]
+        assert harness.request("POST", "/pymk/events", json=connected).json() == {"accepted": 1}
+        assert harness.request("DELETE", "/pymk/users/cid").status_code == 202
+        assert harness.request("PUT", "/pymk/users/cid", json={"company": "Acme"}).status_code == 202
+        for rounds in (0, 1, 1):  # the service holds the new person's state from before what the worker adds
+            harness.work(rounds)
+            listed = recommended()
+            assert "ann" in listed, rounds
+            assert not any(listed.values()), rounds
+    finally:
+        harness.close()
