@@ -92,8 +92,9 @@ class CandidateBuilder:
         coordinates = graph_features.spectral.coordinates()
         with stage("embedding", people=graph.n):
             embeddings = embedded(self.encoder, graph_features.inputs, graph, processes=self.processes)
-        profiles = ProfileMap.fit(values, coordinates, embeddings, graph.degrees)
-        coordinates, embeddings = shrink_towards_profile(profiles, values, coordinates, embeddings, graph.degrees)
+        with stage("profiles", people=graph.n, values=values.shape[1]):
+            profiles = ProfileMap.fit(values, coordinates, embeddings, graph.degrees)
+            coordinates, embeddings = shrink_towards_profile(profiles, values, coordinates, embeddings, graph.degrees)
         files.write_array(directory / "embeddings.npy", embeddings)
 
         # the nearest neighbours of each row by embedding
