@@ -86,7 +86,7 @@ def _ridge(values: csr_array, targets: Floats) -> tuple[Floats, Floats]:
 def _conjugate_gradients(gram: csr_array, share: Floats, n: int, wanted: Floats) -> Floats:
     """(V, t) that solve (`gram` - n `share` `share`^T + PENALTY) x = `wanted` (V, t), each column by itself.
 
-    Preconditioned by the diagonal (Hestenes, Stiefel 1952): values that few people share hardly depend on each other. A
+    Preconditioned by the diagonal (Hestenes, Stiefel 1952), as values that few people share hardly depend on each other. A
     column is done when its residual is TOLERANCE of what is wanted.
     """
     product = PanelProduct(gram)

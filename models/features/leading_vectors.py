@@ -4,9 +4,6 @@ Lanczos multiplies one vector at a time and orthogonalises it against all before
 its time goes there, on one processor.
 """
 
-from pathlib import Path
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh, qr
@@ -15,7 +12,6 @@ from scipy.sparse.linalg import eigsh
 
 from models.features.panel_product import PanelProduct
 from models.kernels.sparse_product import PANEL
-from models.system import files
 
 Floats = NDArray[np.float32]
 
@@ -23,47 +19,16 @@ SPARE = 16
 """vectors more than asked for: the last of a subspace converge slowly"""
 ROUNDS, DEGREE = 3, 10
 """filters applied, and the degree of each"""
-ROUNDS_FROM_NEAR = 1
-"""filters applied to the basis of a similar matrix: it spans nearly the same"""
 LOWEST_MARGIN = 0.05
 """by which the estimate of the lowest eigenvalue is widened: the filter grows without bound beyond its interval"""
 
 
-class Basis(NamedTuple):
-    """Eigenvalues (w,) and eigenvectors (n, w) float32, largest values first: more than were asked for, and the last of
-    them inexact. What the search in a similar matrix begins with.
-    """
-
-    values: Floats
-    vectors: Floats
-
-    def save(self, directory: Path) -> None:
-        """Writes the basis as a directory, in place of one that is there."""
-        aside = directory.with_name(f".{directory.name}.aside")
-        files.remove_tree(aside)
-        aside.mkdir()
-        for name, array in self._asdict().items():
-            files.write_array(aside / f"{name}.npy", array)
-        files.put_in_place(aside, directory)
-
-    @classmethod
-    def open(cls, directory: Path) -> "Basis | None":
-        """The basis of a directory; None if there is none."""
-        if not directory.exists():
-            return None
-        values = files.read_array(directory / "values.npy", np.float32, (None,))
-        return cls(values, files.read_array(directory / "vectors.npy", np.float32, (None, len(values))))
-
-
-def leading_eigenpairs(matrix: csr_array, k: int, seed: int = 0, threads: int = 0, near: Basis | None = None) -> Basis:
-    """At least k eigenvalues and eigenvectors, the first k of them exact.
+def leading_eigenpairs(matrix: csr_array, k: int, seed: int = 0, threads: int = 0) -> tuple[Floats, Floats]:
+    """Eigenvalues (k,) and eigenvectors (n, k), both float32, the largest values first.
 
     `matrix` (n, n) float32 is symmetric with eigenvalues between -1 and 1. Chebyshev-filtered subspace iteration (Zhou,
     Saad 2007): a polynomial that is small on the unwanted eigenvalues, as estimated so far, is applied to a block of
-    vectors, ROUNDS times. The same matrix, seed, number of rows and `near` give the same result, whatever the threads.
-
-    `near` is the basis of a matrix of the same rows that differs little, and saves two thirds of the time; one of
-    another width is passed over.
+    vectors, ROUNDS times. The same matrix, seed and number of rows give the same result, whatever the threads.
     """
     n = matrix.shape[0]
     width = -(-(k + SPARE) // PANEL) * PANEL
@@ -73,20 +38,16 @@ def leading_eigenpairs(matrix: csr_array, k: int, seed: int = 0, threads: int = 
         abs(eigsh(-matrix, k=1, which="LA", v0=random.standard_normal(n, dtype=np.float32), tol=1e-2)[0][0])
     )
     lowest = max(lowest - LOWEST_MARGIN, -1.0)
-    if near is not None and near.vectors.shape == (n, width):
-        vectors, rounds = near.vectors, ROUNDS_FROM_NEAR
-        cut = max(float(near.values[-1]), lowest + 0.1)
-    else:
-        vectors, rounds = random.standard_normal((n, width), dtype=np.float32), ROUNDS
-        cut = 0.0  # the first filter leaves out what is below zero
-    values = np.zeros(width, np.float32)
-    for _ in range(rounds):
+    vectors = random.standard_normal((n, width), dtype=np.float32)
+    # the first filter leaves out what is below zero
+    cut, values = 0.0, np.zeros(width, np.float32)
+    for _ in range(ROUNDS):
         vectors = _filtered(product, vectors, lowest, cut)
         vectors, _ = qr(vectors, mode="economic", overwrite_a=True, check_finite=False)
         found, rotation = eigh(vectors.T @ product.of(vectors))
         vectors, values = vectors @ rotation[:, ::-1], found[::-1]
         cut = max(float(values[-1]), lowest + 0.1)
-    return Basis(values.astype(np.float32), np.ascontiguousarray(vectors, dtype=np.float32))
+    return values[:k].astype(np.float32), np.ascontiguousarray(vectors[:, :k], dtype=np.float32)
 
 
 def _filtered(product: PanelProduct, vectors: Floats, low: float, high: float) -> Floats:

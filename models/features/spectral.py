@@ -8,7 +8,7 @@ from scipy.linalg import svd
 from scipy.sparse import csr_array, diags_array
 from scipy.sparse.linalg import eigsh
 
-from models.features.leading_vectors import Basis, leading_eigenpairs
+from models.features.leading_vectors import leading_eigenpairs
 from models.graph import Graph
 
 DIMENSIONS = ((512, 30_000), (256, 100_000), (128, 300_000), (64, float("inf")))
@@ -35,8 +35,6 @@ class Spectral:
     values: NDArray[np.float32]
     vectors: NDArray[np.float32]
     roots: NDArray[np.float32]
-    basis: Basis | None = None
-    """what the spectrum of a similar graph of these users may begin with; None for few users"""
 
     def coordinates(self) -> NDArray[np.float32]:
         """(n, k) float32, whose inner products estimate the adjacency by a matrix of rank k.
@@ -79,13 +77,12 @@ class Spectral:
         return np.asarray(positions @ (left @ right).astype(np.float32), dtype=np.float32)
 
 
-def spectral_embedding(graph: Graph, dimensions: int | None = None, near: Basis | None = None) -> Spectral:
+def spectral_embedding(graph: Graph, dimensions: int | None = None) -> Spectral:
     """The leading eigenpairs of the regularised adjacency, at most a quarter of n and `dimensions` of them.
 
     Uses implicitly restarted Lanczos (ARPACK), and from LARGE users on a filtered block of vectors
-    (models.features.leading_vectors), each with fixed start vectors, so that the same graph gives the same result, or
-    from `near`, the basis of a similar graph of as many users. Users without friends are zero. An empty graph has one
-    dimension of zeros.
+    (models.features.leading_vectors), each with fixed start vectors, so that the same graph gives the same result.
+    Users without friends are zero. An empty graph has one dimension of zeros.
     """
     n = graph.n
     wanted = dimensions or next(most for most, below in DIMENSIONS if n < below)
@@ -97,10 +94,9 @@ def spectral_embedding(graph: Graph, dimensions: int | None = None, near: Basis 
     scale = diags_array(1 / root)
     normalised = (scale @ adjacency @ scale).tocsr().astype(np.float32)
     if n >= LARGE:
-        basis = leading_eigenpairs(normalised, k, near=near)
-        vectors = np.ascontiguousarray(basis.vectors[:, :k])
+        values, vectors = leading_eigenpairs(normalised, k)
         vectors[graph.degrees == 0] = 0
-        return Spectral(basis.values[:k], vectors, root, basis)
+        return Spectral(values, vectors, root)
     random = np.random.default_rng(0)
     start = random.standard_normal(n, dtype=np.float32)
     values, vectors = eigsh(normalised, k=k, which="LA", v0=start, tol=1e-3, rng=random)

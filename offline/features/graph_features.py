@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.features.leading_vectors import Basis
 from models.features.profile_affinity import CodedProfiles
 from models.features.profile_codes import ProfileCoder
 from models.features.spectral import Spectral, spectral_embedding
@@ -72,17 +71,15 @@ def compute_graph_features(
     reference: "SpectralReference | None" = None,
     neighbourhoods: Floats | None = None,
     known: GraphFeatures | None = None,
-    near: Basis | None = None,
 ) -> GraphFeatures:
     """Statistics, spectrum and GraphSAGE's features of a graph; the spectrum rotated onto the reference's.
 
     `neighbourhoods` (n, 2) as in models.features.user_statistics, if they were computed elsewhere;
-    `known` are features of the same graph with another reference or other profiles; `near` is the basis that the
-    spectrum of a similar graph of these users came from. It must not know of friendships that are hidden here.
+    `known` are features of the same graph with another reference or other profiles.
     """
     if known is None:
         with stage("spectrum", people=graph.n):
-            spectral = spectral_embedding(graph, near=near)
+            spectral = spectral_embedding(graph)
     else:
         spectral = known.spectral
     positions = spectral.positions()

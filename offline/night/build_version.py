@@ -45,8 +45,7 @@ def build_version(night: NightContext, bundle: ModelBundle, directory: Path) -> 
     people = night.history.before(snapshot.cut + 1, night.known)
     active = np.flatnonzero(snapshot.flags & np.uint8(Flag.ACTIVE)).astype(np.int64)
     scratch = directory / "candidates"
-    reference = bundle.reference(snapshot.vocabulary)
-    graph_features = night.graph_features(graph, people, reference, scratch, step="version", after="evaluation")
+    graph_features = night.graph_features(graph, people, bundle.reference(snapshot.vocabulary), scratch)
     builder = night.candidates(bundle.embedder, bundle.prerank_weights, bundle.training.towers)
     view = builder.build(graph_features, people, active, scratch, keeps_index=True)
 

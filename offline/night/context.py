@@ -5,7 +5,6 @@ from datetime import datetime
 from pathlib import Path
 
 from models.candidates.ann_index_builder import BuildIndex, build_index_in_own_process
-from models.features.leading_vectors import Basis
 from models.features.profile_encoder import ProfileEncoder
 from models.features.towers import TowerShape
 from models.graph import Graph
@@ -44,8 +43,6 @@ class NightContext:
     """which train; the night is rank 0 of them"""
     engine: SparkEngine | None = None
     """finds candidates; None: this process does"""
-    spectra: Path | None = None
-    """directory of what the spectrum of a step's graph may begin with; None: each begins anew"""
 
     @property
     def seed(self) -> int:
@@ -67,23 +64,9 @@ class NightContext:
         )
 
     def graph_features(
-        self, graph: Graph, people: People, reference: SpectralReference, directory: Path, *, step: str, after: str
+        self, graph: Graph, people: People, reference: SpectralReference, directory: Path
     ) -> GraphFeatures:
-        """The features of the graph that a step finds candidates in; `directory` takes the files of the engine.
-
-        The spectrum begins with that of the step before, whose graph knew less.
-        """
+        """The features of a graph that candidates are found in; `directory` takes the files of the engine."""
         engine = self.engine
         found = None if engine is None else engine.neighbourhoods(graph, people.suggestible, directory)
-        features = compute_graph_features(graph, people, reference, found, near=self._basis(after))
-        self.keep_basis(step, features)
-        return features
-
-    def keep_basis(self, step: str, features: GraphFeatures) -> None:
-        """Keeps what the spectra of steps to come may begin with, for a night that is resumed too."""
-        if self.spectra is not None and (basis := features.spectral.basis) is not None:
-            self.spectra.mkdir(exist_ok=True)
-            basis.save(self.spectra / step)
-
-    def _basis(self, step: str) -> Basis | None:
-        return None if self.spectra is None else Basis.open(self.spectra / step)
+        return compute_graph_features(graph, people, reference, found)

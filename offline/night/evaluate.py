@@ -239,7 +239,7 @@ class CandidateSystem:
         embeddings.
         """
         reference = bundle.reference(night.snapshot.vocabulary)
-        features = night.graph_features(graph, people, reference, directory, step="evaluation", after="training")
+        features = night.graph_features(graph, people, reference, directory)
         return cls.seeing(night, bundle, features, people, viewers, directory)
 
     @classmethod

@@ -311,7 +311,7 @@ class _Steps:
         context = NightContext(
             snapshot, encoder, history, known, self.config, started_at, group_column=column, processes=processes
         )
-        return replace(context, engine=self.night.engine, spectra=self.work.spectra)
+        return replace(context, engine=self.night.engine)
 
     def _training(self, context: NightContext, split: EdgeSplit, plan: WeightsPlan) -> ModelBundle:
         if not self.work.is_done("training"):

@@ -94,7 +94,6 @@ def train(
     else:
         log.info("training_lists_kept", lists=len(lists.lists))
     ranker, ranked = fit(night, lists, checkpoints, None if warm is None else warm.former.ranker)
-    night.keep_basis("training", embedding.features)
     metrics = {f"sage_{name}": value for name, value in embedding.metrics.items()} | ranked
     metrics["tower_dimensions"] = float(lists.towers.dimensions)
     return ModelBundle(
@@ -223,8 +222,7 @@ def make_lists(
         nonlocal builder, towers
         # the graph without the part, and who asks in it
         around = night.history.before(part.moment(moment), part.kept)
-        # the encoder's graph lacks what any part hides
-        features = compute_graph_features(part.kept.graph, around, reference, near=embedding.features.spectral.basis)
+        features = compute_graph_features(part.kept.graph, around, reference)
         if purpose is Purpose.CALIBRATION:
             most, weight = ranker.calibration_lists, outcome_weight(part)
             viewers = sampled_viewers(part.kept.graph, around.suggestible, most, night.seed + at)

@@ -67,11 +67,6 @@ class Workspace:
         """The directory of what a step that was killed goes on from; it is no finished step."""
         return self.directory / f".{name}.checkpoints"
 
-    @property
-    def spectra(self) -> Path:
-        """The directory of what the spectra of later steps begin with; it is no finished step."""
-        return self.directory / ".spectra"
-
     @contextmanager
     def making(self, name: str) -> Iterator[Path]:
         """An empty directory that becomes the step's own when the block ends, and is removed if it raises."""

@@ -40,23 +40,6 @@ def test_the_vectors_of_values_are_found(dense: int, monkeypatch: pytest.MonkeyP
     assert found.predict_one(one)[1].shape == (D,)
 
 
-def test_many_values_are_solved_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Values of many popularities, some held by nobody, and targets in several panels."""
-    random = np.random.default_rng(1)
-    share = random.random(80) ** 3
-    share[:3] = 0
-    values = csr_array((random.random((500, 80)) < share).astype(np.float32))
-    targets = random.standard_normal((500, 70)).astype(np.float32)
-    targets[:, 5] = 1
-    found = []
-    for dense in (4096, 0):
-        monkeypatch.setattr(inductive, "DENSE_VALUES", dense)
-        found.append(ProfileMap.fit(values, targets[:, :30], targets[:, 30:], np.ones(500, np.int64)))
-    directly, stepwise = found
-    np.testing.assert_allclose(stepwise.weights, directly.weights, atol=2e-3)
-    np.testing.assert_allclose(stepwise.intercept, directly.intercept, atol=2e-3)
-
-
 def test_users_without_friends_are_not_fitted() -> None:
     values, coordinates, embeddings = planted()
     degrees = np.where(np.arange(N) < 200, 3, 0)
