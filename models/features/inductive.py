@@ -16,6 +16,7 @@ from models.graph import Graph
 from models.version.towers import PROFILE_PRIOR_FRIENDS
 
 Floats = NDArray[np.float32]
+Exact = NDArray[np.float64]
 
 PENALTY = 10.0
 """ridge penalty: a value held by this many users gets half its weight"""
@@ -71,41 +72,43 @@ def _ridge(values: csr_array, targets: Floats) -> tuple[Floats, Floats]:
 
     With few values, all targets share one factorisation; with many, conjugate gradients solve for all at once.
     """
-    share, mean = np.asarray(values.mean(axis=0), dtype=np.float32), targets.mean(axis=0)
-    gram = (values.T @ values).tocsr().astype(np.float32)
-    wanted = np.asarray(values.T @ (targets - mean), dtype=np.float32)
+    gram = (values.T @ values).tocsr().astype(np.float32)  # counts: exact up to 2^24
+    share, mean = gram.diagonal() / np.float64(len(targets)), targets.mean(axis=0, dtype=np.float64)
+    wanted = values.T @ targets - len(targets) * np.outer(share, mean)
     if values.shape[1] > DENSE_VALUES:
         weights = _conjugate_gradients(gram, share, len(targets), wanted)
     else:
         centred = gram.toarray() - len(targets) * np.outer(share, share)
         centred[np.diag_indices_from(centred)] += PENALTY
-        weights = solve(centred, wanted, assume_a="pos").astype(np.float32)
-    return weights, mean - share @ weights
+        weights = solve(centred, wanted, assume_a="pos")
+    return weights.astype(np.float32), (mean - share @ weights).astype(np.float32)
 
 
-def _conjugate_gradients(gram: csr_array, share: Floats, n: int, wanted: Floats) -> Floats:
+def _conjugate_gradients(gram: csr_array, share: Exact, n: int, wanted: Exact) -> Exact:
     """(V, t) that solve (`gram` - n `share` `share`^T + PENALTY) x = `wanted` (V, t), each column by itself.
 
-    Preconditioned by the diagonal (Hestenes, Stiefel 1952), as values that few people share hardly depend on each other. A
-    column is done when its residual is TOLERANCE of what is wanted.
+    Preconditioned by the diagonal (Hestenes, Stiefel 1952): values that few people share hardly depend on each other. A
+    column is done when its residual is TOLERANCE of what is wanted, and then stays. In float64, since of common values
+    hardly anything is left after the mean is taken out.
     """
     product = PanelProduct(gram)
-    scale = np.asarray(1 / (gram.diagonal() - n * share**2 + PENALTY), np.float32)[:, None]
+    scale = 1 / (gram.diagonal() - n * share**2 + PENALTY)[:, None]
     solution, residual = np.zeros_like(wanted), wanted.copy()
-    step: Floats = scale * residual
-    direction = step
+    direction = step = scale * residual
     slope = (residual * step).sum(axis=0)
     enough = TOLERANCE * np.linalg.norm(wanted, axis=0)
     for _ in range(MOST_STEPS):
-        if (np.linalg.norm(residual, axis=0) <= enough).all():
+        curved = product.of(direction) - n * np.outer(share, share @ direction) + PENALTY * direction
+        curvature = (direction * curved).sum(axis=0)
+        is_open = (np.linalg.norm(residual, axis=0) > enough) & (curvature > 0)
+        if not is_open.any():
             break
-        curved = product.of(direction) - n * share[:, None] * (share @ direction) + np.float32(PENALTY) * direction
-        along = slope / np.maximum((direction * curved).sum(axis=0), np.finfo(np.float32).tiny)
+        along = np.divide(slope, curvature, out=np.zeros_like(slope), where=is_open)
         solution += along * direction
         residual -= along * curved
         step = scale * residual
         before, slope = slope, (residual * step).sum(axis=0)
-        direction = step + slope / np.maximum(before, np.finfo(np.float32).tiny) * direction
+        direction = step + np.divide(slope, before, out=np.zeros_like(slope), where=is_open) * direction
     return solution
 
 

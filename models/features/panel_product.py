@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from os import cpu_count
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +11,11 @@ from scipy.sparse import csr_array
 
 from models.kernels.sparse_product import PANEL, add_product
 
-Floats = NDArray[np.float32]
+Floats = TypeVar("Floats", NDArray[np.float32], NDArray[np.float64])
 
 
 class PanelProduct:
-    """Products with one matrix (n, n) float32."""
+    """Products with one matrix (n, n) float32, as exact as the vectors are."""
 
     def __init__(self, matrix: csr_array, threads: int = 0) -> None:
         """`threads` 0: one per core."""
@@ -41,7 +42,7 @@ class PanelProduct:
 
         def one(start: int) -> None:
             columns = vectors[:, start : start + PANEL]
-            panel = np.zeros((len(vectors), PANEL), np.float32)
+            panel = np.zeros((len(vectors), PANEL), vectors.dtype)
             panel[:, : columns.shape[1]] = columns
             made[:, start : start + PANEL] = work(panel)[:, : columns.shape[1]]
 

@@ -8,7 +8,7 @@ from models.kernels.numba_cache import compiled
 PANEL = 32
 """vectors of a panel: two cache lines of a row, and few enough for the cache to hold a panel of a hundred thousand"""
 
-Panel = NDArray[np.float32]
+Panel = NDArray[np.float32] | NDArray[np.float64]
 
 
 @compiled(fastmath=True)
@@ -24,10 +24,12 @@ def add_product(
 ) -> None:
     """Replaces `result` (n, PANEL) by `by` x (A - centre) `vectors` + `keep` x `result`.
 
-    A is (n, n), its rows `indices[indptr[row] : indptr[row + 1]]` with `values`; `vectors` (n, PANEL).
+    A is (n, n), its rows `indices[indptr[row] : indptr[row + 1]]` with `values`; `vectors` (n, PANEL), as exact as
+    `result` is.
     """
-    shift, factor, kept = np.float32(centre), np.float32(by), np.float32(keep)
-    total = np.empty(PANEL, np.float32)
+    exact = vectors.dtype.type
+    shift, factor, kept = exact(centre), exact(by), exact(keep)
+    total = np.empty(PANEL, vectors.dtype)
     for row in range(len(indptr) - 1):
         for k in range(PANEL):
             total[k] = -shift * vectors[row, k]

@@ -40,6 +40,19 @@ def test_the_vectors_of_values_are_found(dense: int, monkeypatch: pytest.MonkeyP
     assert found.predict_one(one)[1].shape == (D,)
 
 
+@pytest.mark.parametrize("dense", [0, 4096])
+@pytest.mark.parametrize("held", [0.999, 1.0])
+def test_a_value_that_nearly_everybody_holds_is_exact(dense: int, held: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 200,000 people: hardly anything is left of it after the mean is taken out."""
+    monkeypatch.setattr(inductive, "DENSE_VALUES", dense)
+    n, random = 200_000, np.random.default_rng(2)
+    values = (random.random((n, 3)) < (held, 0.3, 0.01)).astype(np.float32)
+    targets = (values @ np.array([[1], [2], [3]], np.float32)).repeat(2, axis=1)
+    found = ProfileMap.fit(csr_array(values), targets[:, :1], targets[:, 1:], np.ones(n, np.int64))
+    near, _ = found.predict(csr_array(values))
+    np.testing.assert_allclose(near, targets[:, :1], atol=0.1)
+
+
 def test_users_without_friends_are_not_fitted() -> None:
     values, coordinates, embeddings = planted()
     degrees = np.where(np.arange(N) < 200, 3, 0)
