@@ -105,7 +105,7 @@ class Settings(BaseSettings):
     exposure_log_mb: Annotated[int, Field(ge=1)] = 64
     """most megabytes of the store that lists take until the worker files them; further ones are lost and counted"""
 
-    event_days: Annotated[int, Field(ge=30)] = 365
+    event_days: Annotated[int, Field(ge=120)] = 365
     """days of which PYMK_HOME/events keeps every event; of days before, nights remove impressions, clicks and views,
     but for the last event of each user"""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import structlog
 
+from models.errors import DiskFullError
 from models.event_log.archive import day_files
 from models.event_log.archive.archive import Archive
 from models.event_log.archive.day_files import entries_of
@@ -54,10 +55,14 @@ class LiveEvents:
 def pack_archive(home: Path, now: datetime, event_days: int) -> None:
     """Turns the days of a home's archive that are over into Parquet, and drops what passes of those long ago.
 
-    Raises DiskFullError, and ArtefactError if a file is truncated or altered.
+    A full disk leaves them as they are. Raises ArtefactError if a file is truncated or altered.
     """
-    packed = Archive(home).pack(now, event_days)
-    log.info("event_archive_packed", **asdict(packed))
+    try:
+        packed = Archive(home).pack(now, event_days)
+    except DiskFullError as error:
+        log.warning("event_archive_not_packed", error=str(error))
+    else:
+        log.info("event_archive_packed", **asdict(packed))
 
 
 def read_live_events(home: Path, store: SyncStore, keys: Keys, *, cut: int) -> LiveEvents:

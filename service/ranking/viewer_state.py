@@ -241,7 +241,7 @@ def extended(
 ) -> ViewerState | None:
     """The state of a viewer after entries were added to the record, at the cost of those entries.
 
-    Arguments as in `from_record`. None if they change the viewer's own flags or profile, or concern a contact or a
+    Arguments as in `from_record`. None if they change the viewer's own flags or profile, or may concern a contact or a
     newcomer: then the record has to be read as a whole.
     """
     if any(entry.number >= EDGE_EVENTS or entry.number in OF_ONE for entry in entries):
@@ -251,6 +251,9 @@ def extended(
         return None
     row = None if state.is_new else row
     rows = rows_of([entry.text for entry in entries])
+    lifted = [EventKind(entry.number & ~Direction.IN) in _LIFTED_BY for entry in entries]
+    if any(is_lifted and row < 0 for is_lifted, row in zip(lifted, rows.tolist(), strict=True)):
+        return None  # a contact or a newcomer may come back
     known = np.flatnonzero((rows >= 0) & (rows != (-1 if row is None else row))).tolist()
     shown = dict(zip(state.shown.tolist(), state.times.tolist(), strict=True))
     added: list[tuple[int, int, int]] = []

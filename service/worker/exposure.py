@@ -6,6 +6,7 @@ a time counts, the one that holds the first shard.
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -156,12 +157,16 @@ class ExposureWorker:
         for segment in sorted((self._events / f"{shard:02d}").glob("*.jsonl")):
             if segment.name < read.segment:
                 continue
-            state = segment.stat()
+            try:
+                state = segment.stat()
+            except FileNotFoundError:  # a night packed it, which is older than a day
+                continue
             if segment.name > read.segment:
                 read = _Read(segment.name, 0 if state.st_mtime_ns // 1000 >= since else state.st_size, state.st_ino)
             elif state.st_ino != read.file:  # a purge rewrote it; counted lines are known by their position
                 read = replace(read, done=0, file=state.st_ino)
-            self._read[shard] = read = self._count(segment, read, showings, since)
+            with suppress(FileNotFoundError):
+                self._read[shard] = read = self._count(segment, read, showings, since)
 
     def _count(self, segment: Path, read: "_Read", showings: Showings, since: int) -> "_Read":
         """Counts the whole lines of a segment that were not read yet; returns how far it is read."""

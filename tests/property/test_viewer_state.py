@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.live_state.edges import Direction, edge_event
+from models.live_state.edges import CONTACT, NEWCOMER, Direction, edge_event
 from models.live_state.journal import JournalEntry
 from models.live_state.user_record import LiveRecord, new_base
 from models.schema.event_kinds import EventKind
@@ -39,11 +39,17 @@ watermarks = st.sampled_from([0, T0 - 1, T0 + 30])
 """the last: of somebody who was erased then, and registered again"""
 
 
-@given(st.lists(st.lists(entries, max_size=6), min_size=1, max_size=6), watermarks)
-@settings(max_examples=300, deadline=None)
-def test_extended_is_resolved(parts: list[list[JournalEntry]], watermark: int) -> None:
+@given(
+    st.lists(st.lists(entries, max_size=6), min_size=1, max_size=6),
+    watermarks,
+    st.sampled_from([CONTACT, NEWCOMER]),
+)
+@settings(max_examples=400, deadline=None)
+def test_extended_is_resolved(parts: list[list[JournalEntry]], watermark: int, suggested: int) -> None:
     erased = watermark if watermark > T0 else 0
     base = LiveRecord(revision=T0, last=T0, erased=erased, profile=erased + 1, watermark=watermark)
+    # whom the version does not know, and who is kept out of the lists
+    base.edges["another"] = {suggested: T0 + 1, edge_event(Direction.OUT, EventKind.BLOCK): T0 + 1}
     packed = base.pack() if watermark else new_base(T0)
     state: Any = state_of(LiveRecord.unpack(packed), (T0, len(packed)))
     for part in parts:
@@ -52,6 +58,8 @@ def test_extended_is_resolved(parts: list[list[JournalEntry]], watermark: int) -
         moments: Any = {"cut": T0, "refused_after": T0 + 20}
         rows_of = TABLES.vocabulary.rows
         state = extended(state, part, TABLES, Row(0), revision=revision, rows_of=rows_of, **moments)
+        if state is None:  # the whole record is read
+            state = state_of(LiveRecord.unpack(packed), revision)
         whole = state_of(LiveRecord.unpack(packed), revision)
         for field in fields(ViewerState):
             one, other = getattr(state, field.name), getattr(whole, field.name)

@@ -22,9 +22,21 @@ from itertools import groupby, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
+
 from models.errors import ArtefactError, PymkError
-from models.event_log.archive.line_format import REMOVED, day_of, encoded, lines_in, lines_of, order
-from models.event_log.archive.shard_files import DAYS, ShardFiles, day_of_file, is_of, lasting_beside, segment_after
+from models.event_log.archive.line_format import REMOVED, day_of, encoded, last_position, lines_in, lines_of, order
+from models.event_log.archive.shard_files import (
+    DAYS,
+    LINES,
+    ShardFiles,
+    aside_of,
+    day_in_name,
+    is_of,
+    lasting_beside,
+    remove_unfinished,
+    segment_after,
+)
 from models.event_log.event import Entry
 from models.store.keys import SHARDS
 from models.store.protocol import STREAM_START
@@ -33,6 +45,8 @@ from models.system import disk, files
 if TYPE_CHECKING:
     import polars as pl
 
+log = structlog.get_logger(__name__)
+
 SEGMENT_BYTES = 64 << 20
 """a file of at least this size is followed by another file"""
 LOCK_S = 30.0
@@ -40,6 +54,10 @@ LINES_DAYS = 2
 """days that stay lines: the worker counts the impressions of the latest one again when it starts"""
 ATTEMPTS = 10
 """how often a shard is read again because a file was replaced meanwhile"""
+
+
+class BusyShardError(PymkError):
+    """Another process holds a shard of the archive for long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +69,8 @@ class _Tail:
     """bytes of the last segment that are whole lines"""
     last: str
     """position of the last whole line"""
-    state: tuple[int, int] | None = None
-    """size and modification time of the last segment when this was read"""
+    state: "_State | None" = None
+    """of the last segment when this was read"""
 
 
 class Archive:
@@ -76,7 +94,7 @@ class Archive:
             if not new:
                 return 0
             if tail.segment is not None and tail.segment.stat().st_size > tail.size:
-                os.truncate(tail.segment, tail.size)
+                _truncate(tail.segment, tail.size)
             for day, of_day in groupby(new, key=lambda entry: day_of(entry[0])):
                 tail = self._tails[shard] = self._append(shard, tail, day, list(of_day))
         return len(new)
@@ -150,6 +168,7 @@ class Archive:
             if not (self.directory / f"{shard:02d}").is_dir():
                 continue
             with self._locked(shard):
+                remove_unfinished(self.directory / f"{shard:02d}")
                 there = self._files(shard)
                 there.remove_replaced()
                 removed += sum(day_files.remove(day, upto) for day in there.parquet)
@@ -160,40 +179,73 @@ class Archive:
     def pack(self, now: datetime, whole_days: int) -> "Packed":
         """Turns days that are over into Parquet, and keeps of those more than `whole_days` ago what lasts.
 
-        LINES_DAYS stay lines, and so does the last file. A reader meanwhile reads either. May be interrupted, and run
-        again. Raises DiskFullError and ArtefactError; then the lines stay as they are.
+        LINES_DAYS stay lines, and so does the last file. Files are made without the lock, and put in place with it if
+        what they were made of is still as it was; a shard that another process holds is left for the next time. A
+        reader meanwhile reads either. May be interrupted, and run again. Raises DiskFullError and ArtefactError; then
+        the lines stay as they are.
         """
         until, whole_since = (f"{(now - timedelta(ago)).date()}" for ago in (LINES_DAYS, whole_days))
         packed = Packed()
         for shard in range(SHARDS):
-            over = takewhile(lambda segment: day_of_file(segment) < until, self._files(shard).segments[:-1])
-            for segment in over:
-                packed += self._packed(shard, segment)
-            if (self.directory / f"{shard:02d}").is_dir():
+            if not (self.directory / f"{shard:02d}").is_dir():
+                continue
+            try:
                 with self._locked(shard):
-                    packed += self._lasting(shard, whole_since)
+                    remove_unfinished(self.directory / f"{shard:02d}")
                     self._files(shard).remove_replaced()
+                for segment in takewhile(lambda one: self._day(one) < until, self._files(shard).segments[:-1]):
+                    packed += self._pack(shard, segment)
+                packed += self._pack_lasting(shard, whole_since)
+            except BusyShardError as error:
+                log.warning("event_archive_not_packed", error=str(error))
         return packed
 
-    def _packed(self, shard: int, segment: Path) -> "Packed":
+    def _pack(self, shard: int, segment: Path) -> "Packed":
         """Puts Parquet in the place of lines."""
         from models.event_log.archive import day_files
 
-        with self._locked(shard):
-            if not segment.exists():  # another process did
-                return Packed()
-            table = day_files.table_of_lines(segment, is_last=False)
-            day_files.write(table, segment.with_suffix(DAYS))
-            segment.unlink()
-        return Packed(files=1, entries=table.height)
+        states = {segment: _state(segment)}
+        table = day_files.table_of_lines(segment, is_last=False)
+        made = segment.with_suffix(DAYS)
+        day_files.write(table, aside_of(made))
+        return Packed(files=1, entries=table.height) if self._put(shard, made, states) else Packed()
 
-    def _lasting(self, shard: int, whole_since: str) -> "Packed":
+    def _pack_lasting(self, shard: int, whole_since: str) -> "Packed":
         """Adds what lasts of the days before one to the file of such entries."""
         from models.event_log.archive import day_files
 
         there = self._files(shard)
-        old = list(takewhile(lambda day: day_of_file(day) < whole_since, there.days))
-        return Packed(passed=day_files.merge_lasting(there.lasting + old, lasting_beside(old[-1]))) if old else Packed()
+        old = list(takewhile(lambda day: self._day(day) < whole_since, there.days))
+        if not old:
+            return Packed()
+        states = {path: _state(path) for path in there.lasting + old}
+        made = lasting_beside(old[-1])
+        passed = day_files.merge_lasting(list(states), aside_of(made))
+        return Packed(passed=passed) if self._put(shard, made, states) else Packed()
+
+    def _put(self, shard: int, made: Path, states: Mapping[Path, "_State"]) -> bool:
+        """Puts a file in place that was written aside, and removes what it was made of; False if that has changed."""
+        with self._locked(shard):
+            try:
+                if any(_state(path) != state for path, state in states.items()):
+                    return False
+                aside_of(made).replace(made)
+            except FileNotFoundError:  # an erasure removed what was unfinished
+                return False
+            files.sync_directory(made.parent)
+            self._files(shard).remove_replaced()
+        return True
+
+    @staticmethod
+    def _day(path: Path) -> str:
+        """The last day of a file's entries."""
+        if (day := day_in_name(path)) is not None:
+            return day
+        if path.suffix == LINES:
+            return day_of(last_position(path))
+        from models.event_log.archive import day_files
+
+        return day_of(day_files.last_position([path]))
 
     def _rewrite(self, segment: Path, upto: Mapping[str, int], *, is_last: bool) -> int:
         content, removed = [], 0
@@ -267,7 +319,7 @@ class Archive:
     def _locked(self, shard: int) -> Iterator[None]:
         with files.locked(self.directory / f".{shard:02d}.lock", LOCK_S) as is_locked:
             if not is_locked:
-                raise PymkError(
+                raise BusyShardError(
                     f"another process has been writing {self.directory / f'{shard:02d}'} for {LOCK_S:.0f} s"
                 )
             yield
@@ -288,6 +340,16 @@ class Packed:
         return Packed(self.files + other.files, self.entries + other.entries, self.passed + other.passed)
 
 
-def _state(segment: Path) -> tuple[int, int]:
-    state = segment.stat()
-    return state.st_size, state.st_mtime_ns
+def _truncate(path: Path, size: int) -> None:
+    with path.open("r+b") as file:
+        file.truncate(size)
+        os.fsync(file.fileno())
+
+
+_State = tuple[int, int, int]
+"""inode, size and modification time of a file"""
+
+
+def _state(path: Path) -> _State:
+    state = path.stat()
+    return state.st_ino, state.st_size, state.st_mtime_ns

@@ -86,6 +86,8 @@ def _parsed_at_once(content: bytes) -> pl.DataFrame | None:
     is_entry = is_user & pl.col("user_id").is_not_null() & pl.col("stamp").is_not_null()
     is_removed = pl.all_horizontal(pl.all().exclude("log_position").is_null())
     has_position = pl.col("log_position").str.contains(r"^\d+-\d+$")
+    if rows.height != content.count(b"\n"):
+        return None
     if not rows.select((has_position & (is_entry | is_removed)).fill_null(value=False).all()).item():
         return None
     parts = pl.col("log_position").str.split_exact("-", 1).struct

@@ -15,9 +15,12 @@ import orjson
 
 from models.errors import ArtefactError, CorruptRecordError
 from models.event_log.event import Entry
+from models.store.protocol import STREAM_START
 
 REMOVED = b""
 """an entry of which the archive holds the position alone"""
+_LONGEST_BYTES = 8 << 20
+"""no line is longer"""
 _POSITION = "log_position"
 _HEAD = re.compile(rb'\{"(?:log_)?position":"(\d+-\d+)"[,}]')
 
@@ -62,6 +65,15 @@ def lines_in(segment: Path, *, is_last: bool) -> Iterator[Line]:
                     raise ArtefactError(f"{segment}, line {number}: truncated or altered")
                 return
             yield line
+
+
+def last_position(segment: Path) -> str:
+    """The position of the last line of a file that has whole lines alone; STREAM_START without one."""
+    with segment.open("rb") as file:
+        file.seek(max(0, segment.stat().st_size - _LONGEST_BYTES))
+        lines = file.read().splitlines(keepends=True)
+    line = parsed_line(lines[-1]) if lines else None
+    return STREAM_START if line is None else line.position
 
 
 def parsed_line(content: bytes) -> Line | None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 LASTING = "lasting-"
@@ -42,13 +41,24 @@ class ShardFiles:
         return cls(lasting, days, segments, sorted(there.difference(lasting, days, segments)))
 
     def remove_replaced(self) -> None:
-        """Removes what another file has taken the place of. Hold the lock of the shard."""
+        """Removes what another file has taken the place of."""
         for path in self.replaced:
             path.unlink(missing_ok=True)
 
 
 def _listed(directory: Path) -> Iterator[Path]:
     return (path for path in directory.glob("[!.]*") if path.suffix in (LINES, DAYS))
+
+
+def remove_unfinished(directory: Path) -> None:
+    """Removes what was written aside and never put in its place. Hold the lock of the shard."""
+    for path in directory.glob(".*.aside"):
+        path.unlink(missing_ok=True)
+
+
+def aside_of(path: Path) -> Path:
+    """Where a file is written that is to be put in its place later."""
+    return path.with_name(f".{path.name}.aside")
 
 
 def lasting_beside(day: Path) -> Path:
@@ -67,7 +77,6 @@ def is_of(path: Path, day: str) -> bool:
     return path.name.startswith(f"{day}-")
 
 
-def day_of_file(path: Path) -> str:
-    """The day of a file's entries; of one that is named by a number alone, the day on which it was written last."""
-    day, dash, _ = path.stem.rpartition("-")
-    return day if dash else datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat()
+def day_in_name(path: Path) -> str | None:
+    """The day of a file's entries; None for one that is named by a number alone."""
+    return path.stem.rpartition("-")[0] or None

@@ -1,5 +1,6 @@
 """Days of the archive that are over become Parquet, and what lasts of those of long ago stays."""
 
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -7,11 +8,13 @@ import polars as pl
 import pytest
 
 from models.errors import ArtefactError
+from models.event_log.archive import archive as archive_module
 from models.event_log.archive import day_files
 from models.event_log.archive.archive import Archive, Packed
 from models.event_log.archive.line_format import REMOVED
 from models.event_log.event import ERASE, PROFILE, Entry
 from models.schema.event_kinds import EventKind
+from models.system import files
 
 SHARD = 3
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -117,20 +120,20 @@ def test_a_new_day_begins_a_new_file_and_the_latest_days_stay_lines(tmp_path: Pa
     assert len(everything(archive)) == 9
 
 
-def test_files_that_are_named_by_a_number_alone_are_packed_by_when_they_were_written(tmp_path: Path) -> None:
+def test_files_that_are_named_by_a_number_alone_are_of_the_day_of_their_last_entry(tmp_path: Path) -> None:
     archive = archived(tmp_path, event(9), event(8))
     directory = tmp_path / "events" / f"{SHARD:02d}"
     for number, name in enumerate(names(tmp_path), 1):
         (directory / name).rename(directory / f"{number:08d}.jsonl")
     archive.append(SHARD, [(position(event(1)), event(1).encode())])
     assert names(tmp_path) == ["00000001.jsonl", "00000002.jsonl", "2026-11-29-0001.jsonl"]
-    assert archive.pack(NOW, WHOLE_DAYS) == Packed()
-    later = datetime.now(UTC) + timedelta(days=4)
-    assert archive.pack(later, WHOLE_DAYS).files == 2
-    assert everything(archive) == [event(9), event(8), event(1)]
-    assert archive.pack(later + timedelta(days=400), WHOLE_DAYS).passed == 0
+    assert archive.rewrite({"ann": at(8.5)}) == 1, "the first is written now"
+    assert archive.pack(NOW - timedelta(days=6.5), WHOLE_DAYS).files == 1
+    assert archive.pack(NOW, WHOLE_DAYS).files == 1
+    assert everything(archive) == [None, event(8), event(1)]
+    assert archive.pack(NOW + timedelta(days=400), WHOLE_DAYS).passed == 0
     assert names(tmp_path) == ["2026-11-29-0001.jsonl", "lasting-00000002.parquet"]
-    assert everything(archive) == [event(9), event(8), event(1)]
+    assert [one for one in everything(archive) if one] == [event(8), event(1)]
 
 
 class TestLasting:
@@ -200,9 +203,12 @@ class TestInterrupted:
         once = everything(archive)
         for path, content in days.items():
             path.write_bytes(content)
-        (directory / ".lasting-2026.parquet.7.aside").write_bytes(b"half")
+        unfinished = directory / ".lasting-2026.parquet.aside", directory / ".2025-08-01-0001.parquet.aside.7.aside"
+        for path in unfinished:
+            path.write_bytes(b"ann")
         assert everything(archive) == once
         archive.pack(NOW, WHOLE_DAYS)
+        assert not any(path.exists() for path in unfinished)
         assert everything(archive) == once
         assert len(names(tmp_path)) < len(days)
 
@@ -214,6 +220,40 @@ def test_who_reads_meanwhile_reads_each_entry_once(tmp_path: Path) -> None:
         if number == 2:
             Archive(tmp_path).pack(NOW, WHOLE_DAYS)
     assert found == list(EVERY_FIELD)
+
+
+def test_who_is_erased_while_a_day_is_packed_is_in_none_of_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive, write = archived(tmp_path, event(9, user="eve"), event(8), event(0)), day_files.write
+
+    def write_and_erase(table: pl.DataFrame, path: Path) -> None:
+        write(table, path)
+        assert Archive(tmp_path).rewrite({"eve": at(0)}) in (0, 1)
+
+    monkeypatch.setattr(day_files, "write", write_and_erase)
+    assert archive.pack(NOW, WHOLE_DAYS).files < 2
+    monkeypatch.undo()
+    directory = tmp_path / "events" / f"{SHARD:02d}"
+    assert not list(directory.glob(".*.aside"))
+    assert everything(archive) == [None, event(8), event(0)]
+    assert archive.pack(NOW, WHOLE_DAYS).files >= 1
+    assert everything(archive) == [None, event(8), event(0)]
+
+
+def test_a_shard_that_another_process_holds_is_packed_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = archived(tmp_path, event(9), event(8), event(0))
+    monkeypatch.setattr(archive_module, "LOCK_S", 0.1)
+    with files.locked(tmp_path / "events" / f".{SHARD:02d}.lock", 1.0):
+        assert archive.pack(NOW, WHOLE_DAYS) == Packed()
+        assert everything(archive) == [event(9), event(8), event(0)]
+    assert archive.pack(NOW, WHOLE_DAYS).files == 2
+
+
+def test_a_table_has_every_field_of_an_entry() -> None:
+    assert {field.name for field in fields(Entry)} < set(day_files.ENTRY_COLUMNS)
 
 
 def test_who_is_erased_is_in_no_parquet_file(tmp_path: Path) -> None:
