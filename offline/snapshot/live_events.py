@@ -13,6 +13,7 @@ from models.event_log.archive import day_files
 from models.event_log.archive.archive import Archive
 from models.event_log.archive.day_files import entries_of
 from models.event_log.archive.line_format import order
+from models.event_log.archive.packing import pack
 from models.event_log.event import ERASE, PROFILE, Entry
 from models.event_log.log_entries import log_entries
 from models.live_state.erased_ids import ErasedPeople, read_erased
@@ -58,7 +59,7 @@ def pack_archive(home: Path, now: datetime, event_days: int) -> None:
     A full disk leaves them as they are. Raises ArtefactError if a file is truncated or altered.
     """
     try:
-        packed = Archive(home).pack(now, event_days)
+        packed = pack(Archive(home), now, event_days)
     except DiskFullError as error:
         log.warning("event_archive_not_packed", error=str(error))
     else:

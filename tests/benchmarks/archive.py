@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from models.event_log.archive.archive import Archive
+from models.event_log.archive.packing import pack
 from models.event_log.event import Entry
 from models.schema.event_kinds import EventKind
 from models.store.keys import Keys, shard_of
@@ -104,10 +105,10 @@ def main() -> None:
         sys.stdout.write("| archive | events read | bytes an event | s | MiB |\n|---|---|---|---|---|\n")
         sys.stdout.write(row(home, "lines", options.events))
         now, archive, began = datetime.now(UTC), Archive(home), time.perf_counter()
-        archive.pack(now, 10_000)
+        pack(archive, now, 10_000)
         packing = time.perf_counter() - began
         sys.stdout.write(row(home, "Parquet", options.events))
-        archive.pack(now + timedelta(days=400), 365)
+        pack(archive, now + timedelta(days=400), 365)
         sys.stdout.write(row(home, "what lasts", options.events))
         sys.stdout.write(f"\npacking took {packing:.1f} s\n")
 

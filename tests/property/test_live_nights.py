@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from models.errors import StoreUnavailableError
 from models.event_log.archive.archive import Archive
+from models.event_log.archive.packing import pack
 from models.event_log.event import Event
 from models.event_log.log_consumer import LogConsumer
 from models.event_log.write_events import write_events
@@ -100,7 +101,7 @@ class LiveNetwork:
 
     def night(self) -> tuple[int, Bits]:
         """Cut and bits of a version made of the dataset and of all that was acknowledged."""
-        Archive(self.home).pack(dt.datetime.now(dt.UTC) + dt.timedelta(days=1000), 365)  # of all but the last file
+        pack(Archive(self.home), dt.datetime.now(dt.UTC) + dt.timedelta(days=1000), 365)  # of all but the last file
         cut = draw_cut(self.memory, KEYS, now=self.now)
         return cut, bits_of(self.snapshot(cut))
 

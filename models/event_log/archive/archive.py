@@ -17,25 +17,18 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from itertools import groupby, takewhile
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import structlog
-
 from models.errors import ArtefactError, PymkError
-from models.event_log.archive.line_format import REMOVED, day_of, encoded, last_position, lines_in, lines_of, order
+from models.event_log.archive.line_format import REMOVED, day_of, encoded, lines_in, lines_of, order
 from models.event_log.archive.shard_files import (
-    DAYS,
-    LINES,
+    FileState,
     ShardFiles,
-    aside_of,
-    day_in_name,
+    file_state,
     is_of,
-    lasting_beside,
     remove_unfinished,
-    segment_after,
 )
 from models.event_log.event import Entry
 from models.store.keys import SHARDS
@@ -45,13 +38,9 @@ from models.system import disk, files
 if TYPE_CHECKING:
     import polars as pl
 
-log = structlog.get_logger(__name__)
-
 SEGMENT_BYTES = 64 << 20
 """a file of at least this size is followed by another file"""
 LOCK_S = 30.0
-LINES_DAYS = 2
-"""days that stay lines: the worker counts the impressions of the latest one again when it starts"""
 ATTEMPTS = 10
 """how often a shard is read again because a file was replaced meanwhile"""
 
@@ -69,7 +58,7 @@ class _Tail:
     """bytes of the last segment that are whole lines"""
     last: str
     """position of the last whole line"""
-    state: "_State | None" = None
+    state: FileState | None = None
     """of the last segment when this was read"""
 
 
@@ -87,7 +76,7 @@ class Archive:
         `acknowledged` is the position in the store up to which entries are archived. Incomplete lines after it are
         removed first. Raises ArtefactError if an archived line is missing.
         """
-        with self._locked(shard):
+        with self.locked(shard):
             tail = self._tail(shard)
             self._check(shard, tail.last, acknowledged)
             new = [(position, entry) for position, entry in entries if order(position) > order(tail.last)]
@@ -103,14 +92,14 @@ class Archive:
         """Adds entries of one day to the last segment, or to a new one if that is full or of another day."""
         segment, size = tail.segment, tail.size
         if segment is None or size >= self._segment_bytes or not is_of(segment, day):
-            segment, size = self._next_segment(shard, segment, day), 0
+            segment, size = self._next_segment(shard, day), 0
         lines = b"".join(encoded(position, entry) for position, entry in entries)
         with disk.room(segment, len(lines), clear=self.directory.parent), segment.open("ab") as file:
             file.write(lines)
             file.flush()
             os.fsync(file.fileno())
         files.sync_directory(segment.parent)
-        return _Tail(segment, size + len(lines), entries[-1][0], _state(segment))
+        return _Tail(segment, size + len(lines), entries[-1][0], file_state(segment))
 
     def read(self, shard: int, acknowledged: str = STREAM_START) -> Iterator[tuple[str, Entry | None]]:
         """The entries of a shard with their positions, in their order; None if one was removed.
@@ -140,7 +129,7 @@ class Archive:
         from models.event_log.archive import day_files
 
         for _ in range(ATTEMPTS):
-            there = self._files(shard)
+            there = self.files_of(shard)
             try:
                 lines = [day_files.table_of_lines(one, is_last=one == there.segments[-1]) for one in there.segments]
                 last = next(filter(None, map(day_files.position_of_last, reversed(lines))), None)
@@ -165,87 +154,16 @@ class Archive:
 
         removed = 0
         for shard in range(SHARDS):
-            if not (self.directory / f"{shard:02d}").is_dir():
+            if not self.directory_of(shard).is_dir():
                 continue
-            with self._locked(shard):
-                remove_unfinished(self.directory / f"{shard:02d}")
-                there = self._files(shard)
+            with self.locked(shard):
+                remove_unfinished(self.directory_of(shard))
+                there = self.files_of(shard)
                 there.remove_replaced()
                 removed += sum(day_files.remove(day, upto) for day in there.parquet)
                 for segment in there.segments:
                     removed += self._rewrite(segment, upto, is_last=segment == there.segments[-1])
         return removed
-
-    def pack(self, now: datetime, whole_days: int) -> "Packed":
-        """Turns days that are over into Parquet, and keeps of those more than `whole_days` ago what lasts.
-
-        LINES_DAYS stay lines, and so does the last file. Files are made without the lock, and put in place with it if
-        what they were made of is still as it was; a shard that another process holds is left for the next time. A
-        reader meanwhile reads either. May be interrupted, and run again. Raises DiskFullError and ArtefactError; then
-        the lines stay as they are.
-        """
-        until, whole_since = (f"{(now - timedelta(ago)).date()}" for ago in (LINES_DAYS, whole_days))
-        packed = Packed()
-        for shard in range(SHARDS):
-            if not (self.directory / f"{shard:02d}").is_dir():
-                continue
-            try:
-                with self._locked(shard):
-                    remove_unfinished(self.directory / f"{shard:02d}")
-                    self._files(shard).remove_replaced()
-                for segment in takewhile(lambda one: self._day(one) < until, self._files(shard).segments[:-1]):
-                    packed += self._pack(shard, segment)
-                packed += self._pack_lasting(shard, whole_since)
-            except BusyShardError as error:
-                log.warning("event_archive_not_packed", error=str(error))
-        return packed
-
-    def _pack(self, shard: int, segment: Path) -> "Packed":
-        """Puts Parquet in the place of lines."""
-        from models.event_log.archive import day_files
-
-        states = {segment: _state(segment)}
-        table = day_files.table_of_lines(segment, is_last=False)
-        made = segment.with_suffix(DAYS)
-        day_files.write(table, aside_of(made))
-        return Packed(files=1, entries=table.height) if self._put(shard, made, states) else Packed()
-
-    def _pack_lasting(self, shard: int, whole_since: str) -> "Packed":
-        """Adds what lasts of the days before one to the file of such entries."""
-        from models.event_log.archive import day_files
-
-        there = self._files(shard)
-        old = list(takewhile(lambda day: self._day(day) < whole_since, there.days))
-        if not old:
-            return Packed()
-        states = {path: _state(path) for path in there.lasting + old}
-        made = lasting_beside(old[-1])
-        passed = day_files.merge_lasting(list(states), aside_of(made))
-        return Packed(passed=passed) if self._put(shard, made, states) else Packed()
-
-    def _put(self, shard: int, made: Path, states: Mapping[Path, "_State"]) -> bool:
-        """Puts a file in place that was written aside, and removes what it was made of; False if that has changed."""
-        with self._locked(shard):
-            try:
-                if any(_state(path) != state for path, state in states.items()):
-                    return False
-                aside_of(made).replace(made)
-            except FileNotFoundError:  # an erasure removed what was unfinished
-                return False
-            files.sync_directory(made.parent)
-            self._files(shard).remove_replaced()
-        return True
-
-    @staticmethod
-    def _day(path: Path) -> str:
-        """The last day of a file's entries."""
-        if (day := day_in_name(path)) is not None:
-            return day
-        if path.suffix == LINES:
-            return day_of(last_position(path))
-        from models.event_log.archive import day_files
-
-        return day_of(day_files.last_position([path]))
 
     def _rewrite(self, segment: Path, upto: Mapping[str, int], *, is_last: bool) -> int:
         content, removed = [], 0
@@ -263,32 +181,33 @@ class Archive:
         """The entries of the files that are there now. Raises FileNotFoundError if one is replaced meanwhile."""
         from models.event_log.archive import day_files
 
-        there = self._files(shard)
+        there = self.files_of(shard)
         for day in there.parquet:
             yield from day_files.entries(day)
         for line in lines_of(there.segments):
             yield line.position, line.entry
 
-    def _files(self, shard: int) -> ShardFiles:
-        return ShardFiles.of(self.directory / f"{shard:02d}")
+    def files_of(self, shard: int) -> ShardFiles:
+        """The files of a shard, as they are now."""
+        return ShardFiles.of(self.directory_of(shard))
 
     def _never_still(self, shard: int) -> PymkError:
-        return PymkError(f"the files of {self.directory / f'{shard:02d}'} are replaced again and again; try again")
+        return PymkError(f"the files of {self.directory_of(shard)} are replaced again and again; try again")
 
-    def _next_segment(self, shard: int, last: Path | None, day: str) -> Path:
-        directory = self.directory / f"{shard:02d}"
+    def _next_segment(self, shard: int, day: str) -> Path:
+        directory = self.directory_of(shard)
         if not directory.is_dir():
             directory.mkdir(parents=True)
             files.sync_directory(self.directory)
-        return segment_after(last, directory, day)
+        return self.files_of(shard).next_segment(directory, day)
 
     def _tail(self, shard: int) -> _Tail:
-        there = self._files(shard)
+        there = self.files_of(shard)
         if not there.segments:
             return _Tail(None, 0, self._last_of_days(there))
         segment = there.segments[-1]
         known = self._tails.get(shard)
-        if known is not None and known.segment == segment and known.state == _state(segment):
+        if known is not None and known.segment == segment and known.state == file_state(segment):
             return known
         size, last = 0, None
         for line in lines_in(segment, is_last=True):
@@ -310,46 +229,25 @@ class Archive:
     def _check(self, shard: int, last: str, acknowledged: str) -> None:
         if order(last) < order(acknowledged):
             raise ArtefactError(
-                f"{self.directory / f'{shard:02d}'} ends at {last}, but events up to {acknowledged} were archived: it "
+                f"{self.directory_of(shard)} ends at {last}, but events up to {acknowledged} were archived: it "
                 "is truncated or altered, or the worker of another host archived them; worker and night need the same "
                 "PYMK_HOME"
             )
 
+    def directory_of(self, shard: int) -> Path:
+        """The directory of a shard."""
+        return self.directory / f"{shard:02d}"
+
     @contextmanager
-    def _locked(self, shard: int) -> Iterator[None]:
+    def locked(self, shard: int) -> Iterator[None]:
+        """Holds the lock of a shard. Raises BusyShardError if another process has it for LOCK_S."""
         with files.locked(self.directory / f".{shard:02d}.lock", LOCK_S) as is_locked:
             if not is_locked:
-                raise BusyShardError(
-                    f"another process has been writing {self.directory / f'{shard:02d}'} for {LOCK_S:.0f} s"
-                )
+                raise BusyShardError(f"another process has been writing {self.directory_of(shard)} for {LOCK_S:.0f} s")
             yield
-
-
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """What packing changed."""
-
-    files: int = 0
-    """of lines that are Parquet now"""
-    entries: int = 0
-    """in these"""
-    passed: int = 0
-    """entries of long ago that are not kept"""
-
-    def __add__(self, other: "Packed") -> "Packed":
-        return Packed(self.files + other.files, self.entries + other.entries, self.passed + other.passed)
 
 
 def _truncate(path: Path, size: int) -> None:
     with path.open("r+b") as file:
         file.truncate(size)
         os.fsync(file.fileno())
-
-
-_State = tuple[int, int, int]
-"""inode, size and modification time of a file"""
-
-
-def _state(path: Path) -> _State:
-    state = path.stat()
-    return state.st_ino, state.st_size, state.st_mtime_ns

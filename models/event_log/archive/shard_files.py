@@ -7,6 +7,9 @@ from pathlib import Path
 LASTING = "lasting-"
 LINES, DAYS = ".jsonl", ".parquet"
 
+FileState = tuple[int, int, int]
+"""inode, size and modification time of a file"""
+
 
 @dataclass(frozen=True, slots=True)
 class ShardFiles:
@@ -40,6 +43,12 @@ class ShardFiles:
         segments = [path for path in later if path.suffix == LINES and path.stem not in packed]
         return cls(lasting, days, segments, sorted(there.difference(lasting, days, segments)))
 
+    def next_segment(self, directory: Path, day: str) -> Path:
+        """The next file for lines of a day (2026-11-29)."""
+        of_day = [path.stem for path in (*self.parquet, *self.segments) if is_of(path, day)]
+        number = max((int(stem.rpartition("-")[2]) for stem in of_day), default=0)
+        return directory / f"{day}-{number + 1:04d}{LINES}"
+
     def remove_replaced(self) -> None:
         """Removes what another file has taken the place of."""
         for path in self.replaced:
@@ -66,17 +75,17 @@ def lasting_beside(day: Path) -> Path:
     return day.with_name(f"{LASTING}{day.name}")
 
 
-def segment_after(last: Path | None, directory: Path, day: str) -> Path:
-    """The next file for lines of a day (2026-11-29)."""
-    number = int(last.stem.removeprefix(f"{day}-")) if last is not None and is_of(last, day) else 0
-    return directory / f"{day}-{number + 1:04d}{LINES}"
-
-
 def is_of(path: Path, day: str) -> bool:
     """Whether a file was begun for entries of a day."""
-    return path.name.startswith(f"{day}-")
+    return path.name.removeprefix(LASTING).startswith(f"{day}-")
 
 
 def day_in_name(path: Path) -> str | None:
     """The day of a file's entries; None for one that is named by a number alone."""
     return path.stem.rpartition("-")[0] or None
+
+
+def file_state(path: Path) -> FileState:
+    """Whether a file is still the one that it was. Raises FileNotFoundError."""
+    state = path.stat()
+    return state.st_ino, state.st_size, state.st_mtime_ns

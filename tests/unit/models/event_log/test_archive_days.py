@@ -10,8 +10,9 @@ import pytest
 from models.errors import ArtefactError
 from models.event_log.archive import archive as archive_module
 from models.event_log.archive import day_files
-from models.event_log.archive.archive import Archive, Packed
+from models.event_log.archive.archive import Archive
 from models.event_log.archive.line_format import REMOVED
+from models.event_log.archive.packing import Packed, pack
 from models.event_log.event import ERASE, PROFILE, Entry
 from models.schema.event_kinds import EventKind
 from models.system import files
@@ -68,7 +69,7 @@ def test_lines_and_parquet_read_alike(tmp_path: Path) -> None:
     positions = [one for one, _ in archive.read(SHARD)]
     assert everything(archive) == list(EVERY_FIELD)
     of_lines = archive.table(SHARD)
-    packed = archive.pack(NOW, WHOLE_DAYS)
+    packed = pack(archive, NOW, WHOLE_DAYS)
     assert (packed.entries, packed.passed) == (len(EVERY_FIELD) - 1, 0)
     assert sum(name.endswith(".parquet") for name in names(tmp_path)) == packed.files > 3
     assert sum(name.endswith(".jsonl") for name in names(tmp_path)) == 1, "the last file stays lines"
@@ -78,7 +79,7 @@ def test_lines_and_parquet_read_alike(tmp_path: Path) -> None:
     assert of_both[0].equals(of_lines[0])
     assert of_both[1] == of_lines[1] == positions[-1]
     assert of_both[0].height == len(EVERY_FIELD) - 1, "what was removed is in no table"
-    assert archive.pack(NOW, WHOLE_DAYS) == Packed()
+    assert pack(archive, NOW, WHOLE_DAYS) == Packed()
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_lines_of_an_unusual_form_are_in_the_table(tmp_path: Path, change: tuple
 
 def test_a_table_has_the_rows_for_which_all_conditions_hold(tmp_path: Path) -> None:
     archive = archived(tmp_path, *EVERY_FIELD)
-    archive.pack(NOW, WHOLE_DAYS)
+    pack(archive, NOW, WHOLE_DAYS)
     late, of_bea = pl.col("timestamp_us") >= at(8), pl.col("user_id") == "bea"
     table, last = archive.table(SHARD, "0-0", late, of_bea)
     assert list(day_files.entries_of(table)) == [(position(EVERY_FIELD[-4]), EVERY_FIELD[-4])]
@@ -115,9 +116,19 @@ def test_a_new_day_begins_a_new_file_and_the_latest_days_stay_lines(tmp_path: Pa
     kept = ["2026-11-28", "2026-11-29", "2026-11-30", "2026-12-01"]
     before = ["2026-11-26", "2026-11-27"]
     assert names(tmp_path) == [f"{day}-0001.jsonl" for day in before + kept]
-    assert archive.pack(NOW, WHOLE_DAYS) == Packed(files=2, entries=2)
+    assert pack(archive, NOW, WHOLE_DAYS) == Packed(files=2, entries=2)
     assert names(tmp_path) == [f"{day}-0001.parquet" for day in before] + [f"{day}-0001.jsonl" for day in kept]
     assert len(everything(archive)) == 9
+
+
+def test_lines_never_get_the_name_of_a_parquet_file(tmp_path: Path) -> None:
+    archive = archived(tmp_path, event(9), event(8.9), event(0), segment_bytes=1)
+    pack(archive, NOW, WHOLE_DAYS)
+    (tmp_path / "events" / f"{SHARD:02d}" / names(tmp_path)[-1]).unlink()  # as nobody should
+    again = Archive(tmp_path)
+    assert again.append(SHARD, [(position(event(8.8)), event(8.8).encode())]) == 1
+    assert names(tmp_path)[-1] == "2026-11-21-0003.jsonl"
+    assert everything(again) == [event(9), event(8.9), event(8.8)]
 
 
 def test_files_that_are_named_by_a_number_alone_are_of_the_day_of_their_last_entry(tmp_path: Path) -> None:
@@ -128,10 +139,10 @@ def test_files_that_are_named_by_a_number_alone_are_of_the_day_of_their_last_ent
     archive.append(SHARD, [(position(event(1)), event(1).encode())])
     assert names(tmp_path) == ["00000001.jsonl", "00000002.jsonl", "2026-11-29-0001.jsonl"]
     assert archive.rewrite({"ann": at(8.5)}) == 1, "the first is written now"
-    assert archive.pack(NOW - timedelta(days=6.5), WHOLE_DAYS).files == 1
-    assert archive.pack(NOW, WHOLE_DAYS).files == 1
+    assert pack(archive, NOW - timedelta(days=6.5), WHOLE_DAYS).files == 1
+    assert pack(archive, NOW, WHOLE_DAYS).files == 1
     assert everything(archive) == [None, event(8), event(1)]
-    assert archive.pack(NOW + timedelta(days=400), WHOLE_DAYS).passed == 0
+    assert pack(archive, NOW + timedelta(days=400), WHOLE_DAYS).passed == 0
     assert names(tmp_path) == ["2026-11-29-0001.jsonl", "lasting-00000002.parquet"]
     assert [one for one in everything(archive) if one] == [event(8), event(1)]
 
@@ -153,15 +164,15 @@ class TestLasting:
 
     def test_of_long_ago_stays_all_but_what_passes(self, tmp_path: Path) -> None:
         archive = archived(tmp_path, *self.OLD, *self.NEW)
-        assert archive.pack(NOW, WHOLE_DAYS).passed == 5
+        assert pack(archive, NOW, WHOLE_DAYS).passed == 5
         kept = [self.OLD[number] for number in (2, 4, 5, 7, 9)]
         assert everything(archive) == [*kept, *self.NEW]
         assert names(tmp_path)[0].startswith("2026-")
         assert names(tmp_path)[-1] == "lasting-2025-07-27-0001.parquet"
-        assert archive.pack(NOW, WHOLE_DAYS) == Packed()
+        assert pack(archive, NOW, WHOLE_DAYS) == Packed()
         # a year on, what was ann's last entry is not any more
         archive.append(SHARD, [(position(event(-400)), event(-400).encode())])
-        archive.pack(NOW + timedelta(days=500), WHOLE_DAYS)
+        pack(archive, NOW + timedelta(days=500), WHOLE_DAYS)
         assert everything(archive) == [*kept[:-1], self.NEW[1], event(-400)]
         assert sum(name.startswith("lasting-") for name in names(tmp_path)) == 1
 
@@ -169,7 +180,7 @@ class TestLasting:
         passing, last = event(500, "click"), event(491, "view", "ann")
         erased = event(499, "click", "eve", "eda")
         archive = archived(tmp_path, passing, erased, last, event(0))
-        archive.pack(NOW, WHOLE_DAYS)
+        pack(archive, NOW, WHOLE_DAYS)
         archive.rewrite({"ann": at(400)})
         (tmp_path / "events" / f"{SHARD:02d}" / names(tmp_path)[0]).write_bytes(b"")  # begun, and not written to
         assert Archive(tmp_path).last(SHARD) == position(last)
@@ -185,7 +196,7 @@ class TestInterrupted:
         archive = archived(tmp_path, *EVERY_FIELD)
         directory = tmp_path / "events" / f"{SHARD:02d}"
         lines = {path: path.read_bytes() for path in directory.glob("*.jsonl")}
-        archive.pack(NOW, WHOLE_DAYS)
+        pack(archive, NOW, WHOLE_DAYS)
         for path, content in lines.items():
             path.write_bytes(content)
         assert everything(archive) == list(EVERY_FIELD)
@@ -196,10 +207,10 @@ class TestInterrupted:
 
     def test_between_what_lasts_and_the_removal_of_its_days(self, tmp_path: Path) -> None:
         archive = archived(tmp_path, *TestLasting.OLD, *TestLasting.NEW)
-        archive.pack(NOW, 10_000)
+        pack(archive, NOW, 10_000)
         directory = tmp_path / "events" / f"{SHARD:02d}"
         days = {path: path.read_bytes() for path in directory.glob("*.parquet")}
-        archive.pack(NOW, WHOLE_DAYS)
+        pack(archive, NOW, WHOLE_DAYS)
         once = everything(archive)
         for path, content in days.items():
             path.write_bytes(content)
@@ -207,7 +218,7 @@ class TestInterrupted:
         for path in unfinished:
             path.write_bytes(b"ann")
         assert everything(archive) == once
-        archive.pack(NOW, WHOLE_DAYS)
+        pack(archive, NOW, WHOLE_DAYS)
         assert not any(path.exists() for path in unfinished)
         assert everything(archive) == once
         assert len(names(tmp_path)) < len(days)
@@ -218,7 +229,7 @@ def test_who_reads_meanwhile_reads_each_entry_once(tmp_path: Path) -> None:
     for number, (_, entry) in enumerate(archive.read(SHARD)):
         found.append(entry)
         if number == 2:
-            Archive(tmp_path).pack(NOW, WHOLE_DAYS)
+            pack(Archive(tmp_path), NOW, WHOLE_DAYS)
     assert found == list(EVERY_FIELD)
 
 
@@ -232,12 +243,12 @@ def test_who_is_erased_while_a_day_is_packed_is_in_none_of_its_files(
         assert Archive(tmp_path).rewrite({"eve": at(0)}) in (0, 1)
 
     monkeypatch.setattr(day_files, "write", write_and_erase)
-    assert archive.pack(NOW, WHOLE_DAYS).files < 2
+    assert pack(archive, NOW, WHOLE_DAYS).files < 2
     monkeypatch.undo()
     directory = tmp_path / "events" / f"{SHARD:02d}"
     assert not list(directory.glob(".*.aside"))
     assert everything(archive) == [None, event(8), event(0)]
-    assert archive.pack(NOW, WHOLE_DAYS).files >= 1
+    assert pack(archive, NOW, WHOLE_DAYS).files >= 1
     assert everything(archive) == [None, event(8), event(0)]
 
 
@@ -247,9 +258,9 @@ def test_a_shard_that_another_process_holds_is_packed_the_next_time(
     archive = archived(tmp_path, event(9), event(8), event(0))
     monkeypatch.setattr(archive_module, "LOCK_S", 0.1)
     with files.locked(tmp_path / "events" / f".{SHARD:02d}.lock", 1.0):
-        assert archive.pack(NOW, WHOLE_DAYS) == Packed()
+        assert pack(archive, NOW, WHOLE_DAYS) == Packed()
         assert everything(archive) == [event(9), event(8), event(0)]
-    assert archive.pack(NOW, WHOLE_DAYS).files == 2
+    assert pack(archive, NOW, WHOLE_DAYS).files == 2
 
 
 def test_a_table_has_every_field_of_an_entry() -> None:
@@ -258,7 +269,7 @@ def test_a_table_has_every_field_of_an_entry() -> None:
 
 def test_who_is_erased_is_in_no_parquet_file(tmp_path: Path) -> None:
     archive = archived(tmp_path, *TestLasting.OLD, event(20, user="eve"), event(19, other="eve"), event(9), event(0))
-    archive.pack(NOW, WHOLE_DAYS)
+    pack(archive, NOW, WHOLE_DAYS)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "events" / f"{SHARD:02d}").iterdir()}
     assert archive.rewrite({"eve": at(19.5), "dan": at(600)}) == 1
     assert [path.stat().st_mtime_ns == at for path, at in before.items()].count(False) == 1, "one file is rewritten"
@@ -275,14 +286,14 @@ def test_damaged_lines_are_not_packed(tmp_path: Path) -> None:
     content = first.read_bytes()
     first.write_bytes(content[:-3])
     with pytest.raises(ArtefactError, match="truncated or altered"):
-        archive.pack(NOW, WHOLE_DAYS)
+        pack(archive, NOW, WHOLE_DAYS)
     first.write_bytes(content)
     assert everything(archive) == list(EVERY_FIELD)
 
 
 def test_columns_of_another_release_are_left_out_and_filled_in(tmp_path: Path) -> None:
     archive = archived(tmp_path, event(9), event(8, "click", event_id="e"), event(0))
-    archive.pack(NOW, WHOLE_DAYS)
+    pack(archive, NOW, WHOLE_DAYS)
     directory = tmp_path / "events" / f"{SHARD:02d}"
     older, newer = sorted(directory.glob("*.parquet"))
     pl.read_parquet(older).drop("event_id", "announced").write_parquet(older)
