@@ -31,6 +31,7 @@ from models.setting_texts import (
 from models.system.known_names import unknown_name, unread_variables
 from models.system.toml_text import read_toml_file
 
+EVENT_DAYS = 365
 SUPERSEDED_TTL_S = 3600.0
 """how long the store keeps a version after another has superseded it and the one before it"""
 
@@ -105,7 +106,7 @@ class Settings(BaseSettings):
     exposure_log_mb: Annotated[int, Field(ge=1)] = 64
     """most megabytes of the store that lists take until the worker files them; further ones are lost and counted"""
 
-    event_days: Annotated[int, Field(ge=120)] = 365
+    event_days: Annotated[int, Field(ge=120)] = EVENT_DAYS
     """days of which PYMK_HOME/events keeps every event; of days before, nights remove impressions, clicks and views,
     but for the last event of each user"""
 

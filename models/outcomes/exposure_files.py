@@ -24,6 +24,7 @@ from models.errors import PymkError
 from models.outcomes.schema import EXPOSURE_COLUMNS
 from models.store.protocol import STREAM_START
 from models.system import files
+from models.system.stream_position import day_of, order
 
 DIRECTORY = "outcomes"
 _DAY = "day="
@@ -57,7 +58,7 @@ class ExposureFile:
         """The file of a path; None if it has no such name."""
         first, _, last = path.name.removesuffix(_SUFFIX).partition("_")
         try:
-            return cls(path, position(first), position(last))
+            return cls(path, order(first), order(last))
         except ValueError:
             return None
 
@@ -82,7 +83,7 @@ class ExposureFiles:
 
     def last(self) -> str:
         """The last position that is filed."""
-        return text(max((one.last for one in self.all()), default=position(STREAM_START)))
+        return text(max((one.last for one in self.all()), default=order(STREAM_START)))
 
     def write(self, frame: pl.DataFrame, first: str, last: str) -> Path:
         """Files exposures that were logged between two positions of one day; returns the file. Hold `locked`."""
@@ -170,17 +171,6 @@ def by_day(entries: Iterable[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
     """The first entries that are of one day, by their positions."""
     entries = list(entries)
     return list(takewhile(lambda entry: day_of(entry[0]) == day_of(entries[0][0]), entries))
-
-
-def day_of(at: str) -> str:
-    """The day of a position, UTC, as 2026-11-29."""
-    return datetime.datetime.fromtimestamp(position(at)[0] / 1000, datetime.UTC).date().isoformat()
-
-
-def position(at: str) -> Position:
-    """A position of a stream as numbers, which sort. Raises ValueError."""
-    milliseconds, _, number = at.partition("-")
-    return int(milliseconds), int(number)
 
 
 def text(at: Position) -> str:

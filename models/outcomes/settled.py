@@ -1,9 +1,10 @@
 """Up to when every list that was given out is filed or lost, for erasures."""
 
-from models.outcomes.exposure_files import DIRECTORY, position
+from models.outcomes.exposure_files import DIRECTORY
 from models.store.keys import Keys
 from models.store.protocol import STREAM_START, SyncStore
 from models.system.clock import MICROSECONDS
+from models.system.stream_position import order
 from models.version.local_versions import Versions
 
 LATEST_S = 5.0
@@ -14,7 +15,7 @@ service.recommend.behind.exposure_log"""
 def settled_us(store: SyncStore, keys: Keys) -> int:
     """Lists given out before this time, microseconds, are not in the exposure log any more, and will not come."""
     entries = store.stream_read(keys.exposure_log, STREAM_START, 1)
-    oldest = position(entries[0][0])[0] * 1000 if entries else store.clock_us()
+    oldest = order(entries[0][0])[0] * 1000 if entries else store.clock_us()
     return oldest - round(LATEST_S * MICROSECONDS)
 
 

@@ -27,7 +27,7 @@ from models.publishing.notices import Notices
 from models.publishing.pointer import is_served, read_pointer
 from models.publishing.transfer import Progress, quiet
 from models.schema.event_kinds import FORBIDDEN_DAYS
-from models.settings import SUPERSEDED_TTL_S
+from models.settings import EVENT_DAYS, SUPERSEDED_TTL_S
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
 from models.system import disk, files
@@ -91,7 +91,7 @@ class Night:
     retrain: Retrain = "auto"
     force: bool = False
     forbidden_days: int = FORBIDDEN_DAYS
-    event_days: int = 365
+    event_days: int = EVENT_DAYS
     """days of which the archive keeps every event"""
     windows: Windows = field(default_factory=Windows)
     """how long events are joined to the lists that the night learns from"""

@@ -8,11 +8,11 @@ from pathlib import Path
 import polars as pl
 import structlog
 
+from models.erasure.purge import EVER_US
 from models.errors import DiskFullError
 from models.event_log.archive import day_files
 from models.event_log.archive.archive import Archive
 from models.event_log.archive.day_files import entries_of
-from models.event_log.archive.line_format import order
 from models.event_log.archive.packing import pack
 from models.event_log.event import ERASE, PROFILE, Entry
 from models.event_log.log_entries import log_entries
@@ -22,10 +22,10 @@ from models.schema.event_kinds import EventKind
 from models.store.keys import SHARDS, Keys
 from models.store.protocol import STREAM_START, SyncStore
 from models.system.clock import MICROSECONDS
+from models.system.stream_position import order
 
 log = structlog.get_logger(__name__)
 
-EVER_US = (1 << 63) - 1
 SCHEMA = {"user_id": pl.String, "other_id": pl.String, "kind": pl.UInt8, "at": pl.Int64, "order": pl.Int64}
 
 

@@ -122,6 +122,7 @@ def train(
             force=force,
             until="training",
             forbidden_days=settings.forbidden_days,
+            event_days=settings.event_days,
             group_column=settings.group_column,
             read_ahead=read_ahead,
             processes=processes,

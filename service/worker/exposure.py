@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.event_log.archive.line_format import order, position_and_entry
+from models.event_log.archive.line_format import position_and_entry
 from models.live_state.exposure import Exposed
 from models.live_state.seldom_shown import SeldomShown
 from models.schema.event_kinds import EventKind
@@ -21,6 +21,7 @@ from models.schema.vocabulary import Vocabulary
 from models.store.keys import SHARDS, Keys
 from models.store.protocol import STREAM_START, SyncStore
 from models.system.clock import MICROSECONDS, now_us
+from models.system.stream_position import order
 from service.worker.contact import Contact
 
 EVERY_S = 10.0

@@ -16,11 +16,12 @@ import polars as pl
 
 from models.errors import CorruptRecordError, PymkError
 from models.live_state.visibility import HiddenSet, follow_blocking
-from models.outcomes.exposure_files import ExposureFiles, by_day, position
+from models.outcomes.exposure_files import ExposureFiles, by_day
 from models.outcomes.exposure_record import Batch, ExposureRecord, unpack_list
 from models.outcomes.filed_rows import rows_of
 from models.store.keys import Keys
 from models.store.protocol import STREAM_START, SyncStore
+from models.system.stream_position import order
 from models.version.tables import Tables
 from service.worker.contact import Contact
 
@@ -83,7 +84,7 @@ class ExposureLogWorker:
             # what is filed already: by the store, or by a file that a worker put in place before it died
             stored = self._store.get(key)
             noted = STREAM_START if stored is None else stored.decode()
-            filed = max(noted, self._files.last(), key=position)
+            filed = max(noted, self._files.last(), key=order)
             if filed != noted:
                 self._store.compare_and_set(key, stored, filed.encode())
                 stored = filed.encode()

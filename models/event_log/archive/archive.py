@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.errors import ArtefactError, PymkError
-from models.event_log.archive.line_format import REMOVED, day_of, encoded, lines_in, lines_of, order
+from models.event_log.archive.line_format import REMOVED, encoded, lines_in, lines_of
 from models.event_log.archive.shard_files import (
     FileState,
     ShardFiles,
@@ -34,6 +34,7 @@ from models.event_log.event import Entry
 from models.store.keys import SHARDS
 from models.store.protocol import STREAM_START
 from models.system import disk, files
+from models.system.stream_position import day_of, order
 
 if TYPE_CHECKING:
     import polars as pl

@@ -7,7 +7,6 @@ a list, are read too.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +34,7 @@ class Line:
     content: bytes
 
 
-def order(position: str) -> tuple[int, int]:
-    """The sort key of a position of a stream."""
-    milliseconds, _, number = position.partition("-")
-    return int(milliseconds), int(number)
-
-
-def day_of(position: str) -> str:
-    """The day of a position of a stream, UTC, as 2026-11-29."""
-    return datetime.fromtimestamp(order(position)[0] / 1000, UTC).date().isoformat()
-
-
-def lines_of(segments: Sequence[Path]) -> Iterator["Line"]:
+def lines_of(segments: Sequence[Path]) -> Iterator[Line]:
     """The lines of all segments of a shard. Raises FileNotFoundError if one was replaced since they were listed."""
     for segment in segments:
         yield from lines_in(segment, is_last=segment == segments[-1])

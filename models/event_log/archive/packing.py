@@ -14,7 +14,7 @@ import structlog
 
 from models.event_log.archive import day_files
 from models.event_log.archive.archive import Archive, BusyShardError
-from models.event_log.archive.line_format import day_of, last_position
+from models.event_log.archive.line_format import last_position
 from models.event_log.archive.shard_files import (
     DAYS,
     LINES,
@@ -27,6 +27,7 @@ from models.event_log.archive.shard_files import (
 )
 from models.store.keys import SHARDS
 from models.system import files
+from models.system.stream_position import day_of
 
 LINES_DAYS = 2
 """days that stay lines: the worker counts the impressions of the latest one again when it starts"""
@@ -52,8 +53,8 @@ class Packed:
 def pack(archive: Archive, now: datetime, whole_days: int) -> Packed:
     """Turns days that are over into Parquet, and keeps of those more than `whole_days` ago what lasts.
 
-    LINES_DAYS stay lines, and so does the last file. A shard that another process holds is left for the next time. May
-    be interrupted, and run again. Raises DiskFullError and ArtefactError; then the lines stay as they are.
+    LINES_DAYS stay lines, and so does the last file. A shard that another process holds or changes is left for the next
+    time. May be interrupted, and run again. Raises DiskFullError and ArtefactError; then the lines stay as they are.
     """
     until, whole_since = (f"{(now - timedelta(ago)).date()}" for ago in (LINES_DAYS, whole_days))
     packed = Packed()
@@ -67,7 +68,7 @@ def pack(archive: Archive, now: datetime, whole_days: int) -> Packed:
             for segment in takewhile(lambda one: _day(one) < until, archive.files_of(shard).segments[:-1]):
                 packed += _pack_lines(archive, shard, segment)
             packed += _pack_lasting(archive, shard, whole_since)
-        except BusyShardError as error:
+        except (BusyShardError, FileNotFoundError) as error:  # an erasure removes what is unfinished
             log.warning("event_archive_not_packed", error=str(error))
     return packed
 
@@ -96,12 +97,9 @@ def _pack_lasting(archive: Archive, shard: int, whole_since: str) -> Packed:
 def _put(archive: Archive, shard: int, made: Path, states: Mapping[Path, FileState]) -> bool:
     """Puts a file in place that was written aside, and removes what it was made of; False if that has changed."""
     with archive.locked(shard):
-        try:
-            if any(file_state(path) != state for path, state in states.items()):
-                return False
-            aside_of(made).replace(made)
-        except FileNotFoundError:  # an erasure removed what was unfinished
+        if any(file_state(path) != state for path, state in states.items()):
             return False
+        aside_of(made).replace(made)
         files.sync_directory(made.parent)
         archive.files_of(shard).remove_replaced()
     return True

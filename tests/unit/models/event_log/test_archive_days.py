@@ -3,6 +3,7 @@
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -250,6 +251,22 @@ def test_who_is_erased_while_a_day_is_packed_is_in_none_of_its_files(
     assert everything(archive) == [None, event(8), event(0)]
     assert pack(archive, NOW, WHOLE_DAYS).files >= 1
     assert everything(archive) == [None, event(8), event(0)]
+
+
+def test_an_erasure_while_a_file_is_written_leaves_the_shard_for_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive, write_parquet = archived(tmp_path, event(9), event(8), event(0)), pl.DataFrame.write_parquet
+
+    def write_and_erase(table: pl.DataFrame, file: Any, **options: Any) -> None:
+        write_parquet(table, file, **options)
+        assert Archive(tmp_path).rewrite({"eve": at(0)}) == 0  # before the file has its name
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", write_and_erase)
+    assert pack(archive, NOW, WHOLE_DAYS) == Packed()
+    monkeypatch.undo()
+    assert everything(archive) == [event(9), event(8), event(0)]
+    assert pack(archive, NOW, WHOLE_DAYS).files == 2
 
 
 def test_a_shard_that_another_process_holds_is_packed_the_next_time(
