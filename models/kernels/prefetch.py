@@ -20,21 +20,29 @@ if TYPE_CHECKING:
 
     def prefetch(array: Any, row: int, column: int) -> None:
         """Asks for the cache line of an entry of a two-dimensional array; the entry must exist."""
+
+    def prefetch_entry(array: Any, at: int) -> None:
+        """Asks for the cache line of an entry of a one-dimensional array; the entry must exist."""
 else:
+
+    def _codegen(context, builder, signature, arguments):
+        """The instruction for the entry of an array, the first argument, at the place that the others name."""
+        kind = signature.args[0]
+        made = context.make_array(kind)(context, builder, arguments[0])
+        entry = cgutils.get_item_pointer(context, builder, kind, made, arguments[1:])
+        pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        wanted = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [pointer], wanted)
+        hints = [number(hint) for hint in (_FOR_READING, _TO_STAY, _DATA)]
+        builder.call(function, [builder.bitcast(entry, pointer), *hints])
+        return context.get_dummy_value()
 
     @intrinsic
     def prefetch(typingctx, array, row, column):
         """Asks for the cache line of an entry of a two-dimensional array; the entry must exist."""
+        return types.void(array, types.intp, types.intp), _codegen
 
-        def codegen(context, builder, signature, arguments):
-            kind = signature.args[0]
-            made = context.make_array(kind)(context, builder, arguments[0])
-            entry = cgutils.get_item_pointer(context, builder, kind, made, [arguments[1], arguments[2]])
-            pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-            wanted = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
-            function = builder.module.declare_intrinsic("llvm.prefetch", [pointer], wanted)
-            hints = [number(hint) for hint in (_FOR_READING, _TO_STAY, _DATA)]
-            builder.call(function, [builder.bitcast(entry, pointer), *hints])
-            return context.get_dummy_value()
-
-        return types.void(array, types.intp, types.intp), codegen
+    @intrinsic
+    def prefetch_entry(typingctx, array, at):
+        """Asks for the cache line of an entry of a one-dimensional array; the entry must exist."""
+        return types.void(array, types.intp), _codegen
