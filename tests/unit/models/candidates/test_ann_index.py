@@ -117,6 +117,14 @@ def test_no_user_is_their_own_neighbour(build: Build) -> None:
     np.testing.assert_allclose(np.take_along_axis(exact, nearest, axis=1), -np.sort(-exact, axis=1)[:, :20], atol=1e-6)
 
 
+def test_many_rows_are_answered_in_the_order_in_which_they_are_given(build: Build) -> None:
+    vectors = points(6_000)
+    index = build(vectors, flat_below=10_000)
+    asked = np.random.default_rng(1).permutation(6_000)[:5_000]  # more than are searched at once
+    alone = [index.nearest_others(asked[start : start + 500], 5) for start in range(0, 5_000, 500)]
+    np.testing.assert_array_equal(index.nearest_others(asked, 5), np.concatenate(alone))
+
+
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
     build_index(points(1_200), QUICK, tmp_path / "index")
