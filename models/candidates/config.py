@@ -116,7 +116,7 @@ class CandidateConfig(BaseModel):
     """most edges that one user's three-hop paths cross"""
 
     edges_up_to: int = Field(default=20_000, ge=1)
-    """users up to which walks and paths may cross so many edges; with more users they cross fewer, by the square of how
+    """users up to which walks and paths may cross so many edges; with more users they cross fewer, by the cube of how
     many times more"""
 
     least_edges: int = Field(default=10_000, ge=1)
@@ -137,7 +137,7 @@ class CandidateConfig(BaseModel):
         from models.kernels.candidate_arrays import SourceLimits
 
         given = {name: getattr(self, name) for name in SourceLimits._fields}
-        fewer = min(self.edges_up_to / max(n, 1), 1.0) ** 2
+        fewer = min(self.edges_up_to / max(n, 1), 1.0) ** 3
         for name in ("walk_edges", "path_edges"):
             given[name] = min(given[name], max(int(given[name] * fewer), self.least_edges))
         return SourceLimits(**given)

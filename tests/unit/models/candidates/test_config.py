@@ -6,7 +6,7 @@ from models.candidates.config import CandidateConfig
 def test_of_many_users_each_crosses_fewer_edges() -> None:
     config = CandidateConfig()
     assert (config.limits(20_000).walk_edges, config.limits(20_000).path_edges) == (500_000, 300_000)
-    assert (config.limits(40_000).walk_edges, config.limits(40_000).path_edges) == (125_000, 75_000)
+    assert (config.limits(40_000).walk_edges, config.limits(40_000).path_edges) == (62_500, 37_500)
     assert config.limits(10_000_000).walk_edges == config.limits(10_000_000).path_edges == 10_000
     assert CandidateConfig(walk_edges=7).limits(10_000_000).walk_edges == 7
 
