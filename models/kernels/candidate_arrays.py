@@ -75,6 +75,7 @@ class WorkBuffers(NamedTuple):
     hidden    (n,) uint8: NOT_SUGGESTIBLE, and EXCLUDED for the user at work
     bits      (n,) source bits of the pool's rows
     numbers   (n,) int32, the numbers of the rows in the whole graph, if these are a part of it; else (0,)
+    queue, two, three, walked  (n + 1,) rows: kernels write one place further than they keep
     the others  (n,) rows and scores, not zeroed
     """
 
@@ -113,10 +114,10 @@ def new_work_buffers(indptr: NDArray[np.int64], suggestible: NDArray[np.bool_]) 
         np.zeros(n, np.float32),
         hidden,
         np.zeros(n, np.uint8),
-        np.empty(n, np.int32),
-        np.empty(n, np.int32),
-        np.empty(n, np.int32),
-        np.empty(n, np.int32),
+        np.empty(n + 1, np.int32),
+        np.empty(n + 1, np.int32),
+        np.empty(n + 1, np.int32),
+        np.empty(n + 1, np.int32),
         np.empty(n, np.int32),
         np.empty(n, np.float32),
         np.empty(n, np.int32),

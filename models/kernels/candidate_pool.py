@@ -16,8 +16,9 @@ from models.kernels.graph_walks import (
 )
 from models.kernels.logarithm import log1p_in_place
 from models.kernels.numba_cache import compiled
-from models.kernels.prefetch import AHEAD, LINE, prefetch
+from models.kernels.prefetch import AHEAD, LINE, prefetch, prefetch_entry
 from models.kernels.profile_affinity import viewer_profile_affinity
+from models.kernels.selection import keep_best, tie_break
 from models.kernels.tower_product import product_at, quantised_query
 from models.schema.candidate_sources import Source
 from models.schema.pair_features import (
@@ -80,57 +81,23 @@ def add(work: WorkBuffers, row: int, bit: int, size: int) -> int:
 
 
 @compiled()
-def mixed(a: int, b: int) -> int:
-    """A hash of two rows to break ties, 0 to 2^31 - 1."""
-    mask = np.uint64(0xFFFFFFFFFFFFFFFF)
-    x = (np.uint64(a) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(b) + np.uint64(1)) & mask
-    x = ((x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)) & mask
-    x = ((x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)) & mask
-    return int((x ^ (x >> np.uint64(31))) >> np.uint64(33))
-
-
-@compiled()
-def tie_break(work: WorkBuffers, user: int, row: int) -> int:
-    """`mixed` of two rows by their numbers in the whole graph."""
-    if len(work.numbers) == 0:
-        return mixed(user, row)
-    return mixed(work.numbers[user], work.numbers[row])
-
-
-@compiled()
-def keep_best(work: WorkBuffers, user: int, eligible: int, limit: int) -> int:
-    """Moves the `limit` best of the first `eligible` rows to the front of `work.eligible`; returns their number.
-
-    Ties keep the rows with the lowest hash.
-    """
-    if eligible <= limit:
-        return eligible
-    if limit == 0:
-        return 0
-    least = np.partition(work.ranking[:eligible], eligible - limit)[eligible - limit]
-    tied = np.flatnonzero(work.ranking[:eligible] == least)
-    hashes = np.empty(len(tied), np.int64)
-    for at in range(len(tied)):
-        hashes[at] = tie_break(work, user, work.eligible[tied[at]])
-    tied = tied[np.argsort(hashes)]
-    above = 0
-    for at in range(eligible):
-        above += work.ranking[at] > least
-    for at in tied[: limit - above]:
-        work.ranking[at] = np.inf
-    kept = 0
-    for at in range(eligible):
-        if work.ranking[at] > least:
-            work.eligible[kept] = work.eligible[at]
-            kept += 1
-    return kept
+def prefetch_reached(work: WorkBuffers, row: int, source: int) -> None:
+    """Asks for what `rank_reached` reads of a row."""
+    prefetch_entry(work.hidden, row)
+    if source == BY_FRIENDS:
+        prefetch(work.near, row, 0)
+    else:
+        prefetch(work.walk, row, 0)
 
 
 @compiled()
 def rank_reached(work: WorkBuffers, reached: NDArray[np.int32], source: int) -> int:
     """Fills the first of `work.eligible` and `work.ranking` with what a source reached and may be shown; how many."""
-    eligible, one = 0, np.float32(1)
-    for row in reached:
+    eligible, one, m = 0, np.float32(1), len(reached)
+    for at in range(m):
+        if at + AHEAD < m:
+            prefetch_reached(work, int(reached[at + AHEAD]), source)
+        row = reached[at]
         if work.hidden[row]:
             continue
         if source == BY_FRIENDS:

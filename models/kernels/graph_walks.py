@@ -2,13 +2,16 @@
 
 Every function fills arrays of n rows that the caller owns and zeroes through the list of touched rows, so that a thread
 serves any number of users with one allocation. What one step reads and writes of a row lies in one record of 16 bytes:
-rows come in no order, and each costs a cache line.
+rows come in no order, and each costs a cache line, which is asked for ahead. Rows are read as unsigned numbers, which
+numba need not check for being negative. A row that is touched again is written to the list of these too, and
+overwritten by the next: a branch that no processor can foresee would cost more.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.kernels.numba_cache import compiled
+from models.kernels.prefetch import AHEAD, prefetch, prefetch_entry
 
 RESTART = 0.15
 """restart probability of personalised PageRank"""
@@ -23,6 +26,19 @@ WALK_COLUMNS = 4
 
 Scores = NDArray[np.float32]
 
+FRIENDS_AHEAD, ENDS_AHEAD = 4, 8
+"""rows before their turn at which their friends are asked for, and at which the place of these is"""
+MOST_AHEAD = 64
+"""friends of the next row whose records are asked for"""
+
+
+@compiled()
+def prefetch_friends(indptr: NDArray[np.int64], indices: NDArray[np.int32], row: int, table: Scores) -> None:
+    """Asks for the records in `table` (n, 4) of a row's first friends, MOST_AHEAD at most."""
+    start = indptr[row]
+    for at in range(start, min(indptr[row + 1], start + MOST_AHEAD)):
+        prefetch(table, int(indices[at]), 0)
+
 
 @compiled(fastmath=True)
 def spread_two_hops(
@@ -35,20 +51,25 @@ def spread_two_hops(
     """Common neighbours and resource allocation of `user` with all rows two steps away, in `near` (n, NEAR_COLUMNS).
 
     Resource allocation sums 1 / degree of the mutual friends (Zhou, Lu, Zhang 2009). The column LIFTED sums 1 /
-    sqrt(degree), for three-hop paths to start from. Fills `touched` with the rows reached, the user and their friends
-    included, and returns their number.
+    sqrt(degree), for three-hop paths to start from. Fills `touched` (n + 1,) with the rows reached, the user and their
+    friends included, and returns their number.
     """
-    count = 0
-    for at in range(indptr[user], indptr[user + 1]):
-        friend = indices[at]
+    rows, count, last = indices.view(np.uint32), 0, indptr[user + 1]
+    for at in range(indptr[user], min(indptr[user] + AHEAD, last)):
+        prefetch_entry(indices, indptr[rows[at]])
+    for at in range(indptr[user], last):
+        friend = rows[at]
+        if at + AHEAD < last:
+            prefetch_entry(indices, indptr[rows[at + AHEAD]])
+        if at + 1 < last:
+            prefetch_friends(indptr, indices, rows[at + 1], near)
         degree = max(indptr[friend + 1] - indptr[friend], 1)  # may be 0 for a friend of an out-of-graph user
         inverse = np.float32(1.0 / degree)
         inverse_root = np.float32(1.0 / np.sqrt(degree))
         for other_at in range(indptr[friend], indptr[friend + 1]):
-            other = indices[other_at]
-            if near[other, MUTUAL] == 0.0:
-                touched[count] = other
-                count += 1
+            other = rows[other_at]
+            touched[count] = other
+            count += near[other, MUTUAL] == 0.0
             near[other, MUTUAL] += np.float32(1.0)
             near[other, ALLOCATED] += inverse
             near[other, LIFTED] += inverse_root
@@ -70,12 +91,15 @@ def spread_three_hops(
 
     `reached` are the rows b two steps away, with `near` as spread_two_hops fills it; the user is skipped. Rows are
     followed in the given order; a row that would exceed `max_edges` edges is skipped. Adds to `three_hops` (n,), fills
-    `touched` with the rows three steps away and returns their number.
+    `touched` (n + 1,) with the rows three steps away and returns their number.
     """
-    count = 0
-    edges = 0
-    for at in range(len(reached)):
+    rows, count, edges, m = indices.view(np.uint32), 0, 0, len(reached)
+    for at in range(m):
         middle = reached[at]
+        if at + ENDS_AHEAD < m:
+            prefetch_entry(indptr, int(reached[at + ENDS_AHEAD]))
+        if at + FRIENDS_AHEAD < m:
+            prefetch_entry(indices, indptr[reached[at + FRIENDS_AHEAD]])
         if middle == user:
             continue
         degree = indptr[middle + 1] - indptr[middle]
@@ -84,10 +108,9 @@ def spread_three_hops(
         edges += degree
         mass = near[middle, LIFTED] / np.float32(np.sqrt(degree))
         for other_at in range(indptr[middle], indptr[middle + 1]):
-            other = indices[other_at]
-            if three_hops[other] == 0.0:
-                touched[count] = other
-                count += 1
+            other = rows[other_at]
+            touched[count] = other
+            count += three_hops[other] == 0.0
             three_hops[other] += mass
     return count
 
@@ -107,11 +130,11 @@ def push(
 ) -> tuple[int, int]:
     """One push of forward push: a row with friends keeps RESTART of its residual and passes the rest on to them.
 
-    `queue` is a ring in which `waiting` rows wait from place `head` on. Friends whose residual comes to exceed the
-    tolerance join it; rows that had no mass go into `touched` from place `count` on. Returns how many wait then, and
-    how many were touched.
+    `queue` (n + 1,) is a ring in which `waiting` rows wait from place `head` on. Friends whose residual comes to exceed
+    the tolerance join it; rows that had no mass go into `touched` (n + 1,) from place `count` on. Returns how many wait
+    then, and how many were touched.
     """
-    n = len(queue)
+    rows, ring = indices.view(np.uint32), len(queue)
     mass = walk[row, RESIDUAL]
     walk[row, RESIDUAL] = np.float32(0.0)
     walk[row, RANK] += np.float32(RESTART) * mass
@@ -120,19 +143,40 @@ def push(
         return waiting, count
     share = np.float32(1.0 - RESTART) * mass / np.float32(degree)
     for at in range(indptr[row], indptr[row + 1]):
-        other = indices[at]
+        other = rows[at]
         residual = walk[other, RESIDUAL]
-        if residual == 0.0 and walk[other, RANK] == 0.0:
-            touched[count] = other
-            count += 1
+        touched[count] = other
+        count += (residual == 0.0) & (walk[other, RANK] == 0.0)
         residual += share
         walk[other, RESIDUAL] = residual
-        if walk[other, QUEUED] == 0.0 and residual > tolerance * walk[other, FRIENDS]:
-            walk[other, QUEUED] = np.float32(1.0)
-            tail = head + waiting
-            queue[tail - n if tail >= n else tail] = other
-            waiting += 1
+        joins = (walk[other, QUEUED] == 0.0) & (residual > tolerance * walk[other, FRIENDS])
+        walk[other, QUEUED] = np.float32(1.0) if joins else walk[other, QUEUED]
+        tail = head + waiting
+        queue[tail - ring if tail >= ring else tail] = other
+        waiting += joins
     return waiting, count
+
+
+@compiled()
+def prefetch_waiting(
+    indptr: NDArray[np.int64],
+    indices: NDArray[np.int32],
+    walk: Scores,
+    queue: NDArray[np.int32],
+    head: int,
+    waiting: int,
+) -> None:
+    """Asks for what the pushes of the rows next in the queue are going to read."""
+    ring = len(queue)
+    if waiting > ENDS_AHEAD:
+        place = head + ENDS_AHEAD
+        prefetch_entry(indptr, int(queue[place - ring if place >= ring else place]))
+    if waiting > FRIENDS_AHEAD:
+        place = head + FRIENDS_AHEAD
+        prefetch_entry(indices, indptr[queue[place - ring if place >= ring else place]])
+    if waiting > 1:
+        place = head + 1
+        prefetch_friends(indptr, indices, queue[place - ring if place >= ring else place], walk)
 
 
 @compiled(fastmath=True)
@@ -160,11 +204,11 @@ def spread_walks(
 
     A row is pushed while its residual exceeds `tolerance` times its degree, until `max_edges` edges were crossed.
     `walk` (n, WALK_COLUMNS) holds every row's degree in FRIENDS; PageRank goes to RANK, and the other columns are
-    zeroed at the end. `queue` is a ring of length n. Fills `touched` with every row that got mass and returns their
-    number.
+    zeroed at the end. `queue` (n + 1,) is a ring. Fills `touched` (n + 1,) with every row that got mass and returns
+    their number.
     """
     # start: all mass at the user
-    n = len(indptr) - 1
+    ring = len(queue)
     touched[0] = user
     walk[user, RESIDUAL] = np.float32(1.0)
     queue[0] = user
@@ -173,7 +217,8 @@ def spread_walks(
     # push: keep a share of a row's mass, pass the rest to its neighbours
     while waiting > 0 and edges < max_edges:
         row = queue[head]
-        head = head + 1 if head + 1 < n else 0
+        prefetch_waiting(indptr, indices, walk, queue, head, waiting)
+        head = head + 1 if head + 1 < ring else 0
         waiting -= 1
         walk[row, QUEUED] = np.float32(0.0)
         edges += indptr[row + 1] - indptr[row]

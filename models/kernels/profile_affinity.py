@@ -86,23 +86,24 @@ def add_columns(tables: ProfileAffinityTables, viewer: int, pool: NDArray[np.int
     own, columns = tables.codes[viewer], tables.codes.shape[1]
     if columns == 0:
         return
-    matrix_rows = np.empty(columns, np.int64)
+    matrix_rows, same = np.empty(columns, np.int64), np.zeros(columns, np.float32)
     for column in range(columns):
         matrix_rows[column] = tables.matrix_at[column] + own[column] * tables.cardinality[column]
+        if own[column] != MISSING and tables.matrix_at[column] < 0:
+            same[column] = tables.same[tables.same_at[column] + own[column]]
     for at in range(len(pool)):
         if at + AHEAD < len(pool):
             prefetch(tables.codes, int(pool[at + AHEAD]), 0)
         total = np.float32(0.0)
         for column in range(columns):
-            a, b = own[column], tables.codes[pool[at], column]
-            if a == MISSING or b == MISSING:
+            if own[column] == MISSING:
                 continue
+            b = tables.codes[pool[at], column]  # no branch depends on it: none could be foreseen
             if tables.matrix_at[column] >= 0:
-                total += tables.matrices[matrix_rows[column] + b]
-            elif a == b:
-                total += tables.same[tables.same_at[column] + a]
+                weight = tables.matrices[matrix_rows[column] + max(b, 0)]
             else:
-                total += tables.different[column]
+                weight = same[column] if b == own[column] else tables.different[column]
+            total += weight if b != MISSING else np.float32(0.0)
         out[at] += total
 
 

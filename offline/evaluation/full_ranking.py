@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.graph import Graph
-from models.kernels.candidate_pool import mixed
 from models.kernels.numba_cache import compiled
+from models.kernels.selection import mixed
 
 Rows = NDArray[np.int32]
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.kernels.candidate_arrays import CandidateArrays, SourceLimits, WorkBuffers
-from models.kernels.candidate_pool import clear, gather_all, mixed, unmark_excluded
+from models.kernels.candidate_pool import clear, gather_all, unmark_excluded
 from models.kernels.graph_walks import (
     ALLOCATED,
     FRIENDS,
@@ -23,6 +23,7 @@ from models.kernels.graph_walks import (
     spread_two_hops,
 )
 from models.kernels.numba_cache import compiled
+from models.kernels.selection import mixed
 
 
 @compiled()

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from models.graph import Graph
 from models.kernels.candidate_arrays import WorkBuffers, new_work_buffers
-from models.kernels.candidate_pool import keep_best
 from models.kernels.graph_walks import ALLOCATED, LIFTED, MUTUAL, spread_two_hops
 from models.kernels.numba_cache import compiled
+from models.kernels.selection import keep_best
 from offline.synth import network
 
 MOST = 500

@@ -28,7 +28,7 @@ from models.graph import Graph
 from models.kernels.graph_walks import spread_walks
 n = 2
 ring, walk = Graph.from_pairs(n, [0], [1]), np.ones((n, 4), np.float32) * np.float32([0, 0, 1, 0])
-places, reached = np.zeros(n, np.int32), np.zeros(n, np.int32)
+places, reached = np.zeros(n + 1, np.int32), np.zeros(n + 1, np.int32)
 spread_walks(ring.indptr, ring.indices, 0, 1.0, 10, walk, places, reached)
 print(float(walk[0, 0]), sum(spread_walks.stats.cache_hits.values()))
 """
@@ -37,7 +37,7 @@ print(float(walk[0, 0]), sum(spread_walks.stats.cache_hits.values()))
 ELSEWHERE = """
 from models.system import logs
 logs.configure()
-from models.kernels.candidate_pool import mixed
+from models.kernels.selection import mixed
 from models.kernels.numba_cache import compiled
 @compiled()
 def twice(key):
