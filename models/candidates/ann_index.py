@@ -35,8 +35,6 @@ METRICS: dict[Codes, int] = {
     "int8": faiss.METRIC_L2,
 }
 """rounded vectors are of different lengths: by inner products all would be linked to the longest"""
-_AS_NEAR = 1e-6
-_SAMPLED_AT_ONCE = 1_000
 
 
 class IndexShard(BaseModel):
@@ -171,37 +169,6 @@ def _best(
     """The k rows of the highest products, highest first."""
     best = np.argsort(-products, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(rows, best, axis=1), np.take_along_axis(products, best, axis=1)
-
-
-def recall_by_distance(index: VectorIndex, sample: NDArray[np.int64], k: int) -> float:
-    """Recall of the k nearest of each sampled row, 0-1.
-
-    Any row as near as the k-th nearest by brute force, within 1e-6, counts: equal vectors are interchangeable.
-    """
-    return recall_of(index, sample, least_products(index.embeddings, sample, k), k)
-
-
-def least_products(embeddings: NDArray[np.float32], sample: NDArray[np.int64], k: int) -> NDArray[np.float32]:
-    """(s,) float32, the inner product of each sampled row with the k-th nearest of all, or the last, by brute force."""
-    table, k = np.ascontiguousarray(embeddings), min(k, len(embeddings))
-    least = np.empty(len(sample), np.float32)
-    for start in range(0, len(sample), _SAMPLED_AT_ONCE):
-        part = slice(start, start + _SAMPLED_AT_ONCE)
-        products, _ = faiss.knn(table[sample[part]], table, k, metric=faiss.METRIC_INNER_PRODUCT)
-        least[part] = products[:, -1]
-    return least
-
-
-def recall_of(index: VectorIndex, sample: NDArray[np.int64], least: NDArray[np.float32], k: int) -> float:
-    """The share of the k nearest of the sampled rows whose product is at least that of `least` (s,), within 1e-6."""
-    k, found = min(k, len(index.embeddings)), 0
-    for start in range(0, len(sample), _SAMPLED_AT_ONCE):
-        part = slice(start, start + _SAMPLED_AT_ONCE)
-        queries = index.embeddings[sample[part]]
-        rows, _ = index.search(queries, k)
-        products = index.products(queries, rows)
-        found += int((products >= least[part, None] - _AS_NEAR).sum())
-    return found / max(len(sample) * k, 1)
 
 
 def open_index(directory: Path, embeddings: NDArray[np.float32]) -> VectorIndex:

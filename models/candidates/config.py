@@ -48,7 +48,7 @@ class IndexConfig(BaseModel):
     """neighbours per user for the recall"""
 
     recall_sample: int = Field(default=10_000, ge=1)
-    """most users compared with brute force"""
+    """most users compared with brute force; a thousand, if these leave no doubt"""
 
     recall_least: float = Field(default=0.98, ge=0, le=1)
     """recall below which the index is refused"""

@@ -16,12 +16,11 @@ from models.candidates.ann_index import (
     IndexShard,
     VectorIndex,
     bound_threads,
-    least_products,
     mapped,
-    recall_of,
 )
 from models.candidates.config import IndexConfig
 from models.candidates.index_layout import Codes, IndexLayout, layouts_of
+from models.candidates.index_recall import RecallSample
 from models.errors import GateRefusedError
 from models.system.files import put_in_place, remove_tree, sha256, write_json, writing
 
@@ -117,11 +116,11 @@ def _reaching_recall(index: VectorIndex, config: IndexConfig) -> VectorIndex:
     if index.manifest.kind == "flat":
         return index
     users, kept = index.manifest.users, config.recall_neighbours
-    sample = np.sort(np.random.default_rng(config.seed).permutation(users)[: config.recall_sample])
-    least, recall = least_products(index.embeddings, sample, kept), 0.0
+    rows = np.random.default_rng(config.seed).permutation(users)[: config.recall_sample]
+    sample, recall = RecallSample(index.embeddings, rows, kept), 0.0
     for ef_search in config.ef_search:
         tried = replace(index, manifest=index.manifest.model_copy(update={"ef_search": ef_search}))
-        recall = recall_of(tried, sample, least, kept)
+        recall = sample.recall(tried, config.recall_least)
         if recall >= config.recall_least:
             return replace(index, manifest=tried.manifest.model_copy(update={"recall": recall}))
     raise GateRefusedError(

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.candidates.ann_index import VectorIndex, open_index, recall_by_distance
+from models.candidates.ann_index import VectorIndex, open_index
 from models.candidates.ann_index_builder import build_index_in_own_process
 from models.candidates.config import IndexConfig
 from models.candidates.index_build import build_index
+from models.candidates.index_recall import RecallSample
 from models.errors import ArtefactError, GateRefusedError
 from models.system import memory_budget
 from models.system.files import read_array, write_array
@@ -90,9 +91,9 @@ def test_heaps_of_equal_vectors_among_others_stay_reachable(build: Build, codes:
         vectors[start : start + 250] = vectors[start]
     index = build(vectors, codes=codes)
     for heap in (range(500, 1_500, 10), range(2_000, 4_000, 20)):
-        assert recall_by_distance(index, np.array(heap), 100) > 0.98
+        assert RecallSample(vectors, np.array(heap), 100).recall(index) > 0.98
         # nearly whole heaps of 250
-        assert recall_by_distance(index, np.array(heap), 240) > (0.98 if codes == "float32" else 0.7)
+        assert RecallSample(vectors, np.array(heap), 240).recall(index) > (0.98 if codes == "float32" else 0.7)
 
 
 @pytest.mark.parametrize("n", [0, 1, 5])
@@ -212,7 +213,7 @@ def test_shards_and_codes_are_searched_as_one_index(build: Build, tmp_path: Path
     rows, products = open_index(tmp_path / "index", vectors).search(vectors, 20)
     assert (np.diff(products, axis=1) <= 0).all()
     np.testing.assert_allclose(products, np.einsum("qd,qkd->qk", vectors, vectors[rows]), atol=1e-6)
-    assert recall_by_distance(index, np.arange(2_000), 20) >= 0.98
+    assert RecallSample(index.embeddings, np.arange(2_000), 20).recall(index) >= 0.98
     assert (rows[:, :2] == np.arange(2_000)[:, None]).any(axis=1).mean() > 0.99, "rows are numbered across shards"
     assert all(len(set(found)) == 20 for found in rows.tolist())
 
