@@ -82,7 +82,7 @@ def add(work: WorkBuffers, row: int, bit: int, size: int) -> int:
 
 @compiled()
 def prefetch_reached(work: WorkBuffers, row: int, source: int) -> None:
-    """Asks for what `rank_reached` reads of a row."""
+    """Asks for what `rank_reached` reads of a row, but for its paths: these were just summed, and are near."""
     prefetch_entry(work.hidden, row)
     if source == BY_FRIENDS:
         prefetch(work.near, row, 0)

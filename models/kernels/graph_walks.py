@@ -1,10 +1,10 @@
 """Spreads from one user over the graph: mutual friends, three-hop paths, personalised PageRank.
 
 Every function fills arrays of n rows that the caller owns and zeroes through the list of touched rows, so that a thread
-serves any number of users with one allocation. What one step reads and writes of a row lies in one record of 16 bytes:
-rows come in no order, and each costs a cache line, which is asked for ahead. Rows are read as unsigned numbers, which
-numba need not check for being negative. A row that is touched again is written to the list of these too, and
-overwritten by the next: a branch that no processor can foresee would cost more.
+serves any number of users with one allocation; friends are int32 rows. What one step reads and writes of a row lies in
+one record of 16 bytes: rows come in no order, and each costs a cache line, which is asked for ahead. Numbers of rows are
+read as unsigned, so that numba looks at none for its sign. Each row that is met is written behind the list of touched
+rows, which grows only if the row is new: a branch that no processor can foresee would cost more.
 """
 
 import numpy as np
@@ -26,8 +26,8 @@ WALK_COLUMNS = 4
 
 Scores = NDArray[np.float32]
 
-FRIENDS_AHEAD, ENDS_AHEAD = 4, 8
-"""rows before their turn at which their friends are asked for, and at which the place of these is"""
+INDPTR_AHEAD, FRIINDPTR_AHEAD = 8, 4
+"""turns before its own at which a row's entry in `indptr` is asked for, and the beginning of its list of friends"""
 MOST_AHEAD = 64
 """friends of the next row whose records are asked for"""
 
@@ -96,10 +96,10 @@ def spread_three_hops(
     rows, count, edges, m = indices.view(np.uint32), 0, 0, len(reached)
     for at in range(m):
         middle = reached[at]
-        if at + ENDS_AHEAD < m:
-            prefetch_entry(indptr, int(reached[at + ENDS_AHEAD]))
-        if at + FRIENDS_AHEAD < m:
-            prefetch_entry(indices, indptr[reached[at + FRIENDS_AHEAD]])
+        if at + INDPTR_AHEAD < m:
+            prefetch_entry(indptr, int(reached[at + INDPTR_AHEAD]))
+        if at + FRIINDPTR_AHEAD < m:
+            prefetch_entry(indices, indptr[reached[at + FRIINDPTR_AHEAD]])
         if middle == user:
             continue
         degree = indptr[middle + 1] - indptr[middle]
@@ -168,11 +168,11 @@ def prefetch_waiting(
 ) -> None:
     """Asks for what the pushes of the rows next in the queue are going to read."""
     ring = len(queue)
-    if waiting > ENDS_AHEAD:
-        place = head + ENDS_AHEAD
+    if waiting > INDPTR_AHEAD:
+        place = head + INDPTR_AHEAD
         prefetch_entry(indptr, int(queue[place - ring if place >= ring else place]))
-    if waiting > FRIENDS_AHEAD:
-        place = head + FRIENDS_AHEAD
+    if waiting > FRIINDPTR_AHEAD:
+        place = head + FRIINDPTR_AHEAD
         prefetch_entry(indices, indptr[queue[place - ring if place >= ring else place]])
     if waiting > 1:
         place = head + 1

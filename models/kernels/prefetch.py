@@ -19,10 +19,10 @@ _FOR_READING, _TO_STAY, _DATA = 0, 3, 1
 if TYPE_CHECKING:
 
     def prefetch(array: Any, row: int, column: int) -> None:
-        """Asks for the cache line of an entry of a two-dimensional array; the entry must exist."""
+        """Asks for the cache line of an entry of a two-dimensional array, or of the place behind its end."""
 
     def prefetch_entry(array: Any, at: int) -> None:
-        """Asks for the cache line of an entry of a one-dimensional array; the entry must exist."""
+        """Asks for the cache line of an entry of a one-dimensional array, or of the place behind its end."""
 else:
 
     def _codegen(context, builder, signature, arguments):
@@ -39,10 +39,10 @@ else:
 
     @intrinsic
     def prefetch(typingctx, array, row, column):
-        """Asks for the cache line of an entry of a two-dimensional array; the entry must exist."""
+        """Asks for the cache line of an entry of a two-dimensional array, or of the place behind its end."""
         return types.void(array, types.intp, types.intp), _codegen
 
     @intrinsic
     def prefetch_entry(typingctx, array, at):
-        """Asks for the cache line of an entry of a one-dimensional array; the entry must exist."""
+        """Asks for the cache line of an entry of a one-dimensional array, or of the place behind its end."""
         return types.void(array, types.intp), _codegen

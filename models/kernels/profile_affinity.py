@@ -98,7 +98,7 @@ def add_columns(tables: ProfileAffinityTables, viewer: int, pool: NDArray[np.int
         for column in range(columns):
             if own[column] == MISSING:
                 continue
-            b = tables.codes[pool[at], column]  # no branch depends on it: none could be foreseen
+            b = tables.codes[pool[at], column]  # chooses a weight, never a way: no processor could foresee it
             if tables.matrix_at[column] >= 0:
                 weight = tables.matrices[matrix_rows[column] + max(b, 0)]
             else:

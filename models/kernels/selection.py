@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from models.kernels.candidate_arrays import WorkBuffers
 from models.kernels.numba_cache import compiled
 
-LARGEST_HASH = 2**31 - 1
-"""of `mixed`"""
+LARGEST_KEY = 2**63 - 1
+"""of `tie_key`"""
 BUCKET_BITS = 11
 """bits of a number that choose its bucket: the sign, the exponent and two of the fraction"""
 _REST = np.uint32(32 - BUCKET_BITS)
@@ -62,10 +62,30 @@ def tie_break(work: WorkBuffers, user: int, row: int) -> int:
 
 
 @compiled()
+def tie_key(work: WorkBuffers, user: int, row: int) -> int:
+    """`tie_break`, and after it the number of the row: two rows may have one hash."""
+    number = row if len(work.numbers) == 0 else work.numbers[row]
+    return tie_break(work, user, row) << 32 | number
+
+
+@compiled()
+def last_tied(work: WorkBuffers, user: int, eligible: int, score: np.float32, tied: int, room: int) -> int:
+    """The highest key that is kept, if `room` of the `tied` among the first `eligible` rows with this score are."""
+    if tied == room:
+        return LARGEST_KEY
+    keys, count = np.empty(tied, np.int64), 0
+    for at in range(eligible):
+        if work.ranking[at] == score:
+            keys[count] = tie_key(work, user, work.eligible[at])
+            count += 1
+    return int(np.partition(keys, room - 1)[room - 1])
+
+
+@compiled()
 def keep_best(work: WorkBuffers, user: int, eligible: int, limit: int) -> int:
     """Moves the `limit` best of the first `eligible` rows to the front of `work.eligible`; returns their number.
 
-    Ties keep the rows with the lowest hash.
+    They stay in their order. Ties keep the rows with the lowest hash.
     """
     if eligible <= limit:
         return eligible
@@ -76,26 +96,10 @@ def keep_best(work: WorkBuffers, user: int, eligible: int, limit: int) -> int:
     for at in range(eligible):
         above += work.ranking[at] > least
         tied += work.ranking[at] == least
-    room = limit - above
-    last = last_tied(work, user, eligible, least, tied, room) if tied > room else LARGEST_HASH
+    last = last_tied(work, user, eligible, least, tied, limit - above)
     kept = 0
     for at in range(eligible):  # each row is written, and overwritten by the next unless it is kept
         row, score = work.eligible[at], work.ranking[at]
         work.eligible[kept] = row
-        if score == least:
-            joins = room > 0 and tie_break(work, user, row) <= last
-            room -= joins
-            kept += joins
-        kept += score > least
+        kept += score > least or (score == least and tie_key(work, user, row) <= last)
     return kept
-
-
-@compiled()
-def last_tied(work: WorkBuffers, user: int, eligible: int, score: np.float32, tied: int, room: int) -> int:
-    """The highest hash that is kept, if `room` of the `tied` among the first `eligible` rows with this score are."""
-    hashes, count = np.empty(tied, np.int64), 0
-    for at in range(eligible):
-        if work.ranking[at] == score:
-            hashes[count] = tie_break(work, user, work.eligible[at])
-            count += 1
-    return int(np.partition(hashes, room - 1)[room - 1])

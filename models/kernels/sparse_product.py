@@ -26,8 +26,8 @@ def add_product(
     """Replaces `result` (n, PANEL) by `by` x (A - centre) `vectors` + `keep` x `result`.
 
     A is (n, n), its rows `indices[indptr[row] : indptr[row + 1]]` with `values`; `vectors` (n, PANEL), as exact as
-    `result` is. Rows of `vectors` are asked for ahead, and added four at a time, so that the sums are read and written
-    once for four: together a fifth of the time.
+    `result` is. Rows of `vectors` are added four at a time, so that the sums are read and written once for four, and
+    those to come are asked for: together a fifth of the time.
     """
     exact = vectors.dtype.type
     shift, factor, kept = exact(centre), exact(by), exact(keep)

@@ -92,13 +92,13 @@ def mark_walks(
     up to the limit of edges.
     """
     walk, queue, touched = work.walk, work.queue, work.walked
-    n = len(queue)
+    ring = len(queue)
     touched[0] = queue[0] = user
     walk[user, RESIDUAL] = walk[user, QUEUED] = np.float32(1.0)
     head, waiting, count, edges, ended = 0, 1, 1, 0, False
     while waiting > 0 and edges < limits.walk_edges:
         row = queue[head]
-        head = head + 1 if head + 1 < n else 0
+        head = head + 1 if head + 1 < ring else 0
         waiting -= 1
         walk[row, QUEUED] = np.float32(0.0)
         edges += int(walk[row, FRIENDS])

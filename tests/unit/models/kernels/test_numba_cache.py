@@ -95,7 +95,7 @@ def test_a_kernel_of_another_folder_follows_the_shared_kernels(copy: Path) -> No
     script.write_text(ELSEWHERE)
     assert run(copy, str(script)) == (1, 0)
     assert run(copy, str(script)) == (1, 1)
-    path = copy / "models" / "kernels" / "candidate_pool.py"
+    path = copy / "models" / "kernels" / "selection.py"
     path.write_text(path.read_text() + "\nCHANGED = 1\n")
     assert run(copy, str(script)) == (1, 0)
 
