@@ -2,9 +2,9 @@
 
 Every function fills arrays of n rows that the caller owns and zeroes through the list of touched rows, so that a thread
 serves any number of users with one allocation; friends are int32 rows. What one step reads and writes of a row lies in
-one record of 16 bytes: rows come in no order, and each costs a cache line, which is asked for ahead. Numbers of rows are
-read as unsigned, so that numba looks at none for its sign. Each row that is met is written behind the list of touched
-rows, which grows only if the row is new: a branch that no processor can foresee would cost more.
+one record of 16 bytes: rows come in no order, and each costs a cache line, which is asked for ahead. Numbers of rows
+are read as unsigned, so that numba looks at none for its sign. Each row that is met is written behind the list of
+touched rows, which grows only if the row is new: a branch that no processor can foresee would cost more.
 """
 
 import numpy as np
