@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from models.networks import checkpoint
 from models.networks.embedder import Embedder, EmbedderConfig
 from models.networks.graphsage import GraphSage
+from models.networks.repeatable import repeatable
 from models.system import files
 from offline.encoders.batch_size import kept_bytes, largest_batch
 from offline.encoders.config import TrainingConfig
@@ -87,16 +88,16 @@ def train_encoder(
     """An embedder that ranks the friends named by `labels`, two (m,), high.
 
     `inputs` are the features and the graph that messages pass over, `begins` the weights that the encoder begins with;
-    None: random ones. Training stops by steps or by validation, never by
-    the clock: on one thread of a CPU the same arguments give the same weights, resumed or not. Several processes call
-    this with the same arguments but `output`, which rank 0 alone writes; their weights are those of one process within
-    rounding and the draws of newcomers and neighbourhoods. Raises ValueError if a label is an edge of the graph.
+    None: random ones. Training stops by steps or by validation, never by the clock: on as many threads of a CPU the
+    same arguments give the same weights, resumed or not. Several processes call this with the same arguments but
+    `output`, which rank 0 alone writes; their weights are those of one process within rounding and the draws of
+    newcomers and neighbourhoods. Raises ValueError if a label is an edge of the graph.
     """
     parts = Labels.split(inputs.graph, labels, config.validation_share, config.labels, seed)
     device = chosen_device(processes.device if config.device == "auto" else config.device)
     if output.resumes_from is not None:
         output.resumes_from.mkdir(parents=True, exist_ok=True)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), repeatable(device.type):
         torch.manual_seed(seed)
         model = Embedder(shape)
         model.identity.know(inputs.keys)

@@ -8,6 +8,7 @@ from structlog.typing import FilteringBoundLogger
 from models.networks.fusion.blending import BlendingConfig
 from models.networks.fusion.linucb import LinUcb, LinUcbConfig
 from models.networks.fusion.q_network import QNetwork
+from models.networks.repeatable import repeatable
 from offline.fusion.candidate_lists import CandidateLists
 from offline.fusion.config import DqnFusion, LinUcbFusion
 from offline.fusion.dqn import DqnPolicy
@@ -22,6 +23,7 @@ LAST = 1000
 """rounds at the end of the replay whose reward is reported"""
 
 
+@repeatable()
 def train_bandit(
     config: LinUcbFusion | DqnFusion,
     lists: CandidateLists,

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from models.networks.fusion.experts import Experts, ExpertsConfig, entropy
 from models.networks.fusion.mlp import Mlp, MlpConfig
+from models.networks.repeatable import repeatable
 from models.schema.pair_features import DEFAULT_PRERANK_WEIGHTS, PAIR_FEATURES
 from offline.evaluation.metrics import ndcg_of_lists
 from offline.fusion.candidate_lists import CandidateLists
@@ -22,6 +23,7 @@ SAMPLE = 100_000
 """positions sampled for the mean and the deviation of columns"""
 
 
+@repeatable()
 def train_supervised(
     config: SupervisedFusion, lists: CandidateLists, *, seed: int, log: FilteringBoundLogger
 ) -> Fusion:

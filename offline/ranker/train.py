@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.networks.ranker_head import RankerHead, RankerHeadConfig
+from models.networks.repeatable import repeatable
 from models.ranker.ranker import list_mass
 from models.schema.pair_features import EXTRA_INPUTS, PAGERANK, PAIR_FEATURES, PRODUCT, extra_input_names
 from models.schema.statistic_names import LOG_DEGREE
@@ -49,6 +50,7 @@ class TrainedRanker:
     metrics: dict[str, float] = field(default_factory=dict)
 
 
+@repeatable()
 def train_ranker(
     lists: TrainingLists,
     statistics: NDArray[np.float32],

@@ -12,6 +12,7 @@ from torch import Tensor
 from models.graph import Graph
 from models.networks.config import DgiConfig, VgaeConfig
 from models.networks.dgi import Dgi
+from models.networks.repeatable import repeatable
 from models.networks.vgae import Vgae
 from offline.suspicion.config import SuspicionConfig
 
@@ -41,6 +42,7 @@ def standardised(profile: NDArray[np.float32]) -> NDArray[np.float32]:
     return scaled.astype(np.float32)
 
 
+@repeatable()
 def train_detector(
     features: NDArray[np.float32], graph: Graph, config: SuspicionConfig, *, log: FilteringBoundLogger
 ) -> Vgae | Dgi:

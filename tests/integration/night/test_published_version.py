@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pytest
 from safetensors.numpy import load_file
 
 from models.candidates.ann_index import open_index
@@ -99,20 +100,27 @@ def test_no_weight_in_a_version_is_random_or_unused(first: First) -> None:
         assert changed > 1e-6 or not tensor.any(), f"{name} is published and has no effect"
 
 
-def test_a_busy_machine_learns_the_same(first: First, tmp_path: Path, small_network: Path) -> None:
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_a_busy_machine_learns_the_same(first: First, tmp_path: Path, small_network: Path, threads: str) -> None:
+    on_threads = {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+
+    def night(name: str) -> Manifest:
+        home = Home(tmp_path / name, on_threads, timeout_s=300)
+        ran = home.run("nightly", str(small_network), "--config", str(first.config))
+        assert ran.returncode == 0, ran.stderr
+        return Manifest.read(home.versions.path(ran.stdout.rstrip("\n")))
+
+    idle = first.manifest if threads == "1" else night("idle")
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
     try:
-        home = Home(tmp_path, timeout_s=300)
-        ran = home.run("nightly", str(small_network), "--config", str(first.config))
+        again = night("busy")
     finally:
         for one in busy:
             one.kill()
             one.wait()
-    assert ran.returncode == 0, ran.stderr
-    again = Manifest.read(home.versions.path(ran.stdout.rstrip("\n"))).files
-    learned = [name for name in first.manifest.files if name.startswith(("blocks/", "tables/tower", "candidates/"))]
+    learned = [name for name in idle.files if name.startswith(("blocks/", "tables/tower", "candidates/"))]
     for name in (*WEIGHTS, *learned):
-        assert again[name] == first.manifest.files[name], name
+        assert again.files[name] == idle.files[name], name
 
 
 def test_the_report_holds_the_system_and_every_baseline(first: First) -> None:
