@@ -17,7 +17,6 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from models.networks import checkpoint
 from models.networks.embedder import Embedder, EmbedderConfig
 from models.networks.graphsage import GraphSage
-from models.networks.repeatable import repeatable
 from models.system import files
 from offline.encoders.batch_size import kept_bytes, largest_batch
 from offline.encoders.config import TrainingConfig
@@ -34,6 +33,7 @@ from offline.encoders.loss_curve import write_curve
 from offline.encoders.training_step import Steps
 from offline.encoders.validation import HeldOutRanking
 from offline.training.processes import ALONE, Processes
+from offline.training.repeatable import repeatable
 from offline.training.resume import RunState, read_state
 
 

@@ -8,7 +8,6 @@ from structlog.typing import FilteringBoundLogger
 from models.networks.fusion.blending import BlendingConfig
 from models.networks.fusion.linucb import LinUcb, LinUcbConfig
 from models.networks.fusion.q_network import QNetwork
-from models.networks.repeatable import repeatable
 from offline.fusion.candidate_lists import CandidateLists
 from offline.fusion.config import DqnFusion, LinUcbFusion
 from offline.fusion.dqn import DqnPolicy
@@ -17,6 +16,7 @@ from offline.fusion.feedback_replay import TERMS, Environment, evaluate_policy, 
 from offline.fusion.fusion import Fusion
 from offline.fusion.linucb import LinUcbPolicy
 from offline.fusion.train_network import mean_ndcg, sample, split_lists
+from offline.training.repeatable import repeatable
 
 FALLBACK_COLUMNS = 6
 LAST = 1000

@@ -11,12 +11,12 @@ from torch.nn import functional
 
 from models.networks.fusion.experts import Experts, ExpertsConfig, entropy
 from models.networks.fusion.mlp import Mlp, MlpConfig
-from models.networks.repeatable import repeatable
 from models.schema.pair_features import DEFAULT_PRERANK_WEIGHTS, PAIR_FEATURES
 from offline.evaluation.metrics import ndcg_of_lists
 from offline.fusion.candidate_lists import CandidateLists
 from offline.fusion.config import MlpFusion, MoeFusion
 from offline.fusion.fusion import Fusion
+from offline.training.repeatable import repeatable
 
 SupervisedFusion = MlpFusion | MoeFusion
 SAMPLE = 100_000

@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.networks.ranker_head import RankerHead, RankerHeadConfig
-from models.networks.repeatable import repeatable
 from models.ranker.ranker import list_mass
 from models.schema.pair_features import EXTRA_INPUTS, PAGERANK, PAIR_FEATURES, PRODUCT, extra_input_names
 from models.schema.statistic_names import LOG_DEGREE
@@ -35,6 +34,7 @@ from offline.ranker.starting_weights import (
 )
 from offline.ranker.training_lists import Purpose, TrainingLists, validation_split
 from offline.training.processes import ALONE, Processes
+from offline.training.repeatable import repeatable
 from offline.training.resume import RunState, read_state
 
 SCORED_AT_ONCE = 64

@@ -12,9 +12,9 @@ from torch import Tensor
 from models.graph import Graph
 from models.networks.config import DgiConfig, VgaeConfig
 from models.networks.dgi import Dgi
-from models.networks.repeatable import repeatable
 from models.networks.vgae import Vgae
 from offline.suspicion.config import SuspicionConfig
+from offline.training.repeatable import repeatable
 
 Floats = NDArray[np.float64]
 FARTHEST = 5.0
