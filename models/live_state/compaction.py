@@ -104,7 +104,8 @@ def _compacted(keys: Keys, person: str, packed: bytes, watermark: int, now: int)
             note = JournalEntry.of_merge(record.revision, length).encode()
     record.drop_before(watermark)
     record.drop_shown_before(oldest)
-    if record.is_empty and length == len(packed):
+    # an erasure raises the watermark of its record, but counts until versions are of after it: events may come late
+    if record.is_empty and record.erased <= watermark and length == len(packed):
         index = Add(keys.people(shard_of(person)), person.encode())
         return Commit(guards=[Guard(key, prefix, length)], deletes=[key], removes=[index])
     merged = record.next_revision(now).pack() + note

@@ -79,3 +79,21 @@ def test_what_was_acknowledged_before_the_erasure_is_not_of_the_new_person(servi
             assert not any(listed.values()), rounds
     finally:
         harness.close()
+
+
+def test_an_erasure_outlasts_merging_until_versions_are_of_after_it(services: ServiceFactory) -> None:
+    """Its record holds nothing else; without it, the other side of an event of before would make the person anew."""
+    harness = services.start()
+    try:
+        event = {"kind": "accept", "user_id": "ann", "other_id": "gus"}
+        assert harness.request("POST", "/pymk/events", json=[event]).json() == {"accepted": 1}
+        assert harness.request("DELETE", "/pymk/users/gus").status_code == 202
+        harness.merge_records()
+        harness.continue_erasures()
+        record = LiveRecord.unpack(harness.store.get(harness.keys.live("gus")))
+        assert record.erased
+        assert not record.edges
+        listed = harness.request("GET", "/pymk/recommendations", params={"user_id": "gus"}).json()
+        assert (listed["served"], listed["recommendations"]) == ("empty", [])
+    finally:
+        harness.close()

@@ -23,7 +23,7 @@ relations = st.builds(
 )
 changes = st.one_of(
     relations,
-    st.builds(JournalEntry, st.just(PROFILE), st.integers(T0, T0 + 50)),
+    st.builds(JournalEntry, st.just(PROFILE), st.integers(T0, T0 + 50), st.just("")),
     st.builds(JournalEntry.of_flag, st.sampled_from(list(Flag)), st.booleans(), st.integers(T0, T0 + 50)),
 )
 
