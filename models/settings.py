@@ -156,7 +156,8 @@ class Settings(BaseSettings):
     """most contacts of one user; 0: nobody may upload any"""
 
     contacts_daily: Annotated[int, Field(ge=1)] = 100_000
-    """most contacts of one user within 24 hours that were not in the upload before: further ones are 429"""
+    """most contacts and own addresses of one user within 24 hours that were not in the upload before: further ones are
+    429"""
 
     contacts_share: Annotated[float, Field(ge=0, le=1)] = 0.5
     """share of the places of a first page that the viewer's contacts may take, all but one of a newcomer's; 0: none"""
@@ -245,22 +246,30 @@ class Settings(BaseSettings):
     """command that is run when a version waits, with its id as last argument and the same JSON as input"""
 
     canary: bool = False
-    """whether a night's version that waits for no approval is first served to the first share of PYMK_CANARY_STEPS"""
+    """whether a version of a night, or one that is approved, is first served to the first share of PYMK_CANARY_STEPS"""
 
     canary_steps: Annotated[tuple[float, ...], NoDecode] = (0.05, 0.25, 1.0)
     """percent of the viewers that a canary is served to, step by step up to 100: PYMK_CANARY_STEPS=5,25,100"""
 
     canary_lists: Annotated[int, Field(ge=100)] = 1000
-    """lists that a canary gives out in a step before the next"""
+    """lists that a canary gives out in a step before the next, unless PYMK_CANARY_STEP_HOURS are over"""
 
     canary_minutes: Annotated[float, Field(ge=0)] = 30.0
     """minutes that a step of a canary lasts at least"""
+
+    canary_step_hours: Annotated[float, Field(gt=0)] = 8.0
+    """hours after which a step of a canary goes on with fewer lists if no guardrail failed; inf: never"""
 
     forbidden_days: Annotated[int, Field(ge=0)] = FORBIDDEN_DAYS
     """days that a decline or a disconnect keeps two people out of each other's lists"""
 
     @property
-    def surfaces(self) -> tuple[str, ...]:
+    def canary_share(self) -> float | None:
+        """The share of the viewers that a version is served to first; None: all."""
+        return self.canary_steps[0] if self.canary else None
+
+    @property
+    def all_contexts(self) -> tuple[str, ...]:
         """All contexts, built-in and configured."""
         return (*CONTEXTS, *sorted(self.contexts.difference(CONTEXTS)))
 

@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from models.errors import PymkError
 from models.ranker.ranker import Ranker
-from models.settings import CONTEXTS, Settings
+from models.settings import Settings
 from models.system import logs
 from models.system.memory import collect_seldom, return_large_blocks
 from models.system.parent_death import end_with_parent
@@ -97,7 +97,7 @@ def create_app(
                 container.access,
                 container.metrics,
                 container.compression,
-                settings.contexts,
+                settings.all_contexts,
                 container.exposure_log,
             )
             secret = settings.log_secret.get_secret_value() if settings.log_secret else token_hex(16)
@@ -138,10 +138,9 @@ def create_app(
     )
     # routes
     openapi.add_recommendations(app)
-    contexts = [*CONTEXTS, *sorted(settings.contexts.difference(CONTEXTS))]
     for part in (recommendation_batches, users, contacts, explain, events, erasures, admin, experiments, health):
         app.include_router(part.router)
-    app.include_router(console(contexts), responses=openapi.problems())
+    app.include_router(console(settings.all_contexts), responses=openapi.problems())
     return app
 
 

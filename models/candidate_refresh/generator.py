@@ -62,8 +62,8 @@ class VersionGenerator:
     def _with_contacts(self, around: Neighbourhood, user_of: Callable[[Rows], OutOfGraphUser]) -> Block:
         """The block of a user, who is built with some friends, and with those whom the contacts know.
 
-        With contacts it has all pair features: the product of the towers, which no block else has, is with the query
-        of friends and contacts for those whom contacts know, and for everybody else with that of friends alone.
+        With candidates whom contacts know it has all pair features: the product of the towers, which no block else has,
+        is with the query of friends and contacts for these, and for everybody else with that of friends alone.
         """
         user = user_of(around.friends)
         block = self._candidates.out_of_graph_block(user)
@@ -74,6 +74,8 @@ class VersionGenerator:
         friends = np.union1d(around.friends, contacts).astype(np.int32)
         befriended, towers = user_of(friends), self._tables.towers
         as_friends = with_product(towers, self._candidates.out_of_graph_block(befriended), befriended.query)
+        if not np.isin(as_friends.rows, known).any():
+            return block
         return with_contacts(with_product(towers, block, user.query), as_friends, known, self._candidates.kept)
 
 

@@ -18,7 +18,7 @@ from models.schema.vocabulary import Row
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
 from models.store.transaction import Commit
-from models.system.clock import MICROSECONDS, now_us
+from models.system.clock import DAY_US, now_us
 from models.version.new_user_record import Newcomer
 from models.version.tables import Tables
 
@@ -28,7 +28,6 @@ MOST_A_DAY = 20
 """newcomers who are suggested to one person within a day: else the best connected would have them all"""
 MOST_FRIENDS = 10
 """friends with whom a newcomer is still one"""
-DAY_US = 86_400 * MICROSECONDS
 
 
 class HasTables(Protocol):

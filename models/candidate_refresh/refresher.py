@@ -16,7 +16,7 @@ from models.live_state.user_record import LiveRecord
 from models.live_state.visibility import HiddenSet
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
-from models.system.clock import MICROSECONDS, now_us
+from models.system.clock import DAY_US, now_us
 from models.version.candidate_block import Block
 from models.version.manifest import Manifest
 from models.version.new_user_record import Newcomer
@@ -24,7 +24,6 @@ from models.version.tables import Tables
 
 ROUNDS = 3
 """how often at most a block is regenerated because its user changed in the meantime"""
-DAY_US = 86_400 * MICROSECONDS
 
 
 class Generator(Protocol):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Float32s
 from models.candidates.inputs import CandidateInputs, values_of
 from models.candidates.out_of_graph_user import NO_ROW, OutOfGraphUser
 from models.features.inductive import from_friends, unit
@@ -25,8 +26,6 @@ from models.schema.statistic_names import STATISTICS
 from models.schema.vocabulary import Row
 from models.version.tables import Tables
 from models.version.towers import PROFILE_PRIOR_FRIENDS
-
-Floats = NDArray[np.float32]
 
 
 class OutOfGraphUserBuilder:
@@ -73,7 +72,7 @@ class OutOfGraphUserBuilder:
             NO_ROW, friends, known, coded.codes[0], coded.set_codes, coded.points[0], values, query, embedding
         )
 
-    def statistics(self, user: OutOfGraphUser) -> Floats:
+    def statistics(self, user: OutOfGraphUser) -> Float32s:
         """(s,) float32 of models.features.user_statistics, with these friends instead of the graph's.
 
         Friends whom the version does not have as such were made of late, all of them.
@@ -90,7 +89,7 @@ class OutOfGraphUserBuilder:
         statistics = user_statistics(
             small, np.full(small.n, max(float(np.linalg.norm(position)), SHORTEST), np.float32)
         )
-        found: Floats = statistics[0]
+        found: Float32s = statistics[0]
         if len(friends):
             found[2] = np.log1p(graph.degrees[friends].astype(np.float32)).mean()
         if not len(self._inputs.late):  # no dates
@@ -101,13 +100,13 @@ class OutOfGraphUserBuilder:
         new = len(np.setdiff1d(friends, before))
         return np.concatenate([found, with_new_friends(dated, len(before), new)])
 
-    def _position(self, values: NDArray[np.int32], friends: NDArray[np.int32]) -> tuple[Floats, Floats]:
+    def _position(self, values: NDArray[np.int32], friends: NDArray[np.int32]) -> tuple[Float32s, Float32s]:
         return position_of(self._inputs, values, friends)
 
 
 def position_of(
     inputs: CandidateInputs, values: NDArray[np.int32], friends: NDArray[np.int32]
-) -> tuple[Floats, Floats]:
+) -> tuple[Float32s, Float32s]:
     """Coordinates (k,) and embedding (d,) from friends in a graph, with the profile values as prior."""
     count = len(friends)
     likely_coordinates, likely_embedding = inputs.profiles.predict_one(values)

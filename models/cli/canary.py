@@ -30,7 +30,7 @@ def canary(
     pymk activate VERSION --share 5% starts one. The worker compares both versions by itself when it starts (guardrails:
     opened, candidates, towers, embeddings, agreement, odds), then what its viewers get with what all others get
     (errors, empty_answers, p99, scores, order, dismissals, invitations). It takes the canary back as soon as one fails,
-    and serves it to more viewers when a step has seen enough.
+    and serves it to more viewers when a step has seen enough, or has lasted PYMK_CANARY_STEP_HOURS.
     """
     if context.invoked_subcommand is not None:
         return
@@ -57,7 +57,7 @@ def promote(note: _Note = None) -> None:
     """Serve everybody from the canary, which ends it."""
     from models.cli.progress import loading_bar
     from models.publishing.audit import Actor
-    from models.publishing.canary import promote_canary
+    from models.publishing.canary_ending import promote_canary
     from models.publishing.serving_processes import WAIT_S, wait_until_served
 
     with opened() as deployment, loading_bar("promoting the canary") as progress:
@@ -79,7 +79,7 @@ def promote(note: _Note = None) -> None:
 def abort(note: _Note = None) -> None:
     """Serve everybody from the active version again, which ends the canary."""
     from models.publishing.audit import Actor
-    from models.publishing.canary import end_canary
+    from models.publishing.canary_ending import end_canary
 
     with opened() as deployment:
         version = end_canary(
@@ -90,7 +90,7 @@ def abort(note: _Note = None) -> None:
             by=Actor.here(note),
             superseded_ttl_s=deployment.settings.superseded_ttl_s,
         )
-        _await_processes(deployment, "")
+        await_processes(deployment, "")
     typer.echo(version)
 
 
@@ -121,11 +121,11 @@ def start(version: str, share: float, note: str | None) -> None:
             replay=replaying_of(deployment),
             progress=progress,
         )
-        _await_processes(deployment, version)
+        await_processes(deployment, version)
     typer.echo(version)
 
 
-def _await_processes(deployment: Deployment, version: str) -> None:
+def await_processes(deployment: Deployment, version: str) -> None:
     """Returns when the live processes serve the canary, or none; names those that do not on stderr."""
     from models.publishing.serving_processes import WAIT_S, wait_until_tried
 

@@ -44,4 +44,6 @@ def replaying_of(deployment: Deployment) -> "Replay":
     from models.candidate_refresh.replay import replaying
 
     settings = deployment.settings
-    return replaying(deployment.store, deployment.versions, deployment.keys, settings.forbidden_days, settings.surfaces)
+    return replaying(
+        deployment.store, deployment.versions, deployment.keys, settings.forbidden_days, settings.all_contexts
+    )

@@ -93,9 +93,10 @@ def activate(
         _await_processes(deployment, pointer.version)
 
 
-def rollback() -> None:
+def rollback(note: _Note = None) -> None:
     """Serve the previously active version."""
     from models.cli.progress import loading_bar
+    from models.publishing.audit import Actor
     from models.publishing.publish import rollback
 
     with opened() as deployment, loading_bar("loading the previous version") as progress:
@@ -106,6 +107,7 @@ def rollback() -> None:
             superseded_ttl_s=deployment.settings.superseded_ttl_s,
             replay=replaying_of(deployment),
             progress=progress,
+            by=Actor.here(note),
         )
         _await_processes(deployment, pointer.version)
 
@@ -117,29 +119,40 @@ def approve(version: _Waiting, note: _Note = None) -> None:
     """Publish a version that waits for an approval, once.
 
     With PYMK_APPROVAL=true a version that passed the gate waits; pymk versions lists it. Older ones that wait are
-    rejected, since this one supersedes them. Prints the id when the live processes serve it.
+    rejected, since this one supersedes them. With PYMK_CANARY=true a share of the viewers is served from it first
+    (pymk canary). Prints the id when the live processes serve it.
     """
     from models.cli.progress import loading_bar
-    from models.publishing.approval import approve
+    from models.publishing.approvals.approval import approve
     from models.publishing.audit import Actor
+    from models.publishing.canary_record import Canary
 
     with opened() as deployment, loading_bar(f"loading {version}") as progress:
-        pointer = approve(
+        served = approve(
             deployment.store,
             deployment.versions,
             version,
             keys=deployment.keys,
             by=Actor.here(note),
+            canary_share=deployment.settings.canary_share,
             superseded_ttl_s=deployment.settings.superseded_ttl_s,
             replay=replaying_of(deployment),
             progress=progress,
         )
-        _await_processes(deployment, pointer.version)
+        if isinstance(served, Canary):
+            canary.await_processes(deployment, version)
+            said = f"{version} is served to {100 * served.share:g}% of the viewers first, beside {served.control}"
+            typer.echo(f"{said}; pymk canary says how it does", err=True)
+            typer.echo(version)
+            return
+        if served.version != version:
+            typer.echo(f"{version} was served before; {served.version} is active since, and stays so", err=True)
+        _await_processes(deployment, served.version)
 
 
 def reject(version: _Waiting, note: _Note = None) -> None:
     """Remove a version that waits for an approval, once; what is served does not change."""
-    from models.publishing.approval import reject
+    from models.publishing.approvals.approval import reject
     from models.publishing.audit import Actor
 
     with opened() as deployment:

@@ -5,13 +5,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Float32s
 from models.cold_start.groups import Groups, joint_groups, single_groups
 from models.cold_start.network import Network
 from models.cold_start.questions import Questions
 from models.cold_start.rates import background, rates
 from models.schema.candidate_sources import Source
-
-Floats = NDArray[np.float32]
 
 JOINT_COLUMNS = 5
 """columns of which each two make groups together: those that help most alone"""
@@ -24,7 +23,7 @@ class Found(NamedTuple):
 
     rows: NDArray[np.uint32]
     """(m,) uint32"""
-    shares: Floats
+    shares: Float32s
     """(m,) float32, the estimated probability that somebody like the viewer is connected with each"""
     sources: NDArray[np.uint8]
     """(m,) uint8 of models.schema.candidate_sources.Source bits"""
@@ -89,8 +88,8 @@ class ColdStart:
 
 
 def _once(
-    people: NDArray[np.uint32], shares: Floats, bits: NDArray[np.uint8]
-) -> tuple[NDArray[np.uint32], Floats, NDArray[np.uint8]]:
+    people: NDArray[np.uint32], shares: Float32s, bits: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint32], Float32s, NDArray[np.uint8]]:
     """Everybody once, by rising row, with the best share."""
     order = np.lexsort((-bits.astype(np.int16), -shares, people))
     people, shares, bits = people[order], shares[order], bits[order]

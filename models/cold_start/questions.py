@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Float64s
 from models.cold_start.groups import Groups
 from models.cold_start.network import Network
 
@@ -21,8 +22,6 @@ PRIOR_PEOPLE = 10.0
 """people of a value who count for the gain over the whole network's"""
 LEAST_GAIN = 0.01
 """friends below which no column is worth a question"""
-
-Floats = NDArray[np.float64]
 
 
 class Questions:
@@ -87,7 +86,7 @@ class Questions:
         return None if name is None or gains[name] < LEAST_GAIN else name
 
 
-def _held(groups: Groups, codes: NDArray[np.int32], popular: Floats) -> Floats:
+def _held(groups: Groups, codes: NDArray[np.int32], popular: Float64s) -> Float64s:
     """(n,) the friends that the list of each profile's own group is expected to hold; 0 without a value.
 
     The network's popular people, whose first k hold `popular[k]`, fill what the group leaves of the places.

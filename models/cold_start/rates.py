@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Float32s
 from models.cold_start.network import Network
 from models.kernels.group_rates import add_gains, best_known
 
@@ -31,8 +32,6 @@ PRIOR_MEMBERS = 10.0
 """a share is shrunk as if so many more members knew as is known without the value"""
 LEAST_SHARE = 1e-9
 
-Floats = NDArray[np.float32]
-
 
 @dataclass(frozen=True, slots=True)
 class Rates:
@@ -47,9 +46,9 @@ class Rates:
     column: int
     starts: NDArray[np.int64]
     rows: NDArray[np.uint32]
-    gains: Floats
-    left: Floats
-    unknown: Floats
+    gains: Float32s
+    left: Float32s
+    unknown: Float32s
     best_starts: NDArray[np.int64]
     best: NDArray[np.uint32]
 
@@ -57,14 +56,14 @@ class Rates:
         """Whom most people of a value know."""
         return self.best[self.best_starts[code] : self.best_starts[code + 1]]
 
-    def add_gains(self, code: int, people: NDArray[np.uint32], background: Floats, total: Floats) -> None:
+    def add_gains(self, code: int, people: NDArray[np.uint32], background: Float32s, total: Float32s) -> None:
         """Adds to `total` (m,) what a value tells of people (m,), rising, whom `background` (m,) of all others know."""
         own = slice(self.starts[code], self.starts[code + 1])
         left, unknown = float(self.left[code]), float(self.unknown[code])
         add_gains(self.rows[own], self.gains[own], left, unknown, people, background, total)
 
 
-def background(network: Network) -> Floats:
+def background(network: Network) -> Float32s:
     """(n,) float32: the share of all others who know each person, above 0."""
     return np.maximum(network.shares(), np.float32(LEAST_SHARE))
 

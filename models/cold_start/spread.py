@@ -6,6 +6,8 @@ from collections.abc import Hashable
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Float32s
+
 PLACES = 20
 """places of a list that count as shown"""
 STRENGTH = 1.02
@@ -22,8 +24,6 @@ LEAST_PEOPLE = 200
 HELD = 1000
 """viewers whose list stays the same when they ask again"""
 _LARGEST = 1e6
-
-Floats = NDArray[np.float32]
 
 
 class Spread:
@@ -42,11 +42,11 @@ class Spread:
         """what one showing counts at the moment: it grows instead of all others fading"""
         self._growth = 1 / (1 - PLACES / max(n, LEAST_PEOPLE))
         self._strength = strength if n >= LEAST_PEOPLE else 0.0
-        self._held: OrderedDict[Hashable, Floats] = OrderedDict()
+        self._held: OrderedDict[Hashable, Float32s] = OrderedDict()
 
     def shares(
-        self, viewer: Hashable, rows: NDArray[np.uint32], shares: Floats, columns: int = ENOUGH_COLUMNS
-    ) -> Floats:
+        self, viewer: Hashable, rows: NDArray[np.uint32], shares: Float32s, columns: int = ENOUGH_COLUMNS
+    ) -> Float32s:
         """(m,) float32: the shares of a viewer's candidates, less for those who were shown much.
 
         `viewer` is the viewer with what the candidates depend on: the first list counts, and the same viewer gets the
@@ -80,9 +80,9 @@ class Spread:
             self._unit = 1.0
 
 
-def _lowered(shares: Floats, prices: Floats, best: float) -> Floats:
+def _lowered(shares: Float32s, prices: Float32s, best: float) -> Float32s:
     """(m,) shares less prices, which are in units of `best`; above 0, in the order of the differences."""
     left = shares / np.float32(best) - prices
     low = np.float32(LOWEST) * np.exp(np.minimum(left / np.float32(LOWEST) - 1, 0))
-    found: Floats = np.where(left < LOWEST, low, left).astype(np.float32) * np.float32(best)
+    found: Float32s = np.where(left < LOWEST, low, left).astype(np.float32) * np.float32(best)
     return found

@@ -80,7 +80,7 @@ class Matcher:
         if packed is not None:
             if now.contacts or before.contacts:
                 self._changed[user_id] = at
-            self._write(user_id, found, self._contacts_of(user_id), at)
+            self._write(user_id, found, self._contacts_of(user_id), at, _unchanged(keys.contacts(user_id), packed))
             self._tell(user_id, changed, at)
         for address, owners in crowds.items():
             for owner in owners - {user_id}:
@@ -165,14 +165,18 @@ class Matcher:
         """Who is among a user's contacts by the live record, and since when, microseconds."""
         return LiveRecord.unpack(self._store.get(self._keys.live(user_id))).contacts()
 
-    def _write(self, user_id: str, found: Collection[str], known: Collection[str], at: int) -> None:
-        """Brings the live record of a user up to date with whom she has."""
+    def _write(self, user_id: str, found: Collection[str], known: Collection[str], at: int, guard: Guard) -> None:
+        """Brings the live record of a user up to date with whom she has, as long as her contacts stay what they were.
+
+        If they changed, she may have taken them back, or be another person of the same id; the log has another entry.
+        """
         for number, others in (
             (CONTACT, [other for other in sorted(found) if other not in known]),
             (UNCONTACT, [other for other in known if other not in found]),
         ):
             for some in _slices(others):
-                self._append(user_id, some, number, at)
+                if not self._append(user_id, some, number, at, [guard]):
+                    return
 
     def _tell(self, owner: str, changed: Collection[bytes], at: int) -> None:
         """Brings those who have one of these addresses up to date with whether they have its owner, or former owner."""
@@ -198,8 +202,7 @@ class Matcher:
             if since is None if not has else since is not None and since > erased:
                 return
             # the holder may take her contacts back meanwhile
-            guard = Guard(key, packed and packed[:PREFIX_BYTES], len(packed or b""))
-            if self._append(holder, [owner], CONTACT if has else UNCONTACT, at, [guard]):
+            if self._append(holder, [owner], CONTACT if has else UNCONTACT, at, [_unchanged(key, packed)]):
                 return
 
     def _append(self, user_id: str, others: Sequence[str], number: int, at: int, guards: Sequence[Guard] = ()) -> bool:
@@ -214,6 +217,11 @@ class Matcher:
         extend = extend_record(self._keys, user_id, added, most_bytes=MOST_OTHERS_BYTES)
         adds = [in_index(self._keys, user_id)]
         return self._store.commit([Commit(guards=guards, extends=[extend], adds=adds)]) != [Outcome.CONFLICT]
+
+
+def _unchanged(key: str, packed: bytes | None) -> Guard:
+    """Refuses a write if a record of contacts is not what was read of it."""
+    return Guard(key, packed and packed[:PREFIX_BYTES], len(packed or b""))
 
 
 def _erased_at(live: bytes | None) -> int:

@@ -26,9 +26,9 @@ class ContactRecord:
 
     timestamp_us: int = 0
     tested_since: int = 0
-    """when the first of the `tested` contacts was uploaded, microseconds"""
+    """when the first of the `tested` addresses was uploaded, microseconds"""
     tested: int = 0
-    """contacts that were new in their upload, within a day"""
+    """contacts and own addresses that were new in their upload, within a day"""
     own: frozenset[bytes] = frozenset()
     """the user's own addresses"""
     contacts: frozenset[bytes] = frozenset()

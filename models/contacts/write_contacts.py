@@ -22,7 +22,7 @@ from models.schema.vocabulary import UserId
 from models.store.keys import Keys, shard_of
 from models.store.protocol import AsyncStore
 from models.store.transaction import Append, Commit, Fence, Guard, Outcome, Write
-from models.system.clock import MICROSECONDS, now_us
+from models.system.clock import DAY_US, MICROSECONDS, now_us
 
 RETRY_S = 10.0
 """how long a write is tried again because another process writes the same contacts, or the worker the live record"""
@@ -31,12 +31,11 @@ MOST_UNDONE = 3
 LOCK_S = 2.0
 """how long a lock is held at most: whoever has it may have died"""
 _PAUSE_S = 0.004
-DAY_US = 86_400 * MICROSECONDS
 
 
 @dataclass(frozen=True, slots=True)
 class TooMany:
-    """Nothing was written: more new contacts within a day than are allowed."""
+    """Nothing was written: more new contacts and own addresses within a day than are allowed."""
 
     left: int
     """how many new ones the user may still upload"""
@@ -63,8 +62,9 @@ async def write_contacts(
 ) -> ContactRecord | TooMany | Gone:
     """Writes keyed hashes of a user's contacts and own addresses; None leaves those as they are.
 
-    With an empty set the contacts are taken back: nobody is in the user's lists as a contact from then on. `after` and
-    `wait_s` are those of write_events. Raises StoreError if nothing was written.
+    With an empty set the contacts are taken back: nobody is in the user's lists as a contact from then on. What changes
+    nothing is not written, and nothing is matched. `daily` addresses may be new within 24 hours. `after` and `wait_s`
+    are those of write_events. Raises StoreError if a change was not written.
 
     A record is read and written back, so a process lets one writer of a user write at a time (service.state.turns). An
     attempt is refused only if another process, or the worker, has written meanwhile. After MOST_UNDONE of these a
@@ -85,8 +85,12 @@ async def write_contacts(
         if is_gone:
             await lock.release()
             return Gone()
-        before, new = await asyncio.to_thread(_compared, packed, contacts)
-        now = clock()
+        before, new = await asyncio.to_thread(_compared, packed, contacts, own)
+        taken_back = list(known.contacts()) if known is not None and contacts is not None and not contacts else []
+        if new is None and not taken_back:
+            await lock.release()
+            return before
+        now, new = clock(), new or 0
         since = before.tested_since if now - before.tested_since < DAY_US else now
         tested = before.tested if since == before.tested_since else 0
         if new and tested + new > daily:
@@ -101,7 +105,6 @@ async def write_contacts(
             contacts=before.contacts if contacts is None else contacts,
             own=before.own if own is None else own,
         )
-        taken_back = list(known.contacts()) if known is not None and contacts is not None and not contacts else []
         gone = [JournalEntry(UNCONTACT, timestamp_us, other) for other in taken_back]
         commit = Commit(
             # an erasure replaces the live record, and may find no contacts to delete
@@ -158,10 +161,18 @@ class _Lock:
             await self._store.commit([Commit(guards=[self.guard], deletes=self.end)])
 
 
-def _compared(packed: bytes | None, contacts: frozenset[bytes] | None) -> tuple[ContactRecord, int]:
-    """The record before, and how many contacts are new; of 100,000 that takes tens of milliseconds."""
+def _compared(
+    packed: bytes | None, contacts: frozenset[bytes] | None, own: frozenset[bytes] | None
+) -> tuple[ContactRecord, int | None]:
+    """The record before, and how many addresses are new; None: it stays as it is. Of 100,000 contacts that takes tens
+    of milliseconds.
+    """
     before = readable(packed)
-    return before, 0 if contacts is None else len(contacts - before.contacts)
+    pairs = ((contacts, before.contacts), (own, before.own))
+    is_read = packed is None or before.timestamp_us > 0
+    if is_read and all(now is None or now == former for now, former in pairs):
+        return before, None
+    return before, sum(len(now - former) for now, former in pairs if now is not None)
 
 
 async def _known(record: bytes | None, contacts: frozenset[bytes] | None) -> LiveRecord | None:

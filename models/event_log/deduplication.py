@@ -18,7 +18,7 @@ from models.event_log.event import Event
 from models.store.keys import SHARDS, Keys, shard_of
 from models.store.protocol import AsyncStore, SyncStore
 from models.store.transaction import ONCE_BYTES, Once
-from models.system.clock import MICROSECONDS
+from models.system.clock import DAY_US
 
 GENERATIONS = 3
 """in which an event is looked for: the one that is written to, and the two that 48 hours reach back to"""
@@ -28,7 +28,6 @@ MOST_COUNTED_S = 600.0
 """of the time between two rounds of a worker: more passes only if the host or the process stood still"""
 _FORGOTTEN = 30
 """so many generations before those are deleted: a worker may have been away"""
-_DAY_US = 86_400 * MICROSECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +102,7 @@ async def current_generation(store: AsyncStore, keys: Keys, now: int) -> int:
     """
     record = await store.get(keys.accepted_generation)
     if record is None:
-        await store.compare_and_set(keys.accepted_generation, None, Generation(now // _DAY_US).encode())
+        await store.compare_and_set(keys.accepted_generation, None, Generation(now // DAY_US).encode())
         record = await store.get(keys.accepted_generation)
     return Generation.decode(record or b"").number
 

@@ -46,9 +46,12 @@ OVERRIDABLE = (
     "exploration_fixed",
     "exploration_uniform_share",
     "exploration_best",
+    "exploration_boost",
     "exploration_hold_minutes",
 )
 """settings that an arm may change: all that a list depends on after it was scored, and how heads of outcomes score"""
+EXPLORATION = frozenset(name for name in OVERRIDABLE if name.startswith("exploration_"))
+SELDOM, BOOST = "exploration_seldom", "exploration_boost"
 BLEND = "outcome_blend"
 VERSION = "version"
 """beside them, the version that the lists of an arm are of"""
@@ -64,6 +67,16 @@ class _Table(BaseModel):
 class _ArmSettings(_Table):
     version: Annotated[str, Field(min_length=1)] | None = None
     """the active version or the one before it"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_what_workers_count(cls, given: Any) -> Any:
+        if isinstance(given, dict) and SELDOM in given:
+            raise ValueError(
+                f"{SELDOM} is of the whole installation: the worker counts who is hardly ever shown once for all "
+                f"viewers; an arm may change {BOOST}, the factor for these people"
+            )
+        return given
 
     @field_validator("context_limits", BLEND, mode="before", check_fields=False)
     @classmethod
@@ -165,6 +178,11 @@ class Experiment(_Table):
     def control(self) -> Arm:
         """The arm that the others are compared with."""
         return self.arms[0]
+
+    @property
+    def boosts(self) -> bool:
+        """Whether some arm favours people who are hardly ever shown, whom somebody must count then."""
+        return any(arm.overrides.get(BOOST, 1) > 1 for arm in self.arms)
 
     @property
     def changes(self) -> frozenset[str]:

@@ -7,7 +7,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from models.errors import CorruptRecordError, PymkError, UsageError
-from models.experiments.experiment import Experiment, Run
+from models.experiments.experiment import EXPLORATION, Experiment, Run
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
 from models.system.known_names import unknown_name
@@ -61,8 +61,10 @@ def start(
     """Starts an experiment; every live process follows within a second.
 
     `versions` are the active version and the one before it. Raises UsageError if the name was used before, an arm names
-    another version, or a running experiment changes one of the same settings.
+    another version, exploration is changed beside a holdout, or a running experiment changes one of the same settings.
     """
+    if drawn := _drawn(experiment, experiment):
+        raise UsageError(f"holdout needs arms without {drawn}: in a list that is drawn, nobody keeps a place")
     for arm in experiment.arms:
         if arm.version is not None and arm.version not in versions:
             raise UsageError(
@@ -75,6 +77,11 @@ def start(
         if any(one.name == experiment.name for one in registry.runs):
             raise UsageError(f"there is an experiment {experiment.name} already: every experiment has its own name")
         for other in registry.running:
+            if drawn := _drawn(experiment, other.experiment) or _drawn(other.experiment, experiment):
+                raise UsageError(
+                    f"of this experiment and {other.name}, which runs, one has a holdout and one changes {drawn}: in a "
+                    f"list that is drawn, nobody keeps a place; stop it first: pymk experiment stop {other.name}"
+                )
             if both := sorted(other.experiment.changes & experiment.changes):
                 raise UsageError(
                     f"experiment {other.name} runs and changes {', '.join(both)} too; stop it first: "
@@ -88,6 +95,11 @@ def start(
     arms = {arm.name: arm.share for arm in experiment.arms}
     structlog.get_logger().info("experiment_started", experiment=run.name, arms=arms)
     return run
+
+
+def _drawn(holding: Experiment, other: Experiment) -> str:
+    """The settings of exploration that `other` changes, if `holding` has a holdout; else nothing."""
+    return ", ".join(sorted(other.changes & EXPLORATION)) if holding.candidates.holdout else ""
 
 
 def stop(store: SyncStore, name: str, *, keys: Keys, now: datetime | None = None) -> Run:

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from scipy.linalg import solve
 from scipy.sparse import csr_array
 
+from models.arrays import Float32s
 from models.features.panel_product import PanelProduct
 from models.graph import Graph
 from models.version.towers import PROFILE_PRIOR_FRIENDS
 
-Floats = NDArray[np.float32]
 Exact = NDArray[np.float64]
 
 PENALTY = 10.0
@@ -33,14 +33,14 @@ class ProfileMap:
     `weights` (values, k + d) float32 and `intercept` (k + d,) float32: spectral coordinates, then the embedding.
     """
 
-    weights: Floats
-    intercept: Floats
+    weights: Float32s
+    intercept: Float32s
     dimensions: int
     """k"""
 
     @classmethod
     def fit(
-        cls, values: csr_array, coordinates: Floats, embeddings: Floats, degrees: NDArray[np.integer]
+        cls, values: csr_array, coordinates: Float32s, embeddings: Float32s, degrees: NDArray[np.integer]
     ) -> "ProfileMap":
         """The map fitted to those of n users with friends; `values` (n, V) of 0 and 1."""
         k = coordinates.shape[1]
@@ -56,18 +56,18 @@ class ProfileMap:
         """The map to zero vectors."""
         return cls(np.zeros((values, k + d), np.float32), np.zeros(k + d, np.float32), k)
 
-    def predict_one(self, values: NDArray[np.integer]) -> tuple[Floats, Floats]:
+    def predict_one(self, values: NDArray[np.integer]) -> tuple[Float32s, Float32s]:
         """Coordinates (k,) and embedding (d,), not normalised, for one user with these values."""
         predicted = self.intercept + self.weights[values].sum(axis=0)
         return predicted[: self.dimensions], predicted[self.dimensions :]
 
-    def predict(self, values: csr_array) -> tuple[Floats, Floats]:
+    def predict(self, values: csr_array) -> tuple[Float32s, Float32s]:
         """Coordinates (n, k) and embeddings (n, d) for n users with `values` (n, V)."""
         predicted = np.asarray(values @ self.weights, dtype=np.float32) + self.intercept
         return predicted[:, : self.dimensions], predicted[:, self.dimensions :]
 
 
-def _ridge(values: csr_array, targets: Floats) -> tuple[Floats, Floats]:
+def _ridge(values: csr_array, targets: Float32s) -> tuple[Float32s, Float32s]:
     """Weights (V, t) and intercept (t,) of the ridge regression from `values` (n, V) to `targets` (n, t).
 
     With few values, all targets share one factorisation; with many, conjugate gradients solve for all at once.
@@ -118,8 +118,8 @@ def value_matrix(indptr: NDArray[np.int64], codes: NDArray[np.int32], values: in
 
 
 def shrink_towards_profile(
-    profiles: ProfileMap, values: csr_array, coordinates: Floats, embeddings: Floats, degrees: NDArray[np.integer]
-) -> tuple[Floats, Floats]:
+    profiles: ProfileMap, values: csr_array, coordinates: Float32s, embeddings: Float32s, degrees: NDArray[np.integer]
+) -> tuple[Float32s, Float32s]:
     """Coordinates (n, k) and embeddings (n, d) shrunk towards the profile's prediction, more with fewer friends.
 
     Users without friends get the prediction. Returns the inputs if no user has a profile.
@@ -137,7 +137,7 @@ def shrink_towards_profile(
     return coordinates + weight[:, None] * likely_coordinates, moved
 
 
-def from_friends(graph: Graph, eigenvalues: Floats, coordinates: Floats, friends: NDArray[np.int32]) -> Floats:
+def from_friends(graph: Graph, eigenvalues: Float32s, coordinates: Float32s, friends: NDArray[np.int32]) -> Float32s:
     """(k,) spectral coordinates of a user with these friends, who is not in the graph."""
     if not len(friends) or not len(graph.indices):
         return np.zeros(coordinates.shape[1], np.float32)
@@ -146,7 +146,7 @@ def from_friends(graph: Graph, eigenvalues: Floats, coordinates: Floats, friends
     return np.asarray((coordinates[friends] / regularised[:, None]).sum(axis=0) * inverse, dtype=np.float32)
 
 
-def unit(vectors: Floats) -> Floats:
+def unit(vectors: Float32s) -> Float32s:
     """Rows (n, d) scaled to length one; zero stays zero."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.where(length > 0, length, 1), dtype=np.float32)

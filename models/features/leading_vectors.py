@@ -5,15 +5,13 @@ its time goes there, on one processor.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import eigh, qr
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import eigsh
 
+from models.arrays import Float32s
 from models.features.panel_product import PanelProduct
 from models.kernels.sparse_product import PANEL
-
-Floats = NDArray[np.float32]
 
 SPARE = 16
 """vectors more than asked for: the last of a subspace converge slowly"""
@@ -23,7 +21,7 @@ LOWEST_MARGIN = 0.05
 """by which the estimate of the lowest eigenvalue is widened: the filter grows without bound beyond its interval"""
 
 
-def leading_eigenpairs(matrix: csr_array, k: int, seed: int = 0, threads: int = 0) -> tuple[Floats, Floats]:
+def leading_eigenpairs(matrix: csr_array, k: int, seed: int = 0, threads: int = 0) -> tuple[Float32s, Float32s]:
     """Eigenvalues (k,) and eigenvectors (n, k), both float32, the largest values first.
 
     `matrix` (n, n) float32 is symmetric with eigenvalues between -1 and 1. Chebyshev-filtered subspace iteration (Zhou,
@@ -50,7 +48,7 @@ def leading_eigenpairs(matrix: csr_array, k: int, seed: int = 0, threads: int = 
     return values[:k].astype(np.float32), np.ascontiguousarray(vectors[:, :k], dtype=np.float32)
 
 
-def _filtered(product: PanelProduct, vectors: Floats, low: float, high: float) -> Floats:
+def _filtered(product: PanelProduct, vectors: Float32s, low: float, high: float) -> Float32s:
     """The Chebyshev polynomial of degree DEGREE, at most 1 from `low` to `high`, of the matrix times (n, w).
 
     Scaled so that it is 1 at the eigenvalue 1, and no entry grows beyond float32.
@@ -58,7 +56,7 @@ def _filtered(product: PanelProduct, vectors: Floats, low: float, high: float) -
     centre, half = (high + low) / 2, (high - low) / 2
     first = half / (1 - centre)
 
-    def multiply(before: Floats) -> Floats:
+    def multiply(before: Float32s) -> Float32s:
         scale, now = first, np.zeros_like(before)
         product.add(before, centre, scale / half, 0.0, now)
         for _ in range(DEGREE - 1):

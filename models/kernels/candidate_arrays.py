@@ -51,7 +51,7 @@ class CandidateArrays(NamedTuple):
 
 
 class SourceLimits(NamedTuple):
-    """Limits of the sources for one user; models.candidates.generator.CandidateConfig documents each."""
+    """Limits of the sources for one user; models.candidates.config.CandidateConfig documents each."""
 
     friends_of_friends: int
     walks: int

@@ -3,10 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Float32s
 from models.kernels.graph_walks import RESTART
 from models.kernels.numba_cache import compiled
-
-Floats = NDArray[np.float32]
 
 ON = np.float32(1 - RESTART)
 STOP = np.float32(RESTART)
@@ -23,10 +22,10 @@ def spread_from_friends(
     rows: NDArray[np.uint32],
     places: NDArray[np.int32],
     most_edges: int,
-    common: Floats,
-    allocation: Floats,
-    paths: Floats,
-    walks: Floats,
+    common: Float32s,
+    allocation: Float32s,
+    paths: Float32s,
+    walks: Float32s,
 ) -> None:
     """Adds what comes to each candidate through these friends (f,) of the graph.
 

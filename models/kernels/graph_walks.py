@@ -26,7 +26,7 @@ WALK_COLUMNS = 4
 
 Scores = NDArray[np.float32]
 
-INDPTR_AHEAD, FRIINDPTR_AHEAD = 8, 4
+INDPTR_AHEAD, FRIENDS_AHEAD = 8, 4
 """turns before its own at which a row's entry in `indptr` is asked for, and the beginning of its list of friends"""
 MOST_AHEAD = 64
 """friends of the next row whose records are asked for"""
@@ -98,8 +98,8 @@ def spread_three_hops(
         middle = reached[at]
         if at + INDPTR_AHEAD < m:
             prefetch_entry(indptr, int(reached[at + INDPTR_AHEAD]))
-        if at + FRIINDPTR_AHEAD < m:
-            prefetch_entry(indices, indptr[reached[at + FRIINDPTR_AHEAD]])
+        if at + FRIENDS_AHEAD < m:
+            prefetch_entry(indices, indptr[reached[at + FRIENDS_AHEAD]])
         if middle == user:
             continue
         degree = indptr[middle + 1] - indptr[middle]
@@ -113,6 +113,13 @@ def spread_three_hops(
             count += three_hops[other] == 0.0
             three_hops[other] += mass
     return count
+
+
+@compiled()
+def place(queue: NDArray[np.int32], head: int, after: int) -> int:
+    """The place in a ring of what comes so many rows, fewer than it holds, after its head."""
+    at = head + after
+    return at - len(queue) if at >= len(queue) else at
 
 
 @compiled(fastmath=True)
@@ -134,7 +141,7 @@ def push(
     the tolerance join it; rows that had no mass go into `touched` (n + 1,) from place `count` on. Returns how many wait
     then, and how many were touched.
     """
-    rows, ring = indices.view(np.uint32), len(queue)
+    rows = indices.view(np.uint32)
     mass = walk[row, RESIDUAL]
     walk[row, RESIDUAL] = np.float32(0.0)
     walk[row, RANK] += np.float32(RESTART) * mass
@@ -151,8 +158,7 @@ def push(
         walk[other, RESIDUAL] = residual
         joins = (walk[other, QUEUED] == 0.0) & (residual > tolerance * walk[other, FRIENDS])
         walk[other, QUEUED] = np.float32(1.0) if joins else walk[other, QUEUED]
-        tail = head + waiting
-        queue[tail - ring if tail >= ring else tail] = other
+        queue[place(queue, head, waiting)] = other
         waiting += joins
     return waiting, count
 
@@ -167,16 +173,12 @@ def prefetch_waiting(
     waiting: int,
 ) -> None:
     """Asks for what the pushes of the rows next in the queue are going to read."""
-    ring = len(queue)
     if waiting > INDPTR_AHEAD:
-        place = head + INDPTR_AHEAD
-        prefetch_entry(indptr, int(queue[place - ring if place >= ring else place]))
-    if waiting > FRIINDPTR_AHEAD:
-        place = head + FRIINDPTR_AHEAD
-        prefetch_entry(indices, indptr[queue[place - ring if place >= ring else place]])
+        prefetch_entry(indptr, int(queue[place(queue, head, INDPTR_AHEAD)]))
+    if waiting > FRIENDS_AHEAD:
+        prefetch_entry(indices, indptr[queue[place(queue, head, FRIENDS_AHEAD)]])
     if waiting > 1:
-        place = head + 1
-        prefetch_friends(indptr, indices, queue[place - ring if place >= ring else place], walk)
+        prefetch_friends(indptr, indices, queue[place(queue, head, 1)], walk)
 
 
 @compiled(fastmath=True)
@@ -208,7 +210,6 @@ def spread_walks(
     their number.
     """
     # start: all mass at the user
-    ring = len(queue)
     touched[0] = user
     walk[user, RESIDUAL] = np.float32(1.0)
     queue[0] = user
@@ -218,7 +219,7 @@ def spread_walks(
     while waiting > 0 and edges < max_edges:
         row = queue[head]
         prefetch_waiting(indptr, indices, walk, queue, head, waiting)
-        head = head + 1 if head + 1 < ring else 0
+        head = place(queue, head, 1)
         waiting -= 1
         walk[row, QUEUED] = np.float32(0.0)
         edges += indptr[row + 1] - indptr[row]

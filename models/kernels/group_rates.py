@@ -3,9 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Float32s
 from models.kernels.numba_cache import compiled
-
-Floats = NDArray[np.float32]
 
 
 @compiled()
@@ -16,13 +15,13 @@ def best_known(
     starts: NDArray[np.int64],
     group_of: NDArray[np.int32],
     shown: NDArray[np.bool_],
-    background: Floats,
+    background: Float32s,
     prior: float,
     ends: NDArray[np.int64],
     rows: NDArray[np.int32],
-    rates: Floats,
+    rates: Float32s,
     counts: NDArray[np.int64],
-    left: Floats,
+    left: Float32s,
 ) -> None:
     """For each group the people whom most of its members know, best first, whether they are members or not.
 
@@ -77,12 +76,12 @@ def best_known(
 @compiled()
 def add_gains(
     rows: NDArray[np.uint32],
-    gains: Floats,
+    gains: Float32s,
     left: float,
     unknown: float,
     people: NDArray[np.uint32],
-    background: Floats,
-    total: Floats,
+    background: Float32s,
+    total: Float32s,
 ) -> None:
     """Adds to `total` (m,) the gains of `people` (m,), rising, of whom `rows` (k,), rising, have `gains` (k,).
 

@@ -5,11 +5,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Float32s
 from models.kernels.numba_cache import compiled
 from models.kernels.prefetch import AHEAD, prefetch
 from models.schema.pair_features import COMMON, JACCARD_SCALE
-
-Floats = NDArray[np.float32]
 
 _ONE = np.float32(1)
 _NONE = np.float32(0)
@@ -18,15 +17,15 @@ _CODES = 256
 
 @compiled(fastmath=True)
 def fold(
-    bias: Floats,
-    past: Floats,
-    absolute: Floats,
-    relative: Floats,
-    extra: Floats,
-    low: Floats,
-    high: Floats,
-    viewer: Floats,
-    weights: Floats,
+    bias: Float32s,
+    past: Float32s,
+    absolute: Float32s,
+    relative: Float32s,
+    extra: Float32s,
+    low: Float32s,
+    high: Float32s,
+    viewer: Float32s,
+    weights: Float32s,
 ) -> None:
     """Writes the first layer, folded for the candidates of one viewer, into `weights` (F + x + 1, h).
 
@@ -58,13 +57,13 @@ def gather(
     codes: NDArray[np.uint8],
     sources: NDArray[np.uint8],
     bits: NDArray[np.uint8],
-    low: Floats,
-    high: Floats,
-    statistics: Floats,
+    low: Float32s,
+    high: Float32s,
+    statistics: Float32s,
     log_degree: int,
-    viewer: Floats,
-    log_position: Floats,
-    inputs: Floats,
+    viewer: Float32s,
+    log_position: Float32s,
+    inputs: Float32s,
 ) -> None:
     """Writes the inputs of the first layer for the candidates (m,) into `inputs` (F + x + 1, m), in the order of
     `fold`.
@@ -106,7 +105,7 @@ def gather(
 
 
 @compiled(fastmath=True)
-def join(hidden: Floats, logits: Floats) -> None:
+def join(hidden: Float32s, logits: Float32s) -> None:
     """Applies ReLU to `hidden` (m, h + 1), and moves its last column, the linear part, into `logits` (m,)."""
     units = hidden.shape[1] - 1
     for place in range(len(logits)):
@@ -116,7 +115,7 @@ def join(hidden: Floats, logits: Floats) -> None:
 
 
 @compiled(fastmath=True)
-def finish(second: Floats, bias: Floats, last: Floats, logits: Floats) -> None:
+def finish(second: Float32s, bias: Float32s, last: Float32s, logits: Float32s) -> None:
     """Adds the last layer over the ReLU of the second to `logits` (m,).
 
     `second` (m, w) is the product of the second layer without its bias (w,); `last` (w,) is the last layer's weight.
@@ -129,7 +128,7 @@ def finish(second: Floats, bias: Floats, last: Floats, logits: Floats) -> None:
 
 
 @compiled()
-def best_mass(logits: Floats, most: int) -> float:
+def best_mass(logits: Float32s, most: int) -> float:
     """ln of the mean of exp over the `most` best of the logits (m,), at least one."""
     best = np.empty(min(most, len(logits)), dtype=np.float32)
     held = 0

@@ -5,11 +5,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Float32s
 from models.kernels.numba_cache import compiled
 from models.kernels.prefetch import AHEAD, LINE, prefetch
 from models.schema.pair_features import PRODUCT_SCALE
-
-Floats = NDArray[np.float32]
 
 LEVELS = np.float32(8191)
 """largest entry of a quantised query: 384 products with a byte are then below 2^31"""
@@ -18,7 +17,7 @@ _CODES = 255
 
 
 @compiled()
-def quantised_query(query: Floats, scales: Floats) -> tuple[NDArray[np.int16], np.float32]:
+def quantised_query(query: Float32s, scales: Float32s) -> tuple[NDArray[np.int16], np.float32]:
     """A query (d,) times the table's scales, as integers (d,), and the unit in which they are."""
     largest = np.float32(0)
     for k in range(len(query)):
@@ -42,7 +41,12 @@ def product_at(codes: NDArray[np.int8], row: int, query: NDArray[np.int16]) -> n
 
 @compiled(fastmath=True)
 def tower_products(
-    rows: NDArray[np.uint32], codes: NDArray[np.int8], query: Floats, scales: Floats, products: Floats, sizes: Floats
+    rows: NDArray[np.uint32],
+    codes: NDArray[np.int8],
+    query: Float32s,
+    scales: Float32s,
+    products: Float32s,
+    sizes: Float32s,
 ) -> None:
     """Writes the products of a query (d,) with the vectors of `rows` (m,) into `products` (m,), and PRODUCT_SCALE times
     their absolute values into `sizes` (m,), of which the caller takes ln(1 + x).
@@ -63,7 +67,12 @@ def tower_products(
 
 @compiled()
 def join_product(
-    block: NDArray[np.uint8], products: Floats, sizes: Floats, low: Floats, high: Floats, joined: NDArray[np.uint8]
+    block: NDArray[np.uint8],
+    products: Float32s,
+    sizes: Float32s,
+    low: Float32s,
+    high: Float32s,
+    joined: NDArray[np.uint8],
 ) -> None:
     """Writes a block's codes (F, m) and those of one feature more into `joined` (F + 1, m).
 

@@ -16,6 +16,8 @@ Rows = NDArray[np.int32]
 
 ENOUGH_FRIENDS = 20
 """friends from whom on nothing follows from the contacts"""
+TELLING = Flag.ACTIVE | Flag.DISCOVERABLE | Flag.CONNECTIONS_VISIBLE
+"""flags of a contact of whom anything follows: nobody else is found by an address, nor tells whom they know"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,8 +29,8 @@ class Neighbourhood:
     known: Rows
     """(k,) int32: forbidden, whether connected or not"""
     contacts: Rows = field(default_factory=lambda: np.zeros(0, np.int32))
-    """(c,) int32: in the user's address book, neither friends nor forbidden, and who lets their friends be told; nobody
-    for a user with ENOUGH_FRIENDS, who tell more"""
+    """(c,) int32: in the user's address book, neither friends nor forbidden, with the flags of TELLING; nobody for a
+    user with ENOUGH_FRIENDS, who tell more"""
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Neighbourhood):
@@ -78,7 +80,7 @@ def neighbourhood(
     told = [
         row
         for at in np.flatnonzero(has_row & is_contact & ~connected & ~forbidden).tolist()
-        if flags_over(others[at], int(tables.flags[row := int(rows[at])])) & Flag.CONNECTIONS_VISIBLE
+        if flags_over(others[at], int(tables.flags[row := int(rows[at])])) & TELLING == TELLING
     ]
     return Neighbourhood(friends, known, np.array(sorted(told), dtype=np.int32))
 

@@ -114,11 +114,14 @@ class LiveRecord:
         self.last = max(self.last, timestamp_us)
 
     def contacts(self) -> dict[str, int]:
-        """The users who are in the owner's contacts, each with the timestamp since when."""
+        """The users who are in the owner's contacts, each with the timestamp since when.
+
+        Up to an erasure they were those of another person of the same id, found by a match that was on its way.
+        """
         return {
             other: edge_events[CONTACT]
             for other, edge_events in self.edges.items()
-            if edge_events.get(CONTACT, 0) > edge_events.get(UNCONTACT, 0)
+            if edge_events.get(CONTACT, 0) > max(edge_events.get(UNCONTACT, 0), self.erased)
         }
 
     def show(self, other_id: str, timestamp_us: int) -> None:

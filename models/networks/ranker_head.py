@@ -33,7 +33,7 @@ class RankerHead(nn.Module):
     Reads [pair features on two scales, extra inputs, viewer's statistics], passes two ReLU layers and adds a linear
     way past them. The two scales of a pair feature are absolute, and relative to the viewer's other candidates. One
     of the pair features is the product of the towers, which have no weights of their own (models.version.towers).
-    `calibration` (4,) turns scores into probabilities (models.ranker.ranker.calibrated).
+    `calibration` (4,) turns scores into probabilities (models.ranker.ranker.Ranker.calibrated).
     """
 
     mean: Tensor

@@ -12,16 +12,18 @@ Writes take the lock of the home; reads need none.
 
 import datetime
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 
-from models.errors import PymkError
+from models.errors import ArtefactError, PymkError
 from models.outcomes.schema import EXPOSURE_COLUMNS
+from models.outcomes.viewer_sample import EVERYBODY, ViewerSample
 from models.store.protocol import STREAM_START
 from models.system import files
 from models.system.stream_position import day_of, order
@@ -38,6 +40,7 @@ ATTEMPTS = 10
 """how often files are listed again because one was merged or removed meanwhile"""
 
 Position = tuple[int, int]
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,7 @@ class ExposureFiles:
         with self.locked():
             self._remove_covered()
             for one in self.all():
-                gone = _naming(pl.scan_parquet(one.path, glob=False, hive_partitioning=False), people)
+                gone = _naming(_scan(one.path), people)
                 if gone.any():
                     frame = _read(one.path)
                     _write(frame.filter(~gone), one.path)
@@ -134,17 +137,30 @@ class ExposureFiles:
 
     def scan(self, since_us: int = 0) -> pl.DataFrame:
         """The exposures of lists made from a time on, by time, in EXPOSURE_COLUMNS; all of them are read."""
+        return self.scan_lists(since_us, EXPOSURE_COLUMNS.names()).filter(pl.col("candidate").is_not_null())
+
+    def scan_lists(self, since_us: int, columns: Sequence[str], sample: ViewerSample = EVERYBODY) -> pl.DataFrame:
+        """As `scan`, in these columns, `at` among them, and with a row for each list without people.
+
+        Of a sample of the viewers where one is given: what is left out takes no memory beyond that of one file.
+        """
+        is_wanted = (pl.col("at").dt.epoch("us") >= since_us) & sample.has("viewer")
+        frames = self._of_each(since_us, lambda path: _read(path, columns, is_wanted))
+        return (pl.concat(frames) if frames else _nothing(columns)).sort("at", maintain_order=True)
+
+    def rows_since(self, since_us: int) -> int:
+        """How many rows the files have of lists made from a time on, and of the two days before it at most; what they
+        say of themselves is read alone.
+        """
+        return sum(self._of_each(since_us, _rows))
+
+    def _of_each(self, since_us: int, read: Callable[[Path], Found]) -> list[Found]:
+        """What is read of each file that may have lists made from a time on, in their order."""
         day = datetime.datetime.fromtimestamp(since_us / 1e6, datetime.UTC).date() - datetime.timedelta(days=1)
         for _ in range(ATTEMPTS):
-            try:
-                frames = [_read(one.path) for one in self.all() if one.day >= day]
-                break
-            except FileNotFoundError:  # it was merged or removed since it was listed
-                continue
-        else:
-            raise PymkError(f"the files of {self.directory} are rewritten again and again; try again")
-        every = pl.concat(frames) if frames else pl.DataFrame(schema=EXPOSURE_COLUMNS)
-        return every.filter(pl.col("at").dt.epoch("us") >= since_us).sort("at", maintain_order=True)
+            with suppress(FileNotFoundError):  # one was merged or removed since they were listed
+                return [read(one.path) for one in self.all() if one.day >= day]
+        raise PymkError(f"the files of {self.directory} are rewritten again and again; try again")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -178,11 +194,46 @@ def text(at: Position) -> str:
     return f"{at[0]}-{at[1]}"
 
 
-def _read(path: Path) -> pl.DataFrame:
-    """The exposures of a file. Columns that this release does not know are left out, and those that it lacks null."""
-    frame = pl.read_parquet(path, hive_partitioning=False)
-    missing = [pl.lit(None, dtype).alias(name) for name, dtype in EXPOSURE_COLUMNS.items() if name not in frame.columns]
-    return frame.with_columns(missing).select(EXPOSURE_COLUMNS.names())
+def _read(path: Path, columns: Sequence[str] = EXPOSURE_COLUMNS.names(), *where: pl.Expr) -> pl.DataFrame:
+    """The exposures of a file for which all conditions hold. Columns that this release does not know are left out, and
+    those that it lacks null.
+
+    Raises ArtefactError if it is damaged, FileNotFoundError if it is gone.
+    """
+    with _whole(path):
+        return _scan(path).filter(*where).select(columns).collect()
+
+
+def _scan(path: Path) -> pl.LazyFrame:
+    """What a file has, in EXPOSURE_COLUMNS: what is left out of it takes no memory."""
+    return pl.scan_parquet(
+        path,
+        glob=False,
+        hive_partitioning=False,
+        schema=EXPOSURE_COLUMNS,
+        missing_columns="insert",
+        extra_columns="ignore",
+    )
+
+
+def _rows(path: Path) -> int:
+    """How many rows a file has. Raises as `_read` does."""
+    with _whole(path):
+        counted = _scan(path).select(pl.len()).collect()
+    return int(counted.item())
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Says of a file that cannot be read what its loss means."""
+    try:
+        yield
+    except pl.exceptions.PolarsError as error:
+        raise ArtefactError(f"{path} is truncated or altered: {error}; without it its lists are not counted") from error
+
+
+def _nothing(columns: Sequence[str]) -> pl.DataFrame:
+    return pl.DataFrame(schema={name: EXPOSURE_COLUMNS[name] for name in columns})
 
 
 def _write(frame: pl.DataFrame, path: Path) -> Path:
@@ -198,4 +249,5 @@ def _naming(frame: pl.LazyFrame, people: pl.DataFrame) -> pl.Series:
         upto = pl.col(column).replace_strict(people["id"], people["upto"], default=-1, return_dtype=pl.Int64)
         return upto >= pl.col("at").dt.epoch("us")
 
-    return frame.select(names("viewer") | names("candidate")).collect().to_series()
+    named = (names("viewer") | names("candidate")).fill_null(value=False)  # a list without people names its viewer
+    return frame.select(named).collect().to_series()

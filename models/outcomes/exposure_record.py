@@ -3,12 +3,13 @@
     int64           when the list was made, microseconds since 1970 UTC
     uint8 n         people; uint8: how it was served (SERVED); uint8: how its places were filled (DRAWS)
     uint8 F, s      pair features; statistics of a viewer whom the version does not know
-    5 x uint8       bytes of request id, version, context, viewer; and 0
-    2 x uint16      people of the pages before; bytes of the arms
+    4 x uint8       bytes of request id, version, context, viewer
+    uint8           people of the answer who are not named
+    2 x uint16      people before the first one recorded; bytes of the arms
     text            request id, version, context, viewer, UTF-8; then the arms, JSON
     s x float32     the viewer's statistics
     if F: F x float32 lowest and F x float32 highest value of each pair feature, as in the block
-    n x uint32      rows in the version, in the order of the list
+    n x uint32      rows in the version, in the order of the list; UNNAMED for who follows from the viewer's contacts
     n x float32     scores
     n x uint8       source bits
     if F: n x uint16 places in the block, n x F x uint8 codes
@@ -38,14 +39,18 @@ import orjson
 from numpy.typing import NDArray
 
 from models.errors import CorruptRecordError
+from models.schema.candidate_sources import Source
 from models.version.packed_record import RecordFormat
 
-SERVED: Final = ("ranked", "cache", "stale", "cold_start")
-"""by code, how a list was served; empty lists are not recorded"""
+SERVED: Final = ("ranked", "cache", "stale", "cold_start", "empty")
+"""by code, how a list was served; an empty one has no people"""
 DRAWS: Final = ("none", "sampled", "uniform")
 """by code, how places were filled (models.outcomes.schema)"""
 ENTRY_BYTES: Final = 16 << 10
 """a batch is closed when it has reached this size"""
+
+UNNAMED: Final = (1 << 32) - 1
+"""the row of somebody of whom the place in the list alone is recorded"""
 
 _BATCH = RecordFormat("batch of exposures", 1, "QQI")
 _HEAD = struct.Struct("<q10B2H")
@@ -63,6 +68,8 @@ class PackedPeople(NamedTuple):
     """lowest and highest values of the pair features"""
     columns: bytes
     """rows, scores, source bits; with features also places and codes"""
+    unnamed: int = 0
+    """people whose row is UNNAMED, or of whom nothing is in the columns"""
 
 
 NO_PEOPLE: Final = PackedPeople(0, 0, b"", b"")
@@ -81,8 +88,10 @@ class ListHead(NamedTuple):
     arms: Mapping[str, str]
     """by experiment, the arm"""
     offset: int = 0
-    """people of the pages before"""
+    """people of the pages before, and contacts above"""
     draw: str = DRAWS[0]
+    unrecorded: int = 0
+    """contacts, newcomers and those whom contacts know, of whom the log says nothing else (models.outcomes.schema)"""
 
 
 class DrawnPlaces(NamedTuple):
@@ -115,7 +124,7 @@ class ExposureRecord:
 
     head: ListHead
     rows: NDArray[np.uint32]
-    """(n,)"""
+    """(n,) in the version, or UNNAMED"""
     scores: NDArray[np.float32]
     """(n,)"""
     sources: NDArray[np.uint8]
@@ -172,6 +181,28 @@ def codes_of(places: NDArray[np.int32], read: ReadCodes) -> tuple[bytes, bytes]:
     return in_block.astype("<u2").tobytes(), read.codes.take(places, axis=1).T.tobytes()
 
 
+def by_contacts(sources: NDArray[np.uint8]) -> bool:
+    """Whether the viewer's contacts count in a block or a list with these source bits (m,)."""
+    return bool((sources & np.uint8(Source.CONTACTS)).any())
+
+
+def pack_unread(rows: NDArray[np.uint32], scores: NDArray[np.float32], sources: NDArray[np.uint8]) -> PackedPeople:
+    """The people (n,) of a list without what the ranker read: it is of no block, or of one in which contacts count.
+
+    The log tells of nobody's address book: of those found through contacts it says the places alone.
+    """
+    hidden = (sources & np.uint8(Source.CONTACTS)) != 0
+    unnamed = int(np.count_nonzero(hidden))
+    if unnamed and unnamed == len(rows):
+        return NO_PEOPLE._replace(unnamed=unnamed)
+    columns = (
+        np.where(hidden, np.uint32(UNNAMED), rows).astype("<u4", copy=False),
+        np.where(hidden, np.float32(0), scores).astype("<f4", copy=False),
+        np.where(hidden, np.uint8(0), sources),
+    )
+    return PackedPeople(len(rows), 0, b"", b"".join(column.tobytes() for column in columns), unnamed)
+
+
 def ranges_of(read: ReadCodes) -> bytes:
     """The lowest and the highest values of the pair features."""
     return read.low.astype("<f4", copy=False).tobytes() + read.high.astype("<f4", copy=False).tobytes()
@@ -193,7 +224,7 @@ def pack_list(head: ListHead, people: PackedPeople, statistics: bytes = b"", dra
             len(version),
             len(context),
             len(viewer),
-            0,
+            head.unrecorded,
             head.offset,
             len(arms),
         )
@@ -206,11 +237,12 @@ def pack_list(head: ListHead, people: PackedPeople, statistics: bytes = b"", dra
 def unpack_list(record: bytes) -> ExposureRecord:
     """The list of a record. Raises CorruptRecordError."""
     try:
-        at, n, served, draw, features, s, *lengths, _, offset, arms = _HEAD.unpack_from(record)
+        at, n, served, draw, features, s, *lengths, unrecorded, offset, arms = _HEAD.unpack_from(record)
         reader = _Reader(record, _HEAD.size)
         request_id, version, context, viewer = (reader.text(length) for length in lengths)
         of_arms = orjson.loads(reader.text(arms)) if arms else {}
-        head = ListHead(at, request_id, version, context, viewer, SERVED[served], of_arms, offset, DRAWS[draw])
+        texts = (request_id, version, context, viewer)
+        head = ListHead(at, *texts, SERVED[served], of_arms, offset, DRAWS[draw], unrecorded)
         statistics, low, high = (reader.array("<f4", k) for k in (s, features, features))
         rows, scores, sources = reader.array("<u4", n), reader.array("<f4", n), reader.array("u1", n)
         places = reader.array("<u2", n if features else 0)

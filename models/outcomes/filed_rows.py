@@ -7,7 +7,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from models.outcomes.exposure_record import ExposureRecord
+from models.arrays import Float32s
+from models.outcomes.exposure_record import UNNAMED, ExposureRecord
 from models.outcomes.placement import propensities
 from models.outcomes.schema import EXPOSURE_COLUMNS, FEATURES
 from models.schema.candidate_sources import names
@@ -15,14 +16,14 @@ from models.schema.pair_features import COMMON, PAIR_FEATURES, extra_input_names
 from models.schema.statistic_names import ALL_STATISTICS
 from models.version.tables import Tables
 
-Floats = NDArray[np.float32]
 _SOURCE_NAMES = pl.Series([names(bits) for bits in range(256)], dtype=EXPOSURE_COLUMNS["sources"])
 TablesOf = Callable[[str], Tables | None]
 """opens the tables of a version; None if this host cannot have them"""
 
 
 def rows_of(records: Sequence[ExposureRecord], tables_of: TablesOf) -> tuple[pl.DataFrame, int]:
-    """One row for each person of the lists, in EXPOSURE_COLUMNS; and how many lists were left out.
+    """One row for each person named in the lists, and for each list without people one that names none, in
+    EXPOSURE_COLUMNS; and how many lists were left out.
 
     Left out are lists of a version that is nowhere any more, and those that name rows beyond its people.
     """
@@ -30,17 +31,18 @@ def rows_of(records: Sequence[ExposureRecord], tables_of: TablesOf) -> tuple[pl.
     for version in dict.fromkeys(record.head.version for record in records):
         own = [record for record in records if record.head.version == version]
         tables = tables_of(version)
-        fitting = [] if tables is None else [one for one in own if int(one.rows.max(initial=0)) < tables.n]
+        fitting = [] if tables is None else [one for one in own if int(one.rows[_named(one)].max(initial=0)) < tables.n]
         lost += len(own) - len(fitting)
-        if tables is not None and fitting:
-            frames.append(_rows(fitting, tables))
+        with_people = [record for record in fitting if len(record.rows)]
+        if tables is not None and with_people:
+            frames.append(_rows(with_people, tables))
+        if len(with_people) < len(fitting):
+            frames.append(_nobody([record for record in fitting if not len(record.rows)]))
     return pl.concat(frames) if frames else pl.DataFrame(schema=EXPOSURE_COLUMNS), lost
 
 
-def _rows(records: Sequence[ExposureRecord], tables: Tables) -> pl.DataFrame:
-    """The rows of lists of one version."""
-    # what a list has once
-    counts = np.array([len(record.rows) for record in records])
+def _lists(records: Sequence[ExposureRecord]) -> pl.DataFrame:
+    """What each list has once."""
     of_list: dict[str, list[Any]] = {
         "request_id": [record.head.request_id for record in records],
         "at": [record.head.at for record in records],
@@ -53,12 +55,18 @@ def _rows(records: Sequence[ExposureRecord], tables: Tables) -> pl.DataFrame:
         ],
         "viewer": [record.head.viewer for record in records],
         "offset": [record.head.offset for record in records],
+        "unrecorded": [record.head.unrecorded for record in records],
         "draw": [record.head.draw for record in records],
     }
-    lists = pl.DataFrame(of_list, schema={name: EXPOSURE_COLUMNS[name] for name in of_list})
-    repeated = lists[np.repeat(np.arange(len(records)), counts).tolist()]
-    # what each person has
-    rows = np.concatenate([record.rows for record in records]).astype(np.int64)
+    return pl.DataFrame(of_list, schema={name: EXPOSURE_COLUMNS[name] for name in of_list})
+
+
+def _rows(records: Sequence[ExposureRecord], tables: Tables) -> pl.DataFrame:
+    """The rows of lists of one version, which have people; those without a name are counted in the positions alone."""
+    counts = np.array([len(record.rows) for record in records])
+    repeated = _lists(records)[np.repeat(np.arange(len(records)), counts).tolist()]
+    named = np.concatenate([_named(record) for record in records])
+    rows = np.where(named, np.concatenate([record.rows for record in records]), 0).astype(np.int64)
     distinct, which = np.unique(rows, return_inverse=True)
     ids = pl.Series([tables.vocabulary.user_id(row) for row in distinct.tolist()], dtype=pl.String)
     bits = np.concatenate([record.sources for record in records])
@@ -73,7 +81,20 @@ def _rows(records: Sequence[ExposureRecord], tables: Tables) -> pl.DataFrame:
         **_features(records, rows, bits, tables),
     }
     persons = pl.DataFrame(of_person, schema={name: EXPOSURE_COLUMNS[name] for name in of_person}, strict=False)
-    return pl.concat([repeated, persons], how="horizontal").select(EXPOSURE_COLUMNS.names())
+    every = pl.concat([repeated, persons], how="horizontal").select(EXPOSURE_COLUMNS.names())
+    return every if named.all() else every.filter(pl.Series(named))
+
+
+def _named(record: ExposureRecord) -> NDArray[np.bool_]:
+    """(n,) whether the record says who each person is."""
+    return np.asarray(record.rows != UNNAMED)
+
+
+def _nobody(records: Sequence[ExposureRecord]) -> pl.DataFrame:
+    """A row for each list without people."""
+    lists = _lists(records)
+    nobody = [pl.lit(None, dtype).alias(name) for name, dtype in EXPOSURE_COLUMNS.items() if name not in lists.columns]
+    return lists.with_columns(nobody).select(EXPOSURE_COLUMNS.names())
 
 
 def _features(
@@ -97,7 +118,7 @@ def _features(
     # the inputs derived from them
     statistics = tables.statistics[rows]
     extra = extra_inputs(kept[:, COMMON, None], statistics[:, None], viewer, bits[:, None], places[:, None])[:, 0]
-    values: dict[str, Floats] = dict(zip(PAIR_FEATURES, kept.T, strict=True))
+    values: dict[str, Float32s] = dict(zip(PAIR_FEATURES, kept.T, strict=True))
     values |= dict(zip(extra_input_names(width), extra.T, strict=True))
     values |= dict(zip((f"viewer_{name}" for name in ALL_STATISTICS[:width]), viewer.T, strict=True))
     nothing = pl.Series([None] * len(rows), dtype=pl.Float32)
@@ -110,7 +131,7 @@ def _features(
     }
 
 
-def _statistics(record: ExposureRecord, tables: Tables) -> Floats:
+def _statistics(record: ExposureRecord, tables: Tables) -> Float32s:
     """(s,) of the viewer of a list: as the version has them, or as the record brings them; else 0."""
     width = tables.statistics.shape[1]
     if len(record.statistics) == width:

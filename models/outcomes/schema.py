@@ -1,7 +1,11 @@
-"""The columns of exposures and outcomes, one row for each person in each list that was given out.
+"""The columns of exposures and outcomes, one row for each person in each list that was given out; in the files also one
+without a candidate for a list that shows nobody by rank.
 
-An exposure says what a list showed and how it came about. An outcome is an exposure with what the viewer, and after an
-invite the candidate, did. Both are Parquet; times are UTC with microseconds, ids are the caller's.
+An exposure says what a list showed and how it came about. Not recorded are the people in reserved places, and those
+whom the viewer's contacts know: they would tell of the viewer's address book, and a newcomer is in no version; only how
+many they are is said. Where such people are among the candidates, what the ranker read is recorded of nobody in the
+list: no night knows contacts. An outcome is an exposure with what the viewer, and after an invite the candidate, did.
+Both are Parquet; times are UTC with microseconds, ids are the caller's.
 """
 
 from typing import Final
@@ -31,12 +35,13 @@ _EXPOSURES: Final[_Types] = {
     "at": pl.Datetime("us", "UTC"),  # when the list was made
     "version": pl.String,
     "context": pl.String,
-    "served": pl.String,  # ranked, cache, stale or cold_start
+    "served": pl.String,  # ranked, cache, stale, cold_start or empty
     "arms": ARMS,
     "viewer": pl.String,
-    "candidate": pl.String,
-    "position": pl.UInt16,  # from 1, as in the answer
-    "offset": pl.UInt16,  # people of the pages before, if the request named them, and contacts above
+    "candidate": pl.String,  # null in the files alone, for a list without people: its other columns are null too
+    "position": pl.UInt16,  # from 1, among the ranked people of the answer
+    "offset": pl.UInt16,  # contacts above, and people of the pages before; added to the position: the place as shown
+    "unrecorded": pl.UInt8,  # people in the answer who are not recorded
     "score": pl.Float32,  # as shown
     "sources": pl.List(pl.String),  # models.schema.candidate_sources.names
     "draw": pl.String,  # NONE, SAMPLED or UNIFORM

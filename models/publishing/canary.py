@@ -1,27 +1,27 @@
-"""Starts, steps, promotes and takes back a canary: a version that a share of the viewers is served from."""
+"""Starts a canary, a version that a share of the viewers is served from, or publishes to everybody at once."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 
 from models.candidate_refresh.replay import Replay, no_replay
-from models.errors import CorruptRecordError, UsageError, VersionError
+from models.errors import UsageError, VersionError
 from models.experiments import registry
-from models.publishing.audit import Action, Actor, write_audit
+from models.publishing.audit import Actor, write_audit
+from models.publishing.canary_ending import retire_locked
 from models.publishing.canary_record import (
+    CHANGED,
     Canary,
     CanaryReport,
-    Ending,
-    decode_canary,
-    ended_report,
+    end_superseded,
     read_report,
-    remove_canary,
-    running_canary,
+    readable_canary,
+    shared,
+    supersede,
     write_canary,
     write_report,
 )
-from models.publishing.decisions import waiting
+from models.publishing.decisions import refuse_unapproved
 from models.publishing.erasure_guard import refuse_outdated
 from models.publishing.pointer import ActivePointer, read_pointer
 from models.publishing.publish import files_here, loaded, publish_locked, renewing_of, unserved
@@ -30,17 +30,11 @@ from models.publishing.transfer import Loader, Progress, quiet
 from models.settings import SUPERSEDED_TTL_S
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
+from models.store.store_clock import store_time
 from models.version.local_versions import Versions
 from models.version.manifest import Manifest
 
-_ACTIONS: dict[Ending, Action] = {
-    "rolled_back": "canary_rolled_back",
-    "aborted": "canary_aborted",
-    "promoted": "canary_promoted",
-    "superseded": "canary_superseded",
-}
-RETIRE_S = 1.0
-"""how long the end of a canary waits for another process that publishes; the next switch lets its keys expire then"""
+log = structlog.get_logger(__name__)
 
 
 def start_canary(
@@ -57,8 +51,8 @@ def start_canary(
     """Serves a share of the viewers (above 0, below 1) from a version, or changes the share of the canary.
 
     The version is in the store and up to date before anybody is served from it. Raises VersionError if none is active,
-    it is the active one, waits for an approval, or another one is the canary; UsageError if an experiment compares
-    versions; ArtefactError or StoreError as `publish` does.
+    it is the active one, waits for an approval or was rejected, or another one is the canary; UsageError if an
+    experiment compares versions; ArtefactError or StoreError as `publish` does.
     """
     versions.path(version)  # refuses what is no version id
     if not 0 < share < 1:
@@ -66,6 +60,7 @@ def start_canary(
     with switching(store, versions, keys) as lease:
         pointer, content = read_pointer(store, keys=keys), store.get(keys.canary)
         current = _current(content, pointer)
+        refuse_unapproved(store, keys, version)
         _refuse_another(version, current)
         return _start_locked(store, versions, version, share, lease, keys=keys, by=by, replay=replay, progress=progress)
 
@@ -94,7 +89,7 @@ def _start_locked(
     if pointer is None:
         raise VersionError("no version is active")
     refuse_outdated(loader, versions, manifest, pointer.version)
-    now = datetime.now(UTC)
+    now = store_time(store)
     if current is None:
         replay(manifest, renewing_of(lease, quiet))
         canary = Canary(
@@ -108,23 +103,47 @@ def _start_locked(
             note=by.note,
         )
         store.delete([keys.canary_counts])
-        content = store.get(keys.canary)  # of another version: judged meanwhile
+        _end_another(store, keys, pointer, version, by, superseded_ttl_s)
+        content = store.get(keys.canary)
     else:
         canary = current.stepped(share, now)
     # served
-    superseded = _current(content, pointer) if current is None else None
     if not write_canary(store, keys, content, canary):
-        raise VersionError("another process changed the canary meanwhile; check pymk canary and try again")
-    write_report(store, keys, CanaryReport(canary=canary, at=now, lists={}))
-    if superseded is not None:
-        why = Actor(by.who, f"superseded by {version}")
-        write_audit(store, keys, "canary_superseded", superseded.version, why, before=superseded.control)
-        _retire_locked(store, pointer, keys, superseded.version, superseded_ttl_s)
-    said = f"share {share:.4g}" if by.note is None else f"share {share:.4g}; {by.note}"
-    what: Action = "canary_started" if current is None else "canary_stepped"
-    write_audit(store, keys, what, version, Actor(by.who, said), before=canary.control)
-    structlog.get_logger().info(what, version=version, share=share, control=canary.control)
+        raise VersionError(CHANGED)
+    if current is None:
+        _note_start(store, keys, canary)
+    else:
+        write_report(store, keys, CanaryReport(canary=canary, at=now, lists={}))
+        write_audit(
+            store, keys, "canary_stepped", version, Actor(by.who, shared(share, by.note)), before=canary.control
+        )
+    log.info("canary_stepped" if current else "canary_started", version=version, share=share, control=canary.control)
     return canary
+
+
+def _end_another(
+    store: SyncStore, keys: Keys, pointer: ActivePointer, version: str, by: Actor, superseded_ttl_s: float
+) -> None:
+    """Ends the canary that this version takes the place of, judged up to now, and completes an end left incomplete."""
+    content = store.get(keys.canary)
+    superseded = _current(content, pointer)
+    if content is None or superseded is None:
+        end_superseded(store, keys, pointer, by)
+        return
+    if not supersede(store, keys, content, superseded, version, by.who):
+        raise VersionError(CHANGED)
+    retire_locked(store, pointer, keys, superseded.version, superseded_ttl_s)
+
+
+def _note_start(store: SyncStore, keys: Keys, canary: Canary) -> None:
+    """Writes the first report on a canary and its entry in the audit trail, each once."""
+    known = read_report(store, keys)
+    if known is None or known.canary.started_at != canary.started_at:
+        write_report(store, keys, CanaryReport(canary=canary, at=canary.started_at, lists={}))
+    if canary.step == 0:
+        by = Actor(canary.who, shared(canary.share, canary.note))
+        at, control = canary.started_at, canary.control
+        write_audit(store, keys, "canary_started", canary.version, by, before=control, once_at=at)
 
 
 def publish_or_try(
@@ -144,45 +163,89 @@ def publish_or_try(
     Raises what `publish` and `start_canary` raise; VersionError too if it is of a delta night, and what that went on
     from is no longer active, or another version is the canary.
     """
-    manifest, by = Manifest.read(directory), Actor.here()
-    version = manifest.version
+    version = Manifest.read(directory).version
     with switching(store, versions, keys) as lease:
-        pointer, content = read_pointer(store, keys=keys), store.get(keys.canary)
-        canary = _current(content, pointer)
-        if pointer is not None and pointer.version != version:
-            refuse_delta_of(manifest.delta_of, pointer, canary if canary and canary.version != version else None)
-        # everybody, at once
-        if share is None or share >= 1 or pointer is None or pointer.version == version:
-            publish_locked(
-                store,
-                versions,
-                version,
-                lease,
-                keys=keys,
-                superseded_ttl_s=superseded_ttl_s,
-                replay=replay,
-                progress=progress,
-                by=by,
-                directory=directory,
-            )
-            return False
-        # a share of the viewers
-        if canary is not None and canary.version == version:
-            return True
-        _start_locked(
+        pointer = read_pointer(store, keys=keys)
+        if pointer is not None and pointer.version != version and share is not None and share < 1:
+            refuse_unapproved(store, keys, version)
+        served = publish_or_try_locked(
             store,
             versions,
             version,
             share,
             lease,
             keys=keys,
-            by=by,
+            superseded_ttl_s=superseded_ttl_s,
             replay=replay,
             progress=progress,
-            superseded_ttl_s=superseded_ttl_s,
+            by=Actor.here(),
+            directory=directory,
         )
-        versions.sweep((pointer.version, *pointer.before), waiting=unserved(store, keys))
-    return True
+    return isinstance(served, Canary)
+
+
+def publish_or_try_locked(
+    store: SyncStore,
+    versions: Versions,
+    version: str,
+    share: float | None,
+    lease: Lease,
+    *,
+    keys: Keys,
+    superseded_ttl_s: float,
+    replay: Replay,
+    progress: Progress,
+    by: Actor,
+    directory: Path | None = None,
+) -> ActivePointer | Canary:
+    """As `publish_or_try`, for a caller that holds the lease and knows that the version may be served.
+
+    Its files are in `directory`, or here, or in the store. Returns what it became.
+    """
+    pointer = read_pointer(store, keys=keys)
+    canary = _current(store.get(keys.canary), pointer)
+    if pointer is not None and pointer.version != version:
+        another = canary if canary is not None and canary.version != version else None
+        refuse_delta_of(_manifest_of(store, keys, versions, version, directory).delta_of, pointer, another)
+    # everybody, at once
+    if share is None or share >= 1 or pointer is None or pointer.version == version:
+        return publish_locked(
+            store,
+            versions,
+            version,
+            lease,
+            keys=keys,
+            superseded_ttl_s=superseded_ttl_s,
+            replay=replay,
+            progress=progress,
+            by=by,
+            directory=directory,
+        )
+    # a share of the viewers
+    if canary is not None and canary.version == version:
+        _note_start(store, keys, canary)  # if whoever started it died before it had said so
+        return canary
+    started = _start_locked(
+        store,
+        versions,
+        version,
+        share,
+        lease,
+        keys=keys,
+        by=by,
+        replay=replay,
+        progress=progress,
+        superseded_ttl_s=superseded_ttl_s,
+    )
+    versions.sweep((pointer.version, *pointer.before), waiting=unserved(store, keys))
+    return started
+
+
+def _manifest_of(store: SyncStore, keys: Keys, versions: Versions, version: str, directory: Path | None) -> Manifest:
+    """The manifest of a version, from a directory, the store or this host's disk."""
+    if directory is not None:
+        return Manifest.read(directory)
+    return Loader(store, keys).manifest(version) or versions.manifest(version)
 
 
 def refuse_delta_of(delta_of: str | None, pointer: ActivePointer, canary: Canary | None) -> None:
@@ -201,108 +264,9 @@ def refuse_delta_of(delta_of: str | None, pointer: ActivePointer, canary: Canary
         )
 
 
-def step_canary(store: SyncStore, keys: Keys, canary: Canary, share: float, by: Actor) -> bool:
-    """Serves another share of the viewers from the canary that was read; returns whether it still was as read."""
-    content = store.get(keys.canary)
-    if decode_canary(content) != canary:
-        return False
-    if not write_canary(store, keys, content, canary.stepped(share, datetime.now(UTC))):
-        return False
-    said = f"share {share:.4g}" if by.note is None else f"share {share:.4g}; {by.note}"
-    write_audit(store, keys, "canary_stepped", canary.version, Actor(by.who, said), before=canary.control)
-    structlog.get_logger().info("canary_stepped", version=canary.version, share=share)
-    return True
-
-
-def promote_canary(
-    store: SyncStore,
-    versions: Versions,
-    *,
-    keys: Keys,
-    by: Actor,
-    expected: Canary | None = None,
-    superseded_ttl_s: float = SUPERSEDED_TTL_S,
-    progress: Progress = quiet,
-) -> ActivePointer:
-    """Serves everybody from the canary, which ends it; with `expected` only if the canary still is that one.
-
-    Live changes are in its blocks already, since the workers follow a canary. Raises VersionError if there is none, and
-    what `publish` raises; then it goes on.
-    """
-    with switching(store, versions, keys) as lease:
-        canary = running_canary(store, keys, read_pointer(store, keys=keys))
-        if canary is None:
-            raise VersionError("there is no canary; pymk activate VERSION --share 5% starts one")
-        if expected is not None and canary.identity != expected.identity:
-            raise VersionError("another canary was started meanwhile")
-        return publish_locked(
-            store,
-            versions,
-            canary.version,
-            lease,
-            keys=keys,
-            superseded_ttl_s=superseded_ttl_s,
-            replay=no_replay,
-            progress=progress,
-            by=by,
-        )
-
-
-def end_canary(
-    store: SyncStore,
-    versions: Versions,
-    ending: Ending,
-    *,
-    keys: Keys,
-    by: Actor,
-    report: CanaryReport | None = None,
-    expected: Canary | None = None,
-    superseded_ttl_s: float = SUPERSEDED_TTL_S,
-) -> str:
-    """Serves everybody from the active version again; returns the version that was the canary.
-
-    Waits for no switch of others. `report` is kept as the last word on it; with `expected` it ends only if the canary
-    still is that one. Raises VersionError if there is none.
-    """
-    content = store.get(keys.canary)
-    canary, version = _readable(content), ""
-    if not content or (expected is not None and (canary is None or canary.identity != expected.identity)):
-        raise VersionError("there is no canary; pymk activate VERSION --share 5% starts one")
-    if not remove_canary(store, keys, content):
-        raise VersionError("another process changed the canary meanwhile; check pymk canary and try again")
-    if canary is not None:
-        version = canary.version
-        write_report(store, keys, ended_report(report or read_report(store, keys), canary, ending, by.note))
-        write_audit(store, keys, _ACTIONS[ending], version, by, before=canary.control)
-        _retire(store, versions, keys, version, superseded_ttl_s)
-    structlog.get_logger().info("canary_ended", version=version, ending=ending, why=by.note)
-    return version
-
-
-def _retire(store: SyncStore, versions: Versions, keys: Keys, version: str, ttl_s: float) -> None:
-    """Lets the keys of a version that was the canary expire."""
-    try:
-        with switching(store, versions, keys, wait_s=RETIRE_S):
-            _retire_locked(store, read_pointer(store, keys=keys), keys, version, ttl_s)
-    except VersionError:  # the next switch does it
-        return
-
-
-def _retire_locked(store: SyncStore, pointer: ActivePointer | None, keys: Keys, version: str, ttl_s: float) -> None:
-    if pointer is None or version not in {*pointer.lasting, *waiting(store, keys)}:
-        Loader(store, keys).retire(version, ttl_s)
-
-
-def _readable(content: bytes | None) -> Canary | None:
-    try:
-        return decode_canary(content)
-    except CorruptRecordError:
-        return None
-
-
 def _current(content: bytes | None, pointer: ActivePointer | None) -> Canary | None:
     """The canary that is tried beside the active version."""
-    canary = _readable(content)
+    canary = readable_canary(content)
     return canary if canary is not None and canary.holds(pointer) else None
 
 
@@ -321,8 +285,6 @@ def _refuse(store: SyncStore, keys: Keys, version: str, pointer: ActivePointer |
         raise VersionError(f"no version is active that {version} could be tried beside; pymk activate {version}")
     if version == pointer.version:
         raise VersionError(f"version {version} is the active one; a canary is another version beside it")
-    if version in waiting(store, keys):
-        raise VersionError(f"version {version} waits for an approval: pymk approve {version} publishes it")
     for run in registry.read(store, keys=keys).running:
         if any(arm.version is not None for arm in run.experiment.arms):
             raise UsageError(

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
+from models.arrays import Float64s
 from models.experiments.assignment import number
 
 BUCKETS = 64
@@ -27,7 +27,6 @@ generated, 0 to 1, and its squares; people invited and dismissed by the viewers"
 BOUNDS_MS = tuple(float(f"{0.5 * 1.2**at:.3g}") for at in range(55))
 """upper bounds of the histogram of times, milliseconds: 0.5 ms to 9.4 s, each a fifth above the one before"""
 
-Floats = NDArray[np.float64]
 
 _RANGE = 1 << 64
 _PERSON = b"pymk-canary"
@@ -64,9 +63,9 @@ class Counts:
 
     identity: str
     """models.publishing.canary_record.Canary.identity"""
-    sums: Floats = field(default_factory=lambda: np.zeros((2, BUCKETS, len(SUMS))))
+    sums: Float64s = field(default_factory=lambda: np.zeros((2, BUCKETS, len(SUMS))))
     """(2, BUCKETS, sums) by arm and bucket"""
-    times: Floats = field(default_factory=lambda: np.zeros((2, len(BOUNDS_MS) + 1)))
+    times: Float64s = field(default_factory=lambda: np.zeros((2, len(BOUNDS_MS) + 1)))
     """(2, bounds + 1) lists ranked afresh, by the time they took"""
     fault: str | None = None
     """why the process does not serve the canary"""

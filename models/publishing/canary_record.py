@@ -3,13 +3,15 @@
 It ends with the active version that it is tried beside: no process serves it beside another.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
+import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from models.errors import CorruptRecordError
-from models.publishing.audit import Action, Actor, write_audit
+from models.publishing.audit import Action, Actor, AuditEntry, read_audit, write_audit
 from models.publishing.pointer import ActivePointer, read_pointer
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
@@ -17,6 +19,28 @@ from models.store.transaction import Commit, Guard, Outcome
 
 Ending = Literal["rolled_back", "aborted", "promoted", "superseded"]
 Verdict = Literal["waiting", "ok", "failed"]
+_ENDS: dict[Ending, Action] = {
+    "rolled_back": "canary_rolled_back",
+    "aborted": "canary_aborted",
+    "promoted": "canary_promoted",
+    "superseded": "canary_superseded",
+}
+CHANGED = "another process changed the canary meanwhile; check pymk canary and try again"
+_TOO_LONG = "steps must end sooner (PYMK_CANARY_STEP_HOURS, PYMK_CANARY_LISTS), and a worker must be live"
+"""why canaries are superseded before they are judged"""
+
+
+class CanaryEnd(BaseModel):
+    """How a canary ended. It stands in its record until report and audit trail say so, whoever dies meanwhile."""
+
+    model_config = ConfigDict(frozen=True)
+
+    state: Ending
+    at: AwareDatetime
+    who: str
+    note: str | None = None
+    failed: tuple[str, ...] = ()
+    """names of the guardrails that took it back"""
 
 
 class Canary(BaseModel):
@@ -35,9 +59,15 @@ class Canary(BaseModel):
     """how often its share was changed"""
     started_at: AwareDatetime
     stepped_at: AwareDatetime
-    """when this share was set"""
+    """when this share was set, by the store's clock"""
     who: str
     note: str | None = None
+    promoted_at: AwareDatetime | None = None
+    """when a process began to promote it, with the lock on the versions"""
+    promoted_by: str | None = None
+    """token of that process's lease on the lock; without the lease it is dead"""
+    end: CanaryEnd | None = None
+    """nobody is served from it any more"""
 
     @property
     def identity(self) -> str:
@@ -46,13 +76,13 @@ class Canary(BaseModel):
 
     def holds(self, pointer: ActivePointer | None) -> bool:
         """Whether it is tried beside the active version of a pointer, which has been active since it was started."""
-        if pointer is None or pointer.version != self.control:
+        if self.end is not None or pointer is None or pointer.version != self.control:
             return False
         return self.control_at in (None, pointer.activated_at)
 
     def stepped(self, share: float, at: datetime) -> "Canary":
         """The same with another share."""
-        return self.model_copy(update={"share": share, "step": self.step + 1, "stepped_at": at})
+        return self.model_copy(update={"share": share, "step": self.step + 1, "stepped_at": at, "promoted_at": None})
 
 
 class Guardrail(BaseModel):
@@ -110,6 +140,21 @@ def kept_for_canary(store: SyncStore, keys: Keys) -> set[str]:
     return set() if canary is None else {canary.version}
 
 
+def in_service(store: SyncStore, keys: Keys) -> set[str]:
+    """The versions that somebody is served from or was: active, before that one, the canary. Raises CorruptRecordError.
+
+    A rollback leads to those before.
+    """
+    pointer = read_pointer(store, keys=keys)
+    if pointer is None:
+        return set()
+    try:
+        canary = running_canary(store, keys, pointer)
+    except CorruptRecordError:  # nobody is served from it
+        canary = None
+    return {pointer.version, *pointer.before, *([] if canary is None else [canary.version])}
+
+
 def decode_canary(content: bytes | None) -> Canary | None:
     """The canary of the bytes under Keys.canary. Raises CorruptRecordError."""
     if not content:
@@ -120,6 +165,19 @@ def decode_canary(content: bytes | None) -> Canary | None:
         raise CorruptRecordError(
             "the store's record of the canary cannot be read; pymk canary abort removes it"
         ) from error
+
+
+def readable_canary(content: bytes | None) -> Canary | None:
+    """The same; None too if it cannot be read."""
+    try:
+        return decode_canary(content)
+    except CorruptRecordError:
+        return None
+
+
+def shared(share: float, note: str | None) -> str:
+    """The note of an entry in the audit trail about the share of a canary."""
+    return f"share {share:.4g}" if note is None else f"share {share:.4g}; {note}"
 
 
 def write_canary(store: SyncStore, keys: Keys, before: bytes | None, canary: Canary) -> bool:
@@ -134,22 +192,92 @@ def remove_canary(store: SyncStore, keys: Keys, content: bytes) -> bool:
 
 
 def end_superseded(store: SyncStore, keys: Keys, pointer: ActivePointer, by: Actor) -> None:
-    """Ends the canary that was tried beside another version than the one that is active now."""
-    content = store.get(keys.canary)
-    try:
-        canary = decode_canary(content)
-    except CorruptRecordError:
-        canary = None
-    if not content or (canary is not None and canary.holds(pointer)) or not remove_canary(store, keys, content):
+    """Ends the canary that was tried beside another version than the one that is active now, or completes its end.
+
+    For whoever holds the lock on the versions, so that the pointer is no older than the canary.
+    """
+    _end_superseded(store, keys, store.get(keys.canary), pointer, by)
+
+
+def complete_end(store: SyncStore, keys: Keys, by: Actor) -> None:
+    """The same for anybody: completes what whoever ended a canary, or switched, left out if it died meanwhile."""
+    content = store.get(keys.canary)  # before the pointer: a canary that was started since is another one
+    pointer = read_pointer(store, keys=keys)
+    if pointer is not None:
+        _end_superseded(store, keys, content, pointer, by)
+
+
+def _end_superseded(store: SyncStore, keys: Keys, content: bytes | None, pointer: ActivePointer, by: Actor) -> None:
+    canary = readable_canary(content)
+    if not content or (canary is not None and canary.holds(pointer)):
         return
+    if pointer.switch is not None:  # who switched, if whoever completes that is somebody else
+        by = Actor(pointer.switch.who, pointer.switch.note)
     if canary is None:
+        remove_canary(store, keys, content)
+    elif canary.end is not None:
+        finish_end(store, keys, content)
+    elif canary.version != pointer.version:
+        supersede(store, keys, content, canary, pointer.version, by.who)
+    else:
+        end = CanaryEnd(state="promoted", at=datetime.now(UTC), who=by.who, note=by.note)
+        end_with(store, keys, content, canary, end)
+
+
+def supersede(store: SyncStore, keys: Keys, content: bytes, canary: Canary, version: str, who: str) -> bool:
+    """Ends a canary that a version takes the place of before it is judged; returns whether it still was as read."""
+    lists = _lists_of(read_report(store, keys), canary)
+    judged = "looked at" if lists is None else f"judged, after {lists:,} lists at {canary.share:.0%} of the viewers"
+    note = f"superseded by {version} before it was {judged}"
+    end = CanaryEnd(state="superseded", at=datetime.now(UTC), who=who, note=note)
+    if not end_with(store, keys, content, canary, end):
+        return False
+    in_a_row = _superseded_in_a_row(read_audit(store, keys))
+    said = (
+        f"the last {in_a_row} canaries were all superseded before they were judged: {_TOO_LONG}"
+        if in_a_row > 1
+        else note
+    )
+    structlog.get_logger().warning(
+        "canary_superseded", version=canary.version, by=version, lists=lists, in_a_row=in_a_row, said=said
+    )
+    return True
+
+
+def end_with(
+    store: SyncStore, keys: Keys, content: bytes, canary: Canary, end: CanaryEnd, report: CanaryReport | None = None
+) -> bool:
+    """Ends a canary that was read; returns whether it still was as read. `report` is kept as the last word on it."""
+    ended = canary.model_copy(update={"end": end})
+    if not write_canary(store, keys, content, ended):
+        return False
+    finish_end(store, keys, ended.model_dump_json().encode(), report)
+    return True
+
+
+def finish_end(store: SyncStore, keys: Keys, content: bytes, report: CanaryReport | None = None) -> None:
+    """Says in report and audit trail how a canary ended whose record says so, each once, and removes the record."""
+    canary = readable_canary(content)
+    if canary is None or canary.end is None:
         return
-    promoted = canary.version == pointer.version
-    note = by.note if promoted else f"superseded by {pointer.version}"
-    state: Ending = "promoted" if promoted else "superseded"
-    write_report(store, keys, ended_report(read_report(store, keys), canary, state, note))
-    what: Action = "canary_promoted" if promoted else "canary_superseded"
-    write_audit(store, keys, what, canary.version, Actor(by.who, note), before=canary.control)
+    end, known = canary.end, read_report(store, keys)
+    if known is None or known.canary.started_at != canary.started_at or known.state == "running":
+        last = ended_report(report or known, canary, end.state, end.note)
+        write_report(store, keys, last.model_copy(update={"failed": list(end.failed)}))
+    by, what = Actor(end.who, end.note), _ENDS[end.state]
+    write_audit(store, keys, what, canary.version, by, before=canary.control, once_at=end.at)
+    remove_canary(store, keys, content)
+
+
+def _lists_of(known: CanaryReport | None, canary: Canary) -> int | None:
+    """The lists of the canary's last step, if a worker was live: of the last report, if it is of that."""
+    return known.lists.get("canary") if known is not None and known.canary.identity == canary.identity else None
+
+
+def _superseded_in_a_row(entries: Sequence[AuditEntry]) -> int:
+    """How many of the last canaries were superseded; entries newest first."""
+    ends = [entry.what for entry in entries if entry.what in _ENDS.values()]
+    return next((at for at, what in enumerate(ends) if what != "canary_superseded"), len(ends))
 
 
 def ended_report(known: CanaryReport | None, canary: Canary, state: Ending, note: str | None) -> CanaryReport:
@@ -173,9 +301,13 @@ def told_report(store: SyncStore, keys: Keys) -> CanaryReport | None:
     report, pointer = read_report(store, keys), read_pointer(store, keys=keys)
     if report is None or report.state != "running":
         return report
-    running = running_canary(store, keys, pointer)
-    if running is not None and running.started_at == report.canary.started_at:
-        return report
+    canary = read_canary(store, keys)
+    if canary is not None and canary.started_at == report.canary.started_at:
+        if canary.end is not None:
+            last = ended_report(report, canary, canary.end.state, canary.end.note)
+            return last.model_copy(update={"failed": list(canary.end.failed)})
+        if canary.holds(pointer):
+            return report
     active = None if pointer is None else pointer.version
     ending: Ending = "aborted" if active == report.canary.control else "superseded"
     return report.model_copy(update={"state": "promoted" if active == report.canary.version else ending})

@@ -1,5 +1,7 @@
 """The pointer to the active version."""
 
+from typing import Literal
+
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from models.errors import CorruptRecordError
@@ -8,6 +10,21 @@ from models.store.protocol import SyncStore
 
 DEPTH = 20
 """how many earlier versions the pointer has"""
+
+
+SwitchKind = Literal["published", "activated", "rolled_back"]
+
+
+class Switch(BaseModel):
+    """How a version became the active one, for the audit trail."""
+
+    model_config = ConfigDict(frozen=True)
+
+    what: SwitchKind
+    who: str
+    note: str | None = None
+    before: str | None = None
+    """the version that was served until then"""
 
 
 class ActivePointer(BaseModel):
@@ -19,6 +36,8 @@ class ActivePointer(BaseModel):
     activated_at: AwareDatetime
     before: tuple[str, ...] = ()
     """latest first; rollback activates the first"""
+    switch: Switch | None = None
+    """what led here: whoever sets a pointer may die before the trail says so. None in pointers of earlier releases"""
 
     @property
     def lasting(self) -> tuple[str, ...]:

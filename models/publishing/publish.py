@@ -16,11 +16,11 @@ from models.candidate_refresh.replay import Replay, no_replay
 from models.errors import ArtefactError, VersionError
 from models.live_state.retention import raise_watermark, read_watermark_blocking, watermark_of
 from models.live_state.visibility import forget_blocking
-from models.publishing.audit import SWITCHES, Action, Actor, read_audit, write_audit
+from models.publishing.audit import Actor, note_switch
 from models.publishing.canary_record import end_superseded, kept_for_canary
-from models.publishing.decisions import read_decisions, waiting
+from models.publishing.decisions import read_decisions, refuse_rejected, refuse_unapproved, waiting
 from models.publishing.erasure_guard import refuse_erased, refuse_outdated
-from models.publishing.pointer import DEPTH, ActivePointer, decode_pointer, read_pointer
+from models.publishing.pointer import DEPTH, ActivePointer, Switch, SwitchKind, decode_pointer, read_pointer
 from models.publishing.publish_lock import Lease, switching
 from models.publishing.transfer import (
     CARRIED,
@@ -55,7 +55,7 @@ def publish(
     store, sweeps the disk, and drops the live state that all remaining versions include. `by` is who does it, for the
     audit trail; the user of this process if not given.
     Raises ArtefactError if a file differs from the manifest, StoreError if the store rejects it, VersionError if
-    another process is switching; then the active version stays.
+    another process is switching or somebody rejected the version; then the active version stays.
     """
     version = Manifest.read(version_directory).version
     with switching(store, versions, keys) as lease:
@@ -90,13 +90,16 @@ def publish_locked(
     loader = Loader(store, keys)
     here = directory or (versions.path(version) if versions.is_whole(version) else None)
     manifest = _published(loader, version) if here is None else Manifest.read(here)
-    if (current := read_pointer(store, keys=keys)) is not None:
+    current = read_pointer(store, keys=keys)
+    if current is None or current.version != version:
+        refuse_rejected(store, keys, version)
+    if current is not None:
         refuse_outdated(loader, versions, manifest, current.version)
     files_of = files_here(versions) if here is None else lambda _: here
-    pointer = _switch(loader, _pushed(version), files_of, replay, lease, renewing_of(lease, progress))
+    renewing = renewing_of(lease, progress)
+    pointer = _switch(loader, _pushed(version), "published", by, files_of, replay, lease, renewing)
     if here is not None:
         _published(loader, version).write(here)
-    _note_switch(loader, "published", pointer, current, by)
     end_superseded(store, keys, pointer, by)
     _retire(loader, pointer, superseded_ttl_s, lease)
     swept = versions.sweep((pointer.version, *pointer.before), waiting=unserved(store, keys))
@@ -114,20 +117,6 @@ def sweep_rejected(loader: Loader, versions: Versions) -> None:
             versions.remove(version)
 
 
-def _note_switch(
-    loader: Loader, what: Action, pointer: ActivePointer, current: ActivePointer | None, by: Actor
-) -> None:
-    """Writes a switch into the audit trail, once: a repeated call completes what an interrupted one left out."""
-    before = None if current is None else current.version
-    if before == pointer.version:
-        entries = read_audit(loader.store, loader.keys)
-        switches = [entry for entry in entries if entry.what in SWITCHES]
-        if what != "published" or (switches and switches[0].version == pointer.version):
-            return
-        before = pointer.before[0] if pointer.before else None
-    write_audit(loader.store, loader.keys, what, pointer.version, by, before=before)
-
-
 def activate(
     store: SyncStore,
     versions: Versions,
@@ -142,13 +131,17 @@ def activate(
     """Makes an older version active; no change if it is the active one. `by` is as for `publish`.
 
     Loads this host's files if the store does not have it. Raises VersionError if neither has it, it is older than an
-    erasure, or it waits for an approval, ArtefactError or StoreError as `publish` does; then the active version stays.
+    erasure, waits for an approval or was rejected, ArtefactError or StoreError as `publish` does; then the active
+    version stays.
     """
     versions.path(version)  # refuses what is no version id
-    if version in waiting(store, keys):
-        raise VersionError(f"version {version} waits for an approval: pymk approve {version} publishes it")
     by = by or Actor.here()
-    return _activated(store, versions, keys, superseded_ttl_s, replay, progress, _pushed(version), "activated", by)
+
+    def step(current: ActivePointer | None) -> ActivePointer:
+        refuse_unapproved(store, keys, version)
+        return _pushed(version)(current)
+
+    return _activated(store, versions, keys, superseded_ttl_s, replay, progress, step, "activated", by)
 
 
 def rollback(
@@ -218,15 +211,14 @@ def _activated(
     replay: Replay,
     progress: Progress,
     step: Step,
-    what: Action,
+    what: SwitchKind,
     by: Actor,
 ) -> ActivePointer:
     """Switches to the version of the next pointer, from the store or from this host's files."""
     with switching(store, versions, keys) as lease:
-        loader, current = Loader(store, keys), read_pointer(store, keys=keys)
+        loader = Loader(store, keys)
         allowed, renewing = _allowed(loader, versions, step), renewing_of(lease, progress)
-        pointer = _switch(loader, allowed, files_here(versions), replay, lease, renewing)
-        _note_switch(loader, what, pointer, current, by)
+        pointer = _switch(loader, allowed, what, by, files_here(versions), replay, lease, renewing)
         end_superseded(store, keys, pointer, by)
         _retire(loader, pointer, superseded_ttl_s, lease)
     structlog.get_logger().info("activated", version=pointer.version, before=pointer.before[:1])
@@ -262,17 +254,35 @@ def files_here(versions: Versions) -> Callable[[str], Path]:
 
 
 def _switch(
-    loader: Loader, step: Step, files_of: Callable[[str], Path], replay: Replay, lease: Lease, progress: Progress
+    loader: Loader,
+    step: Step,
+    what: SwitchKind,
+    by: Actor,
+    files_of: Callable[[str], Path],
+    replay: Replay,
+    lease: Lease,
+    progress: Progress,
 ) -> ActivePointer:
-    """Sets the next pointer, after its version is in the store and up to date. The pointer changes atomically."""
+    """Sets the next pointer, after its version is in the store and up to date. The pointer changes atomically.
+
+    It says what led to it, so that the next switch completes the audit trail where this one is interrupted.
+    """
     store, key = loader.store, loader.keys.active
     content = store.get(key)
-    pointer = step(decode_pointer(content))
+    current = decode_pointer(content)
+    pointer = step(current)
     manifest = loaded(loader, pointer.version, files_of, progress)
-    if content is None or pointer != decode_pointer(content):
+    if current is not None:
+        note_switch(store, loader.keys, current)
+        end_superseded(store, loader.keys, current, by)
+    if pointer != current:
         replay(manifest, renewing_of(lease, quiet))
+        before = None if current is None else current.version
+        switch = Switch(what=what, who=by.who, note=by.note, before=before)
+        pointer = pointer.model_copy(update={"activated_at": datetime.now(UTC), "switch": switch})
     if not store.compare_and_set(key, content, pointer.model_dump_json().encode()):
         raise VersionError("another process has switched the version meanwhile; check pymk versions and try again")
+    note_switch(store, loader.keys, pointer)
     return pointer
 
 

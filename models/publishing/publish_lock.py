@@ -67,6 +67,11 @@ class Lease:
         if time.monotonic() - self._renewed >= _RENEW_S and not self._write(self._value):
             raise VersionError("another host is switching versions in this store; nothing was activated here")
 
+    @property
+    def token(self) -> str:
+        """Tells this lease from all others."""
+        return self._token
+
     def release(self) -> None:
         """Frees the lease."""
         self._store.compare_and_set(self._key, self._value, b"")
@@ -81,6 +86,16 @@ class Lease:
             return False
         self._value, self._renewed = value, time.monotonic()
         return True
+
+
+def holder_of(store: SyncStore, keys: Keys) -> str | None:
+    """The token of the lease that is held; None if it is free or has expired."""
+    current = store.get(keys.lease)
+    try:
+        holder = _Holder.model_validate_json(current) if current else None
+    except ValidationError:  # unreadable: as if expired
+        return None
+    return None if holder is None or holder.until <= store.clock_us() / MICROSECONDS else holder.token
 
 
 @contextmanager

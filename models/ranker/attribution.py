@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from models.arrays import Float64s
 
 STEPS = 1024
 """points on the line where the gradient is taken: each of tens of kinks shifts a share by a thousandth at most"""
-
-Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,27 +58,27 @@ class Attributed(NamedTuple):
 class Head:
     """score = last · relu(second · relu(first · x + b1) + b2) + b3 + past · x, x one pair's inputs (p,)."""
 
-    first: Doubles
+    first: Float64s
     """(p, h)"""
-    first_bias: Doubles
+    first_bias: Float64s
     """(h,)"""
-    second: Doubles
+    second: Float64s
     """(h, g)"""
-    second_bias: Doubles
+    second_bias: Float64s
     """(g,)"""
-    last: Doubles
+    last: Float64s
     """(g,)"""
     last_bias: float
-    past: Doubles
+    past: Float64s
     """(p,)"""
 
-    def score(self, inputs: Doubles) -> float:
+    def score(self, inputs: Float64s) -> float:
         """The score of one pair's inputs (p,)."""
         hidden = np.maximum(inputs @ self.first + self.first_bias, 0)
         second = np.maximum(hidden @ self.second + self.second_bias, 0)
         return float(second @ self.last + self.last_bias + inputs @ self.past)
 
-    def shares(self, start: Doubles, end: Doubles, joined: "Joined | None" = None) -> Doubles:
+    def shares(self, start: Float64s, end: Float64s, joined: "Joined | None" = None) -> Float64s:
         """(p,) each input's contribution to score(end) - score(start), by integrated gradients.
 
         With `joined`, to the difference of what that makes of the scores.
@@ -105,28 +104,28 @@ class Joined:
     level, less steep times what z lacks to the lowest score, with odds = on_score z + weights . x + bias.
     """
 
-    on_score: Doubles
+    on_score: Float64s
     """(k,)"""
-    weights: Doubles
+    weights: Float64s
     """(p, k)"""
-    bias: Doubles
+    bias: Float64s
     """(k,)"""
-    powers: Doubles
+    powers: Float64s
     """(k,)"""
     level: float
     lowest: float
     steep: float
 
-    def odds(self, scores: Doubles, inputs: Doubles) -> Doubles:
+    def odds(self, scores: Float64s, inputs: Float64s) -> Float64s:
         """(s, k) log-odds of the scores (s,) of pairs (s, p)."""
         return np.asarray(scores[:, None] * self.on_score + inputs @ self.weights + self.bias)
 
-    def value(self, score: float, inputs: Doubles) -> float:
+    def value(self, score: float, inputs: Float64s) -> float:
         """What is made of one pair's score and inputs (p,)."""
         odds = self.odds(np.array([score]), inputs[None])
         behind = self.steep * max(self.lowest - score, 0.0)
         return float(-np.logaddexp(0, -odds[0]) @ self.powers) - behind + self.level
 
-    def slopes(self, scores: Doubles, inputs: Doubles) -> Doubles:
+    def slopes(self, scores: Float64s, inputs: Float64s) -> Float64s:
         """(s, k) derivatives of the sum by each of the log-odds."""
         return np.asarray(self.powers / (1 + np.exp(np.clip(self.odds(scores, inputs), -700, 700))))

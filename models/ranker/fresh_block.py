@@ -9,6 +9,7 @@ pre-ranking score of what they are then.
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Float32s
 from models.graph import Graph
 from models.kernels.fresh_friends import spread_from_friends
 from models.kernels.graph_walks import RESTART
@@ -35,8 +36,6 @@ MOST_EDGES = 100_000
 NOBODY = -1
 """the row of a viewer without one"""
 
-Floats = NDArray[np.float32]
-
 
 class FreshBlocks:
     """Brings blocks of one version up to date. One thread at a time."""
@@ -45,7 +44,7 @@ class FreshBlocks:
         self._graph, self._towers = graph, towers
         self._places = np.zeros(0, np.int32)
 
-    def block(self, block: Block, friends: NDArray[np.int32], known: int, query: Floats, row: int = NOBODY) -> Block:
+    def block(self, block: Block, friends: NDArray[np.int32], known: int, query: Float32s, row: int = NOBODY) -> Block:
         """The block with all pair features, for a viewer at `row` whose `known` friends it was made of, and `friends`
         (f,), whom it does not know; `query` (d,) is that of all of them.
         """

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from models.arrays import Float32s, Float64s
 from models.errors import ArtefactError
 from models.schema.pair_features import LOG_POSITION
 from models.setting_texts import BLENDED
@@ -54,8 +55,6 @@ _RIDGE: Final = 0.1
 _STEPS: Final = 30
 """of Newton's method, at most"""
 
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
 Blend = tuple[tuple[str, float], ...]
 """powers by name (BLENDED), sorted; empty: the night's"""
 
@@ -66,17 +65,17 @@ class OutcomeHeads:
 
     contexts: tuple[str, ...]
     """those with weights of their own"""
-    weights: Floats
+    weights: Float32s
     """(contexts + 1, heads, p + 1) of the ranker's p inputs, unscaled, and then of its logit"""
-    bias: Floats
+    bias: Float32s
     """(contexts + 1, heads)"""
-    powers: Floats
+    powers: Float32s
     """(1 + heads,) of the probability of a friendship, and of each head's"""
-    curve: Floats
+    curve: Float32s
     """(2,) slope and level of the score's log-odds"""
     among: int
     """the best by links alone whom the heads reorder"""
-    shown: Floats = field(default_factory=lambda: np.zeros((0, len(BLENDED)), np.float32))
+    shown: Float32s = field(default_factory=lambda: np.zeros((0, len(BLENDED)), np.float32))
     """(k, 1 + heads) log-odds of a friendship and of the heads, of people who were shown; heads of an earlier release
     have none
     """
@@ -93,13 +92,13 @@ class OutcomeHeads:
         """The row of a context."""
         return self.contexts.index(context) if context in self.contexts else len(self.contexts)
 
-    def log_odds(self, inputs: NDArray[np.floating], logits: NDArray[np.floating], context: str) -> Doubles:
+    def log_odds(self, inputs: NDArray[np.floating], logits: NDArray[np.floating], context: str) -> Float64s:
         """(..., heads) log-odds of the heads, of inputs (..., p) and the ranker's logits (...)."""
         at = self.at(context)
         weights = self.weights[at].astype(np.float64)
         return np.asarray(inputs @ weights[:, :-1].T + logits[..., None] * weights[:, -1] + self.bias[at])
 
-    def blended(self, friendship: NDArray[np.floating], log_odds: Doubles) -> Doubles:
+    def blended(self, friendship: NDArray[np.floating], log_odds: Float64s) -> Float64s:
         """(m,) log-odds of the scores of one viewer's candidates, of those of a friendship (m,) and of the heads
         (m, heads).
         """
@@ -107,7 +106,7 @@ class OutcomeHeads:
         slope, level = self.curve.tolist()
         return np.asarray(slope * (blend_of(self.powers, friendship, log_odds) - behind) + level)
 
-    def scores(self, columns: Floats, logits: Floats, friendship: Floats, at: int) -> Floats:
+    def scores(self, columns: Float32s, logits: Float32s, friendship: Float32s, at: int) -> Float32s:
         """(m,) float32 scores of one viewer's candidates in the context of a row: `blended` in single precision.
 
         `columns` (m, heads) are the log-odds of the heads times SIGNS, without what the `logits` (m,) add to them;
@@ -115,7 +114,7 @@ class OutcomeHeads:
         """
         odds = (SIGNS * self.weights[at, :, -1])[:, None] * logits  # a row a head: NumPy is slow over short rows
         odds += columns.T
-        total: Floats = self.powers[1:] @ _surprise(odds)
+        total: Float32s = self.powers[1:] @ _surprise(odds)
         if self.powers[0]:
             total += self.powers[0] * _surprise(friendship.copy())
         if len(logits) > self.among:
@@ -197,7 +196,7 @@ def blended_heads(heads: OutcomeHeads, powers: Blend) -> OutcomeHeads:
     return heads.with_powers(dict(powers))
 
 
-def _surprise(odds: Floats) -> Floats:
+def _surprise(odds: Float32s) -> Float32s:
     """(...) negative logarithms of the probabilities of log-odds (...), which are overwritten."""
     np.negative(odds, out=odds)
     np.exp(np.minimum(odds, _MOST, out=odds), out=odds)
@@ -205,7 +204,7 @@ def _surprise(odds: Floats) -> Floats:
     return np.log(odds, out=odds)
 
 
-def blend_of(powers: NDArray[np.floating], friendship: NDArray[np.floating], log_odds: Doubles) -> Doubles:
+def blend_of(powers: NDArray[np.floating], friendship: NDArray[np.floating], log_odds: Float64s) -> Float64s:
     """(...) the sum s of logarithms that the score is made of, of log-odds of a friendship (...) and of the heads
     (..., heads).
     """
@@ -213,7 +212,7 @@ def blend_of(powers: NDArray[np.floating], friendship: NDArray[np.floating], log
     return np.asarray(-np.logaddexp(0, -every) @ powers.astype(np.float64))
 
 
-def curve_of(blended: Doubles, friendship: Doubles) -> Floats:
+def curve_of(blended: Float64s, friendship: Float64s) -> Float32s:
     """(2,) float32 slope and level of the log-odds that are the mean probability of a friendship, of log-odds
     `friendship` (m,), of all whom a blend (m,) puts as high: a logistic regression (Platt 1999), by Newton's method.
     """

@@ -1,18 +1,16 @@
 """The product of the towers as one pair feature more of a block, on the same 256 levels as the others."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import Float32s
 from models.errors import CorruptRecordError
 from models.kernels.tower_product import join_product, tower_products
 from models.schema.pair_features import KEPT_FEATURES, PAIR_FEATURES
 from models.version.candidate_block import Block
 from models.version.towers import Towers
 
-Floats = NDArray[np.float32]
 
-
-def with_product(towers: Towers, block: Block, query: Floats) -> Block:
+def with_product(towers: Towers, block: Block, query: Float32s) -> Block:
     """A block of the kept features with the product of the towers as one feature more; another one as it is.
 
     Raises CorruptRecordError if the query (d,) has another length than the table's vectors.

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
+from models.arrays import Float32s
 from models.errors import ArtefactError, CorruptRecordError
 from models.kernels.ranker_head import best_mass, finish, fold, gather, join
 from models.ranker.attribution import Attributed, Explanation, Head, Joined
@@ -55,8 +55,6 @@ BY_DEGREE = np.float32(0.01)
 MASS_OF = 20
 """number of a list's best logits that set its level"""
 
-Floats = NDArray[np.float32]
-
 
 class PersonTables(Protocol):
     """The per-user tables that scoring reads; one row for each user."""
@@ -64,16 +62,16 @@ class PersonTables(Protocol):
     @property
     def towers(self) -> Towers: ...
     @property
-    def statistics(self) -> Floats: ...
+    def statistics(self) -> Float32s: ...
 
 
 @dataclass(frozen=True, slots=True)
 class ViewerInputs:
     """The viewer's inputs of scoring."""
 
-    statistics: Floats
+    statistics: Float32s
     """(s,), as a row of the tables"""
-    query: Floats
+    query: Float32s
     """(d,) of the towers"""
 
     @classmethod
@@ -88,9 +86,9 @@ class Ranker:
     def __init__(
         self,
         kind: str,
-        calibration: Floats,
+        calibration: Float32s,
         config: dict[str, Any],
-        weights: dict[str, Floats],
+        weights: dict[str, Float32s],
         outcomes: OutcomeHeads | None = None,
     ) -> None:
         self.kind = kind
@@ -115,12 +113,12 @@ class Ranker:
         """False: the head is linear"""
         units = slice(None) if self._has_layers else slice(-1, None)
         parts = (self._bias, self._viewer, self._absolute, self._relative, self._extra)
-        self._first: list[Floats] = [np.ascontiguousarray(part[..., units], dtype=np.float32) for part in parts]
+        self._first: list[Float32s] = [np.ascontiguousarray(part[..., units], dtype=np.float32) for part in parts]
         """the first layer, only the units in use"""
         self._joined = [] if outcomes is None else self._layers_with(outcomes)
         """by context, the first layer with a column more for each head of outcomes"""
 
-    def _layers_with(self, outcomes: OutcomeHeads) -> list[list[Floats]]:
+    def _layers_with(self, outcomes: OutcomeHeads) -> list[list[Float32s]]:
         """By context, the first layer with a column more for each head."""
         spans, layers = np.cumsum([len(self._absolute), len(self._relative), len(self._extra)]), []
         for weights, bias in zip(outcomes.weights, outcomes.bias, strict=True):
@@ -169,7 +167,7 @@ class Ranker:
         except (AttributeError, KeyError, TypeError, ValueError, SafetensorError) as error:
             raise ArtefactError(f"{path} is truncated or altered: {error!r}") from error
 
-    def logits(self, tables: PersonTables, block: Block, inputs: ViewerInputs | None = None) -> Floats:
+    def logits(self, tables: PersonTables, block: Block, inputs: ViewerInputs | None = None) -> Float32s:
         """(m,) float32 scores of friendships before calibration, in the order of the block.
 
         `inputs` replace the viewer's row of the tables. A block that `with_product` made is scored as it is.
@@ -182,7 +180,7 @@ class Ranker:
         hidden = self._first_layer(tables, with_product(tables.towers, block, inputs.query), inputs, self._first)
         return self._logits_of(hidden)
 
-    def _logits_of(self, hidden: Floats) -> Floats:
+    def _logits_of(self, hidden: Float32s) -> Float32s:
         """(m,) logits of the first layer's product (m, h + 1), to whose units ReLU is applied in place."""
         logits = np.empty(len(hidden), dtype=np.float32)
         join(hidden, logits)
@@ -193,8 +191,8 @@ class Ranker:
         return logits
 
     def _first_layer(
-        self, tables: PersonTables, block: Block, viewer: ViewerInputs, weights_of: list[Floats]
-    ) -> Floats:
+        self, tables: PersonTables, block: Block, viewer: ViewerInputs, weights_of: list[Float32s]
+    ) -> Float32s:
         """(m, h + 1) contributions of pair features and extra inputs to the hidden units, and to the linear part; with
         those to the heads of outcomes after them, if the weights have these.
         """
@@ -222,10 +220,10 @@ class Ranker:
         )
         overlap = pair[len(PAIR_FEATURES)]
         np.log1p(overlap, out=overlap)  # NumPy computes sixteen at once, a kernel one at a time
-        hidden: Floats = pair.T @ weights
+        hidden: Float32s = pair.T @ weights
         return hidden
 
-    def scores(self, tables: PersonTables, block: Block, context: str, inputs: ViewerInputs | None = None) -> Floats:
+    def scores(self, tables: PersonTables, block: Block, context: str, inputs: ViewerInputs | None = None) -> Float32s:
         """(m,) float32 probabilities of friendship, 0-1, in the order of the block; `inputs` as in `logits`.
 
         With heads of outcomes, those of people whom their blend puts as high, in this context
@@ -240,7 +238,7 @@ class Ranker:
 
     def _blended(
         self, outcomes: OutcomeHeads, tables: PersonTables, block: Block, context: str, inputs: ViewerInputs
-    ) -> Floats:
+    ) -> Float32s:
         """(m,) scores of a block that is not empty, with the heads of outcomes in a context."""
         at = outcomes.at(context)
         read = with_product(tables.towers, block, inputs.query)
@@ -250,21 +248,21 @@ class Ranker:
         friendship = np.float32(self._calibration[0]) * logits + np.float32(level)
         return outcomes.scores(hidden[:, -len(HEADS) :], logits, friendship, at)
 
-    def calibrated(self, logits: Floats, viewer_log_degree: float) -> Floats:
+    def calibrated(self, logits: Float32s, viewer_log_degree: float) -> Float32s:
         """Probabilities of (m,) logits of one viewer, by a logistic curve that keeps their order.
 
         The listwise loss leaves each list's level free. The viewer's degree and the mass of the list's best set it.
         """
         if not len(logits):
             return logits
-        odds: Floats = logits * np.float32(-self._calibration[0])
+        odds: Float32s = logits * np.float32(-self._calibration[0])
         odds -= np.float32(self._level(logits, viewer_log_degree))
         np.exp(np.minimum(odds, LOWEST_ODDS, out=odds), out=odds)
         odds += 1
         np.reciprocal(odds, out=odds)
         return odds
 
-    def _level(self, logits: Floats, viewer_log_degree: float) -> float:
+    def _level(self, logits: Float32s, viewer_log_degree: float) -> float:
         """The calibration's offset for every logit of a list."""
         _, level, by_degree, by_mass = self._calibration
         return level + by_degree * viewer_log_degree + by_mass * list_mass(logits)
@@ -299,7 +297,7 @@ class Ranker:
         place: int,
         person: ViewerInputs,
         level: float,
-        logits: Floats,
+        logits: Float32s,
         context: str,
     ) -> Attributed:
         """What each input of the candidate at a place contributes; `level` is the calibration's of the list, `logits`
@@ -348,7 +346,9 @@ class Ranker:
         product = MEASURES[PAIR_FEATURES[PRODUCT]](float(values[place, PRODUCT]))
         return Attributed(names, read, np.bincount(named, shares).tolist(), start_odds, product, log_odds)
 
-    def _joined_for(self, outcomes: OutcomeHeads, viewer: Floats, level: float, lowest: float, context: str) -> Joined:
+    def _joined_for(
+        self, outcomes: OutcomeHeads, viewer: Float32s, level: float, lowest: float, context: str
+    ) -> Joined:
         """What the heads make of a viewer's logits in a context, of inputs without the viewer's own; `lowest` is the
         logit below which they reorder nobody.
         """
@@ -368,6 +368,6 @@ class Ranker:
         )
 
 
-def list_mass(logits: Floats) -> float:
+def list_mass(logits: Float32s) -> float:
     """ln of the mean of exp over the MASS_OF best logits of a list."""
     return float(best_mass(logits, MASS_OF))

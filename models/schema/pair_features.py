@@ -13,10 +13,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Float32s
 from models.schema.candidate_sources import NIGHTLY, Source
 from models.schema.statistic_names import AGE_SCALE, ALL_STATISTICS, DATED_STATISTICS, LOG_DEGREE, STATISTICS
-
-Floats = NDArray[np.float32]
 
 KEPT_FEATURES: Final = (
     "common_neighbours",
@@ -41,7 +40,7 @@ tower_product         s ln(1 + 100 |x|), s the sign of x, the product of the vie
                       which estimates the friendship (models.version.towers)
 """
 
-DEFAULT_PRERANK_WEIGHTS: Final[Floats] = np.array([0.0, 0.5, 0.3, 1.0, 0.5, 0.5, 0.5, -0.4], dtype=np.float32)
+DEFAULT_PRERANK_WEIGHTS: Final[Float32s] = np.array([0.0, 0.5, 0.3, 1.0, 0.5, 0.5, 0.5, -0.4], dtype=np.float32)
 """pre-ranking weights: of PAIR_FEATURES, then of the candidate's ln(1 + friends)"""
 
 ALLOCATION_SCALE: Final = 1e3
@@ -87,12 +86,12 @@ EXTRA_INPUTS: Final = extra_input_names(len(STATISTICS))
 
 
 def extra_inputs(
-    common_neighbours: Floats,
-    candidate_statistics: Floats,
-    viewer_statistics: Floats,
+    common_neighbours: Float32s,
+    candidate_statistics: Float32s,
+    viewer_statistics: Float32s,
     sources: NDArray[np.uint8],
     places: NDArray[np.int64] | None = None,
-) -> Floats:
+) -> Float32s:
     """The extra inputs (..., m, x) float32 of a viewer's m candidates, in the order of the block.
 
     x are extra_input_names(s). `common_neighbours` (..., m) as kept, ln(1 + count); `candidate_statistics` (..., m, s)
@@ -117,6 +116,6 @@ def extra_inputs(
     return np.ascontiguousarray(np.moveaxis(planes, 0, -1))
 
 
-LOG_POSITION: Final[Floats] = np.log1p(np.arange(1 << 16)).astype(np.float32)
+LOG_POSITION: Final[Float32s] = np.log1p(np.arange(1 << 16)).astype(np.float32)
 SOURCE_BITS: Final = np.array(SOURCES_READ, dtype=np.uint8)
 """their bits, in the order of the inputs"""

@@ -309,6 +309,11 @@ class Keys:
         return f"{self.namespace}:exposure:filed"
 
     @property
+    def exposures_counted(self) -> str:
+        """How many lists each process had recorded up to there (service.worker.exposure_gaps)."""
+        return f"{self.namespace}:exposure:counted"
+
+    @property
     def experiments(self) -> str:
         """JSON of models.experiments.registry.Registry: every experiment, running or stopped. Never expires."""
         return f"{self.namespace}:experiments"

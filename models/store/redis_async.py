@@ -277,7 +277,7 @@ class AsyncServerStore:
                     return await self._client.execute_command("TIME", target_nodes=node)
                 return await self._client.execute_command("TIME")  # type: ignore[no-untyped-call]
         except CLIENT_ERRORS as error:
-            raise self._address.failure(error) from error
+            raise self._failure(error) from error
 
     async def ping(self) -> None:
         try:

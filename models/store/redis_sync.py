@@ -247,12 +247,13 @@ class ServerStore:
 
     def _time(self) -> Any:
         try:
+            self._verify()
             if isinstance(self._client, RedisCluster):
                 node = self._client.get_random_node()  # type: ignore[no-untyped-call]
                 return self._client.execute_command("TIME", target_nodes=node)  # type: ignore[no-untyped-call]
             return self._client.execute_command("TIME")  # type: ignore[no-untyped-call]
         except CLIENT_ERRORS as error:
-            raise self._address.failure(error) from error
+            raise self._failure(error) from error
 
     def ping(self) -> None:
         try:
@@ -272,6 +273,7 @@ class ServerStore:
 
     def compact(self) -> None:
         try:
+            self._verify()
             if isinstance(self._client, RedisCluster):
                 nodes = self._client.get_primaries()  # type: ignore[no-untyped-call]
                 self._client.execute_command("BGREWRITEAOF", target_nodes=nodes)  # type: ignore[no-untyped-call]

@@ -2,12 +2,18 @@
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from models.store.protocol import SyncStore
 from models.system.clock import MICROSECONDS
 
 READ_AGAIN_S = 10.0
 """how long the store's clock is carried on by this process's monotonic clock before it is read again"""
+
+
+def store_time(store: SyncStore) -> datetime:
+    """The time by the store's clock. Raises StoreError if the store does not answer."""
+    return datetime.fromtimestamp(store.clock_us() / MICROSECONDS, UTC)
 
 
 class StoreClock:

@@ -9,7 +9,11 @@ import time
 MICROSECONDS = 1_000_000
 """in a second"""
 
-OLDEST_S = 30 * 86_400
+DAY_S = 86_400
+HOUR_US = 3600 * MICROSECONDS
+DAY_US = DAY_S * MICROSECONDS
+
+OLDEST_S = 30 * DAY_S
 """an older `at` is set to this age"""
 
 

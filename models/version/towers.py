@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Float32s
 from models.graph import Graph
 from models.system import files
 
@@ -24,8 +25,6 @@ PROFILE_PRIOR_FRIENDS = 0.5
 MOST_FOLDED = 1024
 """friends whose vectors are read for a query: of more, as many evenly spaced ones, whose sum is scaled up"""
 
-Floats = NDArray[np.float32]
-
 
 @dataclass(frozen=True)
 class Towers:
@@ -33,11 +32,11 @@ class Towers:
 
     codes: NDArray[np.int8]
     """(n, d): a candidate's vector c = codes x scales"""
-    scales: Floats
+    scales: Float32s
     """(d,)"""
-    own: Floats
+    own: Float32s
     """(d,): a user's own query is `own` times her vector as a candidate"""
-    fold: Floats
+    fold: Float32s
     """(d,): a friend f adds `fold` x c_f / (degree_f + mean degree) to it"""
 
     @classmethod
@@ -50,15 +49,15 @@ class Towers:
     def dimensions(self) -> int:
         return int(self.codes.shape[1])
 
-    def query(self, row: int) -> Floats:
+    def query(self, row: int) -> Float32s:
         """(d,) float32: the query of a user with the friends, and the profile, that the table knows."""
         return np.asarray(self.codes[row] * self._of_own, dtype=np.float32)
 
     @cached_property
-    def _of_own(self) -> Floats:
+    def _of_own(self) -> Float32s:
         return self.scales * self.own
 
-    def fold_in(self, graph: Graph, friends: NDArray[np.integer]) -> Floats:
+    def fold_in(self, graph: Graph, friends: NDArray[np.integer]) -> Float32s:
         """(d,) float32: what these friends (f,) of `graph` add to a query; of more than MOST_FOLDED, an estimate."""
         if not len(friends):
             return np.zeros(self.dimensions, np.float32)
@@ -68,7 +67,7 @@ class Towers:
         weights = (count / len(friends) / (graph.degrees_of(friends) + mean)).astype(np.float32)
         return np.asarray((weights @ self.codes[friends].astype(np.float32)) * (self.scales * self.fold), np.float32)
 
-    def changed(self, graph: Graph, row: int, added: NDArray[np.integer], removed: NDArray[np.integer]) -> Floats:
+    def changed(self, graph: Graph, row: int, added: NDArray[np.integer], removed: NDArray[np.integer]) -> Float32s:
         """(d,) float32: the query of a user of `graph` with some friends more and some fewer than there.
 
         What a profile alone gave counts less beside the first friends.

@@ -52,9 +52,11 @@ def start(
     [candidates]
     holdout = 0.1               # of the people: their places are the control's in every list
 
-    Answers carry `arms` while it runs. The settings that an arm may change are those of the soft rules:
-    diversity_column, diversity_most, fatigue_factor, fatigue_limit, suspicious, suspicious_above, context_limits,
-    those of exploration, exploration_..., and outcome_blend, the powers of the heads of outcomes: "accepted:2".
+    Answers carry `arms` while it runs. An arm may change version and these settings: diversity_column, diversity_most,
+    fatigue_factor, fatigue_limit, suspicious, suspicious_above, context_limits, outcome_blend, exploration_temperature,
+    exploration_fixed, exploration_uniform_share, exploration_best, exploration_boost, exploration_hold_minutes.
+
+    With a holdout nobody is drawn in the lists of any arm, whatever exploration is set to for everybody else.
     """
     from models.errors import UsageError
     from models.experiments import registry
@@ -64,7 +66,7 @@ def start(
     from models.system.toml_file import read_model
 
     experiment = read_model(file, Experiment)
-    with opened() as (_, store, keys):
+    with opened() as (settings, store, keys):
         pointer = read_pointer(store, keys=keys)
         versions = () if pointer is None else pointer.lasting
         compares = any(arm.version is not None for arm in experiment.arms)
@@ -75,6 +77,9 @@ def start(
             )
         run = registry.start(store, experiment, keys=keys, versions=versions)
         _audit(store, keys, "experiment_started", run.name)
+    is_drawn = settings.exploration_temperature > 0 or settings.exploration_uniform_share > 0
+    if experiment.candidates.holdout and is_drawn:
+        typer.echo(f"while {run.name} runs, exploration is off for its viewers: it has a holdout", err=True)
     typer.echo(run.name)
 
 
@@ -129,7 +134,8 @@ def readout(
     Each arm is compared with the first one: per viewer, with CUPED by what the same viewers did before; and, with a
     holdout, per person suggested, those whom the arm may touch against those held out. Of two intervals the first
     is for one look at a time chosen beforehand; the other (`any day`) may be read every day. p-values are corrected for
-    all metrics (Holm). PYMK_GROUP_COLUMN compares groups of people. Lists count seconds after they were given out.
+    all metrics and arms of a side (Holm). Where events are few, p and interval come from groups drawn anew.
+    PYMK_GROUP_COLUMN compares groups of people. Lists count seconds after they were given out.
     """
     from datetime import UTC, datetime
 
@@ -147,13 +153,12 @@ def readout(
         run = registry.read(store, keys=keys).find(name)
         from offline.experiments import rendering
         from offline.experiments.readout import read_out
-        from offline.outcomes.table import read_outcomes
+        from offline.outcomes.table import outcomes_around
 
-        since = run.started_at - (min(run.stopped_at or now, now) - run.started_at)
-        span = {"since": round(since.timestamp() * 1e6), "now": round(now.timestamp() * 1e6)}
-        outcomes = read_outcomes(settings, store, keys, **span)
-        people, column = _people(settings, store, keys, outcomes)
-    found = read_out(run, outcomes, people, now, column)
+        start, until, at = (round(one.timestamp() * 1e6) for one in (run.started_at, run.stopped_at or now, now))
+        lists = outcomes_around(settings, store, keys, start=start, span=min(until, at) - start, now=at)
+        people, column = _people(settings, store, keys, lists.after)
+    found = read_out(run, lists.after, lists.before, people, now, column)
     if plot is not None:
         with files.writing(plot) as file:
             rendering.draw(file, found)

@@ -32,9 +32,10 @@ def monitor(
     """Compare a dataset with the active version, and say whether to train again; publishes nothing.
 
     Profile columns (values, missing and new values, vanished, renamed, of another kind or meaning), friendships,
-    features, and, with the weights of the active version, embeddings, scores and sources of candidates; age and growth.
-    Thresholds follow the number of people, so that a small network gives no false alarm. Exit status 0: nothing calls
-    for training; 4: retraining is due. pymk nightly does the same by itself.
+    features, and, with the weights of the active version, embeddings, scores and sources of candidates; what came of
+    the lists that were given out, where they are recorded; age and growth. Thresholds follow the number of people, so
+    that a small network gives no false alarm. Exit status 0: nothing calls for training; 4: retraining is due. pymk
+    nightly does the same by itself.
 
     \b
     pymk monitor DATA --html drift.html
@@ -63,6 +64,7 @@ def monitor(
     from offline.monitor.html import as_html
     from offline.monitor.rendering import render
     from offline.night.monitor import keep, monitor
+    from offline.outcomes.join import Windows
 
     with closing(open_sync(settings)) as store:
         keys = Keys(settings.namespace)
@@ -74,6 +76,7 @@ def monitor(
             night_config,
             with_model=not data_only,
             forbidden_days=settings.forbidden_days,
+            windows=Windows.of(settings),
         )
         keep(found.report, store, keys)
     # the report, where it was asked for

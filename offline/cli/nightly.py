@@ -74,8 +74,8 @@ def nightly(
     """Turn a dataset directory into a published version.
 
     Snapshot, training, evaluation, quality gate, embeddings, index, candidates, publish. The same command resumes a
-    killed run. The last line of stdout is the version id. With PYMK_APPROVAL=true the version waits for pymk approve,
-    else with PYMK_CANARY=true a share of the viewers is served from it first (pymk canary).
+    killed run. The last line of stdout is the version id. With PYMK_APPROVAL=true the version waits for pymk approve;
+    with PYMK_CANARY=true a share of the viewers is served from it first (pymk canary), once it is approved if it waits.
     Exit status 2: the dataset or a flag is wrong; 3: the gate refused, and says why: nothing was published.
 
     Example:  pymk nightly ./my-network
@@ -131,7 +131,7 @@ def nightly(
         from rich.console import Console
 
         from models.cli.progress import loading_bar
-        from models.publishing.notices import Notices
+        from models.publishing.approvals.notices import Notices
         from models.store.keys import Keys
         from offline.evaluation.rendering import render
         from offline.night.nightly import Night
@@ -156,14 +156,14 @@ def nightly(
                 group_column=settings.group_column,
                 superseded_ttl_s=settings.superseded_ttl_s,
                 approval=settings.approval,
-                canary_share=settings.canary_steps[0] if settings.canary else None,
+                canary_share=settings.canary_share,
                 notices=Notices(settings.approval_webhook, settings.approval_command),
                 engine=spark,
                 progress=bar,
                 read_ahead=read_ahead,
             )
             version, report = night.run()
-        if uploads is not None:
+        if uploads is not None and until is Until.PUBLISH:  # a run that stops early changes nothing that is served
             secret = settings.contacts_key
             load_uploads(uploads, store, night.keys, None if secret is None else secret.get_secret_value())
     if report.users:

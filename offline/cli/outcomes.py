@@ -1,7 +1,7 @@
 """`pymk outcomes`: what came of the lists that were given out."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -44,10 +44,12 @@ def outcomes(
     Each person of each list is one row: what the list showed, what the ranker read, the probability with which
     exploration put the person there; and whether the viewer clicked, invited, dismissed, blocked or reported the
     person, and the person accepted or declined. Events belong to the list whose request_id they carry; those without
-    one to the last list that showed the person within PYMK_OUTCOME_JOIN_HOURS. Without --out the rates are printed.
+    one to the last list that showed the person within PYMK_OUTCOME_JOIN_HOURS. Without --out the rates are printed;
+    with it the files, and what --parity finds on stderr.
 
     --evaluate judges another version by the lists that exploration drew: by importance weights, self-normalised and
     doubly robust, with intervals by viewer. Where drawn lists hardly show what the version would, there is no figure.
+    --since says which lists are judged; whom their viewers had invited or refused is known since the version's cut.
     A file judges settings in the same way, those that an arm of an experiment may change (pymk experiment start
     --help), over the active version or the one that it names: version = "...", outcome_blend = "accepted:2".
 
@@ -60,6 +62,7 @@ def outcomes(
     from contextlib import closing
 
     from models.cli.paths import make_output_directory
+    from models.errors import UsageError
     from models.settings import Settings
     from models.store.connect import check_address, open_sync
     from models.store.keys import Keys
@@ -70,6 +73,11 @@ def outcomes(
     check_address(settings)
     since_us = since_of(since, now)
     if evaluate is not None:
+        for option, is_given in (("--out", out is not None), ("--parity", parity is not None)):
+            if is_given:
+                raise UsageError(
+                    f"{option} does not go with --evaluate, which prints one estimate: leave one of them out"
+                )
         _evaluate(settings, evaluate, since_us, now, json=json)
         return
     if out is not None:
@@ -86,14 +94,13 @@ def outcomes(
 
             days, entries = settings.forbidden_days, every_entry(settings, store, keys, now)
             found_parity = feature_parity(table, entries, settings.home, forbidden_days=days, most=parity)
+    found: dict[str, Any]
     if out is not None:
-        for file in write_outcomes(table, out):
-            typer.echo(file)
-        return
+        found = {"files": [str(file) for file in write_outcomes(table, out)]}
+    else:
+        from offline.outcomes.rates import rates
 
-    from offline.outcomes.rates import rates
-
-    found = rates(table)
+        found = rates(table)
     if found_parity is not None:
         found["parity"] = found_parity.as_json()
     if json:
@@ -101,9 +108,14 @@ def outcomes(
 
         typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
         return
-    from offline.outcomes.rendering import render
+    from offline.outcomes.rendering import parity_in_words, render
 
-    render(found)
+    if out is None:
+        render(found)
+        return
+    typer.echo("\n".join(found["files"]))
+    if found_parity is not None:
+        typer.echo(parity_in_words(found["parity"]), err=True)
 
 
 def _evaluate(settings: "Settings", wanted: str, since: int, now: int, *, json: bool) -> None:
@@ -120,6 +132,7 @@ def _evaluate(settings: "Settings", wanted: str, since: int, now: int, *, json: 
     from offline.experiments.policy import Policy
     from offline.experiments.version_policy import as_text, evaluate_version
     from offline.experiments.version_scores import DiskVersionScores
+    from offline.outcomes.events import read_events
     from offline.outcomes.table import read_outcomes
 
     versions, keys, path = Versions(settings.home), Keys(settings.namespace), Path(wanted)
@@ -135,8 +148,18 @@ def _evaluate(settings: "Settings", wanted: str, since: int, now: int, *, json: 
             policy = Policy.read(path, settings, None if pointer is None else pointer.version)
         cut = versions.manifest(policy.version).cut_us
         scores = DiskVersionScores(versions.path(policy.version), policy.rules)
-        table = read_outcomes(settings, store, keys, since=max(since, cut), now=now)
-    found = evaluate_version(policy.version, table, scores, draws=policy.draws, changed=policy.changed)
+        table = read_outcomes(settings, store, keys, since=cut, now=now)
+        events = read_events(settings.home, store, keys, since=cut, until=now)
+    found = evaluate_version(
+        policy.version,
+        table,
+        scores,
+        draws=policy.draws,
+        changed=policy.changed,
+        since=since,
+        events=events,
+        hold_minutes=settings.exploration_hold_minutes,
+    )
     typer.echo(found.model_dump_json(indent=2) if json else "\n".join(as_text(found)))
 
 

@@ -11,6 +11,7 @@ import structlog
 import torch
 from numpy.typing import NDArray
 
+from models.arrays import Float32s
 from models.networks.embedder import Embedder, EmbedderConfig
 from offline.compare.results import PerUser, RunResult
 from offline.compare.shared_candidates import SharedCandidates, evaluation_candidates, training_candidates
@@ -29,7 +30,6 @@ AT_ONCE = 128
 """lists whose features are built at once"""
 
 EpochDone = Callable[[str, RunState], None]
-Floats = NDArray[np.float32]
 log = structlog.get_logger(__name__)
 
 
@@ -125,11 +125,11 @@ class Runner:
             replace(inputs, targets=targets), split.labels.pairs(), shape, training, seed=seed, output=output
         )
 
-    def _embeddings(self, model: Embedder, variant: Variant, view: View) -> Floats:
-        embeddings: Floats = embed(model, self.split.inputs(view, variant.features)).numpy()
+    def _embeddings(self, model: Embedder, variant: Variant, view: View) -> Float32s:
+        embeddings: Float32s = embed(model, self.split.inputs(view, variant.features)).numpy()
         return embeddings
 
-    def _alone(self, model: Embedder, embeddings: Floats) -> NDArray[np.int32]:
+    def _alone(self, model: Embedder, embeddings: Float32s) -> NDArray[np.int32]:
         """(u, LONGEST) the best of all rows by the encoder's decoder."""
         if model.config.decoder.name == "dot":
             return self.split.full_ranking(embeddings)
@@ -142,7 +142,7 @@ class Runner:
             found[at, : len(rows)] = rows[np.argsort(-scores, kind="stable")]
         return np.ascontiguousarray(found[:, :LONGEST])
 
-    def _fused(self, fusion: Fusion, embeddings: Floats) -> tuple[NDArray[np.int32], float]:
+    def _fused(self, fusion: Fusion, embeddings: Float32s) -> tuple[NDArray[np.int32], float]:
         """(u, LONGEST) the best candidates of the sampled viewers, and the milliseconds to score one list."""
         pool = self.evaluation_candidates
         lists, seconds = np.full((len(self.split.sampled_viewers), LONGEST), -1, np.int32), 0.0

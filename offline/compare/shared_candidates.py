@@ -9,6 +9,7 @@ import structlog
 import torch
 from numpy.typing import NDArray
 
+from models.arrays import Float32s
 from models.features.towers import TowerShape
 from models.graph import Graph
 from models.networks.config import GraphSageConfig
@@ -28,7 +29,6 @@ MOST_LISTS = 1500
 LEAST_LOGGED = 500
 """accepted suggestions among the lists from which logged outcomes are used; below, outcomes are simulated"""
 
-Floats = NDArray[np.float32]
 log = structlog.get_logger(__name__)
 
 
@@ -41,7 +41,7 @@ class SharedCandidates:
     interactions: Interactions | None = None
     """the interactions with outcomes of shown candidates, or None to simulate outcomes"""
 
-    def of_encoder(self, embeddings: Sequence[Floats], at: NDArray[np.int64] | None = None) -> CandidateLists:
+    def of_encoder(self, embeddings: Sequence[Float32s], at: NDArray[np.int64] | None = None) -> CandidateLists:
         """The lists, or those at some positions, with all users' embeddings (n, d) in each of the views.
 
         The embeddings fill the feature embedding_cosine, quantised as in a block, and the column of the encoder's
@@ -56,7 +56,7 @@ class SharedCandidates:
         return replace(built, outcomes=logged(lists.users, lists.rows, self.interactions, len(embeddings[0])))
 
 
-def with_cosines(lists: TrainingLists, embeddings: Floats) -> TrainingLists:
+def with_cosines(lists: TrainingLists, embeddings: Float32s) -> TrainingLists:
     """The lists with embedding_cosine from the inner products of these embeddings, stacked as the tables are."""
     codes, low, step = lists.codes.copy(), lists.low.copy(), lists.step.copy()
     at_candidates, used = lists.at_candidates(), lists.in_use

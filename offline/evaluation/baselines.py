@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from models.arrays import Float64s
 from models.graph import Graph
 from models.kernels.candidate_arrays import new_work_buffers
 from models.kernels.graph_walks import RANK, spread_walks
@@ -41,7 +42,6 @@ TOLERANCE = 3e-6
 """what is not pushed of a row, for each of its friends: some hundredths of what the first fifty have"""
 
 Lists = NDArray[np.int32]
-Floats = NDArray[np.float64]
 Scored = Iterator[tuple[NDArray[np.int32], NDArray[np.float64]]]
 """for each user of a batch the rows that have a score, and their scores"""
 
@@ -71,7 +71,7 @@ def baseline_lists(
     methods = [method for method in methods if method not in given]
     scorers = _scorers(graph, late)
     for start, batch in batches(users, graph.n):
-        made: dict[str, list[tuple[NDArray[np.int32], Floats]]] = {}
+        made: dict[str, list[tuple[NDArray[np.int32], Float64s]]] = {}
         for method in methods:
             if method == POPULARITY:
                 best = (ranking.popular(int(user)) for user in batch)
@@ -118,7 +118,7 @@ def baseline_scores(
     others: NDArray[np.int32],
     method: str,
     late: NDArray[np.float32] | None = None,
-) -> Floats:
+) -> Float64s:
     """Scores (U, c) of the pairs of each user (U,) and their `others` (U, c), by a method other than popularity; 0 for
     row -1. `late` as in `baseline_lists`.
     """

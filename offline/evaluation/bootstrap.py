@@ -1,14 +1,13 @@
 """Confidence intervals of means over users: the percentile bootstrap (Efron, Tibshirani 1993), paired by user."""
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+
+from models.arrays import Float64s
 
 RESAMPLES = 1000
 LEVEL = 0.95
 _DRAWS_AT_ONCE = 1 << 21
-
-Floats = NDArray[np.float64]
 
 
 class Interval(BaseModel):
@@ -24,7 +23,7 @@ class Interval(BaseModel):
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def resampled_means(values: Floats, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
+def resampled_means(values: Float64s, resamples: int = RESAMPLES, seed: int = 0) -> Float64s:
     """Means (resamples, c) of (U, c) figures over users drawn with replacement; every column uses the same draws.
 
     Raises ValueError if there is no user.
@@ -43,14 +42,23 @@ def resampled_means(values: Floats, resamples: int = RESAMPLES, seed: int = 0) -
     return means
 
 
-def interval(value: float, resampled: Floats) -> Interval:
-    """The figure with the middle LEVEL of its resampled figures (resamples,)."""
+def interval(value: float, resampled: Float64s, units: float | None = None) -> Interval:
+    """The figure with the middle LEVEL of its resampled figures (resamples,).
+
+    With `units`, of how many independent units it is, more than that if they are few: the quantiles are those of
+    Student's t (the expanded percentile interval; Hesterberg 2015).
+    """
     tail = (1 - LEVEL) / 2
+    if units is not None:
+        from scipy import stats
+
+        freedom = max(units, 2.0) - 1
+        tail = float(stats.norm.cdf(stats.t.ppf(tail, freedom) * np.sqrt(1 + 1 / freedom)))
     low, high = np.quantile(resampled, [tail, 1 - tail])
     return Interval(value=value, low=float(low), high=float(high))
 
 
-def ratio_interval(value: float, base: float, values: Floats, bases: Floats) -> Interval | None:
+def ratio_interval(value: float, base: float, values: Float64s, bases: Float64s) -> Interval | None:
     """Ratio of two means with its interval from paired resamples, (resamples,) each; None if the base is 0.
 
     Resamples with a base of 0 have no ratio and are skipped.

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 Verdict = Literal["ok", "warn", "alarm"]
-Group = Literal["columns", "meaning", "graph", "features", "embeddings", "scores", "coverage", "weights"]
+Group = Literal["columns", "meaning", "graph", "features", "embeddings", "scores", "coverage", "outcomes", "weights"]
 
 
 class DriftCheck(BaseModel):
@@ -17,7 +17,7 @@ class DriftCheck(BaseModel):
     group: Group
     value: float
     threshold: float
-    """from which on the verdict is alarm"""
+    """from which on the verdict is alarm; of a check that only warns, warn"""
     verdict: Verdict
     sentence: str
     """what moved and by how much"""
@@ -34,6 +34,12 @@ class DriftCheck(BaseModel):
             verdict=verdict,
             sentence=sentence,
         )
+
+    @classmethod
+    def warning(cls, name: str, group: Group, value: float, *, warn: float, sentence: str) -> "DriftCheck":
+        """A check of what training does not cure: it never gives alarm."""
+        check = cls.of(name, group, value, warn=warn, alarm=warn, sentence=sentence)
+        return check if check.verdict == "ok" else check.model_copy(update={"verdict": "warn"})
 
 
 class DriftReport(BaseModel):

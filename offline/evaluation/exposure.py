@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-PERMUTATIONS = 999
+from models.arrays import Float64s
 
-Floats = NDArray[np.float64]
+PERMUTATIONS = 999
 
 
 class Exposure(BaseModel):
@@ -85,7 +85,7 @@ class GroupReport(BaseModel):
     p_accepted: float
 
 
-def group_report(column: Column, shown: Floats, accepted: Floats, received: Floats) -> GroupReport | None:
+def group_report(column: Column, shown: Float64s, accepted: Float64s, received: Float64s) -> GroupReport | None:
     """Compares the groups of a column by three numbers of each person (n,); None if there are fewer than two groups."""
     known = np.flatnonzero(column.codes >= 0)
     present = np.unique(column.codes[known])
@@ -110,7 +110,7 @@ def group_report(column: Column, shown: Floats, accepted: Floats, received: Floa
 class Groups(NamedTuple):
     """A rate by group, and how likely groups differ as much by chance."""
 
-    rates: Floats
+    rates: Float64s
     """(g,) sum of numerators over sum of denominators; NaN for a group without any"""
     p: float
     """share of permutations, the true one included, whose groups differ at least as much"""
@@ -118,8 +118,8 @@ class Groups(NamedTuple):
 
 def by_group(
     groups: NDArray[np.int64],
-    numerator: Floats,
-    denominator: Floats,
+    numerator: Float64s,
+    denominator: Float64s,
     permutations: int = PERMUTATIONS,
     seed: int = 0,
 ) -> Groups:
@@ -136,7 +136,7 @@ def by_group(
         return Groups(_ratio(_sums(groups, numerator, size), sums), 1.0)
     overall = float(numerator.sum()) / total
 
-    def spread(labels: NDArray[np.int64]) -> tuple[Floats, float]:
+    def spread(labels: NDArray[np.int64]) -> tuple[Float64s, float]:
         above = _sums(labels, numerator, size)
         below = _sums(labels, denominator, size)
         rates = _ratio(above, below)
@@ -149,13 +149,13 @@ def by_group(
     return Groups(rates, (larger + 1) / (permutations + 1))
 
 
-def _sums(groups: NDArray[np.int64], numbers: Floats, size: int) -> Floats:
+def _sums(groups: NDArray[np.int64], numbers: Float64s, size: int) -> Float64s:
     """(g,) sums of numbers by group."""
     return np.asarray(np.bincount(groups, weights=numbers, minlength=size), dtype=np.float64)
 
 
-def _ratio(above: Floats, below: Floats) -> Floats:
+def _ratio(above: Float64s, below: Float64s) -> Float64s:
     """(g,) quotients, NaN where nothing is below."""
-    out: Floats = np.full(len(above), np.nan)
+    out: Float64s = np.full(len(above), np.nan)
     np.divide(above, below, out=out, where=below > 0)
     return out

@@ -4,16 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from models.arrays import Float64s
 from models.experiments.assignment import held_out
 from models.experiments.experiment import Experiment
-from offline.experiments.differences import per_event
-from offline.experiments.metric import Metric, corrected, metric
+from offline.experiments.metric import Metric, metric, rate_metric
 from offline.experiments.viewer_side import sums
-
-Floats = NDArray[np.float64]
 
 
 class CandidateSide(BaseModel):
@@ -26,11 +23,15 @@ class CandidateSide(BaseModel):
     metrics: list[Metric]
     """per person; `control` are the people held out"""
 
+    def corrected(self, metrics: Sequence[Metric]) -> "CandidateSide":
+        """The same with these metrics."""
+        return self.model_copy(update={"metrics": list(metrics)})
+
 
 def candidate_side(
     experiment: Experiment, arm: str, ran: pl.DataFrame, before: pl.DataFrame, people: Sequence[str]
 ) -> CandidateSide | None:
-    """The metrics per person in the lists of an arm; None if (almost) nobody is held out.
+    """The metrics per person in the lists of an arm, each for itself; None if (almost) nobody is held out.
 
     `accepted_per_invited` says whether people can answer what they get, `reached` whether any invitation got to them.
     """
@@ -44,12 +45,12 @@ def candidate_side(
         for name, better in (("shown", 0), ("invited", 1), ("accepted", 1), ("declined", -1))
     ]
     found.append(metric("reached", 1, (now["invited"] > 0).astype(np.float64), past["invited"], treated))
-    rate = per_event(now["accepted"], now["invited"], treated)
-    found.append(metric("accepted_per_invited", 1, rate, np.zeros(len(people)), treated))
-    return CandidateSide(people=int(treated.sum()), held_out=int(held.sum()), metrics=corrected(found))
+    nothing = np.zeros(len(people))
+    found.append(rate_metric("accepted_per_invited", 1, now["accepted"], now["invited"], nothing, treated))
+    return CandidateSide(people=int(treated.sum()), held_out=int(held.sum()), metrics=found)
 
 
-def _totals(outcomes: pl.DataFrame, people: Sequence[str]) -> dict[str, Floats]:
+def _totals(outcomes: pl.DataFrame, people: Sequence[str]) -> dict[str, Float64s]:
     """By count, (n,) of each person."""
     totals = outcomes.group_by("candidate").agg(*sums())
     table = pl.DataFrame({"candidate": people}).join(totals, on="candidate", how="left", maintain_order="left")

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-LEVEL = 0.95
+from models.arrays import Float64s
 
-Floats = NDArray[np.float64]
+LEVEL = 0.95
 
 
 class Difference(NamedTuple):
@@ -28,9 +28,9 @@ class Difference(NamedTuple):
 
     @property
     def p(self) -> float:
-        """Two-sided p-value; 1 if nothing varies and nothing differs."""
+        """Two-sided p-value; 1 if nothing varies within the groups, as nothing then says what chance would do."""
         if not self.error:
-            return 1.0 if not self.value else 0.0
+            return 1.0
         return float(2 * stats.t.sf(abs(self.value) / self.error, self.freedom))
 
     def half_width(self, level: float = LEVEL) -> float:
@@ -41,12 +41,12 @@ class Difference(NamedTuple):
 class Adjusted(NamedTuple):
     """Outcomes (n,) after CUPED."""
 
-    outcomes: Floats
+    outcomes: Float64s
     reduction: float
     """share of the variance that is gone, 0 to 1"""
 
 
-def difference(outcomes: Floats, treated: NDArray[np.bool_]) -> Difference:
+def difference(outcomes: Float64s, treated: NDArray[np.bool_]) -> Difference:
     """The difference of the means of (n,) outcomes, by arm. Raises ValueError if an arm has fewer than 2 units."""
     treatment, control = outcomes[treated], outcomes[~treated]
     if min(len(treatment), len(control)) < 2:
@@ -64,7 +64,7 @@ def difference(outcomes: Floats, treated: NDArray[np.bool_]) -> Difference:
     )
 
 
-def cuped(outcomes: Floats, before: Floats, treated: NDArray[np.bool_]) -> Adjusted:
+def cuped(outcomes: Float64s, before: Float64s, treated: NDArray[np.bool_]) -> Adjusted:
     """Outcomes (n,) less what the same units' figures `before` (n,) explain (Deng, Xu, Kohavi, Walker 2013).
 
     The slope is that within the arms, so that an effect of the treatment is not taken for one of the past. Units who
@@ -80,15 +80,32 @@ def cuped(outcomes: Floats, before: Floats, treated: NDArray[np.bool_]) -> Adjus
     return Adjusted(adjusted, float(slope * (past @ own)) / variance)
 
 
-def per_event(numerator: Floats, denominator: Floats, treated: NDArray[np.bool_]) -> Floats:
+def less_past(outcomes: Float64s, before: Float64s) -> Adjusted:
+    """As `cuped`, with the slope over all units, whichever arm they are in: fixed before the arms are drawn anew."""
+    past, own = before - before.mean(), outcomes - outcomes.mean()
+    squares, variance = float(past @ past), float(own @ own)
+    if not squares or not variance:
+        return Adjusted(outcomes, 0.0)
+    slope = float(past @ own) / squares
+    return Adjusted(outcomes - slope * past, slope * float(past @ own) / variance)
+
+
+def per_event(numerator: Float64s, denominator: Float64s, treated: NDArray[np.bool_]) -> Float64s:
     """(n,) numbers whose means by arm are the ratios of sums, and whose variances are those of these ratios.
 
     For rates such as accepted per invitation, whose denominator varies by unit: the delta method as a linearisation
-    (Deng, Knoblich, Lu 2018). An arm whose denominators are all 0 has the ratio 0.
+    (Deng, Knoblich, Lu 2018). Raises ValueError if the denominators of an arm are all 0, which has no ratio.
     """
     out = np.empty(len(numerator))
     for arm in (treated, ~treated):
-        mean = float(denominator[arm].mean()) if arm.any() else 0.0
-        ratio = float(numerator[arm].mean()) / mean if mean else 0.0
-        out[arm] = ratio + (numerator[arm] - ratio * denominator[arm]) / mean if mean else 0.0
+        ratio = ratio_of(numerator[arm], denominator[arm])
+        if ratio is None:
+            raise ValueError("an arm has nothing to count by")
+        out[arm] = ratio + (numerator[arm] - ratio * denominator[arm]) / float(denominator[arm].mean())
     return out
+
+
+def ratio_of(numerator: Float64s, denominator: Float64s) -> float | None:
+    """The ratio of the sums; None without a denominator."""
+    below = float(denominator.sum())
+    return float(numerator.sum()) / below if below else None

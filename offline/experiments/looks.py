@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Float64s
 from models.experiments.always_valid import mixture_widths, rate_of
 from offline.experiments.differences import LEVEL
 
@@ -13,20 +14,18 @@ NARROWEST = 14.0
 LEAST_UNITS = 50
 """units of each arm from which a look counts: before, a standard error is itself too uncertain"""
 
-Floats = NDArray[np.float64]
-
 
 class Looks(NamedTuple):
     """Treatment minus control at the end of each of d days."""
 
-    values: Floats
+    values: Float64s
     """(d,) NaN before the first look that counts"""
-    errors: Floats
+    errors: Float64s
     """(d,) standard errors; infinite before the first look that counts"""
 
 
 def daily_differences(
-    outcomes: Floats, arrived: NDArray[np.integer], treated: NDArray[np.bool_], before: Floats | None = None
+    outcomes: Float64s, arrived: NDArray[np.integer], treated: NDArray[np.bool_], before: Float64s | None = None
 ) -> Looks:
     """The differences of the means of what (n,) units summed up to by the end of each day.
 
@@ -56,7 +55,7 @@ def daily_differences(
     return Looks(np.where(known, values, np.nan), np.where(known, errors, np.inf))
 
 
-def always_valid(errors: Floats, level: float = LEVEL, narrowest: float = NARROWEST) -> Floats:
+def always_valid(errors: Float64s, level: float = LEVEL, narrowest: float = NARROWEST) -> Float64s:
     """(d,) half widths of intervals that all hold at once with probability `level`, one for each of d days.
 
     `errors` (d,) are the standard errors of sums up to the end of each day. A sum over more days varies more, so

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import Float64s
 from models.errors import UsageError
 from models.experiments.experiment import BLEND, VERSION, ArmSettings
 from models.outcomes.placement import log_odds, placements
@@ -25,11 +25,10 @@ from models.system.toml_file import read_model
 UNJUDGED = {
     "fatigue_factor": "the log does not say how often a list would have shown somebody before",
     "fatigue_limit": "the log does not say how often a list would have shown somebody before",
+    "exploration_boost": "the log does not say who was hardly ever shown",
     "exploration_hold_minutes": "how long a draw stays changes no probability",
 }
 """settings of an arm that logged lists cannot judge, and why"""
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class Draws:
         """Whether any list is drawn."""
         return self.temperature > 0 or self.uniform_share > 0
 
-    def shares(self, scores: Floats, eligible: int, places: int) -> Floats:
+    def shares(self, scores: Float64s, eligible: int, places: int) -> Float64s:
         """(places, n) the probability of each person of a list (n,), best first, in each of its first places; the first
         `eligible` people may be drawn.
         """

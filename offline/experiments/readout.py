@@ -4,7 +4,7 @@ Outcomes are those of lists that were given out while it ran (models.outcomes.sc
 hash of their id says, whatever lists they got (intention to treat), from their first list on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -16,12 +16,13 @@ from models.experiments.assignment import arms_of
 from models.experiments.experiment import Run
 from offline.evaluation.exposure import Column, GroupReport, group_report
 from offline.experiments.candidate_side import CandidateSide, candidate_side, concentration
-from offline.experiments.metric import Metric
+from offline.experiments.group_side import GroupSide, group_side, together
+from offline.experiments.metric import Metric, corrected
 from offline.experiments.significance import MISMATCH, sample_ratio
 from offline.experiments.viewer_side import Period, viewer_side
 
 LEAST_VIEWERS = 100
-"""viewers of an arm below which a readout says that it is too early"""
+"""viewers of an arm, or people held out, below which a readout says that it is too early"""
 
 
 class ArmCounts(BaseModel):
@@ -51,6 +52,8 @@ class Comparison(BaseModel):
     """per viewer, with CUPED where the time before is known"""
     candidate_side: CandidateSide | None
     """per person, those whom the arm may touch against those held out; None without a holdout"""
+    groups: GroupSide | None = None
+    """groups of the people suggested, in its lists against the control's"""
 
 
 class Readout(BaseModel):
@@ -71,21 +74,30 @@ class Readout(BaseModel):
     mismatch: bool
     """that p-value is below 0.001: nothing else here is to be trusted"""
     comparisons: list[Comparison]
-    groups: GroupReport | None
+    groups: dict[str, GroupReport] = {}
+    """by arm, the groups of the people suggested in its lists; empty without a column"""
     notes: list[str]
     """what the figures say in words, and what they may hide"""
 
 
-def read_out(run: Run, outcomes: pl.DataFrame, people: Sequence[str], now: datetime, column: Column | None) -> Readout:
+def read_out(
+    run: Run,
+    outcomes: pl.DataFrame,
+    before: pl.DataFrame,
+    people: Sequence[str],
+    now: datetime,
+    column: Column | None,
+) -> Readout:
     """The readout of an experiment.
 
-    `outcomes` has the columns of OUTCOME_COLUMNS that are read here, of while it ran and, for CUPED, of before.
+    `outcomes` has the columns of OUTCOME_COLUMNS that are read here, of lists while it ran; `before`, for CUPED, of
+    lists before, joined with the events up to its start alone (offline.outcomes.table.outcomes_around).
     `people` (n,) are the ids of everybody who may be suggested. Raises PymkError if no list of an arm was logged.
     """
     # lists while it ran, and in as many days before
     until = min(run.stopped_at or now, now)
     ran = outcomes.filter(pl.col("at").is_between(run.started_at, until))
-    before = outcomes.filter(pl.col("at").is_between(run.started_at - (until - run.started_at), run.started_at, "left"))
+    before = before.filter(pl.col("at").is_between(run.started_at - (until - run.started_at), run.started_at, "left"))
     viewers = ran["viewer"].unique(maintain_order=True).to_list()
     assigned = pl.DataFrame(
         {"viewer": viewers, "arm": arms_of(run.experiment, viewers)}, schema={"viewer": pl.String, "arm": pl.String}
@@ -108,9 +120,11 @@ def read_out(run: Run, outcomes: pl.DataFrame, people: Sequence[str], now: datet
         sizes = both["arm"].value_counts()
         if len(sizes) < 2 or int(sizes["count"].min()) < 2:  # type: ignore[arg-type]
             continue
-        sides = candidate_side(run.experiment, arm.name, ran, before, people)
+        viewers_side = viewer_side(both, arm.name, ran, before, period, len(run.experiment.arms) - 1)
+        people_side = candidate_side(run.experiment, arm.name, ran, before, people)
+        groups = None if column is None else group_side(ran, arm.name, control, people, column)
         comparisons.append(
-            Comparison(arm=arm.name, viewer_side=viewer_side(both, arm.name, ran, before, period), candidate_side=sides)
+            Comparison(arm=arm.name, viewer_side=viewers_side, candidate_side=people_side, groups=groups)
         )
     found = Readout(
         experiment=run.name,
@@ -122,11 +136,28 @@ def read_out(run: Run, outcomes: pl.DataFrame, people: Sequence[str], now: datet
         arms=arms,
         sample_ratio_p=p,
         mismatch=p < MISMATCH,
-        comparisons=comparisons,
-        groups=None if column is None else _groups(ran, people, column),
+        comparisons=_corrected(comparisons),
+        groups={} if column is None else _groups(ran, arms, people, column),
         notes=[],
     )
     return found.model_copy(update={"notes": notes(found, holdout=run.experiment.candidates.holdout)})
+
+
+def _corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The comparisons with p-values that hold for all metrics and arms of either side together, and so of groups."""
+    viewers = corrected([one.viewer_side for one in comparisons])
+    people = corrected([[] if (side := one.candidate_side) is None else side.metrics for one in comparisons])
+    groups = iter(together([one.groups for one in comparisons if one.groups is not None]))
+    return [
+        one.model_copy(
+            update={
+                "viewer_side": own,
+                "candidate_side": None if (side := one.candidate_side) is None else side.corrected(their),
+                "groups": None if one.groups is None else next(groups),
+            }
+        )
+        for one, own, their in zip(comparisons, viewers, people, strict=True)
+    ]
 
 
 def _counts(name: str, share: float, assigned: pl.DataFrame, ran: pl.DataFrame, people: Sequence[str]) -> ArmCounts:
@@ -143,16 +174,27 @@ def _counts(name: str, share: float, assigned: pl.DataFrame, ran: pl.DataFrame, 
     )
 
 
-def _groups(ran: pl.DataFrame, people: Sequence[str], column: Column) -> GroupReport | None:
-    """Exposure and acceptance by group of the people suggested; None if the column has a single group."""
-    totals = ran.group_by("candidate").agg(
-        shown=pl.len(), invited=pl.col("invited").sum(), accepted=pl.col("accepted").sum()
-    )
-    table = pl.DataFrame({"candidate": people}).join(totals, on="candidate", how="left", maintain_order="left")
-    shown, invited, accepted = (
-        table[name].fill_null(0).to_numpy().astype(np.float64) for name in ("shown", "invited", "accepted")
-    )
-    return group_report(column, shown, accepted, invited)
+def _groups(
+    ran: pl.DataFrame, arms: Sequence[ArmCounts], people: Sequence[str], column: Column
+) -> dict[str, GroupReport]:
+    """By arm, exposure and acceptance by group of the people suggested; without arms if the column has a single
+    group.
+    """
+    found = {}
+    for arm in arms:
+        totals = (
+            ran.filter(pl.col("arm") == arm.name)
+            .group_by("candidate")
+            .agg(shown=pl.len(), invited=pl.col("invited").sum(), accepted=pl.col("accepted").sum())
+        )
+        table = pl.DataFrame({"candidate": people}).join(totals, on="candidate", how="left", maintain_order="left")
+        shown, invited, accepted = (
+            table[name].fill_null(0).to_numpy().astype(np.float64) for name in ("shown", "invited", "accepted")
+        )
+        report = group_report(column, shown, accepted, invited)
+        if report is not None:
+            found[arm.name] = report
+    return found
 
 
 def notes(found: Readout, *, holdout: float) -> list[str]:
@@ -165,6 +207,11 @@ def notes(found: Readout, *, holdout: float) -> list[str]:
         )
     if min(arm.viewers for arm in found.arms) < LEAST_VIEWERS:
         said.append(f"An arm has fewer than {LEAST_VIEWERS} viewers: it is too early to say anything.")
+    sides = [one.candidate_side for one in found.comparisons if one.candidate_side is not None]
+    if sides and min(min(side.people, side.held_out) for side in sides) < LEAST_VIEWERS:
+        said.append(
+            f"Fewer than {LEAST_VIEWERS} people are held out, or not: it is too early to say anything of their side."
+        )
     for one in found.comparisons:
         said.extend(_of_comparison(one))
     if not holdout:
@@ -191,9 +238,10 @@ def _of_comparison(one: Comparison) -> list[str]:
     said = []
     if gains or losses:
         changed = [f"better in {', '.join(gains)}"] * bool(gains) + [f"worse in {', '.join(losses)}"] * bool(losses)
-        said.append(f"{one.arm}: for viewers {' and '.join(changed)}, after Holm's correction for all metrics.")
+        said.append(f"{one.arm}: for viewers {' and '.join(changed)}, after Holm's correction.")
     else:
         said.append(f"{one.arm}: no difference for viewers that chance does not explain, after Holm's correction.")
+    said.extend(_of_events(one))
     if one.candidate_side is None:
         return said
     lost = [metric.name for metric in one.candidate_side.metrics if metric.is_loss]
@@ -205,3 +253,18 @@ def _of_comparison(one: Comparison) -> list[str]:
     if won:
         said.append(f"{one.arm}: better for the people suggested in {', '.join(won)}.")
     return said
+
+
+def _of_events(one: Comparison) -> Iterator[str]:
+    """Which metrics have too few events for the usual test, or for any."""
+    people = [] if one.candidate_side is None else one.candidate_side.metrics
+    for side, metrics in (("per viewer", one.viewer_side), ("per person suggested", people)):
+        few = [metric.name for metric in metrics if metric.few_events and metric.difference is not None]
+        none = [metric.name for metric in metrics if metric.difference is None]
+        if few:
+            yield (
+                f"{one.arm}, {side}: events are few for {', '.join(few)}, or most of them of few, so p and interval "
+                "are of groups drawn anew."
+            )
+        if none:
+            yield f"{one.arm}, {side}: no figure for {', '.join(none)}, as one of the groups has nothing to count by."

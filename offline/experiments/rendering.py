@@ -9,6 +9,7 @@ from offline.experiments.metric import Metric
 from offline.experiments.readout import Comparison, Readout
 
 _HEAD = ("metric", "control", "arm", "difference", "95% interval", "any day", "p (Holm)", "")
+_UNKNOWN = "-"
 
 
 def as_text(found: Readout) -> str:
@@ -28,15 +29,13 @@ def _lines(found: Readout) -> Iterator[str]:
     yield f"sizes of the arms: p = {found.sample_ratio_p:.3g}, which {verdict}"
     for one in found.comparisons:
         yield from _comparison(found.control, one)
-    if found.groups is not None:
+    for name, report in found.groups.items():
         yield ""
-        yield f"people suggested, by {found.groups.column}"
+        yield f"people suggested in lists of {name}, by {report.column}"
         groups = [("value", "people", "shown", "accepted")]
-        for row in found.groups.rows:
-            accepted = "-" if row.accepted is None else f"{row.accepted:.1%}"
-            groups.append((row.value, f"{row.people:,}", f"{row.shown:.2f}", accepted))
+        groups += [(row.value, f"{row.people:,}", f"{row.shown:.2f}", _percent(row.accepted)) for row in report.rows]
         yield from _table(groups)
-        yield f"groups alike: p = {found.groups.p_shown:.3f} (shown), {found.groups.p_accepted:.3f} (accepted)"
+        yield f"groups alike: p = {report.p_shown:.3f} (shown), {report.p_accepted:.3f} (accepted)"
     yield ""
     yield from (f"- {note}" for note in found.notes)
 
@@ -47,27 +46,40 @@ def _comparison(control: str, one: Comparison) -> Iterator[str]:
     yield f"{one.arm} against {control}, per viewer (the time before explains up to {removed:.0%} of the variance)"
     yield from _table([_HEAD, *map(_row, one.viewer_side)])
     side = one.candidate_side
-    if side is None:
-        return
-    yield ""
-    against = f"{side.people:,} whom it may touch against {side.held_out:,} held out"
-    yield f"in lists of {one.arm}, per person suggested: {against}"
-    yield from _table([_HEAD, *map(_row, side.metrics)])
+    if side is not None:
+        yield ""
+        against = f"{side.people:,} whom it may touch against {side.held_out:,} held out"
+        yield f"in lists of {one.arm}, per person suggested: {against}"
+        yield from _table([_HEAD, *map(_row, side.metrics)])
+    if one.groups is not None:
+        yield ""
+        yield f"{one.arm} against {control}, by {one.groups.column} of the people suggested"
+        rows = [("value", "places of control", "of arm", "accepted of control", "of arm")]
+        for row in one.groups.rows:
+            accepted = (_percent(row.accepted_control), _percent(row.accepted_treatment))
+            rows.append((row.value, _percent(row.control), _percent(row.treatment), *accepted))
+        yield from _table(rows)
+        yield f"arms alike: p (Holm) = {one.groups.p_shown:.3f} (places), {one.groups.p_accepted:.3f} (accepted)"
+
+
+def _percent(share: float | None) -> str:
+    return _UNKNOWN if share is None else f"{share:.1%}"
 
 
 def _row(metric: Metric) -> tuple[str, ...]:
     always = "" if metric.always_low is None else f"{metric.always_low:+.4f} {metric.always_high:+.4f}"
     verdict = "better" if metric.is_gain else "worse" if metric.is_loss else ""
     relative = "" if metric.relative is None else f" ({metric.relative:+.1%})"
+    interval = _UNKNOWN if metric.low is None else f"{metric.low:+.4f} {metric.high:+.4f}"
     return (
         metric.name,
-        f"{metric.control:.4f}",
-        f"{metric.treatment:.4f}",
-        f"{metric.difference:+.4f}{relative}",
-        f"{metric.low:+.4f} {metric.high:+.4f}",
+        _UNKNOWN if metric.control is None else f"{metric.control:.4f}",
+        _UNKNOWN if metric.treatment is None else f"{metric.treatment:.4f}",
+        _UNKNOWN if metric.difference is None else f"{metric.difference:+.4f}{relative}",
+        interval,
         always,
-        f"{metric.p_adjusted:.3g}",
-        verdict,
+        _UNKNOWN if metric.difference is None else f"{metric.p_adjusted:.3g}",
+        verdict or ("few events" if metric.few_events else ""),
     )
 
 
@@ -100,7 +112,7 @@ def draw(file: BinaryIO | Path, found: Readout) -> None:
             ("viewers", one.viewer_side),
             ("people suggested", [] if one.candidate_side is None else one.candidate_side.metrics),
         )
-        if any(metric.control for metric in metrics)
+        if any(map(_is_drawn, metrics))
     ]
     figure = Figure(figsize=(10, 1.2 + 3.2 * max(len(sides), 1)), layout="constrained")
     warning = "SIZES OF THE ARMS DO NOT FIT: " if found.mismatch else ""
@@ -108,17 +120,26 @@ def draw(file: BinaryIO | Path, found: Readout) -> None:
     for panel, (title, metrics) in zip(
         figure.subplots(max(len(sides), 1), 1, squeeze=False)[:, 0], sides, strict=False
     ):
-        shown = [metric for metric in metrics if metric.control]
+        shown = [metric for metric in metrics if _is_drawn(metric)]
         for at, metric in enumerate(shown):
-            scale, colour = 100 / abs(metric.control), "C2" if metric.is_gain else "C3" if metric.is_loss else "0.5"
+            scale, colour = (
+                100 / abs(metric.control or 1),
+                "C2" if metric.is_gain else "C3" if metric.is_loss else "0.5",
+            )
             if metric.always_low is not None and metric.always_high is not None:
                 panel.plot(
                     [metric.always_low * scale, metric.always_high * scale], [at, at], color=colour, alpha=0.35, lw=6
                 )
-            panel.plot([metric.low * scale, metric.high * scale], [at, at], color=colour, lw=2)
-            panel.plot(metric.difference * scale, at, "o", color=colour)
+            if metric.low is not None and metric.high is not None:
+                panel.plot([metric.low * scale, metric.high * scale], [at, at], color=colour, lw=2)
+            panel.plot((metric.difference or 0) * scale, at, "o", color=colour)
         panel.axvline(0, color="0.3", lw=0.8)
         panel.set(title=title, xlabel="difference, % of the control (thick: valid on any day)")
         panel.set_yticks(range(len(shown)), [metric.name for metric in shown])
         panel.invert_yaxis()
     figure.savefig(file, dpi=120, format="png")
+
+
+def _is_drawn(metric: Metric) -> bool:
+    """Whether a metric has a difference relative to the control."""
+    return bool(metric.control) and metric.difference is not None

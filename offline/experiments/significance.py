@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
+
+from models.arrays import Float64s
 
 MISMATCH = 0.001
 """p-value below which the sizes of the arms do not fit their shares: then no other figure is to be trusted"""
-
-Floats = NDArray[np.float64]
 
 
 def sample_ratio(counts: Sequence[int], shares: Sequence[float]) -> float:
@@ -24,7 +23,7 @@ def sample_ratio(counts: Sequence[int], shares: Sequence[float]) -> float:
     return float(stats.chisquare(counts, expected).pvalue)
 
 
-def holm(p_values: Floats) -> Floats:
+def holm(p_values: Float64s) -> Float64s:
     """(m,) p-values that hold all together: the chance of any false positive is at most the level (Holm 1979)."""
     m = len(p_values)
     order = np.argsort(p_values, kind="stable")

@@ -1,13 +1,14 @@
 """What another version would have earned in lists that were drawn: its ranking as a policy on the log.
 
-Only lists all of whose places were drawn say anything of people whom the served version does not favour: those of the
-uniform share, and of a Plackett-Luce draw that leaves no first places. Only lists given out after the version's cut
-count: before, whoever became a friend since is no candidate of the version any more.
+Only lists all of whose judged places were drawn say anything of people whom the served version does not favour: those
+of the uniform share, and of a Plackett-Luce draw that leaves no first places (offline.experiments.drawn_lists). Only
+lists given out after the version's cut count: before, whoever became a friend since is no candidate of the version any
+more.
 
 The version's list of a viewer is its block by falling score, without people whom its hard rules leave out, and whom
-the viewer had invited, dismissed, blocked or reported in an earlier list of the log, or been invited or blocked by. The
-soft rules are applied but for fatigue and exposure. A policy that draws its lists gives each of its people a
-probability in each place.
+the viewer had invited, dismissed, blocked or reported since the cut, or been invited or blocked by. The soft rules are
+applied but for fatigue and exposure. A policy that draws its lists gives each of its people a probability in each
+place.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,8 +20,10 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from models.arrays import Float64s
 from models.errors import PymkError
-from offline.experiments.off_policy import Estimate, Slates, estimate
+from offline.experiments.drawn_lists import DrawnList, DrawnLists, Refusals, drawn_lists, draws_of, refusals
+from offline.experiments.off_policy import LEAST_VIEWERS, Estimate, Slates, estimate
 from offline.experiments.policy import NO_DRAWS, Draws, in_words
 
 PAGE = 20
@@ -30,16 +33,13 @@ PLACES = 10
 REWARDS = ("clicked", "invited", "accepted")
 LEAST_LISTS = 20
 _FOLDS = 2
-_REFUSING = ("invited", "dismissed", "blocked", "reported")
-
-Floats = NDArray[np.float64]
 
 
 class ScoredCandidates(NamedTuple):
     """A viewer's candidates in a version, best first."""
 
     user_ids: Sequence[str]
-    scores: Floats
+    scores: Float64s
     """(m,) probabilities"""
     groups: NDArray[np.int64]
     """(m,) values of the column of diversity, -1 for none"""
@@ -76,20 +76,18 @@ class VersionEstimate(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class _Logged:
-    """The drawn lists (s,) of a log, with k places each; "" where a list is shorter."""
+    """The drawn lists (s,) of a log, with k places each."""
 
-    viewers: list[str]
-    candidates: list[list[str]]
-    propensities: Floats
+    propensities: Float64s
     """(s, k), 0 where a list is shorter"""
-    rewards: Mapping[str, Floats]
-    targets: Floats
+    rewards: Mapping[str, Float64s]
+    targets: Float64s
     """(s, k) the probability of the logged person in this place under the policy"""
-    logged_scores: Floats
+    logged_scores: Float64s
     """(s, k) the version's score of the logged person; NaN if not among its candidates"""
-    own_scores: Floats
+    own_scores: Float64s
     """(s, k, m) of those whom the policy may put there; 0 if there are fewer than m"""
-    own_shares: Floats
+    own_shares: Float64s
     """(s, k, m) their probabilities, whose sum is 1; 0 where the policy shows nobody"""
 
 
@@ -100,89 +98,99 @@ def evaluate_version(
     places: int = PLACES,
     draws: Draws = NO_DRAWS,
     changed: Mapping[str, Any] | None = None,
+    *,
+    since: int = 0,
+    events: pl.DataFrame | None = None,
+    hold_minutes: float = 0.0,
 ) -> VersionEstimate:
     """What a version would have earned in the drawn lists of the outcomes, which begin at its cut.
 
-    `changed` are the settings that its `scores` and `draws` follow from, for the report. Raises PymkError that says
-    what to do if too few lists were drawn.
+    Lists given out from `since` (microseconds) on are judged; whom viewers had refused is of all outcomes, and of the
+    `events` since the cut where they are given. Within spans of `hold_minutes` a viewer's lists are one draw. `changed`
+    are the settings that its `scores` and `draws` follow from, for the report. Raises PymkError that says what to do if
+    too few lists were drawn, or of too few viewers.
     """
-    drawn = _drawn_lists(outcomes)
-    logged = _logged(drawn, outcomes, scores, places, draws)
-    if len(logged.viewers) < LEAST_LISTS:
+    judged = outcomes.filter(pl.col("at").dt.epoch("us") >= since)
+    found = drawn_lists(judged, places, REWARDS)
+    kept = [one for one in found.lists if scores(one.viewer, one.context) is not None]
+    if len(kept) < LEAST_LISTS:
+        raise PymkError(_too_few(version, found, len(kept)))
+    viewers, numbers = np.unique(np.array([one.viewer for one in kept]), return_inverse=True)
+    if len(viewers) < LEAST_VIEWERS:
         raise PymkError(
-            f"{len(logged.viewers)} lists since the cut of {version} were drawn in all of their places, and at least "
-            f"{LEAST_LISTS} are needed: set PYMK_EXPLORATION_UNIFORM_SHARE to draw a share of the lists"
+            f"the {len(kept)} drawn lists since the cut of {version} are of {len(viewers)} viewers, and at least "
+            f"{LEAST_VIEWERS} are needed: what a few do says little of all"
         )
-    _, numbers = np.unique(np.array(logged.viewers), return_inverse=True)
+    logged = _logged(kept, refusals(outcomes, events), scores, found.places, draws)
     # where the policy shows nobody it earns nothing, whoever was logged there
     propensities = np.where(logged.own_shares.any(axis=2), logged.propensities, 0.0)
-    found = {}
+    whole, drawn = np.array([not one.has_hole for one in kept]), draws_of(kept, hold_minutes)
+    estimates = {}
     for reward, values in logged.rewards.items():
         predicted, expected = _models(logged, values, numbers)
-        slates = Slates(numbers.astype(np.int64), values, propensities, logged.targets, predicted, expected)
-        found[reward] = estimate(slates)
-    settings = dict(changed or {})
-    return VersionEstimate(version=version, settings=settings, lists=len(logged.viewers), places=places, outcomes=found)
+        slates = Slates(
+            numbers.astype(np.int64), values, propensities, logged.targets, predicted, expected, drawn, whole
+        )
+        estimates[reward] = estimate(slates)
+    return VersionEstimate(
+        version=version, settings=dict(changed or {}), lists=len(kept), places=found.places, outcomes=estimates
+    )
 
 
-def _drawn_lists(outcomes: pl.DataFrame) -> pl.DataFrame:
-    """The first pages of lists all of whose places were drawn, by list and position."""
-    lists = ["request_id", "viewer", "context"]
-    first = outcomes.filter(pl.col("offset") == 0).sort(*lists, "position")
-    return first.filter((pl.col("propensity") < 1).all().over(lists))
+def _too_few(version: str, found: DrawnLists, kept: int) -> str:
+    """Why there are not enough drawn lists, and what to do."""
+    said = f"{kept} lists since the cut of {version} were drawn from the first place on, and {LEAST_LISTS} are needed"
+    if not found.with_a_draw:
+        return (
+            f"{said}: set PYMK_EXPLORATION_UNIFORM_SHARE to draw a share of the lists, and run no experiment with a "
+            "holdout meanwhile, in whose lists nobody is drawn"
+        )
+    if not found.lists:
+        return (
+            f"{said}: the {found.with_a_draw} lists with a draw keep their first places; set "
+            "PYMK_EXPLORATION_UNIFORM_SHARE, whose lists are drawn from the first place on, or PYMK_EXPLORATION_FIXED=0"
+        )
+    if kept < len(found.lists):
+        return f"{said}: {len(found.lists) - kept} more are of viewers whom the version has no candidates of"
+    return f"{said}: wait for more, or raise PYMK_EXPLORATION_UNIFORM_SHARE"
 
 
-def _logged(drawn: pl.DataFrame, outcomes: pl.DataFrame, scores: VersionScores, places: int, draws: Draws) -> _Logged:
-    refused = _refusals(outcomes)
-    viewers, candidates, targets = list[str](), list[list[str]](), list[Floats]()
-    kept, logged_scores, own_scores, own_shares = [], list[list[float]](), list[Floats](), list[Floats]()
-    for rows in drawn.partition_by("request_id", "viewer", "context", maintain_order=True):
-        viewer, at = str(rows["viewer"][0]), rows["at"][0]
-        scored = scores(viewer, str(rows["context"][0]))
+def _logged(lists: Sequence[DrawnList], refused: Refusals, scores: VersionScores, places: int, draws: Draws) -> _Logged:
+    targets, logged_scores = list[list[float]](), list[list[float]]()
+    own_scores, own_shares = list[Float64s](), list[Float64s]()
+    for one in lists:
+        scored = scores(one.viewer, one.context)
         if scored is None:
-            continue
-        before = {other for when, other in refused.get(viewer, ()) if when < at}
-        kept_at = np.array([at for at, one in enumerate(scored.user_ids) if one not in before], dtype=np.intp)
+            raise ValueError(f"the version has no candidates of {one.viewer}")
+        before = {other for when, other in refused.get(one.viewer, ()) if when < one.at}
+        kept_at = np.array([at for at, who in enumerate(scored.user_ids) if who not in before], dtype=np.intp)
         ranked = kept_at[in_pages(scored.groups[kept_at], scored.most, draws.best if draws.is_on else places)]
         by_id = {scored.user_ids[at]: float(scored.scores[at]) for at in kept_at.tolist()}
-        shown = rows["candidate"].to_list()[:places]
-        viewers.append(viewer)
-        kept.append(rows.head(places))
-        candidates.append(_padded(shown, places, ""))
-        logged_scores.append(_padded([by_id.get(one, np.nan) for one in shown], places, np.nan))
+        logged_scores.append([by_id.get(who, np.nan) for who in one.candidates])
         # whom the policy puts in these places
         eligible = len(kept_at) if scored.eligible is None else int((kept_at < scored.eligible).sum())
         their = scored.scores[ranked]
         shares = draws.shares(their, eligible, places) if draws.is_on else np.eye(places, len(ranked))
         shares[scored.places :] = 0
         at_id = {scored.user_ids[at]: place for place, at in enumerate(ranked.tolist())}
-        target = [shares[place, at_id[one]] if one in at_id else 0.0 for place, one in enumerate(shown)]
-        targets.append(np.array(_padded(target, places, 0.0)))
+        targets.append([shares[place, at_id[who]] if who in at_id else 0.0 for place, who in enumerate(one.candidates)])
         if draws.is_on:
             own_scores.append(_wide(np.tile(their, (places, 1)), draws.best))
             own_shares.append(_wide(shares, draws.best))
         else:
             own_scores.append(_wide(their[None, :places], places).T)
             own_shares.append(shares.sum(axis=1)[:, None])
-
-    def column(name: str) -> Floats:
-        values = [_padded(rows[name].cast(pl.Float64).to_list(), places, 0.0) for rows in kept]
-        return np.array(values, dtype=np.float64).reshape(-1, places)
-
-    shape, wide = (-1, places), (-1, places, draws.best if draws.is_on else 1)
     return _Logged(
-        viewers,
-        candidates,
-        column("propensity"),
-        {name: column(name) for name in REWARDS},
-        np.array(targets, dtype=np.float64).reshape(shape),
-        np.array(logged_scores, dtype=np.float64).reshape(shape),
-        np.array(own_scores, dtype=np.float64).reshape(wide),
-        np.array(own_shares, dtype=np.float64).reshape(wide),
+        np.array([one.propensities for one in lists]),
+        {name: np.array([one.outcomes[name] for one in lists]) for name in REWARDS},
+        np.array(targets, dtype=np.float64),
+        np.array(logged_scores, dtype=np.float64),
+        np.array(own_scores),
+        np.array(own_shares),
     )
 
 
-def _wide(values: Floats, most: int) -> Floats:
+def _wide(values: Float64s, most: int) -> Float64s:
     """(k, most) of values (k, n), cut off or with zeros."""
     found = np.zeros((len(values), most))
     found[:, : values.shape[1]] = values[:, :most]
@@ -216,28 +224,19 @@ def first_page(groups: NDArray[np.int64], most: int) -> list[int]:
     return sorted([*chosen, *left[: PAGE - len(chosen)]])
 
 
-def _refusals(outcomes: pl.DataFrame) -> dict[str, list[tuple[object, str]]]:
-    """By viewer, when and whom the viewer invited, dismissed, blocked or reported, or was invited or blocked by."""
-    found: dict[str, list[tuple[object, str]]] = {}
-    acted = outcomes.filter(pl.any_horizontal(*_REFUSING)).select("viewer", "at", "candidate")
-    for viewer, at, candidate in acted.iter_rows():
-        found.setdefault(viewer, []).append((at, candidate))
-    both = outcomes.filter(pl.any_horizontal("invited", "blocked")).select("viewer", "at", "candidate")
-    for viewer, at, candidate in both.iter_rows():
-        found.setdefault(candidate, []).append((at, viewer))
-    return found
-
-
-def _models(logged: _Logged, values: Floats, viewers: NDArray[np.integer]) -> tuple[Floats, Floats]:
+def _models(logged: _Logged, values: Float64s, viewers: NDArray[np.integer]) -> tuple[Float64s, Float64s]:
     """(s, k) the modelled outcome of the logged people and of the version's own, in their places.
 
-    A logistic regression on the version's score and the position, trained on the other half of the viewers.
+    A logistic regression on the version's score and the position, trained on the other half of the viewers without the
+    holes, whose propensity is 1.
     """
     fold = viewers % _FOLDS
-    filled = logged.propensities > 0
+    filled, unknown = logged.propensities > 0, logged.propensities >= 1
     predicted, expected = np.zeros_like(values), np.zeros_like(values)
     for one in range(_FOLDS):
-        here, there = fold == one, (fold != one)[:, None] & filled
+        here, there = fold == one, (fold != one)[:, None] & filled & ~unknown
+        if not here.any():
+            continue
         model = _fitted(_inputs(logged.logged_scores)[there], values[there])
         predicted[here] = model(_inputs(logged.logged_scores)[here])
         shares = logged.own_shares[here]
@@ -245,7 +244,7 @@ def _models(logged: _Logged, values: Floats, viewers: NDArray[np.integer]) -> tu
     return predicted * filled, expected * filled
 
 
-def _inputs(scores: Floats) -> Floats:
+def _inputs(scores: Float64s) -> Float64s:
     """(s, k, ..., 3) of scores (s, k, ...): log-odds of the score, 0 if there is none; whether there is none; the
     logarithm of the position.
     """
@@ -256,10 +255,10 @@ def _inputs(scores: Floats) -> Floats:
 
 
 class _Model(Protocol):
-    def __call__(self, inputs: Floats) -> Floats: ...
+    def __call__(self, inputs: Float64s) -> Float64s: ...
 
 
-def _fitted(inputs: Floats, values: Floats) -> _Model:
+def _fitted(inputs: Float64s, values: Float64s) -> _Model:
     """A model of the outcome; the mean, if all outcomes are the same or there are none."""
     if len(np.unique(values)) < 2:
         mean = float(values.mean()) if len(values) else 0.0
@@ -270,10 +269,6 @@ def _fitted(inputs: Floats, values: Floats) -> _Model:
     return lambda some: np.asarray(fitted.predict_proba(some.reshape(-1, some.shape[-1]))[:, 1]).reshape(
         some.shape[:-1]
     )
-
-
-def _padded(values: Sequence[object], places: int, filler: object) -> list:  # type: ignore[type-arg]
-    return [*values, *[filler] * (places - len(values))]
 
 
 def as_text(found: VersionEstimate) -> Iterator[str]:
@@ -290,6 +285,7 @@ def as_text(found: VersionEstimate) -> Iterator[str]:
         yield f"  {'':9} doubly robust {one.dr}, IPS {one.ips}, self-normalised {one.snips}"
     overlap = next(iter(found.outcomes.values())).overlap
     yield (
-        f"  overlap: worth {overlap.effective:.0f} of {overlap.slates} lists where it is thinnest, "
+        f"  overlap: {overlap.slates} lists of {overlap.draws} draws and {overlap.viewers} viewers are worth "
+        f"{overlap.effective:.0f} draws and {overlap.effective_viewers:.0f} viewers where they are fewest, "
         f"mean weight {overlap.mean_weight:.2f}, largest {overlap.largest_weight:.1f}"
     )

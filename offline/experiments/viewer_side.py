@@ -7,12 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from offline.experiments.differences import LEVEL, per_event
-from offline.experiments.metric import Metric, corrected, daily_metric, metric
-
-Floats = NDArray[np.float64]
+from models.arrays import Float64s
+from offline.experiments.differences import LEVEL
+from offline.experiments.metric import Metric, daily_metric, rate_metric
 
 DAY = timedelta(days=1)
 COUNTS = (("shown", 0), ("clicked", 1), ("invited", 1), ("accepted", 1), ("dismissed", -1), ("blocked_or_reported", -1))
@@ -34,9 +32,10 @@ class Period(NamedTuple):
 
 
 def viewer_side(
-    assigned: pl.DataFrame, arm: str, ran: pl.DataFrame, before: pl.DataFrame, period: Period
+    assigned: pl.DataFrame, arm: str, ran: pl.DataFrame, before: pl.DataFrame, period: Period, arms: int = 1
 ) -> list[Metric]:
-    """The metrics per viewer of an arm against the control.
+    """The metrics per viewer of an arm against the control, each for itself but for the always-valid intervals, which
+    hold for all metrics of so many arms.
 
     `assigned` has `viewer` and `arm` of these two arms alone. Viewers count from the day of their first list.
     """
@@ -57,9 +56,9 @@ def viewer_side(
     arrived = np.full(len(order), period.days - 1)
     np.minimum.at(arrived, unit, at)
     # counts, by day and before
-    n, level = len(order), 1 - (1 - LEVEL) / len(COUNTS)
-    daily: dict[str, Floats] = {}
-    past: dict[str, Floats] = {}
+    n, level = len(order), 1 - (1 - LEVEL) / (arms * len(COUNTS))
+    daily: dict[str, Float64s] = {}
+    past: dict[str, Float64s] = {}
     for name in names:
         daily[name] = np.zeros((n, period.days))
         daily[name][unit, at] = by_day[name].to_numpy()
@@ -69,8 +68,8 @@ def viewer_side(
     # rates, as ratios of sums
     total = {name: values.sum(axis=1) for name, values in daily.items()}
     for name, above, below in RATES:
-        found.append(metric(name, 1, per_event(total[above], total[below], treated), past[above], treated))
-    return corrected(found)
+        found.append(rate_metric(name, 1, total[above], total[below], past[above], treated))
+    return found
 
 
 def sums() -> Sequence[pl.Expr]:

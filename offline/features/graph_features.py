@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Float32s
 from models.features.profile_affinity import CodedProfiles
 from models.features.profile_codes import ProfileCoder
 from models.features.spectral import Spectral, spectral_embedding
@@ -16,25 +17,23 @@ from models.graph import Graph
 from models.schema.statistic_names import DATED_STATISTICS
 from offline.steps.stages import stage
 
-Floats = NDArray[np.float32]
-
 
 @dataclass(frozen=True)
 class People:
     """What is known of n users beside their friendships."""
 
-    profile: Floats
+    profile: Float32s
     """(n, p) encoded profiles"""
     coder: ProfileCoder
     coded: CodedProfiles
     """the profiles as the coder codes them"""
-    activity: Floats
+    activity: Float32s
     """(n, a) logarithms of counts of recent activity, up to the cut of the graph"""
     known: Graph
     """directed: who must not be shown to whom"""
     suggestible: NDArray[np.bool_]
     """(n,)"""
-    dated: Floats | None = None
+    dated: Float32s | None = None
     """(n, len(DATED_STATISTICS)) of models.features.user_statistics; None if friendships have no dates"""
 
     @property
@@ -42,7 +41,7 @@ class People:
         return len(self.suggestible)
 
     @property
-    def late(self) -> Floats | None:
+    def late(self) -> Float32s | None:
         """(n,) ln(1 + friendships made of late); None if friendships have no dates."""
         return None if self.dated is None else self.dated[:, DATED_STATISTICS.index("late_10")]
 
@@ -52,12 +51,12 @@ class GraphFeatures:
     """The inputs of encoders and of the ranker's towers that come from one graph and its users."""
 
     graph: Graph
-    statistics: Floats
+    statistics: Float32s
     """(n, s) of models.features.user_statistics"""
     spectral: Spectral
-    positions: Floats
+    positions: Float32s
     """(n, k) the weighted eigenvectors, rotated onto those that the networks were trained with"""
-    inputs: Floats
+    inputs: Float32s
     """(n, f) inputs of encoders: profile, activity, statistics, spectrum"""
     structural: slice
     """the columns of `inputs` that come from the graph"""
@@ -69,7 +68,7 @@ def compute_graph_features(
     graph: Graph,
     people: People,
     reference: "SpectralReference | None" = None,
-    neighbourhoods: Floats | None = None,
+    neighbourhoods: Float32s | None = None,
     known: GraphFeatures | None = None,
 ) -> GraphFeatures:
     """Statistics, spectrum and GraphSAGE's features of a graph; the spectrum rotated onto the reference's.
@@ -105,7 +104,7 @@ def compute_graph_features(
 class SpectralReference:
     """The spectrum that the networks were trained with, and the rows of the users that a graph shares with it."""
 
-    spectral: Floats
+    spectral: Float32s
     """(n', k)"""
     mine: NDArray[np.int64]
     """(s,) rows of the shared users in the graph"""

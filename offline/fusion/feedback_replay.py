@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.arrays import Float32s
 from models.networks.fusion.blending import Blending
 from offline.fusion.candidate_lists import CandidateLists
 from offline.fusion.feedback import UNKNOWN, Outcome, Reward, attention
 from offline.fusion.policy import Policy
 
-Floats = NDArray[np.float32]
 TERMS = tuple(outcome.name.lower() for outcome in Outcome)
 
 
@@ -19,7 +19,7 @@ TERMS = tuple(outcome.name.lower() for outcome in Outcome)
 class Environment:
     """Lists from the arms' side. With logged feedback, an arm ranks only the candidates with a known outcome."""
 
-    proposals: Floats
+    proposals: Float32s
     """(L, A, S) mean columns of the candidates that each arm would show"""
     terms: NDArray[np.float64]
     """(L, A, T) reward of showing them, by TERMS: the sum over the positions, weighted by attention"""

@@ -5,14 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import BaseModel
 from torch import nn
 
+from models.arrays import Float32s
 from models.networks import checkpoint
 from offline.fusion.candidate_lists import CandidateLists
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -33,12 +31,12 @@ class Fusion:
         return sum(one.numel() for one in self.model.parameters())
 
     @torch.inference_mode()
-    def scores(self, features: Floats) -> Floats:
+    def scores(self, features: Float32s) -> Float32s:
         """(C,) float32 scores of one viewer's candidates (C, F), higher is better."""
-        scores: Floats = self.model(torch.from_numpy(features)).numpy()
+        scores: Float32s = self.model(torch.from_numpy(features)).numpy()
         return scores
 
-    def of_lists(self, lists: CandidateLists) -> Floats:
+    def of_lists(self, lists: CandidateLists) -> Float32s:
         """(L, C) float32 scores of every position; -inf if it holds no candidate.
 
         Raises ValueError if the lists have other columns than in training.

@@ -14,6 +14,9 @@ class GateConfig(BaseModel):
     most_friendships_lost: float = Field(default=0.2, ge=0, le=1)
     """share of the active version's friendships that may be missing now"""
 
+    most_forbidden_lost: float = Field(default=0.1, ge=0, le=1)
+    """share of the blocks, dismissals and reports of the active version that may be gone without being lifted"""
+
     most_columns_lost: int = Field(default=0, ge=0)
     """profile columns of the active version that may be missing now, beside those in `columns_dropped`"""
 

@@ -1,4 +1,4 @@
-"""Checks of what a dataset lost against the active version: people, friendships, columns, values."""
+"""Checks of what a dataset lost against the active version: people, friendships, blocks, columns, values."""
 
 from dataclasses import dataclass
 from math import sqrt
@@ -12,6 +12,7 @@ from models.errors import ArtefactError
 from models.graph import Graph
 from models.live_state.erased_ids import ErasedPeople
 from models.schema.columns import Flag
+from models.schema.event_kinds import EventKind
 from models.schema.profiles import (
     CategoricalColumn,
     Column,
@@ -21,6 +22,7 @@ from models.schema.profiles import (
     TextColumn,
     TimestampColumn,
 )
+from models.schema.relationship import Relationship
 from models.schema.vocabulary import Vocabulary
 from models.version.local_versions import Versions
 from models.version.manifest import Manifest
@@ -34,6 +36,13 @@ SAMPLE = 10_000
 ERRORS = 3.0
 """standard errors by which a share must exceed its limit, so that chance in a small network refuses nothing"""
 SHOWN = np.uint8(Flag.DISCOVERABLE | Flag.ACTIVE)
+LASTING = (
+    Relationship.BLOCKED_BY_VIEWER | Relationship.BLOCKED_BY_OTHER | Relationship.DISMISSED | Relationship.REPORTED
+)
+"""reasons to show nobody to a viewer that hold until they are lifted: an invite is answered, a refusal expires"""
+LEAST_FORBIDDEN = 10
+"""pairs below which none can be told to be lost: an export of how things are lacks what was lifted, too"""
+LIFTS = (EventKind.UNBLOCK, EventKind.UNDISMISS)
 LISTED = 5
 """columns that a sentence names"""
 
@@ -76,6 +85,7 @@ def loss_checks(
     return [
         _people(tables, snapshot, erased, config, version),
         _friendships(tables, snapshot, graph, erased, config, version),
+        _forbidden(tables, snapshot, graph, erased, config, version),
         _columns(tables, snapshot, config, version),
         *_values(tables, snapshot, config, version),
     ]
@@ -180,6 +190,40 @@ def _friendships(
         threshold=limit,
         sentence=f"{lost / max(len(left), 1):.1%} of the friendships of the active version {version} are gone: "
         f"{then:,} were known, and {now:,} are (gate.most_friendships_lost allows {limit:.0%})",
+    )
+
+
+def _forbidden(
+    tables: Tables, snapshot: Snapshot, graph: Graph, erased: ErasedPeople, config: GateConfig, version: str
+) -> GateCheck:
+    """Pairs that the active version keeps apart and this one would show, though nobody lifted that."""
+    # pairs of people who are still there, and were not erased and registered again
+    lasting = np.flatnonzero(tables.forbidden_kinds & np.uint8(LASTING))
+    edges = lasting[drawn(len(lasting))]
+    starts, ends = np.searchsorted(tables.forbidden.indptr, edges, side="right") - 1, tables.forbidden.indices[edges]
+    viewers, others = (
+        snapshot.vocabulary.rows(tables.vocabulary.user_id(row) for row in rows.tolist()) for rows in (starts, ends)
+    )
+    there = (viewers >= 0) & (others >= 0)
+    if len(erased):
+        there &= ~(_are_erased(tables, starts, erased) | _are_erased(tables, ends, erased))
+    viewers, others = viewers[there], others[there]
+    # of them those that nothing keeps apart any more, and nobody lifted
+    done, n = snapshot.interactions(), snapshot.n
+    lifts = np.isin(done.kind, LIFTS)
+    kept = Graph.from_directed(n, *snapshot.forbidden()).contains(viewers, others) | graph.contains(viewers, others)
+    lifted = Graph.from_pairs(n, done.user[lifts], done.other[lifts]).contains(viewers, others)
+    lost, limit = int((~kept & ~lifted).sum()), config.most_forbidden_lost
+    is_refused = len(viewers) >= LEAST_FORBIDDEN and beyond(lost, len(viewers), limit)
+    why = ": is the file of interactions whole?" if lost else ""
+    return GateCheck.judged(
+        "forbidden_lost",
+        refused=is_refused,
+        value=lost / max(len(viewers), 1),
+        threshold=limit,
+        sentence=f"{lost / max(len(viewers), 1):.1%} of {len(viewers):,} blocks, dismissals and reports of the active "
+        f"version {version} are gone and were not lifted{why} "
+        f"(gate.most_forbidden_lost allows {limit:.0%})",
     )
 
 

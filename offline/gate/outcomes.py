@@ -1,9 +1,13 @@
-"""Checks of what a night learned from outcomes: invitations accepted, and friendships found, over links alone."""
+"""Checks of what a night learned from outcomes: the features in the log, and invitations accepted and friendships found
+over links alone.
+"""
 
 from offline.evaluation.gate_check import GateCheck
+from offline.evaluation.outcomes.learned import LEAST_PARITY, LearnedOutcomes
 from offline.evaluation.report import RATIO_LIMIT, Report
 from offline.gate.config import GateConfig
 
+PARITY = "feature_parity"
 ACCEPTED = "accepted_against_links"
 FRIENDSHIPS = "recall_against_links"
 
@@ -13,8 +17,8 @@ def outcome_checks(report: Report, config: GateConfig) -> list[GateCheck]:
     learned = report.outcomes
     if learned is None or not learned.learned:
         said = "no outcomes were looked at" if learned is None else learned.said
-        return [GateCheck.skipped(name, said) for name in (ACCEPTED, FRIENDSHIPS)]
-    checks = []
+        return [_parity(learned), *(GateCheck.skipped(name, said) for name in (ACCEPTED, FRIENDSHIPS))]
+    checks = [_parity(learned)]
     if (ratio := learned.accepted_ratio) is None:
         checks.append(GateCheck.skipped(ACCEPTED, "no invitation from a list was accepted"))
     else:
@@ -43,3 +47,16 @@ def outcome_checks(report: Report, config: GateConfig) -> list[GateCheck]:
             )
         )
     return checks
+
+
+def _parity(learned: LearnedOutcomes | None) -> GateCheck:
+    """Whether logged features are those that the night finds. It refuses heads; links alone learned nothing of them."""
+    parity = None if learned is None else learned.parity
+    if learned is None or parity is None:
+        return GateCheck.skipped(PARITY, "no logged list of a version on this host to compare features with")
+    if not parity.agrees and not learned.learned:
+        value, said = round(parity.share, 6), f"{parity.said}, so that links alone rank"
+        return GateCheck(name=PARITY, verdict="skipped", value=value, threshold=LEAST_PARITY, sentence=said)
+    return GateCheck.judged(
+        PARITY, refused=not parity.agrees, value=parity.share, threshold=LEAST_PARITY, sentence=parity.said
+    )

@@ -6,6 +6,7 @@ from math import sqrt
 import numpy as np
 
 from models.schema.columns import Kind
+from models.schema.statistic_names import DATED_STATISTICS
 from offline.evaluation.drift_check import DriftCheck
 from offline.monitor.distributions import (
     ALMOST_NEVER,
@@ -17,7 +18,7 @@ from offline.monitor.distributions import (
     psi,
     psi_by_chance,
 )
-from offline.monitor.reference import POINTS, ColumnReference, ReferenceStatistics
+from offline.monitor.reference import LEAST_NAMED, POINTS, ColumnReference, ReferenceStatistics
 
 PSI_WARN, PSI_ALARM = 0.1, 0.25
 """the customary bounds of a moderate and of a large shift"""
@@ -36,10 +37,18 @@ MEANING_ERRORS = 5.0
 """standard errors by which an assortativity must differ from 0, and from that of the version"""
 Z_WARN, Z_ALARM = 3.3, 3.9
 """standard errors that chance exceeds with SELDOM and ALMOST_NEVER"""
-LEAST_NAMED = 5
-"""fewest people who must have a value for a sentence to name it: reports outlive the people whom a rare value tells"""
 ALIKE = 0.8
 """share of values in common from which on a column is taken for another one that vanished"""
+KNOWN_OR_NOT = {
+    "dates": (
+        DATED_STATISTICS,
+        "too few dates of friendships any more to tell who made friends of late",
+        "dates of friendships now, and there were too few",
+    ),
+    "interactions": (("log_acts", "log_received"), "no interactions any more", "interactions now, and there were none"),
+}
+"""what features of people rest on that a dataset may lack: its check, the features, and what is said if it goes or
+comes"""
 CODED = (Kind.CATEGORICAL, Kind.MULTI)
 
 
@@ -112,6 +121,7 @@ def _values(
         n, m = sum(before.values.values()), sum(after.values.values())
         if not n or not m:
             return
+        people = (before.filled, after.filled) if before.kind == Kind.MULTI else (n, m)
         names, one, other = bins_of_values(before.values, after.values)
         shares = np.abs(other / m - one / n)
         most = int(shares.argmax())
@@ -120,7 +130,7 @@ def _values(
             named = "a rare value"
         said = f"{named} from {one[most] / n:.1%} to {other[most] / m:.1%} of the values of {name}"
         yield _psi(
-            f"psi_{name}", f"the values of {name} shifted by a PSI of", one, other, n, m, f", most of all {said}"
+            f"psi_{name}", f"the values of {name} shifted by a PSI of", one, other, *people, f", most of all {said}"
         )
         yield _new_values(name, before, after)
     elif before.quantiles and after.quantiles:
@@ -134,13 +144,18 @@ def _values(
             by_age = bins_of_quantiles(ages[0], ages[1], n, m)
             if psi(*by_age) < index:
                 one, other = by_age
-        middle = f", the median from {_middle(before):g} to {_middle(after):g}"
+        middle = f", the median from {_middle(before.quantiles):g} to {_middle(after.quantiles):g}"
+        if before.longitudes and after.longitudes and ks(before.longitudes, after.longitudes) > distance:
+            distance = ks(before.longitudes, after.longitudes)
+            one, other = bins_of_quantiles(before.longitudes, after.longitudes, n, m)
+            moved = f"{_middle(before.longitudes):g} to {_middle(after.longitudes):g}"
+            middle = f", the median longitude from {moved}"
         yield _psi(f"psi_{name}", f"the values of {name} shifted by a PSI of", one, other, n, m, middle)
         yield _ks(f"ks_{name}", "columns", f"the distribution of {name} moved by", distance, n, m, middle)
 
 
-def _middle(column: ColumnReference) -> float:
-    return column.quantiles[POINTS // 2]
+def _middle(quantiles: list[float]) -> float:
+    return quantiles[POINTS // 2]
 
 
 def _psi(name: str, said: str, one: np.ndarray, other: np.ndarray, n: int, m: int, more: str) -> DriftCheck:
@@ -175,7 +190,8 @@ def _new_values(name: str, before: ColumnReference, after: ColumnReference) -> D
     share, rare = sum(unknown.values()) / m, before.singletons / n
     grown = max(after.filled - before.filled, 0) / max(after.filled, 1)
     expected = rare * grown if before.distinct <= len(before.values) else 1.0
-    error = sqrt(max(share * (1 - share), 1 / m) / m)
+    people = after.filled if after.kind == Kind.MULTI else m  # the values of one person come together
+    error = sqrt(max(share * (1 - share), 1 / people) / people)
     said = f"{share:.1%} of the values of {name} are new"
     if unknown:
         value, count = max(unknown.items(), key=lambda one: one[1])
@@ -251,6 +267,17 @@ def _variance(reference: ReferenceStatistics) -> float:
 def _features(then: ReferenceStatistics, now: ReferenceStatistics) -> Iterator[DriftCheck]:
     n, m = then.graph.people, now.graph.people
     titles = {"log_degree": "friends", "clustering": "clustering", "friends_log_degree": "the friends of friends"}
+    for name, (features, gone, new) in KNOWN_OR_NOT.items():
+        had, has = (any(reference.features.get(one) for one in features) for reference in (then, now))
+        if had != has:
+            yield DriftCheck.of(
+                name,
+                "features",
+                1,
+                warn=1,
+                alarm=1 if had and name == "interactions" else 2,  # of dates the check `dataset` gives alarm
+                sentence=f"there are {gone if had else new}",
+            )
     for name, before in then.features.items():
         after = now.features.get(name, [])
         if not before or not after:

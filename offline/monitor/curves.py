@@ -46,6 +46,11 @@ def curves(then: ReferenceStatistics, now: ReferenceStatistics) -> Iterator[Curv
         sources = sorted(then.model.sources.keys() | now.model.sources.keys())
         shares = [[model.sources.get(name, 0.0) for name in sources] for model in (then.model, now.model)]
         yield Curve("sources", shares[0], shares[1], sources)
+    if then.outcomes is not None and now.outcomes is not None:
+        both = sorted(then.outcomes.sources.keys() & now.outcomes.sources.keys())
+        accepted = [[of.sources[name].acceptance for name in both] for of in (then.outcomes, now.outcomes)]
+        if both:
+            yield Curve("acceptance", accepted[0], accepted[1], both)
 
 
 def _of_column(name: str, before: ColumnReference, after: ColumnReference) -> Curve | None:

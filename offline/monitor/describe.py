@@ -39,6 +39,7 @@ def describe(snapshot: Snapshot, known: Friendships) -> ReferenceStatistics:
 def _column(column: Column, a: Rows, b: Rows, people: int) -> ColumnReference:
     filled, values, distinct, singletons = 0, dict[str, int](), 0, 0
     numbers: NDArray[np.floating] = np.zeros(0)
+    longitudes: NDArray[np.floating] = np.zeros(0)
     match column:
         case CategoricalColumn(codes=codes, values=names):
             filled = int((codes >= 0).sum())
@@ -49,7 +50,7 @@ def _column(column: Column, a: Rows, b: Rows, people: int) -> ColumnReference:
         case NumericColumn(numbers=found) | TimestampColumn(seconds=found):
             filled, numbers = int((~np.isnan(found)).sum()), found
         case LocationColumn(degrees=degrees):
-            filled, numbers = int((~np.isnan(degrees[:, 0])).sum()), degrees[:, 0]
+            filled, numbers, longitudes = int((~np.isnan(degrees[:, 0])).sum()), degrees[:, 0], degrees[:, 1]
         case TextColumn(texts=texts):
             numbers = np.array([len(text) for text in texts if text is not None], np.float64)
             filled = len(numbers)
@@ -62,6 +63,7 @@ def _column(column: Column, a: Rows, b: Rows, people: int) -> ColumnReference:
         distinct=distinct,
         singletons=singletons,
         quantiles=quantiles_of(numbers),
+        longitudes=quantiles_of(longitudes),
         assortativity=None if found_r is None else round(found_r[0], 6),
         assortativity_error=0.0 if found_r is None else round(found_r[1], 6),
     )

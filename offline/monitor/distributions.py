@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from math import sqrt
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import chi2
 
-Floats = NDArray[np.float64]
+from models.arrays import Float64s
 
 NAMED_VALUES = 20
 """values of a category with a bin of their own"""
@@ -25,7 +24,7 @@ EMPTY_BIN = 0.5
 """people counted in a bin without anybody, so that its logarithm is finite"""
 
 
-def psi(then: Sequence[float] | Floats, now: Sequence[float] | Floats) -> float:
+def psi(then: Sequence[float] | Float64s, now: Sequence[float] | Float64s) -> float:
     """The index of two histograms over the same bins, of counts."""
     one, other = (np.maximum(np.asarray(counts, np.float64), EMPTY_BIN) for counts in (then, now))
     p, q = one / one.sum(), other / other.sum()
@@ -53,7 +52,7 @@ def ks_by_chance(n: float, m: float, chance: float) -> float:
     return sqrt(-np.log(chance / 2) / 2 * (1 / max(n, 1) + 1 / max(m, 1)))
 
 
-def bins_of_values(then: Mapping[str, int], now: Mapping[str, int]) -> tuple[list[str], Floats, Floats]:
+def bins_of_values(then: Mapping[str, int], now: Mapping[str, int]) -> tuple[list[str], Float64s, Float64s]:
     """Names and counts of the bins of two categories: the most frequent values then, and all others together."""
     named = list(then)[:NAMED_VALUES]
     rest = [sum(counts.values()) - sum(counts.get(value, 0) for value in named) for counts in (then, now)]
@@ -61,7 +60,7 @@ def bins_of_values(then: Mapping[str, int], now: Mapping[str, int]) -> tuple[lis
     return [*named, "all others"], np.array([*one, rest[0]]), np.array([*other, rest[1]])
 
 
-def bins_of_quantiles(then: Sequence[float], now: Sequence[float], n: float, m: float) -> tuple[Floats, Floats]:
+def bins_of_quantiles(then: Sequence[float], now: Sequence[float], n: float, m: float) -> tuple[Float64s, Float64s]:
     """Counts of the bins between the deciles of then, of n people then and m now."""
     one, other = np.asarray(then), np.asarray(now)
     edges = np.unique(np.quantile(one, np.linspace(0, 1, DECILES + 1)[1:-1], method="inverted_cdf"))

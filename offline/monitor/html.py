@@ -16,6 +16,7 @@ GROUPS = {
     "embeddings": "Embeddings",
     "scores": "Scores",
     "coverage": "Candidates and sources",
+    "outcomes": "What came of lists",
     "weights": "Weights",
 }
 STYLE = """
@@ -84,5 +85,5 @@ def _table(checks: list[DriftCheck]) -> str:
         f"<td>{escape(check.sentence)}</td></tr>"
         for check in checks
     )
-    head = "<tr><th>verdict</th><th>check</th><th>value</th><th>alarm from</th><th>what moved</th></tr>"
+    head = "<tr><th>verdict</th><th>check</th><th>value</th><th>threshold</th><th>what moved</th></tr>"
     return f'<div class="scroll"><table>{head}{rows}</table></div>'

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import orthogonal_procrustes
 
+from models.arrays import Float32s
 from models.ranker.ranker import Ranker
 from models.schema.candidate_sources import names
 from models.schema.columns import Flag
@@ -21,8 +22,6 @@ from offline.evaluation.drift_check import DriftCheck
 from offline.monitor.compare_data import SHARE_ALARM, SHARE_WARN, Z_ALARM, Z_WARN
 from offline.monitor.distributions import ALMOST_NEVER, SELDOM, ks, ks_by_chance
 from offline.monitor.reference import POINTS, ModelReference, quantiles_of
-
-Floats = NDArray[np.float32]
 
 SHOWN = 20
 USERS = 1000
@@ -51,7 +50,7 @@ class Embedded:
     """The embeddings of everybody in a version or a dataset, by row."""
 
     vocabulary: Vocabulary
-    embeddings: Floats
+    embeddings: Float32s
     """(n, d)"""
 
     @classmethod
@@ -73,7 +72,7 @@ def model_reference_of(directory: Path) -> ModelReference:
     return model_reference(sample, lambda block: ranker.scores(tables, block, CONTEXT), served)
 
 
-def model_reference(blocks: Iterable[Block], score: Callable[[Block], Floats], served: float) -> ModelReference:
+def model_reference(blocks: Iterable[Block], score: Callable[[Block], Float32s], served: float) -> ModelReference:
     """What is kept of these candidates; `served` is the share of the active people who have some."""
     scores, found, users, candidates, shown = [np.zeros(0, np.float32)], Counter[str](), 0, 0, 0
     for block in blocks:

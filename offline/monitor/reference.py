@@ -1,6 +1,7 @@
 """Reference statistics: what a version keeps of the data and lists of its night, to tell later how they drifted."""
 
 from collections.abc import Sequence
+from itertools import count as count_from
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from models.errors import ArtefactError
 from models.schema.columns import Kind
 from models.system import files
+from offline.monitor.outcome_reference import OutcomeReference
 
 FILE_NAME = "monitor/reference.json"
 LAYOUT = 1
 POINTS = 501
 """quantiles kept of a distribution: it is known within 0.2%"""
+LEAST_NAMED = 5
+"""people who must have a value before a report names it, or a reference does after they are gone"""
 
 
 class ColumnReference(BaseModel):
@@ -34,10 +38,33 @@ class ColumnReference(BaseModel):
     """values that one person alone has"""
     quantiles: list[float] = []
     """of numbers, timestamps (seconds), lengths of texts and latitudes"""
+    longitudes: list[float] = []
+    """quantiles of the longitudes of places; none in references of earlier releases"""
     assortativity: float | None = None
     """how much more alike friends are than chance, 0 to 1 (Newman 2003); None if too few friendships tell"""
     assortativity_error: float = 0.0
     """its standard error"""
+
+    def without_gone(self, now: "ColumnReference | None") -> "ColumnReference":
+        """The same counts, without the names of rare values that nobody has `now` (None: the column is gone too), and
+        without the least and the largest number if nobody has one as far out: they may be of somebody who was erased.
+        """
+        known = {} if now is None else now.values
+        gone = {value for value, count in self.values.items() if count < LEAST_NAMED and value not in known}
+        names = (name for name in map("gone since ({})".format, count_from(1)) if name not in self.values.keys() - gone)
+        values = {next(names) if one in gone else one: n for one, n in self.values.items()}
+        quantiles = _without_ends(self.quantiles, [] if now is None else now.quantiles)
+        longitudes = _without_ends(self.longitudes, [] if now is None else now.longitudes)
+        return self.model_copy(update={"values": values, "quantiles": quantiles, "longitudes": longitudes})
+
+
+def _without_ends(then: list[float], now: list[float]) -> list[float]:
+    """Quantiles whose ends are the next ones where `now` does not reach as far."""
+    if len(then) < 3:
+        return then
+    first = then[0] if now and now[0] <= then[0] else then[1]
+    last = then[-1] if now and now[-1] >= then[-1] else then[-2]
+    return [first, *then[1:-1], last]
 
 
 class GraphReference(BaseModel):
@@ -84,6 +111,7 @@ class ReferenceStatistics(BaseModel):
     features: dict[str, list[float]]
     """quantiles of each feature of a person, by name"""
     model: ModelReference | None = None
+    outcomes: OutcomeReference | None = None
 
     @classmethod
     def read(cls, directory: Path) -> "ReferenceStatistics | None":
@@ -101,6 +129,11 @@ class ReferenceStatistics(BaseModel):
                 f"{path} is truncated or altered: {error.errors(include_url=False)[0]['msg']}"
             ) from error
         return found if found.layout <= LAYOUT else None
+
+    def without_gone(self, now: "ReferenceStatistics") -> "ReferenceStatistics":
+        """The same, without what in its columns may tell of somebody who was erased (ColumnReference.without_gone)."""
+        columns = {name: column.without_gone(now.columns.get(name)) for name, column in self.columns.items()}
+        return self.model_copy(update={"columns": columns})
 
     def write(self, directory: Path) -> None:
         """Writes the file below a version directory."""

@@ -21,7 +21,7 @@ def render(report: DriftReport, console: Console, *, everything: bool = False) -
         table = Table(title=f"Drift against version {report.version}", title_justify="left")
         for name in ("verdict", "check"):
             table.add_column(name, no_wrap=True)
-        for name in ("value", "alarm from"):
+        for name in ("value", "threshold"):
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column("what moved")
         for check in sorted(shown, key=lambda one: ORDER[one.verdict]):

@@ -17,6 +17,7 @@ from models.schema.columns import Flag
 from models.schema.pair_features import PAIR_FEATURES
 from models.schema.statistic_names import ALL_STATISTICS
 from models.system import files
+from models.system.clock import DAY_S
 from models.version.block_file import write_blocks
 from models.version.manifest import Manifest
 from models.version.tables import write_tables
@@ -29,8 +30,6 @@ from offline.night.evaluate import EvaluationTables
 from offline.night.model_bundle import ModelBundle
 from offline.spark.engine import FILES as SPARK_FILES
 from offline.steps.stages import stage
-
-DAY_S = 86_400
 
 log = structlog.get_logger(__name__)
 

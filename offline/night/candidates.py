@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Float32s
 from models.candidates.ann_index_builder import BuildIndex, build_index_in_own_process
 from models.candidates.config import CandidateConfig, IndexConfig
 from models.candidates.generator import CandidateGenerator, Nearest
@@ -18,7 +19,7 @@ from models.features.user_statistics import late_of
 from models.networks.encoder import Encoder
 from models.system import files
 from offline.encoders.embed import embedded
-from offline.features.graph_features import Floats, GraphFeatures, People
+from offline.features.graph_features import GraphFeatures, People
 from offline.steps.stages import stage
 from offline.training.processes import ALONE, Processes
 
@@ -35,7 +36,7 @@ class CandidateBuild:
     """A graph with its embeddings and candidates."""
 
     graph_features: GraphFeatures
-    embeddings: Floats
+    embeddings: Float32s
     """(n, d) L2-normalised"""
     candidate_inputs: CandidateInputs
     generator: CandidateGenerator
@@ -61,7 +62,7 @@ class CandidateBuilder:
     """Builds candidates the same way in every graph of a night."""
 
     encoder: Encoder
-    prerank_weights: Floats
+    prerank_weights: Float32s
     candidates: CandidateConfig
     index: IndexConfig
     towers: TowerShape

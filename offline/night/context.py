@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from models.arrays import Float32s
 from models.candidates.ann_index_builder import BuildIndex, build_index_in_own_process
 from models.features.profile_encoder import ProfileEncoder
 from models.features.towers import TowerShape
 from models.graph import Graph
 from models.networks.encoder import Encoder
 from offline.features.graph_features import (
-    Floats,
     GraphFeatures,
     People,
     SpectralReference,
@@ -49,7 +49,7 @@ class NightContext:
         """Of the splits; each draw adds a number of its own."""
         return self.config.split.seed
 
-    def candidates(self, encoder: Encoder, prerank_weights: Floats, towers: TowerShape) -> CandidateBuilder:
+    def candidates(self, encoder: Encoder, prerank_weights: Float32s, towers: TowerShape) -> CandidateBuilder:
         """Builds candidates with these weights and towers of this shape."""
         config, make = self.config, local_generator if self.engine is None else self.engine.generator
         return CandidateBuilder(

@@ -132,15 +132,24 @@ def why_train(
         return "--retrain always"
     if former.training.configuration != config.learning():
         return "the configuration of training changed"
+    days, growth = config.retrain_after_days, config.retrain_after_growth
+    return (
+        other_data(former, known, snapshot, growth)
+        or former.is_due(now, known.graph.n, known.count, days, growth)
+        or _drift(drifted)
+    )
+
+
+def other_data(former: ModelBundle, known: Friendships, snapshot: Snapshot, growth: float) -> str | None:
+    """What makes the dataset another one than the weights were trained on, whatever its values: dates of friendships,
+    profile columns, the network, or more new people than `growth` of those before.
+    """
     if former.ranker is not None and former.ranker.config.viewer_inputs != statistics_of(known):
         return "the ranker reads other statistics: whether friendships have dates, or the release, has changed"
-    days, growth = config.retrain_after_days, config.retrain_after_growth
     return (
         _other_columns(former, snapshot)
         or _other_network(former, snapshot.vocabulary, known.graph)
-        or former.is_due(now, known.graph.n, known.count, days, growth)
         or _many_new(former, snapshot.vocabulary, growth)
-        or _drift(drifted)
     )
 
 

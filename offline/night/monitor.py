@@ -32,14 +32,15 @@ from offline.monitor.model import (
     compare_embeddings,
     compare_lists,
     model_reference,
-    model_reference_of,
 )
 from offline.monitor.reference import ModelReference, ReferenceStatistics
 from offline.night.config import NightConfig
 from offline.night.context import NightContext
 from offline.night.evaluate import EvaluationTables
-from offline.night.former import statistics_of
+from offline.night.former import other_data, statistics_of
 from offline.night.model_bundle import ModelBundle
+from offline.night.outcomes.watch import watch_outcomes
+from offline.outcomes.join import Windows
 from offline.snapshot.live_events import read_live_events
 from offline.snapshot.snapshot import Snapshot, write_snapshot
 
@@ -66,9 +67,17 @@ class Monitored:
 
 
 def monitor(
-    data: Path, home: Path, store: SyncStore, keys: Keys, config: NightConfig, *, with_model: bool, forbidden_days: int
+    data: Path,
+    home: Path,
+    store: SyncStore,
+    keys: Keys,
+    config: NightConfig,
+    *,
+    with_model: bool,
+    forbidden_days: int,
+    windows: Windows,
 ) -> Monitored:
-    """Compares a dataset and the live events since with the active version; changes nothing.
+    """Compares a dataset, the live events since and what came of lists with the active version; changes nothing.
 
     With `with_model`, embeddings and lists of the dataset are made with the weights of the active version too. Raises
     DatasetError about the dataset, ArtefactError about a damaged version.
@@ -93,12 +102,14 @@ def monitor(
         )
         known = friendships(snapshot)
         now = describe(snapshot, known)
-        checks = compare_data(then, now)
+        watched = watch_outcomes(home, store, keys, windows, then, config.outcomes.most_read)
+        now, note = now.model_copy(update={"outcomes": watched.later}), watched.note
+        checks = compare_data(then, now) + watched.checks
         bundle = ModelBundle.open(directory)
-        checks += weights_checks(bundle, at, known, config)
+        checks += weights_checks(bundle, at, known, snapshot, config)
         reads = statistics_of(known) if bundle.ranker is None else bundle.ranker.config.viewer_inputs
         if with_model and reads != statistics_of(known):
-            note = OTHER_STATISTICS
+            note = OTHER_STATISTICS if note is None else f"{OTHER_STATISTICS}; {note}"
         elif with_model and snapshot.n:
             as_made = CandidateConfig.model_validate(files.read_json(directory / "candidates" / CONFIG))
             same = config.model_copy(update={"candidates": as_made})
@@ -132,8 +143,10 @@ def reference_of_active(versions: Versions, version: str | None) -> ReferenceSta
         return None
 
 
-def weights_checks(bundle: ModelBundle, now: datetime, known: Friendships, config: NightConfig) -> list[DriftCheck]:
-    """Whether the weights are old, or the network has outgrown them."""
+def weights_checks(
+    bundle: ModelBundle, now: datetime, known: Friendships, snapshot: Snapshot, config: NightConfig
+) -> list[DriftCheck]:
+    """Whether the weights are old, the network has outgrown them, or the dataset is another one."""
     trained, days = bundle.training, config.retrain_after_days
     age = max((now - trained.trained_at).total_seconds() / 86_400, 0.0)
     said = f"the weights are {age:.1f} days old, and are due after {days:g}"
@@ -146,7 +159,27 @@ def weights_checks(bundle: ModelBundle, now: datetime, known: Friendships, confi
         said = f"{what} grew by {grown:.1%} since the training, from {then:,} to {today:,}"
         limit = np.nextafter(config.retrain_after_growth, np.inf)
         checks.append(DriftCheck.of(f"growth_{what}", "weights", grown, warn=limit, alarm=limit, sentence=said))
+    other = other_data(bundle, known, snapshot, config.retrain_after_growth)
+    said = other or "the dataset has the columns, the network and the people that the weights were trained on"
+    checks.append(DriftCheck.of("dataset", "weights", float(other is not None), warn=1, alarm=1, sentence=said))
     return checks
+
+
+def reference_to_keep(
+    then: ReferenceStatistics | None, now: ReferenceStatistics, trained_at: datetime, started_at: datetime
+) -> ReferenceStatistics:
+    """What a version keeps for the nights after it: the statistics of the night that its weights were trained in.
+
+    `then` are those that the active version keeps, `now` those of this night, which began at `started_at`.
+    A night that keeps the weights passes those of the active version on, with what they lack as of this night. So a
+    drift of small steps adds up, and one that a delta night has seen still calls for training.
+    """
+    if then is None or trained_at == started_at:
+        return now
+    has_outcomes = then.outcomes is not None and then.outcomes.scored is not None
+    lacking: dict[str, object] = {} if then.model is not None else {"model": now.model}
+    lacking |= {} if has_outcomes else {"outcomes": now.outcomes}
+    return then.model_copy(update=lacking)
 
 
 def compare_versions(then: ReferenceStatistics, active: Path, now: ModelReference, made: Path) -> list[DriftCheck]:
@@ -157,11 +190,6 @@ def compare_versions(then: ReferenceStatistics, active: Path, now: ModelReferenc
     except ArtefactError as error:
         log.warning("embeddings_not_compared", error=str(error))
     return checks
-
-
-def reference_of_version(snapshot: Snapshot, known: Friendships, directory: Path) -> ReferenceStatistics:
-    """What a version directory, whose other files are written, keeps of its night."""
-    return describe(snapshot, known).model_copy(update={"model": model_reference_of(directory)})
 
 
 @dataclass(frozen=True)

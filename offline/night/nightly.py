@@ -19,11 +19,11 @@ from models.live_state.erased_ids import read_erased
 from models.live_state.erasure_receipts import note_known
 from models.live_state.timestamps import draw_cut
 from models.publishing import serving_processes
-from models.publishing.approval import hold
+from models.publishing.approvals.approval import hold
+from models.publishing.approvals.notices import Notices
 from models.publishing.audit import Actor, write_audit_once
 from models.publishing.canary import publish_or_try
 from models.publishing.night_runs import NightRun
-from models.publishing.notices import Notices
 from models.publishing.pointer import is_served, read_pointer
 from models.publishing.transfer import Progress, quiet
 from models.schema.event_kinds import FORBIDDEN_DAYS
@@ -42,8 +42,6 @@ from offline.gate.decision import decide, refusals
 from offline.gate.losses import loss_checks
 from offline.gate.outcomes import outcome_checks
 from offline.gate.quality import quality_checks
-from offline.monitor.compare_data import compare_data
-from offline.monitor.describe import describe
 from offline.monitor.model import model_reference_of
 from offline.monitor.reference import ReferenceStatistics
 from offline.night.build_version import build_version, manifest_of
@@ -53,7 +51,8 @@ from offline.night.delta.night import active_id, make_delta, noted, refuse_besid
 from offline.night.evaluate import evaluate
 from offline.night.former import Retrain, WeightsPlan, active_report, active_version, former_weights, why_train
 from offline.night.model_bundle import ModelBundle
-from offline.night.monitor import compare_versions, keep, reference_of_active, report_of
+from offline.night.monitor import compare_versions, keep, reference_to_keep, report_of
+from offline.night.outcomes.beside_data import data_drift
 from offline.night.outcomes.learn import learn_outcomes
 from offline.night.train import train_or_keep
 from offline.night.version_checks import version_checks
@@ -227,9 +226,10 @@ class _Steps:
         known = friendships(snapshot)
         memory.check(snapshot.n, known.count)
         self.active = None if active is None else active.manifest.version
-        self.then, self.now = reference_of_active(self.versions, self.active), describe(snapshot, known)
-        if self.then is not None:
-            self.drifted = compare_data(self.then, self.now)
+        windows = None if self.night.delta else self.night.windows  # the log is large, and a delta night trains nothing
+        where = self.versions, self.active, snapshot, known, erased, store, keys, windows
+        found = self._tried(lambda: data_drift(*where, self.config.outcomes.most_read))
+        self.then, self.now, self.drifted, self.note = found.then, found.now, found.checks, found.note
         self._gate(loss_checks(active, snapshot, known.graph, erased, self.config.gate))
         if self.night.until == SNAPSHOT:
             self._stop(nothing)
@@ -322,7 +322,8 @@ class _Steps:
         if not self.work.is_done("evaluation"):
             with self.work.making("evaluation") as aside:
                 scratch, night, config = aside / "scratch", self.night, self.config.outcomes
-                learned = learn_outcomes(night.home, night.store, night.keys, night.windows, bundle.ranker, config)
+                read = night.home, night.store, night.keys, night.windows, night.forbidden_days
+                learned = learn_outcomes(*read, bundle.ranker, config)
                 if learned.heads is not None:
                     learned.heads.save(aside)
                 bundle = replace(bundle, outcomes=learned.heads)
@@ -354,7 +355,7 @@ class _Steps:
             rows = None if delta is None else delta.touched
             self._gate(version_checks(context, bundle, directory, active, self.config.gate, rows))
             done = [step for step in self.recorder.run.steps if step.state == "done"]
-            told = {"gate": self.checks, "drift": self._drift(directory), "steps": done}
+            told = {"gate": self.checks, "drift": self._drift(directory, bundle), "steps": done}
             report = report.model_copy(update=told)
             report.write(directory)
             manifest = manifest_of(context, version, bundle, report, forced=self.forced, data=self.night.data)
@@ -363,16 +364,17 @@ class _Steps:
             manifest.with_files(directory).write(directory)
         log.info("step_done", step="version", version=version)
 
-    def _drift(self, directory: Path) -> DriftReport | None:
+    def _drift(self, directory: Path, bundle: ModelBundle) -> DriftReport | None:
         """Adds the reference statistics to a version directory; returns how it differs from the active version."""
         now = self.now.model_copy(update={"model": model_reference_of(directory)})
-        now.write(directory)
+        trained_at, started_at = bundle.training.trained_at, self.work.run.started_at
+        reference_to_keep(self.then, now, trained_at, started_at).write(directory)
         active = self.active
         if self.then is None or now.model is None or active is None:
             return None
         path = self.versions.path(active)
         checks = self.drifted + compare_versions(self.then, path, now.model, directory)
-        report = report_of(active, datetime.now(UTC), checks)
+        report = report_of(active, datetime.now(UTC), checks, self.note)
         for check in report.alarms:
             log.warning("drift", check=check.name, said=check.sentence)
         return report
@@ -381,8 +383,7 @@ class _Steps:
         """Makes the version wait for an approval, and tells so."""
         night = self.night
         log.info("step_begins", step="hold", version=version)
-        if hold(night.store, self.versions, version, keys=night.keys, progress=night.progress) and night.notices:
-            night.notices.waiting(self.versions.manifest(version))
+        hold(night.store, self.versions, version, keys=night.keys, notices=night.notices, progress=night.progress)
 
     def _publish(self, version: str) -> bool:
         self.night.store.ping()

@@ -4,6 +4,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from models.arrays import Float32s
 from models.features.towers import TowerShape
 from models.graph import Graph
 from models.schema.pair_features import DEFAULT_PRERANK_WEIGHTS, PAIR_FEATURES, PRODUCT, PRODUCT_SCALE
@@ -13,7 +14,6 @@ from offline.night.candidates import CandidateBuild
 from offline.night.config import NightConfig
 from offline.ranker.training_lists import TrainingLists, training_lists
 
-Floats = NDArray[np.float32]
 log = structlog.get_logger(__name__)
 
 
@@ -55,6 +55,6 @@ def _quality(build: CandidateBuild, lists: TrainingLists, shape: TowerShape) -> 
     return float(prerank), float(alone)
 
 
-def on_its_scale(product: Floats) -> Floats:
+def on_its_scale(product: Float32s) -> Float32s:
     """Products (m,) on the scale of the feature."""
     return np.asarray(np.sign(product) * np.log1p(PRODUCT_SCALE * np.abs(product)), dtype=np.float32)

@@ -1,8 +1,9 @@
 """Joins exposures with what the viewer, and after an invite the candidate, did.
 
-An event of the viewer belongs to the list of the request that it names. One that names none belongs to the last list
-that showed the viewer this person, if that was given out within the window before the event was acknowledged. One that
-names a request whose list was not recorded belongs to no list. An answer to an invite (`accept`, `decline`, or a
+An event of the viewer belongs to the list of the request that it names; to none, if that list was not recorded, or not
+this person in it. One that names no request belongs to the last list that showed the viewer this person, if that was
+given out within the window before the event was acknowledged, and no list since then had people who are not recorded
+(models.outcomes.schema): the person may have been one of them. An answer to an invite (`accept`, `decline`, or a
 `connect` of either) belongs to the last list from which the viewer had invited the person, within a window of its own.
 """
 
@@ -12,9 +13,8 @@ import polars as pl
 
 from models.outcomes.schema import OUTCOME_COLUMNS, OUTCOMES
 from models.settings import Settings
+from models.system.clock import DAY_US, HOUR_US
 
-DAY_US = 86_400_000_000
-HOUR_US = DAY_US // 24
 OF_VIEWER = {
     "click": "clicked",
     "view": "clicked",
@@ -58,15 +58,34 @@ def join_outcomes(exposures: pl.DataFrame, events: pl.DataFrame, windows: Window
     `events` as offline.outcomes.events.read_events gives them; `now`, microseconds, is up to when they were read. A
     person whom one request showed one viewer twice is one exposure.
     """
-    exposures = exposures.unique(["request_id", "viewer", "candidate"], keep="first", maintain_order=True)
-    exposures = exposures.with_row_index(_ROW)
-    keys = exposures.select(_ROW, "request_id", "viewer", "candidate", pl.col("at").dt.epoch("us").alias("shown"))
+    return with_outcomes(exposures, events, windows, now=now).select(OUTCOME_COLUMNS.names())
+
+
+def with_outcomes(
+    exposures: pl.DataFrame, events: pl.DataFrame, windows: Windows, *, now: int, within: int | None = None
+) -> pl.DataFrame:
+    """As `join_outcomes`, of exposures that may lack columns, which are those of the answer beside the outcomes.
+
+    Lists without people, whose rows name no candidate, tell that somebody who is not recorded was shown.
+
+    Of what came later than `within` microseconds after the list nothing is told, so that old and young lists compare.
+    """
+    partly = exposures.filter(pl.col("unrecorded") > 0).select("viewer", partly_shown=pl.col("at").dt.epoch("us"))
+    # a list is filed once; a client may give the lists of two contexts one id
+    exposures = exposures.filter(pl.col("candidate").is_not_null())
+    own = [name for name in ("request_id", "viewer", "candidate", "context") if name in exposures.columns]
+    exposures = exposures.unique(own, keep="first", maintain_order=True).with_row_index(_ROW)
+    shown = pl.col("at").dt.epoch("us").alias("shown")
+    keys = exposures.select(_ROW, "request_id", "viewer", "candidate", shown)
     # what viewers did, and what came of their invites
-    done = _of_viewers(keys, events, windows)
+    done = _of_viewers(keys, partly.unique(), events, windows)
     answered = _of_candidates(done, events, windows)
     # connected at once, without an answer to wait for
     connected = done.filter(pl.col("kind") == "connect").with_columns(outcome=pl.lit("accepted"))
-    flags = pl.concat([part.select(_ROW, "outcome") for part in (done, answered, connected)])
+    flags = pl.concat([part.select(_ROW, "outcome", "acknowledged") for part in (done, answered, connected)])
+    if within is not None:
+        late = pl.col("acknowledged") > pl.col("shown") + within
+        flags = flags.join(keys.select(_ROW, "shown"), on=_ROW).filter(~late)
     # one column an outcome
     every = exposures
     for name in (*OUTCOMES, "seen"):
@@ -82,11 +101,14 @@ def join_outcomes(exposures: pl.DataFrame, events: pl.DataFrame, windows: Window
         .then(pl.lit("request_id"))
         .when(pl.col(_ROW).is_in(by_viewer))
         .then(pl.lit("viewer")),
-    ).select(OUTCOME_COLUMNS.names())
+    ).drop(_ROW)
 
 
-def _of_viewers(keys: pl.DataFrame, events: pl.DataFrame, windows: Windows) -> pl.DataFrame:
-    """The events of viewers with the row of their exposure: row, kind, outcome, named, and the pair and time."""
+def _of_viewers(keys: pl.DataFrame, partly: pl.DataFrame, events: pl.DataFrame, windows: Windows) -> pl.DataFrame:
+    """The events of viewers with the row of their exposure: row, kind, outcome, named, and the pair and time.
+
+    `partly` has by viewer the times of lists that had people who are not recorded.
+    """
     own = events.filter(pl.col("kind").is_in(list(OF_VIEWER))).select(
         "kind",
         "request_id",
@@ -96,7 +118,8 @@ def _of_viewers(keys: pl.DataFrame, events: pl.DataFrame, windows: Windows) -> p
         outcome=pl.col("kind").replace_strict(OF_VIEWER, return_dtype=pl.String),
     )
     pair, kept = ["viewer", "candidate"], [_ROW, "kind", "outcome", "viewer", "candidate", "acknowledged", "named"]
-    named = own.filter(pl.col("request_id").is_not_null()).join(keys, on=["request_id", *pair], how="inner")
+    first = keys.unique(["request_id", *pair], keep="first", maintain_order=True)
+    named = own.filter(pl.col("request_id").is_not_null()).join(first, on=["request_id", *pair], how="inner")
     nameless = (
         own.filter(pl.col("request_id").is_null())
         .drop("request_id")
@@ -108,9 +131,20 @@ def _of_viewers(keys: pl.DataFrame, events: pl.DataFrame, windows: Windows) -> p
             by=pair,
             strategy="backward",
             tolerance=windows.join,
+            coalesce=False,
             check_sortedness=False,
         )
         .filter(pl.col(_ROW).is_not_null())
+        .join_asof(
+            partly.sort("partly_shown"),
+            left_on="acknowledged",
+            right_on="partly_shown",
+            by="viewer",
+            strategy="backward",
+            coalesce=False,
+            check_sortedness=False,
+        )
+        .filter(pl.col("partly_shown").is_null() | (pl.col("partly_shown") <= pl.col("shown")))
     )
     return pl.concat(
         [
@@ -121,7 +155,7 @@ def _of_viewers(keys: pl.DataFrame, events: pl.DataFrame, windows: Windows) -> p
 
 
 def _of_candidates(done: pl.DataFrame, events: pl.DataFrame, windows: Windows) -> pl.DataFrame:
-    """The answers to invites that came of exposures: row, outcome."""
+    """The answers to invites that came of exposures: row, outcome, acknowledged."""
     invites = (
         done.filter(pl.col("kind") == "invite")
         .select(_ROW, "viewer", "candidate", pl.col("acknowledged").alias("invited_at"))
@@ -148,5 +182,5 @@ def _of_candidates(done: pl.DataFrame, events: pl.DataFrame, windows: Windows) -
         )
         .filter(pl.col(_ROW).is_not_null())
         .with_columns(outcome=pl.col("kind").replace_strict(OF_CANDIDATE, return_dtype=pl.String))
-        .select(_ROW, "outcome")
+        .select(_ROW, "outcome", "acknowledged")
     )

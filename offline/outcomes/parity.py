@@ -16,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from models.candidate_refresh.generator import load_version
-from models.candidate_refresh.refresher import DAY_US, LoadedVersion
+from models.candidate_refresh.refresher import LoadedVersion
 from models.event_log.event import Entry
 from models.event_log.repair import record_of
 from models.live_state.edges import Direction, edge_event
@@ -26,6 +26,7 @@ from models.ranker.product_feature import with_product
 from models.schema.event_kinds import EventKind
 from models.schema.pair_features import PAIR_FEATURES
 from models.schema.vocabulary import Row
+from models.system.clock import DAY_US
 from models.version.block_file import Blocks
 from models.version.candidate_block import Block
 from models.version.local_versions import Versions
@@ -44,6 +45,8 @@ class Parity:
     """pairs all of whose codes are the same"""
     skipped: int
     """lists that were not compared: of a version that is not on this disk, of viewers outside it, or of no block"""
+    error: float = 0.0
+    """standard error of the share; lists are independent, the people of one are not"""
 
     @property
     def share(self) -> float | None:
@@ -73,7 +76,7 @@ def feature_parity(
         for viewer in viewers.intersection((entry.user_id, entry.other_id or "")):
             entries_of[viewer].append(entry)
     # version by version
-    lists = pairs = agreeing = 0
+    of_lists: list[tuple[int, int]] = []
     for (version,), own in drawn.with_columns(pl.col("version").list.first()).group_by("version"):
         if version not in Versions(home).ids():
             continue
@@ -82,8 +85,11 @@ def feature_parity(
             at = round(row["at"][0].timestamp() * 1e6)
             same = again.agreeing(row["viewer"], entries_of[row["viewer"]], at, row["candidate"], row["codes"])
             if same is not None:
-                lists, pairs, agreeing = lists + 1, pairs + len(row["codes"]), agreeing + same
-    return Parity(lists, pairs, agreeing, len(drawn) - lists)
+                of_lists.append((len(row["codes"]), same))
+    sizes, same_of = np.array(of_lists, dtype=np.int64).reshape(-1, 2).T
+    pairs, agreeing = int(sizes.sum()), int(same_of.sum())
+    error = float(np.sqrt(((same_of - sizes * agreeing / pairs) ** 2).sum()) / pairs) if pairs else 0.0
+    return Parity(len(of_lists), pairs, agreeing, len(drawn) - len(of_lists), error)
 
 
 _FRIENDSHIP_EVENTS = tuple(

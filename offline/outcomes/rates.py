@@ -39,7 +39,9 @@ def _grouped(outcomes: pl.DataFrame, group: str) -> pl.DataFrame:
         rank = pl.col("score").rank("max") / pl.len()
         return outcomes.with_columns(score_decile=(rank * 10).ceil().clip(1, 10).cast(pl.Int64))
     if group == "position":
-        return outcomes.with_columns(position=pl.min_horizontal(pl.col("position").cast(pl.Int64), MOST_POSITIONS + 1))
+        # in the whole list: a later page begins below the people before it
+        place = pl.col("position").cast(pl.Int64) + pl.col("offset").cast(pl.Int64).fill_null(0)
+        return outcomes.with_columns(position=pl.min_horizontal(place, MOST_POSITIONS + 1))
     if group == "arm":
         arm = pl.format("{}={}", pl.col("arms").struct.field("experiment"), pl.col("arms").struct.field("arm"))
         named = outcomes.explode("arms", empty_as_null=True, keep_nulls=True).with_columns(

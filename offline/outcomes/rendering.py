@@ -40,17 +40,21 @@ def render(found: Mapping[str, Any], console: Console | None = None) -> None:
         markup=False,
     )
     if (parity := found.get("parity")) is not None:
-        share = "–" if parity["share"] is None else f"{parity['share']:.3%}"
-        console.print(
-            f"features computed again: {share} of {parity['pairs']:,} people in {parity['lists']:,} lists agree with "
-            f"what was recorded; {parity['skipped']:,} lists could not be compared\n",
-            markup=False,
-        )
+        console.print(f"{parity_in_words(parity)}\n", markup=False)
     console.print(_table("all", [{"value": "all", **found["all"]}]))
     for group in GROUPS:
         lines = found["by"][group]
         if len(lines) > 1:
             console.print(_table(_TITLES[group], lines))
+
+
+def parity_in_words(parity: Mapping[str, Any]) -> str:
+    """How many of the features that were computed again agree."""
+    share = "–" if parity["share"] is None else f"{parity['share']:.3%}"
+    return (
+        f"features computed again: {share} of {parity['pairs']:,} people in {parity['lists']:,} lists agree with what "
+        f"was recorded; {parity['skipped']:,} lists could not be compared"
+    )
 
 
 def _table(title: str, lines: Sequence[Mapping[str, Any]]) -> Table:

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
 from models.event_log.archive.archive import Archive
 from models.event_log.event import Entry
 from models.outcomes.exposure_files import ExposureFiles
+from models.outcomes.schema import EXPOSURE_COLUMNS
+from models.outcomes.viewer_sample import EVERYBODY, ViewerSample
 from models.settings import Settings
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
@@ -28,12 +31,39 @@ def read_outcomes(settings: Settings, store: SyncStore, keys: Keys, *, since: in
 
 
 def outcomes_of(
-    home: Path, store: SyncStore, keys: Keys, windows: Windows, *, since: int = 0, now: int
+    home: Path,
+    store: SyncStore,
+    keys: Keys,
+    windows: Windows,
+    *,
+    since: int = 0,
+    now: int,
+    sample: ViewerSample = EVERYBODY,
 ) -> pl.DataFrame:
-    """As `read_outcomes`, of a home and with these windows."""
-    exposures = ExposureFiles(home).scan(since)
-    events = read_events(home, store, keys, since=since, until=now)
+    """As `read_outcomes`, of a home and with these windows, and of a sample of the viewers."""
+    exposures = ExposureFiles(home).scan_lists(since, EXPOSURE_COLUMNS.names(), sample)
+    events = read_events(home, store, keys, since=since, until=now, sample=sample)
     return join_outcomes(exposures, events, windows, now=now)
+
+
+class AroundStart(NamedTuple):
+    """The outcomes of lists before something started, and from then on."""
+
+    before: pl.DataFrame
+    after: pl.DataFrame
+
+
+def outcomes_around(
+    settings: Settings, store: SyncStore, keys: Keys, *, start: int, span: int, now: int
+) -> AroundStart:
+    """The outcomes of the lists of `span` microseconds before a start, and of those since.
+
+    Lists of before have what came of them before the start alone: later answers may be an effect of what started, and
+    nothing of that may be taken off as the past.
+    """
+    before = read_outcomes(settings, store, keys, since=start - span, now=start)
+    after = read_outcomes(settings, store, keys, since=start, now=now)
+    return AroundStart(before.filter(pl.col("at").dt.epoch("us") < start), after)
 
 
 def every_entry(settings: Settings, store: SyncStore, keys: Keys, now: int) -> Iterator[Entry]:

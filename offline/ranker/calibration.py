@@ -45,19 +45,25 @@ def sampled_viewers(graph: Graph, active: NDArray[np.bool_], most: int, seed: in
     return np.sort(drawn).astype(np.int64)
 
 
-def fit_curve(inputs: NDArray[np.floating], outcomes: NDArray[np.floating]) -> NDArray[np.float32]:
+def fit_curve(
+    inputs: NDArray[np.floating], outcomes: NDArray[np.floating], counts: NDArray[np.float64] | None = None
+) -> NDArray[np.float32]:
     """(k + 1,) float32: the weights of `inputs` (m, k) and then the intercept of the log-odds of `outcomes` (m,).
 
     Logistic regression (Platt 1999) with outcomes that may be above 1: a hidden friendship represents as many as are
-    unknown for each one hidden, and the expected likelihood is that of all of them. It is convex nevertheless.
+    unknown for each one hidden, and the expected likelihood is that of all of them. It is convex nevertheless. A row
+    counts `counts` (m,) times, by default once.
     """
     mean, scale = inputs.mean(axis=0), np.maximum(inputs.std(axis=0), 1e-6)
     read = np.concatenate([(inputs - mean) / scale, np.ones((len(inputs), 1))], axis=1)
 
     def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         odds = read @ weights
-        value = float((np.logaddexp(0, odds) - outcomes * odds).sum() + PENALTY / 2 * (weights[:-1] ** 2).sum())
-        slope = read.T @ (1 / (1 + np.exp(-np.clip(odds, -60, 60))) - outcomes)
+        losses, slopes = np.logaddexp(0, odds) - outcomes * odds, 1 / (1 + np.exp(-np.clip(odds, -60, 60))) - outcomes
+        if counts is not None:
+            losses, slopes = counts * losses, counts * slopes
+        value = float(losses.sum() + PENALTY / 2 * (weights[:-1] ** 2).sum())
+        slope = read.T @ slopes
         slope[:-1] += PENALTY * weights[:-1]
         return value, slope
 

@@ -67,13 +67,13 @@ def train_ranker(
     `statistics` (g n, s) float32 are those of every user in each of the g graphs that lists were made in. A viewer's
     lists are for validation in every graph or in none.
     Training starts from `prior`, the pre-ranking weights; where the head learns, from the ranker `former`, if that has
-    its shape and does better in the validation. The loss is the softmax cross-entropy of each viewer's
-    list, spread evenly over the friendships in it (ListNet's top one, Cao and others 2007); randomly drawn
-    candidates represent those not drawn (sampled softmax, Jean and others 2015). Training stops by steps or by
-    validation, never by the clock. `state` is the directory of the state that a killed run resumes from. Several
-    processes call this with the same arguments but `log` and `state`, which rank 0 alone has; each learns from a part
-    of every step's lists, and all return the same ranker, that of one process within rounding. Raises ValueError if
-    fewer than two lists hold a friendship: one to learn from and one to stop by.
+    its shape and does better in the validation, and where friendships have dates, `former` then stays. The loss is the
+    softmax cross-entropy of each viewer's list, spread evenly over the friendships in it (ListNet's top one, Cao and
+    others 2007); randomly drawn candidates represent those not drawn (sampled softmax, Jean and others 2015). Training
+    stops by steps or by validation, never by the clock. `state` is the directory of the state that a killed run resumes
+    from. Several processes call this with the same arguments but `log` and `state`, which rank 0 alone has; each learns
+    from a part of every step's lists, and all return the same ranker, that of one process within rounding. Raises
+    ValueError if fewer than two lists hold a friendship: one to learn from and one to stop by.
     """
     # lists to learn from and to validate with
     torch.manual_seed(config.seed)
@@ -149,15 +149,18 @@ class _Run:
         candidate's degree, and of PageRank, which grows with it, are drawn back towards the prior: friendships hidden
         at random are those of the well connected, later ones are not. If friendships have dates, the linear map is
         fitted at once, and nothing else learns: other viewers of the same window made the same friends, so that the
-        validation would prefer what knows these by heart. A ranker that one of its inputs alone beats in the validation
+        validation would prefer what knows these by heart; few friendships fit it badly, so that the former ranker stays
+        if that does better. A ranker that one of its inputs alone beats in the validation
         beyond chance is replaced by the order of that input.
         """
         begun = float(self._ndcg().mean())
         log.info("ranker_begins", viewers=len(self.training), linear=self.is_linear, ndcg20=round(begun, 4))
-        warm = None if self.is_linear else self._begin_with_former(begun, log)
         if self.is_dated:
-            head, epochs = self._fit_linear(log), 0
+            fitted, epochs = self._fit_linear(log), 0
+            warm = self._former_if_better(fitted, log)
+            head = fitted if warm is None else warm
         else:
+            warm = None if self.is_linear else self._former_if_better(begun, log)
             head, epochs = self._fit_head(begun if warm is None else warm, log)
         metrics = {"prior_ndcg20": begun, "head_ndcg20": head, "linear": float(self.is_linear)}
         metrics |= {"warm": float(warm is not None)}
@@ -165,18 +168,18 @@ class _Run:
         metrics |= self._replace_if_beaten(log)
         return metrics | self._of_product(log)
 
-    def _begin_with_former(self, begun: float, log: FilteringBoundLogger) -> float | None:
-        """Begins with the former ranker if its NDCG, which is returned, is above that of the prior; else None."""
+    def _former_if_better(self, own: float, log: FilteringBoundLogger) -> float | None:
+        """Takes the former ranker if its NDCG, which is returned, is above `own`, that of these weights; else None."""
         if self.former is None or self.former.config != self.model.config:
             return None
-        prior = copy.deepcopy(self.model.state_dict())
+        weights = copy.deepcopy(self.model.state_dict())
         self.model.load_state_dict(self.former.state_dict())
         found = float(self._ndcg().mean())
-        is_better = found > begun
-        log.info("warm_start", of="ranker", former=round(found, 4), prior=round(begun, 4), kept=is_better)
+        is_better = found > own
+        log.info("warm_start", of="ranker", former=round(found, 4), own=round(own, 4), kept=is_better)
         if is_better:
             return found
-        self.model.load_state_dict(prior)
+        self.model.load_state_dict(weights)
         return None
 
     def _fit_head(self, begun: float, log: FilteringBoundLogger) -> tuple[float, int]:

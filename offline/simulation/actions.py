@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Float64s
 from offline.simulation.config import Behaviour
-from offline.simulation.people import Floats, People
+from offline.simulation.people import People
 from offline.simulation.uniforms import Draw, uniforms
 
 EMAIL, MOBILE, WEB = "email", "mobile", "web"
@@ -41,7 +42,7 @@ class Reactions:
     clicked: NDArray[np.bool_]
     invited: NDArray[np.bool_]
     dismissed: NDArray[np.bool_]
-    expected: Floats
+    expected: Float64s
     """probability that the pair becomes friends through this place, before anybody decided"""
     events: list[dict[str, Any]]
     """as POST /pymk/events takes them"""
@@ -75,7 +76,7 @@ def react(people: People, behaviour: Behaviour, seed: int, day: int, shown: Sequ
     lists, viewers, candidates, places = np.array(flat, dtype=np.int64).reshape(-1, 4).T
     email = np.array([one.context == EMAIL for one in shown], dtype=bool)[lists]
 
-    def drawn(draw: Draw) -> Floats:
+    def drawn(draw: Draw) -> Float64s:
         return uniforms(seed, day, draw, viewers, candidates)
 
     # what they do

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from models.arrays import Float64s
 from offline.simulation.config import Behaviour
 from offline.synth.communities import LAYERS
 from offline.synth.network import Network
@@ -15,7 +16,6 @@ from offline.synth.network import Network
 TASTES = 4
 """dimensions of taste and appeal"""
 
-Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 _NEAR = slice(0, LAYERS.index("year") + 1)
 """the layers of the smallest groups"""
@@ -29,13 +29,13 @@ class People:
     ids: list[str]
     groups: NDArray[np.int32]
     """(n, layers) of offline.synth.communities.LAYERS"""
-    visits: Floats
+    visits: Float64s
     """(n,) probability of a visit on a day"""
-    fame: Floats
+    fame: Float64s
     """(n,) how much each is put off by famous candidates"""
-    taste: Floats
+    taste: Float64s
     """(n, TASTES) what each looks for"""
-    appeal: Floats
+    appeal: Float64s
     """(n, TASTES) what each has"""
     active: NDArray[np.bool_]
     """(n,) False: looks at no list"""
@@ -72,11 +72,13 @@ class People:
         )
 
     @property
-    def degrees(self) -> Floats:
+    def degrees(self) -> Float64s:
         """(n,) friends of each."""
         return np.array([len(some) for some in self.friends], dtype=np.float64)
 
-    def invites(self, behaviour: Behaviour, viewers: Numbers, candidates: Numbers, email: NDArray[np.bool_]) -> Floats:
+    def invites(
+        self, behaviour: Behaviour, viewers: Numbers, candidates: Numbers, email: NDArray[np.bool_]
+    ) -> Float64s:
         """(m,) probability that a viewer invites a candidate whom they look at."""
         shared = self._shared(viewers, candidates)
         fame = np.log1p(self.degrees)
@@ -91,7 +93,7 @@ class People:
             - behaviour.tire * times
         )
 
-    def accepts(self, behaviour: Behaviour, invited: Numbers, inviters: Numbers, load: Floats) -> Floats:
+    def accepts(self, behaviour: Behaviour, invited: Numbers, inviters: Numbers, load: Float64s) -> Float64s:
         """(m,) probability that the invited accepts the inviter, with so many invitations waiting."""
         fits = (self.taste[invited] * self.appeal[inviters]).sum(axis=1)
         bonds = self._bonds(behaviour, self._shared(invited, inviters))
@@ -110,7 +112,7 @@ class People:
         }
 
     @staticmethod
-    def _bonds(behaviour: Behaviour, shared: dict[str, NDArray[np.bool_]]) -> Floats:
+    def _bonds(behaviour: Behaviour, shared: dict[str, NDArray[np.bool_]]) -> Float64s:
         return np.asarray(
             behaviour.near * shared["near"]
             + behaviour.colleague * shared["company"]
@@ -144,5 +146,5 @@ class People:
         return pl.DataFrame({**columns, "taste": self.taste.round(6).tolist(), "appeal": self.appeal.round(6).tolist()})
 
 
-def _probability(log_odds: Floats) -> Floats:
+def _probability(log_odds: Float64s) -> Float64s:
     return np.asarray(1 / (1 + np.exp(-log_odds)), dtype=np.float64)

@@ -7,9 +7,7 @@ import polars as pl
 
 from models.schema.event_kinds import EventKind
 from models.schema.relationship import Relationship
-from models.system.clock import MICROSECONDS
-
-DAY_S = 86_400
+from models.system.clock import DAY_S, MICROSECONDS
 
 _CONNECTS = (EventKind.CONNECT, EventKind.ACCEPT)
 _DISCONNECTS = (EventKind.DISCONNECT,)

@@ -9,6 +9,7 @@ from scipy.sparse import csr_array
 from structlog.typing import FilteringBoundLogger
 from torch import Tensor
 
+from models.arrays import Float64s
 from models.graph import Graph
 from models.networks.config import DgiConfig, VgaeConfig
 from models.networks.dgi import Dgi
@@ -16,7 +17,6 @@ from models.networks.vgae import Vgae
 from offline.suspicion.config import SuspicionConfig
 from offline.training.repeatable import repeatable
 
-Floats = NDArray[np.float64]
 FARTHEST = 5.0
 """standard deviations at which standardised features are clipped"""
 LEAST_SPREAD = 1e-6
@@ -26,12 +26,12 @@ LEAST_SPREAD = 1e-6
 class Evidence:
     """Three measures of misfit of n accounts, three (n,) arrays, higher is worse, each on its own scale."""
 
-    reconstruction: Floats
+    reconstruction: Float64s
     """vgae: negative cosine of the features to those reconstructed from its friends; dgi: negative agreement with its
     graph"""
-    dissimilarity: Floats
+    dissimilarity: Float64s
     """minus the mean dot product with its friends' embeddings"""
-    distance: Floats
+    distance: Float64s
     """distance of its embedding from the mean of its friends'"""
 
 
@@ -96,11 +96,11 @@ class Calibration:
 
     edges: NDArray[np.int64]
     """(b,) least number of friends of each band"""
-    middles: Floats
+    middles: Float64s
     """(b, 3) medians of the evidence"""
-    spreads: Floats
+    spreads: Float64s
     """(b, 3) standard deviations, by the median absolute deviation"""
-    ordinary: Floats
+    ordinary: Float64s
     """(o,) ascending: joint evidence of ordinary users"""
 
     @classmethod
@@ -157,7 +157,7 @@ def _edges(graph: Graph) -> Tensor:
     return torch.from_numpy(np.stack([graph.indices.astype(np.int64), owners]))
 
 
-def _stacked(found: Evidence) -> Floats:
+def _stacked(found: Evidence) -> Float64s:
     return np.stack([found.reconstruction, found.dissimilarity, found.distance], axis=1)
 
 

@@ -10,7 +10,8 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import AwareDatetime, BaseModel
 
 from models.candidate_refresh.replay import Replay, replaying
-from models.publishing import approval, canary, publish, serving_processes
+from models.publishing import canary, canary_ending, publish, serving_processes
+from models.publishing.approvals import approval
 from models.publishing.audit import Actor, AuditEntry, read_audit
 from models.publishing.canary_record import Canary, CanaryReport, told_report
 from models.publishing.catalogue import Entry, catalogue
@@ -60,6 +61,13 @@ class CanaryAnswer(BaseModel):
     """processes; empty after all have followed"""
 
 
+class ApprovalAnswer(SwitchAnswer):
+    """As of a switch. Where a share of the viewers is tried first, `version` is the one that all others are served."""
+
+    canary: CanaryAnswer | None = None
+    """the version that was approved, if it is tried first (PYMK_CANARY)"""
+
+
 class CanaryState(BaseModel):
     """How the canary does, or how the last one ended."""
 
@@ -103,7 +111,7 @@ class DriftCheckAnswer(BaseModel):
     group: str
     value: float
     threshold: float
-    """from which on the verdict is alarm"""
+    """from which on the verdict is alarm; of a check that only warns, warn"""
     verdict: Literal["ok", "warn", "alarm"]
     sentence: str
     """what moved and by how much"""
@@ -185,11 +193,7 @@ async def activate(
         )
 
     if wanted < 1:
-        begun = await _in_thread(container, begin)
-        behind = await _tried(container, version)
-        return CanaryAnswer(
-            version=version, control=begun.control, share=wanted, started_at=begun.started_at, behind=behind
-        )
+        return await _canary_answer(container, await _in_thread(container, begin))
     return await _wait(container, await _in_thread(container, switch))
 
 
@@ -207,7 +211,7 @@ async def promote_canary(container: AppContainer, request: Request, note: Note =
     def switch() -> ActivePointer:
         ttl_s = container.settings.superseded_ttl_s
         store, keys = container.stores.threads, container.keys
-        return canary.promote_canary(store, container.disk, keys=keys, by=by, superseded_ttl_s=ttl_s)
+        return canary_ending.promote_canary(store, container.disk, keys=keys, by=by, superseded_ttl_s=ttl_s)
 
     return await _wait(container, await _in_thread(container, switch))
 
@@ -220,7 +224,7 @@ async def abort_canary(container: AppContainer, request: Request, note: Note = N
     def end() -> str:
         ttl_s = container.settings.superseded_ttl_s
         store, keys = container.stores.threads, container.keys
-        return canary.end_canary(store, container.disk, "aborted", keys=keys, by=by, superseded_ttl_s=ttl_s)
+        return canary_ending.end_canary(store, container.disk, "aborted", keys=keys, by=by, superseded_ttl_s=ttl_s)
 
     version = await _in_thread(container, end)
     return AbortAnswer(version=version, behind=await _tried(container, ""))
@@ -229,11 +233,11 @@ async def abort_canary(container: AppContainer, request: Request, note: Note = N
 @router.post("/versions/{version}/approve", responses=problems(401, 403, 404, 409, 422, 503))
 async def approve_version(
     version: Annotated[str, Path(pattern=VERSION_PATTERN)], container: AppContainer, request: Request, note: Note = None
-) -> SwitchAnswer:
-    """Publish a version that waits for an approval, once. Answers as activate does."""
+) -> ApprovalAnswer:
+    """Publish a version that waits for an approval, once. Answers as activate does; `canary` if it begins as that."""
     by = _actor(request, note)
 
-    def decide() -> ActivePointer:
+    def decide() -> ActivePointer | Canary:
         _find_decided(container, version)
         return approval.approve(
             container.stores.threads,
@@ -241,11 +245,17 @@ async def approve_version(
             version,
             keys=container.keys,
             by=by,
+            canary_share=container.settings.canary_share,
             superseded_ttl_s=container.settings.superseded_ttl_s,
             replay=_replay_by_worker(container),
         )
 
-    return await _wait(container, await _in_thread(container, decide))
+    served = await _in_thread(container, decide)
+    if not isinstance(served, Canary):
+        return ApprovalAnswer(**(await _wait(container, served)).model_dump())
+    tried = await _canary_answer(container, served)
+    control = ActivePointer(version=served.control, activated_at=served.control_at or served.started_at)
+    return ApprovalAnswer(**(await _wait(container, control)).model_dump(), canary=tried)
 
 
 @router.post("/versions/{version}/reject", responses=problems(401, 403, 404, 409, 422, 503))
@@ -276,10 +286,10 @@ async def audit(container: AppContainer, limit: Annotated[int, Query(ge=1, le=10
     return AuditAnswer(entries=entries[:limit])
 
 
-@router.post("/rollback", responses=problems(401, 403, 409, 503))
-async def rollback(container: AppContainer, request: Request) -> SwitchAnswer:
+@router.post("/rollback", responses=problems(401, 403, 409, 422, 503))
+async def rollback(container: AppContainer, request: Request, note: Note = None) -> SwitchAnswer:
     """Serve the version that was active before; twice goes two back. Answers as activate does."""
-    by = _actor(request)
+    by = _actor(request, note)
 
     def switch() -> ActivePointer:
         return publish.rollback(
@@ -317,6 +327,14 @@ def _share(text: str) -> float:
         raise invalid("share", str(error)) from error
 
 
+async def _canary_answer(container: Container, begun: Canary) -> CanaryAnswer:
+    """What became the canary, once every live process serves it, or those that do not by then."""
+    version, behind = begun.version, await _tried(container, begun.version)
+    return CanaryAnswer(
+        version=version, control=begun.control, share=begun.share, started_at=begun.started_at, behind=behind
+    )
+
+
 async def _tried(container: Container, version: str) -> list[str]:
     """Waits until every live process serves the canary, "" until none does; returns those that do not by then."""
     store, keys = container.stores.threads, container.keys
@@ -331,7 +349,7 @@ async def _in_thread(container: Container, call: Callable[..., _Answer], *argume
 
 def _replay_by_worker(container: Container) -> Replay:
     """The replay of the events after a version's cut, by a worker: the service loads no numeric libraries."""
-    days, contexts = container.settings.forbidden_days, container.settings.surfaces
+    days, contexts = container.settings.forbidden_days, container.settings.all_contexts
     return replaying(
         container.stores.threads, container.disk, container.keys, days, contexts, open_here=False, wait_s=REPLAY_S
     )

@@ -95,7 +95,8 @@ async def put_contacts(user_id: PathUser, request: Request, container: AppContai
     if isinstance(written, TooMany):
         raise ProblemError(
             HTTPStatus.TOO_MANY_REQUESTS,
-            f"more new contacts within 24 hours than PYMK_CONTACTS_DAILY={settings.contacts_daily} allows: "
+            "more new contacts and own addresses within 24 hours than "
+            f"PYMK_CONTACTS_DAILY={settings.contacts_daily} allows: "
             f"{written.left} are left",
             headers={"Retry-After": str(ceil(written.again_s))},
         )

@@ -20,7 +20,6 @@ from models.live_state.erasure_receipts import (
 )
 from models.live_state.record_excerpt import read_excerpt
 from models.schema.vocabulary import UserId
-from models.settings import CONTEXTS
 from models.system.clock import MICROSECONDS
 from service.api.dependencies import MAY_WRITE, AppContainer, PathUser
 from service.api.events import write_wait_s
@@ -105,7 +104,7 @@ async def _erase(container: Container, user_id: UserId) -> str:
 
 def _lists(container: Container, user_id: UserId) -> Iterator[str]:
     """The keys of a user's cached lists and newcomer records in the versions that this process has open."""
-    contexts = {*CONTEXTS, *container.settings.contexts}
+    contexts = container.settings.all_contexts
     for served in container.versions.open:
         yield container.keys.newcomer(served.version, user_id)
         row = served.tables.vocabulary.row(user_id)

@@ -5,10 +5,12 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from time import perf_counter
 from typing import Any
 
 import orjson
+import structlog
 from fastapi import APIRouter, Request, Response
 from starlette.background import BackgroundTask
 
@@ -31,6 +33,7 @@ from service.recommend.online import WAIT
 from service.recommend.query import DEFAULT_LIMIT, MOST, Query
 from service.recommend.responses import UNAVAILABLE, Answer
 from service.recommend.shown_profiles import ShownProfiles, column_fault
+from service.state.canary import ServedCanary
 from service.state.served_version import ServedVersion
 from service.state.version_watcher import ServedVersions
 from service.web.compression import HEADERS
@@ -88,10 +91,11 @@ class BatchQuery:
 async def recommendations_of_many(request: Request, served: Served, container: AppContainer) -> Response:
     """Lists for up to 100 viewers at once, in their order: the same ranking, rules and cache as for one.
 
-    A viewer whose record is damaged gets an entry with `served: "unavailable"`, and the others their lists.
+    A viewer whose list cannot be made, such as for a damaged record, gets an entry with `served: "unavailable"` and
+    `detail`, and the others their lists.
     """
     record, versions = record_of(request), container.versions
-    query = parse_body(await json_object(request), {*CONTEXTS, *container.settings.contexts})
+    query = parse_body(await json_object(request), container.settings.all_contexts)
     fresh = b"no-cache" in record.headers.get(b"cache-control", b"").lower()
     check_fields(query.fields, partial(column_fault, tables=served.tables), "body")
     # the lists
@@ -100,21 +104,21 @@ async def recommendations_of_many(request: Request, served: Served, container: A
     canary, own = versions.canary, [_versions(versions, query.user_id, served) for query in queries]
     try:
         made = await container.recommender.answers(queries, own, traces, fresh=fresh) if queries else []
-        answers = [one if isinstance(one, Answer) else Answer(UNAVAILABLE, served.version, b"") for one in made]
         if query.fields:
-            answers = await _with_profiles(container.profiles, answers, query.fields, [version for version, _ in own])
-    except StoreError as error:
+            made = await _with_profiles(container.profiles, made, query.fields, [version for version, _ in own])
+        _tell_faults(made, record.request_id)
+    except Exception as error:
         if canary is not None:
             for asked in queries:
                 canary.failed(asked.user_id)
-        raise _unavailable(container.metrics, error, len(queries)) from error
+        if isinstance(error, StoreError):
+            raise _unavailable(container.metrics, error, len(queries)) from error
+        raise
+    pairs = zip(made, own, strict=True)
+    answers = [one if isinstance(one, Answer) else Answer(UNAVAILABLE, of.version, b"") for one, (of, _) in pairs]
     # the answer, its counts and its stages
     if canary is not None:
-        for asked, answer in zip(queries, answers, strict=True):
-            if answer.served == UNAVAILABLE:
-                canary.failed(asked.user_id)
-            else:
-                canary.answered(asked.user_id, answer.served, answer.exposed, None)
+        _count_of_canary(canary, queries, answers)
     if any(isinstance(one, StoreError) for one in made):
         container.metrics.degraded.labels("store").inc()
     record.facts["lists"] = dict(Counter(answer.served for answer in answers))
@@ -134,6 +138,15 @@ async def recommendations_of_many(request: Request, served: Served, container: A
     return Response(sent, headers=headers, media_type="application/json", background=behind)
 
 
+def _count_of_canary(canary: ServedCanary, queries: Sequence[Query], answers: Sequence[Answer]) -> None:
+    """Counts lists, and those that could not be made, for the canary's side or the other."""
+    for asked, answer in zip(queries, answers, strict=True):
+        if answer.served == UNAVAILABLE:
+            canary.failed(asked.user_id)
+        else:
+            canary.answered(asked.user_id, answer.served, answer.exposed, None)
+
+
 def _versions_told(answers: Sequence[Answer], served: ServedVersion) -> dict[str, Any]:
     """What the log says of versions: the active one, and how many lists are of which if some are of another."""
     lists = Counter(answer.version for answer in answers)
@@ -149,15 +162,46 @@ def _versions(
 
 
 async def _with_profiles(
-    profiles: ShownProfiles, answers: Sequence[Answer], fields: Sequence[str], versions: Sequence[ServedVersion]
-) -> list[Answer]:
-    """The answers with profiles, each of the version of its viewer. Raises StoreUnavailableError."""
-    shown = list(answers)
+    profiles: ShownProfiles,
+    made: Sequence[Answer | Exception],
+    fields: Sequence[str],
+    versions: Sequence[ServedVersion],
+) -> list[Answer | Exception]:
+    """The answers with profiles, each of the version of its viewer; a fault of one version is that of its lists.
+
+    Raises StoreUnavailableError.
+    """
+    shown = list(made)
     for version in {one.version: one for one in versions}.values():
-        own = [at for at, one in enumerate(versions) if one.version == version.version]
-        for at, answer in zip(own, await profiles.added([answers[at] for at in own], fields, version), strict=True):
-            shown[at] = answer
+        own = {
+            at: one
+            for at, (one, of) in enumerate(zip(made, versions, strict=True))
+            if isinstance(one, Answer) and of.version == version.version
+        }
+        try:
+            shown_of = await profiles.added(list(own.values()), fields, version)
+        except StoreError:
+            raise
+        except Exception as error:
+            shown = [error if at in own else one for at, one in enumerate(shown)]
+        else:
+            for at, answer in zip(own, shown_of, strict=True):
+                shown[at] = answer
     return shown
+
+
+def _tell_faults(made: Sequence[Answer | Exception], request_id: str) -> None:
+    """Logs faults of the service among lists that were asked for; raises the first if each list is one."""
+    faults = [
+        one for one in made if isinstance(one, Exception) and of_error(one).status is HTTPStatus.INTERNAL_SERVER_ERROR
+    ]
+    if not faults:
+        return
+    if len(faults) == len(made):
+        raise faults[0]
+    structlog.get_logger().error(
+        "lists_not_made", request_id=request_id, route=PATH, lists=len(faults), exc_info=faults[0]
+    )
 
 
 async def _record(log: ExposureLog, request_id: str, queries: Sequence[Query], answers: Sequence[Answer]) -> None:

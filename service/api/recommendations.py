@@ -64,7 +64,7 @@ class Recommendations:
         self._metrics = metrics
         self._compression = compression
         self._exposure_log = exposure_log
-        self._contexts = frozenset({*CONTEXTS, *contexts})
+        self._contexts = frozenset(contexts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request of any method; expects its Record in the scope."""

@@ -1,5 +1,6 @@
 """The routes of the console, its page, style sheet and scripts, and of the page of the API."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from http import HTTPStatus
@@ -52,7 +53,7 @@ class _File:
         return Response(self.content, HTTPStatus.OK, headers, self.media_type)
 
 
-def console(contexts: list[str]) -> APIRouter:
+def console(contexts: Sequence[str]) -> APIRouter:
     """The routes of the console, whose page offers these contexts, the first as the default."""
     options = "".join(f"<option>{context}</option>" for context in contexts).encode()
     pages = {name: _file(name, content.replace(_CONTEXTS, options)) for name, content in _contents().items()}

@@ -4,13 +4,12 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, Request
 
-from models.candidate_refresh.refresher import DAY_US
 from models.errors import CorruptRecordError
 from models.live_state.edges import derive_one
 from models.live_state.record_excerpt import read_excerpt
 from models.schema.vocabulary import UserId
 from models.settings import CONTEXTS
-from models.system.clock import now_us
+from models.system.clock import DAY_US, now_us
 from service.api.dependencies import (
     MAY_ADMINISTER,
     AppContainer,
@@ -46,7 +45,7 @@ async def why_of(
 
     Either may be a newcomer, of whom the version knows nothing yet; no newcomer is suggested before the next night.
     """
-    if context not in (known := {*CONTEXTS, *container.settings.contexts}):
+    if context not in (known := container.settings.all_contexts):
         raise invalid("context", f"must be one of {', '.join(sorted(known))}")
     # the list that the viewer is shown, of the version and by the rules of the viewer's arms
     own, previous = container.versions.of(user_id)

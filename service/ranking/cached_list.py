@@ -35,7 +35,15 @@ from typing import NamedTuple
 import numpy as np
 
 from models.errors import CorruptRecordError
-from models.outcomes.exposure_record import KeptCodes, PackedPeople, ReadCodes, codes_of, ranges_of
+from models.outcomes.exposure_record import (
+    KeptCodes,
+    PackedPeople,
+    ReadCodes,
+    by_contacts,
+    codes_of,
+    pack_unread,
+    ranges_of,
+)
 from models.schema.vocabulary import Row
 from models.version.candidate_block import MAX_ROW
 from models.version.packed_record import RecordFormat
@@ -205,11 +213,11 @@ class CachedRecord:
         record, rows_at = self._record, self._text_at - _WORD.size - _BYTES_PER_ENTRY * self.encoded
         rows = record[rows_at : rows_at + 4 * count]
         scores = record[rows_at + 4 * e : rows_at + 4 * (e + count)]
-        if not features:  # the sources are those of the list
-            listed = np.frombuffer(record, "<u4", k, _FORMAT.payload_start)
-            sources = np.frombuffer(record, np.uint8, k, _FORMAT.payload_start + 8 * k)
-            found = [np.flatnonzero(listed == row)[:1] for row in np.frombuffer(rows, "<u4")]
-            return PackedPeople(count, 0, b"", rows + scores + bytes(int(sources[at].sum()) for at in found))
+        sources = np.frombuffer(record, np.uint8, k, _FORMAT.payload_start + 8 * k)
+        if not features or by_contacts(sources):  # the sources are those of the list
+            listed, own = np.frombuffer(record, "<u4", k, _FORMAT.payload_start), np.frombuffer(rows, "<u4")
+            found = np.array([int(sources[np.flatnonzero(listed == row)[:1]].sum()) for row in own], np.uint8)
+            return pack_unread(own, np.frombuffer(scores, "<f4"), found)
         ranges_at = _FORMAT.payload_start + _BYTES_PER_PERSON * k
         ranges = record[ranges_at : ranges_at + 8 * features]
         if count == e:  # they lie side by side

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from models.cold_start.cold_start import ColdStart
 from models.cold_start.network import Network
 from models.cold_start.spread import Spread
-from models.outcomes.exposure_record import ReadCodes
+from models.outcomes.exposure_record import ReadCodes, by_contacts
 from models.ranker.attribution import Explanation
 from models.ranker.ranker import ViewerInputs
 from models.schema.vocabulary import Row, Vocabulary
@@ -162,7 +162,7 @@ class Ranking:
         friends = self.friends(viewer)
         entries = self.encode(placed, viewer, friends)
         key = self.cache_key(viewer)._replace(reasons=reasons_fingerprint(viewer, friends))
-        kept = block if self.reader.keeps_codes else None
+        kept = block if self.reader.keeps_codes and not by_contacts(block.sources) else None
         cacheable = CachedList(listed, key, placed.rows.tolist(), placed.scores.tolist(), entries, kept, placed)
         # the page
         following, drawn = None, None

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.outcomes.exposure_record import PackedPeople, ReadCodes, codes_of, ranges_of
+from models.outcomes.exposure_record import PackedPeople, ReadCodes, by_contacts, codes_of, pack_unread, ranges_of
 from models.schema.vocabulary import Row
+from models.version.candidate_block import Block
 from service.ranking.exploration.draw import Drawn
 
 if TYPE_CHECKING:
@@ -75,15 +76,16 @@ class Exposed(NamedTuple):
     def pack(self) -> PackedPeople:
         """The people as the record of a list holds them."""
         placed, read, most = self.placed, self.read, self.most
-        rows = placed.rows[:most]
-        columns = [
+        rows, scores, sources = placed.rows[:most], placed.scores[:most], placed.sources[:most]
+        of_contacts = by_contacts(read.sources if isinstance(read, Block) else sources)
+        if read is None or placed.places is None or of_contacts:
+            return pack_unread(rows, scores, sources)
+        columns = (
             rows.astype("<u4", copy=False).tobytes(),
-            placed.scores[:most].astype("<f4", copy=False).tobytes(),
-            placed.sources[:most].tobytes(),
-        ]
-        if read is None or placed.places is None:
-            return PackedPeople(len(rows), 0, b"", b"".join(columns))
-        columns += codes_of(placed.places[:most], read)
+            scores.astype("<f4", copy=False).tobytes(),
+            sources.tobytes(),
+            *codes_of(placed.places[:most], read),
+        )
         return PackedPeople(len(rows), len(read.low), ranges_of(read), b"".join(columns))
 
 

@@ -45,7 +45,7 @@ class OwnValues(NamedTuple):
     """A viewer's values that reasons may name, in the order of the reasons: by reason column, the rarest first."""
 
     places: NDArray[np.int32]
-    """(w, 4) int32, as service.ranking.kernels.json_encoder.put_entries reads them"""
+    """(w, 4) int32, as service.ranking.kernels.json_encoder.write_entries reads them"""
     text: NDArray[np.uint8]
     """the reasons they make, as JSON, one after the other"""
 

@@ -166,7 +166,7 @@ def from_record(
     rows, shown_rows = found[: len(record.edges)], found[len(record.edges) :]
     timestamps_us = record.timestamps_us()
     others_ids = list(record.edges)
-    has = timestamps_us[:, CONTACT] > timestamps_us[:, UNCONTACT]
+    has = timestamps_us[:, CONTACT] > np.maximum(timestamps_us[:, UNCONTACT], record.erased)
     contacts = _people(others_ids, rows, timestamps_us, has, CONTACT, refused_after)
     new = (timestamps_us[:, NEWCOMER] > 0) & (rows < 0) & ~has
     newcomers = _people(others_ids, rows, timestamps_us, new, NEWCOMER, refused_after)

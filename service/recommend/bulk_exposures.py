@@ -12,7 +12,7 @@ from models.store.protocol import SyncStore
 from models.system.clock import now_us
 from service.recommend.behind.exposure_log import TTL_S, most_batches, record_of
 from service.recommend.query import Query
-from service.recommend.responses import EMPTY, Answer
+from service.recommend.responses import Answer
 
 
 class BulkExposures:
@@ -33,7 +33,7 @@ class BulkExposures:
         at, records = now_us(), []
         for request_id, query, answer in zip(request_ids, queries, answers, strict=True):
             is_drawn = self._share >= 1 or random.random() < self._share  # noqa: S311  # a sample, not a secret
-            if answer.served != EMPTY and is_drawn and (record := record_of(request_id, query, answer, at)) is not None:
+            if is_drawn and (record := record_of(request_id, query, answer, at)) is not None:
                 records.append(record)
         made = list(batches(self._process, self._recorded, records))
         self._recorded += len(records)

@@ -21,7 +21,6 @@ from service.state.experiments import ArmsOfViewers
 from service.state.live_state import Tail
 from service.state.live_sync import LiveSync
 from service.state.served_version import ServedVersion
-from service.web.problems import ProblemError
 
 WAIT = "wait"
 """the stage in which a list waits for others of the same request"""
@@ -120,14 +119,15 @@ class OnlineRecommender:
         traces: Sequence[Trace],
         *,
         fresh: bool,
-    ) -> list[Answer | ProblemError | StoreError]:
+    ) -> list[Answer | Exception]:
         """The list for each query, or why there is none; the records of all are read in the same trips.
 
         `versions` are the version of each list and the one that stands in where that has no candidates.
-        Other requests are answered between two lists. A list whose first records were read in time and whose others
-        were not is a StoreError; raises StoreError if none could be made because of that, or the first trip fails.
+        Other requests are answered between two lists. Whatever goes wrong with one list is no other's: it stands in the
+        place of the list. A list whose first records were read in time and whose others were not is a StoreError;
+        raises StoreError if none could be made because of that, or the first trip fails.
         """
-        made: list[Answer | ProblemError | StoreError | None] = [None] * len(queries)
+        made: list[Answer | Exception | None]
         pairs = zip(queries, versions, strict=True)
         served = [self._arms.versions(query.user_id, *own) for query, own in pairs]
         lists = [
@@ -135,7 +135,8 @@ class OnlineRecommender:
             for query, own, trace in zip(queries, served, traces, strict=True)
         ]
         # the first trip, and who is hidden by then
-        deadline, waiting = Deadline(self._deadline_s), {at: next(steps) for at, steps in enumerate(lists)}
+        deadline, waiting = Deadline(self._deadline_s), dict[int, Sequence[str]]()
+        made = [_advanced(steps, None, at, waiting) for at, steps in enumerate(lists)]
         *flat, epoch = await self._store.get_many([*chain.from_iterable(waiting.values()), self._epoch])
         if not self._live_sync.knows(epoch):
             await within(deadline, self._live_sync.hidden(epoch))
@@ -148,8 +149,12 @@ class OnlineRecommender:
                 await asyncio.sleep(0)
                 traces[at].marks.append((WAIT, perf_counter()))
                 own = list(islice(records, len(needed)))
-                await self._prepare(served[at][0], queries[at], needed, own)
-                made[at] = _advanced(lists[at], own, at, upcoming)
+                try:
+                    await self._prepare(served[at][0], queries[at], needed, own)
+                except Exception as error:
+                    made[at] = error
+                else:
+                    made[at] = _advanced(lists[at], own, at, upcoming)
             waiting = upcoming
             _mark(traces, waiting, WAIT)
             try:
@@ -164,16 +169,19 @@ class OnlineRecommender:
 
 
 def _advanced(
-    steps: Steps, records: Sequence[bytes | None], at: int, upcoming: dict[int, Sequence[str]]
-) -> Answer | ProblemError | None:
-    """What a list came to with these records; None if it needs more, whose keys are noted in `upcoming`."""
+    steps: Steps, records: Sequence[bytes | None] | None, at: int, upcoming: dict[int, Sequence[str]]
+) -> Answer | Exception | None:
+    """What a list came to with these records; None if it needs more, whose keys are noted in `upcoming`.
+
+    It begins without records.
+    """
     try:
-        upcoming[at] = steps.send(records)
+        upcoming[at] = next(steps) if records is None else steps.send(records)
     except StopIteration as end:
         answer: Answer = end.value
         return answer
-    except ProblemError as problem:
-        return problem
+    except Exception as error:  # whoever asked is told
+        return error
     return None
 
 

@@ -43,7 +43,9 @@ class Answer(NamedTuple):
     ask: str | None = None
     """the profile column whose value would help the viewer most"""
     head: int = 0
-    """contacts above the first of the exposed people"""
+    """contacts above the first of the exposed people; of further pages, contacts and newcomers of the first"""
+    unexposed: int = 0
+    """contacts and newcomers on the page"""
 
 
 def empty(version: ServedVersion) -> Answer:
@@ -179,15 +181,20 @@ def _answer(
     query: Query, version: ServedVersion, served: str, page: Page, ask: str | None, head: Head | None = None
 ) -> Answer:
     """The answer of a page; a list of candidates none of whom passes the hard rules is called empty."""
-    text, above = page.text, 0
-    if head is not None and head[2] is not NOBODY and (query.cursor is None or not len(query.cursor.shown)):
+    text, above, unexposed = page.text, 0, 0
+    is_first = query.cursor is None or not len(query.cursor.shown)
+    if head is not None and head[2] is not NOBODY and is_first:
         version_now, viewer, places = head
-        above = len(places.chosen)
+        above, unexposed = len(places.chosen), places.taken
         text = with_reserved(places, text, query.limit, version_now, viewer)
     elif not page.passed and (served == RANKED or (served == CACHE and not query.excluded)):
         served = EMPTY
+    if head is not None and not is_first:
+        above = head[2].taken
     following = None
     if query.cursor is not None and page.shown is not None:
         following = query.cursor.after(version.version, *page.shown)
     cursor = following.pack() if following else None
-    return Answer(served, version.version, text, page.cacheable, cursor, page.exposed, version.arms, ask, above)
+    return Answer(
+        served, version.version, text, page.cacheable, cursor, page.exposed, version.arms, ask, above, unexposed
+    )

@@ -18,8 +18,8 @@ def chosen_viewers(settings: Settings, users: Path | None, *, everyone: bool, co
     """
     if everyone == (users is not None):
         raise UsageError("name the viewers: either --users FILE or --all")
-    if context not in settings.surfaces:
-        said = unknown_name(context, "context", settings.surfaces)
+    if context not in settings.all_contexts:
+        said = unknown_name(context, "context", settings.all_contexts)
         raise UsageError(f"--context {context} {said} (PYMK_CONTEXTS adds more)")
     if users is None:
         return None

@@ -27,6 +27,8 @@ POLL_S = 0.5
 """how often the record of experiments is read"""
 COMBINATIONS_HELD = 256
 """combinations of arms in one version whose rules are kept ready"""
+STILL = {"exploration_temperature": 0.0, "exploration_uniform_share": 0.0}
+"""settings of lists in which nobody is drawn"""
 MASKS_HELD = 8
 """pairs of version and experiment for which it is kept who is held out"""
 
@@ -39,9 +41,12 @@ class Arms(NamedTuple):
     arms: tuple[Arm, ...]
     holding: tuple[Run, ...]
     """the experiments that hold candidates out of these arms"""
+    is_still: bool
+    """whether nobody is drawn: one of the experiments has a holdout, whose people keep their places, and its arms, the
+    control among them, must not differ in exploration"""
 
 
-NO_ARMS = Arms(MappingProxyType({}), (), ())
+NO_ARMS = Arms(MappingProxyType({}), (), (), False)
 
 
 class ArmsOfViewers:
@@ -83,7 +88,8 @@ class ArmsOfViewers:
             holding = [run for run, at in chosen if at and run.experiment.candidates.holdout]
             arms = [run.experiment.arms[at] for run, at in chosen]
             names = {run.name: arm.name for (run, _), arm in zip(chosen, arms, strict=True)}
-            found = self._arms[drawn] = Arms(MappingProxyType(names), tuple(arms), tuple(holding))
+            is_still = any(run.experiment.candidates.holdout for run, _ in chosen)
+            found = self._arms[drawn] = Arms(MappingProxyType(names), tuple(arms), tuple(holding), is_still)
         return found
 
     def versions(
@@ -142,7 +148,7 @@ class ArmsOfViewers:
             return known[1]
         if len(self._served) >= COMBINATIONS_HELD:
             self._served.clear()
-        reranker = self._reranker(version, arms.arms)
+        reranker = self._reranker(version, arms.arms, is_still=arms.is_still)
         if arms.holding:
             held = np.logical_or.reduce([self._held_rows(version, run) for run in arms.holding])
             holding = {run.name for run in arms.holding}
@@ -154,8 +160,10 @@ class ArmsOfViewers:
         self._served[key] = (version, served)
         return served
 
-    def _reranker(self, version: ServedVersion, arms: Sequence[Arm]) -> Reranker:
+    def _reranker(self, version: ServedVersion, arms: Sequence[Arm], *, is_still: bool = False) -> Reranker:
         changed: dict[str, Any] = {name: value for arm in arms for name, value in arm.overrides.items()}
+        if is_still and (version.ranking.reranker.exploration.is_on or changed.keys() & STILL.keys()):
+            changed |= STILL
         if not changed or self._settings is None:
             return version.ranking.reranker
         return Reranker(version.tables, RerankSettings.of(self._settings.model_copy(update=changed)))

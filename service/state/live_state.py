@@ -13,7 +13,7 @@ from models.live_state.user_record import PREFIX_BYTES, LiveRecord, base_length,
 from models.live_state.visibility import HiddenSet
 from models.schema.columns import Flag
 from models.schema.vocabulary import Row, UserId
-from models.system.clock import MICROSECONDS, now_us
+from models.system.clock import DAY_US, HOUR_US, now_us
 from service.ranking.filters import ERASED_FLAG
 from service.ranking.viewer import Viewer
 from service.ranking.viewer_state import Suggestion, ViewerState, extended, from_record
@@ -23,8 +23,6 @@ VIEWS_HELD = 4096
 """viewer states that a process holds"""
 EVENTS_HELD = 2_000_000
 """edge events in all of them: some 30 MB"""
-_DAY_US = 86_400 * MICROSECONDS
-_HOUR_US = 3600 * MICROSECONDS
 
 _ACTIVE = int(Flag.ACTIVE)
 _SHOWN = Flag.ACTIVE | Flag.DISCOVERABLE
@@ -60,7 +58,7 @@ class LiveState:
         self.latest = 0
         """the latest timestamp that this process has seen in the store, microseconds"""
         self._exposure = 0
-        self._forbidden_us = forbidden_days * _DAY_US
+        self._forbidden_us = forbidden_days * DAY_US
         self._clock = clock
         self._changes = 0
         self._changed: dict[str, int] = {}
@@ -197,7 +195,7 @@ class LiveState:
 
     def _key(self, version: ServedVersion, user_id: UserId, row: Row | None) -> _ViewKey:
         """A declined or ended friendship is forbidden for days: so states are resolved anew every hour."""
-        return user_id, version.version, self.now() // _HOUR_US, self._is_erased(version, row)
+        return user_id, version.version, self.now() // HOUR_US, self._is_erased(version, row)
 
     @staticmethod
     def _is_erased(version: ServedVersion, row: Row | None) -> bool:

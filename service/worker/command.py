@@ -44,10 +44,13 @@ def work(settings: Settings, host: str, port: int | None) -> None:
             forbidden_days=settings.forbidden_days,
             exposure_limit=settings.exposure_limit,
             outcomes_days=settings.outcomes_days,
-            seldom=settings.exploration_seldom if settings.exploration_boost > 1 else 0,
+            seldom=settings.exploration_seldom,
+            favours_seldom=settings.exploration_boost > 1,
             suggests_newcomers=settings.newcomers_share > 0,
-            contexts=settings.surfaces,
-            canary=CanaryPlan(settings.canary_steps, settings.canary_lists, settings.canary_minutes),
+            contexts=settings.all_contexts,
+            canary=CanaryPlan(
+                settings.canary_steps, settings.canary_lists, settings.canary_minutes, settings.canary_step_hours
+            ),
         )
         if port is not None:
             closing.enter_context(answering(worker, host, port))

@@ -8,6 +8,7 @@ from models.store.keys import Keys
 from models.store.protocol import SyncStore
 from models.version.local_versions import Versions
 from service.worker.contact import Contact
+from service.worker.rounds import repeat
 
 EVERY_S = 1.0
 """how often the store is checked for erasures"""
@@ -33,16 +34,8 @@ class ErasureWorker:
 
     def run(self, stop: threading.Event) -> None:
         """Works until the stop event."""
-        pause_s = EVERY_S
-        while not stop.wait(pause_s):
-            pause_s = AGAIN_S if self.run_once() else EVERY_S
+        repeat(stop, self._round, self._contact, PART, "erasures_wait", every_s=EVERY_S)
 
-    def run_once(self) -> bool:
-        """Advances erasures once; returns whether any is not finished."""
-        try:
-            waits = self._is_mine() and purge_once(self._store, self._keys, self._versions) > 0
-        except Exception as error:  # the thread must survive for the next round
-            self._contact.failed(PART, "erasures_wait", error)
-            return True
-        self._contact.worked(PART)
-        return waits
+    def _round(self) -> float:
+        waits = self._is_mine() and purge_once(self._store, self._keys, self._versions) > 0
+        return AGAIN_S if waits else EVERY_S

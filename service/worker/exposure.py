@@ -13,20 +13,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from models.errors import CorruptRecordError
 from models.event_log.archive.line_format import position_and_entry
+from models.experiments.registry import read as read_experiments
 from models.live_state.exposure import Exposed
 from models.live_state.seldom_shown import SeldomShown
 from models.schema.event_kinds import EventKind
 from models.schema.vocabulary import Vocabulary
 from models.store.keys import SHARDS, Keys
 from models.store.protocol import STREAM_START, SyncStore
-from models.system.clock import MICROSECONDS, now_us
+from models.system.clock import HOUR_US, MICROSECONDS, now_us
 from models.system.stream_position import order
 from service.worker.contact import Contact
+from service.worker.rounds import repeat
 
 EVERY_S = 10.0
 """how often impressions are counted and the table is published"""
-HOUR_US = 3600 * MICROSECONDS
 HOURS = 24
 PUBLISH_AGAIN_US = 300 * MICROSECONDS
 """how old the published table may become if nothing changes"""
@@ -102,9 +104,12 @@ class ExposureWorker:
         is_mine: Callable[[], bool],
         clock: Callable[[], int] = now_us,
         contact: Contact | None = None,
-        seldom: int = 0,
+        seldom: int = 5,
+        *,
+        favours: bool = False,
     ) -> None:
-        """`seldom` impressions a day are hardly any; 0: nobody wants to know.
+        """`seldom` impressions a day are hardly any; `favours`: the installation wants to know who has so few. Arms of
+        experiments may too.
 
         `vocabulary` is that of the served version, None if there is none; `is_mine`: whether this worker counts."""
         self._store, self._keys, self._limit = store, keys, limit
@@ -115,17 +120,15 @@ class ExposureWorker:
         self._read: dict[int, _Read] = {}
         """by shard how far its archive was read"""
         self._published: Exposed | None = None
-        self._seldom, self._seldom_at = seldom, 0
+        self._seldom, self._favours, self._seldom_at = seldom, favours, 0
 
     def run(self, stop: threading.Event) -> None:
         """Counts and publishes until the stop event."""
-        while not stop.wait(EVERY_S):
-            try:
-                self.run_once()
-            except Exception as error:  # the thread must survive for the next round
-                self._contact.failed(PART, "exposure_not_published", error)
-            else:
-                self._contact.worked(PART)
+        repeat(stop, self._round, self._contact, PART, "exposure_not_published", every_s=EVERY_S)
+
+    def _round(self) -> float:
+        self.run_once()
+        return EVERY_S
 
     def run_once(self) -> None:
         """Counts what was archived since the last round, and publishes the table of exposed users if it changed."""
@@ -147,10 +150,17 @@ class ExposureWorker:
         ):
             self._store.set(self._keys.exposure, exposed.pack())
             self._published = exposed
-        if self._seldom and not 0 <= now - self._seldom_at < SELDOM_US:
-            table = SeldomShown(vocabulary.digest, self._showings.below(self._seldom))
-            self._store.set(self._keys.seldom_shown, table.pack(), SELDOM_TTL_S)
+        if not 0 <= now - self._seldom_at < SELDOM_US:
+            if self._favours or self._arms_favour():
+                table = SeldomShown(vocabulary.digest, self._showings.below(self._seldom))
+                self._store.set(self._keys.seldom_shown, table.pack(), SELDOM_TTL_S)
             self._seldom_at = now
+
+    def _arms_favour(self) -> bool:
+        """Whether an experiment that runs favours people who were hardly shown; not one that cannot be read."""
+        with suppress(CorruptRecordError):
+            return any(run.experiment.boosts for run in read_experiments(self._store, keys=self._keys).running)
+        return False
 
     def _follow(self, shard: int, showings: Showings, since: int) -> None:
         """Reads further in a shard's archive, from the first segment that was written to within the day."""

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,8 @@ from models.store.protocol import STREAM_START, SyncStore
 from models.system.stream_position import order
 from models.version.tables import Tables
 from service.worker.contact import Contact
+from service.worker.exposure_gaps import ExposureGaps
+from service.worker.rounds import repeat
 
 EVERY_S = 5.0
 """how often lists are filed"""
@@ -59,23 +62,18 @@ class ExposureLogWorker:
         self._tables_of, self._is_mine = tables_of, is_mine
         self._contact = Contact() if contact is None else contact
         self._hidden = HiddenSet()
-        self._next: dict[int, int] = {}
-        """by process how many lists it had recorded up to the last batch read"""
         self._tidied_s = -TIDY_S
 
     def run(self, stop: threading.Event) -> None:
         """Files until the stop event."""
-        pause_s = EVERY_S
-        while not stop.wait(pause_s):
-            pause_s = EVERY_S
-            try:
-                if self._is_mine():
-                    pause_s = BUSY_S if self.run_once() >= ENTRIES_AT_ONCE else EVERY_S
-                    self._tidy()
-            except Exception as error:  # the thread must survive for the next round
-                self._contact.failed(PART, "exposures_not_filed", error)
-            else:
-                self._contact.worked(PART)
+        repeat(stop, self._round, self._contact, PART, "exposures_not_filed", every_s=EVERY_S)
+
+    def _round(self) -> float:
+        if not self._is_mine():
+            return EVERY_S
+        filed = self.run_once()
+        self._tidy()
+        return BUSY_S if filed >= ENTRIES_AT_ONCE else EVERY_S
 
     def run_once(self) -> int:
         """Files the next batches of one day; returns how many batches. Raises StoreError, PymkError or OSError."""
@@ -88,42 +86,64 @@ class ExposureLogWorker:
             if filed != noted:
                 self._store.compare_and_set(key, stored, filed.encode())
                 stored = filed.encode()
+            gaps = self._gaps(filed)
             self._store.stream_trim(self._keys.exposure_log, filed)
             # the next batches
             entries = by_day(self._store.stream_read(self._keys.exposure_log, filed, ENTRIES_AT_ONCE))
             if not entries:
                 return 0
-            frame = self._rows(entries)
+            found = Counter[str]()
+            frame = self._rows(entries, gaps, found)
             last = entries[-1][0]
             path = self._files.write(frame, entries[0][0], last)
+            self._counted(gaps, found.pop(MISSING, 0))
             if not self._store.compare_and_set(key, stored, last.encode()):
                 path.unlink()  # the worker of another home was faster
                 raise PymkError("another worker files the exposure log into another PYMK_HOME; all need the same")
+            self.lists.update(found)
             self._store.stream_trim(self._keys.exposure_log, last)
             self._files.merge()
         return len(entries)
 
-    def _rows(self, entries: Sequence[tuple[str, bytes]]) -> pl.DataFrame:
-        """The rows of the lists of batches, without people who were erased since."""
+    def _gaps(self, filed: str) -> ExposureGaps:
+        """What is known of the numbers of lists up to a position.
+
+        A worker that died when its file was in place may have left batches that are filed and not followed: they are,
+        before they are trimmed.
+        """
+        gaps = ExposureGaps.of(self._store.get(self._keys.exposures_counted), filed)
+        known, missing = gaps.position, 0
+        while order(gaps.position) < order(filed):
+            entries = self._store.stream_read(self._keys.exposure_log, gaps.position, ENTRIES_AT_ONCE)
+            left = [one for one in entries if order(one[0]) <= order(filed)]
+            for position, entry in left:
+                missing += gaps.follow(position, _batch(entry))
+            if not left:
+                gaps.position = filed
+        if gaps.position != known:
+            self._counted(gaps, missing)
+        return gaps
+
+    def _counted(self, gaps: ExposureGaps, missing: int) -> None:
+        """Keeps how far lists were followed, and counts what was missing on the way: whoever keeps it counts it."""
+        self._store.set(self._keys.exposures_counted, gaps.pack())
+        self.lists[MISSING] += missing
+
+    def _rows(self, entries: Sequence[tuple[str, bytes]], gaps: ExposureGaps, found: Counter[str]) -> pl.DataFrame:
+        """The rows of lists of batches, without people who were erased since; `found` counts what became of them."""
         records: list[ExposureRecord] = []
-        for _, entry in entries:
-            try:
-                batch = Batch.unpack(entry)
-            except CorruptRecordError:
-                self.lists[UNREADABLE] += 1
-                continue
-            known = self._next.get(batch.process)
-            if known is not None and batch.before > known:
-                self.lists[MISSING] += batch.before - known
-            self._next[batch.process] = batch.before + len(batch.records)
-            for record in batch.records:
+        for position, entry in entries:
+            batch = _batch(entry)
+            found[MISSING] += gaps.follow(position, batch)
+            found[UNREADABLE] += batch is None
+            for record in batch.records if batch else ():
                 try:
                     records.append(unpack_list(record))
                 except CorruptRecordError:
-                    self.lists[UNREADABLE] += 1
+                    found[UNREADABLE] += 1
         frame, lost = rows_of(records, self._tables_of)
-        self.lists[NO_VERSION] += lost
-        self.lists[FILED] += len(records) - lost
+        found[NO_VERSION] += lost
+        found[FILED] += len(records) - lost
         follow_blocking(self._store, self._keys, self._hidden)
         return self._without_erased(frame)
 
@@ -145,3 +165,10 @@ class ExposureLogWorker:
             today = datetime.datetime.now(datetime.UTC).date()
             self._files.expire(today - datetime.timedelta(days=self._days))
         self._tidied_s = time.monotonic()
+
+
+def _batch(entry: bytes) -> Batch | None:
+    """The batch of an entry; None if it is damaged."""
+    with suppress(CorruptRecordError):
+        return Batch.unpack(entry)
+    return None

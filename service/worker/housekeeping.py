@@ -10,7 +10,7 @@ from itertools import islice
 
 import structlog
 
-from models.errors import CorruptRecordError, PymkError
+from models.errors import CorruptRecordError
 from models.event_log.deduplication import Generations
 from models.event_log.event import Entry
 from models.event_log.reciprocal_update import recheck_full
@@ -20,9 +20,12 @@ from models.store.decimals import read_decimal
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
 from models.system.clock import now_us
+from service.worker.contact import Contact
+from service.worker.rounds import repeat
 
 EVERY_S = 60.0
 """how often what is old is looked for"""
+PART = "housekeeping"
 LENGTHS_HELD = 100_000
 """users whose records this worker remembers the length of"""
 ASKED_AT_ONCE = 1000
@@ -38,22 +41,22 @@ class Housekeeper:
         is_mine: Callable[[], bool],
         clock: Callable[[], int] = now_us,
         monotonic: Callable[[], float] = time.monotonic,
+        contact: Contact | None = None,
     ) -> None:
         """`is_mine` says whether this worker sweeps; `monotonic` gives seconds of a clock that is never set."""
         self._store, self._keys, self._is_mine, self._clock = store, keys, is_mine, clock
+        self._contact = Contact() if contact is None else contact
         self._generations = Generations(store, keys, monotonic)
         self._merged: OrderedDict[str, int] = OrderedDict()
         """the length of records that were looked at"""
 
     def run(self, stop: threading.Event) -> None:
         """Works until the stop event."""
-        while not stop.wait(EVERY_S):
-            try:
-                self.run_once()
-            except (PymkError, OSError) as error:
-                structlog.get_logger().warning("housekeeping_waits", error=str(error))
-            except Exception as error:  # the thread must survive for the next round
-                structlog.get_logger().error("housekeeping_waits", exc_info=error)
+        repeat(stop, self._round, self._contact, PART, "housekeeping_waits", every_s=EVERY_S)
+
+    def _round(self) -> float:
+        self.run_once()
+        return EVERY_S
 
     def run_once(self) -> None:
         """Forgets what duplicates are no longer told by, and records that are full no more; merges all records once

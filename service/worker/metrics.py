@@ -77,7 +77,9 @@ class WorkerMetrics(Collector):
         made = GaugeMetricFamily("pymk_drift_timestamp_seconds", "When the latest report on drift was made.")
         labels = ["check", "group"]
         value = GaugeMetricFamily("pymk_drift_value", "How much each check for drift moved.", labels=labels)
-        threshold = GaugeMetricFamily("pymk_drift_threshold", "From which on a check gives alarm.", labels=labels)
+        threshold = GaugeMetricFamily(
+            "pymk_drift_threshold", "From which on a check gives alarm, or warns.", labels=labels
+        )
         content = self._worker.store.get(self._worker.keys.drift)
         try:
             report = None if content is None else orjson.loads(content)

@@ -40,6 +40,10 @@ class ShardLeases:
             self._renewed_s = now
         return self.held
 
+    def holds_first(self) -> bool:
+        """Whether this worker holds the first shard: one worker at a time does what is to be done once."""
+        return 0 in self.held
+
     def release(self) -> None:
         """Releases all shards."""
         values = self.store.get_many([self.keys.log_lease(shard) for shard in self.held])

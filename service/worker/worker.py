@@ -78,7 +78,8 @@ class Worker:
         forbidden_days: int,
         exposure_limit: int,
         outcomes_days: int = 90,
-        seldom: int = 0,
+        seldom: int = 5,
+        favours_seldom: bool = False,
         suggests_newcomers: bool = False,
         contexts: Sequence[str] = CONTEXTS,
         canary: CanaryPlan | None = None,
@@ -107,7 +108,7 @@ class Worker:
         )
         self.refresh = RefreshWorker(store, keys, self._refresher, self._follow, superseded_ttl_s)
         self.leases = leases = ShardLeases(store, keys, name)
-        self.housekeeper = Housekeeper(store, keys, lambda: 0 in leases.held)
+        self.housekeeper = Housekeeper(store, keys, leases.holds_first, contact=self.contact)
         self.log = LogWorker(
             store, keys, Archive(versions.home), leases, self.housekeeper, self.contact, self._queued.set
         )
@@ -117,24 +118,25 @@ class Worker:
             versions.home,
             exposure_limit,
             self._vocabulary,
-            lambda: 0 in leases.held,
+            leases.holds_first,
             contact=self.contact,
             seldom=seldom,
+            favours=favours_seldom,
         )
         self.exposure_log = ExposureLogWorker(
-            store, keys, versions.home, outcomes_days, self._tables_of, lambda: 0 in leases.held, self.contact
+            store, keys, versions.home, outcomes_days, self._tables_of, leases.holds_first, self.contact
         )
         self.canaries = CanaryWorker(
             store,
             keys,
             versions,
-            lambda: 0 in leases.held,
+            leases.holds_first,
             canary or CanaryPlan(),
             superseded_ttl_s,
             self.contact,
             self._tables_of,
         )
-        self.erasures = ErasureWorker(store, keys, versions, lambda: 0 in leases.held, self.contact)
+        self.erasures = ErasureWorker(store, keys, versions, leases.holds_first, self.contact)
         self.threads: list[threading.Thread] = []
         self._logged = self._figures()
 

@@ -76,7 +76,9 @@ async def test_each_viewer_gets_the_list_of_their_arm_and_all_the_former_one_aft
 async def test_lists_for_many_are_those_for_one(service: ApiHarness) -> None:
     await start(service, two_arms(**SHORT))
     answer = await service.client.post("/pymk/recommendations", json={"user_ids": list(VIEWERS)})
-    for one in answer.json()["lists"]:
+    lists = answer.json()["lists"]
+    assert [one["user_id"] for one in lists] == list(VIEWERS)
+    for one in lists:
         single = await service.recommended(one["user_id"])
         assert (one["arms"], ids(one)) == (single["arms"], ids(single))
 
@@ -135,6 +137,25 @@ async def test_a_held_out_person_stays_where_the_control_has_them(service: ApiHa
             assert all(ids(answer).index(one) == before[viewer].index(one) for one in before[viewer] if one in held)
             moved.add((answer["arms"]["short"], stays))
     assert moved == {("control", True), ("treatment", True), ("treatment", False)}
+
+
+@pytest.mark.parametrize("drawn", [{"exploration_temperature": 5.0}, {"exploration_uniform_share": 1.0}])
+async def test_a_holdout_holds_where_lists_are_drawn_for_everybody(open_place: Any, drawn: dict[str, float]) -> None:
+    async with open_place() as service:
+        plain = {viewer: ids(await service.recommended(viewer)) for viewer in VIEWERS}
+    async with open_place(exploration_fixed=0, **drawn) as service:
+        assert {viewer: ids(await service.recommended(viewer)) for viewer in VIEWERS} != plain
+        experiment = two_arms(holdout=0.4, salt="u", fatigue_factor=0.5)
+        await start(service, experiment)
+        arms = set()
+        for viewer in VIEWERS:
+            for fresh in (False, True):
+                answer = await service.recommended(viewer, fresh=fresh)
+                arms |= set(answer["arms"].values())
+                assert ids(answer) == plain[viewer], "the control too: its arms differ in the treatment alone"
+        assert arms == {"control", "treatment"}
+        await stop(service)
+        assert {viewer: ids(await service.recommended(viewer)) for viewer in VIEWERS} != plain
 
 
 async def test_an_arm_may_be_of_the_version_before(service: ApiHarness) -> None:

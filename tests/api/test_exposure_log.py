@@ -1,6 +1,7 @@
 """The exposure log: every list that is given out is recorded behind its answer, and no request waits for it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ from models.errors import StoreRefusedError, StoreUnavailableError
 from models.live_state.seldom_shown import SeldomShown
 from models.outcomes.exposure_files import ExposureFiles
 from models.outcomes.exposure_record import Batch, ExposureRecord, unpack_list
+from models.schema.candidate_sources import Source
 from models.store.protocol import STREAM_START
+from models.system.clock import now_us
+from models.version.candidate_block import quantise
 from models.version.local_versions import Versions
 from models.version.tables import Tables
 from service.recommend.behind import exposure_log
@@ -92,6 +96,86 @@ async def test_positions_count_the_contacts_above(service: ApiHarness) -> None:
     positions = (frame["offset"] + frame["position"]).to_list()
     at = dict(zip(frame["candidate"].to_list(), positions, strict=True))
     assert at == {one["user_id"]: one["position"] for one in shown[1:]}
+    assert frame["unrecorded"].to_list() == [1] * len(frame)
+
+
+def write_block(service: ApiHarness, viewer: str, people: dict[str, Source]) -> None:
+    """Writes a block as the worker does for a viewer with contacts, with the people in this order."""
+    active = service.parts.versions.active
+    assert active is not None
+    row, *rows = active.tables.vocabulary.rows([viewer, *people]).tolist()
+    values = np.tile(np.linspace(3, 1, len(rows), dtype=np.float32), (2, 1))
+    sources = np.array([*people.values()], np.uint8)
+    block = replace(quantise(row, np.array(rows, np.uint32), sources, values), made_at=now_us())
+    service.store.set(service.keys.block(active.version, row), block.pack())
+
+
+async def test_the_log_names_no_contact(service: ApiHarness) -> None:
+    """Somebody of the version, somebody who joined since, and somebody whom they know: a record says how many there
+    were, and not who; nor does it say of anybody what the ranker read beside people whom contacts know.
+    """
+    known = Source.FRIENDS_OF_FRIENDS | Source.CONTACTS
+    write_block(service, "cid", {"eva": known, "fay": Source.EMBEDDING, "gus": Source.POPULAR})
+    await join(service, "gus", "zoe")
+    await upload(service, "cid", "gus", "zoe")
+    lists = [await service.recommended("cid", limit=6), await service.recommended("cid", limit=6)]
+    lists.append(await service.recommended("cid", limit=6, exclude="gus"))
+    assert [one["served"] for one in lists] == ["ranked", "cache", "cache"]
+    shown = lists[0]["recommendations"]
+    from_contacts = [one["user_id"] for one in shown if "contacts" in one["sources"]]
+    assert from_contacts[-1] == "eva"
+    assert set(from_contacts) == {"gus", "zoe", "eva"}
+    records = await recorded(service)
+    assert [record.head.unrecorded for record in records] == [3, 3, 2]
+    assert [(record.codes.shape[1], len(record.low)) for record in records] == [(0, 0)] * 3
+    ((_, entry),) = service.store.stream_read(service.keys.exposure_log, STREAM_START, 1000)
+    assert b"zoe" not in entry
+    frame = filed(service)
+    assert not set(from_contacts) & set(frame["candidate"])
+    assert "contacts" not in set(frame["sources"].explode())
+    assert frame["codes"].null_count() == frame["common_neighbours"].null_count() == len(frame)
+    for one in lists[:2]:
+        at = {person["user_id"]: person["position"] for person in one["recommendations"]}
+        own = frame.filter(pl.col("request_id") == one["request_id"])
+        places = own.select(pl.col("offset") + pl.col("position")).to_series().to_list()
+        assert dict(zip(own["candidate"], places, strict=True)) == {
+            person: place for person, place in at.items() if person not in from_contacts
+        }
+
+
+async def test_of_a_list_of_those_whom_contacts_know_the_count_is_recorded(service: ApiHarness) -> None:
+    known = Source.FRIENDS_OF_FRIENDS | Source.CONTACTS
+    write_block(service, "cid", {"eva": known, "fay": known})
+    shown = await service.recommended("cid", fresh=True)
+    assert [one["user_id"] for one in shown["recommendations"]] == ["eva", "fay"]
+    (record,) = await recorded(service)
+    assert (record.head.unrecorded, record.head.draw, len(record.rows)) == (2, "none", 0)
+    assert filed(service).is_empty()
+    lists = ExposureFiles(service.home).scan_lists(0, ["at", "candidate", "unrecorded"])
+    assert lists.select("candidate", "unrecorded").rows() == [(None, 2)]
+
+
+async def test_a_draw_keeps_the_places_of_those_whom_contacts_know(open_place: OpenPlace) -> None:
+    settings = {"exploration_temperature": 1.0, "exploration_fixed": 0, "exploration_uniform_share": 1.0}
+    async with open_place(**settings) as service:
+        people = {"eva": Source.CONTACTS, "fay": Source.EMBEDDING, "gus": Source.POPULAR}
+        write_block(service, "cid", people)
+        shown = [one["user_id"] for one in (await service.recommended("cid", fresh=True))["recommendations"]]
+        await recorded(service)
+        frame = filed(service)
+        assert dict(zip(frame["position"], frame["candidate"], strict=True)) == {
+            place: one for place, one in enumerate(shown, 1) if one != "eva"
+        }
+        assert frame["propensity"].to_list() == pytest.approx([1 / len(shown)] * (len(shown) - 1))
+
+
+async def test_places_of_further_pages_count_the_contacts_of_the_first(service: ApiHarness) -> None:
+    await join(service, "gus")
+    await upload(service, "cid", "gus")
+    first = await service.recommended("cid", fresh=True, limit=2, cursor="")
+    await service.recommended("cid", fresh=True, limit=2, cursor=first["next"])
+    heads = [record.head for record in await recorded(service)]
+    assert [(head.offset, head.unrecorded) for head in heads] == [(1, 1), (2, 0)]
 
 
 async def test_a_stale_list_and_one_without_a_block_are_recorded(service: ApiHarness) -> None:
@@ -130,7 +214,28 @@ async def test_pages_say_how_many_people_came_before(service: ApiHarness) -> Non
     assert [record.head.offset for record in await recorded(service)] == [0, 2, 1]
 
 
-async def test_a_list_without_people_is_not_recorded(service: ApiHarness) -> None:
+async def test_of_a_list_without_people_the_list_is_recorded(service: ApiHarness) -> None:
+    everybody = [entry["user_id"] for entry in (await service.recommended("bea"))["recommendations"]]
+    last = await service.recommended("bea", exclude=",".join(everybody))
+    assert last["recommendations"] == [], "a page after the last person is no empty list"
+    for other in everybody:
+        await service.post(("dismiss", "bea", other))
+    assert (await service.recommended("bea", fresh=True))["served"] == "empty"
+    shown, empty = await recorded(service)
+    assert (empty.head.served, empty.head.viewer, empty.rows.tolist()) == ("empty", "bea", [])
+    assert filed(service)["request_id"].unique().to_list() == [shown.head.request_id]
+    lists = ExposureFiles(service.home).scan_lists(0, ["at", "request_id", "served", "candidate"])
+    assert lists.filter(request_id=empty.head.request_id).rows() == [
+        (lists["at"][-1], empty.head.request_id, "empty", None)
+    ]
+    # an erasure removes it, and whatever else names the viewer
+    assert ExposureFiles(service.home).forget({"nobody": 2**60}) == 0
+    assert len(ExposureFiles(service.home).scan_lists(0, ["at"])) == len(everybody) + 1
+    ExposureFiles(service.home).forget({"bea": 2**60})
+    assert ExposureFiles(service.home).scan_lists(0, ["at"]).is_empty()
+
+
+async def test_whoever_may_get_no_list_is_not_recorded(service: ApiHarness) -> None:
     service.flag("bea", active=False)
     assert (await service.recommended("bea"))["served"] == "empty"
     assert await recorded(service) == []

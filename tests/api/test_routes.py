@@ -15,7 +15,7 @@ from fastapi import Request
 from structlog.testing import capture_logs
 
 from models.publishing import serving_processes
-from models.publishing.approval import hold
+from models.publishing.approvals.approval import hold
 from models.version.local_versions import Versions
 from service.state.version_watcher import ServedVersions
 from tests.support.api import ApiHarness
@@ -87,8 +87,10 @@ async def test_versions_are_listed_switched_and_rolled_back(service: ApiHarness)
         (second, True, False),
         (first, False, True),
     ]
-    body = (await service.client.post("/admin/rollback")).json()
+    body = (await service.client.post("/admin/rollback", params={"note": "odd lists"})).json()
     assert (body["version"], body["behind"]) == (first, {})
+    (entry,) = (await service.client.get("/admin/audit", params={"limit": 1})).json()["entries"]
+    assert (entry["what"], entry["version"], entry["note"]) == ("rolled_back", first, "odd lists")
     assert service.parts.versions.active.version == first, "answered once it is served"
     body = (await service.client.post(f"/admin/versions/{second}/activate")).json()
     assert (body["version"], body["behind"]) == (second, {})
@@ -120,6 +122,19 @@ async def test_a_version_that_waits_is_approved_or_rejected_once(service: ApiHar
     assert told == [("approved", second, "fine"), ("published", second, "fine"), ("rejected", third, "too few")]
     assert all(entry["who"] for entry in entries)
     assert len((await service.client.get("/admin/audit", params={"limit": 1})).json()["entries"]) == 1
+
+
+async def test_with_a_share_an_approved_version_is_the_canary(open_place: Any) -> None:
+    async with open_place(canary=True, canary_steps="10,100") as service:
+        first, second = service.parts.versions.active.version, service.make_version(service.home)
+        assert hold(service.store, Versions(service.home), second, keys=service.keys)
+        body = (await service.client.post(f"/admin/versions/{second}/approve", params={"note": "fine"})).json()
+        assert (body["version"], body["behind"]) == (first, {})
+        assert (body["canary"]["version"], body["canary"]["control"], body["canary"]["share"]) == (second, first, 0.1)
+        assert body["canary"]["behind"] == []
+        listed = (await service.client.get("/admin/versions")).json()["versions"]
+        assert {one["version"]: one["state"] for one in listed} == {first: "active", second: "canary"}
+        assert (await service.client.post(f"/admin/versions/{second}/approve")).status_code == 409
 
 
 async def test_the_latest_report_on_drift_is_answered(service: ApiHarness) -> None:

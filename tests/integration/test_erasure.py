@@ -232,12 +232,14 @@ def live_on(harness: ErasureHarness) -> None:
         raise PymkError("killed")
 
 
-def test_nothing_is_left_of_who_was_erased(harness: ErasureHarness) -> None:
-    first = harness.night()
+@pytest.mark.parametrize("kind", [{"retrain": "never"}, {"delta": True}], ids=["whole night", "delta night"])
+def test_nothing_is_left_of_who_was_erased(harness: ErasureHarness, kind: dict[str, Any]) -> None:
+    first = harness.night(group_column="company")
     live_on(harness)
     assert any(GONE in str(one) for user_id, one in harness.lists().items() if user_id != GONE)
     harness.file_lists()
-    assert traces(harness.home, harness.store, ALONE) >= {"versions/tables.json", "versions/profile_encoder.json"}
+    alone = {"versions/tables.json", "versions/profile_encoder.json", "versions/report.json"}
+    assert traces(harness.home, harness.store, ALONE) >= alone
     there = traces(harness.home, harness.store, GONE)
     assert there >= {
         "versions/vocabulary.bin",
@@ -272,7 +274,7 @@ def test_nothing_is_left_of_who_was_erased(harness: ErasureHarness) -> None:
             record = LiveRecord.unpack(harness.store.get(key))
             assert GONE not in {*record.edges, *record.shown}
 
-    second = harness.night(retrain="never")  # from the same files, which still have the person
+    second = harness.night(**kind)  # from the same files, which still have the person
     assert harness.tables(second).vocabulary.row(GONE) is None
     assert not any(GONE in str(one) for one in harness.lists().values())
     assert harness.work() == 0

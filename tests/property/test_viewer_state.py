@@ -71,3 +71,11 @@ def test_extended_is_resolved(parts: list[list[JournalEntry]], watermark: int, s
                 assert one.dtype == other.dtype, field.name
             else:
                 assert one == other, field.name
+
+
+def test_contacts_are_those_of_the_record() -> None:
+    record = LiveRecord(erased=T0, profile=T0 + 1)
+    for other, at in (("u1", T0 - 1), ("u2", T0), ("u4", T0 + 1), ("another", T0 - 1), ("unknown", T0 + 1)):
+        record.note(other, CONTACT, at)
+    found = state_of(record, (0, 0)).contacts
+    assert {one.user_id: one.since for one in found} == record.contacts() == {"u4": T0 + 1, "unknown": T0 + 1}

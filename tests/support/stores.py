@@ -196,3 +196,24 @@ def answers(client: redis.Redis) -> bool:
         return bool(client.ping())
     except redis.ConnectionError:
         return False
+
+
+class DyingStore:
+    """All operations of a SyncStore, until it goes away: `left` operations after one that `begins` says starts it."""
+
+    def __init__(self, store: SyncStore, left: int, begins: Callable[[str, tuple[Any, ...]], bool]) -> None:
+        self._store, self._left, self._begins = store, left, begins
+        self.has_begun = self.is_away = False
+
+    def __getattr__(self, name: str) -> Any:
+        operation = getattr(self._store, name)
+
+        def called(*arguments: Any, **named: Any) -> Any:
+            self.is_away = self.is_away or (self.has_begun and self._left <= 0)
+            if self.is_away:
+                raise StoreUnavailableError("the store does not answer")
+            self._left -= self.has_begun
+            self.has_begun = self.has_begun or self._begins(name, arguments)
+            return operation(*arguments, **named)
+
+        return called

@@ -70,6 +70,14 @@ def test_the_store_of_the_compose_file_is_as_safe_as_the_embedded_one() -> None:
     assert "--maxmemory" in told
 
 
+def test_the_night_of_the_compose_file_reaches_whoever_is_told_that_a_version_waits() -> None:
+    compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    nightly = re.search(r"^  nightly:\n((?:    .*\n|\n)+)", compose, re.MULTILINE)
+    assert nightly is not None
+    assert "    networks: [inside, outside]\n" in nightly[1], "PYMK_APPROVAL_WEBHOOK is on no internal network"
+    assert "    ports:" not in nightly[1]
+
+
 def test_the_wheel_packs_every_file_of_the_packages_and_git_ignores_none_of_them() -> None:
     build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]
     assert build == {"targets": {"wheel": {"packages": ["models", "offline", "service"]}}}

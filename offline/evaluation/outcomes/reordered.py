@@ -3,19 +3,18 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Float64s
 from offline.evaluation.bootstrap import RESAMPLES, Interval, ratio_interval, resampled_means
-
-Doubles = NDArray[np.float64]
 
 
 def reordered_ratio(
     lists: NDArray[np.int64],
     viewers: NDArray[np.int64],
     earned: NDArray[np.bool_],
-    looked: Doubles,
+    looked: Float64s,
     places: NDArray[np.int64],
-    scores: Doubles,
-    others: Doubles,
+    scores: Float64s,
+    others: Float64s,
     eta: float,
     *,
     seed: int = 0,
@@ -38,7 +37,7 @@ def reordered_ratio(
     return ratio_interval(float(means[0]), float(means[1]), resampled[:, 0], resampled[:, 1])
 
 
-def ranked(lists: NDArray[np.int64], scores: Doubles, places: NDArray[np.int64]) -> Doubles:
+def ranked(lists: NDArray[np.int64], scores: Float64s, places: NDArray[np.int64]) -> Float64s:
     """(m,) the place of each row if the people of its list stand in the order of their scores, in the list's places."""
     by_score, by_place = np.lexsort((places, -scores, lists)), np.lexsort((places, lists))
     found = np.empty(len(lists))

@@ -88,7 +88,7 @@ def _records(
             most = fewer.get(block.viewer)
             yield (block if most is None else block.first(most)).pack()
             at = block.viewer + 1
-        log.info("candidates_made", users=at, of=len(delta.touched))
+        log.info("candidates_made", users=at, of=snapshot.n)
     yield from (_kept(active, delta, row, bool(is_active[row])) for row in range(at, snapshot.n))
 
 

@@ -1,6 +1,7 @@
 """Whose friends, or profile, changed between the active version and a snapshot."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,9 +35,9 @@ class RowMap:
         now[then[there]] = there
         return cls(then, now)
 
-    @property
+    @cached_property
     def is_same(self) -> bool:
-        """Whether every row is the same person."""
+        """Whether every row is the same person; looked at once, since it is asked for each row."""
         return len(self.then) == len(self.now) and bool((self.then == np.arange(len(self.then))).all())
 
     @property

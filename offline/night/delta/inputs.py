@@ -7,6 +7,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Float32s
 from models.candidates.inputs import CandidateInputs, profile_values, values_of
 from models.candidates.user_builder import position_of
 from models.errors import UsageError
@@ -24,7 +25,6 @@ from offline.features.temporal_graph import Friendships
 from offline.night.delta.changes import RowMap, changed_edges, changed_profiles
 from offline.snapshot.snapshot import Snapshot
 
-Floats = NDArray[np.float32]
 SHOWN = np.uint8(Flag.DISCOVERABLE | Flag.ACTIVE)
 
 
@@ -59,7 +59,7 @@ class DeltaInputs:
     rows: RowMap
     inputs: CandidateInputs
     coder: ProfileCoder
-    statistics: Floats
+    statistics: Float32s
     """(n, s)"""
     touched: NDArray[np.int64]
     """rows, rising: the active people whose candidates are made anew"""
@@ -139,7 +139,7 @@ def _with_new_people(inputs: CandidateInputs, rows: RowMap) -> CandidateInputs:
     return replace(inputs, spectral=spectral, embeddings=embeddings, towers=replace(towers, codes=codes))
 
 
-def _codes(coordinates: Floats, towers: Towers) -> NDArray[np.int8]:
+def _codes(coordinates: Float32s, towers: Towers) -> NDArray[np.int8]:
     """(d,) the vector as a candidate of somebody at these coordinates (k,): query / own (models.version.towers)."""
     own = np.sqrt(towers.own)
     vector = np.divide(coordinates[: towers.dimensions], own, out=np.zeros_like(own), where=own > 0)
@@ -147,7 +147,7 @@ def _codes(coordinates: Floats, towers: Towers) -> NDArray[np.int8]:
     return np.clip(np.rint(scaled), -127, 127).astype(np.int8)
 
 
-def _statistics(active: ActiveState, inputs: CandidateInputs, rows: RowMap, people: People) -> Floats:
+def _statistics(active: ActiveState, inputs: CandidateInputs, rows: RowMap, people: People) -> Float32s:
     """(n, s) statistics of the new graph; the spectral norm is kept, or that of a new person's coordinates."""
     statistics = user_statistics(inputs.graph, np.linalg.norm(inputs.spectral, axis=1).astype(np.float32))
     there = rows.then >= 0

@@ -57,10 +57,15 @@ def make_delta(context: NightContext, active: Path, directory: Path) -> DeltaInp
 
 
 def report_of_delta(versions: Versions, active: ActiveVersion | None) -> Report:
-    """The report that a delta night begins with: the figures of the active version, whose weights it keeps."""
+    """The report that a delta night begins with: the figures of the active version, whose weights it keeps.
+
+    Without those of groups, whose values may be of somebody erased since.
+    """
     known = active_report(versions, active)
     empty = Report(users=0, held_out=0, methods={})
-    return empty if known is None else known.model_copy(update={"drift": None, "gate": [], "steps": []})
+    if known is None:
+        return empty
+    return known.model_copy(update={"drift": None, "gate": [], "steps": [], "retraining": None, "groups": None})
 
 
 def noted(manifest: Manifest, active: str, delta: DeltaInputs) -> Manifest:

@@ -1,9 +1,8 @@
 """The training window: which friendships are recent enough to be labels; older ones stay in the graph."""
 
+from models.system.clock import DAY_S
 from offline.features.temporal_graph import Friendships
 from offline.night.config import SplitConfig
-
-DAY_S = 86_400
 
 
 def oldest_label(readable: Friendships, config: SplitConfig) -> int | None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import structlog
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from models.arrays import Float32s
 from models.networks.config import GraphSageConfig
 from models.networks.encoder import Encoder
 from models.networks.graphsage import GraphSage
@@ -20,7 +20,6 @@ LEAST_SHARED = 0.5
 RIDGE = 1e-3
 """penalty, as a share of the mean square of the columns, of the map from profile columns to former ones"""
 
-Floats = NDArray[np.float32]
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +46,7 @@ class WarmStart:
             return None
         return cls(former, reference)
 
-    def encoder_weights(self, wanted: GraphSageConfig, profile: Floats, then: Floats) -> dict[str, Tensor] | None:
+    def encoder_weights(self, wanted: GraphSageConfig, profile: Float32s, then: Float32s) -> dict[str, Tensor] | None:
         """The weights of a GraphSAGE of the shape `wanted`, which does as the former one did.
 
         `profile` (n, w) are the profile columns of everybody as they are encoded now, `then` (n, w') as they were. They
@@ -80,7 +79,7 @@ def _unlike(former: Encoder, wanted: GraphSageConfig, columns: int, former_colum
     return None
 
 
-def profile_map(now: Floats, then: Floats) -> Floats:
+def profile_map(now: Float32s, then: Float32s) -> Float32s:
     """(w, w') float32: the least-squares map of rows of profile columns (n, w) to those of the same people (n, w')."""
     inner = now.T.astype(np.float64) @ now
     penalty = RIDGE * max(float(np.trace(inner)) / max(len(inner), 1), 1e-9)

@@ -32,6 +32,9 @@ class OutcomesConfig(BaseModel):
     days: float = Field(default=60.0, gt=0)
     """lists of so many days before the night are read"""
 
+    most_read: int = Field(default=4_000_000, ge=1000)
+    """people shown that are read of the log at most, about a kilobyte each; of a larger one a sample of the viewers"""
+
     least_invited: int = Field(default=300, ge=20)
     """people who were invited from lists, below which links alone rank"""
 
@@ -48,7 +51,7 @@ class OutcomesConfig(BaseModel):
     """people with any outcome in lists drawn uniformly, from which on these alone say how places are looked at"""
 
     most_rows: int = Field(default=100_000, ge=1000)
-    """people shown that are read, at most; those with an outcome first, and the others drawn"""
+    """people shown that heads are fitted on, at most: a draw over all days, in which those with an outcome are many"""
 
     among: int = Field(default=50, ge=2)
     """the best of a viewer's candidates by links alone whom the score reorders: of people who were never shown it knows

@@ -6,7 +6,8 @@ viewer does with somebody to depend on the place only through the look (position
 together estimate eta.
 
 Lists whose people were drawn in a uniform order have the same people in every place on average: there eta follows from
-the rates by place alone. Without enough of them, eta and a model of the outcome by the ranker's inputs are fitted
+the rates by place alone, among lists that are alike. Long lists alone have far places, so the context and the length
+of a list are told apart. Without enough of them, eta and a model of the outcome by the ranker's inputs are fitted
 together on all lists (Wang and others, WSDM 2018), which takes the model to say what people the higher places hold.
 """
 
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from offline.ranker.outcome_heads.fit import Doubles
+from models.arrays import Float64s
 
 MOST_ETA = 3.0
 
@@ -32,7 +33,7 @@ class Examination:
     how: How
     """uniform: from lists drawn uniformly; modelled: from all lists, beside a model of the outcome"""
 
-    def of(self, places: NDArray[np.integer]) -> Doubles:
+    def of(self, places: NDArray[np.integer]) -> Float64s:
         """(m,) probability that the person in each place (m,), from 1, is looked at."""
         return np.asarray(places.astype(np.float64) ** -self.eta)
 
@@ -40,21 +41,22 @@ class Examination:
 def examination_of(
     acted: NDArray[np.bool_],
     places: NDArray[np.integer],
-    inputs: Doubles | None,
-    weights: Doubles,
+    inputs: Float64s | None,
+    weights: Float64s,
+    how: How = "modelled",
     penalty: float = 3.0,
     steps: int = 200,
 ) -> Examination:
     """The examination that explains who was acted on (m,), by place (m,) and `inputs` (m, k), standardised.
 
-    Without inputs the people of all places are taken to be alike, as in lists drawn uniformly. Each row stands for
-    `weights` (m,) people.
+    What else tells the people of one place from those of another is for `inputs` to say; without them all are taken to
+    be alike. Each row stands for `weights` (m,) people.
     """
     read = np.ones((len(acted), 1)) if inputs is None else np.column_stack([inputs, np.ones(len(acted))])
     far, pulls = np.log(places.astype(np.float64)), np.full(read.shape[1], penalty)
     pulls[-1] = 0
 
-    def loss(values: Doubles) -> tuple[float, Doubles]:
+    def loss(values: Float64s) -> tuple[float, Float64s]:
         odds, eta = read @ values[:-1], values[-1]
         looked, probable = np.exp(-eta * far), 1 / (1 + np.exp(-np.clip(odds, -40, 40)))
         chance = np.clip(looked * probable, 1e-12, 1 - 1e-9)
@@ -67,4 +69,4 @@ def examination_of(
     start[-2], start[-1] = np.log(max(acted.mean(), 1e-6)), 0.5
     bounds = [(None, None)] * read.shape[1] + [(0.0, MOST_ETA)]
     best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": steps}).x
-    return Examination(float(best[-1]), "uniform" if inputs is None else "modelled")
+    return Examination(float(best[-1]), how)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-Doubles = NDArray[np.float64]
+from models.arrays import Float64s
 
 _FAR = 40.0
 """log-odds beyond which a probability is 0 or 1"""
@@ -13,12 +13,12 @@ _FAR = 40.0
 def fit_head(
     inputs: NDArray[np.floating],
     outcomes: NDArray[np.bool_],
-    looked: Doubles,
-    weights: Doubles,
-    penalties: Doubles,
-    start: Doubles,
+    looked: Float64s,
+    weights: Float64s,
+    penalties: Float64s,
+    start: Float64s,
     steps: int,
-) -> Doubles:
+) -> Float64s:
     """(k,) weights of `inputs` (m, k) in the log-odds of an outcome (m,) of those who were looked at.
 
     P(outcome) = looked (m,) / (1 + exp(-inputs . w)): whoever has no outcome was perhaps not looked at. Minimises the
@@ -26,7 +26,7 @@ def fit_head(
     of what w differs from `start` (k,), by L-BFGS in at most `steps` steps.
     """
 
-    def loss(values: Doubles) -> tuple[float, Doubles]:
+    def loss(values: Float64s) -> tuple[float, Float64s]:
         odds = np.clip(inputs @ values, -_FAR, _FAR)
         away = values - start
         value = -weights @ log_likelihoods(odds, outcomes, looked) + (penalties * away**2).sum() / 2
@@ -38,7 +38,7 @@ def fit_head(
     return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": steps}).x)
 
 
-def log_likelihoods(odds: Doubles, outcomes: NDArray[np.bool_], looked: Doubles) -> Doubles:
+def log_likelihoods(odds: Float64s, outcomes: NDArray[np.bool_], looked: Float64s) -> Float64s:
     """(m,) logarithms of the probability of what came, of the log-odds (m,) among those looked at."""
     odds = np.clip(odds, -_FAR, _FAR)
     happened = np.log(np.maximum(looked, 1e-12)) - np.logaddexp(0, -odds)

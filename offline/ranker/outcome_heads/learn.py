@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from structlog.typing import FilteringBoundLogger
 
+from models.arrays import Float64s
 from models.ranker.outcome_heads import HEADS, LEAST_SLOPE, OutcomeHeads, blend_of
 from offline.evaluation.bootstrap import Interval
 from offline.evaluation.outcomes.learned import HeadQuality, LearnedOutcomes
@@ -13,10 +14,12 @@ from offline.evaluation.outcomes.reordered import reordered_ratio
 from offline.ranker.calibration import fit_curve
 from offline.ranker.outcome_heads.config import OutcomesConfig
 from offline.ranker.outcome_heads.examination import Examination, examination_of
-from offline.ranker.outcome_heads.fit import Doubles, fit_head, log_likelihoods
+from offline.ranker.outcome_heads.fit import fit_head, log_likelihoods
 from offline.ranker.outcome_heads.table import OutcomeTable
 
 LINKS, INPUTS, BY_CONTEXT = "links", "inputs", "inputs by context"
+AT_ONCE = 16_384
+"""rows whose columns are made at once, beside those that are fitted"""
 KEPT_SHOWN = 4000
 """people shown of whom the heads keep what was said, at most: 64 kB"""
 _FREE = 1e-3
@@ -50,7 +53,8 @@ def learn_heads(
 
     `logits` (m,) are the ranker's of each row, `friendship` (m,) its log-odds of a friendship, and `slope` what a unit
     of the logit is worth in them. `scale` (p,) is how much each input differs between candidates: by an input that
-    hardly differs between those shown nobody is told apart. The same table gives the same heads.
+    hardly differs between those shown nobody is told apart. `table` has whole lists: above `most_rows` a draw of
+    its rows is fitted, and the lists with an accepted invitation are judged whole. The same table gives the same heads.
     """
     # enough of them
     counts = {
@@ -115,15 +119,17 @@ def _too_few(table: OutcomeTable, config: OutcomesConfig, counts: dict[str, int]
 class _Fitted:
     """A head over the columns of a run: the final weights, calibrated, and log-odds of viewers held out."""
 
-    weights: Doubles
+    weights: Float64s
     """(k,) of all columns"""
-    held_out: Doubles
-    """(m,) log-odds of every row by weights that have not seen its viewer"""
+    folds: Float64s
+    """(folds, k) weights that have not seen one part of the viewers each, calibrated"""
     quality: HeadQuality
 
 
 class _Run:
-    """One table, with its columns: the ranker's logit, an intercept by context, all inputs, all inputs by context."""
+    """The rows that are fitted, with their columns: an intercept, one by context, all inputs and the ranker's logit,
+    and these by context.
+    """
 
     def __init__(
         self,
@@ -134,33 +140,42 @@ class _Run:
         scale: NDArray[np.floating],
         config: OutcomesConfig,
     ) -> None:
-        self.config, self.table = config, table
-        self.friendship = friendship.astype(np.float64)
+        self.config, self.every, self.logits_of_every, self.friendship_of_every = config, table, logits, friendship
+        # viewers held out
+        random = np.random.default_rng(config.seed)
+        self.part_of_viewer = random.integers(config.folds, size=int(table.viewers.max()) + 1)
+        # the rows that are fitted
+        table, at = table.thinned(config.most_rows, config.seed)
+        self.table, self.part = table, self.part_of_viewer[table.viewers]
+        self.friendship = friendship[at].astype(np.float64)
         self.contexts = len(table.context_names)
         # columns, standardised
-        read = np.column_stack([table.inputs, logits]).astype(np.float64)
-        self.mean = read.mean(axis=0)
-        self.scale = np.maximum(read.std(axis=0), np.append(scale, 1e-4))
-        read = (read - self.mean) / self.scale
+        read = np.column_stack([table.inputs, logits[at]]).astype(np.float64)
+        self.mean = np.average(read, axis=0, weights=table.weights)
+        spread = np.sqrt(np.average((read - self.mean) ** 2, axis=0, weights=table.weights))
+        self.scale = np.maximum(spread, np.append(scale, 1e-4))
         self.width = read.shape[1]
-        own = table.contexts[:, None] == np.arange(self.contexts)
-        by_context = [read * own[:, [at]] for at in range(self.contexts)] if self.contexts > 1 else []
-        self.columns = np.column_stack([np.ones(len(table)), own, read, *by_context])
+        self.columns = self._columns(read, table.contexts)
         self.links = 1 + self.contexts + self.width - 1
         """the column of the logit"""
         self.prior = slope * self.scale[-1]
-        # viewers held out
-        random = np.random.default_rng(config.seed)
-        part = random.integers(config.folds, size=int(table.viewers.max()) + 1)
-        self.part = part[table.viewers]
-        self.examination = self._examination(read)
+        self.examination = self._examination()
         self.looked = self.examination.of(table.places)
 
-    def _examination(self, read: Doubles) -> Examination:
-        table, config = self.table, self.config
-        drawn = table.is_uniform
-        if int(table.acted[drawn].sum()) >= config.least_drawn:
-            return examination_of(table.acted[drawn], table.places[drawn], None, table.weights[drawn])
+    def _columns(self, read: Float64s, contexts: NDArray[np.int64]) -> Float64s:
+        """(n, k) columns of rows with these inputs and logits (n, p + 1) in these contexts (n,)."""
+        read = (read - self.mean) / self.scale
+        own = contexts[:, None] == np.arange(self.contexts)
+        by_context = [read * own[:, [at]] for at in range(self.contexts)] if self.contexts > 1 else []
+        return np.column_stack([np.ones(len(read)), own, read, *by_context])
+
+    def _examination(self) -> Examination:
+        table, every, config = self.table, self.every, self.config
+        drawn = every.is_uniform
+        if int(every.acted[drawn].sum()) >= config.least_drawn:  # all of them: no inputs are read
+            of_lists = every.of_lists()[drawn]
+            return examination_of(every.acted[drawn], every.places[drawn], of_lists, every.weights[drawn], "uniform")
+        read = self.columns[:, 1 : self.links + 1]
         return examination_of(table.acted, table.places, read, table.weights, steps=config.steps)
 
     def head(self, name: str) -> _Fitted | None:
@@ -178,8 +193,10 @@ class _Run:
         looked = np.ones(len(rows)) if name == "accepted" else self.looked[rows]
         start = np.zeros(self.columns.shape[1])
         start[self.links] = self.prior if name == "invited" else 0.0
-        start[0] = _log_odds(float(outcomes[rows].mean() / looked.mean()))
-        problem = _Problem(self.columns, rows, outcomes[rows], looked, table.weights[rows], start, self.part, config)
+        weights = table.weights[rows]
+        came = float(weights @ outcomes[rows])
+        start[0] = _log_odds(came / float(weights @ looked))
+        problem = _Problem(self.columns, rows, outcomes[rows], looked, weights, start, self.part, config)
 
         # links alone, and what is better by more than chance for viewers held out
         reads, penalty = LINKS, 1.0
@@ -197,22 +214,23 @@ class _Run:
 
         # calibrated on those held out
         pulls = self._penalties(reads, penalty)
-        held_out = problem.held_out(pulls, self.columns)
-        curve = problem.calibration(held_out[rows])
-        weights = curve[0] * problem.fitted(pulls)
-        weights[0] += curve[1]
+        folds = problem.folds(pulls)
+        held_out = problem.held_out(folds)
+        curve = problem.calibration(held_out)
+        both = curve[0] * np.vstack([folds, problem.fitted(pulls)])
+        both[:, 0] += curve[1]
         quality = HeadQuality(
             outcomes=int(outcomes.sum()),
             reads=reads,
             penalty=penalty,
-            gain=float((likelihood - base).sum() / max(outcomes[rows].sum(), 1)),
-            predicted=float(table.weights[rows] @ (looked / (1 + np.exp(-curve[0] * held_out[rows] - curve[1])))),
-            came=float(outcomes[rows].sum()),
+            gain=float((likelihood - base).sum() / max(came, 1)),
+            predicted=float(weights @ (looked / (1 + np.exp(-curve[0] * held_out - curve[1])))),
+            came=came,
             slope=float(curve[0]),
         )
-        return _Fitted(weights, curve[0] * held_out + curve[1], quality)
+        return _Fitted(both[-1], both[:-1], quality)
 
-    def _penalties(self, reads: str, pull: float) -> Doubles:
+    def _penalties(self, reads: str, pull: float) -> Float64s:
         """(k,) pull of every column; infinity for those that are not read."""
         pulls = np.full(self.columns.shape[1], np.inf)
         pulls[: 1 + self.contexts], pulls[self.links] = 1.0, 1.0
@@ -226,19 +244,18 @@ class _Run:
 
     def joined(self, fitted: dict[str, _Fitted | None]) -> tuple[OutcomeHeads, Interval | None]:
         """The heads as a version has them, and what their order is worth for viewers held out."""
-        blend, table = self.config.blend, self.table
+        blend = self.config.blend
         powers = np.array([blend.friendship, *(getattr(blend, name) for name in HEADS)])
         for at, name in enumerate(HEADS, 1):
             if fitted[name] is None:
                 powers[at] = 0.0
-        held_out = np.stack(
-            [np.zeros(len(table)) if (one := fitted[name]) is None else one.held_out for name in HEADS], axis=1
-        )
+        held_out, counts = _held_out(fitted, self.columns, self.part), self.table.weights
         blended = blend_of(powers, self.friendship, held_out)
         # the probability of a friendship, of whoever stands as high
-        curve = fit_curve(blended[:, None], 1 / (1 + np.exp(-self.friendship)))
+        curve = fit_curve(blended[:, None], 1 / (1 + np.exp(-self.friendship)), counts)
         if curve[0] < LEAST_SLOPE:
-            curve = np.array([LEAST_SLOPE, self.friendship.mean() - LEAST_SLOPE * blended.mean()], np.float32)
+            level = np.average(self.friendship - LEAST_SLOPE * blended, weights=counts)
+            curve = np.array([LEAST_SLOPE, level], np.float32)
         # weights of the ranker's inputs as they are, context by context
         weights = np.zeros((self.contexts + 1, len(HEADS), self.width))
         bias = np.zeros((self.contexts + 1, len(HEADS)))
@@ -246,7 +263,7 @@ class _Run:
             if (one := fitted[name]) is not None:
                 weights[:, at], bias[:, at] = self._by_context(one.weights)
         heads = OutcomeHeads(
-            table.context_names,
+            self.table.context_names,
             weights.astype(np.float32),
             bias.astype(np.float32),
             powers.astype(np.float32),
@@ -254,25 +271,39 @@ class _Run:
             self.config.among,
             self._kept(held_out),
         )
-        ratio = reordered_ratio(
+        return heads, self._reordered(fitted, powers)
+
+    def _reordered(self, fitted: dict[str, _Fitted | None], powers: Float64s) -> Interval | None:
+        """What the order of these powers is worth: over whole lists, those in which anything was earned."""
+        earned, config = self.every.accepted & self.every.invited, self.config
+        at = self.every.whole_lists(earned, config.most_rows, config.seed)
+        table, friendship = self.every.take(at), self.friendship_of_every[at].astype(np.float64)
+        part = self.part_of_viewer[table.viewers]
+        held_out = np.empty((len(table), len(HEADS)))
+        for start in range(0, len(table), AT_ONCE):
+            some = slice(start, start + AT_ONCE)
+            read = np.column_stack([table.inputs[some], self.logits_of_every[at[some]]]).astype(np.float64)
+            held_out[some] = _held_out(fitted, self._columns(read, table.contexts[some]), part[some])
+        return reordered_ratio(
             table.lists,
             table.viewers,
-            table.accepted & table.invited,
-            self.looked,
+            earned[at],
+            self.examination.of(table.places),
             table.places,
-            blended,
-            self.friendship,
+            blend_of(powers, friendship, held_out),
+            friendship,
             self.examination.eta,
         )
-        return heads, ratio
 
-    def _kept(self, held_out: Doubles) -> NDArray[np.float32]:
+    def _kept(self, held_out: Float64s) -> NDArray[np.float32]:
         """(k, 1 + heads) what is said of some of those who were shown, by which other powers find their curve."""
-        every = np.column_stack([self.friendship, held_out]).astype(np.float32)
-        drawn = np.random.default_rng(self.config.seed).permutation(len(every))[:KEPT_SHOWN]
-        return every[np.sort(drawn)]
+        every, ends = np.column_stack([self.friendship, held_out]).astype(np.float32), np.cumsum(self.table.weights)
+        size = min(len(every), KEPT_SHOWN)
+        # one of each k-th part of those shown, whom the rows stand for
+        points = (np.arange(size) + np.random.default_rng(self.config.seed).random(size)) * (ends[-1] / size)
+        return np.asarray(every[np.minimum(np.searchsorted(ends, points, side="right"), len(every) - 1)])
 
-    def _by_context(self, weights: Doubles) -> tuple[Doubles, Doubles]:
+    def _by_context(self, weights: Float64s) -> tuple[Float64s, Float64s]:
         """(contexts + 1, p + 1) weights of inputs and logit, unscaled, and (contexts + 1,) intercepts."""
         first, width = 1 + self.contexts, self.width
         shared, own = weights[first : first + width], weights[first + width :].reshape(-1, width)
@@ -288,19 +319,19 @@ class _Problem:
 
     def __init__(
         self,
-        columns: Doubles,
+        columns: Float64s,
         rows: NDArray[np.int64],
         outcomes: NDArray[np.bool_],
-        looked: Doubles,
-        weights: Doubles,
-        start: Doubles,
+        looked: Float64s,
+        weights: Float64s,
+        start: Float64s,
         part: NDArray[np.int64],
         config: OutcomesConfig,
     ) -> None:
         self.columns, self.rows, self.outcomes, self.looked, self.weights = columns, rows, outcomes, looked, weights
         self.start, self.part, self.config = start, part, config
 
-    def fitted(self, pulls: Doubles, without: int | None = None) -> Doubles:
+    def fitted(self, pulls: Float64s, without: int | None = None) -> Float64s:
         """(k,) weights, learned without a part of the viewers if one is given."""
         at = np.arange(len(self.rows)) if without is None else np.flatnonzero(self.part[self.rows] != without)
         used = np.flatnonzero(np.isfinite(pulls))
@@ -316,28 +347,47 @@ class _Problem:
         )
         return weights
 
-    def held_out(self, pulls: Doubles, columns: Doubles) -> Doubles:
-        """(n,) log-odds of every row of `columns` (n, k), by weights that have not seen its viewer."""
-        found = np.empty(len(columns))
-        for part in range(self.config.folds):
-            own = self.part == part
-            found[own] = columns[own] @ self.fitted(pulls, part)
-        return found
+    def folds(self, pulls: Float64s) -> Float64s:
+        """(folds, k) weights, each learned without one part of the viewers."""
+        return np.stack([self.fitted(pulls, part) for part in range(self.config.folds)])
 
-    def held_out_likelihood(self, pulls: Doubles) -> Doubles:
-        """(m,) log-likelihood of this head's rows, by weights that have not seen their viewers."""
-        odds = self.held_out(pulls, self.columns)[self.rows]
-        return self.weights * log_likelihoods(odds, self.outcomes, self.looked)
+    def held_out(self, folds: Float64s) -> Float64s:
+        """(n,) log-odds of this head's rows, by weights that have not seen their viewers."""
+        return _log_odds_of(folds, self.columns, self.part)[self.rows]
 
-    def calibration(self, odds: Doubles) -> Doubles:
+    def held_out_likelihood(self, pulls: Float64s) -> Float64s:
+        """(n,) log-likelihood of this head's rows, by weights that have not seen their viewers."""
+        return self.weights * log_likelihoods(self.held_out(self.folds(pulls)), self.outcomes, self.looked)
+
+    def calibration(self, odds: Float64s) -> Float64s:
         """(2,) slope and level that turn log-odds (m,) of rows held out into calibrated ones."""
         columns, start = np.column_stack([odds, np.ones(len(odds))]), np.array([1.0, 0.0])
         pulls = np.array([1.0, _FREE])
         found = fit_head(columns, self.outcomes, self.looked, self.weights, pulls, start, self.config.steps)
-        return np.array([max(found[0], 0.0), found[1]])
+        if found[0] < 0:  # they say less than nothing: everybody has the same, at a level of its own
+            level = (self.outcomes, self.looked, self.weights, pulls[1:], start[1:], self.config.steps)
+            return np.array([0.0, *fit_head(columns[:, 1:], *level)])
+        return found
 
 
-def _beats(gains: Doubles, viewers: NDArray[np.int64], errors: float) -> bool:
+def _held_out(fitted: dict[str, _Fitted | None], columns: Float64s, part: NDArray[np.int64]) -> Float64s:
+    """(n, heads) log-odds of rows with these columns (n, k), by weights that have not seen their viewers, who are in
+    these parts (n,); 0 for a head that there is not.
+    """
+    found = [None if (one := fitted[name]) is None else _log_odds_of(one.folds, columns, part) for name in HEADS]
+    return np.stack([np.zeros(len(columns)) if odds is None else odds for odds in found], axis=1)
+
+
+def _log_odds_of(folds: Float64s, columns: Float64s, part: NDArray[np.int64]) -> Float64s:
+    """(n,) the product of each row of columns (n, k) with the weights `folds` (folds, k) of its part (n,)."""
+    found = np.empty(len(columns))
+    for at, weights in enumerate(folds):
+        own = part == at
+        found[own] = columns[own] @ weights
+    return found
+
+
+def _beats(gains: Float64s, viewers: NDArray[np.int64], errors: float) -> bool:
     """Whether gains (m,) are above 0 by this many standard errors of their sum over viewers (m,)."""
     _, which = np.unique(viewers, return_inverse=True)
     of_viewer = np.bincount(which, gains)

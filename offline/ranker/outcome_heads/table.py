@@ -1,12 +1,13 @@
 """The table that heads learn from: people shown in lists, what the ranker read of them, and what came of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from models.arrays import Float32s
 from models.live_state.erased_ids import ErasedPeople
 from models.outcomes.schema import UNIFORM, VIEWER_FEATURES
 from models.schema.pair_features import PAIR_FEATURES, extra_input_names
@@ -18,7 +19,6 @@ ACTED = ("clicked", "invited", *AGAINST)
 OFFSET_AT_MOST = 1000
 """places further down count as this one"""
 
-Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
 
@@ -30,7 +30,7 @@ class OutcomeTable:
     """(m,) number of the list"""
     viewers: NDArray[np.int64]
     """(m,) number of the viewer"""
-    inputs: Floats
+    inputs: Float32s
     """(m, p) of the ranker, unscaled, in the order of RankerHead"""
     places: NDArray[np.int64]
     """(m,) place in the whole list, from 1"""
@@ -38,7 +38,8 @@ class OutcomeTable:
     """(m,) number in `context_names`"""
     context_names: tuple[str, ...]
     is_uniform: Flags
-    """(m,) whether the place was drawn uniformly among the best"""
+    """(m,) whether the place was drawn uniformly among the best; people of the same list who were not drawn, as those
+    after the best, are not among them"""
     acted: Flags
     """(m,) whether the viewer did anything that needs a look"""
     invited: Flags
@@ -56,19 +57,45 @@ class OutcomeTable:
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return OutcomeTable(**{name: one if name == "context_names" else one[at] for name, one in fields.items()})
 
-    def thinned(self, most: int, seed: int) -> "OutcomeTable":
-        """At most `most` rows: those with an outcome, the latest of them, and a draw of the others, which stand for all
-        of these.
+    def thinned(self, most: int, seed: int) -> tuple["OutcomeTable", NDArray[np.int64]]:
+        """At most `most` rows, and their positions.
+
+        Of those invited or dismissed, of the others who were acted on, and of the rest, each has up to half of the room
+        that is left. They are drawn over all days, and those drawn stand for all of their kind: sums over rows, each
+        times its weight, stay unbiased, those over the rows of any one list or person too.
         """
         if len(self) <= most:
-            return self
-        chosen = np.flatnonzero(self.acted)[-most // 2 :]
-        rest = np.flatnonzero(~self.acted)
-        drawn = np.random.default_rng(seed).permutation(rest)[: most - len(chosen)]
-        weights = self.weights.copy()
-        weights[drawn] *= len(rest) / len(drawn)
-        at = np.sort(np.concatenate([chosen, drawn]))
-        return OutcomeTable(**{**self.__dict__, "weights": weights}).take(at)
+            return self, np.arange(len(self))
+        random, weights, room, left = np.random.default_rng(seed), self.weights.copy(), most, len(self)
+        has_heads = self.invited | self.dismissed
+        kinds = (has_heads, self.acted & ~has_heads, ~self.acted & ~has_heads)
+        kept = []
+        for own in map(np.flatnonzero, kinds):
+            left -= len(own)
+            drawn = random.permutation(own)[: max(-(-room // 2), room - left)]
+            if len(drawn):
+                weights[drawn] *= len(own) / len(drawn)
+            kept.append(drawn)
+            room -= len(drawn)
+        at = np.sort(np.concatenate(kept))
+        return replace(self, weights=weights).take(at), at
+
+    def of_lists(self) -> NDArray[np.float64]:
+        """(m, c + 1) what the list of each row is: its context, of c, and its length, the logarithm of the last place
+        less the mean.
+        """
+        length = np.zeros(int(self.lists.max(initial=-1)) + 1, np.int64)
+        np.maximum.at(length, self.lists, self.places)
+        far = np.log(np.maximum(length, 1))[self.lists]
+        return np.column_stack([self.contexts[:, None] == np.arange(len(self.context_names)), far - far.mean()])
+
+    def whole_lists(self, having: Flags, most: int, seed: int) -> NDArray[np.int64]:
+        """(k,) positions of all rows of the lists that have one of the rows `having` (m,); above `most` rows so many of
+        these lists as have no more, drawn over all days.
+        """
+        wanted = np.random.default_rng(seed).permutation(np.unique(self.lists[having]))
+        rows = np.cumsum(np.bincount(self.lists)[wanted])
+        return np.flatnonzero(np.isin(self.lists, wanted[rows <= most]))
 
 
 def outcome_table(outcomes: pl.DataFrame, erased: ErasedPeople, statistics: int) -> OutcomeTable:
@@ -103,7 +130,10 @@ def outcome_table(outcomes: pl.DataFrame, erased: ErasedPeople, statistics: int)
         if names
         else np.zeros(0, np.int64),
         context_names=tuple(names),
-        is_uniform=(found["draw"] == UNIFORM).to_numpy(),
+        is_uniform=found.select((pl.col("draw") == UNIFORM) & (pl.col("propensity") < 1))
+        .to_series()
+        .fill_null(value=False)
+        .to_numpy(),
         acted=any_of(ACTED),
         invited=any_of(["invited"]),
         accepted=any_of(["accepted"]),

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from models.schema.event_kinds import EventKind
 from models.schema.relationship import Relationship
-from models.system.clock import MICROSECONDS
-from offline.snapshot.relationship_state import DAY_S
+from models.system.clock import DAY_S, MICROSECONDS
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame

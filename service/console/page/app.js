@@ -23,6 +23,7 @@ const nights = new Nights(api);
 let asked = null;
 let answer = null;
 let undone = null;
+let redraw = null;
 let controller = new AbortController();
 
 /** Asks for the list of somebody, as the form says. */
@@ -46,8 +47,12 @@ function show() {
   refresh({ focus: "list" });
 }
 
-/** Fetches the list again and draws it; `focus` is "list", {at} or {userId}, or nothing to leave it. */
-async function refresh({ focus = null, said = null } = {}) {
+/**
+ * Fetches the list again and draws it; `focus` is "list", {at} or {userId}, or nothing to leave it. If it is
+ * `unasked`, a problem that is shown stays.
+ */
+async function refresh({ focus = null, said = null, unasked = false } = {}) {
+  if (!unasked) byId("problem").hidden = true;
   controller.abort();
   controller = new AbortController();
   document.body.classList.add("waiting");
@@ -56,8 +61,10 @@ async function refresh({ focus = null, said = null } = {}) {
     const { signal } = controller;
     const found = await api.recommendations(asked, context.value || "web", limit.value || "20", fresh.checked, signal);
     answer = found.body;
+    const held = focusedCard()?.dataset.user;
     draw(found);
-    place(focus);
+    if (focus) place(focus);
+    else if (held) (cardOf(held) ?? byId("people")).focus({ preventScroll: true });
     const count = answer.recommendations.length;
     say(`${said ? `${said} ` : ""}${count === 1 ? "1 person" : `${count} people`} in the list of ${await people.name(asked)}.`);
   } catch (error) {
@@ -69,11 +76,10 @@ async function refresh({ focus = null, said = null } = {}) {
 }
 
 function draw({ body, timing, ms }) {
-  byId("problem").hidden = true;
   byId("start").hidden = true;
   byId("columns").hidden = false;
   byId("viewer").hidden = false;
-  byId("viewer").replaceChildren(...summary(body, timing, ms, people), joining(body, api, joined, fail) ?? "");
+  drawViewer(summary(body, timing, ms, people), body);
   const best = Math.max(...body.recommendations.map((one) => one.score), 0);
   const before = new Set([...byId("people").children].map((one) => one.dataset.user));
   const cards = body.recommendations.map((one) => card(one, { people, best, act, open, lookUp }));
@@ -82,18 +88,33 @@ function draw({ body, timing, ms }) {
   panel.mark();
 }
 
+/** Draws who looks, around the form of somebody new: moved, it would lose the focus. */
+function drawViewer(told, body) {
+  const viewer = byId("viewer");
+  const before = viewer.querySelector(".joining");
+  const form = joining(body, api, joined, fail, before);
+  for (const node of [...viewer.childNodes]) if (node !== form) node.remove();
+  viewer.prepend(...told);
+  if (form && form !== before) viewer.append(form);
+}
+
 /** Draws the list again after somebody told more of herself, once more when the worker has seen it. */
 function joined(said) {
+  const viewer = asked;
   people.forget();
-  refresh({ said });
-  setTimeout(() => asked === answer?.user_id && refresh(), WORKER_MS);
+  clearTimeout(redraw);
+  const drawn = refresh({ said });
+  redraw = setTimeout(async () => {
+    await drawn;
+    if (viewer === asked) refresh({ unasked: true });
+  }, WORKER_MS);
 }
 
 function place(focus) {
   const cards = [...byId("people").children];
   if (focus === "list") byId("people").focus({ preventScroll: true });
-  else if (focus?.userId) (cards.find((one) => one.dataset.user === focus.userId) ?? cards[0])?.focus();
-  else if (focus) (cards[Math.min(focus.at, cards.length - 1)] ?? byId("people")).focus();
+  else if (focus.userId) (cards.find((one) => one.dataset.user === focus.userId) ?? cards[0])?.focus();
+  else (cards[Math.min(focus.at, cards.length - 1)] ?? byId("people")).focus();
 }
 
 function open(userId) {

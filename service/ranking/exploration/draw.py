@@ -16,12 +16,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Float64s
 from models.outcomes.exposure_record import DRAWS, DrawnPlaces
 from models.outcomes.placement import log_odds
 from models.settings import Settings
 from service.ranking.kernels.sorting import mixed
-
-Floats = NDArray[np.float64]
 
 NONE, SAMPLED, UNIFORM = DRAWS
 
@@ -73,7 +72,7 @@ class Draw(NamedTuple):
     """(m,) positions in the list before the draw"""
     first: int
     """people at the front who were not drawn"""
-    weights: Floats
+    weights: Float64s
     """(k,) logarithms of the weights of those who were, in the order of the list before"""
 
 
@@ -135,6 +134,6 @@ def span_of(exploration: Exploration, now_s: float) -> int:
     return ceil(now_s / exploration.hold_s)
 
 
-def _unit(words: NDArray[np.uint64]) -> Floats:
+def _unit(words: NDArray[np.uint64]) -> Float64s:
     """(m,) numbers above 0 and below 1 of 64 random bits each."""
     return np.asarray(((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)

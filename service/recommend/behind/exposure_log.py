@@ -15,14 +15,14 @@ from typing import NamedTuple
 import structlog
 
 from models.errors import StoreError
-from models.outcomes.exposure_record import DRAWS, ENTRY_BYTES, Batch, ListHead, batches, pack_list
+from models.outcomes.exposure_record import DRAWS, ENTRY_BYTES, NO_PEOPLE, Batch, ListHead, batches, pack_list
 from models.store.keys import Keys
 from models.store.protocol import AsyncStore
 from models.system.clock import now_us
 from service.metrics import Metrics
 from service.recommend.behind.write_behind import WriteBehind
 from service.recommend.query import Query
-from service.recommend.responses import EMPTY, UNAVAILABLE, Answer
+from service.recommend.responses import EMPTY, Answer
 
 PAUSE_S = 0.5
 """how long lists are gathered, so that one trip carries those of many requests"""
@@ -30,7 +30,7 @@ AGAIN_S = 1.0
 """pause after the store did not take a write"""
 OLDEST_S = 3.0
 """a list that has waited for so long is lost: an erasure waits until the log has all lists from before it
-(models.outcomes.erased_people)"""
+(models.outcomes.settled)"""
 MOST_BYTES = 8 << 20
 """lists that wait for the store at most"""
 TTL_S = 86_400.0
@@ -78,8 +78,8 @@ class ExposureLog:
         self._behind.start()
 
     def add(self, request_id: str, query: Query, answer: Answer) -> None:
-        """Records the list of an answer that was sent; lists without people are not recorded."""
-        if answer.exposed is None or answer.served in (EMPTY, UNAVAILABLE) or not self._share:
+        """Records the list of an answer that was sent, if `record_of` has one."""
+        if answer.exposed is None or not self._share:
             return
         if not self._shown:
             asyncio.get_running_loop().call_soon(self._pack)
@@ -140,15 +140,21 @@ def most_batches(most_mb: int) -> int:
 
 
 def record_of(request_id: str, query: Query, answer: Answer, at: int) -> bytes | None:
-    """The record of an answer's list, made at `at` (microseconds); None if it has no people."""
+    """The record of an answer's list, made at `at` (microseconds).
+
+    None if it has no people, unless all it has are not named, or it is empty: a first page of which no candidate
+    passed. Whoever may get no list, deactivated or erased, has no record. Of those who follow from the viewer's
+    contacts it has the places alone, and of a list of a block in which contacts count nothing that the ranker read.
+    """
     exposed = answer.exposed
     if exposed is None:
         return None
     people = exposed.pack()
-    if not people.n:
-        return None
+    unrecorded = answer.unexposed + people.unnamed
     offset = answer.head + len(query.excluded) + (0 if query.cursor is None else len(query.cursor.shown))
-    drawn = exposed.drawn
+    if not people.n and not unrecorded and (answer.served != EMPTY or offset):
+        return None
+    people, drawn = (people, exposed.drawn) if people.n else (NO_PEOPLE, None)
     head = ListHead(
         at,
         request_id,
@@ -159,6 +165,7 @@ def record_of(request_id: str, query: Query, answer: Answer, at: int) -> bytes |
         answer.arms,
         min(offset, 65535),
         DRAWS[0] if drawn is None else drawn.draw.how,
+        min(unrecorded, 255),
     )
     statistics = b"" if exposed.statistics is None else exposed.statistics.astype("<f4", copy=False).tobytes()
     return pack_list(head, people, statistics, b"" if drawn is None else drawn.pack())

@@ -1,18 +1,18 @@
 """The guardrails of a canary: what its viewers' lists came to, compared with those of all others, at any time.
 
 Each is a test that may be looked at after every list (models.experiments.always_valid): a good canary fails any one of
-them at any look with a probability of at most ALPHA. Shares of requests are compared with a bound by a likelihood
-ratio, means by an interval. A viewer asks many times, so errors are those of sums over buckets of viewers, and counts
-are worth less by as much as they vary more between buckets than by chance.
+them at any look with a probability of at most ALPHA. Shares of requests and acts per list are compared with a bound by
+a likelihood ratio, means by an interval. A viewer asks many times, so errors are those of sums over buckets of viewers,
+and counts are worth less by as much as they vary more between buckets than by chance.
 """
 
 from collections.abc import Iterator
 from math import exp, hypot, log, sqrt
 
 import numpy as np
-from numpy.typing import NDArray
 
-from models.experiments.always_valid import evidence_above, mixture_widths, rate_of
+from models.arrays import Float64s
+from models.experiments.always_valid import evidence_above, evidence_fewer, evidence_more, mixture_widths, rate_of
 from models.publishing.canary_counts import (
     BOUNDS_MS,
     CANARY,
@@ -51,8 +51,6 @@ SCORE_FACTOR = 2.0
 FURTHER_BACK = 0.25
 """the first people of the canary's lists may be so much further back among their candidates, of which 1 is all"""
 
-Floats = NDArray[np.float64]
-
 
 def judged(counts: Counts) -> list[Guardrail]:
     """The verdict of every guardrail on these counts."""
@@ -76,16 +74,20 @@ def _guardrails(counts: Counts) -> Iterator[Guardrail]:
     yield _per_list(counts, "invitations", INVITED, FEWER_INVITED, "people invited per list")
 
 
+CANDIDATES = "candidates"
+"""the guardrail that is judged wherever both versions can be opened"""
+
+
 def missing_candidates(without_control: int, of_control: int, without: int, of: int) -> Guardrail:
     """Whether more of some people of the canary have no candidates than of some people of the active version."""
     what = "people without candidates when it started"
     if min(of_control, of) < LEAST:
-        return waiting("candidates", what)
+        return waiting(CANDIDATES, what)
     bound = _bound(without_control, of_control, MORE_POOR)
     verdict: Verdict = "failed" if evidence_above(without, of, bound) > log(1 / ALPHA) else "ok"
     said = f"{what}: {without / of:.2%} of {of:,}, in the active version {without_control / of_control:.2%}"
     return Guardrail(
-        name="candidates",
+        name=CANDIDATES,
         verdict=verdict,
         canary=without / of,
         control=without_control / of_control,
@@ -109,7 +111,7 @@ def _share(counts: Counts, name: str, of: int, among: int, more: float, what: st
     return _bounded(name, what, hits, requests, _bound(float(total[CONTROL]), float(n[CONTROL]), more))
 
 
-def _bounded(name: str, what: str, hits: Floats, requests: Floats, bound: float) -> Guardrail:
+def _bounded(name: str, what: str, hits: Float64s, requests: Float64s, bound: float) -> Guardrail:
     """The verdict on a share of the canary and a bound; (2, BUCKETS) hits and requests."""
     total, n = hits.sum(axis=1), requests.sum(axis=1)
     shares = total / n
@@ -191,7 +193,7 @@ def _order(counts: Counts) -> Guardrail:
     )
 
 
-def _means(counts: Counts, of: int, squares: int) -> tuple[Floats, float]:
+def _means(counts: Counts, of: int, squares: int) -> tuple[Float64s, float]:
     """(2,) means over the lists scored afresh, by arm, and the half width of the interval of their difference."""
     sums = counts.sums
     n = sums[:, :, SCORED].sum(axis=1)
@@ -204,25 +206,34 @@ def _means(counts: Counts, of: int, squares: int) -> tuple[Floats, float]:
 
 
 def _per_list(counts: Counts, name: str, of: int, factor: float, what: str) -> Guardrail:
-    """Whether viewers act per list more (a factor above 1), or less, than this many times as often as the others."""
+    """Whether viewers act per list more (a factor above 1), or less, than this many times as often as the others.
+
+    The others' rate is taken two standard errors to the safe side, so that it may be told from one that is 0 so far
+    whether the canary's is higher, but not whether it is lower.
+    """
     acted, lists = counts.sums[:, :, of], counts.sums[:, :, LISTS]
     total, n = acted.sum(axis=1), lists.sum(axis=1)
-    if n.min() < LEAST or not total[CONTROL]:
+    if n.min() < LEAST or (factor < 1 and not total[CONTROL]):
         return waiting(name, what)
     rates = total / n
-    # a count that is 0 so far may be 1 with the next list
-    errors = [max(_error(acted[arm], lists[arm]), sqrt(total[arm] + 1) / n[arm]) for arm in (CONTROL, CANARY)]
-    limit = factor * float(rates[CONTROL])
-    beyond = (float(rates[CANARY]) - limit) * (1 if factor > 1 else -1)
-    width = _width(float(np.hypot(factor * errors[CONTROL], errors[CANARY])), float(n[CANARY]))
+    # how much acts come in bursts is told by both sides: a side with hardly any acts does not show it
+    effects = [_burstiness(acted[arm], lists[arm]) for arm in (CONTROL, CANARY)]
+    error = sqrt((total[CONTROL] + 1) * effects[CONTROL]) / n[CONTROL]
+    worth = 1 / max(effects)
+    if factor > 1:
+        limit = factor * (float(total[CONTROL] + 1) / float(n[CONTROL]) + 2 * error)
+        evidence = evidence_more(float(total[CANARY]) * worth, limit * float(n[CANARY]) * worth)
+    else:
+        limit = factor * max(float(rates[CONTROL]) - 2 * error, 0.0)
+        evidence = evidence_fewer(float(total[CANARY]) * worth, limit * float(n[CANARY]) * worth)
     side = "more" if factor > 1 else "fewer"
     return Guardrail(
         name=name,
-        verdict="failed" if beyond - width > 0 else "ok",
+        verdict="failed" if evidence > log(1 / ALPHA) else "ok",
         canary=float(rates[CANARY]),
         control=float(rates[CONTROL]),
         limit=limit,
-        sentence=f"{what}: {rates[CANARY]:.4f}, of the others {rates[CONTROL]:.4f}; {side} than {limit:.4f} beyond "
+        sentence=f"{what}: {rates[CANARY]:.3g}, of the others {rates[CONTROL]:.3g}; {side} than {limit:.3g} beyond "
         "chance fails",
     )
 
@@ -231,7 +242,7 @@ def waiting(name: str, what: str) -> Guardrail:
     return Guardrail(name=name, verdict="waiting", sentence=f"{what}: too few yet to judge by")
 
 
-def _error(values: Floats, units: Floats) -> float:
+def _error(values: Float64s, units: Float64s) -> float:
     """Standard error of the ratio of two sums over buckets, by how its residuals vary between them (linearised)."""
     residuals = values - values.sum() / units.sum() * units
     used = int((units > 0).sum())
@@ -240,11 +251,22 @@ def _error(values: Floats, units: Floats) -> float:
     return float(sqrt(used / (used - 1) * float(residuals @ residuals)) / units.sum())
 
 
-def _design_effect(hits: Floats, requests: Floats) -> float:
+def _design_effect(hits: Float64s, requests: Float64s) -> float:
     """How many times as much a share varies as by chance alone, since its requests are of fewer viewers; at least 1."""
     n = float(requests.sum())
     share = float(hits.sum() + 1) / (n + 2)
     return max(1.0, _error(hits, requests) ** 2 / (share * (1 - share) / n))
+
+
+def _burstiness(acts: Float64s, lists: Float64s) -> float:
+    """How many times as much a count of acts varies as by chance alone, since some viewers act often; at least 1.
+
+    All acts of a side whose lists are in one bucket are worth one.
+    """
+    total = float(acts.sum())
+    if (lists > 0).sum() < 2:
+        return max(1.0, total)
+    return max(1.0, (_error(acts, lists) * float(lists.sum())) ** 2 / (total + 1))
 
 
 def _width(error: float, lists: float) -> float:
@@ -254,7 +276,7 @@ def _width(error: float, lists: float) -> float:
     return float(mixture_widths(np.array([error]), information, rate, ALPHA)[0])
 
 
-def _quantile_ms(counts: Floats, share: float) -> float:
+def _quantile_ms(counts: Float64s, share: float) -> float:
     """The upper bound of the bucket of a quantile of a histogram of times."""
     at = int(np.searchsorted(np.cumsum(counts), share * counts.sum()))
     return BOUNDS_MS[min(at, len(BOUNDS_MS) - 1)]

@@ -7,26 +7,38 @@ a canary then stays as it is.
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
+
+import structlog
 
 from models.errors import CorruptRecordError, VersionError
 from models.publishing.audit import Actor
-from models.publishing.canary import end_canary, promote_canary, step_canary
 from models.publishing.canary_counts import total
-from models.publishing.canary_record import Canary, CanaryReport, Guardrail, judge_report, running_canary
+from models.publishing.canary_ending import end_canary, promote_canary, step_canary
+from models.publishing.canary_record import (
+    Canary,
+    CanaryReport,
+    Guardrail,
+    complete_end,
+    judge_report,
+    running_canary,
+)
 from models.publishing.pointer import read_pointer
 from models.store.keys import Keys
 from models.store.protocol import SyncStore
-from models.system.clock import MICROSECONDS
+from models.store.store_clock import store_time
 from models.version.local_versions import Versions
 from models.version.tables import Tables
-from service.worker.canary.guardrails import judged, lists_of
+from service.worker.canary.guardrails import CANDIDATES, judged, lists_of
 from service.worker.canary.shadow import Shadow
 from service.worker.contact import Contact
+from service.worker.rounds import repeat
 
 EVERY_S = 0.5
 """how often a canary is judged"""
 PART = "canary"
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,9 +48,11 @@ class CanaryPlan:
     steps: Sequence[float] = (0.05, 0.25, 1.0)
     """shares, rising, the last one 1"""
     least: int = 1000
-    """lists of the canary in a step before the next"""
+    """lists of the canary in a step before the next, unless it has lasted `hours`"""
     minutes: float = 30.0
     """the least time of a step"""
+    hours: float = 8.0
+    """time of a step after which fewer lists do: two steps end before the next night supersedes the canary"""
 
     def after(self, share: float) -> float:
         """The share of the next step."""
@@ -67,14 +81,12 @@ class CanaryWorker:
 
     def run(self, stop: threading.Event) -> None:
         """Works until the stop event."""
-        while not stop.wait(EVERY_S):
-            try:
-                if self._is_mine():
-                    self.run_once()
-            except Exception as error:  # the thread must survive for the next round
-                self._contact.failed(PART, "canary_not_judged", error)
-            else:
-                self._contact.worked(PART)
+        repeat(stop, self._round, self._contact, PART, "canary_not_judged", every_s=EVERY_S)
+
+    def _round(self) -> float:
+        if self._is_mine():
+            self.run_once()
+        return EVERY_S
 
     def run_once(self) -> CanaryReport | None:
         """Judges the canary once, and acts on it; returns the report, None if there is no canary.
@@ -85,14 +97,15 @@ class CanaryWorker:
         try:
             canary = running_canary(store, keys, read_pointer(store, keys=keys))
         except CorruptRecordError:  # whoever ends it is told
-            canary = None
+            return None
         if canary is None:
+            complete_end(store, keys, Actor.here())
             return None
         counts = total(canary.identity, store.fields(keys.canary_counts).values())
         guardrails = judged(counts)
         guardrails[1:1] = self._shadow.guardrails(canary)
         failed = [one for one in guardrails if one.verdict == "failed"]
-        now = datetime.fromtimestamp(store.clock_us() / MICROSECONDS, UTC)
+        now = store_time(store)
         report = CanaryReport(
             canary=canary,
             at=now,
@@ -103,11 +116,13 @@ class CanaryWorker:
         try:
             if failed:
                 self._take_back(canary, report, failed)
-            elif judge_report(store, keys, report) and self._passes(canary, report, now):
-                self._go_on(canary, report)
-        except VersionError:
-            if running_canary(store, keys, read_pointer(store, keys=keys)) is not None:
-                raise  # else somebody ended it meanwhile
+            elif judge_report(store, keys, report) and (why := self._passes(canary, report, now)):
+                self._go_on(canary, why)
+        except VersionError as error:
+            running = running_canary(store, keys, read_pointer(store, keys=keys))
+            if running is not None and running.promoted_at is None:
+                raise  # else somebody ended it meanwhile, or promotes it
+            log.warning("canary_not_changed", version=canary.version, failed=report.failed, reason=str(error))
         return report
 
     def _take_back(self, canary: Canary, report: CanaryReport, failed: Sequence[Guardrail]) -> None:
@@ -123,16 +138,31 @@ class CanaryWorker:
             superseded_ttl_s=self._superseded_ttl_s,
         )
 
-    def _passes(self, canary: Canary, report: CanaryReport, now: datetime) -> bool:
-        """Whether a step has seen enough."""
-        old_enough = now - canary.stepped_at >= timedelta(minutes=self._plan.minutes)
-        return old_enough and min(report.lists.values()) >= self._plan.least
+    def _passes(self, canary: Canary, report: CanaryReport, now: datetime) -> str | None:
+        """Why a step goes on in which no guardrail failed; None while it has not seen enough.
 
-    def _go_on(self, canary: Canary, report: CanaryReport) -> None:
-        share = self._plan.after(canary.share)
-        by = Actor.here(f"every guardrail held over {report.lists['canary']:,} lists of the canary")
+        With few lists it goes on by time: few people have seen it, and if it waited, it would be superseded unjudged.
+        That takes that this worker could look at both versions itself.
+        """
+        plan, lists, lasted_s = self._plan, report.lists, (now - canary.stepped_at).total_seconds()
+        if lasted_s < plan.minutes * 60:
+            return None
+        if min(lists.values()) >= plan.least:
+            why = f"no guardrail failed over {lists['canary']:,} lists of the canary"
+        elif lasted_s >= plan.hours * 3600 and any(one.name == CANDIDATES for one in report.guardrails):
+            why = (
+                f"by time: no guardrail failed in {plan.hours:g} hours, over {lists['canary']:,} lists of the canary "
+                f"and {lists['control']:,} others, where {plan.least:,} of each are wanted"
+            )
+        else:
+            return None
+        too_few = [one.name for one in report.guardrails if one.verdict == "waiting"]
+        return f"{why}; too few to judge by: {', '.join(too_few)}" if too_few else why
+
+    def _go_on(self, canary: Canary, why: str) -> None:
+        share, by = self._plan.after(canary.share), Actor.here(why)
         if share < 1:
-            step_canary(self._store, self._keys, canary, share, by)
+            step_canary(self._store, self._versions, self._keys, canary, share, by)
         else:
             promote_canary(
                 self._store,

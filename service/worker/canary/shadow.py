@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Float64s
 from models.errors import ArtefactError, CorruptRecordError
 from models.graph import Graph
 from models.publishing.canary_record import Canary, Guardrail, Verdict
@@ -43,7 +44,6 @@ LEAST_KEPT = 0.5
 LEAST_AGREEMENT = 0.05
 """share of the first people of lists that must be in the lists of both versions"""
 
-Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
 
@@ -68,8 +68,8 @@ class Shadow:
         """the start of a canary, and what it came to"""
 
     def guardrails(self, canary: Canary) -> list[Guardrail]:
-        """Their verdicts; none if tables or ranker of a version cannot be opened here. Raises StoreError."""
-        if self._seen is None or self._seen[0] != canary.started_at:
+        """Their verdicts; none as long as tables or ranker of a version cannot be opened here. Raises StoreError."""
+        if self._seen is None or self._seen[0] != canary.started_at or not self._seen[1]:
             self._seen = canary.started_at, list(self._judged(canary))
         return self._seen[1]
 
@@ -183,7 +183,7 @@ def friends_and_others(graph: Graph, most: int) -> tuple[Rows, Rows, Rows]:
     return people[apart], friends[apart].astype(np.int64), others[apart].astype(np.int64)
 
 
-def _near_by_towers(tables: Tables) -> Floats:
+def _near_by_towers(tables: Tables) -> Float64s:
     people, friends, others = friends_and_others(tables.graph, PAIRS)
     towers = tables.towers
     of_codes = (towers.scales.astype(np.float64) ** 2) * towers.own
@@ -191,20 +191,20 @@ def _near_by_towers(tables: Tables) -> Floats:
     return _nearer(queries, towers.codes[friends], towers.codes[others])
 
 
-def _near_by_embedding(tables: Tables, path: Path) -> Floats:
+def _near_by_embedding(tables: Tables, path: Path) -> Float64s:
     embeddings = files.read_array(path, np.float32, (tables.n, None))
     people, friends, others = friends_and_others(tables.graph, PAIRS)
     return _nearer(embeddings[people].astype(np.float64), embeddings[friends], embeddings[others])
 
 
-def _nearer(people: Floats, friends: NDArray[np.number], others: NDArray[np.number]) -> Floats:
+def _nearer(people: Float64s, friends: NDArray[np.number], others: NDArray[np.number]) -> Float64s:
     """(p,) 1 where the friend has the higher product, 0 where the other has, a half where they are equal."""
     gain = np.einsum("ij,ij->i", people, friends.astype(np.float64) - others)
-    nearer: Floats = (np.sign(gain) + 1) / 2
+    nearer: Float64s = (np.sign(gain) + 1) / 2
     return nearer
 
 
-def _knowing(name: str, what: str, control: Floats, own: Floats) -> Guardrail:
+def _knowing(name: str, what: str, control: Float64s, own: Float64s) -> Guardrail:
     """Whether the canary has enough of the active version's advantage over a half, which is chance."""
     if min(len(control), len(own)) < LEAST:
         return waiting(name, what)
@@ -229,7 +229,7 @@ def _agreement(one: frozenset[str], other: frozenset[str]) -> float:
     return len(one & other) / min(len(one), len(other))
 
 
-def _agreeing(shares: Floats) -> Guardrail:
+def _agreeing(shares: Float64s) -> Guardrail:
     """Whether the lists of the two versions have nearly nobody in common."""
     name, what = "agreement", f"first {FIRST} people of lists of both versions for the same people who are in both"
     if len(shares) < LEAST:
@@ -240,7 +240,7 @@ def _agreeing(shares: Floats) -> Guardrail:
     return Guardrail(name=name, verdict=verdict, canary=mean, control=1.0, limit=LEAST_AGREEMENT, sentence=said)
 
 
-def _promising(moves: Floats, odds: list[float]) -> Guardrail:
+def _promising(moves: Float64s, odds: list[float]) -> Guardrail:
     """Whether the canary promises the same people other odds: those of a wrong calibration."""
     name, what = "odds", "mean odds of the first people of lists of both versions for the same people"
     if len(moves) < LEAST:

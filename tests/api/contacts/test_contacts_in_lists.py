@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from models.contacts.record import ContactRecord
 from tests.support.api import ApiHarness
 from tests.support.contacts import join, match, of, upload
 
@@ -18,6 +19,11 @@ def ids(answer: dict[str, Any]) -> list[str]:
 
 def contacts(answer: dict[str, Any]) -> list[str]:
     return [one["user_id"] for one in answer["recommendations"] if "contacts" in one["sources"]]
+
+
+def uploaded(service: ApiHarness, user_id: str) -> frozenset[bytes]:
+    """The keyed hashes of somebody's contacts."""
+    return ContactRecord.unpack(service.store.get(service.keys.contacts(user_id))).contacts
 
 
 async def test_contacts_who_are_here_come_first_with_what_the_viewer_knows(service: ApiHarness) -> None:
@@ -67,11 +73,13 @@ async def test_contacts_taken_back_are_gone_when_that_is_acknowledged(service: A
     await join(service, "gus", "yan")
     await upload(service, "cid", "gus", "yan")
     assert sorted(contacts(await service.recommended("cid"))) == ["gus", "yan"]
+    held = [service.keys.address_holders(one.hex()) for one in uploaded(service, "cid")]
+    assert [service.store.members(key) for key in held] == [{b"cid"}] * 2
     assert (await service.client.put("/pymk/users/cid/contacts", json=[])).status_code == 202
     assert contacts(await service.recommended("cid")) == [], "before the worker has seen it"
     match(service)
     assert contacts(await service.recommended("cid")) == []
-    assert service.store.members(service.keys.address_holders("")) == frozenset()
+    assert service.store.count(held) == 0, "nor does the index name her"
 
 
 async def test_an_address_taken_back_finds_nobody(service: ApiHarness) -> None:

@@ -62,12 +62,24 @@ async def test_who_tries_out_more_addresses_than_a_day_allows_has_to_wait(open_p
     async with open_place(contacts_daily=3) as service:
         assert (await service.client.put(PATH, json=of("ann", "bea"))).status_code == 202
         assert (await service.client.put(PATH, json=of("bea", "cid"))).status_code == 202
+        before = kept(service)
+        assert (len(before.contacts), before.tested) == (2, 3)
         answer = await service.client.put(PATH, json=of("dan"))
         assert answer.status_code == 429
         assert 0 < int(answer.headers["retry-after"]) <= 86_400
-        assert kept(service).contacts == kept(service).contacts & kept(service).contacts
+        assert kept(service) == before, "what was refused changes nothing"
         assert (await service.client.put(PATH, json=[])).status_code == 202, "taking back is always allowed"
         assert (await service.client.put(PATH, json=of("ann"))).status_code == 429, "and does not give the day back"
+
+
+async def test_who_changes_own_addresses_all_the_time_has_to_wait(open_place: Any) -> None:
+    async with open_place(contacts_daily=2) as service:
+        for own in ("zoe", "zoe at work"):
+            for _ in range(2):
+                assert (await service.client.put(PATH, json={"own": of(own)})).status_code == 202
+        answer = await service.client.put(PATH, json={"own": of("zoe")})
+        assert answer.status_code == 429
+        assert "0 are left" in answer.json()["detail"]
 
 
 async def test_nothing_that_is_kept_can_be_compared_without_the_key(service: ApiHarness) -> None:

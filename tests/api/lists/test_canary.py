@@ -8,6 +8,7 @@ import anyio
 import numpy as np
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from models.publishing.canary_counts import ERRORS, INVITED, LISTS, POOR, Counts, ShareDraw, total
 from models.schema.columns import Flag
@@ -181,6 +182,53 @@ async def test_lists_failures_and_invitations_are_counted_by_side(tried: Tried) 
     assert sums[:, LISTS].tolist() == [1, 4]
     assert sums[:, ERRORS].tolist() == [1, 0]
     assert sums[:, INVITED].tolist() == [0, 1]
+
+
+class FaultyScorer:
+    """A ranker with a fault that nobody foresaw."""
+
+    def scores(self, *_: object) -> Any:
+        raise ZeroDivisionError("of the ranker")
+
+
+@pytest.mark.parametrize("members", [{}, {"fields": ["company"]}])
+async def test_a_fault_of_the_canarys_ranker_in_a_batch_is_its_viewers_alone(
+    tried: Tried, members: dict[str, Any]
+) -> None:
+    own, other = tried.viewers()
+    canary = tried.service.parts.versions.canary
+    assert canary is not None
+    assert canary.served is not None
+    canary.served.ranking.scorer = FaultyScorer()  # type: ignore[assignment]
+    single = await tried.service.client.get(PATH, params={"user_id": own})
+    assert single.status_code == 500
+    with capture_logs() as lines:
+        answer = await tried.service.client.post(PATH, json={"user_ids": [own, other, own], **members})
+    assert answer.status_code == 200
+    lists = answer.json()["lists"]
+    assert [one["served"] for one in lists] == ["unavailable", "ranked", "unavailable"]
+    assert [one["version"] for one in lists] == [tried.version, tried.active, tried.version]
+    assert lists[0]["detail"] == single.json()["detail"]
+    assert lists[1]["recommendations"]
+    (told,) = [one for one in lines if one["event"] == "lists_not_made"]
+    assert (told["lists"], repr(told["exc_info"]), told["request_id"]) == (
+        2,
+        "ZeroDivisionError('of the ranker')",
+        lists[0]["request_id"],
+    )
+    sums = (await tried.counts()).sums.sum(axis=1)
+    assert (sums[:, ERRORS].tolist(), sums[:, LISTS].tolist()) == ([0, 3], [1, 0])
+
+
+async def test_a_batch_of_faults_alone_fails_as_one_list_does_and_is_counted(tried: Tried) -> None:
+    own, _ = tried.viewers()
+    canary = tried.service.parts.versions.canary
+    assert canary is not None
+    assert canary.served is not None
+    canary.served.ranking.scorer = FaultyScorer()  # type: ignore[assignment]
+    answer = await tried.service.client.post(PATH, json={"user_ids": [own, own]})
+    assert (answer.status_code, answer.json()["type"]) == (500, "urn:pymk:problem:internal-error")
+    assert (await tried.counts()).sums.sum(axis=1)[:, ERRORS].tolist() == [0, 2]
 
 
 async def test_promote_and_abort(tried: Tried) -> None:

@@ -73,6 +73,7 @@ async def test_a_batch_shows_them_too(service: ApiHarness) -> None:
     await service.put("gus", name="Gustav")
     body = {"user_ids": ["cid", "ann", "cid"], "fields": ["name", "company", "name"]}
     lists = (await service.client.post(PATH, json=body)).json()["lists"]
+    assert [one["user_id"] for one in lists] == body["user_ids"]
     for one in lists:
         alone = await service.recommended(one["user_id"], fields="name,company")
         assert one["recommendations"] == alone["recommendations"]

@@ -1,4 +1,4 @@
-"""Nights that are refused: by their arguments, and by the gate."""
+"""Nights that publish nothing: refused by their arguments or by the gate, or stopped early."""
 
 import shutil
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 from models.errors import UsageError
 from models.publishing.publish import publish
 from offline.night.config import NightConfig
+from tests.support.contacts import keys_of_uploads
 from tests.support.homes import First, Home
 from tests.support.nights import KEYS, NightHarness
 
@@ -48,3 +49,14 @@ def test_the_gate_refuses_and_force_overrides(first: First, small_network: Path,
     assert f"{version}\t" in (listed := home.run("versions").stdout)
     assert listed.splitlines()[1].endswith("\tforced")
     assert home.run("rollback").stdout == f"{first.version}\n"
+
+
+def test_a_night_that_stops_early_leaves_the_address_books_of_the_dataset(
+    small_network: Path, small_night: Path, tmp_path: Path
+) -> None:
+    home = Home(tmp_path / "home", timeout_s=300)
+    stopped = home.run("nightly", str(small_network), "--config", str(small_night), "--until", "snapshot")
+    assert stopped.returncode == 0, stopped.stderr
+    assert home.active() is None
+    with home.opened() as store:
+        assert not keys_of_uploads(KEYS, small_network) & set(store.scan("pymk:"))

@@ -16,6 +16,7 @@ from models.networks.gat import Gat
 from offline.encoders.config import NightEncoder, TrainingConfig
 from offline.evaluation.report import SYSTEM, Report
 from offline.features.temporal_graph import friendships
+from offline.monitor.reference import ReferenceStatistics
 from offline.night.config import NightConfig
 from offline.night.former import Retrain, why_train
 from offline.night.model_bundle import ModelBundle
@@ -39,6 +40,21 @@ def test_another_night_takes_the_weights_over_or_learns_anew(
     assert made.files["blocks/blocks.bin"] == first.manifest.files["blocks/blocks.bin"]
     made.verify(harness.versions.path(made.version))
     assert not (harness.home / "night").exists()
+
+
+@pytest.mark.parametrize(("retrain", "anew"), [("always", True), ("never", False)])
+def test_statistics_to_compare_later_nights_with_are_those_of_the_night_that_trained(
+    harness: NightHarness, first: First, retrain: Retrain, anew: bool
+) -> None:
+    directory = harness.versions.path(first.version)
+    before = ReferenceStatistics.read(directory)
+    assert before is not None
+    long_ago = before.model_copy(update={"cut": 1})
+    long_ago.write(directory)
+    first.manifest.with_files(directory).write(directory)
+    kept = ReferenceStatistics.read(harness.versions.path(harness.night(retrain).version))
+    assert kept is not None
+    assert (kept.cut, kept.columns) == (before.cut if anew else 1, before.columns)
 
 
 def test_a_training_begins_with_the_weights_before_and_the_report_says_what_it_changed(

@@ -34,6 +34,7 @@ class Processes:
 
     def __init__(self, home: Home, store_port: int) -> None:
         self.home, self.service = home, Service(free_port())
+        self.worker_address = Service(free_port())
         self.client = redis.Redis(port=store_port)
         self.store_pid = int(self.client.info()["process_id"])
         self.answered: list[str] = []
@@ -44,7 +45,7 @@ class Processes:
         return process
 
     def work(self) -> subprocess.Popen[str]:
-        return self.home.begin("worker", stderr=subprocess.DEVNULL)
+        return self.home.begin("worker", "--metrics-port", str(self.worker_address.port), stderr=subprocess.DEVNULL)
 
     def lists(self, count: int) -> int:
         """Asks for so many lists; returns how many were answered."""
@@ -61,6 +62,10 @@ class Processes:
         """Lists by what became of them, as the service counts."""
         counted = {name: count for name, count in self.service.metrics().items() if name.startswith(COUNTER)}
         return {name.split('"')[1]: round(count) for name, count in counted.items()}
+
+    def missing(self) -> int:
+        """Lists that the worker which runs now found missing."""
+        return round(self.worker_address.metrics().get('pymk_worker_exposures_total{outcome="missing"}', 0))
 
     def filed(self) -> pl.DataFrame:
         return ExposureFiles(self.home.path).scan()
@@ -107,7 +112,9 @@ def test_nothing_is_filed_twice_and_what_is_lost_is_counted(processes: Callable[
         assert place.lists(20) == 20
         os.kill(place.store_pid, signal.SIGSTOP)
         time.sleep(STOPPED_S)
+        worker.kill()
         os.kill(place.store_pid, signal.SIGCONT)
+        worker = begun(place.work())
         wait_for(lambda: place.service.get("/pymk/recommendations?user_id=nobody-of-note")[0] == 200)
         assert place.lists(40) == 40
         wait_for(lambda: sum(place.outcomes().values()) == 181)
@@ -115,6 +122,7 @@ def test_nothing_is_filed_twice_and_what_is_lost_is_counted(processes: Callable[
         place.settled()
         missing = set(place.answered) - set(place.filed()["request_id"])
         assert len(missing) <= lost <= 20 + len(missing), "a write whose answer did not come may have arrived"
+        assert place.missing() == len(missing), "counted by a worker that did not read what came before"
         # the service is killed: what it held for less than a second goes with it
         assert place.lists(20) == 20
         time.sleep(2)
@@ -131,3 +139,4 @@ def test_nothing_is_filed_twice_and_what_is_lost_is_counted(processes: Callable[
         assert len(frame) == len(frame.unique(["request_id", "viewer", "candidate"])), "nobody twice"
         killed = set(place.answered) - set(frame["request_id"]) - missing
         assert killed <= set(place.answered[kept : kept + 10])
+        assert place.missing() == len(missing), "nothing follows what a killed process held: at most its last second"

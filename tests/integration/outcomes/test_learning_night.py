@@ -5,6 +5,7 @@ from pathlib import Path
 
 import anyio
 import numpy as np
+import polars as pl
 import pytest
 
 from models.event_log.event import Entry
@@ -25,7 +26,10 @@ from models.version.candidate_block import Block
 from models.version.manifest import Manifest
 from models.version.tables import Tables
 from offline.evaluation.report import Report
-from offline.gate.outcomes import ACCEPTED, FRIENDSHIPS
+from offline.gate.outcomes import ACCEPTED, FRIENDSHIPS, PARITY
+from offline.monitor.compare_outcomes import NOTHING_KEPT
+from offline.monitor.html import GROUPS
+from offline.monitor.reference import ReferenceStatistics
 from offline.night.config import NightConfig
 from offline.night.former import Retrain
 from offline.night.model_bundle import ModelBundle
@@ -34,7 +38,7 @@ from offline.night.outcomes.learn import learn_outcomes
 from offline.outcomes.join import Windows
 from offline.ranker.outcome_heads.config import OutcomesConfig
 from tests.support.memory_store import AsyncMemoryStore
-from tests.support.nights import KEYS, NightHarness
+from tests.support.nights import FORBIDDEN_DAYS, KEYS, NightHarness
 
 PLACES, LISTS, SECOND = 10, 4, 1_000_000
 ENOUGH = OutcomesConfig(least_invited=50, least_accepted=30, least_viewers=30, least_dismissed=10**6)
@@ -124,6 +128,21 @@ def checks_of(log: Log, manifest: Manifest) -> dict[str, str]:
     return {check.name: check.verdict for check in report.gate}
 
 
+def test_a_night_keeps_how_lists_were_served_and_says_what_it_could_not_compare(learned: Manifest, log: Log) -> None:
+    directory = log.harness.versions.path(learned.version)
+    kept, drift = ReferenceStatistics.read(directory), Report.read(directory).drift
+    assert kept is not None
+    assert kept.outcomes is not None
+    assert kept.outcomes.lists == kept.outcomes.viewers * LISTS
+    assert (kept.outcomes.sources, kept.outcomes.scored) == ({}, None), "the windows of these lists are open"
+    first = ReferenceStatistics.read(log.harness.versions.path(log.version))
+    assert first is not None
+    assert first.outcomes is None, "nothing was recorded before the first night"
+    assert drift is not None
+    assert drift.note == NOTHING_KEPT
+    assert {check.group for check in drift.checks} == GROUPS.keys() - {"outcomes", "weights"}
+
+
 def test_a_night_without_a_list_says_that_links_alone_rank(log: Log) -> None:
     manifest = log.harness.versions.manifest(log.version)
     told = manifest.ranker["outcomes"]
@@ -131,7 +150,7 @@ def test_a_night_without_a_list_says_that_links_alone_rank(log: Log) -> None:
     assert "no list that was given out is filed" in told["said"]
     assert not FILES & set(manifest.files)
     checks = checks_of(log, manifest)
-    assert checks[ACCEPTED] == checks[FRIENDSHIPS] == "skipped"
+    assert checks[PARITY] == checks[ACCEPTED] == checks[FRIENDSHIPS] == "skipped"
 
 
 def test_a_night_with_enough_outcomes_serves_what_it_learned(log: Log, learned: Manifest) -> None:
@@ -140,7 +159,10 @@ def test_a_night_with_enough_outcomes_serves_what_it_learned(log: Log, learned: 
     assert "invitations" in told["said"]
     assert told["accepted_ratio"]["value"] > 1
     assert set(learned.files) >= FILES
+    assert told["parity"]["pairs"] > 1000
+    assert told["parity"]["agreeing"] == told["parity"]["pairs"]
     checks = checks_of(log, learned)
+    assert checks[PARITY] == "passed"
     assert checks[ACCEPTED] == "passed"
     assert checks[FRIENDSHIPS] in ("passed", "skipped")
     assert checks["parity"] == "passed"
@@ -159,6 +181,26 @@ def test_a_night_with_enough_outcomes_serves_what_it_learned(log: Log, learned: 
     assert fame(ranker) < fame(ranker.with_outcomes(None)) - 0.1, "the well connected are passed over"
     by_links = ranker.blended((("accepted", 0.0), ("dismissed", 0.0), ("friendship", 1.0), ("invited", 0.0)))
     assert fame(by_links) == pytest.approx(fame(ranker.with_outcomes(None))), "other powers, without a night"
+
+
+def test_nothing_is_learned_from_lists_of_other_features_than_the_nights(log: Log, learned: Manifest) -> None:
+    """Before further nights: of the versions on this disk the log's is the first that goes."""
+    harness = log.harness
+    ranker = ModelBundle.open(harness.versions.path(learned.version)).ranker
+    (file,) = ExposureFiles(harness.home).all()
+    before = file.path.read_bytes()
+    try:
+        rows = pl.read_parquet(file.path)
+        codes = [bytes([code[0] ^ 1]) + code[1:] if at % 20 < 2 else code for at, code in enumerate(rows["codes"])]
+        rows.with_columns(codes=pl.Series(codes)).write_parquet(file.path)
+        found = learn_outcomes(harness.home, harness.store, KEYS, Windows(), FORBIDDEN_DAYS, ranker, ENOUGH)
+    finally:
+        file.path.write_bytes(before)
+    assert found.heads is None
+    assert not found.report.learned
+    assert found.report.parity is not None
+    assert found.report.parity.share == pytest.approx(0.9, abs=0.02)
+    assert "people shown in 300 logged lists" in found.report.said
 
 
 def test_what_it_learned_is_beside_the_ranker_which_is_as_before(log: Log, learned: Manifest) -> None:
@@ -183,6 +225,33 @@ def test_a_blend_that_gives_friendships_away_is_judged(log: Log, learned: Manife
     assert 0 <= report.friendships_kept.low <= report.friendships_kept.value <= report.friendships_kept.high
 
 
+def test_a_night_that_fits_a_part_of_the_rows_knows_of_all(log: Log, learned: Manifest) -> None:
+    harness = log.harness
+    ranker = ModelBundle.open(harness.versions.path(learned.version)).ranker
+    config = ENOUGH.model_copy(update={"most_rows": 1000})
+    found = learn_outcomes(harness.home, harness.store, KEYS, Windows(), FORBIDDEN_DAYS, ranker, config)
+    rows, told = ExposureFiles(harness.home).scan(), learned.ranker["outcomes"]
+    assert len(rows) > 2000
+    assert found.report.shown == len(rows)
+    assert (found.report.invited, found.report.accepted) == (told["invited"], told["accepted"])
+    assert found.report.accepted_ratio is not None
+    assert found.report.accepted_ratio.value > 1
+
+
+def test_of_a_large_log_a_night_learns_from_a_sample_of_the_viewers_and_says_so(log: Log, learned: Manifest) -> None:
+    harness = log.harness
+    ranker = ModelBundle.open(harness.versions.path(learned.version)).ranker
+    rows = ExposureFiles(harness.home).scan()
+    config = ENOUGH.model_copy(update={"most_read": len(rows) // 2})
+    found = learn_outcomes(harness.home, harness.store, KEYS, Windows(), FORBIDDEN_DAYS, ranker, config).report
+    assert found.viewers_read == pytest.approx(0.5, abs=0.001)
+    assert found.viewers / rows["viewer"].n_unique() == pytest.approx(0.5, abs=0.12)
+    assert found.shown / found.viewers == pytest.approx(len(rows) / rows["viewer"].n_unique(), rel=0.01)
+    assert found.said.endswith("; read of 50.0% of the viewers (outcomes.most_read, --memory)")
+    every = learn_outcomes(harness.home, harness.store, KEYS, Windows(), FORBIDDEN_DAYS, ranker, ENOUGH).report
+    assert (every.viewers_read, "read of" in every.said) == (1.0, False)
+
+
 def test_the_erased_are_in_no_table(log: Log, learned: Manifest) -> None:
     harness = log.harness
     ranker = ModelBundle.open(harness.versions.path(learned.version)).ranker
@@ -190,7 +259,7 @@ def test_the_erased_are_in_no_table(log: Log, learned: Manifest) -> None:
 
     def shown() -> int:
         """People that a night learns from."""
-        found = learn_outcomes(harness.home, harness.store, KEYS, Windows(), ranker, ENOUGH)
+        found = learn_outcomes(harness.home, harness.store, KEYS, Windows(), FORBIDDEN_DAYS, ranker, ENOUGH)
         assert found.report.learned
         return found.report.shown
 

@@ -101,6 +101,7 @@ def test_lists_in_bulk_are_joined_with_what_came_of_them(home: Path, tmp_path: P
     assert [name for name in ("invited", "accepted", "dismissed") if own[second][name]] == ["dismissed"]
     assert (own[first]["joined_by"], own[second]["joined_by"]) == ("request_id", "viewer")
     assert own[first]["common_neighbours"] is not None
+    assert orjson.loads(run("outcomes", "--out", str(out), "--json")) == {"files": [file]}
     found = orjson.loads(run("outcomes", "--json", "--since", "1d"))
     assert found["all"]["shown"] == len(table)
     assert found["all"]["accepted_of_invited"] == 1

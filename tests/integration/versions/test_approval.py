@@ -9,17 +9,22 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from models.errors import VersionError
-from models.publishing.approval import approve, hold, reject
+from models.errors import StoreUnavailableError, VersionError
+from models.publishing.approvals.approval import approve, hold, reject
+from models.publishing.approvals.notices import Notices
 from models.publishing.audit import Actor, read_audit, write_audit
+from models.publishing.canary import publish_or_try, start_canary
+from models.publishing.canary_ending import promote_canary
+from models.publishing.canary_record import Canary
 from models.publishing.catalogue import catalogue
 from models.publishing.decisions import read_decisions
-from models.publishing.notices import Notices
+from models.publishing.pointer import ActivePointer
 from models.publishing.publish import publish
 from models.publishing.transfer import Loader
 from models.store.keys import Keys
 from models.version.local_versions import Versions
 from tests.support.homes import Home
+from tests.support.stores import DyingStore
 from tests.support.versions import MakeVersion, PublishingHarness, make_servable
 
 KEYS = Keys("pymk")
@@ -107,6 +112,22 @@ def test_a_host_sweeps_what_another_one_rejected(harness: PublishingHarness, tmp
     assert second not in harness.versions.ids()
 
 
+def test_a_version_that_another_host_rejected_is_not_activated(harness: PublishingHarness, tmp_path: Path) -> None:
+    first, second, elsewhere = harness.publish(), held(harness), Versions(tmp_path / "elsewhere")
+    elsewhere.directory.mkdir(parents=True)
+    reject(harness.store, elsewhere, second, keys=harness.keys, by=Actor("bea@host", "too few people"))
+    assert harness.versions.is_whole(second), "its files are here still"
+    said = r"was rejected, by bea@host at \d{4}-.* UTC \(too few people\)"
+    with pytest.raises(VersionError, match=said):
+        harness.activate(second)
+    with pytest.raises(VersionError, match=said):
+        start_canary(harness.store, harness.versions, second, 0.05, keys=harness.keys, by=ANN)
+    for share in (None, 0.05):
+        with pytest.raises(VersionError, match=said):
+            publish_or_try(harness.versions.path(second), harness.store, harness.versions, share, keys=harness.keys)
+    assert (harness.active, states(harness)) == (first, {first: "active", second: "rejected"})
+
+
 def test_a_version_that_was_removed_while_it_waited_is_no_longer_waited_for(harness: PublishingHarness) -> None:
     first, second = harness.publish(), held(harness)
     Loader(harness.store, harness.keys).remove(second)
@@ -129,6 +150,46 @@ def test_a_failed_approval_leaves_the_version_waiting(harness: PublishingHarness
     assert (harness.active, states(harness)[second]) == (first, "waiting")
     approve(harness.store, harness.versions, second, keys=harness.keys, by=ANN)
     assert harness.active == second
+
+
+def approve_with_share(harness: PublishingHarness, version: str) -> ActivePointer | Canary:
+    return approve(harness.store, harness.versions, version, keys=harness.keys, by=ANN, canary_share=0.05)
+
+
+def test_with_a_share_an_approved_version_is_tried_on_it_first(harness: PublishingHarness) -> None:
+    first, older, second = harness.publish(), held(harness), held(harness)
+    served = approve_with_share(harness, second)
+    assert isinstance(served, Canary)
+    assert (served.version, served.control, served.share) == (second, first, 0.05)
+    assert (harness.active, states(harness)) == (first, {first: "active", older: "rejected", second: "canary"})
+    assert read_decisions(harness.store, harness.keys)[second].state == "approved"
+    for decide in (approve, reject):
+        with pytest.raises(VersionError, match="was approved already, by ann@host"):
+            decide(harness.store, harness.versions, second, keys=harness.keys, by=ANN)
+    told = [(entry.what, entry.version) for entry in read_audit(harness.store, harness.keys)][:3]
+    assert told == [("approved", second), ("rejected", older), ("canary_started", second)]
+    promote_canary(harness.store, harness.versions, keys=harness.keys, by=ANN)
+    assert harness.active == second
+
+
+def test_with_a_share_the_first_version_is_published_to_everybody(harness: PublishingHarness) -> None:
+    version = held(harness)
+    assert isinstance(approve_with_share(harness, version), ActivePointer)
+    assert (harness.active, states(harness)) == (version, {version: "active"})
+
+
+def test_a_version_whose_approval_was_interrupted_once_it_was_tried_is_not_rejected(
+    harness: PublishingHarness,
+) -> None:
+    first, second = harness.publish(), held(harness)
+    dying = DyingStore(harness.store, 0, lambda name, of: name == "compare_and_set" and of[0] == harness.keys.canary)
+    with pytest.raises(StoreUnavailableError):
+        approve(dying, harness.versions, second, keys=harness.keys, by=ANN, canary_share=0.05)
+    assert states(harness)[second] == "canary"
+    with pytest.raises(VersionError, match=f"pymk approve {second} completes"):
+        reject(harness.store, harness.versions, second, keys=harness.keys, by=ANN)
+    assert isinstance(approve_with_share(harness, second), Canary)
+    assert (harness.active, read_decisions(harness.store, harness.keys)[second].state) == (first, "approved")
 
 
 def test_the_trail_has_every_switch_with_who_when_and_why(harness: PublishingHarness) -> None:
@@ -202,6 +263,7 @@ def test_webhook_and_command_are_told_and_their_failures_stop_nothing(
 
 def test_commands_decide_over_a_restart_of_the_store(tmp_path: Path, make_version: MakeVersion) -> None:
     home = Home(tmp_path, timeout_s=300)
+    trying = Home(tmp_path, {"PYMK_CANARY": "true", "PYMK_CANARY_STEPS": "5,25,100"}, timeout_s=300)
     versions = [make_version(tmp_path) for _ in range(3)]
     for version in versions:
         make_servable(tmp_path, version)
@@ -211,7 +273,7 @@ def test_commands_decide_over_a_restart_of_the_store(tmp_path: Path, make_versio
             assert hold(store, home.versions, version, keys=KEYS)
     # the embedded store ends with its last command: everything below is after a restart
     listed = {one["version"]: one["state"] for one in json.loads(home.run("versions", "--json").stdout)}
-    assert listed == {versions[0]: "active", versions[1]: "waiting", versions[2]: "waiting"}
+    assert listed == {versions[0]: "active", **dict.fromkeys(versions[1:], "waiting")}
     assert "waiting" in home.run("versions").stdout
     rejected = home.run("reject", versions[1], "--note", "too small")
     assert (rejected.returncode, rejected.stdout) == (0, f"{versions[1]}\n"), rejected.stderr
@@ -228,3 +290,14 @@ def test_commands_decide_over_a_restart_of_the_store(tmp_path: Path, make_versio
         ("rejected", "too small"),
     ]
     assert "rejected" in home.run("audit", "--limit", "3").stdout
+    assert home.run("rollback", "--note", "odd lists").returncode == 0
+    (latest,) = json.loads(home.run("audit", "--json", "--limit", "1").stdout)
+    assert (latest["what"], latest["version"], latest["note"]) == ("rolled_back", versions[0], "odd lists")
+    last = make_version(tmp_path)
+    make_servable(tmp_path, last)
+    with home.opened() as store:
+        assert hold(store, home.versions, last, keys=KEYS)
+    tried = trying.run("approve", last)
+    assert (tried.returncode, tried.stdout) == (0, f"{last}\n"), tried.stderr
+    assert f"{last} is served to 5% of the viewers first, beside {versions[0]}" in tried.stderr
+    assert home.active() == versions[0]

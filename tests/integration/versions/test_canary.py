@@ -11,10 +11,11 @@ from models.candidate_refresh.replay import no_replay
 from models.errors import UsageError, VersionError
 from models.experiments import registry
 from models.experiments.experiment import Arm, Experiment
-from models.publishing.approval import hold
+from models.publishing.approvals.approval import hold
 from models.publishing.audit import Actor, read_audit
-from models.publishing.canary import end_canary, promote_canary, publish_or_try, start_canary
+from models.publishing.canary import publish_or_try, start_canary
 from models.publishing.canary_counts import ERRORS, LISTS, POOR, REQUESTS, Counts
+from models.publishing.canary_ending import end_canary, promote_canary
 from models.publishing.canary_record import Canary, read_canary, read_report, running_canary, told_report
 from models.publishing.catalogue import catalogue
 from models.publishing.pointer import ActivePointer
@@ -147,7 +148,8 @@ def test_publications_keep_the_canary_until_they_supersede_it(harness: Publishin
     assert harness.expires(second)
     report = read_report(harness.store, harness.keys)
     assert report is not None
-    assert (report.state, report.note) == ("superseded", f"superseded by {third}")
+    note = f"superseded by {third} before it was looked at"
+    assert (report.state, report.note) == ("superseded", note)
     assert trail(harness)[-1] == ("canary_superseded", second)
 
 

@@ -13,7 +13,8 @@ from models.candidates.config import CandidateConfig
 from models.candidates.generator import CONFIG, CandidateGenerator
 from models.errors import UsageError, VersionError
 from models.publishing.audit import Actor
-from models.publishing.canary import end_canary, start_canary
+from models.publishing.canary import start_canary
+from models.publishing.canary_ending import end_canary
 from models.publishing.publish import activate, rollback
 from models.ranker.ranker import Ranker
 from models.system import files
@@ -157,6 +158,7 @@ def test_where_nothing_changed_everybody_keeps_their_candidates(harness: NightHa
     assert made.remade == 0
     assert blocks_of(harness, made.version) == blocks_of(harness, before)
     report = Report.read(harness.versions.path(made.version))
+    assert report.retraining is None, "a delta night trains nothing"
     assert {check.name for check in report.gate} >= {"people_lost", "schema", "index_recall", "served", "parity"}
 
 

@@ -15,10 +15,10 @@ import torch
 
 from models.errors import GateRefusedError
 from models.networks.ranker_head import RankerHead
-from models.publishing.approval import approve
+from models.publishing.approvals.approval import approve
+from models.publishing.approvals.notices import Notices
 from models.publishing.audit import Actor, read_audit
 from models.publishing.catalogue import catalogue
-from models.publishing.notices import Notices
 from models.publishing.publish import rollback
 from models.system import files
 from models.version.block_file import Blocks, write_blocks

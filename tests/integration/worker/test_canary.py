@@ -2,7 +2,8 @@
 
 from models.candidate_refresh.replay import replaying
 from models.publishing.audit import Actor
-from models.publishing.canary import end_canary, promote_canary, start_canary
+from models.publishing.canary import start_canary
+from models.publishing.canary_ending import end_canary, promote_canary
 from models.publishing.serving_processes import reports
 from models.schema.event_kinds import EventKind
 from tests.support.worker import CLIQUES, KEYS, WorkerHarness

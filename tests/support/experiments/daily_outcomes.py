@@ -5,19 +5,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from models.arrays import Float64s
 
 
 class Month(NamedTuple):
     """What n viewers did on each of d days."""
 
-    outcomes: Floats
+    outcomes: Float64s
     """(n, d)"""
     arrived: NDArray[np.int64]
     """(n,)"""
     treated: NDArray[np.bool_]
     """(n,)"""
-    before: Floats
+    before: Float64s
     """(n,) in the d days before"""
 
 

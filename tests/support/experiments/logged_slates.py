@@ -3,16 +3,15 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Float64s
 from offline.experiments.off_policy import Slates
 
 CANDIDATES, PLACES = 6, 3
 EXAMINED = np.array([1.0, 0.6, 0.35])
 """how likely a viewer looks at each position"""
 
-Floats = NDArray[np.float64]
 
-
-def marginals(utilities: Floats) -> Floats:
+def marginals(utilities: Float64s) -> Float64s:
     """(s, candidates, places): the probability of each candidate at each position, drawn one after the other.
 
     `utilities` (s, candidates) are logits of the Plackett-Luce policy.
@@ -41,7 +40,7 @@ class Network:
         self._random = np.random.default_rng(seed)
         self._logging, self._target = logging, target
 
-    def _drawn(self, viewers: int, each: int) -> tuple[NDArray[np.int64], Floats, Floats]:
+    def _drawn(self, viewers: int, each: int) -> tuple[NDArray[np.int64], Float64s, Float64s]:
         """Viewers (s,), the number (s, candidates) of each candidate, and how likely each is invited once seen."""
         random = self._random
         viewer = np.repeat(np.arange(viewers), each)

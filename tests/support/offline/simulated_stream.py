@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Float32s
 from models.networks.fusion.blending import simplex
 from offline.fusion.policy import Policy
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -19,7 +18,7 @@ class Taste:
     gain: float = 1.5
     level: float = -2.0
 
-    def chances(self, scores: Floats) -> Floats:
+    def chances(self, scores: Float32s) -> Float32s:
         """(..., S) scores → (...) chances."""
         blend = np.array(self.blend, np.float32)
         taste = scores @ (blend / np.linalg.norm(blend))
@@ -33,7 +32,7 @@ class Stream:
     sources: int = 4
     candidates: int = 20
 
-    def scores(self, rounds: int, random: np.random.Generator) -> Floats:
+    def scores(self, rounds: int, random: np.random.Generator) -> Float32s:
         """(rounds, candidates, sources)."""
         return random.standard_normal((rounds, self.candidates, self.sources), dtype=np.float32)
 
@@ -81,7 +80,7 @@ def play(policy: Policy, stream: Stream, taste: Taste, rounds: int, random: np.r
     return played
 
 
-def arms(sources: int, parts: int) -> Floats:
+def arms(sources: int, parts: int) -> Float32s:
     """(A, sources) the blends that a policy of so many parts can play."""
-    blends: Floats = simplex(sources, parts).numpy()
+    blends: Float32s = simplex(sources, parts).numpy()
     return blends

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from random import Random
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -15,6 +16,7 @@ from models.version.tables import Tables
 from offline.outcomes.parity import feature_parity
 from offline.snapshot.live_events import read_entries
 from service.worker.exposure_log import ExposureLogWorker
+from tests.support.contacts import of
 from tests.support.nights import FORBIDDEN_DAYS
 from tests.support.service import ServiceFactory, ServiceHarness
 
@@ -83,3 +85,28 @@ def test_recorded_codes_are_those_that_are_computed_again(harness: ServiceHarnes
     assert parity.share is not None
     assert parity.share >= 0.999, parity
     assert harness.store.stream_read(harness.keys.exposure_log, STREAM_START, 1) == []
+
+
+def test_what_follows_from_contacts_is_not_recorded(harness: ServiceHarness) -> None:
+    """Every second viewer has contacts who know people, the others have one of whom nothing follows."""
+    tables = harness.parts.versions.active.tables
+    people = list(tables.vocabulary.user_ids())
+    for number, user_id in enumerate(people):
+        friends = tables.graph.neighbours(number).tolist()
+        strangers = [one for row, one in enumerate(people) if row != number and row not in friends]
+        body = {"own": of(user_id), "contacts": of(*strangers[: 1 if number % 2 else 5])}
+        answer = harness.request("PUT", f"/pymk/users/{quote(user_id, safe='')}/contacts", json=body)
+        assert answer.status_code == 202
+    harness.work(3)
+    for headers in ({}, {}, {"Cache-Control": "no-cache"}):
+        for viewer in people:
+            answer = harness.request("GET", "/pymk/recommendations", params={"user_id": viewer}, headers=headers)
+            assert answer.status_code == 200
+        harness.flush()
+    file_lists(harness)
+    exposures = ExposureFiles(harness.settings.home).scan()
+    entries = list(read_entries(Archive(harness.settings.home), harness.store, harness.keys, now_us()))
+    parity = feature_parity(exposures, entries, harness.settings.home, forbidden_days=FORBIDDEN_DAYS, most=100_000)
+    assert "contacts" not in set(exposures["sources"].explode())
+    assert parity.lists > parity.skipped > 0, "of lists in which contacts count nothing is recorded to compare"
+    assert parity.share == 1

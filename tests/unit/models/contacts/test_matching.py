@@ -150,6 +150,39 @@ def test_a_withdrawal_wins_over_a_match_that_read_the_contacts_before() -> None:
     assert contacts(store, "ann") == set()
 
 
+def matched_while(happens: Callable[[MemoryStore], object]) -> MemoryStore:
+    """A store in which something happened to ann while eve, whom she has, was written into her record."""
+    store = Interrupted()
+    upload(store, "eve", own=["eve"])
+    Matcher(store, KEYS).match("eve")
+    upload(store, "ann", "eve")
+    store.after_lengths = lambda: happens(store)
+    assert Matcher(store, KEYS).match("ann") == 1
+    return store
+
+
+def test_what_is_taken_back_while_it_is_matched_stays_so() -> None:
+    store = matched_while(lambda store: upload(store, "ann"))
+    assert contacts(store, "ann") == set()
+    Matcher(store, KEYS).match("ann")
+    assert not store.members(KEYS.address_holders(address("eve").hex()))
+
+
+def test_another_person_of_the_same_id_gets_no_contacts_of_the_erased_one() -> None:
+    def another(store: MemoryStore) -> None:
+        erase(store, "ann")
+        with ThreadPoolExecutor(1) as other:
+            columns = {"company": "Acme"}
+            other.submit(
+                lambda: anyio.run(write_profile, AsyncMemoryStore(store), KEYS, UserId("ann"), columns)
+            ).result()
+
+    store = matched_while(another)
+    assert "eve" not in LiveRecord.unpack(store.get(KEYS.live("ann"))).edges
+    Matcher(store, KEYS).match("ann")
+    assert not store.members(KEYS.address_holders(address("eve").hex()))
+
+
 def test_nobody_whose_contacts_are_gone_is_written_into_a_record() -> None:
     store = MemoryStore()
     store.set(KEYS.address_owners(address("eve").hex()), b"eve")

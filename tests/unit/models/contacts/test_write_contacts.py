@@ -9,8 +9,10 @@ from models.contacts.record import ContactRecord
 from models.contacts.write_contacts import LOCK_S, Gone, TooMany, write_contacts
 from models.errors import StoreUnavailableError
 from models.event_log.write_profile import write_erasure
+from models.live_state.edges import CONTACT
+from models.live_state.user_record import LiveRecord
 from models.schema.vocabulary import UserId
-from models.store.keys import Keys
+from models.store.keys import Keys, shard_of
 from models.store.transaction import Commit, Outcome
 from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 
@@ -99,3 +101,46 @@ async def test_whoever_may_not_write_gives_the_lock_back(memory: MemoryStore, ke
     plain = AsyncMemoryStore(memory)
     await write_erasure(plain, keys, ANN)
     assert isinstance(await written(plain, keys, "ann"), Gone)
+
+
+async def test_what_is_the_same_is_not_written_again(store: AsyncMemoryStore, memory: MemoryStore, keys: Keys) -> None:
+    async def put(contacts: frozenset[bytes] | None, own: frozenset[bytes] | None) -> int:
+        found = await write_contacts(store, keys, ANN, contacts=contacts, own=own, daily=DAILY)
+        assert isinstance(found, ContactRecord)
+        assert found == ContactRecord.unpack(memory.get(keys.contacts("ann")))
+        return memory.stream_length(keys.log(shard_of("ann")))
+
+    assert await put(frozenset(), None) == 0, "there was nothing to take back"
+    assert memory.get(keys.contacts("ann")) is None
+    assert await put(hashes("a", 3), hashes("own")) == 1
+    before = memory.get(keys.contacts("ann"))
+    for contacts, own in ((hashes("a", 3), hashes("own")), (hashes("a", 3), None), (None, hashes("own"))):
+        assert await put(contacts, own) == 1
+        assert memory.get(keys.contacts("ann")) == before
+    assert await put(hashes("a", 2), None) == 2
+    memory.set(keys.contacts("ann"), b"not a record")
+    assert await put(frozenset(), None) == 3, "of a record that does not read back nobody knows what it was"
+
+
+async def test_a_list_that_still_names_contacts_is_cleared_though_none_are_kept(
+    store: AsyncMemoryStore, memory: MemoryStore, keys: Keys
+) -> None:
+    record = LiveRecord(revision=1)
+    record.note("eve", CONTACT, 5)
+    memory.set(keys.live("ann"), record.pack())
+    await write_contacts(store, keys, ANN, contacts=frozenset(), own=None, daily=DAILY)
+    assert LiveRecord.unpack(memory.get(keys.live("ann"))).contacts() == {}
+
+
+async def test_own_addresses_count_like_contacts(store: AsyncMemoryStore, memory: MemoryStore, keys: Keys) -> None:
+    async def put(own: frozenset[bytes], contacts: frozenset[bytes] | None = None) -> object:
+        return await write_contacts(store, keys, ANN, contacts=contacts, own=own, daily=5)
+
+    assert isinstance(await put(hashes("a", 2), hashes("book")), ContactRecord)
+    assert isinstance(await put(frozenset()), ContactRecord), "to take one back is always allowed"
+    assert isinstance(await put(hashes("b", 2)), ContactRecord)
+    found = await put(hashes("a"))
+    assert isinstance(found, TooMany)
+    assert found.left == 0
+    record = ContactRecord.unpack(memory.get(keys.contacts("ann")))
+    assert (record.own, record.tested) == (hashes("b", 2), 5)

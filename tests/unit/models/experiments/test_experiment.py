@@ -1,5 +1,6 @@
 """Files of experiments: what they say, and how what is wrong with one is named."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from models.experiments.experiment import OVERRIDABLE, Experiment
 from models.setting_texts import ContextLimit
 from models.settings import Settings
 from models.system.toml_file import read_model
+from offline.cli.experiment import start
 
 ARMS = '[[arms]]\nname = "a"\nshare = 0.5\n[[arms]]\nname = "b"\nshare = 0.5\n'
 WHOLE = f'name = "x"\n{ARMS}[arms.settings]\nfatigue_factor = 0.95\n'
@@ -46,6 +48,22 @@ def test_an_arm_may_have_a_blend_of_its_own(file: Path, text: str) -> None:
     assert Experiment.model_validate_json(found.model_dump_json(exclude_unset=True)) == found
 
 
+def test_an_arm_may_favour_people_who_are_hardly_ever_shown(file: Path) -> None:
+    found = read(file, WHOLE + "exploration_boost = 3.0\n")
+    assert found.arms[1].overrides["exploration_boost"] == 3
+    assert found.boosts
+    assert not read(file, WHOLE).boosts
+
+
+@pytest.mark.parametrize("name", [*OVERRIDABLE, "version"])
+def test_the_document_and_the_help_name_every_setting_of_an_arm(name: str) -> None:
+    document = Path(__file__).parents[4] / "offline/AB_TESTS.md"
+    listed = re.search(r"\*\*What an arm may change\*\*.*?\n- \*\*", document.read_text(), re.DOTALL)
+    assert listed is not None
+    assert f"`{name}`" in listed[0]
+    assert re.search(rf"\b{name}\b", str(start.__doc__))
+
+
 def test_the_salt_is_the_name_and_nobody_is_held_out(file: Path) -> None:
     found = read(file, WHOLE)
     assert (found.salt, found.candidates.holdout) == ("x", 0)
@@ -62,6 +80,8 @@ def test_every_setting_of_an_arm_is_one_of_the_installation(name: str) -> None:
         (WHOLE + "fatigue_limt = 3\n", "line 10: arms.1.settings.fatigue_limt is no setting; did you mean"),
         (WHOLE + "exposure_limit = 3\n", "exposure_limit is no setting"),
         (WHOLE.replace("0.95", "1.5"), "line 9: arms.1.settings.fatigue_factor = 1.5: "),
+        (WHOLE + "exploration_seldom = 3\n", "exploration_seldom is of the whole installation: the worker counts"),
+        (WHOLE + "exploration_boost = 0.5\n", "arms.1.settings.exploration_boost = 0.5: "),
         (WHOLE + "[candidates]\nholdut = 0.1\n", "candidates.holdut is no setting; did you mean candidates.holdout?"),
         (WHOLE + "[candidates]\nholdout = 1\n", "candidates.holdout = 1: "),
         (WHOLE + 'outcome_blend = "clicked:1"\n', "clicked is not among friendship, invited, accepted, dismissed"),

@@ -48,6 +48,25 @@ def test_a_name_is_used_once(store: MemoryStore) -> None:
         start(store, fatigue_limit=3)
 
 
+@pytest.mark.parametrize(
+    "drawn", [{"exploration_temperature": 1.0}, {"exploration_uniform_share": 0.1}, {"exploration_boost": 2.0}]
+)
+def test_a_holdout_needs_arms_that_are_not_drawn(store: MemoryStore, drawn: dict[str, float]) -> None:
+    experiment = two_arms(holdout=0.1, fatigue_limit=3, **drawn)
+    with pytest.raises(UsageError, match=f"holdout needs arms without {next(iter(drawn))}: in a list that is drawn"):
+        registry.start(store, experiment, keys=KEYS, versions=())
+    # beside another one
+    start(store, "drawing", salt="d", **drawn)
+    registry.start(store, two_arms("plain", fatigue_limit=3), keys=KEYS, versions=())
+    holding = two_arms("holding", holdout=0.1, fatigue_factor=0.5)
+    with pytest.raises(UsageError, match=f"one has a holdout and one changes {next(iter(drawn))}"):
+        registry.start(store, holding, keys=KEYS, versions=())
+    registry.stop(store, "drawing", keys=KEYS)
+    registry.start(store, holding, keys=KEYS, versions=())
+    with pytest.raises(UsageError, match="pymk experiment stop holding"):
+        start(store, "drawing-again", salt="e", **drawn)
+
+
 def test_two_that_change_one_setting_do_not_run_together(store: MemoryStore) -> None:
     start(store, "one", fatigue_limit=3, diversity_most=2)
     with pytest.raises(UsageError, match="experiment one runs and changes fatigue_limit too"):

@@ -32,6 +32,13 @@ def did(*events: tuple[EventKind, str, int]) -> LiveRecord:
     return record
 
 
+def with_contacts(*others: str) -> LiveRecord:
+    record = LiveRecord()
+    for other in others:
+        record.note(other, CONTACT, 5)
+    return record
+
+
 def found(tables: Tables, row: int | None, record: LiveRecord, gone: str = "") -> tuple[list[int], list[int]]:
     now = neighbourhood(tables, row, record, cut=CUT, refused_after=0, is_erased=lambda one: one == gone)
     return now.friends.tolist(), now.known.tolist()
@@ -77,12 +84,26 @@ def test_contacts_are_those_who_are_neither_friends_nor_forbidden_nor_gone(table
     assert newcomer != Neighbourhood(newcomer.friends, newcomer.known)
 
 
-def test_contacts_who_hide_their_friends_or_are_taken_back_are_none(tables: Tables) -> None:
-    record = LiveRecord()
-    for other in ("bea", "cid", "dan"):
-        record.note(other, CONTACT, 5)
+def test_contacts_who_are_taken_back_are_none(tables: Tables) -> None:
+    record = with_contacts("bea", "cid")
     record.note("cid", UNCONTACT, 6)
-    tables.flags[3] &= ~np.uint8(Flag.CONNECTIONS_VISIBLE)
+    assert neighbourhood(tables, None, record, cut=CUT, refused_after=0).contacts.tolist() == [1]
+
+
+@pytest.mark.parametrize("flag", list(Flag))
+def test_contacts_who_are_hidden_or_hide_their_friends_are_none(tables: Tables, flag: Flag) -> None:
+    record = with_contacts("bea", "dan")
+    assert neighbourhood(tables, None, record, cut=CUT, refused_after=0).contacts.tolist() == [1, 3]
+    since = neighbourhood(
+        tables,
+        None,
+        record,
+        cut=CUT,
+        refused_after=0,
+        flags_over=lambda one, base: base & ~flag if one == "bea" else base,
+    )
+    assert since.contacts.tolist() == [3]
+    tables.flags[3] &= ~np.uint8(flag)
     assert neighbourhood(tables, None, record, cut=CUT, refused_after=0).contacts.tolist() == [1]
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from models.errors import CorruptRecordError
-from models.live_state.edges import Direction, edge_event
+from models.live_state.edges import CONTACT, Direction, edge_event
 from models.live_state.user_record import (
     MOST_SHOWN,
     LiveRecord,
@@ -104,3 +104,9 @@ class TestLiveRecord:
         assert not record.forget("bob", NOW)
         assert record.forget("bob", NOW + 5)
         assert b"bob" not in record.pack()
+
+    def test_contacts_of_an_erased_person_are_not_those_of_the_next_one(self) -> None:
+        record = LiveRecord(erased=NOW)
+        for other, at in (("ann", NOW - 1), ("bea", NOW), ("cid", NOW + 1)):
+            record.note(other, CONTACT, at)
+        assert record.contacts() == {"cid": NOW + 1}

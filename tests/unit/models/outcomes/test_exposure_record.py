@@ -7,14 +7,18 @@ from models.errors import CorruptRecordError
 from models.outcomes.exposure_record import (
     ENTRY_BYTES,
     NO_PEOPLE,
+    UNNAMED,
     Batch,
     DrawnPlaces,
     ListHead,
     PackedPeople,
     batches,
+    by_contacts,
     pack_list,
+    pack_unread,
     unpack_list,
 )
+from models.schema.candidate_sources import Source
 
 HEAD = ListHead(
     1_700_000_000_000_000, "r-1", "20260101T000000Z-00000a", "web", "héloïse", "ranked", {"e": "b"}, 7, "sampled"
@@ -56,6 +60,18 @@ def test_a_list_of_no_block_has_neither_codes_nor_propensities() -> None:
     assert (again.rows.tolist(), again.sources.tolist(), again.codes.shape, len(again.places)) == ([3], [32], (1, 0), 0)
     assert again.drawn is None
     assert again.head.arms == {}
+
+
+def test_of_those_whom_contacts_know_the_places_alone_are_packed() -> None:
+    rows, scores = np.array([3, 4, 5], np.uint32), np.array([0.75, 0.5, 0.25], np.float32)
+    sources = np.array([Source.EMBEDDING, Source.CONTACTS | Source.THREE_HOPS, Source.POPULAR], np.uint8)
+    packed = pack_unread(rows, scores, sources)
+    again = unpack_list(pack_list(HEAD._replace(draw="none"), packed))
+    assert (packed.unnamed, again.rows.tolist()) == (1, [3, UNNAMED, 5])
+    assert (again.scores.tolist(), again.sources.tolist()) == ([0.75, 0, 0.25], [Source.EMBEDDING, 0, Source.POPULAR])
+    assert pack_unread(rows[1:2], scores[1:2], sources[1:2]) == NO_PEOPLE._replace(unnamed=1)
+    assert pack_unread(rows[:0], scores[:0], sources[:0]) == NO_PEOPLE
+    assert [by_contacts(part) for part in (sources, sources[:1], sources[:0])] == [True, False, False]
 
 
 def test_a_text_that_is_too_long_is_refused() -> None:

@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from models.arrays import Float64s
 from offline.experiments.differences import cuped, difference, per_event
-
-Floats = NDArray[np.float64]
 
 
 @pytest.fixture(scope="module")
-def numbers() -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
+def numbers() -> tuple[Float64s, Float64s, Float64s, NDArray[np.bool_]]:
     """Outcomes, the past, events and who is treated, of 400 viewers."""
     random, n = np.random.default_rng(7), 400
     before = random.poisson(3, n).astype(float)
@@ -19,7 +18,9 @@ def numbers() -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
     return outcomes, before, outcomes + random.poisson(2, n) + 1, treated
 
 
-def test_means_are_compared_as_tea_tasting_does(numbers: tuple[Floats, Floats, Floats, NDArray[np.bool_]]) -> None:
+def test_means_are_compared_as_tea_tasting_does(
+    numbers: tuple[Float64s, Float64s, Float64s, NDArray[np.bool_]],
+) -> None:
     outcomes, _, _, treated = numbers
     found = difference(outcomes, treated)
     assert found.value == pytest.approx(0.33375037533780416)
@@ -28,7 +29,9 @@ def test_means_are_compared_as_tea_tasting_does(numbers: tuple[Floats, Floats, F
     assert found.p == pytest.approx(0.07330433865711299)
 
 
-def test_rates_are_compared_as_tea_tasting_does(numbers: tuple[Floats, Floats, Floats, NDArray[np.bool_]]) -> None:
+def test_rates_are_compared_as_tea_tasting_does(
+    numbers: tuple[Float64s, Float64s, Float64s, NDArray[np.bool_]],
+) -> None:
     outcomes, _, events, treated = numbers
     found = difference(per_event(outcomes, events, treated), treated)
     assert found.value == pytest.approx(0.006438006438006516)
@@ -37,7 +40,7 @@ def test_rates_are_compared_as_tea_tasting_does(numbers: tuple[Floats, Floats, F
     assert found.p == pytest.approx(0.7586737637857771)
 
 
-def test_the_past_explains_what_it_explains(numbers: tuple[Floats, Floats, Floats, NDArray[np.bool_]]) -> None:
+def test_the_past_explains_what_it_explains(numbers: tuple[Float64s, Float64s, Float64s, NDArray[np.bool_]]) -> None:
     """tea-tasting takes the slope over both arms together, 0.2378 with a p-value of 0.160."""
     outcomes, before, _, treated = numbers
     adjusted = cuped(outcomes, before, treated)
@@ -66,7 +69,8 @@ def test_an_effect_of_the_treatment_is_not_taken_for_the_past() -> None:
 def test_arms_without_variance_or_units() -> None:
     treated = np.array([True, True, False, False])
     assert difference(np.ones(4), treated).p == 1
-    assert difference(treated.astype(float), treated).p == 0
-    assert (per_event(np.zeros(4), np.zeros(4), treated) == 0).all()
+    assert difference(treated.astype(float), treated).p == 1, "two units each, and no variance to judge by"
+    with pytest.raises(ValueError, match="nothing to count by"):
+        per_event(np.ones(4), treated.astype(float), treated)
     with pytest.raises(ValueError, match="fewer than 2"):
         difference(np.ones(3), np.array([True, False, False]))

@@ -106,6 +106,20 @@ def test_intervals_of_200_logs_cover_the_truth() -> None:
     assert refused <= 0.01
 
 
+def test_intervals_of_a_few_viewers_cover_the_truth() -> None:
+    """25 viewers who click a lot or hardly at all: what is judged is shown in a tenth of the places."""
+    random, hits, logs, n = np.random.default_rng(0), 0, 120, 25 * 100
+    for log in range(logs):
+        taste = random.choice([0.02, 0.2], size=25)
+        viewers, target = np.arange(n) % 25, random.random((n, 3)) < 0.1
+        seen = (random.random((n, 3)) < taste[viewers, None]).astype(np.float64)
+        model = np.full((n, 3), 0.1)
+        found = estimate(Slates(viewers, seen, np.full((n, 3), 0.1), target.astype(float), model, model), seed=log)
+        assert found.dr is not None
+        hits += found.dr.low <= 3 * 0.11 <= found.dr.high
+    assert hits / logs >= 0.93
+
+
 @pytest.mark.slow
 def test_intervals_of_2000_logs_cover_the_truth() -> None:
     share, refused = covered(2000, seed=50_000)

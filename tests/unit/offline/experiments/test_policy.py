@@ -53,6 +53,7 @@ def test_a_file_may_name_its_version(file: Path) -> None:
     ("text", "said"),
     [
         ("fatigue_factor = 0.5\n", "fatigue_factor cannot be judged from logged lists: the log does not say"),
+        ("exploration_boost = 5\n", "exploration_boost cannot be judged from logged lists: the log does not say who"),
         ("exploration_hold_minutes = 5\n", "exploration_hold_minutes cannot be judged"),
         ("diversity_mst = 5\n", "line 1: diversity_mst is no setting; did you mean diversity_most?"),
         ("diversity_most = 0\n", "line 1: diversity_most = 0"),

@@ -32,7 +32,7 @@ def log(lists: int, *, drawn: bool = True, seed: int = 0) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "request_id": np.repeat([f"r{at}" for at in range(lists)], PLACES),
-            "at": np.repeat([START + timedelta(minutes=at) for at in range(lists)], PLACES),
+            "at": [START + timedelta(minutes=at // PLACES) for at in range(rows)],
             "viewer": np.repeat([f"v{at // 10}" for at in range(lists)], PLACES),
             "context": ["web"] * rows,
             "candidate": [f"c{one}" for one in shown.ravel().tolist()],
@@ -180,3 +180,90 @@ def test_whoever_was_invited_is_no_candidate_of_later_lists() -> None:
     without = both.with_columns(invited=False)
     shown = evaluate_version("v", without, lambda viewer, context: scores_of(["c7"]), 1)
     assert kept.outcomes["clicked"].overlap.effective < 0.6 * shown.outcomes["clicked"].overlap.effective
+
+
+def test_whom_a_viewer_invited_before_the_lists_that_are_judged_is_no_candidate() -> None:
+    """The refusals are of all lists since the cut, whatever lists are judged."""
+    outcomes = log(8000, seed=6).with_columns(number=pl.col("request_id").str.slice(1).cast(pl.Int64) % 10)
+    invited = (pl.col("number") == 0) & (pl.col("position") == 1)
+    outcomes = outcomes.with_columns(
+        invited=invited, candidate=pl.when(invited).then(pl.lit("c9")).otherwise("candidate")
+    )
+    order = ["c9", *BEST_LAST]
+    first = outcomes.filter(pl.col("number") == 0)
+    late = outcomes.filter(pl.col("number") > 0)
+    since = round((START + timedelta(days=60)).timestamp() * 1e6)
+    both = pl.concat([first, late.with_columns(pl.col("at") + timedelta(days=60))]).drop("number")
+    found = evaluate_version("v", both, lambda viewer, context: scores_of(order), PLACES, since=since)
+    clicked = found.outcomes["clicked"]
+    assert found.lists == 7200
+    assert clicked.overlap.mean_weight == pytest.approx(1, abs=0.1)
+    assert clicked.dr is not None
+    assert clicked.dr.low < TRUE < clicked.dr.high
+
+
+def test_invitations_of_no_list_count_too() -> None:
+    """Everybody invited c7 by a search, which no list says and the log of events does."""
+    outcomes = log(4000)
+    viewers = outcomes["viewer"].unique(maintain_order=True).to_list()
+    acknowledged = round((START - timedelta(hours=1)).timestamp() * 1e6)
+    events = pl.DataFrame({"kind": "invite", "user_id": viewers, "other_id": "c7", "acknowledged": acknowledged})
+    shown = outcomes.with_columns(candidate=pl.col("candidate").replace("c7", "x"))
+    found = evaluate_version("v", shown, lambda viewer, context: scores_of(BEST_LAST), 1, events=events)
+    assert found.outcomes["clicked"].overlap.mean_weight == pytest.approx(1, abs=0.15)
+    without = evaluate_version("v", shown, lambda viewer, context: scores_of(BEST_LAST), 1)
+    assert without.outcomes["clicked"].overlap.mean_weight == 0
+
+
+def test_places_below_the_drawn_best_are_not_asked_for() -> None:
+    """Lists of six places, of which the first three are drawn: three are judged."""
+    outcomes = log(8000)
+    rest = outcomes.with_columns(
+        position=pl.col("position") + PLACES,
+        candidate=pl.format("d{}", "position"),
+        propensity=pl.lit(1.0),
+        clicked=pl.lit(value=True),
+    )
+    found = evaluate_version("v", pl.concat([outcomes, rest]), lambda viewer, context: scores_of(BEST_LAST))
+    clicked = found.outcomes["clicked"]
+    assert (found.lists, found.places) == (8000, PLACES)
+    assert clicked.dr is not None
+    assert clicked.dr.low < TRUE < clicked.dr.high
+
+
+def test_lists_that_keep_their_first_places_are_told_so() -> None:
+    outcomes = log(100).with_columns(propensity=pl.when(pl.col("position") == 1).then(1.0).otherwise("propensity"))
+    with pytest.raises(PymkError, match=r"the 100 lists with a draw keep their first places.*FIXED=0"):
+        evaluate_version("v", outcomes, lambda viewer, context: scores_of(BEST_LAST), PLACES)
+
+
+@pytest.mark.parametrize("viewers", [1, 3, 19])
+def test_lists_of_a_few_viewers_are_refused(viewers: int) -> None:
+    outcomes = log(3000).with_columns(viewer=pl.format("v{}", pl.col("request_id").hash() % viewers))
+    with pytest.raises(PymkError, match=f"are of {viewers} viewers, and at least 20 are needed"):
+        evaluate_version("v", outcomes, lambda viewer, context: scores_of(BEST_LAST), PLACES)
+
+
+def test_a_page_that_is_loaded_again_is_one_draw() -> None:
+    """40 draws, each shown 50 times within its half hour."""
+    outcomes = log(400).filter(pl.col("request_id").str.ends_with("0"))
+    again = pl.concat(
+        [outcomes.with_columns(request_id=pl.format("{}-{}", "request_id", pl.lit(at))) for at in range(50)]
+    )
+    found = evaluate_version("v", again, lambda viewer, context: scores_of(BEST_LAST), PLACES, hold_minutes=30)
+    overlap = found.outcomes["clicked"].overlap
+    assert (overlap.slates, overlap.draws, overlap.viewers) == (2000, 40, 40)
+    assert overlap.effective <= 40
+    assert found.outcomes["clicked"].dr is None
+    assert "the 40 draws of 2000 logged lists" in str(overlap.refusal)
+
+
+def test_an_erasure_shifts_nobody() -> None:
+    """c0 and c1 are gone from the log: who stood below them keeps the place, and the truth is that of before."""
+    outcomes = log(8000, seed=4).filter(~pl.col("candidate").is_in(["c0", "c1"]))
+    found = evaluate_version("v", outcomes, lambda viewer, context: scores_of(BEST_LAST), 2)
+    clicked = found.outcomes["clicked"]
+    assert found.lists >= 7500, "all but those that have nobody left in the first two places"
+    assert clicked.overlap.mean_weight == pytest.approx(1, abs=0.1)
+    assert clicked.dr is not None
+    assert clicked.dr.low < EXAMINED[0] * appeal(7) + EXAMINED[1] * appeal(6) < clicked.dr.high

@@ -168,6 +168,54 @@ def test_a_last_visit_moves_with_the_calendar_and_is_no_drift(then: ReferenceSta
     assert not alarms(compare_data(then, now.model_copy(update={"cut": then.cut + week})))
 
 
+def test_places_that_moved_to_the_east_are_named(tmp_path: Path) -> None:
+    def located(name: str, sign: int) -> ReferenceStatistics:
+        tables, drawn = network(), np.random.default_rng(3)
+        places = [f"{drawn.uniform(40, 60):.3f},{sign * drawn.uniform(1, 30):.3f}" for _ in range(600)]
+        tables["users"] = tables["users"].with_columns(home=pl.Series(places))
+        return described(tmp_path / name, tables, KINDS | {"home": "location"})
+
+    there = located("there", 1)
+    checks = compare_data(there, located("mirrored", -1))
+    assert alarms(checks) == {"psi_home", "ks_home"}
+    assert all("the median longitude from " in check.sentence for check in checks if check.verdict == "alarm")
+    assert not alarms(compare_data(there, there))
+
+
+@pytest.mark.parametrize("table", ["dates", "interactions"])
+def test_features_that_go_or_come_are_named(then: ReferenceStatistics, tmp_path: Path, table: str) -> None:
+    tables = network()
+    if table == "dates":
+        days = [f"2026-01-{1 + number % 28:02}T00:00:00Z" for number in range(tables["connections"].height)]
+        tables["connections"] = tables["connections"].with_columns(created_at=pl.Series(days))
+    else:
+        seen = tables["connections"].head(500)
+        tables["interactions"] = seen.with_columns(kind=pl.lit("view"), at=pl.lit("2026-02-20T00:00:00Z"))
+    now = described(tmp_path / "DATA", tables)
+    gone = {check.name: check for check in compare_data(now, then)}
+    assert alarms(list(gone.values())) == ({"interactions"} if table == "interactions" else set())
+    assert gone[table].verdict == ("alarm" if table == "interactions" else "warn")
+    assert "any more" in gone[table].sentence
+    come = {check.name: check for check in compare_data(then, now)}
+    assert come[table].verdict == "warn"
+    assert table not in {check.name for check in compare_data(now, now)}
+
+
+def test_sets_whose_values_come_together_are_judged_by_people(tmp_path: Path) -> None:
+    alarmed = 0
+    for seed in range(60):
+        drawn = np.random.default_rng(seed)
+        told = []
+        for part in range(2):
+            tables = network(60)
+            groups = drawn.integers(5, size=60)
+            together = ["|".join(f"g{group}{number}" for number in range(4)) for group in groups]
+            tables["users"] = tables["users"].with_columns(genres=pl.Series(together))
+            told.append(described(tmp_path / f"{seed}-{part}", tables))
+        alarmed += bool(alarms(compare_data(*told)) & {"psi_genres", "new_values_genres"})
+    assert alarmed == 0, "by memberships: one or two"
+
+
 @pytest.mark.parametrize("people", [80, 250, 1000])
 def test_other_random_parts_of_a_network_give_no_alarm(tmp_path: Path, people: int) -> None:
     whole = network(people)

@@ -7,8 +7,9 @@ import polars as pl
 import pytest
 
 from models.outcomes.schema import EXPOSURE_COLUMNS, OUTCOME_COLUMNS, OUTCOMES
+from models.system.clock import DAY_US, HOUR_US
 from offline.outcomes.events import EVENT_COLUMNS
-from offline.outcomes.join import DAY_US, HOUR_US, Windows, join_outcomes
+from offline.outcomes.join import Windows, join_outcomes
 from offline.outcomes.rates import rates
 
 START = 1_790_000_000_000_000
@@ -46,6 +47,41 @@ def came_of(exposures: pl.DataFrame, done: pl.DataFrame, now: int = NOW) -> dict
         (row["request_id"], row["candidate"]): {name for name in (*OUTCOMES, "seen", "ignored") if row[name]}
         for row in joined.rows(named=True)
     }
+
+
+def test_an_event_without_a_request_joins_no_list_older_than_one_with_people_who_are_not_recorded() -> None:
+    """Bea was shown by rank first, and then perhaps as a contact, who is not in the log."""
+    exposures = pl.concat(
+        [lists(("r1", "ann", 0, "bea cid"), ("r0", "dan", 0, "bea")), lists(("r2", "ann", 5, "cid"), unrecorded=1)]
+    )
+    exposures = exposures.with_columns(exposures["at"]).sort("at", maintain_order=True)
+    done = events(("invite", "ann", "bea", 4), ("click", "ann", "cid", 4))
+    assert came_of(exposures, done)["r1", "bea"] == {"invited"}, "before"
+    done = events(("invite", "ann", "bea", 6), ("click", "ann", "cid", 6), ("invite", "dan", "bea", 6))
+    found = came_of(exposures, done)
+    assert found["r1", "bea"] == {"ignored"}
+    assert found["r2", "cid"] == {"clicked"}, "the list itself"
+    assert found["r0", "bea"] == {"invited"}, "of another viewer"
+    named = came_of(exposures, events(("invite", "ann", "bea", 6, "r2"), ("dismiss", "ann", "bea", 6, "r1")))
+    assert named["r1", "bea"] == {"dismissed"}
+    assert named["r2", "cid"] == {"ignored"}
+
+
+def test_a_list_of_contacts_alone_keeps_events_from_older_lists_too() -> None:
+    exposures = lists(("r1", "ann", 0, "bea"), ("r2", "ann", 5, "nobody"))
+    alone = pl.col("request_id") == "r2"
+    exposures = exposures.with_columns(
+        candidate=pl.when(~alone).then("candidate"), unrecorded=pl.when(alone).then(1).cast(pl.UInt8)
+    )
+    found = came_of(exposures, events(("invite", "ann", "bea", 6)))
+    assert found == {("r1", "bea"): {"ignored"}}, "bea may have been the contact"
+
+
+def test_one_id_for_the_lists_of_two_contexts_leaves_both_whole() -> None:
+    exposures = pl.concat([lists(("r1", "ann", 0, "bea cid")), lists(("r1", "ann", 0, "cid bea"), context="email")])
+    joined = join_outcomes(exposures, events(("invite", "ann", "bea", 1, "r1")), Windows(), now=NOW)
+    assert sorted(joined.group_by("context").len().rows()) == [("email", 2), ("web", 2)]
+    assert joined["invited"].sum() == 1, "an invitation is one"
 
 
 TWICE = lists(("r1", "ann", 0, "bea cid"), ("r2", "ann", 5, "bea cid"))
@@ -152,3 +188,13 @@ def test_rates_are_shares_of_those_shown() -> None:
     assert {value: line["shown"] for value, line in by["arm"].items()} == {"none": 2, "x=b": 4}
     assert [by["position"][place]["shown"] for place in (1, 2, 3, 4)] == [2, 2, 1, 1]
     assert {value: line["shown"] for value, line in by["score_decile"].items()} == {7: 4, 10: 2}
+
+
+def test_a_later_page_stands_below_the_pages_before() -> None:
+    first, second = lists(("r1", "ann", 0, "bea cid"), offset=0), lists(("r2", "ann", 1, "dan eve"), offset=2)
+    far = lists(("r3", "ann", 2, "fay"), offset=60)
+    joined = join_outcomes(
+        pl.concat([first, second, far]), events(("click", "ann", "dan", 2, "r2")), Windows(), now=NOW
+    )
+    found = [(line["value"], line["shown"], line["clicked"]) for line in rates(joined)["by"]["position"]]
+    assert found == [(1, 1, 0), (2, 1, 0), (3, 1, 1), (4, 1, 0), (21, 1, 0)]

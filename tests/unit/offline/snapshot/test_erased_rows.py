@@ -14,13 +14,13 @@ from models.event_log.write_events import write_events
 from models.event_log.write_profile import write_erasure, write_profile
 from models.schema.event_kinds import EventKind
 from models.store.keys import SHARDS, Keys
+from models.system.clock import DAY_US
 from offline.dataset.reader import read_dataset
 from offline.snapshot.live_events import LiveEvents, read_live_events
 from offline.snapshot.merge_live_events import Merged, with_live
 from tests.support.memory_store import AsyncMemoryStore, MemoryStore
 
 KEYS = Keys("t")
-DAY_US = 86_400 * 10**6
 ERASED = int(dt.datetime(2026, 11, 10, tzinfo=dt.UTC).timestamp()) * 10**6
 STARTED = dt.datetime(2026, 11, 20, tzinfo=dt.UTC)
 

@@ -8,7 +8,8 @@ import orjson
 import pytest
 
 from models.errors import CorruptRecordError
-from models.outcomes.exposure_record import KeptCodes
+from models.outcomes.exposure_record import UNNAMED, KeptCodes
+from models.schema.candidate_sources import Source
 from service.ranking.cached_list import CachedList, CachedRecord, CacheKey
 from service.ranking.list_json import NO_ENTRIES, Entries
 from service.ranking.ranked_list import RankedList
@@ -65,6 +66,18 @@ def test_a_list_keeps_what_the_ranker_read() -> None:
     assert again.kept.codes.tolist() == [[4, 2, 0], [10, 8, 6]]
     assert again.listed.places is not None
     assert again.listed.places.tolist() == [0, 1, 2]
+
+
+def test_a_list_in_which_contacts_count_is_packed_without_codes_and_those_whom_they_know() -> None:
+    """As one that an earlier release cached; later ones keep nothing of it."""
+    plain = keeping_list()
+    sources = np.array([1, 3, Source.CONTACTS | 1], np.uint8)
+    listed = replace(plain.listed, sources=sources)
+    people = CachedRecord.open(replace(plain, listed=listed).pack(150), 7).packed_people(2)
+    assert (people.n, people.features, people.unnamed) == (2, 0, 1)
+    assert people.columns == (
+        np.array([5, UNNAMED], "<u4").tobytes() + np.array([1, 0], "<f4").tobytes() + bytes([1, 0])
+    )
 
 
 def test_people_of_a_list_that_keeps_nothing_are_packed_without_codes() -> None:

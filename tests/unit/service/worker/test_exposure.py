@@ -7,12 +7,15 @@ import pytest
 
 from models.event_log.archive.archive import Archive
 from models.event_log.event import Entry, Event
+from models.experiments import registry
 from models.live_state.exposure import Exposed
 from models.live_state.seldom_shown import SeldomShown
 from models.schema.event_kinds import EventKind
 from models.schema.vocabulary import Vocabulary
 from models.store.keys import Keys, shard_of
-from service.worker.exposure import HOUR_US, ExposureWorker
+from models.system.clock import HOUR_US
+from service.worker.exposure import SELDOM_US, ExposureWorker
+from tests.support.experiments.arms import two_arms
 from tests.support.memory_store import MemoryStore
 
 KEYS = Keys("pymk")
@@ -122,9 +125,30 @@ def test_who_is_hardly_shown_is_told_if_somebody_wants_to_know(place: WorkerBenc
     place.told()
     assert place.store.get(KEYS.seldom_shown) is None
     worker = ExposureWorker(
-        place.store, KEYS, place.home, 2, lambda: PEOPLE, lambda: True, clock=lambda: place.now, seldom=2
+        place.store, KEYS, place.home, 2, lambda: PEOPLE, lambda: True, clock=lambda: place.now, seldom=2, favours=True
     )
     worker.run_once()
     table = SeldomShown.unpack(place.store.get(KEYS.seldom_shown))
     assert table.vocabulary == PEOPLE.digest
     assert table.rows.tolist() == [False, True, True]
+
+
+def test_who_is_hardly_shown_is_told_while_an_arm_favours_them(place: WorkerBench) -> None:
+    place.shown("ann", "ann", "bea", viewer="x")
+    place.told()
+    registry.start(place.store, two_arms("plain", fatigue_limit=3), keys=KEYS, versions=())
+    place.now += SELDOM_US
+    place.told()
+    assert place.store.get(KEYS.seldom_shown) is None
+    registry.start(place.store, two_arms("bold", exploration_boost=3.0), keys=KEYS, versions=())
+    place.now += SELDOM_US
+    place.told()
+    assert SeldomShown.unpack(place.store.get(KEYS.seldom_shown)).rows.sum() > 0
+    registry.stop(place.store, "bold", keys=KEYS)
+    place.store.delete([KEYS.seldom_shown])
+    place.now += SELDOM_US
+    place.told()
+    assert place.store.get(KEYS.seldom_shown) is None
+    place.store.set(KEYS.experiments, b"damaged")
+    place.now += SELDOM_US
+    place.told()

@@ -20,6 +20,7 @@ from models.store.protocol import STREAM_START
 from models.system import files
 from models.system.clock import now_us
 from models.version.tables import Tables
+from service.worker.exposure_gaps import MOST_PROCESSES, ExposureGaps
 from service.worker.exposure_log import FILED, MISSING, NO_VERSION, UNREADABLE, ExposureLogWorker
 from tests.support.memory_store import MemoryStore
 from tests.support.stores import Killed
@@ -93,7 +94,7 @@ class DyingStore:
 
     def __getattr__(self, name: str) -> Any:
         operation = getattr(self._store, name)
-        if name not in ("compare_and_set", "stream_trim"):
+        if name not in ("set", "compare_and_set", "stream_trim"):
             return operation
 
         def call(*arguments: Any) -> Any:
@@ -108,19 +109,94 @@ class DyingStore:
 
 
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("at", range(1, 5))
-def test_a_worker_that_is_killed_files_nothing_twice(place: LogBench, at: int, after: bool) -> None:
+@pytest.mark.parametrize("at", range(1, 6))
+def test_a_worker_that_is_killed_files_nothing_twice_and_misses_no_gap(place: LogBench, at: int, after: bool) -> None:
     place.log("ann")
     place.worker().run_once()
+    place.recorded += 3  # lost before they came here
     place.log("bea")
     place.log("cid")
+    killed = place.worker(DyingStore(place.store, at, after=after))
     with suppress(Killed):
-        place.worker(DyingStore(place.store, at, after=after)).run_once()
+        killed.run_once()
+    place.recorded += 4
     place.log("dan")
     worker = place.worker()
     while worker.run_once():
         pass
-    assert place.filed() == expected(4)
+    filed = [request for request, who in place.filed() if who == PEOPLE[4]]
+    assert filed == ["r0", "r4", "r5", "r10"]
+    # what a worker had noted and did not show before it died is lost with its figures, and nothing else
+    assert killed.lists[MISSING] in (0, 3)
+    assert worker.lists[MISSING] == 7 - (3 if _is_noted(killed, at, after=after) else 0)
+
+
+def _is_noted(killed: ExposureLogWorker, at: int, *, after: bool) -> bool:
+    """Whether the worker that died had noted how far it was: its second call after the first trim."""
+    return (at, after) >= (2, True)
+
+
+def test_a_gap_is_counted_over_a_restart_of_the_worker(place: LogBench) -> None:
+    place.log("ann")
+    assert place.worker().run_once() == 1
+    place.recorded += 5
+    place.log("bea")
+    worker = place.worker()
+    worker.run_once()
+    assert worker.lists == {FILED: 1, MISSING: 5, UNREADABLE: 0, NO_VERSION: 0}
+
+
+def test_what_is_filed_is_not_missing_after_rounds_without_lists(place: LogBench) -> None:
+    place.log("ann")
+    place.worker().run_once()
+    for _ in range(50):
+        place.log("bea")
+    with suppress(Killed):
+        place.worker(DyingStore(place.store, 2, after=False)).run_once()  # the file is in place, and not counted
+    worker = place.worker()
+    assert (worker.run_once(), worker.run_once()) == (0, 0)
+    place.recorded += 2
+    place.log("dan")
+    worker.run_once()
+    assert worker.lists[MISSING] == 2
+
+
+def test_a_worker_that_takes_turns_with_another_counts_no_gap_that_is_none(place: LogBench) -> None:
+    first, second = place.worker(), place.worker()
+    for worker in (first, second, first, second):
+        place.log("ann", "bea")
+        assert worker.run_once() == 1
+    assert first.lists[MISSING] == second.lists[MISSING] == 0
+
+
+def test_the_first_lists_of_a_process_may_be_missing_too(place: LogBench) -> None:
+    place.log("ann")
+    place.worker().run_once()
+    place.store.stream_offer(KEYS.exposure_log, [Batch(8, 6, []).pack()], 1000, 60)
+    worker = place.worker()
+    worker.run_once()
+    assert worker.lists[MISSING] == 6
+    # a log that an earlier release followed says nothing of the processes that were before
+    place.store.delete([KEYS.exposures_counted])
+    place.store.stream_offer(KEYS.exposure_log, [Batch(9, 6, []).pack()], 1000, 60)
+    worker = place.worker()
+    worker.run_once()
+    assert worker.lists[MISSING] == 0
+    place.store.set(KEYS.exposures_counted, b"damaged")
+    place.store.stream_offer(KEYS.exposure_log, [Batch(9, 8, []).pack()], 1000, 60)
+    worker = place.worker()
+    worker.run_once()
+    assert worker.lists[MISSING] == 0
+
+
+def test_only_so_many_processes_are_known() -> None:
+    gaps = ExposureGaps(whole=True)
+    for process in range(MOST_PROCESSES + 1):
+        assert gaps.follow(f"{process + 1}-0", Batch(process, 0, [b"x"])) == 0
+    assert len(gaps.recorded) == MOST_PROCESSES
+    assert ExposureGaps.of(gaps.pack(), "0-0") == gaps
+    assert gaps.follow("2000-0", Batch(0, 9, [])) == 0, "it was forgotten"
+    assert gaps.follow("2000-1", Batch(5, 9, [])) == 8
 
 
 @pytest.mark.parametrize("writes", [1, 2])

@@ -26,6 +26,14 @@ def test_the_same_people_keep_their_rows() -> None:
     assert not len(rows.new)
 
 
+def test_whether_they_are_the_same_is_looked_at_once() -> None:
+    """It is asked for each row: looked at each time, a delta night takes the square of the people."""
+    rows = RowMap.of(BEFORE, Vocabulary.from_ids(["ann", "bea", "cid", "dan"]))
+    assert rows.is_same
+    rows.then[0] = 3
+    assert rows.is_same
+
+
 def test_who_came_and_who_left() -> None:
     rows = RowMap.of(BEFORE, AFTER)
     assert not rows.is_same

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from models.graph import Graph
+from models.system.clock import DAY_S
 from offline.features.temporal_graph import Friendships
 from offline.night.config import NightConfig, SplitConfig
-from offline.night.retraining.label_window import DAY_S, label_share, oldest_label
+from offline.night.retraining.label_window import label_share, oldest_label
 from offline.night.train import extra_splits
 
 DAYS = 1000

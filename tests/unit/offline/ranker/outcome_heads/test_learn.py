@@ -12,7 +12,7 @@ from models.ranker.outcome_heads import HEADS, OutcomeHeads, blend_of
 from offline.ranker.outcome_heads.config import BlendConfig, OutcomesConfig
 from offline.ranker.outcome_heads.examination import Examination, examination_of
 from offline.ranker.outcome_heads.fit import fit_head
-from offline.ranker.outcome_heads.learn import LearnedHeads, learn_heads
+from offline.ranker.outcome_heads.learn import LearnedHeads, _Problem, learn_heads
 from offline.ranker.outcome_heads.table import OutcomeTable
 from tests.support.offline.outcome_logs import ETA, TASTES, log_of
 
@@ -170,6 +170,18 @@ def test_few_dismissals_leave_that_head_out(made: Table) -> None:
     assert not heads.weights[:, HEADS.index("dismissed")].any()
 
 
+def test_predictions_that_are_worse_than_none_leave_everybody_the_share_that_came() -> None:
+    random, m = np.random.default_rng(0), 4000
+    odds = random.normal(1.0, 1.0, m)
+    outcomes, ones = random.random(m) < 1 / (1 + np.exp(odds)), np.ones(m)
+    problem = _Problem(
+        odds[:, None], np.arange(m), outcomes, ones, ones, np.zeros(1), np.zeros(m, np.int64), OutcomesConfig()
+    )
+    slope, level = problem.calibration(odds)
+    assert slope == 0
+    assert 1 / (1 + np.exp(-level)) == pytest.approx(outcomes.mean(), abs=0.005)
+
+
 def test_powers_of_the_configuration_order_the_lists(made: Table) -> None:
     table, logits = made
     alone = CONFIG.model_copy(update={"blend": BlendConfig(friendship=1, invited=0, accepted=0, dismissed=0)})
@@ -180,12 +192,81 @@ def test_powers_of_the_configuration_order_the_lists(made: Table) -> None:
 
 def test_rows_left_out_are_stood_for(made: Table) -> None:
     table, _ = made
-    thin = table.thinned(30_000, 0)
+    thin, at = table.thinned(30_000, 0)
     assert len(thin) == 30_000
+    np.testing.assert_array_equal(thin.inputs, table.inputs[at])
     assert thin.weights.sum() == pytest.approx(len(table))
     assert thin.invited.sum() == table.invited.sum()
-    assert table.thinned(len(table), 0) is table
+    assert thin.dismissed.sum() == table.dismissed.sum()
+    assert table.thinned(len(table), 0)[0] is table
     assert found_level(thin) == pytest.approx(found_level(table), abs=0.1)
+
+
+@pytest.mark.parametrize("most", [20_000, 5_000, 1_000])
+def test_more_people_acted_on_than_there_is_room_for_are_drawn_over_all_days(most: int) -> None:
+    """A fifth of the people are acted on, and fewer and fewer of those are invited."""
+    m, random = 200_000, np.random.default_rng(0)
+    acted = random.random(m) < 0.2
+    invited = acted & (random.random(m) < np.linspace(0.5, 0.1, m))
+    zeros, nobody = np.zeros(m, np.int64), np.zeros(m, dtype=bool)
+    inputs, lists = np.arange(m, dtype=np.float32)[:, None], np.arange(m) // 10
+    table = OutcomeTable(
+        lists, lists, inputs, zeros + 1, zeros, ("web",), nobody, acted, invited, nobody, nobody, np.ones(m)
+    )
+    thin, at = table.thinned(most, 0)
+    assert len(thin) == most
+    assert thin.weights.sum() == pytest.approx(m)
+    assert thin.weights @ thin.invited / m == pytest.approx(invited.mean(), rel=0.02)
+    assert thin.weights @ thin.acted / m == pytest.approx(0.2, rel=0.02)
+    # early days, and lists in which many were acted on
+    early, busy = at < m // 4, np.bincount(lists, acted)[table.lists[at]] >= 4
+    assert thin.weights[early] @ thin.acted[early] / (m / 4) == pytest.approx(0.2, rel=0.15)
+    true = acted[np.bincount(lists, acted)[lists] >= 4]
+    assert thin.weights[busy] @ thin.acted[busy] / thin.weights[busy].sum() == pytest.approx(true.mean(), rel=0.1)
+
+
+def test_a_table_in_which_everybody_was_acted_on_is_thinned() -> None:
+    table, _ = log_of(300, 10)
+    every = replace(table, acted=np.ones(len(table), dtype=bool))
+    thin, _ = every.take(every.invited).thinned(100, 0)
+    assert len(thin) == 100
+    assert thin.weights.sum() == pytest.approx(table.invited.sum())
+
+
+@pytest.fixture(scope="module")
+def thin(made: Table) -> LearnedHeads:
+    """Of a fifth of the rows."""
+    return learned(made, CONFIG.model_copy(update={"most_rows": 12_000}))
+
+
+def test_heads_of_a_thinned_log_are_those_of_the_whole(made: Table, found: LearnedHeads, thin: LearnedHeads) -> None:
+    whole, part = heads_of(found), heads_of(thin)
+    assert found.report.shown == thin.report.shown == len(made[0])
+    assert found.report.invited == thin.report.invited, "what there is, not what was drawn"
+    for at, name in enumerate(HEADS):
+        level = whole.weights[0, at, -1] + whole.weights[0, at, 0]
+        assert part.bias[0, at] == pytest.approx(whole.bias[0, at], abs=0.35), name
+        assert part.weights[0, at, -1] + part.weights[0, at, 0] == pytest.approx(level, abs=0.25), name
+        quality = thin.report.heads[name]
+        assert quality.predicted == pytest.approx(quality.came, rel=0.1)
+    assert thin.report.heads["invited"].came == pytest.approx(made[0].invited.sum(), rel=0.01)
+    assert part.curve == pytest.approx(whole.curve, abs=0.2)
+
+
+def test_the_order_is_judged_on_whole_lists(made: Table, found: LearnedHeads, thin: LearnedHeads) -> None:
+    """The ratio is that of lists, not of what a draw of their rows leaves of them."""
+    whole, part = found.report.accepted_ratio, thin.report.accepted_ratio
+    assert whole is not None
+    assert part is not None
+    assert part.value == pytest.approx(whole.value, abs=0.06)
+    table, _ = made
+    earned = table.accepted & table.invited
+    at = table.whole_lists(earned, 2000, 0)
+    assert 1900 < len(at) <= 2000
+    assert (np.bincount(table.lists[at])[np.unique(table.lists[at])] == 10).all()
+    assert set(table.lists[at]) <= set(table.lists[earned])
+    assert table.lists[at].max() > table.lists.max() * 0.9
+    assert table.lists[at].min() < table.lists.max() * 0.1
 
 
 def found_level(table: OutcomeTable) -> float:

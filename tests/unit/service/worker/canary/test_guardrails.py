@@ -84,7 +84,7 @@ class Simulation:
         (Simulation(score=2), "scores"),
         (Simulation(score=-2), "scores"),
         (Simulation(place=0.5), "order"),
-        (Simulation(invites=0.1), "invitations"),
+        (Simulation(share=0.1, invites=0.1), "invitations"),
         (Simulation(share=0.1, dismisses=5), "dismissals"),
     ],
 )
@@ -99,6 +99,59 @@ def test_a_broken_canary_fails_by_name_within_two_thousand_requests(broken: Simu
 def test_a_good_canary_hardly_ever_fails_however_often_one_looks(share: float) -> None:
     found = [Simulation(share=share, usual_poor=0.03).run(2000, seed) for seed in range(25)]
     assert sum(one is not None for one in found) <= 1
+
+
+def acts(of: int, control: tuple[int, int], canary: tuple[int, int]) -> Counts:
+    """Counts of (acts, lists) of each side, spread over all buckets."""
+    counts = Counts("one")
+    for arm, (acted, lists) in enumerate((control, canary)):
+        counts.sums[arm, :, [REQUESTS, LISTS]] = lists / BUCKETS
+        counts.sums[arm, :, of] = acted / BUCKETS
+    return counts
+
+
+def verdict_of(counts: Counts, name: str) -> str:
+    (guardrail,) = [one for one in judged(counts) if one.name == name]
+    return guardrail.verdict
+
+
+def test_dismissals_that_the_others_have_none_of_fail() -> None:
+    """Half of the canary's lists are dismissed from, and none of 19,200 others'."""
+    assert verdict_of(acts(DISMISSED, (0, 19_200), (512, 1024)), "dismissals") == "failed"
+    assert verdict_of(acts(DISMISSED, (0, 19_200), (0, 1024)), "dismissals") == "ok"
+    assert verdict_of(acts(DISMISSED, (0, 19_200), (3, 1024)), "dismissals") == "ok", "by chance, and so few"
+    assert verdict_of(acts(DISMISSED, (0, 64), (3, 64)), "dismissals") == "ok"
+
+
+def test_invitations_that_the_others_have_none_of_are_too_few_to_judge_by() -> None:
+    assert verdict_of(acts(INVITED, (0, 19_200), (0, 1024)), "invitations") == "waiting"
+    assert verdict_of(acts(INVITED, (9600, 19_200), (0, 1024)), "invitations") == "failed"
+
+
+def test_what_one_viewer_dismisses_is_no_sample() -> None:
+    counts = acts(DISMISSED, (10, 19_200), (0, 0))
+    counts.sums[1, 3, [REQUESTS, LISTS]], counts.sums[1, 3, DISMISSED] = 200, 100
+    assert verdict_of(counts, "dismissals") == "ok"
+
+
+@pytest.mark.parametrize(
+    ("share", "rate", "burst"), [(0.05, 0.0005, 1), (0.05, 0.0005, 3), (0.5, 0.0005, 3), (0.05, 0.005, 8)]
+)
+def test_a_good_canary_does_not_fail_by_what_hardly_ever_happens(share: float, rate: float, burst: int) -> None:
+    """Both sides act so often per list, in bursts of so many on average, until 20,000 lists of the canary."""
+    looks = np.unique(np.geomspace(40, 20_000, 16).astype(int))
+    of_arms = np.array([(1 - share) / share, 1.0])
+    failed = []
+    for seed in range(60):
+        rng, counts = np.random.default_rng(seed), Counts("one")
+        for new in np.diff(looks, prepend=0):
+            drawn = rng.multinomial((new * of_arms).round().astype(int), [1 / BUCKETS] * BUCKETS)
+            counts.sums[:, :, [REQUESTS, LISTS]] += drawn[:, :, None]
+            for of in (INVITED, DISMISSED):
+                bursts = rng.poisson(rate / burst * drawn)
+                counts.sums[:, :, of] += bursts + rng.negative_binomial(np.maximum(bursts, 1), 1 / burst) * (bursts > 0)
+            failed += [(seed, one.name) for one in judged(counts) if one.verdict == "failed"]
+    assert not failed
 
 
 def test_too_few_lists_are_not_judged() -> None:

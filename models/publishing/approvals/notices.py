@@ -2,6 +2,7 @@
 
 import shlex
 import subprocess
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,15 +18,24 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Notices:
-    """Who is told. A notice that fails is logged: the version waits all the same."""
+    """Who is told. A notice that fails is logged, and the next night tries again: the version waits all the same."""
 
     webhook: str | None = None
     """address that is posted to"""
     command: str | None = None
     """command and arguments, as a shell splits them"""
 
-    def waiting(self, manifest: Manifest) -> None:
-        """Tells that a version waits: its id, and the figures that its gate found."""
+    @property
+    def ways(self) -> set[str]:
+        """The ways by which somebody is told."""
+        given = {"webhook": self.webhook, "command": self.command}
+        return {way for way, how in given.items() if how is not None}
+
+    def waiting(self, manifest: Manifest, told_by: Collection[str] = ()) -> set[str]:
+        """Tells that a version waits: its id, and the figures that its gate found; returns the ways that worked.
+
+        Those in `told_by` are left out: they worked before.
+        """
         told: dict[str, Any] = {
             "event": "waiting_for_approval",
             "version": manifest.version,
@@ -38,13 +48,15 @@ class Notices:
             "reject": f"pymk reject {manifest.version}",
         }
         content = orjson.dumps(told)
-        if self.webhook is not None:
-            self._post(self.webhook, content)
-        if self.command is not None:
-            self._run(self.command, manifest.version, content)
+        worked: set[str] = set()
+        if self.webhook is not None and "webhook" not in told_by and self._post(self.webhook, content):
+            worked.add("webhook")
+        if self.command is not None and "command" not in told_by and self._run(self.command, manifest.version, content):
+            worked.add("command")
+        return worked
 
     @staticmethod
-    def _post(address: str, content: bytes) -> None:
+    def _post(address: str, content: bytes) -> bool:
         import httpx
 
         try:
@@ -54,15 +66,18 @@ class Notices:
             answer.raise_for_status()
         except httpx.HTTPError as error:
             log.warning("notice_failed", by="webhook", error=str(error))
+            return False
+        return True
 
     @staticmethod
-    def _run(command: str, version: str, content: bytes) -> None:
+    def _run(command: str, version: str, content: bytes) -> bool:
         try:
             words = [*shlex.split(command), version]
             ran = subprocess.run(words, input=content, capture_output=True, timeout=TIMEOUT_S, check=False)  # noqa: S603
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             log.warning("notice_failed", by="command", error=str(error))
-            return
+            return False
         if ran.returncode:
             error_text = ran.stderr.decode(errors="replace").strip()[:500]
             log.warning("notice_failed", by="command", exit_status=ran.returncode, error=error_text)
+        return not ran.returncode

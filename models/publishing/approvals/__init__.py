@@ -1,0 +1,1 @@
+"""Versions that wait for an approval, what is decided of them, and who is told."""
