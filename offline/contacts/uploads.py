@@ -41,6 +41,8 @@ class Uploads:
 
     as_of_us: int
     """time of the export, microseconds: as the schema says, else when reading began"""
+    is_dated: bool
+    """whether the schema says it"""
     contacts: dict[str, set[str]]
     """by user, the hashes of the address book"""
     own: dict[str, set[str]]
@@ -71,9 +73,9 @@ def read_uploads(directory: Path) -> Uploads | None:
         Cell(ADDRESS, digits, meaning(ADDRESS).is_null() | ~is_hash, "is not a SHA-256 in 64 hexadecimal digits"),
         *([boolean_cell(OWN)] if has_own else []),
     ]
-    uploads = Uploads(
-        started if schema.as_of is None else schema.as_of * MICROSECONDS, defaultdict(set), defaultdict(set)
-    )
+    is_dated = schema.as_of is not None
+    as_of_us = started if schema.as_of is None else schema.as_of * MICROSECONDS
+    uploads = Uploads(as_of_us, is_dated, defaultdict(set), defaultdict(set))
     for part in table.parts(columns):
         frame = read_cells(table, emptied(part, table.null_words, (USER_ID, ADDRESS)), cells).drop(RECORD)
         own = frame[OWN].fill_null(value=False).to_list() if has_own else [False] * frame.height
@@ -86,7 +88,8 @@ def load_uploads(uploads: Uploads, store: SyncStore, keys: Keys, secret: str | N
     """Writes the contacts of a dataset; returns of how many users.
 
     Of a user for whom the table has only contacts, or only own addresses, the others stay. Left out are users who
-    uploaded later than the export, and those who were erased. Raises StoreError.
+    uploaded later than the export, and those who were erased; where the schema does not say when the export was made,
+    also users who took back all they had, since it may be older than that. Raises StoreError.
     """
     key = network_key_blocking(store, keys, secret)
     people = sorted(uploads.contacts.keys() | uploads.own.keys())
@@ -112,6 +115,9 @@ def _commits(
     """A commit for each user whose record is older than the export and differs from it; `stored` has both records."""
     for user_id, packed, live in stored:
         before = readable(packed)
+        has_withdrawn = before.timestamp_us > 0 and not before.own and not before.contacts
+        if has_withdrawn and not uploads.is_dated:
+            continue
         own, contacts = (
             frozenset(keyed(sorted(table[user_id]), key)) if user_id in table else former
             for table, former in ((uploads.own, before.own), (uploads.contacts, before.contacts))

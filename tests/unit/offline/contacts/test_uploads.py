@@ -85,6 +85,21 @@ def test_what_is_taken_back_while_a_night_runs_stays_so(tmp_path: Path) -> None:
     assert ContactRecord.unpack(store.get(KEYS.contacts("ann"))) == withdrawn
 
 
+@pytest.mark.parametrize("is_dated", [True, False])
+def test_what_was_taken_back_comes_back_only_with_an_export_that_is_later(tmp_path: Path, is_dated: bool) -> None:
+    schema = f"as_of = {now_us() // 1_000_000}\n" if is_dated else ""
+    ann, bea, cat = address_of("ann"), address_of("bea"), address_of("cat")
+    read = read_uploads(dataset(tmp_path, f"ann,{bea},", f"ann,{ann},true", f"cat,{ann},", schema=schema))
+    assert read is not None
+    store, cats = MemoryStore(), frozenset(keyed([cat], b"k"))
+    store.set(KEYS.contacts("ann"), ContactRecord(1).pack())
+    store.set(KEYS.contacts("cat"), ContactRecord(1, contacts=cats).pack())
+    assert load_uploads(read, store, KEYS, "k") == 1 + is_dated
+    record = ContactRecord.unpack(store.get(KEYS.contacts("ann")))
+    assert (len(record.contacts), len(record.own)) == (is_dated, is_dated)
+    assert ContactRecord.unpack(store.get(KEYS.contacts("cat"))).contacts != cats, "what is there is replaced"
+
+
 def test_a_table_of_own_addresses_leaves_the_address_books(tmp_path: Path) -> None:
     store, book = MemoryStore(), frozenset(keyed([address_of("bea")], b"k"))
     store.set(KEYS.contacts("ann"), ContactRecord(1, contacts=book).pack())
