@@ -1,7 +1,7 @@
 """Candidates that follow from a user's contacts: people whom several of them know.
 
 A contact is no friend: whoever uploads one address would see that person's friends come up. So a person is added only
-if at least LEAST_KNOWING of the contacts know her, and nobody else's place or features follow from the contacts.
+if at least LEAST_KNOWING of the contacts know her, and nobody else's features follow from the contacts.
 """
 
 from dataclasses import replace

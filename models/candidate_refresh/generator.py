@@ -36,7 +36,7 @@ class VersionGenerator:
 
     def overlay(self, row: int, around: Neighbourhood, profile: Mapping[str, Any] | None) -> Block:
         """The block of a row with another neighbourhood and, unless None, another profile than in the tables."""
-        return self._with_contacts(around, lambda friends: self._existing(row, friends, around.known, profile))
+        return self._with_contacts(around, lambda friends: self._existing(row, friends, around.known, profile))[0]
 
     def _existing(self, row: int, friends: Rows, known: Rows, profile: Mapping[str, Any] | None) -> OutOfGraphUser:
         user = self._book.existing_user(Row(row), friends, known)
@@ -48,19 +48,28 @@ class VersionGenerator:
         )
 
     def newcomer(self, around: Neighbourhood, profile: Mapping[str, Any], timestamp_us: int) -> Newcomer:
-        """The record of a user whom the tables do not have."""
-        user = self._book.new_user(profile, around.friends, around.known)
+        """The record of a user whom the tables do not have.
+
+        With candidates whom contacts know, the statistics are those of a user who has the contacts as friends: without,
+        the ranker would read people with mutual connections as those of somebody without friends.
+        """
+        block, user, ranked_as = self._with_contacts(
+            around, lambda friends: self._book.new_user(profile, friends, around.known)
+        )
         return Newcomer(
             timestamp_us=timestamp_us,
-            statistics=self._book.statistics(user),
+            statistics=self._book.statistics(ranked_as),
             query=user.query,
             codes=ProfileCodes.of(profile, self._tables),
             friends=around.friends,
-            block=self._with_contacts(around, lambda friends: self._book.new_user(profile, friends, around.known)),
+            block=block,
         )
 
-    def _with_contacts(self, around: Neighbourhood, user_of: Callable[[Rows], OutOfGraphUser]) -> Block:
-        """The block of a user, who is built with some friends, and with those whom the contacts know.
+    def _with_contacts(
+        self, around: Neighbourhood, user_of: Callable[[Rows], OutOfGraphUser]
+    ) -> tuple[Block, OutOfGraphUser, OutOfGraphUser]:
+        """The block of a user, who is built with some friends, and with those whom the contacts know; the user, and the
+        one whom the block is ranked for, who with such candidates has the contacts as friends.
 
         With candidates whom contacts know it has all pair features: the product of the towers, which no block else has,
         is with the query of friends and contacts for these, and for everybody else with that of friends alone.
@@ -70,13 +79,14 @@ class VersionGenerator:
         contacts = informative(self._tables.graph, around.contacts)
         known = known_by(self._tables.graph, contacts)
         if not len(known):
-            return block
+            return block, user, user
         friends = np.union1d(around.friends, contacts).astype(np.int32)
         befriended, towers = user_of(friends), self._tables.towers
         as_friends = with_product(towers, self._candidates.out_of_graph_block(befriended), befriended.query)
         if not np.isin(as_friends.rows, known).any():
-            return block
-        return with_contacts(with_product(towers, block, user.query), as_friends, known, self._candidates.kept)
+            return block, user, user
+        block = with_contacts(with_product(towers, block, user.query), as_friends, known, self._candidates.kept)
+        return block, user, befriended
 
 
 def open_generator(directory: Path) -> VersionGenerator:

@@ -96,6 +96,7 @@ def nightly(
     else run in this process. On a cluster start it with spark-submit, and keep PYMK_HOME where every worker sees it:
     offline/SPARK.md.
     """
+    from concurrent.futures import ThreadPoolExecutor
     from contextlib import closing, nullcontext
 
     from models.errors import UsageError
@@ -126,8 +127,10 @@ def nightly(
     check_address(settings)
     uploads = read_uploads(data)
     read_ahead = ReadAhead.of(data, settings.home)
-    # the night
-    with closing(open_sync(settings)) as store:
+    # an embedded store that starts loads all that it holds: some seconds, which the night's own code takes as well
+    with ThreadPoolExecutor(1) as starting:
+        opening = starting.submit(open_sync, settings)
+
         from rich.console import Console
 
         from models.cli.progress import loading_bar
@@ -138,6 +141,7 @@ def nightly(
         from offline.outcomes.join import Windows
         from offline.spark.engine import SparkEngine
 
+    with closing(opening.result()) as store:
         spark = SparkEngine(night_config.spark, spark_master) if engine is Engine.SPARK else None
         with loading_bar("Publishing") as bar, spark or nullcontext():
             night = Night(
